@@ -1,0 +1,1 @@
+"""The embedded cluster: a Kubernetes API server, the behaviours of a GPU cluster on top, faults to inject."""

@@ -1,0 +1,1 @@
+"""The twin's Kubernetes API server: in memory, one event loop, TLS and bearer tokens."""
