@@ -1,0 +1,41 @@
+"""What crosses the border to the pytest process: the request (`context.json`) and the events that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Since when a node is judged: log lines of `boot_id` after `monotonic` seconds, and all later boots.
+
+    `since` is the same moment as RFC 3339 wall time, for humans and for journals that only take that.
+    """
+
+    boot_id: str
+    monotonic: float
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRequest:
+    """One judgement. `name` is its id within the run (`ring-0/judge`), and names its folder.
+
+    `gates` are required on each of `nodes`; one that gives no result makes the judgement inconclusive.
+    `expect` maps a node to the versions that must run there. `baseline` maps "<gate>/<node>" to the
+    figures measured before the change (empty for a baseline itself). `claimed`: our taint is on the nodes,
+    so drift does not count it as left over.
+    """
+
+    name: str
+    run: str
+    gates: tuple[str, ...]
+    nodes: tuple[str, ...]
+    expect: Mapping[str, Mapping[str, str]]
+    windows: Mapping[str, Window]
+    baseline: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    claimed: bool = False
+    taking_baseline: bool = False
+    deadline: float = 1800.0  # seconds

@@ -1,0 +1,131 @@
+"""Every error a user can meet, in one tree; each class owns an exit code.
+
+    KnowngoodError
+    ├── UsageError            2   the command line, a file or a kubeconfig is wrong
+    │   └── DataError         2   a matrix or cluster file is wrong, with file and line
+    ├── Refused               1   a verdict or a rule said no; nothing was changed
+    ├── Inconclusive          3   it could not be told; nothing was changed
+    ├── LockHeld              4   another run holds the cluster, or took it over
+    ├── HumanNeeded           5   quarantined or held
+    ├── Unreachable           3   an API, a remote or a node does not answer
+    └── Interrupted         130   stopped by a signal, a lost Lease or an abort; resumable
+
+A message says what happened, where, and (`hint`) what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The program's exit codes; the list is an interface and is never renumbered."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    INCONCLUSIVE = 3
+    LOCKED = 4
+    HUMAN = 5
+    RESTORED = 6
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where in a file: `line` and `column` count from 1; None where unknown."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        parts = [self.file, *(str(n) for n in (self.line, self.column) if n is not None)]
+        return ":".join(parts)
+
+
+class KnowngoodError(Exception):
+    """The root. `message` says what and where, `hint` what to do next."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, message: str, *, hint: str = "", where: Location | str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class UsageError(KnowngoodError):
+    """The command line, a file or a kubeconfig is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding in a data file. `rule` is a stable id such as `schema` or `M004`."""
+
+    where: Location
+    message: str
+    rule: str = "schema"
+    hint: str = ""
+    severity: str = "error"  # error | warning
+
+
+class DataError(UsageError):
+    """Matrix or cluster data is wrong; carries every problem found."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(first.message + more, hint=first.hint, where=first.where)
+        self.problems = problems
+
+
+class Refused(KnowngoodError):
+    """A verdict or a rule said no; nothing was changed."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class Inconclusive(KnowngoodError):
+    """It could not be told; nothing was changed."""
+
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+class Unreachable(Inconclusive):
+    """An API, a Git remote or a node does not answer within its deadline."""
+
+
+class LockHeld(KnowngoodError):
+    """Another run holds the cluster, or has taken it over from us."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class HumanNeeded(KnowngoodError):
+    """The run ended quarantined or held."""
+
+    exit_code = ExitCode.HUMAN
+
+
+class Interrupted(KnowngoodError):
+    """Stopped by a signal, a lost Lease or an abort; `knowngood resume` goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class DeadlineExceeded(KnowngoodError):
+    """A condition did not come true in time; the message names the condition and the time waited."""
+
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+class JournalDamaged(UsageError):
+    """A journal is damaged somewhere else than in its torn last line."""

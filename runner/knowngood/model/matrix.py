@@ -1,0 +1,251 @@
+"""The matrix as values: components, releases, rules, profiles, clusters. `matrix.load` reads them from files.
+
+Versions are text, always. Durations are seconds (float), sizes are named in the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from knowngood.model.errors import Location
+
+
+class Disruption(StrEnum):
+    """What a move of a component takes from a node, mildest first."""
+
+    NONE = "none"
+    PODS = "pods"
+    DRAIN = "drain"
+    REBOOT = "reboot"
+    POWER_CYCLE = "power-cycle"
+
+
+class UndoClass(StrEnum):
+    """How a hop can be undone."""
+
+    REVERT = "revert"
+    REVERT_DISRUPTIVE = "revert-disruptive"
+    PROCEDURE = "procedure"
+    FORWARD_ONLY = "forward-only"
+
+
+class Scope(StrEnum):
+    """Whether nodes may differ in a component on a given cluster."""
+
+    NODE = "node"
+    CLUSTER = "cluster"
+
+
+class Status(StrEnum):
+    """A release's status."""
+
+    CANDIDATE = "candidate"
+    REHEARSED = "rehearsed"
+    KNOWN_GOOD = "known-good"
+    REVOKED = "revoked"
+    DEPRECATED = "deprecated"
+
+
+class Severity(StrEnum):
+    """What a broken rule means."""
+
+    BLOCK = "block"
+    WARN = "warn"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a fact comes from: repository and path, page or issue; `date` as YYYY-MM-DD."""
+
+    ref: str
+    date: str = ""
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One thing with a version. `movable` is False for what this product only reads and judges."""
+
+    name: str
+    title: str
+    scheme: str  # how versions compare: numeric (dotted numbers), openshift, nvidia-driver, text
+    disruption: Disruption
+    undo: UndoClass
+    movable: bool
+    sources: tuple[Source, ...]
+    where: Location
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A row of the matrix: one exact version per component."""
+
+    name: str
+    status: Status
+    components: Mapping[str, str]
+    profiles: tuple[str, ...]
+    where: Location
+    reason: str = ""  # of a revocation
+    supersedes: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)  # component -> line, for messages
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A machine-checked statement: when every `when` range holds, every `require` range must.
+
+    Both map a component to a version range (blang grammar: `>=26.7.0 <27 || 28.x`, blanks mean and);
+    a component that a release does not carry makes `when` false and `require` unknown (a warning).
+    """
+
+    name: str
+    severity: Severity
+    when: Mapping[str, str]
+    require: Mapping[str, str]
+    message: str
+    sources: tuple[Source, ...]
+    where: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A hardware profile: what a machine of this kind has and which gates judge it.
+
+    `gates` maps a gate to its kind and parameters: {"kind": "active"|"passive", "backend": "cuda", ...thresholds}.
+    """
+
+    name: str
+    product: str  # DMI product name
+    gpus: int
+    gpu_model: str
+    gpu_pci_id: str
+    nvswitch: bool
+    nics: int
+    nic_model: str
+    rdma_mode: str
+    gates: Mapping[str, Mapping[str, Any]]
+    sources: tuple[Source, ...]
+    where: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Where Git declares a component: a file and a path in it; `{ring}` stands for the ring's name.
+
+    `object` names the live object (`apiVersion`, `kind`, `name`, optional `namespace`) that carries the field;
+    `name` may hold `{ring}` too. `path` is dotted: `spec.version`. No `{ring}` in `file` means scope `cluster`.
+    """
+
+    component: str
+    file: str
+    path: str
+    object: Mapping[str, str]
+
+    @property
+    def scope(self) -> Scope:
+        """`node` where each ring has its own file, else `cluster`."""
+        return Scope.NODE if "{ring}" in self.file else Scope.CLUSTER
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A fixed set of nodes that one Git object declares. Ring 0 is the canary."""
+
+    name: str
+    nodes: tuple[str, ...]
+    batch: int  # nodes out at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose work runs here. `eviction_deadline` bounds retries of a 429, in seconds."""
+
+    name: str
+    namespaces: tuple[str, ...]
+    eviction_deadline: float
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GitOps:
+    """Where the cluster's GitOps repository is. `credentials` is a reference (`file:...`, `env:...`), never a value."""
+
+    repo: str
+    branch: str
+    applications: tuple[Mapping[str, str], ...]  # name, namespace, path
+    credentials: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which cluster a kubeconfig reaches: uid of kube-system, sha256 of the API server's CA (hex)."""
+
+    uid: str
+    ca: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines and durations, in seconds. A cluster file may override each."""
+
+    lease: float = 60.0
+    deliver: float = 600.0
+    claim: float = 120.0
+    drain: float = 1800.0
+    apply: float = 1800.0
+    judge: float = 1800.0
+    release: float = 300.0
+    soak: float = 3600.0
+    operand_age: float = 900.0  # a state older than this is a failure, not a wait
+    node_unreachable: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster file. `raw` is the file as read (JSON values), what gates and playbooks are given."""
+
+    name: str
+    profile: str
+    release: str  # pinned: what Git declares today
+    control_plane: tuple[str, ...]
+    cpu: tuple[str, ...]
+    gpu: tuple[str, ...]
+    virtual: tuple[str, ...]  # Liqo and other virtual nodes: never a machine
+    rings: tuple[Ring, ...]
+    tenants: tuple[Tenant, ...]
+    gitops: GitOps
+    declarations: tuple[Declaration, ...]
+    limits: Limits
+    on_wave_failure: str  # hold | undo
+    where: Location
+    operator_namespace: str = "nvidia-gpu-operator"
+    identity: Identity | None = None
+    window_end: str = ""  # RFC 3339; "" means no window
+    probe_image: str = ""  # by digest
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    def ring(self, name: str) -> Ring:
+        """The ring of that name; KeyError where there is none."""
+        return {r.name: r for r in self.rings}[name]
+
+    def declaration(self, component: str) -> Declaration:
+        """Where a component is declared; KeyError where it is not."""
+        return {d.component: d for d in self.declarations}[component]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The whole matrix of one Git revision (`commit`, "" for a plain folder)."""
+
+    components: Mapping[str, Component]
+    releases: Mapping[str, Release]
+    rules: Mapping[str, Rule]
+    profiles: Mapping[str, Profile]
+    clusters: Mapping[str, Cluster]
+    commit: str = ""
+    dirty: bool = False

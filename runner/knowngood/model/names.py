@@ -1,0 +1,38 @@
+"""Names that knowngood writes on objects. They are an interface: change them only with a migration."""
+
+from __future__ import annotations
+
+DOMAIN = "knowngood.dev"
+NAMESPACE = "knowngood"
+"""Where the Lease, the checkpoints and the probe Jobs live."""
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "knowngood"
+RUN_LABEL = f"{DOMAIN}/run"
+RING_LABEL = f"{DOMAIN}/ring"
+"""On nodes; the nodeSelector of a ring's objects. Rings outlive runs: no run ever changes it."""
+
+CLAIM_ANNOTATION = f"{DOMAIN}/claim"
+"""On a node we work on: `<run>/<lease transitions>`. Each patch of a node tests it first."""
+SNAPSHOT_ANNOTATION = f"{DOMAIN}/snapshot"
+"""On a claimed node: JSON of what release puts back (`unschedulable`)."""
+ABORT_ANNOTATION = f"{DOMAIN}/abort"
+"""On a run's checkpoint: `stop` or `hold`."""
+
+MAINTENANCE_TAINT = f"{DOMAIN}/maintenance"
+QUARANTINE_TAINT = f"{DOMAIN}/quarantine"
+"""Effect NoSchedule, value the run. The operands' tolerations must name both (declared in Git)."""
+
+LEASE = "knowngood"
+CHECKPOINT_PREFIX = "knowngood-run-"
+
+TRAILER_RUN = "Knowngood-Run"
+TRAILER_HOP = "Knowngood-Hop"
+TRAILER_RING = "Knowngood-Ring"
+TRAILER_RELEASE = "Knowngood-Release"
+TRAILER_UNDOES = "Knowngood-Undoes"
+
+
+def claim_value(run: str, transitions: int) -> str:
+    """The claim annotation's value for a run under one Lease holding."""
+    return f"{run}/{transitions}"

@@ -1,0 +1,70 @@
+"""What is measured of a node: by probes, never from labels or a CR's status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleLoad:
+    """One load of the nvidia module: the driver's banner in the kernel log.
+
+    `monotonic` is seconds since boot of that line; a new load on the same boot has a larger one.
+    """
+
+    version: str
+    boot_id: str
+    monotonic: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One node at one time. Empty strings and None mean: could not be read; `trouble` says why.
+
+    `versions` maps a component to what *runs* (nvidia-driver: /sys/module/nvidia/version;
+    nvidia-user-space: libcuda's file name; gsp-firmware; doca-ofed; kernel-module-type: open|proprietary;
+    rdma-mode; rhcos-kernel). `operands` maps a GPU Operator operand (DaemonSet name) to `ready` or why not,
+    `images` the operand to its running image. `allocatable` holds extended resources only.
+    """
+
+    name: str
+    reachable: bool
+    ready: bool = False
+    boot_id: str = ""
+    uptime_seconds: float | None = None
+    load: ModuleLoad | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()  # PCI addresses, sorted
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)  # ours and other drainers' only
+    taints: tuple[str, ...] = ()  # "key=value:Effect", sorted
+    unschedulable: bool = False
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+    operands: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)  # DMI product, mig layout, VFs, ...
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A tenant's workload: what a disruption is counted in (a gang is one). `nodes` it runs on."""
+
+    tenant: str
+    namespace: str
+    kind: str
+    name: str
+    desired: int
+    ready: int
+    nodes: tuple[str, ...] = ()
+    gang: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease."""
+
+    kind: str
+    where: str
+    detail: str

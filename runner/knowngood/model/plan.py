@@ -1,0 +1,83 @@
+"""A plan: the hops from one release to another, ring by ring. Frozen in the journal's record 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from knowngood.model.matrix import Disruption, Scope, UndoClass
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One component's step inside a hop."""
+
+    component: str
+    from_version: str
+    to_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One planned edit: one scalar of one file in the GitOps repository, and the live object that carries it."""
+
+    component: str
+    file: str
+    path: str  # dotted
+    before: str
+    after: str
+    object: Mapping[str, str]  # apiVersion, kind, name, namespace (optional)
+
+    def inverse(self) -> FieldChange:
+        """The edit that takes this one back."""
+        return FieldChange(self.component, self.file, self.path, self.after, self.before, self.object)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRing:
+    """One ring's part of a hop: its nodes in batches, and the edits that declare it."""
+
+    name: str
+    batches: tuple[tuple[str, ...], ...]
+    changes: tuple[FieldChange, ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All nodes of the ring, in order."""
+        return tuple(n for batch in self.batches for n in batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Components that move together."""
+
+    name: str
+    moves: tuple[Move, ...]
+    scope: Scope
+    disruption: Disruption
+    undo: UndoClass
+    rings: tuple[PlannedRing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown."""
+
+    cluster: str
+    profile: str
+    from_release: str
+    to_release: str
+    to_versions: Mapping[str, str]
+    from_versions: Mapping[str, str]
+    hops: tuple[Hop, ...]
+    active_gates: tuple[str, ...]
+    passive_gates: tuple[str, ...]
+    not_applicable: Mapping[str, str]  # gate -> why
+    warnings: tuple[str, ...] = ()
+    matrix_commit: str = ""
+    cluster_digest: str = ""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node the plan touches, in order, once."""
+        return tuple(dict.fromkeys(n for h in self.hops for r in h.rings for n in r.nodes))

@@ -1,0 +1,1 @@
+"""One Protocol a file, with its values. The engine sees these only; adapters and fakes subclass them."""

@@ -1,0 +1,42 @@
+"""What the engine reads of a cluster. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from knowngood.model.matrix import Identity
+from knowngood.model.node import Leftover, NodeState, Workload
+from knowngood.model.plan import FieldChange
+
+
+class ClusterReader(Protocol):
+    """Reads through the Kubernetes API; each call has its own deadline and raises Unreachable."""
+
+    def identity(self) -> Identity:
+        """Which cluster this is."""
+        ...
+
+    def node_names(self) -> Mapping[str, str]:
+        """All nodes by name, with their role: control-plane, worker, gpu or virtual."""
+        ...
+
+    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """Measure nodes now. A node that can't be read is there with reachable False and `trouble`."""
+        ...
+
+    def live_value(self, change: FieldChange) -> str:
+        """The value the live object carries at the change's path; "" if the object or field is missing."""
+        ...
+
+    def workloads(self) -> Sequence[Workload]:
+        """All tenants' workloads, ready or not."""
+        ...
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Everything of ours, or of an interrupted drainer, that should not be there when no run is open."""
+        ...
+
+    def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        """Nodes that somebody else works on, with the reason; empty when all are free to claim."""
+        ...

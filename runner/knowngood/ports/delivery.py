@@ -1,0 +1,27 @@
+"""How a commit reaches the cluster: Argo CD."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from knowngood.model.plan import FieldChange
+from knowngood.ports.clock import Cancel
+
+
+class SyncFailed(Exception):  # noqa: N818
+    """Argo CD tried our revision and failed, or did not get there in time; the message quotes its words."""
+
+
+class Delivery(Protocol):
+    """Applications named in the cluster file."""
+
+    def ready(self) -> Sequence[str]:
+        """Why Argo CD would not deliver now (sync window, auto-sync off, failed sync); empty: ready."""
+        ...
+
+    def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
+        """Ask for a refresh and wait until each affected Application's revision contains the commit
+        and the live objects carry the `after` values; returns the seconds it took. Raises SyncFailed.
+        """
+        ...

@@ -1,0 +1,53 @@
+"""The GitOps repository: one commit a ring, a revert to undo it, never force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from knowngood.model.plan import FieldChange
+
+
+class FieldTaken(Exception):  # noqa: N818 (an outcome, not a malfunction)
+    """Somebody else changed the planned field; the message names file, path, value and commit."""
+
+
+class RenderMismatch(Exception):  # noqa: N818
+    """The rendered difference is not exactly the planned fields; the message names what else changed."""
+
+
+class GitOps(Protocol):
+    """A clone of our own, pushed without force onto the expected parent. Raises Unreachable."""
+
+    def head(self) -> str:
+        """The remote branch's commit now (fetched)."""
+        ...
+
+    def value(self, change: FieldChange) -> str:
+        """The field's value at the remote head; DataError where it is missing or doubled."""
+        ...
+
+    def find(self, trailers: Mapping[str, str]) -> str:
+        """The newest upstream commit that carries all these trailers, or ""."""
+        ...
+
+    def declare(self, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]) -> str:
+        """Commit and push `after` over `before`; idempotent by its trailers; returns the commit.
+
+        Renders each Application before the push. Raises FieldTaken, RenderMismatch.
+        """
+        ...
+
+    def undo(
+        self, commit: str, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]
+    ) -> str:
+        """`git revert` of the commit, else write `before` onto the head naming it; returns the commit.
+
+        Idempotent by its trailers.
+        Raises FieldTaken when the field now holds neither value.
+        """
+        ...
+
+    def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
+        """Push a no-op commit and its revert; returns both. Proves that the branch takes our undo."""
+        ...

@@ -1,0 +1,23 @@
+"""Who may run: one Lease a cluster."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from knowngood.ports.clock import Cancel
+
+
+class Lock(Protocol):
+    """A coordination.k8s.io Lease, renewed by a thread of its own while held."""
+
+    def acquire(self, run: str, cancel: Cancel) -> int:
+        """Take it for a run and renew it from now on; returns the Lease's transitions (the fence).
+
+        A run's own, still valid Lease is taken over at once (resume). Raises LockHeld naming the holder.
+        When it can't be renewed for two thirds of its duration, `cancel` is set.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give it back (only if still ours) and stop renewing. Does nothing when not held."""
+        ...

@@ -1,0 +1,51 @@
+"""What playbooks do to nodes. Each call takes the nodes of a batch and is idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from knowngood.ports.clock import Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each node: `done` in order, `failed` and `given_back` with the reason.
+
+    `given_back`: a tenant's budget did not let us drain; cordon, taint and claim are off again, nothing was
+    restarted. `detail` is small JSON per node (evicted workloads, seconds, module load).
+    """
+
+    done: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    given_back: Mapping[str, str] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+class NodeWork(Protocol):
+    """The playbooks. A node whose claim is no longer ours is in `failed`; LockHeld if none is."""
+
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """Claim quiet nodes, snapshot, taint and cordon them. Our own older fence is replaced."""
+        ...
+
+    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """Evict users of GPU and RDMA by the rules of planner.eviction."""
+        ...
+
+    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+        """Restart the driver pod and wait for a new module load of `expect`'s version and for the operands.
+
+        A node that already runs `expect` from a load of this claim is done at once.
+        """
+        ...
+
+    def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """Put back what the snapshot says, take taint and claim off. Only after a pass."""
+        ...
+
+    def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
+        """Taint and cordon for a human (node -> why); the claim goes, the maintenance taint too."""
+        ...

@@ -1,0 +1,21 @@
+"""Where proof goes: evidence and the release's status, as a commit in the matrix's repository."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Promotion(Protocol):
+    """The matrix's Git repository."""
+
+    def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> str:
+        """Write the evidence file, set the release's status (never lowering it), pin the cluster's release.
+
+        One commit; idempotent by the run's trailer; returns the commit.
+        """
+        ...
+
+    def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> str:
+        """Write evidence of a failed run; statuses stay as they are. Returns the commit."""
+        ...
