@@ -1,0 +1,137 @@
+"""Edits of one scalar in a YAML file by its span: a diff of one line, all else byte for byte as it was.
+
+A one-line diff is what lets a later revert apply after others have pushed. What can't be edited safely is
+refused with file and line: anchors, tags, block scalars, values over several lines, a missing or doubled
+path, several documents. After the edit the text is parsed again: only that path may differ.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence, at, parse, refusal
+from knowngood.model.errors import DataError, Location
+
+_STRING_TAG = "tag:yaml.org,2002:str"
+_resolver: Any = yaml.resolver.Resolver()
+
+
+def read_scalar(text: str, path: str, *, file: str) -> str:
+    """The value at the dotted `path` (`spec.version`; a list's item by its number), as text.
+
+    DataError where the path is missing, doubled or no scalar. `file` is only used in messages.
+    """
+    return _find(parse(text, file), path, file).text
+
+
+def edit_scalar(text: str, path: str, new: str, *, file: str) -> str:
+    """`text` with the scalar at the dotted `path` replaced by `new`; quotes stay as they are.
+
+    A plain value that YAML would read as a number or a boolean gets quotes, so that text stays text. The
+    same value gives the same text. DataError where the edit is not safe.
+    """
+    tree = parse(text, file)
+    old = _find(tree, path, file)
+    if old.text == new:
+        return text
+    edited = text[: old.span.start] + _written(old, new, path, file) + text[old.span.end :]
+    _prove(tree, edited, path, new, file)
+    return edited
+
+
+def _find(tree: Node, path: str, file: str) -> Scalar:
+    node = tree
+    keys = path.split(".")
+    for depth, key in enumerate(keys):
+        node = _child(node, key, ".".join(keys[: depth + 1]), file)
+    if not isinstance(node, Scalar):
+        raise _refusal(at(node, file), f"{path} holds several values, not one", "name the path of one value")
+    if node.style in ("|", ">"):
+        raise _refusal(at(node, file), f"{path} is a block scalar", "write the value on the line of its key")
+    if node.span.line != node.span.end_line:
+        raise _refusal(at(node, file), f"{path} goes over several lines", "write the value on one line")
+    return node
+
+
+def _child(node: Node, key: str, path: str, file: str) -> Node:
+    found: list[Node] = []
+    if isinstance(node, Mapping):
+        found = [value for name, value in node.entries if name.text == key]
+    elif isinstance(node, Sequence) and key.isdecimal() and int(key) < len(node.items):
+        found = [node.items[int(key)]]
+    if not found:
+        raise _refusal(
+            at(node, file), f"there is no {path}", "check the path in the cluster file's `declare`"
+        )
+    if len(found) > 1:
+        raise _refusal(at(found[1], file), f"{path} stands {len(found)} times", "keep one of them")
+    return found[0]
+
+
+def _written(old: Scalar, new: str, path: str, file: str) -> str:
+    """How `new` is written in the old value's style."""
+    where = at(old, file)
+    if not new or not new.isprintable():
+        raise _refusal(where, f"{new!r} is no value for {path}", "give one line of printable text")
+    if old.style == "'":
+        return "'" + new.replace("'", "''") + "'"
+    if old.style == '"':
+        return json.dumps(new, ensure_ascii=False)
+    before, after = _tag(old.text), _tag(new)
+    if before == after and _is_plain(new):
+        return new
+    if before == _STRING_TAG:
+        return json.dumps(new, ensure_ascii=False)
+    kind = before.rsplit(":", 1)[-1]
+    message = f"{path} is {old.text!r}, which YAML reads as {kind}, not as text"
+    raise _refusal(where, message, "put quotes around it first")
+
+
+def _tag(text: str) -> str:
+    """What YAML reads a plain scalar as."""
+    return str(_resolver.resolve(yaml.ScalarNode, text, (True, False)))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether `text` reads back as itself without quotes, in block and in flow style."""
+    for template in ("k: {}\n", "{{k: {}}}\n"):
+        try:
+            node = parse(template.format(text), "value")
+        except DataError:
+            return False
+        value = node.get("k") if isinstance(node, Mapping) and len(node.entries) == 1 else None
+        if not isinstance(value, Scalar) or value.style or value.text != text:
+            return False
+    return True
+
+
+def _prove(tree: Node, edited: str, path: str, new: str, file: str) -> None:
+    """Parse again: the same leaves in the same order, and only `path` changed."""
+    before = list(_leaves(tree, ""))
+    after = list(_leaves(parse(edited, file), ""))
+    expected = [(where, new if where == f".{path}" else value) for where, value in before]
+    if after != expected:
+        raise _refusal(
+            Location(file), f"editing {path} would change more than that", "edit this file by hand"
+        )
+
+
+def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Scalar):
+        yield path, node.text
+        return
+    yield path, type(node).__name__
+    if isinstance(node, Sequence):
+        for index, item in enumerate(node.items):
+            yield from _leaves(item, f"{path}.{index}")
+    else:
+        for key, value in node.entries:
+            yield from _leaves(value, f"{path}.{key.text}")
+
+
+def _refusal(where: Location, message: str, hint: str) -> DataError:
+    return refusal(where, message, hint, "edit")

@@ -1,0 +1,1 @@
+"""Pure decisions: versions, rules, plans, evictions. No I/O, no clock."""
