@@ -28,18 +28,10 @@ UNWANTED = ("tests", "docs", "changelogs")
 
 def download(what: str, folder: Path) -> Path:
     """Download the one wheel of `requirements/<what>.txt` into `folder`; its hash is checked by pip."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "--quiet",
-        "download",
-        "--no-deps",
-        "--require-hashes",
-    ]
-    command += ["--only-binary", ":all:", "--requirement", str(REQUIREMENTS / f"{what}.txt")]
-    subprocess.run([*command, "--dest", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download"]
+    what_to_take = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    from_file = ["--requirement", str(REQUIREMENTS / f"{what}.txt"), "--dest", str(folder)]
+    subprocess.run([*pip, *what_to_take, *from_file], check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
