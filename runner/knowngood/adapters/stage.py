@@ -1,0 +1,219 @@
+"""The stage of a rehearsal: a folder with its own matrix, its own GitOps repository and a running twin.
+
+<folder>/matrix/      the user's matrix, the cluster file rewritten; a Git repository of its own
+<folder>/gitops.git   what Argo CD holds (bare), one commit
+<folder>/seed.json    what the twin starts with
+<folder>/twin/        the twin's state;  twin.log: what it said
+<folder>/kubeconfig   written by the twin when its cluster has settled
+<folder>/runs/<run>/  the runs played on it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from knowngood.adapters.git_command import GitCommand, GitFailed, explain, identity, quiet_environment
+from knowngood.model.errors import Inconclusive, UsageError
+from knowngood.ports.clock import Cancel
+
+TWIN = (sys.executable, "-m", "knowngood.twin")
+START_DEADLINE = 120.0
+"""Seconds the twin may take to settle; 5 to 15 were seen for ten nodes on two cores."""
+STOP_DEADLINE = 15.0
+ORACLE_DEADLINE = 60.0
+
+
+class Stage:
+    """One rehearsal's folder. `twin` is its process once `start` was called; `stop` always ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._twin: subprocess.Popen[bytes] | None = None
+
+    @property
+    def matrix(self) -> Path:
+        """The rehearsal's own matrix."""
+        return self.folder / "matrix"
+
+    @property
+    def repo(self) -> Path:
+        """The bare GitOps repository."""
+        return self.folder / "gitops.git"
+
+    @property
+    def repo_url(self) -> str:
+        """Where the cluster file and Argo CD read it."""
+        return self.repo.as_uri()
+
+    @property
+    def state(self) -> Path:
+        """The twin's state."""
+        return self.folder / "twin"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """How the twin is reached."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def runs(self) -> Path:
+        """The runs played here."""
+        return self.folder / "runs"
+
+    def build(
+        self,
+        matrix: Path,
+        cluster: tuple[str, Mapping[str, Any]],
+        gitops: Mapping[str, Mapping[str, Any]],
+        seed: Mapping[str, Any],
+        branch: str,
+    ) -> None:
+        """Lay the folder out; UsageError if there is something in it already."""
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise UsageError(
+                "the folder is not empty", where=str(self.folder), hint="name a new one with --dir"
+            )
+        self.runs.mkdir(parents=True)
+        shutil.copytree(matrix, self.matrix, ignore=shutil.ignore_patterns(".git", "__pycache__"))
+        name, values = cluster
+        schema = "# yaml-language-server: $schema=../schema/cluster.json\n"
+        (self.matrix / "clusters" / f"{name}.yaml").write_text(schema + _yaml(values))
+        _commit(self.matrix / ".git", self.matrix, "main", "The matrix as it was when the rehearsal began")
+        work = self.folder / "gitops-start"
+        for path, value in gitops.items():
+            target = work / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_yaml(value))
+        _commit(self.repo, work, branch, "The cluster at rest")
+        shutil.rmtree(work)
+        (self.folder / "seed.json").write_text(json.dumps(seed, indent=2) + "\n")
+
+    def start(self, scale: float, cancel: Cancel) -> None:
+        """Start the twin and wait until its cluster has settled. Raises Inconclusive with its last words."""
+        log = (self.folder / "twin.log").open("ab")
+        arguments = ["up", "--seed", "seed.json", "--state", "twin", "--write-kubeconfig", "kubeconfig"]
+        with log:
+            self._twin = subprocess.Popen(
+                [*TWIN, *arguments, "--time-scale", f"{scale:g}"],
+                cwd=self.folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C is for the run first; `stop` ends the twin
+            )
+        end = time.monotonic() + START_DEADLINE
+        while not self.kubeconfig.exists():
+            if self._twin.poll() is not None:
+                raise Inconclusive(
+                    f"the twin did not start: {self._last_words()}", where=str(self.folder / "twin.log")
+                )
+            if time.monotonic() > end:
+                raise Inconclusive(
+                    f"the twin did not settle in {START_DEADLINE:.0f} s: {self._last_words()}",
+                    where=str(self.folder / "twin.log"),
+                )
+            cancel.wait(0.1)
+            cancel.check()
+
+    def stop(self) -> None:
+        """End the twin and all that it started; does nothing when it does not run."""
+        twin, self._twin = self._twin, None
+        if twin is None or twin.poll() is not None:
+            return
+        twin.terminate()
+        try:
+            twin.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            os.killpg(twin.pid, signal.SIGKILL)
+            twin.wait()
+
+    def fault(self, name: str, node: str, params: Mapping[str, str] | None = None) -> None:
+        """Inject a fault by name on a node."""
+        more = [x for k, v in (params or {}).items() for x in ("--param", f"{k}={v}")]
+        self._ask("fault", "add", name, "--node", node, "--kubeconfig", str(self.kubeconfig), *more)
+
+    def clear_faults(self) -> None:
+        """Take all faults away."""
+        self._ask("fault", "clear", "--kubeconfig", str(self.kubeconfig))
+
+    def _ask(self, *arguments: str) -> str:
+        """One call of the twin's command line; its stdout. Inconclusive when it fails."""
+        done = self._call(*arguments)
+        if done.returncode != 0:
+            raise Inconclusive(
+                f"twin {' '.join(arguments[:2])}: {done.stderr.strip() or done.stdout.strip()}"
+            )
+        return done.stdout
+
+    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                [*TWIN, *arguments],
+                cwd=self.folder,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                timeout=ORACLE_DEADLINE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Inconclusive(f"twin {arguments[0]} gave no answer in {ORACLE_DEADLINE:.0f} s") from error
+
+    def _last_words(self) -> str:
+        text = (self.folder / "twin.log").read_text(errors="replace").strip()
+        return text.splitlines()[-1] if text else "it said nothing"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the package on the path whether it is installed or run from a checkout."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONPATH": package_parent}
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    """Block YAML; text that looks like a number keeps quotes."""
+    return yaml.safe_dump(_plain(value), sort_keys=False, default_flow_style=False, width=120)
+
+
+def _plain(value: Any) -> Any:
+    """Containers as the dumper wants them, each a new one: the same list twice would become an anchor."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _commit(git_dir: Path, work_tree: Path, branch: str, message: str) -> None:
+    """Make the repository `git_dir` with one commit of everything in `work_tree`."""
+    env = {
+        **quiet_environment(),
+        **identity(),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_DIR": str(git_dir),
+        "GIT_WORK_TREE": str(work_tree),
+        "GIT_INDEX_FILE": str(git_dir / "index"),
+    }
+    bare = git_dir.suffix == ".git"
+    work_tree.mkdir(parents=True, exist_ok=True)
+    plain = {k: v for k, v in env.items() if k not in ("GIT_WORK_TREE", "GIT_INDEX_FILE")}
+    try:
+        GitCommand(work_tree, plain).run("init", "-q", *(["--bare"] if bare else []), "-b", branch)
+        git = GitCommand(work_tree, env)
+        git.run("add", "-A")
+        git.run("-c", "commit.gpgSign=false", "commit", "-q", "-m", message)
+    except GitFailed as error:
+        raise explain(error, str(git_dir), "laying out the rehearsal") from error

@@ -1,0 +1,1 @@
+"""The commands: parse, build, execute, no decisions. `main` is the entry point, `wiring` builds the ports."""

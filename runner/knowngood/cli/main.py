@@ -1,0 +1,173 @@
+"""The entry point and the group of commands.
+
+A command's module is imported only when that command is called, and imports what it needs inside its
+function: `knowngood --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from knowngood.cli.options import Settings
+from knowngood.model.errors import DataError, ExitCode, KnowngoodError
+
+VERSION = "0.1.0"
+"""A constant: asking the installed metadata costs four times an empty Python start."""
+
+COMMANDS = {
+    "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
+    "twin": "The embedded cluster: bring it up, inject faults, ask its oracle.",
+    "validate": "Check the matrix: every problem with file and line.",
+    "show": "Show components, releases, rules, clusters or a run.",
+    "plan": "Say what an upgrade would do, and what it would take to undo it.",
+    "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
+    "status": "Where a run is, why it stopped, and what to type next.",
+    "resume": "Go on with an interrupted run.",
+    "abort": "Ask a run to stop, wherever it runs.",
+    "rollback": "Take a run back to the release before.",
+    "gate": "Run gates against a cluster; changes nothing.",
+    "rehearse": "Play an upgrade of your cluster file on the embedded cluster.",
+    "init": "Lay out a new operations repository.",
+    "handover": "One page to finish a run by hand.",
+}
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done, or every gate passed
+  1    a verdict or a rule said no; nothing was changed
+  2    the command line, a file or a kubeconfig is wrong
+  3    inconclusive; nothing was changed
+  4    another run holds the cluster
+  5    quarantined or held: a human is needed
+  6    changed and restored
+  130  interrupted; `knowngood resume` goes on"""
+
+
+class LazyGroup(click.Group):
+    """Commands by name; a module is imported when its command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of an operator's day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"knowngood.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown name gets the names that come near."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            near = [c for c in COMMANDS if c.startswith(name[:2])]
+            hint = f" Did you mean {' or '.join(near)}?" if near else " See knowngood --help."
+            raise click.UsageError(f"no such command: {name}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table above, so that --help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+)
+@click.version_option(VERSION, prog_name="knowngood")
+@click.option(
+    "--matrix",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The matrix.  [default: the one around or shipped]",
+)
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The cluster.  [default: $KUBECONFIG]",
+)
+@click.option(
+    "--runs-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where runs are kept.  [default: $XDG_STATE_HOME/knowngood/runs]",
+)
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def cli(
+    ctx: click.Context, matrix: Path | None, kubeconfig: Path | None, runs_dir: Path | None, debug: bool
+) -> None:
+    """Move a GPU cluster from one proven set of versions to the next, or bring it back.
+
+    \b
+    Start here:
+      knowngood demo                                  no cluster needed
+      knowngood plan ams-prod --to r595
+      knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
+      knowngood status                                where is it, what next
+    """
+    ctx.obj = Settings(matrix=matrix, kubeconfig=kubeconfig, runs_dir=runs_dir, debug=debug)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code; a user's mistake never shows a traceback."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(args: list[str]) -> int:
+    """Run one command; its exit code."""
+    try:
+        result = cli.main(args=args, prog_name="knowngood", standalone_mode=False)
+    except BrokenPipeError:  # the reader of our stdout went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.DONE)
+    except (click.exceptions.Exit, click.ClickException, click.Abort, KeyboardInterrupt) as stop:
+        return _usage(stop)
+    except Exception as error:  # noqa: BLE001 (the last resort: no traceback for an operator)
+        if "--debug" in args:
+            traceback.print_exc()
+        return tell(error)
+    return result if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def _usage(stop: BaseException) -> int:
+    """What click or the keyboard ended."""
+    if isinstance(stop, click.exceptions.Exit):
+        return stop.exit_code
+    if isinstance(stop, click.ClickException):
+        stop.show()
+        return int(ExitCode.USAGE)
+    click.echo("stopped", err=True)
+    return int(ExitCode.INTERRUPTED)
+
+
+def tell(error: Exception) -> int:
+    """One error on stderr: what and where, then what to do next; its exit code."""
+    if not isinstance(error, KnowngoodError):
+        click.echo(f"knowngood: internal error: {type(error).__name__}: {error}", err=True)
+        click.echo("  next: run it again with --debug and report what it shows", err=True)
+        return int(ExitCode.INCONCLUSIVE)
+    problems = error.problems if isinstance(error, DataError) else ()
+    for problem in problems:
+        click.echo(f"{problem.where}: {problem.severity}: {problem.message}", err=True)
+        if problem.hint:
+            click.echo(f"  next: {problem.hint}", err=True)
+    if not problems:
+        click.echo(f"knowngood: {error}", err=True)
+        if error.hint:
+            click.echo(f"  next: {error.hint}", err=True)
+    return int(error.exit_code)

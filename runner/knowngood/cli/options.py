@@ -1,0 +1,84 @@
+"""Options that several commands share; given before or after the command's name, the later one counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ENV_RUNS = "KNOWNGOOD_RUNS"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the global options say; None means not given."""
+
+    matrix: Path | None = None
+    kubeconfig: Path | None = None
+    runs_dir: Path | None = None
+    debug: bool = False
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        if self.runs_dir is not None:
+            return self.runs_dir
+        state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return Path(state) / "knowngood" / "runs"
+
+
+def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value:
+            ctx.obj = replace(ctx.obj, **{name: value})
+        return value
+
+    return callback
+
+
+def _shared(flag: str, name: str, **kwargs: Any) -> Callable[[F], F]:
+    return click.option(flag, f"_{name}", expose_value=False, callback=_keep(name), **kwargs)
+
+
+def matrix_option(function: F) -> F:
+    """`--matrix DIR`."""
+    path = click.Path(path_type=Path)
+    text = "The matrix folder.  [default: ./matrix, else the one around the program]"
+    return _shared("--matrix", "matrix", metavar="DIR", type=path, help=text)(function)
+
+
+def kubeconfig_option(function: F) -> F:
+    """`--kubeconfig FILE`."""
+    path = click.Path(path_type=Path)
+    text = "How the cluster is reached.  [default: $KUBECONFIG]"
+    return _shared("--kubeconfig", "kubeconfig", metavar="FILE", type=path, help=text)(function)
+
+
+def runs_option(function: F) -> F:
+    """`--runs-dir DIR`."""
+    path = click.Path(path_type=Path)
+    text = "Where runs are kept.  [default: $XDG_STATE_HOME/knowngood/runs]"
+    return _shared("--runs-dir", "runs_dir", metavar="DIR", type=path, help=text)(function)
+
+
+def debug_option(function: F) -> F:
+    """`--debug`."""
+    return _shared("--debug", "debug", is_flag=True, help="Show a traceback with an error.")(function)
+
+
+def output_option(*formats: str) -> Callable[[F], F]:
+    """`--output`, one of `formats`; the first is the default."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="What stdout carries.",
+    )

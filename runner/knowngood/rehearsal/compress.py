@@ -1,0 +1,73 @@
+"""The cluster file a rehearsal runs with: the user's own, fed by a local repository, durations divided.
+
+Time stamps stay real; only durations are divided. What real processes need (Ansible, pytest, an API call)
+does not shrink with the twin's clock, so each deadline keeps a floor.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from knowngood.model.matrix import Cluster, Limits
+
+FLOORS: Mapping[str, float] = {
+    "lease": 15.0,
+    "deliver": 60.0,
+    "claim": 60.0,
+    "drain": 60.0,
+    "apply": 60.0,
+    "judge": 90.0,
+    "release": 60.0,
+    "soak": 1.0,
+    "operand_age": 20.0,
+    "node_unreachable": 20.0,
+}
+"""Seconds; measured on two cores: an Ansible verb takes 2 to 8 s, a judgement 3 to 15 s."""
+
+EVICTION_FLOOR = 10.0
+
+
+def limits(original: Limits, scale: float) -> Limits:
+    """`original` divided by `scale`, never below its floor (nor above what it was)."""
+    return Limits(
+        **{
+            f.name: min(getattr(original, f.name), max(getattr(original, f.name) / scale, FLOORS[f.name]))
+            for f in fields(Limits)
+        }
+    )
+
+
+def cluster_file(cluster: Cluster, repo: str, scale: float) -> dict[str, Any]:
+    """The rehearsal's cluster file as JSON values, made from `cluster.raw`.
+
+    It reads the Git `repo` (a URL), pins no identity (a twin makes a new one at each start, so no rehearsal
+    can become evidence), has no window, and names no credentials.
+    """
+    data: dict[str, Any] = copy.deepcopy(dict(cluster.raw))
+    data.pop("identity", None)
+    data.pop("windowEnd", None)
+    gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
+    data["gitops"] = {**gitops, "repo": repo}
+    data["limits"] = {_key(name): _number(value) for name, value in _named(limits(cluster.limits, scale))}
+    for tenant in data.get("tenants", []):
+        if "evictionDeadlineSeconds" in tenant:
+            deadline = float(tenant["evictionDeadlineSeconds"])
+            tenant["evictionDeadlineSeconds"] = _number(min(deadline, max(deadline / scale, EVICTION_FLOOR)))
+    return data
+
+
+def _named(values: Limits) -> list[tuple[str, float]]:
+    return [(f.name, getattr(values, f.name)) for f in fields(Limits)]
+
+
+def _key(name: str) -> str:
+    """A limit's key in the file: `operand_age` is `operandAgeSeconds`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest) + "Seconds"
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else round(value, 3)

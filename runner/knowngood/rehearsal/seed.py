@@ -1,0 +1,156 @@
+"""The twin's seed: which nodes, operators and tenants the embedded cluster starts with.
+
+Everything comes from the cluster file, its hardware profile and the release that Git declares today; what
+these do not say (how many pods a tenant runs) is invented by a fixed rule, so that a rehearsal repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.names import RING_LABEL
+
+SEED_SCHEMA = 1
+
+DEFAULT_KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
+"""RHEL 9.4's kernel, which RHCOS 4.18 carries; used where the release does not pin `rhcos-kernel`."""
+
+NETWORK_OPERATOR_NAMESPACE = "nvidia-network-operator"
+
+
+def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> dict[str, Any]:
+    """The seed document (docs/architecture.md): `cluster` at rest on `release`, fed by Git `repo` (a URL).
+
+    Raises UsageError when the release lacks a version the twin can't do without.
+    """
+    document: dict[str, Any] = {
+        "schema": SEED_SCHEMA,
+        "cluster": cluster.name,
+        "kubernetes": kubernetes_version(release),
+        "openshift": release.components.get("openshift", ""),
+        "nodes": _nodes(cluster, profile, release),
+        "gpuOperator": {
+            "version": _needed(release, "gpu-operator"),
+            "namespace": cluster.operator_namespace,
+        },
+        "tenants": _tenants(cluster, profile),
+        "gitops": {
+            "repo": repo,
+            "branch": cluster.gitops.branch,
+            "applications": [dict(a) for a in cluster.gitops.applications],
+        },
+    }
+    if "network-operator" in release.components:
+        document["networkOperator"] = {
+            "version": release.components["network-operator"],
+            "namespace": NETWORK_OPERATOR_NAMESPACE,
+        }
+    return document
+
+
+def kubernetes_version(release: Release) -> str:
+    """The Kubernetes version of a release: pinned, or from its OpenShift minor (4.18 carries 1.31)."""
+    pinned = release.components.get("kubernetes", "")
+    if pinned:
+        return pinned if pinned.startswith("v") else f"v{pinned}"
+    parts = release.components.get("openshift", "4.18.0").split(".")
+    if len(parts) < 2 or not parts[1].isdigit():
+        raise UsageError(
+            f"release {release.name}: openshift {parts!r} has no minor version",
+            where=release.where,
+            hint="write it as major.minor.patch, for example 4.18.52",
+        )
+    return f"v1.{int(parts[1]) + 13}.9"
+
+
+def _needed(release: Release, component: str) -> str:
+    version = release.components.get(component)
+    if not version:
+        raise UsageError(
+            f"release {release.name} has no version of {component}, which a rehearsal needs",
+            where=release.where,
+            hint=f"add {component} to the release",
+        )
+    return version
+
+
+def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[dict[str, Any]]:
+    rings = {node: ring.name for ring in cluster.rings for node in ring.nodes}
+    plain = [
+        {"name": name, "role": role, "labels": {}}
+        for role, names in (
+            ("control-plane", cluster.control_plane),
+            ("cpu", cluster.cpu),
+            ("virtual", cluster.virtual),
+        )
+        for name in names
+    ]
+    hardware = {
+        "product": profile.product,
+        "gpus": profile.gpus,
+        "gpuModel": profile.gpu_model,
+        "gpuPciId": profile.gpu_pci_id,
+        "nvswitch": profile.nvswitch,
+        "nics": profile.nics,
+        "nicModel": profile.nic_model,
+        "nicFirmware": release.components.get("nic-firmware", ""),
+        "docaOfed": release.components.get("doca-ofed", ""),
+        "kernel": release.components.get("rhcos-kernel", DEFAULT_KERNEL),
+        "rdmaMode": profile.rdma_mode,
+    }
+    gpu = [
+        {
+            "name": name,
+            "role": "gpu",
+            "labels": {RING_LABEL: rings[name]} if name in rings else {},
+            **hardware,
+        }
+        for name in cluster.gpu
+    ]
+    return plain + gpu
+
+
+def _tenants(cluster: Cluster, profile: Profile) -> list[dict[str, Any]]:
+    share = _share(cluster, profile)
+    last = len(cluster.tenants) - 1
+    rows = []
+    for index, tenant in enumerate(cluster.tenants):
+        gang = index == last and len(cluster.gpu) > 1
+        first, *others = tenant.namespaces or (tenant.name,)
+        workload = _gang(share) if gang else _service(share)
+        rows.append({"name": tenant.name, "namespace": first, "workloads": [workload] if workload else []})
+        rows += [{"name": tenant.name, "namespace": n, "workloads": []} for n in others]
+    return rows
+
+
+def _share(cluster: Cluster, profile: Profile) -> int:
+    """GPUs a tenant may use: all still fit, with room for fragments, while the largest batch is out."""
+    batch = max((min(r.batch, len(r.nodes)) for r in cluster.rings), default=0)
+    left = max(len(cluster.gpu) - batch, 1) * profile.gpus
+    return left * 3 // 4 // max(len(cluster.tenants), 1)
+
+
+def _service(share: int) -> Mapping[str, Any] | None:
+    """A served model: replicas behind a PodDisruptionBudget that gives way to half of them."""
+    each = 2 if share >= 8 else 1
+    replicas = min(share // each, 4)
+    if not replicas:
+        return None
+    return {
+        "name": "serve",
+        "kind": "Deployment",
+        "replicas": replicas,
+        "gpusPerPod": each,
+        "minAvailable": replicas // 2,
+    }
+
+
+def _gang(share: int) -> Mapping[str, Any] | None:
+    """A training job of two ranks: evicting one stops both."""
+    each = min(share // 2, 4)
+    if not each:
+        return None
+    return {"name": "train", "kind": "gang", "replicas": 2, "gpusPerPod": each}
