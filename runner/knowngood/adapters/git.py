@@ -1,0 +1,197 @@
+"""The GitOps repository: one commit a ring, its undo, and the rendered proof before each push.
+
+Nothing is forced and nothing is rebased in place: when somebody else pushed first, the commit is made and
+proven again on the new head. A commit is found by its trailers, so a repeated step pushes nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from knowngood.adapters.git_repo import Clone, message
+from knowngood.adapters.render import FolderRenderer, Rendered, Renderer, differences, prove
+from knowngood.matrix.spanedit import edit_scalar, read_scalar
+from knowngood.model import matrix, names
+from knowngood.model.errors import DataError, Inconclusive, Unreachable
+from knowngood.model.plan import FieldChange
+from knowngood.ports.gitops import FieldTaken, GitOps
+
+TRAILER_WAY_BACK = "Knowngood-Way-Back"
+_ATTEMPTS = 6
+
+Built = tuple[str, Sequence[FieldChange]]
+"""A commit, and the edits in it."""
+
+
+class GitOpsRepository(GitOps):
+    """The repository of a cluster file's `gitops`, cloned into `folder`.
+
+    `others` are Applications of other clusters that read the same repository: they must not change at all.
+    """
+
+    def __init__(
+        self,
+        gitops: matrix.GitOps,
+        folder: Path,
+        *,
+        others: Sequence[Mapping[str, str]] = (),
+        renderer: Renderer | None = None,
+        deadline: float = 120.0,
+    ) -> None:
+        self._applications = tuple(gitops.applications)
+        self._others = tuple(o for o in others if o not in self._applications)
+        self._clone = Clone(
+            folder, gitops.repo, gitops.branch, credentials=gitops.credentials, deadline=deadline
+        )
+        self._renderer = renderer or FolderRenderer()
+
+    def head(self) -> str:
+        """The remote branch's commit now."""
+        return self._clone.fetch()
+
+    def value(self, change: FieldChange) -> str:
+        """The field's value at the remote head."""
+        self._clone.checkout(self.head())
+        return self._read(change)
+
+    def find(self, trailers: Mapping[str, str]) -> str:
+        """The newest upstream commit with all these trailers, or ""."""
+        return self._clone.find(trailers, self.head())
+
+    def is_ancestor(self, commit: str, revision: str) -> bool:
+        """Whether `revision` (a full commit id) contains `commit`."""
+        return self._clone.is_ancestor(commit, revision)
+
+    def declare(self, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]) -> str:
+        """Commit and push `after` over `before`."""
+
+        def build(head: str) -> Built:
+            for change in changes:
+                self._expect(change, (change.before,), head)
+            files = self._write(changes)
+            return self._clone.commit(message(subject, "", trailers), files), changes
+
+        return self._publish(trailers, build)
+
+    def undo(
+        self, commit: str, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]
+    ) -> str:
+        """Revert the commit, or write `before` where a revert does not apply."""
+        marked = {**trailers, names.TRAILER_UNDOES: commit}
+        backward = tuple(c.inverse() for c in changes)
+
+        def build(head: str) -> Built:
+            original = self._clone.parse(commit)
+            still = tuple(c for c in backward if self._expect(c, (c.before, c.after), head) == c.before)
+            if not still:
+                note = f"The fields hold their values from before {original} already."
+                return self._clone.commit(message(subject, note, marked), ()), ()
+            files = tuple(sorted({c.file for c in still}))
+            if len(still) == len(backward) and self._reverts(original, backward):
+                note = f"This reverts commit {original}."
+                return self._clone.commit(message(subject, note, marked), files), still
+            self._clone.checkout(head)
+            note = f"Later commits touch the same lines, so this writes the values from before {original}."
+            return self._clone.commit(message(subject, note, marked), self._write(still)), still
+
+        return self._publish(marked, build)
+
+    def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
+        """Push a no-op commit and its revert."""
+        note = "Changes nothing: proves, before anything is moved, that the branch takes our commits."
+        commit = self._empty("knowngood: the way out", note, {**trailers, TRAILER_WAY_BACK: "out"})
+        note = f"This reverts commit {commit}, which changed nothing."
+        marked = {**trailers, TRAILER_WAY_BACK: "back", names.TRAILER_UNDOES: commit}
+        return commit, self._empty("knowngood: the way back", note, marked)
+
+    def _empty(self, subject: str, note: str, trailers: Mapping[str, str]) -> str:
+        def build(_head: str) -> Built:
+            return self._clone.commit(message(subject, note, trailers), ()), ()
+
+        return self._publish(trailers, build)
+
+    def _publish(self, trailers: Mapping[str, str], build: Callable[[str], Built]) -> str:
+        """Build a commit on the remote head, prove it, push it; again when somebody else pushed first."""
+        for _ in range(_ATTEMPTS):
+            head = self._clone.fetch()
+            if done := self._clone.find(trailers, head):
+                return done
+            self._clone.checkout(head)
+            before = self._render()
+            commit, made = build(head)
+            self._prove(head, commit, before, made)
+            try:
+                if self._clone.push(commit):
+                    return commit
+            except Unreachable:
+                # The answer may have been lost after the remote took it.
+                if self._clone.find(trailers, self._clone.fetch()) == commit:
+                    return commit
+                raise
+        raise Inconclusive(
+            f"others pushed {_ATTEMPTS} times while we tried",
+            where=self._clone.branch,
+            hint="nothing was pushed; run again when the branch is quieter",
+        )
+
+    def _expect(self, change: FieldChange, allowed: tuple[str, ...], head: str) -> str:
+        try:
+            value = self._read(change)
+        except DataError as error:
+            raise FieldTaken(
+                f"{error}; last touched by {self._clone.last_touched(change.file, head)}"
+            ) from error
+        if value not in allowed:
+            who = self._clone.last_touched(change.file, head)
+            expected = " or ".join(dict.fromkeys(allowed))
+            raise FieldTaken(
+                f"{change.file}: {change.path} is {value}, not {expected}; last touched by {who}"
+            )
+        return value
+
+    def _read(self, change: FieldChange) -> str:
+        return read_scalar(self._text(change.file), change.path, file=change.file)
+
+    def _text(self, file: str) -> str:
+        path = self._clone.path(file)
+        try:
+            return path.read_bytes().decode("utf-8")
+        except FileNotFoundError as error:
+            raise FieldTaken(f"{file}: the file is not in the branch {self._clone.branch}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise Inconclusive(f"the file can't be read: {error}", where=file) from error
+
+    def _write(self, changes: Sequence[FieldChange]) -> tuple[str, ...]:
+        for change in changes:
+            edited = edit_scalar(self._text(change.file), change.path, change.after, file=change.file)
+            self._clone.path(change.file).write_bytes(edited.encode("utf-8"))
+        return tuple(sorted({c.file for c in changes}))
+
+    def _reverts(self, commit: str, backward: Sequence[FieldChange]) -> bool:
+        return self._clone.revert(commit) and all(self._read(c) == c.after for c in backward)
+
+    def _render(self) -> list[Rendered]:
+        return [self._renderer.render(self._clone.tree, a) for a in (*self._applications, *self._others)]
+
+    def _prove(self, head: str, commit: str, before: list[Rendered], changes: Sequence[FieldChange]) -> None:
+        """Only planned files are touched, and only planned fields differ in the rendering."""
+        self._clone.checkout(commit)
+        touched = self._clone.changed_files(head, commit)
+        unplanned = sorted(touched - {c.file for c in changes})
+        if unplanned:
+            raise Inconclusive(f"the commit would touch {', '.join(unplanned)}", where=self._clone.branch)
+        links = self._clone.links(commit)
+        applications = (*self._applications, *self._others)
+        for application in applications:
+            folder = application["path"].strip("/")
+            inside = [link for link in links if folder in ("", ".") or link.startswith(f"{folder}/")]
+            if inside:
+                raise Inconclusive("a link or submodule can't be rendered", where=inside[0])
+        after = self._render()
+        found = [
+            d
+            for a, old, new in zip(applications, before, after, strict=True)
+            for d in differences(a.get("name", a["path"]), old, new)
+        ]
+        prove(found, changes)

@@ -1,0 +1,287 @@
+"""Git commands by GitPython, hardened: no configuration of the user or the machine reaches our clone.
+
+No prompt, no hook, no ext:: transport, no signing, an identity of our own, a deadline on each command.
+Credentials are a reference (`env:NAME`, `file:PATH`); an askpass script reads them, so they are in no
+argument and no log.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
+
+# GitPython looks for git when it is imported; without this a missing git would be an ImportError.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import git
+
+NAME = "knowngood"
+EMAIL = "knowngood@localhost.invalid"
+# A hook or a CI step that calls us sets these; they would lead git to another repository than the one named.
+_FOREIGN = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_EXTERNAL_DIFF",
+)
+_TIMED_OUT = -9  # GitPython kills with SIGKILL
+
+_AUTH = re.compile(
+    r"authentication failed|could not read (username|password)|permission denied \(publickey|access denied"
+    r"|invalid (username|credentials)|returned error: 40[13]|terminal prompts disabled"
+    r"|host key verification failed",
+    re.IGNORECASE,
+)
+_UNWRITABLE = re.compile(
+    r"protected branch|hook declined|insufficient permission|unable to create temporary object"
+    r"|read-only file system"
+    r"|unpacker error|permission denied|denied to|not allowed to push|refusing to update checked out branch"
+    r"|remote rejected",
+    re.IGNORECASE,
+)
+_MISSING = re.compile(
+    r"repository .* (does not exist|not found)|does not appear to be a git repository"
+    r"|remote branch .* not found"
+    r"|couldn't find remote ref|no such file or directory|transport '.*' not allowed",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One command's end: its exit status and what it said."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """stdout as text, without the blank end."""
+        return self.out.decode("utf-8", "replace").strip()
+
+
+class GitFailed(Inconclusive):
+    """A git command failed; `explain` makes a better error of it where a remote was asked."""
+
+    def __init__(self, arguments: tuple[str, ...], result: Result) -> None:
+        super().__init__(f"git {arguments[0]}: {_last_words(result)}")
+        self.result = result
+
+
+class GitCommand:
+    """Runs git in one folder with one environment. `deadline` is seconds a command."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str], *, deadline: float = 120.0) -> None:
+        for name in _FOREIGN:
+            os.environ.pop(name, None)
+        self._git = git.cmd.Git(str(folder))
+        self._env = dict(env)
+        self._deadline = deadline
+
+    def run(self, *arguments: str, ok: tuple[int, ...] = (0,), deadline: float | None = None) -> Result:
+        """Run git. Raises GitFailed if it ends otherwise than in `ok`, Unreachable past the deadline."""
+        limit = deadline or self._deadline
+        try:
+            code, out, err = self._git.execute(
+                ["git", *arguments],
+                with_extended_output=True,
+                with_exceptions=False,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+                kill_after_timeout=limit,
+                env=self._env,
+                start_new_session=True,  # a Ctrl-C on the terminal must not end a push half-way
+            )
+        except git.exc.GitCommandNotFound as error:
+            raise UsageError("git was not found", hint="install git, or put it on PATH") from error
+        result = Result(code, out if isinstance(out, bytes) else str(out).encode(), str(err))
+        if code == _TIMED_OUT:
+            raise Unreachable(f"git {arguments[0]} gave no answer in {limit:.0f} s", hint="is the remote up?")
+        if code not in ok:
+            raise GitFailed(arguments, result)
+        return result
+
+
+def private_environment(folder: Path, clone: Path, url: str, credentials: str) -> dict[str, str]:
+    """The environment for our clone at `clone`; writes its configuration and askpass script into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = folder / "gitconfig"
+    config.write_text(_CONFIG + _trusted(url))
+    env = {
+        "HOME": str(folder),
+        "GIT_CONFIG_GLOBAL": str(config),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": "0",
+        # Explicit, because the run's folder may lie inside another repository.
+        "GIT_DIR": str(clone / ".git"),
+        "GIT_WORK_TREE": str(clone),
+        **quiet_environment(),
+        **identity(),
+    }
+    env.update(_credentials(folder, url, credentials))
+    return env
+
+
+def quiet_environment() -> dict[str, str]:
+    """No prompt, no editor, no trace of the wire."""
+    traces = ("GIT_TRACE", "GIT_TRACE_CURL", "GIT_TRACE_PACKET", "GIT_TRACE2", "GIT_TRACE2_EVENT")
+    return {
+        **dict.fromkeys(traces, "0"),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_EDITOR": "true",
+        "GIT_ASKPASS": "true",
+        "SSH_ASKPASS": "true",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
+        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+    }
+
+
+def identity() -> dict[str, str]:
+    """Who our commits say wrote them."""
+    return {
+        "GIT_AUTHOR_NAME": NAME,
+        "GIT_AUTHOR_EMAIL": EMAIL,
+        "GIT_COMMITTER_NAME": NAME,
+        "GIT_COMMITTER_EMAIL": EMAIL,
+    }
+
+
+def explain(error: GitFailed, url: str, doing: str) -> KnowngoodError:
+    """The user's error for a failed command on a remote: what, where, what to do next."""
+    words = f"{error.result.err}\n{error.result.text}"
+    where = without_secret(url)
+    said = _last_words(error.result)
+    if _AUTH.search(words):
+        return UsageError(
+            f"{doing}: the remote refused our credentials: {said}",
+            hint="gitops.credentials names where they are (env:NAME or file:PATH); are they valid?",
+            where=where,
+        )
+    if _MISSING.search(words):
+        return UsageError(f"{doing}: {said}", hint="check gitops.repo and gitops.branch", where=where)
+    if _UNWRITABLE.search(words):
+        return UsageError(
+            f"{doing}: the remote does not take our commits: {said}",
+            hint="give knowngood's account the right to push to this branch; no undo is possible without it",
+            where=where,
+        )
+    return Unreachable(f"{doing}: {said}", hint="is the remote up and reachable from here?", where=where)
+
+
+def without_secret(url: str) -> str:
+    """`url` without user and password."""
+    parts = urllib.parse.urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _last_words(result: Result) -> str:
+    """The line of git's answer that says why, or the exit status."""
+    lines = [line.strip() for line in f"{result.err}\n{result.text}".splitlines() if line.strip()]
+    telling = [x for x in lines if re.match(r"(fatal|error|remote|!)", x) and "remote: Enumerating" not in x]
+    chosen = (telling or lines or [f"exit status {result.code}"])[0]
+    return re.sub(r"//[^/@\s]+@", "//", chosen)[:300]
+
+
+def _credentials(folder: Path, url: str, reference: str) -> dict[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    if parts.password:
+        raise UsageError(
+            "the repository's URL holds a password",
+            hint="take it out and name where it is: gitops.credentials: env:NAME or file:PATH",
+            where=without_secret(url),
+        )
+    if not reference:
+        return {}
+    kind, _, name = reference.partition(":")
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise UsageError("credentials are not sent over http", hint="use https", where=without_secret(url))
+    if kind == "file" and (parts.scheme == "ssh" or (not parts.scheme and ":" in url)):
+        key = _quoted(_readable(name))
+        ssh = f"ssh -o BatchMode=yes -o ConnectTimeout=20 -o IdentitiesOnly=yes -i {key}"
+        return {"GIT_SSH_COMMAND": ssh}
+    if kind == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        if not os.environ.get(name):
+            raise UsageError(
+                f"the environment variable {name} is empty", hint=f"export {name} (gitops.credentials)"
+            )
+        read = f'printf "%s\\n" "${name}"'
+    elif kind == "file" and name:
+        read = f"head -n 1 {_quoted(_readable(name))}"
+    else:
+        raise UsageError(f"gitops.credentials: {kind}: is not known", hint="use env:NAME or file:PATH")
+    askpass = folder / "askpass"
+    askpass.write_text(_ASKPASS.replace("READ", read))
+    askpass.chmod(0o700)
+    return {"GIT_ASKPASS": str(askpass)}
+
+
+def _trusted(url: str) -> str:
+    """The repository that the cluster file names may belong to another account of this machine."""
+    path = url.removeprefix("file://")
+    if not path.startswith("/") or any(c in path for c in '"\\\n'):
+        return ""
+    return f'[safe]\n\tdirectory = "{path}"\n\tdirectory = "{path}/.git"\n'
+
+
+def _readable(name: str) -> Path:
+    path = Path(name).expanduser().absolute()
+    if not os.access(path, os.R_OK):
+        raise UsageError(
+            "gitops.credentials: the file can't be read", where=str(path), hint="check path and mode"
+        )
+    return path
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"
+
+
+_ASKPASS = """#!/bin/sh
+# Answers git from where the cluster file says the credentials are: the value is in no process's arguments.
+case "$1" in
+  Username*) echo knowngood ;;
+  *) READ ;;
+esac
+"""
+
+_CONFIG = f"""[user]
+\tname = {NAME}
+\temail = {EMAIL}
+[core]
+\tsymlinks = false
+\tautocrlf = false
+\tfsmonitor = false
+\tquotePath = false
+[commit]
+\tgpgSign = false
+[protocol "ext"]
+\tallow = never
+[credential]
+\thelper =
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[advice]
+\tdetachedHead = false
+[init]
+\tdefaultBranch = main
+[push]
+\tfollowTags = false
+[submodule]
+\trecurse = false
+"""

@@ -1,0 +1,198 @@
+"""Our own clone of a repository: fetch, read, commit, push. What is committed is decided in `git`.
+
+One writer at a time (the run's journal is locked), so what a killed process left is cleared on opening.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from knowngood.adapters.git_command import GitCommand, GitFailed, Result, explain, private_environment
+from knowngood.model import names
+from knowngood.model.errors import Inconclusive, UsageError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_RACE = re.compile(
+    r"fetch first|non-fast-forward|cannot lock ref|incorrect old value|failed to update ref|stale info"
+    r"|try again",
+    re.IGNORECASE,
+)
+
+
+class Clone:
+    """A clone of `url`'s `branch` in `folder`, made on first use. `credentials` is a reference."""
+
+    def __init__(
+        self, folder: Path, url: str, branch: str, *, credentials: str = "", deadline: float = 120.0
+    ) -> None:
+        if not url or url.startswith("-") or not branch or branch.startswith("-"):
+            raise UsageError("gitops.repo and gitops.branch are needed to declare anything")
+        self.url = url
+        self.branch = branch
+        self.tree = folder / "clone"
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        env = private_environment(folder / "private", self.tree, url, credentials)
+        self._git = GitCommand(folder, env, deadline=deadline)
+        self._opened = False
+
+    # The remote
+
+    def fetch(self) -> str:
+        """Bring the remote branch here; returns its commit."""
+        self._open()
+        with self._explained("fetch"):
+            refspec = f"+refs/heads/{self.branch}:refs/remotes/origin/{self.branch}"
+            self._git.run("-C", str(self.tree), "fetch", "--quiet", "--no-tags", "origin", refspec)
+        return self.parse(f"refs/remotes/origin/{self.branch}")
+
+    def push(self, commit: str) -> bool:
+        """Push without force; False if somebody else was there first."""
+        with self._explained("push"):
+            done = self._git.run(
+                "push",
+                "--porcelain",
+                "--no-verify",
+                "origin",
+                f"{commit}:refs/heads/{self.branch}",
+                ok=(0, 1),
+            )
+            if done.code == 0:
+                return True
+            if _RACE.search(f"{done.err}\n{done.text}"):
+                return False
+            raise GitFailed(("push",), done)
+
+    # Reading
+
+    def parse(self, revision: str) -> str:
+        """The full id of a commit we have."""
+        done = self._git.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", ok=(0, 1, 128))
+        if done.code != 0 or not _COMMIT.fullmatch(done.text):
+            raise Inconclusive(f"the commit {revision} is not in the branch {self.branch}", where=self.url)
+        return done.text
+
+    def find(self, trailers: Mapping[str, str], head: str) -> str:
+        """The newest commit up to `head` with all these trailers, or "".
+
+        A commit that undoes another carries the other's trailers too; it is only found by asking for it.
+        """
+        if not trailers:
+            return ""
+        greps = [f"--grep={key}: {value}" for key, value in trailers.items()]
+        form = "--format=%H%x00%(trailers:only,unfold)%x1e"
+        done = self._git.run("log", "--fixed-strings", "--all-match", *greps, form, head, "--")
+        wanted = set(trailers.items())
+        for entry in done.text.split("\x1e"):
+            commit, _, block = entry.strip().partition("\x00")
+            found = {(k.strip(), v.strip()) for k, _, v in (x.partition(":") for x in block.splitlines())}
+            undoes = any(k == names.TRAILER_UNDOES for k, _ in found)
+            if wanted <= found and (names.TRAILER_UNDOES in trailers or not undoes):
+                return commit
+        return ""
+
+    def is_ancestor(self, commit: str, revision: str) -> bool:
+        """Whether `revision` contains `commit`; False for what the branch does not have."""
+        if not _COMMIT.fullmatch(commit) or not _COMMIT.fullmatch(revision):
+            return False
+        self._open()
+        answer = self._git.run("merge-base", "--is-ancestor", commit, revision, ok=(0, 1, 128))
+        if answer.code == 128:
+            self.fetch()
+            answer = self._git.run("merge-base", "--is-ancestor", commit, revision, ok=(0, 1, 128))
+        return answer.code == 0
+
+    def last_touched(self, file: str, head: str) -> str:
+        """`<short id> (<author>: <subject>)` of the last commit that changed `file`, for messages."""
+        done = self._git.run("log", "-1", "--format=%h (%an: %s)", head, "--", file, ok=(0, 128))
+        return done.text or "no commit"
+
+    def changed_files(self, parent: str, commit: str) -> set[str]:
+        """The files in which two commits differ."""
+        done = self._git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", parent, commit)
+        return {name for name in done.out.decode("utf-8", "surrogateescape").split("\0") if name}
+
+    def links(self, commit: str) -> tuple[str, ...]:
+        """Symbolic links in a commit: they are not followed, so a folder that holds one can't be judged."""
+        done = self._git.run("ls-tree", "-r", "-z", commit)
+        entries = done.out.decode("utf-8", "surrogateescape").split("\0")
+        return tuple(e.partition("\t")[2] for e in entries if e.startswith(("120000", "160000")))
+
+    # The work tree
+
+    def checkout(self, commit: str) -> None:
+        """Put the work tree on `commit`, whatever it holds now."""
+        for state in ("REVERT_HEAD", "CHERRY_PICK_HEAD", "sequencer"):
+            left = self.tree / ".git" / state
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
+        self._git.run("-C", str(self.tree), "checkout", "--quiet", "--force", "--detach", commit)
+        self._git.run("-C", str(self.tree), "clean", "-qffdx")
+
+    def path(self, file: str) -> Path:
+        """A file of the work tree; UsageError for a path that leaves it."""
+        parts = Path(file).parts
+        if not parts or Path(file).is_absolute() or ".." in parts or parts[0] == ".git":
+            raise UsageError("this path leaves the repository", where=file)
+        return self.tree / file
+
+    def revert(self, commit: str) -> bool:
+        """Revert `commit` in the work tree and index; False (and a clean tree) where it conflicts."""
+        done = self._git.run("-C", str(self.tree), "revert", "--no-commit", commit, ok=(0, 1, 128))
+        if done.code != 0:
+            self.checkout("HEAD")
+        return done.code == 0
+
+    def commit(self, message: str, files: tuple[str, ...]) -> str:
+        """Commit `files` as they are in the work tree (none: an empty commit); returns the commit."""
+        note = self._folder / "private" / "message"
+        note.write_text(message, encoding="utf-8")
+        if files:
+            self._git.run("-C", str(self.tree), "add", "--", *files)
+        how = ["--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "--cleanup=verbatim"]
+        self._git.run("-C", str(self.tree), "commit", *how, "-F", str(note))
+        return self.parse("HEAD")
+
+    # Opening
+
+    def _open(self) -> None:
+        if self._opened:
+            return
+        if not (self.tree / ".git").is_dir():
+            self._clone()
+        for lock in self.tree.glob(".git/**/*.lock"):
+            lock.unlink(missing_ok=True)
+        self._git.run("-C", str(self.tree), "remote", "set-url", "origin", self.url)
+        self._opened = True
+
+    def _clone(self) -> None:
+        shutil.rmtree(self.tree, ignore_errors=True)
+        self.tree.mkdir(parents=True)
+        self._git.run("init", "--quiet", "--template=")
+        # Here and not in the global file, or a remote on this machine would not run its own hooks.
+        self._git.run("config", "core.hooksPath", "/dev/null")
+        self._git.run("remote", "add", "origin", self.url)
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except GitFailed as error:
+            raise explain(error, self.url, doing) from error
+
+
+def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
+    """A commit message whose last paragraph is the trailers."""
+    lines = [f"{key}: {value}" for key, value in trailers.items()]
+    if any("\n" in line or "\r" in line for line in (subject, *lines)):
+        raise ValueError("a subject or trailer with a line break")
+    return "\n\n".join(part for part in (subject, body, "\n".join(lines)) if part) + "\n"
+
+
+__all__ = ["Clone", "GitFailed", "Result", "message"]

@@ -1,0 +1,210 @@
+"""What Argo CD would make of a folder: the proof, before each push, that only the planned fields change.
+
+Plain folders are read by us, kustomizations by `kubectl kustomize`. What we can't render the same way as
+Argo CD (charts, plugins, jsonnet) is `Inconclusive`, never a guess. All scalars are compared as text.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from knowngood.model.errors import Inconclusive
+from knowngood.model.plan import FieldChange
+from knowngood.ports.gitops import RenderMismatch
+
+_KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_MAX_BYTES = 4 * 1024 * 1024
+_MAX_FIELDS = 200_000  # ends an alias bomb; a large cluster's folder has some 10,000
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+Key = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
+Rendered = Mapping[Key, Mapping[str, str]]  # object -> dotted path -> text
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that differs between two renderings; None where it is absent."""
+
+    application: str
+    object: Key
+    path: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        kind, name = self.object[1], self.object[3]
+        return f"{kind} {name} {self.path}: {self.before} -> {self.after} (Application {self.application})"
+
+
+class Renderer(Protocol):
+    """Renders one Application's path of a work tree."""
+
+    def render(self, tree: Path, application: Mapping[str, str]) -> Rendered:
+        """All objects, flattened. Raises Inconclusive where it can't be told what Argo CD would apply."""
+        ...
+
+
+class FolderRenderer(Renderer):
+    """Plain folders, and kustomizations where kubectl is on PATH. `deadline` is seconds a folder."""
+
+    def __init__(self, *, kubectl: str | None = None, deadline: float = 60.0) -> None:
+        self._kubectl = shutil.which("kubectl") if kubectl is None else kubectl
+        self._deadline = deadline
+
+    def render(self, tree: Path, application: Mapping[str, str]) -> Rendered:
+        """See Renderer."""
+        folder = (tree / application["path"]).resolve()
+        if not folder.is_relative_to(tree.resolve()):
+            raise Inconclusive("the Application's path leaves the repository", where=application["path"])
+        if not folder.is_dir():
+            return {}
+        kustomization = next((folder / n for n in _KUSTOMIZATION if (folder / n).exists()), None)
+        if kustomization:
+            return _objects(self._kustomize(kustomization), str(kustomization.relative_to(tree.resolve())))
+        rendered: dict[Key, Mapping[str, str]] = {}
+        recurse = application.get("recurse") == "true"
+        for file in sorted(folder.rglob("*") if recurse else folder.iterdir()):
+            where = str(file.relative_to(tree.resolve()))
+            if file.name == "Chart.yaml" or file.suffix in (".jsonnet", ".libsonnet"):
+                raise Inconclusive(
+                    "a chart or jsonnet can't be rendered here",
+                    where=where,
+                    hint="declare the component in a plain folder or a kustomization",
+                )
+            if file.is_file() and file.suffix in (".yaml", ".yml", ".json"):
+                for key, fields in _objects(_read(file, where), where).items():
+                    if key in rendered:
+                        raise Inconclusive(f"{key[1]} {key[3]} is there twice", where=where)
+                    rendered[key] = fields
+        return rendered
+
+    def _kustomize(self, file: Path) -> str:
+        if not self._kubectl:
+            raise Inconclusive(
+                "a kustomization can't be rendered without kubectl",
+                where=file.name,
+                hint="put kubectl on PATH",
+            )
+        # Its own folder as PATH: a kustomization that names a remote base finds no git to fetch it with.
+        env = {"PATH": str(Path(self._kubectl).parent), "HOME": os.devnull, "KUBECONFIG": os.devnull}
+        if shutil.which("git", path=env["PATH"]):
+            env["PATH"] = os.devnull
+        try:
+            done = subprocess.run(
+                [self._kubectl, "kustomize", str(file.parent)],
+                capture_output=True,
+                text=True,
+                timeout=self._deadline,
+                env=env,
+                check=False,
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise Inconclusive(f"kubectl kustomize: {type(error).__name__}", where=str(file)) from error
+        if done.returncode != 0:
+            words = done.stderr.strip().splitlines() or ["no reason given"]
+            raise Inconclusive(f"kubectl kustomize: {words[-1][:300]}", where=file.name)
+        return done.stdout
+
+
+def differences(application: str, before: Rendered, after: Rendered) -> list[Difference]:
+    """Every field in which two renderings differ."""
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key, {}), after.get(key, {})
+        for path in sorted(old.keys() | new.keys()):
+            if old.get(path) != new.get(path):
+                found.append(Difference(application, key, path, old.get(path), new.get(path)))
+    return found
+
+
+def prove(found: Sequence[Difference], changes: Sequence[FieldChange]) -> None:
+    """RenderMismatch unless the differences are exactly the planned fields, each in one Application."""
+    open_changes = list(changes)
+    for difference in found:
+        match = next((c for c in open_changes if _is_planned(difference, c)), None)
+        if match is None:
+            raise RenderMismatch(f"the commit would also change {difference}; nothing was pushed")
+        open_changes.remove(match)
+    if open_changes:
+        change = open_changes[0]
+        raise RenderMismatch(
+            f"{change.file}: {change.path} {change.before} -> {change.after} reaches no Application's "
+            f"{change.object.get('kind')} {change.object.get('name')}; nothing was pushed"
+        )
+
+
+def _is_planned(difference: Difference, change: FieldChange) -> bool:
+    api_version, kind, namespace, name = difference.object
+    wanted = change.object
+    return (
+        (difference.path, difference.before, difference.after) == (change.path, change.before, change.after)
+        and (api_version, kind, name) == (wanted.get("apiVersion"), wanted.get("kind"), wanted.get("name"))
+        and namespace in ("", wanted.get("namespace", namespace))
+    )
+
+
+def _read(file: Path, where: str) -> str:
+    if file.stat().st_size > _MAX_BYTES:
+        raise Inconclusive(f"larger than {_MAX_BYTES} bytes", where=where)
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Inconclusive("not UTF-8", where=where) from error
+
+
+def _objects(text: str, where: str) -> dict[Key, Mapping[str, str]]:
+    rendered: dict[Key, Mapping[str, str]] = {}
+    try:
+        documents = [d for d in yaml.load_all(text, Loader=_Loader) if d]
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Inconclusive(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
+    for document in documents:
+        for item in _items(document):
+            metadata = item.get("metadata") if isinstance(item, dict) else None
+            if not isinstance(metadata, dict) or not item.get("kind") or not item.get("apiVersion"):
+                raise Inconclusive("not a Kubernetes object", where=where)
+            name = metadata.get("name") or metadata.get("generateName") or ""
+            namespace = metadata.get("namespace") or ""
+            key = (str(item["apiVersion"]), str(item["kind"]), str(namespace), str(name))
+            if key in rendered:
+                raise Inconclusive(f"{key[1]} {key[3]} is there twice", where=where)
+            rendered[key] = _flat(item, where)
+    return rendered
+
+
+def _items(document: Any) -> list[Any]:
+    if isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document:
+        return list(document["items"] or [])
+    return [document]
+
+
+def _flat(item: Any, where: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for path, text in _walk(item, "", 0):
+        fields[path] = text
+        if len(fields) > _MAX_FIELDS:
+            raise Inconclusive(f"more than {_MAX_FIELDS} fields", where=where)
+    return fields
+
+
+def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if depth > 100:
+        raise Inconclusive("nested too deep", where=path[:80])
+    children: Iterator[tuple[Any, Any]] | None = None
+    if isinstance(value, dict) and value:
+        children = iter(value.items())
+    elif isinstance(value, list) and value:
+        children = iter(enumerate(value))
+    if children is None:
+        yield path, value if isinstance(value, str) else repr(value)
+        return
+    for key, child in children:
+        yield from _walk(child, f"{path}.{key}" if path else str(key), depth + 1)
