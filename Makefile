@@ -22,12 +22,14 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(COLLECTIONS)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 
-.PHONY: help demo test test-all lint unit bench pins kubectl clean
+.PHONY: help setup demo test test-all lint unit bench pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.run $(COLLECTIONS)/.done ## both acts on the embedded cluster: an upgrade that is proven, and one that is undone
+setup: $(VENV)/.run $(COLLECTIONS)/.done ## what a run needs: .venv and .collections
+
+demo: setup ## both acts on the embedded cluster: an upgrade that is proven, and one that is undone
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
 test: lint $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
