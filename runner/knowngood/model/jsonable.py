@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -30,6 +31,11 @@ def from_json(kind: type[T], data: Any) -> T:
     return typing.cast(T, _build(kind, data))
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _build(kind: Any, data: Any) -> Any:
     origin = typing.get_origin(kind)
     args = typing.get_args(kind)
@@ -44,7 +50,7 @@ def _build(kind: Any, data: Any) -> Any:
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return {k: _build(args[1], v) for k, v in data.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         unknown = set(data) - set(hints)
         if unknown:
             raise TypeError(f"{kind.__name__}: unknown {sorted(unknown)}")

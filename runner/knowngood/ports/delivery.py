@@ -9,7 +9,7 @@ from knowngood.model.plan import FieldChange
 from knowngood.ports.clock import Cancel
 
 
-class SyncFailed(Exception):  # noqa: N818
+class SyncFailed(Exception):
     """Argo CD tried our revision and failed, or did not get there in time; the message quotes its words."""
 
 

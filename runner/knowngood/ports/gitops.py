@@ -8,11 +8,11 @@ from typing import Protocol
 from knowngood.model.plan import FieldChange
 
 
-class FieldTaken(Exception):  # noqa: N818 (an outcome, not a malfunction)
+class FieldTaken(Exception):
     """Somebody else changed the planned field; the message names file, path, value and commit."""
 
 
-class RenderMismatch(Exception):  # noqa: N818
+class RenderMismatch(Exception):
     """The rendered difference is not exactly the planned fields; the message names what else changed."""
 
 

@@ -1,0 +1,159 @@
+"""The loop: what is next, write the intent, do it, write the outcome; until the flow says how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from knowngood.engine.flow import next_step
+from knowngood.engine.ports import Ports
+from knowngood.engine.steps import Step, Verb
+from knowngood.engine.verbs import VERBS, Done, Work
+from knowngood.model.errors import Inconclusive, Interrupted, KnowngoodError, LockHeld, Refused
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.names import claim_value
+from knowngood.model.plan import Plan
+from knowngood.model.record import Record, RecordType, Status
+from knowngood.model.state import End, RunState, after, claimed_nodes, fold
+from knowngood.ports.clock import Cancel
+from knowngood.ports.delivery import SyncFailed
+from knowngood.ports.gitops import FieldTaken, RenderMismatch
+
+DETAIL_BYTES = 2800
+"""Details above this become a file of the journal, so that a record stays under one page."""
+
+
+@dataclass
+class Engine:
+    """One run on its ports. `cancel` is set from outside to stop it; the run stays resumable."""
+
+    ports: Ports
+    plan: Plan
+    cluster: Cluster
+    profile: Profile
+    run_id: str
+    cancel: Cancel = field(default_factory=Cancel)
+    frozen: Mapping[str, Any] = field(default_factory=dict)  # more for record 0: tool version, arguments
+
+    def __post_init__(self) -> None:
+        self._state = fold(self._expand(r) for r in self.ports.journal.records())
+
+    def run(self) -> RunState:
+        """Start the run, or go on with it where the journal has records. Returns the last state.
+
+        Raises LockHeld (nothing more was written), Interrupted (resumable).
+        """
+        transitions = self.ports.lock.acquire(self.run_id, self.cancel)
+        fence = claim_value(self.run_id, transitions)
+        try:
+            self._open(fence)
+            while self._state.end is None:
+                self._advance(fence)
+            self._checkpoint()
+        except Interrupted as stopped:
+            self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
+            raise
+        finally:
+            self.ports.lock.release()
+        return self._state
+
+    def _open(self, fence: str) -> None:
+        """Freeze the plan in record 0; on a resume put the new fence on the nodes we hold."""
+        if self._state.next_seq == 0:
+            data = json.dumps(to_json(self.plan), sort_keys=True).encode()
+            digest = self.ports.journal.put("plan.json", data)
+            self.ports.checkpoint.keep(self.run_id, digest, data)
+            detail = {**self.frozen, "run": self.run_id, "cluster": self.plan.cluster}
+            self._append(RecordType.PLAN, detail=detail, files={"plan": digest})
+        elif self._state.end is None:
+            self._append(RecordType.RESUMED, detail={"fence": fence})
+            if held := claimed_nodes(self._state):
+                path = f"resume-{self._state.resumed}/{Verb.RECLAIM}"
+                self._do(Step(path, Verb.RECLAIM, nodes=held), fence)
+
+    def _advance(self, fence: str) -> None:
+        self.cancel.check()
+        following = next_step(self.plan, self._state, self.cluster.on_wave_failure)
+        if isinstance(following, End):
+            self._finish(following)
+            return
+        self._do(following, fence)
+        mode = self.ports.checkpoint.abort_asked(self.run_id)
+        if mode and not self._finishing(following):
+            self._append(RecordType.ABORTED, following.path, detail={"mode": mode})
+
+    def _finishing(self, step: Step) -> bool:
+        """Whether a step belongs to the way back or the end, which an abort does not turn around."""
+        return step.undo or step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE)
+
+    def _do(self, step: Step, fence: str) -> None:
+        """Checkpoint, intent, effect, outcome."""
+        self._checkpoint()
+        self._append(RecordType.INTENT, step.path, detail={"nodes": list(step.nodes)})
+        work = Work(
+            self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, self.cancel
+        )
+        done = self._attempt(work, step)
+        detail, files = dict(done.detail), dict(done.files)
+        if len(json.dumps(detail)) > DETAIL_BYTES:
+            files["record-detail"] = self.ports.journal.put("detail.json", json.dumps(detail).encode())
+            detail = {"why": str(detail.get("why", ""))[:500]}
+        self._append(RecordType.OUTCOME, step.path, done.status, detail, files)
+
+    def _attempt(self, work: Work, step: Step) -> Done:
+        """Do a step; everything that goes wrong becomes an outcome, so that the flow decides what it means."""
+        try:
+            return VERBS[step.verb](work, step)
+        except (Interrupted, LockHeld):
+            raise
+        except FieldTaken as taken:
+            return Done(Status.FOREIGN, {"why": str(taken)})
+        except (SyncFailed, RenderMismatch, Refused) as no:
+            return Done(Status.FAIL, {"why": str(no)})
+        except KnowngoodError as error:
+            self.cancel.check()
+            status = Status.INCONCLUSIVE if isinstance(error, Inconclusive) else Status.FAIL
+            return Done(status, {"why": str(error), "hint": error.hint})
+        except Exception as bug:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
+            self.cancel.check()
+            return Done(Status.INCONCLUSIVE, {"why": f"internal error: {type(bug).__name__}: {bug}"[:500]})
+
+    def _finish(self, end: End) -> None:
+        detail = {"end": end.name, "exit": int(end.exit_code), "why": end.why[:800], "nodes": dict(end.nodes)}
+        self._append(RecordType.FINISHED, detail=detail)
+
+    def _checkpoint(self) -> None:
+        state = {"state": to_json(self._state), "cluster": self.plan.cluster}
+        self.ports.checkpoint.save(self.run_id, state)
+
+    def _append(
+        self,
+        kind: RecordType,
+        step: str = "",
+        status: Status | None = None,
+        detail: Mapping[str, Any] | None = None,
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        now = self.ports.clock.now()
+        record = Record(self._state.next_seq, kind, now, step, status, detail or {}, files or {})
+        self.ports.journal.append(record)
+        self._state = after(self._state, self._expand(record))
+        for observer in self.ports.observers:
+            observer.record(record)
+
+    def _expand(self, record: Record) -> Record:
+        """A record with the detail that was too large for it."""
+        digest = record.files.get("record-detail")
+        if not digest:
+            return record
+        detail = json.loads(self.ports.journal.get(digest))
+        return replace(record, detail=detail)
+
+
+def frozen_plan(ports: Ports) -> Plan:
+    """The plan that a journal's record 0 froze."""
+    state = fold(r for r in ports.journal.records()[:1])
+    return from_json(Plan, json.loads(ports.journal.get(state.plan_digest)))

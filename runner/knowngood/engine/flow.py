@@ -1,0 +1,197 @@
+"""What comes next: the run's script as a generator, replayed over the journal's outcomes.
+
+The generator yields a Step and is sent its StepResult. `next_step` replays it with the results that the journal holds
+and returns the first step without one. So a resumed run is the same code on the same records, and this file is the only
+place that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from knowngood.engine.steps import Step, Verb
+from knowngood.engine.undo import undo_rings
+from knowngood.model.errors import ExitCode
+from knowngood.model.plan import Hop, Plan, PlannedRing
+from knowngood.model.record import Status
+from knowngood.model.state import End, RunState, StepResult
+
+Flow = Generator[Step, StepResult, End]
+Ask = Generator[Step, StepResult, StepResult]
+
+
+@dataclass
+class Stop(Exception):
+    """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is."""
+
+    why: str
+    status: Status
+    nodes: dict[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] = ()
+    hold: bool = False
+    aborted: bool = False
+
+
+def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
+    """The next step of a run, or how it ends. Pure: the same records give the same answer."""
+    script = flow(plan, on_wave_failure)
+    try:
+        step = next(script)
+        while (result := state.results.get(step.path)) is not None:
+            step = script.send(result)
+    except StopIteration as finished:
+        return finished.value  # type: ignore[no-any-return]
+    return step
+
+
+def ask(step: Step) -> Ask:
+    """Run a step; an abort that was asked for after it stops the line."""
+    result = yield step
+    if result.abort:
+        raise Stop(
+            f"abort asked ({result.abort})", Status.INCONCLUSIVE, hold=result.abort == "hold", aborted=True
+        )
+    return result
+
+
+def need(step: Step) -> Ask:
+    """Run a step that must end OK."""
+    result = yield from ask(step)
+    if result.status is not Status.OK:
+        nodes = dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {}))
+        raise Stop(str(result.detail.get("why", f"{step.path}: {result.status}")), result.status, nodes)
+    return result
+
+
+def flow(plan: Plan, on_wave_failure: str) -> Flow:
+    """The whole run."""
+    try:
+        yield from need(Step("observe", Verb.OBSERVE))
+        yield from need(Step("preflight", Verb.PREFLIGHT))
+        yield from need(Step("check", Verb.CHECK, nodes=plan.nodes))
+        yield from need(Step("way-back", Verb.WAY_BACK))
+    except Stop as stop:
+        return nothing_changed(stop)
+    for number, hop in enumerate(plan.hops):
+        moved: list[tuple[Hop, PlannedRing]] = []  # undo ends at the resting state before this hop
+        for ring in hop.rings:
+            try:
+                if number and not moved:
+                    yield from need(Step(f"{hop.name}/observe", Verb.OBSERVE, hop))
+                yield from forward(hop, ring, canary=not moved)
+            except Stop as stop:
+                return (yield from stopped(stop, hop, ring, moved, on_wave_failure))
+            moved.append((hop, ring))
+    try:
+        yield from need(Step("prove", Verb.PROVE))
+        yield from need(Step("promote", Verb.PROMOTE))
+    except Stop as stop:
+        return held(stop)
+    return End("done", ExitCode.DONE)
+
+
+def nothing_changed(stop: Stop) -> End:
+    """The end of a run that stopped before its first change."""
+    if stop.status is Status.INCONCLUSIVE:
+        return End("inconclusive", ExitCode.INCONCLUSIVE, stop.why, stop.nodes)
+    return End("refused", ExitCode.REFUSED, stop.why, stop.nodes)
+
+
+def held(stop: Stop) -> End:
+    """The end of a run that froze for a human."""
+    return End("held", ExitCode.HUMAN, stop.why, stop.nodes)
+
+
+def forward(hop: Hop, ring: PlannedRing, *, canary: bool) -> Generator[Step, StepResult, None]:
+    """Move one ring: declare, batch by batch, nodes given back once more, soak, confirm. Raises Stop."""
+    at = f"{hop.name}/{ring.name}"
+    yield from need(Step(f"{at}/declare", Verb.DECLARE, hop, ring, ring.nodes))
+    yield from need(Step(f"{at}/deliver", Verb.DELIVER, hop, ring, ring.nodes))
+    given_back: list[str] = []
+    for number, nodes in enumerate(ring.batches, start=1):
+        given_back += yield from batch(f"{at}/batch-{number}", hop, ring, nodes, canary=canary)
+    if given_back:
+        left = yield from batch(f"{at}/again", hop, ring, tuple(given_back), canary=canary)
+        if left:
+            why = "a tenant's disruption budget did not let us drain"
+            raise Stop(f"{at}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
+    yield from need(Step(f"{at}/soak", Verb.SOAK, hop, ring, ring.nodes))
+    yield from need(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes))
+
+
+def batch(
+    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], *, canary: bool
+) -> Generator[Step, StepResult, list[str]]:
+    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
+    yield from need(Step(f"{at}/claim", Verb.CLAIM, hop, ring, nodes))
+    drained = yield from ask(Step(f"{at}/drain", Verb.DRAIN, hop, ring, nodes))
+    given_back = dict(drained.detail.get("given_back", {}))
+    if drained.status is not Status.OK and not (given_back and not drained.detail.get("failed")):
+        failed = dict(drained.detail.get("failed", {})) | given_back
+        raise Stop(str(drained.detail.get("why", "the drain failed")), drained.status, failed)
+    out = tuple(n for n in nodes if n not in given_back)
+    if out:
+        yield from need(Step(f"{at}/baseline", Verb.BASELINE, hop, ring, out))
+        yield from need(Step(f"{at}/apply", Verb.APPLY, hop, ring, out))
+        yield from judge(at, hop, ring, out, canary=canary)
+        yield from need(Step(f"{at}/release", Verb.RELEASE, hop, ring, out))
+    return list(given_back)
+
+
+def judge(
+    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], *, canary: bool
+) -> Generator[Step, StepResult, None]:
+    """Judge a batch. A bad verdict stops the line; after the canary the bad nodes are tested once more first."""
+    judged = yield from ask(Step(f"{at}/judge", Verb.JUDGE, hop, ring, nodes))
+    if judged.status is Status.OK:
+        return
+    bad = {n: str(w) for n, w in dict(judged.detail.get("failed", {})).items()} or dict.fromkeys(nodes, "")
+    if not canary:
+        suspects = tuple(n for n in nodes if n in bad)
+        again = yield from ask(Step(f"{at}/retest", Verb.RETEST, hop, ring, suspects))
+        if again.status is Status.OK:
+            return
+        bad = {n: str(w) for n, w in dict(again.detail.get("failed", {})).items()} or bad
+    good = tuple(n for n in nodes if n not in bad)
+    raise Stop(str(judged.detail.get("why", "a gate said no")), judged.status, bad, good)
+
+
+def pairs(why: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """A mapping as the hashable pairs a Step carries."""
+    return tuple((str(k), str(v)) for k, v in why.items())
+
+
+def stopped(
+    stop: Stop, hop: Hop, ring: PlannedRing, moved: list[tuple[Hop, PlannedRing]], on_wave_failure: str
+) -> Flow:
+    """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the profile says so."""
+    if stop.hold:
+        return held(stop)
+    if not moved:
+        return (yield from undo_rings(((hop, ring),), stop.why, stop.nodes))
+    if on_wave_failure == "undo" or stop.aborted:
+        back = ((hop, ring), *reversed(moved)) if on_wave_failure == "undo" else ((hop, ring),)
+        return (yield from undo_rings(back, stop.why, stop.nodes))
+    named = yield from settle(hop, ring, stop)
+    return End("held", ExitCode.HUMAN, stop.why, named)
+
+
+def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
+    """Hold a later ring: what passed or was never touched goes back to work, the rest is quarantined.
+
+    Returns the nodes a human must look at.
+    """
+    at = f"{hop.name}/{ring.name}/hold"
+    seen = yield Step(f"{at}/look", Verb.LOOK, hop, ring, ring.nodes)
+    known = seen.status is Status.OK
+    changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
+    claimed = tuple(seen.detail.get("claimed", ())) if known else ring.nodes
+    unproven = dict.fromkeys((n for n in claimed if n in changed), "moved, but not proven")
+    bad = {n: w for n, w in (unproven | stop.nodes).items() if n in changed and n not in stop.passed}
+    good = tuple(n for n in claimed if n not in bad)
+    if good:
+        yield Step(f"{at}/release", Verb.RELEASE, hop, ring, good)
+    if bad:
+        yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), why=pairs(bad))
+    return bad | stop.nodes

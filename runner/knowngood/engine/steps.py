@@ -1,0 +1,50 @@
+"""A step: one verb on some nodes, with a path that is its key in the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from knowngood.model.plan import Hop, PlannedRing
+
+
+class Verb(StrEnum):
+    """What a step does; `verbs.py` has one function for each."""
+
+    OBSERVE = "observe"
+    PREFLIGHT = "preflight"
+    CHECK = "check"  # judge before anything is written
+    WAY_BACK = "way-back"
+    DECLARE = "declare"
+    DELIVER = "deliver"
+    CLAIM = "claim"
+    DRAIN = "drain"
+    BASELINE = "baseline"
+    APPLY = "apply"
+    JUDGE = "judge"
+    RETEST = "retest"
+    RELEASE = "release"
+    SOAK = "soak"
+    CONFIRM = "confirm"  # judge after the soak, passive gates
+    PROVE = "prove"
+    PROMOTE = "promote"
+    QUARANTINE = "quarantine"
+    LOOK = "look"  # which nodes an undo must bring back
+    VERIFY = "verify"  # the proof of `restored`
+    RECLAIM = "reclaim"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. `undo` turns a verb around: declare reverts, apply and judge expect the old versions.
+
+    `why` maps a node to the reason, for quarantine. `judged` is the step whose windows and gates a judgement uses.
+    """
+
+    path: str
+    verb: Verb
+    hop: Hop | None = None
+    ring: PlannedRing | None = None
+    nodes: tuple[str, ...] = ()
+    undo: bool = False
+    why: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,348 @@
+"""The verbs: each does one step through the ports and says how it ended. No verb decides what comes next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from knowngood.engine import judging, proof
+from knowngood.engine.ports import Ports
+from knowngood.engine.restored import differences
+from knowngood.engine.steps import Step, Verb
+from knowngood.model import names
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.node import NodeState
+from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.progress import Progress
+from knowngood.model.record import Status
+from knowngood.model.state import RunState, claimed_nodes
+from knowngood.ports.clock import Cancel
+from knowngood.ports.nodes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a verb returns: the outcome record's content."""
+
+    status: Status
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All a verb needs. `fence` is the claim's value under the Lease held now."""
+
+    ports: Ports
+    plan: Plan
+    cluster: Cluster
+    profile: Profile
+    run: str
+    fence: str
+    state: RunState
+    cancel: Cancel
+
+    def keep(self, name: str, value: Any) -> dict[str, str]:
+        """Keep a value as a file of the journal, and beside the checkpoint; returns {name: digest}."""
+        data = json.dumps(to_json(value), sort_keys=True).encode()
+        digest = self.ports.journal.put(f"{name}.json", data)
+        self.ports.checkpoint.keep(self.run, digest, data)
+        return {name: digest}
+
+    def load(self, digest: str) -> Any:
+        """A kept value."""
+        return json.loads(self.ports.journal.get(digest))
+
+    def before(self) -> dict[str, NodeState]:
+        """The measurement of all nodes at the last resting state."""
+        last = [
+            p for p in self.state.intended if p.rsplit("/", 1)[-1] == Verb.OBSERVE and p in self.state.results
+        ]
+        data = self.load(self.state.results[last[-1]].files["nodes"])
+        return {name: from_json(NodeState, node) for name, node in data.items()}
+
+    def trailers(self, step: Step) -> dict[str, str]:
+        """The key by which a step's commit is found again."""
+        assert step.hop is not None  # noqa: S101 (only ring steps commit)
+        assert step.ring is not None  # noqa: S101
+        trailers = {
+            names.TRAILER_RUN: self.run,
+            names.TRAILER_HOP: step.hop.name,
+            names.TRAILER_RING: step.ring.name,
+            names.TRAILER_RELEASE: self.plan.from_release if step.undo else self.plan.to_release,
+        }
+        return trailers | ({names.TRAILER_UNDOES: step.ring.name} if step.undo else {})
+
+    def changes(self, step: Step) -> tuple[FieldChange, ...]:
+        """The fields a step is about, turned around for an undo."""
+        assert step.ring  # noqa: S101
+        return tuple(c.inverse() for c in step.ring.changes) if step.undo else step.ring.changes
+
+
+def observe(work: Work, step: Step) -> Done:
+    """Measure every node; what runs on the nodes to move must be what the plan starts from."""
+    roles = work.ports.cluster.node_names()
+    machines = [n for n, role in roles.items() if role != "virtual"]
+    missing = sorted(set(work.plan.nodes) - set(machines))
+    if missing:
+        why = f"{', '.join(missing)}: in the cluster file, but not a node of this cluster"
+        return Done(Status.FAIL, {"why": why, "failed": dict.fromkeys(missing, "no such node")})
+    seen = work.ports.cluster.observe(machines)
+    files = work.keep("nodes", seen) | work.keep("workloads", list(work.ports.cluster.workloads()))
+    unread = {n: seen[n].trouble or "unreachable" for n in work.plan.nodes if not seen[n].reachable}
+    if unread:
+        return Done(Status.INCONCLUSIVE, {"why": _named("can't be read", unread), "failed": unread}, files)
+    moves = (step.hop.moves if step.hop else ()) or tuple(m for h in work.plan.hops[:1] for m in h.moves)
+    other = {
+        n: f"runs {m.component} {seen[n].versions.get(m.component) or 'of unknown version'}, not {m.from_version}"
+        for n in work.plan.nodes
+        for m in moves
+        if seen[n].versions.get(m.component) != m.from_version
+    }
+    if other:
+        return Done(
+            Status.FAIL, {"why": _named("what runs is not what Git declares", other), "failed": other}, files
+        )
+    return Done(Status.OK, {"nodes": len(seen)}, files)
+
+
+def preflight(work: Work, step: Step) -> Done:
+    """Nothing is left over, nobody else works on the nodes, Git holds what we expect, Argo CD would deliver."""
+    left = [x for x in work.ports.cluster.leftovers() if x.kind != "lease"]
+    if left:
+        why = "; ".join(f"{x.kind} at {x.where}: {x.detail}" for x in left[:5])
+        return Done(Status.FAIL, {"why": f"left over from before: {why}"})
+    busy = dict(work.ports.cluster.quiet(work.plan.nodes))
+    if busy:
+        return Done(Status.FAIL, {"why": _named("somebody else works on", busy), "failed": busy})
+    for change in (c for h in work.plan.hops[:1] for r in h.rings for c in r.changes):
+        value = work.ports.gitops.value(change)
+        if value != change.before:
+            why = f"{change.file}: {change.path} is {value}, the plan starts from {change.before}"
+            return Done(Status.FAIL, {"why": f"{why}; plan again"})
+    unready = tuple(work.ports.delivery.ready())
+    if unready:
+        return Done(Status.FAIL, {"why": "Argo CD would not deliver: " + "; ".join(unready)})
+    return Done(Status.OK)
+
+
+def way_back(work: Work, step: Step) -> Done:
+    """Send a no-op commit and its revert through the branch to Argo CD, and time it."""
+    forth, back = work.ports.gitops.rehearse_way_back({names.TRAILER_RUN: work.run})
+    seconds = work.ports.delivery.wait(back, (), work.cluster.limits.deliver, work.cancel)
+    return Done(Status.OK, {"commit": forth, "revert": back, "seconds": round(seconds, 3)})
+
+
+def declare(work: Work, step: Step) -> Done:
+    """Commit this ring's fields and push; for an undo, revert that commit."""
+    assert step.hop is not None  # noqa: S101
+    assert step.ring is not None  # noqa: S101
+    moves = ", ".join(f"{m.component} {m.to_version}" for m in step.hop.moves)
+    if not step.undo:
+        subject = f"{work.plan.cluster} {step.ring.name}: {moves}"
+        commit = work.ports.gitops.declare(step.ring.changes, subject, work.trailers(step))
+        return Done(Status.OK, {"commit": commit})
+    forward = Step(f"{step.hop.name}/{step.ring.name}/declare", Verb.DECLARE, step.hop, step.ring)
+    commit = work.ports.gitops.find(work.trailers(forward))
+    if not commit:
+        return Done(Status.OK, {"commit": "", "why": "the commit never reached the branch"})
+    subject = f"{work.plan.cluster} {step.ring.name}: back from {moves}"
+    undone = work.ports.gitops.undo(commit, step.ring.changes, subject, work.trailers(step))
+    return Done(Status.OK, {"commit": undone, "undoes": commit})
+
+
+def deliver(work: Work, step: Step) -> Done:
+    """Wait until Argo CD has brought the commit to the live objects."""
+    declared = work.state.results[step.path.rsplit("/", 1)[0] + "/declare"]
+    commit = str(declared.detail.get("commit", "")) or work.ports.gitops.head()
+    seconds = work.ports.delivery.wait(commit, work.changes(step), work.cluster.limits.deliver, work.cancel)
+    return Done(Status.OK, {"commit": commit, "seconds": round(seconds, 3)})
+
+
+def claim(work: Work, step: Step) -> Done:
+    """Claim, taint and cordon; the judgement's window opens here."""
+    outcome = work.ports.nodes.claim(step.nodes, work.fence, work.cancel)
+    windows = judging.open_windows(work.ports, outcome.done)
+    done = _folded(step, outcome)
+    shut = [n for n in outcome.done if n not in windows]
+    if shut and done.status is Status.OK:
+        why = f"boot id and uptime of {', '.join(shut)} can't be read"
+        return Done(Status.INCONCLUSIVE, {**done.detail, "why": why})
+    return Done(done.status, {**done.detail, "windows": to_json(windows)}, done.files)
+
+
+def drain(work: Work, step: Step) -> Done:
+    """Take the tenants' users of GPU and RDMA off the nodes, within their budgets."""
+    return _folded(step, work.ports.nodes.drain(step.nodes, work.fence, work.cancel), work)
+
+
+def apply(work: Work, step: Step) -> Done:
+    """Restart the driver on the nodes and wait for a new load of the wanted version."""
+    assert step.hop  # noqa: S101
+    expect = {m.component: (m.from_version if step.undo else m.to_version) for m in step.hop.moves}
+    outcome = work.ports.nodes.apply(step.nodes, work.fence, expect, work.cancel)
+    return _folded(step, outcome, work)
+
+
+def release(work: Work, step: Step) -> Done:
+    """Give the nodes back as the snapshot says."""
+    return _folded(step, work.ports.nodes.release(step.nodes, work.fence, work.cancel))
+
+
+def quarantine(work: Work, step: Step) -> Done:
+    """Leave the nodes tainted and cordoned for a human."""
+    return _folded(step, work.ports.nodes.quarantine(dict(step.why), work.fence, work.cancel))
+
+
+def soak(work: Work, step: Step) -> Done:
+    """Let the tenants' real work run on the ring; none of it running at the end is inconclusive."""
+    limit = work.cluster.limits.soak
+    began = work.ports.clock.monotonic()
+    work.ports.clock.wait_for(
+        lambda: work.ports.clock.monotonic() - began >= limit or None,
+        deadline=limit + 60,
+        what=f"{limit:.0f} s of soak",
+        cancel=work.cancel,
+        every=max(0.05, min(5.0, limit / 20)),
+    )
+    here = [w for w in work.ports.cluster.workloads() if set(w.nodes) & set(step.nodes)]
+    if not any(w.ready for w in here):
+        why = f"no tenant's work ran on {', '.join(step.nodes)} during the soak"
+        return Done(Status.INCONCLUSIVE, {"why": why, "seconds": limit})
+    return Done(Status.OK, {"seconds": limit, "workloads": [f"{w.namespace}/{w.name}" for w in here][:20]})
+
+
+def look(work: Work, step: Step) -> Done:
+    """Which nodes of the ring an undo must bring back: restarted by us, running something else, or unreadable."""
+    before = work.before()
+    seen = work.ports.cluster.observe(step.nodes)
+    at = step.path.rsplit("/", 2)[0]
+    touched = _touched(work, at)
+    changed = [n for n in step.nodes if n in touched or not _same_driver(before[n], seen[n])]
+    claimed = [n for n in claimed_nodes(work.state) if n in step.nodes]
+    windows = judging.windows_of(seen)
+    return Done(Status.OK, {"changed": changed, "claimed": claimed, "windows": to_json(windows)})
+
+
+def _touched(work: Work, ring: str) -> set[str]:
+    """Nodes whose driver we may have restarted: an apply on them was intended."""
+    nodes: set[str] = set()
+    for hop in work.plan.hops:
+        for planned in (r for r in hop.rings if f"{hop.name}/{r.name}" == ring):
+            batches = {f"{ring}/batch-{i}": b for i, b in enumerate(planned.batches, start=1)}
+            for at, batch in (batches | {f"{ring}/again": planned.nodes}).items():
+                if f"{at}/apply" in work.state.intended:
+                    drained = work.state.results[f"{at}/drain"].detail
+                    nodes |= set(drained.get("done", batch))
+    return nodes
+
+
+def _same_driver(before: NodeState, now: NodeState) -> bool:
+    return now.reachable and now.load == before.load and now.versions == before.versions
+
+
+def verify(work: Work, step: Step) -> Done:
+    """The proof of `restored`: every node as before, Git as before, nothing left."""
+    before = work.before()
+    after = work.ports.cluster.observe(tuple(before))
+    files = work.keep("nodes", after)
+    failed = differences(before, after, step.nodes)
+    for hop in work.plan.hops:
+        for ring in (r for r in hop.rings if set(r.nodes) <= set(step.nodes)):
+            for change in ring.changes:
+                for where, value in (
+                    ("Git", work.ports.gitops.value(change)),
+                    ("the live object", work.ports.cluster.live_value(change)),
+                ):
+                    if value != change.before:
+                        failed |= dict.fromkeys(
+                            ring.nodes, f"{where} holds {change.path} {value}, not {change.before}"
+                        )
+    left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
+    waiting = proof.not_running(work.ports.cluster.workloads())
+    detail: dict[str, Any] = {"failed": failed, "left": left[:20], "not_running": waiting}
+    if failed or left:
+        why = _named("not as before", failed) if failed else "left over: " + "; ".join(left[:5])
+        return Done(Status.FAIL, {**detail, "why": why}, files)
+    return Done(Status.OK, detail, files)
+
+
+def promote(work: Work, step: Step) -> Done:
+    """Commit the evidence, set the release's status and pin the cluster to it."""
+    evidence = proof.evidence(
+        work.plan, work.cluster, work.profile, work.run, work.state, work.ports, work.load
+    )
+    status = str(evidence["status"])
+    commit = work.ports.promotion.promote(work.plan.to_release, status, work.plan.cluster, evidence)
+    return Done(Status.OK, {"status": status, "because": evidence["because"], "commit": commit})
+
+
+def _named(what: str, nodes: Mapping[str, str]) -> str:
+    return f"{what}: " + "; ".join(f"{n} ({w})" for n, w in list(nodes.items())[:5])
+
+
+def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:
+    """An Outcome as a record; larger details become a file."""
+    detail: dict[str, Any] = {"done": list(outcome.done)}
+    files = work.keep("detail", outcome.detail) if work and outcome.detail else {}
+    if outcome.given_back:
+        detail |= {"given_back": dict(outcome.given_back), "why": _named("not drained", outcome.given_back)}
+    if outcome.failed:
+        detail |= {"failed": dict(outcome.failed), "why": _named(f"{step.verb} failed", outcome.failed)}
+    lost = [n for n in step.nodes if n not in {*outcome.done, *outcome.failed, *outcome.given_back}]
+    if lost:
+        detail["failed"] = dict(outcome.failed) | dict.fromkeys(lost, f"{step.verb} gave no answer")
+        detail["why"] = _named(f"{step.verb} gave no answer", dict.fromkeys(lost, "nothing came back"))
+    bad = Status.FAIL if outcome.failed else Status.INCONCLUSIVE
+    ok = not (detail.get("failed") or detail.get("given_back"))
+    return Done(Status.OK if ok else bad, detail, files)
+
+
+def progress(work: Work, step: Step, text: str) -> None:
+    """Tell the observers."""
+    for observer in work.ports.observers:
+        observer.progress(Progress(step.path, step.verb.value, ", ".join(step.nodes), text))
+
+
+def reclaim(work: Work, step: Step) -> Done:
+    """After a resume under a new Lease: put the new fence on the nodes we hold."""
+    return _folded(step, work.ports.nodes.claim(step.nodes, work.fence, work.cancel))
+
+
+def judge(work: Work, step: Step) -> Done:
+    """Any judgement: see `judging`."""
+    status, detail, files = judging.judge(
+        judging.Bench(
+            work.ports, work.plan, work.cluster, work.profile, work.run, work.state, work.load, work.cancel
+        ),
+        step,
+    )
+    return Done(status, detail, files)
+
+
+VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
+    Verb.OBSERVE: observe,
+    Verb.PREFLIGHT: preflight,
+    Verb.CHECK: judge,
+    Verb.WAY_BACK: way_back,
+    Verb.DECLARE: declare,
+    Verb.DELIVER: deliver,
+    Verb.CLAIM: claim,
+    Verb.DRAIN: drain,
+    Verb.BASELINE: judge,
+    Verb.APPLY: apply,
+    Verb.JUDGE: judge,
+    Verb.RETEST: judge,
+    Verb.RELEASE: release,
+    Verb.SOAK: soak,
+    Verb.CONFIRM: judge,
+    Verb.PROVE: judge,
+    Verb.PROMOTE: promote,
+    Verb.QUARANTINE: quarantine,
+    Verb.LOOK: look,
+    Verb.VERIFY: verify,
+    Verb.RECLAIM: reclaim,
+}

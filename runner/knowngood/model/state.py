@@ -1,0 +1,122 @@
+"""A run's state: a pure fold over its records. `resume`, `status` and reports all start here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from knowngood.model.errors import ExitCode
+from knowngood.model.record import Record, RecordType, Status
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step's outcome. `abort` is the mode (`stop`, `hold`) of an abort asked for right after it."""
+
+    status: Status
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""
+    ended: str = ""
+    abort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended: done, refused, inconclusive, restored, quarantined or held.
+
+    `nodes` names the nodes a human (or the next reader) must look at, with the reason.
+    """
+
+    name: str
+    exit_code: ExitCode
+    why: str = ""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What the records say so far. `open` is the step whose intent has no outcome yet."""
+
+    run: str = ""
+    plan_digest: str = ""
+    frozen: Mapping[str, Any] = field(default_factory=dict)  # record 0's detail
+    results: Mapping[str, StepResult] = field(default_factory=dict)
+    intended: tuple[str, ...] = ()
+    open: str = ""
+    open_since: str = ""
+    next_seq: int = 0
+    resumed: int = 0
+    started: str = ""
+    updated: str = ""
+    interrupted: str = ""  # why, while the run is not going on
+    end: End | None = None
+
+
+def fold(records: Iterable[Record]) -> RunState:
+    """The state after all records."""
+    state = RunState()
+    for record in records:
+        state = after(state, record)
+    return state
+
+
+def after(state: RunState, record: Record) -> RunState:
+    """The state after one more record."""
+    state = replace(state, next_seq=record.seq + 1, updated=record.time)
+    match record.type:
+        case RecordType.PLAN:
+            return replace(
+                state,
+                run=str(record.detail["run"]),
+                plan_digest=record.files["plan"],
+                frozen=record.detail,
+                started=record.time,
+            )
+        case RecordType.INTENT:
+            intended = (*state.intended, record.step) if record.step not in state.intended else state.intended
+            return replace(state, intended=intended, open=record.step, open_since=record.time, interrupted="")
+        case RecordType.OUTCOME:
+            assert record.status is not None  # noqa: S101 (the journal refuses an outcome without status)
+            result = StepResult(record.status, record.detail, record.files, state.open_since, record.time)
+            return replace(state, results={**state.results, record.step: result}, open="", open_since="")
+        case RecordType.ABORTED:
+            last = replace(state.results[record.step], abort=str(record.detail["mode"]))
+            return replace(state, results={**state.results, record.step: last})
+        case RecordType.RESUMED:
+            return replace(state, resumed=state.resumed + 1, interrupted="")
+        case RecordType.INTERRUPTED:
+            return replace(state, interrupted=str(record.detail.get("why", "")))
+        case RecordType.FINISHED:
+            detail = record.detail
+            end = End(
+                str(detail["end"]),
+                ExitCode(int(detail["exit"])),
+                str(detail.get("why", "")),
+                {str(k): str(v) for k, v in dict(detail.get("nodes", {})).items()},
+            )
+            return replace(state, end=end)
+
+
+def claimed_nodes(state: RunState) -> tuple[str, ...]:
+    """Nodes that carry our claim by the records, also where a claim's outcome is not known yet.
+
+    Steps are folded in the order they were intended; a released, given-back or quarantined node is free.
+    """
+    claimed: dict[str, None] = {}
+    for path in state.intended:
+        result = state.results.get(path)
+        detail = result.detail if result else {}
+        verb = path.rsplit("/", 1)[-1]
+        if verb == "claim":
+            claimed.update(dict.fromkeys(detail.get("done", ())))
+        elif verb in ("release", "quarantine"):
+            _drop(claimed, detail.get("done", ()))
+        _drop(claimed, detail.get("given_back", {}))
+    return tuple(claimed)
+
+
+def _drop(claimed: dict[str, None], nodes: Iterable[str]) -> None:
+    for node in nodes:
+        claimed.pop(node, None)

@@ -1,0 +1,94 @@
+"""The scene of the engine's tests: a cluster of three rings of two nodes, a plan that moves its driver."""
+
+from __future__ import annotations
+
+from tests.unit.engine.fakes import NEW, OLD, World, new_world, ports
+
+from knowngood.engine.engine import Engine
+from knowngood.model.errors import Location
+from knowngood.model.matrix import (
+    Cluster,
+    Disruption,
+    GitOps,
+    Limits,
+    Profile,
+    Ring,
+    Scope,
+    Tenant,
+    UndoClass,
+)
+from knowngood.model.plan import FieldChange, Hop, Move, Plan, PlannedRing
+
+RINGS = {"ring-0": ("gpu-1", "gpu-2"), "ring-1": ("gpu-3", "gpu-4"), "ring-2": ("gpu-5", "gpu-6")}
+HERE = Location("scene.py")
+
+
+def field_of(ring: str) -> FieldChange:
+    return FieldChange(
+        "nvidia-driver",
+        f"nvidiadriver-{ring}.yaml",
+        "spec.version",
+        OLD,
+        NEW,
+        {"kind": "NVIDIADriver", "name": ring},
+    )
+
+
+def a_plan(batch: int = 2) -> Plan:
+    rings = tuple(
+        PlannedRing(name, tuple(nodes[i : i + batch] for i in range(0, len(nodes), batch)), (field_of(name),))
+        for name, nodes in RINGS.items()
+    )
+    hop = Hop(
+        "hop-1",
+        (Move("nvidia-driver", OLD, NEW),),
+        Scope.NODE,
+        Disruption.DRAIN,
+        UndoClass.REVERT_DISRUPTIVE,
+        rings,
+    )
+    return Plan(
+        cluster="ams-prod",
+        profile="xe",
+        from_release="r580",
+        to_release="r595",
+        to_versions={"nvidia-driver": NEW},
+        from_versions={"nvidia-driver": OLD},
+        hops=(hop,),
+        active_gates=("smoke_training",),
+        passive_gates=("gpu_errors", "drift"),
+        not_applicable={},
+    )
+
+
+def a_cluster(on_wave_failure: str = "hold") -> Cluster:
+    return Cluster(
+        name="ams-prod",
+        profile="xe",
+        release="r580",
+        control_plane=(),
+        cpu=(),
+        gpu=tuple(n for nodes in RINGS.values() for n in nodes),
+        virtual=("liqo-1",),
+        rings=tuple(Ring(name, nodes, 2) for name, nodes in RINGS.items()),
+        tenants=(Tenant("vision", ("vision",), 60),),
+        gitops=GitOps("file:///x", "main", ()),
+        declarations=(),
+        limits=Limits(soak=10),
+        on_wave_failure=on_wave_failure,
+        where=HERE,
+    )
+
+
+def a_profile() -> Profile:
+    return Profile(
+        "xe", "XE7740", 8, "H200 NVL", "10de:233b", False, 8, "ConnectX-7", "dma-buf", {}, (), HERE
+    )
+
+
+def a_world() -> World:
+    return new_world(RINGS, {(f"nvidiadriver-{ring}.yaml", "spec.version"): OLD for ring in RINGS})
+
+
+def an_engine(world: World, *, batch: int = 2, on_wave_failure: str = "hold", run: str = "run-1") -> Engine:
+    return Engine(ports(world), a_plan(batch), a_cluster(on_wave_failure), a_profile(), run)

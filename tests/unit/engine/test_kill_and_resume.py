@@ -1,0 +1,68 @@
+"""SIGKILL at every record boundary, then resume: the run ends as an undisturbed one does."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.engine.fakes import Killed, World, snapshot
+from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.test_runs import ROWS, Row, says_true
+
+from knowngood.model.state import End
+
+KILLED_ROWS = [row for row in ROWS if row.end not in ("refused", "inconclusive")]
+
+
+def prepared(row: Row) -> World:
+    world = a_world()
+    row.prepare(world)
+    return world
+
+
+def play(row: Row, world: World) -> End:
+    state = an_engine(world, batch=row.batch, on_wave_failure=row.on_wave_failure).run()
+    assert state.end is not None
+    return state.end
+
+
+def killed_at(row: Row, boundary: int, *, before_write: bool) -> World:
+    world = prepared(row)
+    world.kill_after, world.kill_before_write = boundary, before_write
+    with pytest.raises(Killed):
+        play(row, world)
+    world.dead, world.kill_after = False, -1
+    return world
+
+
+@pytest.mark.parametrize("before_write", [False, True], ids=["record written", "effect done, record lost"])
+@pytest.mark.parametrize("row", KILLED_ROWS, ids=lambda row: row.name)
+def test_resume_ends_as_an_undisturbed_run(row: Row, before_write: bool) -> None:
+    """At every boundary: same end, same nodes, same promotions, and no commit made twice."""
+    calm = prepared(row)
+    before = snapshot(calm)
+    end = play(row, calm)
+    for boundary in range(len(calm.records)):
+        world = killed_at(row, boundary, before_write=before_write)
+        resumed = play(row, world)
+        at = f"killed at record {boundary}"
+        assert (resumed.name, resumed.exit_code) == (end.name, end.exit_code), f"{at}: {resumed.why}"
+        assert resumed.nodes.keys() == end.nodes.keys(), at
+        assert snapshot(world) == snapshot(calm), at
+        assert world.promoted == calm.promoted, at
+        assert [c.trailers for c in world.commits] == [c.trailers for c in calm.commits], at
+        says_true(world, resumed.name, before)
+
+
+def test_a_second_kill_while_resuming_changes_nothing_either() -> None:
+    row = next(r for r in ROWS if r.name == "the canary fails a gate")
+    calm = prepared(row)
+    end = play(row, calm)
+    for boundary in range(0, len(calm.records), 3):
+        for second in range(8):
+            world = killed_at(row, boundary, before_write=bool(second % 2))
+            world.kill_after = second
+            try:
+                play(row, world)
+            except Killed:
+                world.dead, world.kill_after = False, -1
+                assert play(row, world).name == end.name
+            assert snapshot(world) == snapshot(calm)
