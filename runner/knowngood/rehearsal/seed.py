@@ -6,7 +6,6 @@ these do not say (how many pods a tenant runs) is invented by a fixed rule, so t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from knowngood.model.errors import UsageError
@@ -40,7 +39,9 @@ def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> dic
         "gitops": {
             "repo": repo,
             "branch": cluster.gitops.branch,
-            "applications": [dict(a) for a in cluster.gitops.applications],
+            "applications": [
+                {key: a[key] for key in ("name", "namespace", "path")} for a in cluster.gitops.applications
+            ],
         },
     }
     if "network-operator" in release.components:
@@ -114,43 +115,56 @@ def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[dict[st
 
 
 def _tenants(cluster: Cluster, profile: Profile) -> list[dict[str, Any]]:
+    """What the cluster file says runs there, one entry a namespace; a typical load where it says nothing."""
+    said = {str(t.get("name", "")): t.get("workloads", ()) for t in cluster.raw.get("tenants", ())}
     share = _share(cluster, profile)
-    last = len(cluster.tenants) - 1
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index, tenant in enumerate(cluster.tenants):
-        gang = index == last and len(cluster.gpu) > 1
         first, *others = tenant.namespaces or (tenant.name,)
-        workload = _gang(share) if gang else _service(share)
-        rows.append({"name": tenant.name, "namespace": first, "workloads": [workload] if workload else []})
+        loads = [dict(w) for w in said.get(tenant.name, ())]
+        if not loads:
+            gang = index == len(cluster.tenants) - 1 and len(cluster.gpu) > 1
+            loads = _gang(share) if gang else _service(share)
+        rows.append({"name": tenant.name, "namespace": first, "workloads": loads})
         rows += [{"name": tenant.name, "namespace": n, "workloads": []} for n in others]
+    if rows:
+        rows[-1]["workloads"] += _queue(cluster, profile, rows)
     return rows
+
+
+def _queue(cluster: Cluster, profile: Profile, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What keeps the cluster as full as real ones are: work that waits while a batch is out and then takes its
+    nodes again, without which no soak would find anything on them. It has no disruption budget.
+    """
+    used = sum(w["replicas"] * w.get("gpusPerPod", 1) for row in rows for w in row["workloads"])
+    room = len(cluster.gpu) * profile.gpus - _largest_batch(cluster) * profile.gpus // 2 - used
+    each = 2 if profile.gpus >= 4 else 1
+    if room < each:
+        return []
+    return [{"name": "queue", "kind": "Deployment", "replicas": room // each, "gpusPerPod": each}]
+
+
+def _largest_batch(cluster: Cluster) -> int:
+    return max((min(r.batch, len(r.nodes)) for r in cluster.rings), default=0)
 
 
 def _share(cluster: Cluster, profile: Profile) -> int:
     """GPUs a tenant may use: all still fit, with room for fragments, while the largest batch is out."""
-    batch = max((min(r.batch, len(r.nodes)) for r in cluster.rings), default=0)
-    left = max(len(cluster.gpu) - batch, 1) * profile.gpus
+    left = max(len(cluster.gpu) - _largest_batch(cluster), 1) * profile.gpus
     return left * 3 // 4 // max(len(cluster.tenants), 1)
 
 
-def _service(share: int) -> Mapping[str, Any] | None:
+def _service(share: int) -> list[dict[str, Any]]:
     """A served model: replicas behind a PodDisruptionBudget that gives way to half of them."""
     each = 2 if share >= 8 else 1
     replicas = min(share // each, 4)
     if not replicas:
-        return None
-    return {
-        "name": "serve",
-        "kind": "Deployment",
-        "replicas": replicas,
-        "gpusPerPod": each,
-        "minAvailable": replicas // 2,
-    }
+        return []
+    load = {"name": "serve", "kind": "Deployment", "replicas": replicas, "gpusPerPod": each}
+    return [{**load, "minAvailable": replicas // 2}]
 
 
-def _gang(share: int) -> Mapping[str, Any] | None:
+def _gang(share: int) -> list[dict[str, Any]]:
     """A training job of two ranks: evicting one stops both."""
     each = min(share // 2, 4)
-    if not each:
-        return None
-    return {"name": "train", "kind": "gang", "replicas": 2, "gpusPerPod": each}
+    return [{"name": "train", "kind": "gang", "replicas": 2, "gpusPerPod": each}] if each else []

@@ -1,0 +1,214 @@
+"""A run on a screen: a live board on a terminal, plain lines into a pipe. Both go to stderr; stdout is the result.
+
+Observers are told from the thread that drives the run and must not raise.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from knowngood.model.plan import Plan
+from knowngood.model.progress import Progress
+from knowngood.model.record import Record, RecordType, Status
+from knowngood.model.state import RunState, fold
+from knowngood.ports.observer import Observer
+from knowngood.report.disturbance import IN_SERVICE, OUT, QUARANTINED, NodeTime, node_times
+from knowngood.report.estimate import estimate, rings_of, words
+from knowngood.report.steps import place_of, ring_of, sentence, verb_of
+
+COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
+MARKS = {"ok": "✓", "fail": "✗", "inconclusive": "?", "foreign": "!"}
+NODE_COLOURS = {IN_SERVICE: "green", OUT: "yellow", QUARANTINED: "bold red"}
+LAST_STEPS = 8
+
+
+def now() -> str:
+    """The wall time, RFC 3339 UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class PlainLines(Observer):
+    """One line when a step begins and one when it ends."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._began: dict[str, str] = {}
+
+    def record(self, record: Record) -> None:
+        """Print it."""
+        match record.type:
+            case RecordType.INTENT:
+                self._began[record.step] = record.time
+                self._print(record.time, f"  … {sentence(record.step)}{_nodes(record)}")
+            case RecordType.OUTCOME:
+                took = words(_seconds(self._began.get(record.step, record.time), record.time))
+                why = str(record.detail.get("why", ""))
+                told = f"{record.status or '':<4} {sentence(record.step)} ({took})"
+                self._print(record.time, told + (f": {why}" if why else ""))
+            case RecordType.PLAN:
+                self._print(record.time, f"run {record.detail.get('run')} on {record.detail.get('cluster')}")
+            case RecordType.FINISHED:
+                end, why = record.detail.get("end", ""), record.detail.get("why", "")
+                self._print(record.time, f"end: {end}" + (f": {why}" if why else ""))
+            case _:
+                why = str(record.detail.get("why") or record.detail.get("mode") or "")
+                self._print(record.time, f"{record.type}" + (f": {why}" if why else ""))
+
+    def progress(self, progress: Progress) -> None:
+        """Print it, indented below its step."""
+        self._print(now(), f"    {progress.subject}: {progress.text}")
+
+    def _print(self, time: str, text: str) -> None:
+        self._stream.write(f"{time[11:19]} {text}\n")
+        self._stream.flush()
+
+
+class Board(Observer):
+    """The live board; a context manager around the run. Redraws itself four times a second."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        soak: float,
+        window_end: str = "",
+        console: Console | None = None,
+        clock: Callable[[], str] = now,
+    ) -> None:
+        self._plan = plan
+        self._soak = soak
+        self._window_end = window_end
+        self._clock = clock
+        self._records: list[Record] = []
+        self._news: deque[str] = deque(maxlen=3)
+        self._guard = threading.Lock()
+        self._console = console or Console(stderr=True)
+        self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=4)
+
+    def __enter__(self) -> Board:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def record(self, record: Record) -> None:
+        """Keep it for the next redraw."""
+        with self._guard:
+            self._records.append(record)
+
+    def progress(self, progress: Progress) -> None:
+        """Keep the latest news."""
+        with self._guard:
+            self._news.append(f"{progress.subject}: {progress.text}")
+
+    def render(self) -> RenderableType:
+        """The board now."""
+        with self._guard:
+            records, news = tuple(self._records), tuple(self._news)
+        state = fold(records)
+        parts: list[RenderableType] = [self._header(state), self._rings(state, records), self._steps(state)]
+        if news and state.end is None:
+            parts.append(Text("\n".join(f"    {line}" for line in news), style="dim"))
+        return Group(*parts)
+
+    def _header(self, state: RunState) -> RenderableType:
+        plan = self._plan
+        at = estimate(plan, state, soak=self._soak, window_end=self._window_end, now=self._clock())
+        moves = ", ".join(
+            f"{m.component} {m.from_version} → {m.to_version}" for h in plan.hops for m in h.moves
+        )
+        left = f"{'' if at.exact else 'at least '}{words(at.left)} to go"
+        if state.end is not None:
+            left = f"ended {state.end.name}"
+        line = Text.assemble(
+            (f"{plan.cluster}  ", "bold"),
+            (f"{plan.from_release} → {plan.to_release}", "bold cyan"),
+            f"  {moves}\n",
+            f"run {state.run or '…'}   {words(at.elapsed)} so far, {left}",
+        )
+        line.append(f"   an undo takes {words(at.undo)}" if at.undo else "")
+        line.append(f"   undo must start by {at.undo_by}" if at.undo_by else "", style="bold yellow")
+        return line
+
+    def _rings(self, state: RunState, records: tuple[Record, ...]) -> RenderableType:
+        nodes = node_times(records, self._plan.nodes)
+        table = Table(box=None, padding=(0, 2), show_edge=False)
+        for title in ("hop", "ring", "steps", "nodes", "gates"):
+            table.add_column(title, style="" if title == "nodes" else None, header_style="dim")
+        done = rings_of(self._plan, state)
+        for hop in self._plan.hops:
+            for ring in hop.rings:
+                at = f"{hop.name}/{ring.name}"
+                ended, total = done[at]
+                undone = any(p.startswith(f"{at}/undo/") for p in state.intended)
+                table.add_row(
+                    hop.name,
+                    ring.name,
+                    Text("undo", style="red") if undone else f"{_bar(ended, total)} {ended}/{total}",
+                    Text(" ").join(_node(n, nodes[n]) for n in ring.nodes),
+                    _gates(state, at),
+                )
+        return table
+
+    def _steps(self, state: RunState) -> RenderableType:
+        lines = Text()
+        for path in state.intended[-LAST_STEPS:]:
+            result = state.results.get(path)
+            if result is None:
+                since = words(_seconds(state.open_since, self._clock()))
+                lines.append(f"  … {sentence(path)} ({since})\n", style="bold")
+                continue
+            status = str(result.status)
+            took = words(_seconds(result.started, result.ended))
+            lines.append(f"  {MARKS[status]} ", style=COLOURS[status])
+            lines.append(f"{sentence(path)} ({took})\n")
+            if result.status is not Status.OK:
+                lines.append(f"      {result.detail.get('why', '')}\n", style=COLOURS[status])
+        return lines
+
+
+def _node(name: str, time: NodeTime) -> Text:
+    return Text(name, style=NODE_COLOURS[time.now])
+
+
+def _gates(state: RunState, at: str) -> Text:
+    """The verdicts of a ring's judgements, in order."""
+    told = Text()
+    for path, result in state.results.items():
+        verdict = str(result.detail.get("verdict", ""))
+        if verdict and path.startswith(f"{at}/"):
+            label = " ".join(
+                x for x in (place_of(path).replace(ring_of(path), "").strip(), verb_of(path)) if x
+            )
+            told.append(f"{label} ").append(f"{verdict}  ", style=COLOURS[str(result.status)])
+    return told
+
+
+def _bar(done: int, total: int, width: int = 10) -> str:
+    filled = round(width * done / total) if total else 0
+    return "━" * filled + "─" * (width - filled)
+
+
+def _nodes(record: Record) -> str:
+    nodes = [str(n) for n in record.detail.get("nodes", ())]
+    return f" [{', '.join(nodes)}]" if nodes else ""
+
+
+def _seconds(start: str, end: str) -> float:
+    if not start or not end:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

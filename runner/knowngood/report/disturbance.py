@@ -1,0 +1,123 @@
+"""What a run took from people: how often and how long each node was out, whose work was moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from knowngood.model.record import Record, RecordType
+from knowngood.model.state import RunState
+from knowngood.report.steps import verb_of
+
+IN_SERVICE = "in service"
+OUT = "out"
+QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTime:
+    """One node: how often it was taken out of service, for how many seconds in all, how often reloaded."""
+
+    times_out: int
+    seconds_out: float
+    reloads: int
+    now: str  # in service | out | quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """One tenant: the workloads we evicted pods of, and how many pods."""
+
+    workloads: tuple[str, ...]
+    pods: int
+
+
+@dataclass
+class _Node:
+    since: str = ""
+    times: int = 0
+    seconds: float = 0.0
+    reloads: int = 0
+    now: str = IN_SERVICE
+
+    def out(self, time: str) -> None:
+        if not self.since:
+            self.since, self.now = time, OUT
+            self.times += 1
+
+    def back(self, time: str) -> None:
+        if self.since:
+            self.seconds += _seconds(self.since, time)
+            self.since, self.now = "", IN_SERVICE
+
+
+def node_times(records: Sequence[Record], nodes: Sequence[str]) -> dict[str, NodeTime]:
+    """From claim to release, by the records; a node that is still out is counted up to the last record.
+
+    A claim counts from its intent: the node may be tainted from then on.
+    """
+    known = {n: _Node() for n in nodes}
+    began: dict[str, str] = {}
+    for record in records:
+        if record.type is RecordType.INTENT:
+            began[record.step] = record.time
+        elif record.type is RecordType.OUTCOME:
+            _fold(known, record, began.get(record.step, record.time))
+    last = records[-1].time if records else ""
+    return {name: _closed(node, last) for name, node in known.items()}
+
+
+def _fold(known: dict[str, _Node], record: Record, began: str) -> None:
+    verb = verb_of(record.step)
+    done = [known.setdefault(str(n), _Node()) for n in record.detail.get("done", ())]
+    for node in done:
+        if verb in ("claim", "reclaim"):
+            node.out(began)
+        elif verb == "apply":
+            node.reloads += 1
+        elif verb == "release":
+            node.back(record.time)
+        elif verb == "quarantine":
+            node.out(began)
+            node.now = QUARANTINED
+    for name in record.detail.get("given_back", {}):
+        known.setdefault(str(name), _Node()).back(record.time)
+
+
+def _closed(node: _Node, last: str) -> NodeTime:
+    seconds = node.seconds + (_seconds(node.since, last) if node.since else 0.0)
+    return NodeTime(node.times, round(seconds, 1), node.reloads, node.now)
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def disturbed(state: RunState, load: Callable[[str], Any]) -> dict[str, Disturbed]:
+    """Tenant -> what we evicted, from the drains' details; a gang counts as one workload."""
+    pods: dict[str, int] = {}
+    work: dict[str, dict[str, None]] = {}
+    for path, result in state.results.items():
+        if verb_of(path) != "drain" or "detail" not in result.files:
+            continue
+        for node in dict(load(result.files["detail"])).values():
+            for tenant, name in _evicted(node):
+                pods[tenant] = pods.get(tenant, 0) + 1
+                work.setdefault(tenant, {})[name] = None
+    return {tenant: Disturbed(tuple(work[tenant]), pods[tenant]) for tenant in work}
+
+
+def _evicted(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(tenant, workload) of each pod that a drain evicted on one node."""
+    rows = []
+    for row in node.get("evicted", ()):
+        if isinstance(row, Mapping):
+            namespace = str(row.get("namespace", ""))
+            owner = str(row.get("workload") or row.get("owner") or row.get("name", ""))
+            rows.append((str(row.get("tenant") or namespace), f"{namespace}/{owner}"))
+        else:
+            namespace, _, name = str(row).partition("/")
+            rows.append((namespace, str(row) if name else namespace))
+    return rows

@@ -1,0 +1,104 @@
+"""How long a run will still take, and until when its undo must start. Measured in this run, never promised.
+
+Pure: the plan, the state so far and the cluster's limits in, seconds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
+
+from knowngood.model.plan import Plan, PlannedRing
+from knowngood.model.state import RunState
+from knowngood.report.steps import verb_of
+
+BATCH = ("claim", "drain", "baseline", "apply", "judge", "release")
+BEFORE = ("observe", "preflight", "check", "way-back")
+AFTER = ("prove", "promote")
+UNDO = ("declare", "deliver", "look", "claim", "drain", "apply", "judge", "release", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds. `exact` is False while some kind of step was not measured yet: then `left` is a lower bound.
+
+    `undo_by` is RFC 3339 UTC, "" where the cluster has no window.
+    """
+
+    elapsed: float
+    left: float
+    exact: bool
+    undo: float
+    undo_by: str
+
+
+def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: str) -> Estimate:
+    """The estimate at `now` (RFC 3339 UTC)."""
+    pace = measured(state)
+    pace.setdefault("soak", soak)
+    todo = [path for path in steps_of(plan) if path not in state.results]
+    left = sum(pace.get(verb_of(path), 0.0) for path in todo)
+    exact = all(verb_of(path) in pace for path in todo)
+    undo = sum(pace.get(verb, 0.0) for verb in UNDO)
+    began = _time(state.started) if state.started else _time(now)
+    by = ""
+    if window_end:
+        by = (_time(window_end) - timedelta(seconds=undo)).astimezone(UTC).isoformat(timespec="seconds")
+    return Estimate((_time(now) - began).total_seconds(), left, exact, undo, by.replace("+00:00", "Z"))
+
+
+def measured(state: RunState) -> dict[str, float]:
+    """Mean seconds of each verb over the steps that ended."""
+    seconds: dict[str, list[float]] = {}
+    for path, result in state.results.items():
+        if result.started and result.ended:
+            took = (_time(result.ended) - _time(result.started)).total_seconds()
+            seconds.setdefault(verb_of(path), []).append(took)
+    return {verb: fmean(values) for verb, values in seconds.items()}
+
+
+def steps_of(plan: Plan) -> Iterable[str]:
+    """The paths of an undisturbed run, in order."""
+    yield from BEFORE
+    for hop in plan.hops:
+        for ring in hop.rings:
+            yield from _ring(f"{hop.name}/{ring.name}", ring)
+    yield from AFTER
+
+
+def _ring(at: str, ring: PlannedRing) -> Iterable[str]:
+    yield f"{at}/declare"
+    yield f"{at}/deliver"
+    for number in range(1, len(ring.batches) + 1):
+        yield from (f"{at}/batch-{number}/{verb}" for verb in BATCH)
+    yield f"{at}/soak"
+    yield f"{at}/confirm"
+
+
+def rings_of(plan: Plan, state: RunState) -> Mapping[str, tuple[int, int]]:
+    """`hop/ring` -> (steps ended, steps in all) of an undisturbed run."""
+    found = {}
+    for hop in plan.hops:
+        for ring in hop.rings:
+            at = f"{hop.name}/{ring.name}"
+            paths = list(_ring(at, ring))
+            found[at] = (sum(p in state.results for p in paths), len(paths))
+    return found
+
+
+def words(seconds: float) -> str:
+    """Seconds for people: `8 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(max(seconds, 0.0))
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 100:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _time(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

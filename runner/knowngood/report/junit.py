@@ -1,0 +1,63 @@
+"""A run's judgements as one JUnit file: a suite a judgement, a case a gate and node.
+
+`fail` is a failure, `inconclusive` and a missing result are errors; nothing is ever a skip.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from knowngood.report.summary import GateLine, JudgementLine, Summary
+
+_CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+"""What XML 1.0 can't carry; a reason may quote a kernel line."""
+
+
+def junit(summary: Summary) -> str:
+    """The document."""
+    root = ET.Element("testsuites", {"name": f"knowngood {summary.cluster} {summary.to_release}"})
+    counts = [_suite(root, judgement) for judgement in summary.judgements]
+    for index, name in enumerate(("tests", "failures", "errors")):
+        root.set(name, str(sum(c[index] for c in counts)))
+    root.set("time", f"{summary.seconds:.1f}")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ET.Element, judgement: JudgementLine) -> tuple[int, int, int]:
+    suite = ET.SubElement(root, "testsuite", {"name": judgement.step})
+    failures = errors = 0
+    for line in judgement.results:
+        case = _case(suite, judgement.step, line)
+        if line.verdict == "fail":
+            failures += 1
+            ET.SubElement(case, "failure", {"message": clean(line.reason)})
+        elif line.verdict != "pass":
+            errors += 1
+            ET.SubElement(case, "error", {"message": clean(line.reason)})
+    for name in (*judgement.missing, *(["session"] if judgement.trouble else [])):
+        errors += 1
+        case = ET.SubElement(suite, "testcase", {"classname": judgement.step, "name": name})
+        ET.SubElement(case, "error", {"message": clean(judgement.trouble or "gave no result")})
+    counts = (len(suite.findall("testcase")), failures, errors)
+    for name, value in zip(("tests", "failures", "errors"), counts, strict=True):
+        suite.set(name, str(value))
+    return counts
+
+
+def _case(suite: ET.Element, step: str, line: GateLine) -> ET.Element:
+    name = f"{line.gate}[{line.node or 'cluster'}]"
+    attributes = {"classname": step, "name": name, "time": f"{line.seconds:.2f}"}
+    case = ET.SubElement(suite, "testcase", attributes)
+    figures = {**line.measured, **({"backend": line.backend} if line.backend else {})}
+    if figures:
+        properties = ET.SubElement(case, "properties")
+        for key, value in figures.items():
+            ET.SubElement(properties, "property", {"name": str(key), "value": clean(str(value))})
+    return case
+
+
+def clean(text: str) -> str:
+    """Text that XML can carry."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

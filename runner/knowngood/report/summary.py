@@ -1,0 +1,230 @@
+"""A run in one value: what every report shows and what `--output json` prints (docs/summary.schema.json).
+
+A pure fold: records in, Summary out. `load` reads what records name by digest and raises when it is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from knowngood.model.jsonable import from_json
+from knowngood.model.plan import Plan
+from knowngood.model.record import Record, RecordType, Status
+from knowngood.model.state import RunState, StepResult, fold
+from knowngood.model.verdict import Judgement, Verdict
+from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
+from knowngood.report.steps import sentence, verb_of
+
+Load = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One step of the timeline. Times are RFC 3339 UTC; `seconds` from its intent to its outcome."""
+
+    path: str
+    what: str
+    status: str  # ok | fail | inconclusive | foreign | running
+    started: str
+    ended: str
+    seconds: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLine:
+    """One commit that the run pushed: `kind` is declare, undo, way-back or promotion."""
+
+    kind: str
+    ring: str
+    commit: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateLine:
+    """One gate's verdict on one node in one judgement."""
+
+    gate: str
+    node: str
+    verdict: str
+    reason: str
+    measured: Mapping[str, Any]
+    backend: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementLine:
+    """One judgement. `missing` names required gate/node pairs without a result."""
+
+    step: str
+    verdict: str
+    trouble: str
+    results: tuple[GateLine, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run, for people and machines. `end` is "" and `exit_code` None while it has not ended."""
+
+    schema: int
+    run: str
+    cluster: str
+    profile: str
+    from_release: str
+    to_release: str
+    moves: tuple[str, ...]
+    started: str
+    updated: str
+    seconds: float
+    resumed: int
+    running: str  # the step that runs now, ""
+    interrupted: str
+    end: str
+    exit_code: int | None
+    why: str
+    blamed: Mapping[str, str]
+    status: str  # what the release earned: rehearsed, known-good or ""
+    because: str
+    warnings: tuple[str, ...]
+    steps: tuple[StepLine, ...]
+    commits: tuple[CommitLine, ...]
+    judgements: tuple[JudgementLine, ...]
+    nodes: Mapping[str, NodeTime]
+    tenants: Mapping[str, Disturbed]
+    not_running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+
+
+def summarise(records: Sequence[Record], load: Load) -> Summary:
+    """The summary of a run's records so far (at least record 0)."""
+    full = tuple(expanded(r, load) for r in records)
+    state = fold(full)
+    plan = plan_of(state, load)
+    promoted = state.results.get("promote")
+    verified = state.results.get("undo/verify")
+    end = state.end
+    return Summary(
+        schema=1,
+        run=state.run,
+        cluster=plan.cluster,
+        profile=plan.profile,
+        from_release=plan.from_release,
+        to_release=plan.to_release,
+        moves=tuple(f"{m.component} {m.from_version} → {m.to_version}" for h in plan.hops for m in h.moves),
+        started=state.started,
+        updated=state.updated,
+        seconds=round(seconds_between(state.started, state.updated), 1),
+        resumed=state.resumed,
+        running="" if end else state.open,
+        interrupted="" if end else state.interrupted,
+        end=end.name if end else "",
+        exit_code=int(end.exit_code) if end else None,
+        why=end.why if end else "",
+        blamed=dict(end.nodes) if end else {},
+        status=str(promoted.detail.get("status", "")) if promoted else "",
+        because=str(promoted.detail.get("because", "")) if promoted else "",
+        warnings=plan.warnings,
+        steps=_steps(full, state),
+        commits=_commits(state),
+        judgements=tuple(_judgements(state, load)),
+        nodes=node_times(full, plan.nodes),
+        tenants=disturbed(state, load),
+        not_running=_waiting(verified),
+        left=tuple(str(x) for x in verified.detail.get("left", ())) if verified else (),
+    )
+
+
+def expanded(record: Record, load: Load) -> Record:
+    """A record with the detail that was too large for it."""
+    digest = record.files.get("record-detail")
+    if not digest:
+        return record
+    return Record(
+        record.seq, record.type, record.time, record.step, record.status, load(digest), record.files
+    )
+
+
+def plan_of(state: RunState, load: Load) -> Plan:
+    """The plan that record 0 froze."""
+    return from_json(Plan, load(state.plan_digest))
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one RFC 3339 time to another; 0 where either is missing."""
+    if not start or not end:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def _steps(records: Sequence[Record], state: RunState) -> tuple[StepLine, ...]:
+    lines = []
+    for path in state.intended:
+        result = state.results.get(path)
+        if result is None:
+            lines.append(StepLine(path, sentence(path), "running", state.open_since, "", 0.0))
+            continue
+        seconds = round(seconds_between(result.started, result.ended), 1)
+        why = str(result.detail.get("why", ""))
+        status = str(result.status)
+        lines.append(StepLine(path, sentence(path), status, result.started, result.ended, seconds, why))
+    return tuple(lines)
+
+
+def _commits(state: RunState) -> tuple[CommitLine, ...]:
+    lines = []
+    for path in state.intended:
+        result = state.results.get(path)
+        commit = str(result.detail.get("commit", "")) if result else ""
+        if not result or not commit:
+            continue
+        ring = path.split("/")[1] if path.count("/") >= 2 else ""
+        match verb_of(path):
+            case "declare":
+                lines.append(CommitLine("undo" if "/undo/" in path else "declare", ring, commit, path))
+            case "way-back":
+                lines.append(CommitLine("way-back", "", commit, path))
+                lines.append(CommitLine("way-back", "", str(result.detail.get("revert", "")), path))
+            case "promote":
+                lines.append(CommitLine("promotion", "", commit, path))
+    return tuple(lines)
+
+
+def _judgements(state: RunState, load: Load) -> list[JudgementLine]:
+    lines = []
+    for path in state.intended:
+        result = state.results.get(path)
+        if result and "judgement" in result.files:
+            lines.append(_judgement(path, result, from_json(Judgement, load(result.files["judgement"]))))
+    return lines
+
+
+def _judgement(path: str, result: StepResult, judgement: Judgement) -> JudgementLine:
+    """The engine may have been stricter than the judgement itself (it counts the results): its word counts."""
+    passed = result.status is Status.OK
+    verdict = judgement.verdict
+    if not passed and verdict is Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
+    gates = tuple(
+        GateLine(r.gate, r.node, r.verdict.value, r.reason, r.measured, r.backend, round(r.seconds, 2))
+        for r in judgement.results
+    )
+    missing = tuple(f"{gate}/{node}" for gate, node in judgement.missing)
+    return JudgementLine(path, verdict.value, judgement.trouble, gates, missing)
+
+
+def _waiting(verified: StepResult | None) -> dict[str, tuple[str, ...]]:
+    if verified is None:
+        return {}
+    found = dict(verified.detail.get("not_running", {}))
+    return {str(tenant): tuple(str(w) for w in work) for tenant, work in found.items()}
+
+
+def is_started(records: Sequence[Record]) -> bool:
+    """Whether record 0 is there."""
+    return bool(records) and records[0].type is RecordType.PLAN
