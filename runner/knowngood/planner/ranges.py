@@ -30,7 +30,7 @@ _COMPARE: dict[str, Callable[[Key, Key], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One comparison with `low`; where `high` is given, with all from `low` to just before `high` (`26.x`)."""
+    """One comparison with `low`; given `high` too, with all from `low` to before `high` (`26.x`)."""
 
     sign: str
     low: Key

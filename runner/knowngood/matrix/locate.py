@@ -1,0 +1,56 @@
+"""Finds the data that ships with the program: `matrix/`, `gates/` and `playbooks/`.
+
+Installed, it lies in `_data` beside the package; in a checkout, at the top. An editable install is a checkout,
+so nothing stale is ever read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from knowngood.model.errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def data_root(package: Path = _PACKAGE) -> Path:
+    """The folder that holds `matrix/`, `gates/` and `playbooks/`; UsageError where there is none."""
+    installed = package / "_data"
+    if installed.is_dir():
+        return installed
+    checkout = package.parents[1]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "matrix").is_dir():
+        return checkout
+    raise UsageError(
+        "the shipped matrix, gates and playbooks are missing",
+        where=str(package),
+        hint="install knowngood from its wheel, or run it from a checkout",
+    )
+
+
+def matrix_dir(override: Path | None = None) -> Path:
+    """The matrix to read: `override` (`--matrix`), else the shipped one; UsageError where it is no folder."""
+    if override is None:
+        return data_root() / "matrix"
+    if not override.is_dir():
+        raise UsageError(
+            "there is no such matrix folder",
+            where=str(override),
+            hint="--matrix names a folder with components/, releases/, rules/, profiles/ and clusters/",
+        )
+    return override
+
+
+def schema_dir() -> Path:
+    """The schemas; always the shipped ones, so that data can't widen what is allowed."""
+    return data_root() / "matrix" / "schema"
+
+
+def gates_dir() -> Path:
+    """The shipped gate suites."""
+    return data_root() / "gates"
+
+
+def playbooks_dir() -> Path:
+    """The shipped playbooks."""
+    return data_root() / "playbooks"
