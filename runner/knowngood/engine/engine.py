@@ -11,7 +11,7 @@ from knowngood.engine.flow import next_step
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verbs import VERBS, Done, Work
-from knowngood.model.errors import Inconclusive, Interrupted, KnowngoodError, LockHeld, Refused
+from knowngood.model.errors import Inconclusive, Interrupted, KnowngoodError, LockHeld, Refused, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.names import claim_value
@@ -52,13 +52,40 @@ class Engine:
             self._open(fence)
             while self._state.end is None:
                 self._advance(fence)
-            self._checkpoint()
+            self._checkpoint(self._state)
         except Interrupted as stopped:
             self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
             raise
         finally:
             self.ports.lock.release()
         return self._state
+
+    def take_over(self) -> bool:
+        """Begin this journal from the run's checkpoint, where another machine's runner wrote it.
+
+        False where this journal has records already; UsageError where there is no checkpoint.
+        """
+        if self._state.next_seq:
+            return False
+        saved = self.ports.checkpoint.load(self.run_id)
+        if saved is None:
+            raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
+        state = saved["state"]
+        plan = self._put(self.ports.checkpoint.fetch(self.run_id, str(state["plan_digest"])))
+        self._append(RecordType.PLAN, detail=dict(state["frozen"]), files={"plan": plan})
+        taken = self._put(json.dumps({"state": state}).encode())
+        self._append(RecordType.TAKEN_OVER, detail={"from": "checkpoint"}, files={"record-detail": taken})
+        return True
+
+    def roll_back(self) -> None:
+        """Open a held run again, to undo all its rings. UsageError for a run that ended otherwise."""
+        if self._state.end is None or self._state.end.name != "held":
+            ended = self._state.end.name if self._state.end else "not ended"
+            raise UsageError(f"run {self.run_id} is {ended}; only a held run is rolled back")
+        self._append(RecordType.REOPENED)
+
+    def _put(self, data: bytes) -> str:
+        return self.ports.journal.put("file.json", data)
 
     def _open(self, fence: str) -> None:
         """Freeze the plan in record 0; on a resume put the new fence on the nodes we hold."""
@@ -76,23 +103,34 @@ class Engine:
 
     def _advance(self, fence: str) -> None:
         self.cancel.check()
-        following = next_step(self.plan, self._state, self.cluster.on_wave_failure)
+        policy = "undo" if self._state.undo_all else self.cluster.on_wave_failure
+        following = next_step(self.plan, self._state, policy)
         if isinstance(following, End):
             self._finish(following)
-            return
-        self._do(following, fence)
-        mode = self.ports.checkpoint.abort_asked(self.run_id)
-        if mode and not self._finishing(following):
-            self._append(RecordType.ABORTED, following.path, detail={"mode": mode})
+        elif (mode := self._abort_asked()) and not self._finishing(following):
+            self._append(RecordType.ABORTED, self._state.last, detail={"mode": mode})
+        else:
+            self._do(following, fence)
+
+    def _abort_asked(self) -> str:
+        last = self._state.results.get(self._state.last)
+        if last is None or last.abort:
+            return ""
+        return self.ports.checkpoint.abort_asked(self.run_id)
 
     def _finishing(self, step: Step) -> bool:
         """Whether a step belongs to the way back or the end, which an abort does not turn around."""
-        return step.undo or step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE)
+        settling = step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE, Verb.LOOK)
+        return step.undo or settling or "/hold/" in step.path
 
     def _do(self, step: Step, fence: str) -> None:
         """Checkpoint, intent, effect, outcome."""
-        self._checkpoint()
-        self._append(RecordType.INTENT, step.path, detail={"nodes": list(step.nodes)})
+        detail: dict[str, Any] = {"nodes": list(step.nodes)}
+        intent = Record(
+            self._state.next_seq, RecordType.INTENT, self.ports.clock.now(), step.path, None, detail
+        )
+        self._checkpoint(after(self._state, intent))
+        self._append(RecordType.INTENT, step.path, detail=detail)
         work = Work(
             self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, self.cancel
         )
@@ -125,9 +163,9 @@ class Engine:
         detail = {"end": end.name, "exit": int(end.exit_code), "why": end.why[:800], "nodes": dict(end.nodes)}
         self._append(RecordType.FINISHED, detail=detail)
 
-    def _checkpoint(self) -> None:
-        state = {"state": to_json(self._state), "cluster": self.plan.cluster}
-        self.ports.checkpoint.save(self.run_id, state)
+    def _checkpoint(self, state: RunState) -> None:
+        """Save the state, with the step about to be done as intended, for a runner elsewhere."""
+        self.ports.checkpoint.save(self.run_id, {"state": to_json(state), "cluster": self.plan.cluster})
 
     def _append(
         self,
@@ -153,7 +191,12 @@ class Engine:
         return replace(record, detail=detail)
 
 
-def frozen_plan(ports: Ports) -> Plan:
-    """The plan that a journal's record 0 froze."""
-    state = fold(r for r in ports.journal.records()[:1])
-    return from_json(Plan, json.loads(ports.journal.get(state.plan_digest)))
+def frozen_plan(ports: Ports, run: str) -> Plan:
+    """The plan that a run's record 0 froze, from its journal or, on another machine, its checkpoint."""
+    records = ports.journal.records()
+    if records:
+        return from_json(Plan, json.loads(ports.journal.get(records[0].files["plan"])))
+    saved = ports.checkpoint.load(run)
+    if saved is None:
+        raise UsageError(f"run {run}: no journal here and no checkpoint in the cluster")
+    return from_json(Plan, json.loads(ports.checkpoint.fetch(run, str(saved["state"]["plan_digest"]))))

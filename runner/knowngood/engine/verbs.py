@@ -12,6 +12,7 @@ from knowngood.engine.ports import Ports
 from knowngood.engine.restored import differences
 from knowngood.engine.steps import Step, Verb
 from knowngood.model import names
+from knowngood.model.errors import JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
@@ -53,8 +54,12 @@ class Work:
         return {name: digest}
 
     def load(self, digest: str) -> Any:
-        """A kept value."""
-        return json.loads(self.ports.journal.get(digest))
+        """A kept value; a run that was taken over finds the older ones beside the checkpoint."""
+        try:
+            data = self.ports.journal.get(digest)
+        except JournalDamaged:
+            data = self.ports.checkpoint.fetch(self.run, digest)
+        return json.loads(data)
 
     def before(self) -> dict[str, NodeState]:
         """The measurement of all nodes at the last resting state."""

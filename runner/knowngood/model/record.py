@@ -21,6 +21,8 @@ class RecordType(StrEnum):
     INTERRUPTED = "interrupted"
     ABORTED = "aborted"
     FINISHED = "finished"
+    TAKEN_OVER = "taken-over"  # the state came from the checkpoint, not from this journal
+    REOPENED = "reopened"  # a held run is rolled back by a human's word
 
 
 class Status(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knowngood.model.errors import ExitCode
+from knowngood.model.jsonable import from_json
 from knowngood.model.record import Record, RecordType, Status
 
 
@@ -46,11 +47,13 @@ class RunState:
     intended: tuple[str, ...] = ()
     open: str = ""
     open_since: str = ""
+    last: str = ""  # the step with the newest outcome
     next_seq: int = 0
     resumed: int = 0
     started: str = ""
     updated: str = ""
     interrupted: str = ""  # why, while the run is not going on
+    undo_all: bool = False  # a human asked for a rollback of all rings
     end: End | None = None
 
 
@@ -80,12 +83,18 @@ def after(state: RunState, record: Record) -> RunState:
         case RecordType.OUTCOME:
             assert record.status is not None  # noqa: S101 (the journal refuses an outcome without status)
             result = StepResult(record.status, record.detail, record.files, state.open_since, record.time)
-            return replace(state, results={**state.results, record.step: result}, open="", open_since="")
+            results = {**state.results, record.step: result}
+            return replace(state, results=results, open="", open_since="", last=record.step)
         case RecordType.ABORTED:
             last = replace(state.results[record.step], abort=str(record.detail["mode"]))
             return replace(state, results={**state.results, record.step: last})
         case RecordType.RESUMED:
             return replace(state, resumed=state.resumed + 1, interrupted="")
+        case RecordType.TAKEN_OVER:
+            taken = from_json(RunState, record.detail["state"])
+            return replace(taken, next_seq=record.seq + 1, updated=record.time, interrupted="")
+        case RecordType.REOPENED:
+            return replace(state, end=None, undo_all=True)
         case RecordType.INTERRUPTED:
             return replace(state, interrupted=str(record.detail.get("why", "")))
         case RecordType.FINISHED:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from knowngood.engine.ports import Ports
 from knowngood.model.context import JudgeRequest
-from knowngood.model.errors import DeadlineExceeded, LockHeld
+from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld
 from knowngood.model.matrix import Identity
 from knowngood.model.node import Leftover, ModuleLoad, NodeState, Workload
 from knowngood.model.plan import FieldChange
@@ -156,6 +156,8 @@ class FakeJournal(Journal):
         return digest
 
     def get(self, digest: str) -> bytes:
+        if digest not in self.world.files:
+            raise JournalDamaged(f"{digest} is missing")
         return self.world.files[digest]
 
 
@@ -331,7 +333,7 @@ class FakeNodes(NodeWork):
             elif node.claim and node.claim.rsplit("/", 1)[0] != fence.rsplit("/", 1)[0]:
                 failed[name] = f"claimed by {node.claim}"
             else:
-                node.claim, node.cordoned = fence, True
+                node.claim, node.cordoned, node.quarantined = fence, True, False
                 done.append(name)
         return Outcome(tuple(done), failed)
 

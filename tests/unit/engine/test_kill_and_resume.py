@@ -66,3 +66,32 @@ def test_a_second_kill_while_resuming_changes_nothing_either() -> None:
                 world.dead, world.kill_after = False, -1
                 assert play(row, world).name == end.name
             assert snapshot(world) == snapshot(calm)
+
+
+@pytest.mark.parametrize("name", ["all is well", "the canary fails a gate", "a later node fails alone"])
+def test_another_machine_takes_over_from_the_checkpoint(name: str) -> None:
+    """The journal stays on the laptop that died; the folded state and the files are in the cluster."""
+    row = next(r for r in ROWS if r.name == name)
+    calm = prepared(row)
+    before = snapshot(calm)
+    end = play(row, calm)
+    for boundary in range(3, len(calm.records)):
+        world = killed_at(row, boundary, before_write=bool(boundary % 2))
+        world.records, world.files = [], {}
+        elsewhere = an_engine(world)
+        assert elsewhere.take_over()
+        taken = elsewhere.run().end
+        assert taken is not None
+        assert taken.name == end.name, f"killed at record {boundary}: {taken.why}"
+        assert snapshot(world) == snapshot(calm), boundary
+        says_true(world, taken.name, before)
+
+
+def test_an_abort_asked_while_no_runner_lives_is_heeded_by_resume() -> None:
+    row = ROWS[0]
+    before = snapshot(prepared(row))
+    for boundary in range(12, 30):
+        world = killed_at(row, boundary, before_write=False)
+        world.abort = "stop"
+        assert play(row, world).name == "restored"
+        assert snapshot(world) == before

@@ -10,7 +10,7 @@ from tests.unit.engine.fakes import NEW, OLD, World, snapshot
 from tests.unit.engine.scene import RINGS, a_world, an_engine
 
 from knowngood.model.context import JudgeRequest
-from knowngood.model.errors import ExitCode, LockHeld
+from knowngood.model.errors import ExitCode, LockHeld, UsageError
 from knowngood.model.record import RecordType
 
 
@@ -230,3 +230,24 @@ def test_the_plan_is_frozen_before_anything_else() -> None:
     an_engine(world).run()
     assert world.records[0].type is RecordType.PLAN
     assert world.records[0].files["plan"] in world.files
+
+
+def test_a_held_run_is_rolled_back_by_a_humans_word() -> None:
+    """Quarantined and proven nodes alike go back; the proof is the same as for the canary."""
+    world = a_world()
+    before = snapshot(world)
+    world.bad = sick("gpu-4")
+    assert an_engine(world).run().end is not None
+    again = an_engine(world)
+    again.roll_back()
+    end = again.run().end
+    assert end is not None
+    assert end.name == "restored", end.why
+    assert snapshot(world) == before
+
+
+def test_only_a_run_that_a_human_holds_can_be_rolled_back() -> None:
+    world = a_world()
+    an_engine(world).run()
+    with pytest.raises(UsageError, match="done"):
+        an_engine(world).roll_back()
