@@ -54,7 +54,7 @@ unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
 	$(PY) -m pytest -m "not slow" $(PYTEST_ARGS) tests/unit
 
 bench: $(VENV)/.dev $(COLLECTIONS)/.done ## measure; docs/performance.md says what the figures mean
-	$(PY) tests/bench/bench.py
+	$(PY) -m tests.bench $(PARTS)
 
 pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name
 	cd requirements && ./pins.sh "$(CURDIR)/$(CACHE)/pins/bin/uv"

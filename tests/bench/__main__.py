@@ -1,0 +1,51 @@
+"""`make bench`: measure, print a table for docs/performance.md, keep the figures in .cache/bench.json.
+
+Not a timed test: a missed aim is printed and changes nothing else. Name parts to measure only those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+
+from tests.bench import commands
+from tests.bench.measurement import ROOT, Measurement
+
+PARTS: dict[str, Callable[[], list[Measurement]]] = {
+    "commands": commands.measure,
+}
+
+
+def row(m: Measurement) -> str:
+    """One line of the table."""
+    aim = "" if m.aim is None else f"{m.aim:g} {'met' if m.met else '**missed**'}"
+    return f"| {m.name} | {m.value:.3g} {m.unit} | {aim} | {m.note} |"
+
+
+def main() -> None:
+    """Measure the parts asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default all")
+    asked = parser.parse_args().parts or list(PARTS)
+    if unknown := set(asked) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}"
+    print(f"{machine}\n\n| what | value | aim | note |\n|---|---|---|---|")
+    found: list[Measurement] = []
+    for part in asked:
+        for measured in PARTS[part]():
+            found.append(measured)
+            print(row(measured))
+            sys.stdout.flush()
+    out = ROOT / ".cache" / "bench.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"machine": machine, "measured": [asdict(m) for m in found]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
