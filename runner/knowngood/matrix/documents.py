@@ -87,12 +87,16 @@ class Evidence:
 
 @dataclass(slots=True)
 class Documents:
-    """All files of a matrix by folder and name, and what was wrong with them as files."""
+    """All files of a matrix by folder and name, and what was wrong with them as files.
+
+    `strangers` are files in the data folders that are not data.
+    """
 
     root: Path
     by_kind: dict[str, dict[str, Document]] = field(default_factory=lambda: {k: {} for k in KINDS})
     evidence: list[Evidence] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    strangers: list[Path] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Document]:
         """The documents that passed their schema; only these can be turned into values."""
@@ -140,9 +144,7 @@ def _files(folder: Path, documents: Documents) -> Iterator[Path]:
         if path.suffix == ".yaml" and path.is_file():
             yield path
         elif not path.name.startswith("."):
-            message = "only NAME.yaml files belong here"
-            where = Location(display(path))
-            documents.problems.append(Problem(where, message, "M001", "rename it or move it away"))
+            documents.strangers.append(path)
 
 
 def _read(path: Path, kind: str, documents: Documents) -> Document:

@@ -1,0 +1,261 @@
+"""Rules about cluster files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from knowngood.matrix.documents import Document
+from knowngood.matrix.lint.registry import Context, Finding, rule
+
+_PLACEHOLDER = re.compile(r"\{[^}]*\}")
+
+
+def _clusters(context: Context) -> Iterator[Document]:
+    yield from context.documents.of("clusters").values()
+
+
+def _known(names: set[str]) -> str:
+    return f"known are {', '.join(sorted(names)) or 'none'}"
+
+
+@rule("M201", "A cluster has a known hardware profile.")
+def profile_exists(context: Context) -> Iterator[Finding]:
+    """The profile says which gates judge it."""
+    known = context.documents.names("profiles")
+    for document in _clusters(context):
+        if document.value["profile"] not in known:
+            name = document.value["profile"]
+            yield Finding(document.at("profile"), f"there is no profile {name!r}", _known(known))
+
+
+@rule("M202", "A cluster is pinned to a known release that is meant for its profile.")
+def release_exists(context: Context) -> Iterator[Finding]:
+    """The pin is where every plan starts."""
+    known = context.documents.names("releases")
+    for document in _clusters(context):
+        name, profile = document.value["release"], document.value["profile"]
+        release = context.matrix.releases.get(name)
+        if name not in known:
+            yield Finding(document.at("release"), f"there is no release {name!r}", _known(known))
+        elif release and profile not in release.profiles:
+            message = f"{name} is meant for {', '.join(release.profiles)}, not for {profile}"
+            yield Finding(document.at("release"), message, "pin a release that names this profile")
+
+
+@rule("M203", "A node has one role.")
+def nodes_have_one_role(context: Context) -> Iterator[Finding]:
+    """A control-plane node is never drained as a GPU node."""
+    for document in _clusters(context):
+        seen: dict[str, str] = {}
+        for role, names in document.value["nodes"].items():
+            for index, name in enumerate(names):
+                if name in seen:
+                    yield Finding(
+                        document.at("nodes", role, index),
+                        f"{name} is listed as {seen[name]} too",
+                        "keep one role",
+                    )
+                seen.setdefault(name, role)
+
+
+@rule("M204", "A ring holds GPU nodes of this cluster only.")
+def rings_hold_gpu_nodes(context: Context) -> Iterator[Finding]:
+    """What is not a GPU node is never touched."""
+    for document in _clusters(context):
+        nodes = document.value["nodes"]
+        for ring, index, name in _ring_nodes(document):
+            if name in nodes["gpu"] or name in nodes.get("virtual", ()):
+                continue
+            role = next((role for role, names in nodes.items() if name in names), "")
+            message = f"{name} is a {role} node" if role else f"there is no node {name!r} in this cluster"
+            yield Finding(document.at("rings", ring, "nodes", index), message, "rings hold GPU nodes only")
+
+
+@rule("M205", "A virtual node is in no ring.")
+def virtual_nodes_stay_out(context: Context) -> Iterator[Finding]:
+    """A Liqo node is somebody else's cluster."""
+    for document in _clusters(context):
+        virtual = document.value["nodes"].get("virtual", ())
+        for ring, index, name in _ring_nodes(document):
+            if name in virtual:
+                yield Finding(
+                    document.at("rings", ring, "nodes", index),
+                    f"{name} is a virtual node, never a machine",
+                    "take it out of the ring",
+                )
+
+
+@rule("M206", "A node is in one ring.")
+def nodes_are_in_one_ring(context: Context) -> Iterator[Finding]:
+    """Two objects that select one node are an error to the GPU Operator."""
+    for document in _clusters(context):
+        seen: dict[str, str] = {}
+        for ring, index, name in _ring_nodes(document):
+            of = document.value["rings"][ring]["name"]
+            if name in seen:
+                yield Finding(
+                    document.at("rings", ring, "nodes", index),
+                    f"{name} is in {seen[name]} and in {of}",
+                    "keep one",
+                )
+            seen.setdefault(name, of)
+
+
+@rule("M207", "Every GPU node is in a ring.")
+def gpu_nodes_are_in_a_ring(context: Context) -> Iterator[Finding]:
+    """A node outside all rings would stay on the old version for ever."""
+    for document in _clusters(context):
+        ringed = {name for _, _, name in _ring_nodes(document)}
+        for index, name in enumerate(document.value["nodes"]["gpu"]):
+            if name not in ringed:
+                yield Finding(document.at("nodes", "gpu", index), f"{name} is in no ring", "add it to a ring")
+
+
+@rule("M208", "Ring names differ, and a batch is no larger than its ring.")
+def rings_are_sound(context: Context) -> Iterator[Finding]:
+    """A ring's name is a node label and a file name."""
+    for document in _clusters(context):
+        rings = document.value["rings"]
+        count = Counter(r["name"] for r in rings)
+        for index, ring in enumerate(rings):
+            if count[ring["name"]] > 1 and index > 0:
+                yield Finding(
+                    document.at("rings", index, "name"), f"two rings are named {ring['name']!r}", "rename"
+                )
+            if ring["batch"] > len(ring["nodes"]):
+                message = f"a batch of {ring['batch']} in a ring of {len(ring['nodes'])}"
+                yield Finding(document.at("rings", index, "batch"), message, "lower `batch`")
+
+
+@rule("M209", "`declare` names known components.")
+def declared_components_exist(context: Context) -> Iterator[Finding]:
+    """What is declared must be something that releases name."""
+    known = context.documents.names("components")
+    for document in _clusters(context):
+        for name in document.value["declare"]:
+            if name not in known:
+                yield Finding(
+                    document.at_key("declare", name), f"there is no component {name!r}", _known(known)
+                )
+
+
+@rule("M210", "`{ring}` is the only placeholder; a file a ring means an object a ring.")
+def placeholders_agree(context: Context) -> Iterator[Finding]:
+    """Else two rings would edit one object."""
+    for document in _clusters(context):
+        for name, declared in document.value["declare"].items():
+            texts = {"file": declared["file"], "object": " ".join(declared["object"].values())}
+            for part, text in texts.items():
+                unknown = set(_PLACEHOLDER.findall(text)) - {"{ring}"}
+                if unknown:
+                    message = f"{', '.join(sorted(unknown))} is no placeholder; there is only {{ring}}"
+                    yield Finding(document.at("declare", name, part), message, "write {ring}")
+            if ("{ring}" in declared["file"]) != ("{ring}" in declared["object"]["name"]):
+                message = "file and object.name must both hold {ring}, or neither"
+                yield Finding(document.at("declare", name, "file"), message, "one file and one object a ring")
+
+
+@rule("M211", "A declared file lies in the folder of one of the cluster's Applications.")
+def files_are_read_by_argo(context: Context) -> Iterator[Finding]:
+    """A file that no Application reads would never be delivered."""
+    for document in _clusters(context):
+        folders = [PurePosixPath(a["path"]) for a in document.value["gitops"]["applications"]]
+        for name, declared in document.value["declare"].items():
+            path = PurePosixPath(declared["file"])
+            if ".." in path.parts:
+                yield Finding(
+                    document.at("declare", name, "file"), "`..` leads out of the repository", "remove it"
+                )
+            elif not any(path.is_relative_to(folder) for folder in folders):
+                message = f"no Application reads {declared['file']}"
+                yield Finding(document.at("declare", name, "file"), message, "see gitops.applications")
+
+
+@rule("M212", "A namespace belongs to one tenant, and tenants' names differ.")
+def tenants_do_not_overlap(context: Context) -> Iterator[Finding]:
+    """Disturbance is counted by tenant."""
+    for document in _clusters(context):
+        owners: dict[str, str] = {}
+        names: set[str] = set()
+        for index, tenant in enumerate(document.value.get("tenants", ())):
+            if tenant["name"] in names:
+                message = f"two tenants are named {tenant['name']!r}"
+                yield Finding(document.at("tenants", index, "name"), message, "rename one")
+            names.add(tenant["name"])
+            for place, namespace in enumerate(tenant["namespaces"]):
+                if namespace in owners:
+                    yield Finding(
+                        document.at("tenants", index, "namespaces", place),
+                        f"the namespace {namespace} belongs to {owners[namespace]} already",
+                        "a namespace has one tenant",
+                    )
+                owners.setdefault(namespace, tenant["name"])
+
+
+@rule("M213", "The repository's URL carries no user name and no password.")
+def no_secret_in_url(context: Context) -> Iterator[Finding]:
+    """Credentials are references: gitops.credentials."""
+    for document in _clusters(context):
+        url = urlsplit(document.value["gitops"]["repo"])
+        if url.password or (url.username and url.scheme != "ssh"):
+            yield Finding(
+                document.at("gitops", "repo"),
+                "the URL carries credentials",
+                "remove them and name a reference in gitops.credentials (env:NAME or file:PATH)",
+            )
+
+
+@rule("M214", "A workload's pod fits into one machine.")
+def workloads_fit(context: Context) -> Iterator[Finding]:
+    """It would stay Pending in every rehearsal."""
+    for document in _clusters(context):
+        profile = context.matrix.profiles.get(document.value["profile"])
+        for tenant, entry in enumerate(document.value.get("tenants", ())):
+            for index, work in enumerate(entry.get("workloads", ())):
+                at = document.at("tenants", tenant, "workloads", index)
+                if profile and work["gpusPerPod"] > profile.gpus:
+                    message = (
+                        f"{work['name']} asks for {work['gpusPerPod']} GPUs, a machine has {profile.gpus}"
+                    )
+                    yield Finding(at, message, "ask for less")
+                if work.get("minAvailable", 0) > work["replicas"]:
+                    message = f"{work['name']} keeps {work['minAvailable']} of {work['replicas']} pods"
+                    yield Finding(at, message, "lower minAvailable")
+
+
+@rule("M215", "A budget leaves room for a drain.", severity="warning")
+def budgets_leave_room(context: Context) -> Iterator[Finding]:
+    """minAvailable equal to replicas blocks every eviction for ever."""
+    for document in _clusters(context):
+        for tenant, entry in enumerate(document.value.get("tenants", ())):
+            for index, work in enumerate(entry.get("workloads", ())):
+                if work["kind"] == "Deployment" and work.get("minAvailable") == work["replicas"]:
+                    message = f"the budget of {work['name']} never lets a pod go"
+                    yield Finding(
+                        document.at("tenants", tenant, "workloads", index), message, "lower minAvailable"
+                    )
+
+
+@rule("M216", "`windowEnd` is a time that exists.")
+def window_end_is_a_time(context: Context) -> Iterator[Finding]:
+    """The pattern alone lets a 31st of February pass."""
+    for document in _clusters(context):
+        if "windowEnd" in document.value:
+            try:
+                datetime.fromisoformat(document.value["windowEnd"])
+            except ValueError as error:
+                yield Finding(
+                    document.at("windowEnd"), f"windowEnd: {error}", "RFC 3339, with an offset or Z"
+                )
+
+
+def _ring_nodes(document: Document) -> Iterator[tuple[int, int, str]]:
+    """Ring's index, node's index and name."""
+    for ring, value in enumerate(document.value["rings"]):
+        for index, name in enumerate(value["nodes"]):
+            yield ring, index, name

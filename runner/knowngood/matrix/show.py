@@ -1,0 +1,177 @@
+"""What `knowngood show` and `validate` say: plain JSON values, no decisions, no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from knowngood.matrix.lint import RULES
+from knowngood.model.errors import Problem
+from knowngood.model.jsonable import to_json
+from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Rule
+from knowngood.planner.gates import applicable
+from knowngood.planner.rules import evaluate
+
+
+def describe_matrix(matrix: Matrix) -> dict[str, Any]:
+    """The overview: every release and cluster in one line each."""
+    return {
+        "commit": matrix.commit,
+        "dirty": matrix.dirty,
+        "components": {n: c.title for n, c in matrix.components.items()},
+        "releases": [_release_row(r) for r in matrix.releases.values()],
+        "clusters": [_cluster_row(c) for c in matrix.clusters.values()],
+        "profiles": {n: p.product for n, p in matrix.profiles.items()},
+        "rules": len(matrix.rules),
+    }
+
+
+def describe_release(matrix: Matrix, name: str) -> dict[str, Any]:
+    """A release: versions, what the rules say, where it is pinned; KeyError where there is none."""
+    release = matrix.releases[name]
+    findings = evaluate(matrix.rules.values(), matrix.components, release.components)
+    previous = matrix.releases.get(release.supersedes)
+    before = previous.components if previous else {}
+    return {
+        **_release_row(release),
+        "reason": release.reason,
+        "supersedes": release.supersedes,
+        "file": str(release.where),
+        "components": [
+            {
+                "name": component,
+                "title": matrix.components[component].title,
+                "version": version,
+                "changed": bool(before) and before.get(component) != version,
+                "before": before.get(component, ""),
+            }
+            for component, version in release.components.items()
+        ],
+        "rules": [
+            {
+                "name": f.rule.name,
+                "severity": f.rule.severity.value,
+                "outcome": f.outcome.value,
+                "component": f.component,
+                "message": f.rule.message,
+                "source": f.rule.sources[0].ref if f.rule.sources else "",
+            }
+            for f in findings
+        ],
+        "pinnedBy": [c.name for c in matrix.clusters.values() if c.release == name],
+    }
+
+
+def describe_cluster(matrix: Matrix, name: str) -> dict[str, Any]:
+    """A cluster: its pin, rings, gates and what stands between it and known-good; KeyError where there is none."""
+    cluster = matrix.clusters[name]
+    gates = applicable(matrix.profiles[cluster.profile])
+    return {
+        **_cluster_row(cluster),
+        "file": str(cluster.where),
+        "identityPinned": cluster.identity is not None,
+        "nodes": {
+            "controlPlane": list(cluster.control_plane),
+            "cpu": list(cluster.cpu),
+            "gpu": list(cluster.gpu),
+            "virtual": list(cluster.virtual),
+        },
+        "rings": [{"name": r.name, "nodes": list(r.nodes), "batch": r.batch} for r in cluster.rings],
+        "tenants": [{"name": t.name, "namespaces": list(t.namespaces)} for t in cluster.tenants],
+        "declared": [
+            {"component": d.component, "scope": d.scope.value, "file": d.file, "path": d.path}
+            for d in cluster.declarations
+        ],
+        "gitops": {"repo": cluster.gitops.repo, "branch": cluster.gitops.branch},
+        "limitsSeconds": to_json(cluster.limits),
+        "windowEnd": cluster.window_end,
+        "onWaveFailure": cluster.on_wave_failure,
+        "gates": {
+            "active": list(gates.active),
+            "passive": list(gates.passive),
+            "notApplicable": dict(gates.not_applicable),
+        },
+        "targets": [r.name for r in matrix.releases.values() if _is_target(r, cluster)],
+    }
+
+
+def describe_profile(matrix: Matrix, name: str) -> dict[str, Any]:
+    """A hardware profile with its gates' parameters; KeyError where there is none."""
+    profile: Profile = matrix.profiles[name]
+    described: dict[str, Any] = to_json(profile)
+    described["file"] = str(profile.where)
+    del described["where"]
+    return described
+
+
+def describe_rule(matrix: Matrix, name: str) -> dict[str, Any]:
+    """A compatibility rule; KeyError where there is none."""
+    rule: Rule = matrix.rules[name]
+    described: dict[str, Any] = to_json(rule)
+    described["file"] = str(rule.where)
+    del described["where"]
+    return described
+
+
+def describe_problem(problem: Problem) -> dict[str, Any]:
+    """One finding of `validate`."""
+    return {
+        "file": problem.where.file,
+        "line": problem.where.line,
+        "column": problem.where.column,
+        "rule": problem.rule,
+        "severity": problem.severity,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def github_annotations(problems: Iterable[Problem]) -> list[str]:
+    """GitHub's workflow commands, which put each finding on its line of a pull request."""
+    return [_annotation(p) for p in problems]
+
+
+def lint_rules() -> list[dict[str, str]]:
+    """The numbered rules, for docs and `validate --rules`."""
+    return [
+        {"number": r.number, "title": r.title, "severity": r.severity}
+        for r in sorted(RULES.values(), key=lambda r: r.number)
+    ]
+
+
+def _release_row(release: Release) -> dict[str, Any]:
+    return {"name": release.name, "status": release.status.value, "profiles": list(release.profiles)}
+
+
+def _cluster_row(cluster: Cluster) -> dict[str, Any]:
+    gpus = len(cluster.gpu)
+    return {"name": cluster.name, "profile": cluster.profile, "release": cluster.release, "gpuNodes": gpus}
+
+
+def _is_target(release: Release, cluster: Cluster) -> bool:
+    return (
+        release.name != cluster.release
+        and release.status != "revoked"
+        and cluster.profile in release.profiles
+    )
+
+
+def _annotation(problem: Problem) -> str:
+    command = "error" if problem.severity == "error" else "warning"
+    places = {
+        "file": problem.where.file,
+        "line": problem.where.line,
+        "col": problem.where.column,
+        "title": f"knowngood {problem.rule}",
+    }
+    properties = ",".join(f"{k}={_escaped(str(v), ',:')}" for k, v in places.items() if v)
+    text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+    return f"::{command} {properties}::{_escaped(text)}"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """Workflow commands end at a line's end; properties also at commas and colons."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    for character in also:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
