@@ -2,40 +2,168 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from knowngood.twin.api.kubelet import KubeletBackend
+from aiohttp import web
 
-EventLog = Callable[[dict[str, Any]], None]
+from knowngood.twin.api import auth
+from knowngood.twin.api.bodies import MAX_BODY
+from knowngood.twin.api.cluster import Actor, Cluster
+from knowngood.twin.api.errors import ApiError, internal
+from knowngood.twin.api.handler import Handler
+from knowngood.twin.api.kubelet import KubeletBackend
+from knowngood.twin.api.store import encode
+from knowngood.twin.api.tls import Authority, new_authority
+
+Object = dict[str, Any]
+EventLog = Callable[[Object], None]
+
+_log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+SEED = Actor("system:seed", "seed")
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SHUTDOWN_S = 1.0
 
 
 class ApiServer:
-    """A Kubernetes API server in this process; each start makes a new CA, tokens and cluster identity."""
+    """A Kubernetes API server in this process; each start makes a new CA and new tokens.
+
+    The uid of kube-system, the cluster's identity, is made with the object: never the same twice.
+    """
 
     def __init__(self, state_dir: Path, *, event_log: EventLog | None = None) -> None:
-        self.kubelet: KubeletBackend | None = None
-        self.outage = False
         self._state_dir = state_dir
-        self._event_log = event_log
+        self._cluster = Cluster(event_log)
+        self._tokens = auth.Tokens()
+        self._handler = Handler(self._cluster, self._tokens)
+        self._outage = False
+        self._authority: Authority | None = None
+        self._server: web.Server | None = None
+        self._runner: web.ServerRunner | None = None
+        self._collector: asyncio.Task[None] | None = None
+        self._port = 0
+        for name in SYSTEM_NAMESPACES:
+            self.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
-    def install_crd(self, crd: dict[str, Any]) -> None:
-        """Serve the CustomResourceDefinition's kind."""
-        raise NotImplementedError
+    @property
+    def kubelet(self) -> KubeletBackend | None:
+        """Who answers for the nodes; until it is set, exec, logs and the journal say that nobody does."""
+        return self._handler.kubelet
 
-    def seed(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """Store an object as it is, status included."""
-        raise NotImplementedError
+    @kubelet.setter
+    def kubelet(self, backend: KubeletBackend | None) -> None:
+        self._handler.kubelet = backend
+
+    @property
+    def outage(self) -> bool:
+        """Whether the API is out: while True, open connections are cut and new requests dropped."""
+        return self._outage
+
+    @outage.setter
+    def outage(self, out: bool) -> None:
+        self._outage = out
+        if out and self._server is not None:
+            for connection in self._server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+
+    def install_crd(self, crd: Object) -> None:
+        """Serve the kind of a CustomResourceDefinition (apiextensions.k8s.io/v1)."""
+        self.seed({name: value for name, value in crd.items() if name != "status"})
+
+    def seed(self, obj: Object) -> Object:
+        """Store an object as it is, status and uid included, and return it as stored.
+
+        Raises ApiError where it is no valid object of a served kind. A Namespace that is there already
+        takes the seed's labels and annotations.
+        """
+        resource = self._cluster.resources.of_kind(obj["apiVersion"], obj["kind"])
+        if resource is None:
+            message = f"the twin serves no kind {obj['kind']} in {obj['apiVersion']}; install its CRD first"
+            raise ApiError(404, "NotFound", message)
+        if resource.kind == "Namespace" and obj["metadata"]["name"] in SYSTEM_NAMESPACES:
+            found = self._cluster.store.get(resource.key, "", obj["metadata"]["name"])
+            if found is not None:
+                return self._relabel(found.obj, obj)
+        return self._handler.writes.seed(resource, obj, SEED).stored.obj
+
+    def _relabel(self, present: Object, wanted: Object) -> Object:
+        metadata = dict(present["metadata"])
+        for field in ("labels", "annotations"):
+            if wanted["metadata"].get(field):
+                metadata[field] = {**metadata.get(field, {}), **wanted["metadata"][field]}
+        return self._cluster.store.put("/namespaces", {**present, "metadata": metadata}).obj
 
     async def start(self, port: int = 0) -> None:
-        """Listen on the loopback interface."""
-        raise NotImplementedError
+        """Listen on the loopback interface; port 0 takes a free one."""
+        self._authority = new_authority(self._state_dir)
+        self._server = web.Server(
+            self._serve, request_factory=_new_request, handler_cancellation=True, access_log=None
+        )
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_S)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, port, ssl_context=self._authority.context)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self._collector = asyncio.create_task(self._handler.collector.run(), name="collector")
 
     async def stop(self) -> None:
         """Close the socket and every connection."""
-        raise NotImplementedError
+        if self._collector is not None:
+            self._collector.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._collector
+        if self._server is not None:
+            for connection in self._server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
-    def kubeconfig(self, user: str = "admin") -> dict[str, Any]:
-        """Return a kubeconfig for the user."""
-        raise NotImplementedError
+    def kubeconfig(self, user: str = "admin") -> Object:
+        """Return a kubeconfig with a new token for the user. The server must have been started."""
+        if self._authority is None:
+            raise RuntimeError("the API server has no address before start()")
+        certificate = base64.b64encode(self._authority.certificate).decode()
+        server = {"server": f"https://{HOST}:{self._port}", "certificate-authority-data": certificate}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "twin", "cluster": server}],
+            "users": [{"name": user, "user": {"token": self._tokens.issue(user)}}],
+            "contexts": [{"name": "twin", "context": {"cluster": "twin", "user": user}}],
+            "current-context": "twin",
+        }
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._outage:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
+        try:
+            return await self._handler.answer(request)
+        except ApiError as error:
+            return _refusal(error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            _log.exception("%s %s", request.method, request.path)
+            return _refusal(internal(f"{type(error).__name__}: {error}"))
+
+
+def _new_request(*parts: Any) -> web.BaseRequest:
+    message, payload, protocol, writer, task = parts
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=2 * MAX_BODY)
+
+
+def _refusal(error: ApiError) -> web.Response:
+    headers = {"Content-Type": "application/json", **error.headers}
+    return web.Response(body=encode(error.status()), status=error.code, headers=headers)

@@ -1,0 +1,182 @@
+"""Server-side apply: who owns which field, conflicts, and the merge.
+
+Ownership is kept from an object's first apply on; before that one manager, `before-first-apply`, is taken
+to own all of it, which is what a real server does with objects that have no managedFields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from knowngood.twin.api import fieldsets
+from knowngood.twin.api.errors import ApiError
+from knowngood.twin.api.fieldsets import FieldSet, Path
+from knowngood.twin.api.meta import copy, now
+from knowngood.twin.api.schemas import property_schema, resolve
+
+Object = dict[str, Any]
+
+FIRST_MANAGER = "before-first-apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One managedFields entry."""
+
+    manager: str
+    operation: str
+    api_version: str
+    subresource: str
+    time: str
+    fields: FieldSet
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells entries apart."""
+        return (self.manager, self.operation, self.subresource)
+
+
+def _entries(obj: Object) -> list[Entry]:
+    return [
+        Entry(
+            one.get("manager", ""),
+            one.get("operation", ""),
+            one.get("apiVersion", ""),
+            one.get("subresource", ""),
+            one.get("time", ""),
+            fieldsets.from_fields_v1(one.get("fieldsV1", {})),
+        )
+        for one in obj["metadata"].get("managedFields", ())
+    ]
+
+
+def _write_entries(obj: Object, entries: list[Entry]) -> None:
+    obj["metadata"]["managedFields"] = [
+        {
+            "manager": one.manager,
+            "operation": one.operation,
+            "apiVersion": one.api_version,
+            "time": one.time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fieldsets.to_fields_v1(one.fields),
+        }
+        | ({"subresource": one.subresource} if one.subresource else {})
+        for one in entries
+        if one.fields
+    ]
+
+
+def apply(
+    live: Object | None, config: Object, schema: Object, manager: str, *, force: bool, subresource: str = ""
+) -> Object:
+    """Return the object that results when the manager applies its configuration onto the live one.
+
+    Raises ApiError 409 with one cause a field where another manager owns a field that would change.
+    """
+    wanted = fieldsets.fields_of(config, schema)
+    mine = Entry(manager, "Apply", config["apiVersion"], subresource, now(), wanted)
+    if live is None:
+        result: Object = copy(config)
+        _write_entries(result, [mine])
+        return result
+    entries = _entries(live)
+    if not entries:
+        everything = fieldsets.fields_of(live, schema)
+        entries = [Entry(FIRST_MANAGER, "Update", live["apiVersion"], "", now(), everything)]
+    others = [one for one in entries if one.identity != mine.identity]
+    earlier = next((one.fields for one in entries if one.identity == mine.identity), frozenset())
+    changing = {path for path in wanted if _differs(live, config, path)}
+    if not force:
+        _refuse_conflicts(changing, others)
+    merged = _merge(copy(live), config, schema, {})
+    held_by_others: FieldSet = frozenset().union(*(one.fields for one in others))
+    for path in sorted(earlier - wanted - held_by_others, key=len, reverse=True):
+        if not any(other[: len(path)] == path for other in held_by_others):
+            fieldsets.delete(merged, path)
+    kept = [replace(one, fields=one.fields - changing) for one in others]
+    if earlier == wanted:
+        mine = replace(mine, time=next(one.time for one in entries if one.identity == mine.identity))
+    _write_entries(merged, [*kept, mine])
+    return merged  # type: ignore[no-any-return]
+
+
+_ABSENT = object()
+
+
+def _differs(live: Object, config: Object, path: Path) -> bool:
+    if path[-1].startswith("k:"):
+        return fieldsets.find(live, path, _ABSENT) is _ABSENT
+    return bool(fieldsets.find(live, path, _ABSENT) != fieldsets.find(config, path))
+
+
+def _refuse_conflicts(changing: set[Path], others: list[Entry]) -> None:
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f'conflict with "{one.manager}" using {one.api_version}',
+            "field": fieldsets.readable(path),
+        }
+        for one in others
+        for path in sorted(changing & one.fields)
+    ]
+    if causes:
+        plural = "" if len(causes) == 1 else "s"
+        lines = "\n".join(f"- {cause['message']}: {cause['field']}" for cause in causes)
+        message = f"Apply failed with {len(causes)} conflict{plural}: {lines}"
+        raise ApiError(409, "Conflict", message, details={"causes": causes})
+
+
+def _merge(live: Any, config: Any, schema: Object, declared: Object) -> Any:
+    if isinstance(live, dict) and isinstance(config, dict):
+        if "atomic" in (schema.get("x-kubernetes-map-type"), declared.get("x-kubernetes-map-type")):
+            return config
+        for name, value in config.items():
+            sub = property_schema(schema, name) or {}
+            own = resolve(schema).get("properties", {}).get(name, {})
+            live[name] = _merge(live[name], value, sub, own) if name in live else value
+        return live
+    if isinstance(live, list) and isinstance(config, list):
+        return _merge_list(live, config, schema, declared)
+    return config
+
+
+def _merge_list(live: list[Any], config: list[Any], schema: Object, declared: Object) -> list[Any]:
+    kind = fieldsets.list_type(schema, declared)
+    if kind == "set":
+        return live + [value for value in config if value not in live]
+    if kind != "map":
+        return config
+    keys = fieldsets.list_keys(schema, declared)
+    items = resolve(schema.get("items", {}))
+    result = list(live)
+    for entry in config:
+        identity = fieldsets.item_key(entry, keys)
+        found = [index for index, one in enumerate(result) if fieldsets.item_key(one, keys) == identity]
+        if found:
+            result[found[0]] = _merge(result[found[0]], entry, items, {})
+        else:
+            result.append(entry)
+    return result
+
+
+def track(before: Object, after: Object, schema: Object, manager: str, subresource: str = "") -> None:
+    """Note, in `after`, that the manager changed fields of an object somebody has applied to."""
+    entries = _entries(before)
+    if not entries:
+        return
+    had, has = fieldsets.fields_of(before, schema), fieldsets.fields_of(after, schema)
+    changed = frozenset(
+        path for path in has if path not in had or fieldsets.find(before, path) != fieldsets.find(after, path)
+    )
+    gone = had - has
+    mine = Entry(manager, "Update", after["apiVersion"], subresource, now(), changed)
+    kept = []
+    for one in entries:
+        if one.identity == mine.identity:
+            mine = replace(
+                mine, fields=(one.fields - gone) | changed, time=mine.time if changed else one.time
+            )
+        else:
+            kept.append(replace(one, fields=one.fields - gone - changed))
+    _write_entries(after, [*kept, mine])

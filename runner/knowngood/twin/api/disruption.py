@@ -1,0 +1,185 @@
+"""PodDisruptionBudgets: their status, and the evictions they refuse."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from knowngood.twin.api import meta, selectors
+from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
+from knowngood.twin.api.deletion import DeleteOptions, Deletion
+from knowngood.twin.api.errors import ApiError, bad_request, internal
+from knowngood.twin.api.resources import ResourceType
+from knowngood.twin.api.store import Stored
+
+Object = dict[str, Any]
+
+PODS = "/pods"
+BUDGETS = "policy/poddisruptionbudgets"
+CONTROLLER = Actor("system:serviceaccount:kube-system:disruption-controller", "kube-controller-manager")
+RETRY_AFTER_S = 1
+_SCALED = {"ReplicaSet": "apps/replicasets", "StatefulSet": "apps/statefulsets"}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a PodDisruptionBudget amounts to at this moment."""
+
+    expected: int
+    desired: int
+    healthy: int
+
+    @property
+    def allowed(self) -> int:
+        """How many pods may be evicted now."""
+        return max(0, self.healthy - self.desired) if self.expected else 0
+
+
+class Disruption:
+    """The disruption controller and the eviction subresource of one cluster."""
+
+    def __init__(self, cluster: Cluster, deletion: Deletion) -> None:
+        self._cluster = cluster
+        self._deletion = deletion
+
+    def evict(
+        self,
+        resource: ResourceType,
+        namespace: str,
+        name: str,
+        eviction: Object,
+        actor: Actor,
+        options: Options,
+    ) -> Outcome:
+        """Delete the pod unless a budget says no: 429 with Retry-After in seconds."""
+        named = eviction.get("metadata", {}).get("name", name)
+        if named != name:
+            raise bad_request(f"name in URL does not match name in Eviction object: {named}")
+        pod = self._cluster.find(resource, namespace, name)
+        wishes = DeleteOptions.read(eviction.get("deleteOptions") or {}, options)
+        if not _is_exempt(pod.obj):
+            self._ask_budgets(pod.obj)
+        return self._deletion.delete(resource, namespace, name, actor, wishes, verb="evict")
+
+    def _ask_budgets(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        budgets = [
+            one
+            for one in self._cluster.store.items(BUDGETS, metadata["namespace"])
+            if selectors.from_object(one.obj["spec"].get("selector"))(metadata.get("labels", {}))
+        ]
+        if len(budgets) > 1:
+            raise internal(
+                "this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"
+            )
+        for stored in budgets:
+            budget = self.measure(stored.obj)
+            if meta.is_ready(pod) or stored.obj["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+                _check(stored.obj, budget, pod)
+
+    def measure(self, pdb: Object) -> Budget:
+        """Count the pods a budget is about."""
+        namespace = pdb["metadata"].get("namespace", "")
+        matches = selectors.from_object(pdb["spec"].get("selector"))
+        pods = [
+            one.obj
+            for one in self._cluster.store.items(PODS, namespace)
+            if matches(one.obj["metadata"].get("labels", {}))
+            and one.obj.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
+        ]
+        healthy = sum(meta.is_ready(pod) and not meta.deleting(pod) for pod in pods)
+        minimum, maximum = pdb["spec"].get("minAvailable"), pdb["spec"].get("maxUnavailable")
+        if isinstance(minimum, int):
+            return Budget(len(pods), minimum, healthy)
+        expected = self._wanted(pods)
+        if minimum is not None:
+            return Budget(expected, _share(minimum, expected), healthy)
+        out = maximum if isinstance(maximum, int) else _share(maximum or "0%", expected)
+        return Budget(expected, max(0, expected - out), healthy)
+
+    def _wanted(self, pods: list[Object]) -> int:
+        """Return how many pods their controllers want; a pod without a scalable one counts for itself."""
+        wanted: dict[str, int] = {}
+        for pod in pods:
+            owner = meta.controller_of(pod)
+            key = _SCALED.get(owner["kind"]) if owner else None
+            found = (
+                self._cluster.store.get(key, pod["metadata"]["namespace"], owner["name"])
+                if key and owner
+                else None
+            )
+            if found is None:
+                wanted[pod["metadata"]["uid"]] = 1
+            else:
+                wanted[found.obj["metadata"]["uid"]] = int(found.obj["spec"].get("replicas", 1))
+        return sum(wanted.values())
+
+    def refresh(self, namespace: str) -> None:
+        """Bring the status of a namespace's budgets up to date."""
+        for stored in self._cluster.store.items(BUDGETS, namespace):
+            if not meta.deleting(stored.obj):
+                self._write_status(stored)
+
+    def _write_status(self, stored: Stored) -> None:
+        pdb: Object = json.loads(stored.encoded)
+        budget = self.measure(pdb)
+        status = pdb.setdefault("status", {})
+        status.update(
+            observedGeneration=pdb["metadata"].get("generation", 1),
+            currentHealthy=budget.healthy,
+            desiredHealthy=budget.desired,
+            disruptionsAllowed=budget.allowed,
+            expectedPods=budget.expected,
+        )
+        verdict = "True" if budget.allowed else "False"
+        known: Object = next(iter(status.get("conditions", ())), {})
+        if known.get("status") != verdict:
+            known = {
+                "type": "DisruptionAllowed",
+                "status": verdict,
+                "reason": "SufficientPods" if budget.allowed else "InsufficientPods",
+                "message": "",
+                "observedGeneration": status["observedGeneration"],
+                "lastTransitionTime": meta.now(),
+            }
+        status["conditions"] = [known]
+        if pdb != stored.obj:
+            self._cluster.store.put(BUDGETS, pdb)
+            self._cluster.record("update", CONTROLLER, pdb, subresource="status")
+
+
+def _is_exempt(pod: Object) -> bool:
+    """Whether budgets have no say: the pod doesn't run yet, has ended or is going already."""
+    return pod.get("status", {}).get("phase") in {"Pending", "Succeeded", "Failed"} or meta.deleting(pod)
+
+
+def _check(pdb: Object, budget: Budget, pod: Object) -> None:
+    if not meta.is_ready(pod) and budget.desired > 0 and budget.healthy >= budget.desired:
+        return  # evicting a pod that isn't healthy takes nothing away
+    if budget.allowed > 0:
+        return
+    name = pdb["metadata"]["name"]
+    text = (
+        f"The disruption budget {name} needs {budget.desired} healthy pods and has {budget.healthy} currently"
+    )
+    raise ApiError(
+        429,
+        "TooManyRequests",
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+        details={
+            "name": pod["metadata"]["name"],
+            "kind": "pods",
+            "causes": [{"reason": "DisruptionBudget", "message": text}],
+            "retryAfterSeconds": RETRY_AFTER_S,
+        },
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _share(percentage: Any, total: int) -> int:
+    """Return a percentage of the total, rounded up, as the disruption controller does."""
+    text = str(percentage)
+    if not text.endswith("%"):
+        return int(text)
+    return -(-int(text.removesuffix("%")) * total // 100)
