@@ -1,0 +1,123 @@
+"""Who else acts on a node: the signs that somebody works on it, so that we do not claim it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from knowngood.adapters.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
+from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.model import names
+
+UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
+MCO_STATE = "machineconfiguration.openshift.io/state"
+MCO_CURRENT = "machineconfiguration.openshift.io/currentConfig"
+MCO_DESIRED = "machineconfiguration.openshift.io/desiredConfig"
+DRIVER_MANAGER = "nvidia.com/driver-manager."
+OTHERS_ANNOTATIONS = (
+    names.DOMAIN,
+    "machineconfiguration.openshift.io/",
+    "sriovnetwork.openshift.io/",
+    "nvidia.com/gpu-driver-upgrade",
+    "nvidia.com/ofed-driver-upgrade",
+    DRIVER_MANAGER,
+)
+"""Prefixes of node annotations that drainers, ourselves included, leave behind."""
+MAINTENANCES = (
+    ("maintenance.nvidia.com/v1alpha1", "nodemaintenances"),
+    ("nodemaintenance.medik8s.io/v1beta1", "nodemaintenances"),
+)
+
+
+def annotation(node: Mapping[str, Any], key: str) -> str:
+    """A node's annotation, "" where it has none."""
+    return str((node["metadata"].get("annotations") or {}).get(key) or "")
+
+
+def taints(node: Mapping[str, Any]) -> list[Object]:
+    """A node's taints."""
+    return list((node.get("spec") or {}).get("taints") or ())
+
+
+def parked(node: Mapping[str, Any]) -> list[str]:
+    """Operands that somebody paused on a node, as `label=value`."""
+    labels = node["metadata"].get("labels") or {}
+    return [f"{k}={v}" for k, v in sorted(labels.items()) if k.startswith(DEPLOY_PREFIX) and PAUSED in str(v)]
+
+
+def upgrading(node: Mapping[str, Any]) -> list[str]:
+    """Driver upgrades that a controller has begun and not ended, as `label=value`."""
+    labels = node["metadata"].get("labels") or {}
+    return [f"{k}={labels[k]}" for k in UPGRADE_LABELS if labels.get(k) not in {None, "", "upgrade-done"}]
+
+
+def busy(node: Mapping[str, Any], fence: str = "") -> str:
+    """Why a node object says that somebody works on it, "" if it is quiet. A claim by `fence`'s run is ours."""
+    holder = annotation(node, names.CLAIM_ANNOTATION)
+    if holder and holder.rpartition("/")[0] != fence.rpartition("/")[0]:
+        return f"run {holder.rpartition('/')[0]} has claimed it"
+    if not node_ready(node):
+        return "it is not Ready"
+    if any(t["key"] == names.QUARANTINE_TAINT for t in taints(node)):
+        return "it is quarantined"
+    if (node.get("spec") or {}).get("unschedulable") and not holder:
+        return "somebody has cordoned it"
+    state, current, desired = (annotation(node, k) for k in (MCO_STATE, MCO_CURRENT, MCO_DESIRED))
+    if state not in {"", "Done"} or current != desired:
+        return f"the machine-config operator works on it ({state or 'config pending'})"
+    if found := upgrading(node):
+        return f"a driver upgrade is going on ({found[0]})"
+    if found := parked(node):
+        return f"operands are parked ({found[0]})"
+    return ""
+
+
+def elsewhere(kube: Kube) -> dict[str, str]:
+    """Node -> who works on it, of the actors that keep objects of their own: SR-IOV, maintenance operators."""
+    found: dict[str, str] = {}
+    for api, plural in MAINTENANCES:
+        for item in optional(kube, path(api, plural)):
+            spec = item.get("spec") or {}
+            found[str(spec.get("nodeName") or "")] = f"NodeMaintenance {item['metadata']['name']}"
+    for item in optional(kube, path("sriovnetwork.openshift.io/v1", "sriovnetworknodestates")):
+        status = str((item.get("status") or {}).get("syncStatus") or "")
+        if status not in {"", "Succeeded"}:
+            found[str(item["metadata"]["name"])] = f"SR-IOV state {status}"
+    return found
+
+
+def optional(kube: Kube, where: str) -> list[Object]:
+    """A collection that this cluster may not serve."""
+    try:
+        return kube.list(where)
+    except ApiError as error:
+        if error.missing:
+            return []
+        raise
+
+
+def intolerant(kube: Kube, namespace: str) -> list[str]:
+    """Driver and operand DaemonSets that one of our taints would keep off a node, with the taint.
+
+    A driver pod deleted on a tainted node would never come back.
+    """
+    found = []
+    key, _, value = DRIVER_LABEL.partition("=")
+    for item in kube.list(path("apps/v1", "daemonsets", "", namespace)):
+        spec = item["spec"]["template"]["spec"]
+        labels = item["spec"]["template"]["metadata"].get("labels") or {}
+        if item["metadata"]["name"] not in OPERANDS and labels.get(key) != value:
+            continue
+        for taint in (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT):
+            if not _tolerates(spec.get("tolerations") or (), taint):
+                found.append(f"{item['metadata']['name']} does not tolerate {taint}")
+    return found
+
+
+def _tolerates(tolerations: Iterable[Mapping[str, Any]], key: str) -> bool:
+    for entry in tolerations:
+        keys = entry.get("key") in {key, None, ""}
+        exists = entry.get("operator") == "Exists"
+        if keys and exists and entry.get("effect") in {None, "", "NoSchedule"}:
+            return True
+    return False

@@ -1,0 +1,242 @@
+"""Playbooks as ports.nodes.NodeWork: ansible-runner in a process of its own, under the supervisor."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import knowngood
+from knowngood.adapters import supervisor
+from knowngood.adapters.node_work import PROGRESS
+from knowngood.model.errors import LockHeld
+from knowngood.model.jsonable import to_json
+from knowngood.model.matrix import Cluster, Limits
+from knowngood.model.progress import Progress
+from knowngood.ports.clock import Cancel
+from knowngood.ports.nodes import NodeWork, Outcome
+from knowngood.ports.observer import Observer
+
+MARGIN_SECONDS = 60.0
+"""On top of a verb's own limit, which its module keeps: Ansible's start, and a busy machine."""
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
+"""All that Ansible sees of our environment: it writes it to a file, and ours may hold a Git token."""
+
+
+class AnsibleNodeWork(NodeWork):
+    """The six playbooks of one run, on one cluster. `folder` is the run's, `playbooks` where they lie."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        kubeconfig: Path,
+        folder: Path,
+        limits: Limits,
+        observer: Observer,
+        playbooks: Path,
+        run: str,
+    ) -> None:
+        self._cluster = cluster
+        self._kubeconfig = kubeconfig
+        self._folder = folder
+        self._limits = limits
+        self._observer = observer
+        self._playbooks = playbooks
+        self._run = run
+
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("claim", list(nodes), fence, self._limits.claim, cancel)
+
+    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("drain", list(nodes), fence, self._limits.drain, cancel)
+
+    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, dict(expect))
+
+    def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("release", list(nodes), fence, self._limits.release, cancel)
+
+    def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("quarantine", dict(nodes), fence, self._limits.release, cancel)
+
+    def _play(
+        self,
+        verb: str,
+        nodes: list[str] | dict[str, str],
+        fence: str,
+        limit: float,
+        cancel: Cancel,
+        expect: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld."""
+        cancel.check()
+        if not nodes:
+            return Outcome()
+        private = self._private(verb)
+        variables = {
+            "knowngood_nodes": nodes,
+            "knowngood_run": self._run,
+            "knowngood_fence": fence,
+            "knowngood_cluster": {
+                "operatorNamespace": self._cluster.operator_namespace,
+                "tenants": self._cluster.raw.get("tenants") or _tenants(self._cluster),
+            },
+            "knowngood_limits": to_json(self._limits),
+            "knowngood_expect": dict(expect or {}),
+        }
+        asked = {
+            "private_data_dir": str(private),
+            "playbook": str(self._playbooks.absolute() / f"{verb}.yml"),
+            "extravars": variables,
+            "envvars": self._settings(private),
+        }
+        heard = _Heard(verb, self._observer, ", ".join(nodes))
+        completed = supervisor.run(
+            [sys.executable, "-m", "knowngood.adapters.ansible_child"],
+            cwd=private,
+            env=self._environment(private),
+            deadline=limit + MARGIN_SECONDS,
+            cancel=cancel,
+            on_line=heard.line,
+            stdin=json.dumps(asked).encode(),
+            folder=self._folder,
+        )
+        cancel.check()
+        outcome = heard.outcome(list(nodes), _trouble(completed, limit, heard))
+        (private / "outcome.json").write_text(json.dumps(to_json(outcome), indent=1), encoding="utf-8")
+        if heard.lost and set(heard.lost) == set(nodes):
+            raise LockHeld(
+                f"{verb}: none of {', '.join(nodes)} is claimed by us any more: {outcome.failed[heard.lost[0]]}",
+                hint="knowngood status shows who holds the cluster",
+            )
+        artifacts = {"ansible": str(private.relative_to(self._folder.absolute()))}
+        return Outcome(outcome.done, outcome.failed, outcome.given_back, outcome.detail, artifacts)
+
+    def _private(self, verb: str) -> Path:
+        """A new folder of this playbook run, readable by us only."""
+        root = self._folder.absolute() / "ansible"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        number = 1 + max((int(p.name[:3]) for p in root.iterdir() if p.name[:3].isdecimal()), default=0)
+        private = root / f"{number:03d}-{verb}"
+        private.mkdir(mode=0o700)
+        return private
+
+    def _settings(self, private: Path) -> dict[str, str]:
+        """Ansible's settings, pinned: nothing of the user's ansible.cfg, home or working directory counts."""
+        home = private / "home"
+        home.mkdir(mode=0o700)
+        config = private / "ansible.cfg"
+        config.write_text("[defaults]\n", encoding="utf-8")
+        return {
+            "ANSIBLE_CONFIG": str(config),
+            "ANSIBLE_HOME": str(home),
+            "ANSIBLE_LIBRARY": str(self._playbooks.absolute() / "library"),
+            "ANSIBLE_COLLECTIONS_PATH": str(home),
+            "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_FORKS": "1",
+            "ANSIBLE_STRATEGY": "linear",
+            "ANSIBLE_GATHERING": "explicit",
+            "ANSIBLE_NOCOWS": "true",
+            "ANSIBLE_RETRY_FILES_ENABLED": "false",
+            "ANSIBLE_DEPRECATION_WARNINGS": "false",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "true",
+        }
+
+    def _environment(self, private: Path) -> dict[str, str]:
+        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        tools = str(Path(sys.executable).parent)  # ansible-playbook lies beside the interpreter
+        return {
+            **passed,
+            "PATH": os.pathsep.join(filter(None, (tools, passed.get("PATH", os.defpath)))),
+            "PYTHONPATH": str(Path(str(knowngood.__file__)).parents[1]),
+            "KUBECONFIG": str(self._kubeconfig.absolute()),
+            PROGRESS: str(private / "progress"),
+        }
+
+
+def _tenants(cluster: Cluster) -> list[dict[str, Any]]:
+    return [
+        {"name": t.name, "namespaces": list(t.namespaces), "evictionDeadlineSeconds": t.eviction_deadline}
+        for t in cluster.tenants
+    ]
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What the child's lines amount to."""
+
+    verb: str
+    observer: Observer
+    subject: str
+    results: list[dict[str, Any]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    finished: bool = False
+
+    def line(self, text: str) -> None:
+        """Take one line; what is not ours is kept as words for a failure's message."""
+        try:
+            event = json.loads(text)
+            kind = event["event"]
+        except (ValueError, KeyError, TypeError):
+            self.words.append(text[:500])
+            return
+        if kind == "progress":
+            self.observer.progress(Progress(self.verb, self.verb, event["node"], event["text"]))
+        elif kind == "task":
+            self.observer.progress(Progress(self.verb, self.verb, self.subject, str(event["name"])))
+        elif kind == "result":
+            self.results.append(event)
+            if event["failed"] and "knowngood" not in event["res"]:
+                self.words.append(str(event["res"].get("msg", ""))[:500])
+        elif kind == "words":
+            self.words.append(str(event["text"])[:500])
+        elif kind == "finish":
+            self.finished = True
+
+    @property
+    def lost(self) -> list[str]:
+        """The nodes whose claim was found to be somebody else's."""
+        return [node for result in self._answers() for node in result.get("lost", ())]
+
+    def _answers(self) -> list[dict[str, Any]]:
+        return [r["res"]["knowngood"] for r in self.results if isinstance(r["res"].get("knowngood"), dict)]
+
+    def outcome(self, nodes: Sequence[str], trouble: str) -> Outcome:
+        """Fold the modules' answers; a node without one has failed because of `trouble`."""
+        done: dict[str, None] = {}
+        failed: dict[str, str] = {}
+        given_back: dict[str, str] = {}
+        detail: dict[str, Any] = {}
+        for answer in self._answers():
+            done |= dict.fromkeys(answer.get("done") or ())
+            failed |= answer.get("failed") or {}
+            given_back |= answer.get("given_back") or {}
+            detail |= answer.get("detail") or {}
+        for node in nodes:
+            if node not in done and node not in failed and node not in given_back:
+                failed[node] = trouble or "the playbook said nothing about it"
+        return Outcome(tuple(n for n in done if n not in failed), failed, given_back, detail)
+
+
+def _trouble(completed: supervisor.Completed, limit: float, heard: _Heard) -> str:
+    """Why a playbook gave no answer."""
+    if completed.timed_out:
+        return f"the {heard.verb} playbook did not end within {limit + MARGIN_SECONDS:.0f} s"
+    said = " | ".join([*heard.words[-5:], *completed.tail[-5:]])
+    if not heard.finished or completed.code:
+        return f"the {heard.verb} playbook ended with {completed.code}: {said or 'no word'}"[:800]
+    return ""

@@ -1,0 +1,59 @@
+"""Real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from knowngood.model.errors import DeadlineExceeded
+from knowngood.ports.clock import Cancel, Clock
+
+T = TypeVar("T")
+SHORTEST_PAUSE = 0.1  # seconds
+LATE = 0.1
+"""How late a wait may notice that it is over, as a share of the time it took: asks often at first, then rarely."""
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """RFC 3339 in UTC with milliseconds; now by default."""
+    moment = moment or datetime.now(UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def pause(elapsed: float, longest: float) -> float:
+    """Seconds to the next look, `elapsed` seconds into a wait."""
+    return min(longest, max(SHORTEST_PAUSE, elapsed * LATE))
+
+
+class SystemClock(Clock):
+    """The machine's clocks."""
+
+    def now(self) -> str:
+        """See the port."""
+        return timestamp()
+
+    def monotonic(self) -> float:
+        """See the port."""
+        return time.monotonic()
+
+    def wait_for(
+        self,
+        condition: Callable[[], T | None],
+        *,
+        deadline: float,
+        what: str,
+        cancel: Cancel,
+        every: float = 1.0,
+    ) -> T:
+        """See the port. `every` is the longest pause; a young wait looks more often."""
+        started = time.monotonic()
+        while True:
+            cancel.check()
+            if value := condition():
+                return value
+            elapsed = time.monotonic() - started
+            if elapsed >= deadline:
+                raise DeadlineExceeded(f"{what}: not within {deadline:.0f} s")
+            cancel.wait(min(pause(elapsed, every), max(0.0, deadline - elapsed)))

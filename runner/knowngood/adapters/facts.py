@@ -1,0 +1,131 @@
+"""What is read of one node: its kernel journal and its driver pod. Reads only; parses nothing it does not know."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from knowngood.adapters.kube import Kube, Object, path
+from knowngood.model.errors import Unreachable
+from knowngood.model.node import ModuleLoad
+
+DRIVER_LABEL = "app.kubernetes.io/component=nvidia-driver"
+DRIVER_CONTAINER = "nvidia-driver-ctr"
+BANNER_WORDS = "NVRM: loading NVIDIA"
+_BANNER = re.compile(r"NVRM: loading NVIDIA UNIX (?:Open )?Kernel Module for \S+\s+(\d[\w.]*)")
+OPERANDS = (
+    "nvidia-container-toolkit-daemonset",
+    "nvidia-device-plugin-daemonset",
+    "gpu-feature-discovery",
+    "nvidia-dcgm-exporter",
+    "nvidia-operator-validator",
+)
+"""What the GPU Operator runs beside the driver on a node; selected by `nvidia.com/gpu.deploy.<x>=true`."""
+DEPLOY_PREFIX = "nvidia.com/gpu.deploy."
+PAUSED = "paused-for"
+
+
+def kernel_lines(kube: Kube, node: str, *, grep: str = "", patience: float | None = None) -> list[Object]:
+    """The kernel's lines of the present boot, oldest first, through the kubelet's journal endpoint."""
+    where = path("v1", "nodes", node, sub="proxy/logs/journal")
+    query = {"output": "json", "boot": "0", **({"grep": grep} if grep else {})}
+    lines = []
+    for line in kube.text(where, patience=patience, **query).splitlines():
+        if not line or line.startswith("-- "):  # journalctl's "-- No entries --"
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise Unreachable(f"{node}: the journal answers something else than JSON lines") from error
+        if isinstance(entry, dict) and entry.get("_TRANSPORT") == "kernel":
+            lines.append(entry)
+    return lines
+
+
+def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
+    """The newest load of the nvidia module among kernel lines: its banner."""
+    found = None
+    for entry in lines:
+        match = _BANNER.search(str(entry.get("MESSAGE") or ""))
+        if match:
+            monotonic = int(entry.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6
+            found = ModuleLoad(match.group(1), dashed(str(entry.get("_BOOT_ID") or "")), monotonic)
+    return found
+
+
+def module_load(kube: Kube, node: str, patience: float | None = None) -> ModuleLoad | None:
+    """The newest load of the nvidia module on the present boot, None if there was none."""
+    return last_load(kernel_lines(kube, node, grep=BANNER_WORDS, patience=patience))
+
+
+def dashed(boot_id: str) -> str:
+    """A boot id as /proc writes it; journald leaves the dashes out."""
+    plain = boot_id.replace("-", "").strip()
+    if len(plain) != 32:
+        return boot_id.strip()
+    return "-".join((plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]))
+
+
+def pods_of_node(kube: Kube, node: str, namespace: str = "", labels: str = "") -> list[Object]:
+    """All pods bound to a node."""
+    return kube.list(path("v1", "pods", "", namespace), labels, f"spec.nodeName={node}")
+
+
+def is_driver_pod(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is a driver DaemonSet's."""
+    key, _, value = DRIVER_LABEL.partition("=")
+    return bool((pod["metadata"].get("labels") or {}).get(key) == value)
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is Ready and not on its way out."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def pod_state(pod: Mapping[str, Any]) -> str:
+    """`ready`, or in a few words why not."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return "terminating"
+    if is_ready(pod):
+        return "ready"
+    status = pod.get("status") or {}
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    for container in statuses:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") and waiting["reason"] not in {"PodInitializing", "ContainerCreating"}:
+            return f"{container.get('name')}: {waiting['reason']}"
+    return str(status.get("phase") or "Unknown")
+
+
+def image_of(pod_spec: Mapping[str, Any], container: str = "") -> str:
+    """The image of a container of a pod spec; of the first one by default."""
+    for entry in pod_spec.get("containers") or ():
+        if not container or entry.get("name") == container:
+            return str(entry.get("image") or "")
+    return ""
+
+
+def carries(image: str, version: str) -> bool:
+    """Whether an image reference's tag is of that driver version; a bare digest can't tell and counts."""
+    tag = image.rpartition("@")[0] or image
+    tag = tag.rpartition("/")[2].partition(":")[2]
+    return not tag or tag == version or tag.startswith(f"{version}-")
+
+
+def node_ready(node: Mapping[str, Any]) -> bool:
+    """Whether a node's Ready condition is True."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def extended(resources: Mapping[str, Any]) -> dict[str, str]:
+    """The extended resources among a node's allocatable: those with a vendor's domain."""
+    return {
+        name: str(amount)
+        for name, amount in sorted(resources.items())
+        if "/" in name and not name.startswith(("kubernetes.io/", "hugepages-"))
+    }

@@ -1,0 +1,287 @@
+"""A thin Kubernetes client: one pool of connections, JSON dicts in and out, no generated models.
+
+Reads and writes are retried with backoff while the API server does not answer, for `patience` seconds. That is safe for
+writes because each of ours says what it expects (a JSON Patch `test`, a resourceVersion, a uid, a fixed name).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+
+from knowngood.adapters import kubeconfig
+from knowngood.model.errors import Inconclusive, Unreachable, UsageError
+from knowngood.ports.clock import Cancel
+
+Object = dict[str, Any]
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+PAGE = 500
+FIRST_PATIENCE = 5.0
+"""Seconds for an API server that never answered: a wrong address is likelier than an outage."""
+BUSY = frozenset({429, 502, 503, 504})
+
+
+class ApiError(Inconclusive):
+    """The API server said no. `code` is the HTTP status, `reason` the Status reason."""
+
+    def __init__(self, code: int, reason: str, message: str, what: str) -> None:
+        super().__init__(f"{what}: {code} {reason}: {message}".rstrip(": "))
+        self.code = code
+        self.reason = reason
+
+    @property
+    def missing(self) -> bool:
+        """Whether the object or its kind is not there."""
+        return self.code == 404
+
+    @property
+    def conflict(self) -> bool:
+        """Whether what we expected is no longer so: 409, or 422 of a failed JSON Patch `test`."""
+        return self.code in {409, 422}
+
+
+class _Busy(Exception):
+    """No answer, or one that asks to come again."""
+
+    def __init__(self, text: str, wait: float = 0.0, answer: ApiError | None = None) -> None:
+        super().__init__(text)
+        self.wait = wait
+        self.answer = answer
+
+
+def path(api_version: str, plural: str, name: str = "", namespace: str = "", sub: str = "") -> str:
+    """The URL path of a collection, an object or its subresource."""
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    where = ["namespaces", namespace] if namespace else []
+    return "/".join([root, *(part for part in (*where, plural, name, sub) if part)])
+
+
+class Kube:
+    """One API server. Thread-safe. `calls` counts requests sent, retries included."""
+
+    def __init__(
+        self,
+        kubeconfig_path: Path | None,
+        *,
+        context: str = "",
+        timeout: float = 15.0,
+        patience: float = 60.0,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self.access = kubeconfig.load(kubeconfig_path, context)
+        self.calls = 0
+        self.patience = patience
+        self.timeout = timeout
+        self.tls = self.access.tls()
+        self._cancel = cancel or Cancel()
+        self._answered = False
+        self._count = threading.Lock()
+        self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
+        options: dict[str, Any] = {"ssl_context": self.tls, "maxsize": 16}
+        if self.access.server_name:
+            options["server_hostname"] = self.access.server_name
+        self._pool = urllib3.PoolManager(**options)
+
+    def get(self, where: str, **query: str) -> Object:
+        """One object, or any JSON answer. ApiError 404 where there is none."""
+        return self._json("GET", where, query=query)
+
+    def find(self, where: str) -> Object | None:
+        """One object, None where there is none."""
+        try:
+            return self.get(where)
+        except ApiError as error:
+            if error.missing:
+                return None
+            raise
+
+    def list(self, where: str, labels: str = "", fields: str = "") -> list[Object]:
+        """All objects of a collection that match the selectors, page by page."""
+        query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
+        query = {key: value for key, value in query.items() if value}
+        items: list[Object] = []
+        while True:
+            body = self._json("GET", where, query=query)
+            items += body.get("items") or []
+            more = (body.get("metadata") or {}).get("continue")
+            if not more:
+                return items
+            query = {**query, "continue": str(more)}
+
+    def create(self, where: str, body: Object, **query: str) -> Object:
+        """POST an object, or an answer to a subresource. ApiError 409 where the name is taken."""
+        return self._json("POST", where, query=query, body=body)
+
+    def replace(self, where: str, body: Object, *, patience: float | None = None) -> Object:
+        """PUT an object; ApiError 409 if its resourceVersion is stale."""
+        return self._json("PUT", where, body=body, patience=patience)
+
+    def patch(self, where: str, operations: Sequence[Object]) -> Object:
+        """JSON Patch; ApiError with `conflict` where a `test` failed."""
+        return self._json("PATCH", where, body=list(operations), kind=JSON_PATCH)
+
+    def merge(self, where: str, body: Object) -> Object:
+        """Merge patch; a resourceVersion in it makes it conditional."""
+        return self._json("PATCH", where, body=body, kind=MERGE_PATCH)
+
+    def delete(self, where: str, uid: str = "", grace: int | None = None) -> bool:
+        """Delete an object, only if it is still the one with `uid`; False if it was gone or another one."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        try:
+            self._json("DELETE", where, body=options)
+        except ApiError as error:
+            if error.missing or error.code == 409:
+                return False
+            raise
+        return True
+
+    def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> Object:
+        """Ask to evict the pod with `uid`. ApiError 429: a budget says no now; 404 or 409: it is gone."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        query = {"dryRun": "All"} if dry_run else {}
+        return self._json("POST", path("v1", "pods", pod, namespace, "eviction"), query=query, body=body)
+
+    def text(self, where: str, *, patience: float | None = None, **query: str) -> str:
+        """An answer that is no JSON: logs, the node's journal."""
+        return self._send("GET", where, query=query, patience=patience).decode("utf-8", "replace")
+
+    def locate(self, api_version: str, kind: str, name: str, namespace: str = "") -> str:
+        """The path of an object named by its kind, asked of the server's discovery; ApiError 404 if not served."""
+        if (api_version, kind) not in self._kinds:
+            for entry in self.get(path(api_version, "")).get("resources") or ():
+                if "/" not in entry["name"]:
+                    self._kinds[(api_version, entry["kind"])] = (entry["name"], bool(entry["namespaced"]))
+        if (api_version, kind) not in self._kinds:
+            raise ApiError(404, "NotFound", f"the server does not serve {kind} of {api_version}", "discovery")
+        plural, namespaced = self._kinds[(api_version, kind)]
+        return path(api_version, plural, name, namespace if namespaced else "")
+
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        token = self.access.token()
+        return {
+            "User-Agent": "knowngood",
+            "Accept": "application/json",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+        }
+
+    def counted(self) -> None:
+        """Count one request."""
+        with self._count:
+            self.calls += 1
+
+    def _json(
+        self,
+        method: str,
+        where: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        kind: str = "application/json",
+        patience: float | None = None,
+    ) -> Object:
+        data = self._send(method, where, query=query, body=body, kind=kind, patience=patience)
+        try:
+            answer = json.loads(data)
+        except ValueError as error:
+            raise Unreachable(
+                f"{method} {where}: the answer is no JSON", where=self.access.server, hint=kubeconfig.HINT
+            ) from error
+        return answer if isinstance(answer, dict) else {}
+
+    def _send(
+        self,
+        method: str,
+        where: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        kind: str = "application/json",
+        patience: float | None = None,
+    ) -> bytes:
+        limit = self.patience if patience is None else patience
+        started = time.monotonic()
+        delay = 0.2
+        while True:
+            self._cancel.check()
+            try:
+                data = self._once(method, where, query, body, kind)
+            except _Busy as busy:
+                limit = limit if self._answered else min(limit, FIRST_PATIENCE)
+                pause = max(delay, busy.wait)
+                if time.monotonic() - started + pause > limit:
+                    if busy.answer is not None:
+                        raise busy.answer from None
+                    raise Unreachable(
+                        f"{method} {where}: {busy}", where=self.access.server, hint=kubeconfig.HINT
+                    ) from busy
+                self._cancel.wait(pause)
+                delay = min(delay * 2, 5.0)
+            else:
+                self._answered = True
+                return data
+
+    def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
+        url = f"{self.access.server}{where}" + (f"?{urlencode(query)}" if query else "")
+        headers = self.headers() | ({"Content-Type": kind} if body is not None else {})
+        data = None if body is None else json.dumps(body).encode()
+        self.counted()
+        try:
+            answer = self._pool.request(
+                method, url, body=data, headers=headers, retries=False, redirect=False, timeout=self.timeout
+            )
+        except SSLError as error:
+            raise refused_certificate(self, error) from error
+        except HTTPError as error:
+            raise _Busy(type(error).__name__) from error
+        if answer.status >= 400:
+            wait = answer.headers.get("Retry-After") or ""
+            refuse(answer.status, answer.data, f"{method} {where}", wait)
+        return answer.data
+
+
+def refused_certificate(kube: Kube, error: Exception) -> UsageError:
+    """The server is not who the kubeconfig says, or does not take our certificate."""
+    return UsageError(
+        f"{kube.access.server}: TLS failed: {error}",
+        where=kube.access.where,
+        hint="is this kubeconfig of this cluster, and is it current?",
+    )
+
+
+def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
+    """Raise what an HTTP status from 400 on means."""
+    try:
+        status = json.loads(body)
+    except ValueError:
+        status = {}
+    status = status if isinstance(status, dict) else {}
+    message = str(status.get("message") or body[:200].decode("utf-8", "replace"))
+    if code == 401:
+        raise UsageError("the API server does not know our credentials (401)", hint="log in again")
+    if code == 403:
+        raise UsageError(f"{what}: forbidden: {message}", hint="see deploy/ for the rights that are needed")
+    error = ApiError(code, str(status.get("reason") or ""), message, what)
+    eviction = code == 429 and what.endswith("/eviction")
+    if code in BUSY and not eviction:
+        wait = float(retry_after) if retry_after.isdecimal() else 0.0
+        raise _Busy(str(error), min(wait, 10.0), error)
+    raise error

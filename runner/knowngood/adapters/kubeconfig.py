@@ -1,0 +1,194 @@
+"""How to reach an API server: a kubeconfig's current context, read without the generated client.
+
+Importing the `kubernetes` package takes about 0.75 s, which each Ansible module would pay; reading the file takes
+none. Only users whose credentials come from a plugin (`exec`, `auth-provider`) are left to that package.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from knowngood.model.errors import UsageError
+
+MAX_BYTES = 1 << 20
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+HINT = "check --kubeconfig or KUBECONFIG"
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One API server and who we are there. `token` is asked before each request; "" sends none."""
+
+    server: str
+    where: str  # the file, for messages
+    ca: str = ""  # PEM; "" trusts the system's authorities
+    verify: bool = True
+    server_name: str = ""
+    token: Callable[[], str] = field(default=lambda: "", repr=False)
+    client_cert: bytes = field(default=b"", repr=False)
+    client_key: bytes = field(default=b"", repr=False)
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the CA certificates as DER; "" where the kubeconfig names none."""
+        ders = [ssl.PEM_cert_to_DER_cert(pem) for pem in _PEM.findall(self.ca)]
+        return hashlib.sha256(b"".join(ders)).hexdigest() if ders else ""
+
+    def tls(self) -> ssl.SSLContext:
+        """What a connection must prove, and our client certificate if there is one. UsageError if it is unusable."""
+        try:
+            context = ssl.create_default_context(cadata=self.ca or None)
+            if not self.verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if self.client_cert:
+                with tempfile.TemporaryDirectory() as folder:  # load_cert_chain reads files only
+                    pair = Path(folder, "pair.pem")
+                    pair.touch(mode=0o600)
+                    pair.write_bytes(self.client_cert + b"\n" + self.client_key)
+                    context.load_cert_chain(pair)
+        except (ssl.SSLError, ValueError) as error:
+            raise UsageError(f"unusable certificate: {error}", where=self.where, hint=HINT) from error
+        return context
+
+
+def load(path: Path | None, context: str = "") -> Access:
+    """Read a kubeconfig's (current) context; None means the pod's service account. UsageError if it can't be used."""
+    if path is None:
+        return _in_cluster()
+    config = _read(path)
+    chosen = context or str(config.get("current-context") or "")
+    if not chosen:
+        raise UsageError("no current-context is set", where=str(path), hint="kubectl config use-context NAME")
+    used = _named(config, "contexts", chosen, "context", path)
+    cluster = _named(config, "clusters", str(used.get("cluster") or ""), "cluster", path)
+    user = _named(config, "users", str(used.get("user") or ""), "user", path)
+    server = str(cluster.get("server") or "")
+    if not server.startswith("https://"):
+        raise UsageError(f"server {server!r} is no https address", where=str(path), hint=HINT)
+    if cluster.get("proxy-url"):
+        raise UsageError("proxy-url is not supported", where=str(path), hint="reach the API server directly")
+    return Access(
+        server=server.rstrip("/"),
+        where=str(path),
+        ca=_bytes(cluster, "certificate-authority", path).decode("ascii", "replace"),
+        verify=not cluster.get("insecure-skip-tls-verify"),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        token=_token(user, path, chosen),
+        client_cert=_bytes(user, "client-certificate", path),
+        client_key=_bytes(user, "client-key", path),
+    )
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError("a kubeconfig of more than 1 MiB is none", where=str(path), hint=HINT)
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 (a safe loader)
+    except OSError as error:
+        raise UsageError(
+            f"can't read the kubeconfig: {error.strerror}", where=str(path), hint=HINT
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError("the kubeconfig is no YAML", where=str(path), hint=HINT) from error
+    if not isinstance(config, dict):
+        raise UsageError("the kubeconfig is no mapping", where=str(path), hint=HINT)
+    return config
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _named(config: Mapping[str, Any], section: str, name: str, key: str, path: Path) -> Mapping[str, Any]:
+    for entry in config.get(section) or ():
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return dict(entry.get(key) or {})
+    raise UsageError(f"{section} has no entry {name!r}", where=str(path), hint=HINT)
+
+
+def _bytes(values: Mapping[str, Any], key: str, path: Path) -> bytes:
+    """A certificate or key: from `<key>-data`, else from the file `<key>`, else nothing."""
+    try:
+        if values.get(f"{key}-data"):
+            return base64.b64decode(values[f"{key}-data"], validate=True)
+        if values.get(key):
+            return (path.parent / str(values[key])).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{key}: {error.strerror}: {error.filename}", where=str(path), hint=HINT) from error
+    except binascii.Error as error:
+        raise UsageError(f"{key}-data is no base64", where=str(path), hint=HINT) from error
+    return b""
+
+
+def _token(user: Mapping[str, Any], path: Path, context: str) -> Callable[[], str]:
+    if "exec" in user or "auth-provider" in user:
+        return _plugin_token(path, context)
+    if user.get("token"):
+        token = str(user["token"])
+        return lambda: token
+    if user.get("tokenFile"):
+        return _file_token(path.parent / str(user["tokenFile"]))
+    return lambda: ""
+
+
+def _file_token(path: Path) -> Callable[[], str]:
+    """Read at each use: a mounted token is renewed under us."""
+
+    def read() -> str:
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise UsageError(f"can't read the token: {error.strerror}", where=str(path), hint=HINT) from error
+
+    return read
+
+
+def _plugin_token(path: Path, context: str) -> Callable[[], str]:
+    """Leave credential plugins, and the refreshing of what they return, to the official client."""
+    from kubernetes import client, config  # noqa: PLC0415 (0.75 s, needed only here)
+
+    settings = client.Configuration()
+    try:
+        config.load_kube_config(str(path), context=context, client_configuration=settings)
+    except Exception as error:
+        raise UsageError(
+            f"the credential plugin failed ({type(error).__name__})", where=str(path), hint="log in again"
+        ) from error
+
+    def ask() -> str:
+        for name in ("BearerToken", "authorization"):
+            if name in settings.api_key:
+                value = str(settings.get_api_key_with_prefix(name) or "")
+                return value.removeprefix("Bearer ").strip()
+        return ""
+
+    return ask
+
+
+def _in_cluster() -> Access:
+    host, port = (
+        os.environ.get("KUBERNETES_SERVICE_HOST", ""),
+        os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
+    )
+    authority = SERVICE_ACCOUNT / "ca.crt"
+    if not host or not authority.exists():
+        raise UsageError("no kubeconfig is given and this is no pod", hint="set --kubeconfig or KUBECONFIG")
+    name = f"[{host}]" if ":" in host else host
+    return Access(
+        server=f"https://{name}:{port}",
+        where=str(SERVICE_ACCOUNT),
+        ca=authority.read_text(encoding="ascii"),
+        token=_file_token(SERVICE_ACCOUNT / "token"),
+    )

@@ -1,0 +1,189 @@
+"""The Lease that says who may run, by client-go's rule: time is our own monotonic clock, never the holder's.
+
+The fence is the Lease's `leaseTransitions`, one more at each taking, also by the same run's `resume`: a runner that
+wakes up late finds another number and stops.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.model.errors import LockHeld, Unreachable, UsageError
+from knowngood.model.names import LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE
+from knowngood.ports.clock import Cancel
+from knowngood.ports.lock import Lock
+
+LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
+OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
+RENEWALS = 4
+"""Renewals in one duration: three may fail before the run stops at two thirds of it."""
+
+
+def micro_time() -> str:
+    """Now, as the API's MicroTime."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class KubeLock(Lock):
+    """One Lease in our namespace. `duration` in seconds."""
+
+    def __init__(self, kube: Kube, duration: float) -> None:
+        self._kube = kube
+        self._duration = duration
+        self._run = ""
+        self._fence = -1
+        self._lease: Object = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self, run: str, cancel: Cancel) -> int:
+        """See the port. Somebody else's Lease is watched for one duration: only if nobody renews it is it taken."""
+        seen: tuple[Any, ...] | None = None
+        since = time.monotonic()
+        while True:
+            lease = self._kube.find(OURS)
+            if lease is None or self._may_take(lease, run) or time.monotonic() - since >= self._length(lease):
+                if self._take(lease, run):
+                    break
+                continue
+            record = _record(lease)
+            if seen is not None and record != seen:
+                raise _held(lease)
+            seen = record
+            if cancel.wait(self._duration / (RENEWALS * 4)):
+                cancel.check()
+        self._start(cancel)
+        return self._fence
+
+    def release(self) -> None:
+        """See the port."""
+        if self._thread is None:
+            return
+        self._stop.set()
+        self._thread.join()
+        self._thread = None
+        try:
+            lease = self._kube.find(OURS)
+            if lease is not None and self._is_ours(lease):
+                spec = {**lease["spec"], "holderIdentity": "", "renewTime": micro_time()}
+                self._kube.replace(OURS, {**lease, "spec": spec})
+        except ApiError as error:
+            if not (error.conflict or error.missing):
+                raise
+
+    def _may_take(self, lease: Object, run: str) -> bool:
+        return (lease.get("spec") or {}).get("holderIdentity") in {None, "", run}
+
+    def _length(self, lease: Object) -> float:
+        return float((lease.get("spec") or {}).get("leaseDurationSeconds") or self._duration)
+
+    def _is_ours(self, lease: Object) -> bool:
+        spec = lease.get("spec") or {}
+        return spec.get("holderIdentity") == self._run and spec.get("leaseTransitions") == self._fence
+
+    def _take(self, lease: Object | None, run: str) -> bool:
+        """Write ourselves in; False if somebody was faster."""
+        now = micro_time()
+        before = (lease or {}).get("spec") or {}
+        fence = int(before.get("leaseTransitions") or 0) + 1
+        spec = {
+            "holderIdentity": run,
+            "leaseDurationSeconds": max(1, math.ceil(self._duration)),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": fence,
+        }
+        try:
+            if lease is None:
+                metadata = {"name": LEASE, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: MANAGED_BY}}
+                body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+                self._lease = self._kube.create(LEASES, {**body, "spec": spec})
+            else:
+                self._lease = self._kube.replace(OURS, {**lease, "spec": spec})
+        except ApiError as error:
+            if error.missing:
+                raise UsageError(
+                    f"namespace {NAMESPACE} is missing on this cluster", hint="kubectl apply -k deploy/base"
+                ) from error
+            if error.conflict:
+                return self._taken_by_a_retry(run, fence)
+            raise
+        self._run, self._fence = run, fence
+        return True
+
+    def _taken_by_a_retry(self, run: str, fence: int) -> bool:
+        """Whether the write that seems to conflict was ours: its answer got lost and it was sent again."""
+        lease = self._kube.find(OURS) or {}
+        spec = lease.get("spec") or {}
+        if spec.get("holderIdentity") == run and spec.get("leaseTransitions") == fence:
+            self._lease, self._run, self._fence = lease, run, fence
+            return True
+        return False
+
+    def _start(self, cancel: Cancel) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._renew, args=(cancel,), name="lease", daemon=True)
+        self._thread.start()
+
+    def _renew(self, cancel: Cancel) -> None:
+        renewed = time.monotonic()
+        pause = self._duration / RENEWALS
+        while not self._stop.wait(pause):
+            asked = time.monotonic()
+            trouble = self._renew_once()
+            if trouble == "":
+                renewed, pause = asked, self._duration / RENEWALS
+                continue
+            pause = self._duration / (RENEWALS * 4)
+            if trouble.startswith("taken"):
+                cancel.set(f"the Lease was {trouble}")
+                return
+            if time.monotonic() - renewed >= self._duration * 2 / 3:
+                cancel.set(f"the Lease could not be renewed for two thirds of its time ({trouble})")
+                return
+
+    def _renew_once(self) -> str:
+        """ "" if renewed, else why not; one that begins with `taken` is final."""
+        spec = {**self._lease["spec"], "renewTime": micro_time()}
+        try:
+            self._lease = self._kube.replace(OURS, {**self._lease, "spec": spec}, patience=0.0)
+        except ApiError as error:
+            if error.conflict or error.missing:
+                return self._look_again()
+            return str(error)
+        except (Unreachable, UsageError) as error:
+            return str(error)
+        return ""
+
+    def _look_again(self) -> str:
+        try:
+            lease = self._kube.find(OURS)
+        except (ApiError, Unreachable, UsageError) as error:
+            return str(error)
+        if lease is None:
+            return "taken away: it was deleted"
+        if not self._is_ours(lease):
+            return f"taken over by {_holder(lease)}"
+        self._lease = lease
+        return "somebody else wrote on it"
+
+
+def _record(lease: Object) -> tuple[Any, ...]:
+    spec = lease.get("spec") or {}
+    return (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
+
+
+def _holder(lease: Object) -> str:
+    return str((lease.get("spec") or {}).get("holderIdentity") or "nobody")
+
+
+def _held(lease: Object) -> LockHeld:
+    holder = _holder(lease)
+    return LockHeld(
+        f"run {holder} holds the cluster (Lease {NAMESPACE}/{LEASE})", hint=f"knowngood status {holder}"
+    )
