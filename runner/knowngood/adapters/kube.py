@@ -37,6 +37,7 @@ class ApiError(Inconclusive):
         super().__init__(f"{what}: {code} {reason}: {message}".rstrip(": "))
         self.code = code
         self.reason = reason
+        self.said = message
 
     @property
     def missing(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters import nodes
+from knowngood.adapters import drain, driver, nodes, preflight
 from knowngood.adapters.kube import Kube
 from knowngood.adapters.nodes import Report, Task
 from knowngood.model.errors import KnowngoodError
@@ -27,7 +27,10 @@ def _all(action: nodes.Action) -> Verb:
 
 
 VERBS: Mapping[str, Verb] = {
-    "claim": _all(nodes.claim),
+    "preflight": preflight.preflight,
+    "claim": preflight.claim,
+    "drain": _all(drain.drain),
+    "apply": _all(driver.apply),
     "release": _all(nodes.release),
     "quarantine": _all(nodes.quarantine),
 }

@@ -1,0 +1,109 @@
+"""Drain a claimed node: evict the users of GPU and RDMA within their tenants' budgets, or give it back untouched."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from knowngood.adapters import facts, nodes
+from knowngood.adapters.clock import pause
+from knowngood.adapters.kube import ApiError
+from knowngood.adapters.nodes import GivenBack, Task
+from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads
+
+LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after a 429
+
+
+def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+    """Evict until no user is left. GivenBack when a budget or a pod that nobody would restart stands in the way.
+
+    As long as nothing was evicted, each round first asks with a dry run whether every budget agrees: a node that
+    a tenant won't give up is given back with nobody disturbed.
+    """
+    began = time.monotonic()
+    evicted: dict[Owner, int] = {}
+    refused: dict[str, str] = {}
+    while True:
+        nodes.hold(task, name)  # also finds out whether the claim is still ours
+        decisions = _decide(task, name)
+        if task.dry_run:
+            return False, _figures(decisions, workloads(decisions))
+        if blocked := [d for d in decisions if d.action is Action.BLOCK]:
+            return _give_back(task, name, evicted, f"{_pod(blocked[0])}: {blocked[0].reason}")
+        waiting = [d for d in decisions if d.action in {Action.EVICT, Action.WAIT}]
+        if not waiting:
+            return bool(evicted), _figures(decisions, evicted)
+        elapsed = time.monotonic() - began
+        if late := [d for d in waiting if elapsed >= d.deadline]:
+            why = refused.get(late[0].uid, late[0].reason)
+            return _give_back(
+                task, name, evicted, f"{_pod(late[0])} is still there after {elapsed:.0f} s: {why}"
+            )
+        refused = _round(task, name, waiting, evicted)
+        time.sleep(pause(elapsed, LONGEST_PAUSE))
+
+
+def _decide(task: Task, name: str) -> tuple[Decision, ...]:
+    return decide(facts.pods_of_node(task.kube, name), task.tenants, task.operators, task.limits.drain)
+
+
+def _round(task: Task, name: str, waiting: list[Decision], evicted: dict[Owner, int]) -> dict[str, str]:
+    """Ask for each pod once; returns why some were refused, by uid."""
+    asked = [d for d in waiting if d.action is Action.EVICT]
+    refused: dict[str, str] = {}
+    if not evicted:
+        refused = {d.uid: why for d in asked if (why := _evict(task, d, dry_run=True)) not in {None, ""}}
+        if refused:
+            first = next(d for d in asked if d.uid in refused)
+            task.tell(name, f"{_pod(first)} may not go yet: {refused[first.uid]}")
+            return refused
+    for decision in asked:
+        why = _evict(task, decision, dry_run=False)
+        if why == "":
+            evicted[decision.owner] = evicted.get(decision.owner, 0) + 1
+            task.tell(name, f"evicted {_pod(decision)} of {decision.owner.tenant or 'no tenant'}")
+        elif why is not None:
+            refused[decision.uid] = why
+            task.tell(name, f"{_pod(decision)} may not go yet: {why}")
+    return refused
+
+
+def _evict(task: Task, decision: Decision, *, dry_run: bool) -> str | None:
+    """ "" if the eviction was accepted, None if the pod is gone or another one, else why a budget says no."""
+    try:
+        task.kube.evict(decision.namespace, decision.name, decision.uid, dry_run=dry_run)
+    except ApiError as error:
+        if error.missing or error.code == 409:
+            return None
+        if error.code in {429, 500}:  # 500: a pod under two budgets is refused so
+            return error.said
+        raise
+    return ""
+
+
+def _give_back(task: Task, name: str, evicted: dict[Owner, int], why: str) -> tuple[bool, dict[str, Any]]:
+    gone = ", ".join(str(owner) for owner in evicted)
+    nodes.release(task, name)
+    raise GivenBack(f"{why} (evicted before that: {gone or 'nothing'})")
+
+
+def _figures(decisions: tuple[Decision, ...], evicted: dict[Owner, int]) -> dict[str, Any]:
+    """Who was disturbed, counted in workloads."""
+    return {
+        "evicted": [
+            {
+                "tenant": owner.tenant,
+                "namespace": owner.namespace,
+                "kind": owner.kind,
+                "name": owner.name,
+                "gang": owner.gang,
+                "pods": pods,
+            }
+            for owner, pods in evicted.items()
+        ],
+        "skipped": len([d for d in decisions if d.action is Action.SKIP]),
+    }
+
+
+def _pod(decision: Decision) -> str:
+    return f"{decision.namespace}/{decision.name}"

@@ -1,0 +1,198 @@
+"""Restart a drained node's driver and prove the reload: a banner in the kernel log that is newer than our claim.
+
+Neither labels nor the custom resource's status count. While we wait, the node is held: k8s-driver-manager uncordons
+it before the driver is even built.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from knowngood.adapters import actors, facts, nodes
+from knowngood.adapters.clock import pause
+from knowngood.adapters.facts import DRIVER_CONTAINER
+from knowngood.adapters.kube import ApiError, Object, path
+from knowngood.adapters.nodes import NodeFailed, Task
+from knowngood.model import names
+from knowngood.model.errors import Unreachable
+from knowngood.model.node import ModuleLoad
+
+T = TypeVar("T")
+LONGEST_PAUSE = 5.0  # seconds between two looks
+JOURNAL_PATIENCE = 2.0  # seconds; the next look asks again
+DRIVER = "nvidia-driver"
+NOT_READY = "the node is not Ready"
+
+
+def apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+    """Restart the driver pod unless the node runs `expect` from a load of this claim; wait for the operands."""
+    unknown = sorted(set(task.expect) - {DRIVER})
+    if unknown or DRIVER not in task.expect:
+        raise NodeFailed(f"only {DRIVER} can be moved, not {', '.join(unknown) or 'nothing'}")
+    node = _Node(task, name, task.expect[DRIVER])
+    node.until(node.template, "the driver DaemonSet")
+    restarted = node.restart()
+    load = node.until(node.loaded, "the driver")
+    node.until(node.operands, "the operands")
+    detail = {
+        "version": load.version,
+        "load": {"bootId": load.boot_id, "monotonic": load.monotonic},
+        "restarted": restarted,
+        "held": node.held,
+    }
+    return restarted or node.held > 0, detail
+
+
+class _Node:
+    """One node on its way from one driver to another. Each look returns what it found, or None and the state."""
+
+    def __init__(self, task: Task, name: str, version: str) -> None:
+        self._task = task
+        self._name = name
+        self._version = version
+        self._ends_at = time.monotonic() + task.limits.apply
+        self._node = task.ours(name)
+        self._snapshot = task.snapshot(self._node)
+        self._daemonsets: list[Object] = []
+        self._deleted = ""
+        self.held = 0  # how often somebody had taken our cordon or taint off
+
+    def until(self, look: Callable[[], tuple[T | None, str]], what: str) -> T:
+        """Look until it is there. NodeFailed when one state lasts longer than its age limit, or time is over."""
+        began = since = time.monotonic()
+        state = ""
+        while True:
+            self._hold()
+            found, now_state = look()
+            if found is not None:
+                return found
+            now = time.monotonic()
+            if now_state != state:
+                state, since = now_state, now
+                self._task.tell(self._name, state)
+            limits = self._task.limits
+            age = limits.node_unreachable if state == NOT_READY else limits.operand_age
+            if now - since >= age or now >= self._ends_at:
+                raise NodeFailed(f"{what}: {state} for {now - since:.0f} s, {now - began:.0f} s in all")
+            time.sleep(pause(now - began, LONGEST_PAUSE))
+
+    def _hold(self) -> None:
+        """Re-read the claim; put cordon and taint back where they are gone."""
+        self._node = self._task.ours(self._name)
+        tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self._node))
+        if not (tainted and self._node["spec"].get("unschedulable")) and nodes.hold(self._task, self._name):
+            self.held += 1
+            self._task.tell(self._name, "cordoned again: somebody had lifted our cordon")
+
+    def template(self) -> tuple[Object | None, str]:
+        """The DaemonSet that drives this node, once it carries the version: Git's change has arrived."""
+        self._daemonsets = self._task.kube.list(path("apps/v1", "daemonsets", "", self._task.operators[0]))
+        found = self._driver_daemonset()
+        if found is None:
+            return None, "no driver DaemonSet selects it"
+        image = _template_image(found)
+        if not facts.carries(image, self._version):
+            return None, f"DaemonSet {found['metadata']['name']} has {image}, not {self._version}"
+        return found, ""
+
+    def restart(self) -> bool:
+        """Delete the driver pod if it must start anew, as the pod we have looked at and no other."""
+        pod = self._driver_pod()
+        daemonset = self._driver_daemonset()
+        if pod is None or daemonset is None or pod["metadata"].get("deletionTimestamp"):
+            return False
+        current = facts.image_of(pod["spec"], DRIVER_CONTAINER) == _template_image(daemonset)
+        if current and (not facts.is_ready(pod) or self._judge_load()[0]):
+            return False
+        self._task.ours(self._name)
+        metadata = pod["metadata"]
+        where = path("v1", "pods", metadata["name"], metadata["namespace"])
+        self._deleted = str(metadata["uid"])
+        self._task.tell(self._name, f"driver pod {metadata['name']} deleted")
+        return self._task.kube.delete(where, uid=self._deleted)
+
+    def loaded(self) -> tuple[ModuleLoad | None, str]:
+        """The module's new load, once its pod is Ready."""
+        if not facts.node_ready(self._node):
+            return None, NOT_READY
+        pod = self._driver_pod()
+        if pod is None:
+            return None, "no driver pod"
+        if pod["metadata"]["uid"] == self._deleted:
+            return None, "the old driver pod is ending"
+        if not facts.is_ready(pod):
+            return None, f"driver pod {facts.pod_state(pod)}"
+        return self._judge_load()
+
+    def _judge_load(self) -> tuple[ModuleLoad | None, str]:
+        try:
+            load = facts.module_load(self._task.kube, self._name, JOURNAL_PATIENCE)
+        except (ApiError, Unreachable) as error:
+            return None, f"its kernel log can't be read: {type(error).__name__}"
+        if load is None:
+            return None, "no driver was loaded on this boot"
+        if load.version != self._version:
+            return None, f"module {load.version} is loaded, not {self._version}"
+        if not self._is_fresh(load):
+            return None, f"module {load.version} was loaded before the claim, not anew"
+        return load, ""
+
+    def _is_fresh(self, load: ModuleLoad) -> bool:
+        """Newer than the claim; or the very load of the claim, when that version is wanted (it never went away)."""
+        before = self._snapshot.get("load")
+        if not before or load.boot_id != before["boot_id"] or load.monotonic > float(before["monotonic"]):
+            return True
+        return bool(before["version"] == self._version)
+
+    def operands(self) -> tuple[bool | None, str]:
+        """All operands that select the node run, nothing is parked, and it offers what it offered before."""
+        if not facts.node_ready(self._node):
+            return None, NOT_READY
+        if paused := actors.parked(self._node):
+            return None, f"operands are parked: {paused[0]}"
+        ours = {}
+        for pod in self._pods():
+            for owner in pod["metadata"].get("ownerReferences") or ():
+                ours[str(owner.get("name"))] = facts.pod_state(pod)
+        for daemonset in self._daemonsets:
+            name = daemonset["metadata"]["name"]
+            if self._selects(daemonset) and (name in facts.OPERANDS or _is_driver(daemonset)):
+                state = ours.get(name, "no pod")
+                if state != "ready":
+                    return None, f"{name}: {state}"
+        offered = facts.extended((self._node.get("status") or {}).get("allocatable") or {})
+        for resource, amount in (self._snapshot.get("allocatable") or {}).items():
+            if offered.get(resource) != amount:
+                return None, f"{resource} is {offered.get(resource, 'gone')}, was {amount}"
+        return True, ""
+
+    def _pods(self) -> list[Object]:
+        return facts.pods_of_node(self._task.kube, self._name, self._task.operators[0])
+
+    def _driver_pod(self) -> Object | None:
+        """The driver pod of the node; the youngest if an old one is still ending."""
+        pods = [pod for pod in self._pods() if facts.is_driver_pod(pod)]
+        pods.sort(key=lambda pod: (not pod["metadata"].get("deletionTimestamp"), _created(pod)))
+        return pods[-1] if pods else None
+
+    def _driver_daemonset(self) -> Object | None:
+        return next((d for d in self._daemonsets if _is_driver(d) and self._selects(d)), None)
+
+    def _selects(self, daemonset: Mapping[str, Any]) -> bool:
+        labels = self._node["metadata"].get("labels") or {}
+        wanted = daemonset["spec"]["template"]["spec"].get("nodeSelector") or {}
+        return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _created(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("creationTimestamp") or "")
+
+
+def _is_driver(daemonset: Mapping[str, Any]) -> bool:
+    return facts.is_driver_pod(daemonset["spec"]["template"])
+
+
+def _template_image(daemonset: Mapping[str, Any]) -> str:
+    return facts.image_of(daemonset["spec"]["template"]["spec"], DRIVER_CONTAINER)
