@@ -1,0 +1,138 @@
+"""An edit changes one scalar and nothing else, or is refused with file and line."""
+
+from __future__ import annotations
+
+import difflib
+import string
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowngood.matrix.spanedit import edit_scalar, read_scalar
+from knowngood.model.errors import DataError
+
+DRIVER = """\
+# declared for ring-0; see the runbook
+apiVersion: nvidia.com/v1alpha1
+kind: NVIDIADriver
+metadata: {name: ring-0}   # flow style on purpose
+spec:
+  version: "580.173.02"  # quoted
+  image: driver
+  other: 580.173.02
+  single: 'it''s'
+  tolerations:
+    - {key: nvidia.com/gpu, operator: Exists}
+    - key: knowngood.dev/maintenance
+      operator: Exists
+  note: |
+    580.173.02 stays here
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "written"),
+    [
+        ("spec.version", "595.91.07", '"595.91.07"  # quoted'),
+        ("spec.other", "595.91.07", "other: 595.91.07"),
+        ("spec.other", "550.100", 'other: "550.100"'),
+        ("spec.other", "true", 'other: "true"'),
+        ("spec.other", "a: b", 'other: "a: b"'),
+        ("spec.single", "don't", "'don''t'"),
+        ("spec.tolerations.1.operator", "Equal", "operator: Equal"),
+        ("spec.tolerations.0.key", "a}b", '{key: "a}b", operator'),
+        ("metadata.name", "ring-1", "{name: ring-1}   # flow"),
+    ],
+)
+def test_one_line_changes_and_keeps_its_quotes(path: str, new: str, written: str) -> None:
+    edited = edit_scalar(DRIVER, path, new, file="driver.yaml")
+    changed = [line for line in difflib.ndiff(DRIVER.splitlines(), edited.splitlines()) if line[0] in "+-"]
+    assert [line[0] for line in changed] == ["-", "+"]
+    assert written in changed[1]
+    assert read_scalar(edited, path, file="driver.yaml") == new
+
+
+def test_the_same_value_gives_the_same_text() -> None:
+    assert edit_scalar(DRIVER, "spec.version", "580.173.02", file="driver.yaml") is DRIVER
+
+
+def test_line_ends_stay_as_they_are() -> None:
+    edited = edit_scalar("a: x\r\nb: y\r\n", "b", "z", file="f")
+    assert edited == "a: x\r\nb: z\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "where", "words"),
+    [
+        (DRIVER, "spec.image.tag", "7:10", "there is no spec.image.tag"),
+        (DRIVER, "spec.note", "14:9", "block scalar"),
+        (DRIVER, "spec.tolerations", "11:5", "several values"),
+        (DRIVER, "spec.tolerations.7.key", "11:5", "there is no spec.tolerations.7"),
+        ("a: 1\na: 2\n", "a", "2:4", "a stands 2 times"),
+        ("a: &x 1.2.3\n", "a", "1:4", "anchors and aliases"),
+        ("b: &x {c: d}\na: *x\n", "a.c", "1:4", "anchors and aliases"),
+        ("a: !!str 5\n", "a", "1:4", "tag"),
+        ("a: x\n---\na: y\n", "a", "2:1", "second YAML document"),
+        ("a: 'x\n  y'\n", "a", "1:4", "several lines"),
+        ("a: x\n  y\n", "a", "1:4", "several lines"),
+        ("a: 580\n", "a", "1:4", "reads as int"),
+        ("a:\n", "a", "1:3", "reads as null"),
+        ("", "a", "1", "empty"),
+        ("a: [x\n", "a", "2:1", "not valid YAML"),
+    ],
+)
+def test_what_is_not_safe_is_refused_with_its_place(text: str, path: str, where: str, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        edit_scalar(text, path, "1.2.4", file="f.yaml")
+    assert str(caught.value.where) == f"f.yaml:{where}"
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("new", ["", "two\nlines", "bell\x07"])
+def test_a_value_that_is_no_line_of_text_is_refused(new: str) -> None:
+    with pytest.raises(DataError, match="is no value"):
+        edit_scalar(DRIVER, "spec.version", new, file="driver.yaml")
+
+
+KEYS = st.text(string.ascii_lowercase, min_size=1, max_size=6)
+LEAVES = st.text(string.ascii_letters + string.digits + " .:-_#'\"{}[],&*!|>%@é", min_size=1, max_size=12)
+TREES = st.recursive(
+    LEAVES,
+    lambda children: (
+        st.lists(children, min_size=1, max_size=3) | st.dictionaries(KEYS, children, min_size=1, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+def leaves(tree: object, path: str = "") -> dict[str, object]:
+    if isinstance(tree, dict):
+        return {p: v for k, child in tree.items() for p, v in leaves(child, f"{path}.{k}").items()}
+    if isinstance(tree, list):
+        return {p: v for i, child in enumerate(tree) for p, v in leaves(child, f"{path}.{i}").items()}
+    return {path: tree}
+
+
+@given(
+    tree=st.dictionaries(KEYS, TREES, min_size=1, max_size=4),
+    new=LEAVES,
+    flow=st.sampled_from([None, True, False]),
+    style=st.sampled_from([None, "'", '"']),
+    data=st.data(),
+)
+def test_only_that_path_changes(
+    tree: dict[str, object], new: str, flow: bool | None, style: str | None, data: st.DataObject
+) -> None:
+    """PyYAML is the oracle: dump, edit, load; every other leaf is as it was, and so is every other line."""
+    text = yaml.safe_dump(
+        tree, default_flow_style=flow, default_style=style, width=10_000, allow_unicode=True
+    )
+    path = data.draw(st.sampled_from(sorted(leaves(tree))))
+    edited = edit_scalar(text, path[1:], new, file="f")
+    assert leaves(yaml.safe_load(edited)) == {**leaves(tree), path: new}
+    before, after = text.splitlines(), edited.splitlines()
+    assert len(before) == len(after)
+    assert sum(a != b for a, b in zip(before, after, strict=True)) <= 1
