@@ -96,7 +96,7 @@ def apply(
             fieldsets.delete(merged, path)
     kept = [replace(one, fields=one.fields - changing) for one in others]
     if earlier == wanted:
-        mine = replace(mine, time=next(one.time for one in entries if one.identity == mine.identity))
+        mine = replace(mine, time=next((one.time for one in entries if one.identity == mine.identity), now()))
     _write_entries(merged, [*kept, mine])
     return merged  # type: ignore[no-any-return]
 

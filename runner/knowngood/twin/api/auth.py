@@ -44,8 +44,8 @@ class Tokens:
 
     def request(self, namespace: str, account: str, body: Object) -> Object:
         """Answer a TokenRequest for a service account."""
-        spec = body.setdefault("spec", {})
-        seconds = spec.setdefault("expirationSeconds", _TOKEN_LIFETIME_S)
+        spec = body["spec"] = body.get("spec") or {}
+        seconds = spec["expirationSeconds"] = spec.get("expirationSeconds") or _TOKEN_LIFETIME_S
         token = self.issue(f"{_SERVICE_ACCOUNT}{namespace}:{account}")
         body["status"] = {"token": token, "expirationTimestamp": meta.later(seconds)}
         return body
