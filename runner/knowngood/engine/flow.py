@@ -77,6 +77,10 @@ def flow(plan: Plan, on_wave_failure: str) -> Flow:
         moved: list[tuple[Hop, PlannedRing]] = []  # undo ends at the resting state before this hop
         for ring in hop.rings:
             try:
+                yield from need(Step(f"{hop.name}/{ring.name}/window", Verb.WINDOW, hop, ring))
+            except Stop as stop:
+                return held(stop) if number or moved else nothing_changed(stop)
+            try:
                 if number and not moved:
                     yield from need(Step(f"{hop.name}/observe", Verb.OBSERVE, hop))
                 yield from forward(hop, ring, canary=not moved)

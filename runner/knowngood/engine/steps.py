@@ -15,6 +15,7 @@ class Verb(StrEnum):
     PREFLIGHT = "preflight"
     CHECK = "check"  # judge before anything is written
     WAY_BACK = "way-back"
+    WINDOW = "window"  # does the next ring, and its undo, end before the window does
     DECLARE = "declare"
     DELIVER = "deliver"
     CLAIM = "claim"

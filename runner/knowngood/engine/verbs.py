@@ -11,6 +11,7 @@ from knowngood.engine import judging, proof
 from knowngood.engine.ports import Ports
 from knowngood.engine.restored import differences
 from knowngood.engine.steps import Step, Verb
+from knowngood.engine.timing import ring_and_undo
 from knowngood.model import names
 from knowngood.model.errors import JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
@@ -20,6 +21,7 @@ from knowngood.model.plan import FieldChange, Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
 from knowngood.model.state import RunState, claimed_nodes
+from knowngood.planner.window import fits, undo_must_start_by
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome
 
@@ -139,6 +141,20 @@ def way_back(work: Work, step: Step) -> Done:
     forth, back = work.ports.gitops.rehearse_way_back({names.TRAILER_RUN: work.run})
     seconds = work.ports.delivery.wait(back, (), work.cluster.limits.deliver, work.cancel)
     return Done(Status.OK, {"commit": forth, "revert": back, "seconds": round(seconds, 3)})
+
+
+def window(work: Work, step: Step) -> Done:
+    """A ring starts only if it and its undo, both measured, end before the change window does."""
+    end = work.cluster.window_end
+    if not end:
+        return Done(Status.OK)
+    assert step.ring is not None  # noqa: S101
+    ring, undo = ring_and_undo(work.state, len(step.ring.batches), work.cluster.limits.soak)
+    detail = {"ring_seconds": round(ring), "undo_seconds": round(undo), "by": undo_must_start_by(end, undo)}
+    if fits(work.ports.clock.now(), ring, undo, end):
+        return Done(Status.OK, detail)
+    why = f"{step.ring.name} needs {ring:.0f} s and its undo {undo:.0f} s; the window ends at {end}"
+    return Done(Status.INCONCLUSIVE, {**detail, "why": why})
 
 
 def declare(work: Work, step: Step) -> Done:
@@ -333,6 +349,7 @@ VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.PREFLIGHT: preflight,
     Verb.CHECK: judge,
     Verb.WAY_BACK: way_back,
+    Verb.WINDOW: window,
     Verb.DECLARE: declare,
     Verb.DELIVER: deliver,
     Verb.CLAIM: claim,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from tests.unit.engine.fakes import NEW, OLD, World, snapshot
@@ -251,3 +251,22 @@ def test_only_a_run_that_a_human_holds_can_be_rolled_back() -> None:
     an_engine(world).run()
     with pytest.raises(UsageError, match="done"):
         an_engine(world).roll_back()
+
+
+@pytest.mark.parametrize(
+    ("window_end", "end", "moved"),
+    [
+        ("2026-08-22T03:00:05+00:00", "inconclusive", 0),  # not even the soak of the canary fits
+        ("2026-08-22T09:00:00+00:00", "done", 6),
+    ],
+)
+def test_a_ring_starts_only_if_it_and_its_undo_end_in_the_window(
+    window_end: str, end: str, moved: int
+) -> None:
+    world = a_world()
+    engine = an_engine(world)
+    engine.cluster = replace(engine.cluster, window_end=window_end)
+    ended = engine.run().end
+    assert ended is not None
+    assert ended.name == end, ended.why
+    assert sum(n.version == NEW for n in world.nodes.values()) == moved
