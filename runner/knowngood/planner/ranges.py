@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from knowngood.planner.version import SCHEMES, TEXT, Key, before_all, bound, is_whole, key
 
 _TERM = re.compile(r"(?P<op>>=|<=|!=|==|=|>|<|!)?\s*(?P<version>[^\s|<>=!]+)")
-_WILD = re.compile(r"(?P<prefix>\d+(?:\.\d+)*)\.[xX*]")
+_WILD = re.compile(r"(?P<prefix>[0-9]{1,9}(?:\.[0-9]{1,9})*)\.[xX*]")
 
 _COMPARE: dict[str, Callable[[Key, Key], bool]] = {
     "=": operator.eq,

@@ -6,7 +6,7 @@
 | openshift | `4.18.52`, `4.19.0-rc.2`, `4.18.52+amd64` | semantic versioning; builds are not ordered |
 | nvidia-driver | `580.173.02`, `550.100` | number by number; two-digit patch numbers |
 | doca-ofed | `doca3.4.1-26.04-1.1.0.0-1`, `24.10-0.7.0.0-0` | the OFED part: `26.04`, then the build |
-| kernel | `5.14.0-427.el9_4`, `5.14.0-427.109.1.el9_4.x86_64` | the numbers before `.el` |
+| kernel | `5.14.0-427.el9_4`, `6.8.0-45-generic` | the numbers before the first letter |
 | text | `open`, `dma-buf` | none: equal or not |
 
 Why not a library: packaging reads 580.95.05 as 580.95.5 and refuses 24.04-0.6.6.0-0; semver refuses
@@ -31,30 +31,35 @@ class Scheme:
     example: str
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    """ASCII: other alphabets have digits too."""
+    return re.compile(text, re.ASCII)
+
+
 _NUMBERS = r"(?P<numbers>\d{1,9}(?:\.\d{1,9})*)"
 _PRE = r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 
 SCHEMES: dict[str, Scheme] = {
     s.name: s
     for s in (
-        Scheme("numeric", re.compile(_NUMBERS), 3, "26.7.0"),
-        Scheme("openshift", re.compile(_NUMBERS + _PRE + r"(?:\+[0-9A-Za-z.-]+)?"), 3, "4.18.52"),
-        Scheme("nvidia-driver", re.compile(r"(?P<numbers>\d{3}(?:\.\d{2,3}(?:\.\d{2})?)?)"), 2, "580.173.02"),
+        Scheme("numeric", _pattern(_NUMBERS), 3, "26.7.0"),
+        Scheme("openshift", _pattern(_NUMBERS + _PRE + r"(?:\+[0-9A-Za-z.-]+)?"), 3, "4.18.52"),
+        Scheme("nvidia-driver", _pattern(r"(?P<numbers>\d{3}(?:\.\d{2,3}(?:\.\d{2})?)?)"), 2, "580.173.02"),
         Scheme(
             "doca-ofed",
-            re.compile(r"(?:doca\d+(?:\.\d+)*-)?(?P<numbers>\d{2}\.\d{2}(?:-\d{1,9}(?:[.-]\d{1,9})*)?)"),
+            _pattern(r"(?:doca\d+(?:\.\d+)*-)?(?P<numbers>\d{2}\.\d{2}(?:-\d{1,9}(?:[.-]\d{1,9})*)?)"),
             3,
             "doca3.4.1-26.04-1.1.0.0-1",
         ),
         Scheme(
             "kernel",
-            re.compile(
-                r"(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:-\d{1,9}(?:\.\d{1,9})*)?)?)(?:\.el\w+)?(?:\.\w+)?"
+            _pattern(
+                r"(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:-\d{1,9}(?:\.\d{1,9})*)?)?)(?:[.-][A-Za-z][\w.-]*)?"
             ),
-            4,
+            3,
             "5.14.0-427.el9_4",
         ),
-        Scheme(TEXT, re.compile(r"\S+"), 1, "open"),
+        Scheme(TEXT, _pattern(r"\S+"), 1, "open"),
     )
 }
 

@@ -1,0 +1,217 @@
+"""A plan is the difference between what Git declares and a release, or a refusal that names every reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.planner.matrices import (
+    cluster,
+    component,
+    declaration,
+    matrix,
+    profile,
+    release,
+    rule,
+    with_component,
+)
+
+from knowngood.model.errors import Refused, UsageError
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
+from knowngood.model.plan import Move, Plan
+from knowngood.planner.plan import plan
+
+NEW = release("new", nvidia_driver="595.91.07")
+
+
+def refusal(value: Matrix, to: str = "new", declared: dict[tuple[str, str], str] | None = None) -> str:
+    with pytest.raises(Refused) as caught:
+        plan(value, "lab", to, declared=declared)
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_a_driver_move_is_one_hop_ring_by_ring_in_batches() -> None:
+    made = plan(matrix(NEW), "lab", "new")
+    (hop,) = made.hops
+    assert hop.moves == (Move("nvidia-driver", "580.173.02", "595.91.07"),)
+    assert (hop.scope, hop.disruption, hop.undo) == (
+        Scope.NODE,
+        Disruption.DRAIN,
+        UndoClass.REVERT_DISRUPTIVE,
+    )
+    assert [(r.name, r.batches) for r in hop.rings] == [
+        ("ring-0", (("a", "b"), ("c",))),
+        ("ring-1", (("d",),)),
+    ]
+    assert made.nodes == ("a", "b", "c", "d")
+    assert made.matrix_commit == "c0ffee"
+
+
+def test_each_ring_changes_one_field_of_its_own_file_and_object() -> None:
+    (hop,) = plan(matrix(NEW), "lab", "new").hops
+    (change,) = hop.rings[1].changes
+    assert (change.file, change.path) == ("gpu/nvidia-driver-ring-1.yaml", "spec.version")
+    assert (change.before, change.after) == ("580.173.02", "595.91.07")
+    assert change.object == {"apiVersion": "v1", "kind": "Driver", "name": "ring-1"}
+
+
+def test_nothing_to_do_is_a_plan_without_hops() -> None:
+    assert plan(matrix(NEW), "lab", "old").hops == ()
+
+
+def test_what_git_declares_counts_not_what_the_pin_says() -> None:
+    declared = {("nvidia-driver", "ring-0"): "595.91.07", ("nvidia-driver", "ring-1"): "580.173.02"}
+    made = plan(matrix(NEW), "lab", "new", declared=declared)
+    assert [r.name for r in made.hops[0].rings] == ["ring-1"]
+    assert "ring-0 already" in made.warnings[0]
+
+
+def test_a_half_moved_cluster_can_go_back_to_its_pin() -> None:
+    made = plan(matrix(NEW), "lab", "old", declared={("nvidia-driver", "ring-0"): "595.91.07"})
+    (ring,) = made.hops[0].rings
+    assert (ring.name, ring.changes[0].before, ring.changes[0].after) == ("ring-0", "595.91.07", "580.173.02")
+
+
+def test_a_third_version_in_git_is_refused_because_an_undo_would_restore_it() -> None:
+    said = refusal(matrix(NEW), declared={("nvidia-driver", "ring-1"): "590.48.01"})
+    assert "Git declares nvidia-driver '590.48.01' for ring-1" in said
+
+
+def test_a_plan_survives_the_journal() -> None:
+    made = plan(matrix(NEW), "lab", "new")
+    assert from_json(Plan, to_json(made)) == made
+
+
+def test_the_digest_is_of_what_the_cluster_file_says() -> None:
+    value = matrix(NEW)
+    changed = replace(value.clusters["lab"], raw={"release": "other"})
+    same = plan(value, "lab", "new").cluster_digest
+    assert plan(value, "lab", "new").cluster_digest == same
+    assert plan(replace(value, clusters={"lab": changed}), "lab", "new").cluster_digest != same
+
+
+@pytest.mark.parametrize(("cluster_name", "to", "hint"), [("lba", "new", "lab"), ("lab", "nwe", "new")])
+def test_an_unknown_name_is_a_usage_error_that_guesses(cluster_name: str, to: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(matrix(NEW), cluster_name, to)
+    assert caught.value.hint == f"did you mean {hint}?"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (release("new", "revoked", nvidia_driver="595.91.07"), "new is revoked: Xid 31 on every node"),
+        (release("new", gpu_operator="26.7.1"), "gpu-operator 26.7.0 to 26.7.1: not yet movable"),
+        (
+            release("new", kernel_module_type="proprietary"),
+            "kernel-module-type open to proprietary: not yet movable",
+        ),
+        (release("new", openshift="4.19.1"), "openshift 4.18.52 to 4.19.1: not yet movable"),
+        (replace(NEW, profiles=("hgx",)), "new is meant for hgx, lab is pcie"),
+    ],
+)
+def test_a_release_that_can_not_be_reached_is_refused(target: Release, words: str) -> None:
+    assert words in refusal(matrix(target))
+
+
+def test_every_reason_is_named_at_once() -> None:
+    said = refusal(matrix(release("new", "revoked", gpu_operator="26.7.1", openshift="4.19.1")))
+    assert said.count("not yet movable") == 2
+    assert "revoked" in said
+
+
+def test_a_release_that_breaks_a_blocking_rule_is_refused_with_rule_and_source() -> None:
+    blocking = rule("only-lts", {}, {"nvidia-driver": "580.x"})
+    said = refusal(matrix(NEW, rules=(blocking,)))
+    assert "nvidia-driver 595.91.07: only-lts says no (rule only-lts, source: vendor page 7)" in said
+
+
+def test_a_broken_warning_and_an_unanswered_rule_are_shown() -> None:
+    rules = (
+        rule("prefer-lts", {}, {"nvidia-driver": "580.x"}, severity="warn"),
+        rule("needs-bios", {}, {"kernel-module-type": "open", "doca-ofed": "*"}),
+    )
+    target = release("new", nvidia_driver="595.91.07", doca_ofed=None)
+    warnings = plan(matrix(target, rules=rules), "lab", "new").warnings
+    assert any("prefer-lts" in w for w in warnings)
+    assert any("does not name doca-ofed" in w for w in warnings)
+
+
+def test_a_half_way_state_that_breaks_a_blocking_rule_is_refused() -> None:
+    """The target leaves DOCA-OFED out, so it stays as it is, and the new driver does not go with it."""
+    blocking = rule(
+        "new-driver-new-ofed", {"nvidia-driver": ">=595", "doca-ofed": "*"}, {"doca-ofed": ">=26.04"}
+    )
+    target = release("new", nvidia_driver="595.91.07", doca_ofed=None)
+    said = refusal(matrix(target, rules=(blocking,)))
+    assert "half-way, after hop-1 (nvidia-driver 595.91.07)" in said
+    assert "new-driver-new-ofed" in said
+
+
+def test_two_hops_are_checked_in_between() -> None:
+    """DOCA-OFED and driver both move; the driver first would break the rule that both ends keep."""
+    both = rule("together", {"nvidia-driver": ">=595"}, {"doca-ofed": ">=26.04"})
+    target = release("new", nvidia_driver="595.91.07", doca_ofed="26.04-1.1.0.0-1")
+    movable = component("doca-ofed", "doca-ofed", movable=True)
+    wrong_order = matrix(
+        target,
+        rules=(both,),
+        clusters={"lab": cluster(declaration("nvidia-driver"), declaration("doca-ofed"))},
+    )
+    assert "half-way, after hop-1" in refusal(with_component(wrong_order, movable))
+    right_order = replace(
+        wrong_order, clusters={"lab": cluster(declaration("doca-ofed"), declaration("nvidia-driver"))}
+    )
+    made = plan(with_component(right_order, movable), "lab", "new")
+    assert [(h.name, h.moves[0].component) for h in made.hops] == [
+        ("hop-1", "doca-ofed"),
+        ("hop-2", "nvidia-driver"),
+    ]
+
+
+def test_a_component_declared_for_all_nodes_at_once_is_not_yet_movable() -> None:
+    value = matrix(NEW, clusters={"lab": cluster(declaration("nvidia-driver", ring=False))})
+    assert "not yet movable here, gpu/nvidia-driver.yaml declares it for all nodes" in refusal(value)
+
+
+def test_a_component_that_git_does_not_declare_is_refused() -> None:
+    value = matrix(NEW, clusters={"lab": cluster(declaration("doca-ofed"))})
+    assert "lab does not say where Git declares it" in refusal(value)
+
+
+def test_no_way_back_is_refused() -> None:
+    forward = component("nvidia-driver", "nvidia-driver", movable=True, undo="forward-only")
+    assert "no way back, this move can't be undone" in refusal(with_component(matrix(NEW), forward))
+    unknown = matrix(NEW, releases={"old": release("old", nvidia_driver=None), "new": NEW})
+    assert "no way back, old does not say what it was" in refusal(unknown)
+
+
+def test_what_an_undo_would_return_to_is_said() -> None:
+    value = matrix(NEW, rules=(rule("no-580", {}, {"nvidia-driver": "!=580.x"}),))
+    revoked = replace(value, releases={**value.releases, "old": release("old", "revoked")})
+    warnings = plan(revoked, "lab", "new").warnings
+    assert any("old is revoked" in w and "an undo returns to it" in w for w in warnings)
+    assert any("no-580" in w for w in warnings)
+
+
+def test_a_deprecated_release_is_allowed_and_said() -> None:
+    value = matrix(release("new", "deprecated", nvidia_driver="595.91.07"))
+    assert "new is deprecated" in plan(value, "lab", "new").warnings
+
+
+def test_gates_are_split_by_kind_and_by_what_the_machine_has() -> None:
+    gates = profile(
+        smoke={"kind": "active"},
+        drift={"kind": "passive"},
+        fabric={"kind": "passive", "needs": "nvswitch"},
+        rdma={"kind": "passive", "needs": "rdma"},
+    )
+    made = plan(matrix(NEW, profiles={"pcie": gates}), "lab", "new")
+    assert (made.active_gates, made.passive_gates) == (("smoke",), ("drift", "rdma"))
+    assert made.not_applicable == {"fabric": "PowerEdge has no NVSwitch"}
+    nvswitch = replace(gates, nvswitch=True, nics=0)
+    made = plan(matrix(NEW, profiles={"pcie": nvswitch}), "lab", "new")
+    assert made.passive_gates == ("drift", "fabric")
+    assert made.not_applicable == {"rdma": "PowerEdge has no RDMA ports"}
