@@ -1,0 +1,155 @@
+"""What the engine reads of a cluster, through the Kubernetes API. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from knowngood.adapters import actors, node_state
+from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.lease import OURS as LEASE_PATH
+from knowngood.adapters.tenants import workloads
+from knowngood.model import names
+from knowngood.model.errors import Unreachable
+from knowngood.model.matrix import Cluster, Identity
+from knowngood.model.node import Leftover, NodeState, Workload
+from knowngood.model.plan import FieldChange
+from knowngood.ports.cluster import ClusterReader
+
+READERS = 8  # nodes read at the same time
+GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
+VIRTUAL_LABELS = {"type": "virtual-kubelet", "liqo.io/type": "virtual-node"}
+CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+
+
+class KubeCluster(ClusterReader):
+    """One cluster, as its cluster file describes it and its API server answers."""
+
+    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+        self._kube = kube
+        self._cluster = cluster
+
+    def identity(self) -> Identity:
+        """See the port."""
+        namespace = self._kube.get(path("v1", "namespaces", "kube-system"))
+        return Identity(str(namespace["metadata"]["uid"]), self._kube.access.fingerprint())
+
+    def node_names(self) -> Mapping[str, str]:
+        """See the port."""
+        return {str(n["metadata"]["name"]): role(n) for n in self._nodes()}
+
+    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """See the port."""
+        objects = {str(n["metadata"]["name"]): n for n in self._nodes()}
+        pods: dict[str, list[Object]] = {}
+        for pod in self._kube.list(path("v1", "pods", "", self._cluster.operator_namespace)):
+            pods.setdefault(str((pod.get("spec") or {}).get("nodeName") or ""), []).append(pod)
+
+        def one(name: str) -> NodeState:
+            node = objects.get(name)
+            if node is None:
+                return NodeState(name, reachable=False, trouble="there is no such node")
+            gpu = name in self._cluster.gpu or role(node) == "gpu"
+            try:
+                return node_state.measure(self._kube, node, pods.get(name, []), gpu=gpu)
+            except (ApiError, Unreachable) as error:
+                return NodeState(name, reachable=False, trouble=str(error))
+
+        with ThreadPoolExecutor(max_workers=READERS) as readers:
+            return dict(zip(nodes, readers.map(one, nodes), strict=True))
+
+    def live_value(self, change: FieldChange) -> str:
+        """See the port."""
+        return live_value(self._kube, change)
+
+    def workloads(self) -> Sequence[Workload]:
+        """See the port."""
+        return workloads(self._kube, self._cluster.tenants)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """See the port. The Lease counts only once it has run out: a valid one is a run's."""
+        found = [left for node in self._nodes() for left in _left_on(node)]
+        selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
+        for job in self._kube.list(path("batch/v1", "jobs", "", names.NAMESPACE), selector):
+            run = (job["metadata"].get("labels") or {}).get(names.RUN_LABEL, "no run")
+            found.append(Leftover("job", f"{names.NAMESPACE}/{job['metadata']['name']}", f"of {run}"))
+        lease = self._kube.find(LEASE_PATH)
+        if lease is not None and (holder := _expired_holder(lease)):
+            found.append(Leftover("lease", f"{names.NAMESPACE}/{names.LEASE}", f"ran out under {holder}"))
+        return found
+
+    def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        """See the port."""
+        elsewhere = actors.elsewhere(self._kube)
+        intolerant = "; ".join(actors.intolerant(self._kube, self._cluster.operator_namespace))
+        objects = {str(n["metadata"]["name"]): n for n in self._nodes()}
+        reasons = {}
+        for name in nodes:
+            node = objects.get(name)
+            reason = actors.busy(node) if node else "there is no such node"
+            reason = reason or elsewhere.get(name, "") or intolerant
+            if reason:
+                reasons[name] = reason
+        return reasons
+
+    def _nodes(self) -> list[Object]:
+        return self._kube.list(path("v1", "nodes"))
+
+
+def live_value(kube: Kube, change: FieldChange) -> str:
+    """The scalar at a change's path in its live object; "" if object or field is missing."""
+    named = change.object
+    try:
+        where = kube.locate(named["apiVersion"], named["kind"], named["name"], named.get("namespace", ""))
+        found: Any = kube.find(where)
+    except ApiError as error:
+        if error.missing:
+            return ""
+        raise
+    for part in change.path.split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict):
+            found = found.get(part)
+        else:
+            return ""
+    return "" if found is None or isinstance(found, (dict, list)) else str(found)
+
+
+def role(node: Mapping[str, Any]) -> str:
+    """control-plane, gpu, virtual (Liqo and other virtual kubelets) or worker."""
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(key) == value for key, value in VIRTUAL_LABELS.items()):
+        return "virtual"
+    if any(t["key"].startswith("virtual-node.liqo.io/") for t in actors.taints(node)):
+        return "virtual"
+    if any(labels.get(key) == "true" for key in GPU_LABELS):
+        return "gpu"
+    return "control-plane" if any(key in labels for key in CONTROL_PLANE_LABELS) else "worker"
+
+
+def _left_on(node: Mapping[str, Any]) -> list[Leftover]:
+    name = str(node["metadata"]["name"])
+    found = []
+    if claim := actors.annotation(node, names.CLAIM_ANNOTATION):
+        found.append(Leftover("claim", name, claim))
+    for taint in actors.taints(node):
+        if taint["key"] in {names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT}:
+            found.append(Leftover("taint", name, f"{taint['key']}={taint.get('value', '')}"))
+    found += [Leftover("parked-operand", name, label) for label in actors.parked(node)]
+    found += [Leftover("upgrade-state", name, label) for label in actors.upgrading(node)]
+    return found
+
+
+def _expired_holder(lease: Mapping[str, Any]) -> str:
+    """The holder of a Lease that nobody renews any more, "" if it is free or valid."""
+    spec = lease.get("spec") or {}
+    holder = str(spec.get("holderIdentity") or "")
+    try:
+        renewed = datetime.fromisoformat(str(spec.get("renewTime")).replace("Z", "+00:00"))
+    except ValueError:
+        return holder
+    age = (datetime.now(UTC) - renewed).total_seconds()
+    return holder if age > float(spec.get("leaseDurationSeconds") or 0) else ""

@@ -1,0 +1,80 @@
+"""The tenants' workloads: what a disruption is counted in, and whether they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from knowngood.adapters import facts
+from knowngood.adapters.kube import Kube, path
+from knowngood.model.matrix import Tenant
+from knowngood.model.node import Workload
+from knowngood.planner.eviction import Owner, owner_of
+
+CONTROLLERS = (
+    ("Deployment", "apps/v1", "deployments"),
+    ("StatefulSet", "apps/v1", "statefulsets"),
+    ("Job", "batch/v1", "jobs"),
+)
+
+
+@dataclass(slots=True)
+class _Count:
+    desired: int = 0
+    ready: int = 0
+    nodes: set[str] = field(default_factory=set)
+
+
+def workloads(kube: Kube, tenants: Sequence[Tenant]) -> tuple[Workload, ...]:
+    """All workloads of all tenants, ready or not, by namespace and name. A gang of several controllers is one."""
+    counted: dict[Owner, _Count] = {}
+    for tenant in tenants:
+        for namespace in tenant.namespaces:
+            _count(kube, tenant.name, namespace, counted)
+    return tuple(
+        Workload(o.tenant, o.namespace, o.kind, o.name, c.desired, c.ready, tuple(sorted(c.nodes)), o.gang)
+        for o, c in sorted(counted.items(), key=lambda item: str(item[0]))
+    )
+
+
+def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]) -> None:
+    controlled: set[Owner] = set()
+    for kind, api, plural in CONTROLLERS:
+        for item in kube.list(path(api, plural, "", namespace)):
+            owner = owner_of(_as_pod(item, kind, namespace), tenant)
+            controlled.add(owner)
+            count = counted.setdefault(owner, _Count())
+            desired, ready = _figures(item, kind)
+            count.desired += desired
+            count.ready += ready
+    for pod in kube.list(path("v1", "pods", "", namespace)):
+        if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
+            continue
+        owner = owner_of(pod, tenant)
+        count = counted.setdefault(owner, _Count())
+        if owner not in controlled:  # bare pods, or a controller of a kind we do not know
+            count.desired += 1
+            count.ready += facts.is_ready(pod)
+        if node := (pod.get("spec") or {}).get("nodeName"):
+            count.nodes.add(str(node))
+
+
+def _as_pod(item: Mapping[str, Any], kind: str, namespace: str) -> dict[str, Any]:
+    """A pod as this controller would make it, for `owner_of`."""
+    template = (item["spec"].get("template") or {}).get("metadata") or {}
+    reference = {"kind": kind, "name": item["metadata"]["name"], "controller": True}
+    return {"metadata": {**template, "namespace": namespace, "ownerReferences": [reference]}}
+
+
+def _figures(item: Mapping[str, Any], kind: str) -> tuple[int, int]:
+    """Desired and ready pods. A finished Job wants none."""
+    spec, status = item["spec"], item.get("status") or {}
+    if kind != "Job":
+        return int(spec.get("replicas", 1)), int(status.get("readyReplicas") or 0)
+    ended = any(
+        c.get("type") in {"Complete", "Failed"} and c.get("status") == "True"
+        for c in status.get("conditions") or ()
+    )
+    wanted = 0 if ended or spec.get("suspend") else int(spec.get("parallelism", 1))
+    return wanted, int(status.get("ready") or 0)
