@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -68,3 +69,17 @@ def test_a_new_package_must_take_its_place(copy: Path) -> None:
     done = lint_imports(copy)
     assert done.returncode == 1
     assert "elsewhere" in done.stdout
+
+
+def test_every_package_says_what_lives_in_it() -> None:
+    """The root stays empty, see test_probe_stands_alone."""
+    package = ROOT / "runner" / "knowngood"
+    folders = {path.parent for path in package.rglob("*.py")} - {package}
+    assert folders
+    silent = [f for f in folders if not (f / "__init__.py").is_file() or not charter(f / "__init__.py")]
+    assert not silent
+
+
+def charter(path: Path) -> str | None:
+    """The docstring of a package."""
+    return ast.get_docstring(ast.parse(path.read_text()))
