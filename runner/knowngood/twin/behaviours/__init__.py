@@ -1,0 +1,1 @@
+"""The controllers, kubelets and operators of the twin: ordinary clients of the API."""

@@ -1,0 +1,93 @@
+"""What the containers of a pod do, from the kubelet's view. Drivers and operands are in their own modules."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from knowngood.twin.behaviours import processes
+from knowngood.twin.behaviours.context import Twin
+from knowngood.twin.behaviours.kube import Object, environment, node_of
+from knowngood.twin.behaviours.processes import HostView
+
+Ready = Callable[[], Awaitable[None]]
+
+START_S = 2.0  # image there already: create the sandbox, start the container
+STOP_S = 5.0  # what an obedient container needs after SIGTERM
+
+
+class ProgramError(Exception):
+    """A container ended with an error; its message becomes the pod's."""
+
+
+class Program:
+    """Does nothing but run: every container that is not on the list of commands."""
+
+    has_init = False
+
+    def __init__(self, twin: Twin, pod: Object) -> None:
+        self.twin = twin
+        self.pod = pod
+
+    async def init(self) -> None:
+        """The init containers; returns when the last has ended. ProgramError: it failed."""
+
+    async def run(self, ready: Ready) -> int:
+        """The main container, to its end; calls `ready` when it is. Returns the exit code."""
+        await self.twin.clock.sleep(START_S)
+        await ready()
+        return await self.hold()
+
+    async def hold(self) -> int:
+        """Run until cancelled."""
+        await asyncio.Event().wait()
+        return 0
+
+    async def stop(self, grace: float) -> None:
+        """End within `grace` seconds of the cluster's time; run() was cancelled already."""
+        await self.twin.clock.sleep(min(grace, STOP_S))
+
+
+class ProcessProgram(Program):
+    """A listed command as a process on the node's root; its output is the container's log."""
+
+    def __init__(self, twin: Twin, pod: Object, view: HostView, log: Path) -> None:
+        super().__init__(twin, pod)
+        self._view = view
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self, ready: Ready) -> int:
+        """Run the command to its end."""
+        container = self.pod["spec"]["containers"][0]
+        env = environment(self.pod, container)
+        argv = processes.command_of(container, env)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self.twin.world.machines[node_of(self.pod)].tick()
+        with self._log.open("wb") as log:
+            process = self._process = await processes.start(
+                argv, env, self._view, self.twin.python_path, stdout=log, stderr=log
+            )
+        await ready()
+        return await process.wait()
+
+    async def stop(self, grace: float) -> None:
+        """TERM, and KILL after the grace."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        processes.end(process, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(max(self.twin.clock.real(grace), 0.2)):
+                await process.wait()
+        except TimeoutError:
+            processes.end(process)
+            await process.wait()
+
+
+def is_process(pod: Object) -> bool:
+    """Whether the pod's first container runs a listed command."""
+    container = pod["spec"]["containers"][0]
+    return processes.listed(processes.command_of(container, environment(pod, container))) is not None

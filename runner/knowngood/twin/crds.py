@@ -1,0 +1,262 @@
+"""The custom kinds that the twin serves, as CustomResourceDefinitions of our own.
+
+Structural schemas that name the fields we read or write, keep all others, and default what the vendors' schemas
+default (their field names and enums are facts of their CRDs; the text is ours).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
+NUMBER: Schema = {"type": "integer"}
+TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+ANY: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+MANY: Schema = {"type": "array", "items": ANY}
+
+
+def _open(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
+    """An object with these fields that keeps any other."""
+    schema: Schema = {
+        "type": "object",
+        "properties": properties,
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+    if required:
+        schema["required"] = list(required)
+    return schema
+
+
+def _enum(*values: str) -> Schema:
+    return {"type": "string", "enum": list(values)}
+
+
+def _status(*states: str) -> Schema:
+    fields = {"state": _enum(*states), "namespace": TEXT, "conditions": MANY}
+    return _open(fields, ("state",))
+
+
+UPGRADE_POLICY = _open({"autoUpgrade": {**FLAG, "default": True}})
+NVIDIA_DRIVER_SPEC = _open(
+    {
+        "driverType": {**_enum("gpu", "vgpu", "vgpu-host-manager"), "default": "gpu"},
+        "default": {**FLAG, "default": False},
+        "image": {**TEXT, "default": "nvcr.io/nvidia/driver"},
+        "repository": TEXT,
+        "version": TEXT,
+        "kernelModuleType": {**_enum("auto", "open", "proprietary"), "default": "auto"},
+        "usePrecompiled": FLAG,
+        "nodeSelector": TEXTS,
+        "tolerations": MANY,
+        "env": MANY,
+        "manager": ANY,
+        "upgradePolicy": {**UPGRADE_POLICY, "default": {"autoUpgrade": True}},
+    },
+    ("driverType", "image"),
+)
+NVIDIA_DRIVER_SPEC["x-kubernetes-validations"] = [
+    {
+        "rule": "has(self.default) && self.default ? !has(self.nodeSelector) || size(self.nodeSelector) == 0 : true",
+        "message": "default NVIDIADriver must not use nodeSelector",
+    }
+]
+CLUSTER_POLICY_PARTS = (
+    "operator",
+    "daemonsets",
+    "driver",
+    "toolkit",
+    "devicePlugin",
+    "dcgm",
+    "dcgmExporter",
+    "gfd",
+    "nodeStatusExporter",
+)
+PHASES = ("Running", "Failed", "Error", "Succeeded", "Terminating")
+
+
+def _crd(  # noqa: PLR0913 (a table row)
+    group: str,
+    version: str,
+    kind: str,
+    plural: str,
+    properties: Schema,
+    columns: tuple[tuple[str, str, str], ...],
+    *,
+    short: tuple[str, ...] = (),
+    namespaced: bool = False,
+    status: bool = True,
+) -> Schema:
+    schema = {
+        "type": "object",
+        "required": ["spec"],
+        "properties": {"metadata": {"type": "object"}, **properties},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced" if namespaced else "Cluster",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": list(short),
+            },
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}} if status else {},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": type_, "jsonPath": path} for name, type_, path in columns
+                    ],
+                }
+            ],
+        },
+    }
+
+
+STATUS_COLUMNS = (("Status", "string", ".status.state"), ("Age", "date", ".metadata.creationTimestamp"))
+
+
+def _condition(name: str) -> str:
+    return f'.status.conditions[?(@.type=="{name}")].status'
+
+
+def all_crds(*, openshift: bool) -> list[Schema]:
+    """Every definition, for OpenShift with the kinds that only it has."""
+    return [*_gpu(), *_others(), *(_openshift() if openshift else ())]
+
+
+def _gpu() -> list[Schema]:
+    policy_spec = _open(dict.fromkeys(CLUSTER_POLICY_PARTS, ANY), CLUSTER_POLICY_PARTS)
+    return [
+        _crd(
+            "nvidia.com",
+            "v1alpha1",
+            "NVIDIADriver",
+            "nvidiadrivers",
+            {"spec": NVIDIA_DRIVER_SPEC, "status": _status("ignored", "ready", "notReady", "disabled")},
+            (
+                ("Status", "string", ".status.state"),
+                ("Default", "boolean", ".spec.default"),
+                ("Age", "date", ".metadata.creationTimestamp"),
+            ),
+            short=("nvd", "nvdriver", "nvdrivers"),
+        ),
+        _crd(
+            "nvidia.com",
+            "v1",
+            "ClusterPolicy",
+            "clusterpolicies",
+            {"spec": policy_spec, "status": _status("ignored", "ready", "notReady")},
+            STATUS_COLUMNS,
+        ),
+        _crd(
+            "mellanox.com",
+            "v1alpha1",
+            "NicClusterPolicy",
+            "nicclusterpolicies",
+            {
+                "spec": _open({"ofedDriver": ANY, "tolerations": MANY}),
+                "status": _open(
+                    {"state": _enum("ignore", "notReady", "ready", "error"), "appliedStates": MANY},
+                    ("state",),
+                ),
+            },
+            STATUS_COLUMNS,
+            short=("ncp",),
+        ),
+    ]
+
+
+def _others() -> list[Schema]:
+    operation = _open(
+        {"phase": _enum(*PHASES), "message": TEXT, "startedAt": TEXT, "finishedAt": TEXT, "operation": ANY},
+        ("operation", "phase", "startedAt"),
+    )
+    sync = _open({"status": _enum("Synced", "OutOfSync", "Unknown"), "revision": TEXT}, ("status",))
+    app_status = _open({"sync": sync, "operationState": operation, "resources": MANY, "history": MANY})
+    return [
+        _crd(
+            "argoproj.io",
+            "v1alpha1",
+            "Application",
+            "applications",
+            {
+                "spec": _open(
+                    {"destination": ANY, "project": TEXT, "source": ANY}, ("destination", "project")
+                ),
+                "status": app_status,
+                "operation": ANY,
+            },
+            (
+                ("Sync Status", "string", ".status.sync.status"),
+                ("Health Status", "string", ".status.health.status"),
+            ),
+            short=("app", "apps"),
+            namespaced=True,
+            status=False,
+        ),
+        _crd(
+            "argoproj.io",
+            "v1alpha1",
+            "AppProject",
+            "appprojects",
+            {"spec": ANY, "status": ANY},
+            (),
+            short=("appproj", "appprojs"),
+            namespaced=True,
+            status=False,
+        ),
+        _crd(
+            "scheduling.run.ai",
+            "v2alpha2",
+            "PodGroup",
+            "podgroups",
+            {"spec": _open({"minMember": NUMBER, "queue": TEXT, "priorityClassName": TEXT}), "status": ANY},
+            (),
+            short=("pg",),
+            namespaced=True,
+        ),
+    ]
+
+
+def _openshift() -> list[Schema]:
+    return [
+        _crd(
+            "machineconfiguration.openshift.io",
+            "v1",
+            "MachineConfigPool",
+            "machineconfigpools",
+            {"spec": _open({"paused": FLAG}), "status": _open({"conditions": MANY, "machineCount": NUMBER})},
+            (
+                ("Config", "string", ".status.configuration.name"),
+                ("Updated", "string", _condition("Updated")),
+                ("Updating", "string", _condition("Updating")),
+                ("Degraded", "string", _condition("Degraded")),
+                ("MachineCount", "number", ".status.machineCount"),
+            ),
+            short=("mcp",),
+        ),
+        _crd(
+            "config.openshift.io",
+            "v1",
+            "ClusterVersion",
+            "clusterversions",
+            {"spec": _open({"clusterID": TEXT, "channel": TEXT}, ("clusterID",)), "status": ANY},
+            (
+                ("Version", "string", '.status.history[?(@.state=="Completed")].version'),
+                ("Available", "string", _condition("Available")),
+                ("Progressing", "string", _condition("Progressing")),
+            ),
+        ),
+    ]

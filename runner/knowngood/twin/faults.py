@@ -1,0 +1,174 @@
+"""Faults: what can go wrong on purpose, by name and node. They are ConfigMaps in namespace `twin-system`.
+
+`data`: fault, node ("" for the whole cluster), params (JSON object of texts). A fault is active while its
+ConfigMap is there. Parameters that many share: `when` (now, on-module-load, on-gpu-pod, on-drain, on-commit),
+`version` (only while the node's driver is that version) and `times` (at most so many hits).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from knowngood.twin.events import EventLog
+
+NAMESPACE = "twin-system"
+LABEL = "twin.knowngood.dev/fault"
+NOW, MODULE_LOAD, GPU_POD, DRAIN, COMMIT = "now", "on-module-load", "on-gpu-pod", "on-drain", "on-commit"
+WHEN = (NOW, MODULE_LOAD, GPU_POD, DRAIN, COMMIT)
+
+# The public incident: open-gpu-kernel-modules issue 1370.
+XID_31_VERSION = "610.57.04"
+
+
+class FaultError(Exception):
+    """The fault can't be added; the message says why and what is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """One kind of fault. `when` is its default trigger, "" where the fault changes what a behaviour does."""
+
+    name: str
+    when: str
+    params: tuple[str, ...] = ()
+    needs_node: bool = True
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+KINDS: Mapping[str, FaultKind] = {
+    kind.name: kind
+    for kind in (
+        FaultKind("xid-79", NOW, ("gpu",)),
+        FaultKind("xid-31-after-driver", GPU_POD, ("gpu",), defaults={"version": XID_31_VERSION}),
+        FaultKind("xid-119-after-driver", GPU_POD, ("gpu",), defaults={"version": XID_31_VERSION}),
+        FaultKind("driver-in-use", ""),
+        FaultKind("validator-missing", ""),
+        FaultKind("dma-buf-falls-back", MODULE_LOAD),
+        FaultKind("ib-link-flap", MODULE_LOAD, ("nic", "seconds")),
+        FaultKind("node-stays-down", MODULE_LOAD, ("seconds",)),
+        FaultKind("node-reboots", NOW, ("seconds",)),
+        FaultKind("argo-sync-fails", "", ("which", "message"), needs_node=False),
+        FaultKind("pdb-blocks-drain", NOW, ("seconds",)),
+        FaultKind("evict-429-halfway", DRAIN, ("after", "seconds")),
+        FaultKind("api-outage", NOW, ("seconds", "delay"), needs_node=False),
+        FaultKind("operands-left-paused", ""),
+        FaultKind("module-not-reloaded", ""),
+        FaultKind("stale-gfd-label", ""),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One injected fault."""
+
+    name: str
+    node: str
+    params: Mapping[str, str]
+    uid: str = ""
+
+    @property
+    def when(self) -> str:
+        """Its trigger."""
+        return self.params.get("when", KINDS[self.name].when)
+
+    def param(self, name: str, default: str = "") -> str:
+        """A parameter, its kind's default, or `default`."""
+        return self.params.get(name, KINDS[self.name].defaults.get(name, default))
+
+    def number(self, name: str, default: float) -> float:
+        """A numeric parameter."""
+        return float(self.param(name, str(default)))
+
+
+def make(name: str, node: str, params: Mapping[str, str]) -> Fault:
+    """A checked Fault; FaultError says what is wrong."""
+    kind = KINDS.get(name)
+    if kind is None:
+        raise FaultError(f"no fault is called {name!r}; there are {', '.join(KINDS)}")
+    if kind.needs_node and not node:
+        raise FaultError(f"{name} needs a node")
+    known = {*kind.params, "when", "version", "times"}
+    if unknown := sorted(set(params) - known):
+        raise FaultError(
+            f"{name} knows no parameter {', '.join(unknown)}; it knows {', '.join(sorted(known))}"
+        )
+    if params.get("when", NOW) not in WHEN:
+        raise FaultError(f"when={params['when']} is not one of {', '.join(WHEN)}")
+    for number in {"seconds", "times", "after", "delay", "nic"} & set(params):
+        if not params[number].replace(".", "", 1).isdigit():
+            raise FaultError(f"{number}={params[number]} is not a number")
+    return Fault(name, node, dict(params))
+
+
+def to_config_map(fault: Fault) -> dict[str, Any]:
+    """The object that injects the fault."""
+    name = "-".join(part for part in (fault.name, fault.node) if part)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {LABEL: fault.name}},
+        "data": {"fault": fault.name, "node": fault.node, "params": json.dumps(dict(fault.params))},
+    }
+
+
+def from_config_map(obj: Mapping[str, Any]) -> Fault | None:
+    """The fault of a ConfigMap; None for any other ConfigMap, or one that is not understood."""
+    data = obj.get("data") or {}
+    if obj["metadata"].get("namespace") != NAMESPACE or "fault" not in data:
+        return None
+    try:
+        params = {str(k): str(v) for k, v in json.loads(data.get("params") or "{}").items()}
+        fault = make(data["fault"], data.get("node", ""), params)
+    except (ValueError, AttributeError, FaultError):
+        return None
+    return Fault(fault.name, fault.node, fault.params, str(obj["metadata"].get("uid", "")))
+
+
+class FaultBook:
+    """The active faults. Behaviours ask it; a hit is an event."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self._active: dict[str, Fault] = {}
+        self._hits: dict[str, int] = {}
+
+    def add(self, fault: Fault) -> bool:
+        """Activate; whether it is new."""
+        new = fault.uid not in self._active
+        self._active[fault.uid] = fault
+        return new
+
+    def remove(self, uid: str) -> Fault | None:
+        """End the fault."""
+        return self._active.pop(uid, None)
+
+    def active(self, name: str, node: str = "", version: str = "") -> Fault | None:
+        """The active fault of that name on that node, if its version and times still allow a hit."""
+        for fault in self._active.values():
+            if fault.name == name and fault.node in {"", node} and self._allowed(fault, version):
+                return fault
+        return None
+
+    def waiting(self, when: str, node: str, version: str) -> list[Fault]:
+        """The faults that this trigger sets off on that node."""
+        return [
+            fault
+            for fault in self._active.values()
+            if fault.when == when and fault.node in {"", node} and self._allowed(fault, version)
+        ]
+
+    def hit(self, fault: Fault, **detail: Any) -> None:
+        """The fault took effect."""
+        self._hits[fault.uid] = self._hits.get(fault.uid, 0) + 1
+        self._events.write("fault-hit", fault.node, fault=fault.name, **detail)
+
+    def _allowed(self, fault: Fault, version: str) -> bool:
+        wanted = fault.param("version")
+        if wanted and version and wanted != version:
+            return False
+        times = int(fault.number("times", 0))
+        return not times or self._hits.get(fault.uid, 0) < times

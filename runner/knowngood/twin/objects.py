@@ -1,0 +1,386 @@
+"""The objects a twin starts with: nodes, namespaces, pools, tenants, Applications. Pure: from the seed.
+
+Nodes are complete: typed clients refuse a whole list for one missing field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from knowngood.twin import faults
+from knowngood.twin.behaviours.kube import (
+    GPU,
+    GPU_PCI_LABEL,
+    HOSTNAME_LABEL,
+    NIC_PCI_LABEL,
+    OSTREE_LABEL,
+    condition,
+    stamp,
+)
+from knowngood.twin.behaviours.kubelet import host_ip
+from knowngood.twin.hostfiles import stable_id
+from knowngood.twin.seed import NodeSeed, Seed, TenantSeed, WorkloadSeed
+
+Object = dict[str, Any]
+
+RDMA = "rdma/rdma_shared_device_a"
+RDMA_SHARES = "63"
+TENANT_LABEL = "twin.knowngood.dev/tenant"
+MCO = "machineconfiguration.openshift.io"
+PAUSE_IMAGE = "registry.example.com/tenants/workload@sha256:" + "0" * 64
+VIRTUAL_TAINT = {"key": "virtual-node.liqo.io/not-allowed", "value": "true", "effect": "NoExecute"}
+
+
+def operating_system(seed: Seed) -> tuple[str, str, str]:
+    """The driver image's OS tag, NFD's OSTREE_VERSION and the osImage line.
+
+    RHCOS numbers its builds <OpenShift minor>.<RHEL minor>; 4.18 is built from RHEL 9.4.
+    """
+    if not seed.openshift:
+        return "rhel9.4", "9.4", "Red Hat Enterprise Linux 9.4 (Plow)"
+    major, minor, patch = [*seed.openshift.split("."), "0", "0"][:3]
+    build = f"{major}{minor}.94.2026{int(patch) % 12 + 1:02d}150000-0"
+    return f"rhcos{major}.{minor}", build, f"Red Hat Enterprise Linux CoreOS {build}"
+
+
+def os_release(seed: Seed) -> dict[str, str]:
+    """/etc/os-release of the machines."""
+    tag, build, line = operating_system(seed)
+    identity = "rhcos" if tag.startswith("rhcos") else "rhel"
+    version = tag.removeprefix(identity)
+    return {"ID": identity, "VERSION_ID": version, "OSTREE_VERSION": build, "PRETTY_NAME": line}
+
+
+def all_objects(seed: Seed) -> Iterator[Object]:
+    """Everything but the custom definitions, in an order in which owners come first."""
+    network = [seed.network_operator.namespace] if seed.network_operator else []
+    gitops = [app.namespace for app in seed.gitops.applications] if seed.gitops else []
+    system = ["default", "kube-system", "kube-public", "kube-node-lease", "knowngood", faults.NAMESPACE]
+    spaces = [*system, seed.gpu_operator.namespace, *network, *gitops]
+    owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
+    for name in dict.fromkeys([*spaces, *owners]):
+        yield namespace(name, owners.get(name, ""))
+    for node in seed.nodes:
+        yield node_object(seed, node)
+    if seed.openshift:
+        yield cluster_version(seed)
+        yield pool(seed, "master", [n for n in seed.nodes if n.role == "control-plane"])
+        yield pool(seed, "worker", [n for n in seed.nodes if n.role in {"cpu", "gpu"}])
+    yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
+    yield node_feature_discovery(seed)
+    if seed.gitops:
+        for app in seed.gitops.applications:
+            yield application(seed, app.name, app.namespace, app.path)
+    for tenant in seed.tenants:
+        for load in tenant.workloads:
+            yield from workload(tenant, load)
+
+
+def namespace(name: str, tenant: str = "") -> Object:
+    """A namespace; a tenant's carries its name."""
+    labels = {"kubernetes.io/metadata.name": name} | ({TENANT_LABEL: tenant} if tenant else {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+
+
+def node_object(seed: Seed, node: NodeSeed) -> Object:
+    """A complete Node."""
+    _, _, line = operating_system(seed)
+    capacity = {"cpu": "128", "memory": "1056000000Ki", "pods": "250", "ephemeral-storage": "900000000Ki"}
+    if node.gpus:
+        capacity |= {GPU: "0"}
+    if node.nics:
+        capacity |= {RDMA: RDMA_SHARES}
+    taints: list[Object] = []
+    if node.role == "control-plane":
+        taints = [{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}]
+    elif not node.machine:
+        taints = [VIRTUAL_TAINT]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": node.name,
+            "labels": _node_labels(seed, node),
+            "annotations": _node_annotations(seed, node),
+        },
+        "spec": {
+            "providerID": f"baremetal:///{stable_id(node.name, 'provider')}",
+            **({"taints": taints} if taints else {}),
+        },
+        "status": {
+            "capacity": dict(capacity),
+            "allocatable": dict(capacity),
+            "addresses": [
+                {"type": "InternalIP", "address": host_ip(node.name)},
+                {"type": "Hostname", "address": node.name},
+            ],
+            "conditions": node_conditions(ready=True),
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            "images": [],
+            "nodeInfo": {
+                "architecture": "amd64",
+                "bootID": "",
+                "containerRuntimeVersion": "cri-o://1.31.9",
+                "kernelVersion": node.kernel,
+                "kubeProxyVersion": seed.kubernetes,
+                "kubeletVersion": seed.kubernetes,
+                "machineID": stable_id(node.name, "machine").replace("-", ""),
+                "operatingSystem": "linux",
+                "osImage": line if node.machine else "",
+                "systemUUID": stable_id(node.name, "system"),
+            },
+        },
+    }
+
+
+def node_conditions(*, ready: bool, reason: str = "", message: str = "") -> list[Object]:
+    """The five conditions of a node; Unknown all of them when nobody hears from it."""
+    calm = ("MemoryPressure", "DiskPressure", "PIDPressure")
+    entries = [condition(name, "False" if ready else "Unknown", f"Kubelet{name}") for name in calm]
+    words = ("KubeletReady", "kubelet is posting ready status")
+    unknown = (reason or "NodeStatusUnknown", message or "Kubelet stopped posting node status.")
+    entries.append(condition("Ready", "True" if ready else "Unknown", *(words if ready else unknown)))
+    return [{**entry, "lastHeartbeatTime": stamp()} for entry in entries]
+
+
+def _node_labels(seed: Seed, node: NodeSeed) -> dict[str, str]:
+    labels = {
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": "linux",
+        HOSTNAME_LABEL: node.name,
+        **node.labels,
+    }
+    if not node.machine:
+        return labels | {"liqo.io/type": "virtual-node", "liqo.io/remote-cluster-id": node.name}
+    role = {"control-plane": "control-plane", "cpu": "worker", "gpu": "worker"}[node.role]
+    labels[f"node-role.kubernetes.io/{role}"] = ""
+    if role == "control-plane":
+        labels["node-role.kubernetes.io/master"] = ""
+    _, build, _ = operating_system(seed)
+    release = os_release(seed)
+    labels |= {
+        OSTREE_LABEL: build,
+        "feature.node.kubernetes.io/system-os_release.ID": release["ID"],
+        "feature.node.kubernetes.io/system-os_release.VERSION_ID": release["VERSION_ID"],
+        "feature.node.kubernetes.io/kernel-version.full": node.kernel,
+    }
+    if node.gpus:
+        labels[GPU_PCI_LABEL] = "true"
+    if node.nics:
+        labels |= {NIC_PCI_LABEL: "true", "network.nvidia.com/operator.mofed.wait": "false"}
+    return labels
+
+
+def _node_annotations(seed: Seed, node: NodeSeed) -> dict[str, str]:
+    if not seed.openshift or not node.machine:
+        return {}
+    config = _rendered("master" if node.role == "control-plane" else "worker", seed)
+    return {
+        f"{MCO}/currentConfig": config,
+        f"{MCO}/desiredConfig": config,
+        f"{MCO}/state": "Done",
+        f"{MCO}/reason": "",
+        f"{MCO}/desiredDrain": f"uncordon-{config}",
+        f"{MCO}/lastAppliedDrain": f"uncordon-{config}",
+    }
+
+
+def _rendered(pool_name: str, seed: Seed) -> str:
+    return f"rendered-{pool_name}-{stable_id(pool_name, seed.openshift).replace('-', '')}"
+
+
+def pool(seed: Seed, name: str, nodes: list[NodeSeed]) -> Object:
+    """A MachineConfigPool at rest."""
+    config = {"name": _rendered(name, seed)}
+    count = len(nodes)
+    states = {
+        "Updated": True,
+        "Updating": False,
+        "Degraded": False,
+        "NodeDegraded": False,
+        "RenderDegraded": False,
+    }
+    return {
+        "apiVersion": f"{MCO}/v1",
+        "kind": "MachineConfigPool",
+        "metadata": {"name": name, "labels": {f"pools.operator.{MCO}/{name}": ""}},
+        "spec": {
+            "paused": False,
+            "configuration": config,
+            "machineConfigSelector": {"matchLabels": {f"{MCO}/role": name}},
+            "nodeSelector": {"matchLabels": {f"node-role.kubernetes.io/{name}": ""}},
+        },
+        "status": {
+            "configuration": config,
+            "observedGeneration": 1,
+            "machineCount": count,
+            "readyMachineCount": count,
+            "updatedMachineCount": count,
+            "unavailableMachineCount": 0,
+            "degradedMachineCount": 0,
+            "conditions": [condition(kind, state) for kind, state in states.items()],
+        },
+    }
+
+
+def cluster_version(seed: Seed) -> Object:
+    """The ClusterVersion of a cluster that has settled."""
+    image = f"quay.io/openshift-release-dev/ocp-release@sha256:{'0' * 64}"
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    words = {"Available": True, "Progressing": False, "Failing": False, "RetrievedUpdates": True}
+    return {
+        "apiVersion": "config.openshift.io/v1",
+        "kind": "ClusterVersion",
+        "metadata": {"name": "version"},
+        "spec": {
+            "clusterID": stable_id(seed.cluster, "cluster"),
+            "channel": f"stable-{'.'.join(seed.openshift.split('.')[:2])}",
+        },
+        "status": {
+            "desired": {"version": seed.openshift, "image": image},
+            "observedGeneration": 1,
+            "versionHash": stable_id(seed.openshift)[:12],
+            "availableUpdates": None,
+            "history": [
+                {
+                    "state": "Completed",
+                    "version": seed.openshift,
+                    "image": image,
+                    "startedTime": now,
+                    "completionTime": now,
+                    "verified": True,
+                }
+            ],
+            "conditions": [condition(kind, state, "AsExpected") for kind, state in words.items()],
+        },
+    }
+
+
+def operator_deployment(space: str, name: str, version: str) -> Object:
+    """An operator's own pod."""
+    labels = {"app.kubernetes.io/name": name, "app": name}
+    container = {"name": name, "image": f"registry.example.com/{name}:v{version}"}
+    return _deployment(name, space, labels, {"containers": [container]}, 1)
+
+
+def node_feature_discovery(seed: Seed) -> Object:
+    """NFD's workers, on every machine."""
+    labels = {"app": "nfd-worker"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "nfd-worker", "namespace": seed.gpu_operator.namespace, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "updateStrategy": {"type": "RollingUpdate"},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "nodeSelector": {"node-role.kubernetes.io/worker": ""},
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [{"name": "nfd-worker", "image": "registry.example.com/nfd:v4.18"}],
+                },
+            },
+        },
+    }
+
+
+def application(seed: Seed, name: str, space: str, path: str) -> Object:
+    """An Argo CD Application with automated sync, prune and self-heal."""
+    assert seed.gitops is not None  # noqa: S101 (the caller looks at its applications)
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": name, "namespace": space},
+        "spec": {
+            "project": "default",
+            "source": {
+                "repoURL": seed.gitops.repo,
+                "path": path,
+                "targetRevision": seed.gitops.branch,
+            },
+            "destination": {
+                "server": "https://kubernetes.default.svc",
+                "namespace": seed.gpu_operator.namespace,
+            },
+            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
+        },
+    }
+
+
+def workload(tenant: TenantSeed, load: WorkloadSeed) -> Iterator[Object]:
+    """A tenant's workload, its budget, and for a gang its PodGroup."""
+    labels = {"app": load.name, TENANT_LABEL: tenant.name}
+    count = {GPU: str(load.gpusPerPod)} if load.gpusPerPod else {}
+    container: Object = {"name": load.name, "image": PAUSE_IMAGE}
+    if count:
+        container["resources"] = {"limits": dict(count), "requests": dict(count)}
+    spec: Object = {"containers": [container], "terminationGracePeriodSeconds": 30}
+    if load.kind == "gang":
+        yield from _gang(tenant, load, labels, spec)
+    elif load.kind == "StatefulSet":
+        yield _stateful_set(load.name, tenant.namespace, labels, spec, load.replicas)
+    else:
+        yield _deployment(load.name, tenant.namespace, labels, spec, load.replicas)
+    if load.minAvailable:
+        yield {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": load.name, "namespace": tenant.namespace},
+            "spec": {"minAvailable": load.minAvailable, "selector": {"matchLabels": {"app": load.name}}},
+        }
+
+
+def _gang(tenant: TenantSeed, load: WorkloadSeed, labels: dict[str, str], spec: Object) -> Iterator[Object]:
+    yield {
+        "apiVersion": "scheduling.run.ai/v2alpha2",
+        "kind": "PodGroup",
+        "metadata": {"name": load.name, "namespace": tenant.namespace, "labels": labels},
+        "spec": {"minMember": load.replicas, "queue": tenant.name},
+    }
+    spec = {**spec, "schedulerName": "kai-scheduler"}
+    annotations = {"pod-group-name": load.name}
+    yield _stateful_set(load.name, tenant.namespace, labels, spec, load.replicas, annotations)
+
+
+def _deployment(name: str, space: str, labels: dict[str, str], spec: Object, replicas: int) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": space, "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": labels["app"]}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def _stateful_set(
+    name: str,
+    space: str,
+    labels: dict[str, str],
+    spec: Object,
+    replicas: int,
+    annotations: dict[str, str] | None = None,
+) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name, "namespace": space, "labels": labels, "annotations": annotations or {}},
+        "spec": {
+            "replicas": replicas,
+            "serviceName": name,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": {"app": labels["app"]}},
+            "template": {"metadata": {"labels": labels, "annotations": annotations or {}}, "spec": spec},
+        },
+    }

@@ -1,0 +1,140 @@
+"""The oracle's judgement: two snapshots compared, and what each node lived through. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+COMPARED = ("nodes", "ours", "declared")
+OPTIONAL = ("loads", "workloads")
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], also: Iterable[str] = ()) -> list[str]:
+    """One line a difference: `nodes.gpu-1.module: 580.173.02 -> 595.91.07`."""
+    found: list[str] = []
+    for section in (*COMPARED, *also):
+        found += _compare(section, before.get(section, {}), after.get(section, {}))
+    return found
+
+
+def _compare(path: str, before: Any, after: Any) -> list[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: list[str] = []
+        for key in sorted({*before, *after}):
+            missing = object()
+            old, new = before.get(key, missing), after.get(key, missing)
+            if old is missing:
+                found.append(f"{path}.{key}: added {new}")
+            elif new is missing:
+                found.append(f"{path}.{key}: gone, was {old}")
+            else:
+                found += _compare(f"{path}.{key}", old, new)
+        return found
+    return [] if before == after else [f"{path}: {before} -> {after}"]
+
+
+@dataclass
+class NodeHistory:
+    """What one node lived through since the cluster had settled; times are RFC 3339, to "" means until now.
+
+    drivers: which version ran when. out: when tenants could not use it, and why it began. restarts: driver
+    pods that went, with cause. loads and boots count from settling on; evictions are per tenant.
+    """
+
+    drivers: list[dict[str, str]] = field(default_factory=list)
+    out: list[dict[str, str]] = field(default_factory=list)
+    restarts: list[dict[str, str]] = field(default_factory=list)
+    loads: int = 0
+    boots: int = 0
+    drains: int = 0
+    evictions: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Node:
+    """A node while its events are folded: why it is out of service, and what was evicted since."""
+
+    history: NodeHistory = field(default_factory=NodeHistory)
+    reasons: set[str] = field(default_factory=set)
+    drained: bool = False
+
+
+def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Fold the event log: {nodes: {name: NodeHistory}, evictions: {tenant: count}, settled: time}."""
+    nodes: dict[str, _Node] = {}
+    settled = ""
+    for event in events:
+        if event["event"] == "settled":
+            settled = event["time"]
+            continue
+        if event["node"]:
+            node = nodes.setdefault(event["node"], _Node())
+            _fold_driver(node.history, event)
+            _fold_service(node, event, since_settled=bool(settled))
+            if settled:
+                _fold_count(node, event)
+    evictions: dict[str, int] = {}
+    for node in nodes.values():
+        for tenant, count in node.history.evictions.items():
+            evictions[tenant] = evictions.get(tenant, 0) + count
+    rows = {name: asdict(node.history) for name, node in sorted(nodes.items())}
+    return {"settled": settled, "nodes": rows, "evictions": evictions}
+
+
+def _fold_driver(row: NodeHistory, event: Mapping[str, Any]) -> None:
+    ends = event["event"] in {"module-unloaded", "booted", "node-down", "module-loaded"}
+    if ends and row.drivers and not row.drivers[-1]["to"]:
+        row.drivers[-1]["to"] = event["time"]
+    if event["event"] == "module-loaded":
+        row.drivers.append({"version": event["version"], "from": event["time"], "to": ""})
+
+
+def _fold_service(node: _Node, event: Mapping[str, Any], *, since_settled: bool) -> None:
+    """A node is out while cordoned, tainted against scheduling, down or without a driver."""
+    match event["event"]:
+        case "cordoned":
+            begins, ends = "cordoned", ""
+        case "uncordoned":
+            begins, ends = "", "cordoned"
+        case "tainted" if str(event["taint"]).endswith((":NoSchedule", ":NoExecute")):
+            begins, ends = str(event["taint"]), ""
+        case "untainted":
+            begins, ends = "", str(event["taint"])
+        case "module-unloaded":
+            begins, ends = "no driver", ""
+        case "module-loaded":
+            begins, ends = "", "no driver"
+        case "node-down":
+            begins, ends = "down", ""
+        case "node-up":
+            begins, ends = "", "down"
+        case _:
+            return
+    was_out = bool(node.reasons)
+    node.reasons |= {begins} - {""}
+    node.reasons.discard(ends)
+    if node.reasons and not was_out and since_settled:
+        node.history.out.append({"from": event["time"], "to": "", "reason": begins})
+        node.drained = False
+    elif was_out and not node.reasons and node.history.out:
+        node.history.out[-1]["to"] = event["time"]
+
+
+def _fold_count(node: _Node, event: Mapping[str, Any]) -> None:
+    row = node.history
+    match event["event"]:
+        case "module-loaded":
+            row.loads += 1
+        case "booted":
+            row.boots += 1
+        case "driver-pod-deleted":
+            row.restarts.append({"time": event["time"], "cause": event["cause"], "by": event.get("by", "")})
+        case "pod-evicted":
+            tenant = event.get("tenant") or event["namespace"]
+            row.evictions[tenant] = row.evictions.get(tenant, 0) + 1
+            row.drains += not node.drained
+            node.drained = True
+        case "fault-hit":
+            row.faults.append(str(event["fault"]))

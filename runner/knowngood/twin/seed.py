@@ -1,0 +1,195 @@
+"""The seed: which cluster the twin plays. `load` reads the JSON file that `knowngood rehearse` writes.
+
+{"schema": 1, "cluster": "ams-prod", "kubernetes": "v1.31.9", "openshift": "4.18.52" or "",
+ "nodes": [{"name", "role": control-plane|cpu|gpu|virtual, "labels": {}, and for GPU nodes "product", "gpus",
+            "gpuModel", "gpuPciId", "nvswitch", "nics", "nicModel", "nicFirmware", "docaOfed", "kernel", "rdmaMode"}],
+ "gpuOperator": {"version", "namespace"}, "networkOperator": {"version", "namespace"} (may be absent),
+ "tenants": [{"name", "namespace", "workloads": [{"name", "kind": Deployment|StatefulSet|gang, "replicas",
+              "gpusPerPod", "minAvailable"}]}],
+ "gitops": {"repo", "branch", "applications": [{"name", "namespace", "path"}]} (may be absent)}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+SCHEMA = 1
+ROLES = ("control-plane", "cpu", "gpu", "virtual")
+WORKLOADS = ("Deployment", "StatefulSet", "gang")
+
+T = TypeVar("T")
+
+
+class SeedError(Exception):
+    """The seed file can't be used; the message says which field of which entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeed:
+    """One node. Hardware fields count for GPU nodes only; sizes are numbers of devices."""
+
+    name: str
+    role: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    product: str = ""
+    gpus: int = 0
+    gpuModel: str = ""  # noqa: N815 (the file's own spelling)
+    gpuPciId: str = ""  # noqa: N815
+    nvswitch: bool = False
+    nics: int = 0
+    nicModel: str = ""  # noqa: N815
+    nicFirmware: str = ""  # noqa: N815
+    docaOfed: str = ""  # noqa: N815
+    kernel: str = "5.14.0-427.92.1.el9_4.x86_64"
+    rdmaMode: str = "dma-buf"  # noqa: N815
+
+    @property
+    def machine(self) -> bool:
+        """Whether it has a host at all: a Liqo virtual node has none."""
+        return self.role != "virtual"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSeed:
+    """One tenant workload; a gang starts and stops as a whole. minAvailable 0: no PodDisruptionBudget."""
+
+    name: str
+    kind: str
+    replicas: int
+    gpusPerPod: int = 1  # noqa: N815
+    minAvailable: int = 0  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSeed:
+    """One namespace of a tenant and what runs in it."""
+
+    name: str
+    namespace: str
+    workloads: tuple[WorkloadSeed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSeed:
+    """An installed operator."""
+
+    version: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSeed:
+    """One Argo CD Application on the seed's repository."""
+
+    name: str
+    namespace: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitOpsSeed:
+    """The repository that Argo CD follows."""
+
+    repo: str
+    branch: str = "main"
+    applications: tuple[ApplicationSeed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A whole cluster."""
+
+    cluster: str
+    kubernetes: str
+    openshift: str
+    nodes: tuple[NodeSeed, ...]
+    gpu_operator: OperatorSeed
+    network_operator: OperatorSeed | None
+    tenants: tuple[TenantSeed, ...]
+    gitops: GitOpsSeed | None
+
+    def node(self, name: str) -> NodeSeed | None:
+        """The node of that name, or None."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+
+def load(path: Path) -> Seed:
+    """Read and check a seed file; SeedError says what is wrong and where."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SeedError(f"{path}: {error.strerror}; write one with `knowngood rehearse`") from error
+    except ValueError as error:
+        raise SeedError(f"{path}: not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise SeedError(f"{path}: a JSON object is expected")
+    try:
+        return parse(data)
+    except SeedError as error:
+        raise SeedError(f"{path}: {error}") from error
+
+
+def parse(data: Mapping[str, Any]) -> Seed:
+    """Turn the document into a Seed; SeedError names the field."""
+    if data.get("schema") != SCHEMA:
+        raise SeedError(f"schema {data.get('schema')!r} is not known; this twin reads {SCHEMA}")
+    gitops = data.get("gitops")
+    network = data.get("networkOperator")
+    seed = Seed(
+        cluster=str(data.get("cluster", "twin")),
+        kubernetes=str(data.get("kubernetes", "v1.31.9")),
+        openshift=str(data.get("openshift", "")),
+        nodes=tuple(_fill(NodeSeed, row, f"nodes[{i}]") for i, row in enumerate(data.get("nodes", ()))),
+        gpu_operator=_fill(OperatorSeed, data.get("gpuOperator", {}), "gpuOperator"),
+        network_operator=_fill(OperatorSeed, network, "networkOperator") if network else None,
+        tenants=tuple(_tenant(row, f"tenants[{i}]") for i, row in enumerate(data.get("tenants", ()))),
+        gitops=_gitops(gitops) if gitops else None,
+    )
+    _check(seed)
+    return seed
+
+
+def _tenant(row: Mapping[str, Any], where: str) -> TenantSeed:
+    rows = row.get("workloads", ())
+    loads = tuple(_fill(WorkloadSeed, load, f"{where}.workloads[{i}]") for i, load in enumerate(rows))
+    return _fill(TenantSeed, {**row, "workloads": loads}, where)
+
+
+def _gitops(row: Mapping[str, Any]) -> GitOpsSeed:
+    rows = row.get("applications", ())
+    apps = tuple(_fill(ApplicationSeed, app, f"gitops.applications[{i}]") for i, app in enumerate(rows))
+    return _fill(GitOpsSeed, {**row, "applications": apps}, "gitops")
+
+
+def _fill(kind: type[T], row: Any, where: str) -> T:
+    """Build a value of `kind`; every key must be a field, every field without default must be there."""
+    if not isinstance(row, Mapping):
+        raise SeedError(f"{where}: an object is expected")
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(row) - set(known)):
+        raise SeedError(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(known)}")
+    needed = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [n for n in needed if n not in row]:
+        raise SeedError(f"{where}: {', '.join(missing)} missing")
+    return kind(**row)
+
+
+def _check(seed: Seed) -> None:
+    names = [node.name for node in seed.nodes]
+    if doubled := sorted({n for n in names if names.count(n) > 1}):
+        raise SeedError(f"nodes: {', '.join(doubled)} named twice")
+    for node in seed.nodes:
+        if node.role not in ROLES:
+            raise SeedError(f"node {node.name}: role {node.role!r} is not one of {', '.join(ROLES)}")
+        if not 0 <= node.gpus <= 16 or not 0 <= node.nics <= 16:
+            raise SeedError(f"node {node.name}: gpus and nics are 0 to 16")
+    for tenant in seed.tenants:
+        for load in tenant.workloads:
+            if load.kind not in WORKLOADS:
+                raise SeedError(
+                    f"tenant {tenant.name}, workload {load.name}: kind {load.kind!r} is not known"
+                )

@@ -1,0 +1,237 @@
+"""`twin up`: the API server, the machines and the behaviours in one process, until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from knowngood.twin import crds, objects
+from knowngood.twin.api.server import ApiServer
+from knowngood.twin.behaviours.argocd import ArgoCd
+from knowngood.twin.behaviours.backend import Backend
+from knowngood.twin.behaviours.cache import Cache
+from knowngood.twin.behaviours.context import Api, Clock, Controller, Twin
+from knowngood.twin.behaviours.daemonsets import DaemonSets
+from knowngood.twin.behaviours.faulty import Faults
+from knowngood.twin.behaviours.gpu_operator import GpuOperator
+from knowngood.twin.behaviours.jobs import Jobs
+from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, POD_GROUP
+from knowngood.twin.behaviours.kubelet import Kubelets
+from knowngood.twin.behaviours.network_operator import NetworkOperator
+from knowngood.twin.behaviours.nodes import Machines
+from knowngood.twin.behaviours.operands import gpu_program
+from knowngood.twin.behaviours.recorder import Recorder
+from knowngood.twin.behaviours.scheduler import Scheduler
+from knowngood.twin.behaviours.settle import settled
+from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
+from knowngood.twin.client import Client, ClientError
+from knowngood.twin.events import EventLog
+from knowngood.twin.faults import FaultBook
+from knowngood.twin.seed import Seed
+from knowngood.twin.world import World
+
+log = logging.getLogger("twin")
+
+SETTLE_S = 120.0
+SETTLE_POLL_S = 0.1
+PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+OURS = ("nodes", "pods", "argocd", "events.jsonl", "audit.jsonl", "seed.json")
+
+
+class TwinError(Exception):
+    """The twin can't start or settle; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. `on`: a kubeconfig to run the behaviours against, instead of an own API."""
+
+    seed: Seed
+    state: Path
+    kubeconfig: Path
+    time_scale: float = 1.0
+    port: int = 0
+    on: Path | None = None
+
+
+async def serve(options: Options) -> None:
+    """Serve until INT or TERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stop.set)
+    _clean(options.state)
+    async with contextlib.AsyncExitStack() as stack:
+        running = asyncio.create_task(start(options, stack))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return
+        running.result()
+        log.info("settled; kubeconfig is %s", options.kubeconfig)
+        await stopping
+
+
+async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
+    """Start everything, wait until the cluster has settled, write the kubeconfig. The stack ends it all."""
+    events = EventLog(options.state / "events.jsonl")
+    stack.callback(events.close)
+    audit = (options.state / "audit.jsonl").open("a", encoding="utf-8", buffering=1)
+    stack.callback(audit.close)
+    recorders: list[Recorder] = []
+
+    def audited(record: dict[str, Any]) -> None:
+        audit.write(json.dumps({name: value for name, value in record.items() if name != "object"}) + "\n")
+        for recorder in recorders:
+            recorder.audit(record)
+
+    server: ApiServer | None = None
+    if options.on is None:
+        server = ApiServer(options.state, event_log=audited)
+        for crd in crds.all_crds(openshift=bool(options.seed.openshift)):
+            server.install_crd(crd)
+        for obj in objects.all_objects(options.seed):
+            server.seed(obj)
+        await server.start(options.port)
+        stack.push_async_callback(server.stop)
+        config = server.kubeconfig("twin")
+    else:
+        config = yaml.safe_load(options.on.read_text(encoding="utf-8"))
+    client = Client.from_kubeconfig(_private(options.state / "twin.kubeconfig", config), "twin")
+    stack.push_async_callback(client.close)
+    if options.on is not None:
+        await _bring(client, options.seed)
+    twin = _twin(options, client, events, server)
+    stack.push_async_callback(twin.cache.stop)
+    stack.push_async_callback(twin.stop)
+    recorder = Recorder(twin)
+    recorders.append(recorder)
+    await _behave(twin, recorder, server)
+    await _settle(twin)
+    twin.clock.hurry = False
+    events.write("settled")
+    _private(options.kubeconfig, server.kubeconfig() if server else config)
+    return twin
+
+
+def _twin(options: Options, client: Client, events: EventLog, server: ApiServer | None) -> Twin:
+    seed = options.seed
+    cache = Cache(client)
+    tag, build, _ = objects.operating_system(seed)
+    served = {POD_GROUP}
+    if seed.network_operator:
+        served.add(NIC_CLUSTER_POLICY)
+    if seed.gitops:
+        served.add(APPLICATION)
+
+    def set_outage(out: bool) -> None:
+        assert server is not None  # noqa: S101 (only given where there is one)
+        server.outage = out
+
+    return Twin(
+        seed=seed,
+        client=client,
+        cache=cache,
+        api=Api(client, cache),
+        clock=Clock(options.time_scale),
+        world=World(seed, options.state, events, objects.os_release(seed)),
+        events=events,
+        faults=FaultBook(events),
+        python_path=PACKAGE_PARENT,
+        pods_dir=options.state / "pods",
+        os=(tag, build),
+        served=served,
+        set_outage=set_outage if server else None,
+    )
+
+
+async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> None:
+    twin.world.boot()
+    await twin.cache.ensure(BUDGET, *twin.served)
+    kubelets = Kubelets(twin, gpu_program)
+    machines = Machines(twin, kubelets)
+    if server is not None:
+        server.kubelet = Backend(kubelets)
+    await recorder.start()
+    await machines.start()
+    await Faults(twin, kubelets, machines).start()
+    await kubelets.start()
+    controllers: list[type[Controller]] = [
+        Scheduler,
+        DaemonSets,
+        Jobs,
+        Deployments,
+        ReplicaSets,
+        StatefulSets,
+    ]
+    if twin.seed.gitops:
+        controllers.append(ArgoCd)
+    if twin.seed.network_operator:
+        controllers.append(NetworkOperator)
+    for controller in (*controllers, GpuOperator):
+        await controller(twin).start()
+
+
+async def _settle(twin: Twin) -> None:
+    try:
+        async with asyncio.timeout(SETTLE_S):
+            while reasons := settled(twin):
+                await asyncio.sleep(SETTLE_POLL_S)
+    except TimeoutError as error:
+        raise TwinError(f"not settled after {SETTLE_S:.0f} s: {'; '.join(reasons[:5])}") from error
+
+
+async def _bring(client: Client, seed: Seed) -> None:
+    """Create definitions and objects on a cluster that is not ours; what is there already stays."""
+    definitions = crds.all_crds(openshift=bool(seed.openshift))
+    for obj in (*definitions, *objects.all_objects(seed)):
+        for _ in range(50):
+            try:
+                made = await client.create({k: v for k, v in obj.items() if k != "status"})
+                if "status" in obj and obj["kind"] != "Namespace":
+                    await client.replace({**made, "status": obj["status"]}, subresource="status")
+                break
+            except ClientError as error:
+                if error.code == 409:
+                    break
+                if error.code != 404:  # the kind is not served yet: its definition was made just now
+                    raise
+                await asyncio.sleep(0.1)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+
+
+def _clean(state: Path) -> None:
+    """A twin begins anew: what an earlier one left in the folder goes, nothing else."""
+    state.mkdir(parents=True, exist_ok=True)
+    for name in OURS:
+        target = state / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+
+
+def _private(path: Path, config: dict[str, Any]) -> Path:
+    """Write a kubeconfig, whole or not at all, for our eyes only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(
+        os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
+        yaml.safe_dump(config, file)
+    partial.replace(path)
+    return path

@@ -1,0 +1,195 @@
+"""The machines: one root directory a node, changed as boots, drivers and faults change a real host.
+
+World knows nothing of Kubernetes. What it does to a node it also writes to the event log and, where a kernel
+would, to the node's journal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowngood.twin import hostfiles
+from knowngood.twin.events import EventLog
+from knowngood.twin.hostfiles import Files
+from knowngood.twin.journal import Journal
+from knowngood.twin.seed import NodeSeed, Seed
+
+DRIVER_STATE = "run/nvidia/nvidia-driver.state"
+OFED_READY = "run/mellanox/drivers/.driver-ready"
+JOURNAL = "var/log/journal.jsonl"
+GPU_MODULES = ("nvidia", "nvidia_uvm", "nvidia_modeset")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The driver in the kernel now. at: seconds since the epoch."""
+
+    version: str
+    flavour: str
+    at: float
+
+
+class Machine:
+    """One host: its root directory, boot, driver and GPUs."""
+
+    def __init__(self, seed: NodeSeed, root: Path, events: EventLog, os_release: Mapping[str, str]) -> None:
+        self.seed = seed
+        self.root = root
+        self.up = True
+        self.boot_id = ""
+        self.booted_at = 0.0
+        self.driver: Loaded | None = None
+        self.journal = Journal(root / JOURNAL, seed.name)
+        self._events = events
+        self._lost: set[str] = set()
+        self._write(
+            hostfiles.firmware(seed) | hostfiles.kernel_release(seed) | hostfiles.os_release(os_release)
+        )
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.seed.name
+
+    def boot(self, cause: str) -> None:
+        """Start the host: new boot id, no GPU driver, all devices back."""
+        self.boot_id = str(uuid.uuid4())
+        self.booted_at = time.time()
+        self.up = True
+        self._lost.clear()
+        self._forget_driver()
+        self.remove(["run"])
+        self._write({"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n"})
+        self.tick()
+        self.kernel(f"Linux version {self.seed.kernel} (mockbuild@builder) #1 SMP PREEMPT_DYNAMIC")
+        if self.seed.nics:
+            self._load_nic_driver()
+        self._events.write("booted", self.name, bootId=self.boot_id, cause=cause)
+
+    def tick(self) -> None:
+        """Bring /proc/uptime up to now; called before anything reads the host."""
+        seconds = max(0.0, time.time() - self.booted_at)
+        self._write({"proc/uptime": f"{seconds:.2f} {seconds * 60:.2f}\n"})
+
+    def kernel(self, message: str, priority: int = 6) -> None:
+        """The kernel prints a line."""
+        self.journal.kernel(message, boot_id=self.boot_id, booted_at=self.booted_at, priority=priority)
+
+    def load_driver(self, version: str, flavour: str) -> None:
+        """Load the nvidia modules of a version; the banner goes to the kernel log."""
+        self.driver = Loaded(version, flavour, time.time())
+        self._write(hostfiles.nvidia_proc(self.seed, version, flavour, self.gpus()))
+        for module in GPU_MODULES:
+            self._write(hostfiles.module(module, version))
+        self.kernel("nvidia: loading out-of-tree module taints kernel.", 4)
+        self.kernel("nvidia-nvlink: Nvlink Core is being initialized, major device number 510")
+        self.kernel(f"NVRM: loading {hostfiles.banner(version, flavour)}")
+        self._events.write("module-loaded", self.name, version=version, bootId=self.boot_id)
+
+    def unload_driver(self) -> None:
+        """Take the nvidia modules out, with everything they show."""
+        if self.driver is None:
+            return
+        version = self.driver.version
+        self._forget_driver()
+        self.kernel("nvidia-nvlink: Unregistered Nvlink Core, major device number 510")
+        self._events.write("module-unloaded", self.name, version=version)
+
+    def install_user_space(self, version: str) -> None:
+        """Install libcuda of a version; any other version's goes."""
+        for old in (self.root / "usr/lib64").glob("libcuda.so.*"):
+            old.unlink()
+        self._write({f"usr/lib64/libcuda.so.{version}": f"libcuda {version}\n"})
+
+    def gpus(self) -> list[str]:
+        """Addresses of the GPUs that answer."""
+        return [gpu for gpu in hostfiles.gpu_addresses(self.seed) if gpu not in self._lost]
+
+    def lose_gpu(self, address: str) -> None:
+        """The GPU falls off the bus; only a boot brings it back."""
+        self._lost.add(address)
+        self.remove([f"proc/driver/nvidia/gpus/{address}", f"sys/bus/pci/devices/{address}"])
+
+    def load_peermem(self, users: int) -> None:
+        """Load the legacy nvidia_peermem with that many users: GPUDirect no longer goes by DMA-BUF."""
+        version = self.driver.version if self.driver else ""
+        self._write(
+            hostfiles.module("nvidia_peermem", version) | {"sys/module/nvidia_peermem/refcnt": f"{users}\n"}
+        )
+
+    def set_port(self, nic: int, values: Mapping[str, str]) -> None:
+        """Change files of a NIC's port: state, phys_state, counters/link_downed, ..."""
+        port = f"sys/class/infiniband/mlx5_{nic}/ports/1"
+        self._write({f"{port}/{name}": f"{value}\n" for name, value in values.items()})
+
+    def count(self, nic: int, counter: str, by: int = 1) -> None:
+        """Add to a counter of a NIC's port."""
+        value = int(self.read(f"sys/class/infiniband/mlx5_{nic}/ports/1/counters/{counter}") or 0)
+        self.set_port(nic, {f"counters/{counter}": str(value + by)})
+
+    def read(self, path: str) -> str:
+        """A file's text without its line end; "" where there is none."""
+        try:
+            return (self.root / path).read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""
+
+    def write(self, path: str, text: str) -> None:
+        """Write one file of the host."""
+        self._write({path: text})
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files or folders; what is not there is fine."""
+        for path in paths:
+            target = self.root / path
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    def _load_nic_driver(self) -> None:
+        version = self.seed.docaOfed
+        self._write(hostfiles.module("mlx5_core", version or self.seed.kernel))
+        for index in range(self.seed.nics):
+            self._write(hostfiles.nic(self.seed, index))
+            address = hostfiles.nic_address(index)
+            self.kernel(f"mlx5_core {address}: firmware version: {self.seed.nicFirmware}")
+        if version:
+            self._write({OFED_READY: ""})
+
+    def _forget_driver(self) -> None:
+        self.driver = None
+        modules = [f"sys/module/{name}" for name in (*GPU_MODULES, "nvidia_peermem")]
+        self.remove(["proc/driver/nvidia", *modules])
+
+    def _write(self, files: Files) -> None:
+        for path, text in files.items():
+            target = self.root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # A reader sees the old text or the new one: the kernel's files are never half written.
+            partial = target.with_name(f".{target.name}.new")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
+
+
+class World:
+    """All machines of a cluster."""
+
+    def __init__(self, seed: Seed, state_dir: Path, events: EventLog, os_release: Mapping[str, str]) -> None:
+        self.events = events
+        self.machines: dict[str, Machine] = {}
+        for node in seed.nodes:
+            if node.machine:
+                root = state_dir / "nodes" / node.name / "root"
+                root.mkdir(parents=True, exist_ok=True)
+                self.machines[node.name] = Machine(node, root, events, os_release)
+
+    def boot(self) -> None:
+        """Power on every machine."""
+        for machine in self.machines.values():
+            machine.boot("power-on")
