@@ -37,12 +37,13 @@ def profile_exists(context: Context) -> Iterator[Finding]:
 def release_exists(context: Context) -> Iterator[Finding]:
     """The pin is where every plan starts."""
     known = context.documents.names("releases")
+    profiles = context.documents.names("profiles")
     for document in _clusters(context):
         name, profile = document.value["release"], document.value["profile"]
         release = context.matrix.releases.get(name)
         if name not in known:
             yield Finding(document.at("release"), f"there is no release {name!r}", _known(known))
-        elif release and profile not in release.profiles:
+        elif release and profile in profiles and profile not in release.profiles:
             message = f"{name} is meant for {', '.join(release.profiles)}, not for {profile}"
             yield Finding(document.at("release"), message, "pin a release that names this profile")
 

@@ -1,0 +1,123 @@
+"""Every example file joins a small matrix: positive ones leave it clean, negative ones break exactly one thing.
+
+Adding a case is adding a file. A negative file opens with `# expect RULE: words of the message`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood.matrix.documents import KINDS
+from knowngood.matrix.lint import RULES
+from knowngood.matrix.load import check
+from knowngood.matrix.schema import typed, validator
+from knowngood.matrix.yamltext import Node, parse
+from knowngood.model.errors import DataError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDERS = {kind: folder for folder, kind in KINDS.items()}
+EXPECTATION = re.compile(r"# expect (?P<rule>\w+): (?P<words>.+)")
+OF_ITS_OWN = {"M001", "M005", "M006"}
+"""Rules about no single YAML file; test_load.py breaks them."""
+
+
+def examples(sign: str) -> list[Any]:
+    return [
+        pytest.param(path, id=f"{path.parent.name}/{path.stem}")
+        for path in sorted((EXAMPLES / sign).glob("*/*.yaml"))
+    ]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return shutil.copytree(EXAMPLES / "base", tmp_path / "matrix")
+
+
+def join(base: Path, example: Path) -> str:
+    """Put the example into the matrix; returns its file as problems name it."""
+    target = base / FOLDERS[example.parent.name] / example.name
+    shutil.copy(example, target)
+    return str(target)
+
+
+def test_the_base_is_clean(base: Path) -> None:
+    assert check(base).problems == ()
+
+
+@pytest.mark.parametrize("example", examples("positive"))
+def test_what_is_right_has_no_problem(base: Path, example: Path) -> None:
+    join(base, example)
+    assert check(base).problems == ()
+
+
+@pytest.mark.parametrize("example", examples("negative"))
+def test_what_is_wrong_has_one_problem_with_its_line(base: Path, example: Path) -> None:
+    expected = EXPECTATION.match(example.read_text())
+    assert expected, f"{example} must open with `# expect RULE: words`"
+    file = join(base, example)
+    (problem,) = check(base).problems
+    assert (problem.rule, problem.where.file) == (expected["rule"], file)
+    assert expected["words"] in problem.message
+    assert problem.where.line
+    assert problem.where.line > 1, "the place is where the value is, not where the file begins"
+    assert problem.where.column
+
+
+def test_every_numbered_rule_has_a_negative_example() -> None:
+    opened = [EXPECTATION.match(path.read_text()) for path in (EXAMPLES / "negative").glob("*/*.yaml")]
+    broken = {match["rule"] for match in opened if match}
+    assert set(RULES) - broken == OF_ITS_OWN
+
+
+LIMITS = {
+    "additionalProperties",
+    "enum",
+    "exclusiveMinimum",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "pattern",
+    "required",
+    "type",
+    "uniqueItems",
+}
+
+
+def limits(schema: Any) -> Iterator[str]:
+    """The keywords by which a schema refuses something."""
+    if isinstance(schema, dict):
+        yield from (
+            key
+            for key, value in schema.items()
+            if key in LIMITS and not (key == "additionalProperties" and value)
+        )
+        for value in schema.values():
+            yield from limits(value)
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_each_keyword_of_a_schema_refuses_an_example(kind: str) -> None:
+    check_schema = validator(kind)
+    hit: set[str] = set()
+    for param in examples("negative"):
+        (example,) = param.values
+        if isinstance(example, Path) and example.parent.name == kind:
+            tree = tree_of(example)
+            hit |= {str(e.validator) for e in check_schema.iter_errors(typed(kind, tree))} if tree else set()
+    assert sorted(set(limits(check_schema.schema)) - hit) == []
+
+
+def tree_of(example: Path) -> Node | None:
+    try:
+        return parse(example.read_text(), str(example))
+    except DataError:
+        return None
