@@ -1,0 +1,142 @@
+"""What runs is what the release says, and nothing is left over.
+
+Proves: module, user space and GSP firmware are one version, the expected one; the other measured components too;
+operands are ready and all GPUs allocatable; labels agree with the module; no drainer left its marks; taints and
+cordon are as they should be at this point of a run.
+Needs: the node, its pods and the driver pod (exec).
+fail: something runs, is missing or is left over that should not. What may still settle (operands, labels,
+allocatable) gets `settleSeconds` (a proposal: 30). inconclusive: the node or a version can't be read.
+Thresholds: the profile's number of GPUs; operandAgeSeconds is the playbooks' limit before this gate runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from knowngood.gate import judge, measure
+from knowngood.model import names
+from knowngood.model.context import JudgeRequest
+from knowngood.model.matrix import Profile
+from knowngood.model.node import Leftover, NodeState
+
+GPU = "nvidia.com/gpu"
+MEASURED = ("nvidia-driver", "kernel-module-type", "doca-ofed", "rdma-mode", "rhcos-kernel")
+"""Components that are read on the node; the others of a release are cluster-wide or another gate's."""
+DEPLOY = "nvidia.com/gpu.deploy."
+GFD = "nvidia.com/cuda.driver-version.full"
+UPGRADE_STATES = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
+UPGRADE_MARKS = ("driver-wait-for-safe-load", "driver-upgrade-requested", "validation-start-time")
+LEFT = ("parked-operand", "upgrade-state", "hold")
+LOOK_AGAIN = 1.0  # seconds
+
+
+def test_versions_are_the_releases(state: NodeState, expect: Mapping[str, str]) -> None:
+    """Module, user space, firmware and the other components that this node can be asked for."""
+    measure(versions=dict(state.versions), bootId=state.boot_id)
+    wrong = [
+        f"{component} is {running}, expected {expect[component]}"
+        for component in MEASURED
+        if component in expect
+        and (running := state.versions.get(component, "")) not in ("", expect[component])
+    ]
+    driver = expect.get("nvidia-driver") or state.versions.get("nvidia-driver", "")
+    for part in ("nvidia-user-space", "gsp-firmware"):
+        running = state.versions.get(part, "")
+        if running not in ("", driver, "N/A"):
+            wrong.append(f"{part} is {running}, the driver should be {driver}")
+    if state.load is not None and state.load.version != state.versions.get("nvidia-driver", ""):
+        wrong.append(f"the kernel log says that {state.load.version} was loaded last")
+    if wrong:
+        judge.fail("; ".join(wrong))
+    needed = [c for c in MEASURED if c in expect] + ["nvidia-driver", "nvidia-user-space"]
+    unread = [c for c in dict.fromkeys(needed) if not state.versions.get(c)]
+    if unread:
+        judge.inconclusive(f"can't read {', '.join(unread)}{state.trouble and ': '}{state.trouble}")
+
+
+def test_operands_work_and_nothing_is_parked(
+    node: str,
+    observe: Callable[[str], NodeState],
+    profile: Profile,
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+) -> None:
+    """Operands ready, all GPUs allocatable, labels in step with the module, no drainer's marks."""
+    ends = time.monotonic() + float(limits.get("settleSeconds", 30))
+    before = tuple((baseline or {}).get("operands", ()))
+    state = observe(node)
+    while (wrong := list(unsettled(state, profile, before))) and time.monotonic() < ends:
+        time.sleep(LOOK_AGAIN)
+        state = observe(node)
+    measure(operands=dict(state.operands), images=dict(state.images), gpus=len(state.gpus))
+    if wrong:
+        judge.fail("; ".join(wrong))
+    if not state.operands:
+        judge.inconclusive("no operand of the GPU Operator was found for this node")
+
+
+def test_taints_and_cordon_are_as_they_should_be(
+    node: str, state: NodeState, judgement: JudgeRequest
+) -> None:
+    """While a run holds the node: our taint and a cordon. Otherwise: nothing of ours, and nobody's cordon."""
+    measure(taints=list(state.taints), unschedulable=state.unschedulable)
+    keys = {taint.partition("=")[0].partition(":")[0] for taint in state.taints}
+    wrong = []
+    if names.QUARANTINE_TAINT in keys:
+        wrong.append("the node is in quarantine")
+    if judgement.claimed:
+        if names.MAINTENANCE_TAINT not in keys:
+            wrong.append("our maintenance taint is gone")
+        if not state.unschedulable:
+            wrong.append("somebody lifted our cordon")
+    else:
+        if names.MAINTENANCE_TAINT in keys:
+            wrong.append("our maintenance taint is left over")
+        if claim := state.annotations.get(names.CLAIM_ANNOTATION):
+            wrong.append(f"the claim {claim} is left over")
+        if state.unschedulable:
+            wrong.append("the node is cordoned")
+    if wrong:
+        judge.fail("; ".join(wrong))
+
+
+def test_nothing_is_left_over(node: str, leftovers: Sequence[Leftover]) -> None:
+    """No job of an earlier judgement anywhere, no parked operand or upgrade state on this node."""
+    mine = [x for x in leftovers if x.kind == "job" or (x.kind in LEFT and x.where == node)]
+    measure(leftovers=len(mine))
+    if mine:
+        judge.fail("; ".join(f"{x.kind} {x.where}: {x.detail}" for x in mine[:5]))
+
+
+def unsettled(state: NodeState, profile: Profile, before: Sequence[str] = ()) -> Iterator[str]:
+    """What is not right now, but may still become so. `before`: the operands that ran before the change."""
+    if not state.ready:
+        yield "the node is not Ready"
+    for operand, how in sorted(state.operands.items()):
+        if how != "ready":
+            yield f"{operand}: {how}"
+    for operand in sorted(set(before) - set(state.operands)):
+        yield f"{operand} is gone"
+    if len(state.gpus) != profile.gpus:
+        yield f"the driver has {len(state.gpus)} GPUs, the profile {profile.gpus}"
+    if state.allocatable.get(GPU, "0") != str(profile.gpus):
+        yield f"{state.allocatable.get(GPU, '0')} of {profile.gpus} GPUs are allocatable"
+    yield from marks(state)
+
+
+def marks(state: NodeState) -> Iterator[str]:
+    """Labels and annotations that drainers leave, and labels that lag behind the module."""
+    for label, value in sorted(state.labels.items()):
+        if label.startswith(DEPLOY) and "paused-for" in value:
+            yield f"{label.removeprefix(DEPLOY)} is parked ({value})"
+    module, labelled = state.versions.get("nvidia-driver", ""), state.labels.get(GFD, "")
+    if labelled != module:
+        yield f"GPU feature discovery says driver {labelled or 'nothing'}, the module is {module or 'not loaded'}"
+    for label in UPGRADE_STATES:
+        if state.labels.get(label, "upgrade-done") not in ("", "upgrade-done"):
+            yield f"{label} is {state.labels[label]}"
+    for mark in sorted(state.annotations):
+        if mark.startswith("nvidia.com/") and mark.endswith(UPGRADE_MARKS):
+            yield f"annotation {mark} is left over"

@@ -1,0 +1,65 @@
+"""No new GPU or NVSwitch errors in the kernel log.
+
+Proves: since the window opened, the driver reported no error that asks for more than restarting an application, and
+no application error (Xid 13, 31, ...) of a kind that this node did not have before the change.
+Needs: the kernel log through the kubelet (get on nodes/proxy).
+fail: an error that asks for a reset, a reboot, a drain or a human (an unlisted code); an application error that the
+baseline did not have, or more of it than the baseline's whole boot had. inconclusive: the log can't be read, has no
+line of the boot, or lost lines. While a baseline is taken, application errors are only counted.
+Thresholds: maxSameXid of the profile (a proposal; with 610.57.04 a fleet met Xid 31 where 704 nodes had none before,
+open-gpu-kernel-modules issue 1370); actions as in knowngood.gate.xid_table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from knowngood.gate import judge, measure
+from knowngood.gate.kernel_log import KernelLog
+from knowngood.gate.xid import Event, parse
+from knowngood.gate.xid_table import Action
+from knowngood.model.context import JudgeRequest
+
+Found = Sequence[tuple[float, Event]]
+"""Seconds since boot, and the error."""
+
+
+def test_no_new_gpu_errors(
+    node: str,
+    kernel_log: KernelLog,
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+    judgement: JudgeRequest,
+) -> None:
+    """See the module."""
+    found = [(line.monotonic, event) for line in kernel_log.lines if (event := parse(line.message))]
+    counts = Counter(event.name for _, event in found)
+    measure(errors=dict(sorted(counts.items())), kernelLines=len(kernel_log.lines), boots=kernel_log.boots)
+    severe = [(at, event) for at, event in found if event.action >= Action.RESET]
+    if severe:
+        judge.fail(described(severe))
+    before = (baseline or {}).get("errors", {})
+    allowed = int(limits.get("maxSameXid", 0))
+    new = [
+        (at, event)
+        for at, event in found
+        if event.action is Action.APP and counts[event.name] > max(allowed, before.get(event.name, 0))
+    ]
+    if new and not judgement.taking_baseline:
+        judge.fail(f"{described(new)}; before the change this node had {before.get(new[0][1].name, 0)}")
+    if kernel_log.trouble:
+        judge.inconclusive(kernel_log.trouble)
+    judge.note(f"{len(kernel_log.lines)} kernel lines, {sum(counts.values())} errors that count for nothing")
+
+
+def described(found: Found) -> str:
+    """The root of the trouble and how much else there is: a 154 only tells what another error asks for."""
+    roots = [pair for pair in sorted(found, key=lambda p: p[0]) if pair[1].code != 154]
+    at, first = (roots or list(found))[0]
+    where = f" on GPU {first.address}" if first.address else ""
+    words = f"{first.name}{where} ({first.action.word}"
+    words += f": {first.meaning})" if first.meaning else ")"
+    words += f" at {at:.1f} s after boot"
+    return words + (f" and {len(found) - 1} more" if len(found) > 1 else "")

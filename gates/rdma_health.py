@@ -1,0 +1,143 @@
+"""RDMA ports are up at full rate, count no new errors, and GPU memory reaches them the way the release says.
+
+Proves: the profile's number of ports, each ACTIVE and LinkUp at its rate; error counters as in the baseline; DMA-BUF
+not fallen back to nvidia_peermem; NIC firmware as the release says; no complaint of mlx5 in the kernel log.
+Needs: a probe Job that reads /sys (no GPU). Does not measure bandwidth: that needs a partner node.
+fail: any of these is otherwise. inconclusive: no answer, or the mode can't be told.
+Thresholds: the profile's (sources there): an error counter may not grow, symbol_error and link_error_recovery may by
+their rates (NVIDIA/NVSentinel docs/nic-health-monitor.md). Congestion counters are recorded, not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from knowngood.gate import judge, measure
+from knowngood.gate.kernel_log import KernelLog
+from knowngood.model.matrix import Profile
+
+PAYLOAD = "rdma"
+TRENDS = frozenset(
+    {
+        "port_xmit_wait",
+        "port_xmit_discards",
+        "np_cnp_sent",
+        "np_ecn_marked_roce_packets",
+        "rp_cnp_handled",
+        "roce_adp_retrans",
+        "roce_slow_restart",
+        "rx_out_of_buffer",
+        "VL15_dropped",
+    }
+)
+LIMITS = {
+    "link_downed": "maxLinkDowned",
+    "local_link_integrity_errors": "maxLocalLinkIntegrityErrors",
+    "excessive_buffer_overrun_errors": "maxExcessiveBufferOverrunErrors",
+}
+RATES = {
+    "symbol_error": ("maxSymbolErrorsPerHour", 120, 3600.0),
+    "link_error_recovery": ("maxLinkErrorRecoveryPerMinute", 5, 60.0),
+}
+SHORTEST = 60.0  # seconds; a rate over less says nothing
+COMPLAINTS = re.compile(
+    r"(?:mlx5_core|mlx5_port_module_event).*"
+    r"(?:insufficient power on the PCIe slot|Port module event\[error\]|limited by .* PCIe x\d+ link)"
+)
+
+
+def test_ports_are_up_and_count_no_new_errors(
+    node: str,
+    probe: Mapping[str, Any],
+    profile: Profile,
+    limits: Mapping[str, Any],
+    expect: Mapping[str, str],
+    baseline: Mapping[str, Any] | None,
+) -> None:
+    """Ports, counters, mode and firmware."""
+    measured = probe["measured"]
+    counters = {port: values for port, values in measured.get("counters", {}).items() if values}
+    measure(
+        counters=counters,
+        uptimeSeconds=measured.get("uptimeSeconds"),
+        mode=measured.get("mode", ""),
+        ports=len(measured.get("ports", ())),
+    )
+    wrong = [*ports(measured, profile, limits), *mode(measured, profile, expect), *firmware(measured, expect)]
+    if baseline is not None:
+        wrong += grown(measured, baseline, limits)
+    if wrong:
+        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        judge.fail("; ".join(wrong[:4]) + more)
+    if not probe.get("ok"):
+        judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
+    if not measured.get("mode"):
+        judge.inconclusive("can't tell how GPU memory reaches the NICs")
+    if baseline is None:
+        judge.note("counters are recorded, nothing to compare them with")
+
+
+def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog) -> None:
+    """Power, cables and PCIe width, as mlx5 says them."""
+    words = [line.message for line in kernel_log.lines if COMPLAINTS.search(line.message)]
+    if words:
+        judge.fail(words[0][:300])
+    if kernel_log.trouble:
+        judge.inconclusive(kernel_log.trouble)
+
+
+def ports(measured: Mapping[str, Any], profile: Profile, limits: Mapping[str, Any]) -> Iterator[str]:
+    """Ports that are missing, down or slow."""
+    found = measured.get("ports", ())
+    wanted = int(limits.get("expectedPorts", profile.nics))
+    if len(found) != wanted:
+        yield f"{len(found)} ports, expected {wanted}"
+    for port in found:
+        if (port["state"], port["physState"]) != ("ACTIVE", "LinkUp"):
+            yield f"{port['name']} is {port['state'] or '?'}/{port['physState'] or '?'}"
+        elif (port["rateGbps"] or 0) < float(limits.get("rateGbps", 0)):
+            yield f"{port['name']} runs at {port['rateGbps']} Gb/s, expected {limits['rateGbps']}"
+
+
+def mode(measured: Mapping[str, Any], profile: Profile, expect: Mapping[str, str]) -> Iterator[str]:
+    """Another way than the release says."""
+    wanted, found = expect.get("rdma-mode", profile.rdma_mode), measured.get("mode", "")
+    if found and found != wanted:
+        users = measured.get("peermem", {}).get("refcnt", "")
+        extra = f" (nvidia_peermem is loaded, {users or '?'} users)" if found == "nvidia-peermem" else ""
+        yield f"GPU memory goes by {found}, expected {wanted}{extra}"
+
+
+def firmware(measured: Mapping[str, Any], expect: Mapping[str, str]) -> Iterator[str]:
+    """NICs with another firmware than the release says."""
+    wanted = expect.get("nic-firmware")
+    for device, running in sorted(measured.get("firmware", {}).items()):
+        if wanted and running != wanted:
+            yield f"{device} has firmware {running or '?'}, expected {wanted}"
+
+
+def grown(
+    measured: Mapping[str, Any], baseline: Mapping[str, Any], limits: Mapping[str, Any]
+) -> Iterator[str]:
+    """Error counters that grew since the baseline. A reload or reboot starts them anew, from zero."""
+    now, then = measured.get("uptimeSeconds") or 0.0, baseline.get("uptimeSeconds") or 0.0
+    seconds = max(now - then if now >= then else now, SHORTEST)
+    for port, values in sorted(measured.get("counters", {}).items()):
+        before = baseline.get("counters", {}).get(port, {})
+        for counter, value in sorted(values.items()):
+            old = before.get(counter, 0)
+            growth = value - old if value >= old and now >= then else value
+            if growth > allowed(counter, seconds, limits):
+                yield f"{port} {counter} grew by {growth}"
+
+
+def allowed(counter: str, seconds: float, limits: Mapping[str, Any]) -> float:
+    """How much a counter may grow in that time."""
+    if counter in TRENDS:
+        return float("inf")
+    if counter in RATES:
+        name, default, unit = RATES[counter]
+        return float(limits.get(name, default)) * seconds / unit
+    return float(limits.get(LIMITS.get(counter, ""), 0))

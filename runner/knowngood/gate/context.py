@@ -1,0 +1,35 @@
+"""`context.json`: what the runner asks this process to judge."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knowngood.model.context import JudgeRequest
+from knowngood.model.jsonable import from_json
+from knowngood.model.matrix import Cluster, Profile, Release
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One judgement's request, the cluster and profile it is about, and how the cluster is reached."""
+
+    request: JudgeRequest
+    cluster: Cluster
+    profile: Profile
+    release: Release | None
+    kubeconfig: str
+    folder: str
+    namespace: str
+
+
+def load(path: Path) -> Context:
+    """Read `context.json`; ValueError where it is not one of ours."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if data.pop("schema", None) != SCHEMA:
+        raise ValueError(f"{path}: expected schema {SCHEMA}")
+    return from_json(Context, data)

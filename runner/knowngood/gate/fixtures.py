@@ -1,0 +1,218 @@
+"""What a gate can ask for: the request, the cluster's facts, the node's state, its kernel log, a probe's answer.
+
+Everything is read at most once a session. What can't be read makes the gates that ask for it inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood.adapters import probe_job
+from knowngood.adapters.kube import Kube, path
+from knowngood.gate import context as contexts
+from knowngood.gate import kernel_log as kernel
+from knowngood.gate.context import Context
+from knowngood.gate.events import gate_of
+from knowngood.gate.kernel_log import KernelLog
+from knowngood.gate.reading import cluster_reader
+from knowngood.gate.verdicts import judge
+from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.node import Leftover, NodeState
+from knowngood.ports.clock import Cancel
+from knowngood.ports.cluster import ClusterReader
+
+PAYLOAD = "PAYLOAD"
+"""A gate that needs a probe names its payload in a module constant of this name."""
+COMPUTING = ("training", "inference")
+PROBE_SHARE = 0.6
+"""Share of the judgement's deadline that the probe Job may take."""
+
+Observe = Callable[[str], NodeState]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `node` runs once for each node of the request."""
+    if "node" in metafunc.fixturenames:
+        nodes = _context(metafunc.config).request.nodes
+        metafunc.parametrize("node", nodes, ids=nodes)
+
+
+def _context(config: pytest.Config) -> Context:
+    return contexts.load(Path(config.getoption("--knowngood-context")))
+
+
+@pytest.fixture(scope="session")
+def knowngood_context(pytestconfig: pytest.Config) -> Context:
+    """All of context.json."""
+    return _context(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def judgement(knowngood_context: Context) -> JudgeRequest:
+    """The request: nodes, expectations, windows, baselines."""
+    return knowngood_context.request
+
+
+@pytest.fixture(scope="session")
+def cluster(knowngood_context: Context) -> Cluster:
+    """The cluster file."""
+    return knowngood_context.cluster
+
+
+@pytest.fixture(scope="session")
+def profile(knowngood_context: Context) -> Profile:
+    """The hardware profile."""
+    return knowngood_context.profile
+
+
+@pytest.fixture(scope="session")
+def release(knowngood_context: Context) -> Release | None:
+    """The release that is judged, None where the cluster is judged as it is."""
+    return knowngood_context.release
+
+
+@pytest.fixture
+def limits(request: pytest.FixtureRequest, profile: Profile) -> Mapping[str, Any]:
+    """This gate's parameters in the hardware profile."""
+    return profile.gates.get(gate_of(request.node), {})
+
+
+@pytest.fixture
+def expect(judgement: JudgeRequest, node: str) -> Mapping[str, str]:
+    """The versions that must run on the node."""
+    return judgement.expect.get(node, {})
+
+
+@pytest.fixture
+def window(judgement: JudgeRequest, node: str) -> Window | None:
+    """Since when the node is judged; None: since it booted."""
+    return judgement.windows.get(node)
+
+
+@pytest.fixture
+def baseline(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> Mapping[str, Any] | None:
+    """What this gate measured on this node before the change.
+
+    None where nothing is compared: a baseline is being taken, or the request carries none at all. Inconclusive
+    where it carries some, but not this gate's on this node.
+    """
+    if judgement.taking_baseline or not judgement.baseline:
+        return None
+    key = f"{gate_of(request.node)}/{node}"
+    if key not in judgement.baseline:
+        judge.inconclusive("nothing was measured on this node before the change")
+    return judgement.baseline[key]
+
+
+@pytest.fixture(scope="session")
+def kube(knowngood_context: Context) -> Kube:
+    """The cluster's API."""
+    where = knowngood_context.kubeconfig
+    return Kube(Path(where) if where else None)
+
+
+@pytest.fixture(scope="session")
+def reader(knowngood_context: Context, kube: Kube) -> ClusterReader:
+    """What reads the cluster."""
+    return cluster_reader(kube, knowngood_context.cluster)
+
+
+@pytest.fixture(scope="session")
+def states(judgement: JudgeRequest, reader: ClusterReader) -> Mapping[str, NodeState]:
+    """All nodes as they were when the judgement began."""
+    return reader.observe(judgement.nodes)
+
+
+@pytest.fixture
+def state(states: Mapping[str, NodeState], node: str) -> NodeState:
+    """The node as it was when the judgement began; inconclusive where it could not be read."""
+    return readable(states.get(node))
+
+
+@pytest.fixture
+def observe(reader: ClusterReader) -> Observe:
+    """Reads a node again, now."""
+
+    def look(node: str) -> NodeState:
+        return readable(reader.observe([node]).get(node))
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftover]:
+    """What runs or drainers left behind, anywhere on the cluster; not this judgement's own probe Job."""
+    own = probe_job.job_name(judgement.run, judgement.name)
+    return [x for x in reader.leftovers() if x.kind != "job" or x.where.rpartition("/")[2] != own]
+
+
+@pytest.fixture
+def kernel_log(kube: Kube, state: NodeState, window: Window | None) -> KernelLog:
+    """The node's kernel lines since the window opened."""
+
+    def fetch(boot: int) -> str:
+        where = path("v1", "nodes", state.name, sub="proxy/logs/journal")
+        return kube.text(where, output="json", boot=str(boot), grep=kernel.GREP)
+
+    return kernel.read(fetch, window, state.boot_id)
+
+
+@pytest.fixture(scope="session")
+def answers(
+    request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, states: Mapping[str, NodeState]
+) -> probe_job.Answers:
+    """The answers of this judgement's one probe Job: all nodes, all payloads that the collected gates name."""
+    payloads = tuple(sorted({p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}))
+    asked, profile = knowngood_context.request, knowngood_context.profile
+    computing = [p for p in payloads if p in COMPUTING]
+    given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
+    params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
+    up = tuple(n for n in asked.nodes if n in states and states[n].reachable and states[n].ready)
+    order = probe_job.Order(
+        run=asked.run,
+        name=asked.name,
+        nodes=up,
+        payloads=payloads,
+        params=params,
+        image=knowngood_context.cluster.probe_image,
+        gpus=profile.gpus if computing else 0,
+        deadline=asked.deadline * PROBE_SHARE,
+        namespace=knowngood_context.namespace,
+    )
+    found = probe_job.run(kube, order, Cancel())
+    down = {n: "no probe was sent: the node is not ready" for n in asked.nodes if n not in up}
+    return probe_job.Answers(found.documents, {**found.missing, **down}, found.leftover)
+
+
+@pytest.fixture
+def probe(
+    request: pytest.FixtureRequest, answers: probe_job.Answers, state: NodeState, node: str
+) -> Mapping[str, Any]:
+    """The result of this gate's payload on the node: {ok, backend, reason, measured}."""
+    if answers.leftover:
+        judge.inconclusive(f"the probe Job could not be cleared away: {answers.leftover}")
+    document = answers.documents.get(node)
+    if document is None:
+        judge.inconclusive(answers.missing.get(node, "the probe gave no answer"))
+    if kernel.plain(str(document.get("bootId", ""))) != kernel.plain(state.boot_id):
+        judge.inconclusive("the node was rebooted while it was judged")
+    result = document["results"].get(str(getattr(_module(request.node), PAYLOAD)))
+    if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
+        judge.inconclusive("the probe's answer lacks this payload's result")
+    return result
+
+
+def readable(state: NodeState | None) -> NodeState:
+    """The state, if the node could be read; inconclusive otherwise."""
+    if state is None or not state.reachable or not state.boot_id:
+        judge.inconclusive(f"the node can't be read: {state.trouble if state else 'it was not observed'}")
+    return state
+
+
+def _module(item: Any) -> object:
+    return getattr(item, "module", None)

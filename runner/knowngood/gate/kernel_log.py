@@ -1,0 +1,112 @@
+"""The kernel's own lines of a node since a window opened, and whether they can be trusted to be all.
+
+Journald's JSON through the kubelet's journal endpoint. Only lines that the kernel wrote count: a process can write
+into the ring buffer too, but then the facility is not the kernel's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from knowngood.model.context import Window
+from knowngood.model.errors import KnowngoodError
+
+GREP = "NVRM|nvidia|SXid|mlx5_|Linux version|kernel messages"
+"""What is asked for: the drivers' lines, each boot's first line, and journald's word on lines it lost.
+
+Upper case letters, because journalctl ignores case for a pattern that has none."""
+MAX_BOOTS = 10
+_LOST = re.compile(r"Missed \d+ kernel messages")
+
+Fetch = Callable[[int], str]
+"""The journal of a boot (0 the present one, -1 the one before) as JSON lines. Raises KnowngoodError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One kernel line. `monotonic`: seconds since its boot."""
+
+    boot_id: str
+    monotonic: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLog:
+    """The lines of a window. `trouble`: why a line may be missing, "" where none is."""
+
+    lines: tuple[Line, ...]
+    boots: int
+    trouble: str = ""
+
+
+def read(fetch: Fetch, window: Window | None, boot_id: str) -> KernelLog:
+    """The lines since `window` opened; of the whole present boot without one. `boot_id`: the present boot's."""
+    lines: list[Line] = []
+    wanted = plain(window.boot_id) if window else ""
+    for back in range(MAX_BOOTS):
+        try:
+            found, lost = parse(fetch(-back))
+        except KnowngoodError as error:
+            return KernelLog(tuple(lines), back, f"the kernel log can't be read: {error}")
+        except ValueError as error:
+            return KernelLog(tuple(lines), back, f"the kernel log can't be understood: {error}")
+        boots = {line.boot_id for line in found}
+        if not found:
+            return KernelLog(tuple(lines), back, _nothing(back, wanted))
+        if back == 0 and boot_id and boots != {plain(boot_id)}:
+            return KernelLog(tuple(lines), back, "the kernel log has no line of the present boot")
+        opened = window.monotonic if window and wanted in boots else 0.0
+        lines = [line for line in found if line.monotonic >= opened] + lines
+        if lost:
+            return KernelLog(tuple(lines), back + 1, "journald lost kernel lines")
+        if not window or wanted in boots:
+            return KernelLog(tuple(lines), back + 1)
+    return KernelLog(tuple(lines), MAX_BOOTS, f"more than {MAX_BOOTS} boots since the window opened")
+
+
+def parse(text: str) -> tuple[list[Line], bool]:
+    """The kernel's lines of a journal in JSON lines, and whether journald says that it lost some."""
+    lines, lost = [], False
+    for raw in text.splitlines():
+        if not raw or raw.startswith("-- "):  # journalctl's "-- No entries --"
+            continue
+        entry = json.loads(raw)
+        if not isinstance(entry, dict):
+            raise ValueError(f"not a journal entry: {raw[:80]}")  # noqa: TRY004 (one kind of error for the caller)
+        message = _message(entry)
+        lost = lost or (entry.get("SYSLOG_IDENTIFIER") == "systemd-journald" and bool(_LOST.search(message)))
+        if entry.get("_TRANSPORT") == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0":
+            lines.append(Line(plain(str(entry.get("_BOOT_ID", ""))), _monotonic(entry), message))
+    return lines, lost
+
+
+def plain(boot_id: str) -> str:
+    """A boot id without dashes: journald writes none, /proc does."""
+    return boot_id.replace("-", "").strip().lower()
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    """MESSAGE is a list of bytes where it is not UTF-8."""
+    message = entry.get("MESSAGE", "")
+    if isinstance(message, list):
+        return bytes(b for b in message if isinstance(b, int) and 0 <= b < 256).decode("utf-8", "replace")
+    return str(message)
+
+
+def _monotonic(entry: Mapping[str, Any]) -> float:
+    """When the kernel wrote it; when journald read it is later."""
+    stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
+    if stamp is None:
+        raise ValueError("a kernel line without a time")
+    return int(stamp) / 1e6
+
+
+def _nothing(back: int, wanted: str) -> str:
+    if back == 0:
+        return "the kernel log has no line of the present boot"
+    return f"the node was rebooted and the log of boot {wanted[:8]}, in which the window opened, is gone"

@@ -1,0 +1,13 @@
+"""Which adapter reads the cluster for gates: the one place where this process wires a port."""
+
+from __future__ import annotations
+
+from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.kube import Kube
+from knowngood.model.matrix import Cluster
+from knowngood.ports.cluster import ClusterReader
+
+
+def cluster_reader(kube: Kube, cluster: Cluster) -> ClusterReader:
+    """The reader of the cluster that `kube` reaches."""
+    return KubeCluster(kube, cluster)

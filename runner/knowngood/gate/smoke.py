@@ -1,0 +1,42 @@
+"""What the smoke gates share: a payload's answer against its baseline and the profile's floors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from knowngood.gate.verdicts import judge, measure, ran_on
+
+
+def judge_smoke(
+    probe: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+    *,
+    rate: str,
+    floors: Mapping[str, str],
+) -> None:
+    """Say the verdict. `rate` names the figure that is compared with the baseline; `floors` limit -> figure.
+
+    On the reference backend no speed is judged: it is the CPU's, and says nothing about the node's GPUs.
+    """
+    backend, measured = str(probe.get("backend", "")), dict(probe["measured"])
+    ran_on(backend)
+    measure(**measured, backend=backend)
+    if probe.get("ok") is not True:
+        judge.fail(str(probe.get("reason") or "the payload failed without a reason"))
+    before = (baseline or {}).get("backend", backend)
+    if before != backend:
+        judge.fail(f"it ran on {backend}, before the change on {before}")
+    if backend != "cuda":
+        judge.note(f"on the {backend} backend: no evidence about GPUs")
+        return
+    for limit, figure in floors.items():
+        if limit in limits and not measured.get(figure, 0) >= limits[limit]:
+            judge.fail(f"{figure} is {measured.get(figure)}, the profile's floor is {limits[limit]}")
+    if baseline is not None and rate in baseline:
+        floor = float(limits.get("minThroughputRatio", 0.9)) * float(baseline[rate])
+        if not float(measured.get(rate, 0)) >= floor:
+            judge.fail(
+                f"{rate} is {measured.get(rate)}, before the change {baseline[rate]}: below {floor:.0f}"
+            )

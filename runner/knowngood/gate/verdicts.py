@@ -1,0 +1,72 @@
+"""How a gate says its verdict, and where the words and figures go until the test ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+MAX_MEASURED_BYTES = 16 * 1024
+
+
+class GateFailed(BaseException):
+    """The gate said fail. A BaseException, so that a gate's own `except Exception` can't swallow it."""
+
+
+class GateInconclusive(BaseException):
+    """The gate said that it could not be told."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What one running test has said so far."""
+
+    reason: str = ""
+    backend: str = ""
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+_current: list[Notes] = [Notes()]
+
+
+def begin() -> Notes:
+    """Start the notes of the next test (the plugin's business)."""
+    _current[0] = Notes()
+    return _current[0]
+
+
+class Judge:
+    """The verdicts a gate can say."""
+
+    def fail(self, reason: str) -> NoReturn:
+        """This is wrong: the line stops."""
+        __tracebackhide__ = True
+        raise GateFailed(reason)
+
+    def inconclusive(self, reason: str) -> NoReturn:
+        """It can't be told: the line stops too."""
+        __tracebackhide__ = True
+        raise GateInconclusive(reason)
+
+    def note(self, reason: str) -> None:
+        """Words that go with a pass."""
+        _current[0].reason = reason
+
+
+def measure(**figures: Any) -> None:
+    """Keep figures (JSON values, units in the key's suffix), at most 16 KiB a test."""
+    notes = _current[0]
+    notes.measured.update(figures)
+    if len(json.dumps(notes.measured)) > MAX_MEASURED_BYTES:
+        raise ValueError(f"more than {MAX_MEASURED_BYTES} bytes measured")
+
+
+def ran_on(backend: str) -> None:
+    """What a smoke payload ran on: `cuda` or `reference`."""
+    _current[0].backend = backend
+
+
+judge = Judge()
+
+Figures = Mapping[str, Any]

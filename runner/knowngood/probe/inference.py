@@ -1,0 +1,57 @@
+"""Smoke inference: a small model must answer rightly, every time, and in time, on every GPU of the node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from knowngood.probe import cuda
+from knowngood.probe.host import Host
+from knowngood.probe.reference import Network, Numbers
+
+_INPUTS, _HIDDEN, _CLASSES = 8, 24, 4
+# The probabilities for the first request on any correct machine.
+_KNOWN = (0.017501561231, 0.105501057629, 0.792909667756, 0.084087713384)
+_TOLERANCE = 1e-9
+
+
+def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer requests. `params`: gpus (how many the node must have), requests."""
+    gpus = int(params.get("gpus", 0))
+    torch, missing = cuda.backend()
+    backend = "cuda" if torch is not None or missing else "reference"
+    if reason := host.trouble(gpus) or missing:
+        return {"ok": False, "backend": backend, "reason": reason, "measured": {}}
+    requests = max(1, int(params.get("requests", 20)))
+    if torch is not None:
+        return cuda.infer(torch, gpus, requests)
+    return reference(requests)
+
+
+def reference(requests: int) -> dict[str, Any]:
+    """The same in plain Python."""
+    network = Network(_INPUTS, _HIDDEN, _CLASSES, seed=11)
+    numbers = Numbers(5)
+    row = [numbers.next() * (i + 1) for i in range(_INPUTS)]
+    latencies, wrong = [], 0
+    for _ in range(requests):
+        started = time.perf_counter()
+        _, answer = network.forward(row)
+        latencies.append((time.perf_counter() - started) * 1000)
+        differences = [abs(a - k) for a, k in zip(answer, _KNOWN)]  # noqa: B905 (strict= is from Python 3.10)
+        wrong += max(differences) > _TOLERANCE
+    reason = f"{wrong} of {requests} answers are wrong" if wrong else ""
+    measured = {
+        "requests": requests,
+        "p50Ms": round(percentile(latencies, 50), 4),
+        "p99Ms": round(percentile(latencies, 99), 4),
+        "requestsPerSecond": round(1000 * requests / max(sum(latencies), 1e-6), 1),
+    }
+    return {"ok": not wrong, "backend": "reference", "reason": reason, "measured": measured}
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

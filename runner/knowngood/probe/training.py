@@ -1,0 +1,52 @@
+"""Smoke training: a small model must learn, on every GPU of the node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from knowngood.probe import cuda
+from knowngood.probe.host import Host
+from knowngood.probe.reference import Network, samples
+
+_COUNT, _INPUTS, _HIDDEN, _CLASSES = 48, 4, 12, 3
+_RATE = 1.0
+_STEPS = 40
+# What these numbers give on any correct machine; math.exp and math.tanh may differ in the last digit.
+_LAST_LOSS = 0.189693256
+_TOLERANCE = 1e-6
+
+
+def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Train. `params`: gpus (how many the node must have), steps (of the CUDA payload)."""
+    gpus = int(params.get("gpus", 0))
+    torch, missing = cuda.backend()
+    backend = "cuda" if torch is not None or missing else "reference"
+    if reason := host.trouble(gpus) or missing:
+        return {"ok": False, "backend": backend, "reason": reason, "measured": {}}
+    if torch is not None:
+        return cuda.train(torch, gpus, int(params.get("steps", 20)))
+    return reference()
+
+
+def reference() -> dict[str, Any]:
+    """The same training in plain Python."""
+    rows, labels = samples(_COUNT, _INPUTS, _CLASSES, seed=20)
+    network = Network(_INPUTS, _HIDDEN, _CLASSES, seed=7)
+    started = time.perf_counter()
+    losses = [network.step(rows, labels, _RATE) for _ in range(_STEPS)]
+    seconds = time.perf_counter() - started
+    first, last = losses[0], losses[-1]
+    reason = ""
+    if not last < 0.6 * first:
+        reason = f"the loss went from {first:.4f} to {last:.4f}: it did not fall"
+    elif abs(last - _LAST_LOSS) > _TOLERANCE:
+        reason = f"the loss ended at {last:.9f}, expected {_LAST_LOSS:.9f}: this machine computes wrongly"
+    measured = {
+        "steps": _STEPS,
+        "firstLoss": round(first, 6),
+        "lastLoss": round(last, 6),
+        "samplesPerSecond": round(_STEPS * _COUNT / seconds, 1),
+    }
+    return {"ok": not reason, "backend": "reference", "reason": reason, "measured": measured}
