@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -19,9 +18,10 @@ from knowngood.twin.api.store import encode
 
 Object = dict[str, Any]
 
-# v5 tells when stdin ends; with v4 it is taken to end when nothing more came for a moment.
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-STDIN_IDLE_S = 0.3
+# The backend takes stdin as a whole. v5 can tell where it ends, but the Python client seldom does and v4
+# can't: then stdin ends when nothing more came for this long.
+STDIN_IDLE_S = 0.5
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 _FRAME = 32 * 1024
 
@@ -100,10 +100,9 @@ async def _send(socket: web.WebSocketResponse, channel: int, data: bytes) -> Non
 async def _read_stdin(socket: web.WebSocketResponse) -> bytes:
     """Collect stdin. The Python client sends it in text frames."""
     collected = bytearray()
-    patience = None if socket.ws_protocol == PROTOCOLS[0] else STDIN_IDLE_S
     while True:
         try:
-            message = await asyncio.wait_for(socket.receive(), patience)
+            message = await socket.receive(timeout=STDIN_IDLE_S)
         except TimeoutError:
             return bytes(collected)
         if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
