@@ -144,6 +144,30 @@ class Stage:
         more = [x for k, v in (params or {}).items() for x in ("--param", f"{k}={v}")]
         self._ask("fault", "add", name, "--node", node, "--kubeconfig", str(self.kubeconfig), *more)
 
+    def snapshot(self, name: str) -> Path:
+        """Let the oracle write down what the cluster is now, outside the program's own view."""
+        out = self.folder / "oracle" / f"{name}.json"
+        out.parent.mkdir(exist_ok=True)
+        self._ask(
+            *("oracle", "snapshot", "--kubeconfig", str(self.kubeconfig)),
+            *("--state", str(self.state), "--out", str(out)),
+        )
+        return out
+
+    def differences(self, before: Path, after: Path) -> tuple[str, ...]:
+        """What the oracle finds different between two snapshots, one line each."""
+        done = self._call("oracle", "compare", str(before), str(after), "--json")
+        if done.returncode not in (0, 1):
+            raise Inconclusive(f"twin oracle compare: {done.stderr.strip()}")
+        return tuple(str(line) for line in json.loads(done.stdout)["differences"])
+
+    def history(self) -> dict[str, Any]:
+        """What each node lived through, by the twin's event log."""
+        found: dict[str, Any] = json.loads(
+            self._ask("oracle", "history", "--state", str(self.state), "--json")
+        )
+        return found
+
     def clear_faults(self) -> None:
         """Take all faults away."""
         self._ask("fault", "clear", "--kubeconfig", str(self.kubeconfig))

@@ -1,7 +1,7 @@
 """The entry point and the group of commands.
 
-A command's module is imported only when that command is called, and imports what it needs inside its
-function: `knowngood --help` must answer at once.
+A command's module, and all that it needs, is imported only when that command is called: `knowngood --help`
+must answer at once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from pathlib import Path
 import click
 
 from knowngood.cli.options import Settings
+from knowngood.cli.version import VERSION
 from knowngood.model.errors import DataError, ExitCode, KnowngoodError
-
-VERSION = "0.1.0"
-"""A constant: asking the installed metadata costs four times an empty Python start."""
 
 COMMANDS = {
     "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",

@@ -120,7 +120,7 @@ class Board(Observer):
         with self._guard:
             records, news = tuple(self._records), tuple(self._news)
         state = fold(records)
-        parts: list[RenderableType] = [self._header(state), self._rings(state, records), self._steps(state)]
+        parts: list[RenderableType] = [self._header(state), self._rings(state), self._steps(state)]
         if news and state.end is None:
             parts.append(Text("\n".join(f"    {line}" for line in news), style="dim"))
         return Group(*parts)
@@ -144,8 +144,8 @@ class Board(Observer):
         line.append(f"   undo must start by {at.undo_by}" if at.undo_by else "", style="bold yellow")
         return line
 
-    def _rings(self, state: RunState, records: tuple[Record, ...]) -> RenderableType:
-        nodes = node_times(records, self._plan.nodes)
+    def _rings(self, state: RunState) -> RenderableType:
+        nodes = node_times(state, self._plan.nodes)
         table = Table(box=None, padding=(0, 2), show_edge=False)
         for title in ("hop", "ring", "steps", "nodes", "gates"):
             table.add_column(title, style="" if title == "nodes" else None, header_style="dim")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from knowngood.model.record import Record, RecordType
-from knowngood.model.state import RunState
+from knowngood.model.state import RunState, StepResult
 from knowngood.report.steps import verb_of
 
 IN_SERVICE = "in service"
@@ -53,37 +52,32 @@ class _Node:
             self.since, self.now = "", IN_SERVICE
 
 
-def node_times(records: Sequence[Record], nodes: Sequence[str]) -> dict[str, NodeTime]:
-    """From claim to release, by the records; a node that is still out is counted up to the last record.
+def node_times(state: RunState, nodes: Sequence[str]) -> dict[str, NodeTime]:
+    """From claim to release; a node that is still out is counted up to the last record.
 
     A claim counts from its intent: the node may be tainted from then on.
     """
     known = {n: _Node() for n in nodes}
-    began: dict[str, str] = {}
-    for record in records:
-        if record.type is RecordType.INTENT:
-            began[record.step] = record.time
-        elif record.type is RecordType.OUTCOME:
-            _fold(known, record, began.get(record.step, record.time))
-    last = records[-1].time if records else ""
-    return {name: _closed(node, last) for name, node in known.items()}
+    for path in state.intended:
+        if (result := state.results.get(path)) is not None:
+            _fold(known, verb_of(path), result)
+    return {name: _closed(node, state.updated) for name, node in known.items()}
 
 
-def _fold(known: dict[str, _Node], record: Record, began: str) -> None:
-    verb = verb_of(record.step)
-    done = [known.setdefault(str(n), _Node()) for n in record.detail.get("done", ())]
-    for node in done:
+def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
+    for name in result.detail.get("done", ()):
+        node = known.setdefault(str(name), _Node())
         if verb in ("claim", "reclaim"):
-            node.out(began)
+            node.out(result.started)
         elif verb == "apply":
             node.reloads += 1
         elif verb == "release":
-            node.back(record.time)
+            node.back(result.ended)
         elif verb == "quarantine":
-            node.out(began)
+            node.out(result.started)
             node.now = QUARANTINED
-    for name in record.detail.get("given_back", {}):
-        known.setdefault(str(name), _Node()).back(record.time)
+    for name in result.detail.get("given_back", {}):
+        known.setdefault(str(name), _Node()).back(result.ended)
 
 
 def _closed(node: _Node, last: str) -> NodeTime:
@@ -103,21 +97,8 @@ def disturbed(state: RunState, load: Callable[[str], Any]) -> dict[str, Disturbe
         if verb_of(path) != "drain" or "detail" not in result.files:
             continue
         for node in dict(load(result.files["detail"])).values():
-            for tenant, name in _evicted(node):
-                pods[tenant] = pods.get(tenant, 0) + 1
-                work.setdefault(tenant, {})[name] = None
+            for row in node.get("evicted", ()):
+                tenant = str(row.get("tenant") or row.get("namespace", ""))
+                pods[tenant] = pods.get(tenant, 0) + int(row.get("pods", 1))
+                work.setdefault(tenant, {})[f"{row.get('namespace', '')}/{row.get('name', '')}"] = None
     return {tenant: Disturbed(tuple(work[tenant]), pods[tenant]) for tenant in work}
-
-
-def _evicted(node: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(tenant, workload) of each pod that a drain evicted on one node."""
-    rows = []
-    for row in node.get("evicted", ()):
-        if isinstance(row, Mapping):
-            namespace = str(row.get("namespace", ""))
-            owner = str(row.get("workload") or row.get("owner") or row.get("name", ""))
-            rows.append((str(row.get("tenant") or namespace), f"{namespace}/{owner}"))
-        else:
-            namespace, _, name = str(row).partition("/")
-            rows.append((namespace, str(row) if name else namespace))
-    return rows

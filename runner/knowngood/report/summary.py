@@ -130,10 +130,10 @@ def summarise(records: Sequence[Record], load: Load) -> Summary:
         status=str(promoted.detail.get("status", "")) if promoted else "",
         because=str(promoted.detail.get("because", "")) if promoted else "",
         warnings=plan.warnings,
-        steps=_steps(full, state),
+        steps=_steps(state),
         commits=_commits(state),
         judgements=tuple(_judgements(state, load)),
-        nodes=node_times(full, plan.nodes),
+        nodes=node_times(state, plan.nodes),
         tenants=disturbed(state, load),
         not_running=_waiting(verified),
         left=tuple(str(x) for x in verified.detail.get("left", ())) if verified else (),
@@ -162,7 +162,7 @@ def seconds_between(start: str, end: str) -> float:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
-def _steps(records: Sequence[Record], state: RunState) -> tuple[StepLine, ...]:
+def _steps(state: RunState) -> tuple[StepLine, ...]:
     lines = []
     for path in state.intended:
         result = state.results.get(path)

@@ -1,0 +1,78 @@
+"""Finding things by name in the matrix, with an error that helps when they are not there."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from knowngood.adapters.matrix_repo import matrix_revision
+from knowngood.cli.options import Settings
+from knowngood.matrix.load import load as load_matrix
+from knowngood.matrix.locate import matrix_dir
+from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Cluster, Matrix, Profile, Release
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A loaded matrix and the folder it came from."""
+
+    folder: Path
+    matrix: Matrix
+
+    def cluster(self, name: str) -> Cluster:
+        """The cluster file of that name."""
+        return pick(self.matrix.clusters, name, "cluster", self.folder / "clusters")
+
+    def release(self, name: str) -> Release:
+        """The release of that name."""
+        return pick(self.matrix.releases, name, "release", self.folder / "releases")
+
+    def profile(self, cluster: Cluster) -> Profile:
+        """The cluster's hardware profile."""
+        return pick(self.matrix.profiles, cluster.profile, "profile", self.folder / "profiles")
+
+
+def matrix_folder(settings: Settings) -> Path:
+    """`--matrix`, else ./matrix where a team keeps its own, else the shipped one."""
+    own = Path("matrix")
+    if settings.matrix is None and (own / "releases").is_dir():
+        return own
+    return matrix_dir(settings.matrix)
+
+
+def load(settings: Settings) -> Source:
+    """The matrix with its Git revision; DataError with every problem in it."""
+    folder = matrix_folder(settings)
+    commit, dirty = matrix_revision(folder)
+    return Source(folder, load_matrix(folder, commit=commit, dirty=dirty))
+
+
+def pick(values: Mapping[str, T], name: str, kind: str, where: Path) -> T:
+    """One by name; UsageError that names the near ones."""
+    if name in values:
+        return values[name]
+    near = difflib.get_close_matches(name, values, n=3) or sorted(values)
+    raise UsageError(
+        f"there is no {kind} {name!r}", where=str(where), hint=f"known: {', '.join(near)}" if near else ""
+    )
+
+
+def kubeconfig_of(settings: Settings) -> Path:
+    """`--kubeconfig`, else $KUBECONFIG; UsageError where neither names a file that can be read."""
+    path = settings.kubeconfig
+    if path is None and os.environ.get("KUBECONFIG"):
+        path = Path(os.environ["KUBECONFIG"])
+    if path is None:
+        raise UsageError("no cluster is named", hint="set --kubeconfig FILE or KUBECONFIG")
+    if not path.is_file():
+        raise UsageError(
+            "there is no such kubeconfig", where=str(path), hint="check --kubeconfig or KUBECONFIG"
+        )
+    return path

@@ -1,0 +1,146 @@
+"""One run from its first record to its reports: `upgrade`, `resume`, `rollback`, `rehearse` and `demo` come here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from knowngood.cli import runs
+from knowngood.cli.data import Source
+from knowngood.cli.signals import stopped_by_signals
+from knowngood.cli.version import VERSION
+from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
+from knowngood.engine.engine import Engine, frozen_plan
+from knowngood.model.errors import ExitCode, Interrupted, UsageError
+from knowngood.model.jsonable import to_json
+from knowngood.model.matrix import Cluster
+from knowngood.model.plan import Plan
+from knowngood.planner.plan import plan as make_plan
+from knowngood.ports.clock import Cancel
+from knowngood.ports.observer import Observer
+from knowngood.report.console import Board, PlainLines
+from knowngood.report.summary import Summary
+from knowngood.report.text import summary_text
+
+Before = Callable[[Engine], None]
+"""Something to do with the engine before it runs, such as opening a held run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A new run, as asked for."""
+
+    source: Source
+    cluster: str
+    release: str
+    kubeconfig: Path
+    runs: Path
+
+
+def planned(request: Request) -> Plan:
+    """The plan from what Git declares now. Refused, UsageError, Unreachable."""
+    cluster = request.source.cluster(request.cluster)
+    declared = declared_versions(cluster)
+    return make_plan(request.source.matrix, request.cluster, request.release, declared=declared)
+
+
+def check_identity(cluster: Cluster, kubeconfig: Path) -> str:
+    """What the pinned identity means for this run. UsageError: the kubeconfig reaches another cluster."""
+    found = reader(kubeconfig, cluster).identity()
+    if cluster.identity is None:
+        return f"{cluster.name} pins no identity: this run ends at most rehearsed"
+    if found != cluster.identity:
+        raise UsageError(
+            f"{kubeconfig} reaches another cluster than {cluster.name} pins"
+            f" (kube-system {found.uid}, pinned {cluster.identity.uid})",
+            where=cluster.where,
+            hint="use the right kubeconfig; nothing was changed",
+        )
+    return ""
+
+
+def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
+    """Play a new run to its end."""
+    cluster = request.source.cluster(request.cluster)
+    run_id = runs.new_id()
+    folder = request.runs / run_id
+    folder.mkdir(parents=True, mode=0o700)
+    place = Place(
+        matrix_folder=request.source.folder,
+        matrix=request.source.matrix,
+        cluster=cluster,
+        profile=request.source.profile(cluster),
+        release=request.source.release(request.release),
+        kubeconfig=request.kubeconfig,
+        folder=folder,
+        run_id=run_id,
+    )
+    frozen = {
+        "version": VERSION,
+        "matrix": str(request.source.folder.absolute()),
+        "kubeconfig": str(request.kubeconfig.absolute()),
+        "cluster_digest": plan.cluster_digest,
+        "matrix_commit": plan.matrix_commit,
+    }
+    click.echo(f"run {run_id} in {folder}", err=True)
+    return play(place, plan, frozen, quiet=quiet)
+
+
+def play(
+    place: Place,
+    plan: Plan | None,
+    frozen: Mapping[str, Any] | None = None,
+    *,
+    before: Before | None = None,
+    quiet: bool = False,
+) -> Summary:
+    """Run the engine under signals and an observer, then write the reports. `plan` None: as record 0 froze it.
+
+    Raises LockHeld, and Interrupted after the reports were written.
+    """
+    cancel, audience = Cancel(), Audience()
+    with ExitStack() as stack:
+        stack.enter_context(stopped_by_signals(cancel))
+        open_ports = stack.enter_context(ports(place, audience, cancel))
+        plan = plan or frozen_plan(open_ports, place.run_id)
+        audience.watching.append(stack.enter_context(watching(plan, place.cluster, quiet=quiet)))
+        engine = Engine(open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {})
+        if before:
+            before(engine)
+        try:
+            engine.run()
+        except Interrupted as stopped:
+            stopped.hint = f"knowngood resume {place.run_id}"
+            raise
+        finally:
+            if open_ports.journal.records():
+                runs.write_reports(place.folder)
+    return runs.write_reports(place.folder)
+
+
+@contextmanager
+def watching(plan: Plan, cluster: Cluster, *, quiet: bool) -> Iterator[Observer]:
+    """The live board on a terminal, plain lines elsewhere, nothing where `quiet`."""
+    if quiet:
+        yield Audience()
+    elif sys.stderr.isatty():
+        with Board(plan, soak=cluster.limits.soak, window_end=cluster.window_end) as board:
+            yield board
+    else:
+        yield PlainLines()
+
+
+def show(summary: Summary, output: str) -> int:
+    """Print the result on stdout; the run's exit code."""
+    if output == "json":
+        click.echo(json.dumps(to_json(summary), indent=2))
+    else:
+        click.echo(summary_text(summary), nl=False)
+    return int(ExitCode.INTERRUPTED if summary.exit_code is None else summary.exit_code)

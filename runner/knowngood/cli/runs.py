@@ -1,0 +1,92 @@
+"""Runs on this machine: finding one by name, reading its journal, writing its reports."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from knowngood.adapters.journal import FileJournal
+from knowngood.model.errors import UsageError
+from knowngood.model.jsonable import to_json
+from knowngood.model.record import Record
+from knowngood.report.html import html
+from knowngood.report.junit import junit
+from knowngood.report.summary import Summary, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A run's records and how to read what they name."""
+
+    folder: Path
+    records: tuple[Record, ...]
+    journal: FileJournal
+
+    def load(self, digest: str) -> Any:
+        """A kept JSON value."""
+        return json.loads(self.journal.get(digest))
+
+
+def new_id(now: datetime | None = None) -> str:
+    """A fresh run id: sorts by time, unlikely twice."""
+    return f"r{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def all_runs(folder: Path) -> tuple[Path, ...]:
+    """All runs' folders, the newest first."""
+    found = (path.parent for path in folder.glob("*/journal.jsonl"))
+    return tuple(sorted(found, key=lambda p: p.name, reverse=True))
+
+
+def find(folder: Path, name: str | None) -> Path:
+    """A run's folder by its id or the beginning of it; the newest where no name is given."""
+    known = all_runs(folder)
+    matching = [p for p in known if name is None or p.name.startswith(name)]
+    exact = [p for p in matching if p.name == name]
+    if name is None and matching:
+        return matching[0]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    if matching:
+        raise UsageError(f"{name!r} is the beginning of {len(matching)} runs", hint=matching[0].name)
+    what = f"no run {name!r}" if name else "no run yet"
+    hint = f"runs here: {', '.join(p.name for p in known[:5])}" if known else "name another --runs-dir"
+    raise UsageError(what, where=str(folder), hint=hint)
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[Reading]:
+    """Read a run without locking it; UsageError where it has not begun."""
+    journal = FileJournal(folder, read_only=True)
+    try:
+        records = journal.records()
+        if not records:
+            raise UsageError("the run has not begun", where=str(folder))
+        yield Reading(folder, records, journal)
+    finally:
+        journal.close()
+
+
+def write_reports(folder: Path) -> Summary:
+    """Write report.html, junit.xml and summary.json into the run's folder; returns the summary."""
+    with reading(folder) as run:
+        summary = summarise(run.records, run.load)
+    (folder / "summary.json").write_text(json.dumps(to_json(summary), indent=2) + "\n")
+    (folder / "junit.xml").write_text(junit(summary))
+    (folder / "report.html").write_text(html((summary,)))
+    return summary
+
+
+REPORTS = ("report.html", "summary.json", "junit.xml")
+
+
+def copy_reports(run: Path, folder: Path) -> None:
+    """Put a run's reports where a person looks first."""
+    for name in REPORTS:
+        (folder / name).write_bytes((run / name).read_bytes())

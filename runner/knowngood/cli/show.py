@@ -1,0 +1,157 @@
+"""`knowngood show`: what the matrix knows, and one run. JSON comes from `matrix.show`, text is made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from knowngood.cli import runs
+from knowngood.cli.data import Source, load, pick
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, runs_option
+from knowngood.matrix.show import describe_cluster, describe_profile, describe_release, describe_rule
+from knowngood.model.errors import UsageError
+from knowngood.model.jsonable import to_json
+from knowngood.model.matrix import Matrix
+from knowngood.report.summary import summarise
+from knowngood.report.text import columns, summary_text
+
+Rows = Sequence[Sequence[str]]
+KINDS = ("components", "releases", "rules", "clusters", "profiles")
+ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
+    "release": describe_release,
+    "cluster": describe_cluster,
+    "profile": describe_profile,
+    "rule": describe_rule,
+}
+
+
+@click.command("show")
+@click.argument("what", type=click.Choice([*KINDS, *ONES, "run"]))
+@click.argument("name", required=False)
+@matrix_option
+@runs_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, what: str, name: str | None, output: str) -> int:
+    """Show components, releases, rules, clusters or profiles, or one of them, or a run, by NAME.
+
+    \b
+    Examples:
+      knowngood show releases
+      knowngood show release r595
+      knowngood show cluster ams-prod --output json
+      knowngood show run                 the newest
+
+    \b
+    Exit codes: 0 shown, 2 there is no such thing
+    """
+    if what == "run":
+        folder = runs.find(settings.runs, name)
+        with runs.reading(folder) as run:
+            summary = summarise(run.records, run.load)
+        click.echo(_json(summary) if output == "json" else summary_text(summary), nl=output == "json")
+        return 0
+    source = load(settings)
+    if what in KINDS:
+        found = getattr(source.matrix, what)
+        click.echo(_json(found) if output == "json" else "\n".join(columns(TABLES[what](source), "")))
+        return 0
+    if not name:
+        raise UsageError(
+            f"which {what}?", hint=f"knowngood show {what} NAME; knowngood show {what}s lists them"
+        )
+    pick(getattr(source.matrix, f"{what}s"), name, what, source.folder / f"{what}s")
+    described = ONES[what](source.matrix, name)
+    click.echo(_json(described) if output == "json" else "\n".join(_described(described)))
+    return 0
+
+
+def _json(value: Any) -> str:
+    return json.dumps(to_json(value), indent=2)
+
+
+def _components(source: Source) -> Rows:
+    head = [("component", "scheme", "a move", "undo", "")]
+    return head + [
+        (c.name, c.scheme, c.disruption, c.undo, "" if c.movable else "not yet movable")
+        for c in source.matrix.components.values()
+    ]
+
+
+def _releases(source: Source) -> Rows:
+    head = [("release", "status", "nvidia-driver", "profiles")]
+    return head + [
+        (r.name, r.status, r.components.get("nvidia-driver", ""), ", ".join(r.profiles))
+        for r in source.matrix.releases.values()
+    ]
+
+
+def _rules(source: Source) -> Rows:
+    return [("rule", "severity", "")] + [
+        (r.name, r.severity, r.message) for r in source.matrix.rules.values()
+    ]
+
+
+def _clusters(source: Source) -> Rows:
+    head = [("cluster", "release", "profile", "nodes", "rings", "identity")]
+    return head + [
+        (
+            c.name,
+            c.release,
+            c.profile,
+            f"{len(c.gpu)} gpu",
+            ", ".join(r.name for r in c.rings),
+            "pinned" if c.identity else "not pinned",
+        )
+        for c in source.matrix.clusters.values()
+    ]
+
+
+def _profiles(source: Source) -> Rows:
+    head = [("profile", "product", "gpus", "gates")]
+    return head + [
+        (p.name, p.product, f"{p.gpus} {p.gpu_model}", ", ".join(p.gates))
+        for p in source.matrix.profiles.values()
+    ]
+
+
+TABLES: dict[str, Callable[[Source], Rows]] = {
+    "components": _components,
+    "releases": _releases,
+    "rules": _rules,
+    "clusters": _clusters,
+    "profiles": _profiles,
+}
+
+
+def _described(value: dict[str, Any], indent: str = "") -> list[str]:
+    """A description as lines: scalars aligned, lists of objects as a table, the rest nested."""
+    flat = [(key, _cell(v)) for key, v in value.items() if not _nested(v) and v not in ("", [], {})]
+    lines = columns(flat, indent)
+    for key, v in value.items():
+        if not _nested(v):
+            continue
+        lines.append(f"{indent}{key}")
+        if isinstance(v, dict):
+            lines += _described(v, indent + "  ")
+        else:
+            lines += columns([tuple(_cell(x) for x in row.values()) for row in v], indent + "  ")
+    return lines
+
+
+def _nested(value: Any) -> bool:
+    return bool(value) and (
+        isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict))
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    return "" if value is None else str(value)

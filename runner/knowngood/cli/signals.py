@@ -1,0 +1,32 @@
+"""INT, TERM and HUP (a dropped ssh session) stop a run cleanly: the open step ends, the run can be resumed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from knowngood.ports.clock import Cancel
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stopped_by_signals(cancel: Cancel) -> Iterator[None]:
+    """Set `cancel` on a signal for as long as the block lasts."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if not cancel.is_set():
+            click.echo(f"{name}: stopping after the present step; the run can be resumed", err=True)
+        cancel.set(name)
+
+    before = {number: signal.signal(number, stop) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

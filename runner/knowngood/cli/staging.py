@@ -1,0 +1,61 @@
+"""A rehearsal's stage from a user's matrix: what `rehearse` and `demo` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from knowngood.adapters.stage import Stage
+from knowngood.cli.data import Source, load
+from knowngood.cli.options import Settings
+from knowngood.cli.play import Request, planned, start
+from knowngood.cli.signals import stopped_by_signals
+from knowngood.ports.clock import Cancel
+from knowngood.rehearsal import compress, gitops
+from knowngood.rehearsal.seed import seed
+from knowngood.report.plan_text import plan_text
+from knowngood.report.summary import Summary
+
+DEFAULT_SCALE = 600.0
+"""An hour of soak becomes six seconds; what real processes need does not shrink."""
+
+
+def new_folder(out: Path) -> Path:
+    """A new folder below `out`, named by the time."""
+    return out / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+@contextmanager
+def staged(source: Source, cluster: str, folder: Path, scale: float) -> Iterator[Stage]:
+    """The cluster at rest on its pinned release, running as a twin as long as the block lasts."""
+    found = source.cluster(cluster)
+    release, profile = source.release(found.release), source.profile(found)
+    stage = Stage(folder)
+    stage.build(
+        source.folder,
+        (cluster, compress.cluster_file(found, stage.repo_url, scale)),
+        gitops.files(found, profile, release),
+        seed(found, profile, release, stage.repo_url),
+        found.gitops.branch,
+    )
+    cancel = Cancel()
+    try:
+        click.echo(f"bringing up {cluster} at {release.name} as a twin in {folder}", err=True)
+        with stopped_by_signals(cancel):
+            stage.start(scale, cancel)
+        yield stage
+    finally:
+        stage.stop()
+
+
+def upgrade(stage: Stage, cluster: str, release: str, *, quiet: bool = False) -> Summary:
+    """What `knowngood upgrade --yes` does, on the stage."""
+    source = load(Settings(matrix=stage.matrix))
+    request = Request(source, cluster, release, stage.kubeconfig, stage.runs)
+    plan = planned(request)
+    click.echo(plan_text(plan), err=True)
+    return start(request, plan, quiet=quiet)

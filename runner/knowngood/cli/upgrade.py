@@ -1,0 +1,92 @@
+"""`knowngood upgrade`: the main job."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from knowngood.cli.data import Source, kubeconfig_of, load
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    kubeconfig_option,
+    matrix_option,
+    output_option,
+    runs_option,
+)
+from knowngood.cli.play import Request, check_identity, planned, show, start
+from knowngood.model.errors import ExitCode, Refused, UsageError
+from knowngood.model.plan import Plan
+from knowngood.report.plan_text import plan_text
+
+
+@click.command("upgrade")
+@click.argument("cluster")
+@click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
+@click.option("--yes", is_flag=True, help="Do not ask; for CI.")
+@click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
+@kubeconfig_option
+@matrix_option
+@runs_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, cluster: str, release: str, yes: bool, allow_dirty: bool, output: str) -> int:
+    """Move a cluster to a release, ring by ring, proven or undone.
+
+    Plans from what Git declares, shows the plan and asks. Then for each ring: one commit, Argo CD, node by node
+    claim, drain, driver reload, gates, release, soak. A gate that says no stops the line: the canary ring is
+    undone by a Git revert, a later ring is held. Ctrl-C at any time: `knowngood resume` goes on.
+
+    \b
+    Examples:
+      knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
+      knowngood upgrade ams-prod --to r595 --yes --output json > result.json
+
+    \b
+    Exit codes: 0 done, 1 refused, 2 usage, 3 inconclusive, 4 another run holds the cluster,
+      5 quarantined or held, 6 changed and restored, 130 interrupted (resumable)
+    """
+    source = load(settings)
+    refuse_dirty(source, allow_dirty=allow_dirty)
+    found = source.cluster(cluster)
+    source.release(release)
+    kubeconfig = kubeconfig_of(settings)
+    note = check_identity(found, kubeconfig)
+    request = Request(source, cluster, release, kubeconfig, settings.runs)
+    plan = planned(request)
+    click.echo(plan_text(plan), err=True)
+    if note:
+        click.echo(note, err=True)
+    if not plan.hops:
+        click.echo(f"nothing to do: Git declares {release} already")
+        return int(ExitCode.DONE)
+    confirm(plan, yes=yes)
+    return show(start(request, plan), output)
+
+
+def refuse_dirty(source: Source, *, allow_dirty: bool) -> None:
+    """A plan must be made from what a commit names. UsageError, also where the matrix is in no repository."""
+    if not source.matrix.commit:
+        raise UsageError(
+            "the matrix is in no Git repository, so nothing can be promoted",
+            where=str(source.folder),
+            hint="commit it first, or lay out a repository with knowngood init",
+        )
+    if source.matrix.dirty and not allow_dirty:
+        raise UsageError(
+            "the matrix has uncommitted changes",
+            where=str(source.folder),
+            hint="commit or drop them; --allow-dirty goes on and the evidence will name the commit only",
+        )
+
+
+def confirm(plan: Plan, *, yes: bool) -> None:
+    """Ask a person, unless --yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to say yes", hint="--yes goes on without asking")
+    if not click.confirm(f"Move {plan.cluster} to {plan.to_release}?", err=True):
+        raise Refused("not confirmed; nothing was changed")

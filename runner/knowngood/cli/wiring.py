@@ -1,0 +1,127 @@
+"""The one place where the engine's ports meet their adapters."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from knowngood.adapters.ansible import AnsibleNodeWork
+from knowngood.adapters.argocd import ArgoDelivery
+from knowngood.adapters.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.git import GitOpsRepository
+from knowngood.adapters.journal import FileJournal
+from knowngood.adapters.kube import Kube
+from knowngood.adapters.lease import KubeLock
+from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.adapters.pytest_gates import PytestGates
+from knowngood.engine.ports import Ports
+from knowngood.matrix.locate import gates_dir, playbooks_dir
+from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
+from knowngood.model.plan import FieldChange
+from knowngood.model.progress import Progress
+from knowngood.model.record import Record
+from knowngood.planner.plan import Declared
+from knowngood.ports.clock import Cancel
+from knowngood.ports.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run happens: which cluster, reached how, judged by what, recorded where."""
+
+    matrix_folder: Path
+    matrix: Matrix
+    cluster: Cluster
+    profile: Profile
+    release: Release | None  # the target; None: judged as it is
+    kubeconfig: Path
+    folder: Path  # the run's
+    run_id: str
+
+
+@dataclass
+class Audience(Observer):
+    """Passes everything on to whoever watches by then: the run's own board comes when its plan is known."""
+
+    watching: list[Observer] = field(default_factory=list)
+
+    def record(self, record: Record) -> None:
+        """A record was written."""
+        for observer in tuple(self.watching):
+            observer.record(record)
+
+    def progress(self, progress: Progress) -> None:
+        """Something happened inside a step."""
+        for observer in tuple(self.watching):
+            observer.progress(progress)
+
+
+@contextmanager
+def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
+    """All ports of one run, open; the journal is locked as long as the block lasts."""
+    cluster, limits, clock = place.cluster, place.cluster.limits, SystemClock()
+    kube = Kube(place.kubeconfig, patience=limits.lease, cancel=cancel)
+    repository = gitops(cluster, place.folder / "gitops", place.matrix)
+    with FileJournal(place.folder) as journal:
+        yield Ports(
+            clock=clock,
+            cluster=KubeCluster(kube, cluster),
+            lock=KubeLock(kube, limits.lease),
+            checkpoint=ConfigMapCheckpoint(kube),
+            gitops=repository,
+            delivery=ArgoDelivery(kube, cluster, repository.is_ancestor, clock),
+            nodes=AnsibleNodeWork(
+                cluster, place.kubeconfig, place.folder, limits, audience, playbooks_dir(), place.run_id
+            ),
+            gates=judge(place, audience),
+            journal=journal,
+            promotion=MatrixRepository(place.matrix_folder, push=True),
+            observers=(audience,),
+        )
+
+
+def judge(place: Place, observer: Observer) -> PytestGates:
+    """The gates, for a run and for `knowngood gate`."""
+    return PytestGates(
+        place.cluster, place.profile, place.release, place.kubeconfig, place.folder, gates_dir(), observer
+    )
+
+
+def reader(kubeconfig: Path, cluster: Cluster) -> KubeCluster:
+    """What can be read of a cluster, for commands that change nothing."""
+    return KubeCluster(Kube(kubeconfig), cluster)
+
+
+def checkpoint(kubeconfig: Path) -> ConfigMapCheckpoint:
+    """The checkpoints kept in a cluster."""
+    return ConfigMapCheckpoint(Kube(kubeconfig))
+
+
+def gitops(cluster: Cluster, folder: Path, matrix: Matrix | None = None) -> GitOpsRepository:
+    """A clone of the cluster's GitOps repository; other clusters' Applications on it must never change."""
+    others = [
+        application
+        for other in (matrix.clusters.values() if matrix else ())
+        if other.name != cluster.name and other.gitops.repo == cluster.gitops.repo
+        for application in other.gitops.applications
+    ]
+    return GitOpsRepository(cluster.gitops, folder, others=others)
+
+
+def declared_versions(cluster: Cluster) -> Declared:
+    """What Git declares now, component by component and ring by ring, read in a clone that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="knowngood-") as folder:
+        repository = gitops(cluster, Path(folder) / "gitops")
+        found = {}
+        for declaration in cluster.declarations:
+            rings = [r.name for r in cluster.rings] if declaration.scope is Scope.NODE else [""]
+            for ring in rings:
+                file = declaration.file.replace("{ring}", ring)
+                change = FieldChange(declaration.component, file, declaration.path, "", "", {})
+                found[declaration.component, ring] = repository.value(change)
+        return found

@@ -1,0 +1,109 @@
+"""The handover page: what is changed, what is held, and what a human would type next without knowngood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from knowngood.model import names
+from knowngood.model.matrix import Cluster
+from knowngood.model.plan import FieldChange, Plan
+from knowngood.report.advice import headline
+from knowngood.report.disturbance import IN_SERVICE, QUARANTINED
+from knowngood.report.estimate import words
+from knowngood.report.summary import Summary
+
+
+def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
+    """The page, as Markdown: readable on a terminal, in a ticket and in a chat."""
+    kubectl = "oc" if "openshift" in plan.to_versions else "kubectl"
+    parts = [
+        f"# {summary.cluster}: {summary.from_release} → {summary.to_release}",
+        "",
+        f"Run `{summary.run}`, {words(summary.seconds)} so far. {headline(summary)}.",
+    ]
+    if summary.why:
+        parts += ["", f"Why: {summary.why}"]
+    parts += ["", "## What is changed", "", *_changed(summary)]
+    parts += ["", "## What is held", "", *_held(summary)]
+    parts += ["", "## What to type", ""]
+    parts += ["Look first:", "", *_block(_look(summary, kubectl))]
+    parts += ["", "To take Git back (each revert stands alone; push without force):", ""]
+    parts += _block(_revert(summary, plan, cluster))
+    parts += ["", "To reload the driver that Git declares on a node (drained, still tainted):", ""]
+    parts += _block(_reload(summary, cluster, kubectl))
+    parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
+    parts += _block(_give_back(summary, kubectl))
+    parts += ["", f"Or let knowngood go on: `knowngood resume {summary.run}`."] if not summary.end else []
+    return "\n".join(parts) + "\n"
+
+
+def _changed(summary: Summary) -> list[str]:
+    lines = [f"- {c.kind} {c.ring}: commit `{c.commit}`" for c in summary.commits if c.kind != "way-back"]
+    reloaded = [f"- {n}: driver reloaded {t.reloads} times" for n, t in summary.nodes.items() if t.reloads]
+    return lines + reloaded or ["Nothing."]
+
+
+def _held(summary: Summary) -> list[str]:
+    lines = []
+    for node, time in summary.nodes.items():
+        if time.now == QUARANTINED:
+            why = summary.blamed.get(node, "")
+            lines.append(f"- {node}: quarantined (taint `{names.QUARANTINE_TAINT}`, cordoned) {why}".rstrip())
+        elif time.now != IN_SERVICE:
+            lines.append(f"- {node}: claimed (taint `{names.MAINTENANCE_TAINT}`, cordoned)")
+    running = not summary.end and not summary.interrupted
+    return lines + ([f"- Lease `{names.LEASE}` in namespace `{names.NAMESPACE}`"] if running else []) or [
+        "Nothing."
+    ]
+
+
+def _out(summary: Summary) -> list[str]:
+    return [n for n, t in summary.nodes.items() if t.now != IN_SERVICE]
+
+
+def _look(summary: Summary, kubectl: str) -> Iterator[str]:
+    yield f"{kubectl} get nodes -L {names.RING_LABEL}"
+    for node in _out(summary):
+        yield f"{kubectl} describe node {node}"
+    yield f"{kubectl} -n {names.NAMESPACE} get lease,configmap,job"
+
+
+def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
+    undone = {c.ring for c in summary.commits if c.kind == "undo"}
+    standing = [c for c in summary.commits if c.kind == "declare" and c.ring not in undone]
+    if not standing:
+        yield "# nothing: Git holds what it held before"
+        return
+    yield f"git clone -b {cluster.gitops.branch} {cluster.gitops.repo} gitops && cd gitops"
+    for commit in reversed(standing):
+        yield f"git revert --no-edit {commit.commit}"
+    for change in _changes(plan, {c.ring for c in standing}):
+        yield f"# must read afterwards: {change.file}: {change.path}: {change.before}"
+    yield f"git push origin HEAD:{cluster.gitops.branch}"
+
+
+def _changes(plan: Plan, rings: set[str]) -> Iterator[FieldChange]:
+    for hop in plan.hops:
+        for ring in hop.rings:
+            if ring.name in rings:
+                yield from ring.changes
+
+
+def _reload(summary: Summary, cluster: Cluster, kubectl: str) -> Iterator[str]:
+    for node in _out(summary) or ["NODE"]:
+        yield (
+            f"{kubectl} -n {cluster.operator_namespace} delete pod"
+            f" -l app.kubernetes.io/component=nvidia-driver --field-selector spec.nodeName={node}"
+        )
+
+
+def _give_back(summary: Summary, kubectl: str) -> Iterator[str]:
+    admin = "oc adm" if kubectl == "oc" else kubectl
+    for node in _out(summary) or ["NODE"]:
+        yield f"{admin} taint node {node} {names.MAINTENANCE_TAINT}- {names.QUARANTINE_TAINT}-"
+        yield f"{kubectl} annotate node {node} {names.CLAIM_ANNOTATION}- {names.SNAPSHOT_ANNOTATION}-"
+        yield f"{admin} uncordon {node}"
+
+
+def _block(lines: Iterator[str]) -> list[str]:
+    return ["```sh", *lines, "```"]
