@@ -1,0 +1,68 @@
+"""The parts of docs/matrix.md that are made from code: `python -m knowngood.matrix.docs docs/matrix.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from knowngood.matrix.schema import Schema, validator
+from knowngood.matrix.show import lint_rules
+from knowngood.planner.version import SCHEMES
+
+
+def render(text: str) -> str:
+    """`text` with each part between `<!-- begin NAME -->` and `<!-- end NAME -->` made anew."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        text = head + begin + make() + end + tail
+    return text
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '¦') for cell in line)} |\n" for line in lines)
+
+
+def _rules() -> str:
+    rows = [(r["number"], r["severity"], r["title"]) for r in lint_rules()]
+    return _table(("rule", "finding", "what must hold"), rows)
+
+
+def _schemes() -> str:
+    return _table(("scheme", "a whole version"), [(s.name, f"`{s.example}`") for s in SCHEMES.values()])
+
+
+def _keys(kind: str) -> Callable[[], str]:
+    def make() -> str:
+        schema = validator(kind).schema
+        return _table(("key", "", "meaning"), _key_rows(schema if isinstance(schema, dict) else {}))
+
+    return make
+
+
+def _key_rows(schema: Schema) -> list[tuple[str, ...]]:
+    required = schema.get("required", [])
+    return [
+        (f"`{key}`", "required" if key in required else "", _meaning(value))
+        for key, value in schema.get("properties", {}).items()
+    ]
+
+
+def _meaning(value: Schema) -> str:
+    text = str(value.get("description", ""))
+    choices = value.get("enum")
+    return f"{text} One of {', '.join(f'`{c}`' for c in choices)}." if choices else text
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "rules": _rules,
+    "schemes": _schemes,
+    **{f"{kind} keys": _keys(kind) for kind in ("component", "release", "rule", "profile", "cluster")},
+}
+
+if __name__ == "__main__":
+    page = Path(sys.argv[1])
+    page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,127 @@
+"""The shipped matrix: clean, sourced, and each of its rules can be broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from knowngood.matrix.load import check
+from knowngood.matrix.locate import matrix_dir
+from knowngood.matrix.schema import validator
+from knowngood.model.errors import Refused
+from knowngood.model.matrix import Matrix, Status
+from knowngood.planner.plan import plan
+from knowngood.planner.rules import Outcome, evaluate
+
+DRIVERS = {"r580": "580.173.02", "r595": "595.91.07", "r610": "610.57.04"}
+
+BREAKS: dict[str, dict[str, str | None]] = {
+    "dma-buf-needs-driver-515": {"nvidia-driver": "510.108.03"},
+    "dma-buf-needs-kernel-5-12": {"rhcos-kernel": "4.18.0-372.el8"},
+    "dma-buf-needs-open-modules": {"kernel-module-type": "proprietary"},
+    "doca-ofed-for-openshift-4-18": {"doca-ofed": "24.10-0.7.0.0-0"},
+    "driver-535-end-of-life": {"nvidia-driver": "535.309.01"},
+    "driver-before-570-no-auto-module-type": {"nvidia-driver": "550.54.15", "kernel-module-type": "auto"},
+    "driver-branch-ended": {"nvidia-driver": "575.57.08"},
+    "driver-listed-for-operator-26-7": {"nvidia-driver": "580.178.04"},
+    "firmware-floor-connectx-7": {"nic-firmware": "28.39.1002"},
+    "firmware-for-doca-ofed-25-10": {"doca-ofed": "25.10-1.2.8.0-2", "nic-firmware": "28.46.1006"},
+    "gpu-operator-26-3-mofed-regression": {"gpu-operator": "26.3.1"},
+    "gpu-operator-26-3-openshift": {"gpu-operator": "26.3.3", "openshift": "4.17.56"},
+    "gpu-operator-26-7-openshift": {"openshift": "4.17.56"},
+    "gpu-operator-last-for-openshift-4-17": {"openshift": "4.16.55"},
+    "kernel-of-openshift-4-16-to-4-18": {"rhcos-kernel": "5.14.0-570.el9_6"},
+    "kernel-of-openshift-4-19-to-4-21": {"openshift": "4.19.42"},
+    "network-operator-26-4-openshift": {"openshift": "4.22.9"},
+    "network-operator-for-openshift-4-21": {"openshift": "4.21.28", "network-operator": "25.7.0"},
+    "network-operator-for-openshift-4-22": {"openshift": "4.22.9", "network-operator": "26.4.0"},
+    "network-operator-needs-gpu-operator-25-3": {"gpu-operator": "24.9.2"},
+    "no-rdma-gpu-operator-26-3-2-network-operator-26-4-0": {
+        "gpu-operator": "26.3.2",
+        "network-operator": "26.4.0",
+    },
+    "open-modules-need-kernel-4-15": {"rhcos-kernel": "3.10.0-1160.el7"},
+    "openshift-crun-breaks-gpu-pods": {"openshift": "4.18.22"},
+    "openshift-driver-toolkit-mismatch": {"openshift": "4.16.58"},
+    "openshift-third-party-module-panic": {"openshift": "4.18.25"},
+    "peermem-needs-doca-ofed": {"rdma-mode": "nvidia-peermem", "doca-ofed": None},
+}
+"""Rule -> what must change in r580 for it to be broken (or, without the component, unanswerable)."""
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Matrix:
+    return check(matrix_dir()).matrix
+
+
+def test_validate_finds_nothing() -> None:
+    assert [str(p) for p in check(matrix_dir()).problems] == []
+
+
+def test_the_three_releases_differ_only_in_the_driver(matrix: Matrix) -> None:
+    assert {n: r.components["nvidia-driver"] for n, r in matrix.releases.items() if n in DRIVERS} == DRIVERS
+    rest = [{k: v for k, v in matrix.releases[n].components.items() if k != "nvidia-driver"} for n in DRIVERS]
+    assert rest[0] == rest[1] == rest[2]
+
+
+def test_nobody_proved_them_here(matrix: Matrix) -> None:
+    """Evidence is written by runs, so what ships is at most a rehearsal."""
+    assert Status.KNOWN_GOOD not in {r.status for r in matrix.releases.values()}
+
+
+def test_each_release_names_each_component(matrix: Matrix) -> None:
+    assert {frozenset(r.components) for r in matrix.releases.values()} == {frozenset(matrix.components)}
+
+
+def test_only_the_driver_moves(matrix: Matrix) -> None:
+    assert [n for n, c in matrix.components.items() if c.movable] == ["nvidia-driver"]
+
+
+@pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])
+@pytest.mark.parametrize(("pinned", "to"), [("r580", "r595"), ("r595", "r610"), ("r610", "r580")])
+def test_each_release_can_be_reached_and_left(matrix: Matrix, cluster: str, pinned: str, to: str) -> None:
+    at = replace(matrix.clusters[cluster], release=pinned)
+    made = plan(replace(matrix, clusters={cluster: at}), cluster, to)
+    assert [move.component for hop in made.hops for move in hop.moves] == ["nvidia-driver"]
+    assert made.nodes == at.gpu
+    assert made.active_gates == ("smoke_training", "smoke_inference")
+    assert made.passive_gates == ("gpu_errors", "drift", "rdma_health")
+    assert made.warnings == ()
+
+
+def test_each_rule_is_in_the_table(matrix: Matrix) -> None:
+    assert set(BREAKS) == set(matrix.rules)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_rule_is_kept_by_what_ships_and_can_be_broken(matrix: Matrix, name: str) -> None:
+    """A rule that can't fail checks nothing."""
+    rule = [matrix.rules[name]]
+    shipped = matrix.releases["r580"].components
+    assert {f.outcome for f in evaluate(rule, matrix.components, shipped)} <= {Outcome.OK}
+    changed = {k: v for k, v in {**shipped, **BREAKS[name]}.items() if v is not None}
+    (finding,) = evaluate(rule, matrix.components, changed)
+    assert finding.outcome is (Outcome.UNKNOWN if None in BREAKS[name].values() else Outcome.BROKEN)
+
+
+def test_a_plan_to_a_release_that_breaks_a_rule_names_rule_and_source(matrix: Matrix) -> None:
+    bad = replace(matrix.releases["r595"], name="bad", components={**matrix.releases["r595"].components})
+    bad = replace(bad, components={**bad.components, "nvidia-driver": "580.178.04"})
+    with pytest.raises(
+        Refused, match="rule driver-listed-for-operator-26-7, source: NVIDIA/cloud-native-docs"
+    ):
+        plan(replace(matrix, releases={**matrix.releases, "bad": bad}), "ams-prod", "bad")
+
+
+def test_no_figure_of_an_nvswitch_machine_reaches_a_pcie_one(matrix: Matrix) -> None:
+    pcie, hgx = matrix.profiles["xe7740-h200nvl"], matrix.profiles["hgx-h200"]
+    assert (pcie.nvswitch, hgx.nvswitch) == (False, True)
+    assert pcie.gpu_pci_id != hgx.gpu_pci_id
+    assert all("source" in gate for profile in (pcie, hgx) for gate in profile.gates.values())
+
+
+@pytest.mark.parametrize("kind", ["component", "release", "rule", "profile", "cluster", "evidence"])
+def test_schemas_are_schemas(kind: str) -> None:
+    schema = validator(kind)
+    schema.check_schema(schema.schema)
