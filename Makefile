@@ -51,7 +51,7 @@ lint: $(VENV)/.dev $(COLLECTIONS)/.done ## ruff, mypy, import contracts, ansible
 	knowngood validate
 
 unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
-	$(PY) -m pytest -m "not slow" $(PYTEST_ARGS) tests/unit
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests/unit
 
 bench: $(VENV)/.dev $(COLLECTIONS)/.done ## measure; docs/performance.md says what the figures mean
 	$(PY) -m tests.bench $(PARTS)
