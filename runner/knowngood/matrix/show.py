@@ -13,19 +13,6 @@ from knowngood.planner.gates import applicable
 from knowngood.planner.rules import evaluate
 
 
-def describe_matrix(matrix: Matrix) -> dict[str, Any]:
-    """The overview: every release and cluster in one line each."""
-    return {
-        "commit": matrix.commit,
-        "dirty": matrix.dirty,
-        "components": {n: c.title for n, c in matrix.components.items()},
-        "releases": [_release_row(r) for r in matrix.releases.values()],
-        "clusters": [_cluster_row(c) for c in matrix.clusters.values()],
-        "profiles": {n: p.product for n, p in matrix.profiles.items()},
-        "rules": len(matrix.rules),
-    }
-
-
 def describe_release(matrix: Matrix, name: str) -> dict[str, Any]:
     """A release: versions, what the rules say, where it is pinned; KeyError where there is none."""
     release = matrix.releases[name]

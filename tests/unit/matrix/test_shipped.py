@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from knowngood.gate import verdicts
 from knowngood.matrix.load import check
-from knowngood.matrix.locate import matrix_dir
+from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.matrix.schema import validator
 from knowngood.model.errors import Refused
 from knowngood.model.matrix import Matrix, Status
@@ -119,6 +121,17 @@ def test_no_figure_of_an_nvswitch_machine_reaches_a_pcie_one(matrix: Matrix) -> 
     assert (pcie.nvswitch, hgx.nvswitch) == (False, True)
     assert pcie.gpu_pci_id != hgx.gpu_pci_id
     assert all("source" in gate for profile in (pcie, hgx) for gate in profile.gates.values())
+
+
+def test_each_gate_has_a_suite_that_reads_its_parameters(matrix: Matrix) -> None:
+    """A threshold that nothing reads would be a false promise."""
+    package = Path(verdicts.__file__).parent
+    shared = "".join(path.read_text() for path in package.glob("*.py"))
+    for profile in matrix.profiles.values():
+        for gate, parameters in profile.gates.items():
+            text = (gates_dir() / f"{gate}.py").read_text() + shared
+            own = set(parameters) - {"kind", "backend", "needs", "source"}
+            assert {name for name in own if f'"{name}"' not in text} == set(), gate
 
 
 @pytest.mark.parametrize("kind", ["component", "release", "rule", "profile", "cluster", "evidence"])

@@ -23,7 +23,6 @@ def matrix() -> Matrix:
 
 def test_all_descriptions_are_json(matrix: Matrix) -> None:
     described = [
-        show.describe_matrix(matrix),
         *(show.describe_release(matrix, n) for n in matrix.releases),
         *(show.describe_cluster(matrix, n) for n in matrix.clusters),
         *(show.describe_profile(matrix, n) for n in matrix.profiles),

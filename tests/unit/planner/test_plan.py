@@ -57,6 +57,15 @@ def test_each_ring_changes_one_field_of_its_own_file_and_object() -> None:
     assert change.object == {"apiVersion": "v1", "kind": "Driver", "name": "ring-1"}
 
 
+def test_the_way_back_is_the_inverse_of_the_way_there() -> None:
+    value = matrix(NEW)
+    there = plan(value, "lab", "new")
+    moved = replace(value, clusters={"lab": replace(value.clusters["lab"], release="new")})
+    back = plan(moved, "lab", "old")
+    inverse = [change.inverse() for ring in there.hops[0].rings for change in ring.changes]
+    assert [change for ring in back.hops[0].rings for change in ring.changes] == inverse
+
+
 def test_nothing_to_do_is_a_plan_without_hops() -> None:
     assert plan(matrix(NEW), "lab", "old").hops == ()
 
