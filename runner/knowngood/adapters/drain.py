@@ -35,9 +35,10 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
             return bool(evicted), _figures(decisions, evicted)
         elapsed = time.monotonic() - began
         if late := [d for d in waiting if elapsed >= d.deadline]:
-            why = refused.get(late[0].uid, late[0].reason)
+            worst = next((d for d in late if d.uid in refused), late[0])
+            why = refused.get(worst.uid, worst.reason)
             return _give_back(
-                task, name, evicted, f"{_pod(late[0])} is still there after {elapsed:.0f} s: {why}"
+                task, name, evicted, f"{_pod(worst)} is still there after {elapsed:.0f} s: {why}"
             )
         refused = _round(task, name, waiting, evicted)
         time.sleep(pause(elapsed, LONGEST_PAUSE))

@@ -88,7 +88,7 @@ class _Node:
 
     def template(self) -> tuple[Object | None, str]:
         """The DaemonSet that drives this node, once it carries the version: Git's change has arrived."""
-        self._daemonsets = self._task.kube.list(path("apps/v1", "daemonsets", "", self._task.operators[0]))
+        self._daemonsets = self._task.kube.list(path("apps/v1", "daemonsets", "", self._task.gpu_operator))
         found = self._driver_daemonset()
         if found is None:
             return None, "no driver DaemonSet selects it"
@@ -169,7 +169,7 @@ class _Node:
         return True, ""
 
     def _pods(self) -> list[Object]:
-        return facts.pods_of_node(self._task.kube, self._name, self._task.operators[0])
+        return facts.pods_of_node(self._task.kube, self._name, self._task.gpu_operator)
 
     def _driver_pod(self) -> Object | None:
         """The driver pod of the node; the youngest if an old one is still ending."""

@@ -67,7 +67,10 @@ def path(api_version: str, plural: str, name: str = "", namespace: str = "", sub
 
 
 class Kube:
-    """One API server. Thread-safe. `calls` counts requests sent, retries included."""
+    """One API server. Thread-safe. `calls` counts requests sent, retries included.
+
+    `cancel` ends the retries, never a first attempt: what is needed to stop cleanly can still be written.
+    """
 
     def __init__(
         self,
@@ -83,14 +86,17 @@ class Kube:
         self.patience = patience
         self.timeout = timeout
         self.tls = self.access.tls()
-        self._cancel = cancel or Cancel()
-        self._answered = False
-        self._count = threading.Lock()
-        self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
+        self._init_transport(cancel)
         options: dict[str, Any] = {"ssl_context": self.tls, "maxsize": 16}
         if self.access.server_name:
             options["server_hostname"] = self.access.server_name
         self._pool = urllib3.PoolManager(**options)
+
+    def _init_transport(self, cancel: Cancel | None) -> None:
+        self._cancel = cancel or Cancel()
+        self._answered = False
+        self._count = threading.Lock()
+        self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def get(self, where: str, **query: str) -> Object:
         """One object, or any JSON answer. ApiError 404 where there is none."""
@@ -222,7 +228,6 @@ class Kube:
         started = time.monotonic()
         delay = 0.2
         while True:
-            self._cancel.check()
             try:
                 data = self._once(method, where, query, body, kind)
             except _Busy as busy:
@@ -235,6 +240,7 @@ class Kube:
                         f"{method} {where}: {busy}", where=self.access.server, hint=kubeconfig.HINT
                     ) from busy
                 self._cancel.wait(pause)
+                self._cancel.check()
                 delay = min(delay * 2, 5.0)
             else:
                 self._answered = True

@@ -64,6 +64,17 @@ class Access:
         return context
 
 
+def default_path() -> Path | None:
+    """Where KUBECONFIG or kubectl's habit says the kubeconfig is; None: use the pod's service account."""
+    named = os.environ.get("KUBECONFIG", "")
+    if os.pathsep in named.strip(os.pathsep):
+        raise UsageError("KUBECONFIG names several files", hint="name the one of the cluster to work on")
+    if named.strip(os.pathsep):
+        return Path(named.strip(os.pathsep)).expanduser()
+    habit = Path.home() / ".kube" / "config"
+    return habit if habit.exists() else None
+
+
 def load(path: Path | None, context: str = "") -> Access:
     """Read a kubeconfig's (current) context; None means the pod's service account. UsageError if it can't be used."""
     if path is None:

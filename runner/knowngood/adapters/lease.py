@@ -6,6 +6,7 @@ wakes up late finds another number and stops.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from knowngood.adapters.kube import ApiError, Kube, Object, path
-from knowngood.model.errors import LockHeld, Unreachable, UsageError
+from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
 from knowngood.model.names import LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE
 from knowngood.ports.clock import Cancel
 from knowngood.ports.lock import Lock
@@ -67,14 +68,11 @@ class KubeLock(Lock):
         self._stop.set()
         self._thread.join()
         self._thread = None
-        try:
+        with contextlib.suppress(KnowngoodError):  # a Lease that can't be given back runs out by itself
             lease = self._kube.find(OURS)
             if lease is not None and self._is_ours(lease):
-                spec = {**lease["spec"], "holderIdentity": "", "renewTime": micro_time()}
-                self._kube.replace(OURS, {**lease, "spec": spec})
-        except ApiError as error:
-            if not (error.conflict or error.missing):
-                raise
+                spec = {key: value for key, value in lease["spec"].items() if key != "holderIdentity"}
+                self._kube.replace(OURS, {**lease, "spec": {**spec, "renewTime": micro_time()}})
 
     def _may_take(self, lease: Object, run: str) -> bool:
         return (lease.get("spec") or {}).get("holderIdentity") in {None, "", run}

@@ -7,11 +7,11 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from knowngood.adapters import drain, driver, nodes, preflight
 from knowngood.adapters.kube import Kube
+from knowngood.adapters.kubeconfig import default_path
 from knowngood.adapters.nodes import Report, Task
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.matrix import Limits, Tenant
@@ -55,10 +55,9 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
 def _task(params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:
     cluster = params.get("cluster") or {}
     limits = _limits(params.get("limits") or {})
-    kubeconfig = os.environ.get("KUBECONFIG", "")
     namespace = str(cluster.get("operatorNamespace") or "nvidia-gpu-operator")
     return Task(
-        kube=Kube(Path(kubeconfig) if kubeconfig else None, patience=limits.lease),
+        kube=Kube(default_path(), patience=limits.lease),
         fence=str(params["fence"]),
         limits=limits,
         tenants=tuple(

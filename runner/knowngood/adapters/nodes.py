@@ -55,6 +55,11 @@ class Task:
     tell: Callable[[str, str], None] = lambda _node, _text: None
 
     @property
+    def gpu_operator(self) -> str:
+        """The namespace of the GPU operator, where the driver pods are."""
+        return self.operators[0]
+
+    @property
     def run(self) -> str:
         """The run's id."""
         return self.fence.rpartition("/")[0]

@@ -11,7 +11,7 @@ from knowngood.adapters.nodes import NodeFailed, Report, Task, each
 def preflight(task: Task, names: list[str]) -> Report:
     """Check nodes: quiet, nobody else at work on them, driver and operands tolerate our taints, journal readable."""
     elsewhere = actors.elsewhere(task.kube)
-    intolerant = actors.intolerant(task.kube, task.operators[0])
+    intolerant = actors.intolerant(task.kube, task.gpu_operator)
 
     def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
         reason = actors.busy(of.node(name), of.fence) or elsewhere.get(name) or "; ".join(intolerant)
@@ -26,7 +26,7 @@ def preflight(task: Task, names: list[str]) -> Report:
 def claim(task: Task, names: list[str]) -> Report:
     """Claim the nodes that nobody else works on; the other actors' objects are read once for all of them."""
     elsewhere = actors.elsewhere(task.kube)
-    intolerant = "; ".join(actors.intolerant(task.kube, task.operators[0]))
+    intolerant = "; ".join(actors.intolerant(task.kube, task.gpu_operator))
 
     def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
         if reason := elsewhere.get(name) or intolerant:

@@ -1,0 +1,182 @@
+"""An API server in a dictionary, behind the real client's transport: optimistic concurrency, patches, evictions.
+
+`Kube` itself is the real one; only the wire is replaced, so that tests can make things happen between two requests.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from knowngood.adapters import kube as kube_module
+from knowngood.adapters.kube import Kube, Object
+from knowngood.adapters.kubeconfig import Access
+from knowngood.ports.clock import Cancel
+
+Hook = Callable[[str, str], None]
+_COLLECTIONS = ("nodes", "pods", "daemonsets", "leases", "configmaps", "namespaces", "applications", "jobs")
+
+
+class FakeKube(Kube):
+    """The client on an empty cluster. `before` hooks see (method, path) of each request and may raise."""
+
+    def __init__(self, *, cancel: Cancel | None = None, patience: float = 0.0) -> None:
+        self.access = Access(server="https://fake", where="fake.kubeconfig", ca="")
+        self.calls = 0
+        self.patience = patience
+        self.timeout = 1.0
+        self.objects: dict[str, Object] = {}
+        self.journals: dict[str, str] = {}
+        self.before: list[Hook] = []
+        self.evictions: list[tuple[str, bool]] = []  # (pod, dry run)
+        self.refusals: dict[str, int] = {}  # pod -> how many evictions of it are refused with 429
+        self.writes: list[tuple[str, str]] = []
+        self._version = 100
+        self._init_transport(cancel)
+
+    def put(self, where: str, obj: Object) -> Object:
+        """Store an object as it is."""
+        self._version += 1
+        stored = copy.deepcopy(obj)
+        metadata = stored.setdefault("metadata", {})
+        metadata.setdefault("name", where.rpartition("/")[2])
+        metadata.setdefault("uid", str(uuid.uuid4()))
+        metadata["resourceVersion"] = str(self._version)
+        self.objects[where] = stored
+        return stored
+
+    def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
+        self.counted()
+        for hook in list(self.before):
+            hook(method, where)
+        path = urlsplit(where).path
+        code, answer = self._serve(method, path, dict(query or {}), copy.deepcopy(body), kind)
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        if code >= 400:
+            kube_module.refuse(code, data, f"{method} {where}")
+        return data
+
+    def _serve(self, method: str, path: str, query: dict[str, str], body: Any, kind: str) -> tuple[int, Any]:
+        if "/proxy/logs/journal" in path:
+            node = path.split("/")[4]
+            if node not in self.journals:
+                return 503, {"reason": "ServiceUnavailable", "message": "kubelet is down"}
+            return 200, self.journals[node].encode()
+        if path.endswith("/eviction"):
+            return self._evict(path.removesuffix("/eviction"), query, body)
+        if method == "GET" and path.rpartition("/")[2] in _COLLECTIONS:
+            return 200, {"items": self._list(path, query)}
+        if method == "POST":
+            return self._create(path, body)
+        found = self.objects.get(path)
+        if found is None:
+            return 404, {"reason": "NotFound", "message": f"{path} not found"}
+        if method == "GET":
+            return 200, found
+        return self._write(method, path, found, body, kind)
+
+    def _list(self, path: str, query: dict[str, str]) -> list[Object]:
+        """Objects of a collection, in one namespace or in all."""
+        head, _, plural = path.rpartition("/")
+        pattern = re.compile(re.escape(head) + r"(/namespaces/[^/]+)?/" + plural + r"/[^/]+$")
+        items = [obj for where, obj in sorted(self.objects.items()) if pattern.match(where)]
+        for key, _, value in (
+            part.partition("=") for part in query.get("labelSelector", "").split(",") if part
+        ):
+            items = [i for i in items if (i["metadata"].get("labels") or {}).get(key) == value]
+        node = query.get("fieldSelector", "").removeprefix("spec.nodeName=")
+        return [i for i in items if not node or i["spec"].get("nodeName") == node]
+
+    def _create(self, path: str, body: Object) -> tuple[int, Any]:
+        where = f"{path}/{body['metadata']['name']}"
+        if where in self.objects:
+            return 409, {"reason": "AlreadyExists", "message": "already exists"}
+        namespace = body["metadata"].get("namespace")
+        if namespace and f"/api/v1/namespaces/{namespace}" not in self.objects:
+            return 404, {"reason": "NotFound", "message": f'namespaces "{namespace}" not found'}
+        self.writes.append(("POST", where))
+        return 201, self.put(where, body)
+
+    def _write(self, method: str, path: str, found: Object, body: Any, kind: str) -> tuple[int, Any]:
+        stale = {"reason": "Conflict", "message": "the object has been modified"}
+        if method == "DELETE":
+            uid = ((body or {}).get("preconditions") or {}).get("uid")
+            if uid and uid != found["metadata"]["uid"]:
+                return 409, stale
+            self.writes.append((method, path))
+            return 200, self.objects.pop(path)
+        if method == "PATCH" and kind == kube_module.JSON_PATCH:
+            try:
+                wanted = patched(found, body)
+            except ValueError as error:
+                return 422, {"reason": "Invalid", "message": str(error)}
+        elif method == "PATCH":
+            wanted = merged(found, body)
+            version = ((body.get("metadata")) or {}).get("resourceVersion")
+            if version and version != found["metadata"]["resourceVersion"]:
+                return 409, stale
+        else:
+            wanted = body
+            if body["metadata"].get("resourceVersion") != found["metadata"]["resourceVersion"]:
+                return 409, stale
+        self.writes.append((method, path))
+        return 200, self.put(path, wanted)
+
+    def _evict(self, path: str, query: dict[str, str], body: Object) -> tuple[int, Any]:
+        found = self.objects.get(path)
+        name = path.rpartition("/")[2]
+        if found is None:
+            return 404, {"reason": "NotFound", "message": "gone"}
+        if body["deleteOptions"]["preconditions"]["uid"] != found["metadata"]["uid"]:
+            return 409, {"reason": "Conflict", "message": "another uid"}
+        dry = query.get("dryRun") == "All"
+        if self.refusals.get(name, 0) > 0:
+            self.refusals[name] -= 1
+            return 429, {"reason": "TooManyRequests", "message": "it would violate the budget"}
+        self.evictions.append((name, dry))
+        if not dry:
+            self.writes.append(("EVICT", path))
+            del self.objects[path]
+        return 201, {"kind": "Status"}
+
+
+def patched(obj: Object, operations: list[Object]) -> Object:
+    """JSON Patch, as much of it as we send; ValueError where a `test` fails or a path is missing."""
+    result = copy.deepcopy(obj)
+    for operation in operations:
+        *parents, last = [p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:]]
+        target: Any = result
+        for part in parents:
+            if part not in target:
+                raise ValueError(f"no {operation['path']}")
+            target = target[part]
+        if operation["op"] == "test":
+            if target.get(last) != operation["value"]:
+                raise ValueError(f"test of {operation['path']} failed")
+        elif operation["op"] == "add":
+            target[last] = operation["value"]
+        elif operation["op"] == "remove":
+            if last not in target:
+                raise ValueError(f"no {operation['path']}")
+            del target[last]
+        else:
+            raise ValueError(f"unexpected {operation['op']}")
+    return result
+
+
+def merged(obj: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(obj) if isinstance(obj, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result

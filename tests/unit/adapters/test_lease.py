@@ -1,0 +1,185 @@
+"""One run holds the cluster. Time is our own monotonic clock; the fence grows at each taking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+
+from knowngood.adapters.lease import OURS, KubeLock
+from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
+from knowngood.ports.clock import Cancel
+
+DURATION = 0.8  # seconds; the object says 1, the API's smallest
+
+
+@pytest.fixture(name="kube")
+def _kube() -> FakeKube:
+    kube = FakeKube()
+    kube.put("/api/v1/namespaces/knowngood", {})
+    return kube
+
+
+@pytest.fixture(name="locks")
+def _locks(kube: FakeKube) -> Iterator[list[KubeLock]]:
+    """Locks that are released at the end, whatever the test did."""
+    locks = [KubeLock(kube, DURATION) for _ in range(2)]
+    yield locks
+    kube.before.clear()
+    for lock in locks:
+        lock.release()
+
+
+def spec(kube: FakeKube) -> dict[str, object]:
+    found: dict[str, object] = kube.objects[OURS]["spec"]
+    return found
+
+
+def test_the_first_taker_makes_the_lease(kube: FakeKube, locks: list[KubeLock]) -> None:
+    assert locks[0].acquire("run-a", Cancel()) == 1
+    assert spec(kube)["holderIdentity"] == "run-a"
+    assert spec(kube)["leaseTransitions"] == 1
+
+
+def test_a_lease_that_is_renewed_is_held_and_the_holder_named(locks: list[KubeLock]) -> None:
+    locks[0].acquire("run-a", Cancel())
+    began = time.monotonic()
+    with pytest.raises(LockHeld, match="run-a"):
+        locks[1].acquire("run-b", Cancel())
+    assert time.monotonic() - began < DURATION * 1.5
+
+
+def test_two_runs_at_the_same_moment_have_one_winner(kube: FakeKube, locks: list[KubeLock]) -> None:
+    """The second creates the Lease while the first is about to."""
+
+    def overtake(method: str, where: str) -> None:
+        if method == "POST":
+            kube.before.clear()
+            locks[1].acquire("run-b", Cancel())
+
+    kube.before.append(overtake)
+    with pytest.raises(LockHeld, match="run-b"):
+        locks[0].acquire("run-a", Cancel())
+    assert spec(kube)["holderIdentity"] == "run-b"
+
+
+def test_a_lease_given_back_is_free_at_once_with_a_higher_fence(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
+    locks[0].acquire("run-a", Cancel())
+    locks[0].release()
+    assert "holderIdentity" not in spec(kube)
+    assert locks[1].acquire("run-b", Cancel()) == 2
+
+
+def test_a_dead_holders_lease_is_taken_only_after_a_whole_duration_without_renewal(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
+    """Its wall-clock times are an hour wrong on purpose: they must not count."""
+    dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
+    kube.put(OURS, {"spec": {**dead, "renewTime": "2099-01-01T00:00:00.000000Z"}})
+    began = time.monotonic()
+    assert locks[1].acquire("run-b", Cancel()) == 8
+    assert time.monotonic() - began >= 1.0
+
+
+def test_resume_takes_its_own_runs_lease_at_once_and_the_sleeper_stops(locks: list[KubeLock]) -> None:
+    sleeper = Cancel()
+    locks[0].acquire("run-a", sleeper)
+    began = time.monotonic()
+    assert locks[1].acquire("run-a", Cancel()) == 2
+    assert time.monotonic() - began < DURATION / 2
+    assert sleeper.wait(DURATION * 2)
+    assert "taken over by run-a" in sleeper.reason
+
+
+def test_renewing_goes_on_and_survives_a_short_outage(kube: FakeKube, locks: list[KubeLock]) -> None:
+    cancel = Cancel()
+    locks[0].acquire("run-a", cancel)
+    first = spec(kube)["renewTime"]
+    down_until = time.monotonic() + DURATION / 3
+
+    def outage(method: str, where: str) -> None:
+        if time.monotonic() < down_until:
+            raise Unreachable("down")
+
+    kube.before.append(outage)
+    assert not cancel.wait(DURATION * 1.5)
+    assert spec(kube)["renewTime"] != first
+
+
+def test_two_thirds_without_renewal_stop_the_run_before_the_lease_can_expire(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
+    cancel = Cancel()
+    locks[0].acquire("run-a", cancel)
+
+    def outage(method: str, where: str) -> None:
+        raise Unreachable("down")
+
+    kube.before.append(outage)
+    began = time.monotonic()
+    assert cancel.wait(DURATION * 2)
+    assert time.monotonic() - began < 1.0  # what the object says
+    assert "two thirds" in cancel.reason
+
+
+def test_a_deleted_lease_stops_the_run(kube: FakeKube, locks: list[KubeLock]) -> None:
+    cancel = Cancel()
+    locks[0].acquire("run-a", cancel)
+    del kube.objects[OURS]
+    assert cancel.wait(DURATION * 2)
+    assert "deleted" in cancel.reason
+
+
+def test_release_leaves_somebody_elses_lease_alone(kube: FakeKube, locks: list[KubeLock]) -> None:
+    locks[0].acquire("run-a", Cancel())
+    kube.put(OURS, {"spec": {"holderIdentity": "run-b", "leaseTransitions": 9}})
+    locks[0].release()
+    assert spec(kube)["holderIdentity"] == "run-b"
+
+
+def test_release_of_what_is_not_held_does_nothing(kube: FakeKube, locks: list[KubeLock]) -> None:
+    locks[0].release()
+    assert kube.writes == []
+
+
+def test_release_during_an_outage_does_not_fail_the_run(kube: FakeKube, locks: list[KubeLock]) -> None:
+    locks[0].acquire("run-a", Cancel())
+
+    def outage(method: str, where: str) -> None:
+        raise Unreachable("down")
+
+    kube.before.append(outage)
+    locks[0].release()
+
+
+def test_waiting_for_a_dead_holder_can_be_interrupted(kube: FakeKube, locks: list[KubeLock]) -> None:
+    kube.put(OURS, {"spec": {"holderIdentity": "run-a", "leaseDurationSeconds": 60}})
+    cancel = Cancel()
+    cancel.set("Ctrl-C")
+    with pytest.raises(Interrupted):
+        locks[1].acquire("run-b", cancel)
+
+
+def test_a_missing_namespace_says_what_to_do(locks: list[KubeLock], kube: FakeKube) -> None:
+    kube.objects.clear()
+    with pytest.raises(UsageError, match="namespace knowngood is missing") as failure:
+        locks[0].acquire("run-a", Cancel())
+    assert "kubectl apply" in failure.value.hint
+
+
+def test_an_answer_lost_on_the_way_is_not_taken_for_a_rival(kube: FakeKube, locks: list[KubeLock]) -> None:
+    """The create arrived, its answer did not, and the retry meets our own Lease."""
+    real = kube._once
+
+    def lossy(method: str, where: str, *rest: object) -> bytes:
+        data = real(method, where, *rest)  # type: ignore[arg-type]
+        if method == "POST":
+            data = real(method, where, *rest)  # type: ignore[arg-type]
+        return data
+
+    kube._once = lossy  # type: ignore[method-assign, assignment]
+    assert locks[0].acquire("run-a", Cancel()) == 1

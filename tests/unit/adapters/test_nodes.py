@@ -1,0 +1,226 @@
+"""A node is claimed whole or not at all, held, and given back as it was; whoever lost the claim changes nothing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.adapters.machines import DAEMONSETS, FENCE, NODE, NODE_PATH, RUN, machine, task
+
+from knowngood.adapters import nodes, preflight
+from knowngood.adapters.nodes import ClaimLost, NodeFailed, each
+from knowngood.model import names
+
+CLAIM, SNAPSHOT = names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION
+OURS = {"key": names.MAINTENANCE_TAINT, "value": RUN, "effect": "NoSchedule"}
+
+
+@pytest.fixture(name="kube")
+def _kube() -> FakeKube:
+    kube = FakeKube()
+    machine(kube)
+    return kube
+
+
+def now(kube: FakeKube) -> dict[str, Any]:
+    return kube.objects[NODE_PATH]
+
+
+def annotate(kube: FakeKube, **annotations: str) -> None:
+    obj = now(kube)
+    obj["metadata"]["annotations"] |= annotations
+    kube.put(NODE_PATH, obj)
+
+
+def without_version(obj: dict[str, Any]) -> dict[str, Any]:
+    clean = copy.deepcopy(obj)
+    del clean["metadata"]["resourceVersion"]
+    return clean
+
+
+def test_a_claim_is_one_patch_of_claim_snapshot_taint_and_cordon(kube: FakeKube) -> None:
+    changed, _ = nodes.claim(task(kube), NODE)
+    obj = now(kube)
+    assert changed
+    assert obj["metadata"]["annotations"][CLAIM] == FENCE
+    assert SNAPSHOT in obj["metadata"]["annotations"]
+    assert obj["spec"] == {"taints": [OURS], "unschedulable": True}
+    assert kube.writes == [("PATCH", NODE_PATH)]
+
+
+def test_a_second_claim_changes_nothing(kube: FakeKube) -> None:
+    nodes.claim(task(kube), NODE)
+    before = copy.deepcopy(now(kube))
+    assert nodes.claim(task(kube), NODE)[0] is False
+    assert now(kube) == before
+
+
+def test_release_restores_the_node_exactly(kube: FakeKube) -> None:
+    before = without_version(now(kube))
+    nodes.claim(task(kube), NODE)
+    assert nodes.release(task(kube), NODE)[0] is True
+    assert without_version(now(kube)) == before
+    assert nodes.release(task(kube), NODE)[0] is False
+
+
+def test_other_taints_and_annotations_survive_claim_and_release(kube: FakeKube) -> None:
+    other = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+    obj = now(kube)
+    obj["spec"]["taints"] = [other]
+    kube.put(NODE_PATH, obj)
+    nodes.claim(task(kube), NODE)
+    assert now(kube)["spec"]["taints"] == [other, OURS]
+    nodes.release(task(kube), NODE)
+    assert now(kube)["spec"] == {"taints": [other]}
+    assert now(kube)["metadata"]["annotations"] == {"other": "kept"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"spec": {"unschedulable": True}}, "somebody has cordoned it"),
+        ({"annotations": {CLAIM: "r20260101-000000-aaaa/1"}}, "run r20260101-000000-aaaa has claimed it"),
+        ({"annotations": {"machineconfiguration.openshift.io/state": "Working"}}, "machine-config"),
+        (
+            {
+                "annotations": {
+                    "machineconfiguration.openshift.io/currentConfig": "a",
+                    "machineconfiguration.openshift.io/desiredConfig": "b",
+                }
+            },
+            "config pending",
+        ),
+        ({"labels": {"nvidia.com/gpu-driver-upgrade-state": "drain-required"}}, "driver upgrade"),
+        ({"labels": {"nvidia.com/gpu.deploy.device-plugin": "paused-for-driver-upgrade"}}, "parked"),
+        ({"spec": {"taints": [{"key": names.QUARANTINE_TAINT, "effect": "NoSchedule"}]}}, "quarantined"),
+        ({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}, "not Ready"),
+    ],
+)
+def test_a_node_that_is_not_quiet_is_left_alone(kube: FakeKube, change: dict[str, Any], reason: str) -> None:
+    obj = now(kube)
+    obj["metadata"]["annotations"] |= change.get("annotations", {})
+    obj["metadata"]["labels"] |= change.get("labels", {})
+    obj["spec"] |= change.get("spec", {})
+    obj["status"] |= change.get("status", {})
+    kube.put(NODE_PATH, obj)
+    with pytest.raises(NodeFailed, match=reason):
+        nodes.claim(task(kube), NODE)
+    assert kube.writes == []
+
+
+def test_operands_that_do_not_tolerate_our_taint_stop_the_claim(kube: FakeKube) -> None:
+    plugin = kube.objects[f"{DAEMONSETS}/nvidia-device-plugin-daemonset"]
+    plugin["spec"]["template"]["spec"]["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    report = preflight.claim(task(kube), [NODE])
+    assert "nvidia-device-plugin-daemonset does not tolerate" in report.failed[NODE]
+    assert kube.writes == []
+
+
+def test_an_unreadable_kernel_log_stops_the_claim(kube: FakeKube) -> None:
+    """Without the load before there would be no telling a new load from an old one."""
+    kube.journals.clear()
+    report = preflight.claim(task(kube), [NODE])
+    assert "503" in report.failed[NODE]
+    assert kube.writes == []
+
+
+def test_our_runs_older_fence_is_replaced_and_the_snapshot_kept(kube: FakeKube) -> None:
+    nodes.claim(task(kube, fence=f"{RUN}/3"), NODE)
+    snapshot = now(kube)["metadata"]["annotations"][SNAPSHOT]
+    nodes.claim(task(kube), NODE)
+    assert now(kube)["metadata"]["annotations"] == {"other": "kept", CLAIM: FENCE, SNAPSHOT: snapshot}
+
+
+def test_a_runner_of_an_older_lease_may_not_take_the_claim_back(kube: FakeKube) -> None:
+    nodes.claim(task(kube, fence=f"{RUN}/5"), NODE)
+    with pytest.raises(ClaimLost):
+        nodes.claim(task(kube), NODE)
+
+
+@pytest.mark.parametrize("action", [nodes.release, nodes.quarantine])
+def test_a_stale_runner_changes_nothing(kube: FakeKube, action: nodes.Action) -> None:
+    nodes.claim(task(kube, fence=f"{RUN}/5"), NODE)
+    before = copy.deepcopy(now(kube))
+    report = each(task(kube), [NODE], action)
+    assert report.lost == [NODE]
+    assert now(kube) == before
+
+
+def test_a_claim_lost_between_look_and_patch_fails_the_patchs_test(kube: FakeKube) -> None:
+    """The window that only the JSON Patch `test` closes."""
+    nodes.claim(task(kube), NODE)
+
+    def steal(method: str, where: str) -> None:
+        if method == "PATCH":
+            kube.before.clear()
+            annotate(kube, **{CLAIM: f"{RUN}/5"})
+
+    kube.before.append(steal)
+    with pytest.raises(ClaimLost):
+        nodes.release(task(kube), NODE)
+    assert now(kube)["spec"] == {"taints": [OURS], "unschedulable": True}
+    assert [w for w in kube.writes if w[0] == "PATCH"] == [("PATCH", NODE_PATH)]
+
+
+def test_two_runs_that_claim_at_once_end_with_one_claim(kube: FakeKube) -> None:
+    def overtake(method: str, where: str) -> None:
+        if method == "PATCH":
+            kube.before.clear()
+            nodes.claim(task(kube, fence="r20260822-999999-ffff/9"), NODE)
+
+    kube.before.append(overtake)
+    with pytest.raises(NodeFailed, match="r20260822-999999-ffff"):
+        nodes.claim(task(kube), NODE)
+    assert now(kube)["metadata"]["annotations"][CLAIM] == "r20260822-999999-ffff/9"
+
+
+def test_a_kubelets_write_in_between_only_costs_another_try(kube: FakeKube) -> None:
+    def heartbeat(method: str, where: str) -> None:
+        if method == "PATCH":
+            kube.before.clear()
+            kube.put(NODE_PATH, now(kube))
+
+    kube.before.append(heartbeat)
+    assert nodes.claim(task(kube), NODE)[0]
+    assert now(kube)["spec"]["unschedulable"] is True
+
+
+def test_a_lifted_cordon_is_put_back_under_our_claim_only(kube: FakeKube) -> None:
+    nodes.claim(task(kube), NODE)
+    assert nodes.hold(task(kube), NODE) is False
+    obj = now(kube)
+    obj["spec"] = {}
+    kube.put(NODE_PATH, obj)
+    assert nodes.hold(task(kube), NODE) is True
+    assert now(kube)["spec"] == {"taints": [OURS], "unschedulable": True}
+    with pytest.raises(ClaimLost):
+        nodes.hold(task(kube, fence=f"{RUN}/9"), NODE)
+
+
+def test_quarantine_swaps_our_taint_says_why_and_is_final_for_release(kube: FakeKube) -> None:
+    nodes.claim(task(kube), NODE)
+    ours = task(kube, reasons={NODE: "xid 79 on 0000:18:00"})
+    assert nodes.quarantine(ours, NODE)[0]
+    obj = now(kube)
+    assert [t["key"] for t in obj["spec"]["taints"]] == [names.QUARANTINE_TAINT]
+    assert obj["spec"]["unschedulable"] is True
+    assert obj["metadata"]["annotations"] == {
+        "other": "kept",
+        nodes.REASON_ANNOTATION: "xid 79 on 0000:18:00",
+    }
+    assert nodes.quarantine(ours, NODE)[0] is False
+    assert nodes.release(task(kube), NODE)[0] is False
+    assert now(kube)["spec"]["unschedulable"] is True
+
+
+def test_a_node_that_is_not_claimed_can_be_quarantined(kube: FakeKube) -> None:
+    assert nodes.quarantine(task(kube, reasons={NODE: "why"}), NODE)[0]
+
+
+def test_a_batch_tells_each_nodes_fate(kube: FakeKube) -> None:
+    report = each(task(kube), ["gpu-9", NODE], nodes.claim)
+    assert report.done == [NODE]
+    assert report.failed == {"gpu-9": "there is no such node"}
+    assert report.changed
