@@ -14,7 +14,9 @@ from knowngood.model.node import ModuleLoad
 DRIVER_LABEL = "app.kubernetes.io/component=nvidia-driver"
 DRIVER_CONTAINER = "nvidia-driver-ctr"
 BANNER_WORDS = "NVRM: loading NVIDIA"
-_BANNER = re.compile(r"NVRM: loading NVIDIA UNIX (?:Open )?Kernel Module for \S+\s+(\d[\w.]*)")
+_BANNER = re.compile(
+    r"NVRM: loading NVIDIA UNIX (?:Open Kernel Module for \S+|\S+ Kernel Module)\s+(?P<version>\d[\w.]*)"
+)
 OPERANDS = (
     "nvidia-container-toolkit-daemonset",
     "nvidia-device-plugin-daemonset",
@@ -51,7 +53,7 @@ def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
         match = _BANNER.search(str(entry.get("MESSAGE") or ""))
         if match:
             monotonic = int(entry.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6
-            found = ModuleLoad(match.group(1), dashed(str(entry.get("_BOOT_ID") or "")), monotonic)
+            found = ModuleLoad(match["version"], dashed(str(entry.get("_BOOT_ID") or "")), monotonic)
     return found
 
 

@@ -1,0 +1,186 @@
+"""Argo CD has a commit when its revision contains it and the live object carries the value; Healthy proves nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+
+from knowngood.adapters.argocd import ArgoDelivery
+from knowngood.adapters.clock import SystemClock
+from knowngood.model.errors import Interrupted, Location, UsageError
+from knowngood.model.matrix import Cluster, GitOps, Limits
+from knowngood.model.plan import FieldChange
+from knowngood.ports.clock import Cancel
+from knowngood.ports.delivery import SyncFailed
+
+OLD, OURS, LATER = "1" * 40, "2" * 40, "3" * 40
+HISTORY = [OLD, OURS, LATER]
+APPLICATION = "/apis/argoproj.io/v1alpha1/namespaces/openshift-gitops/applications/gpu"
+PROJECT = "/apis/argoproj.io/v1alpha1/namespaces/openshift-gitops/appprojects/default"
+DRIVER = "/apis/nvidia.com/v1alpha1/nvidiadrivers/ring-0"
+CHANGE = FieldChange(
+    "nvidia-driver",
+    "clusters/ams/gpu/nvidiadriver-ring-0.yaml",
+    "spec.version",
+    "580.173.02",
+    "595.91.07",
+    {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": "ring-0"},
+)
+
+
+def is_ancestor(commit: str, revision: str) -> bool:
+    return HISTORY.index(commit) <= HISTORY.index(revision)
+
+
+def cluster() -> Cluster:
+    applications = ({"name": "gpu", "namespace": "openshift-gitops", "path": "clusters/ams/gpu"},)
+    gitops = GitOps("https://git.example.com/x.git", "main", applications)
+    where = Location("clusters/ams.yaml", 1)
+    return Cluster("ams", "p", "r580", (), (), (), (), (), (), gitops, (), Limits(), "hold", where)
+
+
+@pytest.fixture(name="kube")
+def _kube() -> FakeKube:
+    kube = FakeKube()
+    kube._kinds[("nvidia.com/v1alpha1", "NVIDIADriver")] = ("nvidiadrivers", False)
+    kube.put(APPLICATION, {"metadata": {}, "spec": {"syncPolicy": {"automated": {}}}, "status": status(OLD)})
+    kube.put(DRIVER, {"spec": {"version": "580.173.02"}})
+    return kube
+
+
+def status(revision: str, **more: Any) -> dict[str, Any]:
+    return {"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}, **more}
+
+
+def sync(kube: FakeKube, revision: str, version: str, **more: Any) -> None:
+    kube.objects[APPLICATION]["status"] = status(revision, **more)
+    kube.objects[DRIVER]["spec"]["version"] = version
+
+
+def delivery(kube: FakeKube) -> ArgoDelivery:
+    return ArgoDelivery(kube, cluster(), is_ancestor, SystemClock())
+
+
+def wait(kube: FakeKube, commit: str = OURS, deadline: float = 0.3) -> float:
+    return delivery(kube).wait(commit, [CHANGE], deadline, Cancel())
+
+
+def test_our_revision_and_our_value_are_a_delivery(kube: FakeKube) -> None:
+    sync(kube, OURS, "595.91.07")
+    assert wait(kube) < 0.3
+    assert kube.objects[APPLICATION]["metadata"]["annotations"] == {"argocd.argoproj.io/refresh": "normal"}
+
+
+def test_a_colleagues_later_push_does_not_hide_our_commit(kube: FakeKube) -> None:
+    sync(kube, LATER, "595.91.07")
+    wait(kube)
+
+
+def test_several_sources_carry_several_revisions(kube: FakeKube) -> None:
+    sync(kube, OLD, "595.91.07")
+    del kube.objects[APPLICATION]["status"]["sync"]["revision"]
+    kube.objects[APPLICATION]["status"]["sync"]["revisions"] = [OLD, OURS]
+    wait(kube)
+
+
+def test_an_older_revision_is_waited_for_and_named(kube: FakeKube) -> None:
+    sync(kube, OLD, "595.91.07")
+    with pytest.raises(SyncFailed, match="gpu is at 1111111111"):
+        wait(kube)
+
+
+def test_synced_and_healthy_with_the_old_value_is_no_delivery(kube: FakeKube) -> None:
+    sync(kube, OURS, "580.173.02")
+    with pytest.raises(SyncFailed, match=r"spec.version 580.173.02, not 595.91.07"):
+        wait(kube)
+
+
+def test_the_value_may_come_a_little_later(kube: FakeKube) -> None:
+    sync(kube, OURS, "580.173.02")
+    until = time.monotonic() + 0.3
+
+    def controller(method: str, where: str) -> None:
+        if time.monotonic() > until:
+            kube.objects[DRIVER]["spec"]["version"] = "595.91.07"
+
+    kube.before.append(controller)
+    assert wait(kube, deadline=5.0) >= 0.2
+
+
+def failed(revision: str) -> dict[str, Any]:
+    return {"operationState": {"phase": "Failed", "message": "no", "syncResult": {"revision": revision}}}
+
+
+def test_a_failed_sync_of_our_commit_ends_the_wait_with_argos_words(kube: FakeKube) -> None:
+    sync(kube, OURS, "580.173.02", **failed(OURS))
+    began = time.monotonic()
+    with pytest.raises(SyncFailed, match="sync Failed: no"):
+        wait(kube, deadline=30.0)
+    assert time.monotonic() - began < 5
+
+
+def test_the_failed_sync_of_an_earlier_commit_is_not_ours(kube: FakeKube) -> None:
+    sync(kube, OURS, "595.91.07", **failed(OLD))
+    wait(kube)
+
+
+def test_a_no_op_commit_needs_the_revision_only(kube: FakeKube) -> None:
+    sync(kube, OURS, "580.173.02")
+    delivery(kube).wait(OURS, (), 0.3, Cancel())
+
+
+def test_a_file_that_no_application_reads_is_a_mistake_in_the_cluster_file(kube: FakeKube) -> None:
+    elsewhere = FieldChange("x", "other/file.yaml", "a", "1", "2", CHANGE.object)
+    with pytest.raises(UsageError, match="no Application"):
+        delivery(kube).wait(OURS, [elsewhere], 0.3, Cancel())
+
+
+def test_waiting_can_be_interrupted(kube: FakeKube) -> None:
+    cancel = Cancel()
+    cancel.set("Ctrl-C")
+    with pytest.raises(Interrupted):
+        delivery(kube).wait(OURS, [CHANGE], 30.0, cancel)
+
+
+def test_a_quiet_automatic_application_is_ready(kube: FakeKube) -> None:
+    assert delivery(kube).ready() == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "why"),
+    [
+        ({}, {}, "automatic sync is off"),
+        ({"syncPolicy": {"automated": {"enabled": False}}}, {}, "automatic sync is off"),
+        (None, failed(OLD), "the last sync Failed"),
+        (
+            None,
+            {"conditions": [{"type": "ComparisonError", "message": "no repo"}]},
+            "ComparisonError: no repo",
+        ),
+        (None, {"resources": [{"kind": "Node", "name": "gpu-1"}]}, "manages Nodes"),
+    ],
+)
+def test_what_would_hold_back_our_commit_is_named(
+    kube: FakeKube, spec: dict[str, Any] | None, more: dict[str, Any], why: str
+) -> None:
+    application = kube.objects[APPLICATION]
+    application["status"] = status(OLD, **more)
+    if spec is not None:
+        application["spec"] = spec
+    (reason,) = delivery(kube).ready()
+    assert why in reason
+
+
+def test_a_sync_window_would_hold_back_the_undo_too(kube: FakeKube) -> None:
+    kube.put(PROJECT, {"spec": {"syncWindows": [{"kind": "deny", "schedule": "0 3 * * *"}]}})
+    (reason,) = delivery(kube).ready()
+    assert "deny sync window" in reason
+
+
+def test_a_missing_application_is_named(kube: FakeKube) -> None:
+    del kube.objects[APPLICATION]
+    (reason,) = delivery(kube).ready()
+    assert "openshift-gitops/gpu" in reason

@@ -1,0 +1,76 @@
+"""What is read of a node is what the kernel said; what is not understood is not guessed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.adapters.machines import BOOT, banner
+
+from knowngood.adapters import facts
+from knowngood.adapters.node_state import gpu_of, parse_grep
+from knowngood.model.errors import Unreachable
+from knowngood.model.node import ModuleLoad
+
+DASHED = "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f"
+
+
+def test_the_newest_banner_is_the_load() -> None:
+    lines = [json.loads(banner("580.173.02", 12.5)), json.loads(banner("595.91.07", 500.25))]
+    assert facts.last_load(lines) == ModuleLoad("595.91.07", DASHED, 500.25)
+
+
+def test_the_proprietary_modules_banner_is_one_too() -> None:
+    text = "NVRM: loading NVIDIA UNIX x86_64 Kernel Module  550.163.01  Tue Apr  8 12:41:17 UTC 2025"
+    entry = {"MESSAGE": text, "_BOOT_ID": BOOT, "__MONOTONIC_TIMESTAMP": "7000000"}
+    assert facts.last_load([entry]) == ModuleLoad("550.163.01", DASHED, 7.0)
+
+
+def test_no_banner_is_no_load() -> None:
+    assert facts.last_load([{"MESSAGE": "NVRM: Xid (PCI:0000:18:00): 79"}]) is None
+
+
+def test_lines_of_user_space_are_not_the_kernels() -> None:
+    """Any process may print the banner's words into the journal."""
+    kube = FakeKube()
+    said = json.loads(banner("595.91.07", 1.0)) | {"_TRANSPORT": "stdout"}
+    kube.journals["n"] = json.dumps(said)
+    assert facts.module_load(kube, "n") is None
+
+
+def test_an_empty_journal_is_not_an_error_but_another_format_is() -> None:
+    kube = FakeKube()
+    kube.journals["n"] = "-- No entries --\n"
+    assert facts.kernel_lines(kube, "n") == []
+    kube.journals["n"] = "Aug 22 03:15:00 gpu-1 kernel: NVRM: loading"
+    with pytest.raises(Unreachable):
+        facts.kernel_lines(kube, "n")
+
+
+@pytest.mark.parametrize(
+    ("image", "version", "expected"),
+    [
+        ("mirror:5000/nvidia/driver:595.91.07-rhcos4.18", "595.91.07", True),
+        ("mirror:5000/nvidia/driver:595.91.07", "595.91.07", True),
+        ("mirror/nvidia/driver:595.91.070-rhcos4.18", "595.91.07", False),
+        ("mirror/nvidia/driver:580.173.02-rhcos4.18", "595.91.07", False),
+        ("mirror/nvidia/driver@sha256:aa", "595.91.07", True),  # a digest can't tell
+    ],
+)
+def test_an_images_tag_carries_the_version(image: str, version: str, expected: bool) -> None:
+    assert facts.carries(image, version) is expected
+
+
+def test_pci_addresses_in_paths_are_not_cut_at_their_colons() -> None:
+    path = "/proc/driver/nvidia/gpus/0000:18:00.0/information"
+    read = parse_grep(f"{path}:GPU Firmware: \t595.91.07\n/proc/uptime:12.3 4.5\ngrep: no such file\n")
+    assert read == {path: ["GPU Firmware: \t595.91.07"], "/proc/uptime": ["12.3 4.5"]}
+    assert [gpu_of(p) for p in read] == ["0000:18:00.0", ""]
+
+
+def test_extended_resources_are_those_with_a_vendor() -> None:
+    found = facts.extended(
+        {"cpu": "64", "memory": "1Ti", "hugepages-2Mi": "0", "nvidia.com/gpu": 8, "rdma/a": "63"}
+    )
+    assert found == {"nvidia.com/gpu": "8", "rdma/a": "63"}

@@ -1,0 +1,135 @@
+"""The client waits out a short outage, never a refusal, and says every failure in our own errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+
+from knowngood.adapters import kube as kube_module
+from knowngood.adapters.kube import ApiError, path, refuse
+from knowngood.model.errors import Interrupted, Unreachable, UsageError
+from knowngood.ports.clock import Cancel
+
+
+class Flaky(FakeKube):
+    """Answers `answers` in turn: bytes, or an exception to raise; the last one for ever."""
+
+    def __init__(
+        self, *answers: bytes | Exception, patience: float = 2.0, cancel: Cancel | None = None
+    ) -> None:
+        super().__init__(patience=patience, cancel=cancel)
+        self._answers = list(answers)
+        self._answered = True
+
+    def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
+        self.counted()
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def busy() -> Exception:
+    return kube_module._Busy("ConnectionRefused")
+
+
+def test_a_short_outage_is_waited_out() -> None:
+    kube = Flaky(busy(), busy(), b'{"a": 1}')
+    assert kube.get("/x") == {"a": 1}
+    assert kube.calls == 3
+
+
+def test_a_long_outage_is_unreachable_within_its_patience() -> None:
+    kube = Flaky(busy(), patience=0.5)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="https://fake: GET /x: ConnectionRefused"):
+        kube.get("/x")
+    assert time.monotonic() - began < 1.0
+
+
+def test_an_api_server_that_never_answered_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube_module, "FIRST_PATIENCE", 0.3)
+    kube = Flaky(busy(), patience=60.0)
+    kube._answered = False
+    with pytest.raises(Unreachable):
+        kube.get("/x")
+
+
+def test_a_cancel_ends_the_waiting_but_never_a_first_attempt() -> None:
+    cancel = Cancel()
+    cancel.set("Ctrl-C")
+    assert Flaky(b"{}", cancel=cancel).get("/x") == {}
+    with pytest.raises(Interrupted):
+        Flaky(busy(), patience=60.0, cancel=cancel).get("/x")
+
+
+def test_an_answer_that_is_no_json_is_not_an_api_server() -> None:
+    with pytest.raises(Unreachable, match="no JSON"):
+        Flaky(b"<html>").get("/x")
+
+
+def test_a_refusal_is_not_retried() -> None:
+    kube = Flaky(ApiError(422, "Invalid", "no", "PATCH /x"))
+    with pytest.raises(ApiError):
+        kube.patch("/x", [])
+    assert kube.calls == 1
+
+
+def test_credentials_that_are_not_known_are_the_users_mistake() -> None:
+    with pytest.raises(UsageError, match="401"):
+        refuse(401, b"", "GET /x")
+
+
+def test_a_missing_right_is_named() -> None:
+    body = b'{"message": "nodes is forbidden: User x cannot list resource nodes"}'
+    with pytest.raises(UsageError, match="cannot list resource nodes"):
+        refuse(403, body, "GET /x")
+
+
+@pytest.mark.parametrize("code", [429, 502, 503, 504])
+def test_a_busy_server_is_asked_again(code: int) -> None:
+    with pytest.raises(kube_module._Busy) as failure:
+        refuse(code, b"{}", "GET /x", "3")
+    assert failure.value.wait == 3.0
+
+
+def test_a_budgets_429_is_an_answer_not_a_busy_server() -> None:
+    with pytest.raises(ApiError) as failure:
+        refuse(429, b'{"message": "budget"}', "POST /api/v1/namespaces/a/pods/b/eviction", "10")
+    assert (failure.value.code, failure.value.said) == (429, "budget")
+
+
+def test_a_server_that_stays_busy_is_quoted() -> None:
+    error = ApiError(503, "ServiceUnavailable", "etcd is slow", "GET /x")
+    with pytest.raises(ApiError, match="etcd is slow"):
+        Flaky(kube_module._Busy("busy", 0.0, error), patience=0.3).get("/x")
+
+
+def test_long_lists_come_page_by_page() -> None:
+    kube = Flaky(b'{"items": [{"a": 1}], "metadata": {"continue": "next"}}', b'{"items": [{"a": 2}]}')
+    assert len(kube.list("/x")) == 2
+
+
+def test_a_deletion_of_another_uid_deletes_nothing() -> None:
+    kube = FakeKube()
+    kube.put("/api/v1/namespaces/a/pods/b", {})
+    assert kube.delete("/api/v1/namespaces/a/pods/b", uid="other") is False
+    assert kube.delete("/api/v1/namespaces/a/pods/gone") is False
+    assert kube.writes == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("v1", "nodes", "gpu-1"), "/api/v1/nodes/gpu-1"),
+        (("v1", "pods", "", "ns"), "/api/v1/namespaces/ns/pods"),
+        (("apps/v1", "daemonsets", "d", "ns"), "/apis/apps/v1/namespaces/ns/daemonsets/d"),
+        (("v1", "pods", "p", "ns", "eviction"), "/api/v1/namespaces/ns/pods/p/eviction"),
+    ],
+)
+def test_paths(arguments: tuple[str, ...], expected: str) -> None:
+    assert path(*arguments) == expected

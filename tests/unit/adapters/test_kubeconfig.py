@@ -1,0 +1,133 @@
+"""A kubeconfig is read without the generated client; what is wrong with one is said with its file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from knowngood.adapters import kubeconfig
+from knowngood.model.errors import UsageError
+
+DER = b"not a real certificate, but bytes"
+PEM = ssl.DER_cert_to_PEM_cert(DER)
+
+
+def config(**user: Any) -> dict[str, Any]:
+    cluster = {
+        "server": "https://api.example.com:6443/",
+        "certificate-authority-data": base64.b64encode(PEM.encode()).decode(),
+    }
+    return {
+        "current-context": "ams",
+        "contexts": [
+            {"name": "ams", "context": {"cluster": "c", "user": "u"}},
+            {"name": "other", "context": {"cluster": "gone", "user": "u"}},
+        ],
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": "secret-token", **user}}],
+    }
+
+
+def write(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "kubeconfig"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def test_the_current_context_is_used(tmp_path: Path) -> None:
+    access = kubeconfig.load(write(tmp_path, config()))
+    assert access.server == "https://api.example.com:6443"
+    assert access.token() == "secret-token"
+
+
+def test_secrets_do_not_show_in_a_traceback(tmp_path: Path) -> None:
+    key = base64.b64encode(b"private").decode()
+    shown = repr(kubeconfig.load(write(tmp_path, config(**{"client-key-data": key}))))
+    assert "secret-token" not in shown
+    assert "private" not in shown
+
+
+def test_the_fingerprint_is_that_of_the_certificate_not_of_its_spelling(tmp_path: Path) -> None:
+    first = kubeconfig.load(write(tmp_path, config())).fingerprint()
+    (tmp_path / "ca.crt").write_text("# a comment before it\n" + PEM)
+    by_file = config()
+    by_file["clusters"][0]["cluster"].pop("certificate-authority-data")
+    by_file["clusters"][0]["cluster"]["certificate-authority"] = "ca.crt"  # relative to the kubeconfig
+    assert first == hashlib.sha256(DER).hexdigest()
+    assert kubeconfig.load(write(tmp_path, by_file)).fingerprint() == first
+
+
+def test_a_token_file_is_read_at_each_use(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("one\n")
+    access = kubeconfig.load(write(tmp_path, config(token="", tokenFile="token")))
+    assert access.token() == "one"
+    (tmp_path / "token").write_text("two\n")
+    assert access.token() == "two"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.pop("current-context"), "no current-context"),
+        (lambda c: c.update({"current-context": "x"}), "contexts has no entry 'x'"),
+        (lambda c: c.update({"current-context": "other"}), "clusters has no entry 'gone'"),
+        (lambda c: c.update({"users": None}), "users has no entry 'u'"),
+        (lambda c: c["clusters"][0]["cluster"].update({"server": "http://x"}), "no https"),
+        (lambda c: c["clusters"][0]["cluster"].update({"proxy-url": "http://p"}), "proxy-url"),
+        (
+            lambda c: c["clusters"][0]["cluster"].update({"certificate-authority-data": "%"}),
+            "no base64",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_file(tmp_path: Path, change: Any, said: str) -> None:
+    values = config()
+    change(values)
+    path = write(tmp_path, values)
+    with pytest.raises(UsageError, match=said) as failure:
+        kubeconfig.load(path)
+    assert str(path) in str(failure.value)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "\x00", "text"])
+def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError):
+        kubeconfig.load(write(tmp_path, text))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        kubeconfig.load(tmp_path / "none")
+
+
+def test_a_certificate_that_is_none_is_refused_before_any_request(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unusable certificate"):
+        kubeconfig.load(write(tmp_path, config())).tls()
+
+
+def test_outside_a_pod_there_is_no_service_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(UsageError, match="this is no pod"):
+        kubeconfig.load(None)
+
+
+def test_the_default_is_the_environments_then_the_homes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", "")
+    assert kubeconfig.default_path() is None
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").touch()
+    assert kubeconfig.default_path() == tmp_path / ".kube" / "config"
+    monkeypatch.setenv("KUBECONFIG", "/a")
+    assert kubeconfig.default_path() == Path("/a")
+    monkeypatch.setenv("KUBECONFIG", "/a:/b")
+    with pytest.raises(UsageError, match="several"):
+        kubeconfig.default_path()
