@@ -142,6 +142,10 @@ class FaultBook:
         self._active[fault.uid] = fault
         return new
 
+    def uids(self) -> set[str]:
+        """The uids of the ConfigMaps behind the active faults."""
+        return set(self._active)
+
     def remove(self, uid: str) -> Fault | None:
         """End the fault."""
         return self._active.pop(uid, None)

@@ -43,10 +43,16 @@ class Mirror:
         self._url = url
         self._folder = state_dir / "argocd" / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}.git"
         self._lock = asyncio.Lock()
+        self._refs = b""  # what the remote answered at the last fetch
+        self._commits: dict[str, Commit] = {}
 
     async def fetch(self, revision: str) -> Commit:
         """Fetch and return the commit that a branch, tag or HEAD names now."""
         async with self._lock:
+            # What polls cost when nothing was pushed: one question.
+            refs = await self._git("ls-remote", self._url, bare=False)
+            if refs == self._refs and revision in self._commits:
+                return self._commits[revision]
             if not self._folder.exists():
                 self._folder.parent.mkdir(parents=True, exist_ok=True)
                 await self._git("init", "--quiet", "--bare", str(self._folder), bare=False)
@@ -56,8 +62,11 @@ class Mirror:
             )  # fmt: skip
             name = "refs/twin/HEAD" if revision == "HEAD" else revision
             text = await self._git("log", "-1", "--format=%H%n%B", name, "--")
-        sha, _, message = text.decode(errors="replace").partition("\n")
-        return Commit(sha, message.strip())
+            sha, _, message = text.decode(errors="replace").partition("\n")
+            if refs != self._refs:
+                self._refs, self._commits = refs, {}
+            self._commits[revision] = Commit(sha, message.strip())
+            return self._commits[revision]
 
     async def files(self, sha: str, path: str, source: Mapping[str, Any]) -> dict[str, bytes]:
         """The YAML and JSON files of a folder; its subfolders too where the source says so."""

@@ -30,6 +30,11 @@ class Cache:
         self._listeners: dict[Kind, list[Listener]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._synced: dict[Kind, asyncio.Event] = {}
+        self._next: dict[Kind, asyncio.Event] = {}
+
+    async def changed(self, kind: Kind) -> None:
+        """Wait for the next change of any object of a kind."""
+        await self._next.setdefault(kind, asyncio.Event()).wait()
 
     def listen(self, kind: Kind, listener: Listener) -> None:
         """Call listener(ADDED|MODIFIED|DELETED, object) on each change, from now on."""
@@ -136,6 +141,8 @@ class Cache:
     def _tell(self, event: str, obj: Object) -> None:
         for listener in self._listeners.get(kind_of(obj), ()):
             listener(event, obj)
+        if waiting := self._next.pop(kind_of(obj), None):
+            waiting.set()
 
 
 def _version(obj: Object) -> int:

@@ -6,8 +6,9 @@ parks the operands, cordons, evicts GPU pods, unloads the module, and uncordons 
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from knowngood.twin import hostfiles
 from knowngood.twin.behaviours import gpu_manifests as manifests
@@ -36,7 +37,6 @@ UNLOAD_S = 5.0
 BUILD_S = 90.0  # compile against the driver toolkit, load
 USER_SPACE_S = 20.0
 WAIT_S = 300.0  # for operands and GPU pods to go, as the manager's time-out
-POLL_S = 2.0
 
 
 class DriverProgram(Program):
@@ -159,12 +159,13 @@ class DriverProgram(Program):
             else:
                 return
 
-    async def _wait_gone(self, who: object, what: str) -> None:
-        deadline = time.monotonic() + max(self.twin.clock.real(WAIT_S), 5.0)
-        while list(who()):  # type: ignore[operator]
-            if time.monotonic() >= deadline:
-                raise ProgramError(f"timed out waiting for {what}")
-            await self.twin.clock.pause(POLL_S)
+    async def _wait_gone(self, who: Callable[[], list[Object]], what: str) -> None:
+        try:
+            async with asyncio.timeout(max(self.twin.clock.real(WAIT_S), 5.0)):
+                while who():
+                    await self.twin.cache.changed(POD)
+        except TimeoutError as error:
+            raise ProgramError(f"timed out waiting for {what}") from error
 
     def _operands(self) -> list[Object]:
         return [p for p in self._pods() if _daemon_set_of(p) in manifests.OPERANDS]

@@ -17,8 +17,11 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     Object,
+    annotations_of,
     controller_of,
+    is_true,
     labels_of,
+    matches,
     namespace_of,
     node_of,
     requests,
@@ -95,7 +98,9 @@ class Faults:
             self._twin.spawn(self._clear(fault), f"clear {fault.name}")
         elif self._twin.faults.add(fault):
             self._evictions.pop(fault.node, None)
-            if fault.when == faults.NOW:
+            if fault.name == "evict-429-halfway":
+                self._twin.spawn(self._allow_some(fault), f"fault {fault.name}")
+            elif fault.when == faults.NOW:
                 self._strike(fault, fault.node)
             elif fault.when == faults.GPU_POD and self._kubelets.gpu_pods(fault.node):
                 self.fire(faults.GPU_POD, fault.node)
@@ -176,34 +181,55 @@ class Faults:
         self._twin.faults.hit(fault)
         await self._machines.reboot(node, fault.name, fault.number("seconds", BOOT_S))
 
+    async def _allow_some(self, fault: Fault) -> None:
+        """Before a drain: `after` evictions in the first namespace, none in the others."""
+        left = int(fault.number("after", 1))
+        for space in sorted(self._tenant_pods(fault.node)):
+            await self._budget(fault, space, allowed=left)
+            left = 0
+
     async def _block(self, fault: Fault, node: str) -> None:
-        """A budget that allows nothing for the tenants' pods on the node."""
+        """A budget that allows nothing (more) for the tenants' pods on the node."""
         if fault.name == "evict-429-halfway" and self._evictions.get(node, 0) < fault.number("after", 1):
             return
-        names: dict[str, set[str]] = {}
+        spaces = sorted(self._tenant_pods(node))
+        for space in spaces:
+            await self._budget(fault, space, allowed=0)
+        self._twin.faults.hit(fault, namespaces=spaces)
+        if fault.number("seconds", 0):
+            await self._twin.clock.sleep(fault.number("seconds", 0))
+            await self._unblock(fault)
+
+    def _tenant_pods(self, node: str) -> dict[str, list[Object]]:
+        """The tenants' GPU pods on a node, by namespace."""
+        found: dict[str, list[Object]] = {}
         for pod in self._twin.cache.all(POD):
             if (
                 node_of(pod) == node
                 and GPU in requests(pod["spec"])
                 and self._twin.tenant_of(namespace_of(pod))
             ):
-                names.setdefault(namespace_of(pod), set()).add(labels_of(pod).get("app", ""))
-        for space, apps in sorted(names.items()):
-            await self._budget(fault, space, sorted(apps))
-        self._twin.faults.hit(fault, namespaces=sorted(names))
-        if fault.number("seconds", 0):
-            await self._twin.clock.sleep(fault.number("seconds", 0))
-            await self._unblock(fault)
+                found.setdefault(namespace_of(pod), []).append(pod)
+        return found
 
-    async def _budget(self, fault: Fault, space: str, apps: list[str]) -> None:
-        # One budget a pod is all that eviction supports: those there already are tightened, not doubled.
+    async def _budget(self, fault: Fault, space: str, *, allowed: int) -> None:
+        """Leave room for so many evictions in the namespace: tighten its budgets, or make one.
+
+        Eviction supports one budget a pod, so those that are there are changed, not doubled.
+        """
+        pods = [
+            p for p in self._twin.cache.all(POD, space) if is_true(p, "Ready") and GPU in requests(p["spec"])
+        ]
         present = list(self._twin.cache.all(BUDGET, space))
         for budget in present:
-            mark = {"metadata": {"annotations": {BUDGET_LABEL: _as_text(budget["spec"])}}}
-            closed = {"minAvailable": "100%", "maxUnavailable": None}
-            await self._twin.api.patch(budget, {**mark, "spec": closed})
+            mine = sum(matches(budget["spec"].get("selector"), labels_of(p)) for p in pods)
+            kept = annotations_of(budget).get(BUDGET_LABEL) or _as_text(budget["spec"])
+            spec = {"minAvailable": max(mine - allowed, 1), "maxUnavailable": None}
+            mark = {"annotations": {BUDGET_LABEL: kept}}
+            await self._twin.api.patch(budget, {"metadata": mark, "spec": spec})
         if present:
             return
+        apps = sorted({labels_of(p).get("app", "") for p in pods})
         entry = {"key": "app", "operator": "In", "values": apps}
         await self._twin.api.create(
             {
@@ -214,7 +240,10 @@ class Faults:
                     "namespace": space,
                     "labels": {BUDGET_LABEL: fault.name},
                 },
-                "spec": {"maxUnavailable": 0, "selector": {"matchExpressions": [entry]}},
+                "spec": {
+                    "minAvailable": max(len(pods) - allowed, 1),
+                    "selector": {"matchExpressions": [entry]},
+                },
             }
         )
 
@@ -222,7 +251,7 @@ class Faults:
         for budget in list(self._twin.cache.all(BUDGET)):
             if labels_of(budget).get(BUDGET_LABEL) == fault.name:
                 await self._twin.api.delete(budget)
-            elif kept := (budget["metadata"].get("annotations") or {}).get(BUDGET_LABEL):
+            elif kept := annotations_of(budget).get(BUDGET_LABEL):
                 minimum, maximum = kept.split(",")
                 spec = {"minAvailable": _amount(minimum), "maxUnavailable": _amount(maximum)}
                 mark = {"annotations": {BUDGET_LABEL: None}}

@@ -31,6 +31,7 @@ NIC_CLUSTER_POLICY: Kind = ("mellanox.com/v1alpha1", "NicClusterPolicy")
 APPLICATION: Kind = ("argoproj.io/v1alpha1", "Application")
 
 GPU = "nvidia.com/gpu"
+GROUP_ANNOTATION = "pod-group-name"
 OSTREE_LABEL = "feature.node.kubernetes.io/system-os_release.OSTREE_VERSION"
 GPU_PCI_LABEL = "feature.node.kubernetes.io/pci-10de.present"
 NIC_PCI_LABEL = "feature.node.kubernetes.io/pci-15b3.present"

@@ -19,6 +19,7 @@ from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import (
     ENDED,
     GPU,
+    GROUP_ANNOTATION,
     POD,
     Object,
     annotations_of,
@@ -34,7 +35,7 @@ from knowngood.twin.behaviours.kube import (
     uid_of,
 )
 from knowngood.twin.behaviours.podstatus import DONE, READY, RUNNING, WAITING, Progress
-from knowngood.twin.behaviours.programs import ProcessProgram, Program, ProgramError, is_process
+from knowngood.twin.behaviours.programs import GangProgram, ProcessProgram, Program, ProgramError, is_process
 
 BACKOFF_S = 10.0  # doubled with each restart, as the kubelet does
 BACKOFF_MAX_S = 300.0
@@ -86,6 +87,8 @@ class Kubelets:
             return ProcessProgram(
                 self.twin, pod, self.view(pod, pod["spec"]["containers"][0]), self.log_path(pod)
             )
+        if GROUP_ANNOTATION in annotations_of(pod):
+            return GangProgram(self.twin, pod)
         return Program(self.twin, pod)
 
     def view(self, pod: Object, container: Object) -> processes.HostView:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import GPU, NODE, POD, Object, condition, merge_conditions, node_of
+from knowngood.twin.behaviours.kube import (
+    GPU,
+    NODE,
+    POD,
+    Object,
+    condition,
+    controller_of,
+    merge_conditions,
+    node_of,
+)
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.objects import node_conditions
 
 BOOT_S = 600.0
+TOLERATION_S = 300.0
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
@@ -42,6 +52,18 @@ class Machines:
         for pod in list(self._twin.cache.all(POD)):
             if node_of(pod) == name:
                 await self._not_ready(pod)
+        self._twin.spawn(self._evict_later(name, machine.boot_id), f"taint eviction on {name}")
+
+    async def _evict_later(self, name: str, boot_id: str) -> None:
+        """What the taint manager does: after five minutes the pods of a lost node are deleted."""
+        await self._twin.clock.sleep(TOLERATION_S)
+        machine = self._twin.world.machines[name]
+        if machine.up or machine.boot_id != boot_id:
+            return
+        for pod in list(self._twin.cache.all(POD)):
+            owner = controller_of(pod)
+            if node_of(pod) == name and (owner is None or owner["kind"] != "DaemonSet"):
+                await self._twin.api.delete(pod)
 
     async def come_back(self, name: str, cause: str) -> None:
         """The node boots: new boot id, no driver, its pods' containers start again."""

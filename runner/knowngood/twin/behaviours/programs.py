@@ -9,7 +9,17 @@ from pathlib import Path
 
 from knowngood.twin.behaviours import processes
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import Object, environment, node_of
+from knowngood.twin.behaviours.kube import (
+    GROUP_ANNOTATION,
+    POD,
+    POD_GROUP,
+    Object,
+    annotations_of,
+    deleting,
+    environment,
+    namespace_of,
+    node_of,
+)
 from knowngood.twin.behaviours.processes import HostView
 
 Ready = Callable[[], Awaitable[None]]
@@ -48,6 +58,32 @@ class Program:
     async def stop(self, grace: float) -> None:
         """End within `grace` seconds of the cluster's time; run() was cancelled already."""
         await self.twin.clock.sleep(min(grace, STOP_S))
+
+
+class GangProgram(Program):
+    """A rank of a gang: works only while all ranks do. One lost rank ends the others, as NCCL does."""
+
+    async def run(self, ready: Ready) -> int:
+        """Wait for the others, work, and fail with the first that goes."""
+        await self.twin.clock.sleep(START_S)
+        while not self._complete():
+            await self.twin.cache.changed(POD)
+        await ready()
+        while self._complete():
+            await self.twin.cache.changed(POD)
+        raise ProgramError("NCCL WARN Call to recv from a peer failed: connection closed by remote peer")
+
+    def _complete(self) -> bool:
+        group = annotations_of(self.pod)[GROUP_ANNOTATION]
+        members = [
+            p
+            for p in self.twin.cache.all(POD, namespace_of(self.pod))
+            if annotations_of(p).get(GROUP_ANNOTATION) == group and not deleting(p)
+        ]
+        started = [p for p in members if node_of(p) and self.twin.world.machines[node_of(p)].up]
+        found = self.twin.cache.get(POD_GROUP, group, namespace_of(self.pod))
+        need = int((found or {"spec": {}})["spec"].get("minMember", 1))
+        return len(started) >= need
 
 
 class ProcessProgram(Program):

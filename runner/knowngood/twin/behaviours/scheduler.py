@@ -13,6 +13,7 @@ from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.kube import (
     ENDED,
     GPU,
+    GROUP_ANNOTATION,
     HOSTNAME_LABEL,
     NODE,
     POD,
@@ -36,7 +37,6 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import ClientError
 
-GROUP_ANNOTATION = "pod-group-name"
 CORDON: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 ALL = "all"
 
@@ -125,7 +125,7 @@ class Scheduler(Controller):
         if not group:
             return True
         place = namespace_of(members[0])
-        found = self.cache.get(POD_GROUP, group, place) if POD_GROUP in self.twin.served else None
+        found = self.cache.get(POD_GROUP, group, place)
         need = int((found or {"spec": {}})["spec"].get("minMember", 1))
         running = [
             p
