@@ -1,0 +1,161 @@
+"""A rehearsal's stage for tests: a real twin, a real GitOps repository, and `knowngood` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knowngood.adapters.stage import Stage
+from knowngood.matrix.load import load
+from knowngood.matrix.locate import matrix_dir
+from knowngood.ports.clock import Cancel
+from knowngood.rehearsal import compress
+from knowngood.rehearsal.gitops import files
+from knowngood.rehearsal.seed import seed
+
+SCALE = 60.0
+SOAK_SECONDS = 1
+RUN_DEADLINE = 280.0  # seconds; a run on the small cluster takes 20 to 60
+KNOWNGOOD = (sys.executable, "-c", "from knowngood.cli.main import main; main()")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished `knowngood`: exit code, its streams, and the result it printed as JSON (if it did)."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.stdout)
+        return found
+
+
+@dataclass
+class Play:
+    """One stage, and what to ask of it."""
+
+    stage: Stage
+    cluster: str
+
+    def knowngood(self, *arguments: str) -> Ended:
+        """Run a command to its end."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.stage.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=RUN_DEADLINE,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of `knowngood` on this stage."""
+        where = [
+            "--matrix",
+            self.stage.matrix,
+            "--kubeconfig",
+            self.stage.kubeconfig,
+            "--runs-dir",
+            self.stage.runs,
+        ]
+        return [*KNOWNGOOD, *map(str, where), *arguments]
+
+    def upgrade(self, to: str) -> Ended:
+        """Move the cluster, with the result as JSON."""
+        return self.knowngood("upgrade", self.cluster, "--to", to, "--yes", "--output", "json")
+
+    def oracle(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Ask the twin's oracle."""
+        return subprocess.run(
+            [sys.executable, "-m", "knowngood.twin", "oracle", *arguments],
+            cwd=self.stage.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def snapshot(self, name: str) -> Path:
+        """Write down what the cluster is now."""
+        out = self.stage.folder / f"{name}.json"
+        done = self.oracle(
+            "snapshot",
+            "--kubeconfig",
+            str(self.stage.kubeconfig),
+            "--state",
+            str(self.stage.state),
+            "--out",
+            str(out),
+        )
+        assert done.returncode == 0, done.stderr
+        return out
+
+    def differences(self, before: Path) -> str:
+        """What the oracle finds different from before; "" for nothing."""
+        done = self.oracle("compare", str(before), str(self.snapshot("after")))
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    def events(self) -> list[dict[str, Any]]:
+        """The twin's event log."""
+        return [json.loads(line) for line in (self.stage.state / "events.jsonl").read_text().splitlines()]
+
+    def drivers(self) -> dict[str, list[str]]:
+        """Node -> driver versions loaded, in order, by the twin's event log."""
+        loaded: dict[str, list[str]] = {}
+        for event in self.events():
+            if event["event"] == "module-loaded":
+                loaded.setdefault(event["node"], []).append(event["version"])
+        return loaded
+
+    def commits(self) -> list[str]:
+        """Subjects of the GitOps branch, newest first."""
+        done = subprocess.run(
+            ["git", "-C", str(self.stage.repo), "log", "--format=%s"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.splitlines()
+
+
+def environment() -> dict[str, str]:
+    """Ours, with the package on the path."""
+    package = str(Path(compress.__file__).parents[2])
+    return {**os.environ, "PYTHONPATH": package}
+
+
+@contextmanager
+def staged(folder: Path, cluster: str, *, limits: Mapping[str, float] | None = None) -> Iterator[Play]:
+    """A settled twin of a shipped cluster; ended with all its processes afterwards."""
+    source = matrix_dir()
+    matrix = load(source)
+    found = matrix.clusters[cluster]
+    profile, release = matrix.profiles[found.profile], matrix.releases[found.release]
+    stage = Stage(folder)
+    values = compress.cluster_file(found, stage.repo_url, SCALE)
+    values["limits"] = {**values["limits"], "soakSeconds": SOAK_SECONDS, **(limits or {})}
+    stage.build(
+        source,
+        (cluster, values),
+        files(found, profile, release),
+        seed(found, profile, release, stage.repo_url),
+        found.gitops.branch,
+    )
+    try:
+        stage.start(SCALE, Cancel())
+        yield Play(stage, cluster)
+    finally:
+        stage.stop()
