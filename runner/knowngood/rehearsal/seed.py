@@ -133,15 +133,23 @@ def _tenants(cluster: Cluster, profile: Profile) -> list[dict[str, Any]]:
 
 
 def _queue(cluster: Cluster, profile: Profile, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What keeps the cluster as full as real ones are: work that waits while a batch is out and then takes its
-    nodes again, without which no soak would find anything on them. It has no disruption budget.
+    """Work without a budget that keeps the cluster as full as real ones are.
+
+    While the largest batch is out, some of it must wait and then takes the batch's nodes again: without that no
+    soak would find anything on them. Yet enough stays free that each budget can give way once. Pods are as large
+    as these two allow: small ones would leave gaps that a tenant's pod does not fit in.
     """
-    used = sum(w["replicas"] * w.get("gpusPerPod", 1) for row in rows for w in row["workloads"])
-    room = len(cluster.gpu) * profile.gpus - _largest_batch(cluster) * profile.gpus // 2 - used
-    each = 2 if profile.gpus >= 4 else 1
-    if room < each:
-        return []
-    return [{"name": "queue", "kind": "Deployment", "replicas": room // each, "gpusPerPod": each}]
+    loads = [w for row in rows for w in row["workloads"]]
+    total = sum(w["replicas"] * w.get("gpusPerPod", 1) for w in loads)
+    bound = [w for w in loads if w.get("minAvailable")]
+    yielding = sum((w["replicas"] - w["minAvailable"]) * w.get("gpusPerPod", 1) for w in bound)
+    loose = sum(w["replicas"] * w.get("gpusPerPod", 1) for w in loads if w not in bound)
+    left = (len(cluster.gpu) - _largest_batch(cluster)) * profile.gpus
+    for each in (8, 4, 2, 1):
+        replicas = (left - yielding - loose) // each
+        if each <= profile.gpus and replicas > 0 and total + replicas * each > left:
+            return [{"name": "queue", "kind": "Deployment", "replicas": replicas, "gpusPerPod": each}]
+    return []
 
 
 def _largest_batch(cluster: Cluster) -> int:

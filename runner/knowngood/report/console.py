@@ -44,12 +44,14 @@ class PlainLines(Observer):
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._began: dict[str, str] = {}
+        self._said: set[tuple[str, str]] = set()
 
     def record(self, record: Record) -> None:
         """Print it."""
         match record.type:
             case RecordType.INTENT:
                 self._began[record.step] = record.time
+                self._said.clear()
                 self._print(record.time, f"  … {sentence(record.step)}{_nodes(record)}")
             case RecordType.OUTCOME:
                 took = words(_seconds(self._began.get(record.step, record.time), record.time))
@@ -66,7 +68,11 @@ class PlainLines(Observer):
                 self._print(record.time, f"{record.type}" + (f": {why}" if why else ""))
 
     def progress(self, progress: Progress) -> None:
-        """Print it, indented below its step."""
+        """Print it, indented below its step; what a step says twice is printed once."""
+        news = (progress.subject, progress.text)
+        if news in self._said:
+            return
+        self._said.add(news)
         self._print(now(), f"    {progress.subject}: {progress.text}")
 
     def _print(self, time: str, text: str) -> None:
@@ -113,7 +119,9 @@ class Board(Observer):
     def progress(self, progress: Progress) -> None:
         """Keep the latest news."""
         with self._guard:
-            self._news.append(f"{progress.subject}: {progress.text}")
+            line = f"{progress.subject}: {progress.text}"
+            if line not in self._news:
+                self._news.append(line)
 
     def render(self) -> RenderableType:
         """The board now."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from knowngood.report.summary import GateLine, JudgementLine, Summary
@@ -15,18 +16,26 @@ _CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def junit(summary: Summary) -> str:
-    """The document."""
-    root = ET.Element("testsuites", {"name": f"knowngood {summary.cluster} {summary.to_release}"})
-    counts = [_suite(root, judgement) for judgement in summary.judgements]
+    """The document of one run."""
+    return junit_of((summary,))
+
+
+def junit_of(summaries: Sequence[Summary]) -> str:
+    """One document of several runs; with several, a suite's name begins with its run."""
+    root = ET.Element("testsuites", {"name": "knowngood " + ", ".join(s.to_release for s in summaries)})
+    counts = []
+    for summary in summaries:
+        prefix = f"{summary.run}/" if len(summaries) > 1 else ""
+        counts += [_suite(root, prefix, judgement) for judgement in summary.judgements]
     for index, name in enumerate(("tests", "failures", "errors")):
         root.set(name, str(sum(c[index] for c in counts)))
-    root.set("time", f"{summary.seconds:.1f}")
+    root.set("time", f"{sum(s.seconds for s in summaries):.1f}")
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, judgement: JudgementLine) -> tuple[int, int, int]:
-    suite = ET.SubElement(root, "testsuite", {"name": judgement.step})
+def _suite(root: ET.Element, prefix: str, judgement: JudgementLine) -> tuple[int, int, int]:
+    suite = ET.SubElement(root, "testsuite", {"name": prefix + judgement.step})
     failures = errors = 0
     for line in judgement.results:
         case = _case(suite, judgement.step, line)

@@ -1,0 +1,56 @@
+"""Whether the oracle agrees: judges its snapshots and history, which were taken outside the program. Pure.
+
+A snapshot is `twin oracle snapshot`'s JSON, a history `twin oracle history --json`'s. Each function returns what
+contradicts the claim, one line each; empty means confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from knowngood.model.names import DOMAIN
+
+MOVES = ("module", "userSpace", "driverState", "operands", "labels", "annotations")
+"""What of a node a move of the driver may change."""
+
+
+def done(
+    before: Mapping[str, Any], after: Mapping[str, Any], nodes: Collection[str], version: str
+) -> tuple[str, ...]:
+    """`done`: each of `nodes` runs `version`, nothing of ours is left, and nothing else of any node has changed."""
+    found = list(left_over(after))
+    for name, now in after["nodes"].items():
+        was = before["nodes"].get(name, {})
+        if name in nodes and now.get("module") != version:
+            found.append(f"{name} runs {now.get('module') or 'no driver'}, not {version}")
+        for key in sorted({*was, *now}):
+            moved = name in nodes and key in MOVES
+            if not moved and was.get(key) != now.get(key):
+                found.append(f"{name}: {key} was {was.get(key)}, is {now.get(key)}")
+    return tuple(found)
+
+
+def restored(differences: Sequence[str], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """`restored`: nothing differs from before, and nothing of ours is left."""
+    return (*differences, *left_over(after))
+
+
+def left_over(snapshot: Mapping[str, Any]) -> tuple[str, ...]:
+    """Jobs, pods, taints and claims of ours."""
+    found = [f"{kind} {name} is left" for kind, names in snapshot["ours"].items() for name in names]
+    for name, node in snapshot["nodes"].items():
+        found += [f"{name}: taint {t} is left" for t in node.get("taints", ()) if t.startswith(DOMAIN)]
+        found += [
+            f"{name}: annotation {a} is left" for a in node.get("annotations", {}) if a.startswith(DOMAIN)
+        ]
+    return tuple(found)
+
+
+def unproven(history: Mapping[str, Any], version: str, allowed: Collection[str]) -> tuple[str, ...]:
+    """Nodes outside `allowed` (the canary ring) that ever ran `version`."""
+    return tuple(
+        f"{name} ran {version}, which nothing had proven"
+        for name, row in history["nodes"].items()
+        if name not in allowed and any(d["version"] == version for d in row["drivers"])
+    )
