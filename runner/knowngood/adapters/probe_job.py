@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ NO_IMAGE = "knowngood.invalid/probe:not-configured"
 DELETED_WITHIN = 60.0
 AFTERLIFE = 600
 """Seconds after which Kubernetes deletes a finished Job that a killed run could not delete."""
+STARTED_WITHIN = 120.0
+"""Seconds after which a pod that is still Pending is not waited for: no room, no image."""
 SCHEMA = 1
 
 
@@ -109,7 +112,8 @@ def remove(kube: Kube, namespace: str, job: str, cancel: Cancel) -> str:
 def manifest(order: Order) -> Object:
     """The Job object."""
     labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.job}
-    deadline = max(1, math.ceil(order.deadline))
+    # Later than our own deadline, after which we still want to see why a pod did not run.
+    deadline = math.ceil(order.deadline + DELETED_WITHIN)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -189,6 +193,8 @@ def _run(kube: Kube, order: Order, cancel: Cancel) -> list[Object]:
         if error.code != 409:  # 409: our own create, whose answer was lost
             raise
 
+    started = time.monotonic()
+
     def ended() -> list[Object] | None:
         job = kube.find(path("batch/v1", "jobs", order.job, order.namespace)) or {}
         pods = _pods(kube, order.namespace, order.job)
@@ -196,8 +202,10 @@ def _run(kube: Kube, order: Order, cancel: Cancel) -> list[Object]:
             c.get("type") in {"Complete", "Failed"} and c.get("status") == "True"
             for c in (job.get("status") or {}).get("conditions") or ()
         )
-        done = [p for p in pods if _phase(p) in {"Succeeded", "Failed"}]
-        return pods or [{}] if over or not job or len(done) == len(order.nodes) else None
+        phases = [_phase(p) for p in pods]
+        done = len(pods) == len(order.nodes) and {*phases} <= {"Succeeded", "Failed"}
+        stuck = "Running" not in phases and time.monotonic() - started > STARTED_WITHIN
+        return pods or [{}] if over or not job or done or stuck else None
 
     try:
         return SystemClock().wait_for(

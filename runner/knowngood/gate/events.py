@@ -14,6 +14,7 @@ from types import FrameType
 from typing import IO, Any
 
 import pytest
+from _pytest.outcomes import Failed
 
 from knowngood.gate import verdicts
 from knowngood.gate.verdicts import GateFailed, GateInconclusive, Notes
@@ -103,7 +104,7 @@ class Events:
         if call.excinfo is None:
             return
         verdict, reason = _verdict(call.excinfo.value, in_call=call.when == "call")
-        if call.when != "call" and not reason.startswith("skipped"):
+        if call.when != "call" and not isinstance(call.excinfo.value, (Failed, pytest.skip.Exception)):
             reason = f"{call.when}: {reason}"
         if running.verdict is not Verdict.FAIL:
             running.verdict, running.reason = verdict, reason
@@ -145,7 +146,7 @@ def _verdict(error: BaseException, *, in_call: bool) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, str(error)
     if isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)):
         return Verdict.INCONCLUSIVE, f"skipped: {error}"
-    if isinstance(error, (AssertionError, pytest.fail.Exception)) and in_call:
+    if isinstance(error, (AssertionError, Failed)) and in_call:
         return Verdict.FAIL, (str(error) or "a check did not hold").splitlines()[0]
     return Verdict.INCONCLUSIVE, f"{type(error).__name__}: {error}"
 

@@ -5,6 +5,7 @@ Everything is read at most once a session. What can't be read makes the gates th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,13 +99,14 @@ def window(judgement: JudgeRequest, node: str) -> Window | None:
 def baseline(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> Mapping[str, Any] | None:
     """What this gate measured on this node before the change.
 
-    None where nothing is compared: a baseline is being taken, or the request carries none at all. Inconclusive
-    where it carries some, but not this gate's on this node.
+    None where nothing is compared: a baseline is being taken, or nothing at all was measured on the node before (it
+    is no part of the change). Inconclusive where others were, but not this gate.
     """
-    if judgement.taking_baseline or not judgement.baseline:
+    measured = {key for key in judgement.baseline if key.partition("/")[2] == node}
+    if judgement.taking_baseline or not measured:
         return None
     key = f"{gate_of(request.node)}/{node}"
-    if key not in judgement.baseline:
+    if key not in measured:
         judge.inconclusive("nothing was measured on this node before the change")
     return judgement.baseline[key]
 
@@ -145,6 +147,12 @@ def observe(reader: ClusterReader) -> Observe:
 
 
 @pytest.fixture(scope="session")
+def started() -> float:
+    """When the judgement first waited for something to settle, on the monotonic clock."""
+    return time.monotonic()
+
+
+@pytest.fixture(scope="session")
 def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftover]:
     """What runs or drainers left behind, anywhere on the cluster; not this judgement's own probe Job."""
     own = probe_job.job_name(judgement.run, judgement.name)
@@ -172,21 +180,21 @@ def answers(
     computing = [p for p in payloads if p in COMPUTING]
     given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
     params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
-    up = tuple(n for n in asked.nodes if n in states and states[n].reachable and states[n].ready)
+    gpus = profile.gpus if computing else 0
+    unfit = {n: why for n in asked.nodes if (why := _unfit(states.get(n), gpus))}
     order = probe_job.Order(
         run=asked.run,
         name=asked.name,
-        nodes=up,
+        nodes=tuple(n for n in asked.nodes if n not in unfit),
         payloads=payloads,
         params=params,
         image=knowngood_context.cluster.probe_image,
-        gpus=profile.gpus if computing else 0,
+        gpus=gpus,
         deadline=asked.deadline * PROBE_SHARE,
         namespace=knowngood_context.namespace,
     )
     found = probe_job.run(kube, order, Cancel())
-    down = {n: "no probe was sent: the node is not ready" for n in asked.nodes if n not in up}
-    return probe_job.Answers(found.documents, {**found.missing, **down}, found.leftover)
+    return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
 
 
 @pytest.fixture
@@ -205,6 +213,16 @@ def probe(
     if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
         judge.inconclusive("the probe's answer lacks this payload's result")
     return result
+
+
+def _unfit(state: NodeState | None, gpus: int) -> str:
+    """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
+    if state is None or not state.reachable or not state.ready:
+        return "no probe was sent: the node is not ready"
+    allocatable = state.allocatable.get(probe_job.GPU, "0")
+    if gpus and allocatable != str(gpus):
+        return f"no probe was sent: {allocatable} of {gpus} GPUs are allocatable"
+    return ""
 
 
 def readable(state: NodeState | None) -> NodeState:

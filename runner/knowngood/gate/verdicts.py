@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
+
 MAX_MEASURED_BYTES = 16 * 1024
 
 
-class GateFailed(BaseException):
-    """The gate said fail. A BaseException, so that a gate's own `except Exception` can't swallow it."""
+class GateFailed(Failed):
+    """The gate said fail. No `Exception`, as all of pytest's outcomes: a gate's own `except` can't swallow it."""
 
 
-class GateInconclusive(BaseException):
+class GateInconclusive(Failed):
     """The gate said that it could not be told."""
 
 
@@ -42,12 +44,12 @@ class Judge:
     def fail(self, reason: str) -> NoReturn:
         """This is wrong: the line stops."""
         __tracebackhide__ = True
-        raise GateFailed(reason)
+        raise GateFailed(reason, pytrace=False)
 
     def inconclusive(self, reason: str) -> NoReturn:
         """It can't be told: the line stops too."""
         __tracebackhide__ = True
-        raise GateInconclusive(reason)
+        raise GateInconclusive(reason, pytrace=False)
 
     def note(self, reason: str) -> None:
         """Words that go with a pass."""

@@ -24,7 +24,7 @@ _NVLINK5 = re.compile(
     r"(?P<unit>\S+)\s+(?P<severity>Fatal|Nonfatal)\s+XC\d\s+i\d+\s+Link\s+(?P<link>-?\d+)\b"
 )
 _SXID = re.compile(
-    rf"(?P<switch>nvidia-nvswitch\d+): SXid \(PCI:(?P<address>{_ADDRESS}\.\d)\): (?P<code>\d{{5,}}),\s*(?P<text>.*)$"
+    rf"nvidia-(?P<switch>nvswitch\d+): SXid \(PCI:(?P<address>{_ADDRESS}\.\d)\): (?P<code>\d{{5,}}),\s*(?P<text>.*)$"
 )
 _SXID_MORE = re.compile(r"Severity \d+ Engine instance|Data \{")
 _SXID_EVENT = re.compile(r"(?P<severity>Fatal|Non-fatal|Correctable)\b,?(?:.*?\bLink (?P<link>\d+)\b)?")

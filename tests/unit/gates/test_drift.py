@@ -1,0 +1,176 @@
+"""What runs is what the release says, and nothing is left over; each deviation is seen for itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from knowngood.model.matrix import Profile
+from knowngood.model.node import Leftover, ModuleLoad
+
+from .conftest import BOOT, DRIVER, gate, healthy, request, verdict
+
+DRIFT = gate("drift")
+EXPECT = {"nvidia-driver": DRIVER, "kernel-module-type": "open", "rdma-mode": "dma-buf", "openshift": "4.18"}
+
+
+def versions(**changes: str) -> dict[str, str]:
+    return {**healthy().versions, **{k.replace("_", "-"): v for k, v in changes.items()}}
+
+
+def judged(**changes: Any) -> tuple[str, str]:
+    state = healthy(**changes)
+    return verdict(DRIFT.test_versions_are_the_releases, state=state, expect=EXPECT)[:2]
+
+
+def test_the_release_passes() -> None:
+    assert judged()[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("component", "running"),
+    [
+        ("nvidia-driver", "595.91.07"),
+        ("nvidia-user-space", "595.91.07"),
+        ("nvidia-user-space", f"{DRIVER}, 595.91.07"),
+        ("gsp-firmware", "595.91.07"),
+        ("kernel-module-type", "proprietary"),
+        ("rdma-mode", "nvidia-peermem"),
+    ],
+)
+def test_each_part_that_is_another_fails(component: str, running: str) -> None:
+    verdict_, reason = judged(versions=versions(**{component: running}))
+    assert verdict_ == "fail"
+    assert running in reason
+
+
+@pytest.mark.parametrize(
+    "component", ["nvidia-driver", "nvidia-user-space", "rdma-mode", "kernel-module-type"]
+)
+def test_each_part_that_cannot_be_read_is_inconclusive(component: str) -> None:
+    kept = {k: v for k, v in healthy().versions.items() if k != component}
+    assert judged(versions=kept, load=None) == ("inconclusive", f"can't read {component}")
+
+
+def test_a_log_that_speaks_of_another_load_fails() -> None:
+    assert judged(load=ModuleLoad("595.91.07", BOOT, 90.0))[0] == "fail"
+
+
+def settled(profile: Profile, baseline: Any = None, **changes: Any) -> tuple[str, str]:
+    state = healthy(**changes)
+    return verdict(
+        DRIFT.test_operands_work_and_nothing_is_parked,
+        node="gpu-1",
+        observe=lambda _node: state,
+        profile=profile,
+        limits={"settleSeconds": 0},
+        baseline=baseline,
+        started=0.0,
+    )[:2]
+
+
+def test_operands_at_rest_pass(profile: Profile) -> None:
+    assert settled(profile)[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"operands": {"nvidia-operator-validator": "CrashLoopBackOff"}}, "CrashLoopBackOff"),
+        ({"allocatable": {"nvidia.com/gpu": "7"}}, "7 of 8 GPUs"),
+        ({"allocatable": {}}, "0 of 8 GPUs"),
+        ({"gpus": ("0000:00:00.0",)}, "the driver has 1 GPUs"),
+        ({"labels": {**healthy().labels, "nvidia.com/cuda.driver-version.full": "1.2.3"}}, "1.2.3"),
+        ({"labels": {}}, "says driver nothing"),
+        (
+            {"labels": {**healthy().labels, "nvidia.com/gpu.deploy.dcgm": "paused-for-driver-upgrade"}},
+            "dcgm is parked",
+        ),
+        (
+            {"labels": {**healthy().labels, "nvidia.com/gpu.deploy.x": "true_paused-for-mig-change"}},
+            "x is parked",
+        ),
+        (
+            {"labels": {**healthy().labels, "nvidia.com/gpu-driver-upgrade-state": "drain-required"}},
+            "drain-required",
+        ),
+        (
+            {"annotations": {"nvidia.com/gpu-driver-upgrade.driver-wait-for-safe-load": "true"}},
+            "safe-load is left over",
+        ),
+        ({"ready": False}, "not Ready"),
+    ],
+)
+def test_each_thing_out_of_place_fails(profile: Profile, changes: dict[str, Any], words: str) -> None:
+    verdict_, reason = settled(profile, **changes)
+    assert (verdict_, words in reason) == ("fail", True), reason
+
+
+def test_an_operand_that_is_gone_since_the_baseline_fails(profile: Profile) -> None:
+    before = {"operands": {"nvidia-device-plugin-daemonset": "ready", "nvidia-dcgm-exporter": "ready"}}
+    assert settled(profile, before) == ("fail", "nvidia-dcgm-exporter is gone")
+
+
+def test_no_operand_at_all_is_inconclusive(profile: Profile) -> None:
+    assert settled(profile, operands={})[0] == "inconclusive"
+
+
+def test_what_settles_in_time_passes(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([healthy(allocatable={"nvidia.com/gpu": "0"}), healthy()])
+    monkeypatch.setattr(DRIFT, "LOOK_AGAIN", 0.01)
+    assert (
+        verdict(
+            DRIFT.test_operands_work_and_nothing_is_parked,
+            node="gpu-1",
+            observe=lambda _node: next(looks),
+            profile=profile,
+            limits={"settleSeconds": 60},
+            baseline=None,
+            started=time.monotonic(),
+        )[0]
+        == "pass"
+    )
+
+
+MAINTENANCE, QUARANTINE = "knowngood.dev/maintenance=r1:NoSchedule", "knowngood.dev/quarantine=r1:NoSchedule"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "changes", "expected"),
+    [
+        (False, {}, "pass"),
+        (False, {"taints": ("nvidia.com/gpu=:NoSchedule",)}, "pass"),
+        (False, {"taints": (MAINTENANCE,)}, "fail"),
+        (False, {"unschedulable": True}, "fail"),
+        (False, {"annotations": {"knowngood.dev/claim": "r0/1"}}, "fail"),
+        (False, {"taints": (QUARANTINE,)}, "fail"),
+        (True, {"taints": (MAINTENANCE,), "unschedulable": True}, "pass"),
+        (True, {"taints": (MAINTENANCE,)}, "fail"),
+        (True, {"unschedulable": True}, "fail"),
+        (True, {"taints": (MAINTENANCE, QUARANTINE), "unschedulable": True}, "fail"),
+    ],
+)
+def test_taints_and_cordon_follow_the_claim(claimed: bool, changes: dict[str, Any], expected: str) -> None:
+    found = verdict(
+        DRIFT.test_taints_and_cordon_are_as_they_should_be,
+        node="gpu-1",
+        state=healthy(**changes),
+        judgement=request(claimed=claimed),
+    )
+    assert found[0] == expected, found[1]
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ([], "pass"),
+        ([Leftover("job", "knowngood/probe-1", "of r0")], "fail"),
+        ([Leftover("parked-operand", "gpu-1", "x")], "fail"),
+        ([Leftover("parked-operand", "gpu-10", "x")], "pass"),
+        ([Leftover("lease", "knowngood/knowngood", "ran out")], "pass"),
+    ],
+)
+def test_leftovers_of_this_node_and_jobs_anywhere_fail(left: list[Leftover], expected: str) -> None:
+    assert verdict(DRIFT.test_nothing_is_left_over, node="gpu-1", leftovers=left)[0] == expected

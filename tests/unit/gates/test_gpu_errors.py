@@ -1,0 +1,105 @@
+"""The kernel log decides: what a driver change may not bring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from knowngood.gate.kernel_log import KernelLog, Line
+
+from .conftest import gate, request, verdict
+
+GPU_ERRORS = gate("gpu_errors")
+XID_31 = "NVRM: Xid (PCI:0000:18:00): 31, pid=20012, name=pt_main_thread, channel 0x00000010, MMU Fault: x"
+XID_79 = "NVRM: Xid (PCI:0000:18:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
+XID_154 = "NVRM: Xid (PCI:0000:18:00): 154, GPU recovery action changed from 0x0 (None) to 0x2 (OS Reboot)"
+
+
+def judged(*messages: str, trouble: str = "", **given: Any) -> tuple[str, str, Any]:
+    lines = tuple(Line("b", float(i), m) for i, m in enumerate(("NVRM: loading x", *messages)))
+    return verdict(
+        GPU_ERRORS.test_no_new_gpu_errors,
+        node="gpu-1",
+        kernel_log=KernelLog(lines, 1, trouble),
+        limits=given.get("limits", {"maxSameXid": 0}),
+        baseline=given.get("baseline", {"errors": {}}),
+        judgement=request(taking_baseline=given.get("taking_baseline", False)),
+    )
+
+
+def test_a_quiet_log_passes() -> None:
+    assert judged()[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        XID_79,
+        XID_79.replace("79", "119"),
+        XID_79.replace("79", "48"),
+        XID_79.replace("79", "999"),
+        XID_154,
+        "NVRM: GPU 0000:18:00.0: GPU has fallen off the bus.",
+        "NVRM: nvAssertOkFailedNoLog: Assertion failed: Reset required [NV_ERR_RESET_REQUIRED] (0x62) returned",
+        "nvidia-nvswitch1: SXid (PCI:0000:06:00.0): 20034, Fatal, Link 48 LTSSM Fault Up",
+    ],
+)
+@pytest.mark.parametrize("taking_baseline", [False, True])
+def test_what_needs_a_reset_or_worse_fails_always(message: str, taking_baseline: bool) -> None:
+    baseline = {"errors": {"Xid 79": 5, "Xid 119": 5}}
+    assert judged(message, baseline=baseline, taking_baseline=taking_baseline)[0] == "fail"
+
+
+def test_an_application_error_that_the_node_did_not_have_before_fails() -> None:
+    """The public incident: Xid 31 after a driver change, none before."""
+    verdict_, reason, notes = judged(XID_31)
+    assert verdict_ == "fail"
+    assert "Xid 31 on GPU 0000:18:00" in reason
+    assert notes.measured["errors"] == {"Xid 31": 1}
+
+
+def test_one_that_it_had_before_passes_until_there_are_more() -> None:
+    baseline = {"errors": {"Xid 31": 2}}
+    assert judged(XID_31, XID_31, baseline=baseline)[0] == "pass"
+    assert judged(XID_31, XID_31, XID_31, baseline=baseline)[0] == "fail"
+    assert judged(XID_31.replace("31", "13", 1), baseline=baseline)[0] == "fail"
+
+
+def test_while_a_baseline_is_taken_application_errors_are_counted_only() -> None:
+    verdict_, _, notes = judged(XID_31, baseline=None, taking_baseline=True)
+    assert verdict_ == "pass"
+    assert notes.measured["errors"] == {"Xid 31": 1}
+
+
+def test_consequences_and_notices_count_for_nothing() -> None:
+    assert (
+        judged(
+            "NVRM: Xid (PCI:0000:dc:00): 45, pid=18, name=python3, Ch 00000001 caused by previous Xid 31",
+            "NVRM: Xid (PCI:0000:dc:00): 43, pid=18, name=python3, Ch 00000008",
+            "nvidia-nvswitch3: SXid (PCI:0000:04:00.0): 22013, Non-fatal, Link 44 Minion Link DLREQ interrupt",
+            "nvidia-peermem nv_get_p2p_free_callback:127 ERROR detected invalid context, skipping",
+        )[0]
+        == "pass"
+    )
+
+
+def test_another_tools_echo_is_no_error() -> None:
+    assert judged("health.go:185] XidCriticalError: Xid=79 on Device=GPU-1")[0] == "pass"
+    assert judged(f"monitor[12]: saw {XID_79}")[0] == "pass"
+
+
+def test_a_process_cannot_hide_or_invent_an_error_by_its_name() -> None:
+    named = "NVRM: Xid (PCI:0000:18:00): 43, pid=7, name=Xid (PCI:0000:01:00): 79, Ch 00000008"
+    assert judged(named)[0] == "pass"
+    hidden = "NVRM: Xid (PCI:0000:18:00): 79, pid=7, name=): 43, GPU has fallen off the bus."
+    assert judged(hidden)[0] == "fail"
+
+
+def test_the_root_is_named_not_what_followed_it() -> None:
+    assert "Xid 79" in judged(XID_154, XID_79)[1]
+
+
+def test_a_log_that_may_lack_lines_is_never_a_pass() -> None:
+    assert judged(trouble="journald lost kernel lines")[:2] == ("inconclusive", "journald lost kernel lines")
+    assert judged(XID_79, trouble="journald lost kernel lines")[0] == "fail"

@@ -1,0 +1,151 @@
+"""Ports, counters and the way GPU memory takes: each limit can fail."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from knowngood.gate.kernel_log import KernelLog, Line
+from knowngood.model.matrix import Profile
+
+from .conftest import gate, verdict
+
+RDMA = gate("rdma_health")
+LIMITS = {
+    "expectedPorts": 8,
+    "rateGbps": 400,
+    "maxLinkDowned": 0,
+    "maxSymbolErrorsPerHour": 120,
+    "maxLinkErrorRecoveryPerMinute": 5,
+}
+
+
+def answer(**measured: Any) -> dict[str, Any]:
+    ports = [
+        {
+            "name": f"mlx5_{i}/1",
+            "state": "ACTIVE",
+            "physState": "LinkUp",
+            "rateGbps": 400.0,
+            "linkLayer": "InfiniBand",
+        }
+        for i in range(8)
+    ]
+    values = {
+        "ports": ports,
+        "firmware": {"mlx5_0": "28.47.1026"},
+        "counters": {p["name"]: {} for p in ports},
+        "mode": "dma-buf",
+        "peermem": {"loaded": False, "refcnt": ""},
+        "uptimeSeconds": 10_000.0,
+    }
+    return {"ok": True, "backend": "", "reason": "", "measured": copy.deepcopy(values) | measured}
+
+
+def judged(profile: Profile, probe: dict[str, Any], baseline: Any = None) -> tuple[str, str, Any]:
+    return verdict(
+        RDMA.test_ports_are_up_and_count_no_new_errors,
+        node="gpu-1",
+        probe=probe,
+        profile=profile,
+        limits=LIMITS,
+        expect={"rdma-mode": "dma-buf", "nic-firmware": "28.47.1026"},
+        baseline=baseline,
+    )
+
+
+def counted(**counters: int) -> dict[str, Any]:
+    return {"mlx5_0/1": counters}
+
+
+def test_a_healthy_node_passes_and_leaves_a_baseline(profile: Profile) -> None:
+    verdict_, _, notes = judged(profile, answer(counters=counted(link_downed=3)))
+    assert verdict_ == "pass"
+    assert notes.measured["counters"] == counted(link_downed=3)
+
+
+def spoil(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    probe = answer()
+    change(probe["measured"])
+    return probe
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m["ports"].pop(), "7 ports, expected 8"),
+        (lambda m: m["ports"][0].update(state="DOWN", physState="Polling"), "mlx5_0/1 is DOWN/Polling"),
+        (lambda m: m["ports"][0].update(state=""), "?"),
+        (lambda m: m["ports"][2].update(rateGbps=200.0), "200.0 Gb/s"),
+        (lambda m: m["ports"][2].update(rateGbps=None), "None Gb/s"),
+        (lambda m: m.update(mode="nvidia-peermem"), "nvidia-peermem, expected dma-buf"),
+        (lambda m: m.update(mode="none"), "goes by none"),
+        (lambda m: m["firmware"].update(mlx5_0="28.39.1002"), "firmware 28.39.1002"),
+    ],
+)
+def test_each_thing_out_of_place_fails(profile: Profile, change: Any, words: str) -> None:
+    verdict_, reason, _ = judged(profile, spoil(change))
+    assert (verdict_, words in reason) == ("fail", True), reason
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({}, {"link_downed": 1}, "fail"),
+        ({"link_downed": 1}, {"link_downed": 1}, "pass"),
+        ({}, {"port_rcv_errors": 1}, "fail"),
+        ({}, {"a_counter_of_the_future": 1}, "fail"),
+        ({}, {"symbol_error": 60}, "pass"),
+        ({}, {"symbol_error": 1000}, "fail"),
+        ({}, {"link_error_recovery": 1000}, "fail"),
+        ({}, {"port_xmit_wait": 10**9, "np_cnp_sent": 5}, "pass"),
+    ],
+)
+def test_counters_are_compared_with_the_baseline(
+    profile: Profile, before: dict[str, int], now: dict[str, int], expected: str
+) -> None:
+    baseline = {"counters": counted(**before), "uptimeSeconds": 10_000.0 - 3600}
+    assert judged(profile, answer(counters=counted(**now)), baseline)[0] == expected
+
+
+def test_after_a_reboot_counters_start_from_zero(profile: Profile) -> None:
+    baseline = {"counters": counted(link_downed=5), "uptimeSeconds": 99_999.0}
+    assert judged(profile, answer(counters=counted(link_downed=1)), baseline)[0] == "fail"
+
+
+def test_a_counter_that_was_reset_counts_whole(profile: Profile) -> None:
+    """A reload of the NIC driver sets it to zero without a reboot."""
+    baseline = {"counters": counted(link_downed=5), "uptimeSeconds": 9_000.0}
+    assert judged(profile, answer(counters=counted(link_downed=1)), baseline)[0] == "fail"
+
+
+def test_a_mode_that_cannot_be_told_is_inconclusive(profile: Profile) -> None:
+    assert judged(profile, answer(mode=""))[0] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "mlx5_core 0000:9c:00.0: 252.056 Gb/s available PCIe bandwidth, limited by 32.0 GT/s PCIe x8 link",
+            "fail",
+        ),
+        ("mlx5_port_module_event:1131:(pid 0): Port module event[error]: module 0, Cable error", "fail"),
+        ("mlx5_core 0000:9c:00.0: Detected insufficient power on the PCIe slot (27W).", "fail"),
+        ("mlx5_core 0000:9c:00.0: mlx5_cmd_out_err: ACCESS_REG(0x805) op_mod(0x1) failed, err(-22)", "pass"),
+        ("mlx5_core 0000:9c:00.0: firmware version: 28.47.1026", "pass"),
+    ],
+)
+def test_the_nic_drivers_complaints_fail(message: str, expected: str) -> None:
+    log = KernelLog((Line("b", 1.0, message),), 1)
+    assert verdict(RDMA.test_the_nic_driver_does_not_complain, node="gpu-1", kernel_log=log)[0] == expected
+
+
+def test_without_a_log_there_is_no_telling() -> None:
+    log = KernelLog((), 0, "no log")
+    assert (
+        verdict(RDMA.test_the_nic_driver_does_not_complain, node="gpu-1", kernel_log=log)[0] == "inconclusive"
+    )

@@ -1,0 +1,192 @@
+"""The probe reads a host below a folder, computes, prints one document, and changes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from knowngood.probe import cuda, inference, rdma, training
+from knowngood.probe.host import Host
+
+from .conftest import DRIVER, write
+
+RUNNER = Path(__file__).parents[3] / "runner"
+
+
+def probe(root: Path, *payloads: str, params: str = '{"gpus": 2}') -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-S",
+        "-m",
+        "knowngood.probe",
+        "run",
+        *payloads,
+        "--root",
+        str(root),
+        "--params",
+        params,
+    ]
+    env = {"PYTHONPATH": str(RUNNER), "NODE_NAME": "gpu-1"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def files(root: Path) -> dict[str, float]:
+    return {str(p): p.stat().st_mtime for p in root.rglob("*")}
+
+
+def test_one_document_with_all_payloads_without_any_site_package(root: Path) -> None:
+    before = files(root)
+    done = probe(root, "rdma", "training", "inference")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert (document["schema"], document["node"]) == (1, "gpu-1")
+    assert document["bootId"] == "7a8eb505-3c64-47f1-8765-21767d41e9a1"
+    assert {name: r["ok"] for name, r in document["results"].items()} == {
+        "rdma": True,
+        "training": True,
+        "inference": True,
+    }
+    assert document["results"]["training"]["backend"] == "reference"
+    assert files(root) == before
+
+
+def test_every_payload_takes_less_than_a_second(root: Path) -> None:
+    for payload in (rdma, training, inference):
+        started = time.process_time()
+        payload.run(Host(root), {"gpus": 2, "requests": 20})
+        assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize("params", ["not json", "[]"])
+def test_bad_parameters_are_a_usage_error(root: Path, params: str) -> None:
+    done = probe(root, "rdma", params=params)
+    assert done.returncode == 2
+    assert "--params" in done.stderr
+
+
+def test_a_payload_that_breaks_still_prints_the_document(root: Path) -> None:
+    done = probe(root, "training", "rdma", params='{"gpus": "many"}')
+    document = json.loads(done.stdout)
+    assert document["results"]["training"]["ok"] is False
+    assert "the payload broke: ValueError" in document["results"]["training"]["reason"]
+    assert document["results"]["rdma"]["ok"] is True
+
+
+@pytest.mark.parametrize("payload", [training, inference])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda r: (r / "sys/module/nvidia/version").unlink(), "not loaded"),
+        (lambda r: write(r, "sys/module/nvidia/version", "595.91.07\n"), "the loaded module is 595.91.07"),
+        (lambda r: (r / f"usr/lib64/libcuda.so.{DRIVER}").unlink(), "libcuda is not installed"),
+        (lambda r: write(r, "usr/lib64/libcuda.so.595.91.07"), "580.173.02, 595.91.07"),
+        (lambda r: write(r, "proc/driver/nvidia/gpus/0000:3a:00.0/information"), "has 3 GPUs, expected 2"),
+    ],
+)
+def test_smoke_payloads_check_the_node_even_without_a_gpu_library(
+    root: Path, payload: Any, spoil: Any, reason: str
+) -> None:
+    spoil(root)
+    result = payload.run(Host(root), {"gpus": 2})
+    assert result["ok"] is False
+    assert reason in result["reason"]
+
+
+def test_the_reference_training_notices_wrong_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert training.reference()["ok"] is True
+    monkeypatch.setattr(math, "tanh", lambda x: max(-1.0, min(1.0, x)))
+    assert "computes wrongly" in training.reference()["reason"]
+
+
+def test_the_reference_training_notices_a_loss_that_does_not_fall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_RATE", 0.0)
+    assert "did not fall" in training.reference()["reason"]
+
+
+def test_the_reference_inference_notices_wrong_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert inference.reference(3)["ok"] is True
+    monkeypatch.setattr(math, "exp", lambda x: 1.0 + x)
+    assert inference.reference(3)["reason"] == "3 of 3 answers are wrong"
+
+
+def test_ports_and_error_counters_are_read_and_traffic_is_left_out(root: Path) -> None:
+    write(root, "sys/class/infiniband/mlx5_1/ports/1/counters/link_downed", "2\n")
+    write(root, "sys/class/infiniband/mlx5_1/ports/1/state", "1: DOWN\n")
+    result = rdma.run(Host(root), {})
+    measured = result["measured"]
+    assert [(p["name"], p["state"], p["rateGbps"]) for p in measured["ports"]] == [
+        ("mlx5_0/1", "ACTIVE", 400.0),
+        ("mlx5_1/1", "DOWN", 400.0),
+    ]
+    assert measured["counters"] == {
+        "mlx5_0/1": {"out_of_sequence": 3},
+        "mlx5_1/1": {"link_downed": 2, "out_of_sequence": 3},
+    }
+    assert (measured["uptimeSeconds"], measured["mode"]) == (1234.5, "dma-buf")
+    assert measured["firmware"] == {"mlx5_0": "28.47.1026", "mlx5_1": "28.47.1026"}
+
+
+def test_a_host_without_ports_is_not_ok(tmp_path: Path) -> None:
+    assert rdma.run(Host(tmp_path), {})["ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "mode"),
+    [
+        ("sys/module/nvidia_peermem/refcnt", "8\n", "nvidia-peermem"),
+        ("sys/module/nvidia_peermem/refcnt", "0\n", "nvidia-peermem"),
+        ("proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1\n", "none"),
+        ("proc/version", "Linux version 4.18.0-372.el8\n", "none"),
+        ("proc/version", "something else\n", ""),
+        ("sys/module/nvidia/version", "", ""),
+    ],
+)
+def test_how_gpu_memory_reaches_the_nic(root: Path, path: str, text: str, mode: str) -> None:
+    write(root, path, text)
+    assert rdma.mode(Host(root)) == mode
+
+
+def torch(available: bool, built_for: str | None) -> Any:
+    return SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: available),
+        version=SimpleNamespace(cuda=built_for),
+        __version__="2.13.0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("available", "built_for", "devices", "usable", "reason"),
+    [
+        (True, "13.0", True, True, ""),
+        (False, "13.0", True, False, "can't use them"),
+        (False, "13.0", False, False, ""),
+        (False, None, True, False, ""),
+    ],
+)
+def test_gpus_that_torch_cannot_use_are_a_failure_and_never_a_quiet_fallback(
+    monkeypatch: pytest.MonkeyPatch,
+    available: bool,
+    built_for: str | None,
+    devices: bool,
+    usable: bool,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(importlib, "import_module", lambda _name: torch(available, built_for))
+    monkeypatch.setattr(Path, "exists", lambda _path: devices)
+    found, why = cuda.backend()
+    assert (found is not None, reason in why, bool(why)) == (usable, True, bool(reason))
+
+
+def test_gpus_that_torch_cannot_use_fail_the_payload(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "backend", lambda: (None, "torch can't use them"))
+    result = training.run(Host(root), {"gpus": 2})
+    assert (result["ok"], result["backend"], result["reason"]) == (False, "cuda", "torch can't use them")
