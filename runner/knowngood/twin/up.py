@@ -163,8 +163,9 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
     await twin.cache.ensure(BUDGET, *twin.served)
     kubelets = Kubelets(twin, gpu_program)
     machines = Machines(twin, kubelets)
+    twin.kubelet = Backend(kubelets)
     if server is not None:
-        server.kubelet = Backend(kubelets)
+        server.kubelet = twin.kubelet
     await recorder.start()
     await machines.start()
     await Faults(twin, kubelets, machines).start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -173,6 +172,8 @@ class Stage:
         self.client = client
         self.repository = repository
         self.state = state
+        assert twin.kubelet is not None
+        self.backend = twin.kubelet
 
     async def until(self, what: str, condition: Callable[[], Any], patience: float = PATIENCE_S) -> None:
         """Wait for a condition on the cache or the machines."""
@@ -244,6 +245,25 @@ class Stage:
     async def version_of(self, ring: str) -> str:
         """The version in the live NVIDIADriver."""
         return str((await self.client.get(NVIDIA_DRIVER, ring))["spec"]["version"])
+
+    async def log(self, job: str) -> str:
+        """What the only pod of a Job wrote."""
+        pod = next(
+            p for p in self.twin.cache.all(POD, "knowngood") if p["metadata"]["labels"].get("job-name") == job
+        )
+        server = self.client._server
+        url = f"{server}/api/v1/namespaces/knowngood/pods/{name_of(pod)}/log"
+        async with self.client._http().get(url) as answer:
+            return await answer.text()
+
+    async def done(self, job: str) -> Object:
+        """Wait until a Job has ended, well or badly; returns its status."""
+
+        def status() -> Object:
+            return (self.twin.cache.get(("batch/v1", "Job"), job, "knowngood") or {}).get("status") or {}
+
+        await self.until(f"Job {job} ends", lambda: {"Complete", "Failed"} & _types(status()))
+        return status()
 
     async def cordon(self, node: str, *, on: bool = True) -> None:
         """What kubectl cordon does."""
@@ -352,12 +372,51 @@ def play(folder: Path, story: Story, scale: float = 300.0, **change: Any) -> Non
     asyncio.run(run())
 
 
+def _types(status: Object) -> set[str]:
+    return {c["type"] for c in status.get("conditions") or () if c["status"] == "True"}
+
+
+def smoke_job(node: str, *command: str, gpus: int = 0, name: str = "smoke", **spec: Any) -> Object:
+    """A Job on one node that runs a command with the host mounted at /host."""
+    devices = {GPU: str(gpus)} if gpus else {}
+    term = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": "knowngood"},
+        "spec": {
+            "backoffLimit": 0,
+            **spec,
+            "template": {
+                "spec": {
+                    "restartPolicy": "Never",
+                    "affinity": {
+                        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
+                    },
+                    "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
+                    "containers": [
+                        {
+                            "name": "smoke",
+                            "image": "example.com/smoke:1",
+                            "command": list(command),
+                            "env": [
+                                {
+                                    "name": "NODE_NAME",
+                                    "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+                                }
+                            ],
+                            "volumeMounts": [{"name": "host", "mountPath": "/host", "readOnly": True}],
+                            "resources": {"limits": devices, "requests": devices},
+                        }
+                    ],
+                }
+            },
+        },
+    }
+
+
 def _git(*arguments: str) -> str:
     who = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
     done = subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
-
-
-def written(path: Path) -> Any:
-    """A JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

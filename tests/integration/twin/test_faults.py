@@ -41,7 +41,7 @@ def test_xid_79_takes_the_gpu_from_the_driver_and_from_allocatable_until_the_nod
         await stage.clear()
         assert stage.gpus("gpu-1") == "7", "a cleared fault does not mend hardware"
         await stage.fault("node-reboots", "gpu-1")
-        await stage.until("it was down", lambda: stage.events("node-down", "gpu-1"))
+        await stage.until("it has booted", lambda: stage.events("node-up", "gpu-1"))
         await stage.at_rest("gpu-1", OLD)
 
     play(tmp_path, story)

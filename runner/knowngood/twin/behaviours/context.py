@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.behaviours.cache import Cache
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
@@ -96,8 +97,9 @@ class Api:
             raise
 
     async def delete(self, obj: Object, *, grace: int | None = None) -> None:
-        """Delete that very object (by uid); one that is gone is fine."""
-        options: Object = {"preconditions": {"uid": uid_of(obj)}}
+        """Delete that very object (by uid), and what it owns; one that is gone is fine."""
+        # Named, because Jobs would leave their pods behind.
+        options: Object = {"preconditions": {"uid": uid_of(obj)}, "propagationPolicy": "Background"}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         kind, namespace = kind_of(obj), namespace_of(obj) or None
@@ -161,6 +163,7 @@ class Twin:
     served: set[Kind]  # optional kinds that this cluster has
     set_outage: Callable[[bool], None] | None = None
     fire: Callable[[str, str], None] = lambda _when, _node: None  # sets off faults; see faulty.py
+    kubelet: KubeletBackend | None = None  # exec, logs and journal, as the API server is given them
     causes: dict[str, str] = field(default_factory=dict)  # pod uid -> why a controller deleted it
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
