@@ -91,7 +91,7 @@ def apply(
         _refuse_conflicts(changing, others)
     merged = _merge(copy(live), config, schema, {})
     held_by_others: FieldSet = frozenset().union(*(one.fields for one in others))
-    for path in sorted(earlier - wanted - held_by_others, key=len, reverse=True):
+    for path in sorted(earlier - wanted - held_by_others, key=len):  # a list item before its fields
         if not any(other[: len(path)] == path for other in held_by_others):
             fieldsets.delete(merged, path)
     kept = [replace(one, fields=one.fields - changing) for one in others]

@@ -94,6 +94,12 @@ class ApiServer:
                 return self._relabel(found.obj, obj)
         return self._handler.writes.seed(resource, obj, SEED).stored.obj
 
+    def find(self, api_version: str, kind: str, namespace: str, name: str) -> Object | None:
+        """Return an object as it is stored, without a request; None where there is none."""
+        resource = self._cluster.resources.of_kind(api_version, kind)
+        stored = None if resource is None else self._cluster.store.get(resource.key, namespace, name)
+        return None if stored is None else stored.obj
+
     def _relabel(self, present: Object, wanted: Object) -> Object:
         metadata = dict(present["metadata"])
         for field in ("labels", "annotations"):
