@@ -56,9 +56,8 @@ def profile() -> Profile:
     return Profile("p", "x", 8, "H200", "10de:233b", False, 8, "CX7", "dma-buf", {}, (), WHERE)
 
 
-@pytest.fixture
-def judge(tmp_path: Path) -> Judge:
-    """Judge gates given as text: judge(my_gate="def test_x(node): ...")."""
+def judge_in(tmp_path: Path) -> Judge:
+    """Judges gates given as text: judge(my_gate="def test_x(node): ...")."""
 
     def run(
         *,
@@ -77,3 +76,9 @@ def judge(tmp_path: Path) -> Judge:
         return judge.judge(request(required or tuple(gates), **(fields or {})), cancel or Cancel())
 
     return run
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Judge:
+    """A judge of its own for one test."""
+    return judge_in(tmp_path)

@@ -13,11 +13,11 @@ from knowngood.adapters.pytest_gates import environment
 from knowngood.model.errors import Interrupted
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
-from knowngood.model.verdict import Verdict
+from knowngood.model.verdict import Judgement, Verdict
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 
-from .conftest import Judge
+from .conftest import Judge, judge_in
 
 PASSING = "def test_it(node): pass"
 
@@ -61,59 +61,89 @@ def test_several_tests_of_a_gate_fold_to_the_worst(judge: Judge) -> None:
     assert result.measured == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize(
-    ("body", "verdict", "reason"),
-    [
-        ("def test_it(node): assert 1 == 2, 'one is not two'", Verdict.FAIL, "one is not two"),
-        ("def test_it(node): {}['x']", Verdict.INCONCLUSIVE, "KeyError"),
-        ("def test_it(node): pytest.skip('not here')", Verdict.INCONCLUSIVE, "skipped: not here"),
-        ("@pytest.mark.skip\ndef test_it(node): pass", Verdict.INCONCLUSIVE, "skipped"),
-        ("@pytest.mark.skipif(True, reason='x')\ndef test_it(node): pass", Verdict.INCONCLUSIVE, "skipped"),
-        ("@pytest.mark.xfail\ndef test_it(node): assert False", Verdict.INCONCLUSIVE, "xfail"),
-        ("@pytest.mark.xfail\ndef test_it(node): pass", Verdict.INCONCLUSIVE, "xfail"),
-        ("def test_it(node): pytest.xfail('known')", Verdict.INCONCLUSIVE, "known"),
-        ("@pytest.fixture\ndef x(): 1/0\ndef test_it(node, x): pass", Verdict.INCONCLUSIVE, "setup: Zero"),
-        (
-            "@pytest.fixture\ndef x():\n    yield\n    1/0\ndef test_it(node, x): pass",
-            Verdict.INCONCLUSIVE,
-            "teardown: Zero",
-        ),
-        ("def test_it(node, nothing): pass", Verdict.INCONCLUSIVE, "setup: "),
-        ("def test_it(node, states): pass", Verdict.INCONCLUSIVE, "setup: UsageError"),
-        (
-            "def test_it(node):\n    try: judge.fail('bad')\n    except Exception: pass",
-            Verdict.FAIL,
-            "bad",
-        ),
-        ("def test_it(node): raise SystemExit(0)", Verdict.INCONCLUSIVE, "SystemExit"),
-        ("def test_it(node): measure(x='y' * 20000)", Verdict.INCONCLUSIVE, "16384 bytes"),
-    ],
-)
-def test_whatever_is_not_a_plain_return_is_never_a_pass(
-    judge: Judge, body: str, verdict: Verdict, reason: str
-) -> None:
-    found = judge(gate=f"import pytest\nfrom knowngood.gate import judge, measure\n{body}\n")
-    assert found.verdict is verdict
-    assert [r.verdict for r in found.results] == [verdict]
-    assert reason in found.results[0].reason
+HEAD = "import pytest\nfrom knowngood.gate import judge, measure\n"
+BODIES = {
+    "assertion": ("def test_it(node): assert 1 == 2, 'one is not two'", Verdict.FAIL, "one is not two"),
+    "error": ("def test_it(node): {}['x']", Verdict.INCONCLUSIVE, "KeyError"),
+    "skip_call": ("def test_it(node): pytest.skip('not here')", Verdict.INCONCLUSIVE, "skipped: not here"),
+    "skip": ("@pytest.mark.skip\ndef test_it(node): pass", Verdict.INCONCLUSIVE, "skipped"),
+    "skipif": (
+        "@pytest.mark.skipif(True, reason='x')\ndef test_it(node): pass",
+        Verdict.INCONCLUSIVE,
+        "skipped",
+    ),
+    "xfail": ("@pytest.mark.xfail\ndef test_it(node): assert False", Verdict.INCONCLUSIVE, "xfail"),
+    "xpass": ("@pytest.mark.xfail\ndef test_it(node): pass", Verdict.INCONCLUSIVE, "xfail"),
+    "xfail_call": ("def test_it(node): pytest.xfail('known')", Verdict.INCONCLUSIVE, "known"),
+    "setup": (
+        "@pytest.fixture\ndef x(): 1/0\ndef test_it(node, x): pass",
+        Verdict.INCONCLUSIVE,
+        "setup: Zero",
+    ),
+    "setup_verdict": (
+        "@pytest.fixture\ndef x(): judge.inconclusive('no log')\ndef test_it(node, x): pass",
+        Verdict.INCONCLUSIVE,
+        "no log",
+    ),
+    "teardown": (
+        "@pytest.fixture\ndef x():\n    yield\n    1/0\ndef test_it(node, x): pass",
+        Verdict.INCONCLUSIVE,
+        "teardown: Zero",
+    ),
+    "no_fixture": ("def test_it(node, nothing): pass", Verdict.INCONCLUSIVE, "setup: "),
+    "unreachable": ("def test_it(node, states): pass", Verdict.INCONCLUSIVE, "setup: UsageError"),
+    "swallowed": (
+        "def test_it(node):\n    try: judge.fail('bad')\n    except Exception: pass",
+        Verdict.FAIL,
+        "bad",
+    ),
+    "exit": ("def test_it(node): raise SystemExit(0)", Verdict.INCONCLUSIVE, "SystemExit"),
+    "too_much": ("def test_it(node): measure(x='y' * 20000)", Verdict.INCONCLUSIVE, "16384 bytes"),
+}
+EMPTY = {
+    "empty": "",
+    "no_test": "def check(node): pass",
+    "import_error": "import nowhere",
+    "syntax_error": "def test_it(node:",
+}
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "def check(node): pass", "import nowhere", "def test_it(node:", "raise SystemExit(0)"],
-    ids=["empty", "no test", "import error", "syntax error", "exits while imported"],
-)
-def test_a_required_gate_that_gives_no_result_is_missing(judge: Judge, text: str) -> None:
-    found = judge(broken=text, fine=PASSING)
-    assert ("broken", "gpu-1") in found.missing
-    assert found.verdict is Verdict.INCONCLUSIVE
+@pytest.fixture(scope="module")
+def bad_company(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+    """All the bad gates and a good one, judged together on two nodes."""
+    gates = {name: HEAD + body for name, (body, _, _) in BODIES.items()} | EMPTY | {"fine": PASSING}
+    judge = judge_in(tmp_path_factory.mktemp("bad"))
+    return judge(required=(*gates, "absent"), fields={"nodes": ("gpu-1", "gpu-2")}, **gates)
 
 
-def test_a_gate_without_a_file_is_missing_and_the_others_are_judged(judge: Judge) -> None:
+@pytest.mark.parametrize("name", BODIES)
+def test_whatever_is_not_a_plain_return_is_never_a_pass(bad_company: Judgement, name: str) -> None:
+    _, verdict, reason = BODIES[name]
+    results = [r for r in bad_company.results if r.gate == name]
+    assert [r.verdict for r in results] == [verdict, verdict]
+    assert all(reason in r.reason for r in results), results
+
+
+@pytest.mark.parametrize("name", [*EMPTY, "absent"])
+def test_a_required_gate_that_gives_no_result_is_missing(bad_company: Judgement, name: str) -> None:
+    assert (name, "gpu-1") in bad_company.missing
+    assert (name, "gpu-2") in bad_company.missing
+
+
+def test_a_good_gate_is_judged_in_bad_company_too(bad_company: Judgement) -> None:
+    assert [r.verdict for r in bad_company.results if r.gate == "fine"] == [Verdict.PASS, Verdict.PASS]
+
+
+def test_a_missing_gate_makes_a_pass_inconclusive(judge: Judge) -> None:
     found = judge(required=("fine", "absent"), fine=PASSING)
-    assert found.missing == (("absent", "gpu-1"),)
     assert [r.verdict for r in found.results] == [Verdict.PASS]
     assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_gate_that_ends_the_session_while_imported_makes_all_inconclusive(judge: Judge) -> None:
+    found = judge(fine=PASSING, leaves="raise SystemExit(0)")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert ("leaves", "gpu-1") in found.missing
 
 
 def test_without_any_gate_nothing_passes(judge: Judge) -> None:
