@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.adapters.git_command import GitCommand, GitFailed, explain, identity, quiet_environment
+from knowngood.adapters.git_command import GitCommand, GitFailed, identity, quiet_environment
 from knowngood.model.errors import Inconclusive, UsageError
 from knowngood.ports.clock import Cancel
 
@@ -89,13 +89,13 @@ class Stage:
         name, values = cluster
         schema = "# yaml-language-server: $schema=../schema/cluster.json\n"
         (self.matrix / "clusters" / f"{name}.yaml").write_text(schema + _yaml(values))
-        _commit(self.matrix / ".git", self.matrix, "main", "The matrix as it was when the rehearsal began")
+        commit_all(self.matrix / ".git", self.matrix, "main", "The matrix as it was when the rehearsal began")
         work = self.folder / "gitops-start"
         for path, value in gitops.items():
             target = work / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_yaml(value))
-        _commit(self.repo, work, branch, "The cluster at rest")
+        commit_all(self.repo, work, branch, "The cluster at rest")
         shutil.rmtree(work)
         (self.folder / "seed.json").write_text(json.dumps(seed, indent=2) + "\n")
 
@@ -220,7 +220,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _commit(git_dir: Path, work_tree: Path, branch: str, message: str) -> None:
+def commit_all(git_dir: Path, work_tree: Path, branch: str, message: str) -> None:
     """Make the repository `git_dir` with one commit of everything in `work_tree`."""
     env = {
         **quiet_environment(),
@@ -240,4 +240,4 @@ def _commit(git_dir: Path, work_tree: Path, branch: str, message: str) -> None:
         git.run("add", "-A")
         git.run("-c", "commit.gpgSign=false", "commit", "-q", "-m", message)
     except GitFailed as error:
-        raise explain(error, str(git_dir), "laying out the rehearsal") from error
+        raise UsageError(f"the repository can't be laid out: {error}", where=str(git_dir)) from error

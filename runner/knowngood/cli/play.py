@@ -88,6 +88,8 @@ def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
         "kubeconfig": str(request.kubeconfig.absolute()),
         "cluster_digest": plan.cluster_digest,
         "matrix_commit": plan.matrix_commit,
+        "soak": cluster.limits.soak,
+        "window_end": cluster.window_end,
     }
     click.echo(f"run {run_id} in {folder}", err=True)
     return play(place, plan, frozen, quiet=quiet)

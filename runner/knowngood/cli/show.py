@@ -139,7 +139,8 @@ def _described(value: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(v, dict):
             lines += _described(v, indent + "  ")
         else:
-            lines += columns([tuple(_cell(x) for x in row.values()) for row in v], indent + "  ")
+            head = tuple(str(name) for name in v[0])
+            lines += columns([head, *(tuple(_cell(x) for x in row.values()) for row in v)], indent + "  ")
     return lines
 
 

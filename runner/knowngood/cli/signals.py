@@ -14,14 +14,17 @@ from knowngood.ports.clock import Cancel
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+RESUMABLE = "stopping; the run can be resumed"
+
+
 @contextmanager
-def stopped_by_signals(cancel: Cancel) -> Iterator[None]:
-    """Set `cancel` on a signal for as long as the block lasts."""
+def stopped_by_signals(cancel: Cancel, told: str = RESUMABLE) -> Iterator[None]:
+    """Set `cancel` on a signal for as long as the block lasts; `told` is said once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         if not cancel.is_set():
-            click.echo(f"{name}: stopping after the present step; the run can be resumed", err=True)
+            click.echo(f"{name}: {told}", err=True)
         cancel.set(name)
 
     before = {number: signal.signal(number, stop) for number in STOPPING}

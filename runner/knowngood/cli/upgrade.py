@@ -49,9 +49,9 @@ def command(settings: Settings, cluster: str, release: str, yes: bool, allow_dir
       5 quarantined or held, 6 changed and restored, 130 interrupted (resumable)
     """
     source = load(settings)
-    refuse_dirty(source, allow_dirty=allow_dirty)
     found = source.cluster(cluster)
     source.release(release)
+    refuse_dirty(source, allow_dirty=allow_dirty)
     kubeconfig = kubeconfig_of(settings)
     note = check_identity(found, kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs)
@@ -83,10 +83,15 @@ def refuse_dirty(source: Source, *, allow_dirty: bool) -> None:
 
 
 def confirm(plan: Plan, *, yes: bool) -> None:
-    """Ask a person, unless --yes."""
+    """Ask a person, unless --yes. Refused on anything but yes."""
+    ask(f"Move {plan.cluster} from {plan.from_release} to {plan.to_release}?", yes=yes)
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Ask a person, unless --yes. Refused on anything but yes, UsageError where nobody is there."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to say yes", hint="--yes goes on without asking")
-    if not click.confirm(f"Move {plan.cluster} to {plan.to_release}?", err=True):
+    if not click.confirm(question, err=True):
         raise Refused("not confirmed; nothing was changed")

@@ -78,14 +78,14 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             nodes=AnsibleNodeWork(
                 cluster, place.kubeconfig, place.folder, limits, audience, playbooks_dir(), place.run_id
             ),
-            gates=judge(place, audience),
+            gates=judge_of(place, audience),
             journal=journal,
             promotion=MatrixRepository(place.matrix_folder, push=True),
             observers=(audience,),
         )
 
 
-def judge(place: Place, observer: Observer) -> PytestGates:
+def judge_of(place: Place, observer: Observer) -> PytestGates:
     """The gates, for a run and for `knowngood gate`."""
     return PytestGates(
         place.cluster, place.profile, place.release, place.kubeconfig, place.folder, gates_dir(), observer

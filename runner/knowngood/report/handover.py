@@ -29,10 +29,11 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
     parts += ["Look first:", "", *_block(_look(summary, kubectl))]
     parts += ["", "To take Git back (each revert stands alone; push without force):", ""]
     parts += _block(_revert(summary, plan, cluster))
-    parts += ["", "To reload the driver that Git declares on a node (drained, still tainted):", ""]
-    parts += _block(_reload(summary, cluster, kubectl))
-    parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
-    parts += _block(_give_back(summary, kubectl))
+    if _out(summary):
+        parts += ["", "To reload the driver that Git declares on a node (drained, still tainted):", ""]
+        parts += _block(_reload(summary, cluster, kubectl))
+        parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
+        parts += _block(_give_back(summary, kubectl))
     parts += ["", f"Or let knowngood go on: `knowngood resume {summary.run}`."] if not summary.end else []
     return "\n".join(parts) + "\n"
 
@@ -90,7 +91,7 @@ def _changes(plan: Plan, rings: set[str]) -> Iterator[FieldChange]:
 
 
 def _reload(summary: Summary, cluster: Cluster, kubectl: str) -> Iterator[str]:
-    for node in _out(summary) or ["NODE"]:
+    for node in _out(summary):
         yield (
             f"{kubectl} -n {cluster.operator_namespace} delete pod"
             f" -l app.kubernetes.io/component=nvidia-driver --field-selector spec.nodeName={node}"
@@ -99,7 +100,7 @@ def _reload(summary: Summary, cluster: Cluster, kubectl: str) -> Iterator[str]:
 
 def _give_back(summary: Summary, kubectl: str) -> Iterator[str]:
     admin = "oc adm" if kubectl == "oc" else kubectl
-    for node in _out(summary) or ["NODE"]:
+    for node in _out(summary):
         yield f"{admin} taint node {node} {names.MAINTENANCE_TAINT}- {names.QUARANTINE_TAINT}-"
         yield f"{kubectl} annotate node {node} {names.CLAIM_ANNOTATION}- {names.SNAPSHOT_ANNOTATION}-"
         yield f"{admin} uncordon {node}"

@@ -22,20 +22,26 @@ def junit(summary: Summary) -> str:
 
 def junit_of(summaries: Sequence[Summary]) -> str:
     """One document of several runs; with several, a suite's name begins with its run."""
-    root = ET.Element("testsuites", {"name": "knowngood " + ", ".join(s.to_release for s in summaries)})
-    counts = []
-    for summary in summaries:
-        prefix = f"{summary.run}/" if len(summaries) > 1 else ""
-        counts += [_suite(root, prefix, judgement) for judgement in summary.judgements]
-    for index, name in enumerate(("tests", "failures", "errors")):
-        root.set(name, str(sum(c[index] for c in counts)))
-    root.set("time", f"{sum(s.seconds for s in summaries):.1f}")
+    suites = [
+        (f"{s.run}/{j.step}" if len(summaries) > 1 else j.step, j) for s in summaries for j in s.judgements
+    ]
+    name = "knowngood " + ", ".join(s.to_release for s in summaries)
+    return document(name, suites, sum(s.seconds for s in summaries))
+
+
+def document(name: str, suites: Sequence[tuple[str, JudgementLine]], seconds: float) -> str:
+    """A document of judgements, each under its suite's name."""
+    root = ET.Element("testsuites", {"name": name})
+    counts = [_suite(root, title, judgement) for title, judgement in suites]
+    for index, key in enumerate(("tests", "failures", "errors")):
+        root.set(key, str(sum(c[index] for c in counts)))
+    root.set("time", f"{seconds:.1f}")
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, prefix: str, judgement: JudgementLine) -> tuple[int, int, int]:
-    suite = ET.SubElement(root, "testsuite", {"name": prefix + judgement.step})
+def _suite(root: ET.Element, title: str, judgement: JudgementLine) -> tuple[int, int, int]:
+    suite = ET.SubElement(root, "testsuite", {"name": title})
     failures = errors = 0
     for line in judgement.results:
         case = _case(suite, judgement.step, line)

@@ -6,7 +6,7 @@ A pure fold: records in, Summary out. `load` reads what records name by digest a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -206,16 +206,20 @@ def _judgements(state: RunState, load: Load) -> list[JudgementLine]:
 
 def _judgement(path: str, result: StepResult, judgement: Judgement) -> JudgementLine:
     """The engine may have been stricter than the judgement itself (it counts the results): its word counts."""
-    passed = result.status is Status.OK
-    verdict = judgement.verdict
-    if not passed and verdict is Verdict.PASS:
-        verdict = Verdict.INCONCLUSIVE
+    line = judgement_line(path, judgement)
+    if result.status is not Status.OK and judgement.verdict is Verdict.PASS:
+        return replace(line, verdict=Verdict.INCONCLUSIVE.value)
+    return line
+
+
+def judgement_line(name: str, judgement: Judgement) -> JudgementLine:
+    """A judgement for reports."""
     gates = tuple(
         GateLine(r.gate, r.node, r.verdict.value, r.reason, r.measured, r.backend, round(r.seconds, 2))
         for r in judgement.results
     )
     missing = tuple(f"{gate}/{node}" for gate, node in judgement.missing)
-    return JudgementLine(path, verdict.value, judgement.trouble, gates, missing)
+    return JudgementLine(name, judgement.verdict.value, judgement.trouble, gates, missing)
 
 
 def _waiting(verified: StepResult | None) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,44 @@
+"""`knowngood abort`: ask a run to stop, wherever it runs."""
+
+from __future__ import annotations
+
+import click
+
+from knowngood.cli.known import known
+from knowngood.cli.options import Settings, debug_option, kubeconfig_option, runs_option
+from knowngood.cli.wiring import checkpoint
+from knowngood.model.errors import UsageError
+
+
+@click.command("abort")
+@click.argument("run")
+@click.option("--hold", is_flag=True, help="Freeze as it is, instead of undoing the open ring.")
+@kubeconfig_option
+@runs_option
+@debug_option
+@click.pass_obj
+def command(settings: Settings, run: str, hold: bool) -> int:
+    """Ask a run to stop, wherever it runs.
+
+    Writes an annotation on the run's checkpoint; the runner reads it after each step. Without --hold the open ring is
+    undone and proven to be as before; with --hold everything stays as it is for a human, and the run ends held.
+    Where no runner is alive, `knowngood resume` heeds it.
+
+    \b
+    Examples:
+      knowngood abort r20260822-031500-7f3a
+      knowngood abort r20260822-031500-7f3a --hold
+
+    \b
+    Exit codes: 0 asked, 2 no such run or it has ended, 3 the cluster does not answer
+    """
+    with known(settings, run) as found:
+        if found.state.end is not None:
+            raise UsageError(
+                f"run {found.run_id} has ended: {found.summary.end}", hint=f"knowngood status {found.run_id}"
+            )
+        checkpoint(found.cluster()).ask_abort(found.run_id, "hold" if hold else "stop")
+        click.echo(f"asked run {found.run_id} to {'hold' if hold else 'stop'}")
+        click.echo(f"  watch: knowngood status {found.run_id}", err=True)
+        click.echo(f"  if its runner is gone: knowngood resume {found.run_id}", err=True)
+    return 0

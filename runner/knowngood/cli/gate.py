@@ -1,0 +1,177 @@
+"""`knowngood gate`: judge a cluster and change nothing; also before and after an upgrade done by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from knowngood.cli import gatework
+from knowngood.cli.data import kubeconfig_of, load, pick
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    kubeconfig_option,
+    matrix_option,
+    output_option,
+    runs_option,
+)
+from knowngood.cli.play import check_identity
+from knowngood.matrix.locate import gates_dir
+from knowngood.model.errors import ExitCode, UsageError
+from knowngood.model.jsonable import to_json
+from knowngood.model.verdict import Verdict, worst
+from knowngood.report.junit import document
+from knowngood.report.summary import JudgementLine
+from knowngood.report.text import columns, verdict_rows
+
+EXITS = {
+    Verdict.PASS: ExitCode.DONE,
+    Verdict.FAIL: ExitCode.REFUSED,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line. `baseline` and `since`: None not given, "" the usual place."""
+
+    cluster: str | None
+    gates: tuple[str, ...]
+    nodes: tuple[str, ...]
+    profile: str
+    release: str | None
+    baseline: str | None
+    since: str | None
+    out: Path | None
+    listing: bool
+    output: str
+
+
+@click.command("gate")
+@click.argument("cluster", required=False)
+@click.option("--gate", "gates", metavar="NAME", multiple=True, help="Only this gate; may be repeated.")
+@click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated.")
+@click.option(
+    "--profile",
+    type=click.Choice(["passive", "nightly"]),
+    default="passive",
+    show_default=True,
+    help="nightly also runs the active gates, on nodes where no tenant's work runs.",
+)
+@click.option("--release", metavar="RELEASE", help="What must run.  [default: the cluster's pinned release]")
+@click.option(
+    "--baseline", metavar="[FILE]", is_flag=False, flag_value="", help="Keep the figures for --since."
+)
+@click.option(
+    "--since", metavar="[FILE]", is_flag=False, flag_value="", help="Judge against a kept baseline."
+)
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Keep everything in this folder.")
+@click.option("--list", "listing", is_flag=True, help="List the gates, with what they prove.")
+@kubeconfig_option
+@matrix_option
+@runs_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, /, **words: Any) -> int:
+    """Run gates against a cluster; changes nothing.
+
+    Passive gates only read and may run at any time; active ones compute on idle GPUs. For an upgrade by hand take
+    a --baseline before it and judge --since it afterwards: only what happened after the baseline counts, and
+    figures are compared with those of the same node. Writes JUnit and JSON into its folder.
+
+    \b
+    Examples:
+      knowngood gate --list
+      knowngood gate ams-prod --kubeconfig ~/.kube/ams-prod
+      knowngood gate ams-prod --node gpu-3 --gate gpu_errors
+      knowngood gate ams-prod --baseline            then upgrade by hand, then
+      knowngood gate ams-prod --since --release r595
+
+    \b
+    Exit codes: 0 all pass, 1 at least one fail, 2 usage, 3 inconclusive (nothing failed, something could not be told)
+    """
+    asked = Asked(**words)
+    if asked.listing:
+        return _list(settings, asked)
+    work = _work(settings, asked)
+    note = check_identity(work.cluster, work.kubeconfig)
+    if note:
+        click.echo(f"{work.cluster.name} pins no identity: nothing here is evidence", err=True)
+    began = time.monotonic()
+    kept = settings.runs.parent / "baselines" / f"{asked.cluster}.json"
+    since = None if asked.since is None else Path(asked.since or kept)
+    lines = gatework.judge(work, since=since, taking=asked.baseline is not None)
+    verdict = worst(Verdict(line.verdict) for line in lines)
+    if asked.baseline is not None and verdict is Verdict.PASS:
+        gatework.keep(work, Path(asked.baseline or kept))
+    _report(work, lines, verdict, asked.output, time.monotonic() - began)
+    return int(EXITS[verdict])
+
+
+def _work(settings: Settings, asked: Asked) -> gatework.Work:
+    """What to judge; UsageError for names that are not there."""
+    if asked.cluster is None:
+        raise UsageError("which cluster?", hint="knowngood gate CLUSTER; knowngood show clusters lists them")
+    if asked.baseline is not None and asked.since is not None:
+        raise UsageError(
+            "--baseline and --since exclude each other", hint="take the one, upgrade, use the other"
+        )
+    source = load(settings)
+    cluster = source.cluster(asked.cluster)
+    for node in asked.nodes:
+        pick(dict.fromkeys(cluster.gpu), node, "GPU node", Path(cluster.where.file))
+    return gatework.Work(
+        source=source,
+        cluster=cluster,
+        release=source.release(asked.release or cluster.release),
+        kubeconfig=kubeconfig_of(settings),
+        folder=asked.out or settings.runs.parent / "gates" / gatework.new_id(),
+        nodes=asked.nodes or cluster.gpu,
+        gates=asked.gates,
+        nightly=asked.profile == "nightly",
+    )
+
+
+def _report(
+    work: gatework.Work, lines: Sequence[JudgementLine], verdict: Verdict, output: str, seconds: float
+) -> None:
+    """JUnit and JSON into the folder, the result on stdout."""
+    name = work.cluster.name
+    suites = [(line.step, line) for line in lines]
+    (work.folder / "junit.xml").write_text(document(f"knowngood gate {name}", suites, seconds))
+    result = {"schema": 1, "cluster": name, "release": work.release.name, "verdict": verdict.value}
+    text = json.dumps({**result, "judgements": to_json(lines)}, indent=2)
+    (work.folder / "summary.json").write_text(text + "\n")
+    click.echo(text if output == "json" else f"{name}: {verdict}\n{_text(lines)}")
+    click.echo(f"kept in {work.folder}", err=True)
+
+
+def _text(lines: Sequence[JudgementLine]) -> str:
+    rows = [(g.gate, g.node or "cluster", g.verdict, g.reason) for line in lines for g in line.results]
+    bad = [row for row in verdict_rows(lines) if row[1] != Verdict.PASS]
+    return "\n".join([*columns(rows), *(["", *columns(bad)] if bad else [])])
+
+
+def _list(settings: Settings, asked: Asked) -> int:
+    source = load(settings)
+    profile = source.profile(source.cluster(asked.cluster)) if asked.cluster else None
+    rows = []
+    for file in sorted(gates_dir().glob("[!_]*.py")):
+        kinds = [p.gates[file.stem]["kind"] for p in source.matrix.profiles.values() if file.stem in p.gates]
+        if profile and file.stem not in profile.gates:
+            continue
+        rows.append((file.stem, kinds[0] if kinds else "in no profile", gatework.proves(file)))
+    if asked.output == "json":
+        click.echo(
+            json.dumps([dict(zip(("gate", "kind", "proves"), r, strict=True)) for r in rows], indent=2)
+        )
+    else:
+        click.echo("\n".join(columns(rows, "")))
+    return 0

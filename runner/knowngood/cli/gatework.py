@@ -1,0 +1,171 @@
+"""What `knowngood gate` does: windows, baselines and requests around the same judge that a run uses."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from knowngood.adapters.clock import SystemClock
+from knowngood.cli import runs
+from knowngood.cli.data import Source
+from knowngood.cli.signals import stopped_by_signals
+from knowngood.cli.wiring import Place, judge_of, reader
+from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.errors import UsageError
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.matrix import Cluster, Release
+from knowngood.model.node import NodeState
+from knowngood.model.verdict import GateResult
+from knowngood.planner.gates import applicable
+from knowngood.ports.clock import Cancel
+from knowngood.report.console import PlainLines
+from knowngood.report.summary import JudgementLine, judgement_line
+
+SCHEMA = 1
+
+
+@dataclass
+class Work:
+    """One call of `knowngood gate`. `figures` and `windows` are what a baseline keeps."""
+
+    source: Source
+    cluster: Cluster
+    release: Release
+    kubeconfig: Path
+    folder: Path
+    nodes: tuple[str, ...]
+    gates: tuple[str, ...]
+    nightly: bool
+
+    def __post_init__(self) -> None:
+        self.figures: dict[str, Mapping[str, Any]] = {}
+        self.windows: dict[str, Window] = {}
+
+
+def new_id() -> str:
+    """An id for a judgement outside a run."""
+    return f"g{runs.new_id()[1:]}"
+
+
+def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
+    """Judge passively, and for the nightly job actively where nobody works."""
+    seen = reader(work.kubeconfig, work.cluster).observe(work.nodes)
+    work.windows = windows_of(seen)
+    windows = {n: Window(w.boot_id, 0.0, "") for n, w in work.windows.items()}  # the whole present boot
+    baseline: Mapping[str, Mapping[str, Any]] = {}
+    if since is not None:
+        kept = read(since, work.cluster.name)
+        windows = {n: from_json(Window, w) for n, w in kept["windows"].items()}
+        baseline = kept["figures"]
+    work.folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for name, gates, nodes in _judgements(work):
+        request = JudgeRequest(
+            name=name,
+            run=work.folder.name,
+            gates=gates,
+            nodes=nodes,
+            expect=dict.fromkeys(nodes, work.release.components),
+            windows={n: windows[n] for n in nodes if n in windows},
+            baseline=baseline,
+            taking_baseline=taking,
+            deadline=work.cluster.limits.judge,
+        )
+        cancel = Cancel()
+        with stopped_by_signals(cancel, "stopping; nothing was changed"):
+            judgement = judge_of(_place(work), PlainLines()).judge(request, cancel)
+        cancel.check()
+        work.figures |= {key_of(r): r.measured for r in judgement.results}
+        lines.append(judgement_line(name, judgement))
+    return lines
+
+
+def _judgements(work: Work) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Name, gates and nodes of each judgement."""
+    known = applicable(work.source.profile(work.cluster))
+    if work.gates:
+        unknown = [g for g in work.gates if g not in (*known.active, *known.passive)]
+        if unknown:
+            there = ", ".join((*known.passive, *known.active))
+            raise UsageError(
+                f"no gate {unknown[0]!r} applies to {work.cluster.name}", hint=f"there are: {there}"
+            )
+        return [("gate", work.gates, work.nodes)]
+    wanted = [("passive", known.passive, work.nodes)]
+    if work.nightly:
+        busy = {n for w in reader(work.kubeconfig, work.cluster).workloads() for n in w.nodes}
+        idle = tuple(n for n in work.nodes if n not in busy)
+        if idle:
+            wanted.append(("active", known.active, idle))
+        skipped = [n for n in work.nodes if n in busy]
+        if skipped:
+            click.echo(f"active gates are not run on busy nodes: {', '.join(skipped)}", err=True)
+    return wanted
+
+
+def _place(work: Work) -> Place:
+    return Place(
+        matrix_folder=work.source.folder,
+        matrix=work.source.matrix,
+        cluster=work.cluster,
+        profile=work.source.profile(work.cluster),
+        release=work.release,
+        kubeconfig=work.kubeconfig,
+        folder=work.folder,
+        run_id=work.folder.name,
+    )
+
+
+def windows_of(seen: Mapping[str, NodeState]) -> dict[str, Window]:
+    """Windows that begin now, on the nodes that can be read."""
+    now = SystemClock().now()
+    return {
+        n: Window(s.boot_id, s.uptime_seconds, now)
+        for n, s in seen.items()
+        if s.boot_id and s.uptime_seconds is not None
+    }
+
+
+def key_of(result: GateResult) -> str:
+    """A baseline's key: `<gate>/<node>`."""
+    return f"{result.gate}/{result.node}"
+
+
+def keep(work: Work, file: Path) -> None:
+    """Write a baseline file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    value = {
+        "schema": SCHEMA,
+        "cluster": work.cluster.name,
+        "release": work.release.name,
+        "time": SystemClock().now(),
+        "windows": to_json(work.windows),
+        "figures": to_json(work.figures),
+    }
+    file.write_text(json.dumps(value, indent=2) + "\n")
+    click.echo(f"baseline kept in {file}", err=True)
+
+
+def read(file: Path, cluster: str) -> dict[str, Any]:
+    """Read a baseline file; UsageError where it is none, or another cluster's."""
+    try:
+        value = dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"no baseline can be read: {error}", where=str(file), hint=f"knowngood gate {cluster} --baseline"
+        ) from error
+    if value.get("schema") != SCHEMA or value.get("cluster") != cluster:
+        raise UsageError(f"this is no baseline of {cluster}", where=str(file), hint="name another file")
+    return value
+
+
+def proves(file: Path) -> str:
+    """The first line of a gate's docstring."""
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return text.partition("\n")[0]

@@ -1,0 +1,43 @@
+"""`knowngood handover`: one page to finish a run by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from knowngood.cli.data import load
+from knowngood.cli.known import known
+from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
+from knowngood.report.handover import handover
+
+
+@click.command("handover")
+@click.argument("run", required=False)
+@kubeconfig_option
+@matrix_option
+@runs_option
+@debug_option
+@click.pass_obj
+def command(settings: Settings, run: str | None) -> int:
+    """One page to finish a run by hand.
+
+    What is changed, what is held, and the oc and git commands to type next: Markdown on stdout. Reads the journal,
+    or the checkpoint of a run started elsewhere; changes nothing. Stop the run first (`knowngood abort --hold`).
+
+    \b
+    Examples:
+      knowngood handover > handover.md
+      knowngood handover r20260822-031500-7f3a --kubeconfig ~/.kube/ams-prod
+
+    \b
+    Exit codes: 0 printed, 2 there is no such run, 3 the cluster does not answer
+    """
+    with known(settings, run) as found:
+        recorded = str(found.state.frozen.get("matrix", ""))
+        if settings.matrix is None and recorded:
+            settings = replace(settings, matrix=Path(recorded))
+        cluster = load(settings).cluster(found.plan.cluster)
+        click.echo(handover(found.summary, found.plan, cluster), nl=False)
+    return 0

@@ -1,0 +1,129 @@
+"""A run that exists: from its folder on this machine, else from its checkpoint in the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from knowngood.adapters.supervisor import wait_gone
+from knowngood.cli import runs
+from knowngood.cli.data import load
+from knowngood.cli.options import Settings
+from knowngood.cli.wiring import Place, checkpoint
+from knowngood.model.errors import UsageError
+from knowngood.model.plan import Plan
+from knowngood.model.record import Record, RecordType
+from knowngood.model.state import RunState, fold
+from knowngood.ports.clock import Cancel
+from knowngood.report.summary import Summary, expanded, plan_of, summarise
+
+ORPHANS_DEADLINE = 30.0
+"""Seconds to wait for a killed run's last process; its supervisor ends it within a second or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run and its state. `kubeconfig` None: neither given nor recorded. `local`: its folder is here."""
+
+    run_id: str
+    folder: Path
+    state: RunState
+    plan: Plan
+    summary: Summary
+    kubeconfig: Path | None
+    local: bool
+
+    def cluster(self) -> Path:
+        """The kubeconfig; UsageError where there is none."""
+        if self.kubeconfig is None:
+            raise UsageError("no cluster is named", hint="set --kubeconfig FILE")
+        return self.kubeconfig
+
+
+@contextmanager
+def known(settings: Settings, name: str | None) -> Iterator[Known]:
+    """A run by its id, or the beginning of it; the newest here where no name is given."""
+    try:
+        folder = runs.find(settings.runs, name)
+    except UsageError:
+        kubeconfig = _kubeconfig(settings, "")
+        if name is None or kubeconfig is None:
+            raise
+        yield _remote(settings, name, kubeconfig)
+        return
+    with runs.reading(folder) as run:
+        yield _known(settings, folder, run.records, run.load, local=True)
+
+
+def _known(
+    settings: Settings, folder: Path, records: tuple[Record, ...], read: Callable[[str], Any], *, local: bool
+) -> Known:
+    state = fold(expanded(r, read) for r in records)
+    kubeconfig = _kubeconfig(settings, str(state.frozen.get("kubeconfig", "")))
+    return Known(state.run, folder, state, plan_of(state, read), summarise(records, read), kubeconfig, local)
+
+
+def _kubeconfig(settings: Settings, recorded: str) -> Path | None:
+    named = settings.kubeconfig or recorded or os.environ.get("KUBECONFIG")
+    return Path(named) if named else None
+
+
+def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
+    """A run that another machine started: as the checkpoint has it, which is at most one step behind."""
+    saved = checkpoint(kubeconfig)
+    found = saved.load(name)
+    if found is None:
+        there = ", ".join(saved.runs()[:5]) or "none"
+        raise UsageError(
+            f"run {name}: no folder in {settings.runs} and no checkpoint", hint=f"known: {there}"
+        )
+    state = found["state"]
+    time = str(state["updated"] or state["started"])
+    records = (
+        Record(
+            0,
+            RecordType.PLAN,
+            str(state["started"]),
+            "",
+            None,
+            state["frozen"],
+            {"plan": state["plan_digest"]},
+        ),
+        Record(1, RecordType.TAKEN_OVER, time, "", None, {"state": state}),
+    )
+
+    def read(digest: str) -> Any:
+        return json.loads(saved.fetch(name, digest))
+
+    return _known(settings, settings.runs / name, records, read, local=False)
+
+
+def place_of(settings: Settings, run: Known) -> Place:
+    """Where a known run goes on: the matrix it was planned from, unless --matrix names another."""
+    recorded = str(run.state.frozen.get("matrix", ""))
+    if settings.matrix is None and recorded:
+        settings = replace(settings, matrix=Path(recorded))
+    source = load(settings)
+    cluster = source.cluster(run.plan.cluster)
+    run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Place(
+        matrix_folder=source.folder,
+        matrix=source.matrix,
+        cluster=cluster,
+        profile=source.profile(cluster),
+        release=source.release(run.plan.to_release),
+        kubeconfig=run.cluster(),
+        folder=run.folder,
+        run_id=run.run_id,
+    )
+
+
+def wait_for_orphans(run: Known) -> None:
+    """Wait until nothing that a killed run started is alive. DeadlineExceeded names what is."""
+    if run.folder.is_dir():
+        wait_gone(run.folder, ORPHANS_DEADLINE, Cancel())

@@ -1,0 +1,56 @@
+"""`knowngood resume`: go on with an interrupted run."""
+
+from __future__ import annotations
+
+import click
+
+from knowngood.cli.known import known, place_of, wait_for_orphans
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    kubeconfig_option,
+    matrix_option,
+    output_option,
+    runs_option,
+)
+from knowngood.cli.play import check_identity, play, show
+from knowngood.engine.engine import Engine
+
+
+@click.command("resume")
+@click.argument("run")
+@kubeconfig_option
+@matrix_option
+@runs_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, run: str, output: str) -> int:
+    """Go on with an interrupted run.
+
+    Plans nothing anew: the journal says what is done, at most one step is repeated, and that one looks first
+    whether it was done already. A run of another machine is taken over from its checkpoint in the cluster, once its
+    Lease has run out. Waits until nothing that a killed run started is alive.
+
+    \b
+    Examples:
+      knowngood resume r20260822-031500-7f3a
+      knowngood resume r20260822-031500-7f3a --kubeconfig ~/.kube/ams-prod     (started elsewhere)
+
+    \b
+    Exit codes: those of `upgrade`; 4 the run is going on somewhere else
+    """
+    with known(settings, run) as found:
+        ended = found.state.end is not None
+        if ended:
+            click.echo(f"run {found.run_id} has ended: {found.summary.end}", err=True)
+            return show(found.summary, output)
+        place = place_of(settings, found)
+        wait_for_orphans(found)
+    check_identity(place.cluster, place.kubeconfig)
+
+    def take_over(engine: Engine) -> None:
+        if engine.take_over():
+            click.echo("taken over from the checkpoint in the cluster", err=True)
+
+    return show(play(place, found.plan, before=take_over), output)

@@ -1,0 +1,119 @@
+"""`knowngood rollback`: take a run back, or a cluster back to the release that its file pins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from knowngood.cli.data import Source, kubeconfig_of, load
+from knowngood.cli.known import Known, known, place_of, wait_for_orphans
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    kubeconfig_option,
+    matrix_option,
+    output_option,
+    runs_option,
+)
+from knowngood.cli.play import Request, check_identity, planned, play, show, start
+from knowngood.cli.upgrade import ask, confirm, refuse_dirty
+from knowngood.cli.wiring import checkpoint
+from knowngood.engine.engine import Engine
+from knowngood.model.errors import ExitCode, UsageError
+from knowngood.report.plan_text import plan_text
+from knowngood.report.summary import Summary
+
+
+@click.command("rollback")
+@click.argument("what", metavar="RUN|CLUSTER")
+@click.option("--yes", is_flag=True, help="Do not ask; for CI.")
+@click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
+@kubeconfig_option
+@matrix_option
+@runs_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, output: str) -> int:
+    """Take a run back to the release before, or a cluster to the one that its file pins.
+
+    A held run is opened again and all its rings are undone; an interrupted one goes on with the undo of its open
+    ring; a run that is done is taken back by a new run to the release before, with the same gates. A cluster
+    goes to its pinned release by a new run: for upgrades half done by hand. Never a rollback of a rollback.
+
+    \b
+    Examples:
+      knowngood rollback r20260822-031500-7f3a
+      knowngood rollback ams-prod --kubeconfig ~/.kube/ams-prod
+
+    \b
+    Exit codes: 6 the run was taken back and everything is as before, 0 the new run is done,
+      1 refused, 2 usage, 4 another run holds the cluster, 5 a human is needed, 130 interrupted
+    """
+    source = _matrix(settings, what)
+    if source is not None:
+        release = source.cluster(what).release
+        kubeconfig = kubeconfig_of(settings)
+        return _back(settings, source, (what, release, kubeconfig), (yes, allow_dirty), output)
+    with known(settings, what) as run:
+        match run.summary.end:
+            case "held" | "":
+                return show(_undo(settings, run, yes=yes), output)
+            case "done":
+                source = load(_recorded(settings, run))
+                aim = (run.plan.cluster, run.plan.from_release, run.cluster())
+                return _back(settings, source, aim, (yes, allow_dirty), output)
+            case end:
+                raise UsageError(
+                    f"run {run.run_id} ended {end}: there is nothing to take back by machine",
+                    hint=f"knowngood handover {run.run_id}",
+                )
+
+
+def _matrix(settings: Settings, what: str) -> Source | None:
+    """The matrix if `what` is one of its clusters."""
+    source = load(settings)
+    return source if what in source.matrix.clusters else None
+
+
+def _recorded(settings: Settings, run: Known) -> Settings:
+    recorded = str(run.state.frozen.get("matrix", ""))
+    if settings.matrix is None and recorded:
+        return replace(settings, matrix=Path(recorded))
+    return settings
+
+
+def _back(
+    settings: Settings, source: Source, aim: tuple[str, str, Path], said: tuple[bool, bool], output: str
+) -> int:
+    """A new run to an earlier release."""
+    (cluster, release, kubeconfig), (yes, allow_dirty) = aim, said
+    refuse_dirty(source, allow_dirty=allow_dirty)
+    check_identity(source.cluster(cluster), kubeconfig)
+    request = Request(source, cluster, release, kubeconfig, settings.runs)
+    plan = planned(request)
+    click.echo(plan_text(plan), err=True)
+    if not plan.hops:
+        click.echo(f"nothing to do: Git declares {release} already")
+        return int(ExitCode.DONE)
+    confirm(plan, yes=yes)
+    return show(start(request, plan), output)
+
+
+def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
+    """Undo an open or held run."""
+    ask(f"Take run {run.run_id} on {run.plan.cluster} back?", yes=yes)
+    place = place_of(settings, run)
+    wait_for_orphans(run)
+    check_identity(place.cluster, place.kubeconfig)
+    if run.state.end is None:
+        checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
+
+    def reopen(engine: Engine) -> None:
+        engine.take_over()
+        if run.state.end is not None:
+            engine.roll_back()
+
+    return play(place, run.plan, before=reopen)
