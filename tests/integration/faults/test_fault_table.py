@@ -23,12 +23,6 @@ QUICK = {
     "drainSeconds": 20,
     "deliverSeconds": 20,
 }
-    "applySeconds": 40,
-    "operandAgeSeconds": 12,
-    "nodeUnreachableSeconds": 12,
-    "drainSeconds": 20,
-    "deliverSeconds": 20,
-}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,147 @@
+"""SIGKILL with real Ansible, pytest and Git: nothing lives on, and `resume` ends as an undisturbed run does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from tests.integration.play import Play, environment, staged
+
+OLD, NEW = "580.173.02", "595.91.07"
+CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
+T = TypeVar("T")
+
+
+def awaited(condition: Callable[[], T | None], what: str, deadline: float = 90.0) -> T:
+    """The condition's answer once it is truthy; a failed test names what never came."""
+    end = time.monotonic() + deadline
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"{what} did not come in {deadline:.0f} s"
+        time.sleep(0.02)
+    return answer
+
+
+@contextmanager
+def running(play: Play, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A `knowngood` in the background, ended in any case."""
+    command = play.command(*arguments)
+    with subprocess.Popen(
+        command,
+        cwd=play.stage.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+
+
+def records(play: Play) -> list[dict[str, Any]]:
+    """The only run's journal so far; a line being written is left out."""
+    found = list(play.stage.runs.glob("*/journal.jsonl"))
+    lines = found[0].read_text().split("\n")[:-1] if found else []
+    return [json.loads(line) for line in lines]
+
+
+def intended(play: Play, verb: str) -> bool:
+    return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records(play))
+
+
+def alive() -> dict[int, int]:
+    """All processes: pid -> parent."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(entry.name)] = int(parent)
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """A process's children, their children and so on."""
+    parents, found, more = alive(), set[int](), {pid}
+    while more:
+        found |= more
+        more = {p for p, parent in parents.items() if parent in more} - found
+    return found - {pid}
+
+
+def run_of(play: Play) -> str:
+    return next(play.stage.runs.iterdir()).name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["declare", "drain", "judge"])
+def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_path: Path) -> None:
+    with staged(tmp_path / "stage", "lab-small") as play:
+        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as runner:
+            awaited(lambda: intended(play, verb), f"intent of {verb}")
+            # A playbook or pytest has a tree of its own; a declaration is git, over in an instant.
+            family = awaited(lambda: descendants(runner.pid), "a child") if verb != "declare" else set()
+            os.kill(runner.pid, signal.SIGKILL)
+            runner.wait()
+        with running(play, "resume", run_of(play), "--output", "json") as resumed:
+            awaited(
+                lambda: any(r["type"] == "resumed" for r in records(play)), "the resumed run's first record"
+            )
+            assert not family & alive().keys(), "a process of the killed run is alive while resume acts"
+            out, err = resumed.communicate(timeout=200)
+        assert resumed.returncode == 0, err
+        assert json.loads(out)["end"] == "done"
+        assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
+        assert len([c for c in play.commits() if "ring-" in c]) == 2, "no commit is made twice"
+
+
+def test_of_two_runners_one_wins_and_the_other_has_written_nothing(tmp_path: Path) -> None:
+    with staged(tmp_path / "stage", "lab-small") as play:
+        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as winner:
+            awaited(lambda: intended(play, "declare"), "the winner's first commit")
+            elsewhere = str(play.stage.folder / "elsewhere")
+            loser = play.knowngood("--runs-dir", elsewhere, "upgrade", "lab-small", "--to", "r595", "--yes")
+            assert loser.code == 4, loser.stderr
+            assert run_of(play) in loser.stderr, "it says who holds the cluster"
+            assert not list(Path(elsewhere).glob("*/journal.jsonl")) or not any(
+                path.read_text() for path in Path(elsewhere).glob("*/journal.jsonl")
+            )
+            _, err = winner.communicate(timeout=200)
+        assert winner.returncode == 0, err
+        assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
+
+
+@pytest.mark.slow
+def test_a_runner_that_wakes_up_late_finds_its_run_taken_over_and_stops(tmp_path: Path) -> None:
+    """A laptop sleeps; a colleague takes the run over from the checkpoint; the laptop wakes up."""
+    with staged(tmp_path / "stage", "lab-small", limits={"leaseSeconds": 6, "soakSeconds": 3}) as play:
+        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as sleeper:
+            awaited(lambda: intended(play, "soak"), "the canary's soak")
+            sleeper.send_signal(signal.SIGSTOP)
+            colleague = play.knowngood(
+                "--runs-dir", str(play.stage.folder / "elsewhere"), "resume", run_of(play), "--output", "json"
+            )
+            assert colleague.code == 0, colleague.stderr
+            written = len(records(play))
+            commits = play.commits()
+            sleeper.send_signal(signal.SIGCONT)
+            _, err = sleeper.communicate(timeout=60)
+        assert sleeper.returncode in (4, 130), err
+        assert play.commits() == commits, "it pushed something"
+        assert all(r["type"] in ("outcome", "interrupted") for r in records(play)[written:])
+        assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
