@@ -29,12 +29,15 @@ DEPLOY_PREFIX = "nvidia.com/gpu.deploy."
 PAUSED = "paused-for"
 
 
-def kernel_lines(kube: Kube, node: str, *, grep: str = "", patience: float | None = None) -> list[Object]:
-    """The kernel's lines of the present boot, oldest first, through the kubelet's journal endpoint."""
+def kernel_lines(kube: Kube, node: str, *, grep: str = "", busy: float | None = None) -> list[Object]:
+    """The kernel's lines of the present boot, oldest first, through the kubelet's journal endpoint.
+
+    `busy`: seconds to ask again while the API server can't reach the kubelet.
+    """
     where = path("v1", "nodes", node, sub="proxy/logs/journal")
     query = {"output": "json", "boot": "0", **({"grep": grep} if grep else {})}
     lines = []
-    for line in kube.text(where, patience=patience, **query).splitlines():
+    for line in kube.text(where, busy=busy, **query).splitlines():
         if not line or line.startswith("-- "):  # journalctl's "-- No entries --"
             continue
         try:
@@ -57,9 +60,9 @@ def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
     return found
 
 
-def module_load(kube: Kube, node: str, patience: float | None = None) -> ModuleLoad | None:
+def module_load(kube: Kube, node: str, busy: float | None = None) -> ModuleLoad | None:
     """The newest load of the nvidia module on the present boot, None if there was none."""
-    return last_load(kernel_lines(kube, node, grep=BANNER_WORDS, patience=patience))
+    return last_load(kernel_lines(kube, node, grep=BANNER_WORDS, busy=busy))
 
 
 def dashed(boot_id: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
@@ -22,6 +22,7 @@ from knowngood.model.errors import Inconclusive, Unreachable, UsageError
 from knowngood.ports.clock import Cancel
 
 Object = dict[str, Any]
+T = TypeVar("T")
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
@@ -50,7 +51,7 @@ class ApiError(Inconclusive):
         return self.code in {409, 422}
 
 
-class _Busy(Exception):
+class Busy(Exception):
     """No answer, or one that asks to come again."""
 
     def __init__(self, text: str, wait: float = 0.0, answer: ApiError | None = None) -> None:
@@ -69,7 +70,8 @@ def path(api_version: str, plural: str, name: str = "", namespace: str = "", sub
 class Kube:
     """One API server. Thread-safe. `calls` counts requests sent, retries included.
 
-    `cancel` ends the retries, never a first attempt: what is needed to stop cleanly can still be written.
+    `patience` seconds of silence are waited out, `first_patience` from a server that never answered. `cancel`
+    ends the retries, never a first attempt: what is needed to stop cleanly can still be written.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class Kube:
         context: str = "",
         timeout: float = 15.0,
         patience: float = 60.0,
+        first_patience: float = FIRST_PATIENCE,
         cancel: Cancel | None = None,
     ) -> None:
         self.access = kubeconfig.load(kubeconfig_path, context)
         self.calls = 0
         self.patience = patience
+        self.first_patience = first_patience
         self.timeout = timeout
         self.tls = self.access.tls()
         self._init_transport(cancel)
@@ -166,9 +170,9 @@ class Kube:
         query = {"dryRun": "All"} if dry_run else {}
         return self._json("POST", path("v1", "pods", pod, namespace, "eviction"), query=query, body=body)
 
-    def text(self, where: str, *, patience: float | None = None, **query: str) -> str:
-        """An answer that is no JSON: logs, the node's journal."""
-        return self._send("GET", where, query=query, patience=patience).decode("utf-8", "replace")
+    def text(self, where: str, *, busy: float | None = None, **query: str) -> str:
+        """An answer that is no JSON: logs, the node's journal. `busy`: seconds a 503 is retried."""
+        return self._send("GET", where, query=query, busy=busy).decode("utf-8", "replace")
 
     def locate(self, api_version: str, kind: str, name: str, namespace: str = "") -> str:
         """The path of an object named by its kind, asked of the server's discovery; ApiError 404 if not served."""
@@ -223,28 +227,40 @@ class Kube:
         body: Any = None,
         kind: str = "application/json",
         patience: float | None = None,
+        busy: float | None = None,
     ) -> bytes:
-        limit = self.patience if patience is None else patience
+        return self.patient(
+            lambda: self._once(method, where, query, body, kind), f"{method} {where}", patience, busy
+        )
+
+    def patient(
+        self, attempt: Callable[[], T], what: str, patience: float | None = None, busy: float | None = None
+    ) -> T:
+        """Do `attempt` again while it raises Busy: `patience` seconds of silence, `busy` of busy answers."""
         started = time.monotonic()
         delay = 0.2
         while True:
             try:
-                data = self._once(method, where, query, body, kind)
-            except _Busy as busy:
-                limit = limit if self._answered else min(limit, FIRST_PATIENCE)
-                pause = max(delay, busy.wait)
+                result = attempt()
+            except Busy as trouble:
+                limit = self.patience if patience is None else patience
+                if trouble.answer is not None:
+                    limit = limit if busy is None else busy
+                elif not self._answered:
+                    limit = min(limit, self.first_patience)
+                pause = max(delay, trouble.wait)
                 if time.monotonic() - started + pause > limit:
-                    if busy.answer is not None:
-                        raise busy.answer from None
+                    if trouble.answer is not None:
+                        raise trouble.answer from None
                     raise Unreachable(
-                        f"{method} {where}: {busy}", where=self.access.server, hint=kubeconfig.HINT
-                    ) from busy
+                        f"{what}: {trouble}", where=self.access.server, hint=kubeconfig.HINT
+                    ) from trouble
                 self._cancel.wait(pause)
                 self._cancel.check()
                 delay = min(delay * 2, 5.0)
             else:
                 self._answered = True
-                return data
+                return result
 
     def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
         url = f"{self.access.server}{where}" + (f"?{urlencode(query)}" if query else "")
@@ -258,7 +274,7 @@ class Kube:
         except SSLError as error:
             raise refused_certificate(self, error) from error
         except HTTPError as error:
-            raise _Busy(type(error).__name__) from error
+            raise Busy(type(error).__name__) from error
         if answer.status >= 400:
             wait = answer.headers.get("Retry-After") or ""
             refuse(answer.status, answer.data, f"{method} {where}", wait)
@@ -290,5 +306,5 @@ def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
     eviction = code == 429 and what.endswith("/eviction")
     if code in BUSY and not eviction:
         wait = float(retry_after) if retry_after.isdecimal() else 0.0
-        raise _Busy(str(error), min(wait, 10.0), error)
+        raise Busy(str(error), min(wait, 10.0), error)
     raise error

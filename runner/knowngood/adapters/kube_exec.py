@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 
 import websocket
 
-from knowngood.adapters.kube import ApiError, Kube, _Busy, path, refuse
+from knowngood.adapters.kube import ApiError, Busy, Kube, path, refuse, refused_certificate
 from knowngood.model.errors import Unreachable
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -31,11 +32,18 @@ class Ran:
 def run(
     kube: Kube, namespace: str, pod: str, container: str, argv: Sequence[str], *, timeout: float = 15.0
 ) -> Ran:
-    """Run `argv` (reads only) and return its output. ApiError, or Unreachable when it takes longer."""
+    """Run `argv` (reads only: it is run again if the connection breaks) and return its output.
+
+    ApiError where the pod or its node can't, Unreachable when it takes longer than `timeout` seconds.
+    """
     what = f"exec {argv[0]} in {namespace}/{pod}"
+    return kube.patient(lambda: _once(kube, (namespace, pod, container), argv, timeout, what), what, busy=0.0)
+
+
+def _once(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeout: float, what: str) -> Ran:
     ends_at = time.monotonic() + timeout
     kube.counted()
-    socket = _connect(kube, namespace, pod, container, argv, timeout, what)
+    socket = _connect(kube, where, argv, timeout, what)
     channels: dict[int, bytearray] = {_OUT: bytearray(), _ERR: bytearray(), _STATUS: bytearray()}
     try:
         while not channels[_STATUS]:
@@ -48,47 +56,46 @@ def run(
                 break
             if code in {websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT} and frame.data:
                 channels.setdefault(frame.data[0], bytearray()).extend(frame.data[1:])
+    except websocket.WebSocketTimeoutException as error:
+        raise Unreachable(f"{what}: no end within {timeout:.0f} s", where=kube.access.server) from error
     except (websocket.WebSocketException, OSError) as error:
-        raise Unreachable(f"{what}: {type(error).__name__}", where=kube.access.server) from error
+        raise Busy(type(error).__name__) from error
     finally:
         socket.close(timeout=0)
     out, err = (bytes(channels[c]).decode("utf-8", "replace") for c in (_OUT, _ERR))
     return Ran(out, err, _exit_code(bytes(channels[_STATUS]), what))
 
 
-def _connect(
-    kube: Kube, namespace: str, pod: str, container: str, argv: Sequence[str], timeout: float, what: str
-) -> Any:
+def _connect(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeout: float, what: str) -> Any:
+    namespace, pod, container = where
     query = [
         ("container", container),
         ("stdout", "true"),
         ("stderr", "true"),
         *(("command", a) for a in argv),
     ]
-    where = path("v1", "pods", pod, namespace, "exec")
-    url = f"wss://{kube.access.server.removeprefix('https://')}{where}?{urlencode(query)}"
+    place = path("v1", "pods", pod, namespace, "exec")
+    url = f"wss://{kube.access.server.removeprefix('https://')}{place}?{urlencode(query)}"
     options: dict[str, Any] = {"context": kube.tls}
     if kube.access.server_name:
         options["server_hostname"] = kube.access.server_name
-    headers = [f"{key}: {value}" for key, value in kube.headers().items() if key != "Accept"]
     try:
         return websocket.create_connection(
             url,
             timeout=timeout,
             sslopt=options,
-            header=headers,
+            header=[f"{key}: {value}" for key, value in kube.headers().items() if key != "Accept"],
             subprotocols=[PROTOCOL],
             suppress_origin=True,
             http_no_proxy=["*"],
         )
     except websocket.WebSocketBadStatusException as error:
-        try:
-            refuse(int(error.status_code), error.resp_body or b"", what)
-        except _Busy as busy:
-            raise busy.answer or Unreachable(what) from None
+        refuse(int(error.status_code), error.resp_body or b"", what)
         raise Unreachable(f"{what}: {error.status_code}", where=kube.access.server) from error
+    except ssl.SSLError as error:
+        raise refused_certificate(kube, error) from error
     except (websocket.WebSocketException, OSError) as error:
-        raise Unreachable(f"{what}: {type(error).__name__}", where=kube.access.server) from error
+        raise Busy(type(error).__name__) from error
 
 
 def _exit_code(status: bytes, what: str) -> int:

@@ -57,7 +57,7 @@ def _task(params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: boo
     limits = _limits(params.get("limits") or {})
     namespace = str(cluster.get("operatorNamespace") or "nvidia-gpu-operator")
     return Task(
-        kube=Kube(default_path(), patience=limits.lease),
+        kube=Kube(default_path(), patience=limits.lease, first_patience=limits.lease),
         fence=str(params["fence"]),
         limits=limits,
         tenants=tuple(

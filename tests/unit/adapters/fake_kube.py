@@ -28,7 +28,7 @@ class FakeKube(Kube):
     def __init__(self, *, cancel: Cancel | None = None, patience: float = 0.0) -> None:
         self.access = Access(server="https://fake", where="fake.kubeconfig", ca="")
         self.calls = 0
-        self.patience = patience
+        self.patience = self.first_patience = patience
         self.timeout = 1.0
         self.objects: dict[str, Object] = {}
         self.journals: dict[str, str] = {}

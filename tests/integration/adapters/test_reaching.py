@@ -1,0 +1,107 @@
+"""What our client says of an API server that is another one, does not know us, or answers on a pod's behalf."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.integration.play import Play, staged
+
+from knowngood.adapters import facts, kube_exec
+from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.kube import ApiError, Kube, path
+from knowngood.matrix.load import load
+from knowngood.model.errors import UsageError
+
+NODE = "lab-gpu-1"
+
+
+@pytest.fixture(name="play", scope="module")
+def _play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    with staged(tmp_path_factory.mktemp("reaching") / "stage", "lab-small") as play:
+        yield play
+
+
+@pytest.fixture(name="config")
+def _config(play: Play) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(play.stage.kubeconfig.read_text())
+    return copy.deepcopy(found)
+
+
+def kube_of(tmp_path: Path, config: dict[str, Any]) -> Kube:
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return Kube(file, patience=1.0)
+
+
+def test_a_token_nobody_knows_is_the_users_mistake(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["users"][0]["user"] = {"token": "wrong"}
+    with pytest.raises(UsageError, match="credentials"):
+        kube_of(tmp_path, config).get("/api/v1/nodes")
+
+
+def test_the_ca_of_another_cluster_is_found_out_at_once(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
+) -> None:
+    """The wrong kubeconfig at 3 a.m.: TLS says so before a single object is read."""
+    with staged(tmp_path_factory.mktemp("another") / "stage", "lab-small") as another:
+        other = yaml.safe_load(another.stage.kubeconfig.read_text())
+    authority = other["clusters"][0]["cluster"]["certificate-authority-data"]
+    config["clusters"][0]["cluster"]["certificate-authority-data"] = authority
+    with pytest.raises(UsageError, match="TLS failed"):
+        kube_of(tmp_path, config).get("/api/v1/nodes")
+
+
+def driver_pod(kube: Kube) -> dict[str, Any]:
+    pods = facts.pods_of_node(kube, NODE, "nvidia-gpu-operator", facts.DRIVER_LABEL)
+    return next(p for p in pods if facts.is_driver_pod(p))
+
+
+def test_exec_brings_output_and_exit_code(play: Play) -> None:
+    kube = Kube(play.stage.kubeconfig)
+    metadata = driver_pod(kube)["metadata"]
+    where = (metadata["namespace"], metadata["name"], facts.DRIVER_CONTAINER)
+    good = kube_exec.run(kube, *where, ["cat", "/sys/module/nvidia/version"])
+    assert (good.stdout.strip(), good.code) == ("580.173.02", 0)
+    assert kube_exec.run(kube, *where, ["cat", "/no/such/file"]).code == 1
+    with pytest.raises(ApiError):
+        kube_exec.run(kube, metadata["namespace"], "no-such-pod", "c", ["cat", "/proc/uptime"])
+
+
+def test_a_gpu_node_is_measured_by_its_files_and_its_kernel_log(play: Play) -> None:
+    kube = Kube(play.stage.kubeconfig)
+    reader = KubeCluster(kube, load(play.stage.matrix).clusters[play.cluster])
+    node = reader.observe([NODE, "lab-cp-1", "gone"])
+    measured = node[NODE]
+    assert measured.reachable
+    assert measured.load is not None
+    assert measured.load.boot_id == measured.boot_id
+    assert measured.versions["nvidia-driver"] == measured.load.version == "580.173.02"
+    assert measured.versions["kernel-module-type"] == "open"
+    assert measured.versions["rdma-mode"] == "dma-buf"
+    assert len(measured.gpus) == 8
+    assert set(facts.OPERANDS) <= set(measured.operands)
+    assert set(measured.operands.values()) == {"ready"}
+    assert measured.uptime_seconds is not None
+    assert node["lab-cp-1"].reachable
+    assert node["lab-cp-1"].load is None
+    assert not node["gone"].reachable
+
+
+def test_roles_and_tenants_are_read(play: Play) -> None:
+    reader = KubeCluster(Kube(play.stage.kubeconfig), load(play.stage.matrix).clusters[play.cluster])
+    assert reader.node_names() == {"lab-cp-1": "control-plane", NODE: "gpu", "lab-gpu-2": "gpu"}
+    assert all(w.tenant == "notebooks" and w.ready == w.desired for w in reader.workloads())
+    assert reader.quiet([NODE]) == {}
+    assert reader.leftovers() == []
+
+
+def test_the_identity_is_the_clusters_own(play: Play) -> None:
+    kube = Kube(play.stage.kubeconfig)
+    identity = KubeCluster(kube, load(play.stage.matrix).clusters[play.cluster]).identity()
+    assert identity.uid == kube.get(path("v1", "namespaces", "kube-system"))["metadata"]["uid"]
+    assert len(identity.ca) == 64
