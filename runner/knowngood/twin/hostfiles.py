@@ -113,7 +113,7 @@ def banner(version: str, flavour: str) -> str:
 
 
 def firmware(node: NodeSeed) -> Files:
-    """DMI, PCI devices, os-release and NICs: what is there without any GPU driver."""
+    """DMI and PCI devices: what is there without any driver."""
     vendor = "Dell Inc." if node.product.startswith("PowerEdge") else "Supermicro"
     files = {
         "sys/class/dmi/id/product_name": f"{node.product or 'PowerEdge R760'}\n",
@@ -126,7 +126,6 @@ def firmware(node: NodeSeed) -> Files:
         files |= _pci(address, vendor_id, device_id, "0x030200", index * 2 // max(node.gpus, 1))
     for index in range(node.nics):
         files |= _pci(nic_address(index), "15b3", "1021", "0x020700", index * 2 // max(node.nics, 1))
-        files |= nic(node, index)
     return files
 
 

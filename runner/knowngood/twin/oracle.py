@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ async def snapshot(client: Client, state_dir: Path) -> dict[str, Any]:
         "time": now(),
         "nodes": nodes,
         "ours": await _ours(client, pods),
-        "declared": await _declared(client, state_dir),
+        "declared": await _declared(client),
         "loads": loads,
         "workloads": await _workloads(client),
     }
@@ -124,20 +125,21 @@ async def _ours(client: Client, pods: list[Object]) -> dict[str, list[str]]:
     }
 
 
-async def _declared(client: Client, state_dir: Path) -> dict[str, Any]:
+async def _declared(client: Client) -> dict[str, Any]:
     """Every scalar of every manifest that the Applications read, by file: `spec.version` -> text."""
     try:
         apps = (await client.list(APPLICATION)).items
     except ClientError:
         return {}
     found: dict[str, Any] = {}
-    for app in apps:
-        source = app["spec"]["source"]
-        mirror = Mirror(state_dir / "oracle", source["repoURL"])
-        commit = await mirror.fetch(source.get("targetRevision") or "HEAD")
-        for name, content in (await mirror.files(commit.sha, source["path"], source)).items():
-            documents = list(yaml.load_all(content, Loader=yaml.BaseLoader))
-            found[name] = _flat(documents[0] if len(documents) == 1 else documents)
+    with tempfile.TemporaryDirectory() as folder:
+        for app in apps:
+            source = app["spec"]["source"]
+            mirror = Mirror(Path(folder), source["repoURL"])
+            commit = await mirror.fetch(source.get("targetRevision") or "HEAD")
+            for name, content in (await mirror.files(commit.sha, source["path"], source)).items():
+                documents = list(yaml.load_all(content, Loader=yaml.BaseLoader))
+                found[name] = _flat(documents[0] if len(documents) == 1 else documents)
     return found
 
 
