@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.integration.twin.stage import NEW, OLD, Stage, play
+from tests.integration.twin.setting import NEW, OLD
+from tests.integration.twin.stage import Stage, play
 
 from knowngood.twin.behaviours.kube import APPLICATION, NVIDIA_DRIVER
 

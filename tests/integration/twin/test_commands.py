@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.twin.stage import OLD, SPACE, Repository, seed_document
+from tests.integration.twin.setting import OLD, SPACE, Repository, seed_document
 
 from knowngood.twin import crds, objects, seed
 from knowngood.twin.api.server import ApiServer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.twin.stage import NEW, OLD, SPACE, Stage, play
+from tests.integration.twin.setting import NEW, OLD, SPACE
+from tests.integration.twin.stage import Stage, play
 
 from knowngood.twin.behaviours.kube import GPU, NODE, NVIDIA_DRIVER, POD, Object, is_true, labels_of, name_of
 

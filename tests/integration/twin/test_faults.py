@@ -7,7 +7,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.integration.twin.stage import BAD, NEW, OLD, Stage, play
+from tests.integration.twin.setting import BAD, NEW, OLD
+from tests.integration.twin.stage import Stage, play
 
 from knowngood.twin.behaviours.kube import BUDGET, NODE, Object, deleting, is_true, labels_of, name_of
 from knowngood.twin.client import ClientError

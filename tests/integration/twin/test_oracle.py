@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.twin.stage import NEW, OLD, Stage, play, smoke_job
+from tests.integration.twin.setting import NEW, OLD
+from tests.integration.twin.stage import Stage, play, smoke_job
 
 from knowngood.twin import events
 from knowngood.twin.behaviours.kube import NODE

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.integration.twin.stage import OLD, SPACE, Stage, play, smoke_job
+from tests.integration.twin.setting import OLD, SPACE
+from tests.integration.twin.stage import Stage, play, smoke_job
 
 from knowngood.twin.api.kubelet import ContainerNotFoundError, ExecResult
 from knowngood.twin.behaviours.kube import JOB, NODE, POD, is_true, name_of, node_of, phase_of
