@@ -101,7 +101,7 @@ class AnsibleNodeWork(NodeWork):
         }
         heard = _Heard(verb, self._observer, ", ".join(nodes))
         completed = supervisor.run(
-            [sys.executable, "-m", "knowngood.adapters.ansible_child"],
+            [sys.executable, "-P", "-m", "knowngood.adapters.ansible_child"],
             cwd=private,
             env=self._environment(private),
             deadline=limit + MARGIN_SECONDS,
@@ -112,7 +112,8 @@ class AnsibleNodeWork(NodeWork):
         )
         cancel.check()
         outcome = heard.outcome(list(nodes), _trouble(completed, limit, heard))
-        (private / "outcome.json").write_text(json.dumps(to_json(outcome), indent=1), encoding="utf-8")
+        kept = {**to_json(outcome), "calls": heard.calls}
+        (private / "outcome.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
         if heard.lost and set(heard.lost) == set(nodes):
             raise LockHeld(
                 f"{verb}: none of {', '.join(nodes)} is claimed by us any more: {outcome.failed[heard.lost[0]]}",
@@ -125,8 +126,9 @@ class AnsibleNodeWork(NodeWork):
         """A new folder of this playbook run, readable by us only."""
         root = self._folder.absolute() / "ansible"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number = 1 + max((int(p.name[:3]) for p in root.iterdir() if p.name[:3].isdecimal()), default=0)
-        private = root / f"{number:03d}-{verb}"
+        numbers = [p.name.partition("-")[0] for p in root.iterdir()]
+        number = 1 + max((int(n) for n in numbers if n.isdecimal()), default=0)
+        private = root / f"{number:04d}-{verb}"
         private.mkdir(mode=0o700)
         return private
 
@@ -206,6 +208,11 @@ class _Heard:
             self.words.append(str(event["text"])[:500])
         elif kind == "finish":
             self.finished = True
+
+    @property
+    def calls(self) -> int:
+        """Kubernetes API requests that the modules sent."""
+        return sum(int(answer.get("calls") or 0) for answer in self._answers())
 
     @property
     def lost(self) -> list[str]:

@@ -59,6 +59,7 @@ def _round(task: Task, name: str, waiting: list[Decision], evicted: dict[Owner, 
             task.tell(name, f"{_pod(first)} may not go yet: {refused[first.uid]}")
             return refused
     for decision in asked:
+        task.ours(name)
         why = _evict(task, decision, dry_run=False)
         if why == "":
             evicted[decision.owner] = evicted.get(decision.owner, 0) + 1

@@ -132,9 +132,13 @@ class Kube:
         """POST an object, or an answer to a subresource. ApiError 409 where the name is taken."""
         return self._json("POST", where, query=query, body=body)
 
-    def replace(self, where: str, body: Object, *, patience: float | None = None) -> Object:
+    def replace(self, where: str, body: Object) -> Object:
         """PUT an object; ApiError 409 if its resourceVersion is stale."""
-        return self._json("PUT", where, body=body, patience=patience)
+        return self._json("PUT", where, body=body)
+
+    def once(self, method: str, where: str, body: Object | None = None, *, timeout: float) -> Object:
+        """One attempt within `timeout` seconds, nothing waited for. Unreachable where no answer comes."""
+        return self._json(method, where, body=body, patience=0.0, timeout=timeout)
 
     def patch(self, where: str, operations: Sequence[Object]) -> Object:
         """JSON Patch; ApiError with `conflict` where a `test` failed."""
@@ -208,8 +212,11 @@ class Kube:
         body: Any = None,
         kind: str = "application/json",
         patience: float | None = None,
+        timeout: float | None = None,
     ) -> Object:
-        data = self._send(method, where, query=query, body=body, kind=kind, patience=patience)
+        data = self._send(
+            method, where, query=query, body=body, kind=kind, patience=patience, timeout=timeout
+        )
         try:
             answer = json.loads(data)
         except ValueError as error:
@@ -228,9 +235,11 @@ class Kube:
         kind: str = "application/json",
         patience: float | None = None,
         busy: float | None = None,
+        timeout: float | None = None,
     ) -> bytes:
+        limit = timeout or self.timeout
         return self.patient(
-            lambda: self._once(method, where, query, body, kind), f"{method} {where}", patience, busy
+            lambda: self._once(method, where, query, body, kind, limit), f"{method} {where}", patience, busy
         )
 
     def patient(
@@ -262,14 +271,22 @@ class Kube:
                 self._answered = True
                 return result
 
-    def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
+    def _once(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None,
+        body: Any,
+        kind: str,
+        timeout: float,
+    ) -> bytes:
         url = f"{self.access.server}{where}" + (f"?{urlencode(query)}" if query else "")
         headers = self.headers() | ({"Content-Type": kind} if body is not None else {})
         data = None if body is None else json.dumps(body).encode()
         self.counted()
         try:
             answer = self._pool.request(
-                method, url, body=data, headers=headers, retries=False, redirect=False, timeout=self.timeout
+                method, url, body=data, headers=headers, retries=False, redirect=False, timeout=timeout
             )
         except SSLError as error:
             raise refused_certificate(self, error) from error

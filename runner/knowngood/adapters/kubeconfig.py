@@ -174,9 +174,7 @@ def _plugin_token(path: Path, context: str) -> Callable[[], str]:
     try:
         config.load_kube_config(str(path), context=context, client_configuration=settings)
     except Exception as error:
-        raise UsageError(
-            f"the credential plugin failed ({type(error).__name__})", where=str(path), hint="log in again"
-        ) from error
+        raise _plugin_failed(path, type(error).__name__) from error
 
     def ask() -> str:
         for name in ("BearerToken", "authorization"):
@@ -185,7 +183,13 @@ def _plugin_token(path: Path, context: str) -> Callable[[], str]:
                 return value.removeprefix("Bearer ").strip()
         return ""
 
+    if not ask():  # the official client logs a plugin's failure and goes on without credentials
+        raise _plugin_failed(path, "it gave no token")
     return ask
+
+
+def _plugin_failed(path: Path, why: str) -> UsageError:
+    return UsageError(f"the credential plugin failed: {why}", where=str(path), hint="log in again")
 
 
 def _in_cluster() -> Access:

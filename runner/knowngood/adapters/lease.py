@@ -21,8 +21,10 @@ from knowngood.ports.lock import Lock
 
 LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
 OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
-RENEWALS = 4
-"""Renewals in one duration: three may fail before the run stops at two thirds of it."""
+RENEWALS = 4  # in one duration
+TIMEOUT, RETRY = 1 / 12, 1 / 24
+"""Shares of the duration: one attempt's time and the pause after a failed one. Together they are how much later
+than two thirds of the duration a hanging API server is noticed: at 0.79 of it, while the Lease is still ours."""
 
 
 def micro_time() -> str:
@@ -56,7 +58,7 @@ class KubeLock(Lock):
             if seen is not None and record != seen:
                 raise _held(lease)
             seen = record
-            if cancel.wait(self._duration / (RENEWALS * 4)):
+            if cancel.wait(self._duration * RETRY):
                 cancel.check()
         self._start(cancel)
         return self._fence
@@ -137,7 +139,7 @@ class KubeLock(Lock):
             if trouble == "":
                 renewed, pause = asked, self._duration / RENEWALS
                 continue
-            pause = self._duration / (RENEWALS * 4)
+            pause = self._duration * RETRY
             if trouble.startswith("taken"):
                 cancel.set(f"the Lease was {trouble}")
                 return
@@ -149,7 +151,9 @@ class KubeLock(Lock):
         """ "" if renewed, else why not; one that begins with `taken` is final."""
         spec = {**self._lease["spec"], "renewTime": micro_time()}
         try:
-            self._lease = self._kube.replace(OURS, {**self._lease, "spec": spec}, patience=0.0)
+            self._lease = self._kube.once(
+                "PUT", OURS, {**self._lease, "spec": spec}, timeout=self._duration * TIMEOUT
+            )
         except ApiError as error:
             if error.conflict or error.missing:
                 return self._look_again()
@@ -160,11 +164,11 @@ class KubeLock(Lock):
 
     def _look_again(self) -> str:
         try:
-            lease = self._kube.find(OURS)
-        except (ApiError, Unreachable, UsageError) as error:
+            lease = self._kube.once("GET", OURS, timeout=self._duration * TIMEOUT)
+        except ApiError as error:
+            return "taken away: it was deleted" if error.missing else str(error)
+        except (Unreachable, UsageError) as error:
             return str(error)
-        if lease is None:
-            return "taken away: it was deleted"
         if not self._is_ours(lease):
             return f"taken over by {_holder(lease)}"
         self._lease = lease

@@ -13,6 +13,8 @@ from knowngood.model.errors import Unreachable
 from knowngood.model.node import NodeState
 
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
+CORDON_TAINT = "node.kubernetes.io/unschedulable"
+"""A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
 NICS = 16  # most RDMA devices looked for; exec has no shell, so no wildcard
 FILES = (
     "/proc/sys/kernel/random/boot_id",
@@ -81,12 +83,14 @@ def _of_object(node: Object) -> dict[str, Any]:
     return {
         "labels": labels,
         "annotations": {k: str(v) for k, v in annotations.items() if k.startswith(actors.OTHERS_ANNOTATIONS)},
-        "taints": tuple(
-            sorted(f"{t['key']}={t.get('value') or ''}:{t['effect']}" for t in actors.taints(node))
-        ),
+        "taints": tuple(sorted(_taint(t) for t in actors.taints(node) if t["key"] != CORDON_TAINT)),
         "unschedulable": bool((node.get("spec") or {}).get("unschedulable")),
         "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
     }
+
+
+def _taint(taint: Mapping[str, Any]) -> str:
+    return f"{taint['key']}={taint.get('value') or ''}:{taint['effect']}"
 
 
 def _read(kube: Kube, driver: Object | None) -> tuple[dict[str, list[str]], str]:

@@ -38,10 +38,12 @@ VERBS: Mapping[str, Verb] = {
 
 def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
     """Do a verb on the nodes of a batch; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
-    asked = params["nodes"]
+    asked, calls = params["nodes"], 0
     reasons = {str(k): str(v) for k, v in asked.items()} if isinstance(asked, dict) else {}
     try:
-        report = VERBS[verb](_task(params, reasons, dry_run=dry_run), [str(name) for name in asked])
+        task = _task(params, reasons, dry_run=dry_run)
+        report = VERBS[verb](task, [str(name) for name in asked])
+        calls = task.kube.calls
     except KnowngoodError as error:
         why = f"{error}. {error.hint}".rstrip(". ")
         report = Report(failed={str(name): why for name in asked})
@@ -49,7 +51,12 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
     changed = result.pop("changed")
     bad = {**report.failed, **report.given_back}
     message = "; ".join(f"{name}: {why}" for name, why in bad.items())
-    return {"changed": changed, "failed": bool(report.failed), "msg": message, "knowngood": result}
+    return {
+        "changed": changed,
+        "failed": bool(report.failed),
+        "msg": message,
+        "knowngood": {**result, "calls": calls},
+    }
 
 
 def _task(params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:

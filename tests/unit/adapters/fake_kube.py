@@ -50,7 +50,15 @@ class FakeKube(Kube):
         self.objects[where] = stored
         return stored
 
-    def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
+    def _once(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None,
+        body: Any,
+        kind: str,
+        timeout: float,
+    ) -> bytes:
         self.counted()
         for hook in list(self.before):
             hook(method, where)

@@ -25,7 +25,15 @@ class Flaky(FakeKube):
         self._answers = list(answers)
         self._answered = True
 
-    def _once(self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str) -> bytes:
+    def _once(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None,
+        body: Any,
+        kind: str,
+        timeout: float,
+    ) -> bytes:
         self.counted()
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):

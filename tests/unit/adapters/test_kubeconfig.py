@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import ssl
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,35 @@ def test_the_default_is_the_environments_then_the_homes(
     monkeypatch.setenv("KUBECONFIG", "/a:/b")
     with pytest.raises(UsageError, match="several"):
         kubeconfig.default_path()
+
+
+def test_a_credential_plugin_is_asked_through_the_official_client(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    answer = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-the-plugin"},
+    }
+    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    plugin.chmod(0o700)
+    user = {"apiVersion": answer["apiVersion"], "command": str(plugin), "interactiveMode": "Never"}
+    access = kubeconfig.load(write(tmp_path, config(token="", exec=user)))
+    assert access.token() == "from-the-plugin"
+
+
+def test_a_credential_plugin_that_fails_is_named(tmp_path: Path) -> None:
+    user = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/plugin"}
+    with pytest.raises(UsageError, match="credential plugin failed"):
+        kubeconfig.load(write(tmp_path, config(token="", exec=user)))
+
+
+def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    (tmp_path / "ca.crt").write_text(PEM)
+    (tmp_path / "token").write_text("mounted\n")
+    access = kubeconfig.load(None)
+    assert access.server == "https://[fd00::1]:443"
+    assert access.token() == "mounted"
+    assert access.fingerprint() == hashlib.sha256(DER).hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
+from knowngood.adapters.kube import Object
 from knowngood.adapters.lease import OURS, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
 from knowngood.ports.clock import Cancel
@@ -183,3 +184,28 @@ def test_an_answer_lost_on_the_way_is_not_taken_for_a_rival(kube: FakeKube, lock
 
     kube._once = lossy  # type: ignore[method-assign, assignment]
     assert locks[0].acquire("run-a", Cancel()) == 1
+
+
+class Hanging(FakeKube):
+    """An API server that takes the request and never answers, as behind a dead network."""
+
+    hangs = False
+
+    def once(self, method: str, where: str, body: Object | None = None, *, timeout: float) -> Object:
+        if self.hangs:
+            time.sleep(timeout)
+            raise Unreachable("no answer")
+        return super().once(method, where, body, timeout=timeout)
+
+
+def test_a_hanging_api_server_stops_the_run_before_the_lease_can_expire() -> None:
+    kube = Hanging()
+    kube.put("/api/v1/namespaces/knowngood", {})
+    lock, cancel = KubeLock(kube, DURATION), Cancel()
+    lock.acquire("run-a", cancel)
+    kube.hangs = True
+    began = time.monotonic()
+    assert cancel.wait(DURATION * 2)
+    assert time.monotonic() - began < DURATION
+    kube.hangs = False
+    lock.release()
