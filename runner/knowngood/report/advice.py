@@ -46,3 +46,10 @@ def next_steps(summary: Summary) -> tuple[str, ...]:
             return (f"knowngood handover {run}", f"knowngood rollback {run}")
         case _:
             return ("clear what the reason names", f"knowngood plan {cluster} --to {release}")
+
+
+def blamed(summary: Summary) -> dict[str, str]:
+    """Node -> why, as far as the run's own reason does not say it already."""
+    return {
+        node: why for node, why in summary.blamed.items() if not (node in summary.why and why in summary.why)
+    }

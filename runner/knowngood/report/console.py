@@ -115,6 +115,8 @@ class Board(Observer):
         """Keep it for the next redraw."""
         with self._guard:
             self._records.append(record)
+            if record.type is RecordType.INTENT:
+                self._news.clear()
 
     def progress(self, progress: Progress) -> None:
         """Keep the latest news."""
@@ -174,7 +176,7 @@ class Board(Observer):
 
     def _steps(self, state: RunState) -> RenderableType:
         lines = Text()
-        for path in state.intended[-LAST_STEPS:]:
+        for path in _shown(state):
             result = state.results.get(path)
             if result is None:
                 since = words(_seconds(state.open_since, self._clock()))
@@ -187,6 +189,13 @@ class Board(Observer):
             if result.status is not Status.OK:
                 lines.append(f"      {result.detail.get('why', '')}\n", style=COLOURS[status])
         return lines
+
+
+def _shown(state: RunState) -> tuple[str, ...]:
+    """The last steps, and before them the last one that failed: it is why the others are done."""
+    last = state.intended[-LAST_STEPS:]
+    bad = [p for p, result in state.results.items() if result.status is not Status.OK and p not in last]
+    return (*bad[-1:], *last)
 
 
 def _node(name: str, time: NodeTime) -> Text:

@@ -38,7 +38,7 @@ def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: 
     """The estimate at `now` (RFC 3339 UTC)."""
     pace = measured(state)
     pace.setdefault("soak", soak)
-    todo = [path for path in steps_of(plan) if path not in state.results]
+    todo = _undo_left(state) or [path for path in steps_of(plan) if path not in state.results]
     left = sum(pace.get(verb_of(path), 0.0) for path in todo)
     exact = all(verb_of(path) in pace for path in todo)
     undo = sum(pace.get(verb, 0.0) for verb in UNDO)
@@ -47,6 +47,13 @@ def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: 
     if window_end:
         by = (_time(window_end) - timedelta(seconds=undo)).astimezone(UTC).isoformat(timespec="seconds")
     return Estimate((_time(now) - began).total_seconds(), left, exact, undo, by.replace("+00:00", "Z"))
+
+
+def _undo_left(state: RunState) -> list[str]:
+    """The verbs of an open undo that are still to come; empty where nothing is undone."""
+    undoing = [path for path in state.intended if "/undo/" in path]
+    ended = {verb_of(path) for path in undoing if path in state.results}
+    return [verb for verb in UNDO if verb not in ended] if undoing else []
 
 
 def measured(state: RunState) -> dict[str, float]:
@@ -90,7 +97,9 @@ def rings_of(plan: Plan, state: RunState) -> Mapping[str, tuple[int, int]]:
 
 
 def words(seconds: float) -> str:
-    """Seconds for people: `8 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Seconds for people: `0.8 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(max(seconds, 0.0))
     if whole < 100:
         return f"{whole} s"

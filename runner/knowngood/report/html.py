@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from knowngood.report.advice import headline, next_steps
+from knowngood.report.advice import blamed, headline, next_steps
 from knowngood.report.estimate import words
 from knowngood.report.summary import StepLine, Summary, seconds_between
 
@@ -20,7 +20,13 @@ def html(summaries: Sequence[Summary], *, title: str = "") -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(
-        words=words, clock=clock, headline=headline, next_steps=next_steps, figures=figures, short=short
+        words=words,
+        clock=clock,
+        headline=headline,
+        next_steps=next_steps,
+        figures=figures,
+        short=short,
+        blamed=blamed,
     )
     environment.globals.update(offset=offset, width=width)
     named = title or ", ".join(f"{s.cluster} → {s.to_release}: {s.end or 'running'}" for s in summaries)

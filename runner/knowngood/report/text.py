@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from knowngood.report.advice import headline, next_steps
+from knowngood.report.advice import blamed, headline, next_steps
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
 
@@ -19,7 +19,7 @@ def summary_text(summary: Summary, *, undo_by: str = "") -> str:
     ]
     if summary.why:
         parts.append(f"  why: {summary.why}")
-    parts += [f"  {node}: {why}" for node, why in summary.blamed.items()]
+    parts += [f"  {node}: {why}" for node, why in blamed(summary).items()]
     if summary.status:
         parts.append(f"  {summary.to_release} is {summary.status}: {summary.because}")
     parts.append(

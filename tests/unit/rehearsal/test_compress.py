@@ -1,0 +1,55 @@
+"""A rehearsal's cluster file is the user's, with a local repository, shorter durations and no identity."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from tests.unit.rehearsal.shipped import matrix, shipped
+
+from knowngood.matrix.schema import value_problems
+from knowngood.model.matrix import Limits
+from knowngood.rehearsal.compress import FLOORS, cluster_file, limits
+
+CLUSTERS = sorted(matrix().clusters)
+
+
+def made(name: str = "ams-prod", scale: float = 600.0) -> dict[str, Any]:
+    return cluster_file(shipped(name).cluster, "file:///gitops.git", scale)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+@pytest.mark.parametrize("scale", [1.0, 60.0, 1800.0])
+def test_it_is_a_cluster_file_by_the_schema(name: str, scale: float) -> None:
+    assert not list(value_problems("cluster", made(name, scale), name))
+
+
+def test_no_rehearsal_can_become_evidence_or_reach_out() -> None:
+    cluster = shipped("ams-prod").cluster
+    pinned = {**cluster.raw, "identity": {"uid": "u", "ca": "c"}, "windowEnd": "2026-08-22T06:00:00Z"}
+    data = cluster_file(replace(cluster, raw=pinned), "file:///gitops.git", 60)
+    assert "identity" not in data
+    assert "windowEnd" not in data
+    assert data["gitops"]["repo"] == "file:///gitops.git"
+    assert "credentials" not in data["gitops"]
+
+
+def test_the_users_own_file_is_left_as_it_was() -> None:
+    before = dict(shipped("ams-prod").cluster.raw["limits"])
+    made()
+    assert shipped("ams-prod").cluster.raw["limits"] == before
+
+
+def test_durations_shrink_to_their_floors_and_never_grow() -> None:
+    original = Limits(soak=3600.0, drain=30.0)
+    short = limits(original, 1000.0)
+    assert short.soak == 3.6
+    assert short.drain == 30.0, "already below its floor"
+    for f in fields(Limits):
+        assert getattr(short, f.name) <= getattr(original, f.name)
+    assert limits(original, 1.0) == original
+
+
+def test_every_limit_has_a_floor() -> None:
+    assert set(FLOORS) == {f.name for f in fields(Limits)}

@@ -1,0 +1,105 @@
+"""The seed is what the twin reads, and the load it invents lets budgets give way and soaks find work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.rehearsal.shipped import matrix, shipped
+
+from knowngood.model.errors import UsageError
+from knowngood.rehearsal.seed import kubernetes_version, seed
+from knowngood.twin.seed import parse
+
+CLUSTERS = sorted(matrix().clusters)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_the_twin_accepts_the_seed_of_every_shipped_cluster(name: str) -> None:
+    s = shipped(name)
+    found = parse(seed(s.cluster, s.profile, s.release, "file:///x"))
+    assert [n.name for n in found.nodes if n.role == "gpu"] == list(s.cluster.gpu)
+    assert found.gpu_operator.version == s.release.components["gpu-operator"]
+
+
+def test_a_virtual_node_is_never_a_machine() -> None:
+    s = shipped("ams-prod")
+    nodes = {n["name"]: n for n in seed(s.cluster, s.profile, s.release, "x")["nodes"]}
+    assert nodes["liqo-fra"] == {"name": "liqo-fra", "role": "virtual", "labels": {}}
+
+
+def test_rings_are_labels_on_their_nodes() -> None:
+    s = shipped("ams-prod")
+    nodes = {n["name"]: n for n in seed(s.cluster, s.profile, s.release, "x")["nodes"]}
+    for ring in s.cluster.rings:
+        assert all(nodes[n]["labels"] == {"knowngood.dev/ring": ring.name} for n in ring.nodes)
+
+
+@pytest.mark.parametrize(("openshift", "kubernetes"), [("4.18.52", "v1.31"), ("4.22.0", "v1.35")])
+def test_kubernetes_follows_openshift(openshift: str, kubernetes: str) -> None:
+    release = replace(shipped("ams-prod").release, components={"openshift": openshift})
+    assert kubernetes_version(release).startswith(kubernetes + ".")
+
+
+def test_a_pinned_kubernetes_counts() -> None:
+    release = replace(shipped("ams-prod").release, components={"kubernetes": "1.33.2"})
+    assert kubernetes_version(release) == "v1.33.2"
+
+
+def test_a_release_without_the_operator_is_refused_with_its_place() -> None:
+    s = shipped("ams-prod")
+    components = {k: v for k, v in s.release.components.items() if k != "gpu-operator"}
+    with pytest.raises(UsageError, match="gpu-operator") as raised:
+        seed(s.cluster, s.profile, replace(s.release, components=components), "x")
+    assert raised.value.where is not None
+
+
+def loads_of(tenants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [load for tenant in tenants for load in tenant["workloads"]]
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_what_the_cluster_file_says_runs_there(name: str) -> None:
+    s = shipped(name)
+    found = {t["namespace"]: t["workloads"] for t in seed(s.cluster, s.profile, s.release, "x")["tenants"]}
+    for tenant in s.cluster.raw["tenants"]:
+        said = [dict(w) for w in tenant.get("workloads", ())]
+        assert found[tenant["namespaces"][0]][: len(said)] == said
+
+
+@given(nodes=st.integers(2, 12), batch=st.integers(1, 4), tenants=st.integers(1, 4), told=st.booleans())
+def test_work_waits_while_a_batch_is_out_and_every_budget_can_give_way(
+    nodes: int, batch: int, tenants: int, told: bool
+) -> None:
+    """Else a soak finds nothing on the ring, or a drain never ends."""
+    s = shipped("ams-prod")
+    batch = min(batch, nodes - 1)
+    rings = tuple(
+        replace(r, batch=batch, nodes=tuple(f"n{i}" for i in range(batch))) for r in s.cluster.rings[:1]
+    )
+    raw = s.cluster.raw if told else {}
+    cluster = replace(
+        s.cluster,
+        gpu=tuple(f"n{i}" for i in range(nodes)),
+        rings=rings,
+        tenants=s.cluster.tenants[:tenants],
+        raw=raw,
+    )
+    loads = loads_of(seed(cluster, s.profile, s.release, "x")["tenants"])
+    total = sum(w["replicas"] * w["gpusPerPod"] for w in loads)
+    left = (nodes - batch) * s.profile.gpus
+    bound = [w for w in loads if w.get("minAvailable")]
+    if not any(w["name"] == "queue" for w in loads):
+        return  # the tenants alone fill it: nothing to add
+    loose = sum(w["replicas"] * w["gpusPerPod"] for w in loads if w not in bound)
+    assert total > left
+    assert left - loose >= sum((w["replicas"] - w["minAvailable"]) * w["gpusPerPod"] for w in bound)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_every_shipped_cluster_is_that_full(name: str) -> None:
+    s = shipped(name)
+    assert any(w["name"] == "queue" for w in loads_of(seed(s.cluster, s.profile, s.release, "x")["tenants"]))

@@ -1,0 +1,50 @@
+"""The handover page names what is changed, what is held, and commands that a human can type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.engine.scene import a_cluster, a_plan
+from tests.unit.report.played import Played, calm, held, undone
+
+from knowngood.report.handover import handover
+
+
+def page(run: Played) -> str:
+    return handover(run.summary, a_plan(), a_cluster())
+
+
+def test_standing_commits_are_reverted_newest_first_and_the_values_to_expect_are_named() -> None:
+    run = held()
+    text = page(run)
+    standing = [c.commit for c in run.summary.commits if c.kind == "declare"]
+    reverts = [line.split()[-1] for line in text.splitlines() if line.startswith("git revert")]
+    assert reverts == list(reversed(standing))
+    assert "# must read afterwards: nvidiadriver-ring-0.yaml: spec.version: 580.173.02" in text
+    assert "git push origin HEAD:main" in text
+
+
+def test_a_quarantined_node_is_named_with_the_commands_that_give_it_back() -> None:
+    text = page(held())
+    assert "- gpu-4: quarantined" in text
+    assert "kubectl taint node gpu-4 knowngood.dev/maintenance- knowngood.dev/quarantine-" in text
+    assert "taint node gpu-3" not in text
+
+
+def test_where_nothing_is_held_nothing_is_given_back() -> None:
+    text = page(undone())
+    assert "## What is held\n\nNothing.\n" in text
+    assert "# nothing: Git holds what it held before" in text
+    assert "taint node" not in text
+
+
+def test_a_claimed_node_and_the_lease_of_a_run_that_goes_on_are_held() -> None:
+    text = page(calm().until("hop-1/ring-0/batch-1/drain"))
+    assert "- gpu-1: claimed" in text
+    assert "- Lease `knowngood`" in text
+    assert "knowngood resume run-1" in text
+
+
+def test_openshift_gets_oc() -> None:
+    plan = replace(a_plan(), to_versions={"openshift": "4.18.52"})
+    assert "oc adm uncordon gpu-4" in handover(held().summary, plan, a_cluster())

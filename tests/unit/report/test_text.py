@@ -1,0 +1,69 @@
+"""One screen: where it is, why it stopped, what to type next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.unit.engine.scene import a_plan
+from tests.unit.report.played import calm, held, undone
+
+from knowngood.model.matrix import UndoClass
+from knowngood.report.demo_text import Act, demo_text
+from knowngood.report.disturbance import Disturbed
+from knowngood.report.plan_text import plan_text
+from knowngood.report.text import columns, summary_text
+
+
+def test_the_second_line_says_how_it_stands() -> None:
+    for run, says in ((calm(), "done:"), (undone(), "restored:"), (held(), "held:")):
+        assert summary_text(run.summary).splitlines()[1].strip().startswith(says)
+    running = calm().until("hop-1/ring-0/soak").summary
+    assert "running: hop-1/ring-0/soak" in summary_text(running)
+
+
+def test_a_reason_is_not_told_twice() -> None:
+    text = summary_text(undone().summary)
+    head = text[: text.index("commits")]
+    assert head.count("Xid 31") == 1
+
+
+def test_tenants_whose_work_does_not_run_again_are_named() -> None:
+    summary = replace(
+        undone().summary,
+        tenants={"vision": Disturbed(("vision/serve",), 2)},
+        not_running={"vision": ("vision/serve 1/2",), "llm": ("llm/train 0/1",)},
+    )
+    text = summary_text(summary)
+    assert "not running again: vision/serve 1/2" in text
+    assert "llm" in text
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert columns([("a", "bb"), ("ccc",)]) == ["  a    bb", "  ccc"]
+    assert columns([]) == []
+
+
+def test_a_plan_says_canary_undo_class_and_point_of_no_return() -> None:
+    plan = a_plan()
+    text = plan_text(plan)
+    assert "ring-0  canary  gpu-1, gpu-2" in text
+    assert "(revert-disruptive)" in text
+    assert "no point of no return" in text
+    closed = replace(plan, hops=(replace(plan.hops[0], undo=UndoClass.FORWARD_ONLY),))
+    assert "point of no return: hop-1" in plan_text(closed)
+
+
+def test_a_plan_without_hops_says_that_there_is_nothing_to_do() -> None:
+    assert "nothing to do" in plan_text(replace(a_plan(), hops=()))
+
+
+def test_the_demo_fails_where_the_oracle_disagrees_or_the_end_is_wrong() -> None:
+    good = Act("an upgrade", "done", calm().summary, True, ())
+    against = replace(good, against=("gpu-1 runs the wrong driver",))
+    wrong = replace(good, ended_well=False, wanted="restored")
+    assert "both acts ended as they should" in demo_text((good, good), Path("x"), 90)
+    for act in (against, wrong):
+        text = demo_text((good, act), Path("x"), 90)
+        assert "FAILED" in text
+        assert "DISAGREES" in text or "should have ended restored" in text
