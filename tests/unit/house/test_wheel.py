@@ -81,10 +81,14 @@ def assert_works(binaries: Path, ansible_playbook: str) -> None:
     """The wheel's own code and data answer the commands that need them."""
     where = run(binaries, "python", "-c", "import knowngood.model as m; print(m.__file__)")
     assert Path(where.stdout.strip()).is_relative_to(binaries.parent), where.stdout + where.stderr
-    for arguments in (["--help"], ["validate"], ["gate", "--list"]):
+    for arguments, said in (
+        (["--help"], "Commands:"),
+        (["validate"], "files good"),
+        (["gate", "--list"], "drift"),
+    ):
         done = run(binaries, "knowngood", *arguments)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        assert done.stdout.strip(), arguments
+        assert said in done.stdout + done.stderr, arguments
     site = Path(where.stdout.strip()).parents[2]
     assert PLAYBOOKS
     for name in PLAYBOOKS:
