@@ -62,7 +62,8 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         read, libraries = _read(kube, driver)
         load = facts.module_load(kube, name, PATIENCE)
     except (ApiError, Unreachable) as error:
-        return NodeState(name, reachable=False, ready=True, trouble=str(error), **common)
+        seen = _by_journal(kube, name)
+        return NodeState(name, reachable=False, ready=True, trouble=str(error), **seen, **common)
     return NodeState(
         name,
         reachable=True,
@@ -75,6 +76,25 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         facts=_facts(node, read),
         **common,
     )
+
+
+def _by_journal(kube: Kube, name: str) -> dict[str, Any]:
+    """Boot id, uptime and load as far as the kernel journal tells them: it needs no driver pod.
+
+    The uptime is that of the newest line, so that a window opened now loses no line.
+    """
+    try:
+        lines = facts.kernel_lines(kube, name)
+    except (ApiError, Unreachable):
+        return {}
+    if not lines:
+        return {}
+    newest = max(lines, key=lambda line: int(line.get("__MONOTONIC_TIMESTAMP") or 0))
+    return {
+        "boot_id": facts.dashed(str(newest.get("_BOOT_ID") or "")),
+        "uptime_seconds": int(newest.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6,
+        "load": facts.last_load(lines),
+    }
 
 
 def _of_object(node: Object) -> dict[str, Any]:

@@ -74,14 +74,15 @@ def _complete(request: JudgeRequest, judgement: Judgement) -> bool:
 
 
 def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
-    failed: dict[str, str] = {}
+    """Node -> every gate that did not pass on it, and why."""
+    reasons: dict[str, list[str]] = {}
     for result in judgement.bad():
         for node in (result.node,) if result.node else request.nodes:
-            failed.setdefault(node, f"{result.gate}: {result.reason}"[:REASON_LENGTH])
+            reasons.setdefault(node, []).append(f"{result.gate}: {result.reason}"[:REASON_LENGTH])
     for gate, node in judgement.missing:
         for named in (node,) if node else request.nodes:
-            failed.setdefault(named, f"{gate}: gave no result")
-    return failed
+            reasons.setdefault(named, []).append(f"{gate}: gave no result")
+    return {node: "; ".join(dict.fromkeys(why))[: 2 * REASON_LENGTH] for node, why in reasons.items()}
 
 
 def request_for(bench: Bench, step: Step) -> JudgeRequest:

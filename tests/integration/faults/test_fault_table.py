@@ -53,10 +53,11 @@ TABLE = [
     Row("driver-in-use", CANARY, "apply", "restored", 6, (CANARY,), RELEASE),
     Row("module-not-reloaded", CANARY, "apply", "restored", 6, (CANARY,), RELEASE),
     Row("validator-missing", CANARY, "nvidia-operator-validator", "restored", 6, (CANARY,), RELEASE),
-    Row("operands-left-paused", CANARY, "parked", "quarantined", 5, (CANARY,), RELEASE),
+    Row("operands-left-paused", CANARY, "parked", "restored", 6, (CANARY,), RELEASE),
     Row("stale-gfd-label", CANARY, "drift", "restored", 6, (CANARY,), RELEASE),
     Row("dma-buf-falls-back", CANARY, "rdma_health", "restored", 6, (CANARY,), RELEASE),
-    Row("ib-link-flap", CANARY, "rdma_health", "restored", 6, (CANARY,), RELEASE),
+    Row("ib-link-flap", CANARY, "rdma_health", "restored", 6, (CANARY,), {"times": "1"}, note="once"),
+    Row("ib-link-flap", CANARY, "rdma_health", "quarantined", 5, (CANARY,), note="the undo does not cure it"),
     Row("node-stays-down", CANARY, "not Ready", "quarantined", 5, (CANARY,), RELEASE),
     Row("argo-sync-fails", "", "sync", "restored", 6, params={"which": "ours-only"}),
     Row(
