@@ -113,9 +113,10 @@ def baseline(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str)
 
 @pytest.fixture(scope="session")
 def kube(knowngood_context: Context) -> Kube:
-    """The cluster's API."""
+    """The cluster's API; an outage is waited for as long as a run's Lease lasts."""
     where = knowngood_context.kubeconfig
-    return Kube(Path(where) if where else None)
+    patience = knowngood_context.cluster.limits.lease
+    return Kube(Path(where) if where else None, patience=patience, first_patience=patience)
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +127,13 @@ def reader(knowngood_context: Context, kube: Kube) -> ClusterReader:
 
 @pytest.fixture(scope="session")
 def states(judgement: JudgeRequest, reader: ClusterReader) -> Mapping[str, NodeState]:
-    """All nodes as they were when the judgement began."""
-    return reader.observe(judgement.nodes)
+    """All nodes as they were when the judgement began; one that did not answer is asked twice.
+
+    The second look begins with a call that waits for the API server, so a short outage does not cost a verdict.
+    """
+    seen = dict(reader.observe(judgement.nodes))
+    silent = [name for name, state in seen.items() if not state.reachable]
+    return {**seen, **reader.observe(silent)} if silent else seen
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -179,6 +180,25 @@ def test_a_kustomization_without_kubectl_is_inconclusive(team: Team, clone: Clon
     team.push(f"{FOLDER}/kustomization.yaml", "resources: [nvidiadriver-ring-0.yaml]\n")
     with pytest.raises(Inconclusive, match="kustomization"):
         declare(clone(renderer=FolderRenderer(kubectl="")))
+
+
+def test_a_kustomization_is_proven_by_kubectl(team: Team, clone: Clone) -> None:
+    """A shared file that a second kustomization also reads would reach another cluster: refused."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+    rings = ["nvidiadriver-ring-0.yaml", "nvidiadriver-ring-1.yaml"]
+    team.push(f"{FOLDER}/kustomization.yaml", f"resources: [{', '.join(rings)}]\n")
+    commit = declare(clone())
+    assert "595.91.07" in team.driver("ring-0")
+    base = f"../../ams-prod/gpu/{rings[1]}"
+    team.push("clusters/fra/gpu/kustomization.yaml", "resources: [../../ams-prod/gpu]\n")
+    other = {"name": "fra-prod-gpu", "namespace": "openshift-gitops", "path": "clusters/fra/gpu"}
+    with pytest.raises(RenderMismatch, match="fra-prod-gpu"):
+        declare(clone(others=[other]), "ring-1")
+    assert commit in team.log("--format=%H")
+    team.push("clusters/fra/gpu/kustomization.yaml", f"resources: [{base}]\n")
+    with pytest.raises(Inconclusive, match="kubectl kustomize"):
+        declare(clone(others=[other]), "ring-1")
 
 
 def test_a_link_in_an_application_is_never_followed(team: Team, clone: Clone, tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""The runner's reading of a session's events: whatever does not add up is never a pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood.adapters import gate_events
+from knowngood.model.verdict import Judgement, Verdict
+
+from .conftest import request
+
+START = {"event": "session_start"}
+COLLECTED = {"event": "collected", "gates": {"drift": ["gpu-1"]}, "tests": ["drift.py::t[gpu-1]"]}
+FINISH = {"event": "session_finish", "exitstatus": 0}
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    values = {
+        "event": "result",
+        "test": "drift.py::t[gpu-1]",
+        "gate": "drift",
+        "node": "gpu-1",
+        "verdict": "pass",
+        "reason": "",
+        "measured": {},
+        "backend": "",
+        "seconds": 0.1,
+    }
+    return values | changes
+
+
+def judged(tmp_path: Path, *events: Any, code: int = 0, trouble: str = "") -> Judgement:
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join((e if isinstance(e, str) else json.dumps(e)) + "\n" for e in events))
+    return gate_events.judgement(request(("drift",)), gate_events.read(path), code, trouble, {})
+
+
+def test_a_complete_session_passes(tmp_path: Path) -> None:
+    found = judged(tmp_path, START, COLLECTED, result(), FINISH)
+    assert (found.verdict, found.trouble) == (Verdict.PASS, "")
+
+
+@pytest.mark.parametrize(
+    ("events", "code", "said"),
+    [
+        ([START, COLLECTED, result()], 0, "without finishing"),
+        ([START, COLLECTED, result(), {"event": "session_finish", "exitstatus": 1}], 0, "its process with 0"),
+        ([START, COLLECTED, result(), FINISH], 1, "its process with 1"),
+        ([START, COLLECTED, result(), {"event": "session_finish", "exitstatus": 1}], 1, "disagrees"),
+        ([START, COLLECTED, result(verdict="fail"), FINISH], 0, "disagrees"),
+        ([START, COLLECTED, FINISH], 0, "gave no result"),
+        ([START, COLLECTED, result(), result(), FINISH], 0, "two results"),
+        ([START, COLLECTED, result(), result(test="x::y"), FINISH], 0, "without having been collected"),
+        ([START, {"event": "deselected", "tests": ["a"]}, COLLECTED, result(), FINISH], 0, "deselected"),
+        ([START, COLLECTED, result(verdict="passed"), FINISH], 0, "line 3"),
+        ([START, COLLECTED, "{", result(), FINISH], 0, "line 3"),
+        ([START, COLLECTED, "[]", result(), FINISH], 0, "line 3"),
+        ([START, {"event": "surprise"}, COLLECTED, result(), FINISH], 0, "unknown event"),
+        ([START, COLLECTED, result(), FINISH, result()], 0, "after session_finish"),
+        ([], 0, "without finishing"),
+    ],
+)
+def test_what_does_not_add_up_is_never_a_pass(
+    tmp_path: Path, events: list[Any], code: int, said: str
+) -> None:
+    found = judged(tmp_path, *events, code=code)
+    assert said in found.trouble
+    assert found.verdict is not Verdict.PASS
+
+
+def test_a_fail_stays_a_fail_in_a_session_that_cannot_be_trusted(tmp_path: Path) -> None:
+    assert judged(tmp_path, START, COLLECTED, result(verdict="fail")).verdict is Verdict.FAIL
+
+
+def test_no_file_at_all_is_never_a_pass(tmp_path: Path) -> None:
+    said = gate_events.read(tmp_path / "nothing")
+    assert gate_events.judgement(request(("drift",)), said, 0, "", {}).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_gate_for_the_whole_cluster_stands_for_each_node(tmp_path: Path) -> None:
+    collected = {**COLLECTED, "tests": ["t"]}
+    assert judged(tmp_path, START, collected, result(test="t", node=""), FINISH).verdict is Verdict.PASS
