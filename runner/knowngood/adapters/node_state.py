@@ -84,7 +84,7 @@ def _by_journal(kube: Kube, name: str) -> dict[str, Any]:
     The uptime is that of the newest line, so that a window opened now loses no line.
     """
     try:
-        lines = facts.kernel_lines(kube, name)
+        lines = facts.kernel_lines(kube, name, busy=PATIENCE)
     except (ApiError, Unreachable):
         return {}
     if not lines:
