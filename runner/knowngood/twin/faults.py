@@ -23,6 +23,9 @@ WHEN = (NOW, MODULE_LOAD, GPU_POD, DRAIN, COMMIT)
 XID_31_VERSION = "610.57.04"
 
 
+ONCE = {"times": "1"}  # what would set itself off again
+
+
 class FaultError(Exception):
     """The fault can't be added; the message says why and what is possible."""
 
@@ -48,12 +51,12 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("validator-missing", ""),
         FaultKind("dma-buf-falls-back", MODULE_LOAD),
         FaultKind("ib-link-flap", MODULE_LOAD, ("nic", "seconds")),
-        FaultKind("node-stays-down", MODULE_LOAD, ("seconds",)),
-        FaultKind("node-reboots", NOW, ("seconds",)),
+        FaultKind("node-stays-down", MODULE_LOAD, ("seconds",), defaults=ONCE),
+        FaultKind("node-reboots", NOW, ("seconds",), defaults=ONCE),
         FaultKind("argo-sync-fails", "", ("which", "message"), needs_node=False),
         FaultKind("pdb-blocks-drain", NOW, ("seconds",)),
         FaultKind("evict-429-halfway", DRAIN, ("after", "seconds")),
-        FaultKind("api-outage", NOW, ("seconds", "delay"), needs_node=False),
+        FaultKind("api-outage", NOW, ("seconds", "delay"), needs_node=False, defaults=ONCE),
         FaultKind("operands-left-paused", ""),
         FaultKind("module-not-reloaded", ""),
         FaultKind("stale-gfd-label", ""),
@@ -135,6 +138,7 @@ class FaultBook:
         self._events = events
         self._active: dict[str, Fault] = {}
         self._hits: dict[str, int] = {}
+        self._reserved: dict[str, int] = {}
 
     def add(self, fault: Fault) -> bool:
         """Activate; whether it is new."""
@@ -162,12 +166,20 @@ class FaultBook:
         return [
             fault
             for fault in self._active.values()
-            if fault.when == when and fault.node in {"", node} and self._allowed(fault, version)
+            if fault.when == when and (not node or fault.node in {"", node}) and self._allowed(fault, version)
         ]
+
+    def reserve(self, fault: Fault) -> None:
+        """Count a hit that is on its way: no second trigger may overtake it."""
+        self._hits[fault.uid] = self._hits.get(fault.uid, 0) + 1
+        self._reserved[fault.uid] = self._reserved.get(fault.uid, 0) + 1
 
     def hit(self, fault: Fault, **detail: Any) -> None:
         """The fault took effect."""
-        self._hits[fault.uid] = self._hits.get(fault.uid, 0) + 1
+        if self._reserved.get(fault.uid):
+            self._reserved[fault.uid] -= 1
+        else:
+            self._hits[fault.uid] = self._hits.get(fault.uid, 0) + 1
         self._events.write("fault-hit", fault.node, fault=fault.name, **detail)
 
     def _allowed(self, fault: Fault, version: str) -> bool:

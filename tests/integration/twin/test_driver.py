@@ -152,3 +152,27 @@ def test_a_gang_stops_as_a_whole_and_starts_as_a_whole(tmp_path: Path) -> None:
         )
 
     play(tmp_path, story)
+
+
+def test_operands_roll_one_node_at_a_time_and_drivers_do_not_when_their_template_changes(
+    tmp_path: Path,
+) -> None:
+    async def story(stage: Stage) -> None:
+        before = {name_of(p) for p in stage.pods(SPACE)}
+        drivers = {name_of(p) for p in stage.pods(SPACE) if "driver" in name_of(p)}
+        for file in stage.repository.folder.iterdir():
+            text = file.read_text(encoding="utf-8")
+            file.write_text(text.replace("example.com/work", "example.com/other"), encoding="utf-8")
+        await stage.sync(stage.repository.push("other tolerations"))
+        operands = {n for n in before - drivers if not n.startswith(("nfd-worker", "gpu-operator"))}
+
+        def rolled() -> bool:
+            pods = stage.pods(SPACE)
+            return not operands & {name_of(p) for p in pods} and all(is_true(p, "Ready") for p in pods)
+
+        await stage.until("all operands are new", rolled)
+        assert drivers <= {name_of(p) for p in stage.pods(SPACE)}
+        assert (stage.gpus("gpu-1"), stage.gpus("gpu-2")) == ("8", "8")
+        assert not stage.events("driver-pod-deleted")
+
+    play(tmp_path, story)

@@ -76,10 +76,13 @@ def test_a_driver_in_use_fails_and_is_tried_again_until_it_can_be_unloaded(tmp_p
         assert stage.module("gpu-1") == OLD
         image = (stage.driver_pod("gpu-1") or {})["spec"]["containers"][0]["image"]
         assert NEW in image, "new image, old module"
-        labels = labels_of(stage.node("gpu-1"))
+
+        def parked() -> list[str]:
+            return [v for v in labels_of(stage.node("gpu-1")).values() if "paused" in v]
+
+        await stage.until("between two tries the operands are given back", lambda: not parked())
         await stage.clear()
         await stage.at_rest("gpu-1", NEW)
-        assert "paused" not in labels.values()
 
     play(tmp_path, story)
 
@@ -257,5 +260,21 @@ def test_a_stale_label_says_the_old_driver(tmp_path: Path) -> None:
         await stage.upgrade("ring-0", NEW)
         assert labels_of(stage.node("gpu-1"))["nvidia.com/cuda.driver-version.full"] == OLD
         assert stage.events("fault-hit", "gpu-1")
+
+    play(tmp_path, story)
+
+
+def test_an_outage_at_the_first_eviction_happens_once(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.fault("api-outage", when="on-drain", seconds="0.5")
+        for pod in stage.tenants_on("gpu-1"):
+            try:
+                await stage.evicted(pod)
+            except aiohttp.ClientError:
+                break
+        await stage.until("it hits", lambda: stage.events("fault-hit"))
+        await stage.until("the outage ends", lambda: not stage.out())
+        await stage.empty("gpu-1")
+        assert len(stage.events("fault-hit")) == 1
 
     play(tmp_path, story)

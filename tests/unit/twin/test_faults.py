@@ -83,3 +83,27 @@ def test_a_fault_hits_on_its_node_under_its_version_so_many_times(tmp_path: Path
     events.close()
     (event,) = read(tmp_path / "events.jsonl")
     assert (event["event"], event["node"], event["fault"]) == ("fault-hit", "gpu-1", "driver-in-use")
+
+
+def test_a_trigger_that_comes_twice_sets_a_single_fault_off_once(tmp_path: Path) -> None:
+    """An outage at the first eviction must not begin again at the second, while it is still on its way."""
+    events = EventLog(tmp_path / "events.jsonl")
+    book = FaultBook(events)
+    fault = Fault("api-outage", "", {"when": "on-drain"}, uid="1")
+    book.add(fault)
+    assert book.waiting("on-drain", "gpu-1", "595") == [fault]
+    book.reserve(fault)
+    assert book.waiting("on-drain", "gpu-1", "595") == []
+    book.hit(fault)
+    assert book.waiting("on-drain", "gpu-1", "595") == []
+    events.close()
+
+
+def test_a_trigger_without_a_node_sets_off_faults_of_any_node(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "events.jsonl")
+    book = FaultBook(events)
+    fault = Fault("xid-79", "gpu-1", {"when": "on-commit"}, uid="1")
+    book.add(fault)
+    assert book.waiting("on-commit", "", "") == [fault]
+    assert book.waiting("on-commit", "gpu-2", "") == []
+    events.close()

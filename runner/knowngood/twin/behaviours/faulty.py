@@ -108,6 +108,8 @@ class Faults:
     def _strike(self, fault: Fault, node: str) -> None:
         handler = self._handlers.get(fault.name)
         if handler is not None:
+            if int(fault.number("times", 0)):
+                self._twin.faults.reserve(fault)
             self._twin.spawn(handler(fault, node), f"fault {fault.name} on {node}")
 
     def _version(self, node: str) -> str:
@@ -183,8 +185,10 @@ class Faults:
 
     async def _allow_some(self, fault: Fault) -> None:
         """Before a drain: `after` evictions in the first namespace, none in the others."""
-        left = int(fault.number("after", 1))
-        for space in sorted(self._tenant_pods(fault.node)):
+        pods = self._tenant_pods(fault.node)
+        # At least one stays, or it would not be halfway.
+        left = min(int(fault.number("after", 1)), sum(map(len, pods.values())) - 1)
+        for space in sorted(pods):
             await self._budget(fault, space, allowed=left)
             left = 0
 

@@ -168,6 +168,7 @@ class Runner:
                 code = await self.program.run(self._ready)
             except ProgramError as error:
                 at_init = self.progress.init != DONE
+                self._say(str(error), init=at_init)
                 restarts = self.progress.restarts + 1
                 await self._show(
                     init=WAITING if at_init else DONE,
@@ -220,6 +221,17 @@ class Runner:
             with contextlib.suppress(KeyError):
                 del self.kubelets.runners[uid_of(self.pod)]
             await self.twin.api.delete(self.pod, grace=0)
+
+    def _say(self, text: str, *, init: bool) -> None:
+        """Append to the log of the container that spoke."""
+        spec = self.pod["spec"]
+        name = (spec["initContainers"] if init and spec.get("initContainers") else spec["containers"])[0][
+            "name"
+        ]
+        path = self.kubelets.log_path(self.pod, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{text}\n")
 
     def _tell_job(self, code: int) -> None:
         owner = controller_of(self.pod)
