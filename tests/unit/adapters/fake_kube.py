@@ -36,6 +36,7 @@ class FakeKube(Kube):
         self.evictions: list[tuple[str, bool]] = []  # (pod, dry run)
         self.refusals: dict[str, int] = {}  # pod -> how many evictions of it are refused with 429
         self.writes: list[tuple[str, str]] = []
+        self.collections = set(_COLLECTIONS)  # others are not served: 404
         self._version = 100
         self._init_transport(cancel)
 
@@ -77,7 +78,7 @@ class FakeKube(Kube):
             return 200, self.journals[node].encode()
         if path.endswith("/eviction"):
             return self._evict(path.removesuffix("/eviction"), query, body)
-        if method == "GET" and path.rpartition("/")[2] in _COLLECTIONS:
+        if method == "GET" and path.rpartition("/")[2] in self.collections:
             return 200, {"items": self._list(path, query)}
         if method == "POST":
             return self._create(path, body)

@@ -1,0 +1,112 @@
+"""What a playbook's process says becomes an Outcome; what it does not say is a failure, never a success."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood.adapters import ansible
+from knowngood.adapters.ansible_child import heard as passed_on
+from knowngood.adapters.supervisor import Completed
+from knowngood.model.progress import Progress
+from knowngood.model.record import Record
+from knowngood.ports.observer import Observer
+
+NODES = ["gpu-1", "gpu-2"]
+
+
+class Watcher(Observer):
+    def __init__(self) -> None:
+        self.said: list[Progress] = []
+
+    def record(self, record: Record) -> None:
+        raise AssertionError("no records here")
+
+    def progress(self, progress: Progress) -> None:
+        self.said.append(progress)
+
+
+@pytest.fixture(name="heard")
+def _heard() -> ansible._Heard:
+    return ansible._Heard("drain", Watcher(), "gpu-1, gpu-2")
+
+
+def result(**answer: Any) -> str:
+    return json.dumps({"event": "result", "task": "t", "failed": False, "res": {"knowngood": answer}})
+
+
+def test_a_modules_answer_is_the_outcome(heard: ansible._Heard) -> None:
+    heard.line(result(done=["gpu-1"], given_back={"gpu-2": "budget"}, detail={"gpu-1": {"a": 1}}, calls=7))
+    outcome = heard.outcome(NODES, "")
+    assert (outcome.done, outcome.failed, outcome.given_back) == (("gpu-1",), {}, {"gpu-2": "budget"})
+    assert outcome.detail == {"gpu-1": {"a": 1}}
+    assert heard.calls == 7
+
+
+def test_a_node_nobody_spoke_of_has_failed(heard: ansible._Heard) -> None:
+    heard.line(result(done=["gpu-1"]))
+    assert heard.outcome(NODES, "").failed == {"gpu-2": "the playbook said nothing about it"}
+
+
+def test_a_node_that_failed_in_one_task_is_not_done_by_another(heard: ansible._Heard) -> None:
+    heard.line(result(done=NODES))
+    answer = {"knowngood": {"failed": {"gpu-1": "no"}}}
+    heard.line(json.dumps({"event": "result", "task": "t", "failed": True, "res": answer}))
+    outcome = heard.outcome(NODES, "")
+    assert outcome.done == ("gpu-2",)
+    assert outcome.failed == {"gpu-1": "no"}
+
+
+def test_noise_is_no_answer_but_is_quoted_when_none_comes(heard: ansible._Heard) -> None:
+    for line in ("Traceback (most recent call last)", "[1, 2]", '{"event": 5}', '"text"'):
+        heard.line(line)
+    trouble = ansible._trouble(Completed(4, False, False, 1, ("ERROR! no module",)), 60.0, heard)
+    assert "ended with 4" in trouble
+    assert "Traceback" in trouble
+    assert "ERROR! no module" in trouble
+    assert heard.outcome(NODES, trouble).failed == dict.fromkeys(NODES, trouble)
+
+
+def test_a_playbook_that_never_finished_is_trouble_even_with_exit_code_0(heard: ansible._Heard) -> None:
+    assert ansible._trouble(Completed(0, False, False, 1), 60.0, heard)
+    heard.line('{"event": "finish", "rc": 0}')
+    assert not ansible._trouble(Completed(0, False, False, 1), 60.0, heard)
+
+
+def test_a_deadline_says_how_long_was_waited(heard: ansible._Heard) -> None:
+    assert "within 120 s" in ansible._trouble(Completed(143, True, False, 1), 60.0, heard)
+
+
+def test_progress_reaches_the_observer_with_its_node(heard: ansible._Heard) -> None:
+    heard.line(json.dumps({"event": "progress", "node": "gpu-1", "text": "evicted vision/serve"}))
+    watcher = heard.observer
+    assert isinstance(watcher, Watcher)
+    assert watcher.said == [Progress("drain", "drain", "gpu-1", "evicted vision/serve")]
+
+
+def test_the_child_passes_on_failures_and_answers_only(capsys: pytest.CaptureFixture[str]) -> None:
+    passed_on({"event": "verbose", "event_data": {}})
+    passed_on({"event": "playbook_on_task_start", "event_data": {"task": "Drain"}})
+    answer = {"knowngood": {"done": []}, "invocation": {"module_args": "large"}, "msg": "m"}
+    passed_on({"event": "runner_on_failed", "event_data": {"task": "Drain", "res": answer}})
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert said == [
+        {"event": "task", "name": "Drain"},
+        {
+            "event": "result",
+            "task": "Drain",
+            "failed": True,
+            "res": {"msg": "m", "knowngood": {"done": []}},
+        },
+    ]
+
+
+def test_nothing_of_our_environment_reaches_ansibles_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ansible-runner writes the whole environment beside its artifacts; ours may hold a token."""
+    monkeypatch.setenv("KNOWNGOOD_GIT_TOKEN", "secret")
+    work = object.__new__(ansible.AnsibleNodeWork)
+    work._kubeconfig = Path("/x")
+    assert "secret" not in work._environment(Path("/tmp")).values()  # noqa: S108

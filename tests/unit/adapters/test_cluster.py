@@ -1,0 +1,204 @@
+"""What the engine is told of a cluster: roles, tenants' work, what is left over, and who else works on nodes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.adapters.machines import NODE, NODE_PATH, machine
+
+from knowngood.adapters.cluster import KubeCluster, role
+from knowngood.adapters.lease import OURS
+from knowngood.model import names
+from knowngood.model.errors import Location
+from knowngood.model.matrix import Cluster, GitOps, Limits, Tenant
+from knowngood.model.node import Workload
+from knowngood.model.plan import FieldChange
+
+VISION = "/apis/apps/v1/namespaces/vision"
+PODS = "/api/v1/namespaces/vision/pods"
+SERVE = {"app": "serve", "pod-template-hash": "abc"}
+
+
+@pytest.fixture(name="kube")
+def _kube() -> FakeKube:
+    kube = FakeKube()
+    machine(kube)
+    return kube
+
+
+def reader(kube: FakeKube) -> KubeCluster:
+    tenants = (Tenant("vision", ("vision",), 60.0),)
+    gitops, where = GitOps("x", "main", ()), Location("clusters/ams.yaml", 1)
+    cluster = Cluster("ams", "p", "r", (), (), (NODE,), (), (), tenants, gitops, (), Limits(), "hold", where)
+    return KubeCluster(kube, cluster)
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        ({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}, "control-plane"),
+        ({"metadata": {"labels": {"nvidia.com/gpu.present": "true"}}}, "gpu"),
+        ({"metadata": {"labels": {"feature.node.kubernetes.io/pci-10de.present": "true"}}}, "gpu"),
+        ({"metadata": {}}, "worker"),
+        (
+            {"metadata": {"labels": {"liqo.io/type": "virtual-node", "nvidia.com/gpu.present": "true"}}},
+            "virtual",
+        ),
+        (
+            {
+                "metadata": {},
+                "spec": {"taints": [{"key": "virtual-node.liqo.io/not-allowed", "effect": "NoExecute"}]},
+            },
+            "virtual",
+        ),
+    ],
+)
+def test_a_virtual_node_is_never_a_machine_whatever_it_offers(node: dict[str, Any], expected: str) -> None:
+    assert role(node) == expected
+
+
+def test_a_quiet_cluster_has_no_leftovers(kube: FakeKube) -> None:
+    assert reader(kube).leftovers() == []
+    assert reader(kube).quiet([NODE]) == {}
+
+
+def spoiled(kube: FakeKube, **changes: dict[str, Any]) -> None:
+    obj = kube.objects[NODE_PATH]
+    obj["metadata"]["labels"] |= changes.get("labels", {})
+    obj["metadata"]["annotations"] |= changes.get("annotations", {})
+    obj["spec"] |= changes.get("spec", {})
+    kube.put(NODE_PATH, obj)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"annotations": {names.CLAIM_ANNOTATION: "r/1"}}, "claim"),
+        ({"spec": {"taints": [{"key": names.MAINTENANCE_TAINT, "effect": "NoSchedule"}]}}, "taint"),
+        ({"spec": {"taints": [{"key": names.QUARANTINE_TAINT, "effect": "NoSchedule"}]}}, "taint"),
+        ({"labels": {"nvidia.com/gpu.deploy.dcgm": "true_paused-for-driver-upgrade"}}, "parked-operand"),
+        ({"labels": {"nvidia.com/gpu.deploy.dcgm": "paused-for-mig-change"}}, "parked-operand"),
+        ({"labels": {"nvidia.com/gpu-driver-upgrade-state": "drain-required"}}, "upgrade-state"),
+    ],
+)
+def test_what_an_interrupted_drainer_leaves_is_found(
+    kube: FakeKube, changes: dict[str, dict[str, Any]], kind: str
+) -> None:
+    spoiled(kube, **changes)
+    (left,) = reader(kube).leftovers()
+    assert (left.kind, left.where) == (kind, NODE)
+    assert NODE in reader(kube).quiet([NODE]) or kind == "taint"
+
+
+def test_a_finished_upgrade_is_nothing_left_over(kube: FakeKube) -> None:
+    spoiled(kube, labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-done"})
+    assert reader(kube).leftovers() == []
+
+
+def test_our_jobs_are_left_over_and_others_are_not(kube: FakeKube) -> None:
+    ours = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: "r1"}
+    kube.put("/apis/batch/v1/namespaces/knowngood/jobs/probe", {"metadata": {"labels": ours}})
+    kube.put("/apis/batch/v1/namespaces/knowngood/jobs/other", {"metadata": {}})
+    (left,) = reader(kube).leftovers()
+    assert (left.kind, left.where, left.detail) == ("job", "knowngood/probe", "of r1")
+
+
+@pytest.mark.parametrize(("age", "kinds"), [(5, []), (120, ["lease"])])
+def test_a_lease_is_left_over_only_once_it_has_run_out(kube: FakeKube, age: int, kinds: list[str]) -> None:
+    renewed = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
+    spec = {"holderIdentity": "r1", "leaseDurationSeconds": 60, "renewTime": renewed}
+    kube.put(OURS, {"spec": spec})
+    assert [left.kind for left in reader(kube).leftovers()] == kinds
+
+
+def test_an_operator_that_works_on_a_node_keeps_us_away(kube: FakeKube) -> None:
+    maintenance = "/apis/maintenance.nvidia.com/v1alpha1/namespaces/x/nodemaintenances/m"
+    kube.collections |= {"nodemaintenances", "sriovnetworknodestates"}
+    kube.put(maintenance, {"spec": {"nodeName": NODE}})
+    assert "NodeMaintenance m" in reader(kube).quiet([NODE])[NODE]
+    kube.objects.pop(maintenance)
+    state = f"/apis/sriovnetwork.openshift.io/v1/namespaces/x/sriovnetworknodestates/{NODE}"
+    kube.put(state, {"status": {"syncStatus": "InProgress"}})
+    assert "SR-IOV state InProgress" in reader(kube).quiet([NODE])[NODE]
+
+
+def deployment(kube: FakeKube, name: str, annotations: dict[str, str] | None = None, ready: int = 2) -> None:
+    template = {"metadata": {"labels": {"app": name}, "annotations": annotations or {}}}
+    spec = {"replicas": 2, "template": template}
+    kube.put(f"{VISION}/deployments/{name}", {"spec": spec, "status": {"readyReplicas": ready}})
+
+
+def pod(kube: FakeKube, name: str, owner: tuple[str, str] | None, **metadata: Any) -> None:
+    references = [{"kind": owner[0], "name": owner[1], "controller": True}] if owner else []
+    conditions = [{"type": "Ready", "status": "True"}]
+    kube.put(
+        f"{PODS}/{name}",
+        {
+            "metadata": {"namespace": "vision", "ownerReferences": references, **metadata},
+            "spec": {"nodeName": NODE},
+            "status": {"phase": "Running", "conditions": conditions},
+        },
+    )
+
+
+def test_a_deployment_is_counted_once_and_found_by_its_pods_nodes(kube: FakeKube) -> None:
+    kube.collections |= {"deployments", "statefulsets"}
+    deployment(kube, "serve", ready=1)
+    pod(kube, "serve-abc-1", ("ReplicaSet", "serve-abc"), labels=SERVE)
+    assert reader(kube).workloads() == (
+        Workload("vision", "vision", "Deployment", "serve", desired=2, ready=1, nodes=(NODE,)),
+    )
+
+
+def test_a_gang_of_two_controllers_is_one_workload(kube: FakeKube) -> None:
+    kube.collections |= {"deployments", "statefulsets"}
+    for name in ("launcher", "workers"):
+        deployment(kube, name, {"pod-group-name": "train"})
+    assert reader(kube).workloads() == (
+        Workload("vision", "vision", "PodGroup", "train", desired=4, ready=4, nodes=(), gang=True),
+    )
+
+
+def test_bare_pods_are_workloads_of_their_own_and_finished_ones_are_none(kube: FakeKube) -> None:
+    kube.collections |= {"deployments", "statefulsets"}
+    pod(kube, "notebook", None)
+    pod(kube, "done", None)
+    kube.objects[f"{PODS}/done"]["status"] = {"phase": "Succeeded"}
+    (only,) = reader(kube).workloads()
+    assert (only.kind, only.name, only.desired, only.ready) == ("Pod", "notebook", 1, 1)
+
+
+def test_a_live_value_is_text_and_missing_is_empty(kube: FakeKube) -> None:
+    kube._kinds[("nvidia.com/v1alpha1", "NVIDIADriver")] = ("nvidiadrivers", False)
+    kube.put(
+        "/apis/nvidia.com/v1alpha1/nvidiadrivers/ring-0", {"spec": {"version": "580.173.02", "list": [1]}}
+    )
+
+    def value(path: str, name: str = "ring-0", kind: str = "NVIDIADriver") -> str:
+        named = {"apiVersion": "nvidia.com/v1alpha1", "kind": kind, "name": name}
+        return reader(kube).live_value(FieldChange("x", "f", path, "a", "b", named))
+
+    assert value("spec.version") == "580.173.02"
+    assert value("spec.list.0") == "1"
+    assert value("spec.none") == value("spec.version.deeper") == value("spec") == ""
+    assert value("spec.version", name="ring-9") == ""
+
+
+def test_a_node_that_is_gone_or_not_ready_is_unreachable_with_a_reason(kube: FakeKube) -> None:
+    kube.objects[NODE_PATH]["status"]["conditions"] = []
+    seen = reader(kube).observe([NODE, "gone"])
+    assert (seen[NODE].reachable, seen[NODE].trouble) == (False, "the node is not Ready")
+    assert (seen["gone"].reachable, seen["gone"].trouble) == (False, "there is no such node")
+
+
+def test_a_gpu_node_without_a_driver_pod_is_unreachable(kube: FakeKube) -> None:
+    """Its files can't be read, so nothing about it is claimed; the kernel log still tells the load."""
+    for where in [w for w in kube.objects if "/pods/driver" in w]:
+        del kube.objects[where]
+    seen = reader(kube).observe([NODE])[NODE]
+    assert not seen.reachable
+    assert "no driver pod" in seen.trouble
+    assert seen.versions == {}
