@@ -27,19 +27,19 @@ unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.run $(COLLECTIONS)/.done ## what a run needs: .venv and .collections
+setup: $(VENV)/.run ## what a run needs, in .venv
 
 demo: setup ## both acts on the embedded cluster: an upgrade that is proven, and one that is undone
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
-test: lint $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
+test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
 	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
 test-all: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
 	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests
 
-lint: $(VENV)/.dev $(COLLECTIONS)/.done ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
+lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
 	ruff check
 	ruff format --check
 	mypy
@@ -53,7 +53,7 @@ lint: $(VENV)/.dev $(COLLECTIONS)/.done ## ruff, mypy, import contracts, ansible
 unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
 	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests/unit
 
-bench: $(VENV)/.dev $(COLLECTIONS)/.done ## measure; docs/performance.md says what the figures mean
+bench: $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
 	$(PY) -m tests.bench $(PARTS)
 
 pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name

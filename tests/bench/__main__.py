@@ -13,11 +13,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from tests.bench import commands
+from tests.bench import api, commands, playbooks, run
 from tests.bench.measurement import ROOT, Measurement
 
 PARTS: dict[str, Callable[[], list[Measurement]]] = {
     "commands": commands.measure,
+    "api": api.measure,
+    "playbooks": playbooks.measure,
+    "run": run.measure,
 }
 
 
