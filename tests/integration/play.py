@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from knowngood.adapters.stage import Stage
 from knowngood.matrix.load import load
@@ -23,6 +24,7 @@ from knowngood.rehearsal.seed import seed
 SCALE = 60.0
 SOAK_SECONDS = 1
 RUN_DEADLINE = 280.0  # seconds; a run on the small cluster takes 20 to 60
+T = TypeVar("T")
 KNOWNGOOD = (sys.executable, "-c", "from knowngood.cli.main import main; main()")
 
 
@@ -135,6 +137,15 @@ def environment() -> dict[str, str]:
     """Ours, with the package on the path."""
     package = str(Path(compress.__file__).parents[2])
     return {**os.environ, "PYTHONPATH": package}
+
+
+def awaited(condition: Callable[[], T | None], what: str, deadline: float = 90.0) -> T:
+    """The condition's answer once it is truthy; a failed test names what never came."""
+    end = time.monotonic() + deadline
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"{what} did not come in {deadline:.0f} s"
+        time.sleep(0.02)
+    return answer
 
 
 @contextmanager

@@ -6,27 +6,16 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from tests.integration.play import Play, environment, staged
+from tests.integration.play import Play, awaited, environment, staged
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
-T = TypeVar("T")
-
-
-def awaited(condition: Callable[[], T | None], what: str, deadline: float = 90.0) -> T:
-    """The condition's answer once it is truthy; a failed test names what never came."""
-    end = time.monotonic() + deadline
-    while not (answer := condition()):
-        assert time.monotonic() < end, f"{what} did not come in {deadline:.0f} s"
-        time.sleep(0.02)
-    return answer
 
 
 @contextmanager

@@ -95,7 +95,8 @@ def request_for(bench: Bench, step: Step) -> JudgeRequest:
         case Verb.BASELINE:
             gates, claimed, baseline = tuple(plan.active_gates), True, True
         case Verb.JUDGE | Verb.RETEST:
-            gates, claimed = passive + tuple(plan.active_gates), True
+            # The load first: what it does to the node is what the passive gates must see.
+            gates, claimed = tuple(plan.active_gates) + passive, True
         case Verb.PROVE:
             nodes = bench.cluster.gpu
     return JudgeRequest(
@@ -105,7 +106,7 @@ def request_for(bench: Bench, step: Step) -> JudgeRequest:
         nodes=nodes,
         expect={n: expected(bench, step, n) for n in nodes},
         windows=windows_for(bench, step, nodes),
-        baseline={} if baseline else baselines(bench),
+        baseline={} if baseline else baselines(bench, step),
         claimed=claimed,
         taking_baseline=baseline,
         deadline=bench.cluster.limits.judge,
@@ -141,14 +142,28 @@ def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Win
     return {n: windows[n] for n in nodes if n in windows}
 
 
-def baselines(bench: Bench) -> dict[str, Mapping[str, Any]]:
+COUNTERS = "counters"
+"""The key of `measured` that holds counters since boot: an undo compares with their newest reading, or what grew
+because of the change would fail its undo for ever."""
+
+
+def baselines(bench: Bench, step: Step) -> dict[str, Mapping[str, Any]]:
     """Figures measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
     found: dict[str, Mapping[str, Any]] = {}
+    newest: dict[str, Mapping[str, Any]] = {}
     for path in bench.state.intended:
         result = bench.state.results.get(path)
-        if result and path.rsplit("/", 1)[-1] in (Verb.CHECK, Verb.BASELINE) and "judgement" in result.files:
-            judgement = from_json(Judgement, bench.load(result.files["judgement"]))
-            found |= {f"{r.gate}/{r.node}": r.measured for r in judgement.results}
+        if result is None or "judgement" not in result.files or "/undo/" in path:
+            continue
+        judgement = from_json(Judgement, bench.load(result.files["judgement"]))
+        measured = {f"{r.gate}/{r.node}": r.measured for r in judgement.results}
+        newest |= measured
+        if path.rsplit("/", 1)[-1] in (Verb.CHECK, Verb.BASELINE):
+            found |= measured
+    if step.undo:
+        for key, before in found.items():
+            if COUNTERS in before and COUNTERS in newest[key]:
+                found[key] = {**before, COUNTERS: newest[key][COUNTERS]}
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.unit.engine.fakes import NEW, OLD, World, new_world, ports
+from tests.unit.engine.fakes import ports
+from tests.unit.engine.world import NEW, OLD, World, new_world
 
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import Location

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.engine.fakes import Killed, World, snapshot
+from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import ROWS, Row, says_true
+from tests.unit.engine.world import Killed, World
 
 from knowngood.model.state import End
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.unit.engine.fakes import NEW, OLD, World, snapshot
+from tests.unit.engine.fake_cluster import FakeGates
+from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import RINGS, a_world, an_engine
+from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode, LockHeld, UsageError
@@ -270,3 +272,14 @@ def test_a_ring_starts_only_if_it_and_its_undo_end_in_the_window(
     assert ended is not None
     assert ended.name == end, ended.why
     assert sum(n.version == NEW for n in world.nodes.values()) == moved
+
+
+def test_the_load_runs_before_the_gates_that_read_what_it_did() -> None:
+    """An Xid that only the smoke jobs provoke must be seen before the node goes back to its tenants."""
+    world = a_world()
+    engine = an_engine(world)
+    gates = engine.ports.gates
+    assert isinstance(gates, FakeGates)
+    engine.run()
+    judged = next(r for r in gates.requests if r.name.endswith("ring-0/batch-1/judge"))
+    assert judged.gates == ("smoke_training", "gpu_errors", "drift")

@@ -1,0 +1,79 @@
+"""A small world behind the engine's ports: nodes, a GitOps branch, Argo CD, gates. Every fake subclasses its port.
+
+`World` is what survives a kill; the fakes are thrown away with the runner, as real adapters are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from knowngood.model.context import JudgeRequest
+from knowngood.model.record import Record
+
+T = TypeVar("T")
+OLD, NEW = "580.173.02", "595.91.07"
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing may catch it, nothing after it runs."""
+
+
+@dataclass
+class FakeNode:
+    """One machine."""
+
+    version: str
+    ring: str
+    loads: int = 1
+    claim: str = ""
+    cordoned: bool = False
+    quarantined: bool = False
+    drained: bool = False
+    down: bool = False
+    tenant: str = "vision"
+
+
+@dataclass
+class Commit:
+    """One commit on the GitOps branch: all fields after it."""
+
+    sha: str
+    fields: dict[tuple[str, str], str]
+    trailers: dict[str, str]
+
+
+@dataclass
+class World:
+    """The cluster and the Git remote. `bad(request, node)` says what gates find; `broken` switches faults on."""
+
+    nodes: dict[str, FakeNode]
+    commits: list[Commit]
+    live: dict[tuple[str, str], str] = field(default_factory=dict)
+    synced: str = ""
+    bad: Callable[[JudgeRequest, str, World], str] = lambda request, node, world: ""
+    broken: set[str] = field(default_factory=set)
+    blocked: dict[str, int] = field(default_factory=dict)  # node -> drains still to refuse
+    history: list[tuple[str, str, str]] = field(default_factory=list)  # node, event, detail
+    records: list[Record] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    lease: tuple[str, int] = ("", 0)
+    saved: dict[str, Any] = field(default_factory=dict)
+    abort: str = ""
+    promoted: list[tuple[str, str]] = field(default_factory=list)
+    clock: float = 0.0
+    kill_after: int = -1  # appends until the kill; -1: never
+    kill_before_write: bool = False
+    dead: bool = False
+    folder: Path = Path("nowhere")
+
+    def head(self) -> Commit:
+        return self.commits[-1]
+
+
+def new_world(rings: Mapping[str, Sequence[str]], fields: Mapping[tuple[str, str], str]) -> World:
+    nodes = {n: FakeNode(OLD, ring) for ring, names in rings.items() for n in names}
+    first = Commit("c0", dict(fields), {})
+    return World(nodes=nodes, commits=[first], live=dict(fields), synced="c0")
