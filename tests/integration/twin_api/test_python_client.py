@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,11 @@ def run(
         tty=False,
         _preload_content=False,
     )
-    if stdin is not None:
-        session.write_stdin(stdin)
-    session.run_forever(timeout=10)
-    return session.read_stdout(), session.read_stderr(), session.returncode
+    with closing(session):
+        if stdin is not None:
+            session.write_stdin(stdin)
+        session.run_forever(timeout=10)
+        return session.read_stdout(), session.read_stderr(), session.returncode
 
 
 def test_exec_separates_streams_and_tells_the_exit_code(core: Any, namespace: str, running: str) -> None:
@@ -159,8 +161,7 @@ def test_the_dynamic_client_finds_kinds_by_discovery(api: Any, namespace: str, t
         field_manager="test",
     )
     assert dict(maps.get(name="c", namespace=namespace).data) == {"a": "1", "b": "2"}
-    events = maps.watch(namespace=namespace, timeout=5)
-    assert next(iter(events))["type"] == "ADDED"
+    assert [event["type"] for event in maps.watch(namespace=namespace, timeout=1)] == ["ADDED"]
 
 
 def test_an_eviction_against_a_budget_is_429(api: Any, core: Any, namespace: str, running: str) -> None:

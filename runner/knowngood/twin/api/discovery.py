@@ -12,21 +12,24 @@ Object = dict[str, Any]
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-VERSION: Object = {
-    "major": "1",
-    "minor": str(KUBERNETES_MINOR),
-    "emulationMajor": "1",
-    "emulationMinor": str(KUBERNETES_MINOR),
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": str(KUBERNETES_MINOR - 1),
-    "gitVersion": f"v1.{KUBERNETES_MINOR}.2",
-    "gitCommit": "0" * 40,
-    "gitTreeState": "clean",
-    "buildDate": "2026-01-01T00:00:00Z",
-    "goVersion": "go1.24.9",
-    "compiler": "gc",
-    "platform": "linux/amd64",
-}
+DEFAULT_VERSION = f"v1.{KUBERNETES_MINOR}.2"
+
+
+def version_document(git_version: str) -> Object:
+    """Return what /version answers for a version such as `v1.34.2`."""
+    major, minor, *_ = git_version.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": git_version,
+        "gitCommit": "0" * 40,
+        "gitTreeState": "clean",
+        "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": "go1.24.9",
+        "compiler": "gc",
+        "platform": "linux/amd64",
+    }
+
 
 # Subresources that speak of another kind than their parent, with the verbs they take.
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {

@@ -9,7 +9,7 @@ from typing import Any
 from knowngood.twin.api import meta, selectors
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.deletion import DeleteOptions, Deletion
-from knowngood.twin.api.errors import ApiError, bad_request, internal
+from knowngood.twin.api.errors import ApiError, bad_request
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
 
@@ -18,7 +18,11 @@ Object = dict[str, Any]
 PODS = "/pods"
 BUDGETS = "policy/poddisruptionbudgets"
 CONTROLLER = Actor("system:serviceaccount:kube-system:disruption-controller", "kube-controller-manager")
-RETRY_AFTER_S = 1
+# Told while a budget's status is behind its spec. A plain refusal carries no Retry-After, as upstream.
+RETRY_AFTER_S = 10
+_TWO_BUDGETS = (
+    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+)
 _SCALED = {"ReplicaSet": "apps/replicasets", "StatefulSet": "apps/statefulsets"}
 
 
@@ -52,7 +56,7 @@ class Disruption:
         actor: Actor,
         options: Options,
     ) -> Outcome:
-        """Delete the pod unless a budget says no: 429 with Retry-After in seconds."""
+        """Delete the pod unless a budget says no: 429."""
         named = eviction.get("metadata", {}).get("name", name)
         if named != name:
             raise bad_request(f"name in URL does not match name in Eviction object: {named}")
@@ -70,9 +74,7 @@ class Disruption:
             if selectors.from_object(one.obj["spec"].get("selector"))(metadata.get("labels", {}))
         ]
         if len(budgets) > 1:
-            raise internal(
-                "this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"
-            )
+            raise ApiError(500, "InternalError", _TWO_BUDGETS)
         for stored in budgets:
             budget = self.measure(stored.obj)
             if meta.is_ready(pod) or stored.obj["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
@@ -155,25 +157,34 @@ def _is_exempt(pod: Object) -> bool:
 
 
 def _check(pdb: Object, budget: Budget, pod: Object) -> None:
+    if pdb["status"].get("observedGeneration", 0) < pdb["metadata"].get("generation", 1):
+        text = f"The disruption budget {pdb['metadata']['name']} is still being processed by the server."
+        raise _refused(pod, text, RETRY_AFTER_S)
     if not meta.is_ready(pod) and budget.desired > 0 and budget.healthy >= budget.desired:
         return  # evicting a pod that isn't healthy takes nothing away
     if budget.allowed > 0:
         return
     name = pdb["metadata"]["name"]
-    text = (
-        f"The disruption budget {name} needs {budget.desired} healthy pods and has {budget.healthy} currently"
+    raise _refused(
+        pod,
+        f"The disruption budget {name} needs {budget.desired} healthy pods and has {budget.healthy} currently",
     )
-    raise ApiError(
+
+
+def _refused(pod: Object, why: str, retry_after: int = 0) -> ApiError:
+    details: Object = {
+        "name": pod["metadata"]["name"],
+        "kind": "pods",
+        "causes": [{"reason": "DisruptionBudget", "message": why}],
+    }
+    if retry_after:
+        details["retryAfterSeconds"] = retry_after
+    return ApiError(
         429,
         "TooManyRequests",
         "Cannot evict pod as it would violate the pod's disruption budget.",
-        details={
-            "name": pod["metadata"]["name"],
-            "kind": "pods",
-            "causes": [{"reason": "DisruptionBudget", "message": text}],
-            "retryAfterSeconds": RETRY_AFTER_S,
-        },
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+        details=details,
+        headers={"Retry-After": str(retry_after)} if retry_after else {},
     )
 
 

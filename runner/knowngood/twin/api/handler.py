@@ -51,9 +51,10 @@ class Call:
 class Handler:
     """Answers every request to one cluster."""
 
-    def __init__(self, cluster: Cluster, tokens: auth.Tokens) -> None:
+    def __init__(self, cluster: Cluster, tokens: auth.Tokens, version: str) -> None:
         self.cluster = cluster
         self.tokens = tokens
+        self._version = encode(discovery.version_document(version))
         self.kubelet: KubeletBackend | None = None
         self.writes = Writes(cluster)
         self.deletion = Deletion(cluster)
@@ -68,7 +69,7 @@ class Handler:
         if path in _HEALTH:
             return web.Response(text="ok")
         if path == "/version":
-            return _json(encode(discovery.VERSION))
+            return _json(self._version)
         actor = self.tokens.identify(request.headers.get("Authorization", ""))
         actor = replace(actor, agent=request.headers.get("User-Agent", ""))
         if request.method == "GET" and (document := self._document(path, request)) is not None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from knowngood.twin.api import auth
 from knowngood.twin.api.bodies import MAX_BODY
 from knowngood.twin.api.cluster import Actor, Cluster
+from knowngood.twin.api.discovery import DEFAULT_VERSION
 from knowngood.twin.api.errors import ApiError, internal
 from knowngood.twin.api.handler import Handler
 from knowngood.twin.api.kubelet import KubeletBackend
@@ -30,19 +31,23 @@ HOST = "127.0.0.1"
 SEED = Actor("system:seed", "seed")
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SHUTDOWN_S = 1.0
+CLOSING_TURNS = 10  # of the loop: an aborted TLS connection lets go of its socket a few turns later
 
 
 class ApiServer:
     """A Kubernetes API server in this process; each start makes a new CA and new tokens.
 
-    The uid of kube-system, the cluster's identity, is made with the object: never the same twice.
+    The uid of kube-system, the cluster's identity, is made with the object: never the same twice. `version`
+    is what /version says; the schemas are those of Kubernetes 1.34 whatever it is.
     """
 
-    def __init__(self, state_dir: Path, *, event_log: EventLog | None = None) -> None:
+    def __init__(
+        self, state_dir: Path, *, event_log: EventLog | None = None, version: str = DEFAULT_VERSION
+    ) -> None:
         self._state_dir = state_dir
         self._cluster = Cluster(event_log)
         self._tokens = auth.Tokens()
-        self._handler = Handler(self._cluster, self._tokens)
+        self._handler = Handler(self._cluster, self._tokens, version)
         self._outage = False
         self._authority: Authority | None = None
         self._server: web.Server | None = None
@@ -132,6 +137,8 @@ class ApiServer:
                     connection.transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
+        for _ in range(CLOSING_TURNS):
+            await asyncio.sleep(0)
 
     def kubeconfig(self, user: str = "admin") -> Object:
         """Return a kubeconfig with a new token for the user. The server must have been started."""

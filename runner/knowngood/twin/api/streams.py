@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -73,14 +74,31 @@ async def execute(
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
     await socket.prepare(request)
     stdin = await _read_stdin(socket) if flag(request.query, "stdin") else None
+    running = asyncio.ensure_future(kubelet.exec(target.namespace, target.name, container, argv, stdin))
+    listening = asyncio.create_task(_listen(socket))
+    await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():  # the client left
+        running.cancel()
+        await asyncio.wait({running})
+        return socket
+    listening.cancel()
+    await asyncio.wait({listening})
     try:
-        result = await kubelet.exec(target.namespace, target.name, container, argv, stdin)
+        result = running.result()
     except (NodeUnreachableError, ContainerNotFoundError) as error:
         await _send(socket, _ERROR, encode(internal(f"error dialing backend: {error}").status()))
     else:
         await _send_result(socket, result, request)
     await socket.close()
     return socket
+
+
+async def _listen(socket: web.WebSocketResponse) -> None:
+    """Answer the client's pings while the command runs; return when it leaves."""
+    while True:
+        message = await socket.receive()
+        if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
+            return
 
 
 async def _send_result(socket: web.WebSocketResponse, result: ExecResult, request: web.BaseRequest) -> None:
