@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from knowngood.adapters.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings
 from knowngood.cli.wiring import Place, checkpoint
+from knowngood.engine.engine import Engine
 from knowngood.model.errors import UsageError
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType
@@ -121,6 +124,19 @@ def place_of(settings: Settings, run: Known) -> Place:
         folder=run.folder,
         run_id=run.run_id,
     )
+
+
+def take_over(engine: Engine) -> None:
+    """Where the run's journal is elsewhere: begin one here from the checkpoint, with all files that it names."""
+    if not engine.take_over():
+        return
+    click.echo("taken over from the checkpoint in the cluster", err=True)
+    journal, saved = engine.ports.journal, engine.ports.checkpoint
+    taken = json.loads(journal.get(journal.records()[-1].files["record-detail"]))["state"]
+    for result in taken["results"].values():
+        for name, digest in result["files"].items():
+            if name != "record-detail":  # its content is in the state itself
+                journal.put(name, saved.fetch(engine.run_id, digest))
 
 
 def wait_for_orphans(run: Known) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.known import known, place_of, wait_for_orphans
+from knowngood.cli.known import known, place_of, take_over, wait_for_orphans
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -14,7 +14,6 @@ from knowngood.cli.options import (
     runs_option,
 )
 from knowngood.cli.play import check_identity, play, show
-from knowngood.engine.engine import Engine
 
 
 @click.command("resume")
@@ -48,9 +47,5 @@ def command(settings: Settings, run: str, output: str) -> int:
         place = place_of(settings, found)
         wait_for_orphans(found)
     check_identity(place.cluster, place.kubeconfig)
-
-    def take_over(engine: Engine) -> None:
-        if engine.take_over():
-            click.echo("taken over from the checkpoint in the cluster", err=True)
 
     return show(play(place, found.plan, before=take_over), output)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli.data import Source, kubeconfig_of, load
-from knowngood.cli.known import Known, known, place_of, wait_for_orphans
+from knowngood.cli.known import Known, known, place_of, take_over, wait_for_orphans
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -37,7 +37,7 @@ from knowngood.report.summary import Summary
 @debug_option
 @click.pass_obj
 def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, output: str) -> int:
-    """Take a run back to the release before, or a cluster to the one that its file pins.
+    """Take a run back, or a cluster to the release that its file pins.
 
     A held run is opened again and all its rings are undone; an interrupted one goes on with the undo of its open
     ring; a run that is done is taken back by a new run to the release before, with the same gates. A cluster
@@ -112,7 +112,7 @@ def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
         checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
 
     def reopen(engine: Engine) -> None:
-        engine.take_over()
+        take_over(engine)
         if run.state.end is not None:
             engine.roll_back()
 

@@ -37,7 +37,7 @@ ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
 @debug_option
 @click.pass_obj
 def command(settings: Settings, what: str, name: str | None, output: str) -> int:
-    """Show components, releases, rules, clusters or profiles, or one of them, or a run, by NAME.
+    """Show the matrix, a part of it by name, or a run.
 
     \b
     Examples:

@@ -1,0 +1,201 @@
+"""An operator's night on a real twin, command by command: what each says, and that it does what it says.
+
+One twin for all: each test takes the cluster as the one before left it, at rest, and may leave it on another release.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.play import Play, environment, staged
+
+CLUSTER = "lab-small"
+OLD, NEW, BEYOND = "580.173.02", "595.91.07", "610.57.04"
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    with staged(tmp_path_factory.mktemp("night") / "stage", CLUSTER) as found:
+        yield found
+
+
+def running_drivers(play: Play) -> set[str]:
+    """The modules that run now, by the twin's own files."""
+    roots = (play.stage.state / "nodes").glob("*/root/sys/module/nvidia/version")
+    return {root.read_text().strip() for root in roots}
+
+
+def newest(play: Play) -> str:
+    """The newest run's id."""
+    return str(json.loads(play.knowngood("status", "--output", "json").stdout)["run"])
+
+
+def pinned(play: Play) -> str:
+    """The release that the cluster rests on."""
+    return str(play.knowngood("show", "cluster", CLUSTER, "-o", "json").result["release"])
+
+
+def aim(play: Play) -> tuple[str, str]:
+    """A release to go to from where the cluster rests, and its driver."""
+    return ("r580", OLD) if pinned(play) == "r595" else ("r595", NEW)
+
+
+def when(condition: Callable[[], bool], deadline: float = 120.0) -> None:
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def intended(play: Play, verb: str) -> bool:
+    """Whether the newest run has begun a step of that verb."""
+    newest = max(play.stage.runs.glob("*/journal.jsonl"), default=None)
+    lines = newest.read_text().split("\n")[:-1] if newest else []
+    records = [json.loads(line) for line in lines]
+    return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records)
+
+
+def interrupted_at(play: Play, verb: str, *arguments: str) -> tuple[int, str, str]:
+    """Start a command, stop it as Ctrl-C does at a verb of its run; exit code and streams."""
+    known = set(play.stage.runs.glob("*"))
+    command = play.command(*arguments)
+    with subprocess.Popen(
+        command, cwd=play.stage.folder, env=environment(), stdout=-1, stderr=-1, text=True
+    ) as process:
+        when(lambda: process.poll() is not None or set(play.stage.runs.glob("*")) > known)
+        when(lambda: process.poll() is not None or intended(play, verb))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+
+def test_a_wrong_kubeconfig_is_refused_and_nothing_is_written(play: Play, tmp_path: Path) -> None:
+    """The matrix pins another cluster than the kubeconfig reaches."""
+    matrix = tmp_path / "matrix"
+    shutil.copytree(play.stage.matrix, matrix)
+    file = matrix / "clusters" / f"{CLUSTER}.yaml"
+    pin = "identity: {uid: 00000000-0000-0000-0000-000000000000, ca: " + "0" * 64 + "}\n"
+    file.write_text(file.read_text() + pin)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgSign=false"]
+    subprocess.run(["git", *identity, "commit", "-qam", "pin"], cwd=matrix, check=True)
+    commits = play.commits()
+    for command in (["upgrade", CLUSTER, "--to", "r595", "--yes"], ["gate", CLUSTER]):
+        ended = play.knowngood(*command, "--matrix", str(matrix))
+        assert ended.code == 2
+        assert "another cluster" in ended.stderr
+    assert play.commits() == commits
+    assert not list(play.stage.runs.glob("*"))
+
+
+def test_the_gates_judge_a_cluster_at_rest(play: Play) -> None:
+    ended = play.knowngood("gate", CLUSTER, "--output", "json", "--out", str(play.stage.folder / "gate"))
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert ended.result["verdict"] == "pass"
+    assert "<testsuites" in (play.stage.folder / "gate" / "junit.xml").read_text()
+
+
+def test_a_baseline_is_judged_against_and_another_release_does_not_pass(play: Play) -> None:
+    file = play.stage.folder / "baseline.json"
+    assert play.knowngood("gate", CLUSTER, "--baseline", str(file)).code == 0
+    assert set(json.loads(file.read_text())["windows"]) == {"lab-gpu-1", "lab-gpu-2"}
+    assert play.knowngood("gate", CLUSTER, "--since", str(file)).code == 0
+    other = play.knowngood("gate", CLUSTER, "--since", str(file), "--release", "r595")
+    assert other.code == 1
+    assert "drift" in other.stdout
+
+
+def test_nobody_to_ask_is_a_usage_error(play: Play) -> None:
+    ended = play.knowngood("upgrade", CLUSTER, "--to", "r595")
+    assert ended.code == 2
+    assert "--yes" in ended.stderr
+
+
+def test_ctrl_c_is_130_status_says_so_and_resume_ends_it(play: Play) -> None:
+    release, driver = aim(play)
+    code, out, err = interrupted_at(play, "drain", "upgrade", CLUSTER, "--to", release, "--yes")
+    assert code == 130, out + err
+    assert "knowngood resume r2" in err
+    assert "Traceback" not in err
+    status = play.knowngood("status")
+    assert "interrupted: " in status.stdout
+    ended = play.knowngood("resume", newest(play), "--output", "json")
+    assert ended.code == 0, ended.stderr
+    assert (ended.result["end"], ended.result["status"]) == ("done", "rehearsed")
+    assert ended.result["resumed"] == 1
+    assert running_drivers(play) == {driver}
+
+
+def test_nothing_to_do_is_done(play: Play) -> None:
+    ended = play.knowngood("upgrade", CLUSTER, "--to", pinned(play), "--yes")
+    assert ended.code == 0
+    assert "nothing to do" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_is_done_is_taken_back_by_a_new_run(play: Play) -> None:
+    release, _ = aim(play)
+    assert play.upgrade(release).code == 0
+    before, old = aim(play)
+    ended = play.knowngood("rollback", newest(play), "--yes", "--output", "json")
+    assert ended.code == 0, ended.stderr
+    assert (ended.result["from_release"], ended.result["to_release"]) == (release, before)
+    assert running_drivers(play) == {old}
+
+
+@pytest.mark.slow
+def test_two_runners_one_wins_the_other_has_written_nothing(play: Play) -> None:
+    """The loser plans first, so it may already see a canary in Git that its plan does not know: 1 instead of 4."""
+    release, driver = aim(play)
+    command = play.command("upgrade", CLUSTER, "--to", release, "--yes", "--output", "json")
+    known = set(play.stage.runs.glob("*"))
+
+    def underway() -> bool:
+        return first.poll() is not None or (
+            set(play.stage.runs.glob("*")) > known and intended(play, "check")
+        )
+
+    with subprocess.Popen(
+        command, cwd=play.stage.folder, env=environment(), stdout=-1, stderr=-1, text=True
+    ) as first:
+        when(underway)
+        second = play.knowngood("upgrade", CLUSTER, "--to", "r610", "--yes")
+        out, err = first.communicate(timeout=200)
+    assert first.returncode == 0, err
+    result: dict[str, Any] = json.loads(out)
+    assert result["end"] == "done"
+    assert second.code in (1, 4), second.stdout + second.stderr
+    assert not any(BEYOND in subject for subject in play.commits())
+    assert running_drivers(play) == {driver}
+
+
+@pytest.mark.slow
+def test_an_abort_asked_from_elsewhere_holds_the_run_and_rollback_restores_it(play: Play) -> None:
+    """The run is interrupted; another laptop (an empty runs folder) asks it to hold, takes it over, takes it back."""
+    release, _ = aim(play)
+    before, drivers = play.snapshot("before-hold"), running_drivers(play)
+    code, _, err = interrupted_at(play, "soak", "upgrade", CLUSTER, "--to", release, "--yes")
+    assert code == 130, err
+    run = newest(play)
+    elsewhere = ["--runs-dir", str(play.stage.folder / "elsewhere")]
+    status = play.knowngood("status", run, *elsewhere)
+    assert status.code == 0, status.stderr
+    assert f"run {run}" in status.stdout
+    assert play.knowngood("abort", run, "--hold", *elsewhere).code == 0
+    held = play.knowngood("resume", run, "--output", "json", *elsewhere)
+    assert held.code == 5, held.stderr
+    assert held.result["end"] == "held"
+    page = play.knowngood("handover", run, *elsewhere)
+    assert "git revert --no-edit" in page.stdout
+    back = play.knowngood("rollback", run, "--yes", "--output", "json", *elsewhere)
+    assert back.code == 6, back.stderr
+    assert back.result["end"] == "restored"
+    assert running_drivers(play) == drivers
+    assert play.differences(before) == ""

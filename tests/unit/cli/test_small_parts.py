@@ -1,0 +1,103 @@
+"""Signals, options, faults on the command line, baselines, a new repository, the twin's hand-over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.called import knowngood
+
+from knowngood.cli import gatework
+from knowngood.cli.options import Settings
+from knowngood.cli.rehearse import parsed
+from knowngood.cli.signals import STOPPING, stopped_by_signals
+from knowngood.model.errors import UsageError
+from knowngood.ports.clock import Cancel
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_each_stopping_signal_sets_cancel_and_names_itself(number: signal.Signals) -> None:
+    cancel, before = Cancel(), signal.getsignal(number)
+    with stopped_by_signals(cancel):
+        os.kill(os.getpid(), number)
+        assert cancel.wait(5)
+    assert cancel.reason == number.name
+    assert signal.getsignal(number) == before
+
+
+def test_runs_live_in_the_state_folder_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert Settings().runs == tmp_path / "knowngood" / "runs"
+    assert Settings(runs_dir=Path("x")).runs == Path("x")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert Settings().runs == Path.home() / ".local" / "state" / "knowngood" / "runs"
+
+
+def test_a_fault_is_a_name_and_a_node() -> None:
+    assert parsed("xid-79=gpu-1") == ("xid-79", "gpu-1")
+    assert parsed("argo-sync-fails=") == ("argo-sync-fails", "")
+    for wrong in ("xid-79", "=gpu-1"):
+        with pytest.raises(UsageError, match="NAME=NODE"):
+            parsed(wrong)
+
+
+def test_gates_are_listed_with_what_they_prove() -> None:
+    rows = json.loads(knowngood("gate", "--list", "-o", "json").out)
+    assert {"gpu_errors", "drift", "rdma_health", "smoke_training", "smoke_inference"} <= {
+        r["gate"] for r in rows
+    }
+    assert all(r["proves"].endswith(".") for r in rows)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["ams-prod", "--baseline", "--since"],
+        ["ams-prod", "--node", "cp-1"],
+        ["nowhere"],
+    ],
+)
+def test_a_gate_call_that_makes_no_sense_is_exit_2(arguments: list[str]) -> None:
+    assert knowngood("gate", *arguments).code == 2
+
+
+def test_a_baseline_of_another_cluster_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "b.json"
+    file.write_text(json.dumps({"schema": 1, "cluster": "lab", "windows": {}, "figures": {}}))
+    assert gatework.read(file, "lab")["figures"] == {}
+    for cluster, content in (("ams-prod", file.read_text()), ("lab", "{"), ("lab", "[]")):
+        file.write_text(content)
+        with pytest.raises(UsageError, match="baseline"):
+            gatework.read(file, cluster)
+
+
+def test_the_twin_becomes_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(os, "execve", lambda _, words, __: called.append(words))
+    knowngood("twin", "up", "--seed", "s.json", "--time-scale", "60")
+    assert called[0][1:] == ["-m", "knowngood.twin", "up", "--seed", "s.json", "--time-scale", "60"]
+
+
+def test_init_lays_out_a_repository_that_validates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "ops"
+    assert knowngood("init", folder).code == 0
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert status.stdout == ""
+    monkeypatch.chdir(folder)
+    assert knowngood("validate").code == 0
+    assert (folder / "gates" / "gpu_errors.py").is_file()
+    assert (folder / "playbooks" / "drain.yml").is_file()
+
+
+def test_init_never_writes_into_a_folder_that_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    said = knowngood("init", tmp_path)
+    assert said.code == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
