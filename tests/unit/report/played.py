@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.unit.engine.fakes import World
+from tests.unit.engine.world import World
 from tests.unit.engine.scene import a_world, an_engine
 
 from knowngood.adapters.clock import timestamp
