@@ -181,7 +181,9 @@ def answers(
     request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, states: Mapping[str, NodeState]
 ) -> probe_job.Answers:
     """The answers of this judgement's one probe Job: all nodes, all payloads that the collected gates name."""
-    payloads = tuple(sorted({p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}))
+    named = {p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}
+    # Those that load the node come first: what the load does is what the others must see.
+    payloads = tuple(sorted(named, key=lambda p: (p not in COMPUTING, p)))
     asked, profile = knowngood_context.request, knowngood_context.profile
     computing = [p for p in payloads if p in COMPUTING]
     given = {key: value for gate in profile.gates.values() for key, value in gate.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import math
@@ -57,6 +58,16 @@ def test_one_document_with_all_payloads_without_any_site_package(root: Path) -> 
     }
     assert document["results"]["training"]["backend"] == "reference"
     assert files(root) == before
+
+
+def test_the_probe_parses_on_python_3_9() -> None:
+    """CUDA images carry older Pythons than operators' laptops."""
+    for path in sorted((RUNNER / "knowngood" / "probe").glob("*.py")):
+        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        first = (
+            next(n for n in tree.body if isinstance(n, ast.ImportFrom)) if path.stem != "__init__" else None
+        )
+        assert first is None or first.module == "__future__", path
 
 
 def test_every_payload_takes_less_than_a_second(root: Path) -> None:
