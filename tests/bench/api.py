@@ -27,15 +27,15 @@ def rate(request: Callable[[], object]) -> float:
 
 
 def memory(play: Play) -> float:
-    """The twin's resident memory in MB; its process is the only one that names the stage's folder."""
-    for status in Path("/proc").glob("[0-9]*/status"):
+    """The twin's peak resident memory in MB; its process is the one that works in the stage's folder."""
+    here = play.stage.folder.resolve()
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            arguments = status.with_name("cmdline").read_text()
-            if "knowngood.twin" in arguments and str(play.stage.state) in arguments:
-                peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-                return int(peak.split()[1]) / 1000
+            if (process / "cwd").readlink() == here and "knowngood.twin" in (process / "cmdline").read_text():
+                status = (process / "status").read_text().splitlines()
+                return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1000
         except OSError:
-            continue  # it has ended
+            continue  # it has ended, or is not ours to look at
     raise RuntimeError("the twin's process was not found")
 
 
