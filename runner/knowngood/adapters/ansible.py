@@ -135,7 +135,7 @@ class AnsibleNodeWork(NodeWork):
     def _settings(self, private: Path) -> dict[str, str]:
         """Ansible's settings, pinned: nothing of the user's ansible.cfg, home or working directory counts."""
         home = private / "home"
-        home.mkdir(mode=0o700)
+        (home / "tmp").mkdir(mode=0o700, parents=True)
         config = private / "ansible.cfg"
         config.write_text("[defaults]\n", encoding="utf-8")
         return {
@@ -166,6 +166,7 @@ class AnsibleNodeWork(NodeWork):
             "PATH": os.pathsep.join(filter(None, (tools, passed.get("PATH", os.defpath)))),
             "PYTHONPATH": str(Path(str(knowngood.__file__)).parents[1]),
             "KUBECONFIG": str(self._kubeconfig.absolute()),
+            "TMPDIR": str(private / "home" / "tmp"),  # what a killed module leaves stays in the run's folder
             PROGRESS: str(private / "progress"),
         }
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -233,16 +234,18 @@ def marked(folder: Path) -> list[int]:
 def test_a_cancelled_playbook_leaves_no_process_and_evicts_no_more(lab: Lab) -> None:
     lab.play.stage.fault("pdb-blocks-drain", CANARY)
     lab.work.claim([CANARY], FENCE, Cancel())
-    cancel = Cancel()
+    cancel, before = Cancel(), set(Path(tempfile.gettempdir()).glob("ansible_knowngood_*"))
     lab.watcher.react = lambda p: cancel.set("Ctrl-C") if "may not go yet" in p.text else None
     with pytest.raises(Interrupted):
         lab.work.drain([CANARY], FENCE, cancel)
     assert marked(lab.folder) == []
     assert lab.node(CANARY).annotations[CLAIM_ANNOTATION] == FENCE
+    assert set(Path(tempfile.gettempdir()).glob("ansible_knowngood_*")) <= before
 
 
 RUNNER = """
 import sys
+import tempfile
 from pathlib import Path
 from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
