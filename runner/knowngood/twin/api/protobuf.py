@@ -22,8 +22,19 @@ from knowngood.twin.api.errors import bad_request, unsupported_media
 Object = dict[str, Any]
 
 MAGIC = b"k8s\x00"
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _LENGTH = 0, 1, 2  # wire types
 _META = "meta.v1"
+# What reading bytes that aren't the message they claim to be can end in.
+_DAMAGE = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    OSError,
+    RecursionError,
+    struct.error,
+)
 
 # Where a kind's message is, for the groups whose name isn't the package's.
 _PACKAGES = {
@@ -61,7 +72,7 @@ def decode(body: bytes) -> Object:
             "kind": name,
             **_message(_find(api_version, name), envelope.get(2, b"")),
         }
-    except (IndexError, struct.error, UnicodeDecodeError, AttributeError, TypeError) as error:
+    except _DAMAGE as error:
         raise bad_request(f"a damaged protobuf body: {error}") from None
 
 
@@ -89,21 +100,21 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)
-        match tag & 7:
-            case 0:
-                value, position = _varint(data, position)
-                yield tag >> 3, value
-            case 2:
-                length, position = _varint(data, position)
-                if position + length > len(data):
-                    raise IndexError("a field is cut short")
-                yield tag >> 3, data[position : position + length]
-                position += length
-            case 1:
-                yield tag >> 3, struct.unpack_from("<d", data, position)[0]
-                position += 8
-            case other:
-                raise IndexError(f"wire type {other} is not used by Kubernetes")
+        field, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, position = _varint(data, position)
+            yield field, value
+        elif wire == _LENGTH:
+            length, position = _varint(data, position)
+            if position + length > len(data):
+                raise IndexError("a field is cut short")
+            yield field, data[position : position + length]
+            position += length
+        elif wire == _FIXED64:
+            yield field, struct.unpack_from("<d", data, position)[0]
+            position += 8
+        else:
+            raise IndexError(f"wire type {wire} is not used by Kubernetes")
 
 
 def _message(name: str, data: bytes) -> Object:

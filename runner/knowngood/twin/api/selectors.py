@@ -13,7 +13,8 @@ Labels = Mapping[str, str]
 Match = Callable[[Labels], bool]
 
 _SET_TERM = re.compile(r"(?P<key>[^\s,!=()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)")
-_PLAIN_TERM = re.compile(r"(?P<key>[^\s,!=()]+)\s*(?P<op>==|!=|=)\s*(?P<value>[^,]*)")
+_PLAIN_TERM = re.compile(r"(?P<key>[^\s,!=()]+)\s*(?P<op>==|!=|=)\s*(?P<value>[^\s,()]*)")
+_FIELD_TERM = re.compile(r"(?P<key>[^\s!=]+)\s*(?P<op>==|!=|=)\s*(?P<value>.*)")
 _EXISTS_TERM = re.compile(r"(?P<no>!?)\s*(?P<key>[^\s,!=()]+)")
 
 
@@ -109,7 +110,7 @@ def parse_fields(text: str, kind: str, extra: Iterable[str] = ()) -> Callable[[O
     known = _COMMON_FIELDS | _FIELDS.get(kind, frozenset()) | frozenset(extra)
     terms: list[tuple[list[str], bool, str]] = []
     for term in filter(None, (part.strip() for part in text.split(","))):
-        found = _PLAIN_TERM.fullmatch(term)
+        found = _FIELD_TERM.fullmatch(term)
         if found is None:
             raise bad_request(f"invalid selector: {text!r}; can't understand {term!r}")
         if found["key"] not in known:
