@@ -33,7 +33,7 @@ from knowngood.twin.up import Options, start
 
 Story = Callable[["Stage"], Awaitable[None]]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,5 +136,28 @@ def test_a_half_applied_commit_needs_a_revert_that_syncs(
         assert app["status"]["operationState"]["phase"] == "Failed"
         await stage.sync(stage.repository.revert())
         assert await stage.version_of("ring-0") == after_revert
+
+    play(tmp_path, story)
+
+
+@pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl, which renders kustomizations, is not installed"
+)
+def test_a_kustomization_is_rendered_by_kubectl(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        folder = stage.repository.folder
+        kustomization = {
+            "resources": sorted(file.name for file in folder.iterdir()),
+            "patches": [
+                {
+                    "target": {"kind": "NVIDIADriver", "name": "ring-0"},
+                    "patch": f'[{{"op": "replace", "path": "/spec/version", "value": "{NEW}"}}]',
+                }
+            ],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+        app = await stage.sync(stage.repository.push("kustomize"))
+        assert app["status"]["sync"]["status"] == "Synced"
+        assert [await stage.version_of(ring) for ring in ("ring-0", "ring-1")] == [NEW, OLD]
 
     play(tmp_path, story)

@@ -67,7 +67,10 @@ class Backend(KubeletBackend):
     async def journal(self, node: str, query: Mapping[str, str]) -> bytes:
         """The node's journal."""
         machine = self._machine(node)
-        return journals.answer(machine.journal.entries(), query)
+        try:
+            return journals.answer(machine.journal.entries(), query)
+        except ValueError as error:
+            return f"Failed to parse the query: {error}\n".encode()  # as journalctl: words, no entries
 
     async def _log(
         self, pod: Object, spec: Object, *, follow: bool, tail: int | None
