@@ -168,7 +168,8 @@ def test_operands_roll_one_node_at_a_time_and_drivers_do_not_when_their_template
 
         def rolled() -> bool:
             pods = stage.pods(SPACE)
-            return not operands & {name_of(p) for p in pods} and all(is_true(p, "Ready") for p in pods)
+            new = not operands & {name_of(p) for p in pods}
+            return new and len(pods) == len(before) and all(is_true(p, "Ready") for p in pods)
 
         await stage.until("all operands are new", rolled)
         assert drivers <= {name_of(p) for p in stage.pods(SPACE)}
