@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.unit.engine.world import World
 from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.world import World
 
 from knowngood.adapters.clock import timestamp
 from knowngood.model.context import JudgeRequest
