@@ -12,6 +12,7 @@ from tests.integration.twin.setting import RINGS, SPACE, Repository, seed_docume
 
 from knowngood.twin import events, faults, seed
 from knowngood.twin.behaviours.context import Twin
+from knowngood.twin.behaviours.gpu_manifests import OPERANDS
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
     COMPONENT_LABEL,
@@ -186,7 +187,8 @@ class Stage:
             return (
                 self.module(node) == version
                 and self.gpus(node) == "8"
-                and len(pods) >= 6
+                and {*OPERANDS} <= {labels_of(p)["app"] for p in pods}
+                and self.driver_pod(node) is not None
                 and all(is_true(p, "Ready") and not deleting(p) for p in pods)
             )
 
