@@ -91,6 +91,15 @@ def test_apply_creates_changes_and_leaves_alone(kubectl: Kubectl, namespace: str
     assert settings["data"] == {"mode": "x"}
 
 
+def test_server_side_apply_takes_over_from_client_side_apply(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("apply", "-n", namespace, "-f", "-", stdin=MANIFEST)
+    kubectl("apply", "-n", namespace, "--server-side", "-f", "-", stdin=MANIFEST.replace("app:1", "app:2"))
+    kubectl("set", "image", "-n", namespace, "deploy/web", "main=app:3")
+    refused = kubectl.run("apply", "-n", namespace, "--server-side", "-f", "-", stdin=MANIFEST)
+    assert refused.returncode == 1
+    assert "conflict" in refused.stderr
+
+
 def test_apply_refuses_a_field_nobody_knows(kubectl: Kubectl, namespace: str) -> None:
     done = kubectl.run("apply", "-n", namespace, "-f", "-", stdin=MANIFEST.replace("\ndata:", "\ndta:"))
     assert done.returncode == 1

@@ -28,7 +28,8 @@ def custom_schema(spec: Object) -> Object:
         "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}},
     }
     names = {"plural": "things", "kind": "Thing", "singular": "thing"}
-    crd = {"spec": {"group": "example.com", "scope": "Cluster", "names": names, "versions": [version]}}
+    spec_of_crd = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [version]}
+    crd = {"metadata": {"name": "things.example.com"}, "spec": spec_of_crd}
     (resource,) = crds.resources_of(crd)
     assert resource.schema is not None
     return resource.schema

@@ -6,6 +6,7 @@ to own all of it, which is what a real server does with objects that have no man
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from knowngood.twin.api.schemas import property_schema, resolve
 Object = dict[str, Any]
 
 FIRST_MANAGER = "before-first-apply"
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def apply(
     earlier = next((one.fields for one in entries if one.identity == mine.identity), frozenset())
     changing = {path for path in wanted if _differs(live, config, path)}
     if not force:
-        _refuse_conflicts(changing, others)
+        _refuse_conflicts(changing - _applied_by_kubectl(live, schema, manager), others)
     merged = _merge(copy(live), config, schema, {})
     held_by_others: FieldSet = frozenset().union(*(one.fields for one in others))
     for path in sorted(earlier - wanted - held_by_others, key=len):  # a list item before its fields
@@ -99,6 +102,19 @@ def apply(
         mine = replace(mine, time=next((one.time for one in entries if one.identity == mine.identity), now()))
     _write_entries(merged, [*kept, mine])
     return merged  # type: ignore[no-any-return]
+
+
+def _applied_by_kubectl(live: Object, schema: Object, manager: str) -> FieldSet:
+    """Return what kubectl applied from the client's side and still is so: its server-side apply may take that."""
+    text = live["metadata"].get("annotations", {}).get(LAST_APPLIED)
+    if manager != KUBECTL or not text:
+        return frozenset()
+    try:
+        applied = json.loads(text)
+        fields = fieldsets.fields_of(applied, schema)
+    except (ValueError, AttributeError):
+        return frozenset()  # an annotation that somebody else wrote
+    return frozenset(path for path in fields if not _differs(live, applied, path))
 
 
 _ABSENT = object()

@@ -70,6 +70,8 @@ def resources_of(crd: Object) -> list[ResourceType]:
     """Return the resources the definition serves, one a served version."""
     spec = crd["spec"]
     names = spec["names"]
+    metadata = crd["metadata"]
+    origin = f"{metadata.get('uid', '')}/{metadata.get('generation', 1)}"
     return [
         ResourceType(
             group=spec["group"],
@@ -87,6 +89,7 @@ def resources_of(crd: Object) -> list[ResourceType]:
                 field["jsonPath"].removeprefix(".") for field in version.get("selectableFields", ())
             ),
             scale=version.get("subresources", {}).get("scale"),
+            origin=origin,
         )
         for version in spec["versions"]
         if version["served"]

@@ -28,7 +28,6 @@ Object = dict[str, Any]
 Answer = Awaitable[web.StreamResponse]
 
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
-_STRING_QUERY = ("propagationPolicy", "orphanDependents")
 # Kinds that a finished DELETE answers with the object instead of a Status.
 _RETURNED = frozenset({"Pod", "Service", "ServiceAccount", "PersistentVolumeClaim", "ResourceQuota"})
 
@@ -76,8 +75,6 @@ class Handler:
             return document
         target = parse_path(path, self.cluster.resources)
         content_type = request.headers.get("Content-Type", "")
-        if request.method == "PATCH":
-            content_type = content_type.replace("application/apply-patch", "application/json+yaml")
         body = bodies.decode(await request.read(), content_type)
         return await self._route(Call(request, target, actor, body))
 

@@ -52,8 +52,8 @@ class OpenApi:
         return [one for one in self._resources if _path(one) == path]
 
     def _kinds(self, path: str) -> tuple[str, ...]:
-        """Name what a document describes; a custom kind by its schema too, which may change."""
-        return tuple(f"{one.kind}-{id(one.schema) if one.custom else ''}" for one in self._served(path))
+        """Name what a document describes; a custom kind with its definition's generation, which may move."""
+        return tuple(f"{one.kind}-{one.origin}" for one in self._served(path))
 
     def _build(self, path: str) -> Object:
         components: dict[str, Object] = {}

@@ -29,6 +29,7 @@ class ResourceType:
     schema: Object | None = field(default=None, compare=False)  # structural schema of a custom resource
     columns: tuple[Object, ...] = field(default=(), compare=False)
     selectable: tuple[str, ...] = ()
+    origin: str = ""  # uid and generation of the definition of a custom resource
     scale: Object | None = field(default=None, compare=False)  # JSON paths of a custom scale subresource
 
     @property
