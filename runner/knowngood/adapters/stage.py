@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -112,6 +113,7 @@ class Stage:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is for the run first; `stop` ends the twin
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (one thread; calls one system call only)
             )
         end = time.monotonic() + START_DEADLINE
         while not self.kubeconfig.exists():
@@ -198,6 +200,16 @@ class Stage:
     def _last_words(self) -> str:
         text = (self.folder / "twin.log").read_text(errors="replace").strip()
         return text.splitlines()[-1] if text else "it said nothing"
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """In the child: ask Linux for a TERM when we are killed, so that no twin outlives its rehearsal."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _environment() -> dict[str, str]:

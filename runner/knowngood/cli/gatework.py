@@ -17,11 +17,11 @@ from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.wiring import Place, judge_of, reader
 from knowngood.model.context import JudgeRequest, Window
-from knowngood.model.errors import UsageError
+from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Release
 from knowngood.model.node import NodeState
-from knowngood.model.verdict import GateResult
+from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.gates import applicable
 from knowngood.ports.clock import Cancel
 from knowngood.report.console import PlainLines
@@ -79,11 +79,19 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):
-            judgement = judge_of(_place(work), PlainLines()).judge(request, cancel)
-        cancel.check()
+            judgement = _judged(work, request, cancel)
         work.figures |= {key_of(r): r.measured for r in judgement.results}
         lines.append(judgement_line(name, judgement))
     return lines
+
+
+def _judged(work: Work, request: JudgeRequest, cancel: Cancel) -> Judgement:
+    try:
+        judgement = judge_of(_place(work), PlainLines()).judge(request, cancel)
+        cancel.check()
+    except Interrupted as stopped:
+        raise Interrupted(str(stopped), hint="nothing was changed; start it again") from None
+    return judgement
 
 
 def _judgements(work: Work) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,7 +20,7 @@ from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.version import VERSION
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
 from knowngood.engine.engine import Engine, frozen_plan
-from knowngood.model.errors import ExitCode, Interrupted, UsageError
+from knowngood.model.errors import ExitCode, Interrupted, LockHeld, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
@@ -26,7 +28,7 @@ from knowngood.planner.plan import plan as make_plan
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines
-from knowngood.report.summary import Summary
+from knowngood.report.summary import Load, Summary
 from knowngood.report.text import summary_text
 
 Before = Callable[[Engine], None]
@@ -92,7 +94,12 @@ def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
         "window_end": cluster.window_end,
     }
     click.echo(f"run {run_id} in {folder}", err=True)
-    return play(place, plan, frozen, quiet=quiet)
+    try:
+        return play(place, plan, frozen, quiet=quiet)
+    except LockHeld:
+        if folder not in runs.all_runs(request.runs):
+            shutil.rmtree(folder)  # it never began
+        raise
 
 
 def play(
@@ -112,7 +119,9 @@ def play(
         stack.enter_context(stopped_by_signals(cancel))
         open_ports = stack.enter_context(ports(place, audience, cancel))
         plan = plan or frozen_plan(open_ports, place.run_id)
-        audience.watching.append(stack.enter_context(watching(plan, place.cluster, quiet=quiet)))
+        read = open_ports.journal.get
+        watcher = watching(plan, place.cluster, lambda digest: json.loads(read(digest)), quiet=quiet)
+        audience.watching.append(stack.enter_context(watcher))
         engine = Engine(open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {})
         if before:
             before(engine)
@@ -128,21 +137,23 @@ def play(
 
 
 @contextmanager
-def watching(plan: Plan, cluster: Cluster, *, quiet: bool) -> Iterator[Observer]:
+def watching(plan: Plan, cluster: Cluster, load: Load, *, quiet: bool) -> Iterator[Observer]:
     """The live board on a terminal, plain lines elsewhere, nothing where `quiet`."""
     if quiet:
         yield Audience()
     elif sys.stderr.isatty():
-        with Board(plan, soak=cluster.limits.soak, window_end=cluster.window_end) as board:
+        limits, end = cluster.limits, cluster.window_end
+        with Board(plan, soak=limits.soak, window_end=end, load=load) as board:
             yield board
     else:
         yield PlainLines()
 
 
 def show(summary: Summary, output: str) -> int:
-    """Print the result on stdout; the run's exit code."""
-    if output == "json":
-        click.echo(json.dumps(to_json(summary), indent=2))
-    else:
-        click.echo(summary_text(summary), nl=False)
+    """Print the result on stdout; the run's exit code, also where nobody reads stdout any more."""
+    text = json.dumps(to_json(summary), indent=2) + "\n" if output == "json" else summary_text(summary)
+    try:
+        click.echo(text, nl=False)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(ExitCode.INTERRUPTED if summary.exit_code is None else summary.exit_code)

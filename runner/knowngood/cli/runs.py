@@ -40,7 +40,7 @@ def new_id(now: datetime | None = None) -> str:
 
 def all_runs(folder: Path) -> tuple[Path, ...]:
     """All runs' folders, the newest first."""
-    found = (path.parent for path in folder.glob("*/journal.jsonl"))
+    found = (path.parent for path in folder.glob("*/journal.jsonl") if path.stat().st_size)
     return tuple(sorted(found, key=lambda p: p.name, reverse=True))
 
 

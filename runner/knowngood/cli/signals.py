@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import click
@@ -24,7 +24,8 @@ def stopped_by_signals(cancel: Cancel, told: str = RESUMABLE) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         if not cancel.is_set():
-            click.echo(f"{name}: {told}", err=True)
+            with suppress(OSError):  # after a HUP there may be no terminal to tell
+                click.echo(f"{name}: {told}", err=True)
         cancel.set(name)
 
     before = {number: signal.signal(number, stop) for number in STOPPING}

@@ -45,7 +45,7 @@ def staged(source: Source, cluster: str, folder: Path, scale: float) -> Iterator
     cancel = Cancel()
     try:
         click.echo(f"bringing up {cluster} at {release.name} as a twin in {folder}", err=True)
-        with stopped_by_signals(cancel):
+        with stopped_by_signals(cancel, "stopping"):
             stage.start(scale, cancel)
         yield stage
     finally:

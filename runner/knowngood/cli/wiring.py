@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,19 +46,27 @@ class Place:
 
 @dataclass
 class Audience(Observer):
-    """Passes everything on to whoever watches by then: the run's own board comes when its plan is known."""
+    """Passes everything on to whoever watches by then: the run's own board comes when its plan is known.
+
+    Whoever fails (a terminal that is gone) is left out from then on: watching must never disturb a run.
+    """
 
     watching: list[Observer] = field(default_factory=list)
 
     def record(self, record: Record) -> None:
         """A record was written."""
-        for observer in tuple(self.watching):
-            observer.record(record)
+        self._tell(lambda observer: observer.record(record))
 
     def progress(self, progress: Progress) -> None:
         """Something happened inside a step."""
+        self._tell(lambda observer: observer.progress(progress))
+
+    def _tell(self, news: Callable[[Observer], None]) -> None:
         for observer in tuple(self.watching):
-            observer.progress(progress)
+            try:
+                news(observer)
+            except Exception:  # noqa: BLE001 (see above)
+                self.watching.remove(observer)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import IN_SERVICE, OUT, QUARANTINED, NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
 from knowngood.report.steps import place_of, ring_of, sentence, verb_of
+from knowngood.report.summary import Load, expanded
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
 MARKS = {"ok": "✓", "fail": "✗", "inconclusive": "?", "foreign": "!"}
@@ -89,12 +90,14 @@ class Board(Observer):
         *,
         soak: float,
         window_end: str = "",
+        load: Load | None = None,
         console: Console | None = None,
         clock: Callable[[], str] = now,
     ) -> None:
         self._plan = plan
         self._soak = soak
         self._window_end = window_end
+        self._load = load
         self._clock = clock
         self._records: list[Record] = []
         self._news: deque[str] = deque(maxlen=3)
@@ -112,7 +115,9 @@ class Board(Observer):
         self._live.stop()
 
     def record(self, record: Record) -> None:
-        """Keep it for the next redraw."""
+        """Keep it for the next redraw, with the detail that was too large for it."""
+        if self._load is not None:
+            record = expanded(record, self._load)
         with self._guard:
             self._records.append(record)
             if record.type is RecordType.INTENT:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
+import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,13 @@ from knowngood.cli import gatework
 from knowngood.cli.options import Settings
 from knowngood.cli.rehearse import parsed
 from knowngood.cli.signals import STOPPING, stopped_by_signals
+from knowngood.cli.wiring import Audience
 from knowngood.model.errors import UsageError
+from knowngood.model.progress import Progress
+from knowngood.model.record import Record, RecordType
 from knowngood.ports.clock import Cancel
+from knowngood.ports.observer import Observer
+from knowngood.report.console import PlainLines
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -27,6 +35,42 @@ def test_each_stopping_signal_sets_cancel_and_names_itself(number: signal.Signal
         assert cancel.wait(5)
     assert cancel.reason == number.name
     assert signal.getsignal(number) == before
+
+
+class Gone(Observer):
+    """A terminal that is not there any more."""
+
+    def record(self, record: Record) -> None:
+        raise OSError(errno.EIO, "gone")
+
+    def progress(self, progress: Progress) -> None:
+        raise OSError(errno.EIO, "gone")
+
+
+def test_a_terminal_that_is_gone_never_disturbs_a_run() -> None:
+    lines = StringIO()
+    audience = Audience([Gone(), PlainLines(lines)])
+    audience.record(Record(0, RecordType.INTENT, "2026-08-22T03:00:00.000Z", "observe"))
+    audience.progress(Progress("observe", "observe", "gpu-1", "read"))
+    assert "measure every node" in lines.getvalue()
+    assert "gpu-1: read" in lines.getvalue()
+
+
+def test_the_exit_code_counts_also_where_nobody_reads_the_result() -> None:
+    """`knowngood upgrade | true` must not turn a restored run into a success."""
+    script = (
+        "import sys; from tests.unit.report.played import undone; from knowngood.cli.play import show; "
+        "sys.exit(show(undone().summary, 'json'))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    root = str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, str(Path(root, "runner"))])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=writer, env=environment, check=False, timeout=60
+    )
+    os.close(writer)
+    assert done.returncode == 6
 
 
 def test_runs_live_in_the_state_folder_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
