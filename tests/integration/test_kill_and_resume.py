@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.play import Play, awaited, environment, staged
+from tests.integration.play import Ended, Play, awaited, environment, staged
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
@@ -134,3 +134,23 @@ def test_a_runner_that_wakes_up_late_finds_its_run_taken_over_and_stops(tmp_path
         assert play.commits() == commits, "it pushed something"
         assert all(r["type"] in ("outcome", "interrupted") for r in records(play)[written:])
         assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
+
+
+@pytest.mark.slow
+def test_an_outage_longer_than_the_lease_interrupts_and_resume_ends_it(tmp_path: Path) -> None:
+    """A runner that can't renew its Lease stops before the Lease can expire; nothing is lost."""
+    with staged(tmp_path / "stage", "lab-small", limits={"leaseSeconds": 6}) as play:
+        play.stage.fault("api-outage", "", {"when": "on-commit", "seconds": "20"})
+        ended = play.upgrade("r595")
+        assert ended.code == 130, ended.stderr
+        assert "resume" in ended.stderr, "it says what to type next"
+        assert records(play)[-1]["type"] == "interrupted"
+        resumed = awaited(lambda: answered(play), "the API server")
+        assert resumed.code == 0, resumed.stderr
+        assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
+
+
+def answered(play: Play) -> Ended | None:
+    """The end of `resume`, None while the API server is still away."""
+    ended = play.knowngood("resume", run_of(play), "--output", "json")
+    return None if ended.code in (3, 130) else ended

@@ -11,7 +11,15 @@ from knowngood.engine.flow import next_step
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verbs import VERBS, Done, Work
-from knowngood.model.errors import Inconclusive, Interrupted, KnowngoodError, LockHeld, Refused, UsageError
+from knowngood.model.errors import (
+    Inconclusive,
+    Interrupted,
+    KnowngoodError,
+    LockHeld,
+    Refused,
+    Unreachable,
+    UsageError,
+)
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.names import claim_value
@@ -134,18 +142,38 @@ class Engine:
         work = Work(
             self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, self.cancel
         )
-        done = self._attempt(work, step)
+        done = self._patiently(work, step)
         detail, files = dict(done.detail), dict(done.files)
         if len(json.dumps(detail)) > DETAIL_BYTES:
             files["record-detail"] = self.ports.journal.put("detail.json", json.dumps(detail).encode())
             detail = {"why": str(detail.get("why", ""))[:500]}
         self._append(RecordType.OUTCOME, step.path, done.status, detail, files)
 
+    def _patiently(self, work: Work, step: Step) -> Done:
+        """Do a step; where something did not answer and the API server may be why, do it once more.
+
+        An API server that stays away says nothing about the step: the run is interrupted, not undone.
+        """
+        try:
+            return self._attempt(work, step)
+        except Unreachable as error:
+            first = error
+        self.cancel.check()
+        try:
+            self.ports.cluster.identity()  # waits for the API server, as long as the Lease lets us
+        except Unreachable as away:
+            raise Interrupted(f"stopped: {away}", hint="knowngood resume goes on from here") from first
+        try:
+            return self._attempt(work, step)
+        except Unreachable as error:
+            self.cancel.check()
+            return Done(Status.INCONCLUSIVE, {"why": str(error), "hint": error.hint})
+
     def _attempt(self, work: Work, step: Step) -> Done:
         """Do a step; everything that goes wrong becomes an outcome, so that the flow decides what it means."""
         try:
             return VERBS[step.verb](work, step)
-        except (Interrupted, LockHeld):
+        except (Interrupted, LockHeld, Unreachable):
             raise
         except FieldTaken as taken:
             return Done(Status.FOREIGN, {"why": str(taken)})

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.unit.engine.fake_cluster import FakeGates
+from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import RINGS, a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.model.context import JudgeRequest
-from knowngood.model.errors import ExitCode, LockHeld, UsageError
+from knowngood.model.errors import ExitCode, Interrupted, LockHeld, Unreachable, UsageError
+from knowngood.model.matrix import Identity
+from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
+from knowngood.model.state import End
+from knowngood.ports.clock import Cancel
 
 
 def sick(
@@ -283,3 +287,43 @@ def test_the_load_runs_before_the_gates_that_read_what_it_did() -> None:
     engine.run()
     judged = next(r for r in gates.requests if r.name.endswith("ring-0/batch-1/judge"))
     assert judged.gates == ("smoke_training", "gpu_errors", "drift")
+
+
+class AwayAtFirst(FakeDelivery):
+    """Argo CD can't be asked the first time, or never."""
+
+    def __init__(self, world: World, times: int) -> None:
+        super().__init__(world)
+        self.times = times
+
+    def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
+        if changes and self.times > 0:
+            self.times -= 1
+            raise Unreachable("the API server does not answer")
+        return super().wait(commit, changes, deadline, cancel)
+
+
+@pytest.mark.parametrize(("times", "end"), [(1, "done"), (2, "restored")])
+def test_what_did_not_answer_is_asked_once_more_before_it_counts(times: int, end: str) -> None:
+    world = a_world()
+    engine = an_engine(world)
+    engine.ports = replace(engine.ports, delivery=AwayAtFirst(world, times))
+    ended = engine.run().end
+    assert ended is not None
+    assert ended.name == end
+
+
+class NobodyHome(FakeCluster):
+    """The API server went away after the run had begun."""
+
+    def identity(self) -> Identity:
+        raise Unreachable("the API server does not answer")
+
+
+def test_an_api_server_that_stays_away_interrupts_and_undoes_nothing() -> None:
+    world = a_world()
+    engine = an_engine(world)
+    engine.ports = replace(engine.ports, delivery=AwayAtFirst(world, 1), cluster=NobodyHome(world))
+    with pytest.raises(Interrupted):
+        engine.run()
+    assert an_engine(world).run().end == End("done", ExitCode.DONE)
