@@ -37,6 +37,10 @@ options:
     description: Deadlines in seconds, by verb.
     type: dict
     default: {}
+  keep:
+    description: Keep a node that can't be drained claimed instead of giving it back; for an undo.
+    type: bool
+    default: false
 requirements:
   - knowngood in the Python that runs the module
   - a kubeconfig in the environment variable KUBECONFIG
@@ -72,6 +76,7 @@ def main() -> None:
             "fence": {"type": "str", "required": True},
             "cluster": {"type": "dict", "default": {}},
             "limits": {"type": "dict", "default": {}},
+            "keep": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -52,9 +52,9 @@ class AnsibleNodeWork(NodeWork):
         """See the port."""
         return self._play("claim", list(nodes), fence, self._limits.claim, cancel)
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
         """See the port."""
-        return self._play("drain", list(nodes), fence, self._limits.drain, cancel)
+        return self._play("drain", list(nodes), fence, self._limits.drain, cancel, keep=keep)
 
     def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
         """See the port."""
@@ -76,6 +76,8 @@ class AnsibleNodeWork(NodeWork):
         limit: float,
         cancel: Cancel,
         expect: Mapping[str, str] | None = None,
+        *,
+        keep: bool = False,
     ) -> Outcome:
         """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld."""
         cancel.check()
@@ -92,6 +94,7 @@ class AnsibleNodeWork(NodeWork):
             },
             "knowngood_limits": to_json(self._limits),
             "knowngood_expect": dict(expect or {}),
+            "knowngood_keep": keep,
         }
         asked = {
             "private_data_dir": str(private),

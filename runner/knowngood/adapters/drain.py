@@ -8,7 +8,7 @@ from typing import Any
 from knowngood.adapters import facts, nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.kube import ApiError
-from knowngood.adapters.nodes import GivenBack, Task
+from knowngood.adapters.nodes import GivenBack, NodeFailed, Task
 from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads
 
 LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after a 429
@@ -85,8 +85,11 @@ def _evict(task: Task, decision: Decision, *, dry_run: bool) -> str | None:
 
 def _give_back(task: Task, name: str, evicted: dict[Owner, int], why: str) -> tuple[bool, dict[str, Any]]:
     gone = ", ".join(str(owner) for owner in evicted)
+    reason = f"{why} (evicted before that: {gone or 'nothing'})"
+    if task.keep:
+        raise NodeFailed(reason)
     nodes.release(task, name)
-    raise GivenBack(f"{why} (evicted before that: {gone or 'nothing'})")
+    raise GivenBack(reason)
 
 
 def _figures(decisions: tuple[Decision, ...], evicted: dict[Owner, int]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def _task(params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: boo
         operators=(namespace, "nvidia-network-operator"),
         expect={str(k): str(v) for k, v in (params.get("expect") or {}).items()},
         reasons=reasons,
+        keep=bool(params.get("keep")),
         dry_run=dry_run,
         tell=_teller(),
     )

@@ -51,6 +51,7 @@ class Task:
     operators: tuple[str, ...] = ("nvidia-gpu-operator", "nvidia-network-operator")
     expect: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)  # of a quarantine, by node
+    keep: bool = False  # a node that can't be drained stays ours
     dry_run: bool = False
     tell: Callable[[str, str], None] = lambda _node, _text: None
 
@@ -233,11 +234,17 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         if holder.rpartition("/")[0] == task.run:
             if _number(holder) > _number(task.fence):
                 raise ClaimLost(f"its claim is {holder}: this run went on under a newer Lease")
+        elif _quarantined_by(node, task.run):  # a held run that is rolled back: the cordon is ours
+            fresh[REASON_ANNOTATION] = None
+            fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=False)
         elif reason := actors.busy(node, task.fence):
             raise NodeFailed(reason)
         else:
-            fresh[names.SNAPSHOT_ANNOTATION] = json.dumps(_snapshot(task, node), sort_keys=True)
-        return Wanted(_with(node, names.MAINTENANCE_TAINT, task.run), unschedulable=True, annotations=fresh)
+            cordoned = bool(node["spec"].get("unschedulable"))
+            fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=cordoned)
+        without = (names.QUARANTINE_TAINT,) if _quarantined_by(node, task.run) else ()
+        taints = _with(node, names.MAINTENANCE_TAINT, task.run, without=without)
+        return Wanted(taints, unschedulable=True, annotations=fresh)
 
     changed = change(task, name, want)
     return changed, {"claim": task.fence}
@@ -248,15 +255,20 @@ def _number(claim_value: str) -> int:
     return int(tail) if tail.isdecimal() else -1
 
 
-def _snapshot(task: Task, node: Object) -> dict[str, Any]:
-    """What release puts back (`unschedulable`) and what apply compares with."""
+def _quarantined_by(node: Object, run: str) -> bool:
+    return any(t["key"] == names.QUARANTINE_TAINT and t.get("value") == run for t in actors.taints(node))
+
+
+def _snapshot(task: Task, node: Object, *, unschedulable: bool) -> str:
+    """What release puts back (`unschedulable`) and what apply compares with, as the annotation's JSON."""
     load = facts.module_load(task.kube, node["metadata"]["name"])
-    return {
-        "unschedulable": bool(node["spec"].get("unschedulable")),
+    snapshot = {
+        "unschedulable": unschedulable,
         "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
         "load": to_json(load),
         "time": timestamp(),
     }
+    return json.dumps(snapshot, sort_keys=True)
 
 
 def hold(task: Task, name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from knowngood.engine.flow import next_step
+from knowngood.engine.flow import ROLLBACK, next_step
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verbs import VERBS, Done, Work
@@ -111,7 +111,7 @@ class Engine:
 
     def _advance(self, fence: str) -> None:
         self.cancel.check()
-        policy = "undo" if self._state.undo_all else self.cluster.on_wave_failure
+        policy = ROLLBACK if self._state.undo_all else self.cluster.on_wave_failure
         following = next_step(self.plan, self._state, policy)
         if isinstance(following, End):
             self._finish(following)

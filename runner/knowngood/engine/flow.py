@@ -17,6 +17,9 @@ from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import End, RunState, StepResult
 
+ROLLBACK = "rollback"
+"""As a wave's failure policy: a human asked for all of it to be undone, whatever held the run."""
+
 Flow = Generator[Step, StepResult, End]
 Ask = Generator[Step, StepResult, StepResult]
 
@@ -170,12 +173,13 @@ def stopped(
     stop: Stop, hop: Hop, ring: PlannedRing, moved: list[tuple[Hop, PlannedRing]], on_wave_failure: str
 ) -> Flow:
     """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the profile says so."""
-    if stop.hold:
+    if stop.hold and on_wave_failure != ROLLBACK:
         return held(stop)
     if not moved:
         return (yield from undo_rings(((hop, ring),), stop.why, stop.nodes))
-    if on_wave_failure == "undo" or stop.aborted:
-        back = ((hop, ring), *reversed(moved)) if on_wave_failure == "undo" else ((hop, ring),)
+    undo = on_wave_failure in ("undo", ROLLBACK)
+    if undo or stop.aborted:
+        back = ((hop, ring), *reversed(moved)) if undo else ((hop, ring),)
         return (yield from undo_rings(back, stop.why, stop.nodes))
     named = yield from settle(hop, ring, stop)
     return End("held", ExitCode.HUMAN, stop.why, named)

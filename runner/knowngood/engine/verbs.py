@@ -197,7 +197,8 @@ def claim(work: Work, step: Step) -> Done:
 
 def drain(work: Work, step: Step) -> Done:
     """Take the tenants' users of GPU and RDMA off the nodes, within their budgets."""
-    return _folded(step, work.ports.nodes.drain(step.nodes, work.fence, work.cancel), work)
+    outcome = work.ports.nodes.drain(step.nodes, work.fence, work.cancel, keep=step.undo)
+    return _folded(step, outcome, work)
 
 
 def apply(work: Work, step: Step) -> Done:

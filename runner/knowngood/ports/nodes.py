@@ -31,8 +31,12 @@ class NodeWork(Protocol):
         """Claim quiet nodes, snapshot, taint and cordon them. Our own older fence is replaced."""
         ...
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        """Evict users of GPU and RDMA by the rules of planner.eviction."""
+    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
+        """Evict users of GPU and RDMA by the rules of planner.eviction.
+
+        `keep`: a node that can't be drained stays claimed and is in `failed` instead of `given_back`; for an
+        undo, where the node runs what has not passed.
+        """
         ...
 
     def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:

@@ -200,9 +200,6 @@ def test_an_abort_asked_from_another_laptop_holds_the_run_that_it_takes_over(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, reason="the engine's flow freezes again: a rollback does not overrule `abort --hold` yet"
-)
 def test_a_held_run_is_taken_back_by_rollback(
     held: tuple[str, list[str], Path, set[str]], play: Play
 ) -> None:

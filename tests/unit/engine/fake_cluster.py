@@ -154,12 +154,14 @@ class FakeNodes(NodeWork):
     def _held(self, nodes: Sequence[str], fence: str) -> dict[str, str]:
         return {n: "the claim is not ours" for n in nodes if self.world.nodes[n].claim != fence}
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
         failed = self._held(nodes, fence)
         done, given_back = [], {}
         for name in (n for n in nodes if n not in failed):
             node = self.world.nodes[name]
-            if self.world.blocked.get(name, 0) > 0 and not node.drained:
+            if self.world.blocked.get(name, 0) > 0 and not node.drained and keep:
+                failed[name] = "vision/serve: its budget allows no disruption"
+            elif self.world.blocked.get(name, 0) > 0 and not node.drained:
                 self.world.blocked[name] -= 1
                 node.claim, node.cordoned = "", False
                 given_back[name] = "vision/serve: its budget allows no disruption"

@@ -327,3 +327,37 @@ def test_an_api_server_that_stays_away_interrupts_and_undoes_nothing() -> None:
     with pytest.raises(Interrupted):
         engine.run()
     assert an_engine(world).run().end == End("done", ExitCode.DONE)
+
+
+def test_a_rollback_overrules_a_hold() -> None:
+    """`abort --hold` froze the canary; the human who looked at it says: all back."""
+    world = a_world()
+    before = snapshot(world)
+    _abort_after(world, "hop-1/ring-0/batch-1/judge", "hold")
+    an_engine(world).run()
+    again = an_engine(world)
+    again.roll_back()
+    end = again.run().end
+    assert end is not None
+    assert end.name == "restored"
+    assert snapshot(world) == before
+
+
+def test_an_undo_never_gives_back_what_it_could_not_drain() -> None:
+    """The soak's gates fail on nodes with tenants on them, and a tenant's budget refuses: quarantine, not release."""
+    world = a_world()
+
+    def find(request: JudgeRequest, node: str, w: World) -> str:
+        if request.name.endswith("ring-0/confirm") and node == "gpu-1":
+            w.blocked["gpu-1"] = 99
+            return "Xid 31"
+        return ""
+
+    world.bad = find
+    end = an_engine(world).run().end
+    assert end is not None
+    assert end.name == "quarantined"
+    assert world.nodes["gpu-1"].quarantined
+    assert world.nodes["gpu-2"].version == OLD
+    released = [(node, version) for node, event, version in world.history if event == "released"]
+    assert released.count(("gpu-1", NEW)) == 1, "only the release before the soak"
