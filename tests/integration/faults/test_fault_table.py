@@ -123,11 +123,11 @@ def hits(play: Play, fault: str) -> list[dict[str, Any]]:
 
 
 def given_back_with(play: Play, node: str) -> list[str]:
-    """The driver a node ran each time our taint was taken off it."""
+    """The driver a node ran each time we took our cordon off it."""
     version, found = "", []
     for event in (e for e in play.events() if e["node"] == node):
         version = event["version"] if event["event"] == "module-loaded" else version
-        if event["event"] == "untainted" and "knowngood.dev/maintenance" in event["taint"]:
+        if event["event"] == "uncordoned" and event["by"] == "knowngood":
             found.append(version)
     return found
 
