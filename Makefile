@@ -22,6 +22,10 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(COLLECTIONS)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 
+# Real processes on a shared, noisy machine: what failed is tried once more, alone and in the open. What fails then is red.
+alone = { echo "== failed above; the same tests once more, one at a time"; \
+  $(PY) -m pytest -m "$(1)" --last-failed --last-failed-no-failures none $(PYTEST_ARGS) tests; }
+
 .PHONY: help setup demo test test-all lint unit bench pins clean
 
 help: ## this list
@@ -33,11 +37,11 @@ demo: setup ## both acts on the embedded cluster: an upgrade that is proven, and
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
 test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
 test-all: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
-	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests
+	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
 	ruff check
