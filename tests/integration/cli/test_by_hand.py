@@ -58,10 +58,10 @@ def when(condition: Callable[[], bool], deadline: float = 120.0) -> None:
         time.sleep(0.02)
 
 
-def intended(play: Play, verb: str) -> bool:
-    """Whether the newest run has begun a step of that verb."""
-    newest = max(play.stage.runs.glob("*/journal.jsonl"), default=None)
-    lines = newest.read_text().split("\n")[:-1] if newest else []
+def intended(runs: set[Path], verb: str) -> bool:
+    """Whether one of these runs has begun a step of that verb; a run has a folder before it has a record."""
+    journals = [run / "journal.jsonl" for run in runs]
+    lines = [line for j in journals if j.exists() for line in j.read_text().split("\n")[:-1]]
     records = [json.loads(line) for line in lines]
     return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records)
 
@@ -73,8 +73,7 @@ def interrupted_at(play: Play, verb: str, *arguments: str) -> tuple[int, str, st
     with subprocess.Popen(
         command, cwd=play.stage.folder, env=environment(), stdout=-1, stderr=-1, text=True
     ) as process:
-        when(lambda: process.poll() is not None or set(play.stage.runs.glob("*")) > known)
-        when(lambda: process.poll() is not None or intended(play, verb))
+        when(lambda: process.poll() is not None or intended(set(play.stage.runs.glob("*")) - known, verb))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
@@ -164,9 +163,7 @@ def test_two_runners_one_wins_the_other_exits_4_and_has_written_nothing(play: Pl
     known, commits = set(play.stage.runs.glob("*")), len(play.commits())
 
     def underway() -> bool:
-        return first.poll() is not None or (
-            set(play.stage.runs.glob("*")) > known and intended(play, "claim")
-        )
+        return first.poll() is not None or (intended(set(play.stage.runs.glob("*")) - known, "claim"))
 
     with subprocess.Popen(
         command, cwd=play.stage.folder, env=environment(), stdout=-1, stderr=-1, text=True
