@@ -34,6 +34,6 @@ def seconds(command: Sequence[str], times: int = 7) -> float:
     taken = []
     for _ in range(times + 1):
         begin = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         taken.append(time.perf_counter() - begin)
     return statistics.median(taken[1:])
