@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from knowngood.model.errors import Location
+
+if TYPE_CHECKING:
+    from knowngood.model.graph import Edges
 
 
 class Disruption(StrEnum):
@@ -67,8 +70,44 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a version: `of` is running or declared, `via` an API or a place, `what` the field there."""
+
+    of: str
+    via: str  # object, label, csv, image, node, redfish, command
+    what: str
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredBy:
+    """A kind of object that can declare a component, and what that makes of its scope.
+
+    `leaky`: any restart on any node takes the new version. `when` are ranges of other components that it needs.
+    """
+
+    kind: str
+    scope: Scope
+    leaky: bool = False
+    when: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """A version that another component's version implies: range of `component` -> the version here."""
+
+    component: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
-    """One thing with a version. `movable` is False for what this product only reads and judges."""
+    """One thing with a version. `movable` is False for what knowngood does not move yet.
+
+    `judged_only`: it is read and judged, and never moved by this product. `moves_with` are the components that may
+    move in the same hop, because one drain or reboot serves them all. `procedure` says how a move is undone where
+    a Git revert is not enough.
+    """
 
     name: str
     title: str
@@ -79,6 +118,12 @@ class Component:
     sources: tuple[Source, ...]
     where: Location
     note: str = ""
+    judged_only: bool = False
+    procedure: str = ""
+    readings: tuple[Reading, ...] = ()
+    declared_by: tuple[DeclaredBy, ...] = ()
+    moves_with: tuple[str, ...] = ()
+    follows: Follows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +141,32 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """One row of a rule that is a table: where `when` holds too, `require` must."""
+
+    when: Mapping[str, str]
+    require: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one source says, where sources contradict each other."""
+
+    require: Mapping[str, str]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A machine-checked statement: when every `when` range holds, every `require` range must.
 
     Both map a component to a version range (blang grammar: `>=26.7.0 <27 || 28.x`, blanks mean and);
     a component that a release does not carry makes `when` false and `require` unknown (a warning).
+
+    `traits` narrows it to hardware and clusters: trait -> the values where it applies; a trait that is not known
+    makes the rule unknown, not kept. Instead of `require` a rule may hold `cases` (a table), `claims` (a conflict of
+    sources: all are required, the stricter judges, until `decided` names the claim that a person chose, by its
+    source's ref), or nothing but `action`: what a person must do by hand when the rule applies.
     """
 
     name: str
@@ -110,6 +176,11 @@ class Rule:
     message: str
     sources: tuple[Source, ...]
     where: Location
+    traits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cases: tuple[Case, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    decided: str = ""
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +202,9 @@ class Profile:
     gates: Mapping[str, Mapping[str, Any]]
     sources: tuple[Source, ...]
     where: Location
+    traits: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what rules ask of hardware: gpu-arch, gpu-model, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +302,9 @@ class Cluster:
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
     raw: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what rules ask of a cluster: platform, network, ...
 
     def ring(self, name: str) -> Ring:
         """The ring of that name; KeyError where there is none."""
@@ -249,3 +326,4 @@ class Matrix:
     clusters: Mapping[str, Cluster]
     commit: str = ""
     dirty: bool = False
+    edges: Mapping[str, Edges] = field(default_factory=dict)
