@@ -21,7 +21,7 @@ from knowngood.cli.options import (
     output_option,
     runs_option,
 )
-from knowngood.cli.play import check_identity
+from knowngood.cli.play import check_cluster
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
@@ -101,7 +101,7 @@ def command(settings: Settings, /, **words: Any) -> int:
     if asked.listing:
         return _list(settings, asked)
     work = _work(settings, asked)
-    note = check_identity(work.cluster, work.kubeconfig)
+    note = check_cluster(work.cluster, work.kubeconfig)
     if note:
         click.echo(f"{work.cluster.name} pins no identity: nothing here is evidence", err=True)
     began = time.monotonic()

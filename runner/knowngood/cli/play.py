@@ -20,7 +20,7 @@ from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.version import VERSION
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
 from knowngood.engine.engine import Engine, frozen_plan
-from knowngood.model.errors import ExitCode, Interrupted, LockHeld, UsageError
+from knowngood.model.errors import ExitCode, Interrupted, Location, LockHeld, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
@@ -53,19 +53,29 @@ def planned(request: Request) -> Plan:
     return make_plan(request.source.matrix, request.cluster, request.release, declared=declared)
 
 
-def check_identity(cluster: Cluster, kubeconfig: Path) -> str:
-    """What the pinned identity means for this run. UsageError: the kubeconfig reaches another cluster."""
-    found = reader(kubeconfig, cluster).identity()
-    if cluster.identity is None:
-        return f"{cluster.name} pins no identity: this run ends at most rehearsed"
-    if found != cluster.identity:
+def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
+    """What the pinned identity means for this run.
+
+    UsageError: the kubeconfig reaches another cluster than the pinned one, or one without the file's nodes.
+    """
+    there = reader(kubeconfig, cluster)
+    found = there.identity()
+    if cluster.identity is not None and found != cluster.identity:
         raise UsageError(
             f"{kubeconfig} reaches another cluster than {cluster.name} pins"
             f" (kube-system {found.uid}, pinned {cluster.identity.uid})",
             where=cluster.where,
             hint="use the right kubeconfig; nothing was changed",
         )
-    return ""
+    if wrong := cluster.strangers(there.node_names()):
+        node, why = next(iter(wrong.items()))
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UsageError(
+            f"{node} {why}{more}",
+            where=Location(cluster.where.file, cluster.lines.get(node)),
+            hint="correct the cluster file, or use the kubeconfig of the cluster it describes",
+        )
+    return "" if cluster.identity else f"{cluster.name} pins no identity: this run ends at most rehearsed"
 
 
 def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:

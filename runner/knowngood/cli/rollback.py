@@ -17,7 +17,7 @@ from knowngood.cli.options import (
     output_option,
     runs_option,
 )
-from knowngood.cli.play import Request, check_identity, planned, play, show, start
+from knowngood.cli.play import Request, check_cluster, planned, play, show, start
 from knowngood.cli.upgrade import ask, confirm, refuse_dirty
 from knowngood.cli.wiring import checkpoint
 from knowngood.engine.engine import Engine
@@ -91,7 +91,7 @@ def _back(
     """A new run to an earlier release."""
     (cluster, release, kubeconfig), (yes, allow_dirty) = aim, said
     refuse_dirty(source, allow_dirty=allow_dirty)
-    check_identity(source.cluster(cluster), kubeconfig)
+    check_cluster(source.cluster(cluster), kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs)
     plan = planned(request)
     click.echo(plan_text(plan), err=True)
@@ -107,7 +107,7 @@ def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
     ask(f"Take run {run.run_id} on {run.plan.cluster} back?", yes=yes)
     place = place_of(settings, run)
     wait_for_orphans(run)
-    check_identity(place.cluster, place.kubeconfig)
+    check_cluster(place.cluster, place.kubeconfig)
     if run.state.end is None:
         checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
 

@@ -15,7 +15,7 @@ from knowngood.cli.options import (
     output_option,
     runs_option,
 )
-from knowngood.cli.play import Request, check_identity, planned, show, start
+from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.model.errors import ExitCode, Refused, UsageError
 from knowngood.model.plan import Plan
 from knowngood.report.plan_text import plan_text
@@ -53,7 +53,7 @@ def command(settings: Settings, cluster: str, release: str, yes: bool, allow_dir
     source.release(release)
     refuse_dirty(source, allow_dirty=allow_dirty)
     kubeconfig = kubeconfig_of(settings)
-    note = check_identity(found, kubeconfig)
+    note = check_cluster(found, kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs)
     plan = planned(request)
     click.echo(plan_text(plan), err=True)

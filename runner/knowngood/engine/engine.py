@@ -182,7 +182,8 @@ class Engine:
         except KnowngoodError as error:
             self.cancel.check()
             status = Status.INCONCLUSIVE if isinstance(error, Inconclusive) else Status.FAIL
-            return Done(status, {"why": str(error), "hint": error.hint})
+            usage = {"usage": True} if isinstance(error, UsageError) else {}
+            return Done(status, {"why": str(error), "hint": error.hint, **usage})
         except Exception as bug:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
             self.cancel.check()
             return Done(Status.INCONCLUSIVE, {"why": f"internal error: {type(bug).__name__}: {bug}"[:500]})

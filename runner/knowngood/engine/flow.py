@@ -26,7 +26,10 @@ Ask = Generator[Step, StepResult, StepResult]
 
 @dataclass
 class Stop(Exception):
-    """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is."""
+    """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is.
+
+    `usage`: it stopped at what the user wrote (a file, a credential), not at what a gate or a rule said.
+    """
 
     why: str
     status: Status
@@ -34,6 +37,8 @@ class Stop(Exception):
     passed: tuple[str, ...] = ()
     hold: bool = False
     aborted: bool = False
+    usage: bool = False
+    hint: str = ""
 
 
 def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
@@ -63,7 +68,9 @@ def need(step: Step) -> Ask:
     result = yield from ask(step)
     if result.status is not Status.OK:
         nodes = dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {}))
-        raise Stop(str(result.detail.get("why", f"{step.path}: {result.status}")), result.status, nodes)
+        detail = result.detail
+        why, hint = str(detail.get("why", f"{step.path}: {result.status}")), str(detail.get("hint", ""))
+        raise Stop(why, result.status, nodes, usage="usage" in detail, hint=hint)
     return result
 
 
@@ -100,9 +107,10 @@ def flow(plan: Plan, on_wave_failure: str) -> Flow:
 
 def nothing_changed(stop: Stop) -> End:
     """The end of a run that stopped before its first change."""
+    why = f"{stop.why}; {stop.hint}" if stop.hint else stop.why
     if stop.status is Status.INCONCLUSIVE:
-        return End("inconclusive", ExitCode.INCONCLUSIVE, stop.why, stop.nodes)
-    return End("refused", ExitCode.REFUSED, stop.why, stop.nodes)
+        return End("inconclusive", ExitCode.INCONCLUSIVE, why, stop.nodes)
+    return End("refused", ExitCode.USAGE if stop.usage else ExitCode.REFUSED, why, stop.nodes)
 
 
 def held(stop: Stop) -> End:

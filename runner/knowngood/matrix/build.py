@@ -133,6 +133,11 @@ def cluster(document: Document) -> Cluster:
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
         raw=v,
+        lines={
+            node: document.at("nodes", role, index).line or 1
+            for role, names in nodes.items()
+            for index, node in enumerate(names)
+        },
     )
 
 

@@ -202,9 +202,8 @@ class Profile:
     gates: Mapping[str, Mapping[str, Any]]
     sources: tuple[Source, ...]
     where: Location
-    traits: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what rules ask of hardware: gpu-arch, gpu-model, ...
+    # What rules ask of hardware: gpu-arch, gpu-model, ...
+    traits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +301,22 @@ class Cluster:
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
     raw: Mapping[str, Any] = field(default_factory=dict)
-    traits: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what rules ask of a cluster: platform, network, ...
+    # What rules ask of a cluster: platform, network, ...
+    traits: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)  # node -> line, for messages
 
     def ring(self, name: str) -> Ring:
         """The ring of that name; KeyError where there is none."""
         return {r.name: r for r in self.rings}[name]
+
+    def strangers(self, roles: Mapping[str, str]) -> dict[str, str]:
+        """Machines of this file that the live cluster (node -> role) has not, or not as machines; and what is wrong."""
+        machines = (*self.control_plane, *self.cpu, *self.gpu)
+        return {
+            node: "is a virtual node there, not a machine" if node in roles else "is no node of that cluster"
+            for node in machines
+            if roles.get(node, "virtual") == "virtual"
+        }
 
     def declaration(self, component: str) -> Declaration:
         """Where a component is declared; KeyError where it is not."""

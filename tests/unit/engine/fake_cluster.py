@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tests.unit.engine.world import NEW, OLD, Commit, World
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Identity
 from knowngood.model.node import Leftover, ModuleLoad, NodeState, Workload
 from knowngood.model.plan import FieldChange
@@ -112,6 +113,8 @@ class FakeGitOps(GitOps):
         return next((c.sha for c in reversed(self.world.commits) if c.trailers == dict(trailers)), "")
 
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
+        if "remote-unwritable" in self.world.broken:
+            raise UsageError("the remote does not take our commits", hint="give it the right to push")
         return ("c-noop", self.world.head().sha)
 
 

@@ -103,6 +103,7 @@ ROWS = [
     Row("a colleague drains", _foreign_cordon, "refused", ExitCode.REFUSED, ("gpu-3",)),
     Row("a node can't be read", _down, "inconclusive", ExitCode.INCONCLUSIVE, ("gpu-6",)),
     Row("Argo CD would not deliver", _broken("auto-sync-off"), "refused", ExitCode.REFUSED),
+    Row("the remote takes no commits", _broken("remote-unwritable"), "refused", ExitCode.USAGE),
     Row("our commit does not sync", _broken("argo-fails"), "restored", ExitCode.RESTORED),
     Row("nor does the revert", _broken("argo-fails", "argo-fails-revert"), "quarantined", ExitCode.HUMAN),
     Row("the module can't be unloaded", _broken("in-use-gpu-1"), "restored", ExitCode.RESTORED, ("gpu-1",)),
