@@ -115,11 +115,12 @@ def request_for(bench: Bench, step: Step) -> JudgeRequest:
 
 def expected(bench: Bench, step: Step, node: str) -> Mapping[str, str]:
     """The versions that must run on a node while this step judges it."""
-    old = step.undo or step.verb in (Verb.CHECK, Verb.BASELINE)
-    moving = node in (step.nodes if step.ring else bench.plan.nodes)
-    if old or not moving:
-        return bench.plan.from_versions
-    return bench.plan.to_versions
+    plan = bench.plan
+    if step.hop is None:
+        moved = step.verb is not Verb.CHECK and node in plan.nodes
+        return plan.to_versions if moved else plan.from_versions
+    before = step.undo or step.verb is Verb.BASELINE or node not in step.nodes
+    return plan.versions_after(plan.hops.index(step.hop) + (0 if before else 1))
 
 
 def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Window]:

@@ -19,12 +19,13 @@ Undo = Generator[Step, StepResult, dict[str, str]]
 def undo_rings(
     rings: tuple[tuple[Hop, PlannedRing], ...], why: str, blamed: dict[str, str]
 ) -> Generator[Step, StepResult, End]:
-    """Undo these rings, newest first, then prove it. `blamed` is only reported."""
+    """Undo these rings of one hop, newest first, then prove the resting state before it. `blamed` is only reported."""
     for hop, ring in rings:
         lost = yield from undo_ring(f"{hop.name}/{ring.name}/undo", hop, ring)
         if lost:
             return End("quarantined", ExitCode.HUMAN, f"{why}; the way back failed", lost)
-    verified = yield Step("undo/verify", Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
+    nodes = tuple(n for _, r in rings for n in r.nodes)
+    verified = yield Step("undo/verify", Verb.VERIFY, rings[0][0], nodes=nodes)
     if verified.status is Status.OK:
         return End("restored", ExitCode.RESTORED, why, blamed)
     differ = {str(k): str(v) for k, v in dict(verified.detail.get("failed", {})).items()}

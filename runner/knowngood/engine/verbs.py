@@ -267,22 +267,21 @@ def _same_driver(before: NodeState, now: NodeState) -> bool:
 
 
 def verify(work: Work, step: Step) -> Done:
-    """The proof of `restored`: every node as before, Git as before, nothing left."""
+    """The proof of `restored`: every node as at the resting state before the hop, Git too, nothing left."""
+    assert step.hop is not None  # noqa: S101
     before = work.before()
     after = work.ports.cluster.observe(tuple(before))
     files = work.keep("nodes", after)
     failed = differences(before, after, step.nodes)
-    for hop in work.plan.hops:
-        for ring in (r for r in hop.rings if set(r.nodes) <= set(step.nodes)):
-            for change in ring.changes:
-                for where, value in (
-                    ("Git", work.ports.gitops.value(change)),
-                    ("the live object", work.ports.cluster.live_value(change)),
-                ):
-                    if value != change.before:
-                        failed |= dict.fromkeys(
-                            ring.nodes, f"{where} holds {change.path} {value}, not {change.before}"
-                        )
+    for ring in (r for r in step.hop.rings if set(r.nodes) <= set(step.nodes)):
+        for change in ring.changes:
+            for where, value in (
+                ("Git", work.ports.gitops.value(change)),
+                ("the live object", work.ports.cluster.live_value(change)),
+            ):
+                if value != change.before:
+                    why = f"{where} holds {change.path} {value}, not {change.before}"
+                    failed |= dict.fromkeys(ring.nodes, why)
     left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
     waiting = proof.not_running(work.ports.cluster.workloads())
     detail: dict[str, Any] = {"failed": failed, "left": left[:20], "not_running": waiting}

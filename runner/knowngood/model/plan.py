@@ -77,6 +77,13 @@ class Plan:
     matrix_commit: str = ""
     cluster_digest: str = ""
 
+    def versions_after(self, hops: int) -> Mapping[str, str]:
+        """What a node runs after that many hops: the resting state between two of them, or either end."""
+        if hops >= len(self.hops):
+            return self.to_versions
+        moves = (m for hop in self.hops[:hops] for m in hop.moves)
+        return {**self.from_versions, **{m.component: m.to_version for m in moves}}
+
     @property
     def nodes(self) -> tuple[str, ...]:
         """Every node the plan touches, in order, once."""

@@ -1,0 +1,62 @@
+"""A run of two hops: between them the cluster rests on proven versions, and an undo stops there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.engine.fakes import ports
+from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_world
+from tests.unit.engine.world import NEW, OLD, World
+
+from knowngood.engine.engine import Engine
+from knowngood.model.context import JudgeRequest
+from knowngood.model.plan import Hop, Move, Plan
+from knowngood.model.state import End
+
+LAST = "610.57.04"
+
+
+def two_hops() -> Plan:
+    plan = a_plan()
+    (first,) = plan.hops
+    rings = tuple(
+        replace(ring, changes=tuple(replace(c, before=NEW, after=LAST) for c in ring.changes))
+        for ring in first.rings
+    )
+    second: Hop = replace(first, name="hop-2", moves=(Move("nvidia-driver", NEW, LAST),), rings=rings)
+    return replace(plan, to_release="r610", to_versions={"nvidia-driver": LAST}, hops=(first, second))
+
+
+def played(world: World) -> End:
+    end = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1").run().end
+    assert end is not None
+    return end
+
+
+def test_each_hop_is_judged_by_the_versions_it_ends_on() -> None:
+    world = a_world()
+    assert played(world).name == "done"
+    assert {n.version for n in world.nodes.values()} == {LAST}
+    loaded = [(node, version) for node, event, version in world.history if event == "loaded"]
+    assert len(loaded) == 2 * len(world.nodes)
+    assert {version for _, version in loaded[: len(world.nodes)]} == {NEW}, "the second hop began too early"
+
+
+def test_an_undo_of_the_second_hop_stops_at_the_resting_state_between() -> None:
+    world = a_world()
+
+    def find(request: JudgeRequest, node: str, w: World) -> str:
+        return "Xid 31" if node == "gpu-1" and w.nodes[node].version == LAST else ""
+
+    world.bad = find
+    end = played(world)
+    assert end.name == "restored", end
+    assert {n.version for n in world.nodes.values()} == {NEW}
+    assert set(world.head().fields.values()) == {NEW}
+    assert not any(n.claim or n.cordoned for n in world.nodes.values())
+
+
+def test_the_versions_after_each_hop_are_the_resting_states() -> None:
+    plan = two_hops()
+    assert [plan.versions_after(n)["nvidia-driver"] for n in range(3)] == [OLD, NEW, LAST]
+    assert plan.nodes == tuple(n for nodes in RINGS.values() for n in nodes)
