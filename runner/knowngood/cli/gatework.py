@@ -76,6 +76,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             baseline=baseline,
             taking_baseline=taking,
             deadline=work.cluster.limits.judge,
+            schemes=work.source.matrix.schemes,
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):

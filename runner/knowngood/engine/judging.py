@@ -110,6 +110,7 @@ def request_for(bench: Bench, step: Step) -> JudgeRequest:
         claimed=claimed,
         taking_baseline=baseline,
         deadline=bench.cluster.limits.judge,
+        schemes=plan.schemes,
     )
 
 

@@ -17,10 +17,11 @@ from knowngood.model.errors import JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.plan import FieldChange, Move, Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
 from knowngood.model.state import RunState, claimed_nodes
+from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome
@@ -107,13 +108,19 @@ def observe(work: Work, step: Step) -> Done:
         n: f"runs {m.component} {seen[n].versions.get(m.component) or 'of unknown version'}, not {m.from_version}"
         for n in work.plan.nodes
         for m in moves
-        if seen[n].versions.get(m.component) != m.from_version
+        if not _runs(work.plan, m, seen[n])
     }
     if other:
         return Done(
             Status.FAIL, {"why": _named("what runs is not what Git declares", other), "failed": other}, files
         )
     return Done(Status.OK, {"nodes": len(seen)}, files)
+
+
+def _runs(plan: Plan, move: Move, seen: NodeState) -> bool:
+    """Whether a node runs the version that a move starts from."""
+    scheme = plan.schemes.get(move.component, TEXT)
+    return runs(scheme, move.from_version, seen.versions.get(move.component, ""))
 
 
 def preflight(work: Work, step: Step) -> Done:

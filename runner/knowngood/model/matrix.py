@@ -72,7 +72,7 @@ class Component:
 
     name: str
     title: str
-    scheme: str  # how versions compare: numeric (dotted numbers), openshift, nvidia-driver, text
+    scheme: str  # how versions compare: one of planner.version.SCHEMES
     disruption: Disruption
     undo: UndoClass
     movable: bool
@@ -249,3 +249,8 @@ class Matrix:
     clusters: Mapping[str, Cluster]
     commit: str = ""
     dirty: bool = False
+
+    @property
+    def schemes(self) -> Mapping[str, str]:
+        """How each component's versions compare."""
+        return {name: component.scheme for name, component in self.components.items()}

@@ -287,6 +287,7 @@ def test_the_load_runs_before_the_gates_that_read_what_it_did() -> None:
     engine.run()
     judged = next(r for r in gates.requests if r.name.endswith("ring-0/batch-1/judge"))
     assert judged.gates == ("smoke_training", "gpu_errors", "drift")
+    assert judged.schemes == engine.plan.schemes, "and they read versions as the matrix does"
 
 
 class AwayAtFirst(FakeDelivery):
