@@ -15,7 +15,7 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState
+from knowngood.model.state import RunState, verb_of
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.ports.clock import Cancel
 
@@ -159,7 +159,7 @@ def baselines(bench: Bench, step: Step) -> dict[str, Mapping[str, Any]]:
         judgement = from_json(Judgement, bench.load(result.files["judgement"]))
         measured = {f"{r.gate}/{r.node}": r.measured for r in judgement.results}
         newest |= measured
-        if path.rsplit("/", 1)[-1] in (Verb.CHECK, Verb.BASELINE):
+        if verb_of(path) in (Verb.CHECK, Verb.BASELINE):
             found |= measured
     if step.undo:
         for key, before in found.items():

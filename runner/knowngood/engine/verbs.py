@@ -11,7 +11,6 @@ from knowngood.engine import judging, proof
 from knowngood.engine.ports import Ports
 from knowngood.engine.restored import differences
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.timing import ring_and_undo
 from knowngood.model import names
 from knowngood.model.errors import JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
@@ -20,7 +19,8 @@ from knowngood.model.node import NodeState
 from knowngood.model.plan import FieldChange, Move, Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, claimed_nodes
+from knowngood.model.state import RunState, claimed_nodes, verb_of
+from knowngood.planner.pace import ring_and_undo
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
 from knowngood.ports.clock import Cancel
@@ -66,9 +66,7 @@ class Work:
 
     def before(self) -> dict[str, NodeState]:
         """The measurement of all nodes at the last resting state."""
-        last = [
-            p for p in self.state.intended if p.rsplit("/", 1)[-1] == Verb.OBSERVE and p in self.state.results
-        ]
+        last = [p for p in self.state.intended if verb_of(p) == Verb.OBSERVE and p in self.state.results]
         data = self.load(self.state.results[last[-1]].files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
 

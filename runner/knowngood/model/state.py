@@ -57,6 +57,11 @@ class RunState:
     end: End | None = None
 
 
+def verb_of(path: str) -> str:
+    """A step's verb: its path's last word."""
+    return path.rsplit("/", 1)[-1]
+
+
 def fold(records: Iterable[Record]) -> RunState:
     """The state after all records."""
     state = RunState()
@@ -117,7 +122,7 @@ def claimed_nodes(state: RunState) -> tuple[str, ...]:
     for path in state.intended:
         result = state.results.get(path)
         detail = result.detail if result else {}
-        verb = path.rsplit("/", 1)[-1]
+        verb = verb_of(path)
         if verb == "claim":
             claimed.update(dict.fromkeys(detail.get("done", ())))
         elif verb in ("release", "quarantine"):

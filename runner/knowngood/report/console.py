@@ -21,11 +21,11 @@ from rich.text import Text
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, fold
+from knowngood.model.state import RunState, fold, verb_of
 from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import IN_SERVICE, OUT, QUARANTINED, NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
-from knowngood.report.steps import place_of, ring_of, sentence, verb_of
+from knowngood.report.steps import place_of, ring_of, sentence
 from knowngood.report.summary import Load, expanded
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from knowngood.model.state import RunState, StepResult
-from knowngood.report.steps import verb_of
+from knowngood.model.state import RunState, StepResult, verb_of
 
 IN_SERVICE = "in service"
 OUT = "out"

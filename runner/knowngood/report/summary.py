@@ -13,10 +13,10 @@ from typing import Any
 from knowngood.model.jsonable import from_json
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, StepResult, fold
+from knowngood.model.state import RunState, StepResult, fold, verb_of
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
-from knowngood.report.steps import sentence, verb_of
+from knowngood.report.steps import sentence
 
 Load = Callable[[str], Any]
 
