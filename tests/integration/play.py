@@ -114,6 +114,11 @@ class Play:
         """The twin's event log."""
         return [json.loads(line) for line in (self.stage.state / "events.jsonl").read_text().splitlines()]
 
+    def writes(self) -> list[dict[str, Any]]:
+        """What the program wrote through the API server, in order, by the twin's audit log."""
+        lines = (self.stage.state / "audit.jsonl").read_text().splitlines()
+        return [write for write in map(json.loads, lines) if write["userAgent"] == "knowngood"]
+
     def drivers(self) -> dict[str, list[str]]:
         """Node -> driver versions loaded, in order, by the twin's event log."""
         loaded: dict[str, list[str]] = {}

@@ -99,6 +99,27 @@ def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_pat
         assert len([c for c in play.commits() if "ring-" in c]) == 2, "no commit is made twice"
 
 
+@pytest.mark.slow
+def test_a_run_goes_on_only_by_the_cluster_file_it_began_with(tmp_path: Path) -> None:
+    """Refused with the change's name and nothing written; taken back by what the file said at the start."""
+    with staged(tmp_path / "stage", "lab-small") as play:
+        before = play.snapshot("before")
+        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as runner:
+            awaited(lambda: intended(play, "drain"), "the canary's drain")
+            os.kill(runner.pid, signal.SIGKILL)
+            runner.wait()
+        file = play.stage.matrix / "clusters" / "lab-small.yaml"
+        file.write_text(file.read_text().replace("soakSeconds: 1\n", "soakSeconds: 2\n"))
+        written, changes = records(play), play.writes()
+        refused = play.knowngood("resume", run_of(play))
+        assert refused.code == 2, refused.stderr
+        assert "limits.soakSeconds is 2, was 1" in refused.stderr
+        assert (records(play), play.writes()) == (written, changes), "nothing is written"
+        back = play.knowngood("rollback", run_of(play), "--yes", "--output", "json")
+        assert back.code == 6, back.stderr
+        assert play.differences(before) == ""
+
+
 def test_of_two_runners_one_wins_and_the_other_has_written_nothing(tmp_path: Path) -> None:
     with staged(tmp_path / "stage", "lab-small") as play:
         with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as winner:

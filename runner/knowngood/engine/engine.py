@@ -26,6 +26,7 @@ from knowngood.model.names import claim_value
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, after, claimed_nodes, fold
+from knowngood.planner.digest import canonical
 from knowngood.ports.clock import Cancel
 from knowngood.ports.delivery import SyncFailed
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
@@ -80,6 +81,8 @@ class Engine:
             raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
         state = saved["state"]
         plan = self._put(self.ports.checkpoint.fetch(self.run_id, str(state["plan_digest"])))
+        if cluster := str(state["frozen"].get("cluster_file", "")):
+            self._put(self.ports.checkpoint.fetch(self.run_id, cluster))
         self._append(RecordType.PLAN, detail=dict(state["frozen"]), files={"plan": plan})
         taken = self._put(json.dumps({"state": state}).encode())
         self._append(RecordType.TAKEN_OVER, detail={"from": "checkpoint"}, files={"record-detail": taken})
@@ -95,14 +98,20 @@ class Engine:
     def _put(self, data: bytes) -> str:
         return self.ports.journal.put("file.json", data)
 
+    def _keep(self, data: bytes) -> str:
+        """Keep a file in the journal and beside the checkpoint; its digest."""
+        digest = self._put(data)
+        self.ports.checkpoint.keep(self.run_id, digest, data)
+        return digest
+
     def _open(self, fence: str) -> None:
-        """Freeze the plan in record 0; on a resume put the new fence on the nodes we hold."""
+        """Freeze the plan and the cluster file in record 0; on a resume put the new fence on the nodes we hold."""
         if self._state.next_seq == 0:
-            data = json.dumps(to_json(self.plan), sort_keys=True).encode()
-            digest = self.ports.journal.put("plan.json", data)
-            self.ports.checkpoint.keep(self.run_id, digest, data)
-            detail = {**self.frozen, "run": self.run_id, "cluster": self.plan.cluster}
-            self._append(RecordType.PLAN, detail=detail, files={"plan": digest})
+            digest = self._keep(json.dumps(to_json(self.plan), sort_keys=True).encode())
+            cluster = self._keep(canonical(self.cluster.raw))
+            here = {"run": self.run_id, "cluster": self.plan.cluster, "cluster_file": cluster}
+            detail = {**self.frozen, **here}
+            self._append(RecordType.PLAN, detail=detail, files={"plan": digest, "cluster": cluster})
         elif self._state.end is None:
             self._append(RecordType.RESUMED, detail={"fence": fence})
             if held := claimed_nodes(self._state):

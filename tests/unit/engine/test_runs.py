@@ -235,7 +235,10 @@ def test_the_plan_is_frozen_before_anything_else() -> None:
     world = a_world()
     an_engine(world).run()
     assert world.records[0].type is RecordType.PLAN
-    assert world.records[0].files["plan"] in world.files
+    for kept in ("plan", "cluster"):
+        digest = world.records[0].files[kept]
+        assert digest in world.files
+        assert f"run-1/{digest}" in world.saved, "another laptop finds it too"
 
 
 def test_a_held_run_is_rolled_back_by_a_humans_word() -> None:
