@@ -5,48 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.integration.play import Ended, Play, awaited, environment, staged
+from tests.integration.play import Ended, Play, awaited, intended, records, run_of, running, staged
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
-
-
-@contextmanager
-def running(play: Play, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A `knowngood` in the background, ended in any case."""
-    command = play.command(*arguments)
-    with subprocess.Popen(
-        command,
-        cwd=play.stage.folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-
-
-def records(play: Play) -> list[dict[str, Any]]:
-    """The only run's journal so far; a line being written is left out."""
-    found = list(play.stage.runs.glob("*/journal.jsonl"))
-    lines = found[0].read_text().split("\n")[:-1] if found else []
-    return [json.loads(line) for line in lines]
-
-
-def intended(play: Play, verb: str) -> bool:
-    return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records(play))
 
 
 def alive() -> dict[int, int]:
@@ -71,10 +36,6 @@ def descendants(pid: int) -> set[int]:
         found |= more
         more = {p for p, parent in parents.items() if parent in more} - found
     return found - {pid}
-
-
-def run_of(play: Play) -> str:
-    return next(play.stage.runs.iterdir()).name
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 
 from knowngood.engine import judging, proof
 from knowngood.engine.ports import Ports
-from knowngood.engine.restored import differences
+from knowngood.engine.restored import differences, undone_and_kept
 from knowngood.engine.steps import Step, Verb
 from knowngood.model import names
 from knowngood.model.errors import JournalDamaged
@@ -272,22 +272,21 @@ def _same_driver(before: NodeState, now: NodeState) -> bool:
 
 
 def verify(work: Work, step: Step) -> Done:
-    """The proof of `restored`: every node as before, Git as before, nothing left."""
-    before = work.before()
+    """The proof of `restored`: every node as before but those that keep what was proven, Git too, nothing left."""
+    undone, kept = undone_and_kept(work.plan, work.state)
+    before = {name: state for name, state in work.before().items() if name not in kept}
     after = work.ports.cluster.observe(tuple(before))
     files = work.keep("nodes", after)
     failed = differences(before, after, step.nodes)
-    for hop in work.plan.hops:
-        for ring in (r for r in hop.rings if set(r.nodes) <= set(step.nodes)):
-            for change in ring.changes:
-                for where, value in (
-                    ("Git", work.ports.gitops.value(change)),
-                    ("the live object", work.ports.cluster.live_value(change)),
-                ):
-                    if value != change.before:
-                        failed |= dict.fromkeys(
-                            ring.nodes, f"{where} holds {change.path} {value}, not {change.before}"
-                        )
+    for ring in undone:
+        for change in ring.changes:
+            for where, value in (
+                ("Git", work.ports.gitops.value(change)),
+                ("the live object", work.ports.cluster.live_value(change)),
+            ):
+                if value != change.before:
+                    why = f"{where} holds {change.path} {value}, not {change.before}"
+                    failed |= dict.fromkeys(ring.nodes, why)
     left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
     waiting = proof.not_running(work.ports.cluster.workloads())
     detail: dict[str, Any] = {"failed": failed, "left": left[:20], "not_running": waiting}

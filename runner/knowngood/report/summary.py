@@ -107,7 +107,7 @@ def summarise(records: Sequence[Record], load: Load) -> Summary:
     state = fold(full)
     plan = plan_of(state, load)
     promoted = state.results.get("promote")
-    verified = state.results.get("undo/verify")
+    verified = next((state.results.get(p) for p in reversed(state.intended) if verb_of(p) == "verify"), None)
     end = state.end
     return Summary(
         schema=1,
