@@ -157,9 +157,13 @@ def awaited(condition: Callable[[], T | None], what: str, deadline: float = 90.0
 
 @contextmanager
 def staged(
-    folder: Path, cluster: str, *, limits: Mapping[str, float] | None = None, patience: float = 0.0
+    folder: Path,
+    cluster: str,
+    *options: str,
+    limits: Mapping[str, float] | None = None,
+    patience: float = 0.0,
 ) -> Iterator[Play]:
-    """A settled twin of a shipped cluster; ended with all its processes afterwards.
+    """A settled twin of a shipped cluster; ended with all its processes afterwards. `options`: more for `twin up`.
 
     `patience`: seconds that each tenant asks a drain to wait, instead of its own compressed ones.
     """
@@ -180,7 +184,7 @@ def staged(
         found.gitops.branch,
     )
     try:
-        stage.start(SCALE, Cancel())
+        stage.start(SCALE, Cancel(), *options)
         yield Play(stage, cluster)
     finally:
         stage.stop()
