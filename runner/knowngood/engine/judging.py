@@ -173,10 +173,10 @@ def open_windows(ports: Ports, nodes: Iterable[str]) -> dict[str, Window]:
     return windows_of(ports.cluster.observe(tuple(nodes)))
 
 
-def windows_of(seen: Mapping[str, NodeState]) -> dict[str, Window]:
-    """Windows that begin at these measurements."""
+def windows_of(seen: Mapping[str, NodeState], since: str = "") -> dict[str, Window]:
+    """Windows that begin at these measurements, on the nodes that could be read; `since`: that moment's wall time."""
     return {
-        n: Window(s.boot_id, s.uptime_seconds, "")
+        n: Window(s.boot_id, s.uptime_seconds, since)
         for n, s in seen.items()
         if s.boot_id and s.uptime_seconds is not None
     }

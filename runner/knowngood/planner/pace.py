@@ -14,13 +14,20 @@ UNDO = ("declare", "deliver", "look", "claim", "drain", "apply", "judge", "relea
 """The verbs of an undo, in order."""
 
 
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one RFC 3339 time to another; 0 where either is missing."""
+    if not start or not end:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
 def measured(state: RunState) -> dict[str, float]:
     """Mean seconds of each verb over the steps that ended."""
     seconds: dict[str, list[float]] = {}
     for path, result in state.results.items():
         if result.started and result.ended:
-            took = datetime.fromisoformat(result.ended) - datetime.fromisoformat(result.started)
-            seconds.setdefault(verb_of(path), []).append(took.total_seconds())
+            took = seconds_between(result.started, result.ended)
+            seconds.setdefault(verb_of(path), []).append(took)
     return {verb: fmean(values) for verb, values in seconds.items()}
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from knowngood.model.plan import Plan, PlannedRing
 from knowngood.model.state import RunState, verb_of
-from knowngood.planner.pace import PER_BATCH, UNDO, measured, undo_seconds
+from knowngood.planner.pace import PER_BATCH, UNDO, measured, seconds_between, undo_seconds
 from knowngood.planner.window import undo_must_start_by
 
 BEFORE = ("observe", "preflight", "check", "way-back")
@@ -40,8 +39,7 @@ def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: 
     left = sum(pace.get(verb_of(path), 0.0) for path in todo)
     exact = all(verb_of(path) in pace for path in todo)
     undo = undo_seconds(pace)
-    began = _time(state.started) if state.started else _time(now)
-    elapsed = (_time(now) - began).total_seconds()
+    elapsed = seconds_between(state.started, now)
     return Estimate(elapsed, left, exact, undo, undo_must_start_by(window_end, undo))
 
 
@@ -93,8 +91,3 @@ def words(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _time(text: str) -> datetime:
-    value = datetime.fromisoformat(text)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from knowngood.model.jsonable import from_json
@@ -15,6 +14,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import RunState, StepResult, fold, verb_of
 from knowngood.model.verdict import Judgement, Verdict
+from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
 from knowngood.report.steps import sentence
 
@@ -153,13 +153,6 @@ def expanded(record: Record, load: Load) -> Record:
 def plan_of(state: RunState, load: Load) -> Plan:
     """The plan that record 0 froze."""
     return from_json(Plan, load(state.plan_digest))
-
-
-def seconds_between(start: str, end: str) -> float:
-    """Seconds from one RFC 3339 time to another; 0 where either is missing."""
-    if not start or not end:
-        return 0.0
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def _steps(state: RunState) -> tuple[StepLine, ...]:
