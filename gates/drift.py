@@ -21,6 +21,7 @@ from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Profile
 from knowngood.model.node import Leftover, NodeState
+from knowngood.planner.version import TEXT, runs
 
 GPU = "nvidia.com/gpu"
 MEASURED = ("nvidia-driver", "kernel-module-type", "doca-ofed", "rdma-mode", "rhcos-kernel")
@@ -33,14 +34,20 @@ LEFT = ("parked-operand", "upgrade-state", "hold")
 LOOK_AGAIN = 1.0  # seconds
 
 
-def test_versions_are_the_releases(state: NodeState, expect: Mapping[str, str]) -> None:
-    """Module, user space, firmware and the other components that this node can be asked for."""
+def test_versions_are_the_releases(
+    state: NodeState, expect: Mapping[str, str], judgement: JudgeRequest
+) -> None:
+    """Module, user space, firmware and the other components that this node can be asked for.
+
+    A node may report a longer kernel or a shorter DOCA-OFED version than the release declares.
+    """
     measure(versions=dict(state.versions), bootId=state.boot_id)
     wrong = [
         f"{component} is {running}, expected {expect[component]}"
         for component in MEASURED
         if component in expect
-        and (running := state.versions.get(component, "")) not in ("", expect[component])
+        and (running := state.versions.get(component, ""))
+        and not runs(judgement.schemes.get(component, TEXT), expect[component], running)
     ]
     driver = expect.get("nvidia-driver") or state.versions.get("nvidia-driver", "")
     for part in ("nvidia-user-space", "gsp-firmware"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from knowngood.adapters.kube import Kube, path
 from knowngood.adapters.stage import Stage
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
@@ -114,6 +116,11 @@ class Play:
         """The twin's event log."""
         return [json.loads(line) for line in (self.stage.state / "events.jsonl").read_text().splitlines()]
 
+    def writes(self) -> list[dict[str, Any]]:
+        """What the program wrote through the API server, in order, by the twin's audit log."""
+        lines = (self.stage.state / "audit.jsonl").read_text().splitlines()
+        return [write for write in map(json.loads, lines) if write["userAgent"] == "knowngood"]
+
     def drivers(self) -> dict[str, list[str]]:
         """Node -> driver versions loaded, in order, by the twin's event log."""
         loaded: dict[str, list[str]] = {}
@@ -149,8 +156,17 @@ def awaited(condition: Callable[[], T | None], what: str, deadline: float = 90.0
 
 
 @contextmanager
-def staged(folder: Path, cluster: str, *, limits: Mapping[str, float] | None = None) -> Iterator[Play]:
-    """A settled twin of a shipped cluster; ended with all its processes afterwards."""
+def staged(
+    folder: Path,
+    cluster: str,
+    *options: str,
+    limits: Mapping[str, float] | None = None,
+    patience: float = 0.0,
+) -> Iterator[Play]:
+    """A settled twin of a shipped cluster; ended with all its processes afterwards. `options`: more for `twin up`.
+
+    `patience`: seconds that each tenant asks a drain to wait, instead of its own compressed ones.
+    """
     source = matrix_dir()
     matrix = load(source)
     found = matrix.clusters[cluster]
@@ -158,6 +174,8 @@ def staged(folder: Path, cluster: str, *, limits: Mapping[str, float] | None = N
     stage = Stage(folder)
     values = compress.cluster_file(found, stage.repo_url, SCALE)
     values["limits"] = {**values["limits"], "soakSeconds": SOAK_SECONDS, **(limits or {})}
+    for tenant in values["tenants"] if patience else ():
+        tenant["evictionDeadlineSeconds"] = patience
     stage.build(
         source,
         (cluster, values),
@@ -166,7 +184,64 @@ def staged(folder: Path, cluster: str, *, limits: Mapping[str, float] | None = N
         found.gitops.branch,
     )
     try:
-        stage.start(SCALE, Cancel())
+        stage.start(SCALE, Cancel(), *options)
         yield Play(stage, cluster)
     finally:
         stage.stop()
+
+
+@contextmanager
+def running(play: Play, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A `knowngood` in the background, ended in any case."""
+    command = play.command(*arguments)
+    with subprocess.Popen(
+        command,
+        cwd=play.stage.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+
+
+def records(play: Play) -> list[dict[str, Any]]:
+    """The only run's journal so far; a line being written is left out."""
+    found = list(play.stage.runs.glob("*/journal.jsonl"))
+    lines = found[0].read_text().split("\n")[:-1] if found else []
+    return [json.loads(line) for line in lines]
+
+
+def intended(play: Play, verb: str) -> bool:
+    return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records(play))
+
+
+def run_of(play: Play) -> str:
+    return next(play.stage.runs.iterdir()).name
+
+
+def with_a_tenant_on(play: Play, node: str) -> None:
+    """See to it that a node of the small cluster has a pod with a budget to protect; the scheduler packs."""
+    kube = Kube(play.stage.kubeconfig)
+    other = next(n for n in ("lab-gpu-1", "lab-gpu-2") if n != node)
+
+    def hubs() -> list[dict[str, Any]]:
+        return [p for p in kube.list(path("v1", "pods", "", "notebooks")) if "hub" in p["metadata"]["name"]]
+
+    def there() -> bool:
+        return any(
+            p["spec"].get("nodeName") == node and p["status"].get("phase") == "Running" for p in hubs()
+        )
+
+    if not there():
+        later = path("v1", "nodes", other)
+        kube.patch(later, [{"op": "add", "path": "/spec/unschedulable", "value": True}])
+        pod = hubs()[0]["metadata"]
+        kube.delete(path("v1", "pods", pod["name"], "notebooks"), uid=pod["uid"])
+        awaited(there, f"a pod of the tenant on {node}")
+        kube.patch(later, [{"op": "remove", "path": "/spec/unschedulable"}])

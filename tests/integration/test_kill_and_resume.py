@@ -5,48 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.integration.play import Ended, Play, awaited, environment, staged
+from tests.integration.play import Ended, Play, awaited, intended, records, run_of, running, staged
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
-
-
-@contextmanager
-def running(play: Play, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A `knowngood` in the background, ended in any case."""
-    command = play.command(*arguments)
-    with subprocess.Popen(
-        command,
-        cwd=play.stage.folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-
-
-def records(play: Play) -> list[dict[str, Any]]:
-    """The only run's journal so far; a line being written is left out."""
-    found = list(play.stage.runs.glob("*/journal.jsonl"))
-    lines = found[0].read_text().split("\n")[:-1] if found else []
-    return [json.loads(line) for line in lines]
-
-
-def intended(play: Play, verb: str) -> bool:
-    return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records(play))
 
 
 def alive() -> dict[int, int]:
@@ -73,10 +38,6 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def run_of(play: Play) -> str:
-    return next(play.stage.runs.iterdir()).name
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["declare", "drain", "judge"])
 def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_path: Path) -> None:
@@ -97,6 +58,27 @@ def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_pat
         assert json.loads(out)["end"] == "done"
         assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
         assert len([c for c in play.commits() if "ring-" in c]) == 2, "no commit is made twice"
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_only_by_the_cluster_file_it_began_with(tmp_path: Path) -> None:
+    """Refused with the change's name and nothing written; taken back by what the file said at the start."""
+    with staged(tmp_path / "stage", "lab-small") as play:
+        before = play.snapshot("before")
+        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as runner:
+            awaited(lambda: intended(play, "drain"), "the canary's drain")
+            os.kill(runner.pid, signal.SIGKILL)
+            runner.wait()
+        file = play.stage.matrix / "clusters" / "lab-small.yaml"
+        file.write_text(file.read_text().replace("soakSeconds: 1\n", "soakSeconds: 2\n"))
+        written, changes = records(play), play.writes()
+        refused = play.knowngood("resume", run_of(play))
+        assert refused.code == 2, refused.stderr
+        assert "limits.soakSeconds is 2, was 1" in refused.stderr
+        assert (records(play), play.writes()) == (written, changes), "nothing is written"
+        back = play.knowngood("rollback", run_of(play), "--yes", "--output", "json")
+        assert back.code == 6, back.stderr
+        assert play.differences(before) == ""
 
 
 def test_of_two_runners_one_wins_and_the_other_has_written_nothing(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -62,8 +61,7 @@ def test_the_runner_is_granted_every_write_of_a_run(tmp_path: Path) -> None:
     with staged(tmp_path, "lab-small") as play:
         ended = play.upgrade("r595")
         assert ended.code == 0, ended.stderr
-        lines = (play.stage.state / "audit.jsonl").read_text().splitlines()
-    writes = [write for write in map(json.loads, lines) if write["userAgent"] == "knowngood"]
+        writes = play.writes()
     needed = {right(write) for write in writes}
     kinds = {resource for _, _, resource, _ in needed}
     assert {"nodes", "pods/eviction", "pods", "jobs", "leases", "configmaps", "applications"} <= kinds

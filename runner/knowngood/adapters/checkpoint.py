@@ -121,9 +121,10 @@ class ConfigMapCheckpoint(Checkpoint):
                 raise UsageError(f"this cluster knows no run {run}", hint="knowngood status") from error
             raise
 
-    def abort_asked(self, run: str) -> str:
+    def abort_asked(self, run: str, within: float | None = None) -> str:
         """See the port."""
-        found = self._kube.find(_state_path(run))
+        where = _state_path(run)
+        found = self._kube.find(where) if within is None else self._kube.once("GET", where, timeout=within)
         annotations = ((found or {}).get("metadata") or {}).get("annotations") or {}
         return str(annotations.get(names.ABORT_ANNOTATION) or "")
 

@@ -17,7 +17,7 @@ from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
 from knowngood.model.names import LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE
 from knowngood.ports.clock import Cancel
-from knowngood.ports.lock import Lock
+from knowngood.ports.lock import Beat, Lock, no_beat
 
 LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
 OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
@@ -44,7 +44,7 @@ class KubeLock(Lock):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def acquire(self, run: str, cancel: Cancel) -> int:
+    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
         """See the port. Somebody else's Lease is watched for one duration: only if nobody renews it is it taken."""
         seen: tuple[Any, ...] | None = None
         since = time.monotonic()
@@ -60,7 +60,7 @@ class KubeLock(Lock):
             seen = record
             if cancel.wait(self._duration * RETRY):
                 cancel.check()
-        self._start(cancel)
+        self._start(cancel, beat)
         return self._fence
 
     def release(self) -> None:
@@ -125,12 +125,12 @@ class KubeLock(Lock):
             return True
         return False
 
-    def _start(self, cancel: Cancel) -> None:
+    def _start(self, cancel: Cancel, beat: Beat) -> None:
         self._stop.clear()
-        self._thread = threading.Thread(target=self._renew, args=(cancel,), name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._renew, args=(cancel, beat), name="lease", daemon=True)
         self._thread.start()
 
-    def _renew(self, cancel: Cancel) -> None:
+    def _renew(self, cancel: Cancel, beat: Beat) -> None:
         renewed = time.monotonic()
         pause = self._duration / RENEWALS
         while not self._stop.wait(pause):
@@ -138,6 +138,8 @@ class KubeLock(Lock):
             trouble = self._renew_once()
             if trouble == "":
                 renewed, pause = asked, self._duration / RENEWALS
+                with contextlib.suppress(KnowngoodError):
+                    beat(self._duration * TIMEOUT)
                 continue
             pause = self._duration * RETRY
             if trouble.startswith("taken"):

@@ -100,13 +100,16 @@ class Stage:
         shutil.rmtree(work)
         (self.folder / "seed.json").write_text(json.dumps(seed, indent=2) + "\n")
 
-    def start(self, scale: float, cancel: Cancel) -> None:
-        """Start the twin and wait until its cluster has settled. Raises Inconclusive with its last words."""
+    def start(self, scale: float, cancel: Cancel, *options: str) -> None:
+        """Start the twin and wait until its cluster has settled. Raises Inconclusive with its last words.
+
+        `options`: more for `twin up`.
+        """
         log = (self.folder / "twin.log").open("ab")
         arguments = ["up", "--seed", "seed.json", "--state", "twin", "--write-kubeconfig", "kubeconfig"]
         with log:
             self._twin = subprocess.Popen(
-                [*TWIN, *arguments, "--time-scale", f"{scale:g}"],
+                [*TWIN, *arguments, "--time-scale", f"{scale:g}", *options],
                 cwd=self.folder,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,

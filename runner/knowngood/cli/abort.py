@@ -20,9 +20,10 @@ from knowngood.model.errors import UsageError
 def command(settings: Settings, run: str, hold: bool) -> int:
     """Ask a run to stop, wherever it runs.
 
-    Writes an annotation on the run's checkpoint; the runner reads it after each step. Without --hold the open ring is
-    undone and proven to be as before; with --hold everything stays as it is for a human, and the run ends held.
-    Where no runner is alive, `knowngood resume` heeds it.
+    Writes an annotation on the run's checkpoint; the runner reads it after each step and at each heartbeat of its
+    Lease, and cuts a drain, a reload, a soak or a judgement short. Without --hold the open ring is undone and proven
+    to be as before, and rings that were proven before it stay (the run ends held: a human decides on them); with
+    --hold everything stays as it is. Where no runner is alive, `knowngood resume` heeds it.
 
     \b
     Examples:

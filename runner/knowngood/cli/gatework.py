@@ -16,11 +16,11 @@ from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.wiring import Place, judge_of, reader
+from knowngood.engine.judging import windows_of
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Release
-from knowngood.model.node import NodeState
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.gates import applicable
 from knowngood.ports.clock import Cancel
@@ -56,7 +56,7 @@ def new_id() -> str:
 def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
     """Judge passively, and for the nightly job actively where nobody works."""
     seen = reader(work.kubeconfig, work.cluster).observe(work.nodes)
-    work.windows = windows_of(seen)
+    work.windows = windows_of(seen, SystemClock().now())
     windows = {n: Window(w.boot_id, 0.0, "") for n, w in work.windows.items()}  # the whole present boot
     baseline: Mapping[str, Mapping[str, Any]] = {}
     if since is not None:
@@ -76,6 +76,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             baseline=baseline,
             taking_baseline=taking,
             deadline=work.cluster.limits.judge,
+            schemes=work.source.matrix.schemes,
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):
@@ -128,16 +129,6 @@ def _place(work: Work) -> Place:
         folder=work.folder,
         run_id=work.folder.name,
     )
-
-
-def windows_of(seen: Mapping[str, NodeState]) -> dict[str, Window]:
-    """Windows that begin now, on the nodes that can be read."""
-    now = SystemClock().now()
-    return {
-        n: Window(s.boot_id, s.uptime_seconds, now)
-        for n, s in seen.items()
-        if s.boot_id and s.uptime_seconds is not None
-    }
 
 
 def key_of(result: GateResult) -> str:

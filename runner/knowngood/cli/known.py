@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +18,13 @@ from knowngood.cli.data import load
 from knowngood.cli.options import Settings
 from knowngood.cli.wiring import Place, checkpoint
 from knowngood.engine.engine import Engine
+from knowngood.matrix.build import cluster_of
 from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType
 from knowngood.model.state import RunState, fold
+from knowngood.planner.digest import changed, cluster_digest
 from knowngood.ports.clock import Cancel
 from knowngood.report.summary import Summary, expanded, plan_of, summarise
 
@@ -31,7 +34,10 @@ ORPHANS_DEADLINE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A run and its state. `kubeconfig` None: neither given nor recorded. `local`: its folder is here."""
+    """A run and its state. `kubeconfig` None: neither given nor recorded. `local`: its folder is here.
+
+    `load` reads a kept JSON value by its digest, as long as the run is open for reading.
+    """
 
     run_id: str
     folder: Path
@@ -40,6 +46,12 @@ class Known:
     summary: Summary
     kubeconfig: Path | None
     local: bool
+    load: Callable[[str], Any]
+
+    def cluster_file(self) -> Mapping[str, Any] | None:
+        """What the cluster file said when the run began; None where an older version did not keep it."""
+        digest = str(self.state.frozen.get("cluster_file", ""))
+        return dict(self.load(digest)) if digest else None
 
     def cluster(self) -> Path:
         """The kubeconfig; UsageError where there is none."""
@@ -68,7 +80,8 @@ def _known(
 ) -> Known:
     state = fold(expanded(r, read) for r in records)
     kubeconfig = _kubeconfig(settings, str(state.frozen.get("kubeconfig", "")))
-    return Known(state.run, folder, state, plan_of(state, read), summarise(records, read), kubeconfig, local)
+    plan, summary = plan_of(state, read), summarise(records, read)
+    return Known(state.run, folder, state, plan, summary, kubeconfig, local, read)
 
 
 def _kubeconfig(settings: Settings, recorded: str) -> Path | None:
@@ -106,13 +119,16 @@ def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
     return _known(settings, settings.runs / name, records, read, local=False)
 
 
-def place_of(settings: Settings, run: Known) -> Place:
-    """Where a known run goes on: the matrix it was planned from, unless --matrix names another."""
+def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
+    """Where a known run goes on: the matrix it was planned from, unless --matrix names another.
+
+    `back`: it goes on only to be taken back. UsageError where the cluster file has changed meanwhile.
+    """
     recorded = str(run.state.frozen.get("matrix", ""))
     if settings.matrix is None and recorded:
         settings = replace(settings, matrix=Path(recorded))
     source = load(settings)
-    cluster = source.cluster(run.plan.cluster)
+    cluster = _as_it_began(run, source.cluster(run.plan.cluster), back=back)
     run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Place(
         matrix_folder=source.folder,
@@ -123,6 +139,26 @@ def place_of(settings: Settings, run: Known) -> Place:
         kubeconfig=run.cluster(),
         folder=run.folder,
         run_id=run.run_id,
+    )
+
+
+def _as_it_began(run: Known, present: Cluster, *, back: bool) -> Cluster:
+    """The cluster file, if it says what it said when the run began; for the way back, what it said then."""
+    if cluster_digest(present) == run.plan.cluster_digest:
+        return present
+    began = run.cluster_file()
+    changes = ("something",) if began is None else changed(began, present.raw, run.plan.to_release)
+    if not changes:
+        return present
+    if began is not None and (back or checkpoint(run.cluster()).abort_asked(run.run_id)):
+        click.echo(
+            f"{present.where.file} has changed: the run goes back by what it said at its start", err=True
+        )
+        return cluster_of(present.name, began, present.where)
+    raise UsageError(
+        f"changed since run {run.run_id} began: {'; '.join(changes)}",
+        where=present.where.file,
+        hint=f"bring the file back to what it was, or take the run back: knowngood rollback {run.run_id}",
     )
 
 

@@ -29,7 +29,8 @@ def command(settings: Settings, run: str, output: str) -> int:
 
     Plans nothing anew: the journal says what is done, at most one step is repeated, and that one looks first
     whether it was done already. A run of another machine is taken over from its checkpoint in the cluster, once its
-    Lease has run out. Waits until nothing that a killed run started is alive.
+    Lease has run out. Waits until nothing that a killed run started is alive. Refuses where the cluster file says
+    something else than when the run began, but for contacts and the reference to the Git token.
 
     \b
     Examples:
@@ -37,7 +38,8 @@ def command(settings: Settings, run: str, output: str) -> int:
       knowngood resume r20260822-031500-7f3a --kubeconfig ~/.kube/ams-prod     (started elsewhere)
 
     \b
-    Exit codes: those of `upgrade`; 4 the run is going on somewhere else
+    Exit codes: those of `upgrade`; 2 also where the cluster file was changed (nothing is written);
+      4 the run is going on somewhere else
     """
     with known(settings, run) as found:
         ended = found.state.end is not None

@@ -105,7 +105,7 @@ def _back(
 def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
     """Undo an open or held run."""
     ask(f"Take run {run.run_id} on {run.plan.cluster} back?", yes=yes)
-    place = place_of(settings, run)
+    place = place_of(settings, run, back=True)
     wait_for_orphans(run)
     check_cluster(place.cluster, place.kubeconfig)
     if run.state.end is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from knowngood.engine.flow import ROLLBACK, next_step
 from knowngood.engine.ports import Ports
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.verbs import VERBS, Done, Work
 from knowngood.model.errors import (
     Inconclusive,
@@ -26,6 +26,7 @@ from knowngood.model.names import claim_value
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, after, claimed_nodes, fold
+from knowngood.planner.digest import canonical
 from knowngood.ports.clock import Cancel
 from knowngood.ports.delivery import SyncFailed
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
@@ -48,13 +49,14 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
+        self._open_step: Cancel | None = None  # of the step that an abort may cut short now
 
     def run(self) -> RunState:
         """Start the run, or go on with it where the journal has records. Returns the last state.
 
         Raises LockHeld (nothing more was written), Interrupted (resumable).
         """
-        transitions = self.ports.lock.acquire(self.run_id, self.cancel)
+        transitions = self.ports.lock.acquire(self.run_id, self.cancel, self._heartbeat)
         fence = claim_value(self.run_id, transitions)
         try:
             self._open(fence)
@@ -80,6 +82,8 @@ class Engine:
             raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
         state = saved["state"]
         plan = self._put(self.ports.checkpoint.fetch(self.run_id, str(state["plan_digest"])))
+        if cluster := str(state["frozen"].get("cluster_file", "")):
+            self._put(self.ports.checkpoint.fetch(self.run_id, cluster))
         self._append(RecordType.PLAN, detail=dict(state["frozen"]), files={"plan": plan})
         taken = self._put(json.dumps({"state": state}).encode())
         self._append(RecordType.TAKEN_OVER, detail={"from": "checkpoint"}, files={"record-detail": taken})
@@ -95,14 +99,20 @@ class Engine:
     def _put(self, data: bytes) -> str:
         return self.ports.journal.put("file.json", data)
 
+    def _keep(self, data: bytes) -> str:
+        """Keep a file in the journal and beside the checkpoint; its digest."""
+        digest = self._put(data)
+        self.ports.checkpoint.keep(self.run_id, digest, data)
+        return digest
+
     def _open(self, fence: str) -> None:
-        """Freeze the plan in record 0; on a resume put the new fence on the nodes we hold."""
+        """Freeze the plan and the cluster file in record 0; on a resume put the new fence on the nodes we hold."""
         if self._state.next_seq == 0:
-            data = json.dumps(to_json(self.plan), sort_keys=True).encode()
-            digest = self.ports.journal.put("plan.json", data)
-            self.ports.checkpoint.keep(self.run_id, digest, data)
-            detail = {**self.frozen, "run": self.run_id, "cluster": self.plan.cluster}
-            self._append(RecordType.PLAN, detail=detail, files={"plan": digest})
+            digest = self._keep(json.dumps(to_json(self.plan), sort_keys=True).encode())
+            cluster = self._keep(canonical(self.cluster.raw))
+            here = {"run": self.run_id, "cluster": self.plan.cluster, "cluster_file": cluster}
+            detail = {**self.frozen, **here}
+            self._append(RecordType.PLAN, detail=detail, files={"plan": digest, "cluster": cluster})
         elif self._state.end is None:
             self._append(RecordType.RESUMED, detail={"fence": fence})
             if held := claimed_nodes(self._state):
@@ -119,6 +129,12 @@ class Engine:
             self._append(RecordType.ABORTED, self._state.last, detail={"mode": mode})
         else:
             self._do(following, fence)
+
+    def _heartbeat(self, seconds: float) -> None:
+        """On the Lease's thread: an abort that somebody asks for cuts a long step short."""
+        step = self._open_step
+        if step is not None and (mode := self.ports.checkpoint.abort_asked(self.run_id, seconds)):
+            step.set(mode)
 
     def _abort_asked(self) -> str:
         last = self._state.results.get(self._state.last)
@@ -139,15 +155,29 @@ class Engine:
         )
         self._checkpoint(after(self._state, intent))
         self._append(RecordType.INTENT, step.path, detail=detail)
-        work = Work(
-            self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, self.cancel
-        )
-        done = self._patiently(work, step)
+        part = self.cancel.part()
+        work = Work(self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, part)
+        done = self._cuttable(work, step)
         detail, files = dict(done.detail), dict(done.files)
         if len(json.dumps(detail)) > DETAIL_BYTES:
             files["record-detail"] = self.ports.journal.put("detail.json", json.dumps(detail).encode())
             detail = {"why": str(detail.get("why", ""))[:500]}
         self._append(RecordType.OUTCOME, step.path, done.status, detail, files)
+
+    def _cuttable(self, work: Work, step: Step) -> Done:
+        """Do a step; where an abort cut it short, that is its outcome."""
+        cuttable = step.verb in LONG and not self._finishing(step)
+        self._open_step = work.cancel if cuttable else None
+        try:
+            return self._patiently(work, step)
+        except Interrupted:
+            self.cancel.check()
+            if not work.cancel.is_set():
+                raise
+            mode = work.cancel.reason
+            return Done(Status.INCONCLUSIVE, {"why": f"abort asked ({mode}): cut short", "abort": mode})
+        finally:
+            self._open_step = None
 
     def _patiently(self, work: Work, step: Step) -> Done:
         """Do a step; where something did not answer and the API server may be why, do it once more.
@@ -158,7 +188,7 @@ class Engine:
             return self._attempt(work, step)
         except Unreachable as error:
             first = error
-        self.cancel.check()
+        work.cancel.check()
         try:
             self.ports.cluster.identity()  # waits for the API server, as long as the Lease lets us
         except Unreachable as away:
@@ -166,7 +196,7 @@ class Engine:
         try:
             return self._attempt(work, step)
         except Unreachable as error:
-            self.cancel.check()
+            work.cancel.check()
             return Done(Status.INCONCLUSIVE, {"why": str(error), "hint": error.hint})
 
     def _attempt(self, work: Work, step: Step) -> Done:
@@ -180,12 +210,12 @@ class Engine:
         except (SyncFailed, RenderMismatch, Refused) as no:
             return Done(Status.FAIL, {"why": str(no)})
         except KnowngoodError as error:
-            self.cancel.check()
+            work.cancel.check()
             status = Status.INCONCLUSIVE if isinstance(error, Inconclusive) else Status.FAIL
             usage = {"usage": True} if isinstance(error, UsageError) else {}
             return Done(status, {"why": str(error), "hint": error.hint, **usage})
         except Exception as bug:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
-            self.cancel.check()
+            work.cancel.check()
             return Done(Status.INCONCLUSIVE, {"why": f"internal error: {type(bug).__name__}: {bug}"[:500]})
 
     def _finish(self, end: End) -> None:

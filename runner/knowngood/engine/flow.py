@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.undo import undo_rings
+from knowngood.engine.undo import undo_open_ring, undo_rings
 from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
@@ -180,15 +180,19 @@ def pairs(why: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def stopped(
     stop: Stop, hop: Hop, ring: PlannedRing, moved: list[tuple[Hop, PlannedRing]], on_wave_failure: str
 ) -> Flow:
-    """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the profile says so."""
+    """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the profile says so.
+
+    An abort takes a later ring back before it holds.
+    """
     if stop.hold and on_wave_failure != ROLLBACK:
         return held(stop)
     if not moved:
         return (yield from undo_rings(((hop, ring),), stop.why, stop.nodes))
-    undo = on_wave_failure in ("undo", ROLLBACK)
-    if undo or stop.aborted:
-        back = ((hop, ring), *reversed(moved)) if undo else ((hop, ring),)
-        return (yield from undo_rings(back, stop.why, stop.nodes))
+    if on_wave_failure in ("undo", ROLLBACK):
+        return (yield from undo_rings(((hop, ring), *reversed(moved)), stop.why, stop.nodes))
+    if stop.aborted:
+        stay = tuple(r.name for _, r in moved)
+        return (yield from undo_open_ring(hop, ring, stop.why, stop.nodes, stay))
     named = yield from settle(hop, ring, stop)
     return End("held", ExitCode.HUMAN, stop.why, named)
 

@@ -15,7 +15,7 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState
+from knowngood.model.state import RunState, verb_of
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.ports.clock import Cancel
 
@@ -110,6 +110,7 @@ def request_for(bench: Bench, step: Step) -> JudgeRequest:
         claimed=claimed,
         taking_baseline=baseline,
         deadline=bench.cluster.limits.judge,
+        schemes=plan.schemes,
     )
 
 
@@ -159,7 +160,7 @@ def baselines(bench: Bench, step: Step) -> dict[str, Mapping[str, Any]]:
         judgement = from_json(Judgement, bench.load(result.files["judgement"]))
         measured = {f"{r.gate}/{r.node}": r.measured for r in judgement.results}
         newest |= measured
-        if path.rsplit("/", 1)[-1] in (Verb.CHECK, Verb.BASELINE):
+        if verb_of(path) in (Verb.CHECK, Verb.BASELINE):
             found |= measured
     if step.undo:
         for key, before in found.items():
@@ -173,10 +174,10 @@ def open_windows(ports: Ports, nodes: Iterable[str]) -> dict[str, Window]:
     return windows_of(ports.cluster.observe(tuple(nodes)))
 
 
-def windows_of(seen: Mapping[str, NodeState]) -> dict[str, Window]:
-    """Windows that begin at these measurements."""
+def windows_of(seen: Mapping[str, NodeState], since: str = "") -> dict[str, Window]:
+    """Windows that begin at these measurements, on the nodes that could be read; `since`: that moment's wall time."""
     return {
-        n: Window(s.boot_id, s.uptime_seconds, "")
+        n: Window(s.boot_id, s.uptime_seconds, since)
         for n, s in seen.items()
         if s.boot_id and s.uptime_seconds is not None
     }

@@ -10,7 +10,7 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile, Status
 from knowngood.model.node import Workload
 from knowngood.model.plan import Plan
-from knowngood.model.state import RunState
+from knowngood.model.state import RunState, verb_of
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 
 
@@ -78,7 +78,7 @@ def final_results(state: RunState, load: Callable[[str], Any]) -> tuple[GateResu
     last: dict[tuple[str, str], GateResult] = {}
     for path in state.intended:
         result = state.results.get(path)
-        judged = path.rsplit("/", 1)[-1] in ("judge", "retest", "confirm", "prove")
+        judged = verb_of(path) in ("judge", "retest", "confirm", "prove")
         if result and judged and "judgement" in result.files:
             for r in from_json(Judgement, load(result.files["judgement"])).results:
                 last[(r.gate, r.node)] = r

@@ -9,9 +9,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from knowngood.model.node import NodeState
+from knowngood.model.plan import Plan, PlannedRing
+from knowngood.model.record import Status
+from knowngood.model.state import RunState
 
 VOLATILE_LABELS = frozenset({"nvidia.com/gfd.timestamp"})
 """Written anew at each start of GPU Feature Discovery, so they differ by design."""
+
+
+def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], list[str]]:
+    """The rings that were taken back, and the nodes of the others of their hop: proven, they keep what they have."""
+    undone: list[PlannedRing] = []
+    kept: list[str] = []
+    for hop in plan.hops:
+        back = [r for r in hop.rings if f"{hop.name}/{r.name}/undo/declare" in state.results]
+        undone += back
+        for ring in hop.rings if back else ():
+            confirmed = state.results.get(f"{hop.name}/{ring.name}/confirm")
+            if ring not in back and confirmed is not None and confirmed.status is Status.OK:
+                kept += ring.nodes
+    return undone, kept
 
 
 def differences(

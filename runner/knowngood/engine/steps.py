@@ -35,6 +35,23 @@ class Verb(StrEnum):
     RECLAIM = "reclaim"
 
 
+LONG = frozenset(
+    {
+        Verb.CHECK,
+        Verb.DELIVER,
+        Verb.DRAIN,
+        Verb.BASELINE,
+        Verb.APPLY,
+        Verb.JUDGE,
+        Verb.RETEST,
+        Verb.SOAK,
+        Verb.CONFIRM,
+        Verb.PROVE,
+    }
+)
+"""Verbs that wait for others, so that an abort cuts them short: whatever they leave, an undo brings back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step. `undo` turns a verb around: declare reverts, apply and judge expect the old versions.

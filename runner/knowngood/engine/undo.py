@@ -16,16 +16,30 @@ from knowngood.model.state import End, StepResult
 Undo = Generator[Step, StepResult, dict[str, str]]
 
 
-def undo_rings(
-    rings: tuple[tuple[Hop, PlannedRing], ...], why: str, blamed: dict[str, str]
+def undo_open_ring(
+    hop: Hop, ring: PlannedRing, why: str, blamed: dict[str, str], stay: tuple[str, ...]
 ) -> Generator[Step, StepResult, End]:
-    """Undo these rings of one hop, newest first, then prove the resting state before it. `blamed` is only reported."""
+    """Undo a later ring only: those that were proven before it (`stay`) keep what they have, until a human decides."""
+    end = yield from undo_rings(((hop, ring),), why, blamed, verify=f"{hop.name}/{ring.name}/undo/verify")
+    if end.name != "restored":
+        return end
+    kept = f"{ring.name} is as it was, {', '.join(stay)} moved, proven, and stays"
+    return End("held", ExitCode.HUMAN, f"{why}; {kept}", end.nodes)
+
+
+def undo_rings(
+    rings: tuple[tuple[Hop, PlannedRing], ...],
+    why: str,
+    blamed: dict[str, str],
+    *,
+    verify: str = "undo/verify",
+) -> Generator[Step, StepResult, End]:
+    """Undo these rings, newest first, then prove it (`verify`: as which step). `blamed` is only reported."""
     for hop, ring in rings:
         lost = yield from undo_ring(f"{hop.name}/{ring.name}/undo", hop, ring)
         if lost:
             return End("quarantined", ExitCode.HUMAN, f"{why}; the way back failed", lost)
-    nodes = tuple(n for _, r in rings for n in r.nodes)
-    verified = yield Step("undo/verify", Verb.VERIFY, rings[0][0], nodes=nodes)
+    verified = yield Step(verify, Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
     if verified.status is Status.OK:
         return End("restored", ExitCode.RESTORED, why, blamed)
     differ = {str(k): str(v) for k, v in dict(verified.detail.get("failed", {})).items()}

@@ -9,18 +9,19 @@ from typing import Any
 
 from knowngood.engine import judging, proof
 from knowngood.engine.ports import Ports
-from knowngood.engine.restored import differences
+from knowngood.engine.restored import differences, undone_and_kept
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.timing import ring_and_undo
 from knowngood.model import names
 from knowngood.model.errors import JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.plan import FieldChange, Move, Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, claimed_nodes
+from knowngood.model.state import RunState, claimed_nodes, verb_of
+from knowngood.planner.pace import ring_and_undo
+from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome
@@ -65,9 +66,7 @@ class Work:
 
     def before(self) -> dict[str, NodeState]:
         """The measurement of all nodes at the last resting state."""
-        last = [
-            p for p in self.state.intended if p.rsplit("/", 1)[-1] == Verb.OBSERVE and p in self.state.results
-        ]
+        last = [p for p in self.state.intended if verb_of(p) == Verb.OBSERVE and p in self.state.results]
         data = self.load(self.state.results[last[-1]].files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
 
@@ -107,13 +106,19 @@ def observe(work: Work, step: Step) -> Done:
         n: f"runs {m.component} {seen[n].versions.get(m.component) or 'of unknown version'}, not {m.from_version}"
         for n in work.plan.nodes
         for m in moves
-        if seen[n].versions.get(m.component) != m.from_version
+        if not _runs(work.plan, m, seen[n])
     }
     if other:
         return Done(
             Status.FAIL, {"why": _named("what runs is not what Git declares", other), "failed": other}, files
         )
     return Done(Status.OK, {"nodes": len(seen)}, files)
+
+
+def _runs(plan: Plan, move: Move, seen: NodeState) -> bool:
+    """Whether a node runs the version that a move starts from."""
+    scheme = plan.schemes.get(move.component, TEXT)
+    return runs(scheme, move.from_version, seen.versions.get(move.component, ""))
 
 
 def preflight(work: Work, step: Step) -> Done:
@@ -267,13 +272,13 @@ def _same_driver(before: NodeState, now: NodeState) -> bool:
 
 
 def verify(work: Work, step: Step) -> Done:
-    """The proof of `restored`: every node as at the resting state before the hop, Git too, nothing left."""
-    assert step.hop is not None  # noqa: S101
-    before = work.before()
+    """The proof of `restored`: every node as before but those that keep what was proven, Git too, nothing left."""
+    undone, kept = undone_and_kept(work.plan, work.state)
+    before = {name: state for name, state in work.before().items() if name not in kept}
     after = work.ports.cluster.observe(tuple(before))
     files = work.keep("nodes", after)
     failed = differences(before, after, step.nodes)
-    for ring in (r for r in step.hop.rings if set(r.nodes) <= set(step.nodes)):
+    for ring in undone:
         for change in ring.changes:
             for where, value in (
                 ("Git", work.ports.gitops.value(change)),

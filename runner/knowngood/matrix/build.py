@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from knowngood.matrix.documents import Document, Documents
+from knowngood.model.errors import Location
 from knowngood.model.matrix import (
     Cluster,
     Component,
@@ -110,11 +111,15 @@ def profile(document: Document) -> Profile:
 
 def cluster(document: Document) -> Cluster:
     """A cluster file's value."""
-    v = document.value
+    return cluster_of(document.name, document.value, document.where)
+
+
+def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
+    """A cluster from a cluster file's JSON values."""
     nodes = v["nodes"]
     identity = v.get("identity")
     return Cluster(
-        name=document.name,
+        name=name,
         profile=v["profile"],
         release=v["release"],
         control_plane=tuple(nodes.get("controlPlane", ())),
@@ -127,7 +132,7 @@ def cluster(document: Document) -> Cluster:
         declarations=tuple(_declaration(name, d) for name, d in v["declare"].items()),
         limits=limits(v.get("limits", {})),
         on_wave_failure=v.get("policy", {}).get("onWaveFailure", "hold"),
-        where=document.where,
+        where=where,
         operator_namespace=v.get("operatorNamespace", DEFAULT_OPERATOR_NAMESPACE),
         identity=Identity(identity["uid"], identity["ca"]) if identity else None,
         window_end=v.get("windowEnd", ""),

@@ -26,7 +26,8 @@ class JudgeRequest:
     `gates` are required on each of `nodes`; one that gives no result makes the judgement inconclusive.
     `expect` maps a node to the versions that must run there. `baseline` maps "<gate>/<node>" to the
     figures measured before the change (empty for a baseline itself). `claimed`: our taint is on the nodes,
-    so drift does not count it as left over.
+    so drift does not count it as left over. `schemes` maps a component to how its versions are read; one that
+    is not named must report the very text that is expected.
     """
 
     name: str
@@ -39,3 +40,4 @@ class JudgeRequest:
     claimed: bool = False
     taking_baseline: bool = False
     deadline: float = 1800.0  # seconds
+    schemes: Mapping[str, str] = field(default_factory=dict)

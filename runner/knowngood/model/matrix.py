@@ -111,7 +111,7 @@ class Component:
 
     name: str
     title: str
-    scheme: str  # how versions compare: numeric (dotted numbers), openshift, nvidia-driver, text
+    scheme: str  # how versions compare: one of planner.version.SCHEMES
     disruption: Disruption
     undo: UndoClass
     movable: bool
@@ -335,3 +335,8 @@ class Matrix:
     commit: str = ""
     dirty: bool = False
     edges: Mapping[str, Edges] = field(default_factory=dict)
+
+    @property
+    def schemes(self) -> Mapping[str, str]:
+        """How each component's versions compare."""
+        return {name: component.scheme for name, component in self.components.items()}

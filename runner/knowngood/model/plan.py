@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Disruption, Scope, UndoClass
 
@@ -61,7 +61,10 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown."""
+    """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown.
+
+    `schemes` maps a component to how its versions are read (`planner.version`).
+    """
 
     cluster: str
     profile: str
@@ -76,6 +79,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     matrix_commit: str = ""
     cluster_digest: str = ""
+    schemes: Mapping[str, str] = field(default_factory=dict)
 
     def versions_after(self, hops: int) -> Mapping[str, str]:
         """What a node runs after that many hops: the resting state between two of them, or either end."""

@@ -13,7 +13,7 @@ from knowngood.model.record import Record, RecordType, Status
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step's outcome. `abort` is the mode (`stop`, `hold`) of an abort asked for right after it."""
+    """A step's outcome. `abort` is the mode (`stop`, `hold`) of an abort that cut it short or came right after it."""
 
     status: Status
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class RunState:
     intended: tuple[str, ...] = ()
     open: str = ""
     open_since: str = ""
-    last: str = ""  # the step with the newest outcome
+    last: str = ""  # the plan's step with the newest outcome: an abort is heeded after it
     next_seq: int = 0
     resumed: int = 0
     started: str = ""
@@ -55,6 +55,11 @@ class RunState:
     interrupted: str = ""  # why, while the run is not going on
     undo_all: bool = False  # a human asked for a rollback of all rings
     end: End | None = None
+
+
+def verb_of(path: str) -> str:
+    """A step's verb: its path's last word."""
+    return path.rsplit("/", 1)[-1]
 
 
 def fold(records: Iterable[Record]) -> RunState:
@@ -82,12 +87,16 @@ def after(state: RunState, record: Record) -> RunState:
             return replace(state, intended=intended, open=record.step, open_since=record.time, interrupted="")
         case RecordType.OUTCOME:
             assert record.status is not None  # noqa: S101 (the journal refuses an outcome without status)
-            result = StepResult(record.status, record.detail, record.files, state.open_since, record.time)
+            abort = str(record.detail.get("abort", ""))
+            result = StepResult(
+                record.status, record.detail, record.files, state.open_since, record.time, abort
+            )
             results = {**state.results, record.step: result}
-            return replace(state, results=results, open="", open_since="", last=record.step)
+            last = state.last if verb_of(record.step) == "reclaim" else record.step
+            return replace(state, results=results, open="", open_since="", last=last)
         case RecordType.ABORTED:
-            last = replace(state.results[record.step], abort=str(record.detail["mode"]))
-            return replace(state, results={**state.results, record.step: last})
+            stopped = replace(state.results[record.step], abort=str(record.detail["mode"]))
+            return replace(state, results={**state.results, record.step: stopped})
         case RecordType.RESUMED:
             return replace(state, resumed=state.resumed + 1, interrupted="")
         case RecordType.TAKEN_OVER:
@@ -117,7 +126,7 @@ def claimed_nodes(state: RunState) -> tuple[str, ...]:
     for path in state.intended:
         result = state.results.get(path)
         detail = result.detail if result else {}
-        verb = path.rsplit("/", 1)[-1]
+        verb = verb_of(path)
         if verb == "claim":
             claimed.update(dict.fromkeys(detail.get("done", ())))
         elif verb in ("release", "quarantine"):

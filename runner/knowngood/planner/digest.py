@@ -1,21 +1,60 @@
-"""Digests that bind a plan to the data it was made from."""
+"""Digests that bind a plan to the data it was made from, and what changed where they differ."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 
 
-def digest(value: Any) -> str:
-    """sha256 (hex) of JSON values or a dataclass, the same for the same values in any order of keys."""
+def canonical(value: Any) -> bytes:
+    """JSON values or a dataclass as JSON text, the same for the same values in any order of keys."""
     text = json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return text.encode("utf-8")
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of a value's canonical text."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def cluster_digest(cluster: Cluster) -> str:
     """The digest of what a cluster file says, whatever its comments and layout."""
     return digest(cluster.raw)
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any], target: str) -> tuple[str, ...]:
+    """What a cluster file says otherwise than when a run to the release `target` began, one line each.
+
+    Whom to call and where the Git token lies may change under a run; so may the pin to `target`, by our own promotion.
+    """
+    pin = before.get("release") if now.get("release") == target else now.get("release")
+    return tuple(_differences(_binding(before), _binding({**now, "release": pin})))
+
+
+def _binding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A cluster file's values without those that do not bind a run."""
+    tenants = [_without("contact", tenant) for tenant in values.get("tenants") or ()]
+    return {**values, "tenants": tenants, "gitops": _without("credentials", values.get("gitops") or {})}
+
+
+def _without(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != key}
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    for key in sorted({*before, *now}):
+        was, is_ = before.get(key), now.get(key)
+        if isinstance(was, Mapping) and isinstance(is_, Mapping):
+            yield from _differences(was, is_, f"{at}{key}.")
+        elif was != is_:
+            plain = not any(isinstance(value, (Mapping, list)) for value in (was, is_))
+            yield f"{at}{key} is {_said(is_)}, was {_said(was)}" if plain else f"{at}{key} differs"
+
+
+def _said(value: Any) -> str:
+    return "not there" if value is None else str(value)

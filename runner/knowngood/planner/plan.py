@@ -55,6 +55,7 @@ def plan(matrix: Matrix, cluster: str, to_release: str, *, declared: Declared | 
         warnings=tuple(_warnings(case)),
         matrix_commit=matrix.commit,
         cluster_digest=cluster_digest(case.cluster),
+        schemes=matrix.schemes,
     )
 
 

@@ -14,7 +14,7 @@ def undo_must_start_by(window_end: str, undo_seconds: float) -> str:
     """
     if not window_end:
         return ""
-    return (_moment(window_end) - timedelta(seconds=undo_seconds)).isoformat()
+    return (_moment(window_end) - timedelta(seconds=undo_seconds)).isoformat(timespec="seconds")
 
 
 def fits(now: str, forward_seconds: float, undo_seconds: float, window_end: str) -> bool:

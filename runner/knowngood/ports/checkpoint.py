@@ -33,6 +33,6 @@ class Checkpoint(Protocol):
         """Annotate the checkpoint so that the run stops: `stop` or `hold`."""
         ...
 
-    def abort_asked(self, run: str) -> str:
-        """`stop`, `hold` or ""."""
+    def abort_asked(self, run: str, within: float | None = None) -> str:
+        """`stop`, `hold` or "". `within`: one attempt of so many seconds, else an outage is waited out."""
         ...

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from knowngood.ports.clock import Cancel
+
+Beat = Callable[[float], None]
+"""Called at each heartbeat, on the renewing thread, with the seconds it may take. Its errors are swallowed."""
+
+
+def no_beat(_seconds: float) -> None:
+    """Nothing to do at a heartbeat."""
 
 
 class Lock(Protocol):
     """A coordination.k8s.io Lease, renewed by a thread of its own while held."""
 
-    def acquire(self, run: str, cancel: Cancel) -> int:
+    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
         """Take it for a run and renew it from now on; returns the Lease's transitions (the fence).
 
         A run's own, still valid Lease is taken over at once (resume). Raises LockHeld naming the holder.
-        When it can't be renewed for two thirds of its duration, `cancel` is set.
+        When it can't be renewed for two thirds of its duration, `cancel` is set. `beat` follows each renewal.
         """
         ...
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from knowngood.probe.host import Host
+
 Torch = Any
 VOCABULARY, WIDTH, LENGTH, BATCH = 64, 128, 64, 32
 LEARNED = 0.9
@@ -34,6 +36,15 @@ def backend() -> tuple[Torch | None, str]:
             f"GPUs are here, but torch {torch.__version__} (CUDA {torch.version.cuda}) can't use them",
         )
     return None, ""
+
+
+def ready(host: Host, gpus: int) -> tuple[Torch | None, dict[str, Any] | None]:
+    """torch where it can use the node's GPUs; and the payload's result where the node can't be computed on."""
+    torch, missing = backend()
+    if reason := host.trouble(gpus) or missing:
+        named = "cuda" if torch is not None or missing else "reference"
+        return torch, {"ok": False, "backend": named, "reason": reason, "measured": {}}
+    return torch, None
 
 
 def devices(torch: Torch) -> list[Any]:

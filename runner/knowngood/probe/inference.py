@@ -19,10 +19,9 @@ _TOLERANCE = 1e-9
 def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
     """Answer requests. `params`: gpus (how many the node must have), requests."""
     gpus = int(params.get("gpus", 0))
-    torch, missing = cuda.backend()
-    backend = "cuda" if torch is not None or missing else "reference"
-    if reason := host.trouble(gpus) or missing:
-        return {"ok": False, "backend": backend, "reason": reason, "measured": {}}
+    torch, refusal = cuda.ready(host, gpus)
+    if refusal is not None:
+        return refusal
     requests = max(1, int(params.get("requests", 20)))
     if torch is not None:
         return cuda.infer(torch, gpus, requests)

@@ -21,10 +21,9 @@ _TOLERANCE = 1e-6
 def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
     """Train. `params`: gpus (how many the node must have), steps (of the CUDA payload)."""
     gpus = int(params.get("gpus", 0))
-    torch, missing = cuda.backend()
-    backend = "cuda" if torch is not None or missing else "reference"
-    if reason := host.trouble(gpus) or missing:
-        return {"ok": False, "backend": backend, "reason": reason, "measured": {}}
+    torch, refusal = cuda.ready(host, gpus)
+    if refusal is not None:
+        return refusal
     if torch is not None:
         return cuda.train(torch, gpus, int(params.get("steps", 20)))
     return reference()

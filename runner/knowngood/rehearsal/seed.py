@@ -6,6 +6,7 @@ these do not say (how many pods a tenant runs) is invented by a fixed rule, so t
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from knowngood.model.errors import UsageError
@@ -98,8 +99,8 @@ def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[dict[st
         "nics": profile.nics,
         "nicModel": profile.nic_model,
         "nicFirmware": release.components.get("nic-firmware", ""),
-        "docaOfed": release.components.get("doca-ofed", ""),
-        "kernel": release.components.get("rhcos-kernel", DEFAULT_KERNEL),
+        "docaOfed": reported_ofed(release.components.get("doca-ofed", "")),
+        "kernel": reported_kernel(release.components.get("rhcos-kernel", DEFAULT_KERNEL)),
         "rdmaMode": profile.rdma_mode,
     }
     gpu = [
@@ -112,6 +113,18 @@ def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[dict[st
         for name in cluster.gpu
     ]
     return plain + gpu
+
+
+def reported_kernel(declared: str) -> str:
+    """What `uname -r` says for a kernel package's version: Red Hat's also name the architecture."""
+    red_hat = re.fullmatch(r".*\.el\d+(_\d+)?", declared)
+    return f"{declared}.x86_64" if red_hat else declared
+
+
+def reported_ofed(declared: str) -> str:
+    """What mlx5_core says for a DOCA-OFED image's tag: the release and its first three numbers."""
+    found = re.search(r"\d{2}\.\d{2}-\d+\.\d+\.\d+", declared)
+    return found.group() if found else declared
 
 
 def _tenants(cluster: Cluster, profile: Profile) -> list[dict[str, Any]]:

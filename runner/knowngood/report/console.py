@@ -21,11 +21,12 @@ from rich.text import Text
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, fold
+from knowngood.model.state import RunState, fold, verb_of
+from knowngood.planner.pace import seconds_between
 from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import IN_SERVICE, OUT, QUARANTINED, NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
-from knowngood.report.steps import place_of, ring_of, sentence, verb_of
+from knowngood.report.steps import place_of, ring_of, sentence
 from knowngood.report.summary import Load, expanded
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
@@ -55,7 +56,7 @@ class PlainLines(Observer):
                 self._said.clear()
                 self._print(record.time, f"  … {sentence(record.step)}{_nodes(record)}")
             case RecordType.OUTCOME:
-                took = words(_seconds(self._began.get(record.step, record.time), record.time))
+                took = words(seconds_between(self._began.get(record.step, record.time), record.time))
                 why = str(record.detail.get("why", ""))
                 told = f"{record.status or '':<4} {sentence(record.step)} ({took})"
                 self._print(record.time, told + (f": {why}" if why else ""))
@@ -184,11 +185,11 @@ class Board(Observer):
         for path in _shown(state):
             result = state.results.get(path)
             if result is None:
-                since = words(_seconds(state.open_since, self._clock()))
+                since = words(seconds_between(state.open_since, self._clock()))
                 lines.append(f"  … {sentence(path)} ({since})\n", style="bold")
                 continue
             status = str(result.status)
-            took = words(_seconds(result.started, result.ended))
+            took = words(seconds_between(result.started, result.ended))
             lines.append(f"  {MARKS[status]} ", style=COLOURS[status])
             lines.append(f"{sentence(path)} ({took})\n")
             if result.status is not Status.OK:
@@ -228,9 +229,3 @@ def _bar(done: int, total: int, width: int = 10) -> str:
 def _nodes(record: Record) -> str:
     nodes = [str(n) for n in record.detail.get("nodes", ())]
     return f" [{', '.join(nodes)}]" if nodes else ""
-
-
-def _seconds(start: str, end: str) -> float:
-    if not start or not end:
-        return 0.0
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

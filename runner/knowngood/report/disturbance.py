@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from knowngood.model.state import RunState, StepResult
-from knowngood.report.steps import verb_of
+from knowngood.model.state import RunState, StepResult, verb_of
+from knowngood.planner.pace import seconds_between
 
 IN_SERVICE = "in service"
 OUT = "out"
@@ -48,7 +47,7 @@ class _Node:
 
     def back(self, time: str) -> None:
         if self.since:
-            self.seconds += _seconds(self.since, time)
+            self.seconds += seconds_between(self.since, time)
             self.since, self.now = "", IN_SERVICE
 
 
@@ -81,12 +80,8 @@ def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
 
 
 def _closed(node: _Node, last: str) -> NodeTime:
-    seconds = node.seconds + (_seconds(node.since, last) if node.since else 0.0)
+    seconds = node.seconds + seconds_between(node.since, last)
     return NodeTime(node.times, round(seconds, 1), node.reloads, node.now)
-
-
-def _seconds(start: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def disturbed(state: RunState, load: Callable[[str], Any]) -> dict[str, Disturbed]:

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from statistics import fmean
 
 from knowngood.model.plan import Plan, PlannedRing
-from knowngood.model.state import RunState
-from knowngood.report.steps import verb_of
+from knowngood.model.state import RunState, verb_of
+from knowngood.planner.pace import PER_BATCH, UNDO, measured, seconds_between, undo_seconds
+from knowngood.planner.window import undo_must_start_by
 
-BATCH = ("claim", "drain", "baseline", "apply", "judge", "release")
 BEFORE = ("observe", "preflight", "check", "way-back")
 AFTER = ("prove", "promote")
-UNDO = ("declare", "deliver", "look", "claim", "drain", "apply", "judge", "release", "verify")
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Seconds. `exact` is False while some kind of step was not measured yet: then `left` is a lower bound.
 
-    `undo_by` is RFC 3339 UTC, "" where the cluster has no window.
+    `undo_by` is RFC 3339 in the window's own offset, "" where the cluster has no window.
     """
 
     elapsed: float
@@ -41,12 +38,9 @@ def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: 
     todo = _undo_left(state) or [path for path in steps_of(plan) if path not in state.results]
     left = sum(pace.get(verb_of(path), 0.0) for path in todo)
     exact = all(verb_of(path) in pace for path in todo)
-    undo = sum(pace.get(verb, 0.0) for verb in UNDO)
-    began = _time(state.started) if state.started else _time(now)
-    by = ""
-    if window_end:
-        by = (_time(window_end) - timedelta(seconds=undo)).astimezone(UTC).isoformat(timespec="seconds")
-    return Estimate((_time(now) - began).total_seconds(), left, exact, undo, by.replace("+00:00", "Z"))
+    undo = undo_seconds(pace)
+    elapsed = seconds_between(state.started, now)
+    return Estimate(elapsed, left, exact, undo, undo_must_start_by(window_end, undo))
 
 
 def _undo_left(state: RunState) -> list[str]:
@@ -54,16 +48,6 @@ def _undo_left(state: RunState) -> list[str]:
     undoing = [path for path in state.intended if "/undo/" in path]
     ended = {verb_of(path) for path in undoing if path in state.results}
     return [verb for verb in UNDO if verb not in ended] if undoing else []
-
-
-def measured(state: RunState) -> dict[str, float]:
-    """Mean seconds of each verb over the steps that ended."""
-    seconds: dict[str, list[float]] = {}
-    for path, result in state.results.items():
-        if result.started and result.ended:
-            took = (_time(result.ended) - _time(result.started)).total_seconds()
-            seconds.setdefault(verb_of(path), []).append(took)
-    return {verb: fmean(values) for verb, values in seconds.items()}
 
 
 def steps_of(plan: Plan) -> Iterable[str]:
@@ -80,7 +64,7 @@ def _ring(at: str, ring: PlannedRing) -> Iterable[str]:
     yield f"{at}/declare"
     yield f"{at}/deliver"
     for number in range(1, len(ring.batches) + 1):
-        yield from (f"{at}/batch-{number}/{verb}" for verb in BATCH)
+        yield from (f"{at}/batch-{number}/{verb}" for verb in PER_BATCH)
     yield f"{at}/soak"
     yield f"{at}/confirm"
 
@@ -107,8 +91,3 @@ def words(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _time(text: str) -> datetime:
-    value = datetime.fromisoformat(text)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)

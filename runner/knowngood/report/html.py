@@ -7,9 +7,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from knowngood.planner.pace import seconds_between
 from knowngood.report.advice import blamed, headline, next_steps
 from knowngood.report.estimate import words
-from knowngood.report.summary import StepLine, Summary, seconds_between
+from knowngood.report.summary import StepLine, Summary
 
 TEMPLATES = Path(__file__).parent / "templates"
 

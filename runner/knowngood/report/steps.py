@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from knowngood.model.state import verb_of
+
 WORDS = {
     "observe": "measure every node",
     "preflight": "check that the cluster is ready, forward and back",
@@ -27,11 +29,6 @@ WORDS = {
     "reclaim": "renew our claims",
 }
 UNDO_WORDS = {"declare": "revert the commit", "apply": "reload the driver that was there before"}
-
-
-def verb_of(path: str) -> str:
-    """The verb: a path's last word."""
-    return path.rsplit("/", 1)[-1]
 
 
 def place_of(path: str) -> str:

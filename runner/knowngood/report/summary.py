@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from knowngood.model.jsonable import from_json
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, StepResult, fold
+from knowngood.model.state import RunState, StepResult, fold, verb_of
 from knowngood.model.verdict import Judgement, Verdict
+from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
-from knowngood.report.steps import sentence, verb_of
+from knowngood.report.steps import sentence
 
 Load = Callable[[str], Any]
 
@@ -107,7 +107,7 @@ def summarise(records: Sequence[Record], load: Load) -> Summary:
     state = fold(full)
     plan = plan_of(state, load)
     promoted = state.results.get("promote")
-    verified = state.results.get("undo/verify")
+    verified = next((state.results.get(p) for p in reversed(state.intended) if verb_of(p) == "verify"), None)
     end = state.end
     return Summary(
         schema=1,
@@ -153,13 +153,6 @@ def expanded(record: Record, load: Load) -> Record:
 def plan_of(state: RunState, load: Load) -> Plan:
     """The plan that record 0 froze."""
     return from_json(Plan, load(state.plan_digest))
-
-
-def seconds_between(start: str, end: str) -> float:
-    """Seconds from one RFC 3339 time to another; 0 where either is missing."""
-    if not start or not end:
-        return 0.0
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def _steps(state: RunState) -> tuple[StepLine, ...]:

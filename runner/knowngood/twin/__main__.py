@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KUBECONFIG",
         help="run the behaviours on that API server; exec, logs and the journal are not served then",
     )
+    up.add_argument(
+        "--audit-objects", action="store_true", help="keep in audit.jsonl what each write sent and made"
+    )
     up.add_argument("--verbose", action="store_true", help="say more on stderr")
     up.set_defaults(run=_up)
     faultcli.add_parser(commands)
@@ -72,6 +75,7 @@ def _up(arguments: argparse.Namespace) -> int:
         time_scale=arguments.time_scale,
         port=arguments.port,
         on=arguments.on,
+        audit_objects=arguments.audit_objects,
     )
     try:
         asyncio.run(serve(options))

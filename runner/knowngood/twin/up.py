@@ -46,6 +46,8 @@ log = logging.getLogger("twin")
 SETTLE_S = 120.0
 SETTLE_POLL_S = 0.1
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+LARGE = ("object", "request")
+"""Of the audit's records: written only where asked for."""
 OURS = ("nodes", "pods", "argocd", "events.jsonl", "audit.jsonl", "seed.json")
 
 
@@ -55,7 +57,10 @@ class TwinError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says. `on`: a kubeconfig to run the behaviours against, instead of an own API."""
+    """What the command line says. `on`: a kubeconfig to run the behaviours against, instead of an own API.
+
+    `audit_objects`: the audit log also keeps what each write sent and what the object became.
+    """
 
     seed: Seed
     state: Path
@@ -63,6 +68,7 @@ class Options:
     time_scale: float = 1.0
     port: int = 0
     on: Path | None = None
+    audit_objects: bool = False
 
 
 async def serve(options: Options) -> None:
@@ -94,7 +100,8 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     recorders: list[Recorder] = []
 
     def audited(record: dict[str, Any]) -> None:
-        audit.write(json.dumps({name: value for name, value in record.items() if name != "object"}) + "\n")
+        kept = {name: value for name, value in record.items() if options.audit_objects or name not in LARGE}
+        audit.write(json.dumps(kept) + "\n")
         for recorder in recorders:
             recorder.audit(record)
 

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.play import Ended, Play, awaited, staged
-
-from knowngood.adapters.kube import Kube, path
+from tests.integration.play import Ended, Play, awaited, staged, with_a_tenant_on
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
@@ -119,27 +117,6 @@ def says_true(play: Play, end: str, before: Path) -> None:
         assert [versions[-1] for versions in drivers.values()] == [NEW, NEW]
     if end == "quarantined":
         assert drivers[LATER] == [OLD]
-
-
-def with_a_tenant_on(play: Play, node: str) -> None:
-    """See to it that the canary has a pod with a budget to protect; the scheduler packs, on either node."""
-    kube = Kube(play.stage.kubeconfig)
-
-    def hubs() -> list[dict[str, Any]]:
-        return [p for p in kube.list(path("v1", "pods", "", "notebooks")) if "hub" in p["metadata"]["name"]]
-
-    def there() -> bool:
-        return any(
-            p["spec"].get("nodeName") == node and p["status"].get("phase") == "Running" for p in hubs()
-        )
-
-    if not there():
-        later = path("v1", "nodes", LATER)
-        kube.patch(later, [{"op": "add", "path": "/spec/unschedulable", "value": True}])
-        pod = hubs()[0]["metadata"]
-        kube.delete(path("v1", "pods", pod["name"], "notebooks"), uid=pod["uid"])
-        awaited(there, f"a pod of the tenant on {node}")
-        kube.patch(later, [{"op": "remove", "path": "/spec/unschedulable"}])
 
 
 def hits(play: Play, fault: str) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ class Bench:
         self.cluster = matrix.clusters[play.cluster]
         self.profile = matrix.profiles[self.cluster.profile]
         self.release = matrix.releases["r580"]
+        self.schemes = matrix.schemes
         self.kube = Kube(play.stage.kubeconfig)
         self.gates = PytestGates(
             self.cluster, self.profile, self.release, play.stage.kubeconfig, run, gates_dir()
@@ -57,6 +58,7 @@ class Bench:
             "expect": dict.fromkeys(nodes, self.release.components),
             "windows": {},
             "deadline": 60.0,
+            "schemes": self.schemes,
         }
         return self.gates.judge(JudgeRequest(**{**values, **fields}), cancel or Cancel())
 
@@ -102,6 +104,15 @@ def test_at_rest_everything_passes_and_nothing_stays(bench: Bench, baseline: Map
     assert baseline[f"rdma_health/{FIRST}"]["ports"] == 8
     assert baseline[f"drift/{FIRST}"]["versions"]["nvidia-driver"] == OLD
     assert bench.jobs() == []
+
+
+def test_a_node_reports_more_or_less_of_a_version_than_the_release_declares(
+    bench: Bench, baseline: Mapping[str, Any]
+) -> None:
+    running, declared = baseline[f"drift/{FIRST}"]["versions"], bench.release.components
+    for component in ("rhcos-kernel", "doca-ofed"):
+        assert running[component] != declared[component]
+    assert bench.judge("drift", nodes=(FIRST,), baseline=baseline, schemes={}).verdict is Verdict.FAIL
 
 
 def test_another_version_than_the_expected_one_fails(bench: Bench, baseline: Mapping[str, Any]) -> None:

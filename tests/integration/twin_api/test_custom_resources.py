@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.published import DEFINITIONS, needs_definitions
 
 from knowngood.twin.api.server import ApiServer
 
@@ -186,13 +187,12 @@ def test_a_definition_without_a_schema_is_refused(twin: Twin) -> None:
 
 
 LARGE = 150_000  # bytes; reading the largest as YAML takes longer than all tests here
-SHARED = Path(__file__).parents[3].parent / "shared" / "crds"
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the collected CRDs are not beside this checkout")
+@needs_definitions
 def test_real_definitions_are_understood(tmp_path: Path) -> None:
     server = ApiServer(tmp_path)
-    files = [file for file in sorted(SHARED.glob("*.yaml")) if file.stat().st_size < LARGE]
+    files = [file for file in sorted(DEFINITIONS.glob("*.yaml")) if file.stat().st_size < LARGE]
     assert len(files) > 10
     for file in files:
         for crd in yaml.load_all(file.read_text(encoding="utf-8"), yaml.CSafeLoader):

@@ -229,7 +229,7 @@ def test_workloads_scale_through_their_subresource(twin: Twin, namespace: str) -
 
 def test_every_accepted_write_reaches_the_event_log(twin: Twin, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
-    created = twin.create(path, {"metadata": {"name": "logged"}, "data": {"a": "1"}})
+    created = twin.create(path, {"metadata": {"name": "logged"}, "data": {"a": "1"}, "dta": {}})
     twin.patch(f"{path}/logged", {"data": {"a": "2"}})
     twin.patch(f"{path}/logged", [{"op": "test", "path": "/data/a", "value": "9"}], JSON_PATCH)
     twin.http("DELETE", f"{path}/logged")
@@ -244,4 +244,7 @@ def test_every_accepted_write_reaches_the_event_log(twin: Twin, namespace: str) 
         ("v1", "ConfigMap", "admin", "tests/1")
     }
     assert [one["object"]["data"]["a"] for one in records] == ["1", "2", "2"]
+    assert records[1]["request"] == {"data": {"a": "2"}}, "and what was sent"
+    assert "dta" in records[0]["request"], "also what the kind does not know"
+    assert "dta" not in records[0]["object"]
     assert all(one["time"].endswith("Z") for one in records)

@@ -8,7 +8,8 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.checkpoint import MAX_BYTES, ConfigMapCheckpoint
-from knowngood.model.errors import DataError, LockHeld, UsageError
+from knowngood.adapters.kube import Busy
+from knowngood.model.errors import DataError, LockHeld, Unreachable, UsageError
 
 RUN = "r20260822-031500-7f3a"
 STATE = f"/api/v1/namespaces/knowngood/configmaps/knowngood-run-{RUN}"
@@ -59,6 +60,23 @@ def test_an_abort_is_no_conflict_and_is_kept(kube: FakeKube) -> None:
     mine.save(RUN, {"seq": 2})
     assert mine.abort_asked(RUN) == "hold"
     assert mine.load(RUN) == {"seq": 2}
+
+
+def test_an_abort_is_looked_for_in_one_attempt_where_time_is_short(kube: FakeKube) -> None:
+    mine = ConfigMapCheckpoint(kube)
+    mine.save(RUN, {"seq": 1})
+    mine.ask_abort(RUN, "stop")
+    assert mine.abort_asked(RUN, within=1.0) == "stop"
+    kube.patience = kube.first_patience = 60.0
+    asked = kube.calls
+
+    def silent(method: str, where: str) -> None:
+        raise Busy("no answer")
+
+    kube.before.append(silent)
+    with pytest.raises(Unreachable):
+        mine.abort_asked(RUN, within=1.0)
+    assert kube.calls == asked + 1
 
 
 def test_a_save_whose_answer_got_lost_is_no_conflict(kube: FakeKube) -> None:

@@ -48,6 +48,16 @@ def test_a_cancel_wins_over_a_long_pause() -> None:
         SystemClock().wait_for(condition, deadline=60, what="x", cancel=cancel, every=30)
 
 
+def test_a_part_stops_with_the_whole_and_the_whole_goes_on_without_it() -> None:
+    whole = Cancel()
+    one, other = whole.part(), whole.part()
+    one.set("abort")
+    assert (one.is_set(), other.is_set(), whole.is_set()) == (True, False, False)
+    whole.set("SIGTERM")
+    assert (one.reason, other.reason) == ("abort", "SIGTERM"), "the first reason stays"
+    assert whole.part().is_set(), "a part of what has stopped never starts"
+
+
 @pytest.mark.parametrize(("elapsed", "expected"), [(0.0, 0.1), (5.0, 0.5), (600.0, 3.0)])
 def test_a_young_wait_looks_often_and_an_old_one_rarely(elapsed: float, expected: float) -> None:
     assert pause(elapsed, longest=3.0) == pytest.approx(expected)

@@ -111,6 +111,37 @@ def test_renewing_goes_on_and_survives_a_short_outage(kube: FakeKube, locks: lis
     assert spec(kube)["renewTime"] != first
 
 
+def test_each_renewal_is_a_heartbeat_and_a_failing_one_does_no_harm(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
+    """What is done at a heartbeat has so little time that the Lease can't run out meanwhile."""
+    cancel, twice, given = Cancel(), Cancel(), list[float]()
+
+    def beat(seconds: float) -> None:
+        given.append(seconds)
+        if len(given) == 2:
+            twice.set("seen")
+        raise Unreachable("the checkpoint can't be read")
+
+    locks[0].acquire("run-a", cancel, beat)
+    assert twice.wait(DURATION * 2)
+    assert not cancel.is_set()
+    assert max(given) < DURATION / 4
+
+
+def test_a_renewal_that_failed_is_no_heartbeat(kube: FakeKube, locks: list[KubeLock]) -> None:
+    cancel, beats = Cancel(), list[float]()
+
+    def outage(method: str, where: str) -> None:
+        if method == "PUT":
+            raise Unreachable("down")
+
+    locks[0].acquire("run-a", cancel, beats.append)
+    kube.before.append(outage)
+    assert cancel.wait(DURATION * 2)
+    assert beats == []
+
+
 def test_two_thirds_without_renewal_stop_the_run_before_the_lease_can_expire(
     kube: FakeKube, locks: list[KubeLock]
 ) -> None:

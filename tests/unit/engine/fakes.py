@@ -17,7 +17,7 @@ from knowngood.model.record import MAX_RECORD_BYTES, Record
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Cancel, Clock
 from knowngood.ports.journal import Journal
-from knowngood.ports.lock import Lock
+from knowngood.ports.lock import Beat, Lock, no_beat
 from knowngood.ports.observer import Observer
 from knowngood.ports.promotion import Promotion
 
@@ -92,11 +92,12 @@ class FakeLock(Lock):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def acquire(self, run: str, cancel: Cancel) -> int:
+    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
         holder, transitions = self.world.lease
         if holder not in ("", run):
             raise LockHeld(f"run {holder} holds the cluster")
         self.world.lease = (run, transitions + 1)
+        self.world.beat = beat
         return transitions + 1
 
     def release(self) -> None:
@@ -128,7 +129,7 @@ class FakeCheckpoint(Checkpoint):
     def ask_abort(self, run: str, mode: str) -> None:
         self.world.abort = mode
 
-    def abort_asked(self, run: str) -> str:
+    def abort_asked(self, run: str, within: float | None = None) -> str:
         return self.world.abort
 
 

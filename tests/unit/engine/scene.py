@@ -59,6 +59,7 @@ def a_plan(batch: int = 2) -> Plan:
         active_gates=("smoke_training",),
         passive_gates=("gpu_errors", "drift"),
         not_applicable={},
+        schemes={"nvidia-driver": "nvidia-driver"},
     )
 
 

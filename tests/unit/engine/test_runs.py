@@ -236,7 +236,10 @@ def test_the_plan_is_frozen_before_anything_else() -> None:
     world = a_world()
     an_engine(world).run()
     assert world.records[0].type is RecordType.PLAN
-    assert world.records[0].files["plan"] in world.files
+    for kept in ("plan", "cluster"):
+        digest = world.records[0].files[kept]
+        assert digest in world.files
+        assert f"run-1/{digest}" in world.saved, "another laptop finds it too"
 
 
 def test_a_held_run_is_rolled_back_by_a_humans_word() -> None:
@@ -288,6 +291,7 @@ def test_the_load_runs_before_the_gates_that_read_what_it_did() -> None:
     engine.run()
     judged = next(r for r in gates.requests if r.name.endswith("ring-0/batch-1/judge"))
     assert judged.gates == ("smoke_training", "gpu_errors", "drift")
+    assert judged.schemes == engine.plan.schemes, "and they read versions as the matrix does"
 
 
 class AwayAtFirst(FakeDelivery):

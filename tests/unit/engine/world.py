@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.record import Record
+from knowngood.ports.lock import Beat, no_beat
 
 T = TypeVar("T")
 OLD, NEW = "580.173.02", "595.91.07"
@@ -60,6 +61,7 @@ class World:
     records: list[Record] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     lease: tuple[str, int] = ("", 0)
+    beat: Beat = no_beat  # the heartbeat of the Lease's holder
     saved: dict[str, Any] = field(default_factory=dict)
     abort: str = ""
     promoted: list[tuple[str, str]] = field(default_factory=list)

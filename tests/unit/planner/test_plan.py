@@ -47,6 +47,7 @@ def test_a_driver_move_is_one_hop_ring_by_ring_in_batches() -> None:
     ]
     assert made.nodes == ("a", "b", "c", "d")
     assert made.matrix_commit == "c0ffee"
+    assert made.schemes["nvidia-driver"] == "nvidia-driver"
 
 
 def test_each_ring_changes_one_field_of_its_own_file_and_object() -> None:

@@ -12,6 +12,7 @@ END = "2026-08-22T06:00:00+02:00"
 
 def test_an_undo_begins_its_own_length_before_the_window_ends() -> None:
     assert undo_must_start_by(END, 1800) == "2026-08-22T05:30:00+02:00"
+    assert undo_must_start_by(END, 1799.5) == "2026-08-22T05:30:00+02:00", "earlier, never later"
 
 
 @pytest.mark.parametrize(

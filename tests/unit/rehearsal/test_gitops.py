@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-import yaml
-from jsonschema import Draft202012Validator
+from tests.published import needs_definitions, problems
 from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.model.errors import UsageError
 from knowngood.rehearsal.gitops import files
 
 CLUSTERS = sorted(matrix().clusters)
-CRDS = Path(__file__).parents[4] / "shared" / "crds"
-DEFINITIONS = {
-    "NVIDIADriver": "nvidia.com_nvidiadrivers.yaml",
-    "ClusterPolicy": "nvidia.com_clusterpolicies.yaml",
-    "NicClusterPolicy": "mellanox.com_nicclusterpolicies.yaml",
-}
 
 
 def objects(name: str) -> dict[str, dict[str, Any]]:
@@ -28,25 +21,11 @@ def objects(name: str) -> dict[str, dict[str, Any]]:
     return files(s.cluster, s.profile, s.release)
 
 
-def strict(schema: dict[str, Any]) -> dict[str, Any]:
-    """The definition's schema, refusing unknown fields: an API server would drop them silently."""
-    made = {k: strict(v) if isinstance(v, dict) else v for k, v in schema.items()}
-    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        made["properties"] = {k: strict(v) for k, v in schema["properties"].items()}
-        made.setdefault("additionalProperties", False)
-    return made
-
-
-@pytest.mark.skipif(not CRDS.is_dir(), reason="the vendors' CRDs are not beside this checkout")
+@needs_definitions
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_every_object_fits_its_operators_schema(name: str) -> None:
     for path, value in objects(name).items():
-        definition = yaml.safe_load((CRDS / DEFINITIONS[value["kind"]]).read_text())
-        version = value["apiVersion"].split("/")[1]
-        schemas = {v["name"]: v["schema"]["openAPIV3Schema"] for v in definition["spec"]["versions"]}
-        checked = {k: v for k, v in value.items() if k != "metadata"}
-        errors = [e.message for e in Draft202012Validator(strict(schemas[version])).iter_errors(checked)]
-        assert not errors, path
+        assert not problems(value), path
 
 
 @pytest.mark.parametrize("name", CLUSTERS)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.model.errors import UsageError
-from knowngood.rehearsal.seed import kubernetes_version, seed
+from knowngood.planner.version import runs
+from knowngood.rehearsal.seed import kubernetes_version, reported_kernel, seed
 from knowngood.twin.seed import parse
 
 CLUSTERS = sorted(matrix().clusters)
@@ -47,6 +48,23 @@ def test_kubernetes_follows_openshift(openshift: str, kubernetes: str) -> None:
 def test_a_pinned_kubernetes_counts() -> None:
     release = replace(shipped("ams-prod").release, components={"kubernetes": "1.33.2"})
     assert kubernetes_version(release) == "v1.33.2"
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_node_reports_the_declared_versions_in_its_own_words(name: str) -> None:
+    """Kernels are longer and DOCA-OFED is shorter on a node, so that a rehearsal meets what a cluster shows."""
+    s, schemes = shipped(name), matrix().schemes
+    for node in seed(s.cluster, s.profile, s.release, "x")["nodes"]:
+        for component, field in (("rhcos-kernel", "kernel"), ("doca-ofed", "docaOfed")):
+            if node["role"] == "gpu":
+                declared, reported = s.release.components[component], node[field]
+                assert declared != reported
+                assert runs(schemes[component], declared, reported)
+
+
+@pytest.mark.parametrize("kernel", ["6.8.0-45-generic", "5.14.0-427.92.1.el9_4.x86_64"])
+def test_a_kernel_that_is_named_as_it_reports_itself_stays(kernel: str) -> None:
+    assert reported_kernel(kernel) == kernel
 
 
 def test_a_release_without_the_operator_is_refused_with_its_place() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.twin.api import crds, meta
@@ -19,11 +19,12 @@ Location = tuple[str, str, str]  # storage key, namespace, name
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who writes."""
+    """Who writes. `sent`: the body of the request at hand, for the event log."""
 
     user: str
     agent: str = ""
     groups: tuple[str, ...] = ()
+    sent: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Cluster:
     def record(
         self, verb: str, actor: Actor, obj: Object, *, subresource: str = "", removed: bool = False
     ) -> None:
-        """Tell the event log of an accepted write."""
+        """Tell the event log of an accepted write: who, what it sent and what became of the object."""
         if self._event_log is None:
             return
         metadata = obj["metadata"]
@@ -120,6 +121,7 @@ class Cluster:
                 "subresource": subresource,
                 "removed": removed,
                 "object": obj,
+                "request": actor.sent,
             }
         )
 

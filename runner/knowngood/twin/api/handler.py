@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from knowngood.twin.api import auth, bodies, discovery, openapi, scale, streams
+from knowngood.twin.api import auth, bodies, discovery, meta, openapi, scale, streams
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.collector import Collector
 from knowngood.twin.api.deletion import DeleteOptions, Deletion
@@ -70,12 +70,13 @@ class Handler:
         if path == "/version":
             return _json(self._version)
         actor = self.tokens.identify(request.headers.get("Authorization", ""))
-        actor = replace(actor, agent=request.headers.get("User-Agent", ""))
         if request.method == "GET" and (document := self._document(path, request)) is not None:
             return document
         target = parse_path(path, self.cluster.resources)
         content_type = request.headers.get("Content-Type", "")
         body = bodies.decode(await request.read(), content_type)
+        # A copy: admission drops what a kind does not know from the body itself.
+        actor = replace(actor, agent=request.headers.get("User-Agent", ""), sent=meta.copy(body))
         return await self._route(Call(request, target, actor, body))
 
     def _document(self, path: str, request: web.BaseRequest) -> web.Response | None:

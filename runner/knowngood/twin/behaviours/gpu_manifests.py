@@ -7,6 +7,7 @@ from knowngood.twin.behaviours.kube import (
     DRIVER_COMPONENT,
     OSTREE_LABEL,
     Object,
+    daemon_set,
     digest,
     name_of,
     owner_reference,
@@ -14,6 +15,7 @@ from knowngood.twin.behaviours.kube import (
 
 OWNER_LABEL = "nvidia.com/gpu-operator.driver.owner"
 DEPLOY = "nvidia.com/gpu.deploy."
+MANAGED = {"app.kubernetes.io/managed-by": "gpu-operator"}
 DRIVER_CONTAINER = "nvidia-driver-ctr"
 MANAGER_CONTAINER = "k8s-driver-manager"
 MANAGER_VERSION = "v0.12.0"
@@ -110,7 +112,7 @@ def driver_daemon_set(driver: Object, namespace: str, os_tag: str, ostree: str) 
             {"name": "shared-nvidia-driver-toolkit", "emptyDir": {}},
         ],
     }
-    return _daemon_set(name, namespace, labels, pod, "OnDelete")
+    return daemon_set(name, namespace, labels, pod, "OnDelete", MANAGED)
 
 
 def operand_daemon_sets(policy: Object, namespace: str, version: str) -> list[Object]:
@@ -140,21 +142,5 @@ def operand_daemon_sets(policy: Object, namespace: str, version: str) -> list[Ob
             "containers": [{"name": container, "image": image, "securityContext": {"privileged": True}}],
         }
         strategy = daemon_sets.get("updateStrategy") or "RollingUpdate"
-        found.append(_daemon_set(name, namespace, {"app": name}, pod, strategy))
+        found.append(daemon_set(name, namespace, {"app": name}, pod, strategy, MANAGED))
     return found
-
-
-def _daemon_set(name: str, namespace: str, labels: dict[str, str], pod: Object, strategy: str) -> Object:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {
-            "selector": {"matchLabels": {"app": labels["app"]}},
-            "updateStrategy": {"type": strategy},
-            "template": {
-                "metadata": {"labels": {**labels, "app.kubernetes.io/managed-by": "gpu-operator"}},
-                "spec": pod,
-            },
-        },
-    }

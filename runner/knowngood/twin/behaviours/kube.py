@@ -271,3 +271,24 @@ def field_value(pod: Object, path: str) -> str:
     for part in path.split("."):
         value = value.get(part, "") if isinstance(value, dict) else ""
     return str(value)
+
+
+def daemon_set(
+    name: str,
+    namespace: str,
+    labels: Mapping[str, str],
+    pod: Object,
+    strategy: str,
+    pod_labels: Mapping[str, str] | None = None,
+) -> Object:
+    """A DaemonSet whose pods are found by their label `app`; `pod_labels` are more for them."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+        "spec": {
+            "selector": {"matchLabels": {"app": labels["app"]}},
+            "updateStrategy": {"type": strategy},
+            "template": {"metadata": {"labels": {**labels, **(pod_labels or {})}}, "spec": pod},
+        },
+    }

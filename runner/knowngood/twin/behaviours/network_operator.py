@@ -8,6 +8,7 @@ from knowngood.twin.behaviours.kube import (
     NIC_CLUSTER_POLICY,
     NIC_PCI_LABEL,
     Object,
+    daemon_set,
     deleting,
     digest,
     name_of,
@@ -55,7 +56,7 @@ class NetworkOperator(Controller):
         await self._state(policy)
 
     def _daemon_sets(self, policy: Object, namespace: str) -> list[Object]:
-        spec = policy["spec"]
+        spec, selector = policy["spec"], {NIC_PCI_LABEL: "true"}
         tolerations = [
             {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
             *(spec.get("tolerations") or ()),
@@ -66,17 +67,19 @@ class NetworkOperator(Controller):
             labels = {"app": "mofed", "nvidia.com/ofed-driver": ""}
             name = f"mofed-{self.twin.os[0]}-ds"
             volumes = [{"name": "shared-doca-driver-toolkit", "emptyDir": {}}]
-            pod = {"volumes": volumes, "containers": [{"name": "mofed-container", "image": image}]}
-            found.append(
-                _daemon_set(name, namespace, labels, {**pod, "tolerations": tolerations}, "OnDelete")
-            )
+            pod = {
+                "nodeSelector": selector,
+                "volumes": volumes,
+                "containers": [{"name": "mofed-container", "image": image}],
+            }
+            found.append(daemon_set(name, namespace, labels, {**pod, "tolerations": tolerations}, "OnDelete"))
         container = {
             "name": "rdma-shared-dp",
             "image": "registry.example.com/k8s-rdma-shared-dev-plugin:v1.5.3",
         }
-        pod = {"containers": [container], "tolerations": tolerations}
+        pod = {"nodeSelector": selector, "containers": [container], "tolerations": tolerations}
         found.append(
-            _daemon_set("rdma-shared-dp-ds", namespace, {"app": "rdma-shared-dp"}, pod, "RollingUpdate")
+            daemon_set("rdma-shared-dp-ds", namespace, {"app": "rdma-shared-dp"}, pod, "RollingUpdate")
         )
         return found
 
@@ -90,19 +93,3 @@ class NetworkOperator(Controller):
         old = policy.get("status") or {}
         if any(old.get(name) != value for name, value in new.items()):
             await self.api.status(policy, new)
-
-
-def _daemon_set(name: str, namespace: str, labels: dict[str, str], pod: Object, strategy: str) -> Object:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {
-            "selector": {"matchLabels": {"app": labels["app"]}},
-            "updateStrategy": {"type": strategy},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"nodeSelector": {NIC_PCI_LABEL: "true"}, **pod},
-            },
-        },
-    }

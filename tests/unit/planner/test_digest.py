@@ -1,0 +1,65 @@
+"""What of a cluster file may change under a run, and how a change that may not is named."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from knowngood.planner.digest import changed
+
+BEFORE: dict[str, Any] = {
+    "release": "r580",
+    "rings": [{"name": "ring-0", "nodes": ["a"], "batch": 1}],
+    "tenants": [{"name": "vision", "namespaces": ["vision"], "contact": "vision-oncall"}],
+    "gitops": {"repo": "https://git.example.com/x.git", "branch": "main", "credentials": "env:TOKEN"},
+    "limits": {"drainSeconds": 1800},
+}
+
+
+def after(*path: str | int, value: Any) -> tuple[str, ...]:
+    """The changes when one place says something else."""
+    now = deepcopy(BEFORE)
+    at: Any = now
+    for part in path[:-1]:
+        at = at[part]
+    at[path[-1]] = value
+    return changed(BEFORE, now, "r595")
+
+
+def test_nothing_has_changed() -> None:
+    assert changed(BEFORE, deepcopy(BEFORE), "r595") == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("tenants", 0, "contact"), "somebody else"),
+        (("gitops", "credentials"), "file:/run/secrets/token"),
+        (("release",), "r595"),  # our own promotion, done just before the kill
+    ],
+)
+def test_what_does_not_bind_a_run_may_change(path: tuple[str | int, ...], value: str) -> None:
+    assert after(*path, value=value) == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("release",), "r610", "release is r610, was r580"),
+        (("limits", "drainSeconds"), 60, "limits.drainSeconds is 60, was 1800"),
+        (("limits", "soakSeconds"), 60, "limits.soakSeconds is 60, was not there"),
+        (("rings", 0, "nodes"), ["a", "b"], "rings differs"),
+        (("tenants", 0, "namespaces"), [], "tenants differs"),
+        (("gitops", "branch"), "next", "gitops.branch is next, was main"),
+        (("policy",), {"onWaveFailure": "undo"}, "policy differs"),
+    ],
+)
+def test_everything_else_is_named(path: tuple[str | int, ...], value: Any, said: str) -> None:
+    assert after(*path, value=value) == (said,)
+
+
+def test_what_is_gone_is_named() -> None:
+    now = {key: value for key, value in BEFORE.items() if key != "limits"}
+    assert changed(BEFORE, now, "r595") == ("limits differs",)
