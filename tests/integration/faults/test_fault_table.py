@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.play import Ended, Play, awaited, staged
+from tests.integration.play import Play, awaited, explained, staged
 
 from knowngood.adapters.kube import Kube, path
 
@@ -89,7 +89,7 @@ def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
         before = play.snapshot("before")
         play.stage.fault(row.fault, row.node, row.params)
         if row.fault == "xid-79":  # it takes a GPU away at once: that is the state the run finds
-            awaited(lambda: hits(play, row.fault), "the fault")
+            awaited(lambda: play.hits(row.fault), "the fault")
             before = play.snapshot("before")
         ended = play.upgrade("r595")
         assert ended.code == row.code, explained(ended)
@@ -97,7 +97,7 @@ def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
         assert summary["end"] == row.end, explained(ended)
         assert row.caught_by in summary["why"] + str(summary["blamed"]), explained(ended)
         assert set(row.named) <= set(summary["blamed"]), explained(ended)
-        assert hits(play, row.fault), "it never hit"
+        assert play.hits(row.fault), "it never hit"
         play.stage.clear_faults()
         says_true(play, row.end, before)
 
@@ -111,7 +111,7 @@ def says_true(play: Play, end: str, before: Path) -> None:
         assert play.commits() == ["The cluster at rest"]
         assert drivers == {CANARY: [OLD], LATER: [OLD]}
     if end in ("restored", "quarantined"):
-        assert NEW not in given_back_with(play, CANARY), "the canary went back to its tenants unproven"
+        assert NEW not in play.given_back(CANARY), "the canary went back to its tenants unproven"
     if end == "restored":
         assert play.differences(before) == ""
         assert drivers[LATER] == [OLD], "a node outside the open ring was restarted"
@@ -140,26 +140,6 @@ def with_a_tenant_on(play: Play, node: str) -> None:
         kube.delete(path("v1", "pods", pod["name"], "notebooks"), uid=pod["uid"])
         awaited(there, f"a pod of the tenant on {node}")
         kube.patch(later, [{"op": "remove", "path": "/spec/unschedulable"}])
-
-
-def hits(play: Play, fault: str) -> list[dict[str, Any]]:
-    """Where a fault struck, by the twin's event log."""
-    return [e for e in play.events() if e["event"] == "fault-hit" and e["fault"] == fault]
-
-
-def given_back_with(play: Play, node: str) -> list[str]:
-    """The driver a node ran each time we took our cordon off it."""
-    version, found = "", []
-    for event in (e for e in play.events() if e["node"] == node):
-        version = event["version"] if event["event"] == "module-loaded" else version
-        if event["event"] == "uncordoned" and event["by"] == "knowngood":
-            found.append(version)
-    return found
-
-
-def explained(ended: Ended) -> str:
-    """The run's own story, for a failing assertion."""
-    return f"exit {ended.code}\n{ended.stderr[-6000:]}\n{ended.stdout[-1500:]}"
 
 
 def test_the_same_command_without_a_fault_ends_done(tmp_path: Path) -> None:
