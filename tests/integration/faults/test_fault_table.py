@@ -17,6 +17,7 @@ import pytest
 from tests.integration.play import Play, awaited, explained, staged
 
 from knowngood.adapters.kube import Kube, path
+from knowngood.twin.faults import KINDS
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
@@ -146,6 +147,11 @@ def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
         assert row.felt is None or row.felt(play, moment(hits[0])), f"it hit without effect: {hits}"
         play.stage.clear_faults()
         says_true(play, row.end, before)
+
+
+def test_every_fault_has_a_row() -> None:
+    """But the power cycle: a health check's way to act on a node, no incident of a driver's move."""
+    assert {row.fault for row in TABLE} == set(KINDS) - {"node-reboots"}
 
 
 def test_a_row_that_ends_done_names_what_its_fault_does() -> None:
