@@ -116,11 +116,6 @@ class Play:
         """The twin's event log."""
         return [json.loads(line) for line in (self.stage.state / "events.jsonl").read_text().splitlines()]
 
-    def writes(self) -> list[dict[str, Any]]:
-        """What the program wrote through the API server, in order, by the twin's audit log."""
-        lines = (self.stage.state / "audit.jsonl").read_text().splitlines()
-        return [write for write in map(json.loads, lines) if write["userAgent"] == "knowngood"]
-
     def drivers(self) -> dict[str, list[str]]:
         """Node -> driver versions loaded, in order, by the twin's event log."""
         loaded: dict[str, list[str]] = {}
@@ -129,15 +124,77 @@ class Play:
                 loaded.setdefault(event["node"], []).append(event["version"])
         return loaded
 
+    def given_back(self, node: str) -> list[str]:
+        """The driver a node ran each time we took our cordon off it."""
+        version, found = "", []
+        for event in (e for e in self.events() if e["node"] == node):
+            version = event["version"] if event["event"] == "module-loaded" else version
+            if event["event"] == "uncordoned" and event["by"] == "knowngood":
+                found.append(version)
+        return found
+
+    def hits(self, fault: str) -> list[dict[str, Any]]:
+        """Where a fault struck, by the twin's event log."""
+        return [e for e in self.events() if e["event"] == "fault-hit" and e["fault"] == fault]
+
+    def writes(self) -> list[dict[str, Any]]:
+        """What the program wrote through the API server, in order, by the twin's audit log."""
+        lines = (self.stage.state / "audit.jsonl").read_text().splitlines()
+        return [write for write in map(json.loads, lines) if write["userAgent"] == "knowngood"]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Every write that the API server accepted since the cluster had settled."""
+        settled = next(e["time"] for e in self.events() if e["event"] == "settled")
+        lines = (self.stage.state / "audit.jsonl").read_text().splitlines()
+        return [r for r in map(json.loads, lines) if r["time"] > settled]
+
+    def git(self, *arguments: str) -> str:
+        """Ask the GitOps repository."""
+        done = subprocess.run(
+            ["git", "-C", str(self.stage.repo), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
     def commits(self) -> list[str]:
         """Subjects of the GitOps branch, newest first."""
-        done = subprocess.run(
-            ["git", "-C", str(self.stage.repo), "log", "--format=%s"],
-            capture_output=True,
+        return self.git("log", "--format=%s").splitlines()
+
+    def run_id(self) -> str:
+        """The only run's id."""
+        return next(self.stage.runs.iterdir()).name
+
+    def records(self) -> list[dict[str, Any]]:
+        """The only run's journal so far; a line being written is left out."""
+        found = list(self.stage.runs.glob("*/journal.jsonl"))
+        lines = found[0].read_text().split("\n")[:-1] if found else []
+        return [json.loads(line) for line in lines]
+
+    def intended(self, step: str) -> bool:
+        """Whether the only run has begun a step whose path ends so."""
+        return any(r["type"] == "intent" and r["step"].endswith(f"/{step}") for r in self.records())
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A `knowngood` in the background, ended in any case."""
+        with subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.stage.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=True,
-        )
-        return done.stdout.splitlines()
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGCONT)
+                    process.kill()
+
+
+def explained(ended: Ended) -> str:
+    """The run's own story, for a failing assertion."""
+    return f"exit {ended.code}\n{ended.stderr[-6000:]}\n{ended.stdout[-1500:]}"
 
 
 def environment() -> dict[str, str]:
@@ -161,11 +218,13 @@ def staged(
     cluster: str,
     *options: str,
     limits: Mapping[str, float] | None = None,
+    policy: str = "",
     patience: float = 0.0,
 ) -> Iterator[Play]:
     """A settled twin of a shipped cluster; ended with all its processes afterwards. `options`: more for `twin up`.
 
-    `patience`: seconds that each tenant asks a drain to wait, instead of its own compressed ones.
+    `limits` and `policy` (for `onWaveFailure`) replace what the cluster file says; `patience`: seconds that each
+    tenant asks a drain to wait, instead of its own compressed ones.
     """
     source = matrix_dir()
     matrix = load(source)
@@ -176,6 +235,8 @@ def staged(
     values["limits"] = {**values["limits"], "soakSeconds": SOAK_SECONDS, **(limits or {})}
     for tenant in values["tenants"] if patience else ():
         tenant["evictionDeadlineSeconds"] = patience
+    if policy:
+        values["policy"] = {"onWaveFailure": policy}
     stage.build(
         source,
         (cluster, values),
@@ -188,41 +249,6 @@ def staged(
         yield Play(stage, cluster)
     finally:
         stage.stop()
-
-
-@contextmanager
-def running(play: Play, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A `knowngood` in the background, ended in any case."""
-    command = play.command(*arguments)
-    with subprocess.Popen(
-        command,
-        cwd=play.stage.folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-
-
-def records(play: Play) -> list[dict[str, Any]]:
-    """The only run's journal so far; a line being written is left out."""
-    found = list(play.stage.runs.glob("*/journal.jsonl"))
-    lines = found[0].read_text().split("\n")[:-1] if found else []
-    return [json.loads(line) for line in lines]
-
-
-def intended(play: Play, verb: str) -> bool:
-    return any(r["type"] == "intent" and r["step"].endswith(f"/{verb}") for r in records(play))
-
-
-def run_of(play: Play) -> str:
-    return next(play.stage.runs.iterdir()).name
 
 
 def with_a_tenant_on(play: Play, node: str) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.play import Play, awaited, intended, run_of, running, staged, with_a_tenant_on
+from tests.integration.play import Play, awaited, staged, with_a_tenant_on
 
 CANARY = "lab-gpu-1"
 PATIENCE = 900.0  # seconds that the tenant, and so the drain, would wait
@@ -16,7 +16,7 @@ SOON = 90.0  # seconds for the whole end of the run, an undo and its proof inclu
 
 def draining(play: Play) -> bool:
     """Whether the drain's playbook has begun to ask."""
-    return intended(play, "drain") and any(play.stage.runs.glob("*/ansible/*-drain/progress"))
+    return play.intended("drain") and any(play.stage.runs.glob("*/ansible/*-drain/progress"))
 
 
 def claims(play: Play) -> list[str]:
@@ -37,10 +37,10 @@ def test_an_abort_cuts_a_drain_that_would_wait_for_long(
         with_a_tenant_on(play, CANARY)
         before = play.snapshot("before")
         play.stage.fault("pdb-blocks-drain", CANARY)
-        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes", "--output", "json") as runner:
+        with play.running("upgrade", "lab-small", "--to", "r595", "--yes", "--output", "json") as runner:
             awaited(lambda: draining(play) or runner.poll() is not None, "the canary's drain")
             elsewhere = ("--runs-dir", str(play.stage.folder / "elsewhere"))
-            asked = play.knowngood("abort", run_of(play), *options, *elsewhere)
+            asked = play.knowngood("abort", play.run_id(), *options, *elsewhere)
             began = time.monotonic()
             assert asked.code == 0, asked.stderr
             out, err = runner.communicate(timeout=PATIENCE)

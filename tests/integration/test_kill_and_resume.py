@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.integration.play import Ended, Play, awaited, intended, records, run_of, running, staged
+from tests.integration.play import Ended, Play, awaited, staged
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
@@ -42,15 +42,15 @@ def descendants(pid: int) -> set[int]:
 @pytest.mark.parametrize("verb", ["declare", "drain", "judge"])
 def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_path: Path) -> None:
     with staged(tmp_path / "stage", "lab-small") as play:
-        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as runner:
-            awaited(lambda: intended(play, verb), f"intent of {verb}")
+        with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as runner:
+            awaited(lambda: play.intended(verb), f"intent of {verb}")
             # A playbook or pytest has a tree of its own; a declaration is git, over in an instant.
             family = awaited(lambda: descendants(runner.pid), "a child") if verb != "declare" else set()
             os.kill(runner.pid, signal.SIGKILL)
             runner.wait()
-        with running(play, "resume", run_of(play), "--output", "json") as resumed:
+        with play.running("resume", play.run_id(), "--output", "json") as resumed:
             awaited(
-                lambda: any(r["type"] == "resumed" for r in records(play)), "the resumed run's first record"
+                lambda: any(r["type"] == "resumed" for r in play.records()), "the resumed run's first record"
             )
             assert not family & alive().keys(), "a process of the killed run is alive while resume acts"
             out, err = resumed.communicate(timeout=200)
@@ -65,30 +65,30 @@ def test_a_run_goes_on_only_by_the_cluster_file_it_began_with(tmp_path: Path) ->
     """Refused with the change's name and nothing written; taken back by what the file said at the start."""
     with staged(tmp_path / "stage", "lab-small") as play:
         before = play.snapshot("before")
-        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as runner:
-            awaited(lambda: intended(play, "drain"), "the canary's drain")
+        with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as runner:
+            awaited(lambda: play.intended("drain"), "the canary's drain")
             os.kill(runner.pid, signal.SIGKILL)
             runner.wait()
         file = play.stage.matrix / "clusters" / "lab-small.yaml"
         file.write_text(file.read_text().replace("soakSeconds: 1\n", "soakSeconds: 2\n"))
-        written, changes = records(play), play.writes()
-        refused = play.knowngood("resume", run_of(play))
+        written, changes = play.records(), play.writes()
+        refused = play.knowngood("resume", play.run_id())
         assert refused.code == 2, refused.stderr
         assert "limits.soakSeconds is 2, was 1" in refused.stderr
-        assert (records(play), play.writes()) == (written, changes), "nothing is written"
-        back = play.knowngood("rollback", run_of(play), "--yes", "--output", "json")
+        assert (play.records(), play.writes()) == (written, changes), "nothing is written"
+        back = play.knowngood("rollback", play.run_id(), "--yes", "--output", "json")
         assert back.code == 6, back.stderr
         assert play.differences(before) == ""
 
 
 def test_of_two_runners_one_wins_and_the_other_has_written_nothing(tmp_path: Path) -> None:
     with staged(tmp_path / "stage", "lab-small") as play:
-        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as winner:
-            awaited(lambda: intended(play, "declare"), "the winner's first commit")
+        with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as winner:
+            awaited(lambda: play.intended("declare"), "the winner's first commit")
             elsewhere = str(play.stage.folder / "elsewhere")
             loser = play.knowngood("--runs-dir", elsewhere, "upgrade", "lab-small", "--to", "r595", "--yes")
             assert loser.code == 4, loser.stderr
-            assert run_of(play) in loser.stderr, "it says who holds the cluster"
+            assert play.run_id() in loser.stderr, "it says who holds the cluster"
             assert not list(Path(elsewhere).glob("*/journal.jsonl")) or not any(
                 path.read_text() for path in Path(elsewhere).glob("*/journal.jsonl")
             )
@@ -101,20 +101,25 @@ def test_of_two_runners_one_wins_and_the_other_has_written_nothing(tmp_path: Pat
 def test_a_runner_that_wakes_up_late_finds_its_run_taken_over_and_stops(tmp_path: Path) -> None:
     """A laptop sleeps; a colleague takes the run over from the checkpoint; the laptop wakes up."""
     with staged(tmp_path / "stage", "lab-small", limits={"leaseSeconds": 6, "soakSeconds": 3}) as play:
-        with running(play, "upgrade", "lab-small", "--to", "r595", "--yes") as sleeper:
-            awaited(lambda: intended(play, "soak"), "the canary's soak")
+        with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as sleeper:
+            awaited(lambda: play.intended("soak"), "the canary's soak")
             sleeper.send_signal(signal.SIGSTOP)
             colleague = play.knowngood(
-                "--runs-dir", str(play.stage.folder / "elsewhere"), "resume", run_of(play), "--output", "json"
+                "--runs-dir",
+                str(play.stage.folder / "elsewhere"),
+                "resume",
+                play.run_id(),
+                "--output",
+                "json",
             )
             assert colleague.code == 0, colleague.stderr
-            written = len(records(play))
+            written = len(play.records())
             commits = play.commits()
             sleeper.send_signal(signal.SIGCONT)
             _, err = sleeper.communicate(timeout=60)
         assert sleeper.returncode in (4, 130), err
         assert play.commits() == commits, "it pushed something"
-        assert all(r["type"] in ("outcome", "interrupted") for r in records(play)[written:])
+        assert all(r["type"] in ("outcome", "interrupted") for r in play.records()[written:])
         assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
 
 
@@ -126,7 +131,7 @@ def test_an_outage_longer_than_the_lease_interrupts_and_resume_ends_it(tmp_path:
         ended = play.upgrade("r595")
         assert ended.code == 130, ended.stderr
         assert "resume" in ended.stderr, "it says what to type next"
-        assert records(play)[-1]["type"] == "interrupted"
+        assert play.records()[-1]["type"] == "interrupted"
         resumed = awaited(lambda: answered(play), "the API server")
         assert resumed.code == 0, resumed.stderr
         assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
@@ -134,5 +139,5 @@ def test_an_outage_longer_than_the_lease_interrupts_and_resume_ends_it(tmp_path:
 
 def answered(play: Play) -> Ended | None:
     """The end of `resume`, None while the API server is still away."""
-    ended = play.knowngood("resume", run_of(play), "--output", "json")
+    ended = play.knowngood("resume", play.run_id(), "--output", "json")
     return None if ended.code in (3, 130) else ended

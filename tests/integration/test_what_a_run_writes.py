@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.play import run_of, staged
+from tests.integration.play import staged
 from tests.published import needs_definitions, problems
 
 from knowngood.adapters.checkpoint import ConfigMapCheckpoint
@@ -43,7 +43,7 @@ def writes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, 
     with staged(tmp_path_factory.mktemp("writes") / "stage", "lab-small", "--audit-objects") as play:
         done = play.upgrade("r595")
         assert (done.code, done.result["end"]) == (0, "done"), done.stderr
-        ConfigMapCheckpoint(Kube(play.stage.kubeconfig)).ask_abort(run_of(play), "hold")
+        ConfigMapCheckpoint(Kube(play.stage.kubeconfig)).ask_abort(play.run_id(), "hold")
         play.stage.fault("ib-link-flap", CANARY)
         sick = play.upgrade("r610")
         assert (sick.code, sick.result["end"]) == (5, "quarantined"), sick.stderr

@@ -111,7 +111,12 @@ def profile(document: Document) -> Profile:
 
 def cluster(document: Document) -> Cluster:
     """A cluster file's value."""
-    return cluster_of(document.name, document.value, document.where)
+    lines = {
+        node: document.at("nodes", role, index).line or 1
+        for role, names in document.value["nodes"].items()
+        for index, node in enumerate(names)
+    }
+    return replace(cluster_of(document.name, document.value, document.where), lines=lines)
 
 
 def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
@@ -138,11 +143,6 @@ def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
         raw=v,
-        lines={
-            node: document.at("nodes", role, index).line or 1
-            for role, names in nodes.items()
-            for index, node in enumerate(names)
-        },
     )
 
 

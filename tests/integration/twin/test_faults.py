@@ -10,7 +10,17 @@ import pytest
 from tests.integration.twin.setting import BAD, NEW, OLD
 from tests.integration.twin.stage import Stage, play
 
-from knowngood.twin.behaviours.kube import BUDGET, NODE, Object, deleting, is_true, labels_of, name_of
+from knowngood.twin.behaviours.kube import (
+    BUDGET,
+    NODE,
+    POD,
+    Object,
+    deleting,
+    is_true,
+    labels_of,
+    name_of,
+    node_of,
+)
 from knowngood.twin.client import ClientError
 
 XID = r"NVRM: Xid \(PCI:0000:[0-9a-f]{2}:00\): (\d+), pid="
@@ -184,6 +194,28 @@ def test_a_budget_blocks_a_drain_until_the_fault_is_cleared(tmp_path: Path) -> N
 
         await stage.until("budgets are as before", lambda: budgets() == before)
         await stage.empty("gpu-1")
+
+    play(tmp_path, story)
+
+
+def test_a_budget_blocks_also_while_one_of_its_pods_waits_for_a_node(tmp_path: Path) -> None:
+    """How many pods were ready when the fault struck must not matter when they all are."""
+
+    async def story(stage: Stage) -> None:
+        def served() -> list[Object]:
+            return [p for p in stage.pods("vision") if is_true(p, "Ready") and not deleting(p)]
+
+        first, second, *_ = served()
+        for node in ("gpu-1", "gpu-2"):
+            await stage.cordon(node)
+        await stage.client.delete(POD, name_of(first), "vision")
+        await stage.until("one of four waits", lambda: len(served()) == 3)
+        await stage.fault("pdb-blocks-drain", node_of(second))
+        await stage.until("it hits", lambda: stage.events("fault-hit"))
+        for node in ("gpu-1", "gpu-2"):
+            await stage.cordon(node, on=False)
+        await stage.until("all four are ready", lambda: len(served()) == 4)
+        assert not any([await stage.evicted(p) for p in served()])
 
     play(tmp_path, story)
 

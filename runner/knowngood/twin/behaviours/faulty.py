@@ -228,7 +228,7 @@ class Faults:
         for budget in present:
             mine = sum(matches(budget["spec"].get("selector"), labels_of(p)) for p in pods)
             kept = annotations_of(budget).get(BUDGET_LABEL) or _as_text(budget["spec"])
-            spec = {"minAvailable": max(mine - allowed, 1), "maxUnavailable": None}
+            spec = {"minAvailable": _kept(mine, allowed), "maxUnavailable": None}
             mark = {"annotations": {BUDGET_LABEL: kept}}
             await self._twin.api.patch(budget, {"metadata": mark, "spec": spec})
         if present:
@@ -245,7 +245,7 @@ class Faults:
                     "labels": {BUDGET_LABEL: fault.name},
                 },
                 "spec": {
-                    "minAvailable": max(len(pods) - allowed, 1),
+                    "minAvailable": _kept(len(pods), allowed),
                     "selector": {"matchExpressions": [entry]},
                 },
             }
@@ -297,6 +297,11 @@ def _gpu(machine: Machine, fault: Fault) -> str | None:
     if wanted.isdigit() and int(wanted) < machine.seed.gpus:
         wanted = hostfiles.gpu_addresses(machine.seed)[int(wanted)]
     return next((gpu for gpu in addresses if not wanted or gpu == wanted), None)
+
+
+def _kept(ready: int, allowed: int) -> int | str:
+    """How many pods a budget keeps: all that are wanted where none may go, however many are ready just now."""
+    return max(ready - allowed, 1) if allowed else "100%"
 
 
 def _as_text(spec: Object) -> str:
