@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.errors import Location
-from knowngood.model.matrix import Matrix, Severity, Status
+from knowngood.model.matrix import Matrix, Rule, Severity, Status
 from knowngood.planner.gates import applicable
+from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, evaluate, judges, readable, traits_of
 from knowngood.planner.rules import Finding as RuleFinding
-from knowngood.planner.rules import Outcome, broken, evaluate
 from knowngood.planner.version import key
 
 
@@ -64,12 +64,15 @@ def warning_rules_hold(context: Context) -> Iterator[Finding]:
             yield _of_rule(document, finding, "")
 
 
-@rule("M106", "A release names each component that its compatibility rules ask about.", severity="warning")
+@rule("M106", "A release and its profiles name what its compatibility rules ask about.", severity="warning")
 def required_components_named(context: Context) -> Iterator[Finding]:
     """A rule that can't be told is not kept."""
     for document, finding in _rule_findings(context):
-        if finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO:
-            yield _of_rule(document, finding, f"add {finding.component}")
+        asks = judges(finding.rule) and finding.rule.severity is not Severity.INFO
+        if asks and finding.outcome is Outcome.UNKNOWN:
+            trait = finding.component not in context.matrix.components
+            hint = f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
+            yield _of_rule(document, finding, hint)
 
 
 @rule("M107", "A revoked release says why, and only a revoked one does.")
@@ -175,14 +178,13 @@ def _unreadable(matrix: Matrix, document: Document) -> dict[str, str]:
 
 
 def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
-    """What the compatibility rules say about each release that is not revoked.
+    """What the compatibility rules say about each release that is not revoked, on each of its profiles.
 
-    Versions and ranges that can't be read are M102's and M004's; they are left out here.
+    Versions and ranges that can't be read are M102's and M004's; they are left out here. What only a cluster can
+    tell (its platform, its network) is no release's fault.
     """
     matrix = context.matrix
-    readable = [
-        r for r in matrix.rules.values() if all(n in matrix.components for n in {**r.when, **r.require})
-    ]
+    rules = [r for r in matrix.rules.values() if readable(r, matrix.components)]
     for document in context.documents.of("releases").values():
         if document.value["status"] == Status.REVOKED:
             continue
@@ -190,12 +192,28 @@ def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
         versions = {
             n: v for n, v in document.value["components"].items() if n in matrix.components and n not in wrong
         }
-        for each in readable:
-            try:
-                findings = evaluate([each], matrix.components, versions)
-            except ValueError:
-                continue
-            yield from ((document, f) for f in findings if f.component not in wrong)
+        seen: set[tuple[str, Outcome, str, str]] = set()
+        for finding in _on_each_profile(context, document, rules, versions):
+            mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
+            if mark not in seen and finding.component not in CLUSTER_TRAITS.union(wrong):
+                seen.add(mark)
+                yield document, finding
+
+
+def _on_each_profile(
+    context: Context, document: Document, rules: list[Rule], versions: dict[str, str]
+) -> Iterator[RuleFinding]:
+    """The same versions may break a rule on one machine and keep it on another.
+
+    A component that follows another by a range that can't be read is M008's; until then nothing is judged.
+    """
+    profiles = context.matrix.profiles
+    for name in document.value["profiles"]:
+        traits = traits_of(profiles[name], None) if name in profiles else {}
+        try:
+            yield from evaluate(rules, context.matrix.components, versions, traits)
+        except ValueError:
+            return
 
 
 def _of_rule(document: Document, finding: RuleFinding, hint: str) -> Finding:
