@@ -25,7 +25,8 @@ class Provenance(StrEnum):
 class Version:
     """One published version; `previous` are the versions that may update directly to it.
 
-    `released` is YYYY-MM-DD or "" where it is unknown; `note` says what a person should know of it.
+    `released` is YYYY-MM-DD or "" where it is unknown; `note` says what a person should know of it. `promoted` maps a
+    kind of channel (candidate, fast, stable, eus) to the day when the version came into it.
     """
 
     version: str
@@ -33,6 +34,7 @@ class Version:
     previous: frozenset[str] = frozenset()
     provenance: Provenance = Provenance.REAL
     note: str = ""
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
