@@ -9,8 +9,10 @@ from typing import Any
 from knowngood.model.matrix import Identity, Status
 
 MAX_AGE_DAYS = 90
-"""How long evidence counts where neither the cluster nor its profile says so (`evidenceMaxAgeDays`). A choice of ours: a
-quarter, in which firmware, tenants and neighbours have changed; no vendor gives a figure."""
+"""How long evidence counts where neither the cluster nor its profile says so (`evidenceMaxAgeDays`).
+
+A choice of ours: in a quarter firmware, tenants and neighbours have changed. No vendor gives a figure.
+"""
 
 FAILED = "failed"
 INCONCLUSIVE = "inconclusive"
@@ -20,7 +22,7 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, slots=True)
 class GateSuite:
-    """The gates that judged: one digest over their files, and the commit that holds them ("" for an installed program)."""
+    """The gates that judged: a digest over their files, and the commit that has them ("": an installed program)."""
 
     digest: str = ""
     commit: str = ""

@@ -67,7 +67,7 @@ class World:
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)  # run -> evidence against the release
-    suite: GateSuite = GateSuite("a1b2c3d4e5f6a7b8", "")
+    suite: GateSuite = field(default_factory=lambda: GateSuite("a1b2c3d4e5f6a7b8"))
     standard: Callable[[World, str], Standard] | None = None  # what the matrix says of evidence
     clock: float = 0.0
     kill_after: int = -1  # appends until the kill; -1: never
