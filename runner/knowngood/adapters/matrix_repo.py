@@ -71,8 +71,8 @@ class MatrixRepository(Promotion):
         subject = f"{release} is {status}: {'run' if status == REFUSED else 'proven'} on {cluster}"
         return self._record(subject, release, cluster, evidence, texts)
 
-    def renew(self, release: str, status: str, evidence: Mapping[str, Any]) -> str:
-        """Evidence that a person brings, and the status it earns; pins nothing. "" where all of it is there already."""
+    def bring(self, release: str, status: str, evidence: Mapping[str, Any]) -> str:
+        """Evidence that a person brings, and the status it earns; pins nothing. "" where all is there already."""
         release_file = self._file("releases", f"{release}.yaml")
         texts = {}
         if raises(self._read(release_file, "status"), status):
@@ -129,8 +129,24 @@ class MatrixRepository(Promotion):
             return done
         text = json.dumps(to_json(evidence), indent=2, sort_keys=True) + "\n"
         if again and proof.is_file():
-            self._refuse_other(proof, evidence)
+            text = self._same(proof, evidence)
         return self._commit(subject, "", trailers, {proof: text, **texts})
+
+    def _same(self, proof: Path, evidence: Mapping[str, Any]) -> str:
+        """The text of that run's evidence as it is in the matrix: it is never edited, so it must say the same."""
+        text = proof.read_bytes().decode("utf-8")
+        try:
+            there = json.loads(text)
+        except ValueError:
+            there = {}
+        if _said(there) != _said(to_json(evidence)):
+            counted = f", counted as {there.get('status')}: {there.get('because')}" if there else ""
+            raise UsageError(
+                f"the matrix holds evidence of this run already{counted}",
+                where=str(proof),
+                hint="evidence is never edited: prove the release again",
+            )
+        return text
 
     def _commit(self, subject: str, body: str, trailers: Mapping[str, str], texts: Mapping[Path, str]) -> str:
         """Write the files and commit them alone; "" where nothing changes. What can't be committed is taken back."""
@@ -158,19 +174,6 @@ class MatrixRepository(Promotion):
         how = ("--quiet", "--no-verify", "--no-gpg-sign", "--only", "--cleanup=verbatim")
         self._git.run("commit", *how, "-m", text, "--", *files)
         return self._git.run("rev-parse", "HEAD").text
-
-    def _refuse_other(self, proof: Path, evidence: Mapping[str, Any]) -> None:
-        """Evidence is never edited: only what it counts for, and until when, may change."""
-        try:
-            there = json.loads(proof.read_bytes())
-        except ValueError:
-            there = {}
-        if _measured(there) != _measured(to_json(evidence)):
-            raise UsageError(
-                "the matrix holds other evidence of this run",
-                where=str(proof),
-                hint="evidence is never edited; was the file changed by hand?",
-            )
 
     def _committed(self, trailers: Mapping[str, str], proof: Path) -> str:
         greps = [f"--grep={key}: {value}" for key, value in trailers.items()]
@@ -264,8 +267,9 @@ def _put_back(file: Path, data: bytes | None) -> None:
         file.write_bytes(data)
 
 
-def _measured(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in evidence.items() if k not in ("status", "because", "expires")}
+def _said(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """What evidence says, without the words for it."""
+    return {k: v for k, v in evidence.items() if k not in ("because", "expires")}
 
 
 def _command(matrix: Path, deadline: float) -> GitCommand:

@@ -241,6 +241,8 @@ def why_not_superseded(releases: Mapping[str, Release], old: Release, new: Relea
     """Why `new` can't take the place of `old`, "" where it can."""
     if old.name == new.name:
         return "a release can't supersede itself"
+    if old.status is Status.DEPRECATED:
+        return f"{old.name} is {old.status} already"
     if not may_become(old.status, Status.DEPRECATED):
         return f"{old.name} is {old.status}; it can't become {Status.DEPRECATED}"
     if new.status not in RANK:
