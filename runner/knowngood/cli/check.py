@@ -6,9 +6,9 @@ import json
 
 import click
 
+from knowngood.cli.arguments import cluster_option, exact, pairs, profile_option, traits
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.versions import cluster_option, exact, pairs, profile_option, traits
 from knowngood.model.errors import ExitCode
 from knowngood.planner.check import Answer, check
 from knowngood.report.check_text import check_json, check_text

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from knowngood.adapters.matrix_history import Held, history
+from knowngood.cli.arguments import traits
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.versions import traits
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.matrix import Status

@@ -6,9 +6,9 @@ import json
 
 import click
 
+from knowngood.cli.arguments import cluster_option, pairs, profile_option, traits
 from knowngood.cli.data import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.versions import cluster_option, pairs, profile_option, traits
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.planner.known import known_versions
 from knowngood.planner.support import State, Support, as_range, inside, related, support
