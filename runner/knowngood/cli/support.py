@@ -11,7 +11,7 @@ from knowngood.cli.data import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.planner.known import known_versions
-from knowngood.planner.support import State, Support, as_range, inside, related, support
+from knowngood.planner.support import MAY_RUN, Support, as_range, inside, related, support
 from knowngood.report.check_text import support_json, support_text
 
 
@@ -41,7 +41,8 @@ def command(
     """Which versions of the other components go with these: the intersection of all rules, line by line.
 
     A shortened version means its line: 26.7 is 26.7.x. A version is allowed if some version in each given range
-    suits it. A vendor's documented range is a limit also where its rule only warns; the answer says which.
+    suits it. A vendor's documented range is a limit also where its rule only warns: `hard` marks those that block.
+    Where sources disagree and the rule only warns, what one of them allows is allowed, with that remark.
 
     \b
     Examples:
@@ -89,5 +90,5 @@ def _versions(source: Source, given: dict[str, str]) -> dict[str, tuple[str, ...
 
 def _empty(found: Support) -> bool:
     """Whether there is a component without an allowed version, although versions of it are known."""
-    none = [s for s in found.components if s.lines and not s.names(State.ALLOWED)]
+    none = [s for s in found.components if s.lines and not s.names(*MAY_RUN)]
     return bool(found.conflict or none)

@@ -1,7 +1,8 @@
 """The intersection nobody computes: for given components in given ranges, which versions of another may run. Pure.
 
 A version is allowed if with some version of each given component, inside its range, no rule is broken. Vendors' support
-ranges are limits whatever their severity; those that block are hard.
+ranges are limits whatever their severity; those that block are hard. Where sources contradict each other and the rule
+only warns, what one of them allows is disputed, and counts as allowed with that remark.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from enum import IntEnum
 
 from knowngood.model.matrix import Matrix, Rule, Severity
 from knowngood.planner.known import Alike, alike, followers, known_versions, line_of
-from knowngood.planner.rules import Finding, Outcome, asks_about, evaluate, in_range, parsed
+from knowngood.planner.rules import (
+    Finding,
+    Outcome,
+    asks_about,
+    completed,
+    evaluate,
+    in_range,
+    parsed,
+    standing,
+)
 from knowngood.planner.version import is_whole
 
 MAX_COMBINATIONS = 20_000
@@ -24,8 +34,20 @@ class State(IntEnum):
     """What a version may do, best first."""
 
     ALLOWED = 0
-    UNSUPPORTED = 1  # a rule that warns says no: outside what is documented or advised
-    FORBIDDEN = 2  # a rule that blocks says no
+    DISPUTED = 1  # one source of a rule that warns says no, another yes
+    UNSUPPORTED = 2  # a rule that warns says no: outside what is documented or advised
+    FORBIDDEN = 3  # a rule that blocks says no
+
+
+MAY_RUN = (State.ALLOWED, State.DISPUTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A broken rule and how much it takes."""
+
+    finding: Finding
+    state: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +57,8 @@ class Line:
     name: str
     state: State
     versions: tuple[str, ...]
-    why: tuple[Finding, ...]
-    except_for: Mapping[str, tuple[Finding, ...]]
+    why: tuple[Limit, ...]
+    except_for: Mapping[str, tuple[Limit, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +69,9 @@ class Supported:
     lines: tuple[Line, ...]
     rules: tuple[str, ...]
 
-    def names(self, state: State) -> tuple[str, ...]:
-        """The lines in that state."""
-        return tuple(line.name for line in self.lines if line.state is state)
+    def names(self, *states: State) -> tuple[str, ...]:
+        """The lines in one of these states."""
+        return tuple(line.name for line in self.lines if line.state in states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +130,7 @@ def support(
     rules = [r for r in matrix.rules.values() if r.severity is not Severity.INFO]
     combinations = _combinations(matrix, rules, given)
     alone = [evaluate(rules, matrix.components, c, traits) for c in combinations]
-    conflict = min((_limits(f) for f in alone), key=_state)
+    conflict = min((_limits(matrix, f, c) for f, c in zip(alone, combinations, strict=True)), key=_state)
     depends = {f.rule.name: f for found in alone for f in found if _needs_trait(f)}
     supported = []
     for name in wanted:
@@ -117,7 +139,7 @@ def support(
     return Support(
         given=given,
         components=tuple(supported),
-        conflict=conflict if _state(conflict) is State.FORBIDDEN else (),
+        conflict=tuple(x.finding for x in conflict) if _state(conflict) is State.FORBIDDEN else (),
         depends=tuple(depends[name] for name in sorted(depends)),
     )
 
@@ -144,7 +166,7 @@ def _lines(
 ) -> tuple[Line, ...]:
     scheme = matrix.components[name].scheme
     versions = known_versions(matrix, name)
-    why: dict[str, tuple[Finding, ...]] = {}
+    why: dict[str, tuple[Limit, ...]] = {}
     for group in alike(rules, matrix.components, name, versions):
         best = _best(matrix, rules, group, combinations, traits)
         why |= dict.fromkeys(group.versions, best)
@@ -160,12 +182,12 @@ def _best(
     group: Alike,
     combinations: tuple[Mapping[str, str], ...],
     traits: Mapping[str, str],
-) -> tuple[Finding, ...]:
+) -> tuple[Limit, ...]:
     """What still limits these versions with the given versions that suit them best."""
-    best: tuple[Finding, ...] | None = None
+    best: tuple[Limit, ...] | None = None
     for chosen in combinations:
         state = {**chosen, group.component: group.one}
-        found = _limits(evaluate(rules, matrix.components, state, traits))
+        found = _limits(matrix, evaluate(rules, matrix.components, state, traits), state)
         if best is None or (_state(found), len(found)) < (_state(best), len(best)):
             best = found
         if not best:
@@ -173,24 +195,33 @@ def _best(
     return best or ()
 
 
-def _line(name: str, versions: tuple[str, ...], why: Mapping[str, tuple[Finding, ...]]) -> Line:
+def _line(name: str, versions: tuple[str, ...], why: Mapping[str, tuple[Limit, ...]]) -> Line:
     state = min(_state(why[v]) for v in versions)
     best = tuple(v for v in versions if _state(why[v]) is state)
     worse = {v: why[v] for v in versions if _state(why[v]) is not state}
     return Line(name, state, best, why[best[-1]], worse)
 
 
-def _limits(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The broken rules, those that block first."""
-    found = [f for f in findings if f.outcome is Outcome.BROKEN]
-    return tuple(sorted(found, key=lambda f: (f.rule.severity is not Severity.BLOCK, f.rule.name)))
+def _limits(matrix: Matrix, findings: Iterable[Finding], versions: Mapping[str, str]) -> tuple[Limit, ...]:
+    """The broken rules, the gravest first."""
+    found = [Limit(f, _weight(matrix, f, versions)) for f in findings if f.outcome is Outcome.BROKEN]
+    return tuple(sorted(found, key=lambda x: (-x.state, x.finding.rule.name)))
 
 
-def _state(limits: Iterable[Finding]) -> State:
-    severities = {f.rule.severity for f in limits}
-    if Severity.BLOCK in severities:
+def _weight(matrix: Matrix, finding: Finding, versions: Mapping[str, str]) -> State:
+    rule = finding.rule
+    if rule.severity is Severity.BLOCK:
         return State.FORBIDDEN
-    return State.UNSUPPORTED if severities else State.ALLOWED
+    known = completed(matrix.components, versions)
+    disputed = any(
+        all(n in known and in_range(matrix.components[n].scheme, t, known[n]) for n, t in c.require.items())
+        for c in standing(rule)
+    )
+    return State.DISPUTED if disputed else State.UNSUPPORTED
+
+
+def _state(limits: Iterable[Limit]) -> State:
+    return max((limit.state for limit in limits), default=State.ALLOWED)
 
 
 def _needs_trait(finding: Finding) -> bool:

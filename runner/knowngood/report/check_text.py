@@ -8,7 +8,7 @@ from typing import Any
 from knowngood.model.jsonable import to_json
 from knowngood.planner.check import Answer, Checked, Nearest
 from knowngood.planner.rules import Finding, Outcome
-from knowngood.planner.support import Line, State, Support, Supported
+from knowngood.planner.support import MAY_RUN, Limit, Line, State, Support, Supported
 from knowngood.report.text import columns
 
 HEADLINES = {
@@ -17,7 +17,17 @@ HEADLINES = {
     Answer.UNKNOWN: "can't tell: a blocking rule needs what was not named",
 }
 WORDS = {Outcome.OK: "kept", Outcome.BROKEN: "broken", Outcome.UNKNOWN: "unknown", Outcome.NOTE: "note"}
-STATES = {State.ALLOWED: "allowed", State.UNSUPPORTED: "outside-support", State.FORBIDDEN: "forbidden"}
+STATES = {
+    State.ALLOWED: "allowed",
+    State.DISPUTED: "disputed",
+    State.UNSUPPORTED: "outside-support",
+    State.FORBIDDEN: "forbidden",
+}
+REMARKS = (
+    (State.DISPUTED, "allowed, though not all sources say so"),
+    (State.UNSUPPORTED, "allowed, outside the documented range"),
+    (State.FORBIDDEN, "forbidden"),
+)
 
 
 def check_text(checked: Checked) -> str:
@@ -89,7 +99,8 @@ def support_json(support: Support) -> dict[str, Any]:
         "depends": [finding_json(f) for f in support.depends],
         "components": {
             s.component: {
-                "allowed": list(s.names(State.ALLOWED)),
+                "allowed": list(s.names(*MAY_RUN)),
+                "disputed": list(s.names(State.DISPUTED)),
                 "outsideSupport": list(s.names(State.UNSUPPORTED)),
                 "forbidden": list(s.names(State.FORBIDDEN)),
                 "lines": [_line_json(line) for line in s.lines],
@@ -105,8 +116,8 @@ def _line_json(line: Line) -> dict[str, Any]:
         "line": line.name,
         "state": STATES[line.state],
         "versions": list(line.versions),
-        "why": [finding_json(f) for f in line.why],
-        "except": {v: [f.sentence() for f in why] for v, why in line.except_for.items()},
+        "why": [finding_json(x.finding) for x in line.why],
+        "except": {v: [x.finding.sentence() for x in why] for v, why in line.except_for.items()},
     }
 
 
@@ -115,20 +126,17 @@ def _supported(supported: Supported) -> list[str]:
     if not supported.lines:
         return [f"{name}: no version is known"]
     known = [line.name for line in supported.lines]
-    allowed = spans(known, supported.names(State.ALLOWED))
+    allowed = spans(known, supported.names(*MAY_RUN))
     lines = [f"{name}: {allowed or 'none'}" + ("" if supported.rules else " (no rule ties it to these)")]
-    for state, words in (
-        (State.UNSUPPORTED, "allowed, outside the documented range"),
-        (State.FORBIDDEN, "forbidden"),
-    ):
+    for state, words in REMARKS:
         groups: dict[tuple[str, ...], list[Line]] = {}
         for line in (x for x in supported.lines if x.state is state):
-            groups.setdefault(tuple(f.rule.name for f in line.why), []).append(line)
+            groups.setdefault(_names(line.why), []).append(line)
         for members in groups.values():
             lines.append(f"  {spans(known, [m.name for m in members])}: {words}")
-            lines += [f"    {_reason(f)}" for f in members[-1].why]
+            lines += [f"    {_reason(x)}" for x in members[-1].why]
     for line in supported.lines:
-        if line.state is State.ALLOWED and line.except_for:
+        if line.state in MAY_RUN and line.except_for:
             lines += _exceptions(line)
     return lines
 
@@ -136,16 +144,22 @@ def _supported(supported: Supported) -> list[str]:
 def _exceptions(line: Line) -> list[str]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for version, why in line.except_for.items():
-        groups.setdefault(tuple(f.rule.name for f in why), []).append(version)
+        groups.setdefault(_names(why), []).append(version)
     return [
         f"  {line.name} without {_some(versions)}: {_reason(line.except_for[versions[-1]][0])}"
         for versions in groups.values()
     ]
 
 
-def _reason(finding: Finding) -> str:
-    """The rule without the version that stands before it already."""
-    return finding.sentence().removeprefix(f"{finding.component} {finding.version}: ")
+def _names(limits: Iterable[Limit]) -> tuple[str, ...]:
+    return tuple(limit.finding.rule.name for limit in limits)
+
+
+def _reason(limit: Limit) -> str:
+    """Hard or not, and the rule without the version that stands before it already."""
+    finding = limit.finding
+    said = finding.sentence().removeprefix(f"{finding.component} {finding.version}: ")
+    return f"hard: {said}" if limit.state is State.FORBIDDEN else said
 
 
 def _some(versions: Sequence[str]) -> str:

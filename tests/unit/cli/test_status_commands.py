@@ -315,6 +315,16 @@ def test_exposure_of_what_somebody_saw(tmp_path: Path) -> None:
     hits = {h["name"]: h for h in json.loads(said.out)[0]["hits"]}
     assert hits["CrunConflictsWithNVIDIA"]["blindDays"] == 21
     assert hits["CrunConflictsWithNVIDIA"]["known"] == "2025-09-10"
+    assert hits["CrunConflictsWithNVIDIA"]["offeredDays"] == {"candidate": 34, "fast": 28, "stable": 21}
+
+
+def test_a_risk_that_was_declared_in_time_was_offered_in_candidate_only(tmp_path: Path) -> None:
+    """4.16.58: candidate on 2026-03-13, declared on 2026-03-16, fast on 2026-03-19."""
+    seen = tmp_path / "seen.yaml"
+    seen.write_text("openshift: 4.16.58\n")
+    said = knowngood("exposure", "--from-file", seen, "-o", "json")
+    hits = {h["name"]: h for h in json.loads(said.out)[0]["hits"]}
+    assert hits["DTK_4_16_58_KernelMismatch"]["offeredDays"] == {"candidate": 3}
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from tests.unit.planner.matrices import component, matrix, rule
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.graph import Edges, Version
-from knowngood.model.matrix import Follows, Matrix, Rule, Severity
+from knowngood.model.matrix import Claim, Follows, Matrix, Rule, Severity, Source
 from knowngood.planner.rules import Outcome, evaluate
-from knowngood.planner.support import State, Support, as_range, inside, related, support
+from knowngood.planner.support import MAY_RUN, State, Support, as_range, inside, related, support
 
 KNOWN = {
     "openshift": ("4.17.9", "4.18.21", "4.18.22", "4.19.3", "4.20.1", "4.21.4", "4.22.9"),
@@ -62,7 +62,7 @@ def test_gpu_operator_26_7_with_network_operator_26_4_0_is_openshift_4_18_to_4_2
     """No vendor says so: one documents 4.18 to 4.22, the other 4.17 to 4.21, and the 4.22 catalog begins at 26.4.1."""
     value = load(matrix_dir())
     found = ask(value, gpu_operator="26.7", network_operator="26.4.0")
-    assert found.components[0].names(State.ALLOWED) == ("4.18", "4.19", "4.20", "4.21")
+    assert found.components[0].names(*MAY_RUN) == ("4.18", "4.19", "4.20", "4.21")
 
 
 def test_an_exact_version_nobody_knows_is_taken_as_it_is() -> None:
@@ -85,14 +85,40 @@ def test_a_range_that_only_warns_is_a_limit_too_and_says_that_it_is_not_hard() -
         "4.21": State.ALLOWED,
         "4.22": State.UNSUPPORTED,
     }
-    assert [f.rule.name for f in found.components[0].lines[-1].why] == ["documented"]
+    assert [x.finding.rule.name for x in found.components[0].lines[-1].why] == ["documented"]
+
+
+def conflict(severity: str, decided: str = "") -> Rule:
+    """Documents say up to 4.21, the certificate up to 4.20."""
+    claims = (
+        Claim({"openshift": "<4.22"}, Source("documents")),
+        Claim({"openshift": "<4.21"}, Source("certificate")),
+    )
+    return replace(rule("c", {"gpu-operator": "26.7.x"}, {}, severity), claims=claims, decided=decided)
+
+
+@pytest.mark.parametrize(
+    ("told", "at_4_21", "at_4_22"),
+    [
+        (conflict("warn"), State.DISPUTED, State.UNSUPPORTED),
+        (conflict("warn", "documents"), State.ALLOWED, State.UNSUPPORTED),
+        (conflict("warn", "certificate"), State.UNSUPPORTED, State.UNSUPPORTED),
+        (conflict("block"), State.FORBIDDEN, State.FORBIDDEN),
+    ],
+    ids=["nobody decided", "for the documents", "for the certificate", "it blocks"],
+)
+def test_what_one_source_of_a_conflict_allows_is_disputed_until_a_person_decides(
+    told: Rule, at_4_21: State, at_4_22: State
+) -> None:
+    found = states(ask(known(told), gpu_operator="26.7"))
+    assert (found["4.20"], found["4.21"], found["4.22"]) == (State.ALLOWED, at_4_21, at_4_22)
 
 
 def test_one_bad_version_does_not_close_its_line() -> None:
     value = known(rule("crun", {"openshift": "4.18.22"}, {"openshift": "!=4.18.22"}))
     line = next(x for x in ask(value, gpu_operator="26.7").components[0].lines if x.name == "4.18")
     assert (line.state, line.versions) == (State.ALLOWED, ("4.18.21",))
-    assert [f.rule.name for f in line.except_for["4.18.22"]] == ["crun"]
+    assert [x.finding.rule.name for x in line.except_for["4.18.22"]] == ["crun"]
 
 
 def test_a_version_is_allowed_if_some_version_of_the_range_suits_it() -> None:
@@ -172,8 +198,7 @@ def test_each_version_has_the_state_that_trying_everything_gives_it(
     for line in found.components[0].lines:
         said |= dict.fromkeys(line.versions, line.state)
         for version, why in line.except_for.items():
-            hard = any(f.rule.severity is Severity.BLOCK for f in why)
-            said[version] = State.FORBIDDEN if hard else State.UNSUPPORTED
+            said[version] = max(limit.state for limit in why)
     for version in KNOWN["openshift"]:
         expected = min(
             _state(value, {"openshift": version, **dict(zip(chosen, pick, strict=True))})
