@@ -127,6 +127,7 @@ def profile(document: Document) -> Profile:
         nic_model=v["nicModel"],
         rdma_mode=v["rdmaMode"],
         gates={name: dict(gate) for name, gate in v["gates"].items()},
+        evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         sources=_sources(v),
         where=document.where,
         traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},
@@ -166,6 +167,7 @@ def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
         identity=Identity(identity["uid"], identity["ca"]) if identity else None,
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
+        evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         raw=v,
         traits=dict(v.get("traits", {})),
     )

@@ -123,6 +123,7 @@ class _Builder:
                     previous=frozenset(self._expand(document, "versions", version, "previous")),
                     provenance=Provenance.DERIVED if version in derived else Provenance.REAL,
                     note=value.get("note", ""),
+                    promoted=dict(value.get("promoted", {})),
                 )
         return found
 

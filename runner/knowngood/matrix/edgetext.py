@@ -160,14 +160,17 @@ def _version(version: Version, known: Known) -> Iterator[str]:
         "previous": known.compress(version.previous),
         "note": version.note,
     }
-    flow = ", ".join(f"{k}: {_quoted(v)}" for k, v in fields.items() if v or k == "previous")
-    line = f"  {version.version}: {{{flow}}}"
+    days = ", ".join(f"{kind}: {day}" for kind, day in version.promoted.items())
+    promoted = [f"promoted: {{{days}}}"] if days else []
+    flow = [f"{k}: {_quoted(v)}" for k, v in fields.items() if v or k == "previous"]
+    line = f"  {version.version}: {{{', '.join((*flow[:1], *promoted, *flow[1:]))}}}"
     if len(line) <= WIDTH:
         yield line
         return
     yield f"  {version.version}:"
     for name, value in fields.items():
         yield from _field(name, value, "    ")
+        yield from (f"    {text}" for text in promoted if name == "released")
 
 
 def _file(kind: str, *lines: str, folder: str = "../../schema") -> str:

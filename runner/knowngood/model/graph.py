@@ -26,7 +26,8 @@ class Version:
     """One published version; `previous` are the versions that may update directly to it.
 
     `released` is YYYY-MM-DD or "" where it is unknown; `note` says what a person should know of it. Nothing is
-    known of the edges to a version whose `previous` is empty, whatever `provenance` says.
+    known of the edges to a version whose `previous` is empty, whatever `provenance` says. `promoted` maps a kind of
+    channel (candidate, fast, stable, eus) to the day when the version came into it.
     """
 
     version: str
@@ -34,6 +35,7 @@ class Version:
     previous: frozenset[str] = frozenset()
     provenance: Provenance = Provenance.REAL
     note: str = ""
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,7 @@ class Profile:
     where: Location
     # What rules ask of hardware: gpu-arch, gpu-model, ...
     traits: Mapping[str, str] = field(default_factory=dict)
+    evidence_max_age_days: int = 0  # 0: the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +305,7 @@ class Cluster:
     # What rules ask of a cluster: platform, network, ...
     traits: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)  # node -> line, for messages
+    evidence_max_age_days: int = 0  # 0: the profile's
 
     def ring(self, name: str) -> Ring:
         """The ring of that name; KeyError where there is none."""

@@ -58,3 +58,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], at: str = ""
 
 def _said(value: Any) -> str:
     return "not there" if value is None else str(value)
+
+
+def files_digest(files: Mapping[str, bytes]) -> str:
+    """One digest over files by name, the same wherever they lie; "" for none at all."""
+    return digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()}) if files else ""
