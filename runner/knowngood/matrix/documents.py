@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knowngood.matrix import schema
+from knowngood.matrix import jsontext, schema
+from knowngood.matrix.reading import display, entries, read_text
 from knowngood.matrix.yamltext import (
-    MAX_BYTES,
     Mapping,
     Node,
     Scalar,
@@ -19,7 +18,6 @@ from knowngood.matrix.yamltext import (
     at,
     doubled,
     parse,
-    refusal,
 )
 from knowngood.model.errors import DataError, Location, Problem
 
@@ -31,6 +29,9 @@ KINDS = {
     "clusters": "cluster",
 }
 """Folder -> schema."""
+
+PROBLEMS_A_FILE = 50
+"""A file with more is none that a person would read to the end."""
 
 _NOWHERE = Span(0, 0, 1, 1, 1)
 
@@ -65,9 +66,8 @@ class Document:
         node: Node | None = self.node
         for part in parents:
             node = node.get(str(part)) if isinstance(node, Mapping) else None
-        entries = node.entries if isinstance(node, Mapping) else ()
-        found: Scalar | None = next((key for key, _ in entries if key.text == last), None)
-        return at(found, self.file) if found else self.at(*path)
+        found = node.entry(str(last)) if isinstance(node, Mapping) else None
+        return at(found[0], self.file) if found else self.at(*path)
 
     @property
     def where(self) -> Location:
@@ -110,68 +110,50 @@ class Documents:
 def read(root: Path) -> Documents:
     """Read every data file below `root`; findings are collected, nothing is raised."""
     documents = Documents(root)
+    shown = display(root)
     for folder, kind in KINDS.items():
-        for path in _files(root / folder, documents):
-            documents.by_kind[folder][path.stem] = _read(path, kind, documents)
-    for path in sorted((root / "evidence").glob("*/*.json")):
-        _read_evidence(path, documents)
+        for path in _files(root / folder, ".yaml", documents):
+            file = f"{shown}/{folder}/{path.name}"
+            documents.by_kind[folder][path.stem] = _read(path, file, kind, documents)
+    for cluster, is_folder in entries(root / "evidence", root, documents.problems):
+        if not is_folder:
+            documents.strangers.append(cluster)
+        for path in _files(cluster, ".json", documents) if is_folder else ():
+            _read_evidence(path, f"{shown}/evidence/{cluster.name}/{path.name}", documents)
     return documents
 
 
-def display(path: Path) -> str:
-    """A path as messages show it: relative to the working directory where it lies below it."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def read_text(path: Path) -> str:
-    """A data file's text; DataError where it is too large, unreadable or not UTF-8."""
-    where = Location(display(path))
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise refusal(where, f"larger than {MAX_BYTES // 1024} KiB", "a data file holds one fact set")
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise refusal(where, f"not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
-    except OSError as error:
-        raise refusal(where, f"cannot be read: {error.strerror}", "check the file and its rights") from None
-
-
-def _files(folder: Path, documents: Documents) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix == ".yaml" and path.is_file():
+def _files(folder: Path, suffix: str, documents: Documents) -> Iterator[Path]:
+    """The data files in a folder; what is none is kept as a stranger."""
+    for path, is_folder in entries(folder, documents.root, documents.problems):
+        if path.suffix == suffix and not is_folder:
             yield path
-        elif not path.name.startswith("."):
+        else:
             documents.strangers.append(path)
 
 
-def _read(path: Path, kind: str, documents: Documents) -> Document:
-    file = display(path)
+def _read(path: Path, file: str, kind: str, documents: Documents) -> Document:
     try:
-        node = parse(read_text(path), file)
+        node = parse(read_text(path, file), file)
     except DataError as error:
         documents.problems += error.problems
         return Document(path.stem, file, Scalar("", "", _NOWHERE), {}, valid=False)
-    found = [*doubled(node, file), *schema.problems(kind, node, file)]
-    documents.problems += found
     value = schema.typed(kind, node)
+    found = [*doubled(node, file), *schema.problems(kind, node, value, file)]
+    del found[PROBLEMS_A_FILE:]
+    documents.problems += found
     return Document(path.stem, file, node, value if isinstance(value, dict) else {}, valid=not found)
 
 
-def _read_evidence(path: Path, documents: Documents) -> None:
-    file = display(path)
+def _read_evidence(path: Path, file: str, documents: Documents) -> None:
     try:
-        value = json.loads(read_text(path))
+        text = read_text(path, file)
+        value = jsontext.parse(text, file)
     except DataError as error:
         documents.problems += error.problems
         return
-    except ValueError as error:
-        line = getattr(error, "lineno", None)
-        documents.problems.append(Problem(Location(file, line), f"not valid JSON: {error}", "schema"))
-        return
-    found = list(schema.value_problems("evidence", value, file))
-    documents.problems += found
-    if not found:
+    if schema.fits("evidence", value):
         documents.evidence.append(Evidence(path.parent.name, path.stem, file, value))
+    else:
+        found = list(schema.problems("evidence", jsontext.tree(text, file), value, file))
+        documents.problems += found[:PROBLEMS_A_FILE]

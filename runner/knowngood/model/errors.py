@@ -68,13 +68,16 @@ class UsageError(KnowngoodError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding in a data file. `rule` is a stable id such as `schema` or `M004`."""
+    """One finding in a data file. `rule` is a stable number such as `KG102`; `expected` is what should have been there,
+    "" where the rule's own title says it.
+    """
 
     where: Location
     message: str
-    rule: str = "schema"
+    rule: str = "KG002"
     hint: str = ""
     severity: str = "error"  # error | warning
+    expected: str = ""
 
 
 class DataError(UsageError):

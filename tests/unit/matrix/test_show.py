@@ -46,16 +46,16 @@ def test_a_cluster_says_where_it_can_go_and_what_keeps_it_from_proof(matrix: Mat
 
 
 def test_annotations_stand_on_their_line() -> None:
-    problem = Problem(Location("matrix/releases/a.yaml", 3, 7), "100% wrong:\nreally", "M104", "revoke it")
+    problem = Problem(Location("matrix/releases/a.yaml", 3, 7), "100% wrong:\nreally", "KG204", "revoke it")
     assert show.github_annotations([problem]) == [
-        "::error file=matrix/releases/a.yaml,line=3,col=7,title=knowngood M104::100%25 wrong:%0Areally (revoke it)"
+        "::error file=matrix/releases/a.yaml,line=3,col=7,title=knowngood KG204::100%25 wrong:%0Areally (revoke it)"
     ]
 
 
 def test_an_annotation_can_not_be_forged_by_a_file_name() -> None:
     problem = Problem(Location("a,line=9::x.yaml"), "m", severity="warning")
     (line,) = show.github_annotations([problem])
-    assert line == "::warning file=a%2Cline=9%3A%3Ax.yaml,title=knowngood schema::m"
+    assert line == "::warning file=a%2Cline=9%3A%3Ax.yaml,title=knowngood KG002::m"
 
 
 def test_the_page_is_what_the_code_says() -> None:
