@@ -17,7 +17,7 @@ import click
 
 from knowngood.cli.options import Settings
 from knowngood.cli.version import VERSION
-from knowngood.model.errors import DataError, ExitCode, KnowngoodError
+from knowngood.model.errors import DataError, ExitCode, KnowngoodError, printable
 
 COMMANDS = {
     "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
@@ -161,9 +161,9 @@ def tell(error: Exception) -> int:
         return int(ExitCode.INCONCLUSIVE)
     problems = error.problems if isinstance(error, DataError) else ()
     for problem in problems:
-        click.echo(f"{problem.where}: {problem.severity}: {problem.message}", err=True)
+        click.echo(printable(f"{problem.where}: {problem.severity}: {problem.message}"), err=True)
         if problem.hint:
-            click.echo(f"  next: {problem.hint}", err=True)
+            click.echo(printable(f"  next: {problem.hint}"), err=True)
     if not problems:
         click.echo(f"knowngood: {error}", err=True)
         if error.hint:

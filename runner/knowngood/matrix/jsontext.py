@@ -1,4 +1,4 @@
-"""Evidence is JSON. Read as strictly as the YAML files: bounded depth, no doubled keys, no NaN, numbers that are ones."""
+"""Evidence is JSON. Read as strictly as the YAML files: bounded depth, no doubled keys, no NaN, numbers that fit."""
 
 from __future__ import annotations
 

@@ -45,6 +45,16 @@ class Location:
         return ":".join(parts)
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: what would move its cursor, colour it or break the line is shown as an escape.
+
+    Names and values come from files that anybody may have written.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class KnowngoodError(Exception):
     """The root. `message` says what and where, `hint` what to do next."""
 

@@ -134,7 +134,9 @@ def test_a_rule_of_some_hardware_names_the_profile() -> None:
     changed = documents.Documents(
         BASE, {**FOUND.by_kind, "releases": {"old": replace(document, value=value)}}
     )
-    matrix = replace(MATRIX, profiles=other, rules={"r": needs({"gpu-arch": ("hgx",)})})
+    matrix = replace(
+        MATRIX, profiles={**MATRIX.profiles, **other}, rules={"r": needs({"gpu-arch": ("hgx",)})}
+    )
     found = problems(Context(changed, matrix, datetime(2026, 8, 22, tzinfo=UTC)))
     (problem,) = (p for p in found if p.rule == "KG204")
     assert problem.message.endswith(" on hgx")

@@ -1,4 +1,4 @@
-"""What `show` and `validate` say, as JSON values; and the page that is made from code."""
+"""What `show` says, as JSON values; and the page that is made from code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from knowngood.matrix import docs, show
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.errors import Location, Problem
 from knowngood.model.matrix import Matrix
 
 PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
@@ -43,19 +42,6 @@ def test_a_cluster_says_where_it_can_go_and_what_keeps_it_from_proof(matrix: Mat
     assert described["targets"] == ["r595", "r610"]
     assert described["identityPinned"] is False
     assert described["nodes"]["virtual"] == ["liqo-fra"]
-
-
-def test_annotations_stand_on_their_line() -> None:
-    problem = Problem(Location("matrix/releases/a.yaml", 3, 7), "100% wrong:\nreally", "KG204", "revoke it")
-    assert show.github_annotations([problem]) == [
-        "::error file=matrix/releases/a.yaml,line=3,col=7,title=knowngood KG204::100%25 wrong:%0Areally (revoke it)"
-    ]
-
-
-def test_an_annotation_can_not_be_forged_by_a_file_name() -> None:
-    problem = Problem(Location("a,line=9::x.yaml"), "m", severity="warning")
-    (line,) = show.github_annotations([problem])
-    assert line == "::warning file=a%2Cline=9%3A%3Ax.yaml,title=knowngood KG002::m"
 
 
 def test_the_page_is_what_the_code_says() -> None:

@@ -34,7 +34,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Judge:
-    """Answers by rule, versions and traits. Unreadable versions and ranges are other rules' findings: no answer here."""
+    """Answers by rule, versions and traits. What can't be read is another rule's finding."""
 
     matrix: Matrix
     _asked: list[tuple[Rule, tuple[str, ...], dict[tuple[str, ...], tuple[Finding, ...]]]] = field(init=False)
