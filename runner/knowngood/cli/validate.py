@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from knowngood.matrix.locate import matrix_dir, matrix_of
 from knowngood.matrix.reading import display
 from knowngood.matrix.show import describe_problem, lint_rules
 from knowngood.model.errors import ExitCode, Problem, UsageError
+from knowngood.report.columns import columns
 from knowngood.report.problems import github_annotations, problem_text, sarif
-from knowngood.report.text import columns
 
 
 @click.command("validate")
@@ -76,6 +75,8 @@ def _asked(settings: Settings, path: Path | None) -> tuple[Path, str]:
 def _checked(root: Path, since: str | None) -> Checked:
     if since is None:
         return check(root)
+    import tempfile  # noqa: PLC0415
+
     from knowngood.adapters.matrix_repo import matrix_at, merge_base  # noqa: PLC0415 (Git takes 0.1 s to import)
 
     with tempfile.TemporaryDirectory() as folder:

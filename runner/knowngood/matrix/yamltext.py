@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -24,8 +23,7 @@ _ONE_FACT = "a data file holds one fact set; split it"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where a value stands: offsets in characters, line and column from 1."""
 
     start: int
@@ -35,8 +33,7 @@ class Span:
     end_line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One value. `style` is "" (plain), `'`, `"`, `|` or `>`."""
 
     text: str
@@ -84,7 +81,7 @@ def parse(text: str, file: str) -> Node:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise refusal(Location(file), f"larger than {MAX_BYTES // 1024} KiB", _ONE_FACT)
     try:
-        return _Builder(_events(text, file), file).document()
+        return _Builder(text, file).document()
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
         where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
@@ -129,74 +126,62 @@ def refusal(where: Location, message: str, hint: str, rule: str = "KG001") -> Da
     return DataError((Problem(where, message, rule, hint),))
 
 
-def _events(text: str, file: str) -> Iterator[yaml.Event]:
-    """The parser's events, with what is not allowed refused before anything is built from it."""
-    depth = nodes = documents = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        where = _where(event, file)
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise refusal(where, "a second YAML document begins here", "one document a file; split it")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise refusal(where, "anchors and aliases are not allowed", "write the value out")
-        if tag := getattr(event, "tag", None):
-            raise refusal(where, f"the tag {tag!r} is not allowed", "write a plain or a quoted value")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        if isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        nodes += isinstance(event, yaml.NodeEvent)
-        if depth > MAX_DEPTH:
-            raise refusal(where, f"nested deeper than {MAX_DEPTH} levels", "a data file is flat")
-        if nodes > MAX_NODES:
-            raise refusal(where, f"more than {MAX_NODES} values", _ONE_FACT)
-        yield event
-
-
 class _Builder:
-    """Builds the tree from events; recursion is bounded by MAX_DEPTH."""
+    """Builds the tree from the parser's events; what is not allowed is refused before anything is built from it.
 
-    def __init__(self, events: Iterator[yaml.Event], file: str) -> None:
-        self._events = events
+    Recursion is bounded by MAX_DEPTH.
+    """
+
+    def __init__(self, text: str, file: str) -> None:
+        self._next = _Loader(text).get_event
         self._file = file
+        self._nodes = 0
 
     def document(self) -> Node:
-        node: Node | None = None
-        for event in self._events:
-            if isinstance(event, yaml.NodeEvent):
-                node = self._node(event)
-        if node is None:
-            raise refusal(Location(self._file, 1), "the file is empty", "see docs/matrix.md for its keys")
+        self._next()  # the stream begins
+        if type(self._next()) is yaml.StreamEndEvent:
+            raise refusal(Location(self._file, 1, 1), "the file is empty", "see docs/matrix.md for its keys")
+        node = self._node(self._next(), 0)
+        self._next()  # the document ends
+        after = self._next()
+        if type(after) is not yaml.StreamEndEvent:
+            raise self._refused(after, "a second YAML document begins here", "one document a file; split it")
         return node
 
-    def _node(self, event: yaml.Event) -> Node:
-        if isinstance(event, yaml.ScalarEvent):
+    def _node(self, event: Any, depth: int) -> Node:
+        kind = type(event)
+        if kind is yaml.AliasEvent or event.anchor:
+            raise self._refused(event, "anchors and aliases are not allowed", "write the value out")
+        if event.tag:
+            raise self._refused(
+                event, f"the tag {event.tag!r} is not allowed", "write a plain or a quoted value"
+            )
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise self._refused(event, f"more than {MAX_NODES} values", _ONE_FACT)
+        if kind is yaml.ScalarEvent:
             return Scalar(event.value, (event.style or "").replace("\0", ""), _span(event, event))
+        if depth == MAX_DEPTH:
+            raise self._refused(event, f"nested deeper than {MAX_DEPTH} levels", "a data file is flat")
         children: list[Node] = []
-        end = event
-        for end in self._events:
-            if isinstance(end, yaml.CollectionEndEvent):
-                break
-            children.append(self._node(end))
-        span = _span(event, end)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return Sequence(tuple(children), span)
-        return Mapping(tuple(self._pairs(children)), span)
+        following, ends = self._next, (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+        while type(end := following()) not in ends:
+            children.append(self._node(end, depth + 1))
+        if kind is yaml.SequenceStartEvent:
+            return Sequence(tuple(children), _span(event, end))
+        return Mapping(tuple(self._pairs(children)), _span(event, end))
 
     def _pairs(self, children: list[Node]) -> Iterator[tuple[Scalar, Node]]:
-        for key, value in list(pairwise(children))[::2]:
+        for key, value in zip(children[::2], children[1::2], strict=True):
             if not isinstance(key, Scalar):
                 raise refusal(at(key, self._file), "a key must be plain text", "remove the brackets")
             yield key, value
 
+    def _refused(self, event: Any, message: str, hint: str) -> DataError:
+        mark = event.start_mark
+        return refusal(Location(self._file, mark.line + 1, mark.column + 1), message, hint)
 
-def _span(first: yaml.Event, last: yaml.Event) -> Span:
-    start: Any = first.start_mark
-    end: Any = last.end_mark
+
+def _span(first: Any, last: Any) -> Span:
+    start, end = first.start_mark, last.end_mark
     return Span(start.index, end.index, start.line + 1, start.column + 1, end.line + 1)
-
-
-def _where(event: yaml.Event, file: str) -> Location:
-    mark: Any = event.start_mark
-    return Location(file, mark.line + 1, mark.column + 1)

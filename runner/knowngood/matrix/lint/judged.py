@@ -6,7 +6,7 @@ combination of these: ten thousand releases share most of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from knowngood.matrix.documents import Document
@@ -32,39 +32,61 @@ class Judged:
         return self.finding.sentence() + where
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rules that ask for the same components and traits, and what was answered so far."""
+
+    asks: tuple[str, ...]
+    traits: tuple[str, ...]
+    rules: list[Rule] = field(default_factory=list)
+    answers: dict[tuple[str, ...], tuple[Finding, ...]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Judge:
-    """Answers by rule, versions and traits. What can't be read is another rule's finding."""
+    """Answers by rules, versions and traits. What can't be read is another rule's finding."""
 
     matrix: Matrix
-    _asked: list[tuple[Rule, tuple[str, ...], dict[tuple[str, ...], tuple[Finding, ...]]]] = field(init=False)
+    _groups: tuple[_Group, ...] = field(init=False)
     _whole: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = self.matrix.components
-        self._asked = [
-            (rule, _decided_by(rule, self.matrix), {})
-            for rule in self.matrix.rules.values()
-            if names(rule) <= known.keys()
-        ]
+        groups: dict[tuple[tuple[str, ...], tuple[str, ...]], _Group] = {}
+        for rule in self.matrix.rules.values():
+            if names(rule) <= self.matrix.components.keys():
+                shared = (_decided_by(rule, self.matrix), tuple(sorted(rule.traits)))
+                groups.setdefault(shared, _Group(*shared)).rules.append(rule)
+        self._groups = tuple(groups.values())
 
     def unreadable(self, components: Mapping[str, str]) -> dict[str, str]:
         """Component -> what is wrong with its version; unknown components are left out."""
-        found = {n: self._wrong(n, v) for n, v in components.items() if n in self.matrix.components}
-        return {name: wrong for name, wrong in found.items() if wrong}
+        known, whole = self.matrix.components, self._whole
+        wrong: dict[str, str] = {}
+        for item in components.items():
+            if item not in whole:
+                whole[item] = _wrong(known[item[0]].scheme, item[1]) if item[0] in known else ""
+            if whole[item]:
+                wrong[item[0]] = whole[item]
+        return wrong
 
     def findings(self, components: Mapping[str, str], traits: Mapping[str, str]) -> Iterator[Finding]:
-        """What each rule says about these versions on this hardware."""
+        """What is broken, or can't be told, of these versions on this hardware."""
+        return self._of(self._groups, components, traits)
+
+    def _of(
+        self, groups: Iterable[_Group], components: Mapping[str, str], traits: Mapping[str, str]
+    ) -> Iterator[Finding]:
         wrong = self.unreadable(components)
-        versions = {n: v for n, v in components.items() if n in self.matrix.components and n not in wrong}
-        for rule, asks, answers in self._asked:
-            at = (*(versions.get(n, "") for n in asks), *(traits.get(t, "") for t in rule.traits))
-            if at not in answers:
-                try:
-                    answers[at] = evaluate([rule], self.matrix.components, versions, traits)
-                except ValueError:
-                    answers[at] = ()
-            yield from (f for f in answers[at] if f.component not in wrong)
+        versions = {n: v for n, v in components.items() if n not in wrong} if wrong else components
+        for group in groups:
+            asked = tuple([versions.get(name, "") for name in group.asks])
+            if group.traits:
+                asked += tuple([traits.get(name, "") for name in group.traits])
+            found = group.answers.get(asked)
+            if found is None:
+                found = group.answers[asked] = tuple(self._ask(group.rules, versions, traits))
+            if found:
+                yield from (f for f in found if f.component not in wrong)
 
     def releases(self, documents: Mapping[str, Document]) -> Iterator[Judged]:
         """Every release that is not revoked, on each of its profiles."""
@@ -73,25 +95,38 @@ class Judge:
                 yield from self._release(document)
 
     def _release(self, document: Document) -> Iterator[Judged]:
-        profiles = document.value["profiles"]
+        components, profiles = document.value["components"], document.value["profiles"]
+        for finding in self._of((g for g in self._groups if not g.traits), components, {}):
+            yield Judged(document, finding)
+        hardware = [g for g in self._groups if g.traits]
         found: dict[Mark, tuple[Finding, list[str]]] = {}
-        for name in profiles:
+        for name in profiles if hardware else ():
             profile = self.matrix.profiles.get(name)
-            traits = traits_of(profile, None) if profile else {}
-            for finding in self.findings(document.value["components"], traits):
+            for finding in self._of(hardware, components, traits_of(profile, None) if profile else {}):
                 mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
                 found.setdefault(mark, (finding, []))[1].append(name)
         for finding, where in found.values():
             yield Judged(document, finding, () if len(where) == len(profiles) else tuple(where))
 
-    def _wrong(self, name: str, version: str) -> str:
-        if (name, version) not in self._whole:
-            try:
-                key(self.matrix.components[name].scheme, version)
-                self._whole[name, version] = ""
-            except ValueError as error:
-                self._whole[name, version] = str(error)
-        return self._whole[name, version]
+    def _ask(
+        self, rules: list[Rule], versions: Mapping[str, str], traits: Mapping[str, str]
+    ) -> list[Finding]:
+        known = {name: version for name, version in versions.items() if name in self.matrix.components}
+        try:
+            findings = evaluate(rules, self.matrix.components, known, traits)
+        except ValueError:  # of one rule; the others still answer
+            return (
+                [f for rule in rules for f in self._ask([rule], versions, traits)] if len(rules) > 1 else []
+            )
+        return [f for f in findings if f.outcome in (Outcome.BROKEN, Outcome.UNKNOWN)]
+
+
+def _wrong(scheme: str, version: str) -> str:
+    try:
+        key(scheme, version)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _decided_by(rule: Rule, matrix: Matrix) -> tuple[str, ...]:
