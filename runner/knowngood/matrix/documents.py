@@ -134,26 +134,35 @@ def _files(folder: Path, suffix: str, documents: Documents) -> Iterator[Path]:
 
 def _read(path: Path, file: str, kind: str, documents: Documents) -> Document:
     try:
-        node = parse(read_text(path, file), file)
+        return document(read_text(path, file), path.stem, file, kind, documents.problems)
     except DataError as error:
         documents.problems += error.problems
         return Document(path.stem, file, Scalar("", "", _NOWHERE), {}, valid=False)
+
+
+def document(text: str, name: str, file: str, kind: str, problems: list[Problem]) -> Document:
+    """A file's text as a document; what its schema says is added to `problems`. DataError where it can't be parsed."""
+    node = parse(text, file)
     value = schema.typed(kind, node)
     found = [*doubled(node, file), *schema.problems(kind, node, value, file)]
-    del found[PROBLEMS_A_FILE:]
-    documents.problems += found
-    return Document(path.stem, file, node, value if isinstance(value, dict) else {}, valid=not found)
+    problems += found[:PROBLEMS_A_FILE]
+    return Document(name, file, node, value if isinstance(value, dict) else {}, valid=not found)
 
 
 def _read_evidence(path: Path, file: str, documents: Documents) -> None:
     try:
-        text = read_text(path, file)
-        value = jsontext.parse(text, file)
+        found = evidence(read_text(path, file), path.parent.name, path.stem, file)
     except DataError as error:
         documents.problems += error.problems
-        return
-    if schema.fits("evidence", value):
-        documents.evidence.append(Evidence(path.parent.name, path.stem, file, value))
     else:
-        found = list(schema.problems("evidence", jsontext.tree(text, file), value, file))
-        documents.problems += found[:PROBLEMS_A_FILE]
+        documents.evidence.append(found)
+
+
+def evidence(text: str, cluster: str, name: str, file: str) -> Evidence:
+    """An evidence file's text as values; DataError with what its schema says."""
+    value = jsontext.parse(text, file)
+    if not schema.fits("evidence", value):
+        found = tuple(schema.problems("evidence", jsontext.tree(text, file), value, file))
+        if found:
+            raise DataError(found[:PROBLEMS_A_FILE])
+    return Evidence(cluster, name, file, value)

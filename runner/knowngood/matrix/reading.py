@@ -34,6 +34,11 @@ def read_text(path: Path, file: str = "") -> str:
         raise refusal(where, f"cannot be read: {error.strerror}", "check the file and its rights") from None
     if data is None:
         raise refusal(where, "is no plain file", "a data file is a plain file; remove what stands there")
+    return decoded(data, where)
+
+
+def decoded(data: bytes, where: Location) -> str:
+    """A file's bytes as text; DataError where they are too many or not what we read."""
     if len(data) > MAX_BYTES:
         raise refusal(
             where, f"larger than {MAX_BYTES // 1024} KiB", "a data file holds one fact set; split it"
@@ -68,9 +73,12 @@ def entries(folder: Path, root: Path, problems: list[Problem]) -> Iterator[tuple
 
     A link that leads out of `root`, or nowhere, is a problem and is not followed. A folder that is not there is empty.
     """
+    if folder.is_symlink() and not _inside(folder, root):
+        problems += _problem(folder, "is a link that leads out of the matrix, or nowhere", "put a copy there")
+        return
     try:
         found = sorted(os.scandir(folder), key=lambda e: e.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
     except OSError as error:
         problems += _problem(folder, f"cannot be read: {error.strerror}", "check the folder and its rights")

@@ -6,6 +6,7 @@ depth. Scalars stay text (`550.100` is not a number); who wants a number asks th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 _ONE_FACT = "a data file holds one fact set; split it"
+
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -89,7 +92,14 @@ def parse(text: str, file: str) -> Node:
         raise refusal(where, message, "check the indentation and the quotes here") from None
     except (yaml.YAMLError, UnicodeError) as error:
         message = f"not valid YAML: {str(error).splitlines()[0]}"
-        raise refusal(Location(file), message, "the file must be UTF-8 text") from None
+        raise refusal(_unprintable(text, file), message, "take the control character out") from None
+
+
+def _unprintable(text: str, file: str) -> Location:
+    """Where the first character is that no YAML file may hold."""
+    found = _CONTROL.search(text)
+    before = text[: found.start()] if found else ""
+    return Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def parse_strict(text: str, file: str) -> Node:

@@ -30,7 +30,7 @@ def test_versions_keep_every_digit() -> None:
         ("? [a]\n: b\n", "f:1:3", "a key must be plain text"),
         ("a: b: c\n", "f:1:5", "not valid YAML"),
         ("a:\n\t- b\n", "f:2:1", "not valid YAML"),
-        ("a: \x07\n", "f", "not valid YAML"),
+        ("a: \x07\n", "f:1:4", "not valid YAML"),
         ("", "f:1:1", "empty"),
         ("# only a comment\n", "f:1:1", "empty"),
         ("[" * (MAX_DEPTH + 1), f"f:1:{MAX_DEPTH + 1}", "nested deeper"),

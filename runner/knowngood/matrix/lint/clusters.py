@@ -205,13 +205,15 @@ def tenants_do_not_overlap(context: Context) -> Iterator[Finding]:
 def no_secret_in_url(context: Context) -> Iterator[Finding]:
     """Credentials are references: gitops.credentials."""
     for document in _clusters(context):
-        url = urlsplit(document.value["gitops"]["repo"])
+        where = document.at("gitops", "repo")
+        try:
+            url = urlsplit(document.value["gitops"]["repo"])
+        except ValueError as error:
+            yield Finding(where, f"this is no URL: {error}", "write it as git would take it")
+            continue
         if url.password or (url.username and url.scheme != "ssh"):
-            yield Finding(
-                document.at("gitops", "repo"),
-                "the URL carries credentials",
-                "remove them and name a reference in gitops.credentials (env:NAME or file:PATH)",
-            )
+            hint = "remove them and name a reference in gitops.credentials (env:NAME or file:PATH)"
+            yield Finding(where, "the URL carries credentials", hint)
 
 
 @rule("KG414", "A workload's pod fits into one machine.")

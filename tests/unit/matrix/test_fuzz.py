@@ -1,0 +1,126 @@
+"""Random files and values: never a traceback, and the quick schema check never passes what jsonschema refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fuzz.target import check_bytes
+from tests.unit.cli.called import knowngood
+
+from knowngood.matrix.documents import KINDS, read
+from knowngood.matrix.schema import fits, validator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted((EXAMPLES / "base").glob("*/*.yaml"))
+SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+MARKS = [b": ", b"- ", b"\n", b"[", b"{", b"&a ", b"*a", b"!!x ", b"---\n", b"\t", b"'", b'"', b"|"]
+SCALARS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["candidate", "old", "pcie", "4.18.52", ">=26.7.0 <27", "26.x", "*", "", "true", "1"]),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@contextmanager
+def matrix() -> Iterator[Path]:
+    """The base, for one example."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield shutil.copytree(EXAMPLES / "base", Path(folder) / "matrix")
+
+
+@SLOW
+@given(st.sampled_from(FILES), st.data())
+def test_bytes_changed_at_random_end_in_findings(path: Path, data: st.DataObject) -> None:
+    """As a bad merge, a bad disk or an attacker would change them."""
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content)))
+        length = data.draw(st.integers(0, 20))
+        content[at : at + length] = data.draw(
+            st.binary(max_size=12) | st.sampled_from([b": ", b"- ", b"\n", b"[", b"&a "])
+        )
+    check_bytes(path.parent.name, bytes(content))
+
+
+def paths(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a value could be changed."""
+    yield here
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from paths(child, (*here, key))
+    if isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from paths(child, (*here, index))
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with one value replaced."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(value[path[0]], path[1:], new)
+    return copy
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[str, Any]:
+    """A base file's kind, and its values with some of them replaced by others of any type."""
+    path = draw(st.sampled_from(FILES))
+    value = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506 (text only, as we read it)
+    for _ in range(draw(st.integers(1, 3))):
+        value = changed(value, draw(st.sampled_from(list(paths(value)))), draw(VALUES))
+    return path.parent.name, value
+
+
+@SLOW
+@given(documents())
+def test_values_of_any_type_anywhere_end_in_findings(document: tuple[str, Any]) -> None:
+    kind, value = document
+    check_bytes(kind, json.dumps(value).encode("utf-8", "surrogatepass"))
+
+
+@settings(SLOW, max_examples=200)
+@given(documents(), st.sampled_from([*KINDS.values(), "evidence"]))
+def test_the_quick_check_never_passes_what_jsonschema_refuses(document: tuple[str, Any], other: str) -> None:
+    folder, value = document
+    for kind in (KINDS[folder], other):
+        assert not fits(kind, value) or validator(kind).is_valid(value)
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_the_quick_check_knows_every_keyword_of_the_schemas(kind: str) -> None:
+    """Else each file of that kind would be left to the slow one."""
+    folder = next(f for f, k in KINDS.items() if k == kind)
+    found = read(EXAMPLES / "base").by_kind[folder].values()
+    assert found
+    assert all(fits(kind, document.value) for document in found)
+
+
+@settings(SLOW, max_examples=25)
+@given(st.binary(max_size=200), st.sampled_from(["text", "json", "github", "sarif"]))
+def test_the_command_ends_with_0_1_or_2_and_no_traceback(content: bytes, output: str) -> None:
+    with matrix() as folder:
+        (folder / "releases" / "new.yaml").write_bytes(content)
+        said = knowngood("validate", folder, "--output", output)
+    assert said.code in (0, 1)
+    assert "Traceback" not in said.err + said.out
+    assert "internal error" not in said.err
