@@ -10,21 +10,25 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from knowngood.adapters.gate_suite import digest_at, suite_of
 from knowngood.adapters.git_command import GitCommand, GitFailed, explain, identity, quiet_environment
 from knowngood.adapters.git_repo import message
+from knowngood.matrix import build, documents
+from knowngood.matrix.locate import gates_dir
 from knowngood.matrix.spanedit import edit_scalar, read_scalar
 from knowngood.model import names
 from knowngood.model.errors import UsageError
+from knowngood.model.evidence import REFUSED, Appraisal, Evidence, evidence_of
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Status
+from knowngood.planner.status import Standard, appraise, raised
 from knowngood.ports.promotion import Promotion
 
 TRAILER_CLUSTER = "Knowngood-Cluster"
-_RANK = {Status.CANDIDATE: 0, Status.REHEARSED: 1, Status.KNOWN_GOOD: 2}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -39,28 +43,78 @@ class MatrixRepository(Promotion):
         self._git = _command(self._matrix, deadline)
         self._push = push
 
+    def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
+        """By the files as they are now; what is broken elsewhere in the matrix does not matter here."""
+        found = documents.read(self._matrix)
+        values = build.matrix(found)
+        taken = evidence_of(evidence)
+        gates, gates_from = self._gates_for(taken)
+        standard = Standard(
+            release=values.releases.get(taken.release),
+            profile=values.profiles.get(taken.profile),
+            cluster=values.clusters.get(taken.cluster),
+            components=values.components,
+            gates=gates,
+            gates_from=gates_from,
+            now=now,
+            others=tuple(evidence_of(e.value) for e in found.evidence),
+        )
+        return appraise(taken, standard)
+
     def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> str:
         """Evidence, status and pin in one commit; returns it."""
         release_file = self._file("releases", f"{release}.yaml")
         cluster_file = self._file("clusters", f"{cluster}.yaml")
-        edits = {release_file: ("status", status), cluster_file: ("release", release)}
-        if not _raises(self._read(release_file, "status"), status):
-            del edits[release_file]
+        texts = {cluster_file: self._edited(cluster_file, "release", release)}
+        if raises(self._read(release_file, "status"), status):
+            texts[release_file] = self._edited(release_file, "status", status)
+        subject = f"{release} is {status}: {'run' if status == REFUSED else 'proven'} on {cluster}"
+        return self._record(subject, release, cluster, evidence, texts)
+
+    def bring(self, release: str, status: str, evidence: Mapping[str, Any]) -> str:
+        """Evidence that a person brings, and the status it earns; pins nothing. "" where all is there already."""
+        release_file = self._file("releases", f"{release}.yaml")
+        texts = {}
+        if raises(self._read(release_file, "status"), status):
+            texts[release_file] = self._edited(release_file, "status", status)
+        cluster = str(evidence["cluster"])
         subject = f"{release} is {status}: proven on {cluster}"
-        return self._commit(subject, release, cluster, evidence, edits)
+        return self._record(subject, release, cluster, evidence, texts, again=True)
 
     def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> str:
         """Evidence of a failed run in one commit; returns it."""
-        return self._commit(f"{release} was not proven on {cluster}", release, cluster, evidence, {})
+        return self._record(f"{release} was not proven on {cluster}", release, cluster, evidence, {})
 
-    def _commit(
+    def change(self, subject: str, body: str, texts: Mapping[str, str], release: str) -> str:
+        """Release files (name -> new text) in one commit; returns it. Nothing is written where one is refused."""
+        files = {self._file("releases", f"{name}.yaml"): text for name, text in texts.items()}
+        return self._commit(subject, body, {names.TRAILER_RELEASE: release}, files)
+
+    def text(self, release: str) -> tuple[str, str]:
+        """A release file's path and text."""
+        file = self._file("releases", f"{release}.yaml")
+        return str(file), file.read_bytes().decode("utf-8")
+
+    def _gates_for(self, evidence: Evidence) -> tuple[str, str]:
+        """The digest that the evidence's gates must have, and whose it is.
+
+        That of the commit it names, where this repository has it and keeps gates; else this program's own.
+        """
+        if at_commit := digest_at(self._matrix, evidence.gates.commit):
+            return at_commit, f"commit {evidence.gates.commit[:12]}"
+        return suite_of(gates_dir()).digest, "this program"
+
+    def _record(
         self,
         subject: str,
         release: str,
         cluster: str,
         evidence: Mapping[str, Any],
-        edits: Mapping[Path, tuple[str, str]],
+        texts: Mapping[Path, str],
+        *,
+        again: bool = False,
     ) -> str:
+        """Evidence and edits in one commit. `again`: also where that run's evidence was committed before."""
         run = str(evidence.get("run", ""))
         for name in (release, cluster, run):
             if not _NAME.fullmatch(name):
@@ -71,22 +125,55 @@ class MatrixRepository(Promotion):
             TRAILER_CLUSTER: cluster,
         }
         proof = self._matrix / "evidence" / cluster / f"{release}-{run}.json"
-        if done := self._committed(trailers, proof):
+        if not again and (done := self._committed(trailers, proof)):
             return done
-        self._refuse_dirty((proof, *edits))
-        proof.parent.mkdir(parents=True, exist_ok=True)
-        proof.write_text(json.dumps(to_json(evidence), indent=2, sort_keys=True) + "\n")
-        for file, (path, value) in edits.items():
-            text = file.read_bytes().decode("utf-8")
-            file.write_bytes(edit_scalar(text, path, value, file=str(file)).encode("utf-8"))
-        files = [str(f) for f in (proof, *edits)]
-        self._git.run("add", "--", *files)
-        how = ("--quiet", "--no-verify", "--no-gpg-sign", "--only", "--cleanup=verbatim")
-        self._git.run("commit", *how, "-m", message(subject, "", trailers).rstrip("\n"), "--", *files)
-        commit = self._git.run("rev-parse", "HEAD").text
-        if self._push:
+        text = json.dumps(to_json(evidence), indent=2, sort_keys=True) + "\n"
+        if again and proof.is_file():
+            text = self._same(proof, evidence)
+        return self._commit(subject, "", trailers, {proof: text, **texts})
+
+    def _same(self, proof: Path, evidence: Mapping[str, Any]) -> str:
+        """The text of that run's evidence as it is in the matrix: it is never edited, so it must say the same."""
+        text = proof.read_bytes().decode("utf-8")
+        try:
+            there = json.loads(text)
+        except ValueError:
+            there = {}
+        if _said(there) != _said(to_json(evidence)):
+            counted = f", counted as {there.get('status')}: {there.get('because')}" if there else ""
+            raise UsageError(
+                f"the matrix holds evidence of this run already{counted}",
+                where=str(proof),
+                hint="evidence is never edited: prove the release again",
+            )
+        return text
+
+    def _commit(self, subject: str, body: str, trailers: Mapping[str, str], texts: Mapping[Path, str]) -> str:
+        """Write the files and commit them alone; "" where nothing changes. What can't be committed is taken back."""
+        self._refuse_dirty(tuple(texts))
+        before = {file: file.read_bytes() if file.is_file() else None for file in texts}
+        try:
+            for file, text in texts.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(text.encode("utf-8"))
+            commit = self._committed_now(message(subject, body, trailers).rstrip("\n"), map(str, texts))
+        except BaseException:
+            for file, data in before.items():
+                _put_back(file, data)
+            self._git.run("reset", "--quiet", "--", *map(str, texts), ok=(0, 1, 128))
+            raise
+        if commit and self._push:
             self._send()
         return commit
+
+    def _committed_now(self, text: str, paths: Iterable[str]) -> str:
+        files = list(paths)
+        if not self._git.run("status", "--porcelain", "--", *files).text:
+            return ""
+        self._git.run("add", "--", *files)
+        how = ("--quiet", "--no-verify", "--no-gpg-sign", "--only", "--cleanup=verbatim")
+        self._git.run("commit", *how, "-m", text, "--", *files)
+        return self._git.run("rev-parse", "HEAD").text
 
     def _committed(self, trailers: Mapping[str, str], proof: Path) -> str:
         greps = [f"--grep={key}: {value}" for key, value in trailers.items()]
@@ -117,6 +204,9 @@ class MatrixRepository(Promotion):
         if not path.is_file():
             raise UsageError("there is no such file in the matrix", where=str(path))
         return path
+
+    def _edited(self, file: Path, path: str, value: str) -> str:
+        return edit_scalar(file.read_bytes().decode("utf-8"), path, value, file=str(file))
 
     def _read(self, file: Path, path: str) -> str:
         return read_scalar(file.read_bytes().decode("utf-8"), path, file=str(file))
@@ -180,11 +270,23 @@ def _unpack(archive: tarfile.TarFile, into: Path) -> None:
             target.write_bytes(content.read())
 
 
-def _raises(present: str, wanted: str) -> bool:
-    """Whether `wanted` is a better status than `present`; a revoked or deprecated release is never touched."""
-    if present not in _RANK:
+def raises(present: str, earned: str) -> bool:
+    """Whether `earned` is a better status than `present`; a revoked or deprecated release is never touched."""
+    if present not in set(Status) or earned not in set(Status):
         return False
-    return _RANK[Status(wanted)] > _RANK[Status(present)]
+    return raised(Status(present), Status(earned)) is not Status(present)
+
+
+def _put_back(file: Path, data: bytes | None) -> None:
+    if data is None:
+        file.unlink(missing_ok=True)
+    else:
+        file.write_bytes(data)
+
+
+def _said(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """What evidence says, without the words for it."""
+    return {k: v for k, v in evidence.items() if k not in ("because", "expires")}
 
 
 def _command(matrix: Path, deadline: float) -> GitCommand:

@@ -15,10 +15,12 @@ from typing import Any
 
 import knowngood
 from knowngood.adapters import gate_events, probe_job, supervisor
+from knowngood.adapters.gate_suite import suite_of
 from knowngood.adapters.kube import Kube
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.evidence import GateSuite
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.progress import Progress
@@ -52,6 +54,10 @@ class PytestGates(Gates):
         self._folder = folder
         self._gates = gates.resolve()
         self._observer = observer
+
+    def suite(self) -> GateSuite:
+        """The files that judge, as they are now."""
+        return suite_of(self._gates)
 
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         """Run the request's gates."""

@@ -128,7 +128,7 @@ class Engine:
 
     def _finishing(self, step: Step) -> bool:
         """Whether a step belongs to the way back or the end, which an abort does not turn around."""
-        settling = step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE, Verb.LOOK)
+        settling = step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE, Verb.LOOK, Verb.RECORD)
         return step.undo or settling or "/hold/" in step.path
 
     def _do(self, step: Step, fence: str) -> None:

@@ -45,6 +45,7 @@ class Bench:
 def judge(bench: Bench, step: Step) -> tuple[Status, dict[str, Any], dict[str, str]]:
     """Run the gates for a step; returns the outcome record's status, detail and files."""
     request = request_for(bench, step)
+    suite = bench.ports.gates.suite()
     judgement = bench.ports.gates.judge(request, bench.cancel)
     data = _dump(judgement)
     files = {"judgement": bench.ports.journal.put("judgement.json", data)}
@@ -56,6 +57,7 @@ def judge(bench: Bench, step: Step) -> tuple[Status, dict[str, Any], dict[str, s
         "verdict": judgement.verdict.value,
         "results": len(judgement.results),
         "gates": sorted({r.gate for r in judgement.results}),
+        "suite": to_json(suite),
     }
     if judgement.verdict is not Verdict.PASS:
         why = judgement.trouble or "; ".join(f"{n}: {w}" for n, w in list(failed.items())[:3])

@@ -1,4 +1,4 @@
-"""Evidence: what a finished run proved, and how much that counts. Pure but for reading the journal's files."""
+"""Evidence: what a finished run can show for its release, or against it. `planner.status` says what that is worth."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from knowngood.engine.ports import Ports
+from knowngood.engine.steps import Verb
+from knowngood.model.evidence import FAILED, INCONCLUSIVE, GateSuite
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Cluster, Profile, Status
-from knowngood.model.node import Workload
+from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import Plan
+from knowngood.model.record import Status as RecordStatus
 from knowngood.model.state import RunState
-from knowngood.model.verdict import GateResult, Judgement, Verdict
+from knowngood.model.verdict import GateResult, Judgement
+from knowngood.planner.status import expiry, max_age_days
+
+Load = Callable[[str], Any]
 
 
 def not_running(workloads: Iterable[Workload]) -> dict[str, list[str]]:
@@ -23,36 +29,67 @@ def not_running(workloads: Iterable[Workload]) -> dict[str, list[str]]:
     return waiting
 
 
-def counts_as(
-    cluster: Cluster, profile: Profile, identity_matches: bool, results: Iterable[GateResult]
-) -> tuple[Status, str]:
-    """The status a passed run earns, and why: `known-good` only on the pinned cluster and real backends."""
-    if cluster.identity is None:
-        return Status.REHEARSED, "the cluster file pins no identity"
-    if not identity_matches:
-        return Status.REHEARSED, "this is not the cluster that the cluster file pins"
-    for result in results:
-        wanted = str(profile.gates.get(result.gate, {}).get("backend", ""))
-        if result.backend != wanted:
-            return Status.REHEARSED, f"{result.gate} ran on {result.backend or 'no backend'}, not on {wanted}"
-        if result.verdict is not Verdict.PASS:
-            return Status.REHEARSED, f"{result.gate} on {result.node}: {result.verdict}"
-    return Status.KNOWN_GOOD, "every gate passed on the pinned cluster"
-
-
 def evidence(
-    plan: Plan,
-    cluster: Cluster,
-    profile: Profile,
-    run: str,
-    state: RunState,
-    ports: Ports,
-    load: Callable[[str], Any],
+    plan: Plan, cluster: Cluster, profile: Profile, run: str, state: RunState, ports: Ports, load: Load
 ) -> dict[str, Any]:
-    """The evidence file of a run that passed every gate (JSON values)."""
-    results = final_results(state, load)
-    identity = ports.cluster.identity()
-    status, because = counts_as(cluster, profile, identity == cluster.identity, results)
+    """What a run that passed every gate can show (JSON values); what that is worth is for the matrix to say."""
+    proved = state.results.get("prove")
+    taken = (proved.ended if proved else "") or ports.clock.now()
+    return {
+        **_bound_to(plan, run, state, ports),
+        "time": taken,
+        "expires": expiry(taken, max_age_days(cluster, profile)),
+        "nodes": measured(ports.cluster.observe(cluster.gpu)),
+        "verdicts": _verdicts(final_results(state, load)),
+    }
+
+
+def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> dict[str, Any] | None:
+    """What a restored run can show against its release (JSON values); None where nothing speaks against it.
+
+    The undo cured the nodes, so the release made them fail. A commit that Argo CD did not take, a tenant that did not
+    let us drain, an abort: they stopped the run and say nothing of the release.
+    """
+    stopped = stopped_by(state)
+    if not stopped:
+        return None
+    result = state.results[stopped]
+    status = FAILED if result.status is RecordStatus.FAIL else INCONCLUSIVE
+    data = result.files.get("judgement")
+    bad = from_json(Judgement, load(data)).results if data else ()
+    return {
+        **_bound_to(plan, run, state, ports),
+        "status": status,
+        "because": str(result.detail.get("why", "")) or f"{stopped}: {result.status}",
+        "time": result.ended,
+        "verdicts": _verdicts(bad),
+    }
+
+
+JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
+"""Steps whose end says something of the release."""
+
+
+def stopped_by(state: RunState) -> str:
+    """The step of the way forward that stopped the line, where it speaks of the release; else ""."""
+    ways_back = ("/undo/", "/hold/")
+    forward = [p for p in state.results if not any(way in f"/{p}" for way in ways_back)]
+    bad = [p for p in forward if state.results[p].status is not RecordStatus.OK]
+    last = bad[-1] if bad and not any(state.results[p].abort for p in forward) else ""
+    return last if last.rsplit("/", 1)[-1] in JUDGING else ""
+
+
+def measured(nodes: Mapping[str, NodeState]) -> dict[str, Any]:
+    """What the evidence keeps of each node: kernel, driver, firmware and the operands' images."""
+    return {
+        name: {"versions": dict(node.versions), "images": dict(node.images)}
+        if node.reachable
+        else {"trouble": node.trouble or "unreachable"}
+        for name, node in nodes.items()
+    }
+
+
+def _bound_to(plan: Plan, run: str, state: RunState, ports: Ports) -> dict[str, Any]:
     return {
         "run": run,
         "cluster": plan.cluster,
@@ -61,19 +98,28 @@ def evidence(
         "from": plan.from_release,
         "versions": dict(plan.to_versions),
         "matrixCommit": plan.matrix_commit,
-        "identity": to_json(identity),
-        "status": status.value,
-        "because": because,
-        "time": ports.clock.now(),
+        "gates": to_json(suite(state)),
+        "identity": to_json(ports.cluster.identity()),
         "commits": commits(state),
-        "verdicts": [
-            {"gate": r.gate, "node": r.node, "verdict": r.verdict.value, "backend": r.backend}
-            for r in results
-        ],
     }
 
 
-def final_results(state: RunState, load: Callable[[str], Any]) -> tuple[GateResult, ...]:
+def suite(state: RunState) -> GateSuite:
+    """The gates that judged this run; without a digest where they changed while it ran."""
+    found = [r.detail["suite"] for r in state.results.values() if r.detail.get("suite")]
+    suites = dict.fromkeys((str(s.get("digest", "")), str(s.get("commit", ""))) for s in found)
+    if len({digest for digest, _ in suites}) != 1:
+        return GateSuite()
+    return GateSuite(*list(suites)[-1])
+
+
+def _verdicts(results: Iterable[GateResult]) -> list[dict[str, str]]:
+    return [
+        {"gate": r.gate, "node": r.node, "verdict": r.verdict.value, "backend": r.backend} for r in results
+    ]
+
+
+def final_results(state: RunState, load: Load) -> tuple[GateResult, ...]:
     """The last result of each gate on each node, from judgements after the change."""
     last: dict[tuple[str, str], GateResult] = {}
     for path in state.intended:

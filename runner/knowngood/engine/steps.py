@@ -29,6 +29,7 @@ class Verb(StrEnum):
     CONFIRM = "confirm"  # judge after the soak, passive gates
     PROVE = "prove"
     PROMOTE = "promote"
+    RECORD = "record"  # what speaks against the release, in the matrix
     QUARANTINE = "quarantine"
     LOOK = "look"  # which nodes an undo must bring back
     VERIFY = "verify"  # the proof of `restored`

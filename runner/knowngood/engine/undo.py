@@ -26,6 +26,7 @@ def undo_rings(
             return End("quarantined", ExitCode.HUMAN, f"{why}; the way back failed", lost)
     verified = yield Step("undo/verify", Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
     if verified.status is Status.OK:
+        yield Step("undo/record", Verb.RECORD)  # the end is `restored` whatever comes of it
         return End("restored", ExitCode.RESTORED, why, blamed)
     differ = {str(k): str(v) for k, v in dict(verified.detail.get("failed", {})).items()}
     named = differ or {n: str(verified.detail.get("why", "not proven")) for _, r in rings for n in r.nodes}

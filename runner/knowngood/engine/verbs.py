@@ -13,7 +13,8 @@ from knowngood.engine.restored import differences
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.timing import ring_and_undo
 from knowngood.model import names
-from knowngood.model.errors import JournalDamaged
+from knowngood.model.errors import Interrupted, JournalDamaged, KnowngoodError, LockHeld
+from knowngood.model.evidence import REFUSED
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
@@ -293,13 +294,31 @@ def verify(work: Work, step: Step) -> Done:
 
 
 def promote(work: Work, step: Step) -> Done:
-    """Commit the evidence, set the release's status and pin the cluster to it."""
+    """Commit the evidence with what it is worth, raise the release's status and pin the cluster to it."""
     evidence = proof.evidence(
         work.plan, work.cluster, work.profile, work.run, work.state, work.ports, work.load
     )
-    status = str(evidence["status"])
+    worth = work.ports.promotion.appraise(evidence, work.ports.clock.now())
+    status = worth.status.value if worth.status else REFUSED
+    evidence |= {"status": status, "because": worth.because, "expires": worth.expires or evidence["expires"]}
+    files = work.keep("evidence", evidence)
     commit = work.ports.promotion.promote(work.plan.to_release, status, work.plan.cluster, evidence)
-    return Done(Status.OK, {"status": status, "because": evidence["because"], "commit": commit})
+    return Done(Status.OK, {"status": status, "because": worth.because, "commit": commit}, files)
+
+
+def record(work: Work, step: Step) -> Done:
+    """Commit what speaks against the release. The cluster is restored: nothing that goes wrong here changes that."""
+    try:
+        evidence = proof.failure(work.plan, work.run, work.state, work.ports, work.load)
+        if evidence is None:
+            return Done(Status.OK, {"why": "nothing here speaks against the release"})
+        files = work.keep("evidence", evidence)
+        commit = work.ports.promotion.record_failure(work.plan.to_release, work.plan.cluster, evidence)
+    except (Interrupted, LockHeld):
+        raise
+    except KnowngoodError as error:
+        return Done(Status.OK, {"why": f"not recorded in the matrix: {error}"})
+    return Done(Status.OK, {"status": evidence["status"], "commit": commit}, files)
 
 
 def _named(what: str, nodes: Mapping[str, str]) -> str:
@@ -364,6 +383,7 @@ VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.CONFIRM: judge,
     Verb.PROVE: judge,
     Verb.PROMOTE: promote,
+    Verb.RECORD: record,
     Verb.QUARANTINE: quarantine,
     Verb.LOOK: look,
     Verb.VERIFY: verify,

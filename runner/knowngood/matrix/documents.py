@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ KINDS = {
 
 PROBLEMS_A_FILE = 50
 """A file with more is none that a person would read to the end."""
+
+EDGE_KINDS = {
+    "releases-*.yaml": "edge-releases",
+    "channels.yaml": "edge-channels",
+    "risks/*.yaml": "edge-risk",
+    "olm.yaml": "edge-olm",
+    "steps.yaml": "edge-steps",
+    "versions.yaml": "edge-versions",
+}
+"""Files in edges/<component>/ -> schema."""
 
 _NOWHERE = Span(0, 0, 1, 1, 1)
 
@@ -65,7 +76,10 @@ class Document:
         *parents, last = path
         node: Node | None = self.node
         for part in parents:
-            node = node.get(str(part)) if isinstance(node, Mapping) else None
+            if isinstance(node, Sequence) and isinstance(part, int):
+                node = node.items[part] if part < len(node.items) else None
+            else:
+                node = node.get(str(part)) if isinstance(node, Mapping) else None
         found = node.entry(str(last)) if isinstance(node, Mapping) else None
         return at(found[0], self.file) if found else self.at(*path)
 
@@ -85,11 +99,22 @@ class Evidence:
     value: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong between the files of a component's edges; `subject` says which lint rule it breaks."""
+
+    subject: str
+    where: Location
+    message: str
+    hint: str
+
+
 @dataclass(slots=True)
 class Documents:
     """All files of a matrix by folder and name, and what was wrong with them as files.
 
-    `strangers` are files in the data folders that are not data.
+    `strangers` are files in the data folders that are not data. `edges` holds the files of edges/<component>/ by
+    component and path (`risks/SomeRisk`); `edge_faults` is what `matrix.edges` found while it made values of them.
     """
 
     root: Path
@@ -97,6 +122,8 @@ class Documents:
     evidence: list[Evidence] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     strangers: list[Path] = field(default_factory=list)
+    edges: dict[str, dict[str, Document]] = field(default_factory=dict)
+    edge_faults: list[Fault] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Document]:
         """The documents that passed their schema; only these can be turned into values."""
@@ -107,14 +134,19 @@ class Documents:
         return set(self.by_kind[kind])
 
 
-def read(root: Path) -> Documents:
-    """Read every data file below `root`; findings are collected, nothing is raised."""
+def read(root: Path, *, edges: bool = True) -> Documents:
+    """Read every data file below `root`; findings are collected, nothing is raised. `edges`: the graphs too."""
     documents = Documents(root)
     shown = display(root)
     for folder, kind in KINDS.items():
         for path in _files(root / folder, ".yaml", documents):
             file = f"{shown}/{folder}/{path.name}"
             documents.by_kind[folder][path.stem] = _read(path, file, kind, documents)
+    for component, is_folder in entries(root / "edges", root, documents.problems) if edges else ():
+        if is_folder:
+            documents.edges[component.name] = dict(_edge_files(component, shown, documents))
+        else:
+            documents.strangers.append(component)
     for cluster, is_folder in entries(root / "evidence", root, documents.problems):
         if not is_folder:
             documents.strangers.append(cluster)
@@ -130,6 +162,23 @@ def _files(folder: Path, suffix: str, documents: Documents) -> Iterator[Path]:
             yield path
         else:
             documents.strangers.append(path)
+
+
+def _edge_files(folder: Path, shown: str, documents: Documents) -> Iterator[tuple[str, Document]]:
+    """A component's files by their place (`risks/SomeRisk`); what no kind of file claims is a stranger."""
+    for path, is_folder in entries(folder, documents.root, documents.problems):
+        within = path.name if is_folder else ""
+        inner = entries(path, documents.root, documents.problems) if within else ((path, False),)
+        for file, deeper in inner:
+            place = f"{within}/{file.name}" if within else file.name
+            kind = next((k for pattern, k in EDGE_KINDS.items() if fnmatchcase(place, pattern)), "")
+            if kind and not deeper:
+                yield (
+                    place.removesuffix(".yaml"),
+                    _read(file, f"{shown}/edges/{folder.name}/{place}", kind, documents),
+                )
+            else:
+                documents.strangers.append(file)
 
 
 def _read(path: Path, file: str, kind: str, documents: Documents) -> Document:

@@ -35,14 +35,16 @@ def check(
     *,
     commit: str = "",
     dirty: bool = False,
+    edges: bool = True,
     base: Path | None = None,
     now: datetime | None = None,
 ) -> Checked:
     """Read and check the matrix in the folder `path`; UsageError only where there is no such folder.
 
-    `base` is the same matrix as it was in an earlier revision: then what changed since is checked too.
+    `edges` False leaves the graphs unread, for who asks only about releases and clusters. `base` is the same matrix as
+    it was in an earlier revision: then what changed since is checked too.
     """
-    found = documents.read(matrix_dir(path))
+    found = documents.read(matrix_dir(path), edges=edges)
     value = build.matrix(found, commit, dirty=dirty)
     before = documents.read(base) if base else None
     context = lint.Context(found, value, now or datetime.now(UTC), before)
@@ -52,12 +54,12 @@ def check(
     return Checked(value, tuple(problems))
 
 
-def load(path: Path, *, commit: str = "", dirty: bool = False) -> Matrix:
+def load(path: Path, *, commit: str = "", dirty: bool = False, edges: bool = True) -> Matrix:
     """The matrix in the folder `path`; DataError with every problem where one is an error.
 
     `commit` and `dirty` say which Git revision this is ("" for a plain folder).
     """
-    checked = check(path, commit=commit, dirty=dirty)
+    checked = check(path, commit=commit, dirty=dirty, edges=edges)
     if checked.errors:
         raise DataError(checked.errors)
     return checked.matrix

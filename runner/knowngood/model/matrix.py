@@ -205,6 +205,7 @@ class Profile:
     traits: Mapping[str, str] = field(
         default_factory=dict
     )  # what rules ask of hardware: gpu-arch, gpu-model, ...
+    evidence_max_age_days: int = 0  # 0: the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +306,7 @@ class Cluster:
     traits: Mapping[str, str] = field(
         default_factory=dict
     )  # what rules ask of a cluster: platform, network, ...
+    evidence_max_age_days: int = 0  # 0: the profile's
 
     def ring(self, name: str) -> Ring:
         """The ring of that name; KeyError where there is none."""

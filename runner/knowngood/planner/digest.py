@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from knowngood.model.jsonable import to_json
@@ -19,3 +20,8 @@ def digest(value: Any) -> str:
 def cluster_digest(cluster: Cluster) -> str:
     """The digest of what a cluster file says, whatever its comments and layout."""
     return digest(cluster.raw)
+
+
+def files_digest(files: Mapping[str, bytes]) -> str:
+    """One digest over files by name, the same wherever they lie; "" for none at all."""
+    return digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()}) if files else ""

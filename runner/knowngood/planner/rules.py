@@ -61,7 +61,7 @@ def standing(rule: Rule) -> tuple[Claim, ...]:
     return tuple(c for c in rule.claims if c.source.ref == rule.decided) or rule.claims
 
 
-def names(rule: Rule) -> frozenset[str]:
+def asks_about(rule: Rule) -> frozenset[str]:
     """Every component that a rule asks about."""
     parts = [rule.when, rule.require]
     parts += [part for case in rule.cases for part in (case.when, case.require)]

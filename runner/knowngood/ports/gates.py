@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.evidence import GateSuite
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel
 
@@ -14,4 +15,8 @@ class Gates(Protocol):
 
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         """Judge; Interrupted when `cancel` is set."""
+        ...
+
+    def suite(self) -> GateSuite:
+        """Which gates judge, for the evidence."""
         ...

@@ -21,6 +21,7 @@ WORDS = {
     "confirm": "judge again under load",
     "prove": "judge the whole cluster",
     "promote": "record the proof in the matrix",
+    "record": "record in the matrix what speaks against the release",
     "quarantine": "quarantine for a human",
     "look": "see which nodes must be brought back",
     "verify": "prove that everything is as before",

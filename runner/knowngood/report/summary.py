@@ -36,7 +36,7 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True)
 class CommitLine:
-    """One commit that the run pushed: `kind` is declare, undo, way-back or promotion."""
+    """One commit that the run pushed: `kind` is declare, undo, way-back, promotion or failure."""
 
     kind: str
     ring: str
@@ -192,6 +192,8 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
                 lines.append(CommitLine("way-back", "", str(result.detail.get("revert", "")), path))
             case "promote":
                 lines.append(CommitLine("promotion", "", commit, path))
+            case "record":
+                lines.append(CommitLine("failure", "", commit, path))
     return tuple(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from knowngood.model.evidence import REFUSED
 from knowngood.report.advice import blamed, headline, next_steps
 from knowngood.report.columns import Rows, columns
 from knowngood.report.estimate import words
@@ -21,7 +22,9 @@ def summary_text(summary: Summary, *, undo_by: str = "") -> str:
     if summary.why:
         parts.append(f"  why: {summary.why}")
     parts += [f"  {node}: {why}" for node, why in blamed(summary).items()]
-    if summary.status:
+    if summary.status == REFUSED:
+        parts.append(f"  {summary.to_release} was not promoted, its evidence is refused: {summary.because}")
+    elif summary.status:
         parts.append(f"  {summary.to_release} is {summary.status}: {summary.because}")
     parts.append(
         f"  took {words(summary.seconds)}" + (f", resumed {summary.resumed} times" if summary.resumed else "")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tests.unit.engine.world import NEW, OLD, Commit, World
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.evidence import GateSuite
 from knowngood.model.matrix import Identity
 from knowngood.model.node import Leftover, ModuleLoad, NodeState, Workload
 from knowngood.model.plan import FieldChange
@@ -45,7 +46,7 @@ class FakeCluster(ClusterReader):
             boot_id=f"boot-{name}",
             uptime_seconds=1000.0 + len(self.world.history),
             load=ModuleLoad(node.version, f"boot-{name}", float(node.loads)),
-            versions={"nvidia-driver": node.version},
+            versions={"nvidia-driver": node.version, "rhcos-kernel": "5.14.0-427.el9_4"},
             taints=tuple(sorted(taints)),
             unschedulable=node.cordoned,
             allocatable={"nvidia.com/gpu": "8"},
@@ -209,6 +210,9 @@ class FakeGates(Gates):
     def __init__(self, world: World) -> None:
         self.world = world
         self.requests: list[JudgeRequest] = []
+
+    def suite(self) -> GateSuite:
+        return self.world.suite
 
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         self.requests.append(request)

@@ -12,8 +12,10 @@ from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates,
 from tests.unit.engine.world import FakeNode, Killed, World
 
 from knowngood.engine.ports import Ports
-from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld
+from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, UsageError
+from knowngood.model.evidence import Appraisal, evidence_of
 from knowngood.model.record import MAX_RECORD_BYTES, Record
+from knowngood.planner.status import appraise
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Cancel, Clock
 from knowngood.ports.journal import Journal
@@ -136,12 +138,21 @@ class FakePromotion(Promotion):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
+        """As the real one: the pure machine, on the scene's matrix."""
+        assert self.world.standard is not None
+        return appraise(evidence_of(evidence), self.world.standard(self.world, now))
+
     def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> str:
+        self.world.proof = dict(evidence)
         if (release, status) not in self.world.promoted:
             self.world.promoted.append((release, status))
         return "m1"
 
     def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> str:
+        if "matrix-dirty" in self.world.broken:
+            raise UsageError("there are uncommitted changes in the evidence file")
+        self.world.failures.setdefault(str(evidence["run"]), dict(evidence))
         return "m1"
 
 

@@ -13,12 +13,15 @@ from knowngood.model.matrix import (
     GitOps,
     Limits,
     Profile,
+    Release,
     Ring,
     Scope,
+    Status,
     Tenant,
     UndoClass,
 )
 from knowngood.model.plan import FieldChange, Hop, Move, Plan, PlannedRing
+from knowngood.planner.status import Standard
 
 RINGS = {"ring-0": ("gpu-1", "gpu-2"), "ring-1": ("gpu-3", "gpu-4"), "ring-2": ("gpu-5", "gpu-6")}
 HERE = Location("scene.py")
@@ -87,9 +90,23 @@ def a_profile() -> Profile:
     )
 
 
+def a_standard(world: World, now: str, cluster: Cluster | None = None) -> Standard:
+    """What the matrix of this scene says of evidence."""
+    return Standard(
+        release=Release("r595", Status.CANDIDATE, {"nvidia-driver": NEW}, ("xe",), HERE),
+        profile=a_profile(),
+        cluster=cluster or a_cluster(),
+        components={},
+        gates="a1b2c3d4e5f6a7b8",
+        gates_from="this program",
+        now=now,
+    )
+
+
 def a_world() -> World:
     return new_world(RINGS, {(f"nvidiadriver-{ring}.yaml", "spec.version"): OLD for ring in RINGS})
 
 
 def an_engine(world: World, *, batch: int = 2, on_wave_failure: str = "hold", run: str = "run-1") -> Engine:
+    world.standard = world.standard or a_standard
     return Engine(ports(world), a_plan(batch), a_cluster(on_wave_failure), a_profile(), run)

@@ -49,6 +49,7 @@ def test_resume_ends_as_an_undisturbed_run(row: Row, before_write: bool) -> None
         assert resumed.nodes.keys() == end.nodes.keys(), at
         assert snapshot(world) == snapshot(calm), at
         assert world.promoted == calm.promoted, at
+        assert world.failures.keys() == calm.failures.keys(), at
         assert [c.trailers for c in world.commits] == [c.trailers for c in calm.commits], at
         says_true(world, resumed.name, before)
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.evidence import GateSuite
 from knowngood.model.record import Record
+from knowngood.planner.status import Standard
 
 T = TypeVar("T")
 OLD, NEW = "580.173.02", "595.91.07"
@@ -63,6 +65,10 @@ class World:
     saved: dict[str, Any] = field(default_factory=dict)
     abort: str = ""
     promoted: list[tuple[str, str]] = field(default_factory=list)
+    proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
+    failures: dict[str, dict[str, Any]] = field(default_factory=dict)  # run -> evidence against the release
+    suite: GateSuite = field(default_factory=lambda: GateSuite("a1b2c3d4e5f6a7b8"))
+    standard: Callable[[World, str], Standard] | None = None  # what the matrix says of evidence
     clock: float = 0.0
     kill_after: int = -1  # appends until the kill; -1: never
     kill_before_write: bool = False

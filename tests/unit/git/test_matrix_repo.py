@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.matrix_repo import MatrixRepository, matrix_at, matrix_revision
-from knowngood.model.errors import UsageError
+from knowngood.model.errors import KnowngoodError, UsageError
 
 EVIDENCE = {"run": "r1", "verdict": "pass"}
 
@@ -129,3 +129,30 @@ def test_an_older_matrix_can_be_read(matrix: Path, tmp_path: Path) -> None:
     assert "candidate" in (folder / "releases" / "r595.yaml").read_text()
     with pytest.raises(UsageError, match="no revision"):
         matrix_at(matrix, "--output=x", tmp_path / "new")
+
+
+def test_what_can_not_be_committed_is_taken_back(matrix: Path) -> None:
+    """A full disk, a lock of somebody's: the operator finds the files as they were."""
+    top = Path(git(matrix, "rev-parse", "--show-toplevel"))
+    lock = top / ".git" / "index.lock"
+    lock.write_text("")
+    with pytest.raises(KnowngoodError):
+        MatrixRepository(matrix).promote("r595", "rehearsed", "ams", EVIDENCE)
+    lock.unlink()
+    assert git(matrix, "status", "--porcelain") == ""
+    assert not list(matrix.glob("evidence/ams/*"))
+    assert "candidate" in (matrix / "releases" / "r595.yaml").read_text()
+
+
+def test_refused_evidence_moves_the_pin_and_no_status(matrix: Path) -> None:
+    """The cluster runs the release all the same; nobody may take that for a proof."""
+    MatrixRepository(matrix).promote("r595", "refused", "ams", EVIDENCE)
+    assert "candidate" in (matrix / "releases" / "r595.yaml").read_text()
+    assert "r595" in (matrix / "clusters" / "ams.yaml").read_text()
+    assert git(matrix, "log", "-1", "--format=%s") == "r595 is refused: run on ams"
+
+
+def test_a_failure_is_recorded_once(matrix: Path) -> None:
+    first = MatrixRepository(matrix).record_failure("r595", "ams", {"run": "r2", "status": "failed"})
+    assert MatrixRepository(matrix).record_failure("r595", "ams", {"run": "r2", "status": "failed"}) == first
+    assert git(matrix, "rev-list", "--count", "HEAD") == "2"

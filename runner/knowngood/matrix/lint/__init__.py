@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, edges, evidence, files, history, releases
+from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, releases
 from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "edges",
     "evidence",
     "files",
+    "graphs",
     "history",
     "problems",
     "releases",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from knowngood.matrix.documents import Document
 from knowngood.model.matrix import Matrix, Rule, Status
-from knowngood.planner.rules import Finding, Outcome, evaluate, names, traits_of
+from knowngood.planner.rules import Finding, Outcome, asks_about, evaluate, traits_of
 from knowngood.planner.version import key
 
 Mark = tuple[str, Outcome, str, str]
@@ -53,7 +53,7 @@ class Judge:
     def __post_init__(self) -> None:
         groups: dict[tuple[tuple[str, ...], tuple[str, ...]], _Group] = {}
         for rule in self.matrix.rules.values():
-            if names(rule) <= self.matrix.components.keys():
+            if asks_about(rule) <= self.matrix.components.keys():
                 shared = (_decided_by(rule, self.matrix), tuple(sorted(rule.traits)))
                 groups.setdefault(shared, _Group(*shared)).rules.append(rule)
         self._groups = tuple(groups.values())
@@ -131,7 +131,7 @@ def _wrong(scheme: str, version: str) -> str:
 
 def _decided_by(rule: Rule, matrix: Matrix) -> tuple[str, ...]:
     """The components that decide a rule's answer: those it names, and those that these follow."""
-    asked = set(names(rule))
+    asked = set(asks_about(rule))
     for name in tuple(asked):
         follows = matrix.components[name].follows
         if follows is not None:

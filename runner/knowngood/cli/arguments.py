@@ -1,0 +1,65 @@
+"""`COMPONENT=VERSION` arguments, and whose traits the rules are asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from knowngood.cli.data import Source, pick
+from knowngood.model.errors import UsageError
+from knowngood.planner.known import known_versions
+from knowngood.planner.rules import traits_of
+from knowngood.planner.version import is_whole
+
+profile_option = click.option(
+    "--profile", metavar="NAME", help="A hardware profile: rules about hardware can be told."
+)
+cluster_option = click.option(
+    "--cluster", metavar="NAME", help="A cluster: rules about its hardware and its kind can be told."
+)
+
+
+def pairs(source: Source, arguments: tuple[str, ...]) -> dict[str, str]:
+    """Component -> what stands after the first `=`; UsageError."""
+    found: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not text.strip():
+            raise UsageError(f"{argument!r} is no COMPONENT=VERSION", hint="like gpu-operator=26.7.0")
+        pick(source.matrix.components, name, "component", source.folder / "components")
+        if name in found:
+            raise UsageError(f"{name} is given twice", hint="give one version of it")
+        found[name] = text.strip()
+    return found
+
+
+def exact(source: Source, given: Mapping[str, str]) -> None:
+    """UsageError where one is not an exact version of its component."""
+    for name, text in given.items():
+        scheme = source.matrix.components[name].scheme
+        known = ", ".join(known_versions(source.matrix, name)[-4:])
+        hint = f"known are {known}" if known else ""
+        try:
+            whole = is_whole(scheme, text)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}", hint=hint) from None
+        if not whole:
+            raise UsageError(
+                f"{name}={text} is a line of versions, not one",
+                hint="; ".join(filter(None, (hint, "knowngood support answers for lines and ranges"))),
+            )
+
+
+def traits(source: Source, profile: str | None, cluster: str | None) -> Mapping[str, str]:
+    """What is known of hardware and cluster; nothing where neither is named."""
+    if cluster:
+        found = source.cluster(cluster)
+        if profile and profile != found.profile:
+            raise UsageError(
+                f"{cluster} has profile {found.profile}, not {profile}", hint="name one of the two"
+            )
+        return traits_of(source.profile(found), found)
+    if profile:
+        return traits_of(pick(source.matrix.profiles, profile, "profile", source.folder / "profiles"), None)
+    return {}

@@ -1,0 +1,61 @@
+"""`knowngood revoke`: take a release out of use."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.cli.data import load
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.matrix.statusedit import revoked
+from knowngood.model.errors import ExitCode, Refused, UsageError
+from knowngood.planner.status import why_not_revoked
+
+MAX_REASON = 1000
+
+
+@click.command("revoke")
+@click.argument("release")
+@click.option("--reason", metavar="TEXT", required=True, help="Why: what the next person needs to know.")
+@click.option("--push", is_flag=True, help="Push to the branch's upstream.")
+@matrix_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, release: str, reason: str, push: bool, output: str) -> int:
+    """Take a release out of use, with the reason, in one commit. There is no way back: a mended one gets a new name.
+
+    Nothing is deleted and no cluster is touched. Clusters that pin the release are named: knowngood exposure says for
+    how long they run it.
+
+    \b
+    Examples:
+      knowngood revoke r610 --reason "Xid 31 on three of six nodes, run 20260822-030000"
+
+    \b
+    Exit codes: 0 revoked, 1 it is revoked already, 2 usage, or the file has uncommitted changes; nothing was written
+    """
+    source = load(settings)
+    found = source.release(release)
+    if no := why_not_revoked(found):
+        raise Refused(no, where=found.where)
+    words = " ".join(reason.split())
+    if not words or not words.isprintable() or len(words) > MAX_REASON:
+        raise UsageError(
+            "that is no reason", hint=f"one sentence of printable text, at most {MAX_REASON} characters"
+        )
+    repository = MatrixRepository(source.folder, push=push)
+    file, text = repository.text(release)
+    edited = revoked(text, words, file=file)
+    commit = repository.change(f"{release} is revoked", words, {release: edited}, release)
+    pinned = sorted(c.name for c in source.matrix.clusters.values() if c.release == release)
+    if output == "json":
+        said = {"release": release, "before": found.status.value, "status": "revoked", "reason": words}
+        click.echo(json.dumps({**said, "pinnedBy": pinned, "commit": commit}, indent=2))
+        return int(ExitCode.DONE)
+    click.echo(f"{release}: {found.status} → revoked\n  commit {commit[:12]}")
+    for name in pinned:
+        click.echo(f"  {name} pins it: knowngood exposure --cluster {name}")
+    return int(ExitCode.DONE)

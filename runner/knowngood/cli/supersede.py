@@ -1,0 +1,61 @@
+"""`knowngood supersede`: let a release take the place of another."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.cli.data import load
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.matrix.statusedit import deprecated, superseding
+from knowngood.model.errors import ExitCode, Refused
+from knowngood.planner.status import why_not_superseded
+
+
+@click.command("supersede")
+@click.argument("old")
+@click.option("--by", "new", metavar="NEW", required=True, help="The release that takes its place.")
+@click.option("--push", is_flag=True, help="Push to the branch's upstream.")
+@matrix_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, old: str, new: str, push: bool, output: str) -> int:
+    """Let a release take the place of another, in one commit: OLD is deprecated, NEW says that it supersedes it.
+
+    NEW must be proven as far as OLD and be meant for all of its hardware profiles. A release takes the place of one
+    other only.
+
+    \b
+    Examples:
+      knowngood supersede r580 --by r595
+
+    \b
+    Exit codes: 0 done, 1 NEW can't take its place, 2 usage, or a file has uncommitted changes; nothing was written
+    """
+    source = load(settings)
+    before, after = source.release(old), source.release(new)
+    if no := why_not_superseded(source.matrix.releases, before, after):
+        raise Refused(no, where=after.where)
+    repository = MatrixRepository(source.folder, push=push)
+    old_file, old_text = repository.text(old)
+    new_file, new_text = repository.text(new)
+    texts = {
+        old: deprecated(old_text, file=old_file),
+        new: superseding(new_text, old, file=new_file),
+    }
+    commit = repository.change(f"{new} supersedes {old}", "", texts, new)
+    if output == "json":
+        said = {
+            "old": old,
+            "before": before.status.value,
+            "status": "deprecated",
+            "by": new,
+            "commit": commit,
+        }
+        click.echo(json.dumps(said, indent=2))
+    else:
+        click.echo(f"{old}: {before.status} → deprecated, superseded by {new}\n  commit {commit[:12]}")
+    return int(ExitCode.DONE)

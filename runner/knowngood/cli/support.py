@@ -1,0 +1,93 @@
+"""`knowngood support`: which versions of the others go with these."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from knowngood.cli.arguments import cluster_option, pairs, profile_option, traits
+from knowngood.cli.data import Source, load, pick
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.model.errors import ExitCode, UsageError
+from knowngood.planner.known import known_versions
+from knowngood.planner.support import State, Support, as_range, inside, related, support
+from knowngood.report.check_text import support_json, support_text
+
+
+@click.command("support")
+@click.argument("ranges", metavar="COMPONENT=RANGE...", nargs=-1, required=True)
+@click.option(
+    "--for",
+    "wanted",
+    metavar="COMPONENT",
+    multiple=True,
+    help="Answer for this one only; may be given again.",
+)
+@profile_option
+@cluster_option
+@matrix_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    ranges: tuple[str, ...],
+    wanted: tuple[str, ...],
+    profile: str | None,
+    cluster: str | None,
+    output: str,
+) -> int:
+    """Which versions of the other components go with these: the intersection of all rules, line by line.
+
+    A shortened version means its line: 26.7 is 26.7.x. A version is allowed if some version in each given range
+    suits it. A vendor's documented range is a limit also where its rule only warns; the answer says which.
+
+    \b
+    Examples:
+      knowngood support gpu-operator=26.7 network-operator=26.4.0
+      knowngood support openshift=4.18 --for nvidia-driver --for gpu-operator
+      knowngood support 'gpu-operator=>=25.3 <26' --profile hgx-h200 --output json
+
+    \b
+    Exit codes: 0 each component has an allowed version, 1 one has none, 2 usage
+    """
+    source = load(settings)
+    given = _versions(source, pairs(source, ranges))
+    for name in wanted:
+        pick(source.matrix.components, name, "component", source.folder / "components")
+        if name in given:
+            raise UsageError(f"{name} is given already", hint="--for asks about another component")
+    names = wanted or related(source.matrix, given)
+    try:
+        found = support(source.matrix, given, names, traits(source, profile, cluster))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if output == "json":
+        click.echo(json.dumps(support_json(found), indent=2))
+    else:
+        click.echo(support_text(found), nl=False)
+    return int(ExitCode.REFUSED if _empty(found) else ExitCode.DONE)
+
+
+def _versions(source: Source, given: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """The known versions in each range; UsageError where there is none."""
+    found = {}
+    for name, text in given.items():
+        try:
+            wanted = as_range(source.matrix.components[name].scheme, text)
+            found[name] = inside(source.matrix, name, wanted)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from None
+        if not found[name]:
+            known = ", ".join(known_versions(source.matrix, name)[-4:]) or "none"
+            raise UsageError(
+                f"no known version of {name} lies in {wanted}", hint=f"the newest known: {known}"
+            )
+    return found
+
+
+def _empty(found: Support) -> bool:
+    """Whether there is a component without an allowed version, although versions of it are known."""
+    none = [s for s in found.components if s.lines and not s.names(State.ALLOWED)]
+    return bool(found.conflict or none)

@@ -1,0 +1,170 @@
+"""What `check` and `support` say, as text and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from knowngood.model.jsonable import to_json
+from knowngood.planner.check import Answer, Checked, Nearest
+from knowngood.planner.rules import Finding, Outcome
+from knowngood.planner.support import Line, State, Support, Supported
+from knowngood.report.text import columns
+
+HEADLINES = {
+    Answer.YES: "yes: no blocking rule is broken",
+    Answer.NO: "no: a blocking rule is broken",
+    Answer.UNKNOWN: "can't tell: a blocking rule needs what was not named",
+}
+WORDS = {Outcome.OK: "kept", Outcome.BROKEN: "broken", Outcome.UNKNOWN: "unknown", Outcome.NOTE: "note"}
+STATES = {State.ALLOWED: "allowed", State.UNSUPPORTED: "outside-support", State.FORBIDDEN: "forbidden"}
+
+
+def check_text(checked: Checked) -> str:
+    """The answer, then rule by rule, then the way out."""
+    rows = [(f.rule.severity.value, WORDS[f.outcome], f.sentence()) for f in checked.findings]
+    lines = [HEADLINES[checked.answer], *columns(rows)]
+    if not rows:
+        lines.append("  no rule speaks of these versions")
+    if checked.nearest is not None:
+        lines += ["", *_nearest(checked.nearest)]
+    return "\n".join(lines) + "\n"
+
+
+def check_json(checked: Checked) -> dict[str, Any]:
+    """The same as values."""
+    near = checked.nearest
+    return {
+        "answer": checked.answer.value,
+        "versions": dict(checked.versions),
+        "rules": [finding_json(f) for f in checked.findings],
+        "nearest": to_json(near.changes) if near and near.changes else None,
+        "nearestGaveUp": bool(near and near.exhausted),
+    }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One rule's word."""
+    return {
+        "rule": finding.rule.name,
+        "severity": finding.rule.severity.value,
+        "outcome": finding.outcome.value,
+        "component": finding.component,
+        "version": finding.version,
+        "message": finding.rule.message,
+        "action": finding.rule.action,
+        "sources": [s.ref for s in finding.rule.sources],
+        "sentence": finding.sentence(),
+    }
+
+
+def _nearest(nearest: Nearest) -> list[str]:
+    gave_up = "; the search gave up before it had tried all" if nearest.exhausted else ""
+    if not nearest.changes:
+        return [f"no combination of known versions passes{gave_up}"]
+    rows = [(c.component, f"{c.before} → {c.after}") for c in nearest.changes]
+    return [f"nearest combination that passes{gave_up}", *columns(rows)]
+
+
+def support_text(support: Support) -> str:
+    """Component by component: its allowed lines, then what bounds them."""
+    lines = [f"{name}: {_some(versions)}" for name, versions in support.given.items()]
+    if support.conflict:
+        lines += ["", "these can't run together, whatever the others are"]
+        lines += [f"  {f.sentence()}" for f in support.conflict]
+        return "\n".join(lines) + "\n"
+    for supported in support.components:
+        lines += ["", *_supported(supported)]
+    if support.depends:
+        lines += ["", "depends on hardware or cluster (--profile, --cluster)"]
+        lines += [f"  {f.sentence()}" for f in support.depends]
+    return "\n".join(lines) + "\n"
+
+
+def support_json(support: Support) -> dict[str, Any]:
+    """The same as values."""
+    return {
+        "given": {name: list(versions) for name, versions in support.given.items()},
+        "conflict": [finding_json(f) for f in support.conflict],
+        "depends": [finding_json(f) for f in support.depends],
+        "components": {
+            s.component: {
+                "allowed": list(s.names(State.ALLOWED)),
+                "outsideSupport": list(s.names(State.UNSUPPORTED)),
+                "forbidden": list(s.names(State.FORBIDDEN)),
+                "lines": [_line_json(line) for line in s.lines],
+                "rules": list(s.rules),
+            }
+            for s in support.components
+        },
+    }
+
+
+def _line_json(line: Line) -> dict[str, Any]:
+    return {
+        "line": line.name,
+        "state": STATES[line.state],
+        "versions": list(line.versions),
+        "why": [finding_json(f) for f in line.why],
+        "except": {v: [f.sentence() for f in why] for v, why in line.except_for.items()},
+    }
+
+
+def _supported(supported: Supported) -> list[str]:
+    name = supported.component
+    if not supported.lines:
+        return [f"{name}: no version is known"]
+    known = [line.name for line in supported.lines]
+    allowed = spans(known, supported.names(State.ALLOWED))
+    lines = [f"{name}: {allowed or 'none'}" + ("" if supported.rules else " (no rule ties it to these)")]
+    for state, words in (
+        (State.UNSUPPORTED, "allowed, outside the documented range"),
+        (State.FORBIDDEN, "forbidden"),
+    ):
+        groups: dict[tuple[str, ...], list[Line]] = {}
+        for line in (x for x in supported.lines if x.state is state):
+            groups.setdefault(tuple(f.rule.name for f in line.why), []).append(line)
+        for members in groups.values():
+            lines.append(f"  {spans(known, [m.name for m in members])}: {words}")
+            lines += [f"    {_reason(f)}" for f in members[-1].why]
+    for line in supported.lines:
+        if line.state is State.ALLOWED and line.except_for:
+            lines += _exceptions(line)
+    return lines
+
+
+def _exceptions(line: Line) -> list[str]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for version, why in line.except_for.items():
+        groups.setdefault(tuple(f.rule.name for f in why), []).append(version)
+    return [
+        f"  {line.name} without {_some(versions)}: {_reason(line.except_for[versions[-1]][0])}"
+        for versions in groups.values()
+    ]
+
+
+def _reason(finding: Finding) -> str:
+    """The rule without the version that stands before it already."""
+    return finding.sentence().removeprefix(f"{finding.component} {finding.version}: ")
+
+
+def _some(versions: Sequence[str]) -> str:
+    """All of a few, else both ends."""
+    if len(versions) <= 4:
+        return ", ".join(versions)
+    return f"{versions[0]} to {versions[-1]} ({len(versions)} versions)"
+
+
+def spans(known: Sequence[str], chosen: Iterable[str]) -> str:
+    """`4.18 to 4.21, 4.23`: neighbours among the known ones are drawn together."""
+    picked = set(chosen)
+    runs: list[list[str]] = []
+    together = False
+    for name in known:
+        if name in picked:
+            if together:
+                runs[-1].append(name)
+            else:
+                runs.append([name])
+        together = name in picked
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
