@@ -22,7 +22,7 @@ from knowngood.model.matrix import (
 from knowngood.model.plan import FieldChange, Hop, Move, Plan, PlannedRing
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable
-from knowngood.planner.rules import Outcome, broken, evaluate
+from knowngood.planner.rules import Finding, Outcome, broken, evaluate, traits_of
 
 Declared = Mapping[tuple[str, str], str]
 """(component, ring) -> the version that Git declares; ring "" for a cluster-scoped component."""
@@ -87,6 +87,11 @@ class _Case:
         found = matrix.clusters[cluster]
         return cls(matrix, found, matrix.releases[found.release], matrix.releases[release], declared)
 
+    def judged(self, versions: Mapping[str, str]) -> tuple[Finding, ...]:
+        """What the rules say about these versions on this cluster's hardware."""
+        traits = traits_of(self.matrix.profiles[self.cluster.profile], self.cluster)
+        return evaluate(self.matrix.rules.values(), self.matrix.components, versions, traits)
+
     def component(self, name: str) -> Component:
         return self.matrix.components[name]
 
@@ -126,7 +131,7 @@ def _release_reasons(case: _Case) -> Iterator[_Reason]:
             f"{target.name} is meant for {meant}, {cluster.name} is {cluster.profile}",
             f"add {cluster.profile} to the release's profiles once its versions fit that machine",
         )
-    findings = evaluate(case.matrix.rules.values(), case.matrix.components, target.components)
+    findings = case.judged(target.components)
     for finding in broken(findings, Severity.BLOCK):
         yield _Reason(f"{target.name} breaks a blocking rule: {finding.sentence()}", "choose another version")
 
@@ -180,7 +185,7 @@ def _half_way_reasons(case: _Case, hops: tuple[Hop, ...]) -> Iterator[_Reason]:
     state = dict(case.pinned.components)
     for hop in hops:
         state.update({move.component: move.to_version for move in hop.moves})
-        findings = evaluate(case.matrix.rules.values(), case.matrix.components, state)
+        findings = case.judged(state)
         for finding in broken(findings, Severity.BLOCK):
             moved = ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
             yield _Reason(
@@ -232,13 +237,13 @@ def _warnings(case: _Case) -> Iterator[str]:
         yield f"{target.name} is deprecated"
     if pinned.status is Status.REVOKED:
         yield f"{pinned.name} is revoked ({pinned.reason}): an undo returns to it"
-    findings = evaluate(case.matrix.rules.values(), case.matrix.components, target.components)
+    findings = case.judged(target.components)
     for finding in broken(findings, Severity.WARN):
         yield finding.sentence()
     for finding in findings:
         if finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO:
             yield f"{target.name} does not name {finding.component}, so this can't be told: {finding.sentence()}"
-    resting = evaluate(case.matrix.rules.values(), case.matrix.components, pinned.components)
+    resting = case.judged(pinned.components)
     for finding in broken(resting, Severity.BLOCK):
         yield f"an undo returns to a state that breaks a blocking rule: {finding.sentence()}"
     for name in case.moved():

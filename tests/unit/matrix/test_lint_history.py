@@ -152,7 +152,7 @@ def test_a_status_that_was_typed_in_was_earned_by_nothing(before: Path, after: P
 
 def test_a_risk_stays(before: Path, after: Path) -> None:
     risk = before / "edges/openshift/risks/crun.yaml"
-    risk.parent.mkdir(parents=True)
+    risk.parent.mkdir(parents=True, exist_ok=True)
     risk.write_text("gist: x\n")
     (problem,) = history(before, after)
     assert (problem.rule, problem.where.file) == ("KG607", str(after / "edges/openshift/risks/crun.yaml"))

@@ -68,7 +68,7 @@ def test_a_catalog_that_replaces_what_is_gone_is_clean() -> None:
 
 
 def test_a_release_of_a_version_that_nobody_published_is_a_warning() -> None:
-    edges = replace(graph(v4_18_0=""), graph=True)
+    edges = replace(graph(v4_18_0="", v4_18_53=""), graph=True)
     (problem,) = lint(replace(MATRIX, edges={"openshift": edges}))
     assert (problem.rule, problem.severity) == ("KG211", "warning")
     assert problem.where.file.endswith("releases/old.yaml")

@@ -154,6 +154,11 @@ def test_a_file_that_can_not_be_read_is_a_problem(base: Path) -> None:
     assert rules_of(base) == ["KG003"]
 
 
+def test_a_folder_of_edges_belongs_to_a_component(base: Path) -> None:
+    (base / "edges/openshift").rename(base / "edges/openshit")
+    assert "KG120" in rules_of(base)
+
+
 def test_evidence_makes_known_good(base: Path) -> None:
     release = base / "releases/old.yaml"
     release.write_text(release.read_text().replace("candidate", "known-good"))

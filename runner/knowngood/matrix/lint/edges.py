@@ -8,6 +8,7 @@ from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
 from knowngood.model.graph import Edges
+from knowngood.planner.version import key
 
 
 @rule("KG129", "No version follows itself: neither an update graph nor a channel's `replaces` has a circle.")
@@ -25,23 +26,25 @@ def graphs_go_forward(context: Context) -> Iterator[Finding]:
                     yield Finding(catalog.where, message, "cut the circle")
 
 
-@rule(
-    "KG211", "A release names versions that were published, where all of them are known.", severity="warning"
-)
+@rule("KG211", "A release names published versions, as far as its update graphs reach.", severity="warning")
 def versions_were_published(context: Context) -> Iterator[Finding]:
-    """Nobody can move to a version that is not there."""
-    graphs = {name: edges for name, edges in context.matrix.edges.items() if _complete(edges)}
+    """Nobody can move to a version that is not there. What is newer than all that we know may be."""
+    newest = {name: edges for name, edges in context.matrix.edges.items() if edges.graph and edges.versions}
     for document in context.documents.of("releases").values():
         for name, version in document.value["components"].items():
-            if name in graphs and version not in graphs[name].versions:
-                near = f"see edges/{name}; if it is new, import it with `knowngood refresh`"
-                yield Finding(
-                    document.at("components", name), f"{name} {version} is not in its update graph", near
-                )
+            if name in newest and _missing(context, newest[name], version):
+                hint = f"see edges/{name}; if it was published, import it with `knowngood refresh`"
+                where = document.at("components", name)
+                yield Finding(where, f"{name} {version} is not in its update graph", hint)
 
 
-def _complete(edges: Edges) -> bool:
-    return edges.graph and bool(edges.versions)
+def _missing(context: Context, edges: Edges, version: str) -> bool:
+    """Whether the graph knows newer versions and not this one; one that can't be read is KG202's."""
+    scheme = context.matrix.components[edges.component].scheme
+    try:
+        return version not in edges.versions and key(scheme, version) < key(scheme, list(edges.versions)[-1])
+    except ValueError:
+        return False
 
 
 def _in_circles(before: Mapping[str, frozenset[str]]) -> list[str]:

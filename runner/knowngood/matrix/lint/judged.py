@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from knowngood.matrix.documents import Document
 from knowngood.model.matrix import Matrix, Rule, Status
-from knowngood.planner.rules import Finding, Outcome, asks_about, evaluate, traits_of
+from knowngood.planner.rules import Finding, Outcome, asks_about, evaluate, readable, traits_of
 from knowngood.planner.version import key
 
 Mark = tuple[str, Outcome, str, str]
@@ -53,7 +53,7 @@ class Judge:
     def __post_init__(self) -> None:
         groups: dict[tuple[tuple[str, ...], tuple[str, ...]], _Group] = {}
         for rule in self.matrix.rules.values():
-            if asks_about(rule) <= self.matrix.components.keys():
+            if readable(rule, self.matrix.components):
                 shared = (_decided_by(rule, self.matrix), tuple(sorted(rule.traits)))
                 groups.setdefault(shared, _Group(*shared)).rules.append(rule)
         self._groups = tuple(groups.values())
