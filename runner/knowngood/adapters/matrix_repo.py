@@ -232,7 +232,10 @@ def matrix_at(matrix: Path, revision: str, into: Path) -> tuple[Path, str]:
     wanted = f"{revision}^{{commit}}"
     found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128))
     if found.code != 0:
-        raise UsageError(f"{revision} is no revision of the matrix's repository", where=str(matrix))
+        hint = "name a commit, a branch or a tag; in CI check out the whole history (fetch-depth: 0)"
+        raise UsageError(
+            f"{revision} is no revision of the matrix's repository", where=str(matrix), hint=hint
+        )
     prefix = git.run("rev-parse", "--show-prefix").text
     done = git.run("archive", "--format=tar", found.text, "--", ".", ok=(0, 128))
     if done.code != 0:

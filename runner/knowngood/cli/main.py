@@ -22,7 +22,7 @@ from knowngood.model.errors import DataError, ExitCode, KnowngoodError, printabl
 COMMANDS = {
     "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
     "twin": "The embedded cluster: bring it up, inject faults, ask its oracle.",
-    "validate": "Check the matrix: every problem with file and line.",
+    "validate": "Check the matrix: every problem with file and line, and what may not change.",
     "show": "Show the matrix, a part of it by name, or a run.",
     "check": "May these versions run together? Every rule that speaks, and the nearest that pass.",
     "support": "Which versions of the other components go with these.",
@@ -33,6 +33,7 @@ COMMANDS = {
     "path": "Find one component's way from a version to a version.",
     "edge": "Say whether one update exists, and which risks it meets.",
     "refresh": "Read a component's edges from upstream's data again, as a difference to review.",
+    "diff": "Say what lies between two releases, or what changed in the matrix.",
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "status": "Where a run is, why it stopped, and what to type next.",
