@@ -158,6 +158,32 @@ def _any_of(wanted: Any, _schema: Schema, root: Schema) -> Check:
     return lambda value: any(check(value) for check in checks)
 
 
+def _exact(schema: Any) -> bool:
+    """Whether our check of a schema is also certain of a No: it asks for nothing but keys."""
+    if not isinstance(schema, dict):
+        return False
+    parts = {"not": [schema.get("not")], **{k: schema.get(k, []) for k in ("anyOf", "allOf")}}
+    inner = [part for k in schema for part in parts.get(k, [])]
+    return schema.keys() <= {"required", *parts} and all(_exact(part) for part in inner)
+
+
+def _not(wanted: Any, _schema: Schema, root: Schema) -> Check:
+    check = compiled(wanted, root)
+    return (lambda value: not check(value)) if _exact(wanted) else _never
+
+
+def _if(wanted: Any, schema: Schema, root: Schema) -> Check:
+    holds, then, other = (
+        compiled(s, root) for s in (wanted, schema.get("then", True), schema.get("else", True))
+    )
+    return (lambda value: (then if holds(value) else other)(value)) if _exact(wanted) else _never
+
+
+def _of_if(_wanted: Any, _schema: Schema, _root: Schema) -> Check:
+    """`then` and `else` are looked at with their `if`; without one they mean nothing."""
+    return _always
+
+
 def _dependent(wanted: Any, _schema: Schema, _root: Schema) -> Check:
     needs = {name: frozenset(others) for name, others in wanted.items()}
     return lambda value: (
@@ -199,5 +225,9 @@ _KEYWORDS: dict[str, Callable[[Any, Schema, Schema], Check]] = {
     "allOf": _all_of,
     "anyOf": _any_of,
     "dependentRequired": _dependent,
+    "not": _not,
+    "if": _if,
+    "then": _of_if,
+    "else": _of_if,
 }
-"""`oneOf`, `not` and `if` need a check that is certain of a No; ours is not, so jsonschema answers them."""
+"""`oneOf`, and most of `not` and `if`, need a check that is certain of a No; ours is not, so jsonschema answers them."""

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from tests.fuzz.target import check_bytes
 from tests.unit.cli.called import knowngood
 
-from knowngood.matrix.documents import KINDS, read
+from knowngood.matrix.documents import EDGE_KINDS, KINDS, read
+from knowngood.matrix.locate import matrix_dir
 from knowngood.matrix.schema import fits, validator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -106,13 +108,35 @@ def test_the_quick_check_never_passes_what_jsonschema_refuses(document: tuple[st
         assert not fits(kind, value) or validator(kind).is_valid(value)
 
 
-@pytest.mark.parametrize("kind", KINDS.values())
-def test_the_quick_check_knows_every_keyword_of_the_schemas(kind: str) -> None:
+def test_the_quick_check_is_sure_of_every_file_that_ships() -> None:
     """Else each file of that kind would be left to the slow one."""
-    folder = next(f for f, k in KINDS.items() if k == kind)
-    found = read(EXAMPLES / "base").by_kind[folder].values()
-    assert found
-    assert all(fits(kind, document.value) for document in found)
+    found = read(matrix_dir())
+    files = [(KINDS[folder], d) for folder in KINDS for d in found.by_kind[folder].values()]
+    for documents in found.edges.values():
+        files += [(edge_kind(f"{name}.yaml"), d) for name, d in documents.items()]
+    assert len({kind for kind, _ in files}) == len(KINDS) + len(EDGE_KINDS)
+    assert [d.file for kind, d in files if not fits(kind, d.value)] == []
+
+
+def edge_kind(place: str) -> str:
+    return next(kind for pattern, kind in EDGE_KINDS.items() if fnmatchcase(place, pattern))
+
+
+NEEDS_RULES = [
+    ({"when": {}, "severity": "warn", "message": "m"}, False),
+    ({"when": {}, "severity": "warn", "message": "m", "require": {"a": "*"}}, False),
+    ({"when": {}, "severity": "warn", "message": "m", "sources": [{"ref": "x"}]}, False),
+    (
+        {"when": {}, "severity": "warn", "message": "m", "sources": [{"ref": "x"}], "require": {"a": "*"}},
+        True,
+    ),
+    ({"when": {}, "severity": "warn", "message": "m", "sources": [{"ref": "x"}], "action": "do"}, True),
+]
+
+
+@pytest.mark.parametrize(("value", "right"), NEEDS_RULES)
+def test_what_a_schema_says_with_if_is_judged_alike_by_both(value: dict[str, Any], right: bool) -> None:
+    assert fits("rule", value) is validator("rule").is_valid(value) is right
 
 
 @settings(SLOW, max_examples=25)

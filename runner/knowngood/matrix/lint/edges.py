@@ -48,22 +48,14 @@ def _missing(context: Context, edges: Edges, version: str) -> bool:
 
 
 def _in_circles(before: Mapping[str, frozenset[str]]) -> list[str]:
-    """The versions that can be reached from themselves. What can be taken away from either end is in no circle."""
-    left = {version: set(known & before.keys()) for version, known in before.items()}
-    for _ in range(2):
-        free = [version for version, known in left.items() if not known]
-        after: dict[str, set[str]] = {version: set() for version in left}
-        for version, known in left.items():
-            for each in known:
-                after[each].add(version)
-        while free:
-            gone = free.pop()
-            del left[gone]
-            for version in after[gone]:
-                left[version].discard(gone)
-                if not left[version]:
-                    free.append(version)
-        left = {version: {v for v in after[version] if v in left} for version in left}
+    """The versions that can be reached from themselves: what is left when both ends are taken away again and again."""
+    left = {version: known & before.keys() for version, known in before.items() if known}
+    ends: list[str] = [""]
+    while left and ends:
+        named = frozenset().union(*left.values())
+        ends = [v for v, known in left.items() if v not in named or not known & left.keys()]
+        for version in ends:
+            del left[version]
     return sorted(left)
 
 
