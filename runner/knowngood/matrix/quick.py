@@ -230,4 +230,4 @@ _KEYWORDS: dict[str, Callable[[Any, Schema, Schema], Check]] = {
     "then": _of_if,
     "else": _of_if,
 }
-"""`oneOf`, and most of `not` and `if`, need a check that is certain of a No; ours is not, so jsonschema answers them."""
+"""`oneOf`, and most of `not` and `if`, need a check that is certain of a No: jsonschema answers these."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.matrix.reading import display
@@ -48,15 +49,12 @@ def _missing(context: Context, edges: Edges, version: str) -> bool:
 
 
 def _in_circles(before: Mapping[str, frozenset[str]]) -> list[str]:
-    """The versions that can be reached from themselves: what is left when both ends are taken away again and again."""
-    left = {version: known & before.keys() for version, known in before.items() if known}
-    ends: list[str] = [""]
-    while left and ends:
-        named = frozenset().union(*left.values())
-        ends = [v for v, known in left.items() if v not in named or not known & left.keys()]
-        for version in ends:
-            del left[version]
-    return sorted(left)
+    """The versions of the first circle that is found."""
+    try:
+        TopologicalSorter({version: known & before.keys() for version, known in before.items()}).prepare()
+    except CycleError as error:
+        return sorted(set(error.args[1]))
+    return []
 
 
 def _folder(context: Context, name: str) -> Location:
