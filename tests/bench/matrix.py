@@ -9,7 +9,7 @@ from tests.bench.measurement import BIN, ROOT, Measurement, seconds
 from knowngood.matrix.documents import EDGE_KINDS, KINDS
 
 MATRIX = ROOT / "matrix"
-TIMES = 5
+TIMES = 3
 
 
 def groups() -> dict[str, list[str]]:

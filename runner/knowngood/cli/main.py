@@ -22,7 +22,7 @@ from knowngood.model.errors import DataError, ExitCode, KnowngoodError, printabl
 COMMANDS = {
     "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
     "twin": "The embedded cluster: bring it up, inject faults, ask its oracle.",
-    "validate": "Check the matrix: every problem with file and line, and what may not change.",
+    "validate": "Check the matrix: every problem with file and line.",
     "show": "Show the matrix, a part of it by name, or a run.",
     "check": "May these versions run together? Every rule that speaks, and the nearest that pass.",
     "support": "Which versions of the other components go with these.",

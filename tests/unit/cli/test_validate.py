@@ -49,7 +49,7 @@ def test_one_file_shows_its_own_findings_and_counts_the_others(team: Path) -> No
     assert (bad.code, bad.out.count("error KG")) == (1, 1)
     good = knowngood("validate", team / "matrix/releases/r580.yaml")
     assert (good.code, good.out) == (0, "")
-    assert "1 findings in other files" in good.err
+    assert "findings in other files" in good.err
 
 
 def test_a_folder_may_be_named_without_an_option(team: Path) -> None:
@@ -90,12 +90,13 @@ def test_each_output_names_the_rule_and_the_place(team: Path) -> None:
     text = knowngood("validate").out
     assert "matrix/releases/r595.yaml:3:9: error KG002: " in text
     assert "  3 | status: splendid\n    |         ^\n" in text
-    (found,) = json.loads(knowngood("validate", "-o", "json").out)
+    (found,) = (f for f in json.loads(knowngood("validate", "-o", "json").out) if f["severity"] == "error")
     assert (found["rule"], found["line"], found["column"]) == ("KG002", 3, 9)
     assert knowngood("validate", "-o", "github").out.startswith(
         "::error file=matrix/releases/r595.yaml,line=3,col=9,title=KG002::"
     )
-    (result,) = json.loads(knowngood("validate", "-o", "sarif").out)["runs"][0]["results"]
+    results = json.loads(knowngood("validate", "-o", "sarif").out)["runs"][0]["results"]
+    (result,) = (r for r in results if r["level"] == "error")
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "matrix/releases/r595.yaml"
     assert place["region"] == {"startLine": 3, "startColumn": 9}
@@ -131,14 +132,14 @@ def test_a_status_that_goes_back_is_an_annotation_on_its_line(team: Path) -> Non
 LOADED = """
 import sys
 from knowngood.cli.main import run
-code = run(["validate"])
-print(code, *sorted({name.split(".")[0] for name in sys.modules}))
+code = run(["validate", "--output", "json"])
+print("\\nLOADED", code, *sorted({name.split(".")[0] for name in sys.modules}))
 """
 
 
 def test_a_matrix_that_is_right_is_checked_without_the_slow_libraries() -> None:
     """jsonschema, Git and the terminal library take longer to import than the whole check."""
     done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
-    code, *loaded = done.stdout.split()
+    code, *loaded = done.stdout.rpartition("LOADED")[2].split()
     assert code == "0"
     assert not {"jsonschema", "git", "rich", "kubernetes", "ansible_runner"} & set(loaded)
