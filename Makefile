@@ -14,6 +14,7 @@ CACHE := .cache
 COLLECTIONS := .collections
 OUT ?= demo
 PYTEST_ARGS ?=
+FUZZ ?= -max_total_time=60
 WORKERS ?= 2
 
 # Tools come from the virtual environment, kubectl from the machine or else from $(CACHE)/bin.
@@ -26,7 +27,7 @@ unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 alone = { echo "== failed above; the same tests once more, one at a time"; \
   $(PY) -m pytest -m "$(1)" --last-failed --last-failed-no-failures none $(PYTEST_ARGS) tests; }
 
-.PHONY: help setup demo test test-all lint unit bench pins clean
+.PHONY: help setup demo test test-all lint unit bench fuzz pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +60,9 @@ unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
 
 bench: $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
 	$(PY) -m tests.bench $(PARTS)
+
+fuzz: $(VENV)/.dev ## coverage-guided fuzzing of the matrix's reader for a minute (needs atheris: see CONTRIBUTING.md)
+	$(PY) -m tests.fuzz $(FUZZ)
 
 pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name
 	cd requirements && ./pins.sh "$(CURDIR)/$(CACHE)/pins/bin/uv"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.git_command import GitCommand, GitFailed, quiet_environment
-from knowngood.matrix.documents import display, read_text
+from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.refresh import Declared, GraphData
 from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence, at, parse
 from knowngood.model.errors import DataError, Location, UsageError

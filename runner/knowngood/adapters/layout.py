@@ -37,8 +37,15 @@ jobs:
     steps:
       - uses: actions/checkout@v4
         with:
+          fetch-depth: 0 # to compare with where the branch began
           persist-credentials: false
-      - run: knowngood validate --output github
+      - run: knowngood validate --since "$BASE" --output github
+        env:
+          BASE: ${{ github.event.pull_request.base.sha }}
+      - run: knowngood diff --since "$BASE" --output markdown >> "$GITHUB_STEP_SUMMARY"
+        if: always()
+        env:
+          BASE: ${{ github.event.pull_request.base.sha }}
 """
 
 

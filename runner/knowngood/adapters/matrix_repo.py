@@ -232,7 +232,10 @@ def matrix_at(matrix: Path, revision: str, into: Path) -> tuple[Path, str]:
     wanted = f"{revision}^{{commit}}"
     found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128))
     if found.code != 0:
-        raise UsageError(f"{revision} is no revision of the matrix's repository", where=str(matrix))
+        hint = "name a commit, a branch or a tag; in CI check out the whole history (fetch-depth: 0)"
+        raise UsageError(
+            f"{revision} is no revision of the matrix's repository", where=str(matrix), hint=hint
+        )
     prefix = git.run("rev-parse", "--show-prefix").text
     done = git.run("archive", "--format=tar", found.text, "--", ".", ok=(0, 128))
     if done.code != 0:
@@ -240,6 +243,23 @@ def matrix_at(matrix: Path, revision: str, into: Path) -> tuple[Path, str]:
     with tarfile.open(fileobj=io.BytesIO(done.out)) as archive:
         _unpack(archive, into)
     return into, found.text
+
+
+def merge_base(matrix: Path, revision: str) -> str:
+    """Where the present branch left `revision`, as a commit; `revision` itself where they share nothing.
+
+    What was added to the other branch since is not missing in this one.
+    """
+    git = _command(matrix.resolve(), 60.0)
+    wanted = f"{revision}^{{commit}}"
+    found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128))
+    if found.code != 0:
+        hint = "name a commit, a branch or a tag; in CI check out the whole history (fetch-depth: 0)"
+        raise UsageError(
+            f"{revision} is no revision of the matrix's repository", where=str(matrix), hint=hint
+        )
+    shared = git.run("merge-base", found.text, "HEAD", ok=(0, 1, 128))
+    return shared.text if shared.code == 0 and shared.text else found.text
 
 
 def _unpack(archive: tarfile.TarFile, into: Path) -> None:

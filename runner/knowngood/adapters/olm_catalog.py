@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.matrix.documents import display
+from knowngood.matrix.reading import display
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog
 from knowngood.planner.edges import SEMVER

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from knowngood.adapters.matrix_repo import matrix_revision
+from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings
 from knowngood.matrix.load import load as load_matrix
-from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release
 
@@ -37,14 +37,6 @@ class Source:
     def profile(self, cluster: Cluster) -> Profile:
         """The cluster's hardware profile."""
         return pick(self.matrix.profiles, cluster.profile, "profile", self.folder / "profiles")
-
-
-def matrix_folder(settings: Settings) -> Path:
-    """`--matrix`, else ./matrix where a team keeps its own, else the shipped one."""
-    own = Path("matrix")
-    if settings.matrix is None and (own / "releases").is_dir():
-        return own
-    return matrix_dir(settings.matrix)
 
 
 def load(settings: Settings) -> Source:

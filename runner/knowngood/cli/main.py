@@ -17,7 +17,7 @@ import click
 
 from knowngood.cli.options import Settings
 from knowngood.cli.version import VERSION
-from knowngood.model.errors import DataError, ExitCode, KnowngoodError
+from knowngood.model.errors import DataError, ExitCode, KnowngoodError, printable
 
 COMMANDS = {
     "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
@@ -33,6 +33,7 @@ COMMANDS = {
     "path": "Find one component's way from a version to a version.",
     "edge": "Say whether one update exists, and which risks it meets.",
     "refresh": "Read a component's edges from upstream's data again, as a difference to review.",
+    "diff": "Say what lies between two releases, or what changed in the matrix.",
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "status": "Where a run is, why it stopped, and what to type next.",
@@ -170,9 +171,9 @@ def tell(error: Exception) -> int:
         return int(ExitCode.INCONCLUSIVE)
     problems = error.problems if isinstance(error, DataError) else ()
     for problem in problems:
-        click.echo(f"{problem.where}: {problem.severity}: {problem.message}", err=True)
+        click.echo(printable(f"{problem.where}: {problem.severity}: {problem.message}"), err=True)
         if problem.hint:
-            click.echo(f"  next: {problem.hint}", err=True)
+            click.echo(printable(f"  next: {problem.hint}"), err=True)
     if not problems:
         click.echo(f"knowngood: {error}", err=True)
         if error.hint:

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from knowngood.adapters import graph_data, olm_catalog
-from knowngood.cli.data import matrix_folder
+from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option
 from knowngood.matrix import build, documents, refresh
-from knowngood.matrix.documents import Document, display
+from knowngood.matrix.documents import Document
+from knowngood.matrix.reading import display, read_text
 from knowngood.model.errors import DataError, UsageError
 from knowngood.model.graph import Edges
 
@@ -57,7 +58,7 @@ def command(settings: Settings, component: str, source: Path, openshift: str, wr
         )
     _sound(found, files)
     place = folder / "edges" / component
-    current = {f"{name}.yaml": documents.read_text(place / f"{name}.yaml") for name in files}
+    current = {f"{name}.yaml": read_text(place / f"{name}.yaml") for name in files}
     edges = matrix.edges[component]
     if edges.graph:
         oldest = min(refresh.minor_of_channel(name) for name in edges.channels)

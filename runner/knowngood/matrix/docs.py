@@ -1,14 +1,25 @@
-"""The parts of docs/matrix.md that are made from code: `python -m knowngood.matrix.docs docs/matrix.md`."""
+"""The parts of pages that are made from code and data: `python -m knowngood.matrix.docs docs/matrix.md`.
+
+docs/contributing-data.md shows shipped files as they are: `<!-- begin file matrix/rules/NAME.yaml -->`.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from knowngood.matrix.schema import Schema, validator
+from knowngood.matrix.locate import matrix_dir
+from knowngood.matrix.schema import Schema, definition
 from knowngood.matrix.show import lint_rules
 from knowngood.planner.version import SCHEMES
+
+_FILE = re.compile(
+    r"(?P<begin><!-- begin file (?P<path>matrix/[a-zA-Z0-9/._-]+) -->\n).*?"
+    r"(?P<end><!-- end file (?P=path) -->)",
+    re.DOTALL,
+)
 
 
 def render(text: str) -> str:
@@ -17,8 +28,14 @@ def render(text: str) -> str:
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
         head, _, rest = text.partition(begin)
         _, _, tail = rest.partition(end)
-        text = head + begin + make() + end + tail
-    return text
+        text = head + begin + make() + end + tail if rest else text
+    return _FILE.sub(_shown, text)
+
+
+def _shown(match: re.Match[str]) -> str:
+    """A shipped file between its marks, as it is."""
+    content = (matrix_dir().parent / match["path"]).read_text(encoding="utf-8")
+    return f"{match['begin']}```yaml\n{content}```\n{match['end']}"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -27,8 +44,8 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _rules() -> str:
-    rows = [(r["number"], r["severity"], r["title"]) for r in lint_rules()]
-    return _table(("rule", "finding", "what must hold"), rows)
+    rows = [(r["number"], r["severity"], r["title"], r["why"]) for r in lint_rules()]
+    return _table(("rule", "finding", "what must hold", "why"), rows)
 
 
 def _schemes() -> str:
@@ -37,8 +54,7 @@ def _schemes() -> str:
 
 def _keys(kind: str) -> Callable[[], str]:
     def make() -> str:
-        schema = validator(kind).schema
-        return _table(("key", "", "meaning"), _key_rows(schema if isinstance(schema, dict) else {}))
+        return _table(("key", "", "meaning"), _key_rows(definition(kind)))
 
     return make
 

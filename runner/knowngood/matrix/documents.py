@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from knowngood.matrix import schema
+from knowngood.matrix import jsontext, schema
+from knowngood.matrix.reading import display, entries, read_text
 from knowngood.matrix.yamltext import (
-    MAX_BYTES,
     Mapping,
     Node,
     Scalar,
@@ -19,7 +19,6 @@ from knowngood.matrix.yamltext import (
     at,
     doubled,
     parse,
-    refusal,
 )
 from knowngood.model.errors import DataError, Location, Problem
 
@@ -31,6 +30,9 @@ KINDS = {
     "clusters": "cluster",
 }
 """Folder -> schema."""
+
+PROBLEMS_A_FILE = 50
+"""A file with more is none that a person would read to the end."""
 
 EDGE_KINDS = {
     "releases-*.yaml": "edge-releases",
@@ -75,12 +77,11 @@ class Document:
         node: Node | None = self.node
         for part in parents:
             if isinstance(node, Sequence) and isinstance(part, int):
-                node = node.items[part]
+                node = node.items[part] if part < len(node.items) else None
             else:
                 node = node.get(str(part)) if isinstance(node, Mapping) else None
-        entries = node.entries if isinstance(node, Mapping) else ()
-        found: Scalar | None = next((key for key, _ in entries if key.text == last), None)
-        return at(found, self.file) if found else self.at(*path)
+        found = node.entry(str(last)) if isinstance(node, Mapping) else None
+        return at(found[0], self.file) if found else self.at(*path)
 
     @property
     def where(self) -> Location:
@@ -136,83 +137,81 @@ class Documents:
 def read(root: Path, *, edges: bool = True) -> Documents:
     """Read every data file below `root`; findings are collected, nothing is raised. `edges`: the graphs too."""
     documents = Documents(root)
+    shown = display(root)
     for folder, kind in KINDS.items():
-        for path in _files(root / folder, documents):
-            documents.by_kind[folder][path.stem] = _read(path, kind, documents)
-    if edges:
-        _read_edges(root / "edges", documents)
-    for path in sorted((root / "evidence").glob("*/*.json")):
-        _read_evidence(path, documents)
+        for path in _files(root / folder, ".yaml", documents):
+            file = f"{shown}/{folder}/{path.name}"
+            documents.by_kind[folder][path.stem] = _read(path, file, kind, documents)
+    for component, is_folder in entries(root / "edges", root, documents.problems) if edges else ():
+        if is_folder:
+            documents.edges[component.name] = dict(_edge_files(component, shown, documents))
+        else:
+            documents.strangers.append(component)
+    for cluster, is_folder in entries(root / "evidence", root, documents.problems):
+        if not is_folder:
+            documents.strangers.append(cluster)
+        for path in _files(cluster, ".json", documents) if is_folder else ():
+            _read_evidence(path, f"{shown}/evidence/{cluster.name}/{path.name}", documents)
     return documents
 
 
-def display(path: Path) -> str:
-    """A path as messages show it: relative to the working directory where it lies below it."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def read_text(path: Path) -> str:
-    """A data file's text; DataError where it is too large, unreadable or not UTF-8."""
-    where = Location(display(path))
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise refusal(where, f"larger than {MAX_BYTES // 1024} KiB", "a data file holds one fact set")
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise refusal(where, f"not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
-    except OSError as error:
-        raise refusal(where, f"cannot be read: {error.strerror}", "check the file and its rights") from None
-
-
-def _files(folder: Path, documents: Documents) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix == ".yaml" and path.is_file():
+def _files(folder: Path, suffix: str, documents: Documents) -> Iterator[Path]:
+    """The data files in a folder; what is none is kept as a stranger."""
+    for path, is_folder in entries(folder, documents.root, documents.problems):
+        if path.suffix == suffix and not is_folder:
             yield path
-        elif not path.name.startswith("."):
+        else:
             documents.strangers.append(path)
 
 
-def _read_edges(folder: Path, documents: Documents) -> None:
-    """Every component's folder; what no kind of file claims is a stranger."""
-    for component in sorted(folder.iterdir()) if folder.is_dir() else ():
-        found = documents.edges.setdefault(component.name, {}) if component.is_dir() else {}
-        claimed = {path: kind for pattern, kind in EDGE_KINDS.items() for path in component.glob(pattern)}
-        for path, kind in sorted(claimed.items()):
-            found[path.relative_to(component).with_suffix("").as_posix()] = _read(path, kind, documents)
-        present = component.rglob("*") if component.is_dir() else [component]
-        documents.strangers += sorted(
-            p for p in present if p not in claimed and p.is_file() and not p.name.startswith(".")
-        )
+def _edge_files(folder: Path, shown: str, documents: Documents) -> Iterator[tuple[str, Document]]:
+    """A component's files by their place (`risks/SomeRisk`); what no kind of file claims is a stranger."""
+    for path, is_folder in entries(folder, documents.root, documents.problems):
+        within = path.name if is_folder else ""
+        inner = entries(path, documents.root, documents.problems) if within else ((path, False),)
+        for file, deeper in inner:
+            place = f"{within}/{file.name}" if within else file.name
+            kind = next((k for pattern, k in EDGE_KINDS.items() if fnmatchcase(place, pattern)), "")
+            if kind and not deeper:
+                yield (
+                    place.removesuffix(".yaml"),
+                    _read(file, f"{shown}/edges/{folder.name}/{place}", kind, documents),
+                )
+            else:
+                documents.strangers.append(file)
 
 
-def _read(path: Path, kind: str, documents: Documents) -> Document:
-    file = display(path)
+def _read(path: Path, file: str, kind: str, documents: Documents) -> Document:
     try:
-        node = parse(read_text(path), file)
+        return document(read_text(path, file), path.stem, file, kind, documents.problems)
     except DataError as error:
         documents.problems += error.problems
         return Document(path.stem, file, Scalar("", "", _NOWHERE), {}, valid=False)
-    found = [*doubled(node, file), *schema.problems(kind, node, file)]
-    documents.problems += found
+
+
+def document(text: str, name: str, file: str, kind: str, problems: list[Problem]) -> Document:
+    """A file's text as a document; what its schema says is added to `problems`. DataError where it can't be parsed."""
+    node = parse(text, file)
     value = schema.typed(kind, node)
-    return Document(path.stem, file, node, value if isinstance(value, dict) else {}, valid=not found)
+    found = [*doubled(node, file), *schema.problems(kind, node, value, file)]
+    problems += found[:PROBLEMS_A_FILE]
+    return Document(name, file, node, value if isinstance(value, dict) else {}, valid=not found)
 
 
-def _read_evidence(path: Path, documents: Documents) -> None:
-    file = display(path)
+def _read_evidence(path: Path, file: str, documents: Documents) -> None:
     try:
-        value = json.loads(read_text(path))
+        found = evidence(read_text(path, file), path.parent.name, path.stem, file)
     except DataError as error:
         documents.problems += error.problems
-        return
-    except ValueError as error:
-        line = getattr(error, "lineno", None)
-        documents.problems.append(Problem(Location(file, line), f"not valid JSON: {error}", "schema"))
-        return
-    found = list(schema.value_problems("evidence", value, file))
-    documents.problems += found
-    if not found:
-        documents.evidence.append(Evidence(path.parent.name, path.stem, file, value))
+    else:
+        documents.evidence.append(found)
+
+
+def evidence(text: str, cluster: str, name: str, file: str) -> Evidence:
+    """An evidence file's text as values; DataError with what its schema says."""
+    value = jsontext.parse(text, file)
+    if not schema.fits("evidence", value):
+        found = tuple(schema.problems("evidence", jsontext.tree(text, file), value, file))
+        if found:
+            raise DataError(found[:PROBLEMS_A_FILE])
+    return Evidence(cluster, name, file, value)

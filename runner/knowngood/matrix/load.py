@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from knowngood.matrix import build, documents, lint
@@ -29,14 +30,26 @@ class Checked:
         return tuple(p for p in self.problems if p.severity != "error")
 
 
-def check(path: Path, *, commit: str = "", dirty: bool = False, edges: bool = True) -> Checked:
+def check(
+    path: Path,
+    *,
+    commit: str = "",
+    dirty: bool = False,
+    edges: bool = True,
+    base: Path | None = None,
+    now: datetime | None = None,
+) -> Checked:
     """Read and check the matrix in the folder `path`; UsageError only where there is no such folder.
 
-    `edges` False leaves the graphs unread, for who asks only about releases and clusters.
+    `edges` False leaves the graphs unread, for who asks only about releases and clusters. `base` is the same matrix as
+    it was in an earlier revision: then what changed since is checked too.
     """
     found = documents.read(matrix_dir(path), edges=edges)
     value = build.matrix(found, commit, dirty=dirty)
-    problems = [*found.problems, *lint.problems(found, value)]
+    before = documents.read(base) if base else None
+    context = lint.Context(found, value, now or datetime.now(UTC), before)
+    read = [replace(p, expected=p.expected or lint.RULES[p.rule].title) for p in found.problems]
+    problems = [*read, *lint.problems(context)]
     problems.sort(key=lambda p: (p.severity != "error", p.where.file, p.where.line or 0, p.where.column or 0))
     return Checked(value, tuple(problems))
 

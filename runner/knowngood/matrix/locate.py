@@ -6,6 +6,7 @@ so nothing stale is ever read.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from knowngood.model.errors import UsageError
@@ -39,6 +40,25 @@ def matrix_dir(override: Path | None = None) -> Path:
             hint="--matrix names a folder with components/, releases/, rules/, profiles/ and clusters/",
         )
     return override
+
+
+def matrix_of(file: Path) -> tuple[Path, str]:
+    """The matrix folder that holds a data file, and the file's place in it; UsageError where there is none."""
+    if not os.path.lexists(file):
+        hint = "name a matrix or one of its files"
+        raise UsageError("there is no such file or folder", where=str(file), hint=hint)
+    try:
+        place = file.parent.resolve() / file.name
+    except (OSError, RuntimeError):  # a loop of links
+        place = file.absolute()
+    for folder in place.parents:
+        if (folder / "releases").is_dir() and (folder / "components").is_dir():
+            return folder, str(place.relative_to(folder))
+    raise UsageError(
+        "this file lies in no matrix",
+        where=str(file),
+        hint="name a file below components/, releases/, rules/, profiles/, clusters/, edges/ or evidence/",
+    )
 
 
 def schema_dir() -> Path:

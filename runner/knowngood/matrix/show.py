@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from knowngood.matrix.lint import RULES
@@ -161,19 +160,15 @@ def describe_problem(problem: Problem) -> dict[str, Any]:
         "rule": problem.rule,
         "severity": problem.severity,
         "message": problem.message,
+        "expected": problem.expected,
         "hint": problem.hint,
     }
 
 
-def github_annotations(problems: Iterable[Problem]) -> list[str]:
-    """GitHub's workflow commands, which put each finding on its line of a pull request."""
-    return [_annotation(p) for p in problems]
-
-
 def lint_rules() -> list[dict[str, str]]:
-    """The numbered rules, for docs and `validate --rules`."""
+    """The numbered rules, for docs and `validate --list-rules`."""
     return [
-        {"number": r.number, "title": r.title, "severity": r.severity}
+        {"number": r.number, "severity": r.severity, "title": r.title, "why": r.why}
         for r in sorted(RULES.values(), key=lambda r: r.number)
     ]
 
@@ -193,24 +188,3 @@ def _is_target(release: Release, cluster: Cluster) -> bool:
         and release.status != "revoked"
         and cluster.profile in release.profiles
     )
-
-
-def _annotation(problem: Problem) -> str:
-    command = "error" if problem.severity == "error" else "warning"
-    places = {
-        "file": problem.where.file,
-        "line": problem.where.line,
-        "col": problem.where.column,
-        "title": f"knowngood {problem.rule}",
-    }
-    properties = ",".join(f"{k}={_escaped(str(v), ',:')}" for k, v in places.items() if v)
-    text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
-    return f"::{command} {properties}::{_escaped(text)}"
-
-
-def _escaped(text: str, also: str = "") -> str:
-    """Workflow commands end at a line's end; properties also at commas and colons."""
-    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    for character in also:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text

@@ -6,10 +6,10 @@ depth. Scalars stay text (`550.100` is not a number); who wants a number asks th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,11 +21,12 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 _ONE_FACT = "a data file holds one fact set; split it"
 
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where a value stands: offsets in characters, line and column from 1."""
 
     start: int
@@ -35,8 +36,7 @@ class Span:
     end_line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One value. `style` is "" (plain), `'`, `"`, `|` or `>`."""
 
     text: str
@@ -58,10 +58,18 @@ class Mapping:
 
     entries: tuple[tuple[Scalar, Node], ...]
     span: Span
+    _index: dict[str, tuple[Scalar, Node]] = field(default_factory=dict, compare=False, repr=False)
 
     def get(self, key: str) -> Node | None:
         """The first value of that key, None where there is none."""
-        return next((value for name, value in self.entries if name.text == key), None)
+        found = self.entry(key)
+        return found[1] if found else None
+
+    def entry(self, key: str) -> tuple[Scalar, Node] | None:
+        """The first such key with its value. Found by an index: a hostile file has a hundred thousand keys."""
+        if not self._index and self.entries:
+            self._index.update((name.text, (name, value)) for name, value in reversed(self.entries))
+        return self._index.get(key)
 
     def keys(self) -> list[str]:
         """All keys, doubled ones too."""
@@ -76,7 +84,7 @@ def parse(text: str, file: str) -> Node:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise refusal(Location(file), f"larger than {MAX_BYTES // 1024} KiB", _ONE_FACT)
     try:
-        return _Builder(_events(text, file), file).document()
+        return _Builder(text, file).document()
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
         where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
@@ -84,7 +92,14 @@ def parse(text: str, file: str) -> Node:
         raise refusal(where, message, "check the indentation and the quotes here") from None
     except (yaml.YAMLError, UnicodeError) as error:
         message = f"not valid YAML: {str(error).splitlines()[0]}"
-        raise refusal(Location(file), message, "the file must be UTF-8 text") from None
+        raise refusal(_unprintable(text, file), message, "take the control character out") from None
+
+
+def _unprintable(text: str, file: str) -> Location:
+    """Where the first character is that no YAML file may hold."""
+    found = _CONTROL.search(text)
+    before = text[: found.start()] if found else ""
+    return Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def parse_strict(text: str, file: str) -> Node:
@@ -106,7 +121,7 @@ def doubled(node: Node, file: str) -> Iterator[Problem]:
         for key, value in node.entries:
             if key.text in first:
                 message = f"the key {key.text!r} stands twice (first in line {first[key.text]})"
-                yield Problem(at(key, file), message, "yaml", "keep one of them")
+                yield Problem(at(key, file), message, "KG001", "keep one of them")
             first.setdefault(key.text, key.span.line)
             yield from doubled(value, file)
 
@@ -116,79 +131,67 @@ def at(node: Node, file: str) -> Location:
     return Location(file, node.span.line, node.span.column)
 
 
-def refusal(where: Location, message: str, hint: str, rule: str = "yaml") -> DataError:
+def refusal(where: Location, message: str, hint: str, rule: str = "KG001") -> DataError:
     """A DataError of one problem."""
     return DataError((Problem(where, message, rule, hint),))
 
 
-def _events(text: str, file: str) -> Iterator[yaml.Event]:
-    """The parser's events, with what is not allowed refused before anything is built from it."""
-    depth = nodes = documents = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        where = _where(event, file)
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise refusal(where, "a second YAML document begins here", "one document a file; split it")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise refusal(where, "anchors and aliases are not allowed", "write the value out")
-        if tag := getattr(event, "tag", None):
-            raise refusal(where, f"the tag {tag!r} is not allowed", "write a plain or a quoted value")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        if isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        nodes += isinstance(event, yaml.NodeEvent)
-        if depth > MAX_DEPTH:
-            raise refusal(where, f"nested deeper than {MAX_DEPTH} levels", "a data file is flat")
-        if nodes > MAX_NODES:
-            raise refusal(where, f"more than {MAX_NODES} values", _ONE_FACT)
-        yield event
-
-
 class _Builder:
-    """Builds the tree from events; recursion is bounded by MAX_DEPTH."""
+    """Builds the tree from the parser's events; what is not allowed is refused before anything is built from it.
 
-    def __init__(self, events: Iterator[yaml.Event], file: str) -> None:
-        self._events = events
+    Recursion is bounded by MAX_DEPTH.
+    """
+
+    def __init__(self, text: str, file: str) -> None:
+        self._next = _Loader(text).get_event
         self._file = file
+        self._nodes = 0
 
     def document(self) -> Node:
-        node: Node | None = None
-        for event in self._events:
-            if isinstance(event, yaml.NodeEvent):
-                node = self._node(event)
-        if node is None:
-            raise refusal(Location(self._file, 1), "the file is empty", "see docs/matrix.md for its keys")
+        self._next()  # the stream begins
+        if type(self._next()) is yaml.StreamEndEvent:
+            raise refusal(Location(self._file, 1, 1), "the file is empty", "see docs/matrix.md for its keys")
+        node = self._node(self._next(), 0)
+        self._next()  # the document ends
+        after = self._next()
+        if type(after) is not yaml.StreamEndEvent:
+            raise self._refused(after, "a second YAML document begins here", "one document a file; split it")
         return node
 
-    def _node(self, event: yaml.Event) -> Node:
-        if isinstance(event, yaml.ScalarEvent):
+    def _node(self, event: Any, depth: int) -> Node:
+        kind = type(event)
+        if kind is yaml.AliasEvent or event.anchor:
+            raise self._refused(event, "anchors and aliases are not allowed", "write the value out")
+        if event.tag:
+            raise self._refused(
+                event, f"the tag {event.tag!r} is not allowed", "write a plain or a quoted value"
+            )
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise self._refused(event, f"more than {MAX_NODES} values", _ONE_FACT)
+        if kind is yaml.ScalarEvent:
             return Scalar(event.value, (event.style or "").replace("\0", ""), _span(event, event))
+        if depth == MAX_DEPTH:
+            raise self._refused(event, f"nested deeper than {MAX_DEPTH} levels", "a data file is flat")
         children: list[Node] = []
-        end = event
-        for end in self._events:
-            if isinstance(end, yaml.CollectionEndEvent):
-                break
-            children.append(self._node(end))
-        span = _span(event, end)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return Sequence(tuple(children), span)
-        return Mapping(tuple(self._pairs(children)), span)
+        following, ends = self._next, (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+        while type(end := following()) not in ends:
+            children.append(self._node(end, depth + 1))
+        if kind is yaml.SequenceStartEvent:
+            return Sequence(tuple(children), _span(event, end))
+        return Mapping(tuple(self._pairs(children)), _span(event, end))
 
     def _pairs(self, children: list[Node]) -> Iterator[tuple[Scalar, Node]]:
-        for key, value in list(pairwise(children))[::2]:
+        for key, value in zip(children[::2], children[1::2], strict=True):
             if not isinstance(key, Scalar):
                 raise refusal(at(key, self._file), "a key must be plain text", "remove the brackets")
             yield key, value
 
+    def _refused(self, event: Any, message: str, hint: str) -> DataError:
+        mark = event.start_mark
+        return refusal(Location(self._file, mark.line + 1, mark.column + 1), message, hint)
 
-def _span(first: yaml.Event, last: yaml.Event) -> Span:
-    start: Any = first.start_mark
-    end: Any = last.end_mark
+
+def _span(first: Any, last: Any) -> Span:
+    start, end = first.start_mark, last.end_mark
     return Span(start.index, end.index, start.line + 1, start.column + 1, end.line + 1)
-
-
-def _where(event: yaml.Event, file: str) -> Location:
-    mark: Any = event.start_mark
-    return Location(file, mark.line + 1, mark.column + 1)

@@ -45,6 +45,16 @@ class Location:
         return ":".join(parts)
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: what would move its cursor, colour it or break the line is shown as an escape.
+
+    Names and values come from files that anybody may have written.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class KnowngoodError(Exception):
     """The root. `message` says what and where, `hint` what to do next."""
 
@@ -68,13 +78,16 @@ class UsageError(KnowngoodError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding in a data file. `rule` is a stable id such as `schema` or `M004`."""
+    """One finding in a data file. `rule` is a stable number such as `KG102`; `expected` is what should have been there,
+    "" where the rule's own title says it.
+    """
 
     where: Location
     message: str
-    rule: str = "schema"
+    rule: str = "KG002"
     hint: str = ""
     severity: str = "error"  # error | warning
+    expected: str = ""
 
 
 class DataError(UsageError):

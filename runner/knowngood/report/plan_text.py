@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from knowngood.model.matrix import Disruption, UndoClass
 from knowngood.model.plan import Hop, Plan
-from knowngood.report.text import columns
+from knowngood.report.columns import columns
 
 DISRUPTIONS = {
     Disruption.NONE: "disturbs nobody",

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from knowngood.model.evidence import REFUSED
 from knowngood.report.advice import blamed, headline, next_steps
+from knowngood.report.columns import Rows, columns
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
 
-Rows = Sequence[Sequence[str]]
+__all__ = ["columns", "commit_rows", "node_rows", "summary_text", "tenant_rows", "verdict_rows"]
 
 
 def summary_text(summary: Summary, *, undo_by: str = "") -> str:
@@ -76,19 +77,6 @@ def tenant_rows(summary: Summary) -> Rows:
 
 def _not_running(waiting: Sequence[str]) -> str:
     return f"not running again: {', '.join(waiting)}" if waiting else ""
-
-
-def columns(rows: Rows, indent: str = "  ") -> list[str]:
-    """Rows as aligned lines; the last column is as long as it wants."""
-    if not rows:
-        return []
-    width = max(len(r) for r in rows)
-    padded = [(*r, *[""] * (width - len(r))) for r in rows]
-    sizes = [max(len(r[i]) for r in padded) for i in range(width)]
-    return [
-        (indent + "  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True))).rstrip()
-        for row in padded
-    ]
 
 
 def _section(title: str, rows: Rows) -> list[str]:

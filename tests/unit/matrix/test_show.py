@@ -1,4 +1,4 @@
-"""What `show` and `validate` say, as JSON values; and the page that is made from code."""
+"""What `show` says, as JSON values; and the page that is made from code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from knowngood.matrix import docs, show
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.errors import Location, Problem
 from knowngood.model.matrix import Matrix
 
 PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
@@ -78,19 +77,6 @@ def test_conflicts_name_all_sides_and_what_was_decided(matrix: Matrix) -> None:
     assert both["decided"] == ""
     assert show.describe_rule(matrix, "gpu-operator-26-3-0-openshift")["conflict"] is True
     assert set(conflicts) == {n for n, r in matrix.rules.items() if r.claims}
-
-
-def test_annotations_stand_on_their_line() -> None:
-    problem = Problem(Location("matrix/releases/a.yaml", 3, 7), "100% wrong:\nreally", "M104", "revoke it")
-    assert show.github_annotations([problem]) == [
-        "::error file=matrix/releases/a.yaml,line=3,col=7,title=knowngood M104::100%25 wrong:%0Areally (revoke it)"
-    ]
-
-
-def test_an_annotation_can_not_be_forged_by_a_file_name() -> None:
-    problem = Problem(Location("a,line=9::x.yaml"), "m", severity="warning")
-    (line,) = show.github_annotations([problem])
-    assert line == "::warning file=a%2Cline=9%3A%3Ax.yaml,title=knowngood schema::m"
 
 
 def test_the_page_is_what_the_code_says() -> None:

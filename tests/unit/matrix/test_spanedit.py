@@ -79,7 +79,7 @@ def test_line_ends_stay_as_they_are() -> None:
         ("a: x\n  y\n", "a", "1:4", "several lines"),
         ("a: 580\n", "a", "1:4", "reads as int"),
         ("a:\n", "a", "1:3", "reads as null"),
-        ("", "a", "1", "empty"),
+        ("", "a", "1:1", "empty"),
         ("a: [x\n", "a", "2:1", "not valid YAML"),
     ],
 )

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, files, graphs, releases
-from knowngood.matrix.lint.registry import RULES, LintRule, problems
+from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, releases
+from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
-__all__ = ["RULES", "LintRule", "clusters", "files", "graphs", "problems", "releases"]
+__all__ = [
+    "RULES",
+    "Context",
+    "LintRule",
+    "clusters",
+    "edges",
+    "evidence",
+    "files",
+    "graphs",
+    "history",
+    "problems",
+    "releases",
+]

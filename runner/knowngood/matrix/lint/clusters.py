@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.registry import Context, Finding, rule
+from knowngood.model.matrix import Severity
+from knowngood.planner.rules import Finding as RuleFinding
+from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, traits_of
 
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
 
@@ -23,7 +26,7 @@ def _known(names: set[str]) -> str:
     return f"known are {', '.join(sorted(names)) or 'none'}"
 
 
-@rule("M201", "A cluster has a known hardware profile.")
+@rule("KG401", "A cluster has a known hardware profile.")
 def profile_exists(context: Context) -> Iterator[Finding]:
     """The profile says which gates judge it."""
     known = context.documents.names("profiles")
@@ -33,7 +36,7 @@ def profile_exists(context: Context) -> Iterator[Finding]:
             yield Finding(document.at("profile"), f"there is no profile {name!r}", _known(known))
 
 
-@rule("M202", "A cluster is pinned to a known release that is meant for its profile.")
+@rule("KG402", "A cluster is pinned to a known release that is meant for its profile.")
 def release_exists(context: Context) -> Iterator[Finding]:
     """The pin is where every plan starts."""
     known = context.documents.names("releases")
@@ -48,7 +51,7 @@ def release_exists(context: Context) -> Iterator[Finding]:
             yield Finding(document.at("release"), message, "pin a release that names this profile")
 
 
-@rule("M203", "A node has one role.")
+@rule("KG403", "A node has one role.")
 def nodes_have_one_role(context: Context) -> Iterator[Finding]:
     """A control-plane node is never drained as a GPU node."""
     for document in _clusters(context):
@@ -64,7 +67,7 @@ def nodes_have_one_role(context: Context) -> Iterator[Finding]:
                 seen.setdefault(name, role)
 
 
-@rule("M204", "A ring holds GPU nodes of this cluster only.")
+@rule("KG404", "A ring holds GPU nodes of this cluster only.")
 def rings_hold_gpu_nodes(context: Context) -> Iterator[Finding]:
     """What is not a GPU node is never touched."""
     for document in _clusters(context):
@@ -77,7 +80,7 @@ def rings_hold_gpu_nodes(context: Context) -> Iterator[Finding]:
             yield Finding(document.at("rings", ring, "nodes", index), message, "rings hold GPU nodes only")
 
 
-@rule("M205", "A virtual node is in no ring.")
+@rule("KG405", "A virtual node is in no ring.")
 def virtual_nodes_stay_out(context: Context) -> Iterator[Finding]:
     """A Liqo node is somebody else's cluster."""
     for document in _clusters(context):
@@ -91,7 +94,7 @@ def virtual_nodes_stay_out(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("M206", "A node is in one ring.")
+@rule("KG406", "A node is in one ring.")
 def nodes_are_in_one_ring(context: Context) -> Iterator[Finding]:
     """Two objects that select one node are an error to the GPU Operator."""
     for document in _clusters(context):
@@ -107,7 +110,7 @@ def nodes_are_in_one_ring(context: Context) -> Iterator[Finding]:
             seen.setdefault(name, of)
 
 
-@rule("M207", "Every GPU node is in a ring.")
+@rule("KG407", "Every GPU node is in a ring.")
 def gpu_nodes_are_in_a_ring(context: Context) -> Iterator[Finding]:
     """A node outside all rings would stay on the old version for ever."""
     for document in _clusters(context):
@@ -117,7 +120,7 @@ def gpu_nodes_are_in_a_ring(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at("nodes", "gpu", index), f"{name} is in no ring", "add it to a ring")
 
 
-@rule("M208", "Ring names differ, and a batch is no larger than its ring.")
+@rule("KG408", "Ring names differ, and a batch is no larger than its ring.")
 def rings_are_sound(context: Context) -> Iterator[Finding]:
     """A ring's name is a node label and a file name."""
     for document in _clusters(context):
@@ -133,7 +136,7 @@ def rings_are_sound(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at("rings", index, "batch"), message, "lower `batch`")
 
 
-@rule("M209", "`declare` names known components.")
+@rule("KG409", "`declare` names known components.")
 def declared_components_exist(context: Context) -> Iterator[Finding]:
     """What is declared must be something that releases name."""
     known = context.documents.names("components")
@@ -145,7 +148,7 @@ def declared_components_exist(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("M210", "`{ring}` is the only placeholder; a file a ring means an object a ring.")
+@rule("KG410", "`{ring}` is the only placeholder; a file a ring means an object a ring.")
 def placeholders_agree(context: Context) -> Iterator[Finding]:
     """Else two rings would edit one object."""
     for document in _clusters(context):
@@ -161,7 +164,7 @@ def placeholders_agree(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at("declare", name, "file"), message, "one file and one object a ring")
 
 
-@rule("M211", "A declared file lies in the folder of one of the cluster's Applications.")
+@rule("KG411", "A declared file lies in the folder of one of the cluster's Applications.")
 def files_are_read_by_argo(context: Context) -> Iterator[Finding]:
     """A file that no Application reads would never be delivered."""
     for document in _clusters(context):
@@ -177,7 +180,7 @@ def files_are_read_by_argo(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at("declare", name, "file"), message, "see gitops.applications")
 
 
-@rule("M212", "A namespace belongs to one tenant, and tenants' names differ.")
+@rule("KG412", "A namespace belongs to one tenant, and tenants' names differ.")
 def tenants_do_not_overlap(context: Context) -> Iterator[Finding]:
     """Disturbance is counted by tenant."""
     for document in _clusters(context):
@@ -198,20 +201,22 @@ def tenants_do_not_overlap(context: Context) -> Iterator[Finding]:
                 owners.setdefault(namespace, tenant["name"])
 
 
-@rule("M213", "The repository's URL carries no user name and no password.")
+@rule("KG413", "The repository's URL carries no user name and no password.")
 def no_secret_in_url(context: Context) -> Iterator[Finding]:
     """Credentials are references: gitops.credentials."""
     for document in _clusters(context):
-        url = urlsplit(document.value["gitops"]["repo"])
+        where = document.at("gitops", "repo")
+        try:
+            url = urlsplit(document.value["gitops"]["repo"])
+        except ValueError as error:
+            yield Finding(where, f"this is no URL: {error}", "write it as git would take it")
+            continue
         if url.password or (url.username and url.scheme != "ssh"):
-            yield Finding(
-                document.at("gitops", "repo"),
-                "the URL carries credentials",
-                "remove them and name a reference in gitops.credentials (env:NAME or file:PATH)",
-            )
+            hint = "remove them and name a reference in gitops.credentials (env:NAME or file:PATH)"
+            yield Finding(where, "the URL carries credentials", hint)
 
 
-@rule("M214", "A workload's pod fits into one machine.")
+@rule("KG414", "A workload's pod fits into one machine.")
 def workloads_fit(context: Context) -> Iterator[Finding]:
     """It would stay Pending in every rehearsal."""
     for document in _clusters(context):
@@ -229,7 +234,7 @@ def workloads_fit(context: Context) -> Iterator[Finding]:
                     yield Finding(at, message, "lower minAvailable")
 
 
-@rule("M215", "A budget leaves room for a drain.", severity="warning")
+@rule("KG415", "A budget leaves room for a drain.", severity="warning")
 def budgets_leave_room(context: Context) -> Iterator[Finding]:
     """minAvailable equal to replicas blocks every eviction for ever."""
     for document in _clusters(context):
@@ -242,7 +247,7 @@ def budgets_leave_room(context: Context) -> Iterator[Finding]:
                     )
 
 
-@rule("M216", "`windowEnd` is a time that exists.")
+@rule("KG416", "`windowEnd` is a time that exists.")
 def window_end_is_a_time(context: Context) -> Iterator[Finding]:
     """The pattern alone lets a 31st of February pass."""
     for document in _clusters(context):
@@ -253,6 +258,46 @@ def window_end_is_a_time(context: Context) -> Iterator[Finding]:
                 yield Finding(
                     document.at("windowEnd"), f"windowEnd: {error}", "RFC 3339, with an offset or Z"
                 )
+
+
+@rule(
+    "KG417", "The release that a cluster is pinned to keeps the blocking compatibility rules on that cluster."
+)
+def pinned_release_fits(context: Context) -> Iterator[Finding]:
+    """Platform, network and topology are the cluster's: no release can know them."""
+    told = {
+        (j.document.name, j.finding.rule.name) for j in context.judged if j.finding.outcome is Outcome.BROKEN
+    }
+    for document, release, finding in _on_clusters(context):
+        if broken([finding], Severity.BLOCK) and (release, finding.rule.name) not in told:
+            yield Finding(
+                document.at("release"), finding.sentence(), "move the cluster to a release that fits it"
+            )
+
+
+@rule(
+    "KG418",
+    "A cluster says each trait that only a cluster has and that its release's rules ask about.",
+    severity="warning",
+)
+def traits_are_said(context: Context) -> Iterator[Finding]:
+    """A rule that can't be told is not kept."""
+    for document, _, finding in _on_clusters(context):
+        unknown = finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO
+        if unknown and finding.component in CLUSTER_TRAITS:  # a profile's own are KG206's
+            hint = f"say {finding.component} in `traits` of the cluster"
+            yield Finding(document.at("profile"), finding.sentence(), hint)
+
+
+def _on_clusters(context: Context) -> Iterator[tuple[Document, str, RuleFinding]]:
+    """What the rules say about each cluster's pinned release, with the cluster's own traits."""
+    matrix = context.matrix
+    for document in _clusters(context):
+        cluster = matrix.clusters[document.name]
+        release, profile = matrix.releases.get(cluster.release), matrix.profiles.get(cluster.profile)
+        if release and profile:
+            for finding in context.judge.findings(release.components, traits_of(profile, cluster)):
+                yield document, release.name, finding
 
 
 def _ring_nodes(document: Document) -> Iterator[tuple[int, int, str]]:

@@ -1,4 +1,4 @@
-"""Rules about files, components and rules."""
+"""Rules about files and compatibility rules."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from knowngood.matrix.documents import KINDS, display
-from knowngood.matrix.lint.registry import Context, Finding, rule
+from knowngood.matrix.documents import KINDS
+from knowngood.matrix.lint.registry import Context, Finding, rule, while_reading
+from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
 from knowngood.planner.rules import parsed
 from knowngood.planner.version import key
@@ -17,16 +18,28 @@ Path = tuple[str | int, ...]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
-@rule("M001", "Only NAME.yaml files lie in the data folders.")
+while_reading(
+    "KG001",
+    "A data file is a plain UTF-8 file inside the matrix, and one YAML document of bounded size and depth.",
+    "No anchors, aliases, tags or doubled keys: what a person reads is what the program reads.",
+)
+while_reading(
+    "KG002",
+    "A data file has the keys and the kinds of values that its schema in matrix/schema names.",
+    "An unknown key is a typing error that would be ignored in silence.",
+)
+
+
+@rule("KG003", "Only data files lie in the data folders: NAME.yaml, and NAME.json as evidence.")
 def only_yaml(context: Context) -> Iterator[Finding]:
     """A file of another kind would be ignored in silence."""
     for path in context.documents.strangers:
         yield Finding(
-            Location(display(path)), "only NAME.yaml files belong here", "rename it or move it away"
+            Location(display(path), 1, 1), f"{path.name} is no data file", "rename it or move it away"
         )
 
 
-@rule("M002", "A file's name is its key: lower case letters, digits, dots and hyphens.")
+@rule("KG004", "A file's name is its key: lower case letters, digits, dots and hyphens.")
 def file_name_is_key(context: Context) -> Iterator[Finding]:
     """Names become node labels, folders and commit trailers."""
     for kind in KINDS:
@@ -37,7 +50,7 @@ def file_name_is_key(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("M003", "A compatibility rule names only known components.")
+@rule("KG101", "A compatibility rule names only known components.")
 def rule_components_exist(context: Context) -> Iterator[Finding]:
     """A rule about an unknown component would never match."""
     known = context.documents.names("components")
@@ -51,7 +64,7 @@ def rule_components_exist(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("M004", "A compatibility rule's ranges can be read by the component's version scheme.")
+@rule("KG102", "A compatibility rule's ranges can be read by the component's version scheme.")
 def ranges_are_readable(context: Context) -> Iterator[Finding]:
     """A range that can't be read can't be judged."""
     for document in context.documents.of("rules").values():
@@ -62,7 +75,9 @@ def ranges_are_readable(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at(*path), problem, "see docs/matrix.md, ranges")
 
 
-@rule("M007", "A compatibility rule has one of `require`, `cases` and `claims`, and `decided` names a claim.")
+@rule(
+    "KG103", "A compatibility rule has one of `require`, `cases` and `claims`, and `decided` names a claim."
+)
 def rule_says_one_thing(context: Context) -> Iterator[Finding]:
     """Two ways to judge in one rule would hide one of them."""
     for document in context.documents.of("rules").values():
@@ -80,7 +95,7 @@ def rule_says_one_thing(context: Context) -> Iterator[Finding]:
             yield Finding(document.at("decided"), "`decided` names no claim of this rule", hint)
 
 
-@rule("M008", "A component names only known components, and its ranges and versions can be read.")
+@rule("KG104", "A component names only known components, and its ranges and versions can be read.")
 def component_relations_exist(context: Context) -> Iterator[Finding]:
     """What follows an unknown component would never get a version."""
     matrix = context.matrix
@@ -144,29 +159,10 @@ def _unreadable(scheme: str, text: str) -> str:
     return ""
 
 
-@rule("M005", "An evidence file speaks about the release and the cluster that its path names.")
-def evidence_is_where_it_says(context: Context) -> Iterator[Finding]:
-    """Evidence that was moved by hand proves nothing."""
-    for evidence in context.documents.evidence:
-        value = evidence.value
-        expected = f"{value['release']}-{value['run']}"
-        if (evidence.cluster, evidence.name) != (value["cluster"], expected):
-            yield Finding(
-                Location(evidence.file),
-                f"it speaks about {value['release']} on {value['cluster']}, run {value['run']}",
-                f"its place is evidence/{value['cluster']}/{expected}.json",
-            )
-        for kind, name in (("releases", value["release"]), ("clusters", value["cluster"])):
-            if name not in context.documents.names(kind):
-                yield Finding(
-                    Location(evidence.file), f"there is no {KINDS[kind]} {name!r}", "never delete a release"
-                )
-
-
-@rule("M006", "A matrix has components, releases and profiles.")
+@rule("KG005", "A matrix has components, releases and profiles.")
 def matrix_is_there(context: Context) -> Iterator[Finding]:
     """An empty folder is a wrong `--matrix`, not an empty matrix."""
     for kind in ("components", "releases", "profiles"):
         if not context.documents.by_kind[kind]:
-            where = Location(display(context.documents.root / kind))
-            yield Finding(where, f"there are no {kind}", "is --matrix the folder that holds them?")
+            where = Location(display(context.documents.root / kind), 1, 1)
+            yield Finding(where, f"there are no {kind}", "name the folder that holds them, or add one")

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knowngood.matrix.documents import Document
+from knowngood.matrix.lint.judged import Judged
 from knowngood.matrix.lint.registry import Context, Finding, rule
-from knowngood.model.errors import Location
-from knowngood.model.matrix import Matrix, Rule, Severity, Status
+from knowngood.model.matrix import Severity, Status
 from knowngood.planner.gates import applicable
-from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, evaluate, judges, readable, traits_of
-from knowngood.planner.rules import Finding as RuleFinding
-from knowngood.planner.version import key
+from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, judges
 
 
 def _known(names: set[str]) -> str:
     return f"known are {', '.join(sorted(names)) or 'none'}"
 
 
-@rule("M101", "A release names only known components.")
+@rule("KG201", "A release names only known components.")
 def components_exist(context: Context) -> Iterator[Finding]:
     """An unknown component would be compared with nothing."""
     known = context.documents.names("components")
@@ -30,15 +28,15 @@ def components_exist(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("M102", "A release's versions are exact and fit their component's version scheme.")
+@rule("KG202", "A release's versions are exact and fit their component's version scheme.")
 def versions_fit(context: Context) -> Iterator[Finding]:
     """`26.7` is a line of releases, not one."""
     for document in context.documents.of("releases").values():
-        for name, problem in _unreadable(context.matrix, document).items():
+        for name, problem in context.judge.unreadable(document.value["components"]).items():
             yield Finding(document.at("components", name), f"{name}: {problem}", "name one exact version")
 
 
-@rule("M103", "A release is meant for known hardware profiles.")
+@rule("KG203", "A release is meant for known hardware profiles.")
 def profiles_exist(context: Context) -> Iterator[Finding]:
     """A release for no known machine can't be proven."""
     known = context.documents.names("profiles")
@@ -48,34 +46,39 @@ def profiles_exist(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at("profiles", index), f"there is no profile {name!r}", _known(known))
 
 
-@rule("M104", "A release that is not revoked keeps every blocking compatibility rule.")
+@rule(
+    "KG204", "A release that is not revoked keeps every blocking compatibility rule on each of its profiles."
+)
 def blocking_rules_hold(context: Context) -> Iterator[Finding]:
     """The matrix refuses such a release before any cluster sees it."""
-    for document, finding in _rule_findings(context):
-        if finding.outcome is Outcome.BROKEN and finding.rule.severity is Severity.BLOCK:
-            yield _of_rule(document, finding, "choose another version, or revoke the release")
+    for judged in context.judged:
+        if broken([judged.finding], Severity.BLOCK):
+            yield _of_rule(judged, "choose another version, or revoke the release")
 
 
-@rule("M105", "A release keeps the compatibility rules that warn.", severity="warning")
+@rule("KG205", "A release keeps the compatibility rules that warn.", severity="warning")
 def warning_rules_hold(context: Context) -> Iterator[Finding]:
     """Shown, not refused."""
-    for document, finding in _rule_findings(context):
-        if finding in broken([finding], Severity.WARN):
-            yield _of_rule(document, finding, "")
+    for judged in context.judged:
+        if broken([judged.finding], Severity.WARN):
+            yield _of_rule(judged, "choose another version, or live with it knowingly")
 
 
-@rule("M106", "A release and its profiles name what its compatibility rules ask about.", severity="warning")
+@rule("KG206", "A release and its profiles name what its compatibility rules ask about.", severity="warning")
 def required_components_named(context: Context) -> Iterator[Finding]:
     """A rule that can't be told is not kept."""
-    for document, finding in _rule_findings(context):
+    for judged in context.judged:
+        finding = judged.finding
         asks = judges(finding.rule) and finding.rule.severity is not Severity.INFO
-        if asks and finding.outcome is Outcome.UNKNOWN:
+        # What only a cluster can tell is KG418's.
+        if asks and finding.outcome is Outcome.UNKNOWN and finding.component not in CLUSTER_TRAITS:
             trait = finding.component not in context.matrix.components
-            hint = f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
-            yield _of_rule(document, finding, hint)
+            yield _of_rule(
+                judged, f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
+            )
 
 
-@rule("M107", "A revoked release says why, and only a revoked one does.")
+@rule("KG207", "A revoked release says why, and only a revoked one does.")
 def revoked_says_why(context: Context) -> Iterator[Finding]:
     """A release is never deleted: the reason is what the next person needs."""
     for document in context.documents.of("releases").values():
@@ -88,22 +91,7 @@ def revoked_says_why(context: Context) -> Iterator[Finding]:
             yield Finding(document.at_key("reason"), "only a revoked release has a reason", "remove `reason`")
 
 
-@rule("M108", "A known-good release has evidence that counts as known-good.")
-def known_good_is_proven(context: Context) -> Iterator[Finding]:
-    """Only `promote` makes a release known-good, and it commits the evidence with it."""
-    proven = {
-        e.value["release"] for e in context.documents.evidence if e.value["status"] == Status.KNOWN_GOOD
-    }
-    for document in context.documents.of("releases").values():
-        if document.value["status"] == Status.KNOWN_GOOD and document.name not in proven:
-            yield Finding(
-                document.at("status"),
-                f"{document.name} is known-good without evidence",
-                f"a run on a pinned cluster writes evidence/<cluster>/{document.name}-<run>.json",
-            )
-
-
-@rule("M109", "`supersedes` names another known release, without a circle.")
+@rule("KG208", "`supersedes` names another known release, without a circle.")
 def supersedes_exists(context: Context) -> Iterator[Finding]:
     """Following it back must end."""
     known = context.documents.names("releases")
@@ -122,7 +110,7 @@ def supersedes_exists(context: Context) -> Iterator[Finding]:
             )
 
 
-@rule("M110", "No two releases name the same versions.")
+@rule("KG209", "No two releases name the same versions.")
 def releases_differ(context: Context) -> Iterator[Finding]:
     """Two names for one state would split its evidence."""
     first: dict[tuple[tuple[str, str], ...], Document] = {}
@@ -137,7 +125,7 @@ def releases_differ(context: Context) -> Iterator[Finding]:
             )
 
 
-@rule("M111", "A release's rdma-mode is that of the profiles it is meant for.")
+@rule("KG210", "A release's rdma-mode is that of the profiles it is meant for.")
 def rdma_mode_fits(context: Context) -> Iterator[Finding]:
     """Else drift would be found on every node."""
     for document in context.documents.of("releases").values():
@@ -152,7 +140,7 @@ def rdma_mode_fits(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("M112", "A profile has at least one active and one passive gate that apply to it.")
+@rule("KG301", "A profile has at least one active and one passive gate that apply to it.")
 def profile_is_judged(context: Context) -> Iterator[Finding]:
     """Where nothing judges, nothing is proven."""
     for document in context.documents.of("profiles").values():
@@ -164,58 +152,6 @@ def profile_is_judged(context: Context) -> Iterator[Finding]:
                 )
 
 
-def _unreadable(matrix: Matrix, document: Document) -> dict[str, str]:
-    """Component -> what is wrong with its version."""
-    wrong: dict[str, str] = {}
-    for name, version in document.value["components"].items():
-        component = matrix.components.get(name)
-        try:
-            if component:
-                key(component.scheme, version)
-        except ValueError as error:
-            wrong[name] = str(error)
-    return wrong
-
-
-def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
-    """What the compatibility rules say about each release that is not revoked, on each of its profiles.
-
-    Versions and ranges that can't be read are M102's and M004's; they are left out here. What only a cluster can
-    tell (its platform, its network) is no release's fault.
-    """
-    matrix = context.matrix
-    rules = [r for r in matrix.rules.values() if readable(r, matrix.components)]
-    for document in context.documents.of("releases").values():
-        if document.value["status"] == Status.REVOKED:
-            continue
-        wrong = _unreadable(matrix, document)
-        versions = {
-            n: v for n, v in document.value["components"].items() if n in matrix.components and n not in wrong
-        }
-        seen: set[tuple[str, Outcome, str, str]] = set()
-        for finding in _on_each_profile(context, document, rules, versions):
-            mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
-            if mark not in seen and finding.component not in CLUSTER_TRAITS.union(wrong):
-                seen.add(mark)
-                yield document, finding
-
-
-def _on_each_profile(
-    context: Context, document: Document, rules: list[Rule], versions: dict[str, str]
-) -> Iterator[RuleFinding]:
-    """The same versions may break a rule on one machine and keep it on another.
-
-    A component that follows another by a range that can't be read is M008's; until then nothing is judged.
-    """
-    profiles = context.matrix.profiles
-    for name in document.value["profiles"]:
-        traits = traits_of(profiles[name], None) if name in profiles else {}
-        try:
-            yield from evaluate(rules, context.matrix.components, versions, traits)
-        except ValueError:
-            return
-
-
-def _of_rule(document: Document, finding: RuleFinding, hint: str) -> Finding:
-    where: Location = document.at_key("components", finding.component)
-    return Finding(where, finding.sentence(), hint)
+def _of_rule(judged: Judged, hint: str) -> Finding:
+    where = judged.document.at_key("components", judged.finding.component)
+    return Finding(where, judged.sentence, hint)

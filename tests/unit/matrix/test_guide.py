@@ -1,0 +1,45 @@
+"""The contributor's guide is true: each file that it shows is all it takes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from knowngood.matrix import docs
+from knowngood.matrix.load import check
+from knowngood.matrix.locate import matrix_dir
+
+PAGE = Path(__file__).parents[3] / "docs" / "contributing-data.md"
+SHOWN = re.compile(r"<!-- begin file matrix/(?P<path>\S+) -->\n```yaml\n(?P<text>.*?)```\n", re.DOTALL)
+FILES = {match["path"]: match["text"] for match in SHOWN.finditer(PAGE.read_text())}
+
+
+def test_each_kind_has_an_example() -> None:
+    assert {path.split("/")[0] for path in FILES} == {"releases", "rules", "components", "edges"}
+
+
+def test_the_page_shows_what_ships() -> None:
+    """If it does not: python -m knowngood.matrix.docs docs/contributing-data.md."""
+    assert docs.render(PAGE.read_text()) == PAGE.read_text()
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_the_file_that_the_guide_shows_is_all_it_takes(tmp_path: Path, path: str) -> None:
+    """Without it the matrix is valid too, so nothing else had to be touched. A component takes its rules along."""
+    folder = shutil.copytree(matrix_dir(), tmp_path / "matrix")
+    (folder / path).unlink()
+    rules = {}
+    if path.startswith("components/"):
+        name = Path(path).stem
+        rules = {p: p.read_text() for p in (folder / "rules").glob("*.yaml") if f"{name}:" in p.read_text()}
+        assert rules
+        for rule in rules:
+            rule.unlink()
+    assert check(folder).errors == ()
+    (folder / path).write_text(FILES[path])
+    for rule, text in rules.items():
+        rule.write_text(text)
+    assert check(folder).errors == ()

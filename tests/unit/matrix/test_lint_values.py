@@ -1,0 +1,118 @@
+"""Rules about edges and about hardware, broken on values: a small matrix, one thing changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from knowngood.matrix import build, documents
+from knowngood.matrix.lint import Context, problems
+from knowngood.model.errors import Location, Problem
+from knowngood.model.graph import Bundle, Catalog, Edges, Version
+from knowngood.model.matrix import Matrix, Rule
+
+BASE = Path(__file__).parents[2] / "examples" / "base"
+FOUND = documents.read(BASE)
+MATRIX = build.matrix(FOUND)
+HERE = Location("edges.yaml", 1, 1)
+
+
+def lint(matrix: Matrix) -> list[Problem]:
+    return list(problems(Context(FOUND, matrix, datetime(2026, 8, 22, tzinfo=UTC))))
+
+
+def with_edges(edges: Edges) -> list[str]:
+    return [p.rule for p in lint(replace(MATRIX, edges={edges.component: edges}))]
+
+
+def graph(**previous: str) -> Edges:
+    """`v4_18_2="4.18.1 4.18.0"`: 4.18.2 may follow these."""
+    versions = {
+        name[1:].replace("_", "."): Version(name[1:].replace("_", "."), previous=frozenset(before.split()))
+        for name, before in previous.items()
+    }
+    return Edges("openshift", versions)
+
+
+def test_a_graph_that_goes_forward_is_clean() -> None:
+    assert with_edges(graph(v4_18_0="", v4_18_1="4.18.0", v4_18_2="4.18.0 4.18.1")) == []
+
+
+@pytest.mark.parametrize(
+    ("edges", "count"),
+    [
+        (graph(v4_18_1="4.18.1"), 1),
+        (graph(v4_18_0="4.18.2", v4_18_1="4.18.0", v4_18_2="4.18.1", v4_18_3="4.18.2"), 3),
+    ],
+    ids=["to itself", "in a circle"],
+)
+def test_a_graph_with_a_circle_is_named(edges: Edges, count: int) -> None:
+    assert with_edges(edges) == ["KG129"] * count
+
+
+def catalog(*bundles: Bundle) -> Edges:
+    found = Catalog("4.18", "stable", {"stable": bundles}, (), HERE)
+    return Edges("gpu-operator", catalogs={"4.18": found})
+
+
+def test_a_channel_with_a_circle_is_named() -> None:
+    assert with_edges(catalog(Bundle("26.7.0", "26.3.0"), Bundle("26.3.0", "26.7.0"))) == ["KG129"] * 2
+
+
+def test_a_catalog_that_replaces_what_is_gone_is_clean() -> None:
+    """Catalogs are pruned; the oldest entry names what it once replaced."""
+    assert with_edges(catalog(Bundle("26.7.0", "26.3.0"), Bundle("26.3.0", "25.10.0"))) == []
+
+
+def test_a_release_of_a_version_that_nobody_published_is_a_warning() -> None:
+    edges = replace(graph(v4_18_0="", v4_18_53=""), graph=True)
+    (problem,) = lint(replace(MATRIX, edges={"openshift": edges}))
+    assert (problem.rule, problem.severity) == ("KG211", "warning")
+    assert problem.where.file.endswith("releases/old.yaml")
+
+
+def needs(traits: dict[str, tuple[str, ...]]) -> Rule:
+    """A rule that the base's release breaks, on some hardware."""
+    rule = next(iter(MATRIX.rules.values()))
+    return replace(rule, name="r", when={}, require={"nvidia-driver": "610.x"}, traits=traits)
+
+
+def on(traits: dict[str, str], rule: Rule) -> list[Problem]:
+    cluster = replace(MATRIX.clusters["lab"], traits=traits)
+    return lint(replace(MATRIX, clusters={"lab": cluster}, rules={"r": rule}))
+
+
+def test_a_rule_of_some_clusters_is_broken_on_these() -> None:
+    rule = needs({"platform": ("baremetal",)})
+    (problem,) = on({"platform": "baremetal"}, rule)
+    assert (problem.rule, problem.where.file.split("/")[-1]) == ("KG417", "lab.yaml")
+    assert on({"platform": "vsphere"}, rule) == []
+
+
+def test_a_trait_that_nobody_says_is_a_warning() -> None:
+    (problem,) = on({}, needs({"platform": ("baremetal",)}))
+    assert (problem.rule, problem.severity) == ("KG418", "warning")
+    assert "platform" in problem.hint
+
+
+def test_what_the_release_breaks_everywhere_is_said_once() -> None:
+    assert [p.rule for p in on({}, needs({}))] == ["KG204"]
+
+
+def test_a_rule_of_some_hardware_names_the_profile() -> None:
+    """`known-good` holds for a profile, never for the world."""
+    other = {n: replace(MATRIX.profiles["pcie"], name=n, traits={"gpu-arch": n}) for n in ("pcie", "hgx")}
+    document = FOUND.by_kind["releases"]["old"]
+    value = {**document.value, "profiles": ["pcie", "hgx"]}
+    changed = documents.Documents(
+        BASE, {**FOUND.by_kind, "releases": {"old": replace(document, value=value)}}
+    )
+    matrix = replace(
+        MATRIX, profiles={**MATRIX.profiles, **other}, rules={"r": needs({"gpu-arch": ("hgx",)})}
+    )
+    found = problems(Context(changed, matrix, datetime(2026, 8, 22, tzinfo=UTC)))
+    (problem,) = (p for p in found if p.rule == "KG204")
+    assert problem.message.endswith(" on hgx")
