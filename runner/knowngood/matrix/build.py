@@ -9,18 +9,24 @@ from typing import Any
 
 from knowngood.matrix.documents import Document, Documents
 from knowngood.model.matrix import (
+    Case,
+    Claim,
     Cluster,
     Component,
     Declaration,
+    DeclaredBy,
     Disruption,
+    Follows,
     GitOps,
     Identity,
     Limits,
     Matrix,
     Profile,
+    Reading,
     Release,
     Ring,
     Rule,
+    Scope,
     Severity,
     Source,
     Status,
@@ -57,6 +63,14 @@ def component(document: Document) -> Component:
         sources=_sources(v),
         where=document.where,
         note=v.get("note", ""),
+        judged_only=v.get("judgedOnly", False),
+        procedure=v.get("procedure", ""),
+        readings=tuple(_reading(r) for r in v.get("readings", ())),
+        declared_by=tuple(_declared_by(d) for d in v.get("declaredBy", ())),
+        moves_with=tuple(v.get("movesWith", ())),
+        follows=Follows(v["follows"]["component"], dict(v["follows"]["versions"]))
+        if "follows" in v
+        else None,
     )
 
 
@@ -76,16 +90,22 @@ def release(document: Document) -> Release:
 
 
 def rule(document: Document) -> Rule:
-    """A rule file's value."""
+    """A rule file's value. A conflict's sources are those of its claims."""
     v = document.value
+    claims = tuple(Claim(dict(c["require"]), _source(c["source"])) for c in v.get("claims", ()))
     return Rule(
         name=document.name,
         severity=Severity(v["severity"]),
         when=dict(v["when"]),
-        require=dict(v["require"]),
+        require=dict(v.get("require", {})),
         message=v["message"],
-        sources=_sources(v),
+        sources=(*_sources(v), *(claim.source for claim in claims)),
         where=document.where,
+        traits={name: tuple(values) for name, values in v.get("traits", {}).items()},
+        cases=tuple(Case(dict(c["when"]), dict(c["require"])) for c in v.get("cases", ())),
+        claims=claims,
+        decided=v.get("decided", ""),
+        action=v.get("action", ""),
     )
 
 
@@ -105,6 +125,7 @@ def profile(document: Document) -> Profile:
         gates={name: dict(gate) for name, gate in v["gates"].items()},
         sources=_sources(v),
         where=document.where,
+        traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},
     )
 
 
@@ -133,6 +154,7 @@ def cluster(document: Document) -> Cluster:
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
         raw=v,
+        traits=dict(v.get("traits", {})),
     )
 
 
@@ -147,7 +169,20 @@ def _snake(name: str) -> str:
 
 
 def _sources(value: Mapping[str, Any]) -> tuple[Source, ...]:
-    return tuple(Source(s["ref"], s.get("date", ""), s.get("verified", True)) for s in value["sources"])
+    return tuple(_source(s) for s in value.get("sources", ()))
+
+
+def _source(value: Mapping[str, Any]) -> Source:
+    return Source(value["ref"], value.get("date", ""), value.get("verified", True))
+
+
+def _reading(value: Mapping[str, Any]) -> Reading:
+    return Reading(value["of"], value["via"], value["what"], value.get("verified", True))
+
+
+def _declared_by(value: Mapping[str, Any]) -> DeclaredBy:
+    scope = Scope(value["scope"])
+    return DeclaredBy(value["kind"], scope, value.get("leaky", False), dict(value.get("when", {})))
 
 
 def _tenant(value: Mapping[str, Any]) -> Tenant:

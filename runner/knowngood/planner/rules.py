@@ -1,13 +1,17 @@
-"""What the rules say about a set of versions."""
+"""What the rules say about a set of versions on given hardware."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 
-from knowngood.model.matrix import Component, Rule, Severity
-from knowngood.planner.ranges import parse_range
+from knowngood.model.matrix import Claim, Cluster, Component, Profile, Rule, Severity
+from knowngood.planner.ranges import Range, parse_range
+
+NO_TRAITS: Mapping[str, str] = MappingProxyType({})
 
 
 class Outcome(StrEnum):
@@ -15,35 +19,89 @@ class Outcome(StrEnum):
 
     OK = "ok"
     BROKEN = "broken"
-    UNKNOWN = "unknown"  # it applies, but the versions do not say whether it is kept
+    UNKNOWN = "unknown"  # it applies, but versions and traits do not say whether it is kept
+    NOTE = "note"  # it applies and asks a person to do something; versions can't break it
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that applies; `component` is the one that breaks it or is missing ("" where it is kept)."""
+    """A rule that applies; `component` is the one that breaks it or is missing ("" where it is kept).
+
+    Where a trait is missing, `component` is the trait's name. `required` is the range that is broken or can't be
+    told.
+    """
 
     rule: Rule
     outcome: Outcome
     component: str = ""
     version: str = ""
+    required: str = ""
 
     def sentence(self) -> str:
-        """What a person reads: the rule, its message and where it comes from."""
-        source = self.rule.sources[0].ref if self.rule.sources else "no source"
+        """What a person reads: the rule, its message and where it comes from; in a conflict, who says what."""
+        rule = self.rule
         subject = f"{self.component} {self.version or 'unknown'}: " if self.component else ""
-        return f"{subject}{self.rule.message} (rule {self.rule.name}, source: {source})"
+        needs = f"; needs {self.component} {self.required}" if rule.cases and self.required else ""
+        todo = f"; {rule.action}" if rule.action else ""
+        return f"{subject}{rule.message}{needs}{todo} (rule {rule.name}, {origin(rule)})"
+
+
+def origin(rule: Rule) -> str:
+    """Where a rule comes from: its source, both sides of a conflict, or the side that a person chose."""
+    if rule.claims and standing(rule) == rule.claims:
+        sides = "; ".join(f"{c.source.ref} says {_shown(c.require)}" for c in rule.claims)
+        return f"sources disagree, the stricter holds: {sides}"
+    if rule.claims:
+        return f"source: {rule.decided}, chosen over {_others(rule)}"
+    return f"source: {rule.sources[0].ref}" if rule.sources else "source: none"
+
+
+def standing(rule: Rule) -> tuple[Claim, ...]:
+    """The claims that judge: all of them, or the decided one. A decision that names none of them decides nothing."""
+    return tuple(c for c in rule.claims if c.source.ref == rule.decided) or rule.claims
+
+
+def asks_about(rule: Rule) -> frozenset[str]:
+    """Every component that a rule asks about."""
+    parts = [rule.when, rule.require]
+    parts += [part for case in rule.cases for part in (case.when, case.require)]
+    parts += [claim.require for claim in rule.claims]
+    return frozenset(name for part in parts for name in part)
+
+
+def traits_of(profile: Profile, cluster: Cluster | None) -> Mapping[str, str]:
+    """What rules may ask of hardware and, where one is given, of the cluster."""
+    return {**profile.traits, **(cluster.traits if cluster else {})}
+
+
+def completed(components: Mapping[str, Component], versions: Mapping[str, str]) -> Mapping[str, str]:
+    """`versions` with those that follow from them; an explicit version wins."""
+    known = dict(versions)
+    for name, component in components.items():
+        follows = component.follows
+        if follows is None or name in known or follows.component not in known:
+            continue
+        scheme, version = components[follows.component].scheme, known[follows.component]
+        implied = next((v for text, v in follows.versions.items() if in_range(scheme, text, version)), "")
+        if implied:
+            known[name] = implied
+    return known
 
 
 def evaluate(
-    rules: Iterable[Rule], components: Mapping[str, Component], versions: Mapping[str, str]
+    rules: Iterable[Rule],
+    components: Mapping[str, Component],
+    versions: Mapping[str, str],
+    traits: Mapping[str, str] = NO_TRAITS,
 ) -> tuple[Finding, ...]:
-    """One finding for each rule that applies to `versions` (component -> exact version).
+    """One finding for each rule that applies to `versions` (component -> exact version) and `traits`.
 
-    A component that `versions` lacks makes `when` false and `require` unknown. ValueError where a version
-    or a range can't be read; loaded matrices have none.
+    A rule with cases gives one for each case that applies. A component that `versions` lacks makes `when` false and
+    `require` unknown; a trait that `traits` lacks makes the rule unknown. ValueError where a version or a range
+    can't be read; loaded matrices have none.
     """
-    findings = (_evaluate(rule, components, versions) for rule in rules)
-    return tuple(f for f in findings if f is not None)
+    state = _State(components, completed(components, versions), traits)
+    return tuple(finding for rule in rules for finding in state.findings(rule))
 
 
 def broken(findings: Iterable[Finding], severity: Severity) -> tuple[Finding, ...]:
@@ -51,16 +109,74 @@ def broken(findings: Iterable[Finding], severity: Severity) -> tuple[Finding, ..
     return tuple(f for f in findings if f.outcome is Outcome.BROKEN and f.rule.severity is severity)
 
 
-def _evaluate(rule: Rule, components: Mapping[str, Component], versions: Mapping[str, str]) -> Finding | None:
-    def holds(name: str, text: str) -> bool:
-        return parse_range(components[name].scheme, text).contains(versions[name])
+@lru_cache(maxsize=1 << 12)
+def parsed(scheme: str, text: str) -> Range:
+    """The range, parsed once for each scheme; ValueError."""
+    return parse_range(scheme, text)
 
-    if not all(name in versions and holds(name, text) for name, text in rule.when.items()):
-        return None
-    unknown: Finding | None = None
-    for name, text in rule.require.items():
-        if name not in versions:
-            unknown = Finding(rule, Outcome.UNKNOWN, name)
-        elif not holds(name, text):
-            return Finding(rule, Outcome.BROKEN, name, versions[name])
-    return unknown or Finding(rule, Outcome.OK)
+
+@lru_cache(maxsize=1 << 17)
+def in_range(scheme: str, text: str, version: str) -> bool:
+    """Whether an exact version lies in a range; ValueError where one of them can't be read.
+
+    Remembered: searches and ten thousand releases ask the same few questions again and again.
+    """
+    return parsed(scheme, text).contains(version)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Completed versions and traits, which rules are asked about."""
+
+    components: Mapping[str, Component]
+    versions: Mapping[str, str]
+    traits: Mapping[str, str]
+
+    def findings(self, rule: Rule) -> Iterator[Finding]:
+        if not self._all_hold(rule.when) or self._elsewhere(rule):
+            return
+        cases = [case for case in rule.cases if self._all_hold(case.when)]
+        if rule.cases and not cases:
+            return
+        missing = next((name for name in rule.traits if name not in self.traits), "")
+        if missing:
+            yield Finding(rule, Outcome.UNKNOWN, missing, required=" or ".join(rule.traits[missing]))
+        elif cases:
+            yield from (self._judge(rule, [case.require]) for case in cases)
+        elif rule.claims:
+            yield self._judge(rule, [claim.require for claim in standing(rule)])
+        elif rule.require:
+            yield self._judge(rule, [rule.require])
+        else:
+            yield Finding(rule, Outcome.NOTE)
+
+    def _judge(self, rule: Rule, requires: Iterable[Mapping[str, str]]) -> Finding:
+        """All of the requirements must hold; what is broken comes before what can't be told."""
+        unknown: Finding | None = None
+        for require in requires:
+            for name, text in require.items():
+                if name not in self.versions:
+                    unknown = Finding(rule, Outcome.UNKNOWN, name, required=text)
+                elif not self._holds(name, text):
+                    return Finding(rule, Outcome.BROKEN, name, self.versions[name], text)
+        return unknown or Finding(rule, Outcome.OK)
+
+    def _elsewhere(self, rule: Rule) -> bool:
+        """Whether a known trait says that the rule is about other hardware or another kind of cluster."""
+        return any(
+            name in self.traits and self.traits[name] not in values for name, values in rule.traits.items()
+        )
+
+    def _all_hold(self, ranges: Mapping[str, str]) -> bool:
+        return all(name in self.versions and self._holds(name, text) for name, text in ranges.items())
+
+    def _holds(self, name: str, text: str) -> bool:
+        return in_range(self.components[name].scheme, text, self.versions[name])
+
+
+def _shown(require: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in require.items())
+
+
+def _others(rule: Rule) -> str:
+    return ", ".join(c.source.ref for c in rule.claims if c.source.ref != rule.decided)

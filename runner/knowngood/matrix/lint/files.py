@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from knowngood.matrix.documents import KINDS, display
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.errors import Location
-from knowngood.planner.ranges import parse_range
+from knowngood.planner.rules import parsed
+from knowngood.planner.version import key
+
+Path = tuple[str | int, ...]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
@@ -38,29 +42,106 @@ def rule_components_exist(context: Context) -> Iterator[Finding]:
     """A rule about an unknown component would never match."""
     known = context.documents.names("components")
     for document in context.documents.of("rules").values():
-        for part in ("when", "require"):
-            for name in document.value[part]:
-                if name not in known:
-                    yield Finding(
-                        document.at_key(part, name),
-                        f"there is no component {name!r}",
-                        f"known are {', '.join(sorted(known))}",
-                    )
+        for path, _ in _ranges(document.value):
+            if path[-1] not in known:
+                yield Finding(
+                    document.at_key(*path),
+                    f"there is no component {path[-1]!r}",
+                    f"known are {', '.join(sorted(known))}",
+                )
 
 
 @rule("M004", "A compatibility rule's ranges can be read by the component's version scheme.")
 def ranges_are_readable(context: Context) -> Iterator[Finding]:
     """A range that can't be read can't be judged."""
     for document in context.documents.of("rules").values():
-        for part in ("when", "require"):
-            for name, text in document.value[part].items():
-                component = context.matrix.components.get(name)
-                if component is None:
-                    continue
-                try:
-                    parse_range(component.scheme, text)
-                except ValueError as error:
-                    yield Finding(document.at(part, name), str(error), "see docs/matrix.md, ranges")
+        for path, text in _ranges(document.value):
+            component = context.matrix.components.get(str(path[-1]))
+            problem = _unreadable(component.scheme, text) if component else ""
+            if problem:
+                yield Finding(document.at(*path), problem, "see docs/matrix.md, ranges")
+
+
+@rule("M007", "A compatibility rule has one of `require`, `cases` and `claims`, and `decided` names a claim.")
+def rule_says_one_thing(context: Context) -> Iterator[Finding]:
+    """Two ways to judge in one rule would hide one of them."""
+    for document in context.documents.of("rules").values():
+        ways = [way for way in ("require", "cases", "claims") if way in document.value]
+        if len(ways) > 1:
+            message = f"{' and '.join(ways)} in one rule"
+            yield Finding(document.at_key(ways[-1]), message, "make two rules of it, one fact each")
+        refs = [claim["source"]["ref"] for claim in document.value.get("claims", ())]
+        if len(refs) == 1:
+            yield Finding(
+                document.at_key("claims"), "one claim is no conflict", "write `require` and `sources`"
+            )
+        if "decided" in document.value and document.value["decided"] not in refs:
+            hint = f"claims are by {', '.join(refs)}" if refs else "only a rule with `claims` has it"
+            yield Finding(document.at("decided"), "`decided` names no claim of this rule", hint)
+
+
+@rule("M008", "A component names only known components, and its ranges and versions can be read.")
+def component_relations_exist(context: Context) -> Iterator[Finding]:
+    """What follows an unknown component would never get a version."""
+    matrix = context.matrix
+    for document in context.documents.of("components").values():
+        relations = list(_relations(document.value))
+        for path, name in relations:
+            if name not in context.documents.names("components"):
+                hint = f"known are {', '.join(sorted(context.documents.names('components')))}"
+                yield Finding(document.at(*path), f"there is no component {name!r}", hint)
+        for path, scheme_of, text in _component_ranges(document.value):
+            if scheme_of in matrix.components:
+                problem = _unreadable(matrix.components[scheme_of].scheme, text)
+                if problem:
+                    yield Finding(document.at(*path), problem, "see docs/matrix.md, ranges")
+        for text, version in document.value.get("follows", {}).get("versions", {}).items():
+            try:
+                key(document.value["scheme"], version)
+            except ValueError as error:
+                yield Finding(document.at("follows", "versions", text), str(error), "name one version")
+
+
+def _ranges(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Every range of a rule file: where it is (the component's name last) and its text."""
+    tables: list[tuple[Path, Mapping[str, str]]] = [
+        (("when",), value["when"]),
+        (("require",), value.get("require", {})),
+    ]
+    for index, case in enumerate(value.get("cases", ())):
+        tables += [(("cases", index, part), case[part]) for part in ("when", "require")]
+    for index, claim in enumerate(value.get("claims", ())):
+        tables.append((("claims", index, "require"), claim["require"]))
+    for path, ranges in tables:
+        yield from (((*path, name), text) for name, text in ranges.items())
+
+
+def _relations(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The other components that a component file names, each with its place."""
+    for index, name in enumerate(value.get("movesWith", ())):
+        yield ("movesWith", index), name
+    if "follows" in value:
+        yield ("follows", "component"), value["follows"]["component"]
+    for index, declared in enumerate(value.get("declaredBy", ())):
+        yield from ((("declaredBy", index, "when", name), name) for name in declared.get("when", ()))
+
+
+def _component_ranges(value: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
+    """The ranges in a component file: place, the component whose scheme reads it, text."""
+    follows = value.get("follows", {"component": "", "versions": {}})
+    for text in follows["versions"]:
+        yield ("follows", "versions", text), follows["component"], text
+    for index, declared in enumerate(value.get("declaredBy", ())):
+        for name, text in declared.get("when", {}).items():
+            yield ("declaredBy", index, "when", name), name, text
+
+
+def _unreadable(scheme: str, text: str) -> str:
+    try:
+        parsed(scheme, text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @rule("M005", "An evidence file speaks about the release and the cluster that its path names.")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.errors import Location
-from knowngood.model.matrix import Matrix, Severity, Status
+from knowngood.model.matrix import Matrix, Rule, Severity, Status
 from knowngood.planner.gates import applicable
 from knowngood.planner.rules import Finding as RuleFinding
-from knowngood.planner.rules import Outcome, broken, evaluate
+from knowngood.planner.rules import Outcome, asks_about, broken, evaluate, traits_of
 from knowngood.planner.version import key
 
 
@@ -175,14 +175,13 @@ def _unreadable(matrix: Matrix, document: Document) -> dict[str, str]:
 
 
 def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
-    """What the compatibility rules say about each release that is not revoked.
+    """What the compatibility rules say about each release that is not revoked, on each of its profiles.
 
-    Versions and ranges that can't be read are M102's and M004's; they are left out here.
+    Versions and ranges that can't be read are M102's and M004's; they are left out here. What only a cluster can
+    tell (its platform, its network) is no release's fault.
     """
     matrix = context.matrix
-    readable = [
-        r for r in matrix.rules.values() if all(n in matrix.components for n in {**r.when, **r.require})
-    ]
+    readable = [r for r in matrix.rules.values() if asks_about(r) <= matrix.components.keys()]
     for document in context.documents.of("releases").values():
         if document.value["status"] == Status.REVOKED:
             continue
@@ -190,12 +189,27 @@ def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
         versions = {
             n: v for n, v in document.value["components"].items() if n in matrix.components and n not in wrong
         }
-        for each in readable:
+        seen: set[tuple[str, Outcome, str, str]] = set()
+        for finding in _on_each_profile(context, document, readable, versions):
+            mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
+            about_versions = not finding.component or finding.component in matrix.components
+            if mark not in seen and about_versions and finding.component not in wrong:
+                seen.add(mark)
+                yield document, finding
+
+
+def _on_each_profile(
+    context: Context, document: Document, rules: list[Rule], versions: dict[str, str]
+) -> Iterator[RuleFinding]:
+    """A rule whose range can't be read says nothing here."""
+    profiles = context.matrix.profiles
+    for name in document.value["profiles"]:
+        traits = traits_of(profiles[name], None) if name in profiles else {}
+        for each in rules:
             try:
-                findings = evaluate([each], matrix.components, versions)
+                yield from evaluate([each], context.matrix.components, versions, traits)
             except ValueError:
                 continue
-            yield from ((document, f) for f in findings if f.component not in wrong)
 
 
 def _of_rule(document: Document, finding: RuleFinding, hint: str) -> Finding:
