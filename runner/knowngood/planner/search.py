@@ -99,7 +99,7 @@ def _latest(
         _, depth, _, state, mask, so_far, left = heapq.heappop(queue)
         if state == goal:
             return _way(came, goal), len(done)
-        if state in done:
+        if state in done or -depth >= hops:
             continue
         done.add(state)
         if len(done) > most:
