@@ -1,0 +1,88 @@
+"""Rules as boxes: the combinations of versions that a blocking rule closes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from knowngood.model.matrix import Component, Rule, Severity
+from knowngood.planner.problem import Box
+from knowngood.planner.rules import in_range, standing
+
+Terms = list[tuple[str, str, bool]]
+"""Component, range, and whether its version must lie in it (or outside)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What every component's version is on the way.
+
+    `moved`: component -> its track, and its version for each version of that track (a component that follows another
+    one stands on that one's track; None where its version is not known). `fixed`: the others.
+    """
+
+    components: Mapping[str, Component]
+    moved: Mapping[str, tuple[int, tuple[str | None, ...]]]
+    fixed: Mapping[str, str]
+
+    def mask(self, name: str, text: str, *, inside: bool) -> int:
+        """The versions of a moved component's track with which it lies in a range, or outside."""
+        scheme = self.components[name].scheme
+        value = 0
+        for number, version in enumerate(self.moved[name][1]):
+            if version is not None and in_range(scheme, text, version) is inside:
+                value |= 1 << number
+        return value
+
+    def box(self, rule: str, terms: Terms) -> Box | None:
+        """The states in which all terms hold; None where there is none, or where no moved component has a say."""
+        masks: dict[int, int] = {}
+        for name, text, inside in terms:
+            if name in self.moved:
+                track = self.moved[name][0]
+                masks[track] = masks.get(track, -1) & self.mask(name, text, inside=inside)
+            elif (
+                name not in self.fixed
+                or in_range(self.components[name].scheme, text, self.fixed[name]) is not inside
+            ):
+                return None
+        return Box(rule, masks) if masks and all(masks.values()) else None
+
+    def where(self, ranges: Mapping[str, str]) -> Mapping[int, int] | None:
+        """The states that lie in all ranges; None where there is none, empty where all do."""
+        if not any(name in self.moved for name in ranges):
+            holds = all(
+                name in self.fixed and in_range(self.components[name].scheme, text, self.fixed[name])
+                for name, text in ranges.items()
+            )
+            return {} if holds else None
+        box = self.box("", [(name, text, True) for name, text in ranges.items()])
+        return box.masks if box else None
+
+
+def boxes(rule: Rule, versions: Versions, traits: Mapping[str, str]) -> Iterator[Box]:
+    """The boxes of a rule; none where it does not block, or does not speak of this cluster.
+
+    As in `rules.evaluate`: what is not known makes a condition false and a requirement undecided, so neither closes
+    anything here; the plan's warnings say what could not be told.
+    """
+    if rule.severity is not Severity.BLOCK or any(
+        traits.get(trait) not in values for trait, values in rule.traits.items()
+    ):
+        return
+    when: Terms = [(name, text, True) for name, text in rule.when.items()]
+    for more, require in _requirements(rule):
+        condition = [*when, *((name, text, True) for name, text in more.items())]
+        for name, text in require.items():
+            if box := versions.box(rule.name, [*condition, (name, text, False)]):
+                yield box
+
+
+def _requirements(rule: Rule) -> Iterator[tuple[Mapping[str, str], Mapping[str, str]]]:
+    """Further conditions, and what is required under them."""
+    if rule.cases:
+        yield from ((case.when, case.require) for case in rule.cases)
+    elif rule.claims:
+        yield from (({}, claim.require) for claim in standing(rule))
+    else:
+        yield {}, rule.require
