@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from knowngood.matrix.documents import Document, Documents
+from knowngood.matrix.edges import edges
 from knowngood.model.matrix import (
     Case,
     Claim,
@@ -39,14 +40,16 @@ DEFAULT_OPERATOR_NAMESPACE = "nvidia-gpu-operator"
 
 def matrix(documents: Documents, commit: str = "", *, dirty: bool = False) -> Matrix:
     """Every valid document as a value."""
+    components = {n: component(d) for n, d in documents.of("components").items()}
     return Matrix(
-        components={n: component(d) for n, d in documents.of("components").items()},
+        components=components,
         releases={n: release(d) for n, d in documents.of("releases").items()},
         rules={n: rule(d) for n, d in documents.of("rules").items()},
         profiles={n: profile(d) for n, d in documents.of("profiles").items()},
         clusters={n: cluster(d) for n, d in documents.of("clusters").items()},
         commit=commit,
         dirty=dirty,
+        edges=edges(documents, components),
     )
 
 

@@ -32,6 +32,16 @@ KINDS = {
 }
 """Folder -> schema."""
 
+EDGE_KINDS = {
+    "releases-*.yaml": "edge-releases",
+    "channels.yaml": "edge-channels",
+    "risks/*.yaml": "edge-risk",
+    "olm.yaml": "edge-olm",
+    "steps.yaml": "edge-steps",
+    "versions.yaml": "edge-versions",
+}
+"""Files in edges/<component>/ -> schema."""
+
 _NOWHERE = Span(0, 0, 1, 1, 1)
 
 
@@ -64,7 +74,10 @@ class Document:
         *parents, last = path
         node: Node | None = self.node
         for part in parents:
-            node = node.get(str(part)) if isinstance(node, Mapping) else None
+            if isinstance(node, Sequence) and isinstance(part, int):
+                node = node.items[part]
+            else:
+                node = node.get(str(part)) if isinstance(node, Mapping) else None
         entries = node.entries if isinstance(node, Mapping) else ()
         found: Scalar | None = next((key for key, _ in entries if key.text == last), None)
         return at(found, self.file) if found else self.at(*path)
@@ -85,11 +98,22 @@ class Evidence:
     value: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong between the files of a component's edges; `subject` says which lint rule it breaks."""
+
+    subject: str
+    where: Location
+    message: str
+    hint: str = ""
+
+
 @dataclass(slots=True)
 class Documents:
     """All files of a matrix by folder and name, and what was wrong with them as files.
 
-    `strangers` are files in the data folders that are not data.
+    `strangers` are files in the data folders that are not data. `edges` holds the files of edges/<component>/ by
+    component and path (`risks/SomeRisk`); `edge_faults` is what `matrix.edges` found while it made values of them.
     """
 
     root: Path
@@ -97,6 +121,8 @@ class Documents:
     evidence: list[Evidence] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     strangers: list[Path] = field(default_factory=list)
+    edges: dict[str, dict[str, Document]] = field(default_factory=dict)
+    edge_faults: list[Fault] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Document]:
         """The documents that passed their schema; only these can be turned into values."""
@@ -107,12 +133,14 @@ class Documents:
         return set(self.by_kind[kind])
 
 
-def read(root: Path) -> Documents:
-    """Read every data file below `root`; findings are collected, nothing is raised."""
+def read(root: Path, *, edges: bool = True) -> Documents:
+    """Read every data file below `root`; findings are collected, nothing is raised. `edges`: the graphs too."""
     documents = Documents(root)
     for folder, kind in KINDS.items():
         for path in _files(root / folder, documents):
             documents.by_kind[folder][path.stem] = _read(path, kind, documents)
+    if edges:
+        _read_edges(root / "edges", documents)
     for path in sorted((root / "evidence").glob("*/*.json")):
         _read_evidence(path, documents)
     return documents
@@ -145,6 +173,19 @@ def _files(folder: Path, documents: Documents) -> Iterator[Path]:
             yield path
         elif not path.name.startswith("."):
             documents.strangers.append(path)
+
+
+def _read_edges(folder: Path, documents: Documents) -> None:
+    """Every component's folder; what no kind of file claims is a stranger."""
+    for component in sorted(folder.iterdir()) if folder.is_dir() else ():
+        found = documents.edges.setdefault(component.name, {}) if component.is_dir() else {}
+        claimed = {path: kind for pattern, kind in EDGE_KINDS.items() for path in component.glob(pattern)}
+        for path, kind in sorted(claimed.items()):
+            found[path.relative_to(component).with_suffix("").as_posix()] = _read(path, kind, documents)
+        present = component.rglob("*") if component.is_dir() else [component]
+        documents.strangers += sorted(
+            p for p in present if p not in claimed and p.is_file() and not p.name.startswith(".")
+        )
 
 
 def _read(path: Path, kind: str, documents: Documents) -> Document:

@@ -29,21 +29,24 @@ class Checked:
         return tuple(p for p in self.problems if p.severity != "error")
 
 
-def check(path: Path, *, commit: str = "", dirty: bool = False) -> Checked:
-    """Read and check the matrix in the folder `path`; UsageError only where there is no such folder."""
-    found = documents.read(matrix_dir(path))
+def check(path: Path, *, commit: str = "", dirty: bool = False, edges: bool = True) -> Checked:
+    """Read and check the matrix in the folder `path`; UsageError only where there is no such folder.
+
+    `edges` False leaves the graphs unread, for who asks only about releases and clusters.
+    """
+    found = documents.read(matrix_dir(path), edges=edges)
     value = build.matrix(found, commit, dirty=dirty)
     problems = [*found.problems, *lint.problems(found, value)]
     problems.sort(key=lambda p: (p.severity != "error", p.where.file, p.where.line or 0, p.where.column or 0))
     return Checked(value, tuple(problems))
 
 
-def load(path: Path, *, commit: str = "", dirty: bool = False) -> Matrix:
+def load(path: Path, *, commit: str = "", dirty: bool = False, edges: bool = True) -> Matrix:
     """The matrix in the folder `path`; DataError with every problem where one is an error.
 
     `commit` and `dirty` say which Git revision this is ("" for a plain folder).
     """
-    checked = check(path, commit=commit, dirty=dirty)
+    checked = check(path, commit=commit, dirty=dirty, edges=edges)
     if checked.errors:
         raise DataError(checked.errors)
     return checked.matrix

@@ -25,7 +25,8 @@ class Provenance(StrEnum):
 class Version:
     """One published version; `previous` are the versions that may update directly to it.
 
-    `released` is YYYY-MM-DD or "" where it is unknown; `note` says what a person should know of it.
+    `released` is YYYY-MM-DD or "" where it is unknown; `note` says what a person should know of it. Nothing is
+    known of the edges to a version whose `previous` is empty, whatever `provenance` says.
     """
 
     version: str
@@ -78,13 +79,18 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A vendor's step rule: majors in order; a move stays within one or goes to one of the next `at_most`."""
+    """A vendor's step rule: majors in order; a move stays within one or goes to one of the next `at_most`.
+
+    `reinstall`: the vendor supports steps that no catalog offers; they are made by removing the operator and
+    installing the next one.
+    """
 
     order: tuple[str, ...]  # "24.6", "24.9", ...: the beginnings of versions
     at_most: int
     message: str
     sources: tuple[Source, ...]
     where: Location
+    reinstall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class Branch:
     range: str
     kind: str
     end: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
