@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Component, Rule, Severity
 from knowngood.planner.problem import Box
@@ -24,15 +24,26 @@ class Versions:
     components: Mapping[str, Component]
     moved: Mapping[str, tuple[int, tuple[str | None, ...]]]
     fixed: Mapping[str, str]
+    found: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def mask(self, name: str, text: str, *, inside: bool) -> int:
         """The versions of a moved component's track with which it lies in a range, or outside."""
-        scheme = self.components[name].scheme
         value = 0
-        for number, version in enumerate(self.moved[name][1]):
-            if version is not None and in_range(scheme, text, version) is inside:
-                value |= 1 << number
+        for version, at in self.places(name).items():
+            if in_range(self.components[name].scheme, text, version) is inside:
+                value |= at
         return value
+
+    def places(self, name: str) -> Mapping[str, int]:
+        """Each known version of a moved component -> a mask of its track's versions with which it has that one."""
+        known = self.found.get(name)
+        if known is None:
+            known = {}
+            for number, version in enumerate(self.moved[name][1]):
+                if version is not None:
+                    known[version] = known.get(version, 0) | 1 << number
+            self.found[name] = known
+        return known
 
     def box(self, rule: str, terms: Terms) -> Box | None:
         """The states in which all terms hold; None where there is none, or where no moved component has a say."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 
 from knowngood.planner.cost import Charge, hop_cost
 
@@ -100,6 +101,17 @@ class Problem:
         return Board(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """One target of a track: its bit, the number of its charge, what it must not meet."""
+
+    to: int
+    bit: int
+    charge: int
+    meets: int
+    wide: list[tuple[int, ...]]
+
+
 @dataclass
 class Board:
     """A problem prepared for walking from state to state."""
@@ -110,7 +122,7 @@ class Board:
     _wide: list[list[list[tuple[int, ...]]]] = field(init=False)
     _groups: list[Indexes] = field(init=False)
     _costs: dict[tuple[Indexes, tuple[bool, ...]], int] = field(init=False, default_factory=dict)
-    _single: dict[tuple[str, int, int], list[tuple[int, int]]] = field(init=False, default_factory=dict)
+    _single: dict[tuple[str, int, int], list[_Option]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         tracks = self.problem.tracks
@@ -122,7 +134,8 @@ class Board:
         for box in self.problem.boxes:
             if box.name not in self.problem.relaxed:
                 self._add(box)
-        self._groups = list(cliques(len(tracks), self.problem.together))
+        groups = cliques(len(tracks), self.problem.together)
+        self._groups = [g for g in groups if len(g) > 1]
         self._sound_start = self.allowed(self.problem.start)
 
     def _add(self, box: Box) -> None:
@@ -151,8 +164,7 @@ class Board:
         """Whether a track's version goes with all other versions of the state."""
         if mask & self._meets[track][version]:
             return False
-        wide = self._wide[track][version]
-        return not wide or not any(all(mask & other for other in box) for box in wide)
+        return not _held(self._wide[track][version], mask)
 
     def broken(self, state: Indexes) -> list[str]:
         """The rules that the state breaks."""
@@ -164,39 +176,61 @@ class Board:
         ]
         return list(dict.fromkeys(names))
 
-    def steps(self, state: Indexes, mask: int, *, heed: bool = True) -> Iterator[Step]:
-        """Every hop from a state that both graphs have, to a state that is allowed (or any: `heed` False)."""
+    def steps(self, state: Indexes, mask: int) -> Iterator[Step]:
+        """Every hop from a state that the graphs have, to a state that is allowed."""
         context = self.problem.context(state)
-        check_all = heed and not self._sound_start and state == self.problem.start
-        for group in self._groups:
-            for targets, numbers in self._targets(group, context, state):
-                after = list(state)
-                bits_after = mask
-                for i, to in zip(group, targets, strict=True):
-                    bits_after ^= (1 << self.offsets[i] + after[i]) | (1 << self.offsets[i] + to)
-                    after[i] = to
-                new = tuple(after)
-                if heed and not all(self._fits(i, new[i], bits_after) for i in group):
+        # where the start itself is unsound, what did not move counts too
+        check_all = not self._sound_start and state == self.problem.start
+        for i, version in enumerate(state):
+            without = mask ^ 1 << self.offsets[i] + version
+            for option in self._options(context, i, version):
+                after = without | option.bit
+                if after & option.meets or (option.wide and _held(option.wide, after)):
                     continue
+                new = (*state[:i], option.to, *state[i + 1 :])
                 if check_all and not self.allowed(new):
                     continue
-                yield Step(new, bits_after, self._cost(group, numbers, state), group)
+                yield Step(new, after, self._cost((i,), (option.charge,), state), (i,))
+        for group in self._groups:
+            yield from self._joint(group, context, state, mask, check_all=check_all)
 
-    def _targets(self, group: Indexes, context: str, state: Indexes) -> Iterator[tuple[Indexes, Indexes]]:
-        """The versions that the group's tracks can go to together, and the number of each one's charge."""
-        chosen: list[tuple[Indexes, Indexes]] = [((), ())]
+    def _joint(
+        self, group: Indexes, context: str, state: Indexes, mask: int, *, check_all: bool
+    ) -> Iterator[Step]:
+        """The hops in which all of these tracks move."""
+        choices = [self._options(context, i, state[i]) for i in group]
+        if not all(choices):
+            return
+        without = mask
         for i in group:
-            options = self._options(context, i, state[i])
-            chosen = [((*t, to), (*n, number)) for t, n in chosen for to, number in options]
-        yield from chosen
+            without ^= 1 << self.offsets[i] + state[i]
+        for chosen in product(*choices):
+            after = without
+            for option in chosen:
+                after |= option.bit
+            if any(after & o.meets or (o.wide and _held(o.wide, after)) for o in chosen):
+                continue
+            new = list(state)
+            for i, option in zip(group, chosen, strict=True):
+                new[i] = option.to
+            if check_all and not self.allowed(tuple(new)):
+                continue
+            numbers = tuple(o.charge for o in chosen)
+            yield Step(tuple(new), after, self._cost(group, numbers, state), group)
 
-    def _options(self, context: str, track: int, version: int) -> list[tuple[int, int]]:
-        """Where one track can go, with the number of the charge."""
+    def _options(self, context: str, track: int, version: int) -> list[_Option]:
+        """Where one track can go."""
         known = self._single.get((context, track, version))
         if known is None:
             moves = self.problem.tracks[track].moves.get(context, ())
             known = [
-                (to, number)
+                _Option(
+                    to=to,
+                    bit=1 << self.offsets[track] + to,
+                    charge=number,
+                    meets=self._meets[track][to],
+                    wide=self._wide[track][to],
+                )
                 for number, targets in (moves[version] if moves else {}).items()
                 if self.problem.charges[number].needs <= self.problem.relaxed
                 for to in bits(targets)
@@ -221,6 +255,11 @@ class Board:
             all(mask >> state[j] & 1 for j, mask in alternative.items())
             for alternative in self.problem.tracks[track].canary
         )
+
+
+def _held(boxes: list[tuple[int, ...]], mask: int) -> bool:
+    """Whether a state lies in one of the boxes; each is given by the masks of its other tracks."""
+    return any(all(mask & other for other in box) for box in boxes)
 
 
 def cliques(count: int, together: frozenset[tuple[int, int]]) -> Iterator[Indexes]:

@@ -9,6 +9,7 @@ without. Of two that can stand in for each other the higher stays. Hundreds of z
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -29,15 +30,37 @@ class Reduced:
 
 def reduced(problem: Problem) -> Reduced:
     """Leave out what is on no way and what another version stands in for, until nothing more can go."""
-    alive = [_on_a_way(problem, i) for i in range(len(problem.tracks))]
-    smaller = True
-    while smaller:
-        smaller = False
-        for i in range(len(problem.tracks)):
-            kept = _Track.of(problem, i, alive).undominated()
-            if kept != alive[i]:
-                alive[i], smaller = kept, True
+    count = len(problem.tracks)
+    better = _better(problem)
+    alive = [_on_a_way(problem, i) for i in range(count)]
+    tracks = [_Track.of(problem, i, alive, better) for i in range(count)]
+    meeting = [{j for b in problem.boxes if i in b.masks for j in b.masks} | {i} for i in range(count)]
+    todo = set(range(count))
+    while todo:
+        i = min(todo)
+        todo.discard(i)
+        kept = tracks[i].undominated(alive[i], _spread(problem, alive))
+        if kept != alive[i]:
+            alive[i] = kept
+            todo |= meeting[i]
     return _restricted(problem, alive)
+
+
+def _spread(problem: Problem, alive: list[int]) -> int:
+    """The versions of all tracks as one mask, as the board has them."""
+    value = 0
+    for offset, mask in zip(problem.board.offsets, alive, strict=False):
+        value |= mask << offset
+    return value
+
+
+def _better(problem: Problem) -> list[list[int]]:
+    """By charge number: the charges that are no worse, itself included."""
+    usable = [n for n, c in enumerate(problem.charges) if c.needs <= problem.relaxed]
+    return [
+        [m for m in usable if problem.charges[m].at_most(charge)] if charge.needs <= problem.relaxed else []
+        for charge in problem.charges
+    ]
 
 
 def _on_a_way(problem: Problem, i: int) -> int:
@@ -73,84 +96,97 @@ def _reach(following: list[int], start: int, open_: int) -> int:
     return seen
 
 
+Neighbours = list[dict[tuple[int, int], int]]
+"""By version: (context, charge number) -> a mask of neighbours."""
+
+
 @dataclass(slots=True)
 class _Track:
     """What decides whether one version of a track can stand in for another.
 
     `meets`, `wide`, `spares`: by version, what it must not meet in boxes over two tracks, the boxes over more that it
-    lies in, and the canaries that it allows. `into` and `out`: by context and charge number, then by version, the
-    neighbours at that charge; `into_best` and `out_best` at that charge or a better one.
+    lies in, and the canaries that it allows. `sides`: its neighbours into and out of it; `anyhow`: the same, whatever
+    the charge; `found`: answers of `_best`.
     """
 
-    alive: int
     fixed: int
     label: list[str]
     meets: list[int]
     wide: list[int]
     spares: list[int]
-    into: list[list[int]]
-    into_best: list[list[int]]
-    out: list[list[int]]
-    out_best: list[list[int]]
+    better: list[list[int]]
+    sides: tuple[Neighbours, Neighbours]
+    anyhow: tuple[list[int], list[int]]
+    found: dict[tuple[int, int, tuple[int, int]], int]
 
     @classmethod
-    def of(cls, problem: Problem, i: int, alive: list[int]) -> _Track:
+    def of(cls, problem: Problem, i: int, alive: list[int], better: list[list[int]]) -> _Track:
         track = problem.tracks[i]
         count = len(track.versions)
-        meets, wide = _boxes(problem, i, alive, count)
-        out, out_best, into, into_best = _neighbours(problem, track, count)
+        meets, wide = _boxes(problem, i, alive[i], count)
+        sides = _neighbours(track, alive[i], better)
         return cls(
-            alive=alive[i],
             fixed=1 << track.start | 1 << track.goal,
             label=list(problem.contexts) if problem.context_track == i else [""] * count,
             meets=meets,
             wide=wide,
             spares=_spares(problem, i, count),
-            into=into,
-            into_best=into_best,
-            out=out,
-            out_best=out_best,
+            better=better,
+            sides=sides,
+            anyhow=([_union(of.values()) for of in sides[0]], [_union(of.values()) for of in sides[1]]),
+            found={},
         )
 
-    def undominated(self) -> int:
-        """The versions that no other one can stand in for; of two equal ones the higher."""
-        alive = self.alive
+    def undominated(self, alive: int, everywhere: int) -> int:
+        """Of the versions `alive`, those that no other one can stand in for; of two equal ones the higher.
+
+        `everywhere` are the versions of all tracks that there still are.
+        """
         for version in bits(alive & ~self.fixed):
             others = alive & ~(1 << version)
-            if any(self._stands_in(other, version, alive) for other in bits(others)):
+            likely = reversed(list(bits(others)))  # the newest has the most ways in
+            if any(self._stands_in(other, version, alive, everywhere) for other in likely):
                 alive &= ~(1 << version)
         return alive
 
-    def _stands_in(self, other: int, version: int, alive: int) -> bool:
+    def _stands_in(self, other: int, version: int, alive: int, everywhere: int) -> bool:
         if (
-            self.meets[other] & ~self.meets[version]
+            self.label[other] != self.label[version]
+            or self.meets[other] & ~self.meets[version] & everywhere
             or self.wide[other] & ~self.wide[version]
             or self.spares[version] & ~self.spares[other]
-            or self.label[other] != self.label[version]
         ):
             return False
         between = alive & ~(1 << other | 1 << version)
-        return all(
-            not of[version] & between & ~best[other]
-            for ways, bests in ((self.into, self.into_best), (self.out, self.out_best))
-            for of, best in zip(ways, bests, strict=True)
+        into, out = self.anyhow
+        if into[version] & between & ~into[other] or out[version] & between & ~out[other]:
+            return False
+        return not any(
+            mask & between & ~self._best(side, other, key)
+            for side, of in enumerate(self.sides)
+            for key, mask in of[version].items()
         )
 
+    def _best(self, side: int, version: int, key: tuple[int, int]) -> int:
+        """The neighbours in that context at that charge or a better one."""
+        known = self.found.get((side, version, key))
+        if known is None:
+            of, (context, number) = self.sides[side][version], key
+            known = _union(of.get((context, m), 0) for m in self.better[number])
+            self.found[side, version, key] = known
+        return known
 
-def _boxes(problem: Problem, i: int, alive: list[int], count: int) -> tuple[list[int], list[int]]:
+
+def _boxes(problem: Problem, i: int, alive: int, count: int) -> tuple[list[int], list[int]]:
     """By version: what it must not meet in boxes over two tracks, and the boxes over more tracks that it lies in."""
     meets, wide = [0] * count, [0] * count
-    offset = [0]
-    for track in problem.tracks:
-        offset.append(offset[-1] + len(track.versions))
     for number, box in enumerate(problem.boxes):
         if i not in box.masks or box.name in problem.relaxed:
             continue
-        others = [(j, mask) for j, mask in box.masks.items() if j != i]
-        for version in bits(box.masks[i] & alive[i]):
+        others = [mask << problem.board.offsets[j] for j, mask in box.masks.items() if j != i]
+        for version in bits(box.masks[i] & alive):
             if len(others) == 1:
-                j, mask = others[0]
-                meets[version] |= (mask & alive[j]) << offset[j]
+                meets[version] |= others[0]
             else:
                 wide[version] |= 1 << number
     return meets, wide
@@ -166,22 +202,18 @@ def _spares(problem: Problem, i: int, count: int) -> list[int]:
     return spares
 
 
-Ways = list[list[int]]
-
-
-def _neighbours(problem: Problem, track: Track, count: int) -> tuple[Ways, Ways, Ways, Ways]:
-    """Out, out at that charge or better, in, in at that charge or better: by context and charge, then by version."""
-    out: Ways = []
-    best: Ways = []
-    usable = [n for n, c in enumerate(problem.charges) if c.needs <= problem.relaxed]
-    for moves in track.moves.values():
-        used = [n for n in usable if any(n in targets for targets in moves)]
-        by_number = {n: [targets.get(n, 0) for targets in moves] for n in used}
-        for n in used:
-            better = [m for m in used if problem.charges[m].at_most(problem.charges[n])]
-            out.append(by_number[n])
-            best.append([_union(by_number[m][v] for m in better) for v in range(count)])
-    return out, best, [_turned(w, count) for w in out], [_turned(w, count) for w in best]
+def _neighbours(track: Track, alive: int, better: list[list[int]]) -> tuple[Neighbours, Neighbours]:
+    """Who leads to each version and who is led to, at charges that may be paid."""
+    into: Neighbours = [defaultdict(int) for _ in track.versions]
+    out: Neighbours = [{} for _ in track.versions]
+    for context, moves in enumerate(track.moves.values()):
+        for version in bits(alive):
+            for number, targets in (moves[version] if moves else {}).items():
+                if better[number] and targets & alive:
+                    out[version][context, number] = targets & alive
+                    for to in bits(targets & alive):
+                        into[to][context, number] |= 1 << version
+    return into, out
 
 
 def _union(masks: Iterable[int]) -> int:
@@ -189,15 +221,6 @@ def _union(masks: Iterable[int]) -> int:
     for mask in masks:
         value |= mask
     return value
-
-
-def _turned(ways: list[int], count: int) -> list[int]:
-    """Who leads here, from who is led to."""
-    into = [0] * count
-    for version, mask in enumerate(ways):
-        for to in bits(mask):
-            into[to] |= 1 << version
-    return into
 
 
 def _restricted(problem: Problem, alive: list[int]) -> Reduced:

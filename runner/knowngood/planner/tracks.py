@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from knowngood.model.graph import Edges, Risk
+from knowngood.model.graph import Catalog, Edges, Risk, Steps
 from knowngood.model.matrix import Disruption, Scope, Status, UndoClass
 from knowngood.planner.cost import Charge
-from knowngood.planner.edges import ARCHITECTURE, allowed, moves, place
+from knowngood.planner.edges import ARCHITECTURE, allowed, catalogs, follows, major, place
 from knowngood.planner.expression import compiled
-from knowngood.planner.path import in_channel, minor
+from knowngood.planner.path import minor
 from knowngood.planner.problem import Track, bits
 from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.scope import Reach, reach, undo_of
@@ -30,6 +31,7 @@ class Tracks:
 
     question: Question
     charges: dict[Charge, int] = field(default_factory=dict)
+    lines: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     def contexts(self) -> tuple[str, ...]:
         """The OpenShift minors whose catalogs are in force on the way."""
@@ -47,7 +49,7 @@ class Tracks:
             for r in question.matrix.releases.values()
             if name in r.components and r.status is not Status.REVOKED
         }
-        if edges.graph:  # no hop goes past the goal
+        if edges.graph or edges.catalogs:  # no hop goes back, or past the goal
             low, high = sorted((place(scheme, start), place(scheme, goal)))
             known = {v for v in known if low <= place(scheme, v) <= high}
         return tuple(sorted(known | {start, goal}, key=lambda v: (place(scheme, v), v)))
@@ -66,54 +68,128 @@ class Tracks:
 
     def _direct(self, name: str, versions: tuple[str, ...], edges: Edges) -> Moves:
         """Any known version can follow any other, within the vendor's steps."""
-        found: list[dict[int, int]] = [defaultdict(int) for _ in versions]
+        every = (1 << len(versions)) - 1
+        found = []
         for i, a in enumerate(versions):
-            for j, b in enumerate(versions):
-                if i != j and allowed(edges.steps, a, b):
-                    found[i][self._number(name, a, b)] |= 1 << j
+            targets = every & ~(1 << i)
+            if edges.steps is not None:
+                targets = _union(1 << j for j in bits(targets) if allowed(edges.steps, a, versions[j]))
+            found.append(self._charged(name, a, versions, {(): targets}))
         return tuple(found)
 
     def _by_catalog(self, name: str, versions: tuple[str, ...], openshift: str) -> Moves:
         """What OLM offers from one catalog, within the vendor's steps."""
-        edges, scheme = self.question.edges(name), self.question.component(name).scheme
+        edges = self.question.edges(name)
         catalog = self.question.catalogs.get((name, openshift))
-        index = {v: i for i, v in enumerate(versions)}
-        found: list[dict[int, int]] = [defaultdict(int) for _ in versions]
-        for i, a in enumerate(versions):
-            for b in moves(edges, scheme, a, openshift=openshift, catalog=catalog):
-                if b in index:
-                    found[i][self._number(name, a, b)] |= 1 << index[b]
-        return tuple(found)
+        offered = offers(edges, versions, catalogs(edges, openshift, catalog))
+        return tuple(
+            self._charged(name, a, versions, {(): targets})
+            for a, targets in zip(versions, offered, strict=True)
+        )
 
     def _by_graph(self, name: str, versions: tuple[str, ...], edges: Edges) -> Moves:
         """What the published graph has in the channel; each edge with the risks on it."""
         question, index = self.question, {v: i for i, v in enumerate(versions)}
-        goal = question.goal[name]
-        out = [0] * len(versions)
-        for b, j in index.items():
-            known = edges.versions.get(b)
-            for a in known.previous if known else ():
-                i = index.get(a, len(versions))
-                if i < j and in_channel(edges, a, b, goal, question.channel) and allowed(edges.steps, a, b):
-                    out[i] |= 1 << j
-        on_way = between(out, index[question.start[name]], index[goal])
-        met = Risks.of(edges)
-        found: list[dict[int, int]] = [defaultdict(int) for _ in versions]
-        for i in bits(on_way):
-            for j in bits(out[i] & on_way):
-                a, b = versions[i], versions[j]
-                found[i][self._number(name, a, b, met.on(a, b))] |= 1 << j
-        return tuple(found)
+        start, goal = index[question.start[name]], index[question.goal[name]]
+        out, into = _in_channel(edges, versions, question.goal[name], question.channel)
+        on_way = between(out, start, goal)
+        risks = Risks.of(edges, versions)
+        found: list[dict[tuple[str, ...], int]] = [defaultdict(int) for _ in versions]
+        for j in bits(on_way):
+            for met, sources in risks.split(versions[j], into[j] & on_way).items():
+                for i in bits(sources):
+                    found[i][met] |= 1 << j
+        return tuple(self._charged(name, a, versions, of) for a, of in zip(versions, found, strict=True))
 
-    def _number(self, name: str, a: str, b: str, met: tuple[Risk, ...] = ()) -> int:
-        """The number of the charge of this move."""
-        charge = charge_of(self.question, name, a, b, met)
-        return self.charges.setdefault(charge, len(self.charges))
+    def _charged(
+        self, name: str, a: str, versions: tuple[str, ...], by_risk: Mapping[tuple[str, ...], int]
+    ) -> dict[int, int]:
+        """Charge number -> targets, of the moves from `a` whose targets are sorted by the risks on the way."""
+        found: dict[int, int] = defaultdict(int)
+        by_line, risks = self._lines(name, versions), self.question.edges(name).risks
+        for met, targets in by_risk.items():
+            for line, members in by_line.items():
+                if targets & members:
+                    charge = charge_of(self.question, name, a, line or a, [risks[n] for n in met])
+                    found[self.charges.setdefault(charge, len(self.charges))] |= targets & members
+        return dict(found)
+
+    def _lines(self, name: str, versions: tuple[str, ...]) -> Mapping[str, int]:
+        """The targets between which charges do not differ: OpenShift's minors; all others are one line."""
+        if self.question.component(name).scheme != OPENSHIFT:
+            return {"": (1 << len(versions)) - 1}
+        if name not in self.lines:
+            found: dict[str, int] = defaultdict(int)
+            for j, version in enumerate(versions):
+                found[minor(version)] |= 1 << j
+            self.lines[name] = dict(found)
+        return self.lines[name]
 
 
-def charge_of(question: Question, name: str, a: str, b: str, met: tuple[Risk, ...] = ()) -> Charge:
+def offers(edges: Edges, versions: tuple[str, ...], found: tuple[Catalog, ...]) -> list[int]:
+    """For each version a mask of those that these catalogs offer after it; `edges.moves`, for all at once."""
+    index = {v: i for i, v in enumerate(versions)}
+    bundles = {b for c in found for entries in c.channels.values() for b in entries if b.version in index}
+    held = _union(1 << index[b.version] for b in bundles)
+    offered = []
+    for i, a in enumerate(versions):
+        targets = _union(1 << index[b.version] for b in bundles if follows(b, a))
+        if edges.steps is not None and edges.steps.reinstall and a in edges.versions:
+            targets |= held
+        ahead = bits(targets >> (i + 1) << (i + 1))
+        offered.append(_union(1 << j for j in ahead if allowed(edges.steps, a, versions[j])))
+    return offered
+
+
+def _in_channel(
+    edges: Edges, versions: tuple[str, ...], goal: str, channel: str
+) -> tuple[list[int], list[int]]:
+    """The published edges that a cluster in the channel may take: where each version leads, and who leads to it."""
+    index = {v: i for i, v in enumerate(versions)}
+    out, into = [0] * len(versions), [0] * len(versions)
+    places = _majors(edges.steps, versions)
+    for j, b in enumerate(versions):
+        members = channel_members(edges, b, goal, channel)
+        if b not in edges.versions or b not in members:
+            continue
+        last, at_most = places[j], edges.steps.at_most if edges.steps else 0
+        for a in edges.versions[b].previous & members & index.keys():
+            i = index[a]
+            first = places[i]
+            if i < j and first is not None and last is not None and 0 <= last - first <= at_most:
+                out[i] |= 1 << j
+                into[j] |= 1 << i
+    return out, into
+
+
+def _majors(steps: Steps | None, versions: tuple[str, ...]) -> list[int | None]:
+    """The place of each version's major in the vendor's order; None where it has none, one place without a rule."""
+    if steps is None:
+        return [0] * len(versions)
+    order = {name: place for place, name in enumerate(steps.order)}
+    return [order.get(major(steps, v) or "") for v in versions]
+
+
+def channel_members(edges: Edges, b: str, goal: str, channel: str) -> frozenset[str]:
+    """The versions of the channel that a hop to `b` needs, as `path.in_channel` has it."""
+    return _members(edges.channels.get(f"{channel}-{minor(goal if channel == 'eus' else b)}", ()))
+
+
+@lru_cache(maxsize=256)
+def _members(channel: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(channel)
+
+
+def _union(masks: Iterable[int]) -> int:
+    value = 0
+    for mask in masks:
+        value |= mask
+    return value
+
+
+def charge_of(question: Question, name: str, a: str, b: str, met: Iterable[Risk] = ()) -> Charge:
     """What a component's move costs by itself."""
-    component = question.component(name)
+    component, met = question.component(name), tuple(met)
     scope = reach(component, question.cluster)
     reboots, drains = component.disruption in REBOOTS, component.disruption is Disruption.DRAIN
     nodes = disturbed(question, scope, reboots=reboots)
@@ -156,26 +232,34 @@ def between(out: list[int], start: int, goal: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """A graph's risks by the version that they lead to; what was searched once is remembered."""
+    """A graph's risks by the version that they lead to. `hits`: expression -> the versions that it finds, as a mask."""
 
-    by_target: Mapping[str, tuple[tuple[Risk, re.Pattern[str]], ...]]
-    known: dict[tuple[re.Pattern[str], str], bool]
+    versions: tuple[str, ...]
+    by_target: Mapping[str, tuple[tuple[str, re.Pattern[str]], ...]]
+    hits: dict[tuple[re.Pattern[str], int], bool]
 
     @classmethod
-    def of(cls, edges: Edges) -> Risks:
+    def of(cls, edges: Edges, versions: tuple[str, ...]) -> Risks:
         """Sort the risks by target."""
-        found: dict[str, list[tuple[Risk, re.Pattern[str]]]] = defaultdict(list)
-        for _, risk in sorted(edges.risks.items()):
+        found: dict[str, list[tuple[str, re.Pattern[str]]]] = defaultdict(list)
+        for name, risk in sorted(edges.risks.items()):
             for target, expression in risk.targets.items():
-                found[target].append((risk, compiled(expression)))
-        return cls({target: tuple(of) for target, of in found.items()}, {})
+                found[target].append((name, compiled(expression)))
+        return cls(versions, {target: tuple(of) for target, of in found.items()}, {})
 
-    def on(self, a: str, b: str) -> tuple[Risk, ...]:
-        """The risks on the move from `a` to `b`."""
-        return tuple(risk for risk, pattern in self.by_target.get(b, ()) if self._hits(pattern, a))
+    def split(self, target: str, sources: int) -> dict[tuple[str, ...], int]:
+        """The sources of edges to a target, sorted by the risks that each of them meets."""
+        groups: dict[tuple[str, ...], int] = {(): sources}
+        for name, pattern in self.by_target.get(target, ()):
+            hit = _union(1 << i for i in bits(sources) if self._hits(pattern, i))
+            parts = [((*met, name), mask & hit) for met, mask in groups.items()]
+            groups = {met: mask & ~hit for met, mask in groups.items() if mask & ~hit}
+            groups |= {met: mask for met, mask in parts if mask}
+        return groups if sources else {}
 
-    def _hits(self, pattern: re.Pattern[str], a: str) -> bool:
-        hit = self.known.get((pattern, a))
+    def _hits(self, pattern: re.Pattern[str], source: int) -> bool:
+        hit = self.hits.get((pattern, source))
         if hit is None:
-            hit = self.known[pattern, a] = pattern.search(a + ARCHITECTURE) is not None
+            hit = pattern.search(self.versions[source] + ARCHITECTURE) is not None
+            self.hits[pattern, source] = hit
         return hit
