@@ -24,6 +24,8 @@ COMMANDS = {
     "twin": "The embedded cluster: bring it up, inject faults, ask its oracle.",
     "validate": "Check the matrix: every problem with file and line.",
     "show": "Show the matrix, a part of it by name, or a run.",
+    "path": "Find one component's way from a version to a version.",
+    "edge": "Say whether one update exists, and which risks it meets.",
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "status": "Where a run is, why it stopped, and what to type next.",

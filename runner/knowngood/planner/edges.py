@@ -5,13 +5,13 @@ OLM's ranges are semantic versioning, whatever scheme the component has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Steps
 from knowngood.planner.expression import compiled
-from knowngood.planner.ranges import Range, parse_range
+from knowngood.planner.ranges import parse_range
 from knowngood.planner.version import Key, key
 
 SEMVER = "openshift"
@@ -96,7 +96,12 @@ def allowed(steps: Steps | None, a: str, b: str) -> bool:
 
 def major(steps: Steps, version: str) -> str | None:
     """The vendor's major that a version belongs to; None where the rule does not know it."""
-    return next((m for m in steps.order if version == m or version.startswith((f"{m}.", f"{m}-"))), None)
+    return _major(steps.order, version)
+
+
+@lru_cache(maxsize=4096)
+def _major(order: tuple[str, ...], version: str) -> str | None:
+    return next((m for m in order if version == m or version.startswith((f"{m}.", f"{m}-"))), None)
 
 
 def catalogs(edges: Edges, openshift: str, given: Catalog | None) -> tuple[Catalog, ...]:
@@ -120,8 +125,7 @@ def by_reinstall(
     edges: Edges, a: str, b: str, *, openshift: str = "", catalog: Catalog | None = None
 ) -> bool:
     """Whether the step is one that no catalog offers, but the vendor supports: remove the operator, install `b`."""
-    found = catalogs(edges, openshift, catalog)
-    return b in _reinstalls(edges, found, a) and b not in _updates(found, a)
+    return b in _reinstalls(edges, catalogs(edges, openshift, catalog), a)
 
 
 def _offered(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
@@ -134,15 +138,17 @@ def _updates(found: Iterable[Catalog], a: str) -> set[str]:
 
 
 def _reinstalls(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
-    """Later versions that the catalogs hold, one supported step away, where the vendor's rule says so."""
-    if edges.steps is None or not edges.steps.reinstall or a not in edges.versions:
+    """Later versions one supported step away, where the vendor's rule says so and the catalogs update to none."""
+    found = tuple(found)
+    if edges.steps is None or not edges.steps.reinstall or a not in edges.versions or _updates(found, a):
         return set()
     later = set(list(edges.versions)[list(edges.versions).index(a) + 1 :])
     return {b.version for b in _bundles(found) if b.version in later and allowed(edges.steps, a, b.version)}
 
 
-def _bundles(found: Iterable[Catalog]) -> Iterator[Bundle]:
-    return (bundle for catalog in found for entries in catalog.channels.values() for bundle in entries)
+def _bundles(found: Iterable[Catalog]) -> set[Bundle]:
+    """Every entry once: catalogs and channels repeat each other."""
+    return {bundle for catalog in found for entries in catalog.channels.values() for bundle in entries}
 
 
 def _kind(edges: Edges, b: str) -> str:
@@ -152,11 +158,12 @@ def _kind(edges: Edges, b: str) -> str:
     return "real" if any(bundle.version == b for bundle in _bundles(edges.catalogs.values())) else ""
 
 
+@lru_cache(maxsize=65536)
 def _in_range(text: str, version: str) -> bool:
     if not text:
         return False
     try:
-        return _range(text).contains(version)
+        return parse_range(SEMVER, text).contains(version)
     except ValueError:  # a version that is no semantic one lies in no OLM range
         return False
 
@@ -165,8 +172,3 @@ def _in_range(text: str, version: str) -> bool:
 def place(scheme: str, version: str) -> Key:
     """The version's sort key, remembered: a search asks for the same ones again and again."""
     return key(scheme, version)
-
-
-@lru_cache(maxsize=4096)
-def _range(text: str) -> Range:
-    return parse_range(SEMVER, text)

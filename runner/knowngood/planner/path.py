@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import pairwise
 
@@ -72,6 +72,11 @@ def path(
         for x, y in pairwise(found)
     )
     return Path(hops, worker_reboots(found, channel) if edges.graph else 0)
+
+
+def rebooting(found: Path) -> Path:
+    """The same path of a component whose every move reboots its nodes."""
+    return replace(found, worker_reboots=len(found.hops))
 
 
 def in_channel(edges: Edges, a: str, b: str, goal: str, channel: str) -> bool:
