@@ -54,12 +54,13 @@ def bits(mask: int) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One possible hop from a state: where it leads, its cost, the tracks that move (ascending)."""
+    """One possible hop from a state: where it leads, its cost, the tracks that move (ascending), their charges."""
 
     state: Indexes
     mask: int
     cost: int
     moved: Indexes
+    charges: Indexes
 
 
 @dataclass(frozen=True)
@@ -190,9 +191,27 @@ class Board:
                 new = (*state[:i], option.to, *state[i + 1 :])
                 if check_all and not self.allowed(new):
                     continue
-                yield Step(new, after, self._cost((i,), (option.charge,), state), (i,))
+                number = (option.charge,)
+                yield Step(new, after, self._cost((i,), number, state), (i,), number)
         for group in self._groups:
             yield from self._joint(group, context, state, mask, check_all=check_all)
+
+    def cost_between(self, state: Indexes, after: Indexes) -> int | None:
+        """What the hop from a state to another one costs, None where some component has no such move."""
+        context = self.problem.context(state)
+        group = tuple(i for i, (a, b) in enumerate(zip(state, after, strict=True)) if a != b)
+        numbers = []
+        for i in group:
+            moves = self.problem.tracks[i].moves.get(context, ())
+            usable = [
+                n
+                for n, targets in (moves[state[i]] if moves else {}).items()
+                if targets >> after[i] & 1 and self.problem.charges[n].needs <= self.problem.relaxed
+            ]
+            if not usable:
+                return None
+            numbers.append(usable[0])
+        return self._cost(group, tuple(numbers), state)
 
     def _joint(
         self, group: Indexes, context: str, state: Indexes, mask: int, *, check_all: bool
@@ -216,7 +235,7 @@ class Board:
             if check_all and not self.allowed(tuple(new)):
                 continue
             numbers = tuple(o.charge for o in chosen)
-            yield Step(tuple(new), after, self._cost(group, numbers, state), group)
+            yield Step(tuple(new), after, self._cost(group, numbers, state), group, numbers)
 
     def _options(self, context: str, track: int, version: int) -> list[_Option]:
         """Where one track can go."""

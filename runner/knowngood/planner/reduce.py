@@ -28,12 +28,15 @@ class Reduced:
         return tuple(self.kept[i][v] for i, v in enumerate(state))
 
 
-def reduced(problem: Problem) -> Reduced:
-    """Leave out what is on no way and what another version stands in for, until nothing more can go."""
+def reduced(problem: Problem, *, by_name: bool = False) -> Reduced:
+    """Leave out what is on no way and what another version stands in for, until nothing more can go.
+
+    `by_name`: a version stands in for another one whichever rules are heeded, not only when all are.
+    """
     count = len(problem.tracks)
     better = _better(problem)
     alive = [_on_a_way(problem, i) for i in range(count)]
-    tracks = [_Track.of(problem, i, alive, better) for i in range(count)]
+    tracks = [_Track.of(problem, i, alive, better, by_name=by_name) for i in range(count)]
     meeting = [{j for b in problem.boxes if i in b.masks for j in b.masks} | {i} for i in range(count)]
     todo = set(range(count))
     while todo:
@@ -120,10 +123,12 @@ class _Track:
     found: dict[tuple[int, int, tuple[int, int]], int]
 
     @classmethod
-    def of(cls, problem: Problem, i: int, alive: list[int], better: list[list[int]]) -> _Track:
+    def of(
+        cls, problem: Problem, i: int, alive: list[int], better: list[list[int]], *, by_name: bool
+    ) -> _Track:
         track = problem.tracks[i]
         count = len(track.versions)
-        meets, wide = _boxes(problem, i, alive[i], count)
+        meets, wide = _boxes(problem, i, alive[i], by_name=by_name)
         sides = _neighbours(track, alive[i], better)
         return cls(
             fixed=1 << track.start | 1 << track.goal,
@@ -177,15 +182,19 @@ class _Track:
         return known
 
 
-def _boxes(problem: Problem, i: int, alive: int, count: int) -> tuple[list[int], list[int]]:
-    """By version: what it must not meet in boxes over two tracks, and the boxes over more tracks that it lies in."""
+def _boxes(problem: Problem, i: int, alive: int, *, by_name: bool) -> tuple[list[int], list[int]]:
+    """By version: what it must not meet in boxes over two tracks, and the boxes over more tracks that it lies in.
+
+    `by_name`: all boxes count one by one, those that are not heeded too.
+    """
+    count = len(problem.tracks[i].versions)
     meets, wide = [0] * count, [0] * count
     for number, box in enumerate(problem.boxes):
-        if i not in box.masks or box.name in problem.relaxed:
+        if i not in box.masks or (box.name in problem.relaxed and not by_name):
             continue
         others = [mask << problem.board.offsets[j] for j, mask in box.masks.items() if j != i]
         for version in bits(box.masks[i] & alive):
-            if len(others) == 1:
+            if len(others) == 1 and not by_name:
                 meets[version] |= others[0]
             else:
                 wide[version] |= 1 << number

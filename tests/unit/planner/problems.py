@@ -55,9 +55,7 @@ def problems(draw: st.DrawFn, max_tracks: int = 4, max_versions: int = 4) -> Pro
             )
         start, goal = draw(st.integers(0, sizes[i] - 1)), draw(st.integers(0, sizes[i] - 1))
         canary = tuple(draw(st.lists(boxes_over(1, 2), max_size=1)))
-        tracks.append(
-            Track(f"t{i}", tuple(str(v) for v in range(sizes[i])), start, goal, moves, canary)
-        )
+        tracks.append(Track(f"t{i}", tuple(str(v) for v in range(sizes[i])), start, goal, moves, canary))
     boxes = draw(st.lists(boxes_over(1, 3), max_size=5))
     pairs = [(a, b) for a, b in combinations(range(count), 2)]
     together = frozenset(draw(st.sets(st.sampled_from(pairs)))) if pairs else frozenset()

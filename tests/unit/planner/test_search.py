@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from hypothesis import given, settings
 from tests.unit.planner.problems import exhaustive, hops, problems, sound
@@ -11,6 +11,7 @@ from knowngood.planner.cost import Cost, packed, unpacked
 from knowngood.planner.estimate import SCALE, Estimate
 from knowngood.planner.problem import Problem
 from knowngood.planner.reduce import reduced
+from knowngood.planner.relax import smallest
 from knowngood.planner.search import Found, cheapest
 
 
@@ -74,3 +75,25 @@ def test_the_estimate_never_says_more_than_the_rest_costs(problem: Problem) -> N
 def test_a_more_important_field_outweighs_every_lesser_one() -> None:
     assert packed(Cost(0, 1)) > packed(Cost(0, 0, 10**6, 10**6, 10**6, 10**6))
     assert unpacked(packed(Cost(1, 2, 3, 4, 5, 6))) == Cost(1, 2, 3, 4, 5, 6)
+
+
+def smallest_by_trying(problem: Problem) -> int | None:
+    """The size of the smallest set of names without which exhaustive search finds a plan; None for none."""
+    names = sorted({b.name for b in problem.boxes} | {n for c in problem.charges for n in c.needs})
+    for size in range(len(names) + 1):
+        for chosen in combinations(names, size):
+            if exhaustive(problem.without(frozenset(chosen))) is not None:
+                return size
+    return None
+
+
+@settings(max_examples=150, deadline=None)
+@given(problems(max_tracks=3, max_versions=3))
+def test_what_would_have_to_give_is_the_smallest_set_that_opens_a_way(problem: Problem) -> None:
+    size, found = smallest_by_trying(problem), smallest(problem, most=10)
+    if size is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert len(found) == size
+        assert exhaustive(problem.without(found)) is not None
