@@ -13,7 +13,7 @@ from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable
 from knowngood.planner.hops import Hops
 from knowngood.planner.noplan import Reason, why_not
-from knowngood.planner.rules import Outcome, broken, evaluate, traits_of
+from knowngood.planner.rules import Outcome, asks_about, broken, evaluate, traits_of
 from knowngood.planner.search import TooLarge
 from knowngood.planner.solve import Solved, solve
 
@@ -173,7 +173,8 @@ def _warnings(case: Case) -> Iterator[str]:
         yield f"{target.name} is deprecated"
     if pinned.status is Status.REVOKED:
         yield f"{pinned.name} is revoked ({pinned.reason}): an undo returns to it"
-    rules, components = case.matrix.rules.values(), case.matrix.components
+    rules, components, start = case.matrix.rules.values(), case.matrix.components, case.start()
+    moved = {name for name, version in target.components.items() if start.get(name) != version}
     traits = traits_of(case.matrix.profiles[case.cluster.profile], case.cluster)
     findings = evaluate(rules, components, target.components, traits)
     for finding in broken(findings, Severity.WARN):
@@ -181,7 +182,7 @@ def _warnings(case: Case) -> Iterator[str]:
     for finding in findings:
         if finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO:
             yield f"{target.name} does not name {finding.component}, so this can't be told: {finding.sentence()}"
-        elif finding.outcome is Outcome.NOTE:
+        elif finding.outcome is Outcome.NOTE and not moved.isdisjoint(asks_about(finding.rule)):
             yield finding.sentence()
     for finding in broken(evaluate(rules, components, pinned.components, traits), Severity.BLOCK):
         yield f"an undo returns to a state that breaks a blocking rule: {finding.sentence()}"
