@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Component, Rule, Severity
-from knowngood.planner.problem import Box
-from knowngood.planner.rules import in_range, standing
+from knowngood.planner.edges import place
+from knowngood.planner.problem import Box, bits
+from knowngood.planner.ranges import Term
+from knowngood.planner.rules import in_range, parsed, standing
+from knowngood.planner.version import Key
 
 Terms = list[tuple[str, str, bool]]
 """Component, range, and whether its version must lie in it (or outside)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Versions by their place, so that a comparison is found by bisection: masks here have a bit for each place.
+
+    `tracks`: for each place the mask of the track's versions that have it.
+    """
+
+    places: tuple[Key, ...]
+    tracks: tuple[int, ...]
+
+    @classmethod
+    def of(cls, scheme: str, versions: tuple[str | None, ...]) -> Ordered:
+        """Sort what a track has; versions that are not known have no place."""
+        found: dict[Key, int] = {}
+        for number, version in enumerate(versions):
+            if version is not None:
+                found[place(scheme, version)] = found.get(place(scheme, version), 0) | 1 << number
+        places = tuple(sorted(found))
+        return cls(places, tuple(found[p] for p in places))
+
+    @property
+    def all(self) -> int:
+        """Every place."""
+        return (1 << len(self.places)) - 1
+
+    def where(self, term: Term) -> int:
+        """The places at which a comparison holds."""
+        below = (1 << bisect_left(self.places, term.low)) - 1
+        upto = (1 << bisect_right(self.places, term.low)) - 1
+        if term.high is not None:
+            upto = (1 << bisect_left(self.places, term.high)) - 1
+        holds = {"<": below, "<=": upto, "=": upto & ~below, ">": ~upto, ">=": ~below, "!=": ~(upto & ~below)}
+        return holds[term.sign] & self.all
+
+    def tracked(self, mask: int) -> int:
+        """The track's versions at these places."""
+        value = 0
+        for number in bits(mask):
+            value |= self.tracks[number]
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +70,24 @@ class Versions:
     components: Mapping[str, Component]
     moved: Mapping[str, tuple[int, tuple[str | None, ...]]]
     fixed: Mapping[str, str]
-    found: dict[str, dict[str, int]] = field(default_factory=dict)
+    found: dict[str, Ordered] = field(default_factory=dict)
 
     def mask(self, name: str, text: str, *, inside: bool) -> int:
         """The versions of a moved component's track with which it lies in a range, or outside."""
-        value = 0
-        for version, at in self.places(name).items():
-            if in_range(self.components[name].scheme, text, version) is inside:
-                value |= at
-        return value
+        known = self.ordered(name)
+        found = 0
+        for terms in parsed(self.components[name].scheme, text).alternatives:
+            one = known.all
+            for term in terms:
+                one &= known.where(term)
+            found |= one
+        return known.tracked(found if inside else known.all & ~found)
 
-    def places(self, name: str) -> Mapping[str, int]:
-        """Each known version of a moved component -> a mask of its track's versions with which it has that one."""
-        known = self.found.get(name)
-        if known is None:
-            known = {}
-            for number, version in enumerate(self.moved[name][1]):
-                if version is not None:
-                    known[version] = known.get(version, 0) | 1 << number
-            self.found[name] = known
-        return known
+    def ordered(self, name: str) -> Ordered:
+        """The versions of a moved component, in order."""
+        if name not in self.found:
+            self.found[name] = Ordered.of(self.components[name].scheme, self.moved[name][1])
+        return self.found[name]
 
     def box(self, rule: str, terms: Terms) -> Box | None:
         """The states in which all terms hold; None where there is none, or where no moved component has a say."""

@@ -25,6 +25,10 @@ class Cost(NamedTuple):
     risk: int = 0  # conditional risks on the edges, weighed
 
 
+FORWARD_ONLY = WIDTH * (len(Cost._fields) - 1)
+"""Shifted right by this, a cost is its forward-only hops."""
+
+
 def packed(cost: Cost) -> int:
     """The cost as one integer."""
     value = 0

@@ -29,22 +29,35 @@ LIMIT = 1500
 
 @dataclass(frozen=True)
 class Estimate:
-    """Calling it gives the scaled least cost from a state to the goal, None where the goal can't be reached."""
+    """Calling it gives the scaled least cost from a state to the goal, None where the goal can't be reached.
 
-    groups: tuple[tuple[Indexes, dict[Indexes, int]], ...]
+    `groups`: the bits of a group's tracks, and by the bits of a state in them its rest.
+    """
+
+    groups: tuple[tuple[int, dict[int, int]], ...]
 
     @classmethod
     def of(cls, problem: Problem, limit: int = LIMIT) -> Estimate:
         """Group the problem's tracks and find every group's costs."""
         groups = grouped(problem, limit)
         spans = _spans(problem, groups)
-        return cls(tuple((group, _rest(project(problem, group), spans, group)) for group in groups))
+        offsets = problem.board.offsets
+        found = []
+        for group in groups:
+            rest = _rest(project(problem, group), spans, group)
+            every = sum(((1 << len(problem.tracks[i].versions)) - 1) << offsets[i] for i in group)
+            masks = {
+                sum(1 << offsets[i] + v for i, v in zip(group, state, strict=True)): cost
+                for state, cost in rest.items()
+            }
+            found.append((every, masks))
+        return cls(tuple(found))
 
-    def __call__(self, state: Indexes) -> int | None:
-        """The sum over the groups."""
+    def __call__(self, mask: int) -> int | None:
+        """The sum over the groups, of a state as the board has it."""
         total = 0
-        for group, rest in self.groups:
-            part = rest.get(tuple([state[i] for i in group]))
+        for every, rest in self.groups:
+            part = rest.get(mask & every)
             if part is None:
                 return None
             total += part

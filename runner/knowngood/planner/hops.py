@@ -70,7 +70,7 @@ class Hops:
             undo=undo,
             rings=rings,
             follows=follows,
-            why=self._why(states, number, undo),
+            why=reasons(self.space, states, number, closed=undo is UndoClass.FORWARD_ONLY),
             allowed_by=tuple(self._allowed_by(m, whole) for m in known),
             risks=tuple(name for m in known for name in self._risks(m)),
             procedure=self._procedure(moves),
@@ -94,12 +94,6 @@ class Hops:
             for ranges in found.node_when
         )
         return Scope.NODE if any(ranged) else Scope.CLUSTER
-
-    def _why(self, states: Sequence[Indexes], number: int, undo: UndoClass) -> tuple[str, ...]:
-        found = list(reasons(self.space, states, number))
-        if undo is UndoClass.FORWARD_ONLY:
-            found.append("it can't be undone, so it comes as late as the cheapest plans allow")
-        return tuple(found)
 
     def _procedure(self, moves: tuple[Move, ...]) -> str:
         """How each of the moves is undone, as the components' files say."""

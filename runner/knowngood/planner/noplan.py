@@ -30,7 +30,7 @@ class Reason:
 
 def why_not(case: Case, question: Question) -> list[Reason]:
     """What closes every way from here to there."""
-    whole = space(question)
+    whole = space(question, every=True)
     found = list(_alone(case, whole)) or list(_together(whole))
     nearest = nearest_release(case)
     if nearest is not None:

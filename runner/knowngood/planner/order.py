@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Severity
+from knowngood.planner.edges import allowed, published
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT
 from knowngood.planner.rules import broken, evaluate
@@ -16,10 +17,15 @@ def moved(before: Indexes, after: Indexes) -> Indexes:
     return tuple(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
 
 
-def reasons(space: Space, states: Sequence[Indexes], number: int) -> tuple[str, ...]:
-    """What holds hop `number` (from 0) at its place: first what it must come before, then what it waits for."""
-    found = [*_not_later(space, states, number), *_not_earlier(space, states, number)]
-    return tuple(dict.fromkeys(found))
+def reasons(space: Space, states: Sequence[Indexes], number: int, *, closed: bool) -> tuple[str, ...]:
+    """What holds hop `number` (from 0) at its place, the strongest reason first.
+
+    That is what it must come before, what it waits for, that it can't be undone (`closed`), and whose next step it is.
+    """
+    later, earlier = _not_later(space, states, number), _not_earlier(space, states, number)
+    last = ("it can't be undone, so it comes as late as the cheapest plans allow",) if closed else ()
+    step = _next_step(space, states, number)
+    return tuple(dict.fromkeys((*later, *earlier, *last, *step)))
 
 
 def hop_name(number: int) -> str:
@@ -58,13 +64,30 @@ def _not_earlier(space: Space, states: Sequence[Indexes], number: int) -> Iterat
     group = moved(states[number], states[number + 1])
     for earlier in range(number - 1, -1, -1):
         if set(moved(states[earlier], states[earlier + 1])) & set(group):
-            yield f"the next step after {hop_name(earlier)}"
             return
         if found := sentences(space, _with(states[earlier], states[number + 1], group)):
             yield f"waits for {hop_name(earlier)}: {found[0]}"
             return
         if missing := _missing(space, states[earlier], states[number + 1], group):
             yield f"waits for {hop_name(earlier)}: {missing}"
+            return
+
+
+def _next_step(space: Space, states: Sequence[Indexes], number: int) -> Iterator[str]:
+    """The hop before, where it moved the same component; and the vendor's rule, where that forbids one long step."""
+    group = moved(states[number], states[number + 1])
+    for earlier in range(number - 1, -1, -1):
+        for i in set(group) & set(moved(states[earlier], states[earlier + 1])):
+            track = space.problem.tracks[i]
+            a, b = track.versions[states[earlier][i]], track.versions[states[number + 1][i]]
+            edges = space.question.edges(track.name)
+            long = edges.steps is not None and published(edges, a, b) and not allowed(edges.steps, a, b)
+            vendor = (
+                f": a catalog would go from {a} to {b} at once, but {edges.steps.message}"
+                if long and edges.steps
+                else ""
+            )
+            yield f"the next step after {hop_name(earlier)}{vendor}"
             return
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from knowngood.model.graph import Catalog, Edges
 from knowngood.model.matrix import Cluster, Component, Matrix
-from knowngood.planner.rules import completed
+from knowngood.planner.rules import completed, in_range
 
 OPENSHIFT = "openshift"
 
@@ -66,7 +66,12 @@ class Question:
         for end in (self.start, self.goal):
             if leading == end[leader] and name in end:
                 return end[name]
-        return completed(self.matrix.components, {leader: leading}).get(name)
+        follows = self.component(name).follows
+        scheme = self.component(leader).scheme
+        ranges = follows.versions.items() if follows else ()
+        return next(
+            (version for text, version in ranges if leading and in_range(scheme, text, leading)), None
+        )
 
     def state(self, versions: Mapping[str, str]) -> dict[str, str]:
         """All versions of a state in which the moved components have these; the others stay as they are."""

@@ -68,34 +68,38 @@ def _better(problem: Problem) -> list[list[int]]:
 
 def _on_a_way(problem: Problem, i: int) -> int:
     """The versions of a track on some way from its start to its goal, whatever the others do."""
-    track, count = problem.tracks[i], len(problem.tracks[i].versions)
-    out, into = [0] * count, [0] * count
-    for moves in track.moves.values():
+    track = problem.tracks[i]
+    out = [0] * len(track.versions)
+    for moves in _distinct(track):
         for version, targets in enumerate(moves):
             for number, mask in targets.items():
                 if problem.charges[number].needs <= problem.relaxed:
                     out[version] |= mask
-    for version, mask in enumerate(out):
-        for to in bits(mask):
-            into[to] |= 1 << version
     ends = 1 << track.start | 1 << track.goal
-    never = 0
-    for box in problem.boxes:
-        if set(box.masks) == {i} and box.name not in problem.relaxed:
-            never |= box.masks[i]
-    open_ = ~never | ends
-    return _reach(out, track.start, open_) & _reach(into, track.goal, open_) | ends
+    never = _union(
+        box.masks[i] for box in problem.boxes if set(box.masks) == {i} and box.name not in problem.relaxed
+    )
+    open_ = ((1 << len(out)) - 1) & ~never | ends
+    return _reached(out, track.start, open_) & _leading(out, track.goal, open_) | ends
 
 
-def _reach(following: list[int], start: int, open_: int) -> int:
+def _reached(out: list[int], start: int, open_: int) -> int:
     """Every version that can be reached, as a mask."""
     seen, todo = 0, 1 << start
     while todo:
         seen |= todo
-        todo = 0
-        for version in bits(seen):
-            todo |= following[version]
-        todo &= open_ & ~seen
+        todo = _union(out[version] for version in bits(todo)) & open_ & ~seen
+    return seen
+
+
+def _leading(out: list[int], goal: int, open_: int) -> int:
+    """Every version from which the goal can be reached; mostly moves lead up, so from above one sweep is enough."""
+    seen, before = 1 << goal, 0
+    while seen != before:
+        before = seen
+        for version in range(len(out) - 1, -1, -1):
+            if out[version] & seen and open_ >> version & 1:
+                seen |= 1 << version
     return seen
 
 
@@ -108,12 +112,12 @@ class _Track:
     """What decides whether one version of a track can stand in for another.
 
     `meets`, `wide`, `spares`: by version, what it must not meet in boxes over two tracks, the boxes over more that it
-    lies in, and the canaries that it allows. `sides`: its neighbours into and out of it; `anyhow`: the same, whatever
-    the charge; `found`: answers of `_best`.
+    lies in, and the canaries that it allows. `peers`: those that put the same catalog in force. `sides`: its neighbours
+    into and out of it; `anyhow`: the same, whatever the charge; `found`: answers of `_best`.
     """
 
     fixed: int
-    label: list[str]
+    peers: list[int]
     meets: list[int]
     wide: list[int]
     spares: list[int]
@@ -132,7 +136,7 @@ class _Track:
         sides = _neighbours(track, alive[i], better)
         return cls(
             fixed=1 << track.start | 1 << track.goal,
-            label=list(problem.contexts) if problem.context_track == i else [""] * count,
+            peers=_peers(problem, i),
             meets=meets,
             wide=wide,
             spares=_spares(problem, i, count),
@@ -148,16 +152,18 @@ class _Track:
         `everywhere` are the versions of all tracks that there still are.
         """
         for version in bits(alive & ~self.fixed):
-            others = alive & ~(1 << version)
-            likely = reversed(list(bits(others)))  # the newest has the most ways in
-            if any(self._stands_in(other, version, alive, everywhere) for other in likely):
-                alive &= ~(1 << version)
+            others = alive & self.peers[version] & ~(1 << version)
+            while others:
+                other = others.bit_length() - 1  # the newest first: it has the most ways in
+                others ^= 1 << other
+                if self._stands_in(other, version, alive, everywhere):
+                    alive ^= 1 << version
+                    break
         return alive
 
     def _stands_in(self, other: int, version: int, alive: int, everywhere: int) -> bool:
         if (
-            self.label[other] != self.label[version]
-            or self.meets[other] & ~self.meets[version] & everywhere
+            self.meets[other] & ~self.meets[version] & everywhere
             or self.wide[other] & ~self.wide[version]
             or self.spares[version] & ~self.spares[other]
         ):
@@ -201,6 +207,16 @@ def _boxes(problem: Problem, i: int, alive: int, *, by_name: bool) -> tuple[list
     return meets, wide
 
 
+def _peers(problem: Problem, i: int) -> list[int]:
+    """By version: those that put the same catalog in force."""
+    if problem.context_track != i:
+        return [-1] * len(problem.tracks[i].versions)
+    same: dict[str, int] = defaultdict(int)
+    for version, context in enumerate(problem.contexts):
+        same[context] |= 1 << version
+    return [same[context] for context in problem.contexts]
+
+
 def _spares(problem: Problem, i: int, count: int) -> list[int]:
     """By version: the alternatives of canaries (of any track) that it allows."""
     spares = [0] * count
@@ -211,11 +227,16 @@ def _spares(problem: Problem, i: int, count: int) -> list[int]:
     return spares
 
 
+def _distinct(track: Track) -> list[tuple[Mapping[int, int], ...]]:
+    """The track's moves, each set of them once: most components move alike under every catalog."""
+    return list({id(moves): moves for moves in track.moves.values()}.values())
+
+
 def _neighbours(track: Track, alive: int, better: list[list[int]]) -> tuple[Neighbours, Neighbours]:
     """Who leads to each version and who is led to, at charges that may be paid."""
     into: Neighbours = [defaultdict(int) for _ in track.versions]
     out: Neighbours = [{} for _ in track.versions]
-    for context, moves in enumerate(track.moves.values()):
+    for context, moves in enumerate(_distinct(track)):
         for version in bits(alive):
             for number, targets in (moves[version] if moves else {}).items():
                 if better[number] and targets & alive:

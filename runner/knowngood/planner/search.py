@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-from knowngood.planner.cost import unpacked
+from knowngood.planner.cost import FORWARD_ONLY, unpacked
 from knowngood.planner.estimate import SCALE, Estimate
 from knowngood.planner.problem import Indexes, Problem
 
@@ -56,7 +56,7 @@ def _lowest(problem: Problem, estimate: Estimate, most: int) -> tuple[dict[Index
     """
     board, goal, start = problem.board, problem.goal, problem.start
     lowest: dict[Indexes, int] = {start: 0}
-    first = estimate(start)
+    first = estimate(board.mask(start))
     queue = [] if first is None else [(first, 0, 0, start, board.mask(start))]
     number = 0
     done: set[Indexes] = set()
@@ -74,7 +74,7 @@ def _lowest(problem: Problem, estimate: Estimate, most: int) -> tuple[dict[Index
             cost = so_far + step.cost
             if step.state in done or cost >= lowest.get(step.state, cost + 1):
                 continue
-            rest = estimate(step.state)
+            rest = estimate(step.mask)
             if rest is None:
                 continue
             lowest[step.state] = cost
@@ -107,10 +107,10 @@ def _latest(
         place = 1 << (hops + depth - 1)
         for step in board.steps(state, mask):
             cost = so_far + step.cost
-            rest = estimate(step.state)
+            rest = estimate(step.mask)
             if rest is None or cost * SCALE + rest > limit or cost > lowest.get(step.state, cost):
                 continue
-            closes = unpacked(step.cost).forward_only
+            closes = step.cost >> FORWARD_ONLY
             value = late[state] + (place if closes else 0)
             if value >= late.get(step.state, value + 1):
                 continue

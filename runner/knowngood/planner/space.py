@@ -25,15 +25,15 @@ class Space:
         return {t.name: t.versions[v] for t, v in zip(self.problem.tracks, state, strict=True)}
 
 
-def space(question: Question) -> Space:
-    """The question as a problem."""
-    maker = Tracks(question)
+def space(question: Question, *, every: bool = False) -> Space:
+    """The question as a problem; with `every`, moves that an unaccepted risk closes are there, and still closed."""
+    maker = Tracks(question, every)
     tracks = tuple(maker.track(name) for name in question.moved)
     known = _known(question, tracks)
     names = [t.name for t in tracks]
     catalogs = any("" not in t.moves for t in tracks)
     moving = names.index(OPENSHIFT) if catalogs and OPENSHIFT in names else -1
-    contexts = maker.contexts() if moving >= 0 else ("",)
+    contexts = maker.contexts if moving >= 0 else ("",)
     tracks = tuple(_with_canary(question, _in_contexts(t, contexts), known) for t in tracks)
     problem = Problem(
         tracks=tracks,

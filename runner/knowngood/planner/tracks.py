@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from knowngood.model.graph import Catalog, Edges, Risk, Steps
 from knowngood.model.matrix import Disruption, Scope, Status, UndoClass
@@ -27,12 +27,15 @@ Moves = tuple[Mapping[int, int], ...]
 
 @dataclass
 class Tracks:
-    """Makes tracks; collects their charges."""
+    """Makes tracks; collects their charges. `every`: with moves that an unaccepted risk closes."""
 
     question: Question
+    every: bool = False
     charges: dict[Charge, int] = field(default_factory=dict)
     lines: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    numbers: dict[tuple[str, str, str, tuple[str, ...]], int] = field(default_factory=dict)
 
+    @cached_property
     def contexts(self) -> tuple[str, ...]:
         """The OpenShift minors whose catalogs are in force on the way."""
         if OPENSHIFT in self.question.moved:
@@ -57,10 +60,12 @@ class Tracks:
     def track(self, name: str) -> Track:
         """The component's track; one set of moves under "" where catalogs do not matter, else one a catalog."""
         versions, edges = self.versions(name), self.question.edges(name)
+        found: dict[str, Moves]
         if edges.graph:
-            found = {"": self._by_graph(name, versions, edges)}
+            versions, moves = self._by_graph(name, versions, edges)
+            found = {"": moves}
         elif edges.catalogs or any(component == name for component, _ in self.question.catalogs):
-            found = {context: self._by_catalog(name, versions, context) for context in self.contexts()}
+            found = {context: self._by_catalog(name, versions, context) for context in self.contexts}
         else:
             found = {"": self._direct(name, versions, edges)}
         start, goal = self.question.start[name], self.question.goal[name]
@@ -87,19 +92,25 @@ class Tracks:
             for a, targets in zip(versions, offered, strict=True)
         )
 
-    def _by_graph(self, name: str, versions: tuple[str, ...], edges: Edges) -> Moves:
-        """What the published graph has in the channel; each edge with the risks on it."""
-        question, index = self.question, {v: i for i, v in enumerate(versions)}
-        start, goal = index[question.start[name]], index[question.goal[name]]
-        out, into = _in_channel(edges, versions, question.goal[name], question.channel)
-        on_way = between(out, start, goal)
+    def _by_graph(self, name: str, versions: tuple[str, ...], edges: Edges) -> tuple[tuple[str, ...], Moves]:
+        """What the published graph has in the channel, each edge with the risks on it; and the versions on the way."""
+        question = self.question
+        start, goal = versions.index(question.start[name]), versions.index(question.goal[name])
+        into = _in_channel(edges, versions, question.goal[name], question.channel)
+        on_way = between(into, start, goal)
+        new = {old: number for number, old in enumerate(bits(on_way))}
+        into = [_union(1 << new[i] for i in bits(into[j] & on_way)) for j in new]
+        versions = tuple(versions[i] for i in new)
         risks = Risks.of(edges, versions)
         found: list[dict[tuple[str, ...], int]] = [defaultdict(int) for _ in versions]
-        for j in bits(on_way):
-            for met, sources in risks.split(versions[j], into[j] & on_way).items():
-                for i in bits(sources):
-                    found[i][met] |= 1 << j
-        return tuple(self._charged(name, a, versions, of) for a, of in zip(versions, found, strict=True))
+        for j, sources in enumerate(into):
+            for met, having in risks.split(versions[j], sources).items():
+                if self.every or not any(edges.risks[n].always and n not in question.accepted for n in met):
+                    for i in bits(having):
+                        found[i][met] |= 1 << j
+        return versions, tuple(
+            self._charged(name, a, versions, of) for a, of in zip(versions, found, strict=True)
+        )
 
     def _charged(
         self, name: str, a: str, versions: tuple[str, ...], by_risk: Mapping[tuple[str, ...], int]
@@ -110,8 +121,11 @@ class Tracks:
         for met, targets in by_risk.items():
             for line, members in by_line.items():
                 if targets & members:
-                    charge = charge_of(self.question, name, a, line or a, [risks[n] for n in met])
-                    found[self.charges.setdefault(charge, len(self.charges))] |= targets & members
+                    key = name, minor(a) if line else "", line, met
+                    if key not in self.numbers:
+                        charge = charge_of(self.question, name, a, line or a, [risks[n] for n in met])
+                        self.numbers[key] = self.charges.setdefault(charge, len(self.charges))
+                    found[self.numbers[key]] |= targets & members
         return dict(found)
 
     def _lines(self, name: str, versions: tuple[str, ...]) -> Mapping[str, int]:
@@ -141,25 +155,23 @@ def offers(edges: Edges, versions: tuple[str, ...], found: tuple[Catalog, ...]) 
     return offered
 
 
-def _in_channel(
-    edges: Edges, versions: tuple[str, ...], goal: str, channel: str
-) -> tuple[list[int], list[int]]:
-    """The published edges that a cluster in the channel may take: where each version leads, and who leads to it."""
+def _in_channel(edges: Edges, versions: tuple[str, ...], goal: str, channel: str) -> list[int]:
+    """The published edges that a cluster in the channel may take: for each version a mask of who leads to it."""
     index = {v: i for i, v in enumerate(versions)}
-    out, into = [0] * len(versions), [0] * len(versions)
+    into = [0] * len(versions)
     places = _majors(edges.steps, versions)
+    at_most = edges.steps.at_most if edges.steps else 0
     for j, b in enumerate(versions):
         members = channel_members(edges, b, goal, channel)
-        if b not in edges.versions or b not in members:
+        last = places[j]
+        if b not in edges.versions or b not in members or last is None:
             continue
-        last, at_most = places[j], edges.steps.at_most if edges.steps else 0
-        for a in edges.versions[b].previous & members & index.keys():
-            i = index[a]
+        for a in edges.versions[b].previous:
+            i = index.get(a, j)
             first = places[i]
-            if i < j and first is not None and last is not None and 0 <= last - first <= at_most:
-                out[i] |= 1 << j
+            if i < j and first is not None and 0 <= last - first <= at_most and a in members:
                 into[j] |= 1 << i
-    return out, into
+    return into
 
 
 def _majors(steps: Steps | None, versions: tuple[str, ...]) -> list[int | None]:
@@ -217,26 +229,29 @@ def _paused(start: str, b: str) -> bool:
     return int(minor(b).split(".")[1]) % 2 == 1 and minor(b) != minor(start)
 
 
-def between(out: list[int], start: int, goal: int) -> int:
-    """The versions on a way from start to goal in a graph without ways back, as a mask."""
+def between(into: list[int], start: int, goal: int) -> int:
+    """The versions on a way from start to goal, and these two; given who leads to each, always from lower numbers."""
     reached = 1 << start
-    for i, mask in enumerate(out):
-        if reached >> i & 1:
-            reached |= mask
+    for j, sources in enumerate(into):
+        if sources & reached:
+            reached |= 1 << j
     leads = 1 << goal
-    for i in range(len(out) - 1, -1, -1):
-        if out[i] & leads:
-            leads |= 1 << i
-    return reached & leads
+    for j in range(len(into) - 1, -1, -1):
+        if leads >> j & 1:
+            leads |= into[j]
+    return reached & leads | 1 << start | 1 << goal
 
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """A graph's risks by the version that they lead to. `hits`: expression -> the versions that it finds, as a mask."""
+    """A graph's risks by the version that they lead to.
+
+    `searched`: expression -> the versions that were searched, and those that it finds, as masks.
+    """
 
     versions: tuple[str, ...]
     by_target: Mapping[str, tuple[tuple[str, re.Pattern[str]], ...]]
-    hits: dict[tuple[re.Pattern[str], int], bool]
+    searched: dict[re.Pattern[str], tuple[int, int]]
 
     @classmethod
     def of(cls, edges: Edges, versions: tuple[str, ...]) -> Risks:
@@ -249,17 +264,19 @@ class Risks:
 
     def split(self, target: str, sources: int) -> dict[tuple[str, ...], int]:
         """The sources of edges to a target, sorted by the risks that each of them meets."""
-        groups: dict[tuple[str, ...], int] = {(): sources}
+        groups: dict[tuple[str, ...], int] = {(): sources} if sources else {}
         for name, pattern in self.by_target.get(target, ()):
-            hit = _union(1 << i for i in bits(sources) if self._hits(pattern, i))
+            hit = self._hit(pattern, sources)
             parts = [((*met, name), mask & hit) for met, mask in groups.items()]
             groups = {met: mask & ~hit for met, mask in groups.items() if mask & ~hit}
             groups |= {met: mask for met, mask in parts if mask}
-        return groups if sources else {}
+        return groups
 
-    def _hits(self, pattern: re.Pattern[str], source: int) -> bool:
-        hit = self.hits.get((pattern, source))
-        if hit is None:
-            hit = pattern.search(self.versions[source] + ARCHITECTURE) is not None
-            self.hits[pattern, source] = hit
-        return hit
+    def _hit(self, pattern: re.Pattern[str], sources: int) -> int:
+        """The sources that an expression finds; each is searched once."""
+        asked, hit = self.searched.get(pattern, (0, 0))
+        for i in bits(sources & ~asked):
+            if pattern.search(self.versions[i] + ARCHITECTURE):
+                hit |= 1 << i
+        self.searched[pattern] = asked | sources, hit
+        return hit & sources
