@@ -54,7 +54,8 @@ class Hop:
     `rings` are empty where all nodes move at once. `follows` are versions that change along with the moves. `why` says
     what holds the hop at its place, the strongest reason first; `allowed_by` who offers each move; `procedure` how it
     is undone where a Git revert is not all. `proves_again`: gates whose evidence a new kernel voids. `not_movable`:
-    why knowngood does not make this hop yet, empty where it does. `at_least`: seconds that are known, 0 for unknown.
+    why knowngood does not make this hop yet, empty where it does. `warnings`: what is not advised of the state that it
+    leads to, although both ends are clear of it. `at_least`: seconds that are known, 0 for unknown.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Hop:
     procedure: str = ""
     proves_again: tuple[str, ...] = ()
     not_movable: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     disturbed: int = 0  # nodes
     at_least: float = 0.0
     paused: bool = False  # the workers stay behind the control plane until the next minor

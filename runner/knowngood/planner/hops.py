@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from knowngood.model.matrix import Component, Declaration, Disruption, Ring, Scope, UndoClass
+from knowngood.model.matrix import Component, Declaration, Disruption, Ring, Scope, Severity, UndoClass
 from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
 from knowngood.planner.case import Case
 from knowngood.planner.edges import by_reinstall, edge, risks
@@ -14,7 +14,7 @@ from knowngood.planner.order import hop_name, reasons
 from knowngood.planner.path import minor
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT, Question
-from knowngood.planner.rules import in_range
+from knowngood.planner.rules import Finding, broken, evaluate, in_range
 from knowngood.planner.scope import reach, undo_of
 from knowngood.planner.space import Space
 from knowngood.planner.tracks import charge_of
@@ -32,6 +32,7 @@ class Hops:
     space: Space
     gates: Applicable
     _rings: dict[tuple[str, str], str] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)  # rules that were broken before
 
     @property
     def question(self) -> Question:
@@ -76,6 +77,7 @@ class Hops:
             procedure=self._procedure(moves),
             proves_again=(*self.gates.active, *self.gates.passive) if new_kernel else (),
             not_movable=tuple(self._not_movable(moves, scopes)),
+            warnings=self._warned(then, number, len(states) - 2),
             disturbed=max(max(c.reboots, c.drains) for c in charges),
             at_least=len(rings) * self.case.cluster.limits.soak,
             paused=any(m.component == OPENSHIFT for m in moves) and not any(c.reboots for c in charges),
@@ -94,6 +96,21 @@ class Hops:
             for ranges in found.node_when
         )
         return Scope.NODE if any(ranged) else Scope.CLUSTER
+
+    def _warned(self, versions: dict[str, str], number: int, last: int) -> tuple[str, ...]:
+        """The warnings that a hop brings; the goal's own are the plan's, and what runs now is known."""
+        if number == 0:
+            self._said |= {f.rule.name for f in self._unadvised(self.question.state({}))}
+        found = self._unadvised(versions) if number < last else ()
+        new = tuple(f.sentence() for f in found if f.rule.name not in self._said)
+        self._said |= {f.rule.name for f in found}
+        return new
+
+    def _unadvised(self, versions: dict[str, str]) -> tuple[Finding, ...]:
+        matrix = self.case.matrix
+        return broken(
+            evaluate(matrix.rules.values(), matrix.components, versions, self.question.traits), Severity.WARN
+        )
 
     def _procedure(self, moves: tuple[Move, ...]) -> str:
         """How each of the moves is undone, as the components' files say."""

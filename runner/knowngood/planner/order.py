@@ -82,12 +82,9 @@ def _next_step(space: Space, states: Sequence[Indexes], number: int) -> Iterator
             a, b = track.versions[states[earlier][i]], track.versions[states[number + 1][i]]
             edges = space.question.edges(track.name)
             long = edges.steps is not None and published(edges, a, b) and not allowed(edges.steps, a, b)
-            vendor = (
-                f": a catalog would go from {a} to {b} at once, but {edges.steps.message}"
-                if long and edges.steps
-                else ""
-            )
-            yield f"the next step after {hop_name(earlier)}{vendor}"
+            vendor = f"; a catalog would go from {a} to {b} at once. " if long else ""
+            said = edges.steps.message if long and edges.steps else ""
+            yield f"the next step after {hop_name(earlier)}{vendor}{said}"
             return
 
 

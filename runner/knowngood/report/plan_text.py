@@ -31,8 +31,9 @@ def plan_text(plan: Plan) -> str:
     lines += [f"  {name}: edges from {origin}" for name, origin in plan.catalogs.items()]
     if not plan.hops:
         lines.append(f"  nothing to do: Git declares {plan.to_release} already")
+    told: dict[str, str] = {}  # procedure -> the hop that tells it
     for hop in plan.hops:
-        lines += ["", *_hop(hop)]
+        lines += ["", *_hop(hop, told.setdefault(hop.procedure, hop.name))]
         if hop.name == plan.point_of_no_return:
             lines.append("  POINT OF NO RETURN: once this began, nothing before it can be undone either")
     lines += ["", "gates"]
@@ -51,7 +52,7 @@ def plan_text(plan: Plan) -> str:
 
 def hop_text(plan: Plan, hop: Hop) -> str:
     """Everything about one hop: what it needs, what holds it at its place, where one rests afterwards."""
-    lines = list(_hop(hop))
+    lines = list(_hop(hop, hop.name))
     if len(hop.why) > 1:
         lines += ["", "held at its place by", *(f"  {why}" for why in hop.why)]
     if hop.risks:
@@ -70,7 +71,8 @@ def _accepted(plan: Plan) -> str:
     return f", accepted risks {', '.join(plan.accepted)}" if plan.accepted else ""
 
 
-def _hop(hop: Hop) -> Iterator[str]:
+def _hop(hop: Hop, told: str) -> Iterator[str]:
+    """A hop; `told` is the hop that tells its procedure."""
     moves = ", ".join(f"{m.component} {m.from_version} → {m.to_version}" for m in hop.moves)
     yield f"{hop.name}  {moves}"
     if hop.follows:
@@ -80,13 +82,14 @@ def _hop(hop: Hop) -> Iterator[str]:
     disruption = "the workers stay paused on the minor before" if hop.paused else DISRUPTIONS[hop.disruption]
     yield f"  scope {hop.scope}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
     if hop.undo not in (UndoClass.REVERT, UndoClass.REVERT_DISRUPTIVE) and hop.procedure:
-        yield f"  undo: {hop.procedure}"
+        yield f"  undo: {hop.procedure}" if told == hop.name else f"  undo: as for {told}"
     if hop.why:
         yield f"  why now: {hop.why[0]}"
     if hop.allowed_by and hop.not_movable:
         yield f"  allowed by: {'; '.join(dict.fromkeys(hop.allowed_by))}"
     if hop.risks:
         yield f"  risks: {', '.join(risk.partition(':')[0] for risk in hop.risks)}"
+    yield from (f"  rests on what is not advised: {warning}" for warning in hop.warnings)
     if hop.proves_again:
         yield f"  proven again on the new kernel: {', '.join(hop.proves_again)}"
     if hop.scope is Scope.CLUSTER:
