@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "Show the matrix, a part of it by name, or a run.",
     "path": "Find one component's way from a version to a version.",
     "edge": "Say whether one update exists, and which risks it meets.",
+    "refresh": "Read a component's edges from upstream's data again, as a difference to review.",
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "status": "Where a run is, why it stopped, and what to type next.",

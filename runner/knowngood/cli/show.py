@@ -11,16 +11,24 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.data import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, runs_option
-from knowngood.matrix.show import describe_cluster, describe_profile, describe_release, describe_rule
+from knowngood.matrix.show import (
+    describe_cluster,
+    describe_component,
+    describe_conflicts,
+    describe_profile,
+    describe_release,
+    describe_rule,
+)
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
-from knowngood.model.matrix import Matrix
+from knowngood.model.matrix import Component, Matrix
 from knowngood.report.summary import summarise
 from knowngood.report.text import columns, summary_text
 
 Rows = Sequence[Sequence[str]]
 KINDS = ("components", "releases", "rules", "clusters", "profiles")
 ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
+    "component": describe_component,
     "release": describe_release,
     "cluster": describe_cluster,
     "profile": describe_profile,
@@ -29,7 +37,7 @@ ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
 
 
 @click.command("show")
-@click.argument("what", type=click.Choice([*KINDS, *ONES, "run"]))
+@click.argument("what", type=click.Choice([*KINDS, "conflicts", *ONES, "run"]))
 @click.argument("name", required=False)
 @matrix_option
 @runs_option
@@ -43,6 +51,8 @@ def command(settings: Settings, what: str, name: str | None, output: str) -> int
     Examples:
       knowngood show releases
       knowngood show release r595
+      knowngood show component doca-ofed
+      knowngood show conflicts           rules whose sources contradict each other
       knowngood show cluster ams-prod --output json
       knowngood show run                 the newest
 
@@ -56,6 +66,10 @@ def command(settings: Settings, what: str, name: str | None, output: str) -> int
         click.echo(_json(summary) if output == "json" else summary_text(summary), nl=output == "json")
         return 0
     source = load(settings)
+    if what == "conflicts":
+        conflicts = describe_conflicts(source.matrix)
+        click.echo(_json(conflicts) if output == "json" else "\n".join(_conflicts(conflicts)))
+        return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
         click.echo(_json(found) if output == "json" else "\n".join(columns(TABLES[what](source), "")))
@@ -77,15 +91,41 @@ def _json(value: Any) -> str:
 def _components(source: Source) -> Rows:
     head = [("component", "scheme", "a move", "undo", "")]
     return head + [
-        (c.name, c.scheme, c.disruption, c.undo, "" if c.movable else "not yet movable")
-        for c in source.matrix.components.values()
+        (c.name, c.scheme, c.disruption, c.undo, _movable(c)) for c in source.matrix.components.values()
     ]
 
 
+def _movable(component: Component) -> str:
+    if component.judged_only:
+        return "not movable: read and judged only"
+    return "" if component.movable else "not yet movable"
+
+
+def _conflicts(conflicts: list[dict[str, Any]]) -> list[str]:
+    """Each conflict with its sides, one a line; the chosen one is marked."""
+    lines: list[str] = []
+    for one in conflicts:
+        state = "decided" if one["decided"] else "open: the stricter holds"
+        lines.append(f"{one['name']} ({one['severity']}, {state}), when {_ranges(one['when'])}")
+        sides = [
+            (_ranges(c["require"]), c["source"], "chosen" if c["source"] == one["decided"] else "")
+            for c in one["claims"]
+        ]
+        lines += columns(sides, "  ")
+    return lines or ["no two sources contradict each other"]
+
+
+def _ranges(ranges: dict[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in ranges.items())
+
+
 def _releases(source: Source) -> Rows:
-    head = [("release", "status", "nvidia-driver", "profiles")]
+    head = [
+        ("release", "status", "openshift", "gpu-operator", "network-operator", "nvidia-driver", "profiles")
+    ]
+    shown = head[0][2:-1]
     return head + [
-        (r.name, r.status, r.components.get("nvidia-driver", ""), ", ".join(r.profiles))
+        (r.name, r.status, *(r.components.get(name, "") for name in shown), ", ".join(r.profiles))
         for r in source.matrix.releases.values()
     ]
 
@@ -151,6 +191,8 @@ def _nested(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value["ref"]) if "ref" in value else _ranges(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -105,7 +105,7 @@ class Fault:
     subject: str
     where: Location
     message: str
-    hint: str = ""
+    hint: str
 
 
 @dataclass(slots=True)

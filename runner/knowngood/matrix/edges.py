@@ -1,6 +1,6 @@
 """The files of `edges/<component>/` as one graph: spans written out, every version known, every fault with its place.
 
-Only files that passed their schema are read. A fault leaves its value out, so that one bad word doesn't hide the rest.
+A fault leaves its value out, so that one bad word doesn't hide the rest.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ _OF_VALUES = {"span", "range", "expression", "default"}
 
 
 def edges(documents: Documents, components: Mapping[str, Component]) -> dict[str, Edges]:
-    """Every known component's edges; what is wrong with them goes to `documents.edge_faults`."""
+    """Every known component's edges; what is wrong with them goes to `documents.edge_faults`.
+
+    A component with a broken file is left out: what that file would have named can't be missed elsewhere.
+    """
     found: dict[str, Edges] = {}
     for name, files in documents.edges.items():
         component = components.get(name)
-        if component is not None:
-            builder = _Builder(name, component.scheme, {n: d for n, d in files.items() if d.valid})
+        if component is not None and all(document.valid for document in files.values()):
+            builder = _Builder(name, component.scheme, files)
             found[name] = builder.edges()
             documents.edge_faults += builder.faults
     return found
@@ -104,7 +107,13 @@ class _Builder:
                 found[version] = Version(version, released, note=notes.get(version, ""))
             for version in notes:
                 if version not in document.value["versions"]:
-                    self._fault("name", document, ("notes", version), f"no version {version!r} is known here")
+                    self._fault(
+                        "name",
+                        document,
+                        ("notes", version),
+                        f"no version {version!r} is known here",
+                        "add the version, or take the note away",
+                    )
         for document in self._of("releases-"):
             derived = set(self._expand(document, "derived"))
             for version, value in document.value["versions"].items():
@@ -157,18 +166,24 @@ class _Builder:
                 }
                 names = self._expand(document, "catalogs", n, "channels", channel)
                 channels[channel] = tuple(changed.get(v) or bundles.get(v) or Bundle(v) for v in names)
-                self._unused(document, (n, channel), changed, names)
+                if names:
+                    self._unused(document, (n, channel), changed, names)
             if value["default"] not in channels:
                 self._fault(
                     "default",
                     document,
                     ("catalogs", n, "default"),
                     f"there is no channel {value['default']!r} in this catalog",
+                    f"known are {', '.join(channels)}",
                 )
             for minor in value["openshift"].split():
                 if minor in seen:
                     self._fault(
-                        "twice", document, ("catalogs", n, "openshift"), f"{minor} has a catalog already"
+                        "twice",
+                        document,
+                        ("catalogs", n, "openshift"),
+                        f"{minor} has a catalog already",
+                        "name a minor once",
                     )
                 seen.add(minor)
                 where = document.at("catalogs", n)
@@ -185,7 +200,13 @@ class _Builder:
         for version in changed:
             if version not in names:
                 message = f"channel {channel!r} does not hold {version}"
-                self._fault("name", document, ("catalogs", n, "changed", channel, version), message)
+                self._fault(
+                    "name",
+                    document,
+                    ("catalogs", n, "changed", channel, version),
+                    message,
+                    "add it to the channel, or take it away",
+                )
 
     def _bundle(self, document: Document, *path: str | int) -> Bundle:
         value: Any = document.value
@@ -226,7 +247,13 @@ class _Builder:
             try:
                 compiled(entry["from"])
             except ValueError as error:
-                self._fault("expression", document, ("edges", n, "from"), str(error))
+                self._fault(
+                    "expression",
+                    document,
+                    ("edges", n, "from"),
+                    str(error),
+                    "write it plainer; `[0-9]` and `.*` are fine",
+                )
                 continue
             for target in self._expand(document, "edges", n, "to"):
                 if target in targets:
@@ -236,7 +263,9 @@ class _Builder:
         for version in v.get("declared", {}):
             if version not in targets:
                 message = f"{version} is no target of this risk"
-                self._fault("name", document, ("declared", version), message)
+                self._fault(
+                    "name", document, ("declared", version), message, "add the target, or take the day away"
+                )
         return Risk(
             name=document.name,
             always=v["always"],
@@ -257,13 +286,15 @@ class _Builder:
                 try:
                     parse_range(self.scheme, text)
                 except ValueError as error:
-                    self._fault("range", document, ("branches", text), str(error))
+                    self._fault(
+                        "range", document, ("branches", text), str(error), "see docs/matrix.md, ranges"
+                    )
                     continue
                 found.append(Branch(text, value["kind"], value.get("end", ""), value.get("note", "")))
         return tuple(found)
 
     def _fault(
-        self, subject: str, document: Document, path: tuple[str | int, ...], message: str, hint: str = ""
+        self, subject: str, document: Document, path: tuple[str | int, ...], message: str, hint: str
     ) -> None:
         where = document.at(*path) if subject in _OF_VALUES else document.at_key(*path)
         self.faults.append(Fault(subject, where, message, hint))

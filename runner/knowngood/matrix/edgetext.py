@@ -75,7 +75,7 @@ def risk_text(risk: Risk, known: Known) -> str:
 
 def olm_text(
     package: str,
-    bundles: Iterable[str],
+    bundles: Iterable[Bundle],
     catalogs: Mapping[str, Catalog],
     known: Known,
     sources: Iterable[Source],
@@ -116,14 +116,15 @@ def versions_text(
     )
 
 
-def _usual(bundles: Iterable[str], catalogs: Iterable[Catalog]) -> dict[str, Bundle]:
-    """Each bundle as most channels have it."""
-    seen: dict[str, Counter[Bundle]] = {v: Counter() for v in bundles}
+def _usual(bundles: Iterable[Bundle], catalogs: Iterable[Catalog]) -> dict[str, Bundle]:
+    """Each bundle as most channels have it; one that no channel holds as it is given."""
+    seen: dict[str, Counter[Bundle]] = defaultdict(Counter)
     for catalog in catalogs:
         for entries in catalog.channels.values():
             for bundle in entries:
-                seen.setdefault(bundle.version, Counter())[bundle] += 1
-    return {v: found.most_common(1)[0][0] if found else Bundle(v) for v, found in seen.items()}
+                seen[bundle.version][bundle] += 1
+    usual = {v: max(found, key=lambda b: (found[b], repr(b))) for v, found in seen.items()}
+    return {b.version: b for b in bundles} | usual
 
 
 def _catalog(catalog: Catalog, usual: Mapping[str, Bundle], known: Known) -> Iterator[str]:

@@ -10,13 +10,12 @@ from knowngood.model.errors import Problem
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Rule
 from knowngood.planner.gates import applicable
-from knowngood.planner.rules import evaluate
+from knowngood.planner.rules import Finding, asks_about, evaluate, standing, traits_of
 
 
 def describe_release(matrix: Matrix, name: str) -> dict[str, Any]:
     """A release: versions, what the rules say, where it is pinned; KeyError where there is none."""
     release = matrix.releases[name]
-    findings = evaluate(matrix.rules.values(), matrix.components, release.components)
     previous = matrix.releases.get(release.supersedes)
     before = previous.components if previous else {}
     return {
@@ -40,13 +39,65 @@ def describe_release(matrix: Matrix, name: str) -> dict[str, Any]:
                 "severity": f.rule.severity.value,
                 "outcome": f.outcome.value,
                 "component": f.component,
+                "needs": f.required,
                 "message": f.rule.message,
-                "source": f.rule.sources[0].ref if f.rule.sources else "",
+                "action": f.rule.action,
+                "source": " | ".join(source.ref for source in f.rule.sources),
+                "profiles": list(profiles),
             }
-            for f in findings
+            for f, profiles in _findings(matrix, release)
         ],
         "pinnedBy": [c.name for c in matrix.clusters.values() if c.release == name],
     }
+
+
+def _findings(matrix: Matrix, release: Release) -> list[tuple[Finding, tuple[str, ...]]]:
+    """What the rules say on each of the release's profiles: what is said alike comes once, with all of them.
+
+    Versions that follow from others are judged too; traits that only a cluster has are unknown here.
+    """
+    said: dict[tuple[str, str, str, str], tuple[Finding, tuple[str, ...]]] = {}
+    for name in release.profiles:
+        profile = matrix.profiles.get(name)
+        traits = traits_of(profile, None) if profile else {}
+        for f in evaluate(matrix.rules.values(), matrix.components, release.components, traits):
+            mark = (f.rule.name, f.outcome.value, f.component, f.required)
+            said[mark] = (f, (*said.get(mark, (f, ()))[1], name))
+    return list(said.values())
+
+
+def describe_component(matrix: Matrix, name: str) -> dict[str, Any]:
+    """A component: how it is read, declared, moved and undone, and what names it; KeyError where there is none."""
+    component = matrix.components[name]
+    described: dict[str, Any] = {k: v for k, v in to_json(component).items() if v is not None}
+    del described["where"]
+    return {
+        **described,
+        "file": str(component.where),
+        "rules": [r.name for r in matrix.rules.values() if name in asks_about(r)],
+        "releases": [
+            {"name": r.name, "version": r.components[name]}
+            for r in matrix.releases.values()
+            if name in r.components
+        ],
+    }
+
+
+def describe_conflicts(matrix: Matrix) -> list[dict[str, Any]]:
+    """Each rule whose sources contradict each other: who says what, and what a person decided."""
+    return [
+        {
+            "name": r.name,
+            "severity": r.severity.value,
+            "when": dict(r.when),
+            "claims": [
+                {"source": c.source.ref, "date": c.source.date, "require": dict(c.require)} for c in r.claims
+            ],
+            "decided": r.decided,
+        }
+        for r in matrix.rules.values()
+        if r.claims
+    ]
 
 
 def describe_cluster(matrix: Matrix, name: str) -> dict[str, Any]:
@@ -96,6 +147,7 @@ def describe_rule(matrix: Matrix, name: str) -> dict[str, Any]:
     rule: Rule = matrix.rules[name]
     described: dict[str, Any] = to_json(rule)
     described["file"] = str(rule.where)
+    described["conflict"] = bool(rule.claims) and standing(rule) == rule.claims
     del described["where"]
     return described
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 
-from knowngood.model.matrix import Claim, Cluster, Component, Profile, Rule, Severity
+from knowngood.model.matrix import Case, Claim, Cluster, Component, Profile, Rule, Severity
 from knowngood.planner.ranges import Range, parse_range
 
 NO_TRAITS: Mapping[str, str] = MappingProxyType({})
@@ -63,10 +63,26 @@ def standing(rule: Rule) -> tuple[Claim, ...]:
 
 def asks_about(rule: Rule) -> frozenset[str]:
     """Every component that a rule asks about."""
+    return frozenset(name for name, _ in ranges_of(rule))
+
+
+def ranges_of(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Every component and range in a rule, wherever they stand."""
     parts = [rule.when, rule.require]
     parts += [part for case in rule.cases for part in (case.when, case.require)]
     parts += [claim.require for claim in rule.claims]
-    return frozenset(name for part in parts for name in part)
+    for part in parts:
+        yield from part.items()
+
+
+def readable(rule: Rule, components: Mapping[str, Component]) -> bool:
+    """Whether a rule names only these components and each of its ranges can be read."""
+    try:
+        for name, text in ranges_of(rule):
+            parsed(components[name].scheme, text)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def traits_of(profile: Profile, cluster: Cluster | None) -> Mapping[str, str]:
@@ -97,8 +113,8 @@ def evaluate(
     """One finding for each rule that applies to `versions` (component -> exact version) and `traits`.
 
     A rule with cases gives one for each case that applies. A component that `versions` lacks makes `when` false and
-    `require` unknown; a trait that `traits` lacks makes the rule unknown. ValueError where a version or a range
-    can't be read; loaded matrices have none.
+    `require` unknown; a trait that `traits` lacks makes the rule unknown, unless it is kept whatever the trait is.
+    ValueError where a version or a range can't be read; loaded matrices have none.
     """
     state = _State(components, completed(components, versions), traits)
     return tuple(finding for rule in rules for finding in state.findings(rule))
@@ -133,15 +149,21 @@ class _State:
     traits: Mapping[str, str]
 
     def findings(self, rule: Rule) -> Iterator[Finding]:
-        if not self._all_hold(rule.when) or self._elsewhere(rule):
+        if not self._all_hold(rule.when) or (rule.traits and self._elsewhere(rule)):
             return
-        cases = [case for case in rule.cases if self._all_hold(case.when)]
+        cases = [case for case in rule.cases if self._all_hold(case.when)] if rule.cases else []
         if rule.cases and not cases:
             return
         missing = next((name for name in rule.traits if name not in self.traits), "")
-        if missing:
-            yield Finding(rule, Outcome.UNKNOWN, missing, required=" or ".join(rule.traits[missing]))
-        elif cases:
+        for finding in self._judged(rule, cases):
+            if missing and finding.outcome is not Outcome.OK:
+                yield Finding(rule, Outcome.UNKNOWN, missing, required=" or ".join(rule.traits[missing]))
+            else:
+                yield finding
+
+    def _judged(self, rule: Rule, cases: Iterable[Case]) -> Iterator[Finding]:
+        """As if every trait were known and the rule's own."""
+        if rule.cases:
             yield from (self._judge(rule, [case.require]) for case in cases)
         elif rule.claims:
             yield self._judge(rule, [claim.require for claim in standing(rule)])
@@ -155,10 +177,11 @@ class _State:
         unknown: Finding | None = None
         for require in requires:
             for name, text in require.items():
-                if name not in self.versions:
+                version = self.versions.get(name)
+                if version is None:
                     unknown = Finding(rule, Outcome.UNKNOWN, name, required=text)
-                elif not self._holds(name, text):
-                    return Finding(rule, Outcome.BROKEN, name, self.versions[name], text)
+                elif not in_range(self.components[name].scheme, text, version):
+                    return Finding(rule, Outcome.BROKEN, name, version, text)
         return unknown or Finding(rule, Outcome.OK)
 
     def _elsewhere(self, rule: Rule) -> bool:
@@ -168,10 +191,12 @@ class _State:
         )
 
     def _all_hold(self, ranges: Mapping[str, str]) -> bool:
-        return all(name in self.versions and self._holds(name, text) for name, text in ranges.items())
-
-    def _holds(self, name: str, text: str) -> bool:
-        return in_range(self.components[name].scheme, text, self.versions[name])
+        """A loop, not a generator: most rules end here, and searches ask a million times."""
+        for name, text in ranges.items():
+            version = self.versions.get(name)
+            if version is None or not in_range(self.components[name].scheme, text, version):
+                return False
+        return True
 
 
 def _shown(require: Mapping[str, str]) -> str:

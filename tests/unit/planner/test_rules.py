@@ -147,6 +147,11 @@ def test_a_rule_about_other_hardware_says_nothing_and_unknown_hardware_is_not_ke
     assert evaluate([HOPPER], COMPONENTS, {"op": "25.3.0"}, traits) == ()
 
 
+def test_what_is_kept_on_any_hardware_is_kept() -> None:
+    versions = {"op": "26.7.0", "os": "4.18.1", "mode": "open"}
+    assert [f.outcome for f in evaluate([HOPPER], COMPONENTS, versions)] == [Outcome.OK]
+
+
 def test_what_a_person_must_do_is_a_note_where_the_rule_applies() -> None:
     (finding,) = evaluate([NOTE], COMPONENTS, {"op": "26.7.0"})
     assert finding.outcome is Outcome.NOTE
@@ -243,14 +248,16 @@ def naive(one: Rule, versions: dict[str, str], traits: dict[str, str]) -> list[O
     rows = [case for case in one.cases if all(answer is True for answer in told(case.when))]
     if one.cases and not rows:
         return []
-    if any(name not in traits for name in one.traits):
-        return [Outcome.UNKNOWN]
     if one.cases:
-        return [verdict(told(case.require)) for case in rows]
-    if one.claims:
+        said = [verdict(told(case.require)) for case in rows]
+    elif one.claims:
         chosen = [c for c in one.claims if c.source.ref == one.decided]
-        return [verdict([a for claim in chosen or one.claims for a in told(claim.require)])]
-    return [verdict(told(one.require))] if one.require else [Outcome.NOTE]
+        said = [verdict([a for claim in chosen or one.claims for a in told(claim.require)])]
+    else:
+        said = [verdict(told(one.require))] if one.require else [Outcome.NOTE]
+    if all(name in traits for name in one.traits):
+        return said
+    return [Outcome.OK if outcome is Outcome.OK else Outcome.UNKNOWN for outcome in said]
 
 
 @given(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, edges, files, releases
+from knowngood.matrix.lint import clusters, files, graphs, releases
 from knowngood.matrix.lint.registry import RULES, LintRule, problems
 
-__all__ = ["RULES", "LintRule", "clusters", "edges", "files", "problems", "releases"]
+__all__ = ["RULES", "LintRule", "clusters", "files", "graphs", "problems", "releases"]

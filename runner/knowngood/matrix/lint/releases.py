@@ -10,7 +10,7 @@ from knowngood.model.errors import Location
 from knowngood.model.matrix import Matrix, Rule, Severity, Status
 from knowngood.planner.gates import applicable
 from knowngood.planner.rules import Finding as RuleFinding
-from knowngood.planner.rules import Outcome, asks_about, broken, evaluate, traits_of
+from knowngood.planner.rules import Outcome, broken, evaluate, readable, traits_of
 from knowngood.planner.version import key
 
 
@@ -181,7 +181,7 @@ def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
     tell (its platform, its network) is no release's fault.
     """
     matrix = context.matrix
-    readable = [r for r in matrix.rules.values() if asks_about(r) <= matrix.components.keys()]
+    rules = [r for r in matrix.rules.values() if readable(r, matrix.components)]
     for document in context.documents.of("releases").values():
         if document.value["status"] == Status.REVOKED:
             continue
@@ -190,7 +190,7 @@ def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
             n: v for n, v in document.value["components"].items() if n in matrix.components and n not in wrong
         }
         seen: set[tuple[str, Outcome, str, str]] = set()
-        for finding in _on_each_profile(context, document, readable, versions):
+        for finding in _on_each_profile(context, document, rules, versions):
             mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
             about_versions = not finding.component or finding.component in matrix.components
             if mark not in seen and about_versions and finding.component not in wrong:
@@ -201,15 +201,17 @@ def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
 def _on_each_profile(
     context: Context, document: Document, rules: list[Rule], versions: dict[str, str]
 ) -> Iterator[RuleFinding]:
-    """A rule whose range can't be read says nothing here."""
+    """The same versions may break a rule on one machine and keep it on another.
+
+    A component that follows another by a range that can't be read is M008's; until then nothing is judged.
+    """
     profiles = context.matrix.profiles
     for name in document.value["profiles"]:
         traits = traits_of(profiles[name], None) if name in profiles else {}
-        for each in rules:
-            try:
-                yield from evaluate([each], context.matrix.components, versions, traits)
-            except ValueError:
-                continue
+        try:
+            yield from evaluate(rules, context.matrix.components, versions, traits)
+        except ValueError:
+            return
 
 
 def _of_rule(document: Document, finding: RuleFinding, hint: str) -> Finding:
