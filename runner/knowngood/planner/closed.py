@@ -70,6 +70,7 @@ class Versions:
     components: Mapping[str, Component]
     moved: Mapping[str, tuple[int, tuple[str | None, ...]]]
     fixed: Mapping[str, str]
+    every: int  # all versions of track 0
     found: dict[str, Ordered] = field(default_factory=dict)
 
     def mask(self, name: str, text: str, *, inside: bool) -> int:
@@ -90,7 +91,7 @@ class Versions:
         return self.found[name]
 
     def box(self, rule: str, terms: Terms) -> Box | None:
-        """The states in which all terms hold; None where there is none, or where no moved component has a say."""
+        """The states in which all terms hold; None where there is none."""
         masks: dict[int, int] = {}
         for name, text, inside in terms:
             if name in self.moved:
@@ -101,7 +102,9 @@ class Versions:
                 or in_range(self.components[name].scheme, text, self.fixed[name]) is not inside
             ):
                 return None
-        return Box(rule, masks) if masks and all(masks.values()) else None
+        if not masks:  # broken by what does not move: then in every state
+            masks[0] = self.every
+        return Box(rule, masks) if all(masks.values()) else None
 
     def where(self, ranges: Mapping[str, str]) -> Mapping[int, int] | None:
         """The states that lie in all ranges; None where there is none, empty where all do."""

@@ -58,7 +58,8 @@ def _known(question: Question, tracks: tuple[Track, ...]) -> Versions:
             track, leading = moved[leader]
             moved[name] = track, tuple(question.following(name, version or "") for version in leading)
     fixed = {n: v for n, v in question.state({}).items() if n not in moved}
-    return Versions(question.matrix.components, moved, fixed)
+    every = (1 << len(tracks[0].versions)) - 1 if tracks else 0
+    return Versions(question.matrix.components, moved, fixed, every)
 
 
 def _in_contexts(track: Track, contexts: tuple[str, ...]) -> Track:
