@@ -1,0 +1,199 @@
+"""Plans on the shipped facts: incidents that really happened to people, and the long way from 4.14 to 4.22."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from knowngood.matrix.load import load
+from knowngood.matrix.locate import matrix_dir
+from knowngood.model.errors import Refused
+from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
+from knowngood.model.plan import Plan
+from knowngood.planner.case import Wishes
+from knowngood.planner.edges import moves
+from knowngood.planner.path import minor
+from knowngood.planner.plan import plan, refuse_unmovable
+from knowngood.planner.question import Question
+from knowngood.planner.rules import broken, completed, evaluate, traits_of
+from knowngood.planner.space import space
+
+LAST, FIRST = "h200-4.22-r595", "h200-4.14-r550"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Matrix:
+    return load(matrix_dir())
+
+
+def pinned(matrix: Matrix, release: str) -> Matrix:
+    """The shipped matrix, with ams-prod on this release."""
+    cluster = replace(matrix.clusters["ams-prod"], release=release)
+    return replace(matrix, clusters={"ams-prod": cluster})
+
+
+@pytest.fixture(scope="module")
+def long_way(shipped: Matrix) -> Plan:
+    return plan(pinned(shipped, FIRST), "ams-prod", LAST)
+
+
+def steps(made: Plan, component: str) -> list[tuple[str, str]]:
+    return [
+        (m.from_version, m.to_version) for hop in made.hops for m in hop.moves if m.component == component
+    ]
+
+
+def hop_to(made: Plan, component: str, version: str) -> int:
+    """The number of the hop that brings the component to a version that begins so."""
+    return next(
+        n
+        for n, hop in enumerate(made.hops)
+        for m in hop.moves
+        if m.component == component and m.to_version.startswith(version)
+    )
+
+
+def state_after(made: Plan, number: int) -> Mapping[str, str]:
+    state = dict(made.from_versions)
+    for hop in made.hops[: number + 1]:
+        state |= {m.component: m.to_version for m in (*hop.moves, *hop.follows)}
+    return state
+
+
+def test_every_state_on_the_long_way_keeps_every_blocking_rule(shipped: Matrix, long_way: Plan) -> None:
+    cluster = shipped.clusters["ams-prod"]
+    traits = traits_of(shipped.profiles[cluster.profile], cluster)
+    for number in range(len(long_way.hops)):
+        versions = completed(shipped.components, state_after(long_way, number))
+        findings = evaluate(shipped.rules.values(), shipped.components, versions, traits)
+        assert broken(findings, Severity.BLOCK) == (), long_way.hops[number].name
+    assert state_after(long_way, len(long_way.hops)).items() >= long_way.to_versions.items()
+
+
+def test_every_operator_step_is_one_that_its_catalog_and_its_vendor_have(
+    shipped: Matrix, long_way: Plan
+) -> None:
+    for number, hop in enumerate(long_way.hops):
+        openshift = minor(state_after(long_way, number - 1)["openshift"])
+        for m in hop.moves:
+            edges = shipped.edges.get(m.component)
+            if edges is not None:
+                scheme = shipped.components[m.component].scheme
+                assert m.to_version in moves(edges, scheme, m.from_version, openshift=openshift), hop.name
+
+
+def test_gpu_operator_is_split_into_vendor_steps_although_olm_would_jump(long_way: Plan) -> None:
+    majors = [[minor(a), minor(b)] for a, b in steps(long_way, "gpu-operator")]
+    assert majors == [
+        ["24.6", "24.9"],
+        ["24.9", "25.3"],
+        ["25.3", "25.10"],
+        ["25.10", "26.3"],
+        ["26.3", "26.7"],
+    ]
+    second = long_way.hops[hop_to(long_way, "gpu-operator", "25.3")]
+    assert any("a catalog would go from 24.6.2 to 25.3" in why for why in second.why)
+
+
+def test_network_operator_is_at_the_gate_before_openshift_passes_it(long_way: Plan) -> None:
+    """The 4.21 catalog begins at 25.10.0, that of 4.22 has 26.4.1 only."""
+    assert hop_to(long_way, "network-operator", "25.10") < hop_to(long_way, "openshift", "4.21")
+    last = hop_to(long_way, "network-operator", "26.4.1")
+    assert last < hop_to(long_way, "openshift", "4.22")
+    assert "network-operator-for-openshift-4-22" in " ".join(long_way.hops[last].why)
+
+
+def test_sriov_operator_is_new_enough_before_the_kernel_that_breaks_it(long_way: Plan) -> None:
+    number = hop_to(long_way, "sriov-network-operator", "4.")
+    assert number < hop_to(long_way, "openshift", "4.15")
+    assert "sriov-operator-for-changed-kernel" in " ".join(long_way.hops[number].why)
+
+
+def test_openshift_minors_can_not_be_undone_and_come_as_late_as_the_rules_allow(long_way: Plan) -> None:
+    closed = [hop for hop in long_way.hops if hop.undo is UndoClass.FORWARD_ONLY]
+    assert [m.component for hop in closed for m in hop.moves] == ["openshift"] * 8
+    assert long_way.point_of_no_return == closed[0].name
+    assert [h.name for h in long_way.hops[-4:]] == [h.name for h in closed[-4:]]
+    for hop in closed[:-4]:
+        assert hop.why[0].startswith(("must come before", "waits for")), hop.name
+
+
+def test_a_new_kernel_voids_what_was_proven(long_way: Plan) -> None:
+    kernels = [hop for hop in long_way.hops if any(m.component == "rhcos-kernel" for m in hop.follows)]
+    assert [minor(h.moves[0].to_version) for h in kernels] == ["4.16", "4.19", "4.22"]
+    assert all("smoke_training" in h.proves_again for h in kernels)
+    assert not any(h.proves_again for h in long_way.hops if h not in kernels)
+
+
+def test_an_operator_going_back_is_a_procedure(long_way: Plan, shipped: Matrix) -> None:
+    for hop in long_way.hops:
+        if hop.moves[0].component in ("gpu-operator", "network-operator", "sriov-network-operator"):
+            assert hop.undo is UndoClass.PROCEDURE
+            assert "startingCSV" in hop.procedure
+    with pytest.raises(Refused) as caught:
+        plan(pinned(shipped, "h200-4.20-r595"), "ams-prod", "h200-4.20-r580")
+    assert "gpu-operator" in caught.value.message
+    assert "going back is a procedure by hand" in caught.value.message
+    assert "startingCSV" in caught.value.message
+
+
+def test_the_long_way_is_planned_and_not_made(long_way: Plan) -> None:
+    with pytest.raises(Refused) as caught:
+        refuse_unmovable(long_way)
+    assert "not yet movable" in caught.value.message
+
+
+def test_a_shorter_name_for_the_same_question_has_the_same_answer(shipped: Matrix, long_way: Plan) -> None:
+    """Deterministic: nothing depends on hashing or on what was asked before."""
+    assert plan(pinned(shipped, FIRST), "ams-prod", LAST) == long_way
+
+
+def four(shipped: Matrix, **goal: str) -> Question:
+    """The four components that issue people have in mind."""
+    cluster = shipped.clusters["ams-prod"]
+    start = {
+        "openshift": "4.14.34",
+        "gpu-operator": "24.6.2",
+        "network-operator": "24.4.1",
+        "nvidia-driver": "550.90.07",
+    }
+    end = {n.replace("_", "-"): v for n, v in goal.items()}
+    return Question(
+        shipped, cluster, start, {**start, **end}, traits_of(shipped.profiles[cluster.profile], cluster)
+    )
+
+
+def test_the_eus_way_reboots_workers_once_for_two_minors(shipped: Matrix) -> None:
+    value = pinned(shipped, "h200-4.20-r595")
+    stable = plan(value, "ams-prod", LAST)
+    eus = plan(value, "ams-prod", LAST, wishes=Wishes(channel="eus"))
+    assert eus.cost["reboots"] < stable.cost["reboots"]
+    odd = eus.hops[hop_to(eus, "openshift", "4.21")]
+    assert odd.paused
+    assert odd.name not in [r.after for r in eus.resting]
+
+
+def test_a_gpu_problem_that_the_update_graph_declares_late_is_no_stop_on_the_way(shipped: Matrix) -> None:
+    """4.18.22 and 4.18.23 break GPU pods, 4.18.24 to 4.18.26 panic: no plan passes them with a GPU Operator."""
+    question = four(shipped, openshift="4.19.41")
+    track = space(question).problem.tracks[0]
+    problem = space(question).problem
+    for version in ("4.18.22", "4.18.23", "4.18.24", "4.18.26"):
+        if version in track.versions:
+            assert not problem.board.allowed((track.versions.index(version),)), version
+
+
+@pytest.mark.parametrize("name", [LAST, "h200-4.18-r580", "h200-4.20-r595"])
+def test_each_row_is_reached_from_the_first_one_or_the_reason_is_named(shipped: Matrix, name: str) -> None:
+    made = plan(pinned(shipped, FIRST), "ams-prod", name)
+    assert made.hops
+    assert dict(made.to_versions) == dict(shipped.releases[name].components)
+
+
+def test_revoked_rows_are_never_a_goal(shipped: Matrix) -> None:
+    revoked = [r.name for r in shipped.releases.values() if r.status is Status.REVOKED]
+    for name in revoked:
+        with pytest.raises(Refused, match="revoked"):
+            plan(pinned(shipped, FIRST), "ams-prod", name)
