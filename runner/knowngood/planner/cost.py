@@ -44,11 +44,6 @@ def unpacked(value: int) -> Cost:
     return Cost(*(value >> WIDTH * (last - place) & mask for place in range(last + 1)))
 
 
-def share(value: int, parts: int) -> int:
-    """A part of a cost, each field by itself and rounded down: parts of them never cost more than the whole."""
-    return value if parts == 1 else packed(Cost(*(field // parts for field in unpacked(value))))
-
-
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What one component's move costs by itself. `needs` are risks that hold for everybody: accepted, or no move."""

@@ -4,8 +4,8 @@ A group's rest is found by walking backwards from the goal through the states of
 rules that speak about them alone. Whatever a whole plan does, what it does to this group is such a walk, so the
 group's exact cost is a lower bound; groups have no component in common, so their costs add up.
 
-Components of different groups that share a hop would be charged twice for it. So a hop whose components could span n
-groups counts 1/n in each of them. Costs are scaled by SCALE, so that the parts stay whole numbers.
+Components of different groups that may share a hop would be charged twice for it. So of the groups that such a hop
+touches only the one with the longest way is charged: in the others, moves of such components are free.
 
 Which components share a group: those that rules tie together most, as long as their states stay few (LIMIT).
 """
@@ -18,18 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from knowngood.planner.cost import share
 from knowngood.planner.problem import Indexes, Problem, Track, cliques
 
-SCALE = 60
-"""Divisible by 2, 3, 4, 5 and 6."""
-LIMIT = 1500
+LIMIT = 500
 """States of one group."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Calling it gives the scaled least cost from a state to the goal, None where the goal can't be reached.
+    """Calling it gives the least cost from a state to the goal, None where the goal can't be reached.
 
     `groups`: the bits of a group's tracks, and by the bits of a state in them its rest.
     """
@@ -40,11 +37,11 @@ class Estimate:
     def of(cls, problem: Problem, limit: int = LIMIT) -> Estimate:
         """Group the problem's tracks and find every group's costs."""
         groups = grouped(problem, limit)
-        spans = _spans(problem, groups)
+        free = _free(problem, groups)
         offsets = problem.board.offsets
         found = []
         for group in groups:
-            rest = _rest(project(problem, group), spans, group)
+            rest = _rest(project(problem, group), {k for k, i in enumerate(group) if i in free})
             every = sum(((1 << len(problem.tracks[i].versions)) - 1) << offsets[i] for i in group)
             masks = {
                 sum(1 << offsets[i] + v for i, v in zip(group, state, strict=True)): cost
@@ -123,23 +120,24 @@ def _projected(track: Track, place: dict[int, int], *, any_context: bool) -> Tra
     return Track(track.name, track.versions, track.start, track.goal, moves, canary)
 
 
-def _spans(problem: Problem, groups: tuple[Indexes, ...]) -> list[int]:
-    """For each track the number of groups that a hop with it can span at most."""
+def _free(problem: Problem, groups: tuple[Indexes, ...]) -> set[int]:
+    """The tracks whose moves cost nothing in their own group, because a hop with them may be charged in another one."""
     of = {i: number for number, group in enumerate(groups) for i in group}
-    spans = [1] * len(problem.tracks)
-    for clique in cliques(len(problem.tracks), problem.together):
-        touched = len({of[i] for i in clique})
-        for i in clique:
-            spans[i] = max(spans[i], touched)
-    return spans
+    shared = [c for c in cliques(len(problem.tracks), problem.together) if len({of[i] for i in c}) > 1]
+    weight: dict[
+        int, tuple[int, int]
+    ] = {}  # by group: the longest way of a track that shares, then its number
+    for i in {i for clique in shared for i in clique}:
+        alone = _rest(project(problem, (i,)), set()).get((problem.tracks[i].start,), 0)
+        weight[of[i]] = max(weight.get(of[i], (0, 0)), (alone, of[i]))
+    return {i for clique in shared for i in clique if weight[of[i]] < max(weight[of[j]] for j in clique)}
 
 
-def _rest(problem: Problem, spans: list[int], group: Indexes) -> dict[Indexes, int]:
-    """The scaled cost to the goal of every state that can be reached from the start and reaches the goal."""
+def _rest(problem: Problem, free: set[int]) -> dict[Indexes, int]:
+    """The cost to the goal of every state that can be reached from the start and reaches the goal."""
     into: dict[Indexes, list[tuple[Indexes, int]]] = defaultdict(list)
     for state, after, cost, moved in _walk(problem):
-        span = max(spans[group[i]] for i in moved)
-        into[after].append((state, share(cost * SCALE, span)))
+        into[after].append((state, 0 if free.intersection(moved) else cost))
     rest: dict[Indexes, int] = {}
     queue = [(0, problem.goal)]
     while queue:

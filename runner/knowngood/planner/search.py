@@ -17,7 +17,7 @@ import heapq
 from dataclasses import dataclass
 
 from knowngood.planner.cost import FORWARD_ONLY, unpacked
-from knowngood.planner.estimate import SCALE, Estimate
+from knowngood.planner.estimate import Estimate
 from knowngood.planner.problem import Indexes, Problem
 
 MOST = 1_000_000
@@ -79,7 +79,7 @@ def _lowest(problem: Problem, estimate: Estimate, most: int) -> tuple[dict[Index
                 continue
             lowest[step.state] = cost
             number += 1
-            heapq.heappush(queue, (cost * SCALE + rest, depth - 1, number, step.state, step.mask))
+            heapq.heappush(queue, (cost + rest, depth - 1, number, step.state, step.mask))
     return lowest, None
 
 
@@ -89,7 +89,6 @@ def _latest(
     """Of the plans that cost `total`, the one whose forward-only hops come last; and the states looked at."""
     board, goal, start = problem.board, problem.goal, problem.start
     hops, closing = unpacked(total).hops, unpacked(total).forward_only
-    limit = total * SCALE
     number = 0
     queue = [(0, 0, 0, start, board.mask(start), 0, closing)]
     late: dict[Indexes, int] = {start: 0}
@@ -108,7 +107,7 @@ def _latest(
         for step in board.steps(state, mask):
             cost = so_far + step.cost
             rest = estimate(step.mask)
-            if rest is None or cost * SCALE + rest > limit or cost > lowest.get(step.state, cost):
+            if rest is None or cost + rest > total or cost > lowest.get(step.state, cost):
                 continue
             closes = step.cost >> FORWARD_ONLY
             value = late[state] + (place if closes else 0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from tests.unit.planner.problems import exhaustive, hops, problems, sound
 
 from knowngood.planner.cost import Cost, packed, unpacked
-from knowngood.planner.estimate import SCALE, Estimate
+from knowngood.planner.estimate import Estimate
 from knowngood.planner.problem import Problem
 from knowngood.planner.reduce import reduced
 from knowngood.planner.relax import smallest
@@ -69,7 +69,7 @@ def test_the_estimate_never_says_more_than_the_rest_costs(problem: Problem) -> N
         if found is not None:
             first = estimate(problem.board.mask(problem.start))
             assert first is not None
-            assert first <= found.cost * SCALE
+            assert first <= found.cost
 
 
 def test_a_more_important_field_outweighs_every_lesser_one() -> None:
