@@ -36,7 +36,7 @@ def catalog(path: Path, package: str = "") -> Catalog:
     package = package or names[0]
     if package not in names:
         raise refusal(where, f"no package {package}; there are {', '.join(names[:5]) or 'none'}", _HINT)
-    head = next(b for b in blobs if b.get("schema") == "olm.package" and b.get("name") == package)
+    head = next((b for b in blobs if b.get("schema") == "olm.package" and b.get("name") == package), {})
     own = [b for b in blobs if b.get("package") == package]
     versions = {_text(b, "name"): _version(b) for b in own if b.get("schema") == "olm.bundle"}
     channels = {

@@ -143,13 +143,15 @@ class Tracks:
 def offers(edges: Edges, versions: tuple[str, ...], found: tuple[Catalog, ...]) -> list[int]:
     """For each version a mask of those that these catalogs offer after it; `edges.moves`, for all at once."""
     index = {v: i for i, v in enumerate(versions)}
-    bundles = {b for c in found for entries in c.channels.values() for b in entries if b.version in index}
-    held = _union(1 << index[b.version] for b in bundles)
+    bundles = {b for c in found for entries in c.channels.values() for b in entries}
+    held = _union(1 << index[b.version] for b in bundles if b.version in index)
+    reinstall = edges.steps is not None and edges.steps.reinstall
     offered = []
     for i, a in enumerate(versions):
-        targets = _union(1 << index[b.version] for b in bundles if follows(b, a))
-        if edges.steps is not None and edges.steps.reinstall and a in edges.versions:
-            targets |= held
+        updates = [b.version for b in bundles if follows(b, a)]
+        targets = _union(1 << index[b] for b in updates if b in index)
+        if reinstall and not updates and a in edges.versions:
+            targets = held
         ahead = bits(targets >> (i + 1) << (i + 1))
         offered.append(_union(1 << j for j in ahead if allowed(edges.steps, a, versions[j])))
     return offered
