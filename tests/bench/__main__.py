@@ -13,11 +13,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from tests.bench import api, commands, playbooks, run
+from tests.bench import api, commands, planner, playbooks, releases, run
 from tests.bench.measurement import ROOT, Measurement
 
 PARTS: dict[str, Callable[[], list[Measurement]]] = {
     "commands": commands.measure,
+    "planner": planner.measure,
+    "releases": releases.measure,
     "api": api.measure,
     "playbooks": playbooks.measure,
     "run": run.measure,

@@ -9,12 +9,12 @@ import click
 
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.wiring import declared_versions
 from knowngood.matrix.fbc import catalog
 from knowngood.matrix.observed import observed
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
-from knowngood.planner.case import GivenCatalog, Wishes
+from knowngood.model.matrix import Cluster
+from knowngood.planner.case import Declared, GivenCatalog, Wishes
 from knowngood.planner.path import CHANNELS
 from knowngood.planner.plan import plan
 from knowngood.report.plan_text import hop_text, plan_text
@@ -97,7 +97,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         observed=observed(from_file, source.matrix.components) if from_file else {},
         catalogs=dict(_catalog(source, text) for text in catalogs),
     )
-    declared = declared_versions(found) if from_git else None
+    declared = _declared(found) if from_git else None
     made = plan(source.matrix, name, release, declared=declared, wishes=wishes)
     if explain is not None:
         hop = next((h for h in made.hops if h.name == explain), None)
@@ -109,6 +109,13 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         text = json.dumps(to_json(made), indent=2) + "\n" if output == "json" else plan_text(made)
     click.echo(text, nl=False)
     return 0
+
+
+def _declared(cluster: Cluster) -> Declared:
+    """What Git declares; the clients of Git and clusters are imported only for this."""
+    from knowngood.cli.wiring import declared_versions  # noqa: PLC0415 (0.2 s that a plan from files need not wait)
+
+    return declared_versions(cluster)
 
 
 def _one(argument: str | None, option: str | None) -> str:
