@@ -96,7 +96,7 @@ def worker_reboots(versions: tuple[str, ...], channel: str) -> int:
     count, paused = 0, False
     for start, to in pairwise(versions):
         if channel == "eus" and minor(start) != minor(to):
-            paused = _even(start) and not _even(to)
+            paused = not _even(to)
         count += not paused
     return count
 

@@ -12,6 +12,8 @@ from knowngood.model.matrix import Case, Claim, Cluster, Component, Profile, Rul
 from knowngood.planner.ranges import Range, parse_range
 
 NO_TRAITS: Mapping[str, str] = MappingProxyType({})
+CLUSTER_TRAITS = frozenset({"platform", "infrastructure", "network", "disconnected", "topology"})
+"""What only a cluster can tell; the other traits are the hardware profile's."""
 
 
 class Outcome(StrEnum):
@@ -59,6 +61,11 @@ def origin(rule: Rule) -> str:
 def standing(rule: Rule) -> tuple[Claim, ...]:
     """The claims that judge: all of them, or the decided one. A decision that names none of them decides nothing."""
     return tuple(c for c in rule.claims if c.source.ref == rule.decided) or rule.claims
+
+
+def judges(rule: Rule) -> bool:
+    """Whether versions can keep or break it; a rule that only names an action can't be broken."""
+    return bool(rule.require or rule.cases or rule.claims)
 
 
 def asks_about(rule: Rule) -> frozenset[str]:

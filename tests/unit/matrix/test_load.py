@@ -179,3 +179,33 @@ def test_broken_evidence_is_a_problem_with_its_line(base: Path) -> None:
     path.write_text("{\n  oops\n}")
     (problem,) = check(base).problems
     assert (problem.where.line, problem.rule) == (2, "schema")
+
+
+@pytest.mark.parametrize(
+    ("traits", "found"),
+    [
+        ("{gpu-arch: blackwell}", ["M104"]),
+        ("{gpu-arch: hopper}", []),
+        ("", ["M106"]),
+    ],
+)
+def test_a_rule_about_hardware_judges_a_release_on_the_profiles_that_have_it(
+    base: Path, traits: str, found: list[str]
+) -> None:
+    """A profile that does not say what it is hides no rule: that is a warning."""
+    if traits:
+        profile = base / "profiles" / "pcie.yaml"
+        profile.write_text(profile.read_text() + f"traits: {traits}\n")
+    (base / "rules" / "blackwell.yaml").write_text(
+        "severity: block\nwhen: {}\ntraits: {gpu-arch: [blackwell]}\n"
+        'require: {nvidia-driver: ">=600"}\nmessage: too old\nsources: [{ref: vendor page 7}]\n'
+    )
+    assert rules_of(base) == found
+
+
+def test_what_only_a_cluster_can_tell_is_no_releases_fault(base: Path) -> None:
+    (base / "rules" / "bare-metal.yaml").write_text(
+        "severity: block\nwhen: {}\ntraits: {infrastructure: [bare-metal]}\n"
+        'require: {nvidia-driver: ">=600"}\nmessage: too old\nsources: [{ref: vendor page 7}]\n'
+    )
+    assert rules_of(base) == []

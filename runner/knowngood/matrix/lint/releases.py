@@ -9,8 +9,8 @@ from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Matrix, Rule, Severity, Status
 from knowngood.planner.gates import applicable
+from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, evaluate, judges, readable, traits_of
 from knowngood.planner.rules import Finding as RuleFinding
-from knowngood.planner.rules import Outcome, broken, evaluate, readable, traits_of
 from knowngood.planner.version import key
 
 
@@ -64,12 +64,15 @@ def warning_rules_hold(context: Context) -> Iterator[Finding]:
             yield _of_rule(document, finding, "")
 
 
-@rule("M106", "A release names each component that its compatibility rules ask about.", severity="warning")
+@rule("M106", "A release and its profiles name what its compatibility rules ask about.", severity="warning")
 def required_components_named(context: Context) -> Iterator[Finding]:
     """A rule that can't be told is not kept."""
     for document, finding in _rule_findings(context):
-        if finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO:
-            yield _of_rule(document, finding, f"add {finding.component}")
+        asks = judges(finding.rule) and finding.rule.severity is not Severity.INFO
+        if asks and finding.outcome is Outcome.UNKNOWN:
+            trait = finding.component not in context.matrix.components
+            hint = f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
+            yield _of_rule(document, finding, hint)
 
 
 @rule("M107", "A revoked release says why, and only a revoked one does.")
@@ -192,8 +195,7 @@ def _rule_findings(context: Context) -> Iterator[tuple[Document, RuleFinding]]:
         seen: set[tuple[str, Outcome, str, str]] = set()
         for finding in _on_each_profile(context, document, rules, versions):
             mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
-            about_versions = not finding.component or finding.component in matrix.components
-            if mark not in seen and about_versions and finding.component not in wrong:
+            if mark not in seen and finding.component not in CLUSTER_TRAITS.union(wrong):
                 seen.add(mark)
                 yield document, finding
 
