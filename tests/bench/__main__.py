@@ -13,12 +13,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from tests.bench import api, commands, matrix, playbooks, run
+from tests.bench import api, commands, matrix, planner, playbooks, releases, run
 from tests.bench.measurement import ROOT, Measurement
 
 PARTS: dict[str, Callable[[], list[Measurement]]] = {
     "commands": commands.measure,
     "matrix": matrix.measure,
+    "planner": planner.measure,
+    "releases": releases.measure,
     "api": api.measure,
     "playbooks": playbooks.measure,
     "run": run.measure,

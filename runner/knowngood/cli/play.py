@@ -25,6 +25,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.planner.plan import plan as make_plan
+from knowngood.planner.plan import refuse_unmovable
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines
@@ -47,10 +48,12 @@ class Request:
 
 
 def planned(request: Request) -> Plan:
-    """The plan from what Git declares now. Refused, UsageError, Unreachable."""
+    """The plan from what Git declares now, every hop of it movable. Refused, UsageError, Unreachable."""
     cluster = request.source.cluster(request.cluster)
     declared = declared_versions(cluster)
-    return make_plan(request.source.matrix, request.cluster, request.release, declared=declared)
+    made = make_plan(request.source.matrix, request.cluster, request.release, declared=declared)
+    refuse_unmovable(made)
+    return made
 
 
 def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def _scalars(node: Node | None, file: str) -> dict[str, Scalar]:
 
 def _check(name: str, scalar: Scalar, matrix: Matrix, file: str) -> None:
     if name not in matrix.components:
-        hint = "knowngood show components lists them"
+        near = difflib.get_close_matches(name, matrix.components, n=1)
+        hint = f"did you mean {near[0]}?" if near else "knowngood show components lists them"
         raise refusal(at(scalar, file), f"there is no component {name!r}", hint, "observed")
     try:
         key(matrix.components[name].scheme, scalar.text)

@@ -49,7 +49,14 @@ class PlannedRing:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Components that move together."""
+    """Components that move together.
+
+    `rings` are empty where all nodes move at once. `follows` are versions that change along with the moves. `why` says
+    what holds the hop at its place, the strongest reason first; `allowed_by` who offers each move; `procedure` how it
+    is undone where a Git revert is not all. `proves_again`: gates whose evidence a new kernel voids. `not_movable`:
+    why knowngood does not make this hop yet, empty where it does. `warnings`: what is not advised of the state that it
+    leads to, although both ends are clear of it. `at_least`: seconds that are known, 0 for unknown.
+    """
 
     name: str
     moves: tuple[Move, ...]
@@ -57,6 +64,25 @@ class Hop:
     disruption: Disruption
     undo: UndoClass
     rings: tuple[PlannedRing, ...]
+    follows: tuple[Move, ...] = ()
+    why: tuple[str, ...] = ()
+    allowed_by: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()
+    procedure: str = ""
+    proves_again: tuple[str, ...] = ()
+    not_movable: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    disturbed: int = 0  # nodes
+    at_least: float = 0.0
+    paused: bool = False  # the workers stay behind the control plane until the next minor
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A state between hops: it keeps every blocking rule, and an undo can stop there."""
+
+    after: str  # the hop's name
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +90,8 @@ class Plan:
     """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown.
 
     `schemes` maps a component to how its versions are read (`planner.version`).
+    `catalogs` says for each operator where its edges come from; `accepted` are the risks that a person took;
+    `cost` is what the plan was chosen by, the most important first.
     """
 
     cluster: str
@@ -80,6 +108,12 @@ class Plan:
     matrix_commit: str = ""
     cluster_digest: str = ""
     schemes: Mapping[str, str] = field(default_factory=dict)
+    point_of_no_return: str = ""  # the first hop that can't be undone
+    resting: tuple[Resting, ...] = ()
+    catalogs: Mapping[str, str] = field(default_factory=dict)
+    channel: str = ""
+    accepted: tuple[str, ...] = ()
+    cost: Mapping[str, int] = field(default_factory=dict)
 
     def versions_after(self, hops: int) -> Mapping[str, str]:
         """What a node runs after that many hops: the resting state between two of them, or either end."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 TEXT = "text"
 
@@ -81,6 +82,7 @@ class Key:
     text: str = ""
 
 
+@lru_cache(maxsize=1 << 16)
 def key(scheme: str, version: str) -> Key:
     """The sort key of an exact version; ValueError says what one looks like."""
     if not is_whole(scheme, version):

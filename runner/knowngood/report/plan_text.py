@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from knowngood.model.matrix import Disruption, UndoClass
+from knowngood.model.matrix import Disruption, Scope, UndoClass
 from knowngood.model.plan import Hop, Plan
 from knowngood.report.columns import columns
 
@@ -24,12 +24,18 @@ UNDOS = {
 
 
 def plan_text(plan: Plan) -> str:
-    """One screen."""
+    """One screen for a short plan; a long one hop by hop."""
     lines = [f"{plan.cluster}: {plan.from_release} → {plan.to_release}   profile {plan.profile}"]
+    if plan.channel:
+        lines.append(f"  channel {plan.channel}" + _accepted(plan))
+    lines += [f"  {name}: edges from {origin}" for name, origin in plan.catalogs.items()]
     if not plan.hops:
         lines.append(f"  nothing to do: Git declares {plan.to_release} already")
+    told: dict[str, str] = {}  # procedure -> the hop that tells it
     for hop in plan.hops:
-        lines += ["", *_hop(hop)]
+        lines += ["", *_hop(hop, told.setdefault(hop.procedure, hop.name))]
+        if hop.name == plan.point_of_no_return:
+            lines.append("  POINT OF NO RETURN: once this began, nothing before it can be undone either")
     lines += ["", "gates"]
     lines += columns(
         [
@@ -40,14 +46,55 @@ def plan_text(plan: Plan) -> str:
     )
     if plan.warnings:
         lines += ["", "warnings", *(f"  {w}" for w in plan.warnings)]
-    lines += ["", *_point_of_no_return(plan)]
+    lines += ["", *_point_of_no_return(plan), *_by_hand(plan)]
     return "\n".join(lines) + "\n"
 
 
-def _hop(hop: Hop) -> Iterator[str]:
+def hop_text(plan: Plan, hop: Hop) -> str:
+    """Everything about one hop: what it needs, what holds it at its place, where one rests afterwards."""
+    lines = list(_hop(hop, hop.name))
+    if len(hop.why) > 1:
+        lines += ["", "held at its place by", *(f"  {why}" for why in hop.why)]
+    if hop.risks:
+        lines += ["", "risks on the way", *(f"  {risk}" for risk in hop.risks)]
+    if hop.proves_again:
+        lines += ["", f"a new kernel voids what was proven before: {', '.join(hop.proves_again)} run again"]
+    resting = next((r for r in plan.resting if r.after == hop.name), None)
+    if resting is not None:
+        lines += ["", "afterwards the cluster rests on", *columns(sorted(resting.versions.items()))]
+    if hop.name == plan.point_of_no_return:
+        lines += ["", "this is the point of no return"]
+    return "\n".join(lines) + "\n"
+
+
+def _accepted(plan: Plan) -> str:
+    return f", accepted risks {', '.join(plan.accepted)}" if plan.accepted else ""
+
+
+def _hop(hop: Hop, told: str) -> Iterator[str]:
+    """A hop; `told` is the hop that tells its procedure."""
     moves = ", ".join(f"{m.component} {m.from_version} → {m.to_version}" for m in hop.moves)
     yield f"{hop.name}  {moves}"
-    yield f"  scope {hop.scope}, {DISRUPTIONS[hop.disruption]}, {UNDOS[hop.undo]} ({hop.undo})"
+    if hop.follows:
+        yield "  with it " + ", ".join(
+            f"{m.component} {m.from_version} → {m.to_version}" for m in hop.follows
+        )
+    disruption = "the workers stay paused on the minor before" if hop.paused else DISRUPTIONS[hop.disruption]
+    yield f"  scope {hop.scope}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
+    if hop.undo not in (UndoClass.REVERT, UndoClass.REVERT_DISRUPTIVE) and hop.procedure:
+        yield f"  undo: {hop.procedure}" if told == hop.name else f"  undo: as for {told}"
+    if hop.why:
+        yield f"  why now: {hop.why[0]}"
+    if hop.allowed_by and hop.not_movable:
+        yield f"  allowed by: {'; '.join(dict.fromkeys(hop.allowed_by))}"
+    if hop.risks:
+        yield f"  risks: {', '.join(risk.partition(':')[0] for risk in hop.risks)}"
+    yield from (f"  rests on what is not advised: {warning}" for warning in hop.warnings)
+    if hop.proves_again:
+        yield f"  proven again on the new kernel: {', '.join(hop.proves_again)}"
+    if hop.scope is Scope.CLUSTER:
+        names = " ".join(f"--accept-no-canary {m.component}" for m in hop.moves)
+        yield f"  no canary: it needs known-good evidence from another cluster of this profile, or {names}"
     rows = []
     for index, ring in enumerate(hop.rings):
         batches = " then ".join(", ".join(batch) for batch in ring.batches)
@@ -59,5 +106,22 @@ def _hop(hop: Hop) -> Iterator[str]:
 def _point_of_no_return(plan: Plan) -> list[str]:
     closed = [h.name for h in plan.hops if h.undo is UndoClass.FORWARD_ONLY]
     if closed:
-        return [f"point of no return: {closed[0]}; nothing before it can be undone once it began"]
+        named = closed[0] if len(closed) == 1 else f"{closed[0]}; {', '.join(closed)} can't be undone"
+        return [
+            f"point of no return: {named}",
+            "  nothing before it can be undone once it began; it needs --accept-forward-only",
+        ]
+    by_hand = [h.name for h in plan.hops if h.undo is UndoClass.PROCEDURE]
+    if by_hand:
+        return [f"no point of no return, but {', '.join(by_hand)} can be undone by a procedure only"]
     return ["no point of no return: a gate that says no takes it back"] if plan.hops else []
+
+
+def _by_hand(plan: Plan) -> list[str]:
+    """What `upgrade` does not do yet."""
+    left = [h.name for h in plan.hops if h.not_movable]
+    if not left:
+        return []
+    return [
+        f"not yet movable by knowngood: {', '.join(left)}; make them by hand, then pin the release that has them"
+    ]

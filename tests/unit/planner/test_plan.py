@@ -19,8 +19,8 @@ from tests.unit.planner.matrices import (
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
-from knowngood.model.plan import Move, Plan
-from knowngood.planner.plan import plan
+from knowngood.model.plan import Move, Plan, Resting
+from knowngood.planner.plan import plan, refuse_unmovable
 
 NEW = release("new", nvidia_driver="595.91.07")
 
@@ -28,6 +28,13 @@ NEW = release("new", nvidia_driver="595.91.07")
 def refusal(value: Matrix, to: str = "new", declared: dict[tuple[str, str], str] | None = None) -> str:
     with pytest.raises(Refused) as caught:
         plan(value, "lab", to, declared=declared)
+    assert caught.value.hint
+    return caught.value.message
+
+
+def unmovable(made: Plan) -> str:
+    with pytest.raises(Refused) as caught:
+        refuse_unmovable(made)
     assert caught.value.hint
     return caught.value.message
 
@@ -113,12 +120,6 @@ def test_an_unknown_name_is_a_usage_error_that_guesses(cluster_name: str, to: st
     ("target", "words"),
     [
         (release("new", "revoked", nvidia_driver="595.91.07"), "new is revoked: Xid 31 on every node"),
-        (release("new", gpu_operator="26.7.1"), "gpu-operator 26.7.0 to 26.7.1: not yet movable"),
-        (
-            release("new", kernel_module_type="proprietary"),
-            "kernel-module-type open to proprietary: not yet movable",
-        ),
-        (release("new", openshift="4.19.1"), "openshift 4.18.52 to 4.19.1: not yet movable"),
         (replace(NEW, profiles=("hgx",)), "new is meant for hgx, lab is pcie"),
     ],
 )
@@ -126,10 +127,37 @@ def test_a_release_that_can_not_be_reached_is_refused(target: Release, words: st
     assert words in refusal(matrix(target))
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (release("new", gpu_operator="26.7.1"), "gpu-operator 26.7.0 to 26.7.1: not yet movable"),
+        (
+            release("new", kernel_module_type="proprietary"),
+            "kernel-module-type open to proprietary: not yet movable",
+        ),
+        (release("new", openshift="4.19.1"), "openshift 4.18.52 to 4.19.1: not yet movable"),
+    ],
+)
+def test_what_can_not_be_moved_yet_is_planned_but_not_made(target: Release, words: str) -> None:
+    made = plan(matrix(target), "lab", "new")
+    assert words in unmovable(made)
+    assert [words] == [reason for hop in made.hops for reason in hop.not_movable]
+
+
+def test_what_is_only_judged_is_not_even_planned() -> None:
+    judged = replace(component("doca-ofed", "doca-ofed"), judged_only=True)
+    target = release("new", doca_ofed="26.04-1.1.0.0-1")
+    said = refusal(with_component(matrix(target), judged))
+    assert "doca-ofed 25.10-1.2.8.0-2 to 26.04-1.1.0.0-1: not movable" in said
+
+
 def test_every_reason_is_named_at_once() -> None:
-    said = refusal(matrix(release("new", "revoked", gpu_operator="26.7.1", openshift="4.19.1")))
-    assert said.count("not yet movable") == 2
+    revoked = replace(release("new", "revoked"), profiles=("hgx",))
+    said = refusal(matrix(revoked))
     assert "revoked" in said
+    assert "meant for hgx" in said
+    both = plan(matrix(release("new", gpu_operator="26.7.1", openshift="4.19.1")), "lab", "new")
+    assert unmovable(both).count("not yet movable") == 2
 
 
 def test_a_release_that_breaks_a_blocking_rule_is_refused_with_rule_and_source() -> None:
@@ -156,44 +184,55 @@ def test_a_half_way_state_that_breaks_a_blocking_rule_is_refused() -> None:
     )
     target = release("new", nvidia_driver="595.91.07", doca_ofed=None)
     said = refusal(matrix(target, rules=(blocking,)))
-    assert "half-way, after hop-1 (nvidia-driver 595.91.07)" in said
-    assert "new-driver-new-ofed" in said
+    assert "at least this would have to give: new-driver-new-ofed says no (rule new-driver-new-ofed" in said
 
 
-def test_two_hops_are_checked_in_between() -> None:
+def test_the_order_follows_from_the_rules() -> None:
     """DOCA-OFED and driver both move; the driver first would break the rule that both ends keep."""
     both = rule("together", {"nvidia-driver": ">=595"}, {"doca-ofed": ">=26.04"})
     target = release("new", nvidia_driver="595.91.07", doca_ofed="26.04-1.1.0.0-1")
     movable = component("doca-ofed", "doca-ofed", movable=True)
-    wrong_order = matrix(
-        target,
-        rules=(both,),
-        clusters={"lab": cluster(declaration("nvidia-driver"), declaration("doca-ofed"))},
-    )
-    assert "half-way, after hop-1" in refusal(with_component(wrong_order, movable))
-    right_order = replace(
-        wrong_order, clusters={"lab": cluster(declaration("doca-ofed"), declaration("nvidia-driver"))}
-    )
-    made = plan(with_component(right_order, movable), "lab", "new")
-    assert [(h.name, h.moves[0].component) for h in made.hops] == [
-        ("hop-1", "doca-ofed"),
-        ("hop-2", "nvidia-driver"),
-    ]
+    for order in (("nvidia-driver", "doca-ofed"), ("doca-ofed", "nvidia-driver")):
+        clusters = {"lab": cluster(*(declaration(name) for name in order))}
+        value = with_component(matrix(target, rules=(both,), clusters=clusters), movable)
+        made = plan(value, "lab", "new")
+        assert [(h.name, h.moves[0].component) for h in made.hops] == [
+            ("hop-1", "doca-ofed"),
+            ("hop-2", "nvidia-driver"),
+        ]
+        assert made.hops[0].why[0].startswith("must come before hop-2: doca-ofed 25.10-1.2.8.0-2: together")
+        assert made.hops[1].why[0].startswith("waits for hop-1: doca-ofed 25.10-1.2.8.0-2: together")
+        assert made.resting == (
+            Resting("hop-1", {"doca-ofed": "26.04-1.1.0.0-1", "nvidia-driver": "580.173.02"}),
+        )
+        refuse_unmovable(made)
+
+
+def test_components_that_share_a_drain_move_in_one_hop() -> None:
+    target = release("new", nvidia_driver="595.91.07", doca_ofed="26.04-1.1.0.0-1")
+    shares = replace(component("doca-ofed", "doca-ofed", movable=True), moves_with=("nvidia-driver",))
+    clusters = {"lab": cluster(declaration("nvidia-driver"), declaration("doca-ofed"))}
+    (hop,) = plan(with_component(matrix(target, clusters=clusters), shares), "lab", "new").hops
+    assert [m.component for m in hop.moves] == ["nvidia-driver", "doca-ofed"]
+    assert [c.component for c in hop.rings[0].changes] == ["nvidia-driver", "doca-ofed"]
 
 
 def test_a_component_declared_for_all_nodes_at_once_is_not_yet_movable() -> None:
     value = matrix(NEW, clusters={"lab": cluster(declaration("nvidia-driver", ring=False))})
-    assert "not yet movable here, gpu/nvidia-driver.yaml declares it for all nodes" in refusal(value)
+    said = unmovable(plan(value, "lab", "new"))
+    assert "not yet movable here, gpu/nvidia-driver.yaml declares it for all nodes" in said
 
 
-def test_a_component_that_git_does_not_declare_is_refused() -> None:
+def test_a_component_that_git_does_not_declare_is_not_moved() -> None:
     value = matrix(NEW, clusters={"lab": cluster(declaration("doca-ofed"))})
-    assert "lab does not say where Git declares it" in refusal(value)
+    assert "lab does not say where Git declares it" in unmovable(plan(value, "lab", "new"))
 
 
 def test_no_way_back_is_refused() -> None:
     forward = component("nvidia-driver", "nvidia-driver", movable=True, undo="forward-only")
-    assert "no way back, this move can't be undone" in refusal(with_component(matrix(NEW), forward))
+    made = plan(with_component(matrix(NEW), forward), "lab", "new")
+    assert made.point_of_no_return == "hop-1"
+    assert "no way back: hop-1 can't be undone" in unmovable(made)
     unknown = matrix(NEW, releases={"old": release("old", nvidia_driver=None), "new": NEW})
     assert "no way back, old does not say what it was" in refusal(unknown)
 

@@ -1,0 +1,191 @@
+"""From the search's answer to hops that a person reads and the engine makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from knowngood.model.matrix import Component, Declaration, Disruption, Ring, Scope, Severity, UndoClass
+from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
+from knowngood.planner.case import Case
+from knowngood.planner.edges import by_reinstall, edge, risks
+from knowngood.planner.gates import Applicable
+from knowngood.planner.order import hop_name, reasons
+from knowngood.planner.path import minor
+from knowngood.planner.problem import Indexes
+from knowngood.planner.question import OPENSHIFT, Question
+from knowngood.planner.rules import Finding, broken, evaluate, in_range
+from knowngood.planner.scope import reach, undo_of
+from knowngood.planner.space import Space
+from knowngood.planner.tracks import charge_of
+
+DISRUPTIONS = list(Disruption)
+UNDOS = list(UndoClass)
+"""Mildest first."""
+
+
+@dataclass
+class Hops:
+    """Makes hops one after the other; knows what each ring has by then."""
+
+    case: Case
+    space: Space
+    gates: Applicable
+    _rings: dict[tuple[str, str], str] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)  # rules that were broken before
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return self.space.question
+
+    def all(self, states: Sequence[Indexes]) -> tuple[Hop, ...]:
+        """One hop for each step from state to state."""
+        return tuple(self._hop(states, number) for number in range(len(states) - 1))
+
+    def _hop(self, states: Sequence[Indexes], number: int) -> Hop:
+        before, after = (self.space.versions(states[n]) for n in (number, number + 1))
+        whole, then = self.question.state(before), self.question.state(after)
+        moves = tuple(Move(n, before[n], after[n]) for n in before if before[n] != after[n])
+        follows = tuple(
+            Move(n, whole.get(n, ""), then.get(n, ""))
+            for n in sorted(self.question.followers)
+            if whole.get(n) != then.get(n)
+        )
+        components = [self.case.component(m.component) for m in moves]
+        scopes = {c.name: self._scope(c, whole) for c in components}
+        scope = Scope.CLUSTER if Scope.CLUSTER in scopes.values() else Scope.NODE
+        undo = max(
+            (undo_of(self.case.component(m.component), m.from_version, m.to_version) for m in moves),
+            key=UNDOS.index,
+        )
+        rings = self._planned(moves) if scope is Scope.NODE else ()
+        new_kernel = any(self.case.component(m.component).scheme == "kernel" for m in follows)
+        charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
+        known = [m for m in moves if self.question.edges(m.component).versions]
+        return Hop(
+            name=hop_name(number),
+            moves=moves,
+            scope=scope,
+            disruption=max((c.disruption for c in components), key=DISRUPTIONS.index),
+            undo=undo,
+            rings=rings,
+            follows=follows,
+            why=reasons(self.space, states, number, closed=undo is UndoClass.FORWARD_ONLY),
+            allowed_by=tuple(self._allowed_by(m, whole) for m in known),
+            risks=tuple(name for m in known for name in self._risks(m)),
+            procedure=self._procedure(moves),
+            proves_again=(*self.gates.active, *self.gates.passive) if new_kernel else (),
+            not_movable=tuple(self._not_movable(moves, scopes)),
+            warnings=self._warned(then, number, len(states) - 2),
+            disturbed=max(max(c.reboots, c.drains) for c in charges),
+            at_least=len(rings) * self.case.cluster.limits.soak,
+            paused=any(m.component == OPENSHIFT for m in moves) and not any(c.reboots for c in charges),
+        )
+
+    def _scope(self, component: Component, versions: dict[str, str]) -> Scope:
+        """Whom the move reaches in a state with these versions."""
+        found = reach(component, self.case.cluster)
+        if found.always is not None:
+            return found.always
+        ranged = (
+            all(
+                name in versions and in_range(self.case.component(name).scheme, text, versions[name])
+                for name, text in ranges.items()
+            )
+            for ranges in found.node_when
+        )
+        return Scope.NODE if any(ranged) else Scope.CLUSTER
+
+    def _warned(self, versions: dict[str, str], number: int, last: int) -> tuple[str, ...]:
+        """The warnings that a hop brings; the goal's own are the plan's, and what runs now is known."""
+        if number == 0:
+            self._said |= {f.rule.name for f in self._unadvised(self.question.state({}))}
+        found = self._unadvised(versions) if number < last else ()
+        new = tuple(f.sentence() for f in found if f.rule.name not in self._said)
+        self._said |= {f.rule.name for f in found}
+        return new
+
+    def _unadvised(self, versions: dict[str, str]) -> tuple[Finding, ...]:
+        matrix = self.case.matrix
+        return broken(
+            evaluate(matrix.rules.values(), matrix.components, versions, self.question.traits), Severity.WARN
+        )
+
+    def _procedure(self, moves: tuple[Move, ...]) -> str:
+        """How each of the moves is undone, as the components' files say."""
+        texts = [(m.component, self.case.component(m.component).procedure) for m in moves]
+        said = [(name, text) for name, text in texts if text]
+        return said[0][1] if len(moves) == 1 and said else " ".join(f"{name}: {text}" for name, text in said)
+
+    def _risks(self, move: Move) -> list[str]:
+        met = risks(self.question.edges(move.component), move.from_version, move.to_version)
+        return [f"{risk.name}: {risk.gist}" for risk in met]
+
+    def _allowed_by(self, move: Move, versions: dict[str, str]) -> str:
+        """Who offers the move: a channel, a catalog, or nobody but the vendor."""
+        name, edges = move.component, self.question.edges(move.component)
+        if edges.graph:
+            of = minor(self.question.goal[name] if self.question.channel == "eus" else move.to_version)
+            kind = edge(edges, move.from_version, move.to_version).kind
+            return f"channel {self.question.channel}-{of}, {kind} edge"
+        openshift = minor(versions.get(OPENSHIFT, ""))
+        given = self.question.catalogs.get((name, openshift))
+        if not edges.catalogs and given is None:
+            return "any known version may follow"
+        if by_reinstall(edges, move.from_version, move.to_version, openshift=openshift, catalog=given):
+            return f"a step of the vendor that no catalog offers: remove {name}, install {move.to_version}"
+        return f"catalog of OpenShift {openshift}" if openshift else "a catalog"
+
+    def _not_movable(self, moves: tuple[Move, ...], scopes: dict[str, Scope]) -> Iterator[str]:
+        """Why the engine can't make the hop yet."""
+        for move in moves:
+            name, what = move.component, f"{move.component} {move.from_version} to {move.to_version}"
+            declaration = self.case.declaration(name)
+            if not self.case.component(name).movable:
+                yield f"{what}: not yet movable"
+            elif declaration is None:
+                yield f"{what}: not yet movable, {self.case.cluster.name} does not say where Git declares it"
+            elif declaration.scope is Scope.CLUSTER:
+                yield f"{what}: not yet movable here, {declaration.file} declares it for all nodes at once"
+            elif scopes[name] is Scope.CLUSTER:
+                yield f"{what}: not yet movable here, any restart on any node takes the new version"
+
+    def _planned(self, moves: tuple[Move, ...]) -> tuple[PlannedRing, ...]:
+        """The rings that a hop moves, each with its edits."""
+        planned = []
+        for ring in self.case.cluster.rings:
+            open_moves = [m for m in moves if self._open(m, ring)]
+            changes = tuple(
+                _change(declaration, ring, self._has(m, ring), m.to_version)
+                for m in open_moves
+                if (declaration := self.case.declaration(m.component)) is not None
+            )
+            for m in open_moves:
+                self._rings[m.component, ring.name] = m.to_version
+            if open_moves:
+                batches = tuple(ring.nodes[i : i + ring.batch] for i in range(0, len(ring.nodes), ring.batch))
+                planned.append(PlannedRing(ring.name, batches, changes))
+        return tuple(planned)
+
+    def _open(self, move: Move, ring: Ring) -> bool:
+        """Whether the ring does not have the target's version already."""
+        return not self.case.by_ring(move.component) or ring in self.case.open_rings(move.component)
+
+    def _has(self, move: Move, ring: Ring) -> str:
+        known = self._rings.get((move.component, ring.name))
+        return known or self.case.before(move.component, ring.name)
+
+
+def _change(declaration: Declaration, ring: Ring, before: str, after: str) -> FieldChange:
+    def named(text: str) -> str:
+        return text.replace("{ring}", ring.name)
+
+    return FieldChange(
+        component=declaration.component,
+        file=named(declaration.file),
+        path=declaration.path,
+        before=before,
+        after=after,
+        object={key: named(value) for key, value in declaration.object.items()},
+    )

@@ -1,0 +1,128 @@
+"""Why there is no plan, what would have to give, and how far one can go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from knowngood.model.matrix import Release, Severity, Status
+from knowngood.planner.case import Case
+from knowngood.planner.estimate import project
+from knowngood.planner.order import sentences
+from knowngood.planner.question import Question
+from knowngood.planner.relax import Unknown, smallest
+from knowngood.planner.rules import broken, evaluate, origin
+from knowngood.planner.search import TooLarge
+from knowngood.planner.solve import solve
+from knowngood.planner.space import Space, space
+
+TRIES = 12
+"""Releases tried before the search for a nearer goal ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why not, and what to do about it."""
+
+    text: str
+    hint: str
+
+
+def why_not(case: Case, question: Question) -> list[Reason]:
+    """What closes every way from here to there."""
+    whole = space(question, every=True)
+    found = list(_alone(case, whole)) or list(_together(whole))
+    nearest = nearest_release(case)
+    if nearest is not None:
+        found.append(Reason(f"the nearest release with a plan is {nearest.name}", ""))
+    elif found:
+        found.append(Reason("no other release of the matrix has a plan from here either", ""))
+    return found
+
+
+def _alone(case: Case, whole: Space) -> Iterator[Reason]:
+    """Components that have no way of their own, whatever rules and risks say."""
+    for i, track in enumerate(whole.problem.tracks):
+        alone = replace(project(whole.problem, (i,)), boxes=())
+        try:
+            given = smallest(alone)
+        except Unknown:
+            continue
+        if given is not None:
+            continue
+        start, goal = track.versions[track.start], track.versions[track.goal]
+        component, edges = case.component(track.name), whole.question.edges(track.name)
+        through = f" in channel {whole.question.channel}" if edges.channels else ""
+        step = f"; {edges.steps.message}" if edges.steps else ""
+        text = f"{track.name} {start} to {goal}: no way leads there{through}{step}"
+        if track.goal < track.start and component.procedure:
+            yield Reason(
+                f"{text}; going back is a procedure by hand: {component.procedure}", "go back by hand"
+            )
+        else:
+            yield Reason(
+                text, "choose another version, or another --channel" if through else "choose another version"
+            )
+
+
+def _together(whole: Space) -> Iterator[Reason]:
+    """The smallest set of rules and risks that would have to give."""
+    problem = whole.problem
+    for sentence in sentences(whole, problem.start):
+        yield Reason(
+            f"what runs now breaks a blocking rule: {sentence}", "mend that first, in a step of its own"
+        )
+    try:
+        given = smallest(problem)
+    except Unknown:
+        yield Reason("there are too many states to say what closes the way", "plan in two steps")
+        return
+    if given is None:
+        yield Reason(
+            "more than a few rules and risks close the way", "choose a release in between as the first goal"
+        )
+        return
+    risks = {name: risk for e in whole.question.matrix.edges.values() for name, risk in e.risks.items()}
+    closing = []
+    for name in sorted(given):
+        if name in whole.question.matrix.rules:
+            rule = whole.question.matrix.rules[name]
+            closing.append(f"{rule.message} (rule {name}, {origin(rule)})")
+        else:
+            closing.append(f"{risks[name].gist} (risk {name})")
+    hint = (
+        " ".join(f"--accept-risk {name}" for name in sorted(given))
+        if all(name in risks for name in given)
+        else "choose a release in between as the first goal"
+    )
+    least = "; ".join(closing)
+    yield Reason(f"every way there is closed; at least this would have to give: {least}", hint)
+
+
+def nearest_release(case: Case) -> Release | None:
+    """The release with a plan from here that has the most of the target's versions; None where none has one."""
+    tries = sorted(_candidates(case), key=lambda r: (_distance(r, case.target), r.name))
+    for release in tries[:TRIES]:
+        try:
+            if solve(replace(case, target=release).question()) is not None:
+                return release
+        except TooLarge:
+            continue
+    return None
+
+
+def _candidates(case: Case) -> Iterator[Release]:
+    start = case.start()
+    for release in case.matrix.releases.values():
+        if release in (case.target, case.pinned) or release.status is Status.REVOKED:
+            continue
+        if case.cluster.profile not in release.profiles or not start.keys() >= release.components.keys():
+            continue
+        findings = evaluate(case.matrix.rules.values(), case.matrix.components, release.components)
+        if not broken(findings, Severity.BLOCK):
+            yield release
+
+
+def _distance(release: Release, target: Release) -> int:
+    """How many of the target's versions a release does not have."""
+    return sum(release.components.get(n) != v for n, v in target.components.items())

@@ -1,0 +1,39 @@
+"""`validate` of a matrix with ten thousand releases, made from the shipped ones."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.bench.measurement import BIN, Measurement, seconds
+
+from knowngood.matrix.locate import matrix_dir
+
+SIZES = (100, 1000, 10_000)
+TEMPLATE = "h200-4.22-r595"
+
+
+def measure() -> list[Measurement]:
+    """How the time grows with the number of releases."""
+    results = []
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            matrix = Path(folder) / "matrix"
+            shutil.copytree(matrix_dir(), matrix)
+            grow(matrix, size)
+            command = [str(BIN / "knowngood"), "validate", "--matrix", str(matrix)]
+            aim = 10.0 if size == SIZES[-1] else None
+            results.append(
+                Measurement(f"validate, {size} releases more", seconds(command, times=1), "s", aim=aim)
+            )
+    return results
+
+
+def grow(matrix: Path, count: int) -> None:
+    """Releases that differ in one version: NIC firmware has numbers to spare."""
+    text = (matrix / "releases" / f"{TEMPLATE}.yaml").read_text()
+    assert "nic-firmware: 28.47.1026" in text, "the template has another firmware now"
+    for number in range(count):
+        changed = text.replace("nic-firmware: 28.47.1026", f"nic-firmware: 28.47.{2000 + number}")
+        (matrix / "releases" / f"made-{number}.yaml").write_text(changed)

@@ -1,0 +1,107 @@
+"""`knowngood plan` on the shipped matrix: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.called import knowngood
+
+OBSERVED = """openshift: 4.21.28
+rhcos-kernel: 5.14.0-570.el9_6
+gpu-operator: 26.7.0
+nvidia-driver: 595.91.07
+network-operator: 26.4.1
+nic-firmware: 28.47.1026
+sriov-network-operator: 4.21.0
+nfd: 4.22.0
+dcgm-exporter: 4.6.0-4.8.3
+gpu-operator-rdma: "false"
+"""
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Path:
+    file = tmp_path / "observed.yaml"
+    file.write_text(OBSERVED)
+    return file
+
+
+def test_the_argument_and_the_option_name_the_same_cluster() -> None:
+    by_argument = knowngood("plan", "ams-prod", "--to", "r595")
+    assert by_argument.code == 0
+    assert knowngood("plan", "--cluster", "ams-prod", "--to", "r595") == by_argument
+    assert knowngood("plan", "ams-prod", "--cluster", "lab-small", "--to", "r595").code == 2
+    assert "no cluster is named" in knowngood("plan", "--to", "r595").err
+
+
+def test_a_plan_from_what_really_runs_says_all_that_matters_of_each_hop(running: Path) -> None:
+    said = knowngood("plan", "ams-prod", "--to", "h200-4.22-r595", "--from-file", running)
+    assert said.code == 0, said.err
+    for words in (
+        "openshift 4.21.28 → 4.22.9",
+        "with it kubernetes 1.34.0 → 1.35.0, rhcos-kernel 5.14.0-570.el9_6 → 5.14.0-687.el9_8",
+        "can't be undone (forward-only)",
+        "POINT OF NO RETURN",
+        "needs --accept-forward-only",
+        "proven again on the new kernel: smoke_training",
+        "or --accept-no-canary openshift",
+        "sriov-network-operator: edges from shipped facts",
+        "channel stable",
+        "why now: waits for hop-1: no catalog of openshift 4.21 offers sriov-network-operator 4.21.0 to 4.22.0",
+        "not yet movable by knowngood: hop-1, hop-2",
+        "was observed, r580 has",
+    ):
+        assert words in said.out
+
+
+def test_one_hop_is_explained(running: Path) -> None:
+    words = ("plan", "ams-prod", "--to", "h200-4.22-r595", "--from-file", running, "--explain")
+    said = knowngood(*words, "hop-1")
+    assert "this is the point of no return" in said.out
+    assert "afterwards the cluster rests on" in said.out
+    found = json.loads(knowngood(*words, "hop-1", "-o", "json").out)
+    assert found["moves"][0]["to_version"] == "4.22.9"
+    assert knowngood(*words, "hop-9").code == 2
+
+
+def test_the_catalog_that_the_cluster_has_decides_and_is_named(running: Path, tmp_path: Path) -> None:
+    """A mirror without the new operator: the shipped facts would offer it."""
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text(
+        "schema: olm.package\nname: sriov-network-operator\ndefaultChannel: stable\n---\n"
+        "schema: olm.channel\npackage: sriov-network-operator\nname: stable\n"
+        "entries: [{name: sriov-network-operator.v4.21.0}]\n"
+    )
+    words = ("plan", "ams-prod", "--to", "h200-4.22-r595", "--from-file", running, "--catalog")
+    here = knowngood(*words, f"sriov-network-operator={catalog}")
+    assert here.code == 0
+    assert f"sriov-network-operator: edges from {catalog}; other minors: shipped facts" in here.out
+    then = knowngood(*words, f"sriov-network-operator@4.22={catalog}")
+    assert then.code == 1
+    assert "sriov-network-operator 4.21.0 to 4.22.0: no way leads there" in then.err
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--accept-risk", "Etcd"), "there is no risk 'Etcd'"),
+        (("--catalog", "gpu-operator"), "COMPONENT=FILE is expected"),
+        (("--catalog", "gpu-op=x.yaml"), "there is no component 'gpu-op'"),
+        (("--catalog", "gpu-operator=x.yaml"), "there is no such catalog"),
+        (("--channel", "slow"), "'slow' is not one of"),
+        (("--from-file", "nowhere.yaml"), "no such file"),
+        (("--explain", "hop-7"), "the plan has no hop 'hop-7'"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error_that_says_what_is_wrong(more: tuple[str, ...], says: str) -> None:
+    said = knowngood("plan", "ams-prod", "--to", "r595", *more)
+    assert said.code == 2
+    assert says in said.err
+
+
+def test_no_plan_is_exit_1_and_says_what_would_have_to_give() -> None:
+    said = knowngood("plan", "ams-prod", "--to", "h200-4.14-r550")
+    assert said.code == 1
+    assert "r580 does not say what it was" in said.err
