@@ -27,7 +27,7 @@ CODES = {Answer.YES: ExitCode.DONE, Answer.NO: ExitCode.REFUSED, Answer.UNKNOWN:
 def command(
     settings: Settings, versions: tuple[str, ...], profile: str | None, cluster: str | None, output: str
 ) -> int:
-    """May these versions run together? Every rule that speaks, with its source.
+    """May these versions run together? Every rule that speaks, and the nearest that pass.
 
     Where a blocking rule says no, the nearest combination that passes follows: as few components changed as can be,
     by as little as can be. Kubernetes and the kernel follow OpenShift; a version that you give wins.

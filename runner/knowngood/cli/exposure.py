@@ -46,11 +46,12 @@ def command(
     every: bool,
     output: str,
 ) -> int:
-    """Which running versions are hit by a declared risk, a blocking rule or a revocation: the exposure window in days.
+    """Which running versions a risk, a rule or a revocation hits, and since when.
 
-    A cluster runs what its file pins, since the commit that pinned it; --from-file and --since say otherwise. A risk
-    is known since its declaration, a revocation since its commit; when a rule became known no file says, only the day
-    of our source. For a risk the answer also says how long each channel offered the version before anybody knew.
+    The exposure window is in days. A cluster runs what its file pins, since the commit that pinned it;
+    --from-file and --since say otherwise. A risk is known since its declaration, a revocation since its commit;
+    when a rule became known no file says, only the day of our source. For a risk the answer also says how long
+    each channel offered the version before anybody knew.
 
     \b
     Examples:

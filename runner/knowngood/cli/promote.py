@@ -35,12 +35,13 @@ from knowngood.planner.status import RANK, raised
 @debug_option
 @click.pass_obj
 def command(settings: Settings, release: str, file: Path, push: bool, dry_run: bool, output: str) -> int:
-    """Raise a release by evidence, in one commit: the evidence file and the status.
+    """Raise a release by evidence.
 
-    The evidence must be of exactly the release's versions, hold a pass of every gate that the profile asks, come from
-    the gates of the commit it names, not have expired, and no later run of the release may have failed on that profile.
-    It counts as known-good only if the cluster's identity is the pinned one and each smoke test ran on the profile's
-    backend; else as rehearsed. A run's end does the same by itself.
+    One commit holds the evidence file and the status. The evidence must be of exactly the release's versions,
+    hold a pass of every gate that the profile asks, come from the gates of the commit it names, not have expired,
+    and no later run of the release may have failed on that profile. It counts as known-good only if the cluster's
+    identity is the pinned one and each smoke test ran on the profile's backend; else as rehearsed. A run's end
+    does the same by itself.
 
     \b
     Examples:

@@ -25,10 +25,10 @@ MAX_REASON = 1000
 @debug_option
 @click.pass_obj
 def command(settings: Settings, release: str, reason: str, push: bool, output: str) -> int:
-    """Take a release out of use, with the reason, in one commit. There is no way back: a mended one gets a new name.
+    """Take a release out of use, with the reason.
 
-    Nothing is deleted and no cluster is touched. Clusters that pin the release are named: knowngood exposure says for
-    how long they run it.
+    In one commit. There is no way back: a mended release gets a new name. Nothing is deleted and no cluster is
+    touched. Clusters that pin the release are named: knowngood exposure says for how long they run it.
 
     \b
     Examples:

@@ -23,10 +23,10 @@ from knowngood.planner.status import why_not_superseded
 @debug_option
 @click.pass_obj
 def command(settings: Settings, old: str, new: str, push: bool, output: str) -> int:
-    """Let a release take the place of another, in one commit: OLD is deprecated, NEW says that it supersedes it.
+    """Let a release take the place of another.
 
-    NEW must be proven as far as OLD and be meant for all of its hardware profiles. A release takes the place of one
-    other only.
+    In one commit OLD is deprecated and NEW says that it supersedes it. NEW must be proven as far as OLD and be
+    meant for all of its hardware profiles. A release takes the place of one other only.
 
     \b
     Examples:

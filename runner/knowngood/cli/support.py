@@ -38,11 +38,12 @@ def command(
     cluster: str | None,
     output: str,
 ) -> int:
-    """Which versions of the other components go with these: the intersection of all rules, line by line.
+    """Which versions of the other components go with these.
 
-    A shortened version means its line: 26.7 is 26.7.x. A version is allowed if some version in each given range
-    suits it. A vendor's documented range is a limit also where its rule only warns: `hard` marks those that block.
-    Where sources disagree and the rule only warns, what one of them allows is allowed, with that remark.
+    The intersection of all rules, line by line. A shortened version means its line: 26.7 is 26.7.x. A version is
+    allowed if some version in each given range suits it. A vendor's documented range is a limit also where its
+    rule only warns: `hard` marks those that block. Where sources disagree and the rule only warns, what one of
+    them allows is allowed, with that remark.
 
     \b
     Examples:

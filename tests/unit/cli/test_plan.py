@@ -91,7 +91,7 @@ def test_the_catalog_that_the_cluster_has_decides_and_is_named(running: Path, tm
         (("--catalog", "gpu-op=x.yaml"), "there is no component 'gpu-op'"),
         (("--catalog", "gpu-operator=x.yaml"), "there is no such catalog"),
         (("--channel", "slow"), "'slow' is not one of"),
-        (("--from-file", "nowhere.yaml"), "no such file"),
+        (("--from-file", "nowhere.yaml"), "cannot be read"),
         (("--explain", "hop-7"), "the plan has no hop 'hop-7'"),
     ],
 )

@@ -261,10 +261,12 @@ def window_end_is_a_time(context: Context) -> Iterator[Finding]:
 
 
 @rule(
-    "KG417", "The release that a cluster is pinned to keeps the blocking compatibility rules on that cluster."
+    "KG417",
+    "The release that a cluster is pinned to keeps the blocking compatibility rules on that cluster.",
+    severity="warning",
 )
 def pinned_release_fits(context: Context) -> Iterator[Finding]:
-    """Platform, network and topology are the cluster's: no release can know them."""
+    """It runs all the same: `exposure` says since when, `plan` the way out. An error would close both."""
     told = {
         (j.document.name, j.finding.rule.name) for j in context.judged if j.finding.outcome is Outcome.BROKEN
     }
