@@ -77,7 +77,7 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
     yield f"{hop.name}  {moves}"
     if hop.follows:
         yield "  with it " + ", ".join(
-            f"{m.component} {m.from_version} → {m.to_version}" for m in hop.follows
+            f"{m.component} {m.from_version or 'unknown'} → {m.to_version or 'unknown'}" for m in hop.follows
         )
     disruption = "the workers stay paused on the minor before" if hop.paused else DISRUPTIONS[hop.disruption]
     yield f"  scope {hop.scope}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
