@@ -195,21 +195,27 @@ def guarded_pods_on_the_canary(play: Play) -> None:
     def pods() -> list[dict[str, Any]]:
         return list(kube.list(path("v1", "pods", "", SPACE)))
 
-    def settled(on_canary: int, others: int) -> bool:
-        ready = [p for p in pods() if is_ready(p) and not p["metadata"].get("deletionTimestamp")]
-        here = [p for p in ready if p["spec"]["nodeName"] == CANARY]
-        guarded = [p for p in here if p["metadata"]["name"].startswith(GUARDED)]
-        return (len(guarded), len(here), len(ready)) == (2, on_canary, on_canary + others)
+    def stay(count: int) -> bool:
+        """Just so many pods, none on its way out: no controller has anything left to do."""
+        return [bool(p["metadata"].get("deletionTimestamp")) for p in pods()] == [False] * count
 
+    def placed(others: int) -> bool:
+        here = [p for p in pods() if is_ready(p) and p["spec"]["nodeName"] == CANARY]
+        guarded = [p for p in here if p["metadata"]["name"].startswith(GUARDED)]
+        at_rest = stay(full + others) and all(map(is_ready, pods()))
+        return at_rest and (len(guarded), len(here)) == (2, full)
+
+    full = wanted + 1  # of the filler one less, and two guarded
     later = path("v1", "nodes", LATER)
     kube.patch(later, [{"op": "add", "path": "/spec/unschedulable", "value": True}])
     kube.patch(filler, [{"op": "replace", "path": "/spec/replicas", "value": wanted - 1}])
+    awaited(lambda: stay(full), f"one {FILLER} less")
     for pod in (p for p in pods() if p["spec"].get("nodeName") == LATER):
         kube.delete(path("v1", "pods", pod["metadata"]["name"], SPACE), uid=pod["metadata"]["uid"])
-    awaited(lambda: settled(wanted + 1, 0), f"all of the tenant's pods on {CANARY}")
+    awaited(lambda: placed(0), f"all of the tenant's pods on {CANARY}")
     kube.patch(later, [{"op": "remove", "path": "/spec/unschedulable"}])
     kube.patch(filler, [{"op": "replace", "path": "/spec/replicas", "value": wanted}])
-    awaited(lambda: settled(wanted + 1, 1), f"one pod on {LATER}")
+    awaited(lambda: placed(1), f"one pod on {LATER}")
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
