@@ -51,10 +51,16 @@ def _raised(problem: Problem, states: States, track: int, first: int, last: int)
 
 
 def _same_hops(problem: Problem, old: States, new: States, first: int, last: int) -> bool:
-    """Whether all hops that the change touches exist, cost what they did, and lead to sound states."""
+    """Whether the hops that the change touches exist, move and cost what they did, and lead to sound states."""
     board = problem.board
     return all(
-        (cost := board.cost_between(new[place], new[place + 1])) is not None
+        _moved(new[place], new[place + 1]) == _moved(old[place], old[place + 1])
+        and (cost := board.cost_between(new[place], new[place + 1])) is not None
         and cost == board.cost_between(old[place], old[place + 1])
         for place in range(first - 1, last + 1)
     ) and all(board.allowed(new[place]) for place in range(first, last + 1))
+
+
+def _moved(state: Indexes, after: Indexes) -> list[bool]:
+    """Which tracks a hop moves: a version raised to the next stop's would leave that hop without one."""
+    return [a != b for a, b in zip(state, after, strict=True)]

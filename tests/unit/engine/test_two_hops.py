@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_world
+from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_standard, a_world
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.plan import Hop, Move, Plan
 from knowngood.model.state import End
+from knowngood.planner.status import Standard
 
 LAST = "610.57.04"
 
@@ -27,7 +28,16 @@ def two_hops() -> Plan:
     return replace(plan, to_release="r610", to_versions={"nvidia-driver": LAST}, hops=(first, second))
 
 
+def standard(world: World, now: str) -> Standard:
+    """As the scene's, for the release that this plan ends on."""
+    found = a_standard(world, now)
+    assert found.release is not None
+    release = replace(found.release, name="r610", components={"nvidia-driver": LAST})
+    return replace(found, release=release)
+
+
 def played(world: World) -> End:
+    world.standard = standard
     end = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1").run().end
     assert end is not None
     return end

@@ -9,7 +9,8 @@ from tests.unit.planner.problems import exhaustive, hops, problems, sound
 
 from knowngood.planner.cost import Cost, packed, unpacked
 from knowngood.planner.estimate import Estimate
-from knowngood.planner.problem import Problem
+from knowngood.planner.polish import polished
+from knowngood.planner.problem import Box, Problem, Track
 from knowngood.planner.reduce import reduced
 from knowngood.planner.relax import smallest
 from knowngood.planner.search import Found, cheapest
@@ -97,3 +98,15 @@ def test_what_would_have_to_give_is_the_smallest_set_that_opens_a_way(problem: P
         assert found is not None
         assert len(found) == size
         assert exhaustive(problem.without(found)) is not None
+
+
+def test_raising_a_version_in_between_takes_no_hop_away() -> None:
+    """The stop at 1 could be raised to 2, the goal: then the last hop would move nothing."""
+    free: tuple[dict[int, int], ...] = ({0: 0b110}, {0: 0b100}, {})
+    first = Track("a", ("1", "2", "3"), 0, 2, {"": free})
+    second = Track("b", ("1", "2"), 0, 1, {"": ({0: 0b10}, {})})
+    boxes = (Box("not-yet", {0: 0b001, 1: 0b10}), Box("too-early", {0: 0b100, 1: 0b01}))
+    problem = Problem((first, second), boxes)
+    found = cheapest(problem)
+    assert found is not None
+    assert polished(problem, found.states) == ((0, 0), (1, 0), (1, 1), (2, 1))
