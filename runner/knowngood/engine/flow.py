@@ -8,7 +8,7 @@ place that decides.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.undo import undo_open_ring, undo_rings
@@ -132,7 +132,7 @@ def forward(hop: Hop, ring: PlannedRing, *, canary: bool) -> Generator[Step, Ste
             why = "a tenant's disruption budget did not let us drain"
             raise Stop(f"{at}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
     yield from need(Step(f"{at}/soak", Verb.SOAK, hop, ring, ring.nodes))
-    yield from need(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes))
+    yield from judged(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM, canary=canary)
 
 
 def batch(
@@ -149,27 +149,28 @@ def batch(
     if out:
         yield from need(Step(f"{at}/baseline", Verb.BASELINE, hop, ring, out))
         yield from need(Step(f"{at}/apply", Verb.APPLY, hop, ring, out))
-        yield from judge(at, hop, ring, out, canary=canary)
+        yield from judged(Step(f"{at}/judge", Verb.JUDGE, hop, ring, out), Verb.RETEST, canary=canary)
         yield from need(Step(f"{at}/release", Verb.RELEASE, hop, ring, out))
     return list(given_back)
 
 
-def judge(
-    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], *, canary: bool
-) -> Generator[Step, StepResult, None]:
-    """Judge a batch. A bad verdict stops the line; after the canary the bad nodes are tested once more first."""
-    judged = yield from ask(Step(f"{at}/judge", Verb.JUDGE, hop, ring, nodes))
-    if judged.status is Status.OK:
+def judged(step: Step, retest: Verb, *, canary: bool) -> Generator[Step, StepResult, None]:
+    """Judge. A bad verdict stops the line; after the canary the bad nodes are tested once more first (`retest`)."""
+    first = yield from ask(step)
+    if first.status is Status.OK:
         return
-    bad = {n: str(w) for n, w in dict(judged.detail.get("failed", {})).items()} or dict.fromkeys(nodes, "")
+    bad = {n: str(w) for n, w in dict(first.detail.get("failed", {})).items()} or dict.fromkeys(
+        step.nodes, ""
+    )
     if not canary:
-        suspects = tuple(n for n in nodes if n in bad)
-        again = yield from ask(Step(f"{at}/retest", Verb.RETEST, hop, ring, suspects))
+        suspects = tuple(n for n in step.nodes if n in bad)
+        at = step.path.rsplit("/", 1)[0]
+        again = yield from ask(replace(step, path=f"{at}/retest", verb=retest, nodes=suspects))
         if again.status is Status.OK:
             return
         bad = {n: str(w) for n, w in dict(again.detail.get("failed", {})).items()} or bad
-    good = tuple(n for n in nodes if n not in bad)
-    raise Stop(str(judged.detail.get("why", "a gate said no")), judged.status, bad, good)
+    good = tuple(n for n in step.nodes if n not in bad)
+    raise Stop(str(first.detail.get("why", "a gate said no")), first.status, bad, good)
 
 
 def pairs(why: dict[str, str]) -> tuple[tuple[str, str], ...]:

@@ -25,8 +25,8 @@ def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], lis
         back = [r for r in hop.rings if f"{hop.name}/{r.name}/undo/declare" in state.results]
         undone += back
         for ring in hop.rings if back else ():
-            confirmed = state.results.get(f"{hop.name}/{ring.name}/confirm")
-            if ring not in back and confirmed is not None and confirmed.status is Status.OK:
+            proofs = (state.results.get(f"{hop.name}/{ring.name}/{last}") for last in ("confirm", "retest"))
+            if ring not in back and any(proof and proof.status is Status.OK for proof in proofs):
                 kept += ring.nodes
     return undone, kept
 

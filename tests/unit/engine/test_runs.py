@@ -192,6 +192,37 @@ def test_a_sick_node_of_a_later_ring_is_tested_again_before_it_is_blamed() -> No
     assert judged == ["hop-1/ring-1/batch-1/judge"]
 
 
+def test_after_the_soak_too_a_node_of_a_later_ring_is_tested_again_before_it_is_blamed() -> None:
+    world = a_world()
+    judged: list[str] = []
+
+    def once(request: JudgeRequest, node: str, w: World) -> str:
+        if node == "gpu-4" and request.name.endswith("/confirm") and not judged:
+            judged.append(request.name)
+            return "?its kernel log did not answer"
+        return ""
+
+    world.bad = once
+    end = an_engine(world).run().end
+    assert end is not None
+    assert end.name == "done"
+    assert judged == ["hop-1/ring-1/confirm"]
+
+
+def test_a_node_that_is_bad_after_the_soak_stays_out_and_its_ring_is_held() -> None:
+    world = a_world()
+
+    def after_the_soak(request: JudgeRequest, node: str, w: World) -> str:
+        return "Xid 79" if node == "gpu-4" and request.name.endswith(("/confirm", "ring-1/retest")) else ""
+
+    world.bad = after_the_soak
+    end = an_engine(world).run().end
+    assert end is not None
+    assert (end.name, set(end.nodes)) == ("held", {"gpu-4"})
+    assert world.nodes["gpu-4"].quarantined
+    assert not world.nodes["gpu-3"].cordoned
+
+
 def test_the_loser_of_two_runners_writes_nothing() -> None:
     world = a_world()
     world.lease = ("another", 3)
