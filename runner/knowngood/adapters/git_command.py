@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from knowngood.adapters.git_environment import EMAIL, FOREIGN, NAME, identity, quiet_environment
 from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
 
 # GitPython looks for git when it is imported; without this a missing git would be an ImportError.
@@ -21,20 +22,6 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import git
 
-NAME = "knowngood"
-EMAIL = "knowngood@localhost.invalid"
-# A hook or a CI step that calls us sets these; they would lead git to another repository than the one named.
-_FOREIGN = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_EXTERNAL_DIFF",
-)
 _TIMED_OUT = -9  # GitPython kills with SIGKILL
 
 _AUTH = re.compile(
@@ -84,7 +71,7 @@ class GitCommand:
     """Runs git in one folder with one environment. `deadline` is seconds a command."""
 
     def __init__(self, folder: Path, env: Mapping[str, str], *, deadline: float = 120.0) -> None:
-        for name in _FOREIGN:
+        for name in FOREIGN:
             os.environ.pop(name, None)
         self._git = git.cmd.Git(str(folder))
         self._env = dict(env)
@@ -132,30 +119,6 @@ def private_environment(folder: Path, clone: Path, url: str, credentials: str) -
     }
     env.update(_credentials(folder, url, credentials))
     return env
-
-
-def quiet_environment() -> dict[str, str]:
-    """No prompt, no editor, no trace of the wire."""
-    traces = ("GIT_TRACE", "GIT_TRACE_CURL", "GIT_TRACE_PACKET", "GIT_TRACE2", "GIT_TRACE2_EVENT")
-    return {
-        **dict.fromkeys(traces, "0"),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_EDITOR": "true",
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
-        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
-    }
-
-
-def identity() -> dict[str, str]:
-    """Who our commits say wrote them."""
-    return {
-        "GIT_AUTHOR_NAME": NAME,
-        "GIT_AUTHOR_EMAIL": EMAIL,
-        "GIT_COMMITTER_NAME": NAME,
-        "GIT_COMMITTER_EMAIL": EMAIL,
-    }
 
 
 def explain(error: GitFailed, url: str, doing: str) -> KnowngoodError:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.gate_suite import digest_at, suite_of
-from knowngood.adapters.git_command import GitCommand, GitFailed, explain, identity, quiet_environment
+from knowngood.adapters.git_command import GitCommand, GitFailed, explain
+from knowngood.adapters.git_environment import identity, quiet_environment
 from knowngood.adapters.git_repo import message
 from knowngood.matrix import build, documents
 from knowngood.matrix.locate import gates_dir
@@ -210,20 +211,6 @@ class MatrixRepository(Promotion):
 
     def _read(self, file: Path, path: str) -> str:
         return read_scalar(file.read_bytes().decode("utf-8"), path, file=str(file))
-
-
-def matrix_revision(matrix: Path) -> tuple[str, bool]:
-    """The commit of the repository that holds `matrix`, and whether the matrix has uncommitted changes.
-
-    ("", False) for a plain folder.
-    """
-    try:
-        git = _command(matrix.resolve(), 60.0)
-    except UsageError:
-        return "", False
-    commit = git.run("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1, 128)).text
-    changed = git.run("status", "--porcelain", "--", str(matrix.resolve())).text
-    return commit, bool(changed)
 
 
 def matrix_at(matrix: Path, revision: str, into: Path) -> tuple[Path, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from knowngood.planner.problem import Indexes, Problem
+from knowngood.planner.problem import Indexes, Problem, bits
 
 States = tuple[Indexes, ...]
 
@@ -40,7 +40,9 @@ def _stops(states: States, track: int) -> Iterator[tuple[int, int]]:
 def _raised(problem: Problem, states: States, track: int, first: int, last: int) -> States | None:
     """The same plan with the highest version that can take this stop's place; None where there is no higher one."""
     now = states[first][track]
-    for version in range(len(problem.tracks[track].versions) - 1, now, -1):
+    for version in _reached(problem, states[first - 1], track):
+        if version <= now:
+            return None
         changed = tuple(
             (*s[:track], version, *s[track + 1 :]) if first <= place <= last else s
             for place, s in enumerate(states)
@@ -48,6 +50,15 @@ def _raised(problem: Problem, states: States, track: int, first: int, last: int)
         if _same_hops(problem, states, changed, first, last):
             return changed
     return None
+
+
+def _reached(problem: Problem, state: Indexes, track: int) -> list[int]:
+    """Where one hop from a state can bring a track, the highest first."""
+    moves = problem.tracks[track].moves.get(problem.context(state), ())
+    targets = 0
+    for mask in (moves[state[track]] if moves else {}).values():
+        targets |= mask
+    return list(bits(targets))[::-1]
 
 
 def _same_hops(problem: Problem, old: States, new: States, first: int, last: int) -> bool:

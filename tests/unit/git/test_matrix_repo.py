@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.matrix_repo import MatrixRepository, matrix_at, matrix_revision
+from knowngood.adapters.git_environment import matrix_revision
+from knowngood.adapters.matrix_repo import MatrixRepository, matrix_at
 from knowngood.model.errors import KnowngoodError, UsageError
 
 EVIDENCE = {"run": "r1", "verdict": "pass"}
