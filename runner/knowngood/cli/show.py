@@ -15,9 +15,11 @@ from knowngood.matrix.show import (
     describe_cluster,
     describe_component,
     describe_conflicts,
+    describe_edge,
     describe_profile,
     describe_release,
     describe_rule,
+    edge_row,
 )
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
@@ -26,13 +28,14 @@ from knowngood.report.summary import summarise
 from knowngood.report.text import columns, summary_text
 
 Rows = Sequence[Sequence[str]]
-KINDS = ("components", "releases", "rules", "clusters", "profiles")
+KINDS = ("components", "releases", "rules", "edges", "clusters", "profiles")
 ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
     "component": describe_component,
     "release": describe_release,
     "cluster": describe_cluster,
     "profile": describe_profile,
     "rule": describe_rule,
+    "edge": describe_edge,
 }
 
 
@@ -52,6 +55,7 @@ def command(settings: Settings, what: str, name: str | None, output: str) -> int
       knowngood show releases
       knowngood show release r595
       knowngood show component doca-ofed
+      knowngood show edge openshift      channels, catalogs, steps, risks
       knowngood show conflicts           rules whose sources contradict each other
       knowngood show cluster ams-prod --output json
       knowngood show run                 the newest
@@ -72,6 +76,8 @@ def command(settings: Settings, what: str, name: str | None, output: str) -> int
         return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
+        if what == "edges":  # a line each: all of them are tens of thousands
+            found = [edge_row(edges) for edges in source.matrix.edges.values()]
         click.echo(_json(found) if output == "json" else "\n".join(columns(TABLES[what](source), "")))
         return 0
     if not name:
@@ -159,7 +165,15 @@ def _profiles(source: Source) -> Rows:
     ]
 
 
+def _edges(source: Source) -> Rows:
+    rows = [edge_row(edges) for edges in source.matrix.edges.values()]
+    return [("component", "versions", "oldest", "newest", "a move is decided by")] + [
+        tuple(str(cell) for cell in row.values()) for row in rows
+    ]
+
+
 TABLES: dict[str, Callable[[Source], Rows]] = {
+    "edges": _edges,
     "components": _components,
     "releases": _releases,
     "rules": _rules,

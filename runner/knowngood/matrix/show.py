@@ -6,6 +6,7 @@ from typing import Any
 
 from knowngood.matrix.lint import RULES
 from knowngood.model.errors import Problem
+from knowngood.model.graph import Edges
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Rule
 from knowngood.planner.gates import applicable
@@ -79,6 +80,56 @@ def describe_component(matrix: Matrix, name: str) -> dict[str, Any]:
             for r in matrix.releases.values()
             if name in r.components
         ],
+    }
+
+
+def describe_edge(matrix: Matrix, name: str) -> dict[str, Any]:
+    """What is known of a component's versions and moves; KeyError where nothing is."""
+    edges = matrix.edges[name]
+    return {
+        **edge_row(edges),
+        "channels": [
+            {"name": channel, "versions": len(versions), "newest": versions[-1] if versions else ""}
+            for channel, versions in edges.channels.items()
+        ],
+        "catalogs": [
+            {
+                "openshift": catalog.openshift,
+                "defaultChannel": catalog.default_channel,
+                "channels": len(catalog.channels),
+                "versions": len({b.version for bundles in catalog.channels.values() for b in bundles}),
+            }
+            for catalog in edges.catalogs.values()
+        ],
+        "steps": edges.steps.message if edges.steps else "",
+        "branches": [{"range": b.range, "kind": b.kind, "end": b.end} for b in edges.branches],
+        "risks": [
+            {
+                "name": risk.name,
+                "always": risk.always,
+                "gpu": risk.gpu,
+                "targets": len(risk.targets),
+                "fixedIn": ", ".join(risk.fixed_in),
+                "gist": risk.gist,
+            }
+            for risk in edges.risks.values()
+        ],
+        "sources": [source.ref for source in edges.sources],
+    }
+
+
+def edge_row(edges: Edges) -> dict[str, Any]:
+    """One line about a component's edges: how many versions, from which to which, and what decides a move."""
+    known = tuple(edges.versions)
+    decided = (
+        "its update graph" if edges.graph else "OLM catalogs" if edges.catalogs else "nothing: any may follow"
+    )
+    return {
+        "component": edges.component,
+        "versions": len(known),
+        "oldest": known[0] if known else "",
+        "newest": known[-1] if known else "",
+        "decidedBy": f"{decided}, and the vendor's steps" if edges.steps and known else decided,
     }
 
 
