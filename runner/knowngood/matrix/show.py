@@ -121,15 +121,14 @@ def describe_edge(matrix: Matrix, name: str) -> dict[str, Any]:
 def edge_row(edges: Edges) -> dict[str, Any]:
     """One line about a component's edges: how many versions, from which to which, and what decides a move."""
     known = tuple(edges.versions)
-    decided = (
-        "its update graph" if edges.graph else "OLM catalogs" if edges.catalogs else "nothing: any may follow"
-    )
+    graph = "its update graph" if edges.graph else "OLM catalogs" if edges.catalogs else ""
+    deciding = [what for what in (graph, "the vendor's steps" if edges.steps else "") if what]
     return {
         "component": edges.component,
         "versions": len(known),
         "oldest": known[0] if known else "",
         "newest": known[-1] if known else "",
-        "decidedBy": f"{decided}, and the vendor's steps" if edges.steps and known else decided,
+        "decidedBy": " and ".join(deciding) or "nothing: any may follow any",
     }
 
 

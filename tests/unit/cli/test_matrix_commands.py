@@ -88,11 +88,22 @@ def test_show_lists_each_kind_as_text_and_json(what: str) -> None:
         ("rule", "dma-buf-needs-open-modules", "open"),
         ("rule", "gpu-operator-26-3-openshift", "annotations v4.14-v4.22"),
         ("component", "gpu-operator", "gpu-operator-certified.v* spec.version"),
+        ("edge", "openshift", "CrunConflictsWithNVIDIA"),
+        ("edge", "gpu-operator", "OLM catalogs and the vendor's steps"),
     ],
 )
 def test_show_describes_one(what: str, name: str, holds: str) -> None:
     assert holds in knowngood("show", what, name).out
     assert isinstance(json.loads(knowngood("show", what, name, "-o", "json").out), dict)
+
+
+def test_show_edges_says_what_decides_a_move_of_each_component() -> None:
+    said = knowngood("show", "edges", "-o", "json")
+    rows = {row["component"]: row for row in json.loads(said.out)}
+    assert rows["openshift"]["decidedBy"] == "its update graph and the vendor's steps"
+    assert rows["nvidia-driver"]["decidedBy"] == "nothing: any may follow any"
+    text = knowngood("show", "edges").out
+    assert all(name in text for name in rows)
 
 
 def test_show_conflicts_shows_all_sides_of_each() -> None:
