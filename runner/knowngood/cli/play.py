@@ -56,21 +56,28 @@ def planned(request: Request) -> Plan:
     return made
 
 
-def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
-    """What the pinned identity means for this run.
-
-    UsageError: the kubeconfig reaches another cluster than the pinned one, or one without the file's nodes.
-    """
-    there = reader(kubeconfig, cluster)
-    found = there.identity()
-    if cluster.identity is not None and found != cluster.identity:
+def check_identity(cluster: Cluster, kubeconfig: Path) -> str:
+    """What the pinned identity means for this run. UsageError: the kubeconfig reaches another cluster."""
+    found = reader(kubeconfig, cluster).identity()
+    if cluster.identity is None:
+        return f"{cluster.name} pins no identity: this run ends at most rehearsed"
+    if found != cluster.identity:
         raise UsageError(
             f"{kubeconfig} reaches another cluster than {cluster.name} pins"
             f" (kube-system {found.uid}, pinned {cluster.identity.uid})",
             where=cluster.where,
             hint="use the right kubeconfig; nothing was changed",
         )
-    if wrong := cluster.strangers(there.node_names()):
+    return ""
+
+
+def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
+    """As `check_identity`, before a new run; UsageError too where a node of the file is not there.
+
+    A run that has begun must be able to go on, or back, when a machine is gone.
+    """
+    note = check_identity(cluster, kubeconfig)
+    if wrong := cluster.strangers(reader(kubeconfig, cluster).node_names()):
         node, why = next(iter(wrong.items()))
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(
@@ -78,7 +85,7 @@ def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
             where=Location(cluster.where.file, cluster.lines.get(node)),
             hint="correct the cluster file, or use the kubeconfig of the cluster it describes",
         )
-    return "" if cluster.identity else f"{cluster.name} pins no identity: this run ends at most rehearsed"
+    return note
 
 
 def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:

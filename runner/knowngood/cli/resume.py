@@ -13,7 +13,7 @@ from knowngood.cli.options import (
     output_option,
     runs_option,
 )
-from knowngood.cli.play import check_cluster, play, show
+from knowngood.cli.play import check_identity, play, show
 
 
 @click.command("resume")
@@ -48,6 +48,6 @@ def command(settings: Settings, run: str, output: str) -> int:
             return show(found.summary, output)
         place = place_of(settings, found)
         wait_for_orphans(found)
-    check_cluster(place.cluster, place.kubeconfig)
+    check_identity(place.cluster, place.kubeconfig)
 
     return show(play(place, found.plan, before=take_over), output)

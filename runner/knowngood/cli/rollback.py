@@ -17,7 +17,7 @@ from knowngood.cli.options import (
     output_option,
     runs_option,
 )
-from knowngood.cli.play import Request, check_cluster, planned, play, show, start
+from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.upgrade import ask, confirm, refuse_dirty
 from knowngood.cli.wiring import checkpoint
 from knowngood.engine.engine import Engine
@@ -107,7 +107,7 @@ def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
     ask(f"Take run {run.run_id} on {run.plan.cluster} back?", yes=yes)
     place = place_of(settings, run, back=True)
     wait_for_orphans(run)
-    check_cluster(place.cluster, place.kubeconfig)
+    check_identity(place.cluster, place.kubeconfig)
     if run.state.end is None:
         checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
 

@@ -35,7 +35,7 @@ class Scene:
         self.world = a_world()
         write(self.runs / RUN, self._run())
         monkeypatch.setattr(known, "checkpoint", lambda _kubeconfig: FakeCheckpoint(self.world))
-        monkeypatch.setattr(resume, "check_cluster", lambda *_: "")
+        monkeypatch.setattr(resume, "check_identity", lambda *_: "")
         monkeypatch.setattr(resume, "play", self._play)
 
     def _run(self) -> Played:
