@@ -13,7 +13,7 @@ from tests.bench.measurement import BIN, Measurement
 from knowngood.matrix.locate import matrix_dir
 
 SIZES = (100, 1000, 10_000)
-TEMPLATE = "h200-4.22-r595"
+TEMPLATE = "r595"
 
 
 def measure() -> list[Measurement]:
@@ -38,9 +38,10 @@ def once(command: list[str]) -> float:
 
 
 def grow(matrix: Path, count: int) -> None:
-    """Releases that differ in one version: NIC firmware has numbers to spare."""
+    """Releases that differ in their BIOS, which no rule asks about: each is good, as most of a team's are."""
     text = (matrix / "releases" / f"{TEMPLATE}.yaml").read_text()
-    assert "nic-firmware: 28.47.1026" in text, "the template has another firmware now"
+    assert text.splitlines()[-1].startswith("  nic-firmware:"), (
+        "the template's components are not at its end any more"
+    )
     for number in range(count):
-        changed = text.replace("nic-firmware: 28.47.1026", f"nic-firmware: 28.47.{2000 + number}")
-        (matrix / "releases" / f"made-{number}.yaml").write_text(changed)
+        (matrix / "releases" / f"made-{number}.yaml").write_text(f"{text}  bios: 2.{number}\n")
