@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -147,6 +146,8 @@ def run(args: list[str]) -> int:
         return _usage(stop)
     except Exception as error:  # noqa: BLE001 (the last resort: no traceback for an operator)
         if "--debug" in args:
+            import traceback  # noqa: PLC0415 (only for this: --help must answer at once)
+
             traceback.print_exc()
         return tell(error)
     return result if isinstance(result, int) else int(ExitCode.DONE)

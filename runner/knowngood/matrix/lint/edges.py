@@ -50,6 +50,9 @@ def _missing(context: Context, edges: Edges, version: str) -> bool:
 
 def _in_circles(before: Mapping[str, frozenset[str]]) -> list[str]:
     """The versions of the first circle that is found."""
+    place = {version: number for number, version in enumerate(before)}  # the oldest first
+    if all(place.get(earlier, -1) < place[version] for version, known in before.items() for earlier in known):
+        return []  # each follows only older ones, as vendors' graphs do
     try:
         TopologicalSorter({version: known & before.keys() for version, known in before.items()}).prepare()
     except CycleError as error:
