@@ -216,20 +216,14 @@ class MatrixRepository(Promotion):
 def matrix_at(matrix: Path, revision: str, into: Path) -> tuple[Path, str]:
     """Unpack the matrix of another revision into the folder `into`; returns its path there and its commit."""
     git = _command(matrix.resolve(), 60.0)
-    wanted = f"{revision}^{{commit}}"
-    found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128))
-    if found.code != 0:
-        hint = "name a commit, a branch or a tag; in CI check out the whole history (fetch-depth: 0)"
-        raise UsageError(
-            f"{revision} is no revision of the matrix's repository", where=str(matrix), hint=hint
-        )
+    commit = _commit_of(git, matrix, revision)
     prefix = git.run("rev-parse", "--show-prefix").text
-    done = git.run("archive", "--format=tar", found.text, "--", ".", ok=(0, 128))
+    done = git.run("archive", "--format=tar", commit, "--", ".", ok=(0, 128))
     if done.code != 0:
         raise UsageError(f"there is no matrix at {revision}", where=prefix or ".")
     with tarfile.open(fileobj=io.BytesIO(done.out)) as archive:
         _unpack(archive, into)
-    return into, found.text
+    return into, commit
 
 
 def merge_base(matrix: Path, revision: str) -> str:
@@ -238,6 +232,13 @@ def merge_base(matrix: Path, revision: str) -> str:
     What was added to the other branch since is not missing in this one.
     """
     git = _command(matrix.resolve(), 60.0)
+    commit = _commit_of(git, matrix, revision)
+    shared = git.run("merge-base", commit, "HEAD", ok=(0, 1, 128))
+    return shared.text if shared.code == 0 and shared.text else commit
+
+
+def _commit_of(git: GitCommand, matrix: Path, revision: str) -> str:
+    """The commit that a revision names; UsageError where there is none."""
     wanted = f"{revision}^{{commit}}"
     found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128))
     if found.code != 0:
@@ -245,8 +246,7 @@ def merge_base(matrix: Path, revision: str) -> str:
         raise UsageError(
             f"{revision} is no revision of the matrix's repository", where=str(matrix), hint=hint
         )
-    shared = git.run("merge-base", found.text, "HEAD", ok=(0, 1, 128))
-    return shared.text if shared.code == 0 and shared.text else found.text
+    return found.text
 
 
 def _unpack(archive: tarfile.TarFile, into: Path) -> None:
