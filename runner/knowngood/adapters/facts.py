@@ -17,6 +17,7 @@ BANNER_WORDS = "NVRM: loading NVIDIA"
 _BANNER = re.compile(
     r"NVRM: loading NVIDIA UNIX (?:Open Kernel Module for \S+|\S+ Kernel Module)\s+(?P<version>\d[\w.]*)"
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OPERANDS = (
     "nvidia-container-toolkit-daemonset",
     "nvidia-device-plugin-daemonset",
@@ -112,6 +113,20 @@ def image_of(pod_spec: Mapping[str, Any], container: str = "") -> str:
         if not container or entry.get("name") == container:
             return str(entry.get("image") or "")
     return ""
+
+
+def running_image(pod: Mapping[str, Any], container: str = "") -> str:
+    """The image that a container (the first one by default) runs: as its spec names it, and the digest that was pulled.
+
+    A tag can be pushed anew, a digest can't. The kubelet tells it as `name@sha256:...`, with or without a prefix, or
+    as a bare `sha256:...`, the image's own id. Of a container that did not start it tells none: the name is all.
+    """
+    name = image_of(pod["spec"], container)
+    wanted = container or next((c.get("name") for c in pod["spec"].get("containers") or ()), "")
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    identity = next((str(s.get("imageID") or "") for s in statuses if s.get("name") == wanted), "")
+    found = _DIGEST.search(identity)
+    return f"{name}@{found.group()}" if found and "@" not in name else name
 
 
 def carries(image: str, version: str) -> bool:

@@ -50,13 +50,13 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         )
     operands = {_daemonset(p): p for p in pods if _daemonset(p) in facts.OPERANDS}
     states = {d: facts.pod_state(p) for d, p in sorted(operands.items())}
-    images = {d: facts.image_of(p["spec"]) for d, p in sorted(operands.items())}
+    images = {d: facts.running_image(p) for d, p in sorted(operands.items())}
     driver = next(
         (p for p in pods if facts.is_driver_pod(p) and not p["metadata"].get("deletionTimestamp")), None
     )
     if driver is not None:
         states["nvidia-driver"] = facts.pod_state(driver)
-        images["nvidia-driver"] = facts.image_of(driver["spec"], DRIVER_CONTAINER)
+        images["nvidia-driver"] = facts.running_image(driver, DRIVER_CONTAINER)
     common |= {"operands": states, "images": images}
     try:
         read, libraries = _read(kube, driver)

@@ -25,7 +25,8 @@ class NodeState:
     `versions` maps a component to what *runs* (nvidia-driver: /sys/module/nvidia/version;
     nvidia-user-space: libcuda's file name; gsp-firmware; doca-ofed; kernel-module-type: open|proprietary;
     rdma-mode; rhcos-kernel). `operands` maps a GPU Operator operand (DaemonSet name) to `ready` or why not,
-    `images` the operand to its running image. `allocatable` holds extended resources only.
+    `images` the operand to its running image, with the digest that was pulled. `allocatable` holds extended
+    resources only.
     """
 
     name: str

@@ -228,6 +228,12 @@ def _limits(evidence: Evidence, standard: Standard) -> Iterator[str]:
         unread = [name for name in MUST_BE_READ if not (measured and measured.versions.get(name))]
         if unread:
             yield f"{' and '.join(unread)} of {node} could not be read when it was taken"
+        images = measured.images if measured else {}
+        if not images:
+            yield f"the images that ran on {node} could not be read when it was taken"
+        for operand, image in sorted(images.items()):
+            if "@sha256:" not in image:
+                yield f"{operand} of {node} is known by a tag only, and a tag can be pushed anew: {image}"
 
 
 def why_not_revoked(release: Release) -> str:

@@ -7,6 +7,7 @@ run at the end), and a row that ends done nevertheless names what the twin's boo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -231,6 +232,11 @@ def test_the_same_command_without_a_fault_ends_done(tmp_path: Path) -> None:
         assert ended.code == 0, explained(ended)
         assert ended.result["end"] == "done"
         assert ended.result["status"] == "rehearsed", "a twin never makes evidence"
+        (file,) = (play.stage.matrix / "evidence" / "lab-small").glob("r595-*.json")
+        nodes = json.loads(file.read_text())["nodes"]
+        images = [image for node in nodes.values() for image in node["images"].values()]
+        assert images
+        assert all("@sha256:" in image for image in images), "a tag can be pushed anew"
         assert play.drivers() == {CANARY: [OLD, NEW], LATER: [OLD, NEW]}
         drained = next(moment(e) for e in play.events() if e["event"] == "pod-evicted")
         felt = [row.fault for row in TABLE if row.felt and row.felt(play, drained)]

@@ -62,6 +62,37 @@ def test_an_images_tag_carries_the_version(image: str, version: str, expected: b
     assert facts.carries(image, version) is expected
 
 
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("image", "identity", "expected"),
+    [
+        ("mirror/driver:595", f"mirror/driver@{DIGEST}", f"mirror/driver:595@{DIGEST}"),  # CRI-O
+        ("mirror/driver:595", f"docker-pullable://mirror/driver@{DIGEST}", f"mirror/driver:595@{DIGEST}"),
+        ("mirror/driver:595", DIGEST, f"mirror/driver:595@{DIGEST}"),  # containerd: the image's own id
+        (f"mirror/driver@{DIGEST}", f"mirror/driver@{DIGEST}", f"mirror/driver@{DIGEST}"),
+        ("mirror/driver:595", "", "mirror/driver:595"),  # it did not start
+        ("mirror/driver:595", "mirror/driver:595", "mirror/driver:595"),
+    ],
+)
+def test_a_running_image_is_known_by_the_digest_that_was_pulled(
+    image: str, identity: str, expected: str
+) -> None:
+    pod = {
+        "spec": {"containers": [{"name": "other", "image": "x:1"}, {"name": "ctr", "image": image}]},
+        "status": {
+            "containerStatuses": [
+                {"name": "ctr", "imageID": identity},
+                {"name": "other", "imageID": "x@sha256:" + "cd" * 32},
+            ]
+        },
+    }
+    assert facts.running_image(pod, "ctr") == expected
+    assert facts.running_image(pod) == "x:1@sha256:" + "cd" * 32
+    assert facts.running_image({"spec": pod["spec"]}, "ctr") == image
+
+
 def test_pci_addresses_in_paths_are_not_cut_at_their_colons() -> None:
     path = "/proc/driver/nvidia/gpus/0000:18:00.0/information"
     read = parse_grep(f"{path}:GPU Firmware: \t595.91.07\n/proc/uptime:12.3 4.5\ngrep: no such file\n")

@@ -99,7 +99,10 @@ def evidence(ops: Ops, **changes: Any) -> dict[str, Any]:
         "because": "as the run saw it",
         "time": "2026-08-22T03:00:00Z",
         "commits": [],
-        "nodes": {n: {"versions": MEASURED, "images": {}} for n in ("gpu-1", "gpu-2")},
+        "nodes": {
+            n: {"versions": MEASURED, "images": {"nvidia-driver": "m/driver@sha256:1"}}
+            for n in ("gpu-1", "gpu-2")
+        },
         "verdicts": [
             {"gate": "drift", "node": "gpu-1", "verdict": "pass", "backend": ""},
             {"gate": "drift", "node": "gpu-2", "verdict": "pass", "backend": ""},

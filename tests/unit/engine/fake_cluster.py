@@ -50,6 +50,7 @@ class FakeCluster(ClusterReader):
             versions={"nvidia-driver": node.version, "rhcos-kernel": "5.14.0-427.el9_4"},
             taints=tuple(sorted(taints)),
             unschedulable=node.cordoned,
+            images={"nvidia-driver": f"mirror/driver:{node.version}@sha256:1"},
             allocatable={"nvidia.com/gpu": "8"},
         )
 

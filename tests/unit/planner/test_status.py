@@ -285,6 +285,16 @@ LIMITED: dict[str, tuple[Evidence, Standard, str]] = {
         STANDARD,
         "rhcos-kernel of gpu-1 could not be read when it was taken",
     ),
+    "images that could not be read": (
+        replace(GOOD, nodes={**GOOD.nodes, "gpu-1": replace(MEASURED, images={})}),
+        STANDARD,
+        "the images that ran on gpu-1 could not be read when it was taken",
+    ),
+    "an image known by its tag": (
+        replace(GOOD, nodes={**GOOD.nodes, "gpu-1": replace(MEASURED, images={"driver": "nv:595"})}),
+        STANDARD,
+        "driver of gpu-1 is known by a tag only, and a tag can be pushed anew: nv:595",
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from knowngood.twin.behaviours.kube import Object, condition, merge_conditions, stamp, uid_of
 
@@ -102,11 +103,20 @@ def _entry(container: Object, state: Object, restarts: int) -> Object:
     return {
         "name": container["name"],
         "image": container.get("image", ""),
-        "imageID": container.get("image", ""),
+        "imageID": "" if "waiting" in state else _pulled(str(container.get("image", ""))),
         "restartCount": restarts,
         "state": state,
         "lastState": {},
     }
+
+
+def _pulled(image: str) -> str:
+    """What CRI-O says of a pulled image: its name and its digest, here made of the name as there is no content."""
+    if "@" in image:
+        return image
+    name, colon, tag = image.rpartition(":")
+    name = name if colon and "/" not in tag else image
+    return f"{name}@sha256:{sha256(image.encode()).hexdigest()}"
 
 
 def _terminated(progress: Progress, identity: str, begun: str) -> Object:
