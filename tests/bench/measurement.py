@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
@@ -30,10 +31,21 @@ class Measurement:
 
 
 def seconds(command: Sequence[str], times: int = 7) -> float:
-    """The median time of `command`, after one run that warms the disk cache; it must succeed."""
+    """The median time of `command`, after one run that warms the disk cache; it must succeed.
+
+    Bytecode is kept, as pip keeps it for an installed package: PYTHONDONTWRITEBYTECODE would add a compilation to each.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     taken = []
     for _ in range(times + 1):
         begin = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         taken.append(time.perf_counter() - begin)
     return statistics.median(taken[1:])

@@ -128,6 +128,7 @@ def profile(document: Document) -> Profile:
         rdma_mode=v["rdmaMode"],
         gates={name: dict(gate) for name, gate in v["gates"].items()},
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
+        minutes_out={Disruption(name): minutes for name, minutes in v.get("minutesOut", {}).items()},
         sources=_sources(v),
         where=document.where,
         traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from knowngood.matrix.documents import EDGE_KINDS, KINDS
 from knowngood.matrix.locate import matrix_dir
 from knowngood.matrix.schema import Schema, definition
 from knowngood.matrix.show import lint_rules
@@ -76,7 +77,7 @@ def _meaning(value: Schema) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "rules": _rules,
     "schemes": _schemes,
-    **{f"{kind} keys": _keys(kind) for kind in ("component", "release", "rule", "profile", "cluster")},
+    **{f"{kind} keys": _keys(kind) for kind in (*KINDS.values(), *EDGE_KINDS.values())},
 }
 
 if __name__ == "__main__":

@@ -125,6 +125,11 @@ class Documents:
     edges: dict[str, dict[str, Document]] = field(default_factory=dict)
     edge_faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def files(self) -> int:
+        """How many data files were read."""
+        return len(self.evidence) + sum(len(of) for of in (*self.by_kind.values(), *self.edges.values()))
+
     def of(self, kind: str) -> dict[str, Document]:
         """The documents that passed their schema; only these can be turned into values."""
         return {name: d for name, d in self.by_kind[kind].items() if d.valid}

@@ -205,6 +205,8 @@ class Profile:
     # What rules ask of hardware: gpu-arch, gpu-model, ...
     traits: Mapping[str, str] = field(default_factory=dict)
     evidence_max_age_days: int = 0  # 0: the default
+    # How long a node is out of service for a move of that disruption; missing: nobody knows.
+    minutes_out: Mapping[Disruption, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,25 @@ class PlannedRing:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """How long a hop takes: `turns` one after the other, each `minutes` out of service, then `soaks` of `soak` seconds.
+
+    `minutes` 0 where there are turns: nobody knows how long one takes, and `seconds` is what is known without them.
+    """
+
+    seconds: float = 0.0
+    turns: int = 0
+    minutes: int = 0
+    soaks: int = 0
+    soak: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing in `seconds`."""
+        return not self.turns or self.minutes > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """Components that move together.
 
@@ -55,7 +74,7 @@ class Hop:
     what holds the hop at its place, the strongest reason first; `allowed_by` who offers each move; `procedure` how it
     is undone where a Git revert is not all. `proves_again`: gates whose evidence a new kernel voids. `not_movable`:
     why knowngood does not make this hop yet, empty where it does. `warnings`: what is not advised of the state that it
-    leads to, although both ends are clear of it. `at_least`: seconds that are known, 0 for unknown.
+    leads to, although both ends are clear of it.
     """
 
     name: str
@@ -73,7 +92,7 @@ class Hop:
     not_movable: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     disturbed: int = 0  # nodes
-    at_least: float = 0.0
+    expected: Expected = Expected()
     paused: bool = False  # the workers stay behind the control plane until the next minor
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
-from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release, Ring, Scope
+from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Profile, Release, Ring, Scope
 from knowngood.planner.question import Question
 from knowngood.planner.rules import traits_of
 
@@ -67,6 +67,11 @@ class Case:
         """The component's file."""
         return self.matrix.components[name]
 
+    @property
+    def profile(self) -> Profile:
+        """The hardware of the cluster's GPU nodes."""
+        return self.matrix.profiles[self.cluster.profile]
+
     def declaration(self, name: str) -> Declaration | None:
         """Where Git declares the component on this cluster."""
         return next((d for d in self.cluster.declarations if d.component == name), None)
@@ -108,7 +113,7 @@ class Case:
             cluster=self.cluster,
             start=start,
             goal=dict(self.target.components),
-            traits=traits_of(self.matrix.profiles[self.cluster.profile], self.cluster),
+            traits=traits_of(self.profile, self.cluster),
             channel=self.wishes.channel,
             accepted=self.wishes.accepted,
             catalogs={(name, minor or now): g.catalog for (name, minor), g in self.wishes.catalogs.items()},

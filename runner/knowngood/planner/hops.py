@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from knowngood.model.matrix import Component, Declaration, Disruption, Ring, Scope, Severity, UndoClass
 from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
 from knowngood.planner.case import Case
+from knowngood.planner.duration import expected
 from knowngood.planner.edges import by_reinstall, edge, risks
 from knowngood.planner.gates import Applicable
 from knowngood.planner.order import hop_name, reasons
@@ -61,13 +62,15 @@ class Hops:
         )
         rings = self._planned(moves) if scope is Scope.NODE else ()
         new_kernel = any(self.case.component(m.component).scheme == "kernel" for m in follows)
+        disruption = max((c.disruption for c in components), key=DISRUPTIONS.index)
         charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
+        disturbed = max(max(c.reboots, c.drains) for c in charges)
         known = [m for m in moves if self.question.edges(m.component).versions]
         return Hop(
             name=hop_name(number),
             moves=moves,
             scope=scope,
-            disruption=max((c.disruption for c in components), key=DISRUPTIONS.index),
+            disruption=disruption,
             undo=undo,
             rings=rings,
             follows=follows,
@@ -78,8 +81,8 @@ class Hops:
             proves_again=(*self.gates.active, *self.gates.passive) if new_kernel else (),
             not_movable=tuple(self._not_movable(moves, scopes)),
             warnings=self._warned(then, number, len(states) - 2),
-            disturbed=max(max(c.reboots, c.drains) for c in charges),
-            at_least=len(rings) * self.case.cluster.limits.soak,
+            disturbed=disturbed,
+            expected=expected(disruption, disturbed, rings, self.case.profile, self.case.cluster.limits.soak),
             paused=any(m.component == OPENSHIFT for m in moves) and not any(c.reboots for c in charges),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from knowngood.model.graph import Edges
 from knowngood.planner.edges import place
-from knowngood.planner.path import CHANNELS, Path, minor, path
+from knowngood.planner.path import CHANNELS, Path, furthest, minor, path
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,16 @@ def _graph_reasons(
             f"no channel holds a sequence of published updates that leads there{outside}",
             "choose another goal",
         )
+    far = furthest(edges, scheme, a, b, channel, accepted)
+    if far != a:
+        yield NoPath(
+            f"no sequence of published updates leads there; from {a} they go as far as {far}",
+            f"choose a goal up to {far}, or wait: updates from the newest versions are published last",
+        )
+    yield NoPath(
+        f"no update from {a} towards {b} is published in channel {channel}",
+        "wait, or choose another --channel: updates from the newest versions are published last",
+    )
 
 
 def _outside(edges: Edges, a: str, b: str, channel: str) -> str:

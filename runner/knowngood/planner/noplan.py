@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from knowngood.model.matrix import Release, Severity, Status
+from knowngood.planner import nopath
 from knowngood.planner.case import Case
 from knowngood.planner.estimate import project
 from knowngood.planner.order import sentences
@@ -52,17 +53,20 @@ def _alone(case: Case, whole: Space) -> Iterator[Reason]:
             continue
         start, goal = track.versions[track.start], track.versions[track.goal]
         component, edges = case.component(track.name), whole.question.edges(track.name)
-        through = f" in channel {whole.question.channel}" if edges.channels else ""
-        step = f"; {edges.steps.message}" if edges.steps else ""
-        text = f"{track.name} {start} to {goal}: no way leads there{through}{step}"
+        if edges.graph:
+            closed = nopath.why_not(
+                edges, component.scheme, start, goal, whole.question.channel, whole.question.accepted
+            )
+            text, hint = f"{track.name} {start} to {goal}: {closed.reason}", closed.hint
+        else:
+            step = f"; {edges.steps.message}" if edges.steps else ""
+            text, hint = f"{track.name} {start} to {goal}: no way leads there{step}", "choose another version"
         if track.goal < track.start and component.procedure:
             yield Reason(
                 f"{text}; going back is a procedure by hand: {component.procedure}", "go back by hand"
             )
         else:
-            yield Reason(
-                text, "choose another version, or another --channel" if through else "choose another version"
-            )
+            yield Reason(text, hint)
 
 
 def _together(whole: Space) -> Iterator[Reason]:

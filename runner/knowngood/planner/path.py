@@ -74,6 +74,19 @@ def path(
     return Path(hops, worker_reboots(found, channel) if edges.graph else 0)
 
 
+def furthest(
+    edges: Edges, scheme: str, a: str, b: str, channel: str = "", accepted: Collection[str] = ()
+) -> str:
+    """The highest version on any way from `a` towards `b`; `a` itself where nothing follows it."""
+    following = _following(edges, scheme, b, channel, accepted, "", None)
+    seen, todo = {a}, [a]
+    while todo:
+        new = following(todo.pop()) - seen
+        seen |= new
+        todo += new
+    return max(seen, key=lambda v: (place(scheme, v), v))
+
+
 def rebooting(found: Path) -> Path:
     """The same path of a component whose every move reboots its nodes."""
     return replace(found, worker_reboots=len(found.hops))

@@ -124,7 +124,7 @@ def _match(scheme: str, version: str) -> re.Match[str]:
 
 
 def _numbers(match: re.Match[str]) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.split(r"[.-]", match["numbers"]))
+    return tuple(map(int, match["numbers"].replace("-", ".").split(".")))
 
 
 def _stripped(numbers: tuple[int, ...]) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ def rings_of(plan: Plan, state: RunState) -> Mapping[str, tuple[int, int]]:
 
 
 def words(seconds: float) -> str:
-    """Seconds for people: `0.8 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Seconds for people: `0.8 s`, `12 s`, `3 min 20 s`, `20 min`, `2 h 05 min`."""
     if 0 < seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(max(seconds, 0.0))
@@ -89,5 +89,5 @@ def words(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 100:
-        return f"{minutes} min {rest:02d} s"
+        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Disruption, Scope, UndoClass
-from knowngood.model.plan import Hop, Plan
+from knowngood.model.plan import Expected, Hop, Plan
 from knowngood.report.columns import columns
+from knowngood.report.estimate import words
 
 DISRUPTIONS = {
     Disruption.NONE: "disturbs nobody",
@@ -46,7 +47,7 @@ def plan_text(plan: Plan) -> str:
     )
     if plan.warnings:
         lines += ["", "warnings", *(f"  {w}" for w in plan.warnings)]
-    lines += ["", *_point_of_no_return(plan), *_by_hand(plan)]
+    lines += ["", *_time_in_all(plan), *_point_of_no_return(plan), *_no_canary(plan), *_by_hand(plan)]
     return "\n".join(lines) + "\n"
 
 
@@ -59,6 +60,8 @@ def hop_text(plan: Plan, hop: Hop) -> str:
         lines += ["", "risks on the way", *(f"  {risk}" for risk in hop.risks)]
     if hop.proves_again:
         lines += ["", f"a new kernel voids what was proven before: {', '.join(hop.proves_again)} run again"]
+    if hop.scope is Scope.CLUSTER:
+        lines += ["", *_without_canary("all nodes get it at once", [hop])]
     resting = next((r for r in plan.resting if r.after == hop.name), None)
     if resting is not None:
         lines += ["", "afterwards the cluster rests on", *columns(sorted(resting.versions.items()))]
@@ -80,7 +83,8 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
             f"{m.component} {m.from_version or 'unknown'} → {m.to_version or 'unknown'}" for m in hop.follows
         )
     disruption = "the workers stay paused on the minor before" if hop.paused else DISRUPTIONS[hop.disruption]
-    yield f"  scope {hop.scope}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
+    scope = "cluster (no canary)" if hop.scope is Scope.CLUSTER else str(hop.scope)
+    yield f"  scope {scope}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
     if hop.undo not in (UndoClass.REVERT, UndoClass.REVERT_DISRUPTIVE) and hop.procedure:
         yield f"  undo: {hop.procedure}" if told == hop.name else f"  undo: as for {told}"
     if hop.why:
@@ -92,9 +96,8 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
     yield from (f"  rests on what is not advised: {warning}" for warning in hop.warnings)
     if hop.proves_again:
         yield f"  proven again on the new kernel: {', '.join(hop.proves_again)}"
-    if hop.scope is Scope.CLUSTER:
-        names = " ".join(f"--accept-no-canary {m.component}" for m in hop.moves)
-        yield f"  no canary: it needs known-good evidence from another cluster of this profile, or {names}"
+    if time := _time(hop.expected):
+        yield f"  time: {time}"
     rows = []
     for index, ring in enumerate(hop.rings):
         batches = " then ".join(", ".join(batch) for batch in ring.batches)
@@ -103,25 +106,90 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
     yield from columns(rows)
 
 
+def _time(expected: Expected) -> str:
+    """`about 4 h: 3 x 20 min, 3 soaks of 60 min`; "" where nothing is known."""
+    parts = []
+    if expected.turns and expected.minutes:
+        parts.append(f"{expected.turns} x {words(expected.minutes * 60)}")
+    if expected.soaks and expected.soak:
+        parts.append(f"{_count(expected.soaks, 'soak')} of {words(expected.soak)}")
+    if not parts:
+        return ""
+    if not expected.whole:
+        return f"{words(expected.seconds)} and more: {', '.join(parts)}, {_unknown(expected.turns)}"
+    return f"about {words(expected.seconds)}: {', '.join(parts)}"
+
+
+def _time_in_all(plan: Plan) -> list[str]:
+    seconds = sum(hop.expected.seconds for hop in plan.hops)
+    unknown = sum(hop.expected.turns for hop in plan.hops if not hop.expected.whole)
+    if len(plan.hops) < 2 or not (seconds or unknown):
+        return []
+    if not unknown:
+        return [f"time in all: about {words(seconds)}"]
+    return [f"time in all: {words(seconds)} and more, {_unknown(unknown)}"]
+
+
+def _unknown(turns: int) -> str:
+    return f"{_count(turns, 'turn')} of unknown length (minutesOut in the profile)"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _hops(plan: Plan, wanted: Sequence[Hop]) -> str:
+    """`hop-1 to hop-8, hop-10`: neighbours as a range."""
+    names = {hop.name for hop in wanted}
+    ranges: list[list[str]] = []
+    before = False
+    for hop in plan.hops:
+        here = hop.name in names
+        if here and before:
+            ranges[-1][1:] = [hop.name]
+        elif here:
+            ranges.append([hop.name])
+        before = here
+    return ", ".join(" to ".join(ends) for ends in ranges)
+
+
+def _no_canary(plan: Plan) -> list[str]:
+    found = [h for h in plan.hops if h.scope is Scope.CLUSTER]
+    return _without_canary(_hops(plan, found), found) if found else []
+
+
+def _without_canary(what: str, hops: Sequence[Hop]) -> list[str]:
+    """What it takes to make hops that all nodes get at once."""
+    named = dict.fromkeys(m.component for h in hops for m in h.moves)
+    accept = " ".join(f"--accept-no-canary {name}" for name in named)
+    return [
+        f"no canary: {what}",
+        f"  known-good evidence from another cluster of this profile is needed, or {accept}",
+    ]
+
+
 def _point_of_no_return(plan: Plan) -> list[str]:
-    closed = [h.name for h in plan.hops if h.undo is UndoClass.FORWARD_ONLY]
+    closed = [h for h in plan.hops if h.undo is UndoClass.FORWARD_ONLY]
     if closed:
-        named = closed[0] if len(closed) == 1 else f"{closed[0]}; {', '.join(closed)} can't be undone"
+        first = closed[0].name
+        named = first if len(closed) == 1 else f"{first}; {_hops(plan, closed)} can't be undone"
         return [
             f"point of no return: {named}",
             "  nothing before it can be undone once it began; it needs --accept-forward-only",
         ]
-    by_hand = [h.name for h in plan.hops if h.undo is UndoClass.PROCEDURE]
+    by_hand = [h for h in plan.hops if h.undo is UndoClass.PROCEDURE]
     if by_hand:
-        return [f"no point of no return, but {', '.join(by_hand)} can be undone by a procedure only"]
+        return [f"no point of no return, but {_hops(plan, by_hand)} can be undone by a procedure only"]
     return ["no point of no return: a gate that says no takes it back"] if plan.hops else []
 
 
 def _by_hand(plan: Plan) -> list[str]:
     """What `upgrade` does not do yet."""
-    left = [h.name for h in plan.hops if h.not_movable]
+    left = [h for h in plan.hops if h.not_movable]
     if not left:
         return []
+    which = "every hop" if len(left) == len(plan.hops) else _hops(plan, left)
+    them = "it" if len(left) == 1 else "them"
     return [
-        f"not yet movable by knowngood: {', '.join(left)}; make them by hand, then pin the release that has them"
+        f"not yet movable by knowngood: {which}; make {them} by hand, then pin the release that has {them}"
     ]

@@ -93,6 +93,16 @@ def test_an_accepted_risk_opens_the_shorter_way() -> None:
             "nor does any other alone",
             "leave --openshift out",
         ),
+        (  # the newest z-stream has no update to the next minors yet
+            ["openshift", "--from", "4.18.52", "--to", "4.22.9"],
+            "from 4.18.52 they go as far as 4.19.42",
+            "choose a goal up to 4.19.42, or wait",
+        ),
+        (
+            ["openshift", "--from", "4.18.54", "--to", "4.22.9"],
+            "no update from 4.18.54 towards 4.22.9 is published in channel stable",
+            "choose another --channel",
+        ),
     ],
 )
 def test_no_path_is_exit_1_and_says_what_closes_it_and_what_opens_it(

@@ -83,7 +83,7 @@ def assert_works(binaries: Path, ansible_playbook: str) -> None:
     assert Path(where.stdout.strip()).is_relative_to(binaries.parent), where.stdout + where.stderr
     for arguments, said in (
         (["--help"], "Commands:"),
-        (["validate"], "files good"),
+        (["validate"], "files read"),
         (["gate", "--list"], "drift"),
     ):
         done = run(binaries, "knowngood", *arguments)

@@ -43,3 +43,10 @@ def test_the_file_that_the_guide_shows_is_all_it_takes(tmp_path: Path, path: str
     for rule, text in rules.items():
         rule.write_text(text)
     assert check(folder).errors == ()
+
+
+def test_no_component_needs_more_than_its_file_and_its_rules(tmp_path: Path) -> None:
+    """Published versions and updates are more to know, never more to write: without any of them the matrix is valid."""
+    folder = shutil.copytree(matrix_dir(), tmp_path / "matrix")
+    shutil.rmtree(folder / "edges")
+    assert check(folder).errors == ()

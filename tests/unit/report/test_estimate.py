@@ -47,7 +47,15 @@ def test_an_undo_must_start_so_early_that_it_ends_in_the_window() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (0.84, "0.8 s"), (12.3, "12 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (-3, "0 s")],
+    [
+        (0, "0 s"),
+        (0.84, "0.8 s"),
+        (12.3, "12 s"),
+        (200, "3 min 20 s"),
+        (1200, "20 min"),
+        (7500, "2 h 05 min"),
+        (-3, "0 s"),
+    ],
 )
 def test_seconds_for_people(seconds: float, text: str) -> None:
     assert words(seconds) == text

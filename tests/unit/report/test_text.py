@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.unit.engine.scene import a_plan
 from tests.unit.report.played import calm, held, undone
 
-from knowngood.model.matrix import UndoClass
+from knowngood.model.matrix import Scope, UndoClass
+from knowngood.model.plan import Expected, Plan
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.disturbance import Disturbed
 from knowngood.report.plan_text import plan_text
@@ -52,6 +54,33 @@ def test_a_plan_says_canary_undo_class_and_point_of_no_return() -> None:
     assert "no point of no return" in text
     closed = replace(plan, hops=(replace(plan.hops[0], undo=UndoClass.FORWARD_ONLY),))
     assert "point of no return: hop-1" in plan_text(closed)
+
+
+def hops(count: int, *changed: int, **change: Any) -> Plan:
+    """A plan of so many hops; those numbered in `changed` are otherwise."""
+    hop = a_plan().hops[0]
+    found = (replace(hop, name=f"hop-{n}", **(change if n in changed else {})) for n in range(1, count + 1))
+    return replace(a_plan(), hops=tuple(found))
+
+
+def test_the_time_names_its_parts_and_what_nobody_knows() -> None:
+    known, unknown = Expected(12_000, 5, 20, 3, 2000), Expected(6000, 5, 0, 3, 2000)
+    assert "  time: about 3 h 20 min: 5 x 20 min, 3 soaks of 33 min 20 s\n" in plan_text(
+        hops(1, 1, expected=known)
+    )
+    text = plan_text(hops(2, 2, expected=unknown))
+    assert "  time: 100 min" not in text  # a lower bound says so
+    assert "  time: 1 h 40 min and more: 3 soaks of 33 min 20 s, 5 turns of unknown length" in text
+    assert "time in all: 1 h 40 min and more, 5 turns of unknown length" in text
+    assert "time in all: about 3 h 20 min\n" in plan_text(hops(2, 2, expected=known))
+
+
+def test_neighbouring_hops_are_named_as_a_range() -> None:
+    text = plan_text(hops(6, 1, 2, 3, 6, scope=Scope.CLUSTER, not_movable=("x",)))
+    assert "no canary: hop-1 to hop-3, hop-6\n" in text
+    assert "not yet movable by knowngood: hop-1 to hop-3, hop-6; make them by hand" in text
+    assert "--accept-no-canary nvidia-driver" in text
+    assert "every hop; make them by hand" in plan_text(hops(2, 1, 2, not_movable=("x",)))
 
 
 def test_a_plan_without_hops_says_that_there_is_nothing_to_do() -> None:
