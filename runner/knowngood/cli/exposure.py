@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from knowngood.cli.options import Settings, debug_option, matrix_option, output_
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.matrix import Status
-from knowngood.planner.exposure import Exposure, Running, Since, exposure
+from knowngood.planner.exposure import Cause, Exposure, Running, Since, exposure
 from knowngood.report.exposure_text import exposure_json, exposure_text
 
 
@@ -50,7 +51,7 @@ def command(
 
     The exposure window is in days. A cluster runs what its file pins, since the commit that pinned it;
     --from-file and --since say otherwise. A risk is known since its declaration, a revocation since its commit;
-    when a rule became known no file says, only the day of our source. For a risk the answer also says how long
+    a blocking rule since the commit that brought it into the matrix. For a risk the answer also says how long
     each channel offered the version before anybody knew.
 
     \b
@@ -69,12 +70,23 @@ def command(
         _running(source, name, observed, given)
         for name in ([cluster] if cluster else [""] if observed else source.matrix.clusters)
     ]
-    found = [exposure(source.matrix, place, today) for place in places]
+    found = _found(source, places, today)
     if output == "json":
         click.echo(json.dumps([exposure_json(e, today) for e in found], indent=2))
     else:
         click.echo("\n".join(exposure_text(e, today, every=every) for e in found), nl=False)
     return int(_code(found))
+
+
+def _found(source: Source, places: list[Running], today: str) -> list[Exposure]:
+    """What hits each place. Git is asked only about rules that are broken: each question takes a moment."""
+    found = [exposure(source.matrix, place, today) for place in places]
+    broken = {h.name for e in found for h in e.hits if h.cause is Cause.RULE}
+    if not broken:
+        return found
+    held = {name: history(source.folder, f"rules/{name}.yaml", "severity") for name in sorted(broken)}
+    days = {name: values[0].day for name, values in held.items() if values}
+    return [exposure(source.matrix, replace(place, ruled_on=days), today) for place in places]
 
 
 def _code(found: list[Exposure]) -> ExitCode:

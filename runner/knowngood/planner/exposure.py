@@ -71,6 +71,7 @@ class Running:
     traits: Mapping[str, str]
     release: Release | None = None
     revoked_on: Mapping[str, str] = field(default_factory=dict)  # revoked release -> day, where it is known
+    ruled_on: Mapping[str, str] = field(default_factory=dict)  # rule -> since when this matrix has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,13 @@ def _same_line(scheme: str, version: str, fixed_in: tuple[str, ...]) -> tuple[st
 
 
 def _broken(blocking: Iterable[Finding], running: Running, today: str) -> Iterator[Hit]:
-    """When a rule became known is not said anywhere: the days of its sources are when they were read."""
+    """A rule is known since the matrix has it; the days of its sources are when they were read."""
     for finding in blocking:
         if finding.outcome is Outcome.BROKEN:
             rule, there = finding.rule, finding.component in running.versions
             component = finding.component if there else _leader(finding, running)
-            hit = _hit(running, component, Cause.RULE, rule.name, rule.message, "", today)
+            known = running.ruled_on.get(rule.name, "")
+            hit = _hit(running, component, Cause.RULE, rule.name, rule.message, known, today)
             yield replace(hit, source_day=min((s.date for s in rule.sources if s.date), default=""))
 
 

@@ -83,7 +83,8 @@ def _hit(hit: Hit) -> list[str]:
 def _window(hit: Hit) -> str:
     known = f"known since {hit.known or 'an unknown day'}"
     if hit.source_day:
-        known += f" (our source is of {hit.source_day})"
+        here = "in this matrix; " if hit.known else ""
+        known += f" ({here}our source is of {hit.source_day})"
     parts = [_since(hit.since), known]
     if hit.days is not None and hit.blind is not None:
         parts.append(f"exposed {hit.days} days: {hit.blind} before it was known, {hit.aware} since")

@@ -297,8 +297,10 @@ def test_exposure_counts_from_the_commit_that_pinned_the_version(tmp_path: Path)
     assert (revoked["days"], revoked["awareDays"]) == (30, 30)
     assert (broken["cause"], broken["runs"]["day"], broken["days"]) == ("rule", "2026-01-01", 40)
     assert broken["runs"]["at_least"] is True
+    assert (broken["known"], broken["blindDays"], broken["awareDays"]) == ("2026-01-11", 10, 30)
     text = knowngood("exposure", "--as-of", "2026-02-10", "--matrix", ops.matrix)
     assert "runs since 2026-01-01 or before (pinned in commit" in text.out
+    assert "known since 2026-01-11 (in this matrix; our source is of 2026-02-01)" in text.out
 
 
 def test_exposure_of_nothing_is_exit_0(ops: Ops) -> None:
