@@ -39,7 +39,8 @@ def read(checkout: Path, oldest: tuple[int, int] = (0, 0)) -> GraphData:
     }
     if not channels:
         raise UsageError("no channel of a known minor", where=display(channels_folder), hint="see --from")
-    found = (_declared(path, oldest) for path in sorted(blocked.glob("*.yaml")))
+    days = _days(checkout, blocked.name)
+    found = (_declared(path, oldest, days) for path in sorted(blocked.glob("*.yaml")))
     commit, date = _revision(checkout)
     return GraphData(channels, tuple(d for d in found if d is not None), commit, date)
 
@@ -52,7 +53,7 @@ def _channel(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_version(v, where) for v in versions))
 
 
-def _declared(path: Path, oldest: tuple[int, int]) -> Declared | None:
+def _declared(path: Path, oldest: tuple[int, int], days: dict[str, str]) -> Declared | None:
     """One declaration; None for a target that is older than what we keep."""
     value, where = _value(path)
     to = _version(value.get("to"), where)
@@ -73,7 +74,16 @@ def _declared(path: Path, oldest: tuple[int, int]) -> Declared | None:
         raise UsageError("no matchingRules: it would take the edge away for all", where=where, hint="tell us")
     fixed = value.get("fixedIn", "")
     fixed = _version(fixed, where) if fixed else ""
-    return Declared(name, to, expression, url, _ALWAYS in kinds, fixed, where)
+    return Declared(
+        name,
+        to,
+        expression,
+        url,
+        _ALWAYS in kinds,
+        fixed,
+        where,
+        days.get(f"{path.parent.name}/{path.name}", ""),
+    )
 
 
 def _value(path: Path) -> tuple[dict[str, Any], Location]:
@@ -125,13 +135,32 @@ def _minor(version: str) -> tuple[int, int]:
 
 def _revision(checkout: Path) -> tuple[str, str]:
     """Short commit and its day; ("", "") where the checkout is no Git repository of its own."""
-    if not (checkout / ".git").exists():
-        return "", ""
-    try:
-        git = GitCommand(checkout, quiet_environment(), deadline=30.0)
-        # The checkout's own configuration may not make git start another program.
-        said = git.run("-c", "log.showSignature=false", "log", "-1", "--format=%h %cs", "--abbrev=7")
-    except GitFailed:
-        return "", ""
-    commit, _, date = said.text.partition(" ")
+    commit, _, date = _git(checkout, "log", "-1", "--format=%h %cs", "--abbrev=7").partition(" ")
     return commit, date
+
+
+def _days(checkout: Path, folder: str) -> dict[str, str]:
+    """By file of the folder, the day of the commit that brought it. A shallow clone tells none: its end brings all."""
+    if _git(checkout, "rev-parse", "--is-shallow-repository") != "false":
+        return {}
+    added = ("--no-renames", "--diff-filter=A", "--name-only", "--format=/%cs")
+    days: dict[str, str] = {}
+    day = ""
+    for line in _git(checkout, "log", *added, "--", f"{folder}/").splitlines():
+        if line.startswith("/"):  # no file's name in Git begins so
+            day = line[1:]
+        elif line:
+            days.setdefault(line, day)  # newest first: the last time that it came
+    return days
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    """What git says; "" where the checkout is no Git repository of its own."""
+    if not (checkout / ".git").exists():
+        return ""
+    try:
+        git = GitCommand(checkout, quiet_environment(), deadline=60.0)
+        # The checkout's own configuration may not make git start another program.
+        return git.run("-c", "log.showSignature=false", *arguments).text
+    except GitFailed:
+        return ""

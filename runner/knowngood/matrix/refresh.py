@@ -39,6 +39,7 @@ class Declared:
     always: bool
     fixed_in: str
     where: Location
+    day: str = ""  # on which it was published; "" where the checkout does not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,8 @@ def _risk(name: str, declared: list[Declared], ours: Risk | None) -> Risk:
         )
     fixed = {v for d in declared for v in d.fixed_in.split()}
     targets = {d.to: d.expression for d in declared}
+    # Of what we have already, no day is added: that would be a thousand lines that nobody can review.
+    new = {d.to: d.day for d in declared if d.day and not (ours and d.to in ours.targets)}
     return Risk(
         name=name,
         always=kinds.pop(),
@@ -173,7 +176,7 @@ def _risk(name: str, declared: list[Declared], ours: Risk | None) -> Risk:
         sources=ours.sources if ours else (),
         where=declared[0].where,
         fixed_in=tuple(Known.of(SEMVER, fixed).order),
-        declared={v: day for v, day in (ours.declared if ours else {}).items() if v in targets},
+        declared={v: day for v, day in {**new, **(ours.declared if ours else {})}.items() if v in targets},
     )
 
 

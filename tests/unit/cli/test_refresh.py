@@ -124,6 +124,42 @@ def test_a_new_risk_waits_for_a_judgement_and_a_gone_one_stays(matrix: Path, tmp
     assert "promql" not in "".join(files(matrix).values()).lower()
 
 
+def test_a_new_declaration_has_the_day_of_its_commit(matrix: Path, tmp_path: Path) -> None:
+    """The day on which it became known: `exposure` counts from it. One that we have already gets none."""
+    up = checkout(tmp_path / "up")
+    repo = git.Repo.init(up)
+    commit(repo, "2026-01-05")
+    write(up / "blocked-edges" / "4.18.1-PodsFail.yaml", risk(name="PodsFail", to="4.18.1"))
+    commit(repo, "2026-02-07")
+    write(up / "blocked-edges" / "4.18.1-PodsFail.yaml", risk(name="PodsFail", to="4.18.1", fixedIn="4.18.2"))
+    commit(repo, "2026-03-09")
+    assert refreshed(matrix, up, "--write").code == 0
+    risks = check(matrix).matrix.edges["openshift"].risks
+    assert dict(risks["PodsFail"].declared) == {"4.18.1": "2026-02-07"}
+    assert not risks["NodesStop"].declared
+
+
+def test_a_shallow_clone_tells_no_day(matrix: Path, tmp_path: Path) -> None:
+    """Its oldest commit has every file, whenever that came."""
+    up = checkout(tmp_path / "up")
+    repo = git.Repo.init(up)
+    commit(repo, "2026-01-05")
+    write(up / "blocked-edges" / "4.18.1-PodsFail.yaml", risk(name="PodsFail", to="4.18.1"))
+    commit(repo, "2026-02-07")
+    write(up / "README", "x")
+    commit(repo, "2026-03-09")
+    git.Repo.clone_from(f"file://{up}", tmp_path / "shallow", depth=1)
+    assert refreshed(matrix, tmp_path / "shallow", "--write").code == 0
+    assert not check(matrix).matrix.edges["openshift"].risks["PodsFail"].declared
+
+
+def commit(repo: git.Repo, day: str) -> None:
+    repo.git.add(all=True)
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+    with repo.git.custom_environment(GIT_COMMITTER_DATE=f"{day}T12:00:00Z"):
+        repo.git.execute(["git", *who, "commit", "-qm", "x", f"--date={day}T12:00:00Z"])
+
+
 def test_only_a_file_that_changed_names_the_checkouts_commit(matrix: Path, tmp_path: Path) -> None:
     channels_file, risk_file = (
         matrix / "edges/openshift/channels.yaml",
