@@ -61,21 +61,32 @@ def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_only_by_the_cluster_file_it_began_with(tmp_path: Path) -> None:
-    """Refused with the change's name and nothing written; taken back by what the file said at the start."""
+def test_a_run_goes_on_only_by_the_files_it_began_with(tmp_path: Path) -> None:
+    """Refused with the change's name and nothing written; taken back by what the files said at the start."""
     with staged(tmp_path / "stage", "lab-small") as play:
         before = play.snapshot("before")
         with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as runner:
             awaited(lambda: play.intended("drain"), "the canary's drain")
             os.kill(runner.pid, signal.SIGKILL)
             runner.wait()
-        file = play.stage.matrix / "clusters" / "lab-small.yaml"
-        file.write_text(file.read_text().replace("soakSeconds: 1\n", "soakSeconds: 2\n"))
         written, changes = play.records(), play.writes()
-        refused = play.knowngood("resume", play.run_id())
-        assert refused.code == 2, refused.stderr
-        assert "limits.soakSeconds is 2, was 1" in refused.stderr
-        assert (play.records(), play.writes()) == (written, changes), "nothing is written"
+        for place, was, becomes, says in (
+            (
+                "profiles/xe7740-h200nvl",
+                "maxSameXid: 0 ",
+                "maxSameXid: 9 ",
+                "gates.gpu_errors.maxSameXid is 9, was 0",
+            ),
+            ("clusters/lab-small", "soakSeconds: 1\n", "soakSeconds: 2\n", "limits.soakSeconds is 2, was 1"),
+        ):
+            file = play.stage.matrix / f"{place}.yaml"
+            assert was in file.read_text()
+            file.write_text(file.read_text().replace(was, becomes))
+            refused = play.knowngood("resume", play.run_id())
+            assert refused.code == 2, refused.stderr
+            assert f"{place}.yaml: changed since run" in refused.stderr
+            assert says in refused.stderr
+            assert (play.records(), play.writes()) == (written, changes), "nothing is written"
         back = play.knowngood("rollback", play.run_id(), "--yes", "--output", "json")
         assert back.code == 6, back.stderr
         assert play.differences(before) == ""

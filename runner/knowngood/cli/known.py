@@ -19,12 +19,13 @@ from knowngood.cli.options import Settings
 from knowngood.cli.wiring import Place, checkpoint
 from knowngood.engine.engine import Engine
 from knowngood.matrix.build import cluster_of
-from knowngood.model.errors import UsageError
-from knowngood.model.matrix import Cluster
+from knowngood.model.errors import Location, UsageError
+from knowngood.model.jsonable import from_json
+from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType
 from knowngood.model.state import RunState, fold
-from knowngood.planner.digest import changed, cluster_digest
+from knowngood.planner.digest import changed, cluster_digest, profile_changed
 from knowngood.ports.clock import Cancel
 from knowngood.report.summary import Summary, expanded, plan_of, summarise
 
@@ -50,7 +51,15 @@ class Known:
 
     def cluster_file(self) -> Mapping[str, Any] | None:
         """What the cluster file said when the run began; None where an older version did not keep it."""
-        digest = str(self.state.frozen.get("cluster_file", ""))
+        return self._kept("cluster_file")
+
+    def profile(self) -> Profile | None:
+        """What the hardware profile said when the run began; None where an older version did not keep it."""
+        kept = self._kept("profile_file")
+        return from_json(Profile, kept) if kept else None
+
+    def _kept(self, name: str) -> Mapping[str, Any] | None:
+        digest = str(self.state.frozen.get(name, ""))
         return dict(self.load(digest)) if digest else None
 
     def cluster(self) -> Path:
@@ -122,19 +131,20 @@ def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
 def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
     """Where a known run goes on: the matrix it was planned from, unless --matrix names another.
 
-    `back`: it goes on only to be taken back. UsageError where the cluster file has changed meanwhile.
+    `back`: it goes on only to be taken back. UsageError where the cluster file or the profile has changed meanwhile.
     """
     recorded = str(run.state.frozen.get("matrix", ""))
     if settings.matrix is None and recorded:
         settings = replace(settings, matrix=Path(recorded))
     source = load(settings)
     cluster = _as_it_began(run, source.cluster(run.plan.cluster), back=back)
+    profile = _profile_as_it_began(run, source.profile(cluster), back=back)
     run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Place(
         matrix_folder=source.folder,
         matrix=source.matrix,
         cluster=cluster,
-        profile=source.profile(cluster),
+        profile=profile,
         release=source.release(run.plan.to_release),
         kubeconfig=run.cluster(),
         folder=run.folder,
@@ -150,14 +160,33 @@ def _as_it_began(run: Known, present: Cluster, *, back: bool) -> Cluster:
     changes = ("something",) if began is None else changed(began, present.raw, run.plan.to_release)
     if not changes:
         return present
-    if began is not None and (back or checkpoint(run.cluster()).abort_asked(run.run_id)):
-        click.echo(
-            f"{present.where.file} has changed: the run goes back by what it said at its start", err=True
-        )
-        return cluster_of(present.name, began, present.where)
-    raise UsageError(
+    if began is None:
+        raise _refused(run, present.where, changes)
+    _only_back(run, present.where, changes, back=back)
+    return cluster_of(present.name, began, present.where)
+
+
+def _profile_as_it_began(run: Known, present: Profile, *, back: bool) -> Profile:
+    """The hardware profile, if it judges as it did when the run began; for the way back, what it said then."""
+    began = run.profile()
+    changes = profile_changed(began, present) if began else ()
+    if began is None or not changes:
+        return present
+    _only_back(run, present.where, changes, back=back)
+    return began
+
+
+def _only_back(run: Known, where: Location, changes: tuple[str, ...], *, back: bool) -> None:
+    """A file has changed: say so to a run that goes back, refuse all others."""
+    if not back and not checkpoint(run.cluster()).abort_asked(run.run_id):
+        raise _refused(run, where, changes)
+    click.echo(f"{where.file} has changed: the run goes back by what it said at its start", err=True)
+
+
+def _refused(run: Known, where: Location, changes: tuple[str, ...]) -> UsageError:
+    return UsageError(
         f"changed since run {run.run_id} began: {'; '.join(changes)}",
-        where=present.where.file,
+        where=where.file,
         hint=f"bring the file back to what it was, or take the run back: knowngood rollback {run.run_id}",
     )
 

@@ -33,6 +33,8 @@ from knowngood.ports.gitops import FieldTaken, RenderMismatch
 
 DETAIL_BYTES = 2800
 """Details above this become a file of the journal, so that a record stays under one page."""
+KEPT = ("cluster_file", "profile_file")
+"""What record 0 keeps of the data that a run goes by, each as a file: the run goes on, or back, by nothing else."""
 
 
 @dataclass
@@ -82,8 +84,9 @@ class Engine:
             raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
         state = saved["state"]
         plan = self._put(self.ports.checkpoint.fetch(self.run_id, str(state["plan_digest"])))
-        if cluster := str(state["frozen"].get("cluster_file", "")):
-            self._put(self.ports.checkpoint.fetch(self.run_id, cluster))
+        for kept in KEPT:
+            if digest := str(state["frozen"].get(kept, "")):
+                self._put(self.ports.checkpoint.fetch(self.run_id, digest))
         self._append(RecordType.PLAN, detail=dict(state["frozen"]), files={"plan": plan})
         taken = self._put(json.dumps({"state": state}).encode())
         self._append(RecordType.TAKEN_OVER, detail={"from": "checkpoint"}, files={"record-detail": taken})
@@ -106,13 +109,14 @@ class Engine:
         return digest
 
     def _open(self, fence: str) -> None:
-        """Freeze the plan and the cluster file in record 0; on a resume put the new fence on the nodes we hold."""
+        """Freeze plan, cluster file and profile in record 0; on a resume put the new fence on the nodes we hold."""
         if self._state.next_seq == 0:
             digest = self._keep(json.dumps(to_json(self.plan), sort_keys=True).encode())
-            cluster = self._keep(canonical(self.cluster.raw))
-            here = {"run": self.run_id, "cluster": self.plan.cluster, "cluster_file": cluster}
-            detail = {**self.frozen, **here}
-            self._append(RecordType.PLAN, detail=detail, files={"plan": digest, "cluster": cluster})
+            cluster, profile = (self._keep(canonical(v)) for v in (self.cluster.raw, self.profile))
+            kept = dict(zip(KEPT, (cluster, profile), strict=True))
+            detail = {**self.frozen, "run": self.run_id, "cluster": self.plan.cluster, **kept}
+            files = {"plan": digest, "cluster": cluster, "profile": profile}
+            self._append(RecordType.PLAN, detail=detail, files=files)
         elif self._state.end is None:
             self._append(RecordType.RESUMED, detail={"fence": fence})
             if held := claimed_nodes(self._state):

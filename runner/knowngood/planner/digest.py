@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from knowngood.model.jsonable import to_json
-from knowngood.model.matrix import Cluster
+from knowngood.model.matrix import Cluster, Profile
 
 
 def canonical(value: Any) -> bytes:
@@ -34,6 +35,12 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any], target: str) -> t
     """
     pin = before.get("release") if now.get("release") == target else now.get("release")
     return tuple(_differences(_binding(before), _binding({**now, "release": pin})))
+
+
+def profile_changed(before: Profile, now: Profile) -> tuple[str, ...]:
+    """What a hardware profile says otherwise than when a run began, one line each; its sources may change."""
+    free: dict[str, Any] = {"sources": (), "where": now.where, "minutes_out": {}}
+    return tuple(_differences(to_json(replace(before, **free)), to_json(replace(now, **free))))
 
 
 def _binding(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def test_another_machine_takes_over_from_the_checkpoint(name: str) -> None:
         world.records, world.files = [], {}
         elsewhere = an_engine(world)
         assert elsewhere.take_over()
-        assert world.records[0].detail["cluster_file"] in world.files
+        for kept in ("cluster_file", "profile_file"):
+            assert world.records[0].detail[kept] in world.files
         taken = elsewhere.run().end
         assert taken is not None
         assert taken.name == end.name, f"killed at record {boundary}: {taken.why}"

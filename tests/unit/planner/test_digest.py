@@ -1,13 +1,19 @@
-"""What of a cluster file may change under a run, and how a change that may not is named."""
+"""What of a cluster file or a profile may change under a run, and how a change that may not is named."""
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.unit.planner.test_status import PROFILE as SHIPPED
 
-from knowngood.planner.digest import changed
+from knowngood.model.errors import Location
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.matrix import Disruption, Profile
+from knowngood.planner.digest import changed, profile_changed
 
 BEFORE: dict[str, Any] = {
     "release": "r580",
@@ -63,3 +69,33 @@ def test_everything_else_is_named(path: tuple[str | int, ...], value: Any, said:
 def test_what_is_gone_is_named() -> None:
     now = {key: value for key, value in BEFORE.items() if key != "limits"}
     assert changed(BEFORE, now, "r595") == ("limits differs",)
+
+
+PROFILE = replace(
+    SHIPPED,
+    gates={"gpu_errors": {"kind": "passive", "maxSameXid": 0}, "drift": {"kind": "passive"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"gates": {**PROFILE.gates, "gpu_errors": {"kind": "passive", "maxSameXid": 9}}},
+            "gates.gpu_errors.maxSameXid is 9, was 0",
+        ),
+        ({"gates": {"drift": {"kind": "passive"}}}, "gates.gpu_errors differs"),
+        ({"gpus": 7}, "gpus is 7, was 8"),
+    ],
+)
+def test_a_profile_that_judges_otherwise_is_named(change: dict[str, Any], said: str) -> None:
+    assert profile_changed(PROFILE, replace(PROFILE, **change)) == (said,)
+
+
+def test_where_a_profiles_facts_come_from_does_not_bind_a_run() -> None:
+    moved = replace(
+        PROFILE, sources=(), where=Location("elsewhere.yaml", 3), minutes_out={Disruption.DRAIN: 9}
+    )
+    assert profile_changed(PROFILE, moved) == ()
+    kept = from_json(Profile, json.loads(json.dumps(to_json(PROFILE))))
+    assert profile_changed(kept, PROFILE) == (), "what a run kept of it says the same"
