@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,7 +33,9 @@ from knowngood.ports.delivery import SyncFailed
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
 
 DETAIL_BYTES = 2800
-"""Details above this become a file of the journal, so that a record stays under one page."""
+"""Details above this become a file of the journal, so that a record of any kind stays under one page."""
+WHY_LENGTH = 200
+"""Characters of the reason that stay in such a record: in JSON one may take twelve bytes."""
 KEPT = ("cluster_file", "profile_file")
 """What record 0 keeps of the data that a run goes by, each as a file: the run goes on, or back, by nothing else."""
 
@@ -68,9 +71,26 @@ class Engine:
         except Interrupted as stopped:
             self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
             raise
+        except LockHeld:
+            raise
+        except KnowngoodError as error:
+            if self._state.end is None:
+                self._stop_for(error)
+            # else the run has ended; its checkpoint is one step behind, as it may be
         finally:
             self.ports.lock.release()
         return self._state
+
+    def _stop_for(self, error: KnowngoodError) -> None:
+        """Our own books can't be kept (checkpoint, journal): nothing was changed yet, or the run can be resumed."""
+        if not any("/" in path for path in self._state.intended):
+            raise error
+        stopped = Interrupted(
+            f"stopped: {error}", hint=f"{error.hint}; knowngood resume goes on from here".lstrip("; ")
+        )
+        with suppress(KnowngoodError):  # the disk may be full
+            self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
+        raise stopped from error
 
     def take_over(self) -> bool:
         """Begin this journal from the run's checkpoint, where another machine's runner wrote it.
@@ -162,11 +182,7 @@ class Engine:
         part = self.cancel.part()
         work = Work(self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, part)
         done = self._cuttable(work, step)
-        detail, files = dict(done.detail), dict(done.files)
-        if len(json.dumps(detail)) > DETAIL_BYTES:
-            files["record-detail"] = self.ports.journal.put("detail.json", json.dumps(detail).encode())
-            detail = {"why": str(detail.get("why", ""))[:500]}
-        self._append(RecordType.OUTCOME, step.path, done.status, detail, files)
+        self._append(RecordType.OUTCOME, step.path, done.status, done.detail, done.files)
 
     def _cuttable(self, work: Work, step: Step) -> Done:
         """Do a step; where an abort cut it short, that is its outcome."""
@@ -238,12 +254,17 @@ class Engine:
         detail: Mapping[str, Any] | None = None,
         files: Mapping[str, str] | None = None,
     ) -> None:
-        now = self.ports.clock.now()
-        record = Record(self._state.next_seq, kind, now, step, status, detail or {}, files or {})
+        now, detail, files = self.ports.clock.now(), dict(detail or {}), dict(files or {})
+        text = json.dumps(to_json(detail))
+        if len(text) > DETAIL_BYTES:
+            files["record-detail"] = self.ports.journal.put("detail.json", text.encode())
+            detail = {"why": str(detail.get("why", ""))[:WHY_LENGTH]}
+        record = Record(self._state.next_seq, kind, now, step, status, detail, files)
         self.ports.journal.append(record)
-        self._state = after(self._state, self._expand(record))
+        whole = self._expand(record)
+        self._state = after(self._state, whole)
         for observer in self.ports.observers:
-            observer.record(record)
+            observer.record(whole)
 
     def _expand(self, record: Record) -> Record:
         """A record with the detail that was too large for it."""

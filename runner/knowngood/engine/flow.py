@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.undo import undo_open_ring, undo_rings
+from knowngood.engine.undo import told, undo_open_ring, undo_rings
 from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
@@ -28,7 +28,8 @@ Ask = Generator[Step, StepResult, StepResult]
 class Stop(Exception):
     """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is.
 
-    `usage`: it stopped at what the user wrote (a file, a credential), not at what a gate or a rule said.
+    `usage`: it stopped at what the user wrote (a file, a credential), not at what a gate or a rule said. `verb`: of
+    the step that did not end OK.
     """
 
     why: str
@@ -39,6 +40,7 @@ class Stop(Exception):
     aborted: bool = False
     usage: bool = False
     hint: str = ""
+    verb: Verb | None = None
 
 
 def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
@@ -70,7 +72,7 @@ def need(step: Step) -> Ask:
         nodes = dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {}))
         detail = result.detail
         why, hint = str(detail.get("why", f"{step.path}: {result.status}")), str(detail.get("hint", ""))
-        raise Stop(why, result.status, nodes, usage="usage" in detail, hint=hint)
+        raise Stop(why, result.status, nodes, usage="usage" in detail, hint=hint, verb=step.verb)
     return result
 
 
@@ -83,26 +85,51 @@ def flow(plan: Plan, on_wave_failure: str) -> Flow:
         yield from need(Step("way-back", Verb.WAY_BACK))
     except Stop as stop:
         return nothing_changed(stop)
-    for number, hop in enumerate(plan.hops):
-        moved: list[tuple[Hop, PlannedRing]] = []  # undo ends at the resting state before this hop
+    moved: list[tuple[Hop, PlannedRing]] = []
+    for hop in plan.hops:
+        before, moved = moved, []  # an undo ends at the resting state before this hop
         for ring in hop.rings:
             try:
                 yield from need(Step(f"{hop.name}/{ring.name}/window", Verb.WINDOW, hop, ring))
-            except Stop as stop:
-                return held(stop) if number or moved else nothing_changed(stop)
-            try:
-                if number and not moved:
+                if before and not moved:
                     yield from need(Step(f"{hop.name}/observe", Verb.OBSERVE, hop))
+            except Stop as stop:
+                return (yield from at_rest(stop, moved or before, on_wave_failure))
+            try:
                 yield from forward(hop, ring, canary=not moved)
             except Stop as stop:
+                if not moved and (yield from never_declared(stop, hop, ring)):
+                    return (yield from at_rest(stop, before, on_wave_failure))
                 return (yield from stopped(stop, hop, ring, moved, on_wave_failure))
             moved.append((hop, ring))
     try:
         yield from need(Step("prove", Verb.PROVE))
         yield from need(Step("promote", Verb.PROMOTE))
     except Stop as stop:
-        return held(stop)
+        return (yield from at_rest(stop, moved, on_wave_failure))
     return End("done", ExitCode.DONE)
+
+
+def at_rest(stop: Stop, moved: list[tuple[Hop, PlannedRing]], on_wave_failure: str) -> Flow:
+    """The end of a run that stopped with no ring open: it holds, unless a human asked for all to be undone.
+
+    `moved` are the rings of the hop that moved last; none: nothing was changed.
+    """
+    if not moved:
+        return nothing_changed(stop)
+    if on_wave_failure != ROLLBACK:
+        return held(stop)
+    return (yield from undo_rings(tuple(reversed(moved)), stop.why, stop.nodes))
+
+
+def never_declared(stop: Stop, hop: Hop, ring: PlannedRing) -> Generator[Step, StepResult, bool]:
+    """Whether the line stopped at a commit that never reached the branch: then there is nothing to bring back."""
+    if stop.verb is not Verb.DECLARE:
+        return False
+    undone = yield Step(
+        f"{hop.name}/{ring.name}/undo/declare", Verb.DECLARE, hop, ring, ring.nodes, undo=True
+    )
+    return undone.status is Status.OK and not undone.detail.get("commit")
 
 
 def nothing_changed(stop: Stop) -> End:
@@ -212,7 +239,9 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     bad = {n: w for n, w in (unproven | stop.nodes).items() if n in changed and n not in stop.passed}
     good = tuple(n for n in claimed if n not in bad)
     if good:
-        yield Step(f"{at}/release", Verb.RELEASE, hop, ring, good)
+        released = yield Step(f"{at}/release", Verb.RELEASE, hop, ring, good)
+        bad |= told(released, good, "could not be given back")
     if bad:
-        yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), why=pairs(bad))
-    return bad | stop.nodes
+        shut = yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), why=pairs(bad))
+        bad |= told(shut, tuple(bad), "could not be quarantined", bad)
+    return stop.nodes | bad

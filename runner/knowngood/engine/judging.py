@@ -76,7 +76,10 @@ def _complete(request: JudgeRequest, judgement: Judgement) -> bool:
 
 
 def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
-    """Node -> every gate that did not pass on it, and why."""
+    """Node -> every gate that did not pass on it, and why.
+
+    A session that can't be trusted judged no node to its end, also not those whose results were good so far.
+    """
     reasons: dict[str, list[str]] = {}
     for result in judgement.bad():
         for node in (result.node,) if result.node else request.nodes:
@@ -84,6 +87,8 @@ def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
     for gate, node in judgement.missing:
         for named in (node,) if node else request.nodes:
             reasons.setdefault(named, []).append(f"{gate}: gave no result")
+    for node in request.nodes if judgement.trouble else ():
+        reasons.setdefault(node, []).append(f"not judged to the end: {judgement.trouble}"[:REASON_LENGTH])
     return {node: "; ".join(dict.fromkeys(why))[: 2 * REASON_LENGTH] for node, why in reasons.items()}
 
 

@@ -5,7 +5,7 @@ Nothing is undone twice and no undo is undone: whatever fails here ends with the
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 from knowngood.engine.steps import Step, Verb
 from knowngood.model.errors import ExitCode
@@ -75,8 +75,21 @@ def undo_ring(at: str, hop: Hop, ring: PlannedRing) -> Undo:
         bad |= _bad(released, good)
     if bad:
         why = tuple(bad.items())
-        yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), undo=True, why=why)
+        shut = yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), undo=True, why=why)
+        bad |= told(shut, tuple(bad), "could not be quarantined", bad)
     return bad
+
+
+def told(
+    result: StepResult, nodes: tuple[str, ...], what: str, before: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a human must hear of a step of the way out that failed on some nodes; `before`: why they are named already.
+
+    Nobody comes after such a step to mend it, so its failure must reach the end of the run.
+    """
+    known = before or {}
+    found = {n: f"{what}: {why}" for n, why in _bad(result, nodes).items()}
+    return {n: f"{known[n]}; {why}" if known.get(n) else why for n, why in found.items()}
 
 
 def _bad(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
@@ -92,9 +105,12 @@ def _give_up(at: str, hop: Hop, ring: PlannedRing, why: str) -> Undo:
     seen = yield Step(f"{at}/look", Verb.LOOK, hop, ring, ring.nodes, undo=True)
     changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
     untouched = tuple(n for n in seen.detail.get("claimed", ()) if n not in changed)
+    lost = dict.fromkeys(changed or ring.nodes, why)
     if untouched:
-        yield Step(f"{at}/release", Verb.RELEASE, hop, ring, untouched, undo=True)
+        released = yield Step(f"{at}/release", Verb.RELEASE, hop, ring, untouched, undo=True)
+        lost |= told(released, untouched, "could not be given back", lost)
     if changed:
         reasons = tuple((n, why) for n in changed)
-        yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, changed, undo=True, why=reasons)
-    return dict.fromkeys(changed or ring.nodes, why)
+        shut = yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, changed, undo=True, why=reasons)
+        lost |= told(shut, changed, "could not be quarantined", lost)
+    return lost

@@ -67,8 +67,9 @@ class Work:
 
     def before(self) -> dict[str, NodeState]:
         """The measurement of all nodes at the last resting state."""
-        last = [p for p in self.state.intended if verb_of(p) == Verb.OBSERVE and p in self.state.results]
-        data = self.load(self.state.results[last[-1]].files["nodes"])
+        seen = (self.state.results.get(p) for p in self.state.intended if verb_of(p) == Verb.OBSERVE)
+        last = [result for result in seen if result and result.status is Status.OK]
+        data = self.load(last[-1].files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
 
     def trailers(self, step: Step) -> dict[str, str]:

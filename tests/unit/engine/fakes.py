@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.unit.engine.world import FakeNode, Killed, World
 from knowngood.engine.ports import Ports
 from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, UsageError
 from knowngood.model.evidence import Appraisal, evidence_of
+from knowngood.model.jsonable import to_json
 from knowngood.model.record import MAX_RECORD_BYTES, Record
 from knowngood.planner.status import appraise
 from knowngood.ports.checkpoint import Checkpoint
@@ -67,7 +69,9 @@ class FakeJournal(Journal):
 
     def append(self, record: Record) -> None:
         world = self.world
-        assert len(repr(record)) < MAX_RECORD_BYTES
+        size = len(json.dumps(to_json(record))) + 1
+        if size > MAX_RECORD_BYTES:
+            raise ValueError(f"a record of {size} bytes")
         assert record.seq == len(world.records)
         dies = world.kill_after == 0
         world.kill_after -= 1
