@@ -3,7 +3,8 @@
 Proves: the profile's number of ports, each ACTIVE and LinkUp at its rate; error counters as in the baseline; DMA-BUF
 not fallen back to nvidia_peermem; NIC firmware as the release says; no complaint of mlx5 in the kernel log.
 Needs: a probe Job that reads /sys (no GPU). Does not measure bandwidth: that needs a partner node.
-fail: any of these is otherwise. inconclusive: no answer, or the mode can't be told.
+fail: any of these is otherwise. inconclusive: no answer, the mode can't be told, or an error counter of the
+baseline can't be read any more: what can't be read is not zero.
 Thresholds: the profile's (sources there): an error counter may not grow, symbol_error and link_error_recovery may by
 their rates (NVIDIA/NVSentinel docs/nic-health-monitor.md). Congestion counters are recorded, not judged.
 """
@@ -11,7 +12,7 @@ their rates (NVIDIA/NVSentinel docs/nic-health-monitor.md). Congestion counters 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from knowngood.gate import judge, measure
@@ -58,9 +59,10 @@ def test_ports_are_up_and_count_no_new_errors(
 ) -> None:
     """Ports, counters, mode and firmware."""
     measured = probe["measured"]
-    counters = {port: values for port, values in measured.get("counters", {}).items() if values}
+    counters = nonzero(measured.get("counters", {}))
     measure(
         counters=counters,
+        counterNames=grouped(measured.get("counters", {})),
         uptimeSeconds=measured.get("uptimeSeconds"),
         mode=measured.get("mode", ""),
         ports=len(measured.get("ports", ())),
@@ -69,12 +71,13 @@ def test_ports_are_up_and_count_no_new_errors(
     if baseline is not None:
         wrong += grown(measured, baseline, limits)
     if wrong:
-        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        judge.fail("; ".join(wrong[:4]) + more)
+        judge.fail(some(wrong))
     if not probe.get("ok"):
         judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
     if not measured.get("mode"):
         judge.inconclusive("can't tell how GPU memory reaches the NICs")
+    if baseline is not None and (lost := list(unread(measured, baseline))):
+        judge.inconclusive(some(lost))
     if baseline is None:
         judge.note("counters are recorded, nothing to compare them with")
 
@@ -86,6 +89,12 @@ def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog) -> N
         judge.fail(words[0][:300])
     if kernel_log.trouble:
         judge.inconclusive(kernel_log.trouble)
+
+
+def some(words: Sequence[str]) -> str:
+    """The first four of them, and how many more there are."""
+    more = f"; and {len(words) - 4} more" if len(words) > 4 else ""
+    return "; ".join(words[:4]) + more
 
 
 def ports(measured: Mapping[str, Any], profile: Profile, limits: Mapping[str, Any]) -> Iterator[str]:
@@ -131,6 +140,37 @@ def grown(
             growth = value - old if value >= old and now >= then else value
             if growth > allowed(counter, seconds, limits):
                 yield f"{port} {counter} grew by {growth}"
+
+
+def unread(measured: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[str]:
+    """Counters that the baseline has and that can't be read now. Trends are not judged and may go."""
+    read = measured.get("counters", {})
+    for port, names in sorted(known(baseline).items()):
+        for counter in sorted(names - TRENDS - read.get(port, {}).keys()):
+            yield f"{port} {counter} can't be read; the baseline has it"
+
+
+def nonzero(counters: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Ports and counters that have counted anything."""
+    found = {port: {name: n for name, n in values.items() if n} for port, values in counters.items()}
+    return {port: values for port, values in found.items() if values}
+
+
+def grouped(counters: Mapping[str, Mapping[str, int]]) -> list[dict[str, str]]:
+    """Which counters were read, zeros too. Ports have mostly the same ones: each set is kept once, to stay small."""
+    ports_of: dict[str, list[str]] = {}
+    for port, values in sorted(counters.items()):
+        ports_of.setdefault(" ".join(sorted(values)), []).append(port)
+    return [{"ports": " ".join(ports), "names": names} for names, ports in ports_of.items() if names]
+
+
+def known(baseline: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Port -> the counters that the baseline has a value of, zero too."""
+    found = {port: set(values) for port, values in baseline.get("counters", {}).items()}
+    for group in baseline.get("counterNames", ()):
+        for port in group["ports"].split():
+            found.setdefault(port, set()).update(group["names"].split())
+    return found
 
 
 def allowed(counter: str, seconds: float, limits: Mapping[str, Any]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import knowngood
 from knowngood.adapters import supervisor
 from knowngood.adapters.node_work import PROGRESS
-from knowngood.model.errors import LockHeld
+from knowngood.model.errors import LockHeld, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Limits
 from knowngood.model.progress import Progress
@@ -25,6 +25,9 @@ MARGIN_SECONDS = 60.0
 """On top of a verb's own limit, which its module keeps: Ansible's start, and a busy machine."""
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
 """All that Ansible sees of our environment: it writes it to a file, and ours may hold a Git token."""
+
+UNSAFE = "__ansible_unsafe"
+"""How Ansible's own JSON marks a text that is no template."""
 
 
 class AnsibleNodeWork(NodeWork):
@@ -79,7 +82,7 @@ class AnsibleNodeWork(NodeWork):
         *,
         keep: bool = False,
     ) -> Outcome:
-        """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld."""
+        """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld, UsageError."""
         cancel.check()
         if not nodes:
             return Outcome()
@@ -99,7 +102,7 @@ class AnsibleNodeWork(NodeWork):
         asked = {
             "private_data_dir": str(private),
             "playbook": str(self._playbooks.absolute() / f"{verb}.yml"),
-            "extravars": variables,
+            "extravars": {name: untemplated(value) for name, value in variables.items()},
             "envvars": self._settings(private),
         }
         heard = _Heard(verb, self._observer, ", ".join(nodes))
@@ -172,6 +175,25 @@ class AnsibleNodeWork(NodeWork):
             "TMPDIR": str(private / "home" / "tmp"),  # what a killed module leaves stays in the run's folder
             PROGRESS: str(private / "progress"),
         }
+
+
+def untemplated(value: Any) -> Any:
+    """The same value, each text in it marked so that Ansible hands it over as it is. UsageError.
+
+    Ansible runs every extra variable through Jinja, which can run commands here. What we pass is partly other
+    people's: a reason quotes commit subjects, kernel lines and the words of Argo CD and Helm.
+    """
+    if isinstance(value, str):
+        return {UNSAFE: value.encode("utf-8", "replace").decode()}  # half a surrogate pair would end Ansible
+    if isinstance(value, Mapping):
+        for key in value:
+            # Ansible takes no key for a template, but such a one makes it read the whole again without our marks.
+            if str(key).startswith("__ansible"):
+                raise UsageError(f"{key!r} is a word of Ansible's own and can't be a key")
+        return {str(key): untemplated(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [untemplated(inner) for inner in value]
+    return value
 
 
 def _tenants(cluster: Cluster) -> list[dict[str, Any]]:

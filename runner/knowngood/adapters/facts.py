@@ -38,7 +38,8 @@ def kernel_lines(kube: Kube, node: str, *, grep: str = "", busy: float | None = 
     where = path("v1", "nodes", node, sub="proxy/logs/journal")
     query = {"output": "json", "boot": "0", **({"grep": grep} if grep else {})}
     lines = []
-    for line in kube.text(where, busy=busy, **query).splitlines():
+    # Not splitlines: it also cuts at U+2028 and its like, which a process may have put into a message.
+    for line in kube.text(where, busy=busy, **query).split("\n"):
         if not line or line.startswith("-- "):  # journalctl's "-- No entries --"
             continue
         try:

@@ -129,7 +129,7 @@ def _read(kube: Kube, driver: Object | None) -> tuple[dict[str, list[str]], str]
 def parse_grep(text: str) -> dict[str, list[str]]:
     """`grep -H` output as path -> lines. PCI addresses in paths have colons: the path ends at a known name."""
     read: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _LINE.match(line)
         if match:
             read.setdefault(match["path"], []).append(match["text"])

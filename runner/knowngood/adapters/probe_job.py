@@ -245,7 +245,7 @@ def _collect(
 
 def document(log: str, node: str) -> Mapping[str, Any]:
     """The probe's document: the last line of its log that is one. ValueError where there is none from `node`."""
-    for line in reversed(log.splitlines()):
+    for line in reversed(log.split("\n")):
         try:
             found = json.loads(line)
         except ValueError:

@@ -72,7 +72,8 @@ def read(fetch: Fetch, window: Window | None, boot_id: str) -> KernelLog:
 def parse(text: str) -> tuple[list[Line], bool]:
     """The kernel's lines of a journal in JSON lines, and whether journald says that it lost some."""
     lines, lost = [], False
-    for raw in text.splitlines():
+    # Not splitlines: it also cuts at U+2028 and its like, which a process may have put into a message.
+    for raw in text.split("\n"):
         if not raw or raw.startswith("-- "):  # journalctl's "-- No entries --"
             continue
         entry = json.loads(raw)

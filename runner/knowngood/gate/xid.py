@@ -2,7 +2,8 @@
 
 Grammar: open-gpu-kernel-modules df1c9a3d, src/nvidia/src/kernel/gpu/rc/kernel_rc.c (Xid) and
 src/common/nvswitch/kernel/inc (SXid). Code and address are taken from the start of the line only: the process name
-further on is set by the process itself. Some severe messages carry no number; each has a signature of its own.
+further on is set by the process itself and may hold anything, line breaks too. Some severe messages carry no number;
+each has a signature of its own. A line that begins as an Xid or SXid and can't be read is for a human, never dropped.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from dataclasses import dataclass
 
 from knowngood.gate.xid_table import MEANING, RECOVERY, SXID, XID, Action
 
-_ADDRESS = r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}"
+_ADDRESS = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}"
 _XID = re.compile(
     rf"NVRM: Xid \((?:PCI:)?(?P<address>{_ADDRESS})(?:\.\d)?"
-    r"(?: GPU-I:(?P<gi>\d+)(?: GPU-CI:(?P<ci>\d+))?)?\): (?P<code>\d+)(?:,\s*(?P<text>.*))?$"
+    r"(?: GPU-I:(?P<gi>\d+)(?: GPU-CI:(?P<ci>\d+))?)?\): (?P<code>\d+)(?:,\s*(?P<text>.*))?$",
+    re.DOTALL,
 )
-_PROCESS = re.compile(r"pid='?(?P<pid>\d+|<unknown>)'?(?:, name=(?P<name>.*?))?(?:, |$)(?P<text>.*)")
+_PROCESS = re.compile(
+    r"pid='?(?P<pid>\d+|<unknown>)'?(?:, name=(?P<name>.*?))?(?:, |$)(?P<text>.*)", re.DOTALL
+)
 _CAUSE = re.compile(r"caused by previous Xid (\d+)\s*$")
 _RECOVERY = re.compile(r"GPU recovery action changed from 0x([0-9a-fA-F]+) \(.*?\) to 0x([0-9a-fA-F]+)\b")
 _NVLINK5 = re.compile(
     r"(?P<unit>\S+)\s+(?P<severity>Fatal|Nonfatal)\s+XC\d\s+i\d+\s+Link\s+(?P<link>-?\d+)\b"
 )
 _SXID = re.compile(
-    rf"nvidia-(?P<switch>nvswitch\d+): SXid \(PCI:(?P<address>{_ADDRESS}\.\d)\): (?P<code>\d{{5,}}),\s*(?P<text>.*)$"
+    rf"nvidia-(?P<switch>nvswitch\d+): SXid \(PCI:(?P<address>{_ADDRESS}\.\d)\): (?P<code>\d{{5,}}),\s*(?P<text>.*)$",
+    re.DOTALL,
 )
+_UNREAD = re.compile(r"NVRM: (?P<kind>Xid)|nvidia-(?P<switch>nvswitch\d+): SXid")
 _SXID_MORE = re.compile(r"Severity \d+ Engine instance|Data \{")
 _SXID_EVENT = re.compile(r"(?P<severity>Fatal|Non-fatal|Correctable)\b,?(?:.*?\bLink (?P<link>\d+)\b)?")
 _UNNUMBERED = (
@@ -35,6 +41,14 @@ _UNNUMBERED = (
         re.compile(
             rf"NVRM: (?:GPU (?P<address>{_ADDRESS})\.\d: GPU has fallen off the bus"
             r"|fallen off the bus and is not responding)"
+        ),
+    ),
+    (  # the same in three lines, which are one message in the journal
+        "fallen-off-bus",
+        Action.REBOOT,
+        re.compile(
+            rf"NVRM: The NVIDIA GPU (?P<address>{_ADDRESS})\.\d\s.*fallen off the bus and is not responding",
+            re.DOTALL,
         ),
     ),
     ("reset-required", Action.RESET, re.compile(r"NVRM: .*\[NV_ERR_RESET_REQUIRED\]")),
@@ -52,7 +66,7 @@ _PREFIX = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One error. `name`: "Xid 79", "SXid 20034" or a signature. Empty fields were not in the line.
+    """One error. `name`: "Xid 79", "SXid 20034", "unread Xid" or a signature. Empty fields were not in the line.
 
     `pid` and `process` are "unknown" where the driver did not know; `cause` is the Xid that a 45 names; `recovery`
     the numbers (from, to) of a 154; `gpu_instance` and `compute_instance` name the MIG slice.
@@ -87,6 +101,8 @@ def parse(message: str) -> Event | None:
         return _xid(match)
     if match := _SXID.match(message):
         return _sxid(match)
+    if match := _UNREAD.match(message):
+        return _unread(match, message)
     for name, action, pattern in _UNNUMBERED:
         if found := pattern.match(message):
             return Event(name, action, address=(found.groupdict().get("address") or "").lower(), text=message)
@@ -154,6 +170,12 @@ def _sxid(match: re.Match[str]) -> Event | None:
         link=_number(said["link"]) if said else None,
         switch=match["switch"],
     )
+
+
+def _unread(match: re.Match[str], message: str) -> Event:
+    """Cut off, or in a grammar that we do not know: it may be the worst error there is."""
+    kind, text = match["kind"] or "SXid", " ".join(message.split())
+    return Event(f"unread {kind}", Action.HOLD, text=text, switch=match["switch"] or "")
 
 
 def _known(word: str) -> str:

@@ -1,7 +1,8 @@
 """RDMA as the kernel shows it: ports, counters, firmware, and how GPU memory reaches the NIC.
 
 Paths: the kernel's sysfs for InfiniBand (Documentation/ABI/stable/sysfs-class-infiniband). Counters that never
-mean trouble (data, packets, flushed completions) are left out; zeros too, so that a document stays small.
+mean trouble (data, packets, flushed completions) are left out. A zero is told as 0: a counter that is absent could not
+be read.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _counters(host: Host, ports: list[dict[str, Any]]) -> dict[str, dict[str, in
             root = f"{CLASS}/{device}/ports/{number}/{folder}"
             for name in host.names(root):
                 text = host.text(f"{root}/{name}") or ""
-                if text.isdigit() and int(text) and not HARMLESS.fullmatch(name):
+                if re.fullmatch("[0-9]+", text) and not HARMLESS.fullmatch(name):
                     values[name] = int(text)
         found[port["name"]] = values
     return found

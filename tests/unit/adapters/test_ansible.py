@@ -11,6 +11,7 @@ import pytest
 from knowngood.adapters import ansible
 from knowngood.adapters.ansible_child import heard as passed_on
 from knowngood.adapters.supervisor import Completed
+from knowngood.model.errors import UsageError
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.ports.observer import Observer
@@ -110,3 +111,22 @@ def test_nothing_of_our_environment_reaches_ansibles_files(monkeypatch: pytest.M
     work = object.__new__(ansible.AnsibleNodeWork)
     work._kubeconfig = Path("/x")
     assert "secret" not in work._environment(Path("/tmp")).values()  # noqa: S108
+
+
+def test_every_text_on_its_way_to_ansible_is_marked_as_no_template() -> None:
+    marked = ansible.untemplated({"a": ["{{ x }}", ("y", 1)], "b": {"c": "", "d": None, "e": True, "f": 1.5}})
+    assert marked == {
+        "a": [{ansible.UNSAFE: "{{ x }}"}, [{ansible.UNSAFE: "y"}, 1]],
+        "b": {"c": {ansible.UNSAFE: ""}, "d": None, "e": True, "f": 1.5},
+    }
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_quarantine() -> None:
+    assert ansible.untemplated("a \ud800 b") == {ansible.UNSAFE: "a ? b"}
+
+
+@pytest.mark.parametrize("key", ["__ansible_unsafe", "__ansible_vault"])
+def test_a_key_that_would_make_ansible_ignore_the_marks_is_refused(key: str) -> None:
+    """Ansible's JSON reader fails on it, and its YAML reader, the next, takes every text for a template."""
+    with pytest.raises(UsageError, match=key):
+        ansible.untemplated({"tenants": [{key: "{{ x }}"}]})

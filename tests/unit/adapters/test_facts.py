@@ -48,6 +48,16 @@ def test_an_empty_journal_is_not_an_error_but_another_format_is() -> None:
         facts.kernel_lines(kube, "n")
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x85"])
+def test_only_a_line_feed_ends_a_line_of_the_journal(mark: str) -> None:
+    """A process name may hold any other mark of Unicode."""
+    kube, named = FakeKube(), json.loads(banner("595.91.07", 1.0))
+    named["MESSAGE"] = f"NVRM: name=a{mark}b"
+    kube.journals["n"] = f"{json.dumps(named, ensure_ascii=False)}\n{banner('595.91.07', 2.0)}\n"
+    assert len(facts.kernel_lines(kube, "n")) == 2
+    assert facts.module_load(kube, "n") == ModuleLoad("595.91.07", DASHED, 2.0)
+
+
 @pytest.mark.parametrize(
     ("image", "version", "expected"),
     [

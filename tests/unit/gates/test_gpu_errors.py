@@ -40,6 +40,8 @@ def test_a_quiet_log_passes() -> None:
         XID_79.replace("79", "48"),
         XID_79.replace("79", "999"),
         XID_154,
+        XID_79.replace("79,", "79"),  # no line of the grammar that we know
+        XID_79.replace("<unknown>,", "a\nb,"),
         "NVRM: GPU 0000:18:00.0: GPU has fallen off the bus.",
         "NVRM: nvAssertOkFailedNoLog: Assertion failed: Reset required [NV_ERR_RESET_REQUIRED] (0x62) returned",
         "nvidia-nvswitch1: SXid (PCI:0000:06:00.0): 20034, Fatal, Link 48 LTSSM Fault Up",

@@ -109,3 +109,14 @@ def test_an_endpoint_that_does_not_answer_is_trouble() -> None:
         raise Unreachable("no answer")
 
     assert "can't be read" in read(fetch, None, NOW).trouble
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
+def test_only_a_line_feed_ends_an_entry(mark: str) -> None:
+    """A tenant's process name may hold any other mark of Unicode, and must not keep a node from being judged."""
+    whole = json.loads(entry(2, "NVRM: name=x"))
+    whole["MESSAGE"] = message = f"NVRM: name=a{mark}b"
+    text = json.dumps(whole, ensure_ascii=False)
+    log = read(journal({0: [entry(1), text, entry(3), ""]}), None, NOW)
+    assert (seconds(log), log.trouble) == ([1.0, 2.0, 3.0], "")
+    assert log.lines[1].message == message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,42 @@ def test_a_counter_that_was_reset_counts_whole(profile: Profile) -> None:
     """A reload of the NIC driver sets it to zero without a reboot."""
     baseline = {"counters": counted(link_downed=5), "uptimeSeconds": 9_000.0}
     assert judged(profile, answer(counters=counted(link_downed=1)), baseline)[0] == "fail"
+
+
+def test_a_counter_that_cannot_be_read_any_more_is_not_zero(profile: Profile) -> None:
+    """The baseline has it; a folder that is gone, or a file that gives an error, hides whatever it counts."""
+    before = answer(counters=counted(link_downed=0, symbol_error=7, port_xmit_wait=9))
+    _, _, notes = judged(profile, before)
+    baseline = json.loads(json.dumps(notes.measured))
+    assert judged(profile, before, baseline)[0] == "pass"
+    for now, lost in (
+        ({}, {"link_downed", "symbol_error"}),
+        (counted(symbol_error=7), {"link_downed"}),
+        (counted(link_downed=0), {"symbol_error"}),
+    ):
+        verdict_, reason, _ = judged(profile, answer(counters=now), baseline)
+        assert verdict_ == "inconclusive"
+        said = {words.split()[1] for words in reason.split("; ") if words.startswith("mlx5_0/1 ")}
+        assert said == lost, reason
+
+
+def test_what_grew_fails_even_where_another_counter_cannot_be_read(profile: Profile) -> None:
+    _, _, notes = judged(profile, answer(counters=counted(link_downed=0, port_rcv_errors=0)))
+    found = judged(profile, answer(counters=counted(port_rcv_errors=4)), notes.measured)
+    assert found[:2] == ("fail", "mlx5_0/1 port_rcv_errors grew by 4")
+
+
+def test_a_trend_that_is_gone_is_no_matter_and_a_new_counter_neither(profile: Profile) -> None:
+    _, _, notes = judged(profile, answer(counters=counted(port_xmit_wait=0)))
+    assert judged(profile, answer(counters=counted(new_one=0)), notes.measured)[0] == "pass"
+
+
+def test_a_large_nodes_counters_fit_into_what_a_gate_may_keep(profile: Profile) -> None:
+    values = {f"a_counter_with_a_long_name_{i}": 0 for i in range(40)}
+    measured = answer(counters={f"mlx5_{i}/1": values for i in range(8)})
+    verdict_, _, notes = judged(profile, measured)
+    assert verdict_ == "pass"
+    assert len(json.dumps(notes.measured)) < 4096
 
 
 def test_a_mode_that_cannot_be_told_is_inconclusive(profile: Profile) -> None:

@@ -139,11 +139,22 @@ def test_ports_and_error_counters_are_read_and_traffic_is_left_out(root: Path) -
         ("mlx5_1/1", "DOWN", 400.0),
     ]
     assert measured["counters"] == {
-        "mlx5_0/1": {"out_of_sequence": 3},
+        "mlx5_0/1": {"link_downed": 0, "out_of_sequence": 3},
         "mlx5_1/1": {"link_downed": 2, "out_of_sequence": 3},
     }
     assert (measured["uptimeSeconds"], measured["mode"]) == (1234.5, "dma-buf")
     assert measured["firmware"] == {"mlx5_0": "28.47.1026", "mlx5_1": "28.47.1026"}
+
+
+def test_a_counter_that_cannot_be_read_is_absent_and_not_zero(root: Path) -> None:
+    port = root / "sys/class/infiniband/mlx5_0/ports/1"
+    (port / "counters/link_downed").unlink()
+    (port / "counters/link_downed").mkdir()  # reading it is an error
+    write(port, "counters/symbol_error", "N/A\n")
+    write(port, "hw_counters/packet_seq_err", "\u00b2\n")  # a digit, but no number
+    write(port, "hw_counters/req_cqe_error", "0\n")
+    counters = rdma.run(Host(root), {})["measured"]["counters"]
+    assert counters["mlx5_0/1"] == {"out_of_sequence": 3, "req_cqe_error": 0}
 
 
 def test_a_host_without_ports_is_not_ok(tmp_path: Path) -> None:

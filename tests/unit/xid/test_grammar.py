@@ -121,7 +121,6 @@ def test_what_goes_on_from_an_earlier_line_is_no_event() -> None:
     "line",
     [
         "NVRM: GPU at PCI:0000:1a:00: GPU-0a1b",
-        "NVRM: Xid : 32, pid=1",
         "r8169 0000:01:00.0 eth0: RTL8168, XID 609, IRQ 33",
         "NVRM: Rate limiting GSP RPC error prints for GPU at PCI:0000:1a:00. The GPU likely needs to be reset.",
         "nvidia_peermem: disagrees about version of symbol ib_register_peer_memory_client",
@@ -130,6 +129,58 @@ def test_what_goes_on_from_an_earlier_line_is_no_event() -> None:
 )
 def test_lines_that_only_look_like_errors(line: str) -> None:
     assert parse(line) is None
+
+
+def test_a_line_break_in_a_process_name_hides_nothing() -> None:
+    """A process names itself."""
+    event = parse("NVRM: Xid (PCI:0000:3b:00): 48, pid=1234, name=a\nb, DBE\nmore")
+    assert event is not None
+    assert (event.name, event.action, event.pid) == ("Xid 48", Action.RESET, "1234")
+    assert (event.process, event.text) == ("a\nb", "DBE\nmore")
+    switch = parse("nvidia-nvswitch0: SXid (PCI:0000:06:00.0): 20034, Fatal, Link 07 LTSSM\nFault Up")
+    assert switch is not None
+    assert (switch.code, switch.link) == (20034, 7)
+
+
+def test_a_pci_domain_may_be_longer_than_four_digits() -> None:
+    event = parse("NVRM: Xid (PCI:10000:3b:00): 79, GPU has fallen off the bus")
+    assert event is not None
+    assert (event.name, event.address, event.action) == ("Xid 79", "10000:3b:00", Action.REBOOT)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "switch"),
+    [
+        ("NVRM: Xid (PCI:0000:3b:00): 79 GPU has fallen off the bus.", "unread Xid", ""),
+        ("NVRM: Xid : 32, pid=1", "unread Xid", ""),
+        ("NVRM: Xid (PCI:0000:3b", "unread Xid", ""),
+        ("NVRM: Xid (GPU-0a1b): 79, GPU has fallen off the bus.", "unread Xid", ""),
+        ("NVRM: Xid", "unread Xid", ""),
+        ("nvidia-nvswitch3: SXid (PCI:0000:c1:00.0): 2803", "unread SXid", "nvswitch3"),
+        ("nvidia-nvswitch3: SXid (PCI:0000:c1:00): 28006, Fatal, Link 46 x", "unread SXid", "nvswitch3"),
+        ("nvidia-nvswitch12: SXid", "unread SXid", "nvswitch12"),
+    ],
+)
+def test_an_error_that_cannot_be_read_is_for_a_human(line: str, name: str, switch: str) -> None:
+    """Cut off, or words of a driver to come: nobody can say how bad it is."""
+    event = parse(line)
+    assert event is not None
+    assert (event.name, event.action, event.switch) == (name, Action.HOLD, switch)
+
+
+def test_an_unread_error_is_told_in_one_line() -> None:
+    event = parse("NVRM: Xid (PCI:0000:3b:00) 79\nGPU has fallen")
+    assert event is not None
+    assert event.meaning == "NVRM: Xid (PCI:0000:3b:00) 79 GPU has fallen"
+
+
+def test_a_lost_gpu_in_one_message_of_three_lines_is_found() -> None:
+    event = parse(
+        "NVRM: The NVIDIA GPU 0000:b3:00.0\nNVRM: (PCI ID: 10de:26b5) installed in this system has\n"
+        "NVRM: fallen off the bus and is not responding to commands."
+    )
+    assert event is not None
+    assert (event.name, event.action, event.address) == ("fallen-off-bus", Action.REBOOT, "0000:b3:00")
 
 
 def test_the_table_says_what_the_collected_catalogues_say() -> None:

@@ -1,0 +1,95 @@
+"""Text of other people reaches our modules as it is: a real Ansible runs our playbooks and templates none of it.
+
+The modules are stand-ins that only tell what they were given, so no cluster is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood.adapters.ansible import AnsibleNodeWork
+from knowngood.matrix.load import load
+from knowngood.matrix.locate import matrix_dir, playbooks_dir
+from knowngood.model.progress import Progress
+from knowngood.model.record import Record
+from knowngood.ports.clock import Cancel
+from knowngood.ports.observer import Observer
+
+HELM = "Helm: {{ .Values.driver.version }} is not a version"
+ECHO = """
+from ansible.module_utils.basic import AnsibleModule
+
+KINDS = {"nodes": "raw", "fence": "str", "cluster": "dict", "limits": "dict", "expect": "dict", "keep": "bool"}
+module = AnsibleModule(argument_spec={name: {"type": kind} for name, kind in KINDS.items()})
+told = {"done": list(module.params["nodes"]), "detail": {"given": module.params}}
+module.exit_json(changed=False, knowngood=told)
+"""
+
+
+class Deaf(Observer):
+    """Hears everything and keeps nothing."""
+
+    def record(self, record: Record) -> None:
+        """Ignored."""
+
+    def progress(self, progress: Progress) -> None:
+        """Ignored."""
+
+
+class Stand:
+    """The shipped playbooks over echoing modules; `planted` appears where a template was run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.planted = folder / "planted"
+        self.command = f"{{{{ lookup('pipe', 'touch {self.planted}') }}}}"
+        playbooks = folder / "playbooks"
+        shutil.copytree(playbooks_dir(), playbooks, ignore=shutil.ignore_patterns("__pycache__"))
+        for module in (playbooks / "library").glob("*.py"):
+            module.write_text(ECHO)
+        cluster = load(matrix_dir()).clusters["lab-small"]
+        self.tenant = {"name": self.command, "namespaces": [HELM], "evictionDeadlineSeconds": 600}
+        object.__setattr__(cluster, "raw", {"tenants": [self.tenant]})
+        object.__setattr__(cluster, "operator_namespace", self.command)
+        kubeconfig = folder / "kubeconfig"
+        self.work = AnsibleNodeWork(cluster, kubeconfig, folder, cluster.limits, Deaf(), playbooks, HELM)
+
+    def given(self, verb: str, nodes: Any, *more: Any) -> dict[str, Any]:
+        """What the verb's module was given."""
+        outcome = getattr(self.work, verb)(nodes, self.command, *more, Cancel())
+        assert outcome.done == tuple(nodes), outcome.failed
+        found: dict[str, Any] = outcome.detail["given"]
+        return found
+
+
+@pytest.fixture(name="stand")
+def _stand(tmp_path: Path) -> Stand:
+    return Stand(tmp_path)
+
+
+def test_a_reason_that_looks_like_a_template_arrives_literally_and_runs_nothing(stand: Stand) -> None:
+    """A commit subject that calls a command, and Helm's words about its own template."""
+    reasons = {
+        "gpu-1": stand.command,
+        "gpu-2": HELM,
+        "{{ 7 * 7 }}": "a key is none either",
+        "gpu-3": "{% raw %} {# \u2028 \x00 \U0001f600 !unsafe 'x'\n- a: b",
+    }
+    assert stand.given("quarantine", reasons)["nodes"] == reasons
+    assert not stand.planted.exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "more"), [("claim", ()), ("drain", ()), ("apply", ({"nvidia-driver": HELM},)), ("release", ())]
+)
+def test_no_variable_of_any_verb_is_templated(stand: Stand, verb: str, more: tuple[Any, ...]) -> None:
+    given = stand.given(verb, [HELM, stand.command], *more)
+    assert given["nodes"] == [HELM, stand.command]
+    assert given["fence"] == stand.command
+    assert given["cluster"] == {"operatorNamespace": stand.command, "tenants": [stand.tenant]}
+    assert given["limits"]["drain"] == stand.work._limits.drain
+    assert given["expect"] == (more[0] if more else None)
+    assert not stand.planted.exists()
