@@ -12,7 +12,7 @@ from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.adapters.lease import OURS as LEASE_PATH
 from knowngood.adapters.tenants import workloads
 from knowngood.model import names
-from knowngood.model.errors import Unreachable
+from knowngood.model.errors import Interrupted, KnowngoodError
 from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.node import Leftover, NodeState, Workload
 from knowngood.model.plan import FieldChange
@@ -54,7 +54,9 @@ class KubeCluster(ClusterReader):
             gpu = name in self._cluster.gpu or role(node) == "gpu"
             try:
                 return node_state.measure(self._kube, node, pods.get(name, []), gpu=gpu)
-            except (ApiError, Unreachable) as error:
+            except Interrupted:
+                raise
+            except KnowngoodError as error:  # a kubelet's 401 or 403 is this node's trouble, not all nodes'
                 return NodeState(name, reachable=False, trouble=str(error))
 
         with ThreadPoolExecutor(max_workers=READERS) as readers:

@@ -161,9 +161,10 @@ def _last_words(result: Result) -> str:
 
 def _credentials(folder: Path, url: str, reference: str) -> dict[str, str]:
     parts = urllib.parse.urlsplit(url)
-    if parts.password:
+    # The user's name in an https URL may be the token itself; ssh needs one to log in.
+    if parts.password or (parts.username and parts.scheme != "ssh"):
         raise UsageError(
-            "the repository's URL holds a password",
+            "the repository's URL holds a user or a password",
             hint="take it out and name where it is: gitops.credentials: env:NAME or file:PATH",
             where=without_secret(url),
         )

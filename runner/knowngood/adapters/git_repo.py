@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from knowngood.adapters.git_command import GitCommand, GitFailed, Result, explain, private_environment
+from knowngood.adapters.git_command import (
+    GitCommand,
+    GitFailed,
+    Result,
+    explain,
+    private_environment,
+    without_secret,
+)
 from knowngood.model import names
 from knowngood.model.errors import Inconclusive, UsageError
 
@@ -73,7 +80,8 @@ class Clone:
         """The full id of a commit we have."""
         done = self._git.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", ok=(0, 1, 128))
         if done.code != 0 or not _COMMIT.fullmatch(done.text):
-            raise Inconclusive(f"the commit {revision} is not in the branch {self.branch}", where=self.url)
+            why = f"the commit {revision} is not in the branch {self.branch}"
+            raise Inconclusive(why, where=without_secret(self.url))
         return done.text
 
     def find(self, trailers: Mapping[str, str], head: str) -> str:

@@ -28,7 +28,9 @@ MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
 FIRST_PATIENCE = 5.0
 """Seconds for an API server that never answered: a wrong address is likelier than an outage."""
-BUSY = frozenset({429, 502, 503, 504})
+BUSY = frozenset({429, 500, 502, 503, 504})
+"""Answers that ask to come again. 500 too: a change of etcd's leader, or a webhook that is being restarted."""
+LISTINGS = 3  # times a list is begun, where its `continue` expires on the way
 
 
 class ApiError(Inconclusive):
@@ -115,18 +117,28 @@ class Kube:
                 return None
             raise
 
-    def list(self, where: str, labels: str = "", fields: str = "") -> list[Object]:
-        """All objects of a collection that match the selectors, page by page."""
-        query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
-        query = {key: value for key, value in query.items() if value}
+    def _pages(self, where: str, query: Mapping[str, str]) -> list[Object]:
         items: list[Object] = []
+        token: dict[str, str] = {}
         while True:
-            body = self._json("GET", where, query=query)
+            body = self._json("GET", where, query={**query, **token})
             items += body.get("items") or []
             more = (body.get("metadata") or {}).get("continue")
             if not more:
                 return items
-            query = {**query, "continue": str(more)}
+            token = {"continue": str(more)}
+
+    def list(self, where: str, labels: str = "", fields: str = "") -> list[Object]:
+        """All objects of a collection that match the selectors, page by page."""
+        query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
+        query = {key: value for key, value in query.items() if value}
+        for _ in range(LISTINGS - 1):
+            try:
+                return self._pages(where, query)
+            except ApiError as error:
+                if error.code != 410:  # 410: etcd has compacted away what the pages were of
+                    raise
+        return self._pages(where, query)
 
     def create(self, where: str, body: Object, **query: str) -> Object:
         """POST an object, or an answer to a subresource. ApiError 409 where the name is taken."""
@@ -320,8 +332,14 @@ def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
     if code == 403:
         raise UsageError(f"{what}: forbidden: {message}", hint="see deploy/ for the rights that are needed")
     error = ApiError(code, str(status.get("reason") or ""), message, what)
-    eviction = code == 429 and what.endswith("/eviction")
-    if code in BUSY and not eviction:
+    if code in BUSY and not _final(code, what):
         wait = float(retry_after) if retry_after.isdecimal() else 0.0
         raise Busy(str(error), min(wait, 10.0), error)
     raise error
+
+
+def _final(code: int, what: str) -> bool:
+    """Whether a busy answer's code means something else here, so that asking again would not help."""
+    if what.endswith("/eviction"):
+        return code in {429, 500}  # a budget says no, or two budgets hold the pod
+    return code == 500 and (what.endswith("/log") or "/proxy/" in what)  # one kubelet's own answer

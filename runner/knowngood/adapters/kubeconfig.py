@@ -85,7 +85,8 @@ def load(path: Path | None, context: str = "") -> Access:
         raise UsageError("no current-context is set", where=str(path), hint="kubectl config use-context NAME")
     used = _named(config, "contexts", chosen, "context", path)
     cluster = _named(config, "clusters", str(used.get("cluster") or ""), "cluster", path)
-    user = _named(config, "users", str(used.get("user") or ""), "user", path)
+    who = str(used.get("user") or "")
+    user = _named(config, "users", who, "user", path)
     server = str(cluster.get("server") or "")
     if not server.startswith("https://"):
         raise UsageError(f"server {server!r} is no https address", where=str(path), hint=HINT)
@@ -97,7 +98,7 @@ def load(path: Path | None, context: str = "") -> Access:
         ca=_bytes(cluster, "certificate-authority", path).decode("ascii", "replace"),
         verify=not cluster.get("insecure-skip-tls-verify"),
         server_name=str(cluster.get("tls-server-name") or ""),
-        token=_token(user, path, chosen),
+        token=_token(user, path, chosen, f"user {who!r}"),
         client_cert=_bytes(user, "client-certificate", path),
         client_key=_bytes(user, "client-key", path),
     )
@@ -143,30 +144,44 @@ def _bytes(values: Mapping[str, Any], key: str, path: Path) -> bytes:
     return b""
 
 
-def _token(user: Mapping[str, Any], path: Path, context: str) -> Callable[[], str]:
+def _token(user: Mapping[str, Any], path: Path, context: str, who: str) -> Callable[[], str]:
     if "exec" in user or "auth-provider" in user:
-        return _plugin_token(path, context)
+        return _plugin_token(path, context, who)
     if user.get("token"):
-        token = str(user["token"])
+        token = _clean(str(user["token"]), f"{who}: the token", path)
         return lambda: token
     if user.get("tokenFile"):
-        return _file_token(path.parent / str(user["tokenFile"]))
+        return _file_token(path.parent / str(user["tokenFile"]), who)
     return lambda: ""
 
 
-def _file_token(path: Path) -> Callable[[], str]:
+def _clean(token: str, what: str, where: Path) -> str:
+    """A token without the blanks around it. One that fits no HTTP header is refused here, without its value.
+
+    The HTTP client would refuse it too, but quote it.
+    """
+    token = token.strip()
+    if not (token.isascii() and token.isprintable()):
+        raise UsageError(
+            f"{what} holds characters that no token has", where=str(where), hint="is it all on one line?"
+        )
+    return token
+
+
+def _file_token(path: Path, who: str) -> Callable[[], str]:
     """Read at each use: a mounted token is renewed under us."""
 
     def read() -> str:
         try:
-            return path.read_text(encoding="utf-8").strip()
+            text = path.read_bytes().decode("ascii", "replace")
         except OSError as error:
             raise UsageError(f"can't read the token: {error.strerror}", where=str(path), hint=HINT) from error
+        return _clean(text, f"{who}: the token", path)
 
     return read
 
 
-def _plugin_token(path: Path, context: str) -> Callable[[], str]:
+def _plugin_token(path: Path, context: str, who: str) -> Callable[[], str]:
     """Leave credential plugins, and the refreshing of what they return, to the official client."""
     from kubernetes import client, config  # noqa: PLC0415 (0.75 s, needed only here)
 
@@ -180,7 +195,7 @@ def _plugin_token(path: Path, context: str) -> Callable[[], str]:
         for name in ("BearerToken", "authorization"):
             if name in settings.api_key:
                 value = str(settings.get_api_key_with_prefix(name) or "")
-                return value.removeprefix("Bearer ").strip()
+                return _clean(value.removeprefix("Bearer "), f"{who}: the credential plugin's token", path)
         return ""
 
     if not ask():  # the official client logs a plugin's failure and goes on without credentials
@@ -205,5 +220,5 @@ def _in_cluster() -> Access:
         server=f"https://{name}:{port}",
         where=str(SERVICE_ACCOUNT),
         ca=authority.read_text(encoding="ascii"),
-        token=_file_token(SERVICE_ACCOUNT / "token"),
+        token=_file_token(SERVICE_ACCOUNT / "token", "the service account"),
     )

@@ -1,24 +1,29 @@
 """The Lease that says who may run, by client-go's rule: time is our own monotonic clock, never the holder's.
 
 The fence is the Lease's `leaseTransitions`, one more at each taking, also by the same run's `resume`: a runner that
-wakes up late finds another number and stops.
+wakes up late finds another number and stops. `resume` takes its run's Lease at once only where the process that held
+it ended on this very machine; any other holder may still be at work, and is watched like a stranger.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
-from knowngood.model.names import LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE
+from knowngood.model.names import DOMAIN, LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE
 from knowngood.ports.clock import Cancel
 from knowngood.ports.lock import Beat, Lock, no_beat
 
+PROCESS_ANNOTATION = f"{DOMAIN}/process"
+"""On the Lease: the process that took it, so that `resume` on the same machine need not wait for a dead one."""
 LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
 OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
 RENEWALS = 4  # in one duration
@@ -45,18 +50,24 @@ class KubeLock(Lock):
         self._thread: threading.Thread | None = None
 
     def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
-        """See the port. Somebody else's Lease is watched for one duration: only if nobody renews it is it taken."""
+        """See the port. A Lease that may be in use is watched for one duration: only if nobody renews it is it taken.
+
+        It may be our own run's, on another machine.
+        """
         seen: tuple[Any, ...] | None = None
         since = time.monotonic()
         while True:
             lease = self._kube.find(OURS)
-            if lease is None or self._may_take(lease, run) or time.monotonic() - since >= self._length(lease):
+            record = None
+            if lease is not None and not self._may_take(lease, run):
+                record = _record(lease)
+                # Before the time is looked at: it may be renewed, or taken by another, when it is just over.
+                if seen is not None and record != seen:
+                    raise _held(lease)
+            if lease is None or record is None or time.monotonic() - since >= self._length(lease):
                 if self._take(lease, run):
                     break
                 continue
-            record = _record(lease)
-            if seen is not None and record != seen:
-                raise _held(lease)
             seen = record
             if cancel.wait(self._duration * RETRY):
                 cancel.check()
@@ -77,7 +88,8 @@ class KubeLock(Lock):
                 self._kube.replace(OURS, {**lease, "spec": {**spec, "renewTime": micro_time()}})
 
     def _may_take(self, lease: Object, run: str) -> bool:
-        return (lease.get("spec") or {}).get("holderIdentity") in {None, "", run}
+        holder = (lease.get("spec") or {}).get("holderIdentity")
+        return not holder or (holder == run and _ended(_annotations(lease).get(PROCESS_ANNOTATION, "")))
 
     def _length(self, lease: Object) -> float:
         return float((lease.get("spec") or {}).get("leaseDurationSeconds") or self._duration)
@@ -100,11 +112,11 @@ class KubeLock(Lock):
         }
         try:
             if lease is None:
-                metadata = {"name": LEASE, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: MANAGED_BY}}
-                body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
-                self._lease = self._kube.create(LEASES, {**body, "spec": spec})
+                self._lease = self._kube.create(LEASES, _new(spec))
             else:
-                self._lease = self._kube.replace(OURS, {**lease, "spec": spec})
+                annotations = {**_annotations(lease), PROCESS_ANNOTATION: _this_process()}
+                metadata = {**lease["metadata"], "annotations": annotations}
+                self._lease = self._kube.replace(OURS, {**lease, "metadata": metadata, "spec": spec})
         except ApiError as error:
             if error.missing:
                 raise UsageError(
@@ -120,7 +132,10 @@ class KubeLock(Lock):
         """Whether the write that seems to conflict was ours: its answer got lost and it was sent again."""
         lease = self._kube.find(OURS) or {}
         spec = lease.get("spec") or {}
-        if spec.get("holderIdentity") == run and spec.get("leaseTransitions") == fence:
+        ours = spec.get("holderIdentity") == run and spec.get("leaseTransitions") == fence
+        if (
+            ours and _annotations(lease).get(PROCESS_ANNOTATION) == _this_process()
+        ):  # not our run's, elsewhere
             self._lease, self._run, self._fence = lease, run, fence
             return True
         return False
@@ -131,6 +146,17 @@ class KubeLock(Lock):
         self._thread.start()
 
     def _renew(self, cancel: Cancel, beat: Beat) -> None:
+        """Renew until told to stop. However else it ends, the run must not go on without its Lease."""
+        try:
+            why = self._renew_until_stopped(beat)
+        except BaseException as error:  # noqa: BLE001 (a thread that dies silently would leave the run at work)
+            what = type(error).__name__  # not its text, which may quote a secret
+            why = f"the Lease is no longer renewed: {what}"
+        if why:
+            cancel.set(why)
+
+    def _renew_until_stopped(self, beat: Beat) -> str:
+        """ "" when told to stop, else why the Lease is lost."""
         renewed = time.monotonic()
         pause = self._duration / RENEWALS
         while not self._stop.wait(pause):
@@ -143,17 +169,16 @@ class KubeLock(Lock):
                 continue
             pause = self._duration * RETRY
             if trouble.startswith("taken"):
-                cancel.set(f"the Lease was {trouble}")
-                return
+                return f"the Lease was {trouble}"
             if time.monotonic() - renewed >= self._duration * 2 / 3:
-                cancel.set(f"the Lease could not be renewed for two thirds of its time ({trouble})")
-                return
+                return f"the Lease could not be renewed for two thirds of its time ({trouble})"
+        return ""
 
     def _renew_once(self) -> str:
         """ "" if renewed, else why not; one that begins with `taken` is final."""
         spec = {**self._lease["spec"], "renewTime": micro_time()}
         try:
-            self._lease = self._kube.once(
+            renewed = self._kube.once(
                 "PUT", OURS, {**self._lease, "spec": spec}, timeout=self._duration * TIMEOUT
             )
         except ApiError as error:
@@ -162,6 +187,9 @@ class KubeLock(Lock):
             return str(error)
         except (Unreachable, UsageError) as error:
             return str(error)
+        if not self._is_ours(renewed):
+            return "the answer is no Lease of ours"
+        self._lease = renewed
         return ""
 
     def _look_again(self) -> str:
@@ -175,6 +203,52 @@ class KubeLock(Lock):
             return f"taken over by {_holder(lease)}"
         self._lease = lease
         return "somebody else wrote on it"
+
+
+def _new(spec: Object) -> Object:
+    metadata = {
+        "name": LEASE,
+        "namespace": NAMESPACE,
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+        "annotations": {PROCESS_ANNOTATION: _this_process()},
+    }
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def _annotations(lease: Object) -> dict[str, str]:
+    return dict(lease["metadata"].get("annotations") or {})
+
+
+def _machine() -> str:
+    """Names the place where a pid means something: this boot and this pid namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _began(pid: int) -> str:
+    """When a process began, in clock ticks since boot; "" for one that has ended and is only not reaped yet."""
+    stat = Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace")
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _this_process() -> str:
+    """This process, named so that no other is ever taken for it: a pid alone is given away again."""
+    return f"{_machine()}/{os.getpid()}/{_began(os.getpid())}"
+
+
+def _ended(process: str) -> bool:
+    """Whether a process of this machine is surely gone. False where it can't be told: it ran elsewhere, say."""
+    machine, pid, began = [*process.rsplit("/", 2), "", ""][:3]
+    if machine != _machine() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+        return _began(int(pid)) != began
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # another user's and hidden from us, or no pid at all
+        return False
 
 
 def _record(lease: Object) -> tuple[Any, ...]:

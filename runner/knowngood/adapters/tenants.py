@@ -24,6 +24,13 @@ class _Count:
     desired: int = 0
     ready: int = 0
     nodes: set[str] = field(default_factory=set)
+    ready_nodes: set[str] = field(default_factory=set)
+
+    def workload(self, o: Owner) -> Workload:
+        """What was counted for one owner."""
+        nodes, ready_nodes = tuple(sorted(self.nodes)), tuple(sorted(self.ready_nodes))
+        who = (o.tenant, o.namespace, o.kind, o.name)
+        return Workload(*who, self.desired, self.ready, nodes, o.gang, ready_nodes)
 
 
 def workloads(kube: Kube, tenants: Sequence[Tenant]) -> tuple[Workload, ...]:
@@ -32,10 +39,7 @@ def workloads(kube: Kube, tenants: Sequence[Tenant]) -> tuple[Workload, ...]:
     for tenant in tenants:
         for namespace in tenant.namespaces:
             _count(kube, tenant.name, namespace, counted)
-    return tuple(
-        Workload(o.tenant, o.namespace, o.kind, o.name, c.desired, c.ready, tuple(sorted(c.nodes)), o.gang)
-        for o, c in sorted(counted.items(), key=lambda item: str(item[0]))
-    )
+    return tuple(c.workload(o) for o, c in sorted(counted.items(), key=lambda item: str(item[0])))
 
 
 def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]) -> None:
@@ -58,6 +62,8 @@ def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]
             count.ready += facts.is_ready(pod)
         if node := (pod.get("spec") or {}).get("nodeName"):
             count.nodes.add(str(node))
+            if facts.is_ready(pod):
+                count.ready_nodes.add(str(node))
 
 
 def _as_pod(item: Mapping[str, Any], kind: str, namespace: str) -> dict[str, Any]:

@@ -50,7 +50,11 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A tenant's workload: what a disruption is counted in (a gang is one). `nodes` it runs on."""
+    """A tenant's workload: what a disruption is counted in (a gang is one).
+
+    `desired` and `ready` count its pods of the whole cluster. `nodes` hold its pods, ready or not; `ready_nodes`
+    those of them with a ready one: only there does it work.
+    """
 
     tenant: str
     namespace: str
@@ -60,6 +64,7 @@ class Workload:
     ready: int
     nodes: tuple[str, ...] = ()
     gang: bool = False
+    ready_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

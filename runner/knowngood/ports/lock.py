@@ -21,7 +21,8 @@ class Lock(Protocol):
     def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
         """Take it for a run and renew it from now on; returns the Lease's transitions (the fence).
 
-        A run's own, still valid Lease is taken over at once (resume). Raises LockHeld naming the holder.
+        A run's own Lease is taken over at once where its process ended on this machine (resume), any other once it
+        has run out. Raises LockHeld naming the holder of one that is renewed, also where that is the same run.
         When it can't be renewed for two thirds of its duration, `cancel` is set. `beat` follows each renewal.
         """
         ...

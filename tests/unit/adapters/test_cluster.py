@@ -9,12 +9,14 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import NODE, NODE_PATH, machine
 
+from knowngood.adapters import node_state
 from knowngood.adapters.cluster import KubeCluster, role
+from knowngood.adapters.kube import Object, refuse
 from knowngood.adapters.lease import OURS
 from knowngood.model import names
-from knowngood.model.errors import Location
+from knowngood.model.errors import Interrupted, Location
 from knowngood.model.matrix import Cluster, GitOps, Limits, Tenant
-from knowngood.model.node import Workload
+from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import FieldChange
 
 VISION = "/apis/apps/v1/namespaces/vision"
@@ -149,8 +151,22 @@ def test_a_deployment_is_counted_once_and_found_by_its_pods_nodes(kube: FakeKube
     deployment(kube, "serve", ready=1)
     pod(kube, "serve-abc-1", ("ReplicaSet", "serve-abc"), labels=SERVE)
     assert reader(kube).workloads() == (
-        Workload("vision", "vision", "Deployment", "serve", desired=2, ready=1, nodes=(NODE,)),
+        Workload(
+            "vision", "vision", "Deployment", "serve", desired=2, ready=1, nodes=(NODE,), ready_nodes=(NODE,)
+        ),
     )
+
+
+def test_a_pod_that_is_not_ready_holds_its_node_and_does_no_work_there(kube: FakeKube) -> None:
+    """The Deployment's ready pod is on another node: here its work does not run, and its GPUs are taken."""
+    kube.collections |= {"deployments", "statefulsets"}
+    deployment(kube, "serve", ready=1)
+    for name in ("serve-abc-1", "serve-abc-2"):
+        pod(kube, name, ("ReplicaSet", "serve-abc"), labels=SERVE)
+    kube.objects[f"{PODS}/serve-abc-1"]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    kube.objects[f"{PODS}/serve-abc-2"]["spec"]["nodeName"] = "other"
+    (serve,) = reader(kube).workloads()
+    assert (serve.ready, set(serve.nodes), serve.ready_nodes) == (1, {NODE, "other"}, ("other",))
 
 
 def test_a_gang_of_two_controllers_is_one_workload(kube: FakeKube) -> None:
@@ -202,3 +218,31 @@ def test_a_gpu_node_without_a_driver_pod_is_unreachable(kube: FakeKube) -> None:
     assert not seen.reachable
     assert "no driver pod" in seen.trouble
     assert seen.versions == {}
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_kubelet_that_refuses_us_is_its_own_nodes_trouble(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """The other nodes are measured all the same."""
+    kube.put("/api/v1/nodes/other", {**kube.objects[NODE_PATH], "metadata": {"name": "other"}})
+
+    def measure(kube: FakeKube, node: Object, pods: object, *, gpu: bool) -> NodeState:
+        if node["metadata"]["name"] == NODE:
+            refuse(code, b'{"message": "no nodes/proxy"}', "GET /api/v1/nodes/gpu-1/proxy/logs/journal")
+        return NodeState("other", reachable=True)
+
+    monkeypatch.setattr(node_state, "measure", measure)
+    seen = reader(kube).observe([NODE, "other"])
+    assert not seen[NODE].reachable
+    assert str(code) in seen[NODE].trouble or "no nodes/proxy" in seen[NODE].trouble
+    assert seen["other"].reachable
+
+
+def test_an_interruption_is_no_nodes_trouble(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object, **__: object) -> NodeState:
+        raise Interrupted("stopped: Ctrl-C")
+
+    monkeypatch.setattr(node_state, "measure", measure)
+    with pytest.raises(Interrupted):
+        reader(kube).observe([NODE])

@@ -97,7 +97,7 @@ def test_a_missing_right_is_named() -> None:
         refuse(403, body, "GET /x")
 
 
-@pytest.mark.parametrize("code", [429, 502, 503, 504])
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_a_busy_server_is_asked_again(code: int) -> None:
     with pytest.raises(kube_module.Busy) as failure:
         refuse(code, b"{}", "GET /x", "3")
@@ -110,6 +110,33 @@ def test_a_budgets_429_is_an_answer_not_a_busy_server() -> None:
     assert (failure.value.code, failure.value.said) == (429, "budget")
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "POST"])
+def test_a_change_of_etcds_leader_is_waited_out(method: str) -> None:
+    def leader_changed() -> Exception:
+        try:
+            refuse(500, b'{"message": "etcdserver: leader changed"}', f"{method} /x")
+        except kube_module.Busy as trouble:
+            return trouble
+        raise AssertionError
+
+    assert Flaky(leader_changed(), b"{}")._json(method, "/x") == {}
+    with pytest.raises(ApiError, match="leader changed"):
+        Flaky(leader_changed(), patience=0.3)._json(method, "/x")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "POST /api/v1/namespaces/a/pods/b/eviction",  # two budgets hold the pod
+        "GET /api/v1/namespaces/a/pods/b/log",  # what one kubelet says, not the API server
+        "GET /api/v1/nodes/n/proxy/logs/journal",
+    ],
+)
+def test_a_500_that_is_an_answer_is_not_asked_again(what: str) -> None:
+    with pytest.raises(ApiError, match="said so"):
+        refuse(500, b'{"message": "said so"}', what)
+
+
 def test_a_server_that_stays_busy_is_quoted() -> None:
     error = ApiError(503, "ServiceUnavailable", "etcd is slow", "GET /x")
     with pytest.raises(ApiError, match="etcd is slow"):
@@ -119,6 +146,15 @@ def test_a_server_that_stays_busy_is_quoted() -> None:
 def test_long_lists_come_page_by_page() -> None:
     kube = Flaky(b'{"items": [{"a": 1}], "metadata": {"continue": "next"}}', b'{"items": [{"a": 2}]}')
     assert len(kube.list("/x")) == 2
+
+
+def test_a_list_whose_next_page_has_expired_is_begun_again() -> None:
+    first = b'{"items": [{"a": 1}], "metadata": {"continue": "next"}}'
+    expired = ApiError(410, "Expired", "The provided continue parameter is too old", "GET /x")
+    kube = Flaky(first, expired, first, b'{"items": [{"a": 2}]}')
+    assert kube.list("/x") == [{"a": 1}, {"a": 2}], "nothing twice"
+    with pytest.raises(ApiError, match="too old"):
+        Flaky(first, expired, first, expired, first, expired).list("/x")
 
 
 def test_a_deletion_of_another_uid_deletes_nothing() -> None:

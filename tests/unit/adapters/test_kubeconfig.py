@@ -72,6 +72,40 @@ def test_a_token_file_is_read_at_each_use(tmp_path: Path) -> None:
     assert access.token() == "two"
 
 
+def test_a_token_written_as_a_block_has_no_line_break(tmp_path: Path) -> None:
+    assert kubeconfig.load(write(tmp_path, config(token="sha256~abc\n"))).token() == "sha256~abc"
+
+
+BROKEN = ["s3cret\nmore", "s3cret\rX-Other: y", "s3cret\x00", "s3cret\u20ac"]
+"""Tokens that an HTTP client would refuse, quoting them."""
+
+
+def refused(config_path: Path) -> UsageError:
+    with pytest.raises(UsageError, match="characters that no token has") as failure:
+        kubeconfig.load(config_path).token()
+    assert "user 'u'" in str(failure.value)
+    assert "s3cret" not in f"{failure.value} {failure.value.hint}"
+    return failure.value
+
+
+@pytest.mark.parametrize("token", BROKEN)
+def test_a_token_that_fits_no_header_is_refused_without_its_value(tmp_path: Path, token: str) -> None:
+    path = write(tmp_path, config(token=token))
+    assert refused(path).where == str(path)
+
+
+@pytest.mark.parametrize("token", BROKEN)
+def test_so_is_one_in_a_file(tmp_path: Path, token: str) -> None:
+    (tmp_path / "token").write_bytes(token.encode())
+    assert refused(write(tmp_path, config(token="", tokenFile="token"))).where == str(tmp_path / "token")
+
+
+@pytest.mark.parametrize("token", BROKEN[:2])
+def test_so_is_one_of_a_credential_plugin(tmp_path: Path, token: str) -> None:
+    path = write(tmp_path, config(token="", exec=plugin(tmp_path, token)))
+    assert refused(path).where == str(path)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -134,16 +168,19 @@ def test_the_default_is_the_environments_then_the_homes(
         kubeconfig.default_path()
 
 
+def plugin(tmp_path: Path, token: str) -> dict[str, str]:
+    """A user's `exec` that gives a token."""
+    version = "client.authentication.k8s.io/v1"
+    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    script = tmp_path / "plugin"
+    script.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    script.chmod(0o700)
+    return {"apiVersion": version, "command": str(script), "interactiveMode": "Never"}
+
+
 def test_a_credential_plugin_is_asked_through_the_official_client(tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin"
-    answer = {
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "kind": "ExecCredential",
-        "status": {"token": "from-the-plugin"},
-    }
-    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
-    plugin.chmod(0o700)
-    user = {"apiVersion": answer["apiVersion"], "command": str(plugin), "interactiveMode": "Never"}
+    user = plugin(tmp_path, "from-the-plugin")
     access = kubeconfig.load(write(tmp_path, config(token="", exec=user)))
     assert access.token() == "from-the-plugin"
 

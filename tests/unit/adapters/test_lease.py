@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -9,7 +12,7 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.kube import Object
-from knowngood.adapters.lease import OURS, KubeLock
+from knowngood.adapters.lease import OURS, PROCESS_ANNOTATION, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
 from knowngood.ports.clock import Cancel
 
@@ -86,14 +89,98 @@ def test_a_dead_holders_lease_is_taken_only_after_a_whole_duration_without_renew
     assert time.monotonic() - began >= 1.0
 
 
-def test_resume_takes_its_own_runs_lease_at_once_and_the_sleeper_stops(locks: list[KubeLock]) -> None:
+def held_by(kube: FakeKube, process: str) -> None:
+    """The Lease says that another process took it. Its holder renews on: to it somebody else wrote on it."""
+    lease = kube.objects[OURS]
+    kube.put(OURS, {**lease, "metadata": {**lease["metadata"], "annotations": {PROCESS_ANNOTATION: process}}})
+
+
+def ended_process(kube: FakeKube) -> str:
+    """A process of this machine that is gone, as a Lease names it."""
+    here = kube.objects[OURS]["metadata"]["annotations"][PROCESS_ANNOTATION].rsplit("/", 2)[0]
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    return f"{here}/{gone.pid}/1"
+
+
+@pytest.mark.parametrize("moment", ["GET", "PUT"])
+@pytest.mark.parametrize("other", ["run-b", "run-c"])
+def test_of_two_that_wait_for_a_dead_holder_only_one_takes_its_lease(
+    kube: FakeKube, locks: list[KubeLock], moment: str, other: str
+) -> None:
+    """The other is faster when its time is just over: it must not lose the Lease again at once.
+
+    Also where it goes on with the same run and writes the same fence.
+    """
+    dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
+    kube.put(OURS, {"spec": dead})
+    began = time.monotonic()
+
+    def faster(method: str, where: str) -> None:
+        if method == moment and time.monotonic() - began > 1.0:
+            kube.before.clear()
+            taken = {**dead, "holderIdentity": other, "leaseTransitions": 8}
+            kube.put(OURS, {"metadata": {"annotations": {PROCESS_ANNOTATION: ELSEWHERE}}, "spec": taken})
+
+    kube.before.append(faster)
+    with pytest.raises(LockHeld, match=other):
+        locks[1].acquire("run-b", Cancel())
+    assert spec(kube)["holderIdentity"] == other
+
+
+def test_resume_takes_its_own_dead_runners_lease_at_once_and_the_sleeper_stops(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
     sleeper = Cancel()
     locks[0].acquire("run-a", sleeper)
+    held_by(kube, ended_process(kube))
     began = time.monotonic()
     assert locks[1].acquire("run-a", Cancel()) == 2
-    assert time.monotonic() - began < DURATION / 2
+    assert time.monotonic() - began < DURATION / 4, "before the sleeper could renew it"
     assert sleeper.wait(DURATION * 2)
     assert "taken over by run-a" in sleeper.reason
+
+
+def test_a_pid_that_is_anothers_by_now_is_no_living_runner(kube: FakeKube, locks: list[KubeLock]) -> None:
+    locks[0].acquire("run-a", Cancel())
+    here = kube.objects[OURS]["metadata"]["annotations"][PROCESS_ANNOTATION]
+    held_by(kube, f"{here.rpartition('/')[0]}/1")
+    began = time.monotonic()
+    assert locks[1].acquire("run-a", Cancel()) == 2
+    assert time.monotonic() - began < DURATION / 4
+
+
+ELSEWHERE = "0b1c2d3e-0000-4000-8000-000000000000/pid:[1]/7/7"
+
+
+@pytest.mark.parametrize(
+    "process", ["", ELSEWHERE, "nonsense", "THIS", "THIS-MACHINE/0/1", f"THIS-MACHINE/{'9' * 40}/1"]
+)
+def test_a_run_that_goes_on_somewhere_else_is_not_taken_over(
+    kube: FakeKube, locks: list[KubeLock], process: str
+) -> None:
+    """Also where nothing says where it goes on, or it is this very process."""
+    working = Cancel()
+    locks[0].acquire("run-a", working)
+    here = kube.objects[OURS]["metadata"]["annotations"][PROCESS_ANNOTATION]
+    held_by(kube, process.replace("THIS-MACHINE", here.rsplit("/", 2)[0]).replace("THIS", here))
+    with pytest.raises(LockHeld, match="run-a"):
+        locks[1].acquire("run-a", Cancel())
+    assert not working.is_set()
+    assert spec(kube)["leaseTransitions"] == 1
+
+
+def test_a_run_that_died_elsewhere_is_taken_over_once_its_lease_has_run_out(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
+    dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
+    kube.put(OURS, {"metadata": {"annotations": {PROCESS_ANNOTATION: ELSEWHERE, "x": "y"}}, "spec": dead})
+    began = time.monotonic()
+    assert locks[1].acquire("run-a", Cancel()) == 8
+    assert time.monotonic() - began >= 1.0
+    annotations = kube.objects[OURS]["metadata"]["annotations"]
+    assert annotations["x"] == "y"
+    assert f"/{os.getpid()}/" in annotations[PROCESS_ANNOTATION]
 
 
 def test_renewing_goes_on_and_survives_a_short_outage(kube: FakeKube, locks: list[KubeLock]) -> None:
@@ -164,6 +251,54 @@ def test_a_deleted_lease_stops_the_run(kube: FakeKube, locks: list[KubeLock]) ->
     del kube.objects[OURS]
     assert cancel.wait(DURATION * 2)
     assert "deleted" in cancel.reason
+
+
+def test_a_renewal_that_fails_in_a_way_nobody_thought_of_stops_the_run(
+    kube: FakeKube, locks: list[KubeLock]
+) -> None:
+    """The thread must not die silently, with the run at work without a Lease. What was said may be a secret."""
+    cancel = Cancel()
+    locks[0].acquire("run-a", cancel)
+
+    def broken(method: str, where: str) -> None:
+        raise ValueError("Invalid header value b'Bearer s3cret'")
+
+    kube.before.append(broken)
+    assert cancel.wait(DURATION * 2)
+    assert cancel.reason == "the Lease is no longer renewed: ValueError"
+
+
+def test_a_heartbeat_that_fails_in_a_way_nobody_thought_of_stops_the_run(locks: list[KubeLock]) -> None:
+    cancel = Cancel()
+
+    def beat(_seconds: float) -> None:
+        raise KeyError("x")
+
+    locks[0].acquire("run-a", cancel, beat)
+    assert cancel.wait(DURATION * 2)
+    assert "KeyError" in cancel.reason
+
+
+class Garbled(FakeKube):
+    """Answers the first renewal with no Lease, as a proxy may."""
+
+    def once(self, method: str, where: str, body: Object | None = None, *, timeout: float) -> Object:
+        answer = super().once(method, where, body, timeout=timeout)
+        first, self.garbled = self.garbled, False
+        return {} if first else answer
+
+    garbled = True
+
+
+def test_a_renewals_answer_that_is_no_lease_is_asked_again() -> None:
+    kube, cancel = Garbled(), Cancel()
+    kube.put("/api/v1/namespaces/knowngood", {})
+    lock = KubeLock(kube, DURATION)
+    lock.acquire("run-a", cancel)
+    assert not cancel.wait(DURATION * 1.5)
+    assert not kube.garbled
+    lock.release()
+    assert "holderIdentity" not in spec(kube)
 
 
 def test_release_leaves_somebody_elses_lease_alone(kube: FakeKube, locks: list[KubeLock]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.git_command import private_environment, without_secret
-from knowngood.model.errors import UsageError
+from knowngood.adapters.git_repo import Clone
+from knowngood.model.errors import Inconclusive, UsageError
 
 URL = "https://git.example.com/ops/clusters.git"
 
@@ -47,7 +48,10 @@ def test_a_file_is_a_key_for_ssh(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "reference", "match"),
     [
-        ("https://jo:s3cret@git.example.com/ops.git", "", "holds a password"),
+        ("https://jo:s3cret@git.example.com/ops.git", "", "holds a user or a password"),
+        ("https://s3cret@git.example.com/ops.git", "", "holds a user or a password"),
+        ("http://s3cret@localhost/ops.git", "env:HOME", "holds a user or a password"),
+        ("ssh://git:s3cret@git.example.com/ops.git", "", "holds a user or a password"),
         ("http://git.example.com/ops.git", "env:HOME", "not sent over http"),
         (URL, "env:KNOWNGOOD_UNSET_TOKEN", "is empty"),
         (URL, "env:A;touch x", "use env:NAME"),
@@ -61,6 +65,19 @@ def test_a_bad_reference_is_refused_without_its_value(
     with pytest.raises(UsageError) as raised:
         private_environment(tmp_path / "p", tmp_path / "c", url, reference)
     assert match in f"{raised.value} {raised.value.hint}"
+    assert "s3cret" not in str(raised.value)
+    assert not (tmp_path / "p" / "askpass").exists()
+
+
+@pytest.mark.parametrize("url", ["git@git.example.com:ops.git", "ssh://git@git.example.com/ops.git"])
+def test_ssh_names_its_user(tmp_path: Path, url: str) -> None:
+    assert private_environment(tmp_path / "p", tmp_path / "c", url, "")
+
+
+def test_a_commit_that_is_not_there_is_told_without_the_urls_user(tmp_path: Path) -> None:
+    clone = Clone(tmp_path, "ssh://s3cret@git.example.com/ops.git", "main")
+    with pytest.raises(Inconclusive, match=r"ssh://git\.example\.com/ops\.git: the commit") as raised:
+        clone.parse("deadbeef")
     assert "s3cret" not in str(raised.value)
 
 
