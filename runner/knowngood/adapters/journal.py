@@ -176,6 +176,21 @@ def _write(fd: int, data: bytes) -> None:
     os.fsync(fd)
 
 
+def is_open(folder: Path) -> bool:
+    """Whether a runner, perhaps another process, has the journal in `folder` open for writing."""
+    try:
+        fd = os.open(folder / "journal.jsonl", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

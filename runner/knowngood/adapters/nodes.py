@@ -25,7 +25,6 @@ from knowngood.model.matrix import Limits, Tenant
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
 WORKERS = 8
-REASON_ANNOTATION = f"{names.DOMAIN}/quarantine-reason"
 
 
 class NodeFailed(Exception):
@@ -235,7 +234,7 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
             if _number(holder) > _number(task.fence):
                 raise ClaimLost(f"its claim is {holder}: this run went on under a newer Lease")
         elif _quarantined_by(node, task.run):  # a held run that is rolled back: the cordon is ours
-            fresh[REASON_ANNOTATION] = None
+            fresh[names.REASON_ANNOTATION] = None
             fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=False)
         elif reason := actors.busy(node, task.fence):
             raise NodeFailed(reason)
@@ -309,7 +308,7 @@ def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         if holder and holder != task.fence:
             raise ClaimLost(f"its claim is {holder}, not {task.fence}")
         gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
-        why = {REASON_ANNOTATION: task.reasons.get(name, "")[:500]}
+        why = {names.REASON_ANNOTATION: task.reasons.get(name, "")[:500]}
         taints = _with(node, names.QUARANTINE_TAINT, task.run, without=(names.MAINTENANCE_TAINT,))
         return Wanted(taints, unschedulable=True, annotations={**why, **gone})
 

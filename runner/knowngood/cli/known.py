@@ -12,14 +12,16 @@ from typing import Any
 
 import click
 
+from knowngood.adapters.journal import is_open
 from knowngood.adapters.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings
 from knowngood.cli.wiring import Place, checkpoint
 from knowngood.engine.engine import Engine
+from knowngood.engine.standing import last_change
 from knowngood.matrix.build import cluster_of
-from knowngood.model.errors import Location, UsageError
+from knowngood.model.errors import Location, Refused, UsageError
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.plan import Plan
@@ -81,7 +83,12 @@ def known(settings: Settings, name: str | None) -> Iterator[Known]:
         yield _remote(settings, name, kubeconfig)
         return
     with runs.reading(folder) as run:
-        yield _known(settings, folder, run.records, run.load, local=True)
+        found = _known(settings, folder, run.records, run.load, local=True)
+        summary = found.summary
+        if not summary.end and not summary.interrupted and not is_open(folder):  # killed
+            gone = f"its runner is gone; it was at {summary.running or 'no step'}"
+            found = replace(found, summary=replace(summary, interrupted=gone))
+        yield found
 
 
 def _known(
@@ -126,6 +133,16 @@ def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
         return json.loads(saved.fetch(name, digest))
 
     return _known(settings, settings.runs / name, records, read, local=False)
+
+
+def refuse_overtaken(run: Known) -> None:
+    """Refused where a newer run has changed the cluster: what this one would bring back is no longer its own."""
+    newer = last_change(checkpoint(run.cluster()), after=run.run_id)
+    if newer is not None:
+        raise Refused(
+            f"run {newer.run} changed {run.plan.cluster} after run {run.run_id}",
+            hint=f"knowngood rollback {newer.run}, or knowngood rollback {run.plan.cluster}",
+        )
 
 
 def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.known import known, place_of, take_over, wait_for_orphans
+from knowngood.cli.known import known, place_of, refuse_overtaken, take_over, wait_for_orphans
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -46,6 +46,7 @@ def command(settings: Settings, run: str, output: str) -> int:
         if ended:
             click.echo(f"run {found.run_id} has ended: {found.summary.end}", err=True)
             return show(found.summary, output)
+        refuse_overtaken(found)
         place = place_of(settings, found)
         wait_for_orphans(found)
     check_identity(place.cluster, place.kubeconfig)

@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from knowngood.cli.data import Source, kubeconfig_of, load
-from knowngood.cli.known import Known, known, place_of, take_over, wait_for_orphans
+from knowngood.cli.known import (
+    Known,
+    known,
+    place_of,
+    refuse_overtaken,
+    take_over,
+    wait_for_orphans,
+)
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -58,6 +65,8 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, output:
         kubeconfig = kubeconfig_of(settings)
         return _back(settings, source, (what, release, kubeconfig), (yes, allow_dirty), output)
     with known(settings, what) as run:
+        if run.summary.end in ("held", "", "done"):
+            refuse_overtaken(run)
         match run.summary.end:
             case "held" | "":
                 return show(_undo(settings, run, yes=yes), output)

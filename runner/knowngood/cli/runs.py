@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,12 +45,12 @@ def all_runs(folder: Path) -> tuple[Path, ...]:
 
 
 def find(folder: Path, name: str | None) -> Path:
-    """A run's folder by its id or the beginning of it; the newest where no name is given."""
+    """A run's folder by its id or the beginning of it; without a name the newest, or the one that waits behind it."""
     known = all_runs(folder)
     matching = [p for p in known if name is None or p.name.startswith(name)]
     exact = [p for p in matching if p.name == name]
     if name is None and matching:
-        return matching[0]
+        return _unfinished(matching) or matching[0]
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
@@ -58,6 +58,23 @@ def find(folder: Path, name: str | None) -> Path:
     what = f"no run {name!r}" if name else "no run yet"
     hint = f"runs here: {', '.join(p.name for p in known[:5])}" if known else "name another --runs-dir"
     raise UsageError(what, where=str(folder), hint=hint)
+
+
+def _unfinished(known: Sequence[Path]) -> Path | None:
+    """A run that waits for somebody behind newer ones that changed nothing: it is what one must know of."""
+    for folder in known:
+        end = _end(folder)
+        if end not in ("refused", "inconclusive"):
+            return None if end else folder
+    return None
+
+
+def _end(folder: Path) -> str:
+    """How a run ended, by its summary; "" while it has not, or was killed before it could write one."""
+    try:
+        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8")).get("end", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 @contextmanager

@@ -125,10 +125,10 @@ def expected(bench: Bench, step: Step, node: str) -> Mapping[str, str]:
     """The versions that must run on a node while this step judges it."""
     plan = bench.plan
     if step.hop is None:
-        moved = step.verb is not Verb.CHECK and node in plan.nodes
-        return plan.to_versions if moved else plan.from_versions
+        return plan.starts_with(node) if step.verb is Verb.CHECK else plan.to_versions
     before = step.undo or step.verb is Verb.BASELINE or node not in step.nodes
-    return plan.versions_after(plan.hops.index(step.hop) + (0 if before else 1))
+    number = plan.hops.index(step.hop) + (0 if before else 1)
+    return plan.versions_after(number) if number else plan.starts_with(node)
 
 
 def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Window]:

@@ -10,6 +10,7 @@ from typing import Any
 from knowngood.engine import judging, proof
 from knowngood.engine.ports import Ports
 from knowngood.engine.restored import differences, undone_and_kept
+from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.model import names
 from knowngood.model.errors import Interrupted, JournalDamaged, KnowngoodError, LockHeld
@@ -17,7 +18,7 @@ from knowngood.model.evidence import REFUSED
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange, Move, Plan
+from knowngood.model.plan import FieldChange, Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
 from knowngood.model.state import RunState, claimed_nodes, verb_of
@@ -91,7 +92,13 @@ class Work:
 
 
 def observe(work: Work, step: Step) -> Done:
-    """Measure every node; what runs on the nodes to move must be what the plan starts from."""
+    """Measure every node; what runs must be what Git declares, and no other run may be open."""
+    before = None if step.hop else last_change(work.ports.checkpoint, without=work.run)
+    if before is not None and before.end is None:
+        hint = f"knowngood resume {before.run}, or knowngood rollback {before.run}"
+        return Done(
+            Status.FAIL, {"why": f"run {before.run} changed the cluster and has not ended", "hint": hint}
+        )
     roles = work.ports.cluster.node_names()
     machines = [n for n, role in roles.items() if role != "virtual"]
     missing = sorted(set(work.plan.nodes) - set(machines))
@@ -103,24 +110,32 @@ def observe(work: Work, step: Step) -> Done:
     unread = {n: seen[n].trouble or "unreachable" for n in work.plan.nodes if not seen[n].reachable}
     if unread:
         return Done(Status.INCONCLUSIVE, {"why": _named("can't be read", unread), "failed": unread}, files)
-    moves = (step.hop.moves if step.hop else ()) or tuple(m for h in work.plan.hops[:1] for m in h.moves)
-    other = {
-        n: f"runs {m.component} {seen[n].versions.get(m.component) or 'of unknown version'}, not {m.from_version}"
-        for n in work.plan.nodes
-        for m in moves
-        if not _runs(work.plan, m, seen[n])
-    }
+    other = _running_otherwise(work, step, seen)
     if other:
-        return Done(
-            Status.FAIL, {"why": _named("what runs is not what Git declares", other), "failed": other}, files
-        )
+        why = _named("what runs is not what Git declares", other)
+        return Done(Status.FAIL, {"why": why, "failed": other, "hint": _MEND}, files)
     return Done(Status.OK, {"nodes": len(seen)}, files)
 
 
-def _runs(plan: Plan, move: Move, seen: NodeState) -> bool:
-    """Whether a node runs the version that a move starts from."""
-    scheme = plan.schemes.get(move.component, TEXT)
-    return runs(scheme, move.from_version, seen.versions.get(move.component, ""))
+_MEND = "go on with the run that left it so, or reload the driver there, or take the commit back"
+
+
+def _running_otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
+    """GPU nodes that don't run what Git declares for them, with both versions.
+
+    At the start also those of rings that do not move: Git may have been changed and the node not been reloaded.
+    """
+    plan = work.plan
+    other: dict[str, str] = {}
+    moved = {m.component for hop in plan.hops for m in hop.moves}
+    for node in plan.nodes if step.hop else work.cluster.gpu:
+        wanted = {m.component: m.from_version for m in step.hop.moves} if step.hop else plan.starts_with(node)
+        for component in sorted(moved & wanted.keys()):
+            running = seen[node].versions.get(component, "") if node in seen else ""
+            if not runs(plan.schemes.get(component, TEXT), wanted[component], running):
+                told = f"runs {component} {running or 'of unknown version'}, not {wanted[component]}"
+                other.setdefault(node, told)
+    return other
 
 
 def preflight(work: Work, step: Step) -> Done:
@@ -237,8 +252,9 @@ def soak(work: Work, step: Step) -> Done:
         cancel=work.cancel,
         every=max(0.05, min(5.0, limit / 20)),
     )
-    here = [w for w in work.ports.cluster.workloads() if set(w.nodes) & set(step.nodes)]
-    if not any(w.ready for w in here):
+    # Ready there, on the ring: what is ready elsewhere says nothing of the new version.
+    here = [w for w in work.ports.cluster.workloads() if set(w.ready_nodes) & set(step.nodes)]
+    if not here:
         why = f"no tenant's work ran on {', '.join(step.nodes)} during the soak"
         return Done(Status.INCONCLUSIVE, {"why": why, "seconds": limit})
     return Done(Status.OK, {"seconds": limit, "workloads": [f"{w.namespace}/{w.name}" for w in here][:20]})

@@ -16,6 +16,8 @@ CLAIM_ANNOTATION = f"{DOMAIN}/claim"
 """On a node we work on: `<run>/<lease transitions>`. Each patch of a node tests it first."""
 SNAPSHOT_ANNOTATION = f"{DOMAIN}/snapshot"
 """On a claimed node: JSON of what release puts back (`unschedulable`)."""
+REASON_ANNOTATION = f"{DOMAIN}/quarantine-reason"
+"""On a quarantined node: why, for whoever looks at it."""
 ABORT_ANNOTATION = f"{DOMAIN}/abort"
 """On a run's checkpoint: `stop` or `hold`."""
 

@@ -141,6 +141,16 @@ class Plan:
         moves = (m for hop in self.hops[:hops] for m in hop.moves)
         return {**self.from_versions, **{m.component: m.to_version for m in moves}}
 
+    def starts_with(self, node: str) -> Mapping[str, str]:
+        """What a node runs before the run: what Git declares for its ring, which may differ from ring to ring.
+
+        A node of a ring that does not move is where the plan ends already.
+        """
+        ring = next((r for h in self.hops for r in h.rings if node in r.nodes), None)
+        if ring is None:
+            return self.to_versions
+        return {**self.from_versions, **{c.component: c.before for c in ring.changes}}
+
     @property
     def nodes(self) -> tuple[str, ...]:
         """Every node the plan touches, in order, once."""

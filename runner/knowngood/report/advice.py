@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+from knowngood.report.disturbance import QUARANTINED
 from knowngood.report.summary import Summary
+
+_RUN = re.compile(r"\br\d{8}-\d{6}-[0-9a-f]{4}\b")
+"""Another run's id, where a reason names one."""
 
 HEADLINES = {
     "done": "done: every node runs the new release and every gate passed",
     "refused": "refused: nothing was changed",
     "inconclusive": "inconclusive: it could not be told whether it is safe; nothing was changed",
-    "restored": "restored: the gate said no and everything is back as it was, proven",
+    "restored": "restored: everything is back as it was, proven",
     "quarantined": "quarantined: a human is needed",
     "held": "held: frozen as it is, a human decides",
 }
@@ -16,6 +22,8 @@ HEADLINES = {
 
 def headline(summary: Summary) -> str:
     """Where the run stands, in one line."""
+    if summary.end == "restored" and any(j.verdict != "pass" for j in summary.judgements):
+        return "restored: the gate said no and everything is back as it was, proven"
     if summary.end:
         return HEADLINES.get(summary.end, summary.end)
     if summary.interrupted:
@@ -23,13 +31,24 @@ def headline(summary: Summary) -> str:
     return f"running: {summary.running or 'between two steps'}"
 
 
+def _shut(summary: Summary) -> str:
+    """What a human finds on the nodes that are named: only what is said to be quarantined is shut."""
+    shut = [n for n, time in summary.nodes.items() if time.now == QUARANTINED]
+    open_ = [n for n in summary.blamed if n not in shut]
+    told = [f"{', '.join(shut)}: tainted and cordoned, and stays so"] if shut else []
+    told += [f"{', '.join(open_)}: not proven to be as before"] if open_ else []
+    return "look at " + ("; ".join(told) or "the named nodes")
+
+
 def next_steps(summary: Summary) -> tuple[str, ...]:
     """What to type or look at next, the most urgent first."""
     run, cluster, release = summary.run, summary.cluster, summary.to_release
-    named = ", ".join(summary.blamed)
+    other = _RUN.search(summary.why)
     match summary.end:
+        case "" if summary.interrupted:
+            return (f"knowngood resume {run}", f"knowngood rollback {run}", f"knowngood handover {run}")
         case "":
-            return (f"knowngood resume {run}", f"knowngood abort {run}", f"knowngood handover {run}")
+            return (f"knowngood abort {run}", f"knowngood handover {run}")
         case "done":
             return (f"knowngood show release {release}", f"knowngood gate {cluster}")
         case "restored":
@@ -38,12 +57,11 @@ def next_steps(summary: Summary) -> tuple[str, ...]:
                 f"knowngood gate {cluster}",
             )
         case "quarantined":
-            return (
-                f"look at {named or 'the named nodes'}: they are tainted and cordoned and stay so",
-                f"knowngood handover {run}",
-            )
+            return (_shut(summary), f"knowngood handover {run}")
         case "held":
             return (f"knowngood handover {run}", f"knowngood rollback {run}")
+        case _ if other and other.group() != run:
+            return (f"knowngood resume {other.group()}", f"knowngood rollback {other.group()}")
         case _:
             return ("clear what the reason names", f"knowngood plan {cluster} --to {release}")
 

@@ -10,7 +10,7 @@ from knowngood.model.plan import FieldChange, Plan
 from knowngood.report.advice import headline
 from knowngood.report.disturbance import IN_SERVICE, QUARANTINED
 from knowngood.report.estimate import words
-from knowngood.report.summary import Summary
+from knowngood.report.summary import CommitLine, Summary
 
 
 def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
@@ -19,7 +19,7 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
     parts = [
         f"# {summary.cluster}: {summary.from_release} → {summary.to_release}",
         "",
-        f"Run `{summary.run}`, {words(summary.seconds)} so far. {headline(summary)}.",
+        f"Run `{summary.run}`, {words(summary.seconds)}{'' if summary.end else ' so far'}. {headline(summary)}.",
     ]
     if summary.why:
         parts += ["", f"Why: {summary.why}"]
@@ -29,17 +29,26 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
     parts += ["Look first:", "", *_block(_look(summary, kubectl))]
     parts += ["", "To take Git back (each revert stands alone; push without force):", ""]
     parts += _block(_revert(summary, plan, cluster))
-    if _out(summary):
-        parts += ["", "To reload the driver that Git declares on a node (drained, still tainted):", ""]
-        parts += _block(_reload(summary, cluster, kubectl))
+    moved = _moved(summary, plan)
+    if moved:
+        parts += [
+            "",
+            "Then, node by node, drained, reload the driver that Git declares:",
+            "",
+        ]
+        parts += _block(_reload(summary, moved, cluster, kubectl))
         parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
-        parts += _block(_give_back(summary, kubectl))
+        parts += _block(_give_back(summary, moved, kubectl))
     parts += ["", f"Or let knowngood go on: `knowngood resume {summary.run}`."] if not summary.end else []
     return "\n".join(parts) + "\n"
 
 
 def _changed(summary: Summary) -> list[str]:
-    lines = [f"- {c.kind} {c.ring}: commit `{c.commit}`" for c in summary.commits if c.kind != "way-back"]
+    lines = [
+        f"- {f'{c.kind} {c.ring}'.strip()}: commit `{c.commit}`"
+        for c in summary.commits
+        if c.kind != "way-back"
+    ]
     reloaded = [f"- {n}: driver reloaded {t.reloads} times" for n, t in summary.nodes.items() if t.reloads]
     return lines + reloaded or ["Nothing."]
 
@@ -62,6 +71,20 @@ def _out(summary: Summary) -> list[str]:
     return [n for n, t in summary.nodes.items() if t.now != IN_SERVICE]
 
 
+def _moved(summary: Summary, plan: Plan) -> list[str]:
+    """Nodes that are out of service, and those whose ring still has our commit: they run what it declares."""
+    standing = {c.ring for c in _standing(summary)}
+    rings = [r for hop in plan.hops for r in hop.rings if r.name in standing]
+    again = {n for r in rings for n in r.nodes if summary.nodes[n].reloads}
+    return [n for n, time in summary.nodes.items() if time.now != IN_SERVICE or n in again]
+
+
+def _standing(summary: Summary) -> list[CommitLine]:
+    """Commits of the way forward that no undo took back."""
+    undone = {c.ring for c in summary.commits if c.kind == "undo"}
+    return [c for c in summary.commits if c.kind == "declare" and c.ring not in undone]
+
+
 def _look(summary: Summary, kubectl: str) -> Iterator[str]:
     yield f"{kubectl} get nodes -L {names.RING_LABEL}"
     for node in _out(summary):
@@ -70,8 +93,7 @@ def _look(summary: Summary, kubectl: str) -> Iterator[str]:
 
 
 def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
-    undone = {c.ring for c in summary.commits if c.kind == "undo"}
-    standing = [c for c in summary.commits if c.kind == "declare" and c.ring not in undone]
+    standing = _standing(summary)
     if not standing:
         yield "# nothing: Git holds what it held before"
         return
@@ -90,19 +112,24 @@ def _changes(plan: Plan, rings: set[str]) -> Iterator[FieldChange]:
                 yield from ring.changes
 
 
-def _reload(summary: Summary, cluster: Cluster, kubectl: str) -> Iterator[str]:
-    for node in _out(summary):
+def _reload(summary: Summary, nodes: list[str], cluster: Cluster, kubectl: str) -> Iterator[str]:
+    admin = "oc adm" if kubectl == "oc" else kubectl
+    for node in nodes:
+        if summary.nodes[node].now == IN_SERVICE:
+            yield f"{admin} drain {node} --ignore-daemonsets --delete-emptydir-data"
         yield (
             f"{kubectl} -n {cluster.operator_namespace} delete pod"
             f" -l app.kubernetes.io/component=nvidia-driver --field-selector spec.nodeName={node}"
         )
 
 
-def _give_back(summary: Summary, kubectl: str) -> Iterator[str]:
+def _give_back(summary: Summary, nodes: list[str], kubectl: str) -> Iterator[str]:
     admin = "oc adm" if kubectl == "oc" else kubectl
-    for node in _out(summary):
-        yield f"{admin} taint node {node} {names.MAINTENANCE_TAINT}- {names.QUARANTINE_TAINT}-"
-        yield f"{kubectl} annotate node {node} {names.CLAIM_ANNOTATION}- {names.SNAPSHOT_ANNOTATION}-"
+    ours = f"{names.CLAIM_ANNOTATION}- {names.SNAPSHOT_ANNOTATION}- {names.REASON_ANNOTATION}-"
+    for node in nodes:
+        if summary.nodes[node].now != IN_SERVICE:
+            yield f"{admin} taint node {node} {names.MAINTENANCE_TAINT}- {names.QUARANTINE_TAINT}-"
+            yield f"{kubectl} annotate node {node} {ours}"
         yield f"{admin} uncordon {node}"
 
 

@@ -20,13 +20,12 @@ from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster import KubeCluster
 from knowngood.adapters.kube import Kube
-from knowngood.adapters.nodes import REASON_ANNOTATION
 from knowngood.adapters.supervisor_child import parents
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import playbooks_dir
 from knowngood.model.errors import Interrupted, LockHeld
 from knowngood.model.matrix import Cluster
-from knowngood.model.names import CLAIM_ANNOTATION, QUARANTINE_TAINT, SNAPSHOT_ANNOTATION
+from knowngood.model.names import CLAIM_ANNOTATION, QUARANTINE_TAINT, REASON_ANNOTATION, SNAPSHOT_ANNOTATION
 from knowngood.model.node import NodeState
 from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress

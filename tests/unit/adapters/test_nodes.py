@@ -208,7 +208,7 @@ def test_quarantine_swaps_our_taint_says_why_and_is_final_for_release(kube: Fake
     assert obj["spec"]["unschedulable"] is True
     assert obj["metadata"]["annotations"] == {
         "other": "kept",
-        nodes.REASON_ANNOTATION: "xid 79 on 0000:18:00",
+        names.REASON_ANNOTATION: "xid 79 on 0000:18:00",
     }
     assert nodes.quarantine(ours, NODE)[0] is False
     assert nodes.release(task(kube), NODE)[0] is False

@@ -19,6 +19,8 @@ from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import Interrupted
+from knowngood.model.jsonable import to_json
+from knowngood.model.state import RunState
 from knowngood.planner.digest import canonical
 
 RUN = "r20260822-030000-cccc"
@@ -41,9 +43,11 @@ class Scene:
     def _run(self) -> Played:
         run = undone().until("hop-1/ring-0/batch-1/drain")
         kept = canonical(load(self.matrix).clusters["ams-prod"].raw)
-        digest = hashlib.sha256(kept).hexdigest()
-        first = replace(run.records[0], detail={**run.records[0].detail, "cluster_file": digest})
-        return Played((first, *run.records[1:]), {**run.files, digest: kept})
+        profile = canonical(load(self.matrix).profiles["xe7740-h200nvl"])
+        files = {hashlib.sha256(data).hexdigest(): data for data in (kept, profile)}
+        named = dict(zip(("cluster_file", "profile_file"), files, strict=True))
+        first = replace(run.records[0], detail={**run.records[0].detail, **named})
+        return Played((first, *run.records[1:]), {**run.files, **files})
 
     def _play(self, place: Place, *_: object, **__: object) -> None:
         self.places.append(place)
@@ -97,3 +101,16 @@ def test_an_aborted_run_goes_back_by_what_the_file_said_at_its_start(scene: Scen
     assert said.code == 130
     assert "has changed" in said.err
     assert scene.places[0].cluster.rings == began.rings
+
+
+def test_a_run_that_a_newer_one_has_overtaken_is_neither_resumed_nor_taken_back(scene: Scene) -> None:
+    """What it would bring back is no longer its own."""
+    newer = RunState(run="r20260823-030000-dddd", intended=("hop-1/ring-1/declare",))
+    scene.world.saved["r20260823-030000-dddd"] = {"state": to_json(newer)}
+    for command in ("resume", "rollback"):
+        where = ("--matrix", scene.matrix, "--runs-dir", scene.runs, "--kubeconfig", scene.matrix / "none")
+        said = knowngood(*where, command, RUN, *(("--yes",) if command == "rollback" else ()))
+        assert said.code == 1
+        assert "run r20260823-030000-dddd changed ams-prod after run" in said.err
+    scene.world.saved["r20260823-030000-dddd"] = {"state": to_json(replace(newer, intended=("observe",)))}
+    assert scene.resume().code == 130, "one that changed nothing is no obstacle"

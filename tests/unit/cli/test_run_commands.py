@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,9 +47,27 @@ def test_status_without_a_name_shows_the_newest(three: Path) -> None:
     said = knowngood("status", "--runs-dir", three)
     assert said.code == 0
     assert "run r20260822-030000-cccc" in said.out
-    assert "running: hop-1/ring-0/batch-1/drain" in said.out
+    assert "interrupted: its runner is gone; it was at hop-1/ring-0/batch-1/drain" in said.out
     assert "to go" in said.out
     assert "knowngood resume r20260822-030000-cccc" in said.out
+
+
+def test_a_run_whose_journal_is_open_is_running_and_nobody_is_told_to_resume_it(three: Path) -> None:
+    with (three / "r20260822-030000-cccc" / "journal.jsonl").open("a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        said = knowngood("status", "--runs-dir", three)
+    assert "running: hop-1/ring-0/batch-1/drain" in said.out
+    assert "knowngood abort r20260822-030000-cccc" in said.out
+    assert "knowngood resume" not in said.out
+
+
+def test_a_run_that_waits_is_shown_although_a_newer_one_was_refused(three: Path) -> None:
+    refused = three / "r20260822-040000-dddd"
+    write(refused, calm())
+    (refused / "summary.json").write_text('{"end": "refused"}')
+    assert "run r20260822-030000-cccc" in knowngood("status", "--runs-dir", three).out
+    (refused / "summary.json").write_text('{"end": "done"}')
+    assert "run r20260822-040000-dddd" in knowngood("status", "--runs-dir", three).out
 
 
 def test_status_takes_the_beginning_of_an_id(three: Path) -> None:
@@ -65,7 +84,7 @@ def test_status_as_json_is_the_summary(three: Path) -> None:
 
 def test_all_runs_are_listed_newest_first(three: Path) -> None:
     lines = knowngood("status", "--all", "--runs-dir", three).out.splitlines()
-    assert [line.split()[-1] for line in lines] == ["open", "held", "done"]
+    assert [line.split()[-1] for line in lines] == ["interrupted", "held", "done"]
 
 
 def test_show_run_is_the_same_screen(three: Path) -> None:

@@ -59,7 +59,7 @@ class FakeCluster(ClusterReader):
 
     def workloads(self) -> Sequence[Workload]:
         up = tuple(n for n, node in self.world.nodes.items() if not node.cordoned)
-        return [Workload("vision", "vision", "Deployment", "serve", 2, min(2, len(up)), up)]
+        return [Workload("vision", "vision", "Deployment", "serve", 2, min(2, len(up)), up, ready_nodes=up)]
 
     def leftovers(self) -> Sequence[Leftover]:
         return [Leftover("claim", n, node.claim) for n, node in self.world.nodes.items() if node.claim]

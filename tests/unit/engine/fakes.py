@@ -130,7 +130,7 @@ class FakeCheckpoint(Checkpoint):
         return data
 
     def runs(self) -> tuple[str, ...]:
-        return tuple(k for k in self.world.saved if "/" not in k)
+        return tuple(reversed([k for k in self.world.saved if "/" not in k]))
 
     def ask_abort(self, run: str, mode: str) -> None:
         self.world.abort = mode

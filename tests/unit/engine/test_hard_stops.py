@@ -16,7 +16,7 @@ from tests.unit.engine.world import NEW, OLD, World, new_world
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
-from knowngood.model.node import NodeState
+from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
 from knowngood.model.state import End
@@ -276,3 +276,69 @@ def test_the_fake_journal_is_as_strict_as_the_real_one() -> None:
     ended(an_engine(world))
     with pytest.raises(ValueError, match="bytes"):
         FakeJournal(world).append(replace(world.records[0], seq=len(world.records), detail={"x": "y" * 5000}))
+
+
+def test_a_node_that_was_not_reloaded_after_its_commit_is_no_starting_point() -> None:
+    """Git declares the target for ring-0 already, so the plan leaves it out; its nodes still run the old version."""
+    world = a_world()
+    engine = an_engine(world)
+    (hop,) = engine.plan.hops
+    engine.plan = replace(engine.plan, hops=(replace(hop, rings=hop.rings[1:]),))
+    end = ended(engine)
+    assert (end.name, set(end.nodes)) == ("refused", {"gpu-1", "gpu-2"})
+    assert f"gpu-1 (runs nvidia-driver {OLD}, not {NEW})" in end.why
+    for name in ("gpu-1", "gpu-2"):
+        world.nodes[name].version = NEW
+    world.records = []
+    again = an_engine(world, run="run-2")
+    again.plan = engine.plan
+    assert ended(again).name == "done"
+
+
+def test_rings_that_differ_start_from_what_git_declares_for_each() -> None:
+    """ring-2 was moved by hand, Git and nodes agree: the way to the release is that ring's alone."""
+    world = a_world()
+    engine = an_engine(world)
+    (hop,) = engine.plan.hops
+    back = tuple(replace(c, before="610.57.04", after=NEW) for c in hop.rings[2].changes)
+    for name in ("gpu-1", "gpu-2", "gpu-3", "gpu-4"):
+        world.nodes[name].version = NEW
+    for name in ("gpu-5", "gpu-6"):
+        world.nodes[name].version = "610.57.04"
+    world.head().fields[back[0].file, back[0].path] = world.live[back[0].file, back[0].path] = "610.57.04"
+    engine.plan = replace(
+        engine.plan,
+        from_versions={"nvidia-driver": NEW},
+        hops=(replace(hop, rings=(replace(hop.rings[2], changes=back),)),),
+    )
+    assert ended(engine).name == "done"
+    assert versions(world) == {NEW}
+
+
+def test_a_run_that_was_interrupted_is_named_to_whoever_starts_another() -> None:
+    world = a_world()
+    engine = an_engine(world)
+    engine.ports = replace(engine.ports, checkpoint=LeaderChanged(world))
+    with pytest.raises(Interrupted):
+        engine.run()
+    world.records, before = [], list(world.history)
+    end = ended(an_engine(world, run="run-2"))
+    assert end.name == "refused"
+    assert "run run-1 changed the cluster and has not ended; knowngood resume run-1" in end.why
+    assert world.history == before
+
+
+class Elsewhere(FakeCluster):
+    """The tenants' work is ready on other nodes only; its pods on the ring are not."""
+
+    def workloads(self) -> Sequence[Workload]:
+        return [replace(w, ready_nodes=("cpu-1",)) for w in super().workloads()]
+
+
+def test_work_that_is_ready_elsewhere_does_not_count_for_the_soak() -> None:
+    world = a_world()
+    engine = an_engine(world)
+    engine.ports = replace(engine.ports, cluster=Elsewhere(world))
+    end = ended(engine)
+    assert end.name == "restored"
+    assert "no tenant's work ran on gpu-1, gpu-2" in end.why
