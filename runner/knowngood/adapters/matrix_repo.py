@@ -22,7 +22,7 @@ from knowngood.matrix import build, documents
 from knowngood.matrix.locate import gates_dir
 from knowngood.matrix.spanedit import edit_scalar, read_scalar
 from knowngood.model import names
-from knowngood.model.errors import UsageError
+from knowngood.model.errors import Inconclusive, UsageError
 from knowngood.model.evidence import REFUSED, Appraisal, Evidence, evidence_of
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Status
@@ -31,18 +31,30 @@ from knowngood.ports.promotion import Promotion
 
 TRAILER_CLUSTER = "Knowngood-Cluster"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MAX_NAME = 255
+"""Of a file, in most file systems."""
 
 
 class MatrixRepository(Promotion):
     """Commits into the repository that holds `matrix` (a folder with `releases/`) on its current branch.
 
-    `push`: push to the branch's upstream where it has one; without, the commit stays local.
+    `push`: push to the branch's upstream where it has one; without, the commit stays local. `by_hand` is what a person
+    asked for, in words; "" means a run. A person who asks for a push without an upstream is refused.
     """
 
-    def __init__(self, matrix: Path, *, push: bool = False, deadline: float = 120.0) -> None:
+    def __init__(
+        self, matrix: Path, *, push: bool = False, by_hand: str = "", deadline: float = 120.0
+    ) -> None:
         self._matrix = matrix.resolve()
-        self._git = _command(self._matrix, deadline)
+        self._git = _command(self._matrix, deadline, f"{by_hand or 'the promotion'} can't be committed")
         self._push = push
+        self._by_hand = by_hand
+        if push and by_hand and not self._upstream():
+            raise UsageError(
+                "the branch has no upstream, so nothing can be pushed; nothing was written",
+                where=str(matrix),
+                hint="git push -u REMOTE BRANCH sets one; or leave --push away",
+            )
 
     def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
         """By the files as they are now; what is broken elsewhere in the matrix does not matter here."""
@@ -118,7 +130,7 @@ class MatrixRepository(Promotion):
         """Evidence and edits in one commit. `again`: also where that run's evidence was committed before."""
         run = str(evidence.get("run", ""))
         for name in (release, cluster, run):
-            if not _NAME.fullmatch(name):
+            if not _NAME.fullmatch(name) or len(f"{release}-{run}.json") > MAX_NAME:
                 raise UsageError(f"{name!r} can't name an evidence file", where=str(self._matrix))
         trailers = {
             names.TRAILER_RUN: run,
@@ -163,8 +175,8 @@ class MatrixRepository(Promotion):
                 _put_back(file, data)
             self._git.run("reset", "--quiet", "--", *map(str, texts), ok=(0, 1, 128))
             raise
-        if commit and self._push:
-            self._send()
+        if self._push and (commit or self._by_hand):  # asked again, a person wants what is here to be there
+            self._send(commit or self._git.run("rev-parse", "HEAD").text)
         return commit
 
     def _committed_now(self, text: str, paths: Iterable[str]) -> str:
@@ -185,20 +197,31 @@ class MatrixRepository(Promotion):
         done = self._git.run("status", "--porcelain", "--", *(str(f) for f in files))
         if done.text:
             raise UsageError(
-                "there are uncommitted changes in a file that the promotion has to write",
+                f"there are uncommitted changes in a file that {self._by_hand or 'the promotion'} has to write",
                 where=done.text.split(maxsplit=1)[-1].splitlines()[0],
-                hint="commit or drop them, then knowngood resume",
+                hint=f"commit or drop them, then {'ask again' if self._by_hand else 'knowngood resume'}",
             )
 
-    def _send(self) -> None:
-        upstream = self._git.run("rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{u}", ok=(0, 128))
-        if upstream.code != 0:
+    def _upstream(self) -> str:
+        """`origin/main`, "" where the branch has none or there is no branch."""
+        found = self._git.run("rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{u}", ok=(0, 128))
+        return found.text if found.code == 0 else ""
+
+    def _send(self, commit: str) -> None:
+        """Push; an error says that the commit stays, for nobody would look for it."""
+        upstream = self._upstream()
+        if not upstream:
             return
-        remote, _, branch = upstream.text.partition("/")
+        remote, _, branch = upstream.partition("/")
+        said = f"committed here as {commit[:12]}, not pushed"
         try:
             self._git.run("push", "--quiet", "--no-verify", remote, f"HEAD:refs/heads/{branch}")
-        except GitFailed as error:
-            raise explain(error, upstream.text, "push of the evidence") from error
+        except Inconclusive as error:  # a failed command, or one that gave no answer
+            found = explain(error, upstream, said) if isinstance(error, GitFailed) else error
+            if not self._by_hand:
+                raise found from error
+            message = found.message if isinstance(error, GitFailed) else f"{said}: {found.message}"
+            raise Inconclusive(message, where=upstream, hint="git pull --rebase && git push") from error
 
     def _file(self, folder: str, name: str) -> Path:
         path = self._matrix / folder / name
@@ -215,7 +238,7 @@ class MatrixRepository(Promotion):
 
 def matrix_at(matrix: Path, revision: str, into: Path) -> tuple[Path, str]:
     """Unpack the matrix of another revision into the folder `into`; returns its path there and its commit."""
-    git = _command(matrix.resolve(), 60.0)
+    git = _command(matrix.resolve(), 60.0, "there is no revision to compare with")
     commit = _commit_of(git, matrix, revision)
     prefix = git.run("rev-parse", "--show-prefix").text
     done = git.run("archive", "--format=tar", commit, "--", ".", ok=(0, 128))
@@ -231,7 +254,7 @@ def merge_base(matrix: Path, revision: str) -> str:
 
     What was added to the other branch since is not missing in this one.
     """
-    git = _command(matrix.resolve(), 60.0)
+    git = _command(matrix.resolve(), 60.0, "there is no revision to compare with")
     commit = _commit_of(git, matrix, revision)
     shared = git.run("merge-base", commit, "HEAD", ok=(0, 1, 128))
     return shared.text if shared.code == 0 and shared.text else commit
@@ -279,7 +302,8 @@ def _said(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in evidence.items() if k not in ("because", "expires")}
 
 
-def _command(matrix: Path, deadline: float) -> GitCommand:
+def _command(matrix: Path, deadline: float, lost: str) -> GitCommand:
+    """Git in the matrix's folder; UsageError where there is none, with what is lost by that."""
     if not matrix.is_dir():
         raise UsageError("there is no such folder", where=str(matrix))
     no_hooks = {
@@ -292,7 +316,7 @@ def _command(matrix: Path, deadline: float) -> GitCommand:
     inside = git.run("rev-parse", "--is-inside-work-tree", ok=(0, 128))
     if inside.text != "true":
         raise UsageError(
-            "the matrix is not in a Git repository, so nothing can be promoted",
+            f"the matrix is not in a Git repository, so {lost}",
             where=str(matrix),
             hint="git init there, or name a matrix that is in one",
         )

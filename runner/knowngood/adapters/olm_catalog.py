@@ -18,7 +18,7 @@ from knowngood.matrix.reading import display
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog
 from knowngood.planner.edges import SEMVER
-from knowngood.planner.ranges import parse_range
+from knowngood.planner.ranges import parse_range, without_v
 
 MAX_BYTES = 128 * 1024 * 1024
 _MINOR = re.compile(r"v?([0-9]{1,3}[.][0-9]{1,3})", re.ASCII)
@@ -102,7 +102,7 @@ def _entry(entry: Any, versions: dict[str, str], where: Location) -> Bundle:
         text = _text(name, "a bundle's name", where, 200)
         return versions.get(text) or _from_name(text, where)
 
-    skip_range = _plain_range(str(entry.get("skipRange") or ""))
+    skip_range = without_v(str(entry.get("skipRange") or ""))
     try:
         if skip_range:
             parse_range(SEMVER, skip_range)
@@ -136,11 +136,6 @@ def _from_name(name: str, where: Location) -> str:
             f"the bundle {head}{dot}{tail[:60]} names no version", where=where, hint="see the catalog"
         )
     return found[1]
-
-
-def _plain_range(text: str) -> str:
-    """Without the `v` that some write before a version."""
-    return re.sub(r"(?<![0-9A-Za-z.])v(?=[0-9])", "", text)
 
 
 def _blobs(path: Path, where: Location) -> Iterator[dict[str, Any]]:

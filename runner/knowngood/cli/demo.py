@@ -13,6 +13,7 @@ import click
 from knowngood.adapters.stage import Stage
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.play import advise
 from knowngood.cli.staging import new_folder, staged, upgrade
 from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import to_json
@@ -83,13 +84,16 @@ def command(settings: Settings, out: Path, output: str) -> int:
         acts = (first(scene), second(scene))
         history = stage.history()
     summaries = [act.summary for act in acts]
-    (folder / "report.html").write_text(html(summaries, title="knowngood demo"))
+    then = (f"knowngood status --runs-dir {folder / 'runs'}", f"knowngood plan {CLUSTER} --to {PROVEN}")
+    for summary in summaries:
+        advise(folder / "runs" / summary.run, then)
+    (folder / "report.html").write_text(html(summaries, title="knowngood demo", then=then))
     (folder / "junit.xml").write_text(junit_of(summaries))
     (folder / "summary.json").write_text(_json(acts, history) + "\n")
     if output == "json":
         click.echo(_json(acts, history))
     else:
-        click.echo(demo_text(acts, folder, time.monotonic() - began), nl=False)
+        click.echo(demo_text(acts, folder, time.monotonic() - began, then), nl=False)
     return int(ExitCode.DONE if all(act.good for act in acts) else ExitCode.REFUSED)
 
 

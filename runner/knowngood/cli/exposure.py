@@ -19,6 +19,8 @@ from knowngood.model.matrix import Status
 from knowngood.planner.exposure import Cause, Exposure, Running, Since, exposure
 from knowngood.report.exposure_text import exposure_json, exposure_text
 
+BY_FILE = "by the file"
+
 
 @click.command("exposure")
 @click.option("--cluster", metavar="NAME", help="This cluster only.  [default: all of the matrix]")
@@ -66,16 +68,28 @@ def command(
     source = load(settings)
     today = _day(as_of, "--as-of") or datetime.now(UTC).date().isoformat()
     given = _day(since, "--since")
+    if given > today:
+        raise UsageError(f"--since {given} lies after {today}", hint="name the day since when it runs")
     places = [
         _running(source, name, observed, given)
         for name in ([cluster] if cluster else [""] if observed else source.matrix.clusters)
     ]
+    _refuse_future(places, today)
     found = _found(source, places, today)
     if output == "json":
         click.echo(json.dumps([exposure_json(e, today) for e in found], indent=2))
     else:
         click.echo("\n".join(exposure_text(e, today, every=every) for e in found), nl=False)
     return int(_code(found))
+
+
+def _refuse_future(places: list[Running], today: str) -> None:
+    """A day in the observed file that lies after the day that is counted to. A pin is newer than an old --as-of."""
+    for place in places:
+        for name, since in place.since.items():
+            if since.how == BY_FILE and since.day > today:
+                hint = "name the day since when it runs"
+                raise UsageError(f"since of {name}: {since.day} lies after {today}", hint=hint)
 
 
 def _found(source: Source, places: list[Running], today: str) -> list[Exposure]:
@@ -104,7 +118,7 @@ def _running(source: Source, name: str, observed: Path | None, given: str) -> Ru
     if observed is not None:
         seen = read_observed(observed, source.matrix)
         days = {n: _day(d, f"since of {n}") for n, d in seen.since.items()}
-        named = {n: Since(d, "by the file") for n, d in days.items()}
+        named = {n: Since(d, BY_FILE) for n, d in days.items()}
         every = Since(given, "by --since") if given else Since()
         since = {n: named.get(n, every) for n in (*seen.versions, "")}
         return Running(name or str(observed), seen.versions, since, known, None, revoked)

@@ -28,7 +28,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.verdict import Verdict, worst
 from knowngood.report.junit import document
 from knowngood.report.summary import JudgementLine
-from knowngood.report.text import columns, verdict_rows
+from knowngood.report.text import columns, count_rows
 
 EXITS = {
     Verdict.PASS: ExitCode.DONE,
@@ -154,9 +154,9 @@ def _report(
 
 
 def _text(lines: Sequence[JudgementLine]) -> str:
+    """A line a gate and node, then a line a judgement."""
     rows = [(g.gate, g.node or "cluster", g.verdict, g.reason) for line in lines for g in line.results]
-    bad = [row for row in verdict_rows(lines) if row[1] != Verdict.PASS]
-    return "\n".join([*columns(rows), *(["", *columns(bad)] if bad else [])])
+    return "\n".join([*columns(rows), "", *columns(count_rows(lines))])
 
 
 def _list(settings: Settings, asked: Asked) -> int:

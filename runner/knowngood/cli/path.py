@@ -97,7 +97,11 @@ def _check(edges: Edges, accepted: tuple[str, ...], openshift: str) -> None:
                 f"no risk {name!r} of {edges.component} is known",
                 hint=f"near it: {', '.join(near)}" if near else "",
             )
-    if openshift and edges.catalogs and minor(openshift) not in edges.catalogs:
+    if openshift and not edges.catalogs:
+        raise UsageError(
+            f"no catalog of {edges.component} is known, so --openshift says nothing", hint="leave it out"
+        )
+    if openshift and minor(openshift) not in edges.catalogs:
         raise UsageError(
             f"no catalog of {edges.component} is known for OpenShift {openshift}",
             hint=f"known: {', '.join(edges.catalogs)}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
 
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.matrix.fbc import catalog
+from knowngood.matrix.fbc import catalog, package_of
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
@@ -20,6 +21,8 @@ from knowngood.planner.plan import plan
 from knowngood.report.plan_text import hop_text, plan_text
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+_MINOR = re.compile(r"([0-9]+\.[0-9]+)(?:\.[0-9]+)?", re.ASCII)
+"""An OpenShift minor; a whole version is shortened to it."""
 
 
 @click.command("plan")
@@ -135,7 +138,7 @@ def _risk(source: Source, name: str) -> str:
         near = [k for k in known if name.lower() in k.lower()][:3]
         raise UsageError(
             f"there is no risk {name!r}",
-            hint=f"did you mean {' or '.join(near)}?" if near else "see --explain",
+            hint=f"did you mean {' or '.join(near)}?" if near else "knowngood show edge openshift",
         )
     return name
 
@@ -143,9 +146,21 @@ def _risk(source: Source, name: str) -> str:
 def _catalog(source: Source, text: str) -> tuple[tuple[str, str], GivenCatalog]:
     """COMPONENT[@MINOR]=FILE as ((component, minor), catalog)."""
     left, sign, file = text.partition("=")
-    component, _, minor = left.partition("@")
+    component, at, minor = left.partition("@")
     if not sign or not file:
         raise UsageError(f"--catalog {text}: COMPONENT=FILE is expected", hint="gpu-operator=catalog.yaml")
     if component not in source.matrix.components:
         raise UsageError(f"--catalog {text}: there is no component {component!r}")
-    return (component, minor), GivenCatalog(catalog(Path(file)), file)
+    with_catalogs = sorted(name for name, edges in source.matrix.edges.items() if edges.catalogs)
+    if component not in with_catalogs:
+        known = ", ".join(with_catalogs) or "no component"
+        raise UsageError(
+            f"--catalog {text}: no catalog decides on {component}", hint=f"catalogs are known of {known}"
+        )
+    found = _MINOR.fullmatch(minor)
+    if at and found is None:
+        raise UsageError(
+            f"--catalog {text}: {minor!r} is no OpenShift minor", hint=f"{component}@4.18={file}"
+        )
+    given = catalog(Path(file), package_of(source.folder, component))
+    return (component, found[1] if found else ""), GivenCatalog(given, file)

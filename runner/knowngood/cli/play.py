@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from knowngood.model.errors import ExitCode, Interrupted, Location, LockHeld, Us
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
+from knowngood.model.record import Record
 from knowngood.planner.plan import plan as make_plan
 from knowngood.planner.plan import refuse_unmovable
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines
-from knowngood.report.summary import Load, Summary
+from knowngood.report.html import html
+from knowngood.report.summary import Load, Summary, summarise
 from knowngood.report.text import summary_text
 
 Before = Callable[[Engine], None]
@@ -135,12 +137,14 @@ def play(
     Raises LockHeld, and Interrupted after the reports were written.
     """
     cancel, audience = Cancel(), Audience()
+    place = replace(place, folder=place.folder.absolute())  # git and the gates work in folders of their own
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(cancel))
         open_ports = stack.enter_context(ports(place, audience, cancel))
         plan = plan or frozen_plan(open_ports, place.run_id)
         read = open_ports.journal.get
-        watcher = watching(plan, place.cluster, lambda digest: json.loads(read(digest)), quiet=quiet)
+        load, so_far = (lambda digest: json.loads(read(digest))), open_ports.journal.records()
+        watcher = watching(plan, place.cluster, load, so_far, quiet=quiet)
         audience.watching.append(stack.enter_context(watcher))
         engine = Engine(open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {})
         if before:
@@ -157,21 +161,34 @@ def play(
 
 
 @contextmanager
-def watching(plan: Plan, cluster: Cluster, load: Load, *, quiet: bool) -> Iterator[Observer]:
-    """The live board on a terminal, plain lines elsewhere, nothing where `quiet`."""
+def watching(
+    plan: Plan, cluster: Cluster, load: Load, so_far: Sequence[Record], *, quiet: bool
+) -> Iterator[Observer]:
+    """The live board on a terminal, plain lines elsewhere, nothing where `quiet`. `so_far`: a resumed run's records."""
     if quiet:
         yield Audience()
     elif sys.stderr.isatty():
         limits, end = cluster.limits, cluster.window_end
-        with Board(plan, soak=limits.soak, window_end=end, load=load) as board:
+        with Board(plan, soak=limits.soak, window_end=end, load=load, so_far=so_far) as board:
             yield board
     else:
         yield PlainLines()
 
 
-def show(summary: Summary, output: str) -> int:
+def advise(folder: Path, then: Sequence[str]) -> None:
+    """Write a run's report.html again, with what to do next after a run that was only played."""
+    with runs.reading(folder) as run:
+        summary = summarise(run.records, run.load)
+    (folder / "report.html").write_text(html((summary,), then=then))
+
+
+def show(summary: Summary, output: str, then: Sequence[str] = ()) -> int:
     """Print the result on stdout; the run's exit code, also where nobody reads stdout any more."""
-    text = json.dumps(to_json(summary), indent=2) + "\n" if output == "json" else summary_text(summary)
+    text = (
+        json.dumps(to_json(summary), indent=2) + "\n"
+        if output == "json"
+        else summary_text(summary, then=then)
+    )
     try:
         click.echo(text, nl=False)
     except OSError:

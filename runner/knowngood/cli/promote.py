@@ -49,14 +49,15 @@ def command(settings: Settings, release: str, file: Path, push: bool, dry_run: b
       knowngood promote r595 --evidence proof.json --dry-run --output json
 
     \b
-    Exit codes: 0 promoted, or as high already, 1 the evidence is refused; nothing was written, 2 usage
+    Exit codes: 0 promoted, or as high already, 1 the evidence is refused; nothing was written, 2 usage,
+      3 committed here, but not pushed
     """
     source = load(settings)
     found = source.release(release)
     evidence = read_evidence(file)
     if evidence["release"] != release:
         raise Refused(f"it is evidence of {evidence['release']}, not of {release}", where=str(file))
-    repository = MatrixRepository(source.folder, push=push)
+    repository = MatrixRepository(source.folder, push=push, by_hand="the promotion")
     worth = repository.appraise(evidence, SystemClock().now())
     if worth.status is None:
         more = "".join(f"\n  {reason}" for reason in worth.refusals)

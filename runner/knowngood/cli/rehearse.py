@@ -9,9 +9,31 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.play import show
+from knowngood.cli.play import advise, show
 from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, upgrade
 from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Cluster
+from knowngood.report.summary import Summary
+
+FAULTS = {
+    "xid-79": True,
+    "xid-31-after-driver": True,
+    "xid-119-after-driver": True,
+    "driver-in-use": True,
+    "validator-missing": True,
+    "dma-buf-falls-back": True,
+    "ib-link-flap": True,
+    "node-stays-down": True,
+    "node-reboots": True,
+    "argo-sync-fails": False,
+    "pdb-blocks-drain": True,
+    "evict-429-halfway": True,
+    "api-outage": False,
+    "operands-left-paused": True,
+    "module-not-reloaded": True,
+    "stale-gfd-label": True,
+}
+"""The twin's faults, and whether each needs a node; the twin itself is never imported."""
 
 
 @click.command("rehearse")
@@ -65,17 +87,29 @@ def command(
     \b
     Exit codes: those of `upgrade`: 0 it would be done, 1 refused, 5 held or quarantined, 6 restored
     """
-    wanted = [parsed(fault) for fault in faults]
     source = load(settings)
+    found = source.cluster(cluster)
     source.release(release)
+    wanted = [known(parsed(fault), found) for fault in faults]
     folder = new_folder(out)
     with staged(source, cluster, folder, time_scale) as stage:
         for name, node in wanted:
             stage.fault(name, node)
         summary = upgrade(stage, cluster, release)
+    then = advice(summary, folder, settings.matrix)
+    advise(stage.runs / summary.run, then)
     runs.copy_reports(stage.runs / summary.run, folder)
     click.echo(f"report: {folder / 'report.html'}", err=True)
-    return show(summary, output)
+    return show(summary, output, then)
+
+
+def advice(summary: Summary, folder: Path, matrix: Path | None) -> tuple[str, ...]:
+    """What to do after a rehearsal: everything happened in copies, so the real things stand where they stood."""
+    aim = f"{summary.cluster} --to {summary.to_release}" + (f" --matrix {matrix}" if matrix else "")
+    status = f"knowngood status {summary.run} --runs-dir {folder / 'runs'}"
+    if summary.end != "done":
+        return ("read why in the report; this was a rehearsal, nothing of yours was changed", status)
+    return (f"knowngood plan {aim}", f"knowngood upgrade {aim} --kubeconfig FILE", status)
 
 
 def parsed(fault: str) -> tuple[str, str]:
@@ -84,3 +118,15 @@ def parsed(fault: str) -> tuple[str, str]:
     if not name or not sign:
         raise UsageError(f"--fault {fault}: NAME=NODE is expected", hint="for example xid-79=gpu-1")
     return name, node
+
+
+def known(fault: tuple[str, str], cluster: Cluster) -> tuple[str, str]:
+    """The fault; UsageError where the twin would not know its name or its node."""
+    name, node = fault
+    if name not in FAULTS:
+        raise UsageError(f"there is no fault {name!r}", hint=f"known: {', '.join(FAULTS)}")
+    nodes = (*cluster.gpu, *cluster.cpu, *cluster.control_plane)
+    if (node or FAULTS[name]) and node not in nodes:
+        what = f"there is no node {node!r} in {cluster.name}" if node else f"fault {name} needs a node"
+        raise UsageError(what, where=cluster.where, hint=f"known: {', '.join(nodes)}")
+    return fault

@@ -35,7 +35,8 @@ def command(settings: Settings, release: str, reason: str, push: bool, output: s
       knowngood revoke r610 --reason "Xid 31 on three of six nodes, run 20260822-030000"
 
     \b
-    Exit codes: 0 revoked, 1 it is revoked already, 2 usage, or the file has uncommitted changes; nothing was written
+    Exit codes: 0 revoked, 1 it is revoked already, 2 usage, or the file has uncommitted changes; nothing was written,
+      3 committed here, but not pushed
     """
     source = load(settings)
     found = source.release(release)
@@ -46,7 +47,7 @@ def command(settings: Settings, release: str, reason: str, push: bool, output: s
         raise UsageError(
             "that is no reason", hint=f"one sentence of printable text, at most {MAX_REASON} characters"
         )
-    repository = MatrixRepository(source.folder, push=push)
+    repository = MatrixRepository(source.folder, push=push, by_hand="the revocation")
     file, text = repository.text(release)
     edited = revoked(text, words, file=file)
     commit = repository.change(f"{release} is revoked", words, {release: edited}, release)

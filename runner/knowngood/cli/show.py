@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,10 +26,12 @@ from knowngood.matrix.show import (
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Component, Matrix
+from knowngood.report.columns import WIDTH, columns, wrapped
 from knowngood.report.summary import summarise
-from knowngood.report.text import columns, summary_text
+from knowngood.report.text import summary_text
 
 Rows = Sequence[Sequence[str]]
+RUN_ID = re.compile(r"r\d{8}-")
 KINDS = ("components", "releases", "rules", "edges", "clusters", "profiles")
 ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
     "component": describe_component,
@@ -39,16 +43,31 @@ ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
 }
 
 
+class What(click.Choice[str]):
+    """What can be shown; anything else is met with what to type."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """One of the choices; UsageError."""
+        if value in self.choices:
+            return str(value)
+        hint = f"for a run use: knowngood show run {value if RUN_ID.match(value) else 'ID'}"
+        known = "" if RUN_ID.match(value) else f"known: {', '.join(self.choices)}; "
+        raise UsageError(f"{value!r} is nothing to show", hint=f"{known}{hint}")
+
+
 @click.command("show")
-@click.argument("what", type=click.Choice([*KINDS, "conflicts", *ONES, "run"]))
+@click.argument("what", type=What([*KINDS, "conflicts", *ONES, "run"]), metavar="WHAT", required=False)
 @click.argument("name", required=False)
 @matrix_option
 @runs_option
 @output_option("text", "json")
 @debug_option
 @click.pass_obj
-def command(settings: Settings, what: str, name: str | None, output: str) -> int:
+def command(settings: Settings, what: str | None, name: str | None, output: str) -> int:
     """Show the matrix, a part of it by name, or a run.
+
+    WHAT is components, releases, rules, edges, clusters, profiles or conflicts; with a NAME it is component, release,
+    rule, edge, cluster, profile or run.
 
     \b
     Examples:
@@ -63,6 +82,8 @@ def command(settings: Settings, what: str, name: str | None, output: str) -> int
     \b
     Exit codes: 0 shown, 2 there is no such thing
     """
+    if what is None:
+        raise UsageError("show what?", hint="knowngood show releases; for a run use: knowngood show run ID")
     if what == "run":
         folder = runs.find(settings.runs, name)
         with runs.reading(folder) as run:
@@ -86,7 +107,12 @@ def command(settings: Settings, what: str, name: str | None, output: str) -> int
         )
     pick(getattr(source.matrix, f"{what}s"), name, what, source.folder / f"{what}s")
     described = ONES[what](source.matrix, name)
-    click.echo(_json(described) if output == "json" else "\n".join(_described(described)))
+    if output == "json":
+        click.echo(_json(described))
+        return 0
+    if what == "release":
+        described["components"] = _brief(described["components"])
+    click.echo("\n".join(_described(described)))
     return 0
 
 
@@ -183,9 +209,9 @@ TABLES: dict[str, Callable[[Source], Rows]] = {
 
 
 def _described(value: dict[str, Any], indent: str = "") -> list[str]:
-    """A description as lines: scalars aligned, lists of objects as a table, the rest nested."""
+    """A description as lines of 80: scalars aligned, lists of objects as a table or blocks, the rest nested."""
     flat = [(key, _cell(v)) for key, v in value.items() if not _nested(v) and v not in ("", [], {})]
-    lines = columns(flat, indent)
+    lines = wrapped(flat, indent)
     for key, v in value.items():
         if not _nested(v):
             continue
@@ -193,9 +219,33 @@ def _described(value: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(v, dict):
             lines += _described(v, indent + "  ")
         else:
-            head = tuple(str(name) for name in v[0])
-            lines += columns([head, *(tuple(_cell(x) for x in row.values()) for row in v)], indent + "  ")
+            lines += _table(v, indent + "  ")
     return lines
+
+
+def _table(rows: list[dict[str, Any]], indent: str) -> list[str]:
+    """Objects as a table where it fits, else a block each: its first cell, and below it what it says."""
+    head = tuple(str(name) for name in rows[0])
+    lines = columns([head, *(tuple(_cell(x) for x in row.values()) for row in rows)], indent)
+    if max(len(line) for line in lines) <= WIDTH:
+        return lines
+    lines = []
+    for row in rows:
+        (_, title), *rest = ((key, _cell(v)) for key, v in row.items())
+        lines += textwrap.wrap(title, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+        lines += wrapped([(key, cell) for key, cell in rest if cell], indent + "  ")
+    return lines
+
+
+def _brief(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A release's components without what their names say already; `before` only where it has changed."""
+    found = [{"name": row["name"], "version": row["version"]} for row in rows]
+    if not any(row["changed"] for row in rows):
+        return found
+    return [
+        {**brief, "before": row["before"] if row["changed"] else ""}
+        for brief, row in zip(found, rows, strict=True)
+    ]
 
 
 def _nested(value: Any) -> bool:

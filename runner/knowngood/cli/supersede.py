@@ -33,13 +33,14 @@ def command(settings: Settings, old: str, new: str, push: bool, output: str) -> 
       knowngood supersede r580 --by r595
 
     \b
-    Exit codes: 0 done, 1 NEW can't take its place, 2 usage, or a file has uncommitted changes; nothing was written
+    Exit codes: 0 done, 1 NEW can't take its place, 2 usage, or a file has uncommitted changes; nothing was written,
+      3 committed here, but not pushed
     """
     source = load(settings)
     before, after = source.release(old), source.release(new)
     if no := why_not_superseded(source.matrix.releases, before, after):
         raise Refused(no, where=after.where)
-    repository = MatrixRepository(source.folder, push=push)
+    repository = MatrixRepository(source.folder, push=push, by_hand="the change")
     old_file, old_text = repository.text(old)
     new_file, new_text = repository.text(new)
     texts = {

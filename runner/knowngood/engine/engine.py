@@ -11,7 +11,8 @@ from typing import Any
 from knowngood.engine.flow import ROLLBACK, next_step
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import LONG, Step, Verb
-from knowngood.engine.verbs import VERBS, Done, Work
+from knowngood.engine.verbs import VERBS
+from knowngood.engine.work import Done, Work
 from knowngood.model.errors import (
     Inconclusive,
     Interrupted,

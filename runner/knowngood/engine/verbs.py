@@ -2,93 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.engine import judging, proof
-from knowngood.engine.ports import Ports
 from knowngood.engine.restored import differences, undone_and_kept
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
+from knowngood.engine.work import Done, Work
 from knowngood.model import names
-from knowngood.model.errors import Interrupted, JournalDamaged, KnowngoodError, LockHeld
+from knowngood.model.errors import Interrupted, KnowngoodError, LockHeld
 from knowngood.model.evidence import REFUSED
-from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange, Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, claimed_nodes, verb_of
+from knowngood.model.state import claimed_nodes
 from knowngood.planner.pace import ring_and_undo
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
-from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a verb returns: the outcome record's content."""
-
-    status: Status
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """All a verb needs. `fence` is the claim's value under the Lease held now."""
-
-    ports: Ports
-    plan: Plan
-    cluster: Cluster
-    profile: Profile
-    run: str
-    fence: str
-    state: RunState
-    cancel: Cancel
-
-    def keep(self, name: str, value: Any) -> dict[str, str]:
-        """Keep a value as a file of the journal, and beside the checkpoint; returns {name: digest}."""
-        data = json.dumps(to_json(value), sort_keys=True).encode()
-        digest = self.ports.journal.put(f"{name}.json", data)
-        self.ports.checkpoint.keep(self.run, digest, data)
-        return {name: digest}
-
-    def load(self, digest: str) -> Any:
-        """A kept value; a run that was taken over finds the older ones beside the checkpoint."""
-        try:
-            data = self.ports.journal.get(digest)
-        except JournalDamaged:
-            data = self.ports.checkpoint.fetch(self.run, digest)
-        return json.loads(data)
-
-    def before(self) -> dict[str, NodeState]:
-        """The measurement of all nodes at the last resting state."""
-        seen = (self.state.results.get(p) for p in self.state.intended if verb_of(p) == Verb.OBSERVE)
-        last = [result for result in seen if result and result.status is Status.OK]
-        data = self.load(last[-1].files["nodes"])
-        return {name: from_json(NodeState, node) for name, node in data.items()}
-
-    def trailers(self, step: Step) -> dict[str, str]:
-        """The key by which a step's commit is found again."""
-        assert step.hop is not None  # noqa: S101 (only ring steps commit)
-        assert step.ring is not None  # noqa: S101
-        trailers = {
-            names.TRAILER_RUN: self.run,
-            names.TRAILER_HOP: step.hop.name,
-            names.TRAILER_RING: step.ring.name,
-            names.TRAILER_RELEASE: self.plan.from_release if step.undo else self.plan.to_release,
-        }
-        return trailers | ({names.TRAILER_UNDOES: step.ring.name} if step.undo else {})
-
-    def changes(self, step: Step) -> tuple[FieldChange, ...]:
-        """The fields a step is about, turned around for an undo."""
-        assert step.ring  # noqa: S101
-        return tuple(c.inverse() for c in step.ring.changes) if step.undo else step.ring.changes
 
 
 def observe(work: Work, step: Step) -> Done:

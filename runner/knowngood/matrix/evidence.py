@@ -6,23 +6,29 @@ import json
 from pathlib import Path
 from typing import Any
 
+from knowngood.matrix import jsontext
 from knowngood.matrix.schema import validator
+from knowngood.matrix.yamltext import MAX_BYTES
 from knowngood.model.errors import DataError, Location, Problem
 
-MAX_BYTES = 4 * 1024 * 1024
-"""Far above what a run on a thousand nodes writes."""
+_HINT = "name an evidence file that a run wrote"
+_ROOM = 4096
+"""Bytes that what is added when it is promoted may take."""
 
 
 def read_evidence(path: Path) -> dict[str, Any]:
-    """Its JSON values; DataError where it is no evidence."""
+    """Its JSON values, read as strictly as the matrix reads what it holds; DataError where it is no evidence."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _refusal(path, f"larger than {MAX_BYTES // 1024 // 1024} MiB")
-        value = json.loads(path.read_bytes().decode("utf-8"))
+            raise _too_large(path)
+        text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise _refusal(path, f"cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise _refusal(path, f"not valid JSON: {error}") from None
+    except UnicodeDecodeError as error:
+        raise _refusal(path, f"not UTF-8 text (byte {error.start})") from None
+    value = jsontext.parse(text, str(path), _HINT)
+    if len(json.dumps(value, indent=2)) > MAX_BYTES - _ROOM:  # as it will lie in the matrix
+        raise _too_large(path)
     errors = sorted(validator("evidence").iter_errors(value), key=lambda e: [str(p) for p in e.absolute_path])
     if errors:
         raise DataError(
@@ -30,7 +36,7 @@ def read_evidence(path: Path) -> dict[str, Any]:
                 Problem(
                     Location(str(path)),
                     f"{'.'.join(str(p) for p in e.absolute_path) or 'the file'}: {e.message[:200]}",
-                    hint="name an evidence file that a run wrote",
+                    hint=_HINT,
                 )
                 for e in errors
             )
@@ -39,5 +45,9 @@ def read_evidence(path: Path) -> dict[str, Any]:
     return found
 
 
+def _too_large(path: Path) -> DataError:
+    return _refusal(path, f"larger than {MAX_BYTES // 1024} KiB, which no matrix can hold")
+
+
 def _refusal(path: Path, message: str) -> DataError:
-    return DataError((Problem(Location(str(path)), message, hint="name an evidence file that a run wrote"),))
+    return DataError((Problem(Location(str(path)), message, hint=_HINT),))

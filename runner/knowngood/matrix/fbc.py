@@ -10,10 +10,12 @@ from typing import Any
 
 import yaml
 
-from knowngood.matrix.reading import display
-from knowngood.matrix.yamltext import refusal
+from knowngood.matrix.reading import display, read_text
+from knowngood.matrix.yamltext import Mapping, Scalar, parse, refusal
 from knowngood.model.errors import DataError, Location, UsageError
 from knowngood.model.graph import Bundle, Catalog
+from knowngood.planner.edges import SEMVER
+from knowngood.planner.ranges import parse_range, without_v
 
 MAX_BYTES = 64 * 1024 * 1024
 """A catalog carries its bundles' icons and objects; one package has some megabytes."""
@@ -40,7 +42,7 @@ def catalog(path: Path, package: str = "") -> Catalog:
     own = [b for b in blobs if b.get("package") == package]
     versions = {_text(b, "name"): _version(b) for b in own if b.get("schema") == "olm.bundle"}
     channels = {
-        _text(b, "name"): tuple(_Entry(e, versions).bundle() for e in _list(b, "entries"))
+        _text(b, "name"): tuple(_Entry(e, versions, where).bundle() for e in _list(b, "entries"))
         for b in own
         if b.get("schema") == "olm.channel"
     }
@@ -49,12 +51,21 @@ def catalog(path: Path, package: str = "") -> Catalog:
     return Catalog("", _text(head, "defaultChannel"), channels, (), where)
 
 
+def package_of(matrix: Path, component: str) -> str:
+    """The package that the component's shipped catalogs are of; "" where they do not say."""
+    path = matrix / "edges" / component / "olm.yaml"
+    root = parse(read_text(path), display(path))
+    found = root.get("package") if isinstance(root, Mapping) else None
+    return found.text if isinstance(found, Scalar) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """One entry of a channel; names of bundles become versions."""
 
     value: Any
     versions: dict[str, str]
+    where: Location
 
     def bundle(self) -> Bundle:
         entry = self.value if isinstance(self.value, dict) else {}
@@ -62,8 +73,19 @@ class _Entry:
             version=self._of(_text(entry, "name")),
             replaces=self._of(_text(entry, "replaces")),
             skips=tuple(self._of(name) for name in _list(entry, "skips") if isinstance(name, str)),
-            skip_range=_text(entry, "skipRange"),
+            skip_range=self._range(_text(entry, "skipRange")),
         )
+
+    def _range(self, text: str) -> str:
+        """Refused where it can't be read: else the updates that it offers would be missing without a word."""
+        text = without_v(text)
+        try:
+            if text:
+                parse_range(SEMVER, text)
+        except ValueError as error:
+            hint = "OLM's ranges: `>=1.2.0 <1.4.0`"
+            raise refusal(self.where, f"skipRange: {error}", hint) from None
+        return text
 
     def _of(self, name: str) -> str:
         """The bundle's version: as its own properties say, else what follows the `v` in its name."""

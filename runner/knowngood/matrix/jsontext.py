@@ -18,20 +18,20 @@ class _Wrong(ValueError):
     """What is valid for Python's reader and not for us."""
 
 
-def parse(text: str, file: str) -> Any:
-    """The JSON values; DataError with the place of the first thing that is not allowed."""
+def parse(text: str, file: str, hint: str = _HINT) -> Any:
+    """The JSON values; DataError with the place of the first thing that is not allowed, and the hint."""
     try:
         found = json.loads(
             text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_number, parse_int=_whole
         )
     except json.JSONDecodeError as error:
         where = Location(file, error.lineno, error.colno)
-        raise refusal(where, f"not valid JSON: {error.msg}", _HINT) from None
+        raise refusal(where, f"not valid JSON: {error.msg}", hint) from None
     except _Wrong as error:
-        raise refusal(Location(file, 1, 1), str(error), _HINT) from None
+        raise refusal(Location(file, 1, 1), str(error), hint) from None
     except RecursionError:
-        raise _deep(file) from None
-    _bounded(found, file)
+        raise _deep(file, hint) from None
+    _bounded(found, file, hint)
     return found
 
 
@@ -43,7 +43,7 @@ def tree(text: str, file: str) -> Node:
         return Scalar("", "", Span(0, 0, 1, 1, 1))
 
 
-def _bounded(found: Any, file: str) -> None:
+def _bounded(found: Any, file: str, hint: str) -> None:
     level = [found]
     for _ in range(MAX_DEPTH + 1):
         level = [
@@ -54,11 +54,11 @@ def _bounded(found: Any, file: str) -> None:
         ]
         if not level:
             return
-    raise _deep(file)
+    raise _deep(file, hint)
 
 
-def _deep(file: str) -> DataError:
-    return refusal(Location(file, 1, 1), f"nested deeper than {MAX_DEPTH} levels", _HINT)
+def _deep(file: str, hint: str) -> DataError:
+    return refusal(Location(file, 1, 1), f"nested deeper than {MAX_DEPTH} levels", hint)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

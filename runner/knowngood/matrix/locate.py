@@ -12,6 +12,8 @@ from pathlib import Path
 from knowngood.model.errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+DATA = ("components", "releases", "rules", "profiles", "clusters", "edges", "evidence")
+"""The folders of a matrix that hold its data."""
 
 
 def data_root(package: Path = _PACKAGE) -> Path:
@@ -53,11 +55,13 @@ def matrix_of(file: Path) -> tuple[Path, str]:
         place = file.absolute()
     for folder in place.parents:
         if (folder / "releases").is_dir() and (folder / "components").is_dir():
+            if place.relative_to(folder).parts[0] not in DATA:
+                break  # a schema, or a page about the matrix: nobody looks at it
             return folder, str(place.relative_to(folder))
     raise UsageError(
-        "this file lies in no matrix",
+        "this is no data file of a matrix",
         where=str(file),
-        hint="name a file below components/, releases/, rules/, profiles/, clusters/, edges/ or evidence/",
+        hint=f"name a file below {', '.join(f'{name}/' for name in DATA[:-1])} or {DATA[-1]}/",
     )
 
 

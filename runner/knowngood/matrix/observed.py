@@ -36,10 +36,17 @@ def read_observed(path: Path, matrix: Matrix) -> Observed:
         raise refusal(where, f"not UTF-8 text (byte {error.start})", HINT, "observed") from None
     root = parse(text, str(path))
     versions = _child(root, "versions")
+    days = _child(root, "since") if versions else None
     found = _scalars(versions or root, str(path))
-    since = _scalars(_child(root, "since"), str(path)) if versions and _child(root, "since") else {}
+    since = _scalars(days, str(path)) if days else {}
+    if versions and isinstance(root, Mapping):
+        _refuse_others(root, str(path))
     for name, scalar in found.items():
         _check(name, scalar, matrix, str(path))
+    for name, scalar in since.items():
+        if name not in found:
+            hint = f"its versions are of {', '.join(found)}"
+            raise refusal(at(scalar, str(path)), f"since: {name} is not among the versions", hint, "observed")
     if not found:
         raise refusal(where, "it names no version", HINT, "observed")
     return Observed({n: s.text for n, s in found.items()}, {n: s.text for n, s in since.items()})
@@ -47,6 +54,14 @@ def read_observed(path: Path, matrix: Matrix) -> Observed:
 
 def _child(node: Node | None, name: str) -> Node | None:
     return node.get(name) if isinstance(node, Mapping) else None
+
+
+def _refuse_others(root: Mapping, file: str) -> None:
+    """A misspelt `since` must not be taken for none."""
+    for name, _ in root.entries:
+        if name.text not in ("versions", "since"):
+            hint = "beside `versions` only `since` may stand"
+            raise refusal(at(name, file), f"unknown key {name.text!r}", hint, "observed")
 
 
 def _scalars(node: Node | None, file: str) -> dict[str, Scalar]:

@@ -1,8 +1,9 @@
 """May these versions run together, and if not, what is the nearest combination that may? Pure.
 
 The search changes as few components as it can, and of those the least: distance is counted in known versions between
-the two. It is complete for up to MAX_CHANGES changes: what passes must change a component of the first rule that is
-broken, and versions that no rule tells apart are tried once.
+the two. Where going back is more than a Git revert, a newer version is proposed if any passes. The search is complete
+for up to MAX_CHANGES changes: what passes must change a component of the first rule that is broken, and versions that
+no rule tells apart are tried once, or once on each side of the present one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from knowngood.model.matrix import Matrix, Rule, Severity
+from knowngood.model.matrix import Matrix, Rule, Severity, UndoClass
 from knowngood.planner.known import alike, known_versions
 from knowngood.planner.rules import Finding, Outcome, asks_about, broken, completed, evaluate
 from knowngood.planner.version import TEXT, key
@@ -85,7 +86,7 @@ def _gravity(finding: Finding) -> tuple[int, int, str]:
 
 
 class _Search:
-    """Deeper by one change at a time; within a depth the smallest distance wins, then names, then newer versions."""
+    """Deeper by one change at a time; within a depth the lowest rank wins, then names, then newer versions."""
 
     def __init__(self, matrix: Matrix, versions: Mapping[str, str], traits: Mapping[str, str]) -> None:
         self._matrix = matrix
@@ -93,15 +94,16 @@ class _Search:
         self._traits = traits
         self._rules = [r for r in matrix.rules.values() if r.severity is Severity.BLOCK]
         self._options: dict[str, tuple[Change, ...]] = {}
+        self._older: set[Change] = set()
         self._tried = 0
-        self._best: tuple[tuple[int, tuple[Change, ...]], ...] = ()
+        self._best: tuple[Change, ...] = ()
 
     def nearest(self) -> Nearest:
         """The best of the lowest depth that has any."""
         for depth in range(1, min(len(self._given), MAX_CHANGES) + 1):
             self._try(self._given, (), depth)
             if self._best:
-                return Nearest(self._best[0][1], self._tried >= MAX_TRIED)
+                return Nearest(self._best, self._tried >= MAX_TRIED)
             if self._tried >= MAX_TRIED:
                 break
         return Nearest((), self._tried >= MAX_TRIED or len(self._given) > MAX_CHANGES)
@@ -123,14 +125,24 @@ class _Search:
                 self._try({**versions, change.component: change.after}, (*changes, change), left - 1)
 
     def _worse(self, changes: tuple[Change, ...]) -> bool:
-        return bool(self._best) and sum(c.steps for c in changes) > self._best[0][0]
+        return bool(self._best) and self._rank(changes) > self._rank(self._best)
+
+    def _rank(self, changes: tuple[Change, ...]) -> tuple[int, int, int]:
+        """Ways back that Git alone can't go, the distance, all ways back. Less is better; more changes add to it."""
+        older = [c for c in changes if c in self._older]
+        return sum(self._one_way(c.component) for c in older), sum(c.steps for c in changes), len(older)
+
+    def _one_way(self, name: str) -> bool:
+        return self._matrix.components[name].undo is not UndoClass.REVERT
 
     def _keep(self, changes: tuple[Change, ...]) -> None:
         """Where two are as near, the one whose names come first, and then the one that branched first."""
         ordered = tuple(sorted(changes, key=lambda c: c.component))
-        place = (sum(c.steps for c in ordered), ordered)
-        if not self._best or _order(place) < _order(self._best[0]):
-            self._best = (place,)
+        if not self._best or self._order(ordered) < self._order(self._best):
+            self._best = ordered
+
+    def _order(self, changes: tuple[Change, ...]) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+        return self._rank(changes), tuple(c.component for c in changes)
 
     def _changes(self, rule: Rule, done: set[str]) -> Iterator[Change]:
         names = set(asks_about(rule))
@@ -141,22 +153,24 @@ class _Search:
             yield from self._changes_of(name)
 
     def _changes_of(self, name: str) -> tuple[Change, ...]:
-        """The nearest version of each class, nearest first; of two as near, the newer."""
+        """The nearest version of each class, on each side where they differ in the way back; best first."""
         if name not in self._options:
             before = self._given[name]
             place = _places(self._matrix, name, before)
             rules = self._rules
             options = []
             for group in alike(rules, self._matrix.components, name, place):
-                if before not in group.versions:
-                    near = min(group.versions, key=lambda v: (abs(place[v] - place[before]), -place[v]))
-                    options.append(Change(name, before, near, abs(place[near] - place[before])))
-            self._options[name] = tuple(sorted(options, key=lambda c: (c.steps, -place[c.after])))
+                if before in group.versions:
+                    continue
+                newer = [v for v in group.versions if place[v] > place[before]]
+                older = [v for v in group.versions if place[v] < place[before]]
+                for side in (newer, older) if self._one_way(name) else (group.versions,):
+                    if side:
+                        near = min(side, key=lambda v: (abs(place[v] - place[before]), -place[v]))
+                        options.append(Change(name, before, near, abs(place[near] - place[before])))
+            self._older |= {c for c in options if place[c.after] < place[before]}
+            self._options[name] = tuple(sorted(options, key=lambda c: (self._rank((c,)), -place[c.after])))
         return self._options[name]
-
-
-def _order(place: tuple[int, tuple[Change, ...]]) -> tuple[int, tuple[str, ...]]:
-    return place[0], tuple(c.component for c in place[1])
 
 
 def _places(matrix: Matrix, name: str, present: str) -> dict[str, int]:

@@ -10,6 +10,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Component, Disruption, Matrix, Release, Severity, UndoClass
 from knowngood.planner.edges import edge
 from knowngood.planner.rules import Outcome, evaluate, readable, traits_of
+from knowngood.planner.scope import undo_of
 from knowngood.planner.version import key
 
 DISRUPTIONS = tuple(Disruption)
@@ -87,7 +88,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class MatrixDiff:
-    """From one revision of the matrix to another. `unread` are files that one of them could not read."""
+    """From one revision of the matrix to another. `unread` are files that can't be read or compared."""
 
     changes: tuple[Change, ...]
     releases: tuple[ReleaseDiff, ...] = ()
@@ -139,19 +140,30 @@ def changes(old: Revision, new: Revision) -> MatrixDiff:
             first, second = (_edges(r.matrix, component) for r in (old, new))
             found += _between(f"edges of {component}", first, second, skipped)
     found += _between("evidence", dict(old.evidence), dict(new.evidence), set())
-    names = tuple(sorted(f"{folder}/{name}" for folder, name in unread))
-    return MatrixDiff(tuple(found), tuple(_releases(old.matrix, new.matrix, found)), names)
+    refused: set[tuple[str, str]] = set()
+    releases = tuple(_releases(old.matrix, new.matrix, found, refused))
+    names = tuple(sorted(f"{folder}/{name}" for folder, name in unread | refused))
+    return MatrixDiff(tuple(found), releases, names)
 
 
-def _releases(old: Matrix, new: Matrix, found: list[Change]) -> Iterator[ReleaseDiff]:
-    """A changed release against what it was, a new one against the one that it supersedes."""
+def _releases(
+    old: Matrix, new: Matrix, found: list[Change], refused: set[tuple[str, str]]
+) -> Iterator[ReleaseDiff]:
+    """A changed release against what it was, a new one against the one that it supersedes.
+
+    Those with a version, or a range that speaks of them, that can't be read go to `refused`: a pull request may
+    hold any.
+    """
     for change in found:
         after = new.releases.get(change.name)
         if change.kind != "release" or after is None:
             continue
         before = old.releases.get(change.name) or new.releases.get(after.supersedes)
         if before and before.components != after.components:
-            yield compare(old if change.how == "changed" else new, before, new, after)
+            try:
+                yield compare(old if change.how == "changed" else new, before, new, after)
+            except ValueError:
+                refused.add(("releases", after.name))
 
 
 def _moves(before: Release, after: Release, components: Mapping[str, Component]) -> Iterator[Moved]:
@@ -166,7 +178,7 @@ def _moves(before: Release, after: Release, components: Mapping[str, Component])
             second,
             _direction(component.scheme, first, second),
             component.disruption,
-            component.undo,
+            undo_of(component, first, second),
             component.procedure,
             component.movable,
         )

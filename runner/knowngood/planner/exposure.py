@@ -92,7 +92,7 @@ def exposure(matrix: Matrix, running: Running, today: str) -> Exposure:
     hits = [
         *_risks(matrix, running, today),
         *_broken(blocking, running, today),
-        *_revoked(matrix, running, today),
+        *_revoked(matrix, running, versions, today),
     ]
     unknown = tuple(f for f in blocking if f.outcome is Outcome.UNKNOWN)
     return Exposure(running.name, versions, tuple(sorted(hits, key=_gravity)), unknown)
@@ -154,12 +154,13 @@ def _leader(finding: Finding, running: Running) -> str:
     return next((name for name in finding.rule.when if name in running.versions), finding.component)
 
 
-def _revoked(matrix: Matrix, running: Running, today: str) -> Iterator[Hit]:
+def _revoked(matrix: Matrix, running: Running, versions: Mapping[str, str], today: str) -> Iterator[Hit]:
+    """`versions` hold what follows from the running ones too: a release may name it, and nobody else does."""
     for release in matrix.releases.values():
         if release.status is not Status.REVOKED:
             continue
         pinned = running.release is not None and running.release.name == release.name
-        same = all(running.versions.get(name) == version for name, version in release.components.items())
+        same = release.components.items() <= versions.items()
         if pinned or same:
             known = running.revoked_on.get(release.name, "")
             yield _hit(running, "", Cause.REVOKED, release.name, release.reason, known, today)

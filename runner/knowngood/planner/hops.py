@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from knowngood.model.matrix import Component, Declaration, Disruption, Ring, Scope, Severity, UndoClass
+from knowngood.model.matrix import (
+    Component,
+    Declaration,
+    Disruption,
+    Ring,
+    Scope,
+    Severity,
+    Status,
+    UndoClass,
+)
 from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
 from knowngood.planner.case import Case
 from knowngood.planner.duration import expected
@@ -15,7 +24,7 @@ from knowngood.planner.order import hop_name, reasons
 from knowngood.planner.path import minor
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT, Question
-from knowngood.planner.rules import Finding, broken, evaluate, in_range
+from knowngood.planner.rules import broken, evaluate, in_range
 from knowngood.planner.scope import reach, undo_of
 from knowngood.planner.space import Space
 from knowngood.planner.tracks import charge_of
@@ -33,7 +42,7 @@ class Hops:
     space: Space
     gates: Applicable
     _rings: dict[tuple[str, str], str] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set)  # rules that were broken before
+    _said: set[str] = field(default_factory=set)  # what was warned of before: rules and revoked releases
 
     @property
     def question(self) -> Question:
@@ -101,19 +110,28 @@ class Hops:
         return Scope.NODE if any(ranged) else Scope.CLUSTER
 
     def _warned(self, versions: dict[str, str], number: int, last: int) -> tuple[str, ...]:
-        """The warnings that a hop brings; the goal's own are the plan's, and what runs now is known."""
+        """The warnings that a hop brings; the goal's broken rules are the plan's, and what runs now is known."""
         if number == 0:
-            self._said |= {f.rule.name for f in self._unadvised(self.question.state({}))}
-        found = self._unadvised(versions) if number < last else ()
-        new = tuple(f.sentence() for f in found if f.rule.name not in self._said)
-        self._said |= {f.rule.name for f in found}
+            start = self.question.state({})
+            self._said |= {*self._unadvised(start), *self._revoked(start)}
+        found = (self._unadvised(versions) if number < last else {}) | self._revoked(versions)
+        new = tuple(sentence for name, sentence in found.items() if name not in self._said)
+        self._said |= found.keys()
         return new
 
-    def _unadvised(self, versions: dict[str, str]) -> tuple[Finding, ...]:
+    def _revoked(self, versions: dict[str, str]) -> dict[str, str]:
+        """The revoked releases all of whose versions are there, each with the sentence that says so."""
+        return {
+            f"release {r.name}": f"the cluster then runs all versions of {r.name}, which is revoked: {r.reason}"
+            for r in self.case.matrix.releases.values()
+            if r.status is Status.REVOKED and r.components.items() <= versions.items()
+        }
+
+    def _unadvised(self, versions: dict[str, str]) -> dict[str, str]:
+        """The warning rules that are broken there, each with its sentence."""
         matrix = self.case.matrix
-        return broken(
-            evaluate(matrix.rules.values(), matrix.components, versions, self.question.traits), Severity.WARN
-        )
+        found = evaluate(matrix.rules.values(), matrix.components, versions, self.question.traits)
+        return {f"rule {f.rule.name}": f.sentence() for f in broken(found, Severity.WARN)}
 
     def _procedure(self, moves: tuple[Move, ...]) -> str:
         """How each of the moves is undone, as the components' files say."""

@@ -42,6 +42,16 @@ def why_not(
 def _graph_reasons(
     edges: Edges, scheme: str, a: str, b: str, channel: str, accepted: Collection[str]
 ) -> Iterator[NoPath]:
+    if unknown := [v for v in (a, b) if v not in edges.versions]:
+        are = (
+            "is in no update graph that is known"
+            if len(unknown) == 1
+            else "are in no update graph that is known"
+        )
+        yield NoPath(
+            f"{' and '.join(unknown)} {are}", f"import it: knowngood refresh --component {edges.component}"
+        )
+        return
     if not edges.versions[b].previous:
         yield NoPath(f"no update to {b} is known", "choose a version whose edges are published")
     risky = path(edges, scheme, a, b, channel, tuple(edges.risks))

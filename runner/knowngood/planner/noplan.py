@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from knowngood.model.matrix import Release, Severity, Status
+from knowngood.model.matrix import Release
 from knowngood.planner import nopath
 from knowngood.planner.case import Case
 from knowngood.planner.estimate import project
 from knowngood.planner.order import sentences
 from knowngood.planner.question import Question
+from knowngood.planner.reasons import Reason, reasons
 from knowngood.planner.relax import Unknown, smallest
-from knowngood.planner.rules import broken, evaluate, origin
+from knowngood.planner.rules import origin
 from knowngood.planner.search import TooLarge
 from knowngood.planner.solve import solve
 from knowngood.planner.space import Space, space
 
 TRIES = 12
 """Releases tried before the search for a nearer goal ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why not, and what to do about it."""
-
-    text: str
-    hint: str
 
 
 def why_not(case: Case, question: Question) -> list[Reason]:
@@ -100,7 +93,9 @@ def _together(whole: Space) -> Iterator[Reason]:
         else "choose a release in between as the first goal"
     )
     least = "; ".join(closing)
-    yield Reason(f"every way there is closed; at least this would have to give: {least}", hint)
+    yield Reason(
+        f"every way there is closed, past neither end; at least this would have to give: {least}", hint
+    )
 
 
 def nearest_release(case: Case) -> Release | None:
@@ -116,14 +111,12 @@ def nearest_release(case: Case) -> Release | None:
 
 
 def _candidates(case: Case) -> Iterator[Release]:
+    """Releases that `plan` would search a way to."""
     start = case.start()
     for release in case.matrix.releases.values():
-        if release in (case.target, case.pinned) or release.status is Status.REVOKED:
+        if release in (case.target, case.pinned) or not start.keys() >= release.components.keys():
             continue
-        if case.cluster.profile not in release.profiles or not start.keys() >= release.components.keys():
-            continue
-        findings = evaluate(case.matrix.rules.values(), case.matrix.components, release.components)
-        if not broken(findings, Severity.BLOCK):
+        if next(reasons(replace(case, target=release)), None) is None:
             yield release
 
 

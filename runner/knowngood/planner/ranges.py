@@ -67,6 +67,11 @@ def parse_range(scheme: str, text: str) -> Range:
     return Range(scheme, text, tuple(_all_of(scheme, part) for part in parts))
 
 
+def without_v(text: str) -> str:
+    """Without the `v` that some catalogs write before a version."""
+    return re.sub(r"(?<![0-9A-Za-z.])v(?=[0-9])", "", text)
+
+
 def _all_of(scheme: str, part: str) -> tuple[Term, ...]:
     """The terms of one `||` part."""
     terms = (_term(scheme, sign, version) for sign, version in _comparisons(part))

@@ -67,16 +67,24 @@ def max_age_days(cluster: Cluster | None, profile: Profile | None) -> int:
 
 def expiry(taken: str, days: int) -> str:
     """RFC 3339: when evidence taken at that time stops to count; ValueError."""
-    return (moment(taken) + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    try:
+        ends = moment(taken) + timedelta(days=days)
+    except OverflowError:
+        raise _no_time(taken) from None
+    return ends.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def moment(text: str) -> datetime:
     """An RFC 3339 time, or a day, in UTC; ValueError says what one looks like."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write it like 2026-08-22T03:00:00Z") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC the first and the last day can lie outside the calendar
+        raise _no_time(text) from None
+
+
+def _no_time(text: str) -> ValueError:
+    return ValueError(f"{text!r} is no time; write it like 2026-08-22T03:00:00Z")
 
 
 def appraise(evidence: Evidence, standard: Standard) -> Appraisal:
@@ -187,7 +195,11 @@ def _out_of_time(evidence: Evidence, standard: Standard) -> Iterator[str]:
         yield f"it expired on {expires:%Y-%m-%d}"
     for other in standard.others:
         same = other.release == evidence.release and other.profile in ("", evidence.profile)
-        if other.status == FAILED and same and other.run != evidence.run and _after(other.time, taken):
+        if other.status != FAILED or not same:
+            continue
+        if (other.cluster, other.run) == (evidence.cluster, evidence.run):
+            yield f"the matrix has this same run on record as failed: {other.because}"
+        elif _after(other.time, taken):
             yield (
                 f"{evidence.release} failed later, in run {other.run} on {other.cluster}"
                 f" at {other.time}: {other.because}"

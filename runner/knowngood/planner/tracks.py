@@ -17,6 +17,7 @@ from knowngood.planner.path import minor
 from knowngood.planner.problem import Track, bits
 from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.scope import Reach, reach, undo_of
+from knowngood.planner.version import TEXT
 
 REBOOTS = (Disruption.REBOOT, Disruption.POWER_CYCLE)
 WEIGHT = {"high": 100, "medium": 10}
@@ -43,7 +44,7 @@ class Tracks:
         return (minor(self.question.start.get(OPENSHIFT, "")),)
 
     def versions(self, name: str) -> tuple[str, ...]:
-        """Every version that the component may pass, oldest first."""
+        """Every version between start and goal, oldest first; of a setting, which has no order, every known one."""
         question, scheme = self.question, self.question.component(name).scheme
         edges = question.edges(name)
         start, goal = question.start[name], question.goal[name]
@@ -52,7 +53,8 @@ class Tracks:
             for r in question.matrix.releases.values()
             if name in r.components and r.status is not Status.REVOKED
         }
-        if edges.graph or edges.catalogs:  # no hop goes back, or past the goal
+        # No hop goes past an end: what lies beyond was never asked for, and may be revoked.
+        if scheme != TEXT:
             low, high = sorted((place(scheme, start), place(scheme, goal)))
             known = {v for v in known if low <= place(scheme, v) <= high}
         return tuple(sorted(known | {start, goal}, key=lambda v: (place(scheme, v), v)))
@@ -72,7 +74,7 @@ class Tracks:
         return Track(name, versions, versions.index(start), versions.index(goal), found)
 
     def _direct(self, name: str, versions: tuple[str, ...], edges: Edges) -> Moves:
-        """Any known version can follow any other, within the vendor's steps."""
+        """Any version of the track can follow any other, within the vendor's steps."""
         every = (1 << len(versions)) - 1
         found = []
         for i, a in enumerate(versions):

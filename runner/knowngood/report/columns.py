@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]
+WIDTH = 80
 
 
 def columns(rows: Rows, indent: str = "  ") -> list[str]:
@@ -18,3 +20,20 @@ def columns(rows: Rows, indent: str = "  ") -> list[str]:
         (indent + "  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True))).rstrip()
         for row in padded
     ]
+
+
+def wrapped(rows: Rows, indent: str = "  ", width: int = WIDTH) -> list[str]:
+    """Rows of label and value; a long value goes on below itself. A word longer than a line stays whole."""
+    size = max((len(label) for label, _ in rows), default=0)
+    lines = []
+    for label, value in rows:
+        head = f"{indent}{label.ljust(size)}  "
+        lines += textwrap.wrap(
+            value,
+            width,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [head.rstrip()]
+    return lines

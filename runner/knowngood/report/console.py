@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
@@ -70,12 +70,18 @@ class PlainLines(Observer):
                 self._print(record.time, f"{record.type}" + (f": {why}" if why else ""))
 
     def progress(self, progress: Progress) -> None:
-        """Print it, indented below its step; what a step says twice is printed once."""
+        """Print it, indented below its step; what a step says twice is printed once.
+
+        A gate may have several tests a node. Only bad ones are news, and none of them is the gate's verdict.
+        """
+        test = progress.what == "gate"
+        if test and progress.text.startswith("pass"):
+            return
         news = (progress.subject, progress.text)
         if news in self._said:
             return
         self._said.add(news)
-        self._print(now(), f"    {progress.subject}: {progress.text}")
+        self._print(now(), f"    {'a test of ' if test else ''}{progress.subject}: {progress.text}")
 
     def _print(self, time: str, text: str) -> None:
         self._stream.write(f"{time[11:19]} {text}\n")
@@ -83,7 +89,10 @@ class PlainLines(Observer):
 
 
 class Board(Observer):
-    """The live board; a context manager around the run. Redraws itself four times a second."""
+    """The live board; a context manager around the run. Redraws itself four times a second.
+
+    `so_far`: the records a resumed or rolled back run has already.
+    """
 
     def __init__(
         self,
@@ -92,6 +101,7 @@ class Board(Observer):
         soak: float,
         window_end: str = "",
         load: Load | None = None,
+        so_far: Iterable[Record] = (),
         console: Console | None = None,
         clock: Callable[[], str] = now,
     ) -> None:
@@ -100,7 +110,7 @@ class Board(Observer):
         self._window_end = window_end
         self._load = load
         self._clock = clock
-        self._records: list[Record] = []
+        self._records = [self._whole(record) for record in so_far]
         self._news: deque[str] = deque(maxlen=3)
         self._guard = threading.Lock()
         self._console = console or Console(stderr=True)
@@ -117,12 +127,14 @@ class Board(Observer):
 
     def record(self, record: Record) -> None:
         """Keep it for the next redraw, with the detail that was too large for it."""
-        if self._load is not None:
-            record = expanded(record, self._load)
+        record = self._whole(record)
         with self._guard:
             self._records.append(record)
             if record.type is RecordType.INTENT:
                 self._news.clear()
+
+    def _whole(self, record: Record) -> Record:
+        return record if self._load is None else expanded(record, self._load)
 
     def progress(self, progress: Progress) -> None:
         """Keep the latest news."""

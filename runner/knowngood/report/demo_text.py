@@ -9,7 +9,7 @@ from pathlib import Path
 from knowngood.report.advice import headline
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
-from knowngood.report.text import columns, commit_rows, node_rows, tenant_rows
+from knowngood.report.text import columns, commit_rows, node_rows, tenant_rows, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Act:
         return self.ended_well and not self.against
 
 
-def demo_text(acts: Sequence[Act], folder: Path, seconds: float) -> str:
-    """The whole."""
+def demo_text(acts: Sequence[Act], folder: Path, seconds: float, then: Sequence[str] = ()) -> str:
+    """The whole. `then`: what to type next."""
     lines: list[str] = []
     for number, act in enumerate(acts, start=1):
         lines += _act(number, act)
@@ -45,6 +45,7 @@ def demo_text(acts: Sequence[Act], folder: Path, seconds: float) -> str:
             ]
         ),
     ]
+    lines += ["", "next", *(f"  {line}" for line in then)] if then else []
     return "\n".join(lines) + "\n"
 
 
@@ -58,7 +59,7 @@ def _act(number: int, act: Act) -> Iterator[str]:
         yield f"  {run.to_release} is {run.status}: {run.because}"
     yield from _part("commits", [r for r in commit_rows(run) if r[0] != "way-back"])
     yield from _part("verdicts", _verdicts(run.judgements))
-    yield from _part("nodes", [r for r in node_rows(run) if r[1] != "out 0 times"])
+    yield from _part("nodes", [r for r in node_rows(run) if r[1] != f"out {times(0)}"])
     yield from _part("tenants disturbed", tenant_rows(run))
     yield "  oracle: agrees" if not act.against else "  oracle: DISAGREES"
     yield from (f"    {line}" for line in act.against[:10])

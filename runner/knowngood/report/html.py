@@ -15,8 +15,11 @@ from knowngood.report.summary import StepLine, Summary
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def html(summaries: Sequence[Summary], *, title: str = "") -> str:
-    """The document. Everything shown is escaped: a reason may quote a kernel line."""
+def html(summaries: Sequence[Summary], *, title: str = "", then: Sequence[str] = ()) -> str:
+    """The document. Everything shown is escaped: a reason may quote a kernel line.
+
+    `then`: what to do next, where it is not what a run on a real cluster advises.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -31,7 +34,7 @@ def html(summaries: Sequence[Summary], *, title: str = "") -> str:
     )
     environment.globals.update(offset=offset, width=width)
     named = title or ", ".join(f"{s.cluster} → {s.to_release}: {s.end or 'running'}" for s in summaries)
-    return environment.get_template("report.html.j2").render(summaries=summaries, title=named)
+    return environment.get_template("report.html.j2").render(summaries=summaries, title=named, then=then)
 
 
 def clock(time: str) -> str:

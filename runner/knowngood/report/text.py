@@ -10,11 +10,13 @@ from knowngood.report.columns import Rows, columns
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
 
-__all__ = ["columns", "commit_rows", "node_rows", "summary_text", "tenant_rows", "verdict_rows"]
+__all__ = ["columns", "commit_rows", "count_rows", "node_rows", "summary_text", "tenant_rows", "verdict_rows"]
+
+MOST_REASONS = 3
 
 
-def summary_text(summary: Summary, *, undo_by: str = "") -> str:
-    """One screen: where it is, why it stopped, what to type next."""
+def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = ()) -> str:
+    """One screen: where it is, why it stopped, what to type next (`then`, where it is not the usual)."""
     parts = [
         f"{summary.cluster}: {summary.from_release} → {summary.to_release}   run {summary.run}",
         f"  {headline(summary)}",
@@ -27,7 +29,8 @@ def summary_text(summary: Summary, *, undo_by: str = "") -> str:
     elif summary.status:
         parts.append(f"  {summary.to_release} is {summary.status}: {summary.because}")
     parts.append(
-        f"  took {words(summary.seconds)}" + (f", resumed {summary.resumed} times" if summary.resumed else "")
+        f"  took {words(summary.seconds)}"
+        + (f", resumed {times(summary.resumed)}" if summary.resumed else "")
     )
     if undo_by and not summary.end:
         parts.append(f"  undo must start by {undo_by}")
@@ -36,7 +39,7 @@ def summary_text(summary: Summary, *, undo_by: str = "") -> str:
     parts += _section("nodes", node_rows(summary))
     parts += _section("tenants disturbed", tenant_rows(summary))
     parts += _section("left over", [(x,) for x in summary.left])
-    parts += _section("next", [(x,) for x in next_steps(summary)])
+    parts += _section("next", [(x,) for x in then or next_steps(summary)])
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -46,20 +49,50 @@ def commit_rows(summary: Summary) -> Rows:
 
 
 def verdict_rows(judgements: Iterable[JudgementLine]) -> Rows:
-    """step, verdict, how many results, what was bad."""
+    """step, verdict, how many results, what was bad: at most three of it, the report has all."""
     rows = []
     for j in judgements:
         bad = [f"{g.gate} on {g.node or 'the cluster'}: {g.reason}" for g in j.results if g.verdict != "pass"]
         bad += [f"{m}: gave no result" for m in j.missing]
         bad += [j.trouble] if j.trouble else []
-        rows.append((j.step, j.verdict, f"{len(j.results)} results", "; ".join(bad)))
+        more = [f"and {len(bad) - MOST_REASONS} more"] if len(bad) > MOST_REASONS else []
+        told = "; ".join([*bad[:MOST_REASONS], *more])
+        rows.append((j.step, j.verdict, f"{len(j.results)} results", told))
     return rows
+
+
+def count_rows(judgements: Iterable[JudgementLine]) -> Rows:
+    """step, verdict, how many results of each kind, on which nodes the bad ones."""
+    rows = []
+    for j in judgements:
+        by_verdict: dict[str, list[str]] = {}
+        for g in j.results:
+            by_verdict.setdefault(g.verdict, []).append(g.node or "the cluster")
+        told = [f"{len(by_verdict.pop('pass', []))} pass"]
+        told += [
+            f"{len(on)} {verdict} ({', '.join(dict.fromkeys(on))})" for verdict, on in by_verdict.items()
+        ]
+        told += [f"{len(j.missing)} gave no result ({', '.join(j.missing)})"] if j.missing else []
+        told += [j.trouble] if j.trouble else []
+        rows.append((j.step, j.verdict, ", ".join(told)))
+    return rows
+
+
+def times(count: int) -> str:
+    """How often, in words."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def node_rows(summary: Summary) -> Rows:
     """node, how often and how long out, reloads, where it is now."""
     return [
-        (name, f"out {t.times_out} times", words(t.seconds_out), f"{t.reloads} reloads", t.now)
+        (
+            name,
+            f"out {times(t.times_out)}",
+            words(t.seconds_out),
+            f"{t.reloads} reload{'' if t.reloads == 1 else 's'}",
+            t.now,
+        )
         for name, t in summary.nodes.items()
     ]
 
@@ -70,7 +103,7 @@ def tenant_rows(summary: Summary) -> Rows:
     for tenant in dict.fromkeys((*summary.tenants, *summary.not_running)):
         hit = summary.tenants.get(tenant)
         waiting = summary.not_running.get(tenant, ())
-        told = f"{hit.pods} pods evicted" if hit else "no pod evicted"
+        told = f"{hit.pods} pod{'' if hit.pods == 1 else 's'} evicted" if hit else "no pod evicted"
         rows.append((tenant, told, ", ".join(hit.workloads) if hit else "", _not_running(waiting)))
     return rows
 

@@ -75,6 +75,20 @@ def test_a_file_that_can_not_be_read_is_named_and_the_rest_compared(team: Path) 
     assert "could not be compared: releases/r595" in said.out
 
 
+@pytest.mark.parametrize("version", ["nvidia-driver: 595", "openshift: latest"])
+def test_a_version_that_can_not_be_read_is_named_and_the_rest_shown(team: Path, version: str) -> None:
+    file = team / "matrix/releases/r595.yaml"
+    name = version.partition(":")[0]
+    lines = [
+        f"  {version}" if row.strip().startswith(f"{name}:") else row for row in file.read_text().splitlines()
+    ]
+    file.write_text("\n".join(lines) + "\n")
+    said = knowngood("diff", "--since", "main")
+    assert said.code == 0
+    assert "could not be compared: releases/r595" in said.out
+    assert "changed  r595" in said.out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -128,6 +128,10 @@ def test_no_path_is_exit_1_and_says_what_closes_it_and_what_opens_it(
         ),
         (["path", "gpu-operator", "--from", "24.6.2", "--to", "24.9.0", "--openshift", "4.1"], "known: 4.12"),
         (["path", "openshift", "--from", "4.18.1", "--to", "4.18.2", "--channel", "beta"], "stable"),
+        (
+            ["path", "nvidia-driver", "--from", "580.173.02", "--to", "595.91.07", "--openshift", "nonsense"],
+            "no catalog of nvidia-driver is known",
+        ),
     ],
 )
 def test_what_is_unknown_is_exit_2_and_names_the_near_ones(arguments: list[str], near: str) -> None:

@@ -93,6 +93,24 @@ def test_the_catalog_that_the_cluster_has_decides_and_is_named(running: Path, tm
     assert "sriov-network-operator 4.21.0 to 4.22.0: no way leads there" in then.err
 
 
+def test_a_catalog_of_a_whole_version_counts_for_its_minor_and_must_be_of_the_package(
+    running: Path, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    text = (
+        "schema: olm.package\nname: sriov-network-operator\ndefaultChannel: stable\n---\n"
+        "schema: olm.channel\npackage: sriov-network-operator\nname: stable\n"
+        "entries: [{name: sriov-network-operator.v4.21.0}]\n"
+    )
+    catalog.write_text(text)
+    words = ("plan", "ams-prod", "--to", "h200-4.22-r595", "--from-file", running, "--catalog")
+    assert knowngood(*words, f"sriov-network-operator@4.22.9={catalog}").code == 1
+    catalog.write_text(text.replace("sriov-network-operator", "nfd"))
+    other = knowngood(*words, f"sriov-network-operator={catalog}")
+    assert other.code == 2
+    assert "no package sriov-network-operator; there are nfd" in other.err
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
@@ -100,6 +118,11 @@ def test_the_catalog_that_the_cluster_has_decides_and_is_named(running: Path, tm
         (("--catalog", "gpu-operator"), "COMPONENT=FILE is expected"),
         (("--catalog", "gpu-op=x.yaml"), "there is no component 'gpu-op'"),
         (("--catalog", "gpu-operator=x.yaml"), "there is no such catalog"),
+        (("--catalog", "gpu-operator@v4.18=x.yaml"), "'v4.18' is no OpenShift minor"),
+        (("--catalog", "gpu-operator@foo=x.yaml"), "'foo' is no OpenShift minor"),
+        (("--catalog", "gpu-operator@=x.yaml"), "'' is no OpenShift minor"),
+        (("--catalog", "nvidia-driver=x.yaml"), "no catalog decides on nvidia-driver"),
+        (("--accept-risk", "Nix"), "knowngood show edge openshift"),
         (("--channel", "slow"), "'slow' is not one of"),
         (("--from-file", "nowhere.yaml"), "cannot be read"),
         (("--explain", "hop-7"), "the plan has no hop 'hop-7'"),

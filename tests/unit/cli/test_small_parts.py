@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli.called import knowngood
+from tests.unit.report.played import calm, undone
 
 from knowngood.cli import gatework
 from knowngood.cli.options import Settings
-from knowngood.cli.rehearse import parsed
+from knowngood.cli.rehearse import FAULTS, advice, parsed
 from knowngood.cli.signals import STOPPING, stopped_by_signals
 from knowngood.cli.wiring import Audience
 from knowngood.model.errors import UsageError
@@ -25,6 +26,7 @@ from knowngood.model.record import Record, RecordType
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import PlainLines
+from knowngood.twin.faults import KINDS
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -145,3 +147,46 @@ def test_init_never_writes_into_a_folder_that_is_not_empty(tmp_path: Path) -> No
     said = knowngood("init", tmp_path)
     assert said.code == 2
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_faults_of_rehearse_are_the_twins() -> None:
+    assert {kind.name: kind.needs_node for kind in KINDS.values()} == FAULTS
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("xid-31-after-driver=gpu-1", "there is no node 'gpu-1' in lab-small"),
+        ("xid-31-after-driver=", "needs a node"),
+        ("xid-31=lab-gpu-1", "there is no fault 'xid-31'"),
+    ],
+)
+def test_a_fault_that_can_not_be_is_refused_before_anything_starts(
+    fault: str, says: str, tmp_path: Path
+) -> None:
+    asked = ("rehearse", "lab-small", "--to", "r595", "--fault", fault, "--out", str(tmp_path / "out"))
+    done = knowngood(*asked)
+    assert done.code == 2
+    assert says in done.err
+    assert "known: " in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_after_a_rehearsal_the_next_steps_work_on_the_users_own_things() -> None:
+    summary, folder = calm().summary, Path("rehearsals/x")
+    aim = f"{summary.cluster} --to {summary.to_release}"
+    assert advice(summary, folder, None)[0] == f"knowngood plan {aim}"
+    assert advice(summary, folder, Path("m"))[0] == f"knowngood plan {aim} --matrix m"
+    assert not any("upgrade" in step for step in advice(undone().summary, folder, None))
+
+
+def test_a_release_fits_into_80_columns() -> None:
+    text = knowngood("show", "release", "r595").out
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("words", [(), ("RUN",), ("r20260822-031500-7f3a",)])
+def test_show_of_nothing_says_how_a_run_is_shown(words: tuple[str, ...]) -> None:
+    done = knowngood("show", *words)
+    assert done.code == 2
+    assert "use: knowngood show run" in done.err

@@ -23,6 +23,13 @@ def now(minutes: int = -1) -> str:
     return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
 
 
+def test_evidence_that_the_matrix_could_not_read_is_not_committed(ops: Ops, tmp_path: Path) -> None:
+    for more in ({"x": float("nan")}, {"run": "r" * 300}):
+        for words in ((), ("--dry-run",)):
+            said = promote(ops, tmp_path, *words, **more)
+            assert (said.code, ops.commits()) == (2, 1), said.err
+
+
 def promote(ops: Ops, tmp_path: Path, *more: str, **changes: Any) -> Said:
     file = written(tmp_path, evidence(ops, **{"time": now(), **changes}))
     return knowngood("promote", "old", "--evidence", file, "--matrix", ops.matrix, *more)
@@ -179,6 +186,7 @@ def test_a_dirty_file_is_refused_and_left_as_it_is(ops: Ops, tmp_path: Path) -> 
         said = knowngood(*arguments, "--matrix", ops.matrix)
         assert said.code == 2
         assert "uncommitted changes" in said.err
+        assert "resume" not in said.err
         assert file.read_text() == before
     assert ops.commits() == 1
 
@@ -271,7 +279,7 @@ def test_a_plain_folder_takes_no_change_of_status(ops: Ops, tmp_path: Path) -> N
     ops.matrix.rename(plain)
     said = knowngood("revoke", "old", "--reason", "bad", "--matrix", plain)
     assert said.code == 2
-    assert "not in a Git repository" in said.err
+    assert "not in a Git repository, so the revocation can't be committed" in said.err
 
 
 def test_exposure_counts_from_the_commit_that_pinned_the_version(tmp_path: Path) -> None:
@@ -318,6 +326,15 @@ def test_exposure_of_what_somebody_saw(tmp_path: Path) -> None:
     assert hits["CrunConflictsWithNVIDIA"]["blindDays"] == 21
     assert hits["CrunConflictsWithNVIDIA"]["known"] == "2025-09-10"
     assert hits["CrunConflictsWithNVIDIA"]["offeredDays"] == {"candidate": 34, "fast": 28, "stable": 21}
+
+
+def test_what_runs_does_not_run_since_a_day_after_the_one_that_is_counted_to(tmp_path: Path) -> None:
+    seen = tmp_path / "seen.yaml"
+    seen.write_text("versions: {openshift: 4.18.22}\nsince: {openshift: 2025-09-20}\n")
+    by_file = knowngood("exposure", "--from-file", seen, "--as-of", "2025-09-10")
+    assert (by_file.code, "since of openshift: 2025-09-20 lies after 2025-09-10" in by_file.err) == (2, True)
+    given = knowngood("exposure", "--from-file", seen, "--since", "2025-09-11", "--as-of", "2025-09-10")
+    assert (given.code, "--since 2025-09-11 lies after 2025-09-10" in given.err) == (2, True)
 
 
 def test_a_risk_that_was_declared_in_time_was_offered_in_candidate_only(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_a_folder_may_be_named_without_an_option(team: Path) -> None:
     [
         ["nowhere"],
         ["a-file-elsewhere"],
+        ["matrix/schema/release.json"],
         ["--since", "no-such-revision"],
         ["--since", "--output=x"],
         ["--output", "xml"],

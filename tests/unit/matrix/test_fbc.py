@@ -96,3 +96,12 @@ def test_no_file_is_a_usage_error(tmp_path: Path) -> None:
         catalog(tmp_path / "nowhere.yaml")
     with pytest.raises(UsageError, match="no catalog in this folder"):
         catalog(tmp_path)
+
+
+def test_a_range_that_can_not_be_read_is_an_error_and_a_v_is_none(tmp_path: Path) -> None:
+    """Else the updates that it offers would be missing without a word."""
+    with pytest.raises(UsageError, match="skipRange: ") as caught:
+        catalog(written(tmp_path, YAML.replace(">=1.9.0 <25.3.4", "from 1.9 on")))
+    assert "catalog.yaml" in str(caught.value.where)
+    found = catalog(written(tmp_path, YAML.replace(">=1.9.0 <25.3.4", ">=v1.9.0 <v25.3.4")))
+    assert found.channels == {"stable": STABLE}

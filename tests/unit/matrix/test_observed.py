@@ -36,6 +36,12 @@ def test_versions_stay_text_in_yaml_and_json(tmp_path: Path, text: str) -> None:
         ("openshift: [4.18.52]\n", 1, "expected one version"),
         ("openshift: 4.18.52\nopenshift: 4.18.51\n", 2, "is there twice"),
         ("- openshift\n", 1, "expected components and versions"),
+        ("versions: {openshift: 4.18.52}\nsicne: {openshift: 2025-08-20}\n", 2, "unknown key 'sicne'"),
+        (
+            "versions: {openshift: 4.18.52}\nsince: {opensift: 2025-08-20}\n",
+            2,
+            "opensift is not among the versions",
+        ),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, text: str, line: int, says: str) -> None:

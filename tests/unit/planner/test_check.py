@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.planner.matrices import component, matrix, rule
+from tests.unit.planner.matrices import component, matrix, rule, with_component
 
 from knowngood.model.graph import Edges, Version
-from knowngood.model.matrix import Follows, Matrix, Rule, Severity
+from knowngood.model.matrix import Follows, Matrix, Rule, Severity, UndoClass
 from knowngood.planner.check import Answer, Change, check
 from knowngood.planner.known import known_versions, line_of
 from knowngood.planner.rules import Outcome, broken, evaluate
@@ -91,6 +91,20 @@ def test_of_two_as_near_the_newer_wins() -> None:
     assert found.nearest.changes[0].after == "26.3.3"
 
 
+def test_no_way_back_that_git_can_not_go_is_proposed_where_a_newer_version_passes() -> None:
+    """4.18.21 is nearer than 4.18.24, but no OpenShift goes back; a component that a revert brings back may."""
+    value = known(
+        rule("r", {}, {"openshift": "<4.18.22 || >=4.18.24"}), openshift=("4.18.21", "4.18.22", "4.18.23")
+    )
+    found = check(value, {"openshift": "4.18.22"}, {})
+    assert found.nearest is not None
+    assert found.nearest.changes == (Change("openshift", "4.18.22", "4.18.52", 2),)
+    plain = replace(value.components["openshift"], undo=UndoClass.REVERT)
+    found = check(with_component(value, plain), {"openshift": "4.18.22"}, {})
+    assert found.nearest is not None
+    assert found.nearest.changes == (Change("openshift", "4.18.22", "4.18.21", 1),)
+
+
 def test_several_components_change_where_one_is_not_enough() -> None:
     value = known(
         rule("r", {}, {"gpu-operator": ">=26.7"}),
@@ -164,8 +178,8 @@ a_range = st.sampled_from([(n, t) for n, texts in RANGES.items() for t in texts]
 a_rule = st.tuples(st.lists(a_range, max_size=2), st.lists(a_range, min_size=1, max_size=2))
 
 
-def every_passing(value: Matrix, versions: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Changes and distance of all passing combinations, by trying everything."""
+def every_passing(value: Matrix, versions: Mapping[str, str]) -> list[tuple[int, int, int]]:
+    """Changes, ways back and distance of all passing combinations, by trying everything."""
     found = []
     names = list(versions)
     options = [
@@ -181,8 +195,13 @@ def every_passing(value: Matrix, versions: Mapping[str, str]) -> list[tuple[int,
             for n in names
             if state[n] != versions[n]
         ]
-        found.append((len(steps), sum(steps)))
+        found.append((len(steps), backs(versions, state), sum(steps)))
     return found
+
+
+def backs(before: Mapping[str, str], after: Mapping[str, str]) -> int:
+    """How many components go back; neither of the two with an order can do so by Git alone."""
+    return sum(of.index(after[n]) < of.index(before[n]) for n, of in SMALL.items())
 
 
 @settings(max_examples=150, deadline=None)
@@ -198,7 +217,7 @@ def test_the_nearest_is_as_near_as_trying_everything(
     operator: str,
     modules: str,
 ) -> None:
-    """It passes, no passing combination is nearer, and where it finds none there is none."""
+    """It passes, none that passes goes back less or is nearer, and where it finds none there is none."""
     made = [rule(f"r{i}", dict(when), dict(require)) for i, (when, require) in enumerate(rules)]
     edges = {n: Edges(n, {v: Version(v) for v in versions}) for n, versions in SMALL.items()}
     value = replace(matrix(rules=tuple(made), edges=edges), releases={})
@@ -206,7 +225,7 @@ def test_the_nearest_is_as_near_as_trying_everything(
     found = check(value, versions, {})
     best = min(every_passing(value, versions), default=None)
     if found.answer is not Answer.NO:
-        assert best == (0, 0)
+        assert best == (0, 0, 0)
         return
     assert found.nearest is not None
     changes = found.nearest.changes
@@ -215,4 +234,4 @@ def test_the_nearest_is_as_near_as_trying_everything(
         return
     after = {**versions, **{c.component: c.after for c in changes}}
     assert not broken(evaluate(made, value.components, after), Severity.BLOCK)
-    assert (len(changes), sum(c.steps for c in changes)) == best
+    assert (len(changes), backs(versions, after), sum(c.steps for c in changes)) == best

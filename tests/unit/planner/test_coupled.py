@@ -24,7 +24,7 @@ from knowngood.model.matrix import (
     UndoClass,
 )
 from knowngood.planner.cost import Cost, unpacked
-from knowngood.planner.edges import moves, risks
+from knowngood.planner.edges import moves, place, risks
 from knowngood.planner.path import in_channel, minor
 from knowngood.planner.question import Question
 from knowngood.planner.rules import Outcome, evaluate
@@ -127,10 +127,12 @@ def closed(question: Question, versions: Mapping[str, str]) -> bool:
 
 def singles(question: Question, state: Mapping[str, str], name: str) -> Iterator[str]:
     edges, scheme = question.edges(name), question.component(name).scheme
+    low, high = sorted(place(scheme, end[name]) for end in (question.start, question.goal))
     openshift = minor(state.get("openshift", ""))
     for to in moves(edges, scheme, state[name], openshift=openshift):
         open_ = not edges.graph or in_channel(edges, state[name], to, question.goal[name], question.channel)
-        if open_ and not any(r.always for r in risks(edges, state[name], to)):
+        between = low <= place(scheme, to) <= high
+        if between and open_ and not any(r.always for r in risks(edges, state[name], to)):
             yield to
 
 

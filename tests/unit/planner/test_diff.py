@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.unit.planner.matrices import HERE, SOURCE, matrix, release, rule, with_component
+from tests.unit.planner.matrices import HERE, SOURCE, component, matrix, release, rule, with_component
 
 from knowngood.model.errors import Location
 from knowngood.model.graph import Edges, Risk, Version
-from knowngood.model.matrix import Disruption, Matrix, Status, UndoClass
+from knowngood.model.matrix import Disruption, Follows, Matrix, Status, UndoClass
 from knowngood.planner.diff import ReleaseDiff, Revision, changes, compare
 from knowngood.planner.rules import Outcome
+from knowngood.report.diff_text import release_text
 
 
 def between(value: Matrix, after: str, before: str = "old") -> ReleaseDiff:
@@ -153,3 +154,27 @@ def test_what_can_not_be_read_is_neither_new_nor_gone() -> None:
     broken = Revision(matrix(), unread=frozenset({("releases", "new")}))
     found = changes(broken, revision(matrix(release("new"))))
     assert (found.changes, found.unread) == ((), ("releases/new",))
+
+
+def test_a_release_whose_versions_can_not_be_read_is_named_and_the_others_compared() -> None:
+    """The versions of a pull request are read as they are: `nvidia-driver: 595` is a line, no version."""
+    bad = replace(release("bad", nvidia_driver="595"), supersedes="old")
+    good = replace(release("good", nvidia_driver="595.91.07"), supersedes="old")
+    found = changes(revision(matrix()), revision(matrix(bad, good)))
+    assert [r.after for r in found.releases] == ["good"]
+    assert found.unread == ("releases/bad",)
+
+
+def test_a_range_that_can_not_be_read_is_no_crash() -> None:
+    new = replace(release("new", nvidia_driver="595.91.07"), supersedes="old")
+    kernel = replace(
+        component("rhcos-kernel", "kernel"), follows=Follows("openshift", {"4.18": "5.14.0-427.el9_4"})
+    )
+    found = changes(revision(matrix()), revision(with_component(matrix(new), kernel)))
+    assert (found.releases, found.unread) == ((), ("releases/new",))
+
+
+def test_openshift_within_a_minor_is_undone_by_a_procedure_as_plan_says() -> None:
+    found = between(matrix(release("new", openshift="4.18.53")), "new")
+    assert ([m.undo for m in found.moves], found.undoable) == ([UndoClass.PROCEDURE], True)
+    assert "undone by a procedure" in release_text(found)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.planner.matrices import HERE, SOURCE, matrix, release, rule
+from tests.unit.planner.matrices import HERE, SOURCE, component, matrix, release, rule, with_component
 
 from knowngood.model.graph import Edges, Risk, Version
-from knowngood.model.matrix import Matrix, Source
+from knowngood.model.matrix import Follows, Matrix, Source
 from knowngood.planner.exposure import Cause, Exposure, Running, Since, exposure
 
 CRUN = Risk(
@@ -113,6 +113,17 @@ def test_a_revoked_release_hits_whoever_pins_it_or_runs_all_of_its_versions(pinn
     (hit,) = exposure(value, running, "2026-01-31").hits
     assert (hit.cause, hit.name, hit.what) == (Cause.REVOKED, "bad", "Xid 31 on every node")
     assert (hit.days, hit.blind, hit.aware) == (30, 10, 20)
+
+
+def test_a_revoked_release_is_met_also_where_what_follows_was_not_named() -> None:
+    kernel = replace(
+        component("rhcos-kernel", "kernel"), follows=Follows("openshift", {"4.18.x": "5.14.0-427.el9_4"})
+    )
+    bad = release("bad", "revoked", rhcos_kernel="5.14.0-427.el9_4")
+    value = with_component(replace(matrix(bad), edges={}), kernel)
+    running = {n: v for n, v in bad.components.items() if n != "rhcos-kernel"}
+    (hit,) = exposure(value, Running("ams", running, {}, {}), "2026-01-31").hits
+    assert (hit.cause, hit.name) == (Cause.REVOKED, "bad")
 
 
 def test_running_some_of_its_versions_is_not_running_a_revoked_release() -> None:

@@ -75,6 +75,21 @@ def test_the_board_can_be_drawn_after_every_record() -> None:
         assert board_of(Played(records, run.files))
 
 
+def test_the_board_of_a_resumed_run_begins_with_what_it_did_before() -> None:
+    run = calm()
+    before = run.until("hop-1/ring-1/batch-1/drain")
+    board = Board(a_plan(), soak=10, load=run.load, so_far=before.records, clock=lambda: run.records[-1].time)
+    for record in run.records[len(before.records) :]:
+        board.record(record)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(board.render())
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text == board_of(run)
+    assert "run run-1" in text
+    assert " 0 s so far" not in text
+
+
 def lines_of(run: Played) -> str:
     stream = io.StringIO()
     lines = PlainLines(stream)
@@ -104,6 +119,15 @@ def test_what_a_step_says_twice_is_printed_once() -> None:
     for progress in (news, news, replace(news, text="gone"), news):
         lines.progress(progress)
     assert stream.getvalue().count("may not go yet") == 1
+
+
+def test_of_a_gates_tests_only_bad_ones_are_told_and_none_looks_like_the_gates_verdict() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream)
+    for text in ("fail: another driver runs", "pass", "pass: 4 ports"):
+        lines.progress(Progress("passive", "gate", "drift gpu-1", text))
+    assert stream.getvalue().count("\n") == 1
+    assert "a test of drift gpu-1: fail: another driver runs" in stream.getvalue()
 
 
 def test_every_verb_has_words() -> None:

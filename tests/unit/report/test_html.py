@@ -72,6 +72,22 @@ def test_several_runs_share_one_page_with_a_table_that_leads_to_each() -> None:
     assert text.count('href="#run-1"') == 2
 
 
+def test_on_a_phone_rows_are_blocks_and_every_bare_figure_says_what_it_is() -> None:
+    text = html((undone().summary,))
+    assert (
+        "overflow-wrap: anywhere" not in text[text.index("table {") :]
+    )  # it would let columns shrink to a letter
+    assert "@media (max-width: 40rem)" in text
+    for label in ("times out", "time out", "driver reloads"):
+        assert f'data-label="{label}"' in text
+
+
+def test_a_run_that_was_only_played_has_other_next_steps() -> None:
+    text = Page(html((held().summary,), then=("knowngood status --runs-dir x",))).text
+    assert "knowngood status --runs-dir x" in text
+    assert "knowngood rollback" not in text
+
+
 def test_a_run_that_goes_on_can_be_reported_at_every_record() -> None:
     run = undone()
     for end in range(1, len(run.records)):

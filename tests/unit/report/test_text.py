@@ -11,10 +11,12 @@ from tests.unit.report.played import calm, held, undone
 
 from knowngood.model.matrix import Scope, UndoClass
 from knowngood.model.plan import Expected, Plan
+from knowngood.report.columns import wrapped
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.disturbance import Disturbed
 from knowngood.report.plan_text import plan_text
-from knowngood.report.text import columns, summary_text
+from knowngood.report.summary import GateLine, JudgementLine
+from knowngood.report.text import columns, count_rows, node_rows, summary_text, times, verdict_rows
 
 
 def test_the_second_line_says_how_it_stands() -> None:
@@ -96,3 +98,39 @@ def test_the_demo_fails_where_the_oracle_disagrees_or_the_end_is_wrong() -> None
         text = demo_text((good, act), Path("x"), 90)
         assert "FAILED" in text
         assert "DISAGREES" in text or "should have ended restored" in text
+
+
+def test_the_demo_says_what_to_type_next() -> None:
+    good = Act("an upgrade", "done", calm().summary, True, ())
+    assert demo_text((good,), Path("x"), 90, ("knowngood status",)).endswith("next\n  knowngood status\n")
+
+
+def judged(*verdicts: str, missing: tuple[str, ...] = ()) -> JudgementLine:
+    """A judgement with one result a node."""
+    results = tuple(
+        GateLine("drift", f"gpu-{n}", verdict, "" if verdict == "pass" else "a long reason", {}, "", 0.1)
+        for n, verdict in enumerate(verdicts, start=1)
+    )
+    return JudgementLine("passive", "fail", "", results, missing)
+
+
+def test_a_judgement_in_one_line_has_counts_and_nodes_but_no_reasons() -> None:
+    line = judged("pass", "fail", "fail", "inconclusive", missing=("drift/gpu-9",))
+    told = "1 pass, 2 fail (gpu-2, gpu-3), 1 inconclusive (gpu-4), 1 gave no result (drift/gpu-9)"
+    assert count_rows([line]) == [("passive", "fail", told)]
+
+
+def test_of_many_reasons_three_are_told() -> None:
+    ((*_, told),) = verdict_rows([judged(*["fail"] * 5)])
+    assert told.count("a long reason") == 3
+    assert told.endswith("; and 2 more")
+
+
+def test_once_and_times() -> None:
+    assert [times(n) for n in (0, 1, 2)] == ["0 times", "once", "2 times"]
+    assert "out once" in {row[1] for row in node_rows(calm().summary)}
+
+
+def test_a_long_value_goes_on_below_itself() -> None:
+    lines = wrapped([("a", "one two three"), ("long", "x" * 30), ("none", "")], width=18)
+    assert lines == ["  a     one two", "        three", "  long  " + "x" * 30, "  none"]

@@ -1,0 +1,60 @@
+"""--push of promote and revoke: what is committed here and not there is said, and nothing goes nowhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.called import knowngood
+from tests.unit.cli.ops import Ops, evidence, ops_at, written
+
+
+@pytest.fixture
+def ops(tmp_path: Path) -> Ops:
+    return ops_at(tmp_path / "ops")
+
+
+def upstream(ops: Ops, tmp_path: Path) -> Path:
+    bare = tmp_path / "up.git"
+    ops.git("init", "--quiet", "--bare", "-b", "main", str(bare))
+    ops.git("remote", "add", "origin", str(bare))
+    ops.git("push", "--quiet", "-u", "origin", "main")
+    return bare
+
+
+def test_a_rejected_push_says_that_the_commit_stays_here_and_how_to_send_it(ops: Ops, tmp_path: Path) -> None:
+    bare = upstream(ops, tmp_path)
+    ops.git("clone", "--quiet", str(bare), str(tmp_path / "colleague"))
+    Ops(tmp_path / "colleague").git("commit", "--quiet", "--allow-empty", "-m", "a colleague's")
+    Ops(tmp_path / "colleague").git("push", "--quiet")
+    said = knowngood("revoke", "old", "--reason", "bad", "--push", "--matrix", ops.matrix)
+    commit = ops.git("rev-parse", "HEAD")
+    assert said.code == 3
+    assert f"committed here as {commit[:12]}, not pushed" in said.err
+    assert "git pull --rebase && git push" in said.err
+    ops.git("pull", "--quiet", "--rebase")
+    ops.git("push", "--quiet")
+    assert ops.git("status", "--porcelain", "-b") == "## main...origin/main"
+
+
+def test_evidence_that_is_there_already_is_pushed_when_asked_again(ops: Ops, tmp_path: Path) -> None:
+    bare = upstream(ops, tmp_path)
+    file = written(tmp_path, evidence(ops, time=datetime.now(UTC).isoformat()))
+    words = ("promote", "old", "--evidence", file, "--matrix", ops.matrix)
+    assert knowngood(*words).code == 0
+    assert knowngood(*words, "--push").code == 0
+    assert ops.git("ls-remote", str(bare), "main").split()[0] == ops.git("rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_push_to_nowhere_is_refused_before_anything_is_written(
+    ops: Ops, tmp_path: Path, detached: bool
+) -> None:
+    if detached:
+        upstream(ops, tmp_path)
+        ops.git("checkout", "--quiet", "--detach")
+    said = knowngood("revoke", "old", "--reason", "bad", "--push", "--matrix", ops.matrix)
+    assert said.code == 2
+    assert "has no upstream" in said.err
+    assert (ops.commits(), ops.git("status", "--porcelain")) == (1, "")
