@@ -133,9 +133,8 @@ class KubeLock(Lock):
         lease = self._kube.find(OURS) or {}
         spec = lease.get("spec") or {}
         ours = spec.get("holderIdentity") == run and spec.get("leaseTransitions") == fence
-        if (
-            ours and _annotations(lease).get(PROCESS_ANNOTATION) == _this_process()
-        ):  # not our run's, elsewhere
+        # The same run may have taken it elsewhere, with the same number.
+        if ours and _annotations(lease).get(PROCESS_ANNOTATION) == _this_process():
             self._lease, self._run, self._fence = lease, run, fence
             return True
         return False
@@ -220,9 +219,12 @@ def _annotations(lease: Object) -> dict[str, str]:
 
 
 def _machine() -> str:
-    """Names the place where a pid means something: this boot and this pid namespace."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    """Names the place where a pid means something: this boot and this pid namespace; "" where Linux does not say it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def _began(pid: int) -> str:
@@ -234,13 +236,14 @@ def _began(pid: int) -> str:
 
 def _this_process() -> str:
     """This process, named so that no other is ever taken for it: a pid alone is given away again."""
-    return f"{_machine()}/{os.getpid()}/{_began(os.getpid())}"
+    machine = _machine()
+    return f"{machine}/{os.getpid()}/{_began(os.getpid())}" if machine else ""
 
 
 def _ended(process: str) -> bool:
     """Whether a process of this machine is surely gone. False where it can't be told: it ran elsewhere, say."""
     machine, pid, began = [*process.rsplit("/", 2), "", ""][:3]
-    if machine != _machine() or not pid.isdecimal():
+    if not machine or machine != _machine() or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)

@@ -139,6 +139,8 @@ class MatrixRepository(Promotion):
         }
         proof = self._matrix / "evidence" / cluster / f"{release}-{run}.json"
         if not again and (done := self._committed(trailers, proof)):
+            if self._push:  # the push may be what failed the first time
+                self._send(done)
             return done
         text = json.dumps(to_json(evidence), indent=2, sort_keys=True) + "\n"
         if again and proof.is_file():

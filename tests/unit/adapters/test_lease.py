@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
+from knowngood.adapters import lease
 from knowngood.adapters.kube import Object
 from knowngood.adapters.lease import OURS, PROCESS_ANNOTATION, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
@@ -375,3 +376,10 @@ def test_a_hanging_api_server_stops_the_run_before_the_lease_can_expire() -> Non
     assert time.monotonic() - began < DURATION
     kube.hangs = False
     lock.release()
+
+
+def test_where_the_system_names_no_process_nobody_is_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Linux's /proc a resume waits for the Lease's end, as for a stranger's."""
+    monkeypatch.setattr(lease, "_machine", lambda: "")
+    assert lease._this_process() == ""
+    assert not lease._ended("")

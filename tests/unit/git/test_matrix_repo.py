@@ -95,6 +95,20 @@ def test_hooks_of_the_checkout_do_not_run(matrix: Path) -> None:
     assert not (top / "ran").exists()
 
 
+def test_a_push_that_failed_is_made_up_for_when_the_step_is_repeated(matrix: Path, tmp_path: Path) -> None:
+    """The commit is there already; that it is only here must not count as done."""
+    git(tmp_path, "init", "--quiet", "--bare", "-b", "main", "far.git")
+    git(matrix, "remote", "add", "origin", str(tmp_path / "far.git"))
+    git(matrix, "push", "--quiet", "-u", "origin", "main")
+    (tmp_path / "far.git").rename(tmp_path / "gone.git")
+    repository = MatrixRepository(matrix, push=True)
+    with pytest.raises(KnowngoodError, match="not pushed"):
+        repository.promote("r595", "rehearsed", "ams", EVIDENCE)
+    (tmp_path / "gone.git").rename(tmp_path / "far.git")
+    commit = repository.promote("r595", "rehearsed", "ams", EVIDENCE)
+    assert git(tmp_path / "far.git", "rev-parse", "main") == commit
+
+
 def test_it_is_pushed_where_the_branch_has_an_upstream(matrix: Path, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--bare", "-b", "main", "up.git")
     git(matrix, "remote", "add", "origin", str(tmp_path / "up.git"))
