@@ -18,12 +18,10 @@ from typing import Any
 
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
-from knowngood.model.names import DOMAIN, LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE
+from knowngood.model.names import LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE, PROCESS_ANNOTATION
 from knowngood.ports.clock import Cancel
 from knowngood.ports.lock import Beat, Lock, no_beat
 
-PROCESS_ANNOTATION = f"{DOMAIN}/process"
-"""On the Lease: the process that took it, so that `resume` on the same machine need not wait for a dead one."""
 LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
 OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
 RENEWALS = 4  # in one duration

@@ -40,7 +40,8 @@ def observe(work: Work, step: Step) -> Done:
         return Done(Status.FAIL, {"why": why, "failed": dict.fromkeys(missing, "no such node")})
     seen = work.ports.cluster.observe(machines)
     files = work.keep("nodes", seen) | work.keep("workloads", list(work.ports.cluster.workloads()))
-    unread = {n: seen[n].trouble or "unreachable" for n in work.plan.nodes if not seen[n].reachable}
+    asked = [n for n in (work.plan.nodes if step.hop else work.cluster.gpu) if n in seen]
+    unread = {n: seen[n].trouble or "unreachable" for n in asked if not seen[n].reachable}
     if unread:
         return Done(Status.INCONCLUSIVE, {"why": _named("can't be read", unread), "failed": unread}, files)
     other = _running_otherwise(work, step, seen)

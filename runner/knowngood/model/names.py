@@ -18,6 +18,8 @@ SNAPSHOT_ANNOTATION = f"{DOMAIN}/snapshot"
 """On a claimed node: JSON of what release puts back (`unschedulable`)."""
 REASON_ANNOTATION = f"{DOMAIN}/quarantine-reason"
 """On a quarantined node: why, for whoever looks at it."""
+PROCESS_ANNOTATION = f"{DOMAIN}/process"
+"""On the Lease: the process that took it, so that `resume` on the same machine need not wait for a dead one."""
 ABORT_ANNOTATION = f"{DOMAIN}/abort"
 """On a run's checkpoint: `stop` or `hold`."""
 

@@ -13,8 +13,9 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters import lease
 from knowngood.adapters.kube import Object
-from knowngood.adapters.lease import OURS, PROCESS_ANNOTATION, KubeLock
+from knowngood.adapters.lease import OURS, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
+from knowngood.model.names import PROCESS_ANNOTATION
 from knowngood.ports.clock import Cancel
 
 DURATION = 0.8  # seconds; the object says 1, the API's smallest

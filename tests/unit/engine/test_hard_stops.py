@@ -295,6 +295,16 @@ def test_a_node_that_was_not_reloaded_after_its_commit_is_no_starting_point() ->
     assert ended(again).name == "done"
 
 
+def test_a_node_that_can_not_be_read_is_no_starting_point_whatever_its_ring() -> None:
+    world = a_world()
+    engine = an_engine(world)
+    (hop,) = engine.plan.hops
+    engine.plan = replace(engine.plan, hops=(replace(hop, rings=hop.rings[1:]),))
+    world.nodes["gpu-2"].down = True
+    end = ended(engine)
+    assert (end.name, set(end.nodes)) == ("inconclusive", {"gpu-2"})
+
+
 def test_rings_that_differ_start_from_what_git_declares_for_each() -> None:
     """ring-2 was moved by hand, Git and nodes agree: the way to the release is that ring's alone."""
     world = a_world()
