@@ -31,7 +31,7 @@ from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines
 from knowngood.report.html import html
-from knowngood.report.summary import Load, Summary, summarise
+from knowngood.report.summary import Summary, expanded, summarise
 from knowngood.report.text import summary_text
 
 Before = Callable[[Engine], None]
@@ -143,8 +143,8 @@ def play(
         open_ports = stack.enter_context(ports(place, audience, cancel))
         plan = plan or frozen_plan(open_ports, place.run_id)
         read = open_ports.journal.get
-        load, so_far = (lambda digest: json.loads(read(digest))), open_ports.journal.records()
-        watcher = watching(plan, place.cluster, load, so_far, quiet=quiet)
+        so_far = [expanded(r, lambda digest: json.loads(read(digest))) for r in open_ports.journal.records()]
+        watcher = watching(plan, place.cluster, so_far, quiet=quiet)
         audience.watching.append(stack.enter_context(watcher))
         engine = Engine(open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {})
         if before:
@@ -161,15 +161,13 @@ def play(
 
 
 @contextmanager
-def watching(
-    plan: Plan, cluster: Cluster, load: Load, so_far: Sequence[Record], *, quiet: bool
-) -> Iterator[Observer]:
+def watching(plan: Plan, cluster: Cluster, so_far: Sequence[Record], *, quiet: bool) -> Iterator[Observer]:
     """The live board on a terminal, plain lines elsewhere, nothing where `quiet`. `so_far`: a resumed run's records."""
     if quiet:
         yield Audience()
     elif sys.stderr.isatty():
         limits, end = cluster.limits, cluster.window_end
-        with Board(plan, soak=limits.soak, window_end=end, load=load, so_far=so_far) as board:
+        with Board(plan, soak=limits.soak, window_end=end, so_far=so_far) as board:
             yield board
     else:
         yield PlainLines()

@@ -159,8 +159,7 @@ def drain(work: Work, step: Step) -> Done:
 
 def apply(work: Work, step: Step) -> Done:
     """Restart the driver on the nodes and wait for a new load of the wanted version."""
-    assert step.hop  # noqa: S101
-    expect = {m.component: (m.from_version if step.undo else m.to_version) for m in step.hop.moves}
+    expect = {change.component: change.after for change in work.changes(step)}
     outcome = work.ports.nodes.apply(step.nodes, work.fence, expect, work.cancel)
     return _folded(step, outcome, work)
 

@@ -12,7 +12,7 @@ class Observer(Protocol):
     """Told of every record and of progress in between; must not raise and is never waited for."""
 
     def record(self, record: Record) -> None:
-        """A record was written."""
+        """A record was written; its detail is whole, also where the journal keeps it as a file."""
         ...
 
     def progress(self, progress: Progress) -> None:

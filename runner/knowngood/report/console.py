@@ -27,7 +27,6 @@ from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import IN_SERVICE, OUT, QUARANTINED, NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
 from knowngood.report.steps import place_of, ring_of, sentence
-from knowngood.report.summary import Load, expanded
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
 MARKS = {"ok": "✓", "fail": "✗", "inconclusive": "?", "foreign": "!"}
@@ -100,7 +99,6 @@ class Board(Observer):
         *,
         soak: float,
         window_end: str = "",
-        load: Load | None = None,
         so_far: Iterable[Record] = (),
         console: Console | None = None,
         clock: Callable[[], str] = now,
@@ -108,9 +106,8 @@ class Board(Observer):
         self._plan = plan
         self._soak = soak
         self._window_end = window_end
-        self._load = load
         self._clock = clock
-        self._records = [self._whole(record) for record in so_far]
+        self._records = list(so_far)
         self._news: deque[str] = deque(maxlen=3)
         self._guard = threading.Lock()
         self._console = console or Console(stderr=True)
@@ -126,15 +123,11 @@ class Board(Observer):
         self._live.stop()
 
     def record(self, record: Record) -> None:
-        """Keep it for the next redraw, with the detail that was too large for it."""
-        record = self._whole(record)
+        """Keep it for the next redraw."""
         with self._guard:
             self._records.append(record)
             if record.type is RecordType.INTENT:
                 self._news.clear()
-
-    def _whole(self, record: Record) -> Record:
-        return record if self._load is None else expanded(record, self._load)
 
     def progress(self, progress: Progress) -> None:
         """Keep the latest news."""

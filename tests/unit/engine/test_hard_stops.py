@@ -325,6 +325,26 @@ def test_rings_that_differ_start_from_what_git_declares_for_each() -> None:
     assert versions(world) == {NEW}
 
 
+def test_an_undo_brings_each_ring_back_to_what_git_declared_for_it() -> None:
+    """ring-1 began from another version than ring-0: both come back to their own."""
+    world = a_world()
+    engine = an_engine(world, on_wave_failure="undo")
+    (hop,) = engine.plan.hops
+    other = "570.86.15"
+    ring = replace(hop.rings[1], changes=tuple(replace(c, before=other) for c in hop.rings[1].changes))
+    engine.plan = replace(engine.plan, hops=(replace(hop, rings=(hop.rings[0], ring, hop.rings[2])),))
+    (change,) = ring.changes
+    world.head().fields[change.file, change.path] = world.live[change.file, change.path] = other
+    for name in ring.nodes:
+        world.nodes[name].version = other
+    before = {name: node.version for name, node in world.nodes.items()}
+    world.bad = lambda request, n, w: (
+        "Xid 31" if n in ring.nodes and w.nodes[n].version == NEW and request.claimed else ""
+    )
+    assert ended(engine).name == "restored"
+    assert {name: node.version for name, node in world.nodes.items()} == before
+
+
 def test_a_run_that_was_interrupted_is_named_to_whoever_starts_another() -> None:
     world = a_world()
     engine = an_engine(world)

@@ -14,6 +14,7 @@ from knowngood.engine.steps import Verb
 from knowngood.model.progress import Progress
 from knowngood.report.console import Board, PlainLines
 from knowngood.report.steps import WORDS, sentence
+from knowngood.report.summary import expanded
 
 
 def board_of(run: Played, *, window_end: str = "", news: str = "") -> str:
@@ -78,7 +79,8 @@ def test_the_board_can_be_drawn_after_every_record() -> None:
 def test_the_board_of_a_resumed_run_begins_with_what_it_did_before() -> None:
     run = calm()
     before = run.until("hop-1/ring-1/batch-1/drain")
-    board = Board(a_plan(), soak=10, load=run.load, so_far=before.records, clock=lambda: run.records[-1].time)
+    so_far = [expanded(record, run.load) for record in before.records]
+    board = Board(a_plan(), soak=10, so_far=so_far, clock=lambda: run.records[-1].time)
     for record in run.records[len(before.records) :]:
         board.record(record)
     console = Console(file=io.StringIO(), width=160)
