@@ -23,6 +23,8 @@ UNDOS = {
     UndoClass.FORWARD_ONLY: "can't be undone",
 }
 
+_WITHOUT_CANARY = "all nodes get it at once: prove it first on another cluster of this profile"
+
 
 def plan_text(plan: Plan) -> str:
     """One screen for a short plan; a long one hop by hop."""
@@ -61,7 +63,7 @@ def hop_text(plan: Plan, hop: Hop) -> str:
     if hop.proves_again:
         lines += ["", f"a new kernel voids what was proven before: {', '.join(hop.proves_again)} run again"]
     if hop.scope is Scope.CLUSTER:
-        lines += ["", *_without_canary("all nodes get it at once", [hop])]
+        lines += ["", "no canary", f"  {_WITHOUT_CANARY}"]
     resting = next((r for r in plan.resting if r.after == hop.name), None)
     if resting is not None:
         lines += ["", "afterwards the cluster rests on", *columns(sorted(resting.versions.items()))]
@@ -155,17 +157,7 @@ def _hops(plan: Plan, wanted: Sequence[Hop]) -> str:
 
 def _no_canary(plan: Plan) -> list[str]:
     found = [h for h in plan.hops if h.scope is Scope.CLUSTER]
-    return _without_canary(_hops(plan, found), found) if found else []
-
-
-def _without_canary(what: str, hops: Sequence[Hop]) -> list[str]:
-    """What it takes to make hops that all nodes get at once."""
-    named = dict.fromkeys(m.component for h in hops for m in h.moves)
-    accept = " ".join(f"--accept-no-canary {name}" for name in named)
-    return [
-        f"no canary: {what}",
-        f"  known-good evidence from another cluster of this profile is needed, or {accept}",
-    ]
+    return [f"no canary: {_hops(plan, found)}", f"  {_WITHOUT_CANARY}"] if found else []
 
 
 def _point_of_no_return(plan: Plan) -> list[str]:
@@ -175,7 +167,7 @@ def _point_of_no_return(plan: Plan) -> list[str]:
         named = first if len(closed) == 1 else f"{first}; {_hops(plan, closed)} can't be undone"
         return [
             f"point of no return: {named}",
-            "  nothing before it can be undone once it began; it needs --accept-forward-only",
+            "  nothing before it can be undone once it began",
         ]
     by_hand = [h for h in plan.hops if h.undo is UndoClass.PROCEDURE]
     if by_hand:

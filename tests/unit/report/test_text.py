@@ -81,7 +81,7 @@ def test_neighbouring_hops_are_named_as_a_range() -> None:
     text = plan_text(hops(6, 1, 2, 3, 6, scope=Scope.CLUSTER, not_movable=("x",)))
     assert "no canary: hop-1 to hop-3, hop-6\n" in text
     assert "not yet movable by knowngood: hop-1 to hop-3, hop-6; make them by hand" in text
-    assert "--accept-no-canary nvidia-driver" in text
+    assert "prove it first on another cluster" in text
     assert "every hop; make them by hand" in plan_text(hops(2, 1, 2, not_movable=("x",)))
 
 
