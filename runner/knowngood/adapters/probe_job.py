@@ -1,70 +1,44 @@
-"""The probe Job: one Indexed Job a judgement, one pod a node, one JSON document a pod; gone when it has answered.
-
-Kubernetes spreads the work (node affinity by host name, anti-affinity among the pods), so the device plugin accounts
-for the GPUs that smoke payloads use: nothing is pinned by nodeName. The host's root is mounted read-only.
-"""
+"""The probes of a judgement: one Job a node, one JSON document a Job; all gone when they have answered."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.kube import ApiError, Kube, Object, path
-from knowngood.model import names
+from knowngood.adapters.probe_manifest import (
+    DELETED_WITHIN,
+    NODE_ANNOTATION,
+    PROBE_LABEL,
+    Order,
+    job_name,
+    manifest,
+)
+from knowngood.adapters.probe_words import ENDED, document, hopeless, phase_of, why
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
 from knowngood.ports.clock import Cancel
 
-PROBE_LABEL = f"{names.DOMAIN}/probe"
-GPU = "nvidia.com/gpu"
-HOST = "/host"
-NO_IMAGE = "knowngood.invalid/probe:not-configured"
-"""Where the cluster file names no probeImage: a real cluster can't pull it, and says so in the pod's status."""
-DELETED_WITHIN = 60.0
-AFTERLIFE = 600
-"""Seconds after which Kubernetes deletes a finished Job that a killed run could not delete."""
+A = TypeVar("A")
+B = TypeVar("B")
+
+AT_A_TIME = 50
+"""Probes on their way at once. Each is a pod to place and perhaps an image to pull: fifty keep one list of them below
+300 KB and a mirror busy but not swamped; a thousand nodes that answer in 6 s are through in two minutes."""
 STARTED_WITHIN = 120.0
-"""Seconds after which a pod that is still Pending is not waited for: no room, no image."""
-SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to probe. `gpus` a node when a payload computes on them, 0 for payloads that only read.
-
-    `deadline` in seconds, from the Job's creation to the last answer.
-    """
-
-    run: str
-    name: str  # the judgement's
-    nodes: tuple[str, ...]
-    payloads: tuple[str, ...]
-    params: Mapping[str, Any]
-    image: str
-    gpus: int
-    deadline: float
-    namespace: str = names.NAMESPACE
-
-    @property
-    def job(self) -> str:
-        """The Job's name."""
-        return job_name(self.run, self.name)
-
-
-def job_name(run: str, judgement: str) -> str:
-    """The Job's name: the same for the same judgement, so that a repeated one finds what was left."""
-    digest = hashlib.sha256(f"{run}\n{judgement}".encode()).hexdigest()
-    return f"probe-{digest[:16]}"
+"""Seconds after which a pod that has not started keeps no other node waiting, and is given up if nothing but
+somebody's help could start it: no room, no image."""
+HANDS = 8
+"""Logs read, and Jobs deleted, at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The documents by node, why there is none by node, and why the Job could not be cleared away ("" if it was)."""
+    """The documents by node, why there is none by node, and why Jobs could not be cleared away ("" if all were)."""
 
     documents: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -72,220 +46,217 @@ class Answers:
 
 
 def run(kube: Kube, order: Order, cancel: Cancel) -> Answers:
-    """Run the Job and take its answers; it is deleted, and its deletion verified, whatever happened.
+    """Probe every node and take the answers; the Jobs are deleted, and that is verified, whatever happened.
 
-    A node without an answer is in `missing`. Raises Interrupted when `cancel` is set, and KnowngoodError where the
-    API server takes no Job at all.
+    A node without an answer is in `missing`, with what happened to its pod. Raises Interrupted when `cancel` is set,
+    and KnowngoodError where the API server takes no Job at all.
     """
     if not order.nodes:
         return Answers({})
-    left = remove(kube, order.namespace, order.job, cancel)
+    left = remove(kube, order.namespace, order.group, cancel)
     if left:
-        raise Inconclusive(f"an older probe Job can't be deleted: {left}", where=order.job)
+        raise Inconclusive(f"older probe Jobs can't be deleted: {left}", where=order.group)
+    round_ = _Round(kube, order)
     try:
-        pods = _run(kube, order, cancel)
-        documents, missing = _collect(kube, order, pods)
+        round_.play(cancel)
     finally:
         leftover = _remove_quietly(kube, order, cancel)
-    return Answers(documents, missing, leftover)
+    return Answers(round_.documents, round_.missing, leftover)
 
 
-def remove(kube: Kube, namespace: str, job: str, cancel: Cancel) -> str:
-    """Delete a Job with its pods and wait until they are gone; returns what is still there, "" if nothing is."""
-    where = path("batch/v1", "jobs", job, namespace)
-    found = kube.find(where)
-    if found is not None:
-        kube.delete(where, uid=str(found["metadata"]["uid"]))
+def remove(kube: Kube, namespace: str, group: str, cancel: Cancel) -> str:
+    """Delete a judgement's Jobs and wait until they and their pods are gone; returns what is left, "" if nothing."""
+    asked: set[str] = set()
 
     def gone() -> bool:
-        return kube.find(where) is None and not _pods(kube, namespace, job)
+        jobs = _jobs(kube, namespace, group)
+        fresh = [j for j in jobs if j["metadata"]["uid"] not in asked]
+        _delete(kube, namespace, {j["metadata"]["name"]: j["metadata"]["uid"] for j in fresh})
+        asked.update(j["metadata"]["uid"] for j in fresh)
+        return not jobs and not _pods(kube, namespace, group)
 
     try:
         SystemClock().wait_for(
-            gone, deadline=DELETED_WITHIN, what=f"deletion of Job {namespace}/{job}", cancel=cancel
+            gone, deadline=DELETED_WITHIN, what=f"deletion of Jobs {namespace}/{group}-*", cancel=cancel
         )
     except DeadlineExceeded as error:
         return str(error)
     return ""
 
 
-def manifest(order: Order) -> Object:
-    """The Job object."""
-    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.job}
-    # Later than our own deadline, after which we still want to see why a pod did not run.
-    deadline = math.ceil(order.deadline + DELETED_WITHIN)
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": order.job, "namespace": order.namespace, "labels": labels},
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": len(order.nodes),
-            "parallelism": len(order.nodes),
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": deadline,
-            "ttlSecondsAfterFinished": AFTERLIFE,
-            "template": {"metadata": {"labels": labels}, "spec": _pod_spec(order, labels)},
-        },
-    }
+@dataclass(slots=True)
+class _Probe:
+    """A Job on its way: since when, on the monotonic clock, and whether its container runs."""
+
+    uid: str
+    since: float
+    running: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long ago its Job was made."""
+        return time.monotonic() - self.since
+
+    @property
+    def late(self) -> bool:
+        """Whether it could have started by now."""
+        return self.seconds > STARTED_WITHIN
+
+    @property
+    def keeps_others_waiting(self) -> bool:
+        """Whether it counts among those on their way."""
+        return self.running or not self.late
 
 
-def _pod_spec(order: Order, labels: Mapping[str, str]) -> Object:
-    hosts = {"key": "kubernetes.io/hostname", "operator": "In", "values": sorted(order.nodes)}
-    others = {
-        "labelSelector": {"matchLabels": {PROBE_LABEL: labels[PROBE_LABEL]}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    params = json.dumps(dict(order.params), sort_keys=True, separators=(",", ":"))
-    command = ["python", "-m", "knowngood.probe", "run", *order.payloads, "--root", HOST, "--params", params]
-    container: Object = {
-        "name": "probe",
-        "image": order.image or NO_IMAGE,
-        "command": command,
-        "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
-        "volumeMounts": [{"name": "host", "mountPath": HOST, "readOnly": True}],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsUser": 0,  # parts of the host's /sys are root's
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    if order.gpus:
-        container["resources"] = {"limits": {GPU: str(order.gpus)}, "requests": {GPU: str(order.gpus)}}
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 5,
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [{"matchExpressions": [hosts]}]
-                }
-            },
-            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [others]},
-        },
-        "tolerations": [
-            {"key": key, "operator": "Exists", "effect": "NoSchedule"}
-            for key in (
-                "node.kubernetes.io/unschedulable",
-                names.MAINTENANCE_TAINT,
-                names.QUARANTINE_TAINT,
-                GPU,
-            )
-        ],
-        "containers": [container],
-        "volumes": [{"name": "host", "hostPath": {"path": "/", "type": "Directory"}}],
-    }
+class _Round:
+    """One judgement's probes, from the first Job to the last answer."""
 
+    def __init__(self, kube: Kube, order: Order) -> None:
+        self._kube = kube
+        self._order = order
+        self._waiting = deque(order.nodes)
+        self._live: dict[str, _Probe] = {}
+        self.documents: dict[str, Mapping[str, Any]] = {}
+        self.missing: dict[str, str] = {}
 
-def _run(kube: Kube, order: Order, cancel: Cancel) -> list[Object]:
-    """Create the Job and wait until every pod has ended, or the deadline; returns its pods."""
-    try:
-        kube.create(path("batch/v1", "jobs", "", order.namespace), manifest(order))
-    except ApiError as error:
-        if error.missing:
-            raise Inconclusive(
-                f"namespace {order.namespace} is missing on this cluster", hint="kubectl apply -k deploy/base"
-            ) from error
-        if error.code != 409:  # 409: our own create, whose answer was lost
-            raise
-
-    started = time.monotonic()
-
-    def ended() -> list[Object] | None:
-        job = kube.find(path("batch/v1", "jobs", order.job, order.namespace)) or {}
-        pods = _pods(kube, order.namespace, order.job)
-        over = any(
-            c.get("type") in {"Complete", "Failed"} and c.get("status") == "True"
-            for c in (job.get("status") or {}).get("conditions") or ()
-        )
-        phases = [_phase(p) for p in pods]
-        done = len(pods) == len(order.nodes) and {*phases} <= {"Succeeded", "Failed"}
-        stuck = "Running" not in phases and time.monotonic() - started > STARTED_WITHIN
-        return pods or [{}] if over or not job or done or stuck else None
-
-    try:
-        return SystemClock().wait_for(
-            ended, deadline=order.deadline, what=f"probe Job {order.job}", cancel=cancel
-        )
-    except DeadlineExceeded:
-        return _pods(kube, order.namespace, order.job)
-
-
-def _collect(
-    kube: Kube, order: Order, pods: Sequence[Object]
-) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-    documents: dict[str, Mapping[str, Any]] = {}
-    missing: dict[str, str] = {}
-    waiting = ""
-    for pod in pods:
-        node = (pod.get("spec") or {}).get("nodeName", "")
-        if not node:
-            waiting = _why(pod) if pod else waiting
-        elif _phase(pod) != "Succeeded":
-            missing[node] = f"the probe pod is {_phase(pod) or 'gone'}: {_why(pod)}"
-        else:
-            name = pod["metadata"]["name"]
-            try:
-                documents[node] = document(
-                    kube.text(path("v1", "pods", name, order.namespace, "log"), container="probe"), node
-                )
-            except (KnowngoodError, ValueError) as error:
-                missing[node] = f"the probe's answer can't be read: {error}"
-    for node in order.nodes:
-        if node not in documents:
-            missing.setdefault(
-                node, f"no probe pod ran within {order.deadline:.0f} s{waiting and ': '}{waiting}"
-            )
-    return documents, missing
-
-
-def document(log: str, node: str) -> Mapping[str, Any]:
-    """The probe's document: the last line of its log that is one. ValueError where there is none from `node`."""
-    for line in reversed(log.split("\n")):
+    def play(self, cancel: Cancel) -> None:
+        """Probe all nodes; who has not answered by the deadline has not answered."""
+        what = f"probes {self._order.group}"
         try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if (
-            isinstance(found, dict)
-            and found.get("schema") == SCHEMA
-            and isinstance(found.get("results"), dict)
-        ):
-            if found.get("node") != node:
-                raise ValueError(f"the document is of node {found.get('node')!r}")
-            return found
-    raise ValueError(f"no document in {len(log.splitlines())} lines: {log.strip()[-200:]!r}")
+            SystemClock().wait_for(self._turn, deadline=self._order.deadline, what=what, cancel=cancel)
+        except DeadlineExceeded:
+            self._give_up()
+
+    def _turn(self) -> bool:
+        self._top_up()
+        if self._live:
+            self._look()
+        return not self._live and not self._waiting
+
+    def _top_up(self) -> None:
+        while self._waiting and sum(p.keeps_others_waiting for p in self._live.values()) < AT_A_TIME:
+            node = self._waiting.popleft()
+            began = time.monotonic()
+            try:
+                self._live[node] = _Probe(self._create(node), began)
+            except ApiError as error:
+                self.missing[node] = f"no probe was sent: {error}"
+
+    def _create(self, node: str) -> str:
+        """Make a node's Job; its uid."""
+        place = self._order.namespace
+        try:
+            job = self._kube.create(path("batch/v1", "jobs", "", place), manifest(self._order, node))
+        except ApiError as error:
+            if error.missing:
+                raise Inconclusive(
+                    f"namespace {place} is missing on this cluster", hint="kubectl apply -k deploy/base"
+                ) from error
+            if error.code != 409:  # 409: our own create, whose answer was lost
+                raise
+            job = self._kube.get(path("batch/v1", "jobs", job_name(self._order.group, node), place))
+        return str(job["metadata"]["uid"])
+
+    def _look(self) -> None:
+        """Take the answers of those that have ended, and leave those that can't start."""
+        pods = self._seen()
+        jobs = self._jobs_without_pod(pods)
+        ended = []
+        for node, probe in list(self._live.items()):
+            pod, job = pods.get(node), jobs.get(node)
+            phase = phase_of(pod) if pod else ""
+            probe.running = phase == "Running"
+            if phase in ENDED:
+                ended.append((node, pod))
+            elif _lost(job) if pod is None else (probe.late and not probe.running and hopeless(pod)):
+                self._miss(node, pod, job)
+        self._collect(ended)
+        _delete(self._kube, self._order.namespace, self._over())
+
+    def _seen(self) -> dict[str, Object]:
+        """The pods by the node they are meant for."""
+        found = _pods(self._kube, self._order.namespace, self._order.group)
+        return {str((p["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, "")): p for p in found}
+
+    def _jobs_without_pod(self, pods: Mapping[str, Object]) -> dict[str, Object | None]:
+        """The Jobs of nodes that have no pod, asked for only where there are such; None: the Job is gone, too."""
+        without = [node for node in self._live if node not in pods]
+        if not without:
+            return {}
+        found = {
+            j["metadata"]["name"]: j for j in _jobs(self._kube, self._order.namespace, self._order.group)
+        }
+        return {node: found.get(job_name(self._order.group, node)) for node in without}
+
+    def _miss(self, node: str, pod: Object | None, job: Object | None) -> None:
+        self.missing[node] = why(pod, job, self._live[node].seconds)
+
+    def _collect(self, ended: Sequence[tuple[str, Object | None]]) -> None:
+        def answer(one: tuple[str, Object | None]) -> tuple[str, Mapping[str, Any] | str]:
+            node, pod = one
+            if pod is None or phase_of(pod) != "Succeeded":
+                return node, why(pod, None, self._live[node].seconds)
+            where = path("v1", "pods", pod["metadata"]["name"], self._order.namespace, "log")
+            try:
+                return node, document(self._kube.text(where, container="probe"), node)
+            except (KnowngoodError, ValueError) as error:
+                return node, f"the probe's answer can't be read: {error}"
+
+        for node, found in _with_hands(answer, ended):
+            if isinstance(found, str):
+                self.missing[node] = found
+            else:
+                self.documents[node] = found
+
+    def _over(self) -> dict[str, str]:
+        """The Jobs that have answered or were left, by name with uid; they are live no longer."""
+        over = [node for node in self._live if node in self.documents or node in self.missing]
+        return {job_name(self._order.group, node): self._live.pop(node).uid for node in over}
+
+    def _give_up(self) -> None:
+        """The deadline: say of each node without an answer what its pod was doing, or that its turn never came."""
+        pods = self._seen() if self._live else {}
+        jobs = self._jobs_without_pod(pods)
+        for node in self._live:
+            self._miss(node, pods.get(node), jobs.get(node))
+        for node in self._waiting:
+            self.missing[node] = (
+                f"no probe was sent: the {self._order.deadline:.0f} s for all {len(self._order.nodes)} nodes"
+                " were over before its turn"
+            )
 
 
-def _pods(kube: Kube, namespace: str, job: str) -> list[Object]:
-    return kube.list(path("v1", "pods", "", namespace), labels=f"{PROBE_LABEL}={job}")
+def _lost(job: Object | None) -> bool:
+    """Whether no pod will come of a Job that has none."""
+    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
+    return job is None or any(c.get("type") == "Failed" and c.get("status") == "True" for c in conditions)
 
 
-def _phase(pod: Mapping[str, Any]) -> str:
-    return str((pod.get("status") or {}).get("phase", ""))
+def _jobs(kube: Kube, namespace: str, group: str) -> list[Object]:
+    return kube.list(path("batch/v1", "jobs", "", namespace), labels=f"{PROBE_LABEL}={group}")
 
 
-def _why(pod: Mapping[str, Any]) -> str:
-    """What the pod's status says about why it does not run, or why it ended."""
-    status = pod.get("status") or {}
-    for container in status.get("containerStatuses") or ():
-        state = container.get("state") or {}
-        for kind in ("waiting", "terminated"):
-            if reason := (state.get(kind) or {}).get("reason"):
-                return f"{reason}: {(state[kind].get('message') or '').strip()[:200]}".rstrip(": ")
-    for condition in status.get("conditions") or ():
-        if condition.get("status") == "False" and condition.get("message"):
-            return str(condition["message"])[:200]
-    return str(status.get("message") or status.get("reason") or "no reason given")[:200]
+def _pods(kube: Kube, namespace: str, group: str) -> list[Object]:
+    return kube.list(path("v1", "pods", "", namespace), labels=f"{PROBE_LABEL}={group}")
+
+
+def _delete(kube: Kube, namespace: str, jobs: Mapping[str, str]) -> None:
+    """Ask for the deletion of Jobs, given by name and uid; `remove` verifies it."""
+    where = {path("batch/v1", "jobs", name, namespace): uid for name, uid in jobs.items()}
+    _with_hands(lambda one: kube.delete(one[0], uid=one[1]), list(where.items()))
+
+
+def _with_hands(work: Callable[[A], B], things: Sequence[A]) -> list[B]:
+    """Do something with each, several at the same time."""
+    if not things:
+        return []
+    with ThreadPoolExecutor(max_workers=min(HANDS, len(things))) as hands:
+        return list(hands.map(work, things))
 
 
 def _remove_quietly(kube: Kube, order: Order, cancel: Cancel) -> str:
     try:
         # Not the caller's cancel: what was started is cleared away also when the judgement is called off.
-        return remove(kube, order.namespace, order.job, Cancel() if cancel.is_set() else cancel)
+        return remove(kube, order.namespace, order.group, Cancel() if cancel.is_set() else cancel)
     except KnowngoodError as error:
         return str(error)

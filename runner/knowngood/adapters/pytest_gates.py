@@ -17,6 +17,7 @@ import knowngood
 from knowngood.adapters import gate_events, probe_job, supervisor
 from knowngood.adapters.gate_suite import suite_of
 from knowngood.adapters.kube import Kube
+from knowngood.adapters.probe_manifest import group_name
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import KnowngoodError
@@ -119,13 +120,13 @@ class PytestGates(Gates):
         return {f.name: str(f.relative_to(root)) for f in sorted(folder.iterdir()) if f.is_file()}
 
     def _clear_away(self, request: JudgeRequest) -> None:
-        """A killed session could not delete its probe Job. Kubernetes would, later: this is only sooner."""
-        job = probe_job.job_name(request.run, request.name)
+        """A killed session could not delete its probes' Jobs. Kubernetes would, later: this is only sooner."""
+        group = group_name(request.run, request.name)
         try:
             kube = Kube(self._kubeconfig, patience=CLEAN_UP_PATIENCE)
-            probe_job.remove(kube, names.NAMESPACE, job, Cancel())
+            probe_job.remove(kube, names.NAMESPACE, group, Cancel())
         except KnowngoodError:
-            return  # the cluster does not answer; the Job ends at its own deadline
+            return  # the cluster does not answer; the Jobs end at their own deadline
 
 
 def environment(present: Mapping[str, str], credentials: str) -> dict[str, str]:

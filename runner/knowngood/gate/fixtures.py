@@ -14,6 +14,7 @@ import pytest
 
 from knowngood.adapters import probe_job
 from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.probe_manifest import GPU, Order, group_name, is_of
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import Context
@@ -31,7 +32,7 @@ PAYLOAD = "PAYLOAD"
 """A gate that needs a probe names its payload in a module constant of this name."""
 COMPUTING = ("training", "inference")
 PROBE_SHARE = 0.6
-"""Share of the judgement's deadline that the probe Job may take."""
+"""Share of the judgement's deadline that the probes may take."""
 
 Observe = Callable[[str], NodeState]
 
@@ -160,9 +161,9 @@ def started() -> float:
 
 @pytest.fixture(scope="session")
 def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftover]:
-    """What runs or drainers left behind, anywhere on the cluster; not this judgement's own probe Job."""
-    own = probe_job.job_name(judgement.run, judgement.name)
-    return [x for x in reader.leftovers() if x.kind != "job" or x.where.rpartition("/")[2] != own]
+    """What runs or drainers left behind, anywhere on the cluster; not this judgement's own probes."""
+    own = group_name(judgement.run, judgement.name)
+    return [x for x in reader.leftovers() if x.kind != "job" or not is_of(own, x.where.rpartition("/")[2])]
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def kernel_log(kube: Kube, state: NodeState, window: Window | None) -> KernelLog
 def answers(
     request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, states: Mapping[str, NodeState]
 ) -> probe_job.Answers:
-    """The answers of this judgement's one probe Job: all nodes, all payloads that the collected gates name."""
+    """The answers of this judgement's probes: all nodes, all payloads that the collected gates name."""
     named = {p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}
     # Those that load the node come first: what the load does is what the others must see.
     payloads = tuple(sorted(named, key=lambda p: (p not in COMPUTING, p)))
@@ -190,7 +191,7 @@ def answers(
     params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
     gpus = profile.gpus if computing else 0
     unfit = {n: why for n in asked.nodes if (why := _unfit(states.get(n), gpus))}
-    order = probe_job.Order(
+    order = Order(
         run=asked.run,
         name=asked.name,
         nodes=tuple(n for n in asked.nodes if n not in unfit),
@@ -211,7 +212,7 @@ def probe(
 ) -> Mapping[str, Any]:
     """The result of this gate's payload on the node: {ok, backend, reason, measured}."""
     if answers.leftover:
-        judge.inconclusive(f"the probe Job could not be cleared away: {answers.leftover}")
+        judge.inconclusive(f"the probes could not be cleared away: {answers.leftover}")
     document = answers.documents.get(node)
     if document is None:
         judge.inconclusive(answers.missing.get(node, "the probe gave no answer"))
@@ -227,7 +228,7 @@ def _unfit(state: NodeState | None, gpus: int) -> str:
     """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
     if state is None or not state.reachable or not state.ready:
         return "no probe was sent: the node is not ready"
-    allocatable = state.allocatable.get(probe_job.GPU, "0")
+    allocatable = state.allocatable.get(GPU, "0")
     if gpus and allocatable != str(gpus):
         return f"no probe was sent: {allocatable} of {gpus} GPUs are allocatable"
     return ""

@@ -1,8 +1,9 @@
-"""The probe Job: what is asked of Kubernetes, how its answers are read, and that it is gone afterwards."""
+"""The probes: what is asked of Kubernetes, how their answers are read, what is said of those without, and their end."""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 
 from knowngood.adapters import probe_job
 from knowngood.adapters.kube import ApiError, Kube, Object
-from knowngood.adapters.probe_job import Order, manifest
-from knowngood.model.errors import Inconclusive, Unreachable
+from knowngood.adapters.probe_manifest import Order, group_name, is_of, job_name, manifest
+from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
 from knowngood.ports.clock import Cancel
 
 
@@ -35,74 +36,218 @@ def answer(node: str) -> str:
     )
 
 
-def pod(node: str, phase: str = "Succeeded", **status: Any) -> Object:
-    return {
-        "metadata": {"name": f"probe-{node}"},
-        "spec": {"nodeName": node},
-        "status": {"phase": phase, **status},
-    }
+def succeeded(_node: str) -> Object | None:
+    return {"phase": "Succeeded"}
 
 
 class FakeKube(Kube):
-    """An API server that runs Jobs at once: the pods it is told, until the Job is deleted."""
+    """An API server with a Job controller and a scheduler that act at once; a pod that has ended counts no more.
 
-    def __init__(self, pods: list[Object], log: Callable[[str], str] = answer) -> None:
-        self.pods = pods
+    `fate(node)` is the status that the pod for a node has: without a `phase` it stays unplaced, None: it is not made.
+    """
+
+    def __init__(
+        self,
+        fate: Callable[[str], Object | None] = succeeded,
+        log: Callable[[str], str] = answer,
+        nodes: tuple[str, ...] = ("gpu-1", "gpu-2"),
+    ) -> None:
+        self.fate = fate
         self.log = log
-        self.job: Object | None = None
+        self.nodes = nodes
+        self.jobs: dict[str, Object] = {}
+        self.pods: dict[str, list[Object]] = {}
+        self.made: list[str] = []
         self.deleted: list[str] = []
+        self.most = 0
         self.sticky = False
         self.refusal: ApiError | None = None
+        self.refused: set[str] = set()
+        self._one = threading.Lock()
 
-    def find(self, where: str) -> Object | None:
-        return self.job
+    def get(self, where: str, **query: str) -> Object:
+        return self.jobs[where.rpartition("/")[2]]
 
     def list(self, where: str, labels: str = "", fields: str = "") -> list[Object]:
-        return self.pods if self.job else []
+        if where.endswith("/jobs"):
+            return list(self.jobs.values())
+        return [pod for pods in self.pods.values() for pod in pods]
 
     def create(self, where: str, body: Object, **query: str) -> Object:
-        if self.refusal:
+        name = body["metadata"]["name"]
+        if self.refusal and (not self.refused or str(body).count(next(iter(self.refused)))):
             raise self.refusal
-        self.job = {**body, "metadata": {**body["metadata"], "uid": "u1"}}
-        return self.job
+        if name in self.jobs:
+            raise ApiError(409, "AlreadyExists", "", "POST")
+        self.jobs[name] = {**body, "metadata": {**body["metadata"], "uid": f"uid of {name}"}, "status": {}}
+        self.made.append(name)
+        self.most = max(self.most, len(self.jobs))
+        self.pods[name] = [p for _ in range(body["spec"].get("completions", 1)) if (p := self._pod(body))]
+        return self.jobs[name]
+
+    def _pod(self, job: Object) -> Object | None:
+        """Place a pod as a real scheduler does: the first node that its affinity allows."""
+        template = job["spec"]["template"]
+        affinity = template["spec"]["affinity"]["nodeAffinity"]
+        required: Object = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        term: Object = required["nodeSelectorTerms"][0]
+        entry: Object = [*term.get("matchFields", ()), *term.get("matchExpressions", ())][0]
+        node = next(n for n in self.nodes if n in entry["values"])
+        status = self.fate(node)
+        if status is None:
+            return None
+        spec = {"nodeName": node} if status.get("phase") else {}
+        metadata = {**template["metadata"], "name": f"{job['metadata']['name']}-on-{node}"}
+        return {"metadata": metadata, "spec": spec, "status": status}
 
     def delete(self, where: str, uid: str = "", grace: int | None = None) -> bool:
-        self.deleted.append(uid)
-        if not self.sticky:
-            self.job = None
+        with self._one:
+            self.deleted.append(uid)
+            if not self.sticky:
+                self.jobs.pop(where.rpartition("/")[2], None)
+                self.pods.pop(where.rpartition("/")[2], None)
         return True
 
     def text(self, where: str, *, busy: float | None = None, **query: str) -> str:
-        return self.log(where.split("/pods/probe-")[1].split("/", maxsplit=1)[0])
+        return self.log(where.partition("-on-")[2].partition("/")[0])
 
 
 def run(kube: FakeKube, **changes: Any) -> probe_job.Answers:
     return probe_job.run(kube, order(**changes), Cancel())
 
 
-def test_every_nodes_document_is_read_and_the_job_is_gone() -> None:
-    kube = FakeKube([pod("gpu-1"), pod("gpu-2")])
+TWELVE = tuple(f"gpu-{number}" for number in range(1, 13))
+
+
+def test_every_node_gets_one_pod_however_quickly_the_probes_end() -> None:
+    """Pods that have ended repel nobody: spreading by anti-affinity gave some nodes two and others none."""
+    kube = FakeKube(nodes=TWELVE)
+    answers = run(kube, nodes=TWELVE)
+    assert (sorted(answers.documents), answers.missing) == (sorted(TWELVE), {})
+
+
+def test_every_nodes_document_is_read_and_the_jobs_are_gone() -> None:
+    kube = FakeKube()
     answers = run(kube)
     assert (set(answers.documents), answers.missing, answers.leftover) == ({"gpu-1", "gpu-2"}, {}, "")
-    assert (kube.job, kube.deleted) == (None, ["u1"])
+    assert (kube.jobs, len(kube.deleted)) == ({}, 2)
 
 
-def test_a_pod_that_failed_or_never_ran_says_why() -> None:
-    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
-    unplaced: Object = {
-        "metadata": {"name": "probe-x"},
-        "spec": {},
-        "status": {
-            "phase": "Pending",
-            "conditions": [{"status": "False", "message": "Insufficient nvidia.com/gpu"}],
-        },
+def test_no_more_probes_are_on_their_way_than_the_bound() -> None:
+    many = tuple(f"gpu-{number}" for number in range(130))
+    kube = FakeKube(nodes=many)
+    answers = run(kube, nodes=many, deadline=30.0)
+    assert len(answers.documents) == 130
+    assert kube.most == probe_job.AT_A_TIME
+
+
+def waiting(reason: str, message: str) -> Object:
+    return {
+        "phase": "Pending",
+        "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}}],
     }
-    kube = FakeKube([pod("gpu-1", "Pending", containerStatuses=[waiting]), unplaced])
+
+
+def condition(kind: str, message: str) -> Object:
+    return {"conditions": [{"type": kind, "status": "False", "message": message}]}
+
+
+FULL = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu."
+ENDED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "ImportError: torch"}}
+FATES: dict[str, tuple[Object | None, str]] = {
+    "no room": (condition("PodScheduled", FULL), f"the probe pod was not scheduled in 0 s: {FULL}"),
+    "no image": (
+        waiting("ImagePullBackOff", "no such tag"),
+        "did not start in 0 s: ImagePullBackOff: no such tag",
+    ),
+    "a slow image": (
+        waiting("ContainerCreating", ""),
+        "the probe pod did not start in 0 s: ContainerCreating",
+    ),
+    "a crash": (
+        {"phase": "Failed", "containerStatuses": [{"state": ENDED}]},
+        "the probe pod failed: exit code 1, Error: ImportError: torch",
+    ),
+    "evicted": (
+        {"phase": "Failed", "reason": "Evicted", "message": "disk pressure"},
+        "failed: disk pressure",
+    ),
+    "no end": ({"phase": "Running"}, "the probe still ran after 0 s"),
+    "no pod": (None, "Kubernetes made no pod for Job probe-"),
+}
+
+
+@pytest.mark.parametrize("case", FATES)
+def test_what_is_said_is_what_happened_to_that_pod_on_that_node(case: str) -> None:
+    """One node's trouble is said of that node, in the words of who knows; the other's answer stays."""
+    status, words = FATES[case]
+    kube = FakeKube(lambda node: status if node == "gpu-2" else succeeded(node))
     answers = run(kube)
-    assert "ImagePullBackOff: no such image" in answers.missing["gpu-1"]
-    assert "Insufficient nvidia.com/gpu" in answers.missing["gpu-2"]
-    assert answers.documents == {}
-    assert kube.job is None
+    assert words in answers.missing["gpu-2"]
+    assert set(answers.documents) == {"gpu-1"}
+    assert kube.jobs == {}
+
+
+def test_a_time_that_is_told_is_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It once said `no probe pod ran within 54 s` after 1.4 s."""
+    monkeypatch.setattr(probe_job, "STARTED_WITHIN", 0.2)
+    kube = FakeKube(lambda _node: condition("PodScheduled", FULL))
+    answers = run(kube, deadline=54.0)
+    assert all("not scheduled in 0 s" in why for why in answers.missing.values())
+
+
+def test_nodes_that_cannot_start_keep_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many stuck nodes as may be on their way, first in the row: the last one is probed all the same."""
+    monkeypatch.setattr(probe_job, "STARTED_WITHIN", 0.2)
+    stuck = tuple(f"stuck-{number}" for number in range(probe_job.AT_A_TIME))
+    nodes = (*stuck, "gpu-1")
+    slow = waiting("ContainerCreating", "pulling")
+    kube = FakeKube(lambda node: slow if node in stuck else succeeded(node), nodes=nodes)
+    answers = run(kube, nodes=nodes, deadline=2.0)
+    assert set(answers.documents) == {"gpu-1"}
+    assert set(answers.missing) == set(stuck)
+
+
+def test_a_node_whose_turn_never_came_is_told_so() -> None:
+    nodes = tuple(f"gpu-{number}" for number in range(probe_job.AT_A_TIME + 1))
+    kube = FakeKube(lambda _node: {"phase": "Running"}, nodes=nodes)
+    answers = run(kube, nodes=nodes)
+    assert "the 0 s for all 51 nodes were over before its turn" in answers.missing["gpu-50"]
+    assert "still ran" in answers.missing["gpu-0"]
+
+
+def test_a_job_that_somebody_deleted_or_that_failed_without_a_pod_is_not_waited_for() -> None:
+    def fate(node: str) -> Object | None:
+        if node == "gpu-2":
+            for job in kube.jobs.values():
+                failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "late"}
+                job["status"] = {"conditions": [failed]}
+        return None
+
+    kube = FakeKube(fate)
+    answers = run(kube, deadline=54.0)
+    assert "its Job failed" in answers.missing["gpu-1"]
+    assert "DeadlineExceeded: late" in answers.missing["gpu-1"]
+
+
+def test_a_job_that_the_api_server_refuses_is_that_nodes_trouble() -> None:
+    kube = FakeKube()
+    kube.refusal, kube.refused = ApiError(422, "Invalid", "no such thing", "POST"), {"gpu-2"}
+    answers = run(kube)
+    assert set(answers.documents) == {"gpu-1"}
+    assert "no such thing" in answers.missing["gpu-2"]
+
+
+def test_a_create_whose_answer_was_lost_is_taken_up() -> None:
+    kube = FakeKube()
+    first = kube.create
+
+    def lost(where: str, body: Object, **query: str) -> Object:
+        first(where, body)
+        return first(where, body)
+
+    kube.create = lost  # type: ignore[method-assign]
+    assert set(run(kube).documents) == {"gpu-1", "gpu-2"}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +262,7 @@ def test_a_pod_that_failed_or_never_ran_says_why() -> None:
     ids=["nothing", "a traceback", "another node's", "another schema", "no results"],
 )
 def test_a_log_without_this_nodes_document_is_no_answer(log: Callable[[str], str]) -> None:
-    answers = run(FakeKube([pod("gpu-1")], log), nodes=("gpu-1",))
+    answers = run(FakeKube(log=log), nodes=("gpu-1",))
     assert answers.documents == {}
     assert "can't be read" in answers.missing["gpu-1"]
 
@@ -126,47 +271,57 @@ def test_logs_that_cannot_be_fetched_are_no_answer() -> None:
     def broken(_node: str) -> str:
         raise Unreachable("the kubelet is silent")
 
-    assert "silent" in run(FakeKube([pod("gpu-1")], broken), nodes=("gpu-1",)).missing["gpu-1"]
+    assert "silent" in run(FakeKube(log=broken), nodes=("gpu-1",)).missing["gpu-1"]
 
 
 def test_what_a_killed_run_left_is_deleted_first() -> None:
-    kube = FakeKube([])
-    kube.job = {"metadata": {"uid": "old"}}
+    kube = FakeKube()
+    kube.jobs["old"] = {"metadata": {"name": "old", "uid": "the old one's"}}
     run(kube)
-    assert kube.deleted[0] == "old"
+    assert kube.deleted[0] == "the old one's"
 
 
 def test_a_job_that_does_not_go_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_job, "DELETED_WITHIN", 0.2)
-    kube = FakeKube([pod("gpu-1"), pod("gpu-2")])
+    kube = FakeKube()
     kube.sticky = True
     assert "not within" in run(kube).leftover
-    with pytest.raises(Inconclusive, match="older probe Job"):
+    with pytest.raises(Inconclusive, match="older probe Jobs"):
         run(kube)
 
 
+def test_a_round_that_is_called_off_leaves_nothing() -> None:
+    cancel = Cancel()
+
+    def fate(_node: str) -> Object:
+        cancel.set("INT")
+        return {"phase": "Running"}
+
+    kube = FakeKube(fate)
+    with pytest.raises(Interrupted):
+        probe_job.run(kube, order(deadline=54.0), cancel)
+    assert kube.jobs == {}
+
+
 def test_a_missing_namespace_is_said_with_the_way_out() -> None:
-    kube = FakeKube([])
+    kube = FakeKube()
     kube.refusal = ApiError(404, "NotFound", "no namespace", "POST")
     with pytest.raises(Inconclusive) as raised:
         run(kube)
     assert "kubectl apply" in raised.value.hint
 
 
-def test_the_job_is_spread_by_kubernetes_and_reads_only() -> None:
-    job = manifest(order())
+def test_the_job_can_run_on_its_node_only_and_reads_only() -> None:
+    job = manifest(order(), "gpu-1")
     spec = job["spec"]["template"]["spec"]
     container = spec["containers"][0]
-    assert (job["spec"]["completionMode"], job["spec"]["completions"], job["spec"]["backoffLimit"]) == (
-        "Indexed",
-        2,
-        0,
-    )
+    assert (job["spec"].get("completions", 1), job["spec"]["backoffLimit"]) == (1, 0)
     assert job["spec"]["activeDeadlineSeconds"] > 0
     assert "nodeName" not in spec
-    hosts = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    assert hosts["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["gpu-1", "gpu-2"]
-    assert spec["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-1"]}]}
     assert {t["key"] for t in spec["tolerations"]} == {
         "node.kubernetes.io/unschedulable",
         "knowngood.dev/maintenance",
@@ -182,12 +337,19 @@ def test_the_job_is_spread_by_kubernetes_and_reads_only() -> None:
 
 @pytest.mark.parametrize(("gpus", "asked"), [(8, {"nvidia.com/gpu": "8"}), (0, None)])
 def test_gpus_are_asked_for_only_by_payloads_that_compute(gpus: int, asked: object) -> None:
-    container = manifest(order(gpus=gpus))["spec"]["template"]["spec"]["containers"][0]
+    container = manifest(order(gpus=gpus), "gpu-1")["spec"]["template"]["spec"]["containers"][0]
     assert container.get("resources", {}).get("limits") == asked
 
 
-def test_the_same_judgement_has_the_same_job_and_another_one_another() -> None:
-    assert order().job == order(nodes=("gpu-3",)).job
-    assert order().job != order(name="hop-1/ring-1/judge").job
-    assert order().job != order(run="r2").job
-    assert len(order().job) <= 63
+def test_the_same_judgement_has_the_same_jobs_and_another_one_others() -> None:
+    name = job_name(order().group, "gpu-1")
+    assert name == job_name(order(nodes=("gpu-1",)).group, "gpu-1")
+    others = [
+        job_name(order().group, "gpu-2"),
+        job_name(order(name="hop-1/ring-1/judge").group, "gpu-1"),
+        job_name(order(run="r2").group, "gpu-1"),
+    ]
+    assert name not in others
+    assert is_of(order().group, name)
+    assert not is_of(group_name("r2", "judge"), name)
+    assert len(job_name(order().group, "n" * 253)) <= 63

@@ -1,0 +1,150 @@
+"""What a probe asks of Kubernetes: one Job a node, that can run on this node only.
+
+The scheduler places the pod (required node affinity on the node's own name), so the device plugin accounts for the
+GPUs that smoke payloads use: nothing is pinned by nodeName. Anti-affinity would not do: it forgets a pod that has
+ended, and then two probes run on one node and none on another. The host's root is mounted read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from knowngood.adapters.kube import Object
+from knowngood.model import names
+
+PROBE_LABEL = f"{names.DOMAIN}/probe"
+"""On Jobs and pods: the judgement's name among probes, so that one list finds them all."""
+NODE_ANNOTATION = f"{names.DOMAIN}/probed-node"
+"""On Jobs and pods: the node that is meant. A label's value would be too short for some names."""
+GPU = "nvidia.com/gpu"
+HOST = "/host"
+NO_IMAGE = "knowngood.invalid/probe:not-configured"
+"""Where the cluster file names no probeImage: a real cluster can't pull it, and says so in the pod's status."""
+DELETED_WITHIN = 60.0
+AFTERLIFE = 600
+"""Seconds after which Kubernetes deletes a finished Job that a killed run could not delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to probe. `gpus` a node when a payload computes on them, 0 for payloads that only read.
+
+    `deadline` in seconds, from the first Job's creation to the last answer.
+    """
+
+    run: str
+    name: str  # the judgement's
+    nodes: tuple[str, ...]
+    payloads: tuple[str, ...]
+    params: Mapping[str, Any]
+    image: str
+    gpus: int
+    deadline: float
+    namespace: str = names.NAMESPACE
+
+    @property
+    def group(self) -> str:
+        """What all its Jobs have in common: their label, and the beginning of their names."""
+        return group_name(self.run, self.name)
+
+
+def group_name(run: str, judgement: str) -> str:
+    """A judgement's name among probes: the same each time, so that a repeated one finds what was left."""
+    digest = hashlib.sha256(f"{run}\n{judgement}".encode()).hexdigest()
+    return f"probe-{digest[:16]}"
+
+
+def job_name(group: str, node: str) -> str:
+    """The name of a node's Job: the same each time."""
+    return f"{group}-{hashlib.sha256(node.encode()).hexdigest()[:10]}"
+
+
+def is_of(group: str, job: str) -> bool:
+    """Whether a Job of this name belongs to the judgement of this name among probes."""
+    return job.startswith(f"{group}-")
+
+
+def manifest(order: Order, node: str) -> Object:
+    """The Job that probes `node`."""
+    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.group}
+    meant = {NODE_ANNOTATION: node}
+    # Later than our own deadline, after which we still want to see why a pod did not run.
+    deadline = math.ceil(order.deadline + DELETED_WITHIN)
+    name = job_name(order.group, node)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": order.namespace,
+            "labels": labels,
+            "annotations": meant,
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": deadline,
+            "ttlSecondsAfterFinished": AFTERLIFE,
+            "template": {
+                "metadata": {"labels": labels, "annotations": meant},
+                "spec": _pod_spec(order, node),
+            },
+        },
+    }
+
+
+def _pod_spec(order: Order, node: str) -> Object:
+    # By the node's name, as the DaemonSet controller does it: a host name label can be another's or missing.
+    only = {"key": "metadata.name", "operator": "In", "values": [node]}
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 5,
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchFields": [only]}]
+                }
+            }
+        },
+        "tolerations": [
+            {"key": key, "operator": "Exists", "effect": "NoSchedule"}
+            for key in (
+                "node.kubernetes.io/unschedulable",
+                names.MAINTENANCE_TAINT,
+                names.QUARANTINE_TAINT,
+                GPU,
+            )
+        ],
+        "containers": [_container(order)],
+        "volumes": [{"name": "host", "hostPath": {"path": "/", "type": "Directory"}}],
+    }
+
+
+def _container(order: Order) -> Object:
+    params = json.dumps(dict(order.params), sort_keys=True, separators=(",", ":"))
+    container: Object = {
+        "name": "probe",
+        "image": order.image or NO_IMAGE,
+        "command": [
+            *("python", "-m", "knowngood.probe", "run", *order.payloads),
+            *("--root", HOST, "--params", params),
+        ],
+        "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+        "volumeMounts": [{"name": "host", "mountPath": HOST, "readOnly": True}],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsUser": 0,  # parts of the host's /sys are root's
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if order.gpus:
+        container["resources"] = {"limits": {GPU: str(order.gpus)}, "requests": {GPU: str(order.gpus)}}
+    return container

@@ -1,0 +1,108 @@
+"""What a probe's pod says: its document, or in words what happened to it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from knowngood.adapters.kube import Object
+
+SCHEMA = 1
+ENDED = frozenset({"Succeeded", "Failed"})
+STUCK = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "CreateContainerConfigError",
+    }
+)
+"""Reasons of a waiting container that do not pass by waiting a little longer."""
+LONGEST = 200  # characters of somebody else's words
+
+
+def document(log: str, node: str) -> Mapping[str, Any]:
+    """The probe's document: the last line of its log that is one. ValueError where there is none from `node`."""
+    for line in reversed(log.split("\n")):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if (
+            isinstance(found, dict)
+            and found.get("schema") == SCHEMA
+            and isinstance(found.get("results"), dict)
+        ):
+            if found.get("node") != node:
+                raise ValueError(f"the document is of node {found.get('node')!r}")
+            return found
+    raise ValueError(f"no document in {len(log.splitlines())} lines: {log.strip()[-LONGEST:]!r}")
+
+
+def phase_of(pod: Mapping[str, Any]) -> str:
+    """A pod's phase, "" where it has none yet."""
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+def hopeless(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod that has not started waits for something that only somebody else can change."""
+    unplaced = not (pod.get("spec") or {}).get("nodeName")
+    return unplaced or any(reason in STUCK for reason, _ in _states(pod, "waiting"))
+
+
+def why(pod: Object | None, job: Object | None, seconds: float) -> str:
+    """What became of a probe that gave no answer, `seconds` after its Job was made; None: not there."""
+    if pod is None:
+        return _without_pod(job, seconds)
+    phase = phase_of(pod)
+    if phase in ENDED:
+        return f"the probe pod {phase.lower()}: {_end(pod)}"
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return f"the probe pod was not scheduled in {seconds:.0f} s: {_condition(pod, 'PodScheduled')}"
+    if phase == "Running":
+        return f"the probe still ran after {seconds:.0f} s"
+    waiting = [f"{reason}: {message}".rstrip(": ") for reason, message in _states(pod, "waiting")]
+    return f"the probe pod did not start in {seconds:.0f} s: {(waiting or [_condition(pod, 'Ready')])[0]}"
+
+
+def _without_pod(job: Object | None, seconds: float) -> str:
+    if job is None:
+        return f"the probe's Job was deleted by somebody else within {seconds:.0f} s"
+    for condition in (job.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Failed" and condition.get("status") == "True":
+            said = f"{condition.get('reason', '')}: {condition.get('message', '')}"[:LONGEST]
+            return f"the probe pod is gone, its Job failed after {seconds:.0f} s: {said}"
+    return (
+        f"Kubernetes made no pod for Job {job['metadata']['name']} in {seconds:.0f} s"
+        " (its events say why: a quota, a Pod Security level, a webhook)"
+    )
+
+
+def _end(pod: Object) -> str:
+    """How its container ended: exit code, reason and last words."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("reason") or "exitCode" in ended:
+            words = f"exit code {ended.get('exitCode', '?')}, {ended.get('reason', '')}".rstrip(", ")
+            return f"{words}: {(ended.get('message') or '').strip()[-LONGEST:]}".rstrip(": ")
+    status = pod.get("status") or {}
+    return str(status.get("message") or status.get("reason") or "no reason given")[:LONGEST]
+
+
+def _states(pod: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
+    """Reason and message of each container that is in a state of that kind."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    found = [(container.get("state") or {}).get(kind) or {} for container in statuses]
+    return [(s["reason"], (s.get("message") or "").strip()[:LONGEST]) for s in found if s.get("reason")]
+
+
+def _condition(pod: Object, wanted: str) -> str:
+    """What the pod's condition of a type says, in its writer's own words."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == wanted and condition.get("status") == "False":
+            said = condition.get("message") or condition.get("reason")
+            if said:
+                return str(said)[:LONGEST]
+    return "no reason given"
