@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.errors import DataError, Inconclusive, Location, LockHeld, Problem, UsageError
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.run_summary import RunSummary, summary_of
+from knowngood.model.state import RunState
 from knowngood.ports.checkpoint import Checkpoint
 
 KIND_LABEL = f"{names.DOMAIN}/kind"
@@ -20,7 +26,17 @@ STATE, FILE = "checkpoint", "file"
 DIGEST_ANNOTATION = f"{names.DOMAIN}/sha256"
 MAX_BYTES = 512 * 1024
 """Of one kept file, gzipped: half of what etcd takes by default, so that base64 and metadata fit."""
+_FIELDS = tuple(f.name for f in dataclasses.fields(RunSummary) if f.name != "run")
 COLLECTION = path("v1", "configmaps", "", names.NAMESPACE)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What lies in the cluster as far as we know: the version of the ConfigMap and what we would replace."""
+
+    version: str
+    text: str
+    writer: str
 
 
 class ConfigMapCheckpoint(Checkpoint):
@@ -28,34 +44,43 @@ class ConfigMapCheckpoint(Checkpoint):
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
-        self._seen: dict[str, tuple[str, str]] = {}  # run -> (resourceVersion, state as text)
+        self._seen: dict[str, Seen] = {}
+        self._writer = uuid.uuid4().hex
 
-    def save(self, run: str, state: Mapping[str, Any]) -> None:
+    def save(self, state: RunState) -> None:
         """See the port. An abort's annotation is no conflict; another state is."""
-        text = json.dumps(state, sort_keys=True)
+        run, text = state.run, json.dumps({"state": to_json(state)}, sort_keys=True)
+        metadata = {"annotations": self._annotations(state)}
+        if run not in self._seen and (found := self._kube.find(_state_path(run))) is not None:
+            _refuse_newer(_summary(found), state)
+            self._seen[run] = _seen(found)
         if run not in self._seen:
-            self._adopt(run)
-        if run not in self._seen:
-            self._create(run, text)
+            self._create(run, metadata, text)
             return
-        version, before = self._seen[run]
+        before = self._seen[run]
         for _ in range(5):
-            body = {"metadata": {"resourceVersion": version}, "data": {"state": text}}
+            body = {"metadata": {**metadata, "resourceVersion": before.version}, "data": {"state": text}}
             try:
                 written = self._kube.merge(_state_path(run), body)
             except ApiError as error:
+                if error.missing:
+                    raise LockHeld(
+                        f"the checkpoint of {run} was deleted", hint=f"knowngood handover {run}"
+                    ) from error
                 if not error.conflict:
                     raise
                 found = self._kube.get(_state_path(run))
-                if _text(found) not in {before, text}:
-                    raise LockHeld(
-                        f"somebody else wrote the checkpoint of {run}", hint=f"knowngood status {run}"
-                    ) from error
-                version = str(found["metadata"]["resourceVersion"])
+                now = _seen(found)
+                if (now.text, now.writer) not in {(before.text, before.writer), (text, self._writer)}:
+                    raise _overtaken(_summary(found)) from error
+                before = now
             else:
-                self._seen[run] = (str(written["metadata"]["resourceVersion"]), text)
+                self._seen[run] = _seen(written)
                 return
         raise Inconclusive(f"the checkpoint of {run} changed five times while we wrote it")
+
+    def _annotations(self, state: RunState) -> dict[str, str]:
+        return {**_told(summary_of(state)), names.WRITER_ANNOTATION: self._writer}
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         """See the port."""
@@ -80,12 +105,15 @@ class ConfigMapCheckpoint(Checkpoint):
             if (found["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION) != digest:
                 raise LockHeld(f"{name} of {run} is kept already, with other content") from error
 
-    def load(self, run: str) -> Mapping[str, Any] | None:
+    def load(self, run: str) -> RunState | None:
         """See the port."""
-        self._adopt(run)
-        if run not in self._seen:
+        found = self._kube.find(_state_path(run))
+        if found is None:
+            self._seen.pop(run, None)
             return None
-        return dict(_json(self._seen[run][1], _state_path(run)))
+        state = _state(found)
+        self._seen[run] = _seen(found)
+        return state
 
     def fetch(self, run: str, name: str) -> bytes:
         """See the port. DataError where it is missing or not what was kept."""
@@ -103,13 +131,18 @@ class ConfigMapCheckpoint(Checkpoint):
             raise _damaged(where, "its digest is wrong")
         return data
 
-    def runs(self) -> tuple[str, ...]:
-        """See the port."""
-        found = self._kube.list(COLLECTION, f"{KIND_LABEL}={STATE}")
+    def runs(self) -> tuple[RunSummary, ...]:
+        """See the port. What an older version wrote has no summary: there the state is read."""
+        found = self._kube.metadata(COLLECTION, f"{KIND_LABEL}={STATE}")
         found.sort(
             key=lambda c: str(c["metadata"].get("creationTimestamp")) + c["metadata"]["name"], reverse=True
         )
-        return tuple(c["metadata"]["name"].removeprefix(names.CHECKPOINT_PREFIX) for c in found)
+        return tuple(self._summarised(c) for c in found)
+
+    def _summarised(self, found: Object) -> RunSummary:
+        if f"{names.SUMMARY_ANNOTATIONS}seq" not in _notes(found):
+            found = self._kube.find(_state_path(_run(found))) or found
+        return _summary(found)
 
     def ask_abort(self, run: str, mode: str) -> None:
         """See the port."""
@@ -128,17 +161,12 @@ class ConfigMapCheckpoint(Checkpoint):
         annotations = ((found or {}).get("metadata") or {}).get("annotations") or {}
         return str(annotations.get(names.ABORT_ANNOTATION) or "")
 
-    def _adopt(self, run: str) -> None:
-        found = self._kube.find(_state_path(run))
-        if found is not None:
-            self._seen[run] = (str(found["metadata"]["resourceVersion"]), _text(found))
-
-    def _create(self, run: str, text: str) -> None:
-        metadata = {"name": f"{names.CHECKPOINT_PREFIX}{run}", "namespace": names.NAMESPACE}
+    def _create(self, run: str, metadata: Object, text: str) -> None:
+        name = {"name": f"{names.CHECKPOINT_PREFIX}{run}", "namespace": names.NAMESPACE}
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {**metadata, "labels": _labels(run, STATE)},
+            "metadata": {**metadata, **name, "labels": _labels(run, STATE)},
             "data": {"state": text},
         }
         try:
@@ -147,9 +175,76 @@ class ConfigMapCheckpoint(Checkpoint):
             if not error.conflict:
                 raise
             written = self._kube.get(_state_path(run))  # our own lost answer, or somebody else
-            if _text(written) != text:
-                raise LockHeld(f"somebody else wrote the checkpoint of {run}") from error
-        self._seen[run] = (str(written["metadata"]["resourceVersion"]), text)
+            if _seen(written).writer != self._writer:
+                raise _overtaken(_summary(written)) from error
+        self._seen[run] = _seen(written)
+
+
+def _refuse_newer(there: RunSummary, state: RunState) -> None:
+    """LockHeld where what lies there is newer, or has ended and this state was not reopened from it."""
+    if there.seq > state.seq or (there.end and there.seq not in {state.reopened, state.seq}):
+        raise _overtaken(there)
+
+
+def _overtaken(there: RunSummary) -> LockHeld:
+    by = f" by {there.who}" if there.who else ""
+    what = f"it ended {there.end}" if there.end else f"it went on to {there.step or 'its first step'}"
+    return LockHeld(
+        f"somebody else wrote the checkpoint of {there.run}: {what}{by}",
+        hint=f"knowngood status {there.run}",
+    )
+
+
+def _seen(found: Object) -> Seen:
+    version = str(found["metadata"]["resourceVersion"])
+    return Seen(version, _text(found), _notes(found).get(names.WRITER_ANNOTATION, ""))
+
+
+def _run(found: Object) -> str:
+    return str(found["metadata"]["name"]).removeprefix(names.CHECKPOINT_PREFIX)
+
+
+def _notes(found: Object) -> dict[str, str]:
+    return dict(found["metadata"].get("annotations") or {})
+
+
+def _told(summary: RunSummary) -> dict[str, str]:
+    """A summary as annotations; what is None has none."""
+    values = {name: getattr(summary, name) for name in _FIELDS}
+    return {
+        _key(name): json.dumps(value) if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _key(name: str) -> str:
+    return f"{names.SUMMARY_ANNOTATIONS}{name.replace('_', '-')}"
+
+
+def _summary(found: Object) -> RunSummary:
+    """The summary that stands beside a state, or is made of it; nothing but its name where it can't be read."""
+    notes, run = _notes(found), _run(found)
+    if _key("seq") not in notes:
+        return replace(summary_of(_state(found)), run=run) if _text(found) else RunSummary(run)
+    told = {name: notes.get(_key(name), "") for name in _FIELDS}
+    try:
+        numbers = {name: int(told[name] or 0) for name in ("seq", "fence")}
+        exit_code = int(told["exit_code"]) if told["exit_code"] else None
+    except ValueError as error:
+        raise _damaged(_state_path(run), "its summary can't be read") from error
+    known = {**told, **numbers, "exit_code": exit_code, "changed": told["changed"] == "true"}
+    return from_json(RunSummary, {**known, "run": run})
+
+
+def _state(found: Object) -> RunState:
+    """The state in a ConfigMap; one that an older version wrote counts its records by its own journal."""
+    where = _state_path(_run(found))
+    try:
+        state = from_json(RunState, _json(_text(found), where)["state"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(where, "its state can't be read") from error
+    return replace(state, seq=max(state.seq, state.next_seq))
 
 
 def _labels(run: str, kind: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from knowngood.engine.engine import Engine
 from knowngood.engine.standing import last_change
 from knowngood.matrix.build import cluster_of
 from knowngood.model.errors import Location, Refused, UsageError
-from knowngood.model.jsonable import from_json
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType
@@ -110,23 +110,22 @@ def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
     saved = checkpoint(kubeconfig)
     found = saved.load(name)
     if found is None:
-        there = ", ".join(saved.runs()[:5]) or "none"
+        there = ", ".join(r.run for r in saved.runs()[:5]) or "none"
         raise UsageError(
             f"run {name}: no folder in {settings.runs} and no checkpoint", hint=f"known: {there}"
         )
-    state = found["state"]
-    time = str(state["updated"] or state["started"])
+    time = found.updated or found.started
     records = (
         Record(
             0,
             RecordType.PLAN,
-            str(state["started"]),
+            found.started,
             "",
             None,
-            state["frozen"],
-            {"plan": state["plan_digest"]},
+            found.frozen,
+            {"plan": found.plan_digest},
         ),
-        Record(1, RecordType.TAKEN_OVER, time, "", None, {"state": state}),
+        Record(1, RecordType.TAKEN_OVER, time, "", None, {"state": to_json(found)}),
     )
 
     def read(digest: str) -> Any:

@@ -17,7 +17,7 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
-from knowngood.cli.version import VERSION
+from knowngood.cli.who import runner
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
 from knowngood.engine.engine import Engine, frozen_plan
 from knowngood.model.errors import ExitCode, Interrupted, Location, LockHeld, UsageError
@@ -107,7 +107,6 @@ def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
         run_id=run_id,
     )
     frozen = {
-        "version": VERSION,
         "matrix": str(request.source.folder.absolute()),
         "kubeconfig": str(request.kubeconfig.absolute()),
         "cluster_digest": plan.cluster_digest,
@@ -146,7 +145,9 @@ def play(
         so_far = [expanded(r, lambda digest: json.loads(read(digest))) for r in open_ports.journal.records()]
         watcher = watching(plan, place.cluster, so_far, quiet=quiet)
         audience.watching.append(stack.enter_context(watcher))
-        engine = Engine(open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {})
+        engine = Engine(
+            open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {}, runner()
+        )
         if before:
             before(engine)
         try:

@@ -51,7 +51,8 @@ class Engine:
     profile: Profile
     run_id: str
     cancel: Cancel = field(default_factory=Cancel)
-    frozen: Mapping[str, Any] = field(default_factory=dict)  # more for record 0: tool version, arguments
+    frozen: Mapping[str, Any] = field(default_factory=dict)  # more for record 0: arguments, places
+    runner: Mapping[str, str] = field(default_factory=dict)  # `who` (user@host) and `version` (of knowngood)
 
     def __post_init__(self) -> None:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
@@ -103,13 +104,12 @@ class Engine:
         saved = self.ports.checkpoint.load(self.run_id)
         if saved is None:
             raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
-        state = saved["state"]
-        plan = self._put(self.ports.checkpoint.fetch(self.run_id, str(state["plan_digest"])))
+        plan = self._put(self.ports.checkpoint.fetch(self.run_id, saved.plan_digest))
         for kept in KEPT:
-            if digest := str(state["frozen"].get(kept, "")):
+            if digest := str(saved.frozen.get(kept, "")):
                 self._put(self.ports.checkpoint.fetch(self.run_id, digest))
-        self._append(RecordType.PLAN, detail=dict(state["frozen"]), files={"plan": plan})
-        taken = self._put(json.dumps({"state": state}).encode())
+        self._append(RecordType.PLAN, detail=dict(saved.frozen), files={"plan": plan})
+        taken = self._put(json.dumps({"state": to_json(saved)}).encode())
         self._append(RecordType.TAKEN_OVER, detail={"from": "checkpoint"}, files={"record-detail": taken})
         return True
 
@@ -135,11 +135,12 @@ class Engine:
             digest = self._keep(json.dumps(to_json(self.plan), sort_keys=True).encode())
             cluster, profile = (self._keep(canonical(v)) for v in (self.cluster.raw, self.profile))
             kept = dict(zip(KEPT, (cluster, profile), strict=True))
-            detail = {**self.frozen, "run": self.run_id, "cluster": self.plan.cluster, **kept}
+            move = {"cluster": self.plan.cluster, "from": self.plan.from_release, "to": self.plan.to_release}
+            detail = {**self.frozen, "run": self.run_id, **move, "fence": fence, **self.runner, **kept}
             files = {"plan": digest, "cluster": cluster, "profile": profile}
             self._append(RecordType.PLAN, detail=detail, files=files)
         elif self._state.end is None:
-            self._append(RecordType.RESUMED, detail={"fence": fence})
+            self._append(RecordType.RESUMED, detail={"fence": fence, **self.runner})
             if held := claimed_nodes(self._state):
                 path = f"resume-{self._state.resumed}/{Verb.RECLAIM}"
                 self._do(Step(path, Verb.RECLAIM, nodes=held), fence)
@@ -245,7 +246,7 @@ class Engine:
 
     def _checkpoint(self, state: RunState) -> None:
         """Save the state, with the step about to be done as intended, for a runner elsewhere."""
-        self.ports.checkpoint.save(self.run_id, {"state": to_json(state), "cluster": self.plan.cluster})
+        self.ports.checkpoint.save(state)
 
     def _append(
         self,
@@ -284,4 +285,4 @@ def frozen_plan(ports: Ports, run: str) -> Plan:
     saved = ports.checkpoint.load(run)
     if saved is None:
         raise UsageError(f"run {run}: no journal here and no checkpoint in the cluster")
-    return from_json(Plan, json.loads(ports.checkpoint.fetch(run, str(saved["state"]["plan_digest"]))))
+    return from_json(Plan, json.loads(ports.checkpoint.fetch(run, saved.plan_digest)))

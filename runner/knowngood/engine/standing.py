@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from knowngood.engine.steps import Verb
-from knowngood.model.jsonable import from_json
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.run_summary import RunSummary
 from knowngood.ports.checkpoint import Checkpoint
 
 
-def last_change(checkpoint: Checkpoint, *, without: str = "", after: str = "") -> RunState | None:
+def last_change(checkpoint: Checkpoint, *, without: str = "", after: str = "") -> RunSummary | None:
     """The run that changed the cluster last; None where none did.
 
     `without`: a run that does not count. `after`: only runs newer than this one.
     """
-    for name in checkpoint.runs():  # the newest first
-        if name == after:
+    for found in checkpoint.runs():  # the newest first
+        if found.run == after:
             return None
-        found = checkpoint.load(name) if name != without else None
-        if found is None:
-            continue
-        state = from_json(RunState, found["state"])
-        if _changed(state) and not (state.end and state.end.name == "restored"):
-            return state
+        if found.run != without and found.changed and found.end != "restored":
+            return found
     return None
-
-
-def _changed(state: RunState) -> bool:
-    """Whether it began to commit: from then on the cluster may be otherwise than before."""
-    return any(verb_of(path) == Verb.DECLARE for path in state.intended)

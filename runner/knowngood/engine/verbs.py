@@ -27,7 +27,7 @@ from knowngood.ports.nodes import Outcome
 def observe(work: Work, step: Step) -> Done:
     """Measure every node; what runs must be what Git declares, and no other run may be open."""
     before = None if step.hop else last_change(work.ports.checkpoint, without=work.run)
-    if before is not None and before.end is None:
+    if before is not None and not before.end:
         hint = f"knowngood resume {before.run}, or knowngood rollback {before.run}"
         return Done(
             Status.FAIL, {"why": f"run {before.run} changed the cluster and has not ended", "hint": hint}

@@ -23,6 +23,11 @@ PROCESS_ANNOTATION = f"{DOMAIN}/process"
 ABORT_ANNOTATION = f"{DOMAIN}/abort"
 """On a run's checkpoint: `stop` or `hold`."""
 
+SUMMARY_ANNOTATIONS = f"{DOMAIN}/"
+"""On a run's checkpoint: the fields of its `RunSummary`, each an annotation that begins so."""
+WRITER_ANNOTATION = f"{DOMAIN}/writer"
+"""On a run's checkpoint: which process wrote it, so that two that write the same words are told apart."""
+
 MAINTENANCE_TAINT = f"{DOMAIN}/maintenance"
 QUARANTINE_TAINT = f"{DOMAIN}/quarantine"
 """Effect NoSchedule, value the run. The operands' tolerations must name both (declared in Git)."""
@@ -40,3 +45,9 @@ TRAILER_UNDOES = "Knowngood-Undoes"
 def claim_value(run: str, transitions: int) -> str:
     """The claim annotation's value for a run under one Lease holding."""
     return f"{run}/{transitions}"
+
+
+def fence_of(claim: str) -> int:
+    """The number in a claim annotation's value; 0 where there is none."""
+    tail = claim.rpartition("/")[2]
+    return int(tail) if tail.isdecimal() else 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import from_json
+from knowngood.model.names import fence_of
 from knowngood.model.record import Record, RecordType, Status
 
 
@@ -38,7 +39,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What the records say so far. `open` is the step whose intent has no outcome yet."""
+    """What the records say so far. `open` is the step whose intent has no outcome yet.
+
+    `next_seq` numbers the next record of this journal, `seq` counts the records of the run's whole life, in other
+    machines' journals too. `fence`, `who` and `version` are of the runner that went on last.
+    """
 
     run: str = ""
     plan_digest: str = ""
@@ -49,11 +54,16 @@ class RunState:
     open_since: str = ""
     last: str = ""  # the plan's step with the newest outcome: an abort is heeded after it
     next_seq: int = 0
+    seq: int = 0
+    fence: int = 0
+    who: str = ""  # user@host
+    version: str = ""  # of knowngood
     resumed: int = 0
     started: str = ""
     updated: str = ""
     interrupted: str = ""  # why, while the run is not going on
     undo_all: bool = False  # a human asked for a rollback of all rings
+    reopened: int = -1  # the `seq` of the ended state from which that was asked
     end: End | None = None
 
 
@@ -72,11 +82,11 @@ def fold(records: Iterable[Record]) -> RunState:
 
 def after(state: RunState, record: Record) -> RunState:
     """The state after one more record."""
-    state = replace(state, next_seq=record.seq + 1, updated=record.time)
+    state = replace(state, next_seq=record.seq + 1, seq=state.seq + 1, updated=record.time)
     match record.type:
         case RecordType.PLAN:
             return replace(
-                state,
+                _held_by(state, record),
                 run=str(record.detail["run"]),
                 plan_digest=record.files["plan"],
                 frozen=record.detail,
@@ -98,12 +108,13 @@ def after(state: RunState, record: Record) -> RunState:
             stopped = replace(state.results[record.step], abort=str(record.detail["mode"]))
             return replace(state, results={**state.results, record.step: stopped})
         case RecordType.RESUMED:
-            return replace(state, resumed=state.resumed + 1, interrupted="")
+            return replace(_held_by(state, record), resumed=state.resumed + 1, interrupted="")
         case RecordType.TAKEN_OVER:
             taken = from_json(RunState, record.detail["state"])
-            return replace(taken, next_seq=record.seq + 1, updated=record.time, interrupted="")
+            lived = max(taken.seq, taken.next_seq) + 1
+            return replace(taken, next_seq=record.seq + 1, seq=lived, updated=record.time, interrupted="")
         case RecordType.REOPENED:
-            return replace(state, end=None, undo_all=True)
+            return replace(state, end=None, undo_all=True, reopened=state.seq - 1)
         case RecordType.INTERRUPTED:
             return replace(state, interrupted=str(record.detail.get("why", "")))
         case RecordType.FINISHED:
@@ -115,6 +126,17 @@ def after(state: RunState, record: Record) -> RunState:
                 {str(k): str(v) for k, v in dict(detail.get("nodes", {})).items()},
             )
             return replace(state, end=end)
+
+
+def _held_by(state: RunState, record: Record) -> RunState:
+    """The state with the runner that wrote this record, and the fence that its Lease gave it."""
+    detail = record.detail
+    return replace(
+        state,
+        fence=fence_of(str(detail.get("fence", ""))) or state.fence,
+        who=str(detail.get("who", "")) or state.who,
+        version=str(detail.get("version", "")) or state.version,
+    )
 
 
 def claimed_nodes(state: RunState) -> tuple[str, ...]:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
+
+from knowngood.model.run_summary import RunSummary
+from knowngood.model.state import RunState
 
 
 class Checkpoint(Protocol):
     """One ConfigMap a run, compare-and-swapped on its resourceVersion."""
 
-    def save(self, run: str, state: Mapping[str, Any]) -> None:
-        """Write the folded state. Raises LockHeld when somebody else wrote in between."""
+    def save(self, state: RunState) -> None:
+        """Write the folded state, and its summary beside it.
+
+        Raises LockHeld where that would overwrite what somebody else wrote: in between, or a state that is newer, or
+        one that has ended and from which this one was not reopened.
+        """
         ...
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         """Keep a larger file (plan, baselines) beside it: gzipped, immutable; twice is no error."""
         ...
 
-    def load(self, run: str) -> Mapping[str, Any] | None:
-        """The state last saved, None where there is none."""
+    def load(self, run: str) -> RunState | None:
+        """The state last saved, None where there is none. What is saved next must replace this one."""
         ...
 
     def fetch(self, run: str, name: str) -> bytes:
         """A kept file."""
         ...
 
-    def runs(self) -> tuple[str, ...]:
-        """All runs with a checkpoint, newest first."""
+    def runs(self) -> tuple[RunSummary, ...]:
+        """All runs with a checkpoint, newest first. Reads no states."""
         ...
 
     def ask_abort(self, run: str, mode: str) -> None:

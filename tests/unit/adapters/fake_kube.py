@@ -79,7 +79,10 @@ class FakeKube(Kube):
         if path.endswith("/eviction"):
             return self._evict(path.removesuffix("/eviction"), query, body)
         if method == "GET" and path.rpartition("/")[2] in self.collections:
-            return 200, {"items": self._list(path, query)}
+            items = self._list(path, query)
+            if kind == kube_module.ONLY_METADATA:
+                items = [{"metadata": item["metadata"]} for item in items]
+            return 200, {"items": items}
         if method == "POST":
             return self._create(path, body)
         found = self.objects.get(path)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.checkpoint import MAX_BYTES, ConfigMapCheckpoint
 from knowngood.adapters.kube import Busy
-from knowngood.model.errors import DataError, LockHeld, Unreachable, UsageError
+from knowngood.model.errors import DataError, ExitCode, LockHeld, Unreachable, UsageError
+from knowngood.model.jsonable import to_json
+from knowngood.model.run_summary import RunSummary
+from knowngood.model.state import End, RunState
 
 RUN = "r20260822-031500-7f3a"
 STATE = f"/api/v1/namespaces/knowngood/configmaps/knowngood-run-{RUN}"
+
+
+HELD = End("held", ExitCode.HUMAN, "a human must decide")
+
+
+def at(seq: int) -> RunState:
+    """The run after so many records."""
+    return RunState(run=RUN, next_seq=seq, seq=seq)
 
 
 @pytest.fixture(name="kube")
@@ -24,20 +37,20 @@ def _kube() -> FakeKube:
 
 def test_what_is_saved_is_loaded_elsewhere(kube: FakeKube) -> None:
     mine = ConfigMapCheckpoint(kube)
-    mine.save(RUN, {"seq": 1})
-    mine.save(RUN, {"seq": 2})
-    assert ConfigMapCheckpoint(kube).load(RUN) == {"seq": 2}
+    mine.save(at(1))
+    mine.save(at(2))
+    assert ConfigMapCheckpoint(kube).load(RUN) == at(2)
     assert ConfigMapCheckpoint(kube).load("r-unknown") is None
 
 
 def test_two_writers_the_second_is_told(kube: FakeKube) -> None:
     mine, other = ConfigMapCheckpoint(kube), ConfigMapCheckpoint(kube)
-    mine.save(RUN, {"seq": 1})
+    mine.save(at(1))
     other.load(RUN)
-    other.save(RUN, {"seq": 2})
+    other.save(at(2))
     with pytest.raises(LockHeld, match=RUN):
-        mine.save(RUN, {"seq": 3})
-    assert other.load(RUN) == {"seq": 2}
+        mine.save(at(3))
+    assert other.load(RUN) == at(2)
 
 
 def test_two_first_writers_the_second_is_told(kube: FakeKube) -> None:
@@ -46,25 +59,25 @@ def test_two_first_writers_the_second_is_told(kube: FakeKube) -> None:
     def overtake(method: str, where: str) -> None:
         if method == "POST":
             kube.before.clear()
-            other.save(RUN, {"seq": 9})
+            other.save(at(9))
 
     kube.before.append(overtake)
     with pytest.raises(LockHeld):
-        mine.save(RUN, {"seq": 1})
+        mine.save(at(1))
 
 
 def test_an_abort_is_no_conflict_and_is_kept(kube: FakeKube) -> None:
     mine = ConfigMapCheckpoint(kube)
-    mine.save(RUN, {"seq": 1})
+    mine.save(at(1))
     ConfigMapCheckpoint(kube).ask_abort(RUN, "hold")
-    mine.save(RUN, {"seq": 2})
+    mine.save(at(2))
     assert mine.abort_asked(RUN) == "hold"
-    assert mine.load(RUN) == {"seq": 2}
+    assert mine.load(RUN) == at(2)
 
 
 def test_an_abort_is_looked_for_in_one_attempt_where_time_is_short(kube: FakeKube) -> None:
     mine = ConfigMapCheckpoint(kube)
-    mine.save(RUN, {"seq": 1})
+    mine.save(at(1))
     mine.ask_abort(RUN, "stop")
     assert mine.abort_asked(RUN, within=1.0) == "stop"
     kube.patience = kube.first_patience = 60.0
@@ -79,14 +92,95 @@ def test_an_abort_is_looked_for_in_one_attempt_where_time_is_short(kube: FakeKub
     assert kube.calls == asked + 1
 
 
-def test_a_save_whose_answer_got_lost_is_no_conflict(kube: FakeKube) -> None:
+def lossy(kube: FakeKube, lost: str) -> None:
+    """The first write by this method arrives, its answer does not, and it is sent again."""
+    real, again = kube._once, [lost]
+
+    def once(method: str, *rest: object) -> bytes:
+        if again and method == lost:
+            again.clear()
+            real(method, *rest)  # type: ignore[arg-type]
+        return real(method, *rest)  # type: ignore[arg-type]
+
+    kube._once = once  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_save_whose_answer_got_lost_is_no_conflict(kube: FakeKube, method: str) -> None:
     mine = ConfigMapCheckpoint(kube)
-    mine.save(RUN, {"seq": 1})
-    ConfigMapCheckpoint(kube).load(RUN)
-    twin = ConfigMapCheckpoint(kube)
-    twin.load(RUN)
-    twin.save(RUN, {"seq": 2})
-    mine.save(RUN, {"seq": 2})  # the same bytes: our own write, sent twice
+    lossy(kube, method)
+    mine.save(at(1))
+    mine.save(at(2))
+    assert mine.load(RUN) == at(2)
+
+
+def test_two_that_write_the_same_words_are_two_writers(kube: FakeKube) -> None:
+    """Two runners of one run that got the same fence: only one of them goes on."""
+    mine, other = ConfigMapCheckpoint(kube), ConfigMapCheckpoint(kube)
+    mine.save(at(1))
+    other.load(RUN)
+    mine.save(at(2))
+    with pytest.raises(LockHeld):
+        other.save(at(2))
+
+
+@pytest.mark.parametrize("end", [None, HELD])
+def test_what_is_newer_is_not_overwritten_by_who_writes_for_the_first_time(
+    kube: FakeKube, end: End | None
+) -> None:
+    ConfigMapCheckpoint(kube).save(replace(at(9), end=end, who="ben@b"))
+    with pytest.raises(LockHeld, match="by ben@b"):
+        ConfigMapCheckpoint(kube).save(at(8))
+    assert ConfigMapCheckpoint(kube).load(RUN) == replace(at(9), end=end, who="ben@b")
+
+
+def test_what_has_ended_is_not_overwritten_unless_it_was_reopened(kube: FakeKube) -> None:
+    ended = replace(at(9), end=HELD)
+    ConfigMapCheckpoint(kube).save(ended)
+    with pytest.raises(LockHeld, match="it ended held"):
+        ConfigMapCheckpoint(kube).save(at(12))
+    reopened = replace(at(12), reopened=9, undo_all=True)
+    ConfigMapCheckpoint(kube).save(reopened)
+    assert ConfigMapCheckpoint(kube).load(RUN) == reopened
+
+
+def test_a_deleted_checkpoint_is_not_written_anew(kube: FakeKube) -> None:
+    mine = ConfigMapCheckpoint(kube)
+    mine.save(at(1))
+    del kube.objects[STATE]
+    with pytest.raises(LockHeld, match="deleted"):
+        mine.save(at(2))
+
+
+def test_runs_are_listed_with_what_one_must_know_without_their_states(kube: FakeKube) -> None:
+    frozen = {"cluster": "ams-prod", "from": "r580", "to": "r595"}
+    state = replace(at(9), frozen=frozen, fence=4, who="ada@a", version="1.2", end=HELD, last="hop-1/look")
+    mine = ConfigMapCheckpoint(kube)
+    mine.save(replace(state, intended=("hop-1/ring-0/declare",), started="t0", updated="t1"))
+    del kube.objects[STATE]["data"]
+    kube.objects[STATE]["metadata"]["annotations"]["knowngood.dev/abort"] = "hold"
+    (listed,) = ConfigMapCheckpoint(kube).runs()
+    assert listed == RunSummary(
+        RUN, "ams-prod", "r580", "r595", "t0", "t1", 9, 4, "hop-1/look", True, "held", 5, "ada@a", "1.2"
+    )
+
+
+def test_what_an_older_version_wrote_is_read(kube: FakeKube) -> None:
+    """Its state knows no `seq` and no fence, and has no summary beside it."""
+    state = to_json(replace(at(9), next_seq=9, end=HELD, frozen={"cluster": "ams-prod"}))
+    for new in ("seq", "fence", "who", "version", "reopened"):
+        del state[new]
+    labels = {"knowngood.dev/kind": "checkpoint"}
+    text = json.dumps({"state": state, "cluster": "ams-prod"})
+    kube.put(STATE, {"metadata": {"labels": labels}, "data": {"state": text}})
+    old = ConfigMapCheckpoint(kube)
+    (listed,) = old.runs()
+    assert (listed.cluster, listed.seq, listed.end) == ("ams-prod", 9, "held")
+    loaded = old.load(RUN)
+    assert loaded is not None
+    assert (loaded.seq, loaded.end) == (9, HELD)
+    old.save(replace(loaded, seq=10, end=None, reopened=9))
+    assert old.runs()[0].seq == 10
 
 
 def test_an_unknown_run_can_not_be_aborted(kube: FakeKube) -> None:
@@ -132,6 +226,6 @@ def test_what_would_not_fit_is_refused_before_it_is_sent(kube: FakeKube) -> None
 def test_runs_are_listed_newest_first_without_their_files(kube: FakeKube) -> None:
     mine = ConfigMapCheckpoint(kube)
     for run in ("r20260821-010000-aaaa", "r20260822-010000-bbbb"):
-        mine.save(run, {})
+        mine.save(replace(at(1), run=run))
         mine.keep(run, "plan.json", b"{}")
-    assert mine.runs() == ("r20260822-010000-bbbb", "r20260821-010000-aaaa")
+    assert [r.run for r in mine.runs()] == ["r20260822-010000-bbbb", "r20260821-010000-aaaa"]

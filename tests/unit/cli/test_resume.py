@@ -19,7 +19,6 @@ from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import Interrupted
-from knowngood.model.jsonable import to_json
 from knowngood.model.state import RunState
 from knowngood.planner.digest import canonical
 
@@ -106,11 +105,11 @@ def test_an_aborted_run_goes_back_by_what_the_file_said_at_its_start(scene: Scen
 def test_a_run_that_a_newer_one_has_overtaken_is_neither_resumed_nor_taken_back(scene: Scene) -> None:
     """What it would bring back is no longer its own."""
     newer = RunState(run="r20260823-030000-dddd", intended=("hop-1/ring-1/declare",))
-    scene.world.saved["r20260823-030000-dddd"] = {"state": to_json(newer)}
+    scene.world.saved["r20260823-030000-dddd"] = newer
     for command in ("resume", "rollback"):
         where = ("--matrix", scene.matrix, "--runs-dir", scene.runs, "--kubeconfig", scene.matrix / "none")
         said = knowngood(*where, command, RUN, *(("--yes",) if command == "rollback" else ()))
         assert said.code == 1
         assert "run r20260823-030000-dddd changed ams-prod after run" in said.err
-    scene.world.saved["r20260823-030000-dddd"] = {"state": to_json(replace(newer, intended=("observe",)))}
+    scene.world.saved["r20260823-030000-dddd"] = replace(newer, intended=("observe",))
     assert scene.resume().code == 130, "one that changed nothing is no obstacle"

@@ -15,8 +15,10 @@ from tests.unit.engine.world import FakeNode, Killed, World
 from knowngood.engine.ports import Ports
 from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, UsageError
 from knowngood.model.evidence import Appraisal, evidence_of
-from knowngood.model.jsonable import to_json
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.record import MAX_RECORD_BYTES, Record
+from knowngood.model.run_summary import RunSummary, summary_of
+from knowngood.model.state import RunState
 from knowngood.planner.status import appraise
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Cancel, Clock
@@ -115,22 +117,23 @@ class FakeCheckpoint(Checkpoint):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def save(self, run: str, state: Mapping[str, Any]) -> None:
-        self.world.saved[run] = dict(state)
+    def save(self, state: RunState) -> None:
+        self.world.saved[state.run] = from_json(RunState, json.loads(json.dumps(to_json(state))))
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         self.world.saved[f"{run}/{name}"] = data
 
-    def load(self, run: str) -> Mapping[str, Any] | None:
-        found: Mapping[str, Any] | None = self.world.saved.get(run)
+    def load(self, run: str) -> RunState | None:
+        found: RunState | None = self.world.saved.get(run)
         return found
 
     def fetch(self, run: str, name: str) -> bytes:
         data: bytes = self.world.saved[f"{run}/{name}"]
         return data
 
-    def runs(self) -> tuple[str, ...]:
-        return tuple(reversed([k for k in self.world.saved if "/" not in k]))
+    def runs(self) -> tuple[RunSummary, ...]:
+        states = [v for k, v in self.world.saved.items() if "/" not in k]
+        return tuple(summary_of(state) for state in reversed(states))
 
     def ask_abort(self, run: str, mode: str) -> None:
         self.world.abort = mode

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.unit.engine.fake_cluster import FakeCluster, FakeGates, FakeGitOps, FakeNodes
@@ -19,7 +18,7 @@ from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
-from knowngood.model.state import End
+from knowngood.model.state import End, RunState
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
@@ -132,10 +131,10 @@ class LeaderChanged(FakeCheckpoint):
 
     step = "/apply"
 
-    def save(self, run: str, state: Mapping[str, Any]) -> None:
-        if str(state["state"]["open"]).endswith(self.step):
+    def save(self, state: RunState) -> None:
+        if state.open.endswith(self.step):
             raise Unreachable("PATCH configmap: 500 InternalError: etcdserver: leader changed")
-        super().save(run, state)
+        super().save(state)
 
 
 def test_books_that_can_not_be_kept_interrupt_a_run_that_can_be_resumed() -> None:
