@@ -1,8 +1,10 @@
 """The Lease that says who may run, by client-go's rule: time is our own monotonic clock, never the holder's.
 
 The fence is the Lease's `leaseTransitions`, one more at each taking, also by the same run's `resume`: a runner that
-wakes up late finds another number and stops. `resume` takes its run's Lease at once only where the process that held
-it ended on this very machine; any other holder may still be at work, and is watched like a stranger.
+wakes up late finds another number and stops. A Lease that somebody deleted counts on from what the checkpoints
+remember (`above`), and whoever held the old one stops: to its holder a Lease is its uid, not its name. `resume` takes
+its run's Lease at once only where the process that held it ended on this very machine; any other holder may still be
+at work, and is watched like a stranger.
 """
 
 from __future__ import annotations
@@ -12,16 +14,26 @@ import math
 import os
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
-from knowngood.model.names import LEASE, MANAGED_BY, MANAGED_BY_LABEL, NAMESPACE, PROCESS_ANNOTATION
+from knowngood.model.names import (
+    LEASE,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    NAMESPACE,
+    PROCESS_ANNOTATION,
+    VERSION_ANNOTATION,
+    WHO_ANNOTATION,
+)
 from knowngood.ports.clock import Cancel
 from knowngood.ports.lock import Beat, Lock, no_beat
 
+_NOTES = {"who": WHO_ANNOTATION, "version": VERSION_ANNOTATION}
 LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
 OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
 RENEWALS = 4  # in one duration
@@ -36,10 +48,11 @@ def micro_time() -> str:
 
 
 class KubeLock(Lock):
-    """One Lease in our namespace. `duration` in seconds."""
+    """One Lease in our namespace. `duration` in seconds. `runner`: who (user@host) and version, written on it."""
 
-    def __init__(self, kube: Kube, duration: float) -> None:
+    def __init__(self, kube: Kube, duration: float, runner: Mapping[str, str] | None = None) -> None:
         self._kube = kube
+        self._notes = {_NOTES[key]: value for key, value in (runner or {}).items()}
         self._duration = duration
         self._run = ""
         self._fence = -1
@@ -47,7 +60,7 @@ class KubeLock(Lock):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
+    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat, *, above: int = 0) -> int:
         """See the port. A Lease that may be in use is watched for one duration: only if nobody renews it is it taken.
 
         It may be our own run's, on another machine.
@@ -63,7 +76,7 @@ class KubeLock(Lock):
                 if seen is not None and record != seen:
                     raise _held(lease)
             if lease is None or record is None or time.monotonic() - since >= self._length(lease):
-                if self._take(lease, run):
+                if self._take(lease, run, above):
                     break
                 continue
             seen = record
@@ -94,13 +107,16 @@ class KubeLock(Lock):
 
     def _is_ours(self, lease: Object) -> bool:
         spec = lease.get("spec") or {}
-        return spec.get("holderIdentity") == self._run and spec.get("leaseTransitions") == self._fence
+        ours = (self._run, self._fence, self._lease["metadata"]["uid"])
+        uid = (lease.get("metadata") or {}).get("uid")
+        return (spec.get("holderIdentity"), spec.get("leaseTransitions"), uid) == ours
 
-    def _take(self, lease: Object | None, run: str) -> bool:
+    def _take(self, lease: Object | None, run: str, above: int) -> bool:
         """Write ourselves in; False if somebody was faster."""
         now = micro_time()
         before = (lease or {}).get("spec") or {}
-        fence = int(before.get("leaseTransitions") or 0) + 1
+        fence = max(int(before.get("leaseTransitions") or 0), above) + 1
+        ours = {**self._notes, PROCESS_ANNOTATION: _this_process()}
         spec = {
             "holderIdentity": run,
             "leaseDurationSeconds": max(1, math.ceil(self._duration)),
@@ -110,10 +126,9 @@ class KubeLock(Lock):
         }
         try:
             if lease is None:
-                self._lease = self._kube.create(LEASES, _new(spec))
+                self._lease = self._kube.create(LEASES, _new(spec, ours))
             else:
-                annotations = {**_annotations(lease), PROCESS_ANNOTATION: _this_process()}
-                metadata = {**lease["metadata"], "annotations": annotations}
+                metadata = {**lease["metadata"], "annotations": _annotations(lease) | ours}
                 self._lease = self._kube.replace(OURS, {**lease, "metadata": metadata, "spec": spec})
         except ApiError as error:
             if error.missing:
@@ -197,17 +212,18 @@ class KubeLock(Lock):
         except (Unreachable, UsageError) as error:
             return str(error)
         if not self._is_ours(lease):
-            return f"taken over by {_holder(lease)}"
+            again = lease["metadata"].get("uid") != self._lease["metadata"]["uid"]
+            return f"taken over by {_holder(lease)}" + (" (deleted, and made anew)" if again else "")
         self._lease = lease
         return "somebody else wrote on it"
 
 
-def _new(spec: Object) -> Object:
+def _new(spec: Object, annotations: dict[str, str]) -> Object:
     metadata = {
         "name": LEASE,
         "namespace": NAMESPACE,
         "labels": {MANAGED_BY_LABEL: MANAGED_BY},
-        "annotations": {PROCESS_ANNOTATION: _this_process()},
+        "annotations": annotations,
     }
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
@@ -262,7 +278,8 @@ def _holder(lease: Object) -> str:
 
 
 def _held(lease: Object) -> LockHeld:
-    holder = _holder(lease)
+    holder, notes = _holder(lease), _annotations(lease)
+    who = f" for {notes[WHO_ANNOTATION]}" if notes.get(WHO_ANNOTATION) else ""
     return LockHeld(
-        f"run {holder} holds the cluster (Lease {NAMESPACE}/{LEASE})", hint=f"knowngood status {holder}"
+        f"run {holder} holds the cluster{who} (Lease {NAMESPACE}/{LEASE})", hint=f"knowngood status {holder}"
     )

@@ -19,6 +19,7 @@ from knowngood.adapters.kube import Kube
 from knowngood.adapters.lease import KubeLock
 from knowngood.adapters.matrix_repo import MatrixRepository
 from knowngood.adapters.pytest_gates import PytestGates
+from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, playbooks_dir
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
@@ -79,7 +80,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
         yield Ports(
             clock=clock,
             cluster=KubeCluster(kube, cluster),
-            lock=KubeLock(kube, limits.lease),
+            lock=KubeLock(kube, limits.lease, runner()),
             checkpoint=ConfigMapCheckpoint(kube),
             gitops=repository,
             delivery=ArgoDelivery(kube, cluster, repository.is_ancestor, clock),

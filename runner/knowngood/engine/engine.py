@@ -63,7 +63,8 @@ class Engine:
 
         Raises LockHeld (nothing more was written), Interrupted (resumable).
         """
-        transitions = self.ports.lock.acquire(self.run_id, self.cancel, self._heartbeat)
+        known = max((run.fence for run in self.ports.checkpoint.runs()), default=0)
+        transitions = self.ports.lock.acquire(self.run_id, self.cancel, self._heartbeat, above=known)
         fence = claim_value(self.run_id, transitions)
         try:
             self._open(fence)

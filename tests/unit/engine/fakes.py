@@ -100,13 +100,14 @@ class FakeLock(Lock):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat) -> int:
+    def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat, *, above: int = 0) -> int:
         holder, transitions = self.world.lease
         if holder not in ("", run):
             raise LockHeld(f"run {holder} holds the cluster")
-        self.world.lease = (run, transitions + 1)
+        fence = max(transitions, above) + 1
+        self.world.lease = (run, fence)
         self.world.beat = beat
-        return transitions + 1
+        return fence
 
     def release(self) -> None:
         if not self.world.dead:
