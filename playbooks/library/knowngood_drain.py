@@ -61,7 +61,7 @@ knowngood:
   contains:
     done: {description: Nodes that are as asked., type: list, elements: str}
     failed: {description: Why a node failed., type: dict}
-    lost: {description: Those of C(failed) whose claim is not ours any more., type: list, elements: str}
+    lost: {description: Those of C(failed) whose claim is a newer Lease's., type: list, elements: str}
     given_back: {description: Why a node was given back undrained., type: dict}
     detail: {description: Figures of each node., type: dict}
     calls: {description: Kubernetes API requests sent., type: int}

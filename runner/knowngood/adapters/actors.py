@@ -8,6 +8,7 @@ from typing import Any
 from knowngood.adapters.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model import names
+from knowngood.model.claims import Marks
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
 MCO_STATE = "machineconfiguration.openshift.io/state"
@@ -39,6 +40,19 @@ def taints(node: Mapping[str, Any]) -> list[Object]:
     return list((node.get("spec") or {}).get("taints") or ())
 
 
+def marks(node: Mapping[str, Any]) -> Marks:
+    """What a node object carries of ours."""
+    ours = {t["key"]: str(t.get("value") or "?") for t in taints(node)}
+    return Marks(
+        claim=annotation(node, names.CLAIM_ANNOTATION),
+        maintenance=ours.get(names.MAINTENANCE_TAINT, ""),
+        quarantine=ours.get(names.QUARANTINE_TAINT, ""),
+        cordoned=bool((node.get("spec") or {}).get("unschedulable")),
+        snapshot=bool(annotation(node, names.SNAPSHOT_ANNOTATION)),
+        reason=bool(annotation(node, names.REASON_ANNOTATION)),
+    )
+
+
 def parked(node: Mapping[str, Any]) -> list[str]:
     """Operands that somebody paused on a node, as `label=value`."""
     labels = node["metadata"].get("labels") or {}
@@ -58,8 +72,12 @@ def busy(node: Mapping[str, Any], fence: str = "") -> str:
         return f"run {holder.rpartition('/')[0]} has claimed it"
     if not node_ready(node):
         return "it is not Ready"
-    if any(t["key"] == names.QUARANTINE_TAINT for t in taints(node)):
-        return "it is quarantined"
+    ours = marks(node)
+    if ours.quarantine:
+        return f"it is quarantined: once that is mended, knowngood clear {node['metadata']['name']}"
+    if ours.maintenance and not holder:
+        name = node["metadata"]["name"]
+        return f"run {ours.maintenance} left its taint on it, without a claim: knowngood clear {name}"
     if (node.get("spec") or {}).get("unschedulable") and not holder:
         return "somebody has cordoned it"
     state, current, desired = (annotation(node, k) for k in (MCO_STATE, MCO_CURRENT, MCO_DESIRED))

@@ -122,7 +122,7 @@ class AnsibleNodeWork(NodeWork):
         (private / "outcome.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
         if heard.lost and set(heard.lost) == set(nodes):
             raise LockHeld(
-                f"{verb}: none of {', '.join(nodes)} is claimed by us any more: {outcome.failed[heard.lost[0]]}",
+                f"{verb}: another runner has claimed {', '.join(nodes)}: {outcome.failed[heard.lost[0]]}",
                 hint="knowngood status shows who holds the cluster",
             )
         artifacts = {"ansible": str(private.relative_to(self._folder.absolute()))}
@@ -242,7 +242,7 @@ class _Heard:
 
     @property
     def lost(self) -> list[str]:
-        """The nodes whose claim was found to be somebody else's."""
+        """The nodes whose claim was found to be a newer Lease's."""
         return [node for result in self._answers() for node in result.get("lost", ())]
 
     def _answers(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.adapters.lease import OURS as LEASE_PATH
 from knowngood.adapters.tenants import workloads
 from knowngood.model import names
+from knowngood.model.claims import Marks
 from knowngood.model.errors import Interrupted, KnowngoodError
 from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.node import Leftover, NodeState, Workload
@@ -39,6 +40,10 @@ class KubeCluster(ClusterReader):
     def node_names(self) -> Mapping[str, str]:
         """See the port."""
         return {str(n["metadata"]["name"]): role(n) for n in self._nodes()}
+
+    def marks(self) -> Mapping[str, Marks]:
+        """See the port."""
+        return {str(n["metadata"]["name"]): actors.marks(n) for n in self._nodes()}
 
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from knowngood.adapters import facts, nodes
+from knowngood.adapters import actors, facts, nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.kube import ApiError
 from knowngood.adapters.nodes import GivenBack, NodeFailed, Task
@@ -18,8 +18,12 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
     """Evict until no user is left. GivenBack when a budget or a pod that nobody would restart stands in the way.
 
     As long as nothing was evicted, each round first asks with a dry run whether every budget agrees: a node that
-    a tenant won't give up is given back with nobody disturbed.
+    a tenant won't give up is given back with nobody disturbed. One with nothing of ours on it was given back before:
+    that answer got lost.
     """
+    marks = actors.marks(task.node(name))
+    if not (marks.any or marks.cordoned or task.keep):
+        raise GivenBack("it was given back before")
     began = time.monotonic()
     evicted: dict[Owner, int] = {}
     refused: dict[str, str] = {}

@@ -32,7 +32,11 @@ class NodeFailed(Exception):
 
 
 class ClaimLost(NodeFailed):
-    """The node's claim is not ours any more: stop touching it."""
+    """The node's claim is not ours any more: stop touching it. That alone says nothing about who holds the cluster."""
+
+
+class Overtaken(ClaimLost):
+    """The node's claim is a newer Lease's: somebody else runs."""
 
 
 class GivenBack(Exception):
@@ -76,8 +80,14 @@ class Task:
         node = self.node(name)
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
         if holder != self.fence:
-            raise ClaimLost(f"its claim is {holder or 'gone'}, not {self.fence}")
+            raise self.lost(holder)
         return node
+
+    def lost(self, holder: str) -> ClaimLost:
+        """What to raise where the claim is not ours: fences only grow, so a larger one is a newer Lease's."""
+        if _number(holder) > _number(self.fence):
+            return Overtaken(f"its claim is {holder}: a newer Lease's than {self.fence}")
+        return ClaimLost(f"its claim is {holder or 'gone'}, not {self.fence}")
 
     def snapshot(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """What the node was like when this run claimed it."""
@@ -95,7 +105,7 @@ class Report:
     changed: bool = False
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)  # those of `failed` whose claim is not ours
+    lost: list[str] = field(default_factory=list)  # those of `failed` whose claim is a newer Lease's
     given_back: dict[str, str] = field(default_factory=dict)
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -119,7 +129,7 @@ def each(task: Task, nodes: Sequence[str], action: Action) -> Report:
         except (NodeFailed, KnowngoodError) as error:
             with lock:
                 report.failed[name] = str(error)
-                if isinstance(error, ClaimLost):
+                if isinstance(error, Overtaken):
                     report.lost.append(name)
         else:
             with lock:
@@ -232,7 +242,7 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         fresh: dict[str, str | None] = {names.CLAIM_ANNOTATION: task.fence}
         if holder.rpartition("/")[0] == task.run:
             if _number(holder) > _number(task.fence):
-                raise ClaimLost(f"its claim is {holder}: this run went on under a newer Lease")
+                raise task.lost(holder)
         elif _quarantined_by(node, task.run):  # a held run that is rolled back: the cordon is ours
             fresh[names.REASON_ANNOTATION] = None
             fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=False)
@@ -274,22 +284,30 @@ def hold(task: Task, name: str) -> bool:
     """Put our cordon and taint back where somebody took them off (driver-manager uncordons); whether it had to."""
 
     def want(node: Object) -> Wanted:
-        if actors.annotation(node, names.CLAIM_ANNOTATION) != task.fence:
-            raise ClaimLost("its claim is not ours any more")
+        if (holder := actors.annotation(node, names.CLAIM_ANNOTATION)) != task.fence:
+            raise task.lost(holder)
         return Wanted(_with(node, names.MAINTENANCE_TAINT, task.run), unschedulable=True)
 
     return change(task, name, want)
 
 
 def release(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
-    """Put back what the snapshot says; taint, claim and snapshot go. A node that is not claimed is left alone."""
+    """Put back what the snapshot says; taint, claim and snapshot go.
+
+    A node with nothing of ours was released before. One whose claim somebody removed while our taint stays is not.
+    """
 
     def want(node: Object) -> Wanted | None:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
         if not holder:
+            marks = actors.marks(node)
+            if marks.quarantine:
+                raise NodeFailed("it is quarantined: only a human gives it back")
+            if marks.maintenance == task.run or marks.snapshot or marks.cordoned:
+                raise ClaimLost("its claim is gone, but taint, snapshot or cordon stay")
             return None
         if holder != task.fence:
-            raise ClaimLost(f"its claim is {holder}, not {task.fence}")
+            raise task.lost(holder)
         taints = [t for t in actors.taints(node) if t["key"] != names.MAINTENANCE_TAINT]
         if any(t["key"] == names.QUARANTINE_TAINT for t in taints):
             raise NodeFailed("it is quarantined: only a human gives it back")
@@ -306,7 +324,7 @@ def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
     def want(node: Object) -> Wanted:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
         if holder and holder != task.fence:
-            raise ClaimLost(f"its claim is {holder}, not {task.fence}")
+            raise task.lost(holder)
         gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
         why = {names.REASON_ANNOTATION: task.reasons.get(name, "")[:500]}
         taints = _with(node, names.QUARANTINE_TAINT, task.run, without=(names.MAINTENANCE_TAINT,))

@@ -13,6 +13,7 @@ from knowngood.engine.ports import Ports
 from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.verbs import VERBS
 from knowngood.engine.work import Done, Work
+from knowngood.model.claims import may_hold
 from knowngood.model.errors import (
     Inconclusive,
     Interrupted,
@@ -27,7 +28,7 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.names import claim_value
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import End, RunState, after, claimed_nodes, fold
+from knowngood.model.state import End, RunState, after, fold
 from knowngood.planner.digest import canonical
 from knowngood.ports.clock import Cancel
 from knowngood.ports.delivery import SyncFailed
@@ -142,9 +143,9 @@ class Engine:
             self._append(RecordType.PLAN, detail=detail, files=files)
         elif self._state.end is None:
             self._append(RecordType.RESUMED, detail={"fence": fence, **self.runner})
-            if held := claimed_nodes(self._state):
+            if nodes := may_hold(self._state):
                 path = f"resume-{self._state.resumed}/{Verb.RECLAIM}"
-                self._do(Step(path, Verb.RECLAIM, nodes=held), fence)
+                self._do(Step(path, Verb.RECLAIM, nodes=nodes), fence)
 
     def _advance(self, fence: str) -> None:
         self.cancel.check()

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.undo import told, undo_open_ring, undo_rings
+from knowngood.engine.undo import lost, told, undo_open_ring, undo_rings
 from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
@@ -56,12 +56,15 @@ def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
 
 
 def ask(step: Step) -> Ask:
-    """Run a step; an abort that was asked for after it stops the line."""
+    """Run a step; an abort that was asked for after it stops the line, and so does a node that was lost after it."""
     result = yield step
     if result.abort:
         raise Stop(
             f"abort asked ({result.abort})", Status.INCONCLUSIVE, hold=result.abort == "hold", aborted=True
         )
+    if result.lost:  # a node that is no longer ours must not be judged or released as if it were
+        why = "; ".join(f"{n}: {why}" for n, why in result.lost.items())
+        raise Stop(f"no longer ours: {why}", Status.INCONCLUSIVE, dict(result.lost))
     return result
 
 
@@ -237,6 +240,7 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     claimed = tuple(seen.detail.get("claimed", ())) if known else ring.nodes
     unproven = dict.fromkeys((n for n in claimed if n in changed), "moved, but not proven")
     bad = {n: w for n, w in (unproven | stop.nodes).items() if n in changed and n not in stop.passed}
+    bad |= lost(seen)
     good = tuple(n for n in claimed if n not in bad)
     if good:
         released = yield Step(f"{at}/release", Verb.RELEASE, hop, ring, good)

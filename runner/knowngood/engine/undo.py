@@ -62,7 +62,7 @@ def undo_ring(at: str, hop: Hop, ring: PlannedRing) -> Undo:
     # What can't be looked at counts as changed.
     changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ()))
-    bad: dict[str, str] = {}
+    bad = lost(seen)
     for verb in (Verb.CLAIM, Verb.DRAIN, Verb.APPLY, Verb.JUDGE):
         nodes = tuple(n for n in changed if n not in bad)
         if not nodes:
@@ -92,10 +92,17 @@ def told(
     return {n: f"{known[n]}; {why}" if known.get(n) else why for n, why in found.items()}
 
 
+def lost(seen: StepResult) -> dict[str, str]:
+    """What a look found to carry something of ours but no claim: nothing of it is released, it is shut and named."""
+    return {str(n): str(w) for n, w in dict(seen.detail.get("lost", {})).items()}
+
+
 def _bad(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
     if result.status is Status.OK:
-        return {}
-    named = dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {}))
+        return {n: w for n, w in result.lost.items() if n in nodes}
+    named = (
+        dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {})) | dict(result.lost)
+    )
     why = str(result.detail.get("why", result.status))
     return {str(n): str(w) for n, w in named.items()} or dict.fromkeys(nodes, why)
 
@@ -104,13 +111,14 @@ def _give_up(at: str, hop: Hop, ring: PlannedRing, why: str) -> Undo:
     """Git or Argo CD would not take us back: what we hold stays out of service, what is untouched goes back."""
     seen = yield Step(f"{at}/look", Verb.LOOK, hop, ring, ring.nodes, undo=True)
     changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
+    stripped = {n: w for n, w in lost(seen).items() if n not in changed}
     untouched = tuple(n for n in seen.detail.get("claimed", ()) if n not in changed)
-    lost = dict.fromkeys(changed or ring.nodes, why)
+    named = dict.fromkeys(changed or ring.nodes, why) | stripped
     if untouched:
         released = yield Step(f"{at}/release", Verb.RELEASE, hop, ring, untouched, undo=True)
-        lost |= told(released, untouched, "could not be given back", lost)
-    if changed:
-        reasons = tuple((n, why) for n in changed)
-        shut = yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, changed, undo=True, why=reasons)
-        lost |= told(shut, changed, "could not be quarantined", lost)
-    return lost
+        named |= told(released, untouched, "could not be given back", named)
+    if shut := (*changed, *stripped):
+        reasons = tuple((n, named[n]) for n in shut)
+        step = Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, shut, undo=True, why=reasons)
+        named |= told((yield step), shut, "could not be quarantined", named)
+    return named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from knowngood.engine import judging, proof
@@ -11,13 +12,13 @@ from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model import names
+from knowngood.model.claims import Hold, held, surely_held
 from knowngood.model.errors import Interrupted, KnowngoodError, LockHeld
 from knowngood.model.evidence import REFUSED
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
-from knowngood.model.state import claimed_nodes
 from knowngood.planner.pace import ring_and_undo
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
@@ -194,15 +195,23 @@ def soak(work: Work, step: Step) -> Done:
 
 
 def look(work: Work, step: Step) -> Done:
-    """Which nodes of the ring an undo must bring back: restarted by us, running something else, or unreadable."""
+    """Which nodes of the ring an undo must bring back: restarted by us, running something else, or unreadable.
+
+    And which are ours: `claimed` by what they say themselves, `lost` those with something of ours but no claim. What
+    this run has quarantined comes back with an undo, too.
+    """
     before = work.before()
     seen = work.ports.cluster.observe(step.nodes)
     at = step.path.rsplit("/", 2)[0]
     touched = _touched(work, at)
-    changed = [n for n in step.nodes if n in touched or not _same_driver(before[n], seen[n])]
-    claimed = [n for n in claimed_nodes(work.state) if n in step.nodes]
+    ours = held(work.state, step.nodes, work.ports.cluster.marks())
+    back = {n for n in step.nodes if step.undo and ours[n].hold is Hold.QUARANTINED}
+    changed = [n for n in step.nodes if n in touched | back or not _same_driver(before[n], seen[n])]
+    claimed = [n for n in step.nodes if ours[n].hold is Hold.OUT]
+    lost = {n: ours[n].why for n in step.nodes if ours[n].hold is Hold.MARKED}
     windows = judging.windows_of(seen)
-    return Done(Status.OK, {"changed": changed, "claimed": claimed, "windows": to_json(windows)})
+    detail = {"changed": changed, "claimed": claimed, "lost": lost, "windows": to_json(windows)}
+    return Done(Status.OK, detail)
 
 
 def _touched(work: Work, ring: str) -> set[str]:
@@ -303,8 +312,26 @@ def progress(work: Work, step: Step, text: str) -> None:
 
 
 def reclaim(work: Work, step: Step) -> Done:
-    """After a resume under a new Lease: put the new fence on the nodes we hold."""
-    return _folded(step, work.ports.nodes.claim(step.nodes, work.fence, work.cancel))
+    """After a resume under a new Lease: put the new fence on the nodes that say they are ours.
+
+    `free` are those that a step may have claimed and did not, or gave back with its answer lost. What was surely ours
+    and is no more has failed: somebody removed its claim.
+    """
+    now = held(work.state, step.nodes, work.ports.cluster.marks())
+    ours = tuple(n for n in step.nodes if now[n].hold is Hold.OUT)
+    sure = surely_held(work.state)
+    gone = {
+        n: now[n].why or f"it is {now[n].hold}"
+        for n in step.nodes
+        if n not in ours and (n in sure or now[n].hold in (Hold.MARKED, Hold.TAKEN, Hold.UNKNOWN))
+    }
+    done = _folded(replace(step, nodes=ours), work.ports.nodes.claim(ours, work.fence, work.cancel))
+    free = [n for n in step.nodes if n not in ours and n not in gone]
+    if not gone:
+        return replace(done, detail={**done.detail, "free": free})
+    failed = {**done.detail.get("failed", {}), **gone}
+    why = _named("no longer ours", failed)
+    return Done(Status.FAIL, {**done.detail, "free": free, "failed": failed, "why": why}, done.files)
 
 
 def judge(work: Work, step: Step) -> Done:

@@ -14,7 +14,10 @@ from knowngood.model.record import Record, RecordType, Status
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step's outcome. `abort` is the mode (`stop`, `hold`) of an abort that cut it short or came right after it."""
+    """A step's outcome. `abort` is the mode (`stop`, `hold`) of an abort that cut it short or came right after it.
+
+    `lost`: nodes that a resume right after it found to be no longer ours, with the reason.
+    """
 
     status: Status
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -22,6 +25,7 @@ class StepResult:
     started: str = ""
     ended: str = ""
     abort: str = ""
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,9 @@ class RunState:
     frozen: Mapping[str, Any] = field(default_factory=dict)  # record 0's detail
     results: Mapping[str, StepResult] = field(default_factory=dict)
     intended: tuple[str, ...] = ()
+    unanswered: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # intents without an outcome: nodes
     open: str = ""
     open_since: str = ""
     last: str = ""  # the plan's step with the newest outcome: an abort is heeded after it
@@ -93,17 +100,24 @@ def after(state: RunState, record: Record) -> RunState:
                 started=record.time,
             )
         case RecordType.INTENT:
-            intended = (*state.intended, record.step) if record.step not in state.intended else state.intended
-            return replace(state, intended=intended, open=record.step, open_since=record.time, interrupted="")
+            before = state.intended
+            if record.step in before:  # repeated by a resume: it comes after that one's reclaim
+                before = tuple(path for path in before if path != record.step)
+            nodes = tuple(str(n) for n in record.detail.get("nodes", ()))
+            unanswered = {**state.unanswered, **({record.step: nodes} if nodes else {})}
+            state = replace(state, intended=(*before, record.step), unanswered=unanswered)
+            return replace(state, open=record.step, open_since=record.time, interrupted="")
         case RecordType.OUTCOME:
             assert record.status is not None  # noqa: S101 (the journal refuses an outcome without status)
             abort = str(record.detail.get("abort", ""))
             result = StepResult(
                 record.status, record.detail, record.files, state.open_since, record.time, abort
             )
-            results = {**state.results, record.step: result}
-            last = state.last if verb_of(record.step) == "reclaim" else record.step
-            return replace(state, results=results, open="", open_since="", last=last)
+            unanswered = {path: nodes for path, nodes in state.unanswered.items() if path != record.step}
+            state = replace(state, unanswered=unanswered, open="", open_since="")
+            if verb_of(record.step) == "reclaim":
+                return _reclaimed(state, record.step, result)
+            return replace(state, results={**state.results, record.step: result}, last=record.step)
         case RecordType.ABORTED:
             stopped = replace(state.results[record.step], abort=str(record.detail["mode"]))
             return replace(state, results={**state.results, record.step: stopped})
@@ -139,24 +153,10 @@ def _held_by(state: RunState, record: Record) -> RunState:
     )
 
 
-def claimed_nodes(state: RunState) -> tuple[str, ...]:
-    """Nodes that carry our claim by the records, also where a claim's outcome is not known yet.
-
-    Steps are folded in the order they were intended; a released, given-back or quarantined node is free.
-    """
-    claimed: dict[str, None] = {}
-    for path in state.intended:
-        result = state.results.get(path)
-        detail = result.detail if result else {}
-        verb = verb_of(path)
-        if verb == "claim":
-            claimed.update(dict.fromkeys(detail.get("done", ())))
-        elif verb in ("release", "quarantine"):
-            _drop(claimed, detail.get("done", ()))
-        _drop(claimed, detail.get("given_back", {}))
-    return tuple(claimed)
-
-
-def _drop(claimed: dict[str, None], nodes: Iterable[str]) -> None:
-    for node in nodes:
-        claimed.pop(node, None)
+def _reclaimed(state: RunState, step: str, result: StepResult) -> RunState:
+    """A reclaim is no step of the plan: what it lost counts against the plan's last step, as an abort does."""
+    results = {**state.results, step: result}
+    failed = {str(n): str(why) for n, why in dict(result.detail.get("failed", {})).items()}
+    if failed and state.last:
+        results[state.last] = replace(results[state.last], lost=failed)
+    return replace(state, results=results)

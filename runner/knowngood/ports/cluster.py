@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from knowngood.model.claims import Marks
 from knowngood.model.matrix import Identity
 from knowngood.model.node import Leftover, NodeState, Workload
 from knowngood.model.plan import FieldChange
@@ -19,6 +20,10 @@ class ClusterReader(Protocol):
 
     def node_names(self) -> Mapping[str, str]:
         """All nodes by name, with their role: control-plane, worker, gpu or virtual."""
+        ...
+
+    def marks(self) -> Mapping[str, Marks]:
+        """What each node object carries of ours now, for every node: one list, no probe."""
         ...
 
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:

@@ -25,7 +25,10 @@ class Outcome:
 
 
 class NodeWork(Protocol):
-    """The playbooks. A node whose claim is no longer ours is in `failed`; LockHeld if none is."""
+    """The playbooks. A node whose claim is no longer ours is in `failed`.
+
+    LockHeld only where all carry a newer Lease's claim: a claim that is gone says nothing about who holds the cluster.
+    """
 
     def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         """Claim quiet nodes, snapshot, taint and cordon them. Our own older fence is replaced."""
@@ -33,6 +36,8 @@ class NodeWork(Protocol):
 
     def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
         """Evict users of GPU and RDMA by the rules of planner.eviction.
+
+        A node with nothing of ours on it was given back before, and is again in `given_back`.
 
         `keep`: a node that can't be drained stays claimed and is in `failed` instead of `given_back`; for an
         undo, where the node runs what has not passed.

@@ -211,7 +211,8 @@ def test_quarantine_swaps_our_taint_says_why_and_is_final_for_release(kube: Fake
         names.REASON_ANNOTATION: "xid 79 on 0000:18:00",
     }
     assert nodes.quarantine(ours, NODE)[0] is False
-    assert nodes.release(task(kube), NODE)[0] is False
+    with pytest.raises(NodeFailed, match="only a human"):
+        nodes.release(task(kube), NODE)
     assert now(kube)["spec"]["unschedulable"] is True
 
 
@@ -224,3 +225,36 @@ def test_a_batch_tells_each_nodes_fate(kube: FakeKube) -> None:
     assert report.done == [NODE]
     assert report.failed == {"gpu-9": "there is no such node"}
     assert report.changed
+
+
+@pytest.mark.parametrize("left", ["taint", "cordon", "snapshot"])
+def test_a_node_whose_claim_was_removed_is_not_released_while_anything_of_it_stays(
+    kube: FakeKube, left: str
+) -> None:
+    nodes.claim(task(kube), NODE)
+    obj = now(kube)
+    del obj["metadata"]["annotations"][CLAIM]
+    if left != "snapshot":
+        del obj["metadata"]["annotations"][SNAPSHOT]
+    obj["spec"] = {"taint": {"taints": [OURS]}, "cordon": {"unschedulable": True}}.get(left, {})
+    before = copy.deepcopy(kube.put(NODE_PATH, obj))
+    report = each(task(kube), [NODE], nodes.release)
+    assert "its claim is gone" in report.failed[NODE]
+    assert now(kube) == before
+
+
+@pytest.mark.parametrize("action", [nodes.hold, nodes.release, lambda t, n: t.ours(n)])
+def test_a_removed_claim_does_not_say_that_another_run_holds_the_cluster(kube: FakeKube, action: Any) -> None:
+    """`lost` is what ends a run with "another run holds the cluster": only a newer Lease's claim says that."""
+    nodes.claim(task(kube), NODE)
+    obj = now(kube)
+    del obj["metadata"]["annotations"][CLAIM]
+    kube.put(NODE_PATH, obj)
+
+    def act(of: Any, name: str) -> tuple[bool, dict[str, Any]]:
+        action(of, name)
+        return False, {}
+
+    report = each(task(kube), [NODE], act)
+    assert report.failed
+    assert report.lost == []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.unit.engine.world import NEW, OLD, Commit, World
+from tests.unit.engine.world import NEW, OLD, Commit, Killed, World
 
+from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import GateSuite
@@ -31,6 +32,9 @@ class FakeCluster(ClusterReader):
     def node_names(self) -> Mapping[str, str]:
         return dict.fromkeys(self.world.nodes, "gpu") | {"liqo-1": "virtual"}
 
+    def marks(self) -> Mapping[str, Marks]:
+        return {n: Marks(o.claim, o.tainted, o.shut_by, o.cordoned) for n, o in self.world.nodes.items()}
+
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         return {n: self._one(n) for n in nodes}
 
@@ -38,7 +42,7 @@ class FakeCluster(ClusterReader):
         node = self.world.nodes[name]
         if node.down:
             return NodeState(name, reachable=False, trouble="the kubelet does not answer")
-        taints = ["knowngood.dev/maintenance=run:NoSchedule"] if node.claim else []
+        taints = ["knowngood.dev/maintenance=run:NoSchedule"] if node.tainted else []
         taints += ["knowngood.dev/quarantine=run:NoSchedule"] if node.quarantined else []
         return NodeState(
             name,
@@ -145,15 +149,23 @@ class FakeNodes(NodeWork):
 
     def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         done, failed = [], {}
+        run = fence.rsplit("/", 1)[0]
         for name in nodes:
             node = self.world.nodes[name]
             if node.down:
                 failed[name] = "the node does not answer"
-            elif node.claim and node.claim.rsplit("/", 1)[0] != fence.rsplit("/", 1)[0]:
+            elif node.claim and node.claim.rsplit("/", 1)[0] != run:
                 failed[name] = f"claimed by {node.claim}"
+            elif not node.claim and node.cordoned and node.shut_by != run:
+                failed[name] = "somebody has cordoned it"
             else:
                 node.claim, node.cordoned, node.quarantined = fence, True, False
+                node.tainted, node.shut_by = run, ""
                 done.append(name)
+            if "dies-claiming" in self.world.broken:
+                self.world.broken.discard("dies-claiming")
+                self.world.dead = True
+                raise Killed
         return Outcome(tuple(done), failed)
 
     def _held(self, nodes: Sequence[str], fence: str) -> dict[str, str]:
@@ -161,14 +173,20 @@ class FakeNodes(NodeWork):
 
     def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
         failed = self._held(nodes, fence)
-        done, given_back = [], {}
-        for name in (n for n in nodes if n not in failed):
+        done: list[str] = []
+        given_back: dict[str, str] = {}
+        for name in () if keep else tuple(failed):
+            node = self.world.nodes[name]
+            if not (node.claim or node.tainted or node.cordoned):
+                given_back[name] = "it was given back before"
+                del failed[name]
+        for name in (n for n in nodes if n not in failed and n not in given_back):
             node = self.world.nodes[name]
             if self.world.blocked.get(name, 0) > 0 and not node.drained and keep:
                 failed[name] = "vision/serve: its budget allows no disruption"
             elif self.world.blocked.get(name, 0) > 0 and not node.drained:
                 self.world.blocked[name] -= 1
-                node.claim, node.cordoned = "", False
+                node.claim, node.tainted, node.cordoned = "", "", False
                 given_back[name] = "vision/serve: its budget allows no disruption"
             else:
                 node.drained = True
@@ -195,18 +213,23 @@ class FakeNodes(NodeWork):
         return Outcome(tuple(done), failed)
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        failed = {n: "the claim is not ours" for n in nodes if self.world.nodes[n].claim not in ("", fence)}
+        held = {n: self.world.nodes[n] for n in nodes}
+        failed = {n: "the claim is not ours" for n, o in held.items() if o.claim not in ("", fence)}
+        failed |= {
+            n: "its claim is gone" for n, o in held.items() if not o.claim and (o.tainted or o.cordoned)
+        }
         done = [n for n in nodes if n not in failed]
         for name in done:
             node = self.world.nodes[name]
-            node.claim, node.cordoned, node.drained = "", False, False
+            node.claim, node.tainted, node.cordoned, node.drained = "", "", False, False
             self.world.history.append((name, "released", node.version))
         return Outcome(tuple(done), failed)
 
     def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
         for name in nodes:
             node = self.world.nodes[name]
-            node.claim, node.cordoned, node.quarantined = "", True, True
+            node.claim, node.tainted, node.cordoned, node.quarantined = "", "", True, True
+            node.shut_by = fence.rsplit("/", 1)[0]
         return Outcome(tuple(nodes))
 
 

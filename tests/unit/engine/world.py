@@ -32,6 +32,8 @@ class FakeNode:
     ring: str
     loads: int = 1
     claim: str = ""
+    tainted: str = ""  # the run that our maintenance taint names
+    shut_by: str = ""  # the run that quarantined it
     cordoned: bool = False
     quarantined: bool = False
     drained: bool = False

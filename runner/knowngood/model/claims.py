@@ -1,0 +1,179 @@
+"""What a run holds: what the nodes say now, read together with what the run meant to do; never outcomes alone. Pure.
+
+The one answer for whoever goes on, goes back or tells: the engine's look and reclaim, `status`, `handover`, reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from knowngood.model import names
+from knowngood.model.state import RunState, StepResult, verb_of
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a node object carries of ours: our claim's value, the run that each of our taints names, the cordon.
+
+    `snapshot` and `reason`: whether those annotations of ours are there.
+    """
+
+    claim: str = ""
+    maintenance: str = ""
+    quarantine: str = ""
+    cordoned: bool = False
+    snapshot: bool = False
+    reason: bool = False
+
+    @property
+    def run(self) -> str:
+        """The run whose claim it is, "" without one."""
+        return self.claim.rpartition("/")[0]
+
+    @property
+    def any(self) -> bool:
+        """Whether anything of ours is on the node; a cordon alone is nobody's."""
+        return bool(self.claim or self.maintenance or self.quarantine or self.snapshot or self.reason)
+
+
+class Hold(StrEnum):
+    """How a node stands to a run."""
+
+    IN_SERVICE = "in service"
+    OUT = "out"  # claimed by this run
+    QUARANTINED = "quarantined"  # tainted and cordoned by this run
+    MARKED = "marked"  # something of ours is left on it, but no claim and no whole quarantine
+    TAKEN = "taken"  # another run's claim is on it
+    UNKNOWN = "unknown"  # a step on it has no answer, and the node was not asked
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One node's answer. `why` says what does not agree and what to do; "" where nothing needs saying."""
+
+    hold: Hold
+    why: str = ""
+
+
+class _By(StrEnum):
+    """What the records alone say of a node."""
+
+    FREE = "free"
+    HELD = "held"
+    PERHAPS = "perhaps"  # a step that claims or gives back was meant, and how it ended is not known
+    SHUT = "shut"
+
+
+def held(
+    state: RunState, nodes: Iterable[str] = (), marks: Mapping[str, Marks] | None = None
+) -> dict[str, Held]:
+    """Each of `nodes`, and each that the run ever meant to claim. `marks`: of all nodes now; None: not asked."""
+    known = _by_records(state)
+    found = {}
+    for node in dict.fromkeys((*nodes, *known)):
+        by = known.get(node, _By.FREE)
+        if marks is None:
+            found[node] = _told(by)
+        elif (now := marks.get(node)) is None:
+            found[node] = Held(Hold.IN_SERVICE if by is _By.FREE else Hold.UNKNOWN, "there is no such node")
+        else:
+            found[node] = _seen(state.run, node, by, now)
+    return found
+
+
+def may_hold(state: RunState) -> tuple[str, ...]:
+    """Nodes on which something of the run's may be, by what it meant to do: the least that must be asked."""
+    return tuple(node for node, by in _by_records(state).items() if by in (_By.HELD, _By.PERHAPS))
+
+
+def surely_held(state: RunState) -> tuple[str, ...]:
+    """Nodes that were claimed and since then touched by no step that may have given them back."""
+    return tuple(node for node, by in _by_records(state).items() if by is _By.HELD)
+
+
+def _told(by: _By) -> Held:
+    match by:
+        case _By.HELD:
+            return Held(Hold.OUT)
+        case _By.SHUT:
+            return Held(Hold.QUARANTINED)
+        case _By.PERHAPS:
+            return Held(Hold.UNKNOWN, "a step on it has no answer: it may carry our claim, taint and cordon")
+        case _:
+            return Held(Hold.IN_SERVICE)
+
+
+def _seen(run: str, node: str, by: _By, now: Marks) -> Held:
+    clear = f"once no run is open: knowngood clear {node}"
+    if now.run == run and run:
+        whole = now.maintenance and now.cordoned
+        return Held(Hold.OUT, "" if whole else "claimed, but its taint or cordon is gone")
+    if now.claim:
+        return Held(Hold.TAKEN, f"run {now.run} has claimed it")
+    if now.quarantine and now.quarantine == run:
+        if now.cordoned:
+            return Held(Hold.QUARANTINED)
+        return Held(Hold.MARKED, f"our quarantine taint is there, but somebody uncordoned it; {clear}")
+    if (now.maintenance and now.maintenance == run) or (now.snapshot and by is not _By.FREE):
+        return Held(Hold.MARKED, f"somebody removed its claim while {_left(now)} stays; {clear}")
+    if by in (_By.HELD, _By.SHUT):
+        if now.cordoned:
+            return Held(Hold.MARKED, f"somebody took our marks off it, but not the cordon; {clear}")
+        return Held(Hold.IN_SERVICE, "somebody gave it back: nothing of ours is on it")
+    if now.cordoned:
+        return Held(Hold.IN_SERVICE, "it is cordoned, and nothing on it says by whom")
+    return Held(Hold.IN_SERVICE)
+
+
+def _left(now: Marks) -> str:
+    left = [names.MAINTENANCE_TAINT] if now.maintenance else [names.SNAPSHOT_ANNOTATION]
+    return " and ".join([*left, *(["the cordon"] if now.cordoned else [])])
+
+
+def _by_records(state: RunState) -> dict[str, _By]:
+    """Folded in the order in which steps were meant."""
+    known: dict[str, _By] = {}
+    for path in state.intended:
+        verb, result = verb_of(path), state.results.get(path)
+        if result is None:
+            if verb in MARKING:
+                _set(known, state.unanswered.get(path, ()), _By.PERHAPS)
+            continue
+        _answered(known, verb, result)
+    return known
+
+
+MARKING = ("claim", "reclaim", "drain", "release", "quarantine")
+"""Verbs after which a node may carry other marks of ours than before."""
+
+
+def _answered(known: dict[str, _By], verb: str, result: StepResult) -> None:
+    done = _names(result, "done")
+    match verb:
+        case "claim":
+            _set(known, done, _By.HELD)
+            # A claim that gave no answer in time may be on the node all the same.
+            _set(known, _names(result, "failed"), _By.PERHAPS)
+        case "release":
+            _set(known, done, _By.FREE)
+            _set(known, _names(result, "failed"), _By.PERHAPS)
+        case "quarantine":
+            _set(known, done, _By.SHUT)
+            _set(known, _names(result, "failed"), _By.PERHAPS)
+        case "reclaim":
+            _set(known, done, _By.HELD)
+            _set(known, _names(result, "free"), _By.FREE)
+            _set(known, _names(result, "failed"), _By.PERHAPS)
+    _set(known, _names(result, "given_back"), _By.FREE)
+
+
+def _names(result: StepResult, key: str) -> Sequence[str]:
+    return tuple(str(n) for n in result.detail.get(key, ()))
+
+
+def _set(known: dict[str, _By], nodes: Iterable[str], by: _By) -> None:
+    for node in nodes:
+        if by is not _By.FREE or node in known:
+            known[node] = by
