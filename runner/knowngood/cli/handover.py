@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli.data import load
-from knowngood.cli.known import known
+from knowngood.cli.known import Ask, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
 from knowngood.report.handover import handover
 
@@ -34,7 +34,7 @@ def command(settings: Settings, run: str | None) -> int:
     \b
     Exit codes: 0 printed, 2 there is no such run, 3 the cluster does not answer
     """
-    with known(settings, run) as found:
+    with known(settings, run, Ask.MAY) as found:
         recorded = str(found.state.frozen.get("matrix", ""))
         if settings.matrix is None and recorded:
             settings = replace(settings, matrix=Path(recorded))

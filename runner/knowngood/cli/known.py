@@ -7,32 +7,36 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import click
 
+from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.journal import is_open
 from knowngood.adapters.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings
 from knowngood.cli.wiring import Place, checkpoint
-from knowngood.engine.engine import Engine
-from knowngood.engine.standing import last_change
+from knowngood.engine.standing import last_change, refuse_different
 from knowngood.matrix.build import cluster_of
-from knowngood.model.errors import Location, Refused, UsageError
+from knowngood.model.errors import KnowngoodError, Location, Refused, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType
 from knowngood.model.state import RunState, fold
+from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import changed, cluster_digest, profile_changed
 from knowngood.ports.clock import Cancel
 from knowngood.report.summary import Summary, expanded, plan_of, summarise
 
 ORPHANS_DEADLINE = 30.0
 """Seconds to wait for a killed run's last process; its supervisor ends it within a second or two."""
+QUICK = 5.0
+"""Seconds that a command which only tells waits for the cluster; then it goes by the journal here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,21 @@ class Known:
         return self.kubeconfig
 
 
+class Ask(Enum):
+    """Whether a command compares this machine's journal with the run's checkpoint in the cluster."""
+
+    MUST = "must"  # it goes on or back
+    MAY = "may"  # it only tells: where the cluster does not answer, by the journal
+    NO = "no"
+
+
 @contextmanager
-def known(settings: Settings, name: str | None) -> Iterator[Known]:
-    """A run by its id, or the beginning of it; the newest here where no name is given."""
+def known(settings: Settings, name: str | None, ask: Ask = Ask.MUST) -> Iterator[Known]:
+    """A run by its id, or the beginning of it; the newest here where no name is given.
+
+    What its checkpoint in the cluster says counts: where this machine's journal is behind it, the run is as it is
+    there, and that is said. Refused where they tell different stories and `ask` is MUST.
+    """
     try:
         folder = runs.find(settings.runs, name)
     except UsageError:
@@ -84,11 +100,43 @@ def known(settings: Settings, name: str | None) -> Iterator[Known]:
         return
     with runs.reading(folder) as run:
         found = _known(settings, folder, run.records, run.load, local=True)
-        summary = found.summary
-        if not summary.end and not summary.interrupted and not is_open(folder):  # killed
+        summary, open_here = found.summary, is_open(folder)
+        if not summary.end and not summary.interrupted and not open_here:  # killed
             gone = f"its runner is gone; it was at {summary.running or 'no step'}"
             found = replace(found, summary=replace(summary, interrupted=gone))
-        yield found
+        yield found if ask is Ask.NO else _reconciled(settings, found, ask, open_here=open_here)
+
+
+def _reconciled(settings: Settings, here: Known, ask: Ask, *, open_here: bool) -> Known:
+    """The run as its checkpoint says, where this machine's journal is behind it."""
+    if here.kubeconfig is None and (ask is Ask.MAY or here.state.end):
+        return here  # nothing goes on from here
+    patience = QUICK if ask is Ask.MAY else None
+    try:
+        there = checkpoint(here.cluster(), patience).load(here.run_id)
+    except KnowngoodError as error:
+        if ask is Ask.MUST:
+            raise
+        click.echo(
+            f"the cluster could not be asked, so this is what the journal here says ({error})", err=True
+        )
+        return here
+    if open_here and there is not None and there.fence <= here.state.fence:
+        return here  # its runner is at work, and writes both
+    found = standing(here.state, there)
+    try:
+        refuse_different(here.state, there, found)
+    except Refused as different:
+        if ask is Ask.MUST and not (found is Standing.GONE and here.state.end):
+            raise
+        click.echo(f"{different}; {different.hint}", err=True)
+    if there is None or found not in (Standing.BEHIND, Standing.ENDED):
+        return here
+    how = f"ended {there.end.name}" if there.end else "went on"
+    click.echo(
+        f"the run {how} elsewhere (by {there.who or 'somebody'}): shown is what the cluster says", err=True
+    )
+    return _taken(settings, there, checkpoint(here.cluster()), here.folder)
 
 
 def _known(
@@ -114,24 +162,19 @@ def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
         raise UsageError(
             f"run {name}: no folder in {settings.runs} and no checkpoint", hint=f"known: {there}"
         )
+    return _taken(settings, found, saved, settings.runs / name)
+
+
+def _taken(settings: Settings, found: RunState, saved: ConfigMapCheckpoint, folder: Path) -> Known:
+    """A run as the checkpoint has it."""
     time = found.updated or found.started
-    records = (
-        Record(
-            0,
-            RecordType.PLAN,
-            found.started,
-            "",
-            None,
-            found.frozen,
-            {"plan": found.plan_digest},
-        ),
-        Record(1, RecordType.TAKEN_OVER, time, "", None, {"state": to_json(found)}),
-    )
+    first = Record(0, RecordType.PLAN, found.started, "", None, found.frozen, {"plan": found.plan_digest})
+    records = (first, Record(1, RecordType.TAKEN_OVER, time, "", None, {"state": to_json(found)}))
 
     def read(digest: str) -> Any:
-        return json.loads(saved.fetch(name, digest))
+        return json.loads(saved.fetch(found.run, digest))
 
-    return _known(settings, settings.runs / name, records, read, local=False)
+    return _known(settings, folder, records, read, local=False)
 
 
 def refuse_overtaken(run: Known) -> None:
@@ -205,19 +248,6 @@ def _refused(run: Known, where: Location, changes: tuple[str, ...]) -> UsageErro
         where=where.file,
         hint=f"bring the file back to what it was, or take the run back: knowngood rollback {run.run_id}",
     )
-
-
-def take_over(engine: Engine) -> None:
-    """Where the run's journal is elsewhere: begin one here from the checkpoint, with all files that it names."""
-    if not engine.take_over():
-        return
-    click.echo("taken over from the checkpoint in the cluster", err=True)
-    journal, saved = engine.ports.journal, engine.ports.checkpoint
-    taken = json.loads(journal.get(journal.records()[-1].files["record-detail"]))["state"]
-    for result in taken["results"].values():
-        for name, digest in result["files"].items():
-            if name != "record-detail":  # its content is in the state itself
-                journal.put(name, saved.fetch(engine.run_id, digest))
 
 
 def wait_for_orphans(run: Known) -> None:

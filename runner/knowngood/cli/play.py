@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,9 +33,6 @@ from knowngood.report.console import Board, PlainLines
 from knowngood.report.html import html
 from knowngood.report.summary import Summary, expanded, summarise
 from knowngood.report.text import summary_text
-
-Before = Callable[[Engine], None]
-"""Something to do with the engine before it runs, such as opening a held run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +125,13 @@ def play(
     plan: Plan | None,
     frozen: Mapping[str, Any] | None = None,
     *,
-    before: Before | None = None,
+    known: bool = False,
+    back: bool = False,
     quiet: bool = False,
 ) -> Summary:
     """Run the engine under signals and an observer, then write the reports. `plan` None: as record 0 froze it.
 
+    `known`: the run has begun, here or elsewhere. `back`: it has ended, and is opened again to be taken back.
     Raises LockHeld, and Interrupted after the reports were written.
     """
     cancel, audience = Cancel(), Audience()
@@ -148,8 +147,9 @@ def play(
         engine = Engine(
             open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {}, runner()
         )
-        if before:
-            before(engine)
+        engine.known = known
+        if back:
+            engine.roll_back()
         try:
             engine.run()
         except Interrupted as stopped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.known import known, place_of, refuse_overtaken, take_over, wait_for_orphans
+from knowngood.cli.known import known, place_of, refuse_overtaken, wait_for_orphans
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -28,9 +28,10 @@ def command(settings: Settings, run: str, output: str) -> int:
     """Go on with an interrupted run.
 
     Plans nothing anew: the journal says what is done, at most one step is repeated, and that one looks first
-    whether it was done already. A run of another machine is taken over from its checkpoint in the cluster, once its
-    Lease has run out. Waits until nothing that a killed run started is alive. Refuses where the cluster file says
-    something else than when the run began, but for contacts and the reference to the Git token.
+    whether it was done already. The run's checkpoint in the cluster counts: what another machine did is taken over
+    from it, once its Lease has run out, and a run that ended there is left alone. Waits until nothing that a killed
+    run started is alive. Refuses where the cluster file says something else than when the run began, but for contacts
+    and the reference to the Git token.
 
     \b
     Examples:
@@ -39,7 +40,7 @@ def command(settings: Settings, run: str, output: str) -> int:
 
     \b
     Exit codes: those of `upgrade`; 2 also where the cluster file was changed (nothing is written);
-      4 the run is going on somewhere else
+      1 also where the journal here and the checkpoint tell different stories; 4 the run goes on somewhere else
     """
     with known(settings, run) as found:
         ended = found.state.end is not None
@@ -51,4 +52,4 @@ def command(settings: Settings, run: str, output: str) -> int:
         wait_for_orphans(found)
     check_identity(place.cluster, place.kubeconfig)
 
-    return show(play(place, found.plan, before=take_over), output)
+    return show(play(place, found.plan, known=True), output)

@@ -13,7 +13,6 @@ from knowngood.cli.known import (
     known,
     place_of,
     refuse_overtaken,
-    take_over,
     wait_for_orphans,
 )
 from knowngood.cli.options import (
@@ -27,7 +26,6 @@ from knowngood.cli.options import (
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.upgrade import ask, confirm, refuse_dirty
 from knowngood.cli.wiring import checkpoint
-from knowngood.engine.engine import Engine
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import Summary
@@ -120,9 +118,4 @@ def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
     if run.state.end is None:
         checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
 
-    def reopen(engine: Engine) -> None:
-        take_over(engine)
-        if run.state.end is not None:
-            engine.roll_back()
-
-    return play(place, run.plan, before=reopen)
+    return play(place, run.plan, known=True, back=run.state.end is not None)

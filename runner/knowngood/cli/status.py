@@ -7,7 +7,7 @@ import json
 import click
 
 from knowngood.cli import runs
-from knowngood.cli.known import Known, known
+from knowngood.cli.known import Ask, Known, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, output_option, runs_option
 from knowngood.model.jsonable import to_json
 from knowngood.report.console import now
@@ -40,7 +40,7 @@ def command(settings: Settings, run: str | None, everything: bool, output: str) 
     """
     if everything:
         return _list(settings, output)
-    with known(settings, run) as found:
+    with known(settings, run, Ask.MAY) as found:
         if output == "json":
             click.echo(json.dumps(to_json(found.summary), indent=2))
             return 0
@@ -69,7 +69,7 @@ def _time_left(run: Known) -> list[str]:
 def _list(settings: Settings, output: str) -> int:
     rows = []
     for folder in runs.all_runs(settings.runs):
-        with known(settings, folder.name) as run:
+        with known(settings, folder.name, Ask.NO) as run:
             s = run.summary
             state = s.end or ("interrupted" if s.interrupted else "open")
             rows.append((s.run, s.cluster, f"{s.from_release} → {s.to_release}", state))

@@ -106,9 +106,11 @@ def reader(kubeconfig: Path, cluster: Cluster) -> KubeCluster:
     return KubeCluster(Kube(kubeconfig), cluster)
 
 
-def checkpoint(kubeconfig: Path) -> ConfigMapCheckpoint:
-    """The checkpoints kept in a cluster."""
-    return ConfigMapCheckpoint(Kube(kubeconfig))
+def checkpoint(kubeconfig: Path, patience: float | None = None) -> ConfigMapCheckpoint:
+    """The checkpoints kept in a cluster. `patience`: seconds to wait for one that does not answer."""
+    if patience is None:
+        return ConfigMapCheckpoint(Kube(kubeconfig))
+    return ConfigMapCheckpoint(Kube(kubeconfig, patience=patience, first_patience=patience, timeout=patience))
 
 
 def gitops(cluster: Cluster, folder: Path, matrix: Matrix | None = None) -> GitOpsRepository:

@@ -10,6 +10,7 @@ from typing import Any
 
 from knowngood.engine.flow import ROLLBACK, next_step
 from knowngood.engine.ports import Ports
+from knowngood.engine.standing import refuse_different, refuse_final
 from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.verbs import VERBS
 from knowngood.engine.work import Done, Work
@@ -17,6 +18,7 @@ from knowngood.model.claims import may_hold
 from knowngood.model.errors import (
     Inconclusive,
     Interrupted,
+    JournalDamaged,
     KnowngoodError,
     LockHeld,
     Refused,
@@ -29,6 +31,7 @@ from knowngood.model.names import claim_value
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, after, fold
+from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
 from knowngood.ports.clock import Cancel
 from knowngood.ports.delivery import SyncFailed
@@ -54,19 +57,32 @@ class Engine:
     cancel: Cancel = field(default_factory=Cancel)
     frozen: Mapping[str, Any] = field(default_factory=dict)  # more for record 0: arguments, places
     runner: Mapping[str, str] = field(default_factory=dict)  # `who` (user@host) and `version` (of knowngood)
+    known: bool = False  # it must exist already, here or in the cluster
 
     def __post_init__(self) -> None:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
+        self._back = False  # a human asked to take it all back
         self._open_step: Cancel | None = None  # of the step that an abort may cut short now
 
     def run(self) -> RunState:
-        """Start the run, or go on with it where the journal has records. Returns the last state.
+        """Start the run, or go on with it where it has begun, here or elsewhere. Returns the last state.
 
-        Raises LockHeld (nothing more was written), Interrupted (resumable).
+        The checkpoint is the truth: a journal that is behind it adopts it, one that tells another story is refused.
+        Raises LockHeld and Refused (nothing more was written), Interrupted (resumable).
         """
-        known = max((run.fence for run in self.ports.checkpoint.runs()), default=0)
-        transitions = self.ports.lock.acquire(self.run_id, self.cancel, self._heartbeat, above=known)
+        checkpoint, lock = self.ports.checkpoint, self.ports.lock
+        known = max((run.fence for run in checkpoint.runs()), default=0)
+        transitions = lock.acquire(self.run_id, self.cancel, self._heartbeat, above=known)
         fence = claim_value(self.run_id, transitions)
+        try:
+            if self._reconciled():
+                self._play(fence)
+        finally:
+            lock.release()
+        return self._state
+
+    def _play(self, fence: str) -> None:
+        """Go on from here to the end."""
         try:
             self._open(fence)
             while self._state.end is None:
@@ -81,9 +97,6 @@ class Engine:
             if self._state.end is None:
                 self._stop_for(error)
             # else the run has ended; its checkpoint is one step behind, as it may be
-        finally:
-            self.ports.lock.release()
-        return self._state
 
     def _stop_for(self, error: KnowngoodError) -> None:
         """Our own books can't be kept (checkpoint, journal): nothing was changed yet, or the run can be resumed."""
@@ -96,31 +109,51 @@ class Engine:
             self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
         raise stopped from error
 
-    def take_over(self) -> bool:
-        """Begin this journal from the run's checkpoint, where another machine's runner wrote it.
+    def _reconciled(self) -> bool:
+        """Bring this journal to what the run's checkpoint says, under the Lease and before the first write.
 
-        False where this journal has records already; UsageError where there is no checkpoint.
+        False where the run has ended, so that there is nothing to do. Raises Refused where they tell different
+        stories, UsageError where there should be a run and is none.
         """
-        if self._state.next_seq:
-            return False
-        saved = self.ports.checkpoint.load(self.run_id)
-        if saved is None:
+        there = self.ports.checkpoint.load(self.run_id)
+        found = standing(self._state, there)
+        if found is not Standing.GONE or self._state.end is None or self._back:
+            refuse_different(self._state, there, found)
+        if there is None and self._state.next_seq == 0 and self.known:
             raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
-        plan = self._put(self.ports.checkpoint.fetch(self.run_id, saved.plan_digest))
-        for kept in KEPT:
-            if digest := str(saved.frozen.get(kept, "")):
-                self._put(self.ports.checkpoint.fetch(self.run_id, digest))
-        self._append(RecordType.PLAN, detail=dict(saved.frozen), files={"plan": plan})
-        taken = self._put(json.dumps({"state": to_json(saved)}).encode())
-        self._append(RecordType.TAKEN_OVER, detail={"from": "checkpoint"}, files={"record-detail": taken})
-        return True
+        if there is not None and found in (Standing.BEHIND, Standing.ENDED):
+            self._adopt(there)
+        if self._back:
+            refuse_final(self._state)
+            self._append(RecordType.REOPENED)
+        return self._state.end is None or (there is not None and there.end is None)
+
+    def _adopt(self, there: RunState) -> None:
+        """Go on from the checkpoint, which another machine's runner wrote, with all files that it names."""
+        plan = self._fetched(there.plan_digest)
+        if self._state.next_seq == 0:
+            self._append(RecordType.PLAN, detail=dict(there.frozen), files={"plan": plan})
+        kept = [str(there.frozen.get(name, "")) for name in KEPT]
+        for digest in filter(None, kept):
+            self._fetched(digest)
+        for result in there.results.values():
+            for name, digest in result.files.items():
+                if name != "record-detail":  # its content is in the state itself
+                    self._fetched(digest)
+        why = f"from the checkpoint in the cluster, written by {there.who or 'an older version'}"
+        taken = self._put(json.dumps({"why": why, "state": to_json(there)}).encode())
+        self._append(RecordType.TAKEN_OVER, files={"record-detail": taken})
+
+    def _fetched(self, digest: str) -> str:
+        try:
+            self.ports.journal.get(digest)
+        except JournalDamaged:
+            self._put(self.ports.checkpoint.fetch(self.run_id, digest))
+        return digest
 
     def roll_back(self) -> None:
-        """Open a held run again, to undo all its rings. UsageError for a run that ended otherwise."""
-        if self._state.end is None or self._state.end.name != "held":
-            ended = self._state.end.name if self._state.end else "not ended"
-            raise UsageError(f"run {self.run_id} is {ended}; only a held run is rolled back")
-        self._append(RecordType.REOPENED)
+        """Open a held run again as it goes on, to undo all its rings. `run` raises UsageError for any other."""
+        self._back = True
 
     def _put(self, data: bytes) -> str:
         return self.ports.journal.put("file.json", data)

@@ -1,8 +1,11 @@
-"""Which run has the say over a cluster: the newest one that changed it and was not undone, by the checkpoints there."""
+"""Which run has the say over a cluster, and which state over a run: both by the checkpoints there."""
 
 from __future__ import annotations
 
+from knowngood.model.errors import Refused, UsageError
 from knowngood.model.run_summary import RunSummary
+from knowngood.model.state import RunState
+from knowngood.model.truth import Standing
 from knowngood.ports.checkpoint import Checkpoint
 
 
@@ -17,3 +20,32 @@ def last_change(checkpoint: Checkpoint, *, without: str = "", after: str = "") -
         if found.run != without and found.changed and found.end != "restored":
             return found
     return None
+
+
+def refuse_different(here: RunState, there: RunState | None, found: Standing) -> None:
+    """Refused where the journal and the checkpoint of a run tell different stories; names both."""
+    if found is Standing.GONE:
+        raise Refused(
+            f"this machine's journal of run {here.run} is at {_where(here)}, and the cluster has no checkpoint of it",
+            hint=f"it was deleted or pruned; knowngood handover {here.run} shows what is left to do by hand",
+        )
+    if found is Standing.DIVERGED and there is not None:
+        raise Refused(
+            f"this machine's journal of run {here.run} is at {_where(here)}, its checkpoint in the cluster at"
+            f" {_where(there)}: one does not follow from the other",
+            hint="go on where the checkpoint was written, or with another --runs-dir: it is taken over from there",
+        )
+
+
+def _where(state: RunState) -> str:
+    """A state in a few words, with who wrote it."""
+    at = f"end {state.end.name}" if state.end else state.open or state.last or "its beginning"
+    by = f" by {state.who}" if state.who else ""
+    return f"{at} (record {state.seq}, fence {state.fence}{by})"
+
+
+def refuse_final(state: RunState) -> None:
+    """UsageError where a run's end can't be taken back by machine."""
+    if state.end is None or state.end.name != "held":
+        ended = state.end.name if state.end else "not ended"
+        raise UsageError(f"run {state.run} is {ended}; only a held run is rolled back")

@@ -125,7 +125,7 @@ def after(state: RunState, record: Record) -> RunState:
             return replace(_held_by(state, record), resumed=state.resumed + 1, interrupted="")
         case RecordType.TAKEN_OVER:
             taken = from_json(RunState, record.detail["state"])
-            lived = max(taken.seq, taken.next_seq) + 1
+            lived = max(taken.seq, taken.next_seq)  # the record says nothing that the state does not
             return replace(taken, next_seq=record.seq + 1, seq=lived, updated=record.time, interrupted="")
         case RecordType.REOPENED:
             return replace(state, end=None, undo_all=True, reopened=state.seq - 1)

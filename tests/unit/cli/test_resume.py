@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.cli.called import Said, knowngood
@@ -14,13 +15,14 @@ from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world
 from tests.unit.report.played import Played, undone
 
-from knowngood.cli import known, resume
+from knowngood.cli import known, resume, rollback
 from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.errors import Interrupted
-from knowngood.model.state import RunState
+from knowngood.model.errors import ExitCode, Interrupted, Unreachable
+from knowngood.model.state import End, RunState, fold
 from knowngood.planner.digest import canonical
+from knowngood.report.summary import expanded
 
 RUN = "r20260822-030000-cccc"
 
@@ -33,11 +35,16 @@ class Scene:
         shutil.copytree(matrix_dir(), self.matrix)
         self.file = self.matrix / "clusters" / "ams-prod.yaml"
         self.places: list[Place] = []
+        self.asked: list[dict[str, object]] = []
         self.world = a_world()
-        write(self.runs / RUN, self._run())
-        monkeypatch.setattr(known, "checkpoint", lambda _kubeconfig: FakeCheckpoint(self.world))
+        self.run = self._run()
+        write(self.runs / RUN, self.run)
+        self.there(self.run)
+        monkeypatch.setattr(known, "checkpoint", lambda *_: FakeCheckpoint(self.world))
         monkeypatch.setattr(resume, "check_identity", lambda *_: "")
-        monkeypatch.setattr(resume, "play", self._play)
+        monkeypatch.setattr(rollback, "check_identity", lambda *_: "")
+        for module in (resume, rollback):
+            monkeypatch.setattr(module, "play", self._play)
 
     def _run(self) -> Played:
         run = undone().until("hop-1/ring-0/batch-1/drain")
@@ -45,11 +52,19 @@ class Scene:
         profile = canonical(load(self.matrix).profiles["xe7740-h200nvl"])
         files = {hashlib.sha256(data).hexdigest(): data for data in (kept, profile)}
         named = dict(zip(("cluster_file", "profile_file"), files, strict=True))
-        first = replace(run.records[0], detail={**run.records[0].detail, **named})
+        first = replace(run.records[0], detail={**run.records[0].detail, **named, "run": RUN})
         return Played((first, *run.records[1:]), {**run.files, **files})
 
-    def _play(self, place: Place, *_: object, **__: object) -> None:
+    def there(self, run: Played, **changes: Any) -> RunState:
+        """What the checkpoint in the cluster says."""
+        state = replace(fold(expanded(record, run.load) for record in run.records), **changes)
+        self.world.saved[RUN] = state
+        self.world.saved |= {f"{RUN}/{digest}": data for digest, data in run.files.items()}
+        return state
+
+    def _play(self, place: Place, *_: object, **how: object) -> None:
         self.places.append(place)
+        self.asked.append(how)
         raise Interrupted("enough seen")
 
     def edit(self, old: str, new: str) -> None:
@@ -58,8 +73,15 @@ class Scene:
         self.file.write_text(text.replace(old, new))
 
     def resume(self) -> Said:
+        return self.says("resume", RUN)
+
+    def says(self, *command: str) -> Said:
         where = ("--matrix", self.matrix, "--runs-dir", self.runs, "--kubeconfig", self.matrix / "none")
-        return knowngood(*where, "resume", RUN)
+        return knowngood(*where, *command)
+
+    def written(self) -> dict[Path, bytes]:
+        """All that lies in the runs' folder."""
+        return {path: path.read_bytes() for path in self.runs.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -74,14 +96,14 @@ def test_an_unchanged_file_is_no_obstacle(scene: Scene) -> None:
 
 def test_a_changed_cluster_file_is_refused_and_the_change_is_named(scene: Scene) -> None:
     scene.edit("batch: 2", "batch: 1")
-    before = {path: path.read_bytes() for path in scene.runs.rglob("*") if path.is_file()}
+    before = scene.written()
     said = scene.resume()
     assert said.code == 2
     assert "rings differs" in said.err
     assert str(scene.file.name) in said.err
     assert f"knowngood rollback {RUN}" in said.err, "it says what to do"
     assert scene.places == []
-    assert {path: path.read_bytes() for path in scene.runs.rglob("*") if path.is_file()} == before
+    assert scene.written() == before
 
 
 def test_comments_and_contacts_may_change(scene: Scene) -> None:
@@ -107,9 +129,75 @@ def test_a_run_that_a_newer_one_has_overtaken_is_neither_resumed_nor_taken_back(
     newer = RunState(run="r20260823-030000-dddd", intended=("hop-1/ring-1/declare",))
     scene.world.saved["r20260823-030000-dddd"] = newer
     for command in ("resume", "rollback"):
-        where = ("--matrix", scene.matrix, "--runs-dir", scene.runs, "--kubeconfig", scene.matrix / "none")
-        said = knowngood(*where, command, RUN, *(("--yes",) if command == "rollback" else ()))
+        said = scene.says(command, RUN, *(("--yes",) if command == "rollback" else ()))
         assert said.code == 1
         assert "run r20260823-030000-dddd changed ams-prod after run" in said.err
     scene.world.saved["r20260823-030000-dddd"] = replace(newer, intended=("observe",))
     assert scene.resume().code == 130, "one that changed nothing is no obstacle"
+
+
+def ended_elsewhere(scene: Scene) -> RunState:
+    """Another machine took the run over, by its fence, and ended it held."""
+    end = End("held", ExitCode.HUMAN, "a gate said no", {"gpu-4": "quarantined"})
+    return scene.there(undone_named(scene), end=end, fence=9, who="ben@b", seq=99)
+
+
+def undone_named(scene: Scene) -> Played:
+    """The same run, further on."""
+    return Played(
+        (*scene.run.records, *undone().records[len(scene.run.records) :]), scene.run.files | undone().files
+    )
+
+
+@pytest.mark.parametrize("command", ["resume", "abort"])
+def test_a_run_that_ended_elsewhere_is_told_and_nothing_is_done(scene: Scene, command: str) -> None:
+    there = ended_elsewhere(scene)
+    before = scene.written()
+    said = scene.says(command, RUN)
+    assert said.code == (5 if command == "resume" else 2)
+    assert "ended held elsewhere (by ben@b)" in said.err
+    assert f"run {RUN} has ended: held" in said.err
+    assert (scene.places, scene.written(), scene.world.abort) == ([], before, "")
+    assert scene.world.saved[RUN] == there
+
+
+@pytest.mark.parametrize("command", ["status", "handover"])
+def test_what_is_told_of_a_run_is_what_the_cluster_says(scene: Scene, command: str) -> None:
+    ended_elsewhere(scene)
+    said = scene.says(command, RUN)
+    assert said.code == 0
+    assert "held" in said.out
+    assert "shown is what the cluster says" in said.err
+
+
+def test_a_held_run_is_rolled_back_from_a_machine_that_did_not_hear_of_its_end(scene: Scene) -> None:
+    ended_elsewhere(scene)
+    assert scene.says("rollback", RUN, "--yes").code == 130
+    assert scene.asked == [{"known": True, "back": True}]
+    assert scene.world.abort == "", "it is not asked to abort: it has ended"
+
+
+@pytest.mark.parametrize("command", ["resume", "rollback", "abort"])
+def test_a_journal_that_tells_another_story_is_refused_before_anything_is_written(
+    scene: Scene, command: str
+) -> None:
+    scene.there(undone(), fence=0, results={}, intended=("observe",), who="ben@b")
+    before = scene.written()
+    said = scene.says(command, RUN, *(("--yes",) if command == "rollback" else ()))
+    assert said.code == 1
+    assert "this machine's journal" in said.err
+    assert "its checkpoint in the cluster at" in said.err
+    assert (scene.places, scene.written(), scene.world.abort) == ([], before, "")
+
+
+def test_a_cluster_that_does_not_answer_is_no_obstacle_to_telling(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> FakeCheckpoint:
+        raise Unreachable("no answer")
+
+    monkeypatch.setattr(known, "checkpoint", away)
+    assert scene.resume().code == 3
+    said = scene.says("status", RUN)
+    assert said.code == 0
+    assert "the cluster could not be asked" in said.err

@@ -35,7 +35,8 @@ class FakeClock(Clock):
         self.world = world
 
     def now(self) -> str:
-        return f"2026-08-22T03:00:00.{len(self.world.records):03d}Z"
+        self.world.ticks += 1
+        return f"2026-08-22T03:00:00.{self.world.ticks:06d}Z"
 
     def monotonic(self) -> float:
         return self.world.clock
@@ -115,10 +116,23 @@ class FakeLock(Lock):
 
 
 class FakeCheckpoint(Checkpoint):
+    """As strict as the real one: what is replaced must be what was seen, and is never newer nor ended."""
+
     def __init__(self, world: World) -> None:
         self.world = world
+        self.seen: dict[str, int] = {}
 
     def save(self, state: RunState) -> None:
+        there: RunState | None = self.world.saved.get(state.run)
+        written = self.world.writes.get(state.run, 0)
+        if self.seen.setdefault(state.run, written) != written:
+            raise LockHeld(f"somebody else wrote the checkpoint of {state.run}")
+        overtaken = there and (
+            there.seq > state.seq or (there.end and there.seq not in {state.reopened, state.seq})
+        )
+        if overtaken:
+            raise LockHeld(f"the checkpoint of {state.run} is newer")
+        self.seen[state.run] = self.world.writes[state.run] = written + 1
         self.world.saved[state.run] = from_json(RunState, json.loads(json.dumps(to_json(state))))
 
     def keep(self, run: str, name: str, data: bytes) -> None:
@@ -126,6 +140,7 @@ class FakeCheckpoint(Checkpoint):
 
     def load(self, run: str) -> RunState | None:
         found: RunState | None = self.world.saved.get(run)
+        self.seen[run] = self.world.writes.get(run, 0)
         return found
 
     def fetch(self, run: str, name: str) -> bytes:

@@ -8,6 +8,7 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import ROWS, Row, says_true
 from tests.unit.engine.world import Killed, World
 
+from knowngood.model.record import RecordType
 from knowngood.model.state import End
 
 KILLED_ROWS = [row for row in ROWS if row.end not in ("refused", "inconclusive")]
@@ -81,10 +82,10 @@ def test_another_machine_takes_over_from_the_checkpoint(name: str) -> None:
         world = killed_at(row, boundary, before_write=bool(boundary % 2))
         world.records, world.files = [], {}
         elsewhere = an_engine(world)
-        assert elsewhere.take_over()
+        taken = elsewhere.run().end
+        assert world.records[1].type is RecordType.TAKEN_OVER
         for kept in ("cluster_file", "profile_file"):
             assert world.records[0].detail[kept] in world.files
-        taken = elsewhere.run().end
         assert taken is not None
         assert taken.name == end.name, f"killed at record {boundary}: {taken.why}"
         assert snapshot(world) == snapshot(calm), boundary

@@ -290,8 +290,10 @@ def test_a_held_run_is_rolled_back_by_a_humans_word() -> None:
 def test_only_a_run_that_a_human_holds_can_be_rolled_back() -> None:
     world = a_world()
     an_engine(world).run()
+    again = an_engine(world)
+    again.roll_back()
     with pytest.raises(UsageError, match="done"):
-        an_engine(world).roll_back()
+        again.run()
 
 
 @pytest.mark.parametrize(

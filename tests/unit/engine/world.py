@@ -67,6 +67,9 @@ class World:
     lease: tuple[str, int] = ("", 0)
     beat: Beat = no_beat  # the heartbeat of the Lease's holder
     saved: dict[str, Any] = field(default_factory=dict)
+    writes: dict[str, int] = field(default_factory=dict)  # run -> how often its checkpoint was written
+    machines: dict[str, tuple[list[Record], dict[str, bytes]]] = field(default_factory=dict)
+    ticks: int = 0  # every look at the clock is later than the one before
     abort: str = ""
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
@@ -81,6 +84,15 @@ class World:
 
     def head(self) -> Commit:
         return self.commits[-1]
+
+    def at(self, machine: str) -> World:
+        """Go to a machine: its journal is the one that is read and written from now on. The cluster stays."""
+        mine = next((m for m, (records, _) in self.machines.items() if records is self.records), "")
+        if not mine:
+            self.machines.setdefault("the first", (self.records, self.files))
+        self.records, self.files = self.machines.setdefault(machine, ([], {}))
+        self.dead, self.kill_after = False, -1
+        return self
 
 
 def new_world(rings: Mapping[str, Sequence[str]], fields: Mapping[tuple[str, str], str]) -> World:
