@@ -15,13 +15,14 @@ MCO_STATE = "machineconfiguration.openshift.io/state"
 MCO_CURRENT = "machineconfiguration.openshift.io/currentConfig"
 MCO_DESIRED = "machineconfiguration.openshift.io/desiredConfig"
 DRIVER_MANAGER = "nvidia.com/driver-manager."
+UPGRADE_MARKS = ("nvidia.com/gpu-driver-upgrade", "nvidia.com/ofed-driver-upgrade", DRIVER_MANAGER)
+OURS = (names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION, names.REASON_ANNOTATION)
+MARK_LENGTH = 120
 OTHERS_ANNOTATIONS = (
     names.DOMAIN,
     "machineconfiguration.openshift.io/",
     "sriovnetwork.openshift.io/",
-    "nvidia.com/gpu-driver-upgrade",
-    "nvidia.com/ofed-driver-upgrade",
-    DRIVER_MANAGER,
+    *UPGRADE_MARKS,
 )
 """Prefixes of node annotations that drainers, ourselves included, leave behind."""
 MAINTENANCES = (
@@ -63,6 +64,24 @@ def upgrading(node: Mapping[str, Any]) -> list[str]:
     """Driver upgrades that a controller has begun and not ended, as `label=value`."""
     labels = node["metadata"].get("labels") or {}
     return [f"{k}={labels[k]}" for k in UPGRADE_LABELS if labels.get(k) not in {None, "", "upgrade-done"}]
+
+
+def written(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """What we and the GPU stack's drainers have written on a node, sorted: what `restored` must find as it was.
+
+    Not what the machine-config and SR-IOV operators keep in their annotations: they change with other work than ours.
+    """
+    labels = node["metadata"].get("labels") or {}
+    annotations = node["metadata"].get("annotations") or {}
+    found = [f"{k}={v}" for k, v in labels.items() if k.startswith(f"{names.DOMAIN}/")]
+    found += [f"{k}={v}" for k, v in labels.items() if k.startswith(DEPLOY_PREFIX) and v != "true"]
+    found += upgrading(node)
+    found += [
+        f"annotation {k}={v}"[:MARK_LENGTH] for k, v in annotations.items() if k.startswith(UPGRADE_MARKS)
+    ]
+    found += [f"annotation {k}={annotations[k]}"[:MARK_LENGTH] for k in OURS if k in annotations]
+    found += [f"taint {t['key']}" for t in taints(node) if t["key"].startswith(f"{names.DOMAIN}/")]
+    return tuple(sorted(found))
 
 
 def busy(node: Mapping[str, Any], fence: str = "") -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from knowngood.adapters import actors, facts, kube_exec
+from knowngood.adapters import actors, facts, kube_exec, readouts
 from knowngood.adapters.facts import DRIVER_CONTAINER
 from knowngood.adapters.kube import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
@@ -15,20 +14,6 @@ from knowngood.model.node import NodeState
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
-NICS = 16  # most RDMA devices looked for; exec has no shell, so no wildcard
-FILES = (
-    "/proc/sys/kernel/random/boot_id",
-    "/proc/uptime",
-    "/proc/version",
-    "/proc/driver/nvidia/version",
-    "/proc/driver/nvidia/gpus",
-    "/sys/module/nvidia/version",
-    "/sys/module/mlx5_core/version",
-    "/sys/module/nvidia_peermem/version",
-    "/sys/class/dmi/id/product_name",
-    *(f"/sys/class/infiniband/mlx5_{i}/fw_ver" for i in range(NICS)),
-)
-_LIBCUDA = re.compile(r"libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
 
 
 def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> NodeState:
@@ -68,12 +53,13 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         name,
         reachable=True,
         ready=True,
-        boot_id=_first(read, "/proc/sys/kernel/random/boot_id"),
-        uptime_seconds=_number(_first(read, "/proc/uptime")),
+        boot_id=readouts.first(read, readouts.BOOT_ID),
+        uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         load=load,
-        versions=_versions(read, libraries),
-        gpus=tuple(sorted({gpu_of(p) for p in read if gpu_of(p)})),
-        facts=_facts(node, read),
+        versions=readouts.versions(read, libraries),
+        gpus=readouts.gpus(read),
+        inventory=readouts.inventory(read),
+        facts=readouts.machine(read),
         **common,
     )
 
@@ -103,6 +89,7 @@ def _of_object(node: Object) -> dict[str, Any]:
     return {
         "labels": labels,
         "annotations": {k: str(v) for k, v in annotations.items() if k.startswith(actors.OTHERS_ANNOTATIONS)},
+        "written": actors.written(node),
         "taints": tuple(sorted(_taint(t) for t in actors.taints(node) if t["key"] != CORDON_TAINT)),
         "unschedulable": bool((node.get("spec") or {}).get("unschedulable")),
         "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
@@ -119,76 +106,11 @@ def _read(kube: Kube, driver: Object | None) -> tuple[dict[str, list[str]], str]
         raise Unreachable("no driver pod runs on it: its files can't be read")
     metadata = driver["metadata"]
     where = (metadata["namespace"], metadata["name"], DRIVER_CONTAINER)
-    files = kube_exec.run(kube, *where, ["grep", "-rsH", "", *FILES])
+    files = kube_exec.run(kube, *where, ["grep", "-rsH", "", *readouts.FILES])
     if not files.stdout:
         raise Unreachable(f"exec in {metadata['name']} printed nothing: {files.stderr[:200]}")
     find = ["find", "/usr/lib64", "-maxdepth", "1", "-name", "libcuda.so.*.*"]
-    return parse_grep(files.stdout), kube_exec.run(kube, *where, find).stdout
-
-
-def parse_grep(text: str) -> dict[str, list[str]]:
-    """`grep -H` output as path -> lines. PCI addresses in paths have colons: the path ends at a known name."""
-    read: dict[str, list[str]] = {}
-    for line in text.split("\n"):
-        match = _LINE.match(line)
-        if match:
-            read.setdefault(match["path"], []).append(match["text"])
-    return read
-
-
-_LINE = re.compile(r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/[^:]+):(?P<text>.*)")
-
-
-def gpu_of(path: str) -> str:
-    """The PCI address in a path under /proc/driver/nvidia/gpus, "" for another path."""
-    head, _, tail = path.partition("/proc/driver/nvidia/gpus/")
-    return tail.partition("/")[0] if not head and tail else ""
-
-
-def _versions(read: Mapping[str, list[str]], libraries: str) -> dict[str, str]:
-    """What runs, by component; a component that can't be told is absent."""
-    banner = _first(read, "/proc/driver/nvidia/version")
-    flavour = ""
-    if banner:
-        flavour = "open" if "Open Kernel Module" in banner else "proprietary"
-    firmware = [
-        line for path, lines in read.items() if gpu_of(path) for line in lines if "GPU Firmware" in line
-    ]
-    kernel = re.match(r"Linux version (\S+)", _first(read, "/proc/version"))
-    peermem = _first(read, "/sys/module/nvidia_peermem/version")
-    found = {
-        "nvidia-driver": _first(read, "/sys/module/nvidia/version"),
-        "nvidia-user-space": _one(_LIBCUDA.findall(libraries)),
-        "gsp-firmware": _one(line.partition(":")[2].strip() for line in firmware),
-        "doca-ofed": _first(read, "/sys/module/mlx5_core/version"),
-        "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),
-        "kernel-module-type": flavour,
-        "rdma-mode": "nvidia-peermem"
-        if peermem
-        else ("dma-buf" if flavour == "open" else "none" if flavour else ""),
-        "rhcos-kernel": kernel.group(1) if kernel else "",
-    }
-    return {component: version for component, version in found.items() if version}
-
-
-def _facts(node: Object, read: Mapping[str, list[str]]) -> dict[str, str]:
-    labels = node["metadata"].get("labels") or {}
-    found = {
-        "product": _first(read, "/sys/class/dmi/id/product_name"),
-        "mig": str(labels.get("nvidia.com/mig.config") or ""),
-        "mig-state": str(labels.get("nvidia.com/mig.config.state") or ""),
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _one(values: Iterable[str]) -> str:
-    """The value that all share; several different ones are listed, so that they equal no release's."""
-    return ", ".join(sorted({v.strip() for v in values if v.strip()}))
-
-
-def _first(read: Mapping[str, list[str]], path: str) -> str:
-    lines = read.get(path)
-    return lines[0].strip() if lines else ""
+    return readouts.parse_grep(files.stdout), kube_exec.run(kube, *where, find).stdout
 
 
 def _number(text: str) -> float | None:

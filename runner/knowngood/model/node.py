@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+NOT_LOADED = "not loaded"
+"""In `NodeState.inventory`: a kernel module that is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleLoad:
@@ -26,7 +29,9 @@ class NodeState:
     nvidia-user-space: libcuda's file name; gsp-firmware; doca-ofed; kernel-module-type: open|proprietary;
     rdma-mode; rhcos-kernel). `operands` maps a GPU Operator operand (DaemonSet name) to `ready` or why not,
     `images` the operand to its running image, with the digest that was pulled. `allocatable` holds extended
-    resources only.
+    resources only. `inventory` is what the kernel and the driver list, by kind: gpus (PCI address -> minor and UUID),
+    mig (GPU -> instances), rdma-devices, vfs, modules, fabric-manager; a kind that could not be read is absent.
+    `written` is what we and the GPU stack's drainers wrote on the node: claim, taints, ring, parked operands, upgrades.
     """
 
     name: str
@@ -44,7 +49,9 @@ class NodeState:
     allocatable: Mapping[str, str] = field(default_factory=dict)
     operands: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)  # DMI product, mig layout, VFs, ...
+    inventory: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    written: tuple[str, ...] = ()  # sorted
+    facts: Mapping[str, str] = field(default_factory=dict)  # DMI product
     trouble: str = ""
 
 

@@ -142,6 +142,8 @@ def nic(node: NodeSeed, index: int) -> Files:
         f"{root}/hca_type": f"{hca_type}\n",
         f"{root}/board_id": "MT_0000000838\n",
         f"{root}/node_guid": ":".join(guid[i : i + 4] for i in range(0, 16, 4)) + "\n",
+        f"{root}/device/uevent": f"DRIVER=mlx5_core\nPCI_SLOT_NAME={nic_address(index)}\n",
+        f"{root}/device/sriov_numvfs": "0\n",
         f"{port}/rate": f"{rate}\n",
         f"{port}/link_layer": "InfiniBand\n",
     }
@@ -166,10 +168,17 @@ def nvidia_proc(node: NodeSeed, version: str, flavour: str, gpus: list[str]) -> 
         "GCC version:  gcc version 11.4.1 20231218 (Red Hat 11.4.1-3) (GCC)\n",
         "proc/driver/nvidia/params": "".join(f"{line}\n" for line in params),
     }
+    for minor, name in enumerate(("config", "monitor"), start=1):
+        files[f"proc/driver/nvidia/capabilities/mig/{name}"] = capability(minor)
     for minor, address in enumerate(gpu_addresses(node)):
         if address in gpus:
             files |= _information(node, address, minor, version, flavour)
     return files
+
+
+def capability(minor: int) -> str:
+    """What a file under /proc/driver/nvidia/capabilities says."""
+    return f"DeviceFileMinor: {minor}\nDeviceFileMode: 256\nDeviceFileModify: 1\n"
 
 
 def kernel_release(node: NodeSeed) -> Files:

@@ -23,7 +23,9 @@ from knowngood.twin.seed import NodeSeed, Seed
 DRIVER_STATE = "run/nvidia/nvidia-driver.state"
 OFED_READY = "run/mellanox/drivers/.driver-ready"
 JOURNAL = "var/log/journal.jsonl"
+FABRIC_MANAGER = "var/run/nvidia-fabricmanager/nv-fabricmanager.pid"
 GPU_MODULES = ("nvidia", "nvidia_uvm", "nvidia_modeset")
+NIC_MODULES = ("mlx5_core", "mlx5_ib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Machine:
         self.up = True
         self._lost.clear()
         self._forget_driver()
-        self.remove(["run"])
+        self.remove(["run", FABRIC_MANAGER])
         self._write({"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n"})
         self.tick()
         self.kernel(f"Linux version {self.seed.kernel} (mockbuild@builder) #1 SMP PREEMPT_DYNAMIC")
@@ -108,6 +110,11 @@ class Machine:
         for old in (self.root / "usr/lib64").glob("libcuda.so.*"):
             old.unlink()
         self._write({f"usr/lib64/libcuda.so.{version}": f"libcuda {version}\n"})
+
+    def start_fabric_manager(self) -> None:
+        """The driver container starts it where there are NVSwitches."""
+        if self.seed.nvswitch:
+            self._write({FABRIC_MANAGER: "4711\n"})
 
     def gpus(self) -> list[str]:
         """Addresses of the GPUs that answer."""
@@ -159,7 +166,8 @@ class Machine:
 
     def _load_nic_driver(self) -> None:
         version = self.seed.docaOfed
-        self._write(hostfiles.module("mlx5_core", version or self.seed.kernel))
+        for module in NIC_MODULES:
+            self._write(hostfiles.module(module, version or self.seed.kernel))
         for index in range(self.seed.nics):
             self._write(hostfiles.nic(self.seed, index))
             address = hostfiles.nic_address(index)

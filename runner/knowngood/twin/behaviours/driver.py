@@ -28,7 +28,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.behaviours.programs import Program, ProgramError, Ready
 from knowngood.twin.client import ClientError
-from knowngood.twin.world import DRIVER_STATE, Machine
+from knowngood.twin.world import DRIVER_STATE, FABRIC_MANAGER, Machine
 
 PAUSED = "paused-for-driver-upgrade"
 DRIVER_READY = "run/nvidia/validations/.driver-ctr-ready"
@@ -80,14 +80,15 @@ class DriverProgram(Program):
         if not self.kept:
             self.machine.load_driver(self.version, self.flavour)
         self.machine.install_user_space(self.version)
+        self.machine.start_fabric_manager()
         self.machine.write(DRIVER_STATE, self.digest)
         self.machine.write(DRIVER_READY, "")
         await ready()
         return await super().hold()
 
     async def stop(self, grace: float) -> None:
-        """The module stays; the marker that operands wait for goes."""
-        self.machine.remove([DRIVER_READY])
+        """The module stays; the marker that operands wait for goes, and the daemons of the container."""
+        self.machine.remove([DRIVER_READY, FABRIC_MANAGER])
         await super().stop(grace)
 
     async def _uninstall(self) -> None:

@@ -1,0 +1,185 @@
+"""What a node's files say: which are read through the driver pod, and how their lines are understood. Pure.
+
+exec has no shell, so the paths are spelled out. They travel in the request's URL: together they stay well under the
+8 KiB that a proxy in front of an API server takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from knowngood.model.node import NOT_LOADED
+
+Lines = Mapping[str, list[str]]
+"""A file's path -> its lines, as `grep -H` printed them."""
+
+NICS = 16  # most RDMA devices looked for
+MODULES = ("mlx5_core", "mlx5_ib", "rpcrdma", "nvidia_fs", "nvidia_peermem", "gdrdrv")
+"""Kernel modules of RDMA, NFS over RDMA and GPUDirect. rpcrdma has no version of its own, only a srcversion."""
+CAPABILITIES = "/proc/driver/nvidia/capabilities"
+"""The driver's own list of MIG instances: gpu<minor>/mig/gi<n>/ci<n>/access (NVIDIA's MIG user guide)."""
+FABRIC_MANAGER = "/var/run/nvidia-fabricmanager/nv-fabricmanager.pid"
+"""Where the driver container's own script looks for a Fabric Manager that it started."""
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+UPTIME = "/proc/uptime"
+PRODUCT = "/sys/class/dmi/id/product_name"
+FILES = (
+    BOOT_ID,
+    UPTIME,
+    "/proc/version",
+    "/proc/driver/nvidia/version",
+    "/proc/driver/nvidia/gpus",
+    CAPABILITIES,
+    FABRIC_MANAGER,
+    "/sys/module/nvidia/version",
+    *(f"/sys/module/{name}/{file}" for name in MODULES for file in ("version", "srcversion", "refcnt")),
+    PRODUCT,
+    *(
+        f"/sys/class/infiniband/mlx5_{i}/{file}"
+        for i in range(NICS)
+        for file in ("fw_ver", "device/uevent", "device/sriov_numvfs")
+    ),
+)
+_LINE = re.compile(r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/[^:]+):(?P<text>.*)")
+_LIBCUDA = re.compile(r"libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
+_INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(?:/ci\d+)?)/access$")
+_NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")
+
+
+def parse_grep(text: str) -> dict[str, list[str]]:
+    """`grep -H` output as path -> lines. PCI addresses in paths have colons: the path ends at a known name."""
+    read: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        match = _LINE.match(line)
+        if match:
+            read.setdefault(match["path"], []).append(match["text"])
+    return read
+
+
+def first(read: Lines, path: str) -> str:
+    """A file's first line, "" where it was not read."""
+    lines = read.get(path)
+    return lines[0].strip() if lines else ""
+
+
+def gpu_of(path: str) -> str:
+    """The PCI address in a path under /proc/driver/nvidia/gpus, "" for another path."""
+    head, _, tail = path.partition("/proc/driver/nvidia/gpus/")
+    return tail.partition("/")[0] if not head and tail else ""
+
+
+def gpus(read: Lines) -> tuple[str, ...]:
+    """The PCI addresses of the driver's GPUs, sorted."""
+    return tuple(sorted({gpu_of(p) for p in read if gpu_of(p)}))
+
+
+def versions(read: Lines, libraries: str) -> dict[str, str]:
+    """What runs, by component; a component that can't be told is absent."""
+    banner = first(read, "/proc/driver/nvidia/version")
+    flavour = ""
+    if banner:
+        flavour = "open" if "Open Kernel Module" in banner else "proprietary"
+    kernel = re.match(r"Linux version (\S+)", first(read, "/proc/version"))
+    peermem = first(read, "/sys/module/nvidia_peermem/version")
+    found = {
+        "nvidia-driver": first(read, "/sys/module/nvidia/version"),
+        "nvidia-user-space": _one(_LIBCUDA.findall(libraries)),
+        "gsp-firmware": _one(rows.get("GPU Firmware", "") for rows in _information(read).values()),
+        "doca-ofed": first(read, "/sys/module/mlx5_core/version"),
+        "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),
+        "kernel-module-type": flavour,
+        "rdma-mode": "nvidia-peermem"
+        if peermem
+        else ("dma-buf" if flavour == "open" else "none" if flavour else ""),
+        "rhcos-kernel": kernel.group(1) if kernel else "",
+    }
+    return {component: version for component, version in found.items() if version}
+
+
+def inventory(read: Lines) -> dict[str, dict[str, str]]:
+    """What the kernel lists, by kind; a kind that could not be read is absent, one with nothing in it is empty."""
+    found = {
+        "gpus": _placement(read),
+        "rdma-devices": _rdma_devices(read),
+        "vfs": {device: lines[0].strip() for device, lines in _nic_files(read, "device/sriov_numvfs")},
+        "modules": _modules(read),
+        "fabric-manager": {"nv-fabricmanager": "running"} if first(read, FABRIC_MANAGER) else {},
+    }
+    kinds = {kind: things for kind, things in found.items() if things}
+    # The driver shows this file wherever it knows of MIG at all: only with it is an empty list an answer.
+    if f"{CAPABILITIES}/mig/config" in read:
+        kinds["mig"] = _mig(read)
+    return kinds
+
+
+def machine(read: Lines) -> dict[str, str]:
+    """Facts of the machine itself."""
+    product = first(read, PRODUCT)
+    return {"product": product} if product else {}
+
+
+def _information(read: Lines) -> dict[str, dict[str, str]]:
+    """PCI address -> the rows that the driver prints of that GPU."""
+    found: dict[str, dict[str, str]] = {}
+    for path, lines in read.items():
+        if (gpu := gpu_of(path)) and path.endswith("/information"):
+            rows = (line.partition(":") for line in lines)
+            found[gpu] = {key.strip(): value.strip() for key, _, value in rows}
+    return found
+
+
+def _placement(read: Lines) -> dict[str, str]:
+    """PCI address -> minor and UUID. The UUID's first 48 bits tell GPUs apart, and thousands of nodes are kept so."""
+    found = {}
+    for gpu, rows in sorted(_information(read).items()):
+        uuid = "-".join(rows.get("GPU UUID", "").split("-")[:3])
+        minor = rows.get("Device Minor", "")
+        if uuid and minor:
+            found[gpu] = f"minor {minor}, {uuid}"
+    return found
+
+
+def _mig(read: Lines) -> dict[str, str]:
+    """GPU -> its GPU and compute instances. Their numbers follow from size and place on the GPU."""
+    found: dict[str, list[str]] = {}
+    for path in read:
+        if match := _INSTANCE.match(path):
+            found.setdefault(match["gpu"], []).append(match["instance"])
+    return {gpu: " ".join(sorted(instances)) for gpu, instances in sorted(found.items())}
+
+
+def _nic_files(read: Lines, file: str) -> Iterator[tuple[str, list[str]]]:
+    for path, lines in read.items():
+        match = _NIC.match(path)
+        if match and match["file"] == file:
+            yield match["device"], lines
+
+
+def _rdma_devices(read: Lines) -> dict[str, str]:
+    """Device -> its PCI address and firmware."""
+    slots = {}
+    for device, lines in _nic_files(read, "device/uevent"):
+        rows = dict(line.split("=", 1) for line in lines if "=" in line)
+        slots[device] = rows.get("PCI_SLOT_NAME", "")
+    firmware = {device: lines[0].strip() for device, lines in _nic_files(read, "fw_ver")}
+    return {d: f"{slots[d]}, firmware {firmware[d]}" for d in sorted(firmware) if slots.get(d)}
+
+
+def _modules(read: Lines) -> dict[str, str]:
+    """Module -> version, else srcversion, else `loaded`; `not loaded`. Empty where /sys/module could not be read."""
+    if not any(path.startswith("/sys/module/") for path in read):
+        return {}
+    found = {}
+    for name in MODULES:
+        version, source, users = (
+            first(read, f"/sys/module/{name}/{file}") for file in ("version", "srcversion", "refcnt")
+        )
+        here = version or (f"srcversion {source}" if source else "loaded")
+        found[name] = here if version or source or users else NOT_LOADED
+    return found
+
+
+def _one(values: Iterable[str]) -> str:
+    """The value that all share; several different ones are listed, so that they equal no release's."""
+    return ", ".join(sorted({v.strip() for v in values if v.strip()}))
