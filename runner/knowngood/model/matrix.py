@@ -207,6 +207,10 @@ class Profile:
     evidence_max_age_days: int = 0  # 0: the default
     # How long a node is out of service for a move of that disruption; missing: nobody knows.
     minutes_out: Mapping[Disruption, int] = field(default_factory=dict)
+    # What a proof of `restored` must read beside what the fields above say, and what it may lack: planner.readings.
+    mig: bool = False
+    vfs: bool = False
+    optional_readings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,126 @@
+"""What a node's files say, by the driver and the kernel: an empty list is an answer only where the list was read."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from tests.unit.adapters.machines import node
+
+from knowngood.adapters import actors, readouts
+from knowngood.adapters.readouts import CAPABILITIES, FILES, inventory, parse_grep, versions
+from knowngood.model import names
+from knowngood.model.errors import Location
+from knowngood.model.matrix import Profile
+from knowngood.planner.readings import required
+from knowngood.twin import hostfiles
+from knowngood.twin.events import EventLog
+from knowngood.twin.seed import NodeSeed
+from knowngood.twin.world import Machine
+
+SEED = NodeSeed("n1", "gpu", gpus=2, nics=2, nicFirmware="28.43.1014", docaOfed="24.10-0.7.0", nvswitch=True)
+MIG_FILES = {f"{CAPABILITIES}/mig/config": ["DeviceFileMinor: 1"]}
+
+
+def instance(name: str, gpu: int = 0) -> dict[str, list[str]]:
+    return {f"{CAPABILITIES}/gpu{gpu}/mig/{name}/access": ["DeviceFileMinor: 30"]}
+
+
+def test_mig_instances_are_the_drivers_list() -> None:
+    read = MIG_FILES | instance("gi1") | instance("gi1/ci0") | instance("gi2") | instance("gi9", gpu=10)
+    assert inventory(read)["mig"] == {"gpu0": "gi1 gi1/ci0 gi2", "gpu10": "gi9"}
+
+
+def test_no_mig_instance_is_an_answer_only_from_a_driver_that_knows_of_mig() -> None:
+    assert inventory(MIG_FILES)["mig"] == {}
+    assert "mig" not in inventory({})
+
+
+def test_a_module_without_a_version_is_known_by_its_source_and_one_without_either_is_loaded() -> None:
+    read = {
+        "/sys/module/nvidia/version": ["595.91.07"],
+        "/sys/module/rpcrdma/srcversion": ["12AB"],
+        "/sys/module/mlx5_ib/refcnt": ["0"],
+    }
+    found = inventory(read)["modules"]
+    assert (found["rpcrdma"], found["mlx5_ib"], found["nvidia_fs"]) == (
+        "srcversion 12AB",
+        "loaded",
+        "not loaded",
+    )
+    assert "modules" not in inventory({"/proc/uptime": ["1 2"]}), "nothing of /sys/module was read"
+
+
+def test_gpus_and_rdma_devices_have_a_place() -> None:
+    where = "/proc/driver/nvidia/gpus/0000:18:00.0/information"
+    read = {
+        where: ["GPU UUID: \t GPU-1a2b3c4d-5e6f-0000-0000-000000000000", "Device Minor: \t 3"],
+        "/sys/class/infiniband/mlx5_0/fw_ver": ["28.43.1014"],
+        "/sys/class/infiniband/mlx5_0/device/uevent": ["DRIVER=mlx5_core", "PCI_SLOT_NAME=0000:1c:00.0"],
+        "/sys/class/infiniband/mlx5_0/device/sriov_numvfs": ["8"],
+    }
+    found = inventory(read)
+    assert found["gpus"] == {"0000:18:00.0": "minor 3, GPU-1a2b3c4d-5e6f"}
+    assert found["rdma-devices"] == {"mlx5_0": "0000:1c:00.0, firmware 28.43.1014"}
+    assert found["vfs"] == {"mlx5_0": "8"}
+
+
+def test_the_request_that_reads_a_node_passes_a_proxy() -> None:
+    """exec sends its arguments in the URL; 8 KiB is what proxies take."""
+    assert len(urlencode([("command", word) for word in ("grep", "-rsH", "", *FILES)])) < 7000
+
+
+@pytest.mark.parametrize("nvswitch", [True, False])
+def test_a_host_of_the_twin_gives_every_reading_that_a_profile_may_require(
+    tmp_path: Path, nvswitch: bool
+) -> None:
+    """By grep itself, as in the driver pod: a rehearsal is not inconclusive for a file that the twin lacks."""
+    host = Machine(
+        replace(SEED, nvswitch=nvswitch), tmp_path / "root", EventLog(tmp_path / "events"), {"ID": "rhcos"}
+    )
+    host.boot("power-on")
+    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.start_fabric_manager()
+    paths = [f"{host.root}{file}" for file in FILES]
+    printed = subprocess.run(["grep", "-rsH", "", *paths], capture_output=True, text=True, check=False).stdout
+    read = parse_grep(printed.replace(str(host.root), ""))
+    profile = Profile(
+        "p", "x", 2, "H200", "10de:2335", nvswitch, 2, "CX-7", "dma-buf", {}, (), Location("p.yaml")
+    )
+    needed = required(replace(profile, mig=True, vfs=True)) - {"boot", "load", "operands"}
+    libraries = "/usr/lib64/libcuda.so.595.91.07\n"
+    assert needed <= {*versions(read, libraries), *inventory(read)}
+    assert len(inventory(read)["gpus"]) == len(inventory(read)["rdma-devices"]) == 2
+    assert ("fabric-manager" in inventory(read)) is nvswitch
+    assert readouts.first(read, readouts.BOOT_ID) == host.boot_id
+
+
+def test_what_is_written_on_a_node_is_ours_and_the_gpu_stacks_and_nobody_elses() -> None:
+    found = node(
+        taints=[
+            {"key": names.MAINTENANCE_TAINT, "value": "r", "effect": "NoSchedule"},
+            {"key": "UpdateInProgress", "effect": "PreferNoSchedule"},
+        ]
+    )
+    found["metadata"]["annotations"] |= {
+        names.CLAIM_ANNOTATION: "r/1",
+        "machineconfiguration.openshift.io/state": "Done",
+        "nvidia.com/gpu-driver-upgrade-requested": "true",
+    }
+    found["metadata"]["labels"] |= {
+        "nvidia.com/gpu.deploy.dcgm": "paused-for-driver-upgrade",
+        "nvidia.com/gpu-driver-upgrade-state": "drain-required",
+        "nvidia.com/ofed-driver-upgrade-state": "upgrade-done",
+        "nvidia.com/mig.config": "all-1g",
+    }
+    assert actors.written(found) == (
+        "annotation knowngood.dev/claim=r/1",
+        "annotation nvidia.com/gpu-driver-upgrade-requested=true",
+        "knowngood.dev/ring=ring-0",
+        "nvidia.com/gpu-driver-upgrade-state=drain-required",
+        "nvidia.com/gpu.deploy.dcgm=paused-for-driver-upgrade",
+        "taint knowngood.dev/maintenance",
+    )
