@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from knowngood.engine import judging, proof
-from knowngood.engine.restored import differences, undone_and_kept
+from knowngood.engine import judging, proof, restored
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.work import Done, Work
+from knowngood.engine.verify import verify
+from knowngood.engine.work import Done, Work, named
 from knowngood.model import names
 from knowngood.model.claims import Hold, held, surely_held
 from knowngood.model.errors import Interrupted, KnowngoodError, LockHeld
@@ -19,6 +19,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
+from knowngood.planner import readings
 from knowngood.planner.pace import ring_and_undo
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
@@ -44,10 +45,16 @@ def observe(work: Work, step: Step) -> Done:
     asked = [n for n in (work.plan.nodes if step.hop else work.cluster.gpu) if n in seen]
     unread = {n: seen[n].trouble or "unreachable" for n in asked if not seen[n].reachable}
     if unread:
-        return Done(Status.INCONCLUSIVE, {"why": _named("can't be read", unread), "failed": unread}, files)
+        return Done(Status.INCONCLUSIVE, {"why": named("can't be read", unread), "failed": unread}, files)
+    needed = readings.required(work.profile)
+    gaps = {n: ", ".join(lacks) for n in asked if (lacks := restored.missing(seen[n], needed))}
+    if gaps:
+        hint = "the profile's optionalReadings names what such a machine may not give"
+        why = named("what a proof of the way back needs can't be read", gaps)
+        return Done(Status.INCONCLUSIVE, {"why": why, "failed": gaps, "hint": hint}, files)
     other = _running_otherwise(work, step, seen)
     if other:
-        why = _named("what runs is not what Git declares", other)
+        why = named("what runs is not what Git declares", other)
         return Done(Status.FAIL, {"why": why, "failed": other, "hint": _MEND}, files)
     return Done(Status.OK, {"nodes": len(seen)}, files)
 
@@ -81,7 +88,7 @@ def preflight(work: Work, step: Step) -> Done:
         return Done(Status.FAIL, {"why": f"left over from before: {why}"})
     busy = dict(work.ports.cluster.quiet(work.plan.nodes))
     if busy:
-        return Done(Status.FAIL, {"why": _named("somebody else works on", busy), "failed": busy})
+        return Done(Status.FAIL, {"why": named("somebody else works on", busy), "failed": busy})
     for change in (c for h in work.plan.hops[:1] for r in h.rings for c in r.changes):
         value = work.ports.gitops.value(change)
         if value != change.before:
@@ -231,31 +238,6 @@ def _same_driver(before: NodeState, now: NodeState) -> bool:
     return now.reachable and now.load == before.load and now.versions == before.versions
 
 
-def verify(work: Work, step: Step) -> Done:
-    """The proof of `restored`: every node as before but those that keep what was proven, Git too, nothing left."""
-    undone, kept = undone_and_kept(work.plan, work.state)
-    before = {name: state for name, state in work.before().items() if name not in kept}
-    after = work.ports.cluster.observe(tuple(before))
-    files = work.keep("nodes", after)
-    failed = differences(before, after, step.nodes)
-    for ring in undone:
-        for change in ring.changes:
-            for where, value in (
-                ("Git", work.ports.gitops.value(change)),
-                ("the live object", work.ports.cluster.live_value(change)),
-            ):
-                if value != change.before:
-                    why = f"{where} holds {change.path} {value}, not {change.before}"
-                    failed |= dict.fromkeys(ring.nodes, why)
-    left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
-    waiting = proof.not_running(work.ports.cluster.workloads())
-    detail: dict[str, Any] = {"failed": failed, "left": left[:20], "not_running": waiting}
-    if failed or left:
-        why = _named("not as before", failed) if failed else "left over: " + "; ".join(left[:5])
-        return Done(Status.FAIL, {**detail, "why": why}, files)
-    return Done(Status.OK, detail, files)
-
-
 def promote(work: Work, step: Step) -> Done:
     """Commit the evidence with what it is worth, raise the release's status and pin the cluster to it."""
     evidence = proof.evidence(
@@ -284,22 +266,18 @@ def record(work: Work, step: Step) -> Done:
     return Done(Status.OK, {"status": evidence["status"], "commit": commit}, files)
 
 
-def _named(what: str, nodes: Mapping[str, str]) -> str:
-    return f"{what}: " + "; ".join(f"{n} ({w})" for n, w in list(nodes.items())[:5])
-
-
 def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:
     """An Outcome as a record; larger details become a file."""
     detail: dict[str, Any] = {"done": list(outcome.done)}
     files = work.keep("detail", outcome.detail) if work and outcome.detail else {}
     if outcome.given_back:
-        detail |= {"given_back": dict(outcome.given_back), "why": _named("not drained", outcome.given_back)}
+        detail |= {"given_back": dict(outcome.given_back), "why": named("not drained", outcome.given_back)}
     if outcome.failed:
-        detail |= {"failed": dict(outcome.failed), "why": _named(f"{step.verb} failed", outcome.failed)}
+        detail |= {"failed": dict(outcome.failed), "why": named(f"{step.verb} failed", outcome.failed)}
     lost = [n for n in step.nodes if n not in {*outcome.done, *outcome.failed, *outcome.given_back}]
     if lost:
         detail["failed"] = dict(outcome.failed) | dict.fromkeys(lost, f"{step.verb} gave no answer")
-        detail["why"] = _named(f"{step.verb} gave no answer", dict.fromkeys(lost, "nothing came back"))
+        detail["why"] = named(f"{step.verb} gave no answer", dict.fromkeys(lost, "nothing came back"))
     bad = Status.FAIL if outcome.failed else Status.INCONCLUSIVE
     ok = not (detail.get("failed") or detail.get("given_back"))
     return Done(Status.OK if ok else bad, detail, files)
@@ -330,7 +308,7 @@ def reclaim(work: Work, step: Step) -> Done:
     if not gone:
         return replace(done, detail={**done.detail, "free": free})
     failed = {**done.detail.get("failed", {}), **gone}
-    why = _named("no longer ours", failed)
+    why = named("no longer ours", failed)
     return Done(Status.FAIL, {**done.detail, "free": free, "failed": failed, "why": why}, done.files)
 
 

@@ -80,3 +80,8 @@ class Work:
         """The fields a step is about, turned around for an undo."""
         assert step.ring  # noqa: S101
         return tuple(c.inverse() for c in step.ring.changes) if step.undo else step.ring.changes
+
+
+def named(what: str, nodes: Mapping[str, str]) -> str:
+    """A sentence that names the first few nodes with their reasons."""
+    return f"{what}: " + "; ".join(f"{n} ({w})" for n, w in list(nodes.items())[:5])

@@ -14,8 +14,10 @@ from tests.integration.play import Play, staged
 from knowngood.adapters import facts, kube_exec
 from knowngood.adapters.cluster import KubeCluster
 from knowngood.adapters.kube import ApiError, Kube, path
+from knowngood.engine.restored import missing
 from knowngood.matrix.load import load
 from knowngood.model.errors import UsageError
+from knowngood.planner.readings import required
 
 NODE = "lab-gpu-1"
 
@@ -87,6 +89,9 @@ def test_a_gpu_node_is_measured_by_its_files_and_its_kernel_log(play: Play) -> N
     assert set(facts.OPERANDS) <= set(measured.operands)
     assert set(measured.operands.values()) == {"ready"}
     assert measured.uptime_seconds is not None
+    profile = load(play.stage.matrix).profiles[load(play.stage.matrix).clusters[play.cluster].profile]
+    assert missing(measured, required(profile)) == ()
+    assert measured.inventory["mig"] == {}
     assert node["lab-cp-1"].reachable
     assert node["lab-cp-1"].load is None
     assert not node["gone"].reachable

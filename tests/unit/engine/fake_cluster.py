@@ -21,6 +21,19 @@ from knowngood.ports.gates import Gates
 from knowngood.ports.gitops import FieldTaken, GitOps
 from knowngood.ports.nodes import NodeWork, Outcome
 
+DRIVER_PARTS = ("nvidia-driver", "nvidia-user-space", "gsp-firmware")
+VERSIONS = {
+    "kernel-module-type": "open",
+    "nic-firmware": "28.43.1014",
+    "rdma-mode": "dma-buf",
+    "rhcos-kernel": "5.14.0-427.el9_4",
+}
+INVENTORY = {
+    "gpus": {"0000:18:00.0": "minor 0, GPU-1a2b3c4d-5e6f"},
+    "modules": {"mlx5_core": "24.10-0.7.0", "rpcrdma": "not loaded"},
+    "rdma-devices": {"mlx5_0": "0000:1c:00.0, firmware 28.43.1014"},
+}
+
 
 class FakeCluster(ClusterReader):
     def __init__(self, world: World) -> None:
@@ -51,7 +64,10 @@ class FakeCluster(ClusterReader):
             boot_id=f"boot-{name}",
             uptime_seconds=1000.0 + len(self.world.history),
             load=ModuleLoad(node.version, f"boot-{name}", float(node.loads)),
-            versions={"nvidia-driver": node.version, "rhcos-kernel": "5.14.0-427.el9_4"},
+            versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
+            inventory=INVENTORY,
+            written=tuple(sorted([f"claim={node.claim}"] * bool(node.claim) + taints)),
+            operands={"nvidia-driver": "ready"},
             taints=tuple(sorted(taints)),
             unschedulable=node.cordoned,
             images={"nvidia-driver": f"mirror/driver:{node.version}@sha256:1"},

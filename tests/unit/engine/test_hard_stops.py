@@ -249,25 +249,24 @@ def test_a_cluster_of_150_nodes_fits_into_the_journal(monkeypatch: pytest.Monkey
     assert ended(wide_engine(world, rings, monkeypatch)).name == "done"
 
 
-class Unlabelled(FakeCluster):
-    """gpu-1 loses sixty labels when its driver is loaded again."""
+class Poorer(FakeCluster):
+    """gpu-1 loses sixty virtual functions when its driver is loaded again."""
 
     def _one(self, name: str) -> NodeState:
         seen = super()._one(name)
-        if name == "gpu-1" and self.world.nodes[name].loads > 1:
-            return seen
-        labels = {f"feature.node.kubernetes.io/cpu-cpuid.FEATURE{i:02d}": "true" for i in range(60)}
-        return replace(seen, labels=labels)
+        lost = name == "gpu-1" and self.world.nodes[name].loads > 1
+        functions = {f"mlx5_{i:02d}": "0" if lost else "16" for i in range(60)}
+        return replace(seen, inventory={**seen.inventory, "vfs": functions})
 
 
 def test_a_proof_that_finds_sixty_differences_can_be_written_down() -> None:
     world = a_world()
     world.bad = only("ring-0/batch-1/judge", "gpu-1", "Xid 31")
     engine = an_engine(world)
-    engine.ports = replace(engine.ports, cluster=Unlabelled(world))
+    engine.ports = replace(engine.ports, cluster=Poorer(world))
     end = ended(engine)
-    assert end.name == "quarantined"
-    assert "FEATURE00 was true" in end.nodes["gpu-1"]
+    assert end.exit_code == 5
+    assert "VFs of mlx5_00 was 16, is 0" in end.nodes["gpu-1"]
 
 
 def test_the_fake_journal_is_as_strict_as_the_real_one() -> None:

@@ -1,0 +1,68 @@
+"""The verb that proves `restored`: it measures the nodes that are there now and asks Git, objects and leftovers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from knowngood.engine import proof, restored
+from knowngood.engine.steps import Step
+from knowngood.engine.work import Done, Work, named
+from knowngood.model.plan import PlannedRing
+from knowngood.model.record import Status
+from knowngood.planner import readings
+
+
+def verify(work: Work, step: Step) -> Done:
+    """The proof of `restored`: every node as before but those that keep what was proven, Git too, nothing left."""
+    undone, kept = restored.undone_and_kept(work.plan, work.state)
+    roles = work.ports.cluster.node_names()
+    there = [n for n, role in roles.items() if role != "virtual" and n not in kept]
+    before = {name: state for name, state in work.before().items() if name not in kept}
+    after = work.ports.cluster.observe(there)
+    found = restored.compare(before, after, _asked(work, step, roles, undone, kept))
+    files = work.keep("nodes", after) | work.keep("restored", found)
+    differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
+    for ring in undone:
+        for change in ring.changes:
+            for where, value in (
+                ("Git", work.ports.gitops.value(change)),
+                ("the live object", work.ports.cluster.live_value(change)),
+            ):
+                if value != change.before:
+                    why = f"{where} holds {change.path} {value}, not {change.before}"
+                    differs |= dict.fromkeys(ring.nodes, why)
+    left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
+    detail: dict[str, Any] = {
+        "failed": differs,
+        "unread": {n: restored.listed(one.unread) for n, one in found.items() if one.unread},
+        "reported": {n: restored.listed(one.reported) for n, one in found.items() if one.reported},
+        "left": left[:20],
+        "not_running": proof.not_running(work.ports.cluster.workloads()),
+    }
+    if differs or left:
+        why = named("not as before", differs) if differs else "left over: " + "; ".join(left[:5])
+        return Done(Status.FAIL, {**detail, "why": why}, files)
+    if detail["unread"]:
+        unread = detail["unread"]
+        return Done(
+            Status.INCONCLUSIVE, {**detail, "failed": unread, "why": named("not proven", unread)}, files
+        )
+    return Done(Status.OK, detail, files)
+
+
+def _asked(
+    work: Work, step: Step, roles: Mapping[str, str], undone: Sequence[PlannedRing], kept: Sequence[str]
+) -> restored.Asked:
+    """What `restored` asks of the nodes after the rings `undone` came back."""
+    back = [h for h in work.plan.hops if any(r in undone for r in h.rings)]
+    return restored.Asked(
+        required=readings.required(work.profile),
+        optional=readings.optional(work.profile),
+        gpu=frozenset({*work.cluster.gpu, *(n for n, role in roles.items() if role == "gpu")}),
+        known=frozenset(work.cluster.gpu),
+        moved=frozenset(step.nodes),
+        taken_back={m.component: m.to_version for hop in back for m in hop.moves},
+        schemes=work.plan.schemes,
+        kept=frozenset(r.name for h in back for r in h.rings if set(r.nodes) & set(kept)),
+    )
