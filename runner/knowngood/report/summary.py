@@ -99,6 +99,7 @@ class Summary:
     tenants: Mapping[str, Disturbed]
     not_running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    reported: Mapping[str, str] = field(default_factory=dict)  # node -> what others changed while an undo ran
 
 
 def summarise(records: Sequence[Record], load: Load) -> Summary:
@@ -136,6 +137,9 @@ def summarise(records: Sequence[Record], load: Load) -> Summary:
         nodes=node_times(state, plan.nodes),
         tenants=disturbed(state, load),
         not_running=_waiting(verified),
+        reported={
+            str(n): str(t) for n, t in (verified.detail if verified else {}).get("reported", {}).items()
+        },
         left=tuple(str(x) for x in verified.detail.get("left", ())) if verified else (),
     )
 

@@ -39,6 +39,7 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
     parts += _section("nodes", node_rows(summary))
     parts += _section("tenants disturbed", tenant_rows(summary))
     parts += _section("left over", [(x,) for x in summary.left])
+    parts += _section("changed by others, not judged", reported_rows(summary))
     parts += _section("next", [(x,) for x in then or next_steps(summary)])
     return "\n".join(parts).rstrip() + "\n"
 
@@ -106,6 +107,13 @@ def tenant_rows(summary: Summary) -> Rows:
         told = f"{hit.pods} pod{'' if hit.pods == 1 else 's'} evicted" if hit else "no pod evicted"
         rows.append((tenant, told, ", ".join(hit.workloads) if hit else "", _not_running(waiting)))
     return rows
+
+
+def reported_rows(summary: Summary) -> Rows:
+    """node, what others changed there while an undo ran; of the first nodes, the report has all."""
+    rows = list(summary.reported.items())
+    more = [(f"and {len(rows) - MOST_REASONS} more", "in the report")] if len(rows) > MOST_REASONS else []
+    return [*rows[:MOST_REASONS], *more]
 
 
 def _not_running(waiting: Sequence[str]) -> str:

@@ -43,6 +43,15 @@ def test_tenants_whose_work_does_not_run_again_are_named() -> None:
     assert "llm" in text
 
 
+def test_what_others_changed_is_told_of_the_first_nodes() -> None:
+    told = {f"cpu-{i}": "label zone was a, is b" for i in range(5)}
+    text = summary_text(replace(undone().summary, reported=told))
+    assert "changed by others, not judged" in text
+    assert "cpu-2       label zone was a, is b" in text
+    assert "cpu-3" not in text
+    assert "and 2 more" in text
+
+
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert columns([("a", "bb"), ("ccc",)]) == ["  a    bb", "  ccc"]
     assert columns([]) == []
