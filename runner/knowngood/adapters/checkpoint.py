@@ -16,7 +16,8 @@ from typing import Any
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.errors import DataError, Inconclusive, Location, LockHeld, Problem, UsageError
-from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.jsonable import from_json
+from knowngood.model.packing import Packer
 from knowngood.model.run_summary import RunSummary, summary_of
 from knowngood.model.state import RunState
 from knowngood.ports.checkpoint import Checkpoint
@@ -24,8 +25,12 @@ from knowngood.ports.checkpoint import Checkpoint
 KIND_LABEL = f"{names.DOMAIN}/kind"
 STATE, FILE = "checkpoint", "file"
 DIGEST_ANNOTATION = f"{names.DOMAIN}/sha256"
+PARTS_ANNOTATION = f"{names.DOMAIN}/parts"
 MAX_BYTES = 512 * 1024
-"""Of one kept file, gzipped: half of what etcd takes by default, so that base64 and metadata fit."""
+"""Of one object of a kept file, gzipped: half of what etcd takes by default, so that base64 and metadata fit.
+
+A larger file, such as the measurement of a thousand nodes, is kept in parts.
+"""
 _FIELDS = tuple(f.name for f in dataclasses.fields(RunSummary) if f.name != "run")
 COLLECTION = path("v1", "configmaps", "", names.NAMESPACE)
 
@@ -45,11 +50,16 @@ class ConfigMapCheckpoint(Checkpoint):
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._seen: dict[str, Seen] = {}
+        self._packers: dict[str, Packer] = {}
         self._writer = uuid.uuid4().hex
 
     def save(self, state: RunState) -> None:
         """See the port. An abort's annotation is no conflict; another state is."""
-        run, text = state.run, json.dumps({"state": to_json(state)}, sort_keys=True)
+        run = state.run
+        packed = self._packers.setdefault(run, Packer()).pack(state)
+        for digest, data in packed.files.items():
+            self.keep(run, digest, data)
+        text = json.dumps(packed.document, sort_keys=True)
         metadata = {"annotations": self._annotations(state)}
         if run not in self._seen and (found := self._kube.find(_state_path(run))) is not None:
             _refuse_newer(_summary(found), state)
@@ -84,15 +94,18 @@ class ConfigMapCheckpoint(Checkpoint):
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         """See the port."""
-        packed = gzip.compress(data, mtime=0)
-        if len(packed) > MAX_BYTES:
-            raise UsageError(f"{name} of {run} is {len(packed)} bytes gzipped, more than {MAX_BYTES}")
-        digest = hashlib.sha256(data).hexdigest()
+        packed, digest = gzip.compress(data, mtime=0), hashlib.sha256(data).hexdigest()
+        parts = [packed[at : at + MAX_BYTES] for at in range(0, len(packed), MAX_BYTES)]
+        for number in reversed(range(len(parts))):  # the first one last: where it is, all are
+            self._keep_part(run, _part(name, number), parts[number], (digest, len(parts)))
+
+    def _keep_part(self, run: str, name: str, packed: bytes, told: tuple[str, int]) -> None:
+        digest, parts = told
         metadata = {
             "name": _file_name(run, name),
             "namespace": names.NAMESPACE,
             "labels": _labels(run, FILE),
-            "annotations": {DIGEST_ANNOTATION: digest},
+            "annotations": {DIGEST_ANNOTATION: digest, PARTS_ANNOTATION: str(parts)},
         }
         body: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True}
         body["binaryData"] = {"data": base64.b64encode(packed).decode()}
@@ -102,7 +115,7 @@ class ConfigMapCheckpoint(Checkpoint):
             if not error.conflict:
                 raise
             found = self._kube.get(_file_path(run, name))
-            if (found["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION) != digest:
+            if _notes(found).get(DIGEST_ANNOTATION) != digest:
                 raise LockHeld(f"{name} of {run} is kept already, with other content") from error
 
     def load(self, run: str) -> RunState | None:
@@ -111,25 +124,40 @@ class ConfigMapCheckpoint(Checkpoint):
         if found is None:
             self._seen.pop(run, None)
             return None
-        state = _state(found)
+        state = self._state(found)
         self._seen[run] = _seen(found)
         return state
+
+    def _state(self, found: Object) -> RunState:
+        run = _run(found)
+        packer = self._packers[run] = Packer()
+        try:
+            document = _json(_text(found), _state_path(run))
+            return packer.unpack(document, lambda digest: self.fetch(run, digest))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(_state_path(run), "its state can't be read") from error
 
     def fetch(self, run: str, name: str) -> bytes:
         """See the port. DataError where it is missing or not what was kept."""
         where = f"configmap {names.NAMESPACE}/{_file_name(run, name)}"
-        found = self._kube.find(_file_path(run, name))
-        if found is None:
-            raise _damaged(where, "it is missing")
+        first = self._part(run, name, 0)
         try:
-            data = gzip.decompress(base64.b64decode(found["binaryData"]["data"]))
+            parts = int(_notes(first).get(PARTS_ANNOTATION, "1"))
+            rest = [self._part(run, name, number) for number in range(1, parts)]
+            packed = b"".join(base64.b64decode(part["binaryData"]["data"]) for part in (first, *rest))
+            data = gzip.decompress(packed)
         except (KeyError, ValueError, OSError, EOFError) as error:
             raise _damaged(where, "its content can't be unpacked") from error
-        if hashlib.sha256(data).hexdigest() != (found["metadata"].get("annotations") or {}).get(
-            DIGEST_ANNOTATION
-        ):
+        if hashlib.sha256(data).hexdigest() != _notes(first).get(DIGEST_ANNOTATION):
             raise _damaged(where, "its digest is wrong")
         return data
+
+    def _part(self, run: str, name: str, number: int) -> Object:
+        part = _part(name, number)
+        found = self._kube.find(_file_path(run, part))
+        if found is None:
+            raise _damaged(f"configmap {names.NAMESPACE}/{_file_name(run, part)}", "it is missing")
+        return found
 
     def runs(self) -> tuple[RunSummary, ...]:
         """See the port. What an older version wrote has no summary: there the state is read."""
@@ -140,9 +168,11 @@ class ConfigMapCheckpoint(Checkpoint):
         return tuple(self._summarised(c) for c in found)
 
     def _summarised(self, found: Object) -> RunSummary:
-        if f"{names.SUMMARY_ANNOTATIONS}seq" not in _notes(found):
-            found = self._kube.find(_state_path(_run(found))) or found
-        return _summary(found)
+        if _key("seq") in _notes(found):
+            return _summary(found)
+        run = _run(found)
+        whole = self._kube.find(_state_path(run))
+        return replace(summary_of(self._state(whole)), run=run) if whole else RunSummary(run)
 
     def ask_abort(self, run: str, mode: str) -> None:
         """See the port."""
@@ -223,10 +253,8 @@ def _key(name: str) -> str:
 
 
 def _summary(found: Object) -> RunSummary:
-    """The summary that stands beside a state, or is made of it; nothing but its name where it can't be read."""
+    """The summary that stands beside a state; of an older version's it says only the name."""
     notes, run = _notes(found), _run(found)
-    if _key("seq") not in notes:
-        return replace(summary_of(_state(found)), run=run) if _text(found) else RunSummary(run)
     told = {name: notes.get(_key(name), "") for name in _FIELDS}
     try:
         numbers = {name: int(told[name] or 0) for name in ("seq", "fence")}
@@ -235,16 +263,6 @@ def _summary(found: Object) -> RunSummary:
         raise _damaged(_state_path(run), "its summary can't be read") from error
     known = {**told, **numbers, "exit_code": exit_code, "changed": told["changed"] == "true"}
     return from_json(RunSummary, {**known, "run": run})
-
-
-def _state(found: Object) -> RunState:
-    """The state in a ConfigMap; one that an older version wrote counts its records by its own journal."""
-    where = _state_path(_run(found))
-    try:
-        state = from_json(RunState, _json(_text(found), where)["state"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(where, "its state can't be read") from error
-    return replace(state, seq=max(state.seq, state.next_seq))
 
 
 def _labels(run: str, kind: str) -> dict[str, str]:
@@ -263,6 +281,10 @@ def _file_name(run: str, name: str) -> str:
     """A DNS name: a digest stays readable, any other name is made one."""
     plain = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")
     return f"{names.CHECKPOINT_PREFIX}{run}-{plain}"
+
+
+def _part(name: str, number: int) -> str:
+    return f"{name}.{number}" if number else name
 
 
 def _text(config_map: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from knowngood.model.errors import (
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.names import claim_value
+from knowngood.model.packing import LIMIT, bound
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, after, fold
@@ -167,6 +168,7 @@ class Engine:
     def _open(self, fence: str) -> None:
         """Freeze plan, cluster file and profile in record 0; on a resume put the new fence on the nodes we hold."""
         if self._state.next_seq == 0:
+            self._refuse_too_large()
             digest = self._keep(json.dumps(to_json(self.plan), sort_keys=True).encode())
             cluster, profile = (self._keep(canonical(v)) for v in (self.cluster.raw, self.profile))
             kept = dict(zip(KEPT, (cluster, profile), strict=True))
@@ -179,6 +181,16 @@ class Engine:
             if nodes := may_hold(self._state):
                 path = f"resume-{self._state.resumed}/{Verb.RECLAIM}"
                 self._do(Step(path, Verb.RECLAIM, nodes=nodes), fence)
+
+    def _refuse_too_large(self) -> None:
+        """UsageError where the run's checkpoint might outgrow what the cluster takes; nothing has begun yet."""
+        reach = bound(self.plan, self.frozen)
+        if reach > LIMIT:
+            raise UsageError(
+                f"the checkpoint of this run could reach {reach // 1024} KiB, more than {LIMIT // 1024}:"
+                f" {len(self.plan.nodes)} nodes are too many for one run",
+                hint="put them into several cluster files and move one after the other; nothing was changed",
+            )
 
     def _advance(self, fence: str) -> None:
         self.cancel.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from dataclasses import replace
@@ -13,8 +14,10 @@ from knowngood.adapters.checkpoint import MAX_BYTES, ConfigMapCheckpoint
 from knowngood.adapters.kube import Busy
 from knowngood.model.errors import DataError, ExitCode, LockHeld, Unreachable, UsageError
 from knowngood.model.jsonable import to_json
+from knowngood.model.node import NodeState
+from knowngood.model.record import Status
 from knowngood.model.run_summary import RunSummary
-from knowngood.model.state import End, RunState
+from knowngood.model.state import End, RunState, StepResult
 
 RUN = "r20260822-031500-7f3a"
 STATE = f"/api/v1/namespaces/knowngood/configmaps/knowngood-run-{RUN}"
@@ -217,15 +220,48 @@ def test_a_missing_or_damaged_file_is_named(kube: FakeKube) -> None:
         mine.fetch(RUN, "plan.json")
 
 
-def test_what_would_not_fit_is_refused_before_it_is_sent(kube: FakeKube) -> None:
-    with pytest.raises(UsageError, match="gzipped"):
-        ConfigMapCheckpoint(kube).keep(RUN, "big", os.urandom(MAX_BYTES + 1))
-    assert kube.writes == []
-
-
 def test_runs_are_listed_newest_first_without_their_files(kube: FakeKube) -> None:
     mine = ConfigMapCheckpoint(kube)
     for run in ("r20260821-010000-aaaa", "r20260822-010000-bbbb"):
         mine.save(replace(at(1), run=run))
         mine.keep(run, "plan.json", b"{}")
     assert [r.run for r in mine.runs()] == ["r20260822-010000-bbbb", "r20260821-010000-aaaa"]
+
+
+def test_a_thousand_nodes_are_kept_in_parts_and_come_back(kube: FakeKube) -> None:
+    """Measured with all their labels, they are more than one ConfigMap takes."""
+    labels = {f"feature.node.kubernetes.io/{key}": "true" for key in map(str, range(60))}
+    nodes = {}
+    for number in range(1000):
+        gpus = [
+            os.urandom(16).hex() for _ in range(48)
+        ]  # uuids, serial numbers, boot ids: nothing packs them
+        name = f"gpu-{number:04d}.ocp.ams.example.com"
+        nodes[name] = {**to_json(NodeState(name, reachable=True, labels=labels)), "gpus": gpus}
+    data = json.dumps(nodes).encode()
+    mine = ConfigMapCheckpoint(kube)
+    mine.keep(RUN, "ab" * 32, data)
+    mine.keep(RUN, "ab" * 32, data)
+    sizes = [
+        len(base64.b64decode(o["binaryData"]["data"])) for o in kube.objects.values() if "binaryData" in o
+    ]
+    assert len(sizes) > 1
+    assert max(sizes) <= MAX_BYTES
+    assert ConfigMapCheckpoint(kube).fetch(RUN, "ab" * 32) == data
+    del kube.objects[f"{STATE}-{'ab' * 32}.1"]
+    with pytest.raises(DataError, match="missing"):
+        mine.fetch(RUN, "ab" * 32)
+
+
+def test_settled_outcomes_lie_beside_the_state(kube: FakeKube) -> None:
+    """The second machine reads them there, and what it goes on to save names them still."""
+    results = {f"hop-1/x-{i}/judge": StepResult(Status.OK, {"why": "y" * 2000}) for i in range(40)}
+    state = replace(at(9), intended=tuple(results), results=results)
+    ConfigMapCheckpoint(kube).save(state)
+    assert len(kube.objects[STATE]["data"]["state"]) < 4096
+    other = ConfigMapCheckpoint(kube)
+    assert other.load(RUN) == state
+    objects = len(kube.objects)
+    other.save(replace(state, seq=10))
+    assert len(kube.objects) == objects
+    assert ConfigMapCheckpoint(kube).load(RUN) == replace(state, seq=10)

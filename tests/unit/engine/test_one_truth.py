@@ -204,6 +204,15 @@ def test_records_and_checkpoint_say_who_and_with_which_version() -> None:
     assert (listed.from_release, listed.to_release, listed.changed) == ("r580", "r595", True)
 
 
+def test_only_a_run_that_a_human_holds_can_be_rolled_back() -> None:
+    world = a_world()
+    an_engine(world).run()
+    again = an_engine(world)
+    again.roll_back()
+    with pytest.raises(UsageError, match="done"):
+        again.run()
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [

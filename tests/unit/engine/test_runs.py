@@ -12,7 +12,7 @@ from tests.unit.engine.scene import RINGS, a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.model.context import JudgeRequest
-from knowngood.model.errors import ExitCode, Interrupted, LockHeld, Unreachable, UsageError
+from knowngood.model.errors import ExitCode, Interrupted, LockHeld, Unreachable
 from knowngood.model.matrix import Identity
 from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
@@ -285,15 +285,6 @@ def test_a_held_run_is_rolled_back_by_a_humans_word() -> None:
     assert end is not None
     assert end.name == "restored", end.why
     assert snapshot(world) == before
-
-
-def test_only_a_run_that_a_human_holds_can_be_rolled_back() -> None:
-    world = a_world()
-    an_engine(world).run()
-    again = an_engine(world)
-    again.roll_back()
-    with pytest.raises(UsageError, match="done"):
-        again.run()
 
 
 @pytest.mark.parametrize(
