@@ -17,6 +17,7 @@ from typing import Any
 
 from knowngood.gate import judge, measure
 from knowngood.gate.kernel_log import KernelLog
+from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Profile
 
 PAYLOAD = "rdma"
@@ -64,12 +65,13 @@ def test_ports_are_up_and_count_no_new_errors(
         counters=counters,
         counterNames=grouped(measured.get("counters", {})),
         uptimeSeconds=measured.get("uptimeSeconds"),
+        bootId=probe.get("bootId", ""),
         mode=measured.get("mode", ""),
         ports=len(measured.get("ports", ())),
     )
     wrong = [*ports(measured, profile, limits), *mode(measured, profile, expect), *firmware(measured, expect)]
     if baseline is not None:
-        wrong += grown(measured, baseline, limits)
+        wrong += grown({**measured, "bootId": probe.get("bootId", "")}, baseline, limits)
     if wrong:
         judge.fail(some(wrong))
     if not probe.get("ok"):
@@ -82,13 +84,15 @@ def test_ports_are_up_and_count_no_new_errors(
         judge.note("counters are recorded, nothing to compare them with")
 
 
-def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog) -> None:
+def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog, judgement: JudgeRequest) -> None:
     """Power, cables and PCIe width, as mlx5 says them."""
     words = [line.message for line in kernel_log.lines if COMPLAINTS.search(line.message)]
     if words:
         judge.fail(words[0][:300])
     if kernel_log.trouble:
         judge.inconclusive(kernel_log.trouble)
+    if kernel_log.late and not judgement.taking_baseline:
+        judge.inconclusive(kernel_log.late)
 
 
 def some(words: Sequence[str]) -> str:
@@ -130,14 +134,19 @@ def firmware(measured: Mapping[str, Any], expect: Mapping[str, str]) -> Iterator
 def grown(
     measured: Mapping[str, Any], baseline: Mapping[str, Any], limits: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Error counters that grew since the baseline. A reload or reboot starts them anew, from zero."""
+    """Error counters that grew since the baseline. A reload or reboot starts them anew, from zero.
+
+    One counter of a port that went back tells it of them all: what earlier trouble had counted hides nothing new.
+    """
     now, then = measured.get("uptimeSeconds") or 0.0, baseline.get("uptimeSeconds") or 0.0
-    seconds = max(now - then if now >= then else now, SHORTEST)
+    boots = {measured.get("bootId", ""), baseline.get("bootId", "")} - {""}
+    booted = now < then or len(boots) > 1
+    seconds = max(now if booted else now - then, SHORTEST)
     for port, values in sorted(measured.get("counters", {}).items()):
         before = baseline.get("counters", {}).get(port, {})
+        anew = booted or any(values[name] < old for name, old in before.items() if name in values)
         for counter, value in sorted(values.items()):
-            old = before.get(counter, 0)
-            growth = value - old if value >= old and now >= then else value
+            growth = value if anew else value - before.get(counter, 0)
             if growth > allowed(counter, seconds, limits):
                 yield f"{port} {counter} grew by {growth}"
 

@@ -57,7 +57,9 @@ def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
     for entry in lines:
         match = _BANNER.search(str(entry.get("MESSAGE") or ""))
         if match:
-            monotonic = int(entry.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6
+            # When the kernel printed it; journald may have read it, with lines that came after, much later.
+            stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
+            monotonic = int(stamp or 0) / 1e6
             found = ModuleLoad(match["version"], dashed(str(entry.get("_BOOT_ID") or "")), monotonic)
     return found
 

@@ -5,6 +5,8 @@ Everything is read at most once a session. What can't be read makes the gates th
 
 from __future__ import annotations
 
+import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +36,11 @@ COMPUTING = ("training", "inference")
 PROBE_SHARE = 0.6
 """Share of the judgement's deadline that the probes may take."""
 
+SETTLED = 30
+"""Seconds before the window's opening at which an older line is looked for: the node's clock is not read at once."""
+
 Observe = Callable[[str], NodeState]
+Journals = Callable[[str, int], str]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -127,7 +133,13 @@ def reader(knowngood_context: Context, kube: Kube) -> ClusterReader:
 
 
 @pytest.fixture(scope="session")
-def states(judgement: JudgeRequest, reader: ClusterReader) -> Mapping[str, NodeState]:
+def looked() -> float:
+    """When the nodes were looked at, on our monotonic clock; a little before that."""
+    return time.monotonic()
+
+
+@pytest.fixture(scope="session")
+def states(judgement: JudgeRequest, reader: ClusterReader, looked: float) -> Mapping[str, NodeState]:
     """All nodes as they were when the judgement began; one that did not answer is asked twice.
 
     The second look begins with a call that waits for the API server, so a short outage does not cost a verdict.
@@ -166,15 +178,46 @@ def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftov
     return [x for x in reader.leftovers() if x.kind != "job" or not is_of(own, x.where.rpartition("/")[2])]
 
 
+@pytest.fixture(scope="session")
+def journals(kube: Kube) -> Journals:
+    """The drivers' kernel lines of a node's boot, asked for once a judgement."""
+
+    @functools.cache
+    def fetch(node: str, boot: int) -> str:
+        return kube.text(_journal_of(node), output="json", boot=str(boot), grep=kernel.GREP)
+
+    return fetch
+
+
 @pytest.fixture
-def kernel_log(kube: Kube, state: NodeState, window: Window | None) -> KernelLog:
-    """The node's kernel lines since the window opened."""
+def kernel_log(
+    kube: Kube,
+    journals: Journals,
+    judgement: JudgeRequest,
+    state: NodeState,
+    window: Window | None,
+    looked: float,
+) -> KernelLog:
+    """The node's kernel lines since the window opened, or the module was loaded that is judged: what came first."""
+    opened = earlier_of(window, judgement.loads.get(state.name))
 
-    def fetch(boot: int) -> str:
-        where = path("v1", "nodes", state.name, sub="proxy/logs/journal")
-        return kube.text(where, output="json", boot=str(boot), grep=kernel.GREP)
+    def before(moment: float) -> str:
+        up = (state.uptime_seconds or moment) + time.monotonic() - looked
+        ago = math.ceil(up - moment) + SETTLED
+        return kube.text(_journal_of(state.name), output="json", boot="0", until=f"-{ago}s", tail="1")
 
-    return kernel.read(fetch, window, state.boot_id)
+    return kernel.read(lambda boot: journals(state.name, boot), opened, state.boot_id, before)
+
+
+def earlier_of(window: Window | None, load: Window | None) -> Window | None:
+    """The earlier of two openings. In another boot than the load a window opened before: the load was read later."""
+    if window is None or load is None or window.boot_id != load.boot_id:
+        return window or load
+    return min(window, load, key=lambda w: w.monotonic)
+
+
+def _journal_of(node: str) -> str:
+    return path("v1", "nodes", node, sub="proxy/logs/journal")
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +264,7 @@ def probe(
     result = document["results"].get(str(getattr(_module(request.node), PAYLOAD)))
     if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
         judge.inconclusive("the probe's answer lacks this payload's result")
-    return result
+    return {**result, "bootId": kernel.plain(state.boot_id)}
 
 
 def _unfit(state: NodeState | None, gpus: int) -> str:

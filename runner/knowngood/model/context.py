@@ -20,6 +20,15 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A part of one boot that an earlier run answers for: seconds since boot; `end` None: it is not over."""
+
+    boot_id: str
+    start: float
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeRequest:
     """One judgement. `name` is its id within the run (`ring-0/judge`), and names its folder.
 
@@ -28,6 +37,10 @@ class JudgeRequest:
     figures measured before the change (empty for a baseline itself). `claimed`: our taint is on the nodes,
     so drift does not count it as left over. `schemes` maps a component to how its versions are read; one that
     is not named must report the very text that is expected.
+
+    `loads` says since when the module that is judged is loaded: its errors are counted from there, for a baseline as
+    for a judgement. A node that is not in it: nobody knows. `excluded` are the spans that earlier runs answer for:
+    what they caused is no measure of anything.
     """
 
     name: str
@@ -41,3 +54,5 @@ class JudgeRequest:
     taking_baseline: bool = False
     deadline: float = 1800.0  # seconds
     schemes: Mapping[str, str] = field(default_factory=dict)
+    loads: Mapping[str, Window] = field(default_factory=dict)
+    excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate.kernel_log import Fetch, KernelLog, read
+from knowngood.gate.kernel_log import Before, Fetch, KernelLog, read
 from knowngood.model.context import Window
 from knowngood.model.errors import Unreachable
 
@@ -120,3 +120,75 @@ def test_only_a_line_feed_ends_an_entry(mark: str) -> None:
     log = read(journal({0: [entry(1), text, entry(3), ""]}), None, NOW)
     assert (seconds(log), log.trouble) == ([1.0, 2.0, 3.0], "")
     assert log.lines[1].message == message
+
+
+FIRST = entry(0.0, "Linux version 5.14.0-427.el9_4.x86_64")
+BANNER = entry(40, "NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  580.173.02  Release Build")
+
+
+def opened_at(moment: float, *lines: str, before: Before | None = None) -> KernelLog:
+    return read(journal({0: list(lines)}), Window(NOW, moment, ""), NOW, before)
+
+
+def test_a_journal_vacuumed_inside_the_window_is_told() -> None:
+    """An Xid 79 between the opening and the oldest line that is left would be lost in silence."""
+    log = opened_at(50, entry(70), entry(80))
+    assert log.trouble == ""
+    assert "begins at 70.0 s, after the window opened at 50.0 s" in log.late
+
+
+@pytest.mark.parametrize("older", [FIRST, BANNER, entry(50)], ids=["first line", "banner", "that moment"])
+def test_a_line_at_or_before_the_opening_proves_that_the_log_reaches_back(older: str) -> None:
+    assert opened_at(50, older, entry(70)).late == ""
+
+
+def test_of_a_whole_boot_its_first_line_must_be_there() -> None:
+    assert opened_at(0, FIRST, entry(70)).late == ""
+    assert "begins at 40.0 s" in opened_at(0, BANNER, entry(70)).late
+    assert "begins at 40.0 s" in read(journal({0: [BANNER, entry(70)]}), None, NOW).late
+
+
+def test_a_process_cannot_pretend_the_first_line() -> None:
+    forged = entry(60, "Linux version 5.14.0", _TRANSPORT="stdout")
+    assert "begins at 70.0 s" in opened_at(50, forged, entry(70)).late
+
+
+def test_any_older_line_of_the_boot_proves_it_where_the_drivers_were_silent() -> None:
+    """The filter lets only the drivers' lines through; one unfiltered question finds the others."""
+    asked: list[float] = []
+
+    def before(moment: float) -> str:
+        asked.append(moment)
+        return entry(49, "audit: something", _TRANSPORT="audit")
+
+    assert opened_at(50, entry(70), before=before).late == ""
+    assert asked == [50]
+
+
+@pytest.mark.parametrize(
+    "answer", ["-- No entries --", entry(49, boot=BEFORE), entry(51), "not json", "[]", '{"_BOOT_ID": "x"}']
+)
+def test_what_is_no_older_line_of_that_boot_proves_nothing(answer: str) -> None:
+    assert "after the window opened" in opened_at(50, entry(70), before=lambda _moment: answer).late
+
+
+def test_a_question_that_fails_proves_nothing() -> None:
+    def before(_moment: float) -> str:
+        raise Unreachable("no answer")
+
+    assert "begins at 70.0 s" in opened_at(50, entry(70), before=before).late
+
+
+def test_a_later_window_of_a_log_has_its_lines_and_its_own_proof() -> None:
+    log = read(journal({0: [BANNER, entry(70), entry(80)]}), Window(NOW, 0.0, ""), NOW)
+    later = log.since(Window(NOW, 40.0, ""))
+    assert (seconds(later), later.late) == ([40.0, 70.0, 80.0], "")
+    assert log.late != ""
+    assert "begins at 40.0 s" in log.since(Window(NOW, 30.0, "")).late
+
+
+def test_a_later_window_in_an_older_boot_has_that_boots_rest_and_all_later_ones() -> None:
+    boots = {0: [entry(1)], -1: [entry(10, boot=BEFORE), entry(99, boot=BEFORE)]}
+    log = read(journal(boots), Window(BEFORE, 5.0, ""), NOW)
+    assert seconds(log.since(Window(BEFORE, 50.0, ""))) == [99.0, 1.0]
+    assert seconds(log.since(Window(NOW, 0.0, ""))) == [1.0]

@@ -12,7 +12,7 @@ import pytest
 from knowngood.gate.kernel_log import KernelLog, Line
 from knowngood.model.matrix import Profile
 
-from .conftest import gate, verdict
+from .conftest import gate, request, verdict
 
 RDMA = gate("rdma_health")
 LIMITS = {
@@ -177,12 +177,39 @@ def test_a_mode_that_cannot_be_told_is_inconclusive(profile: Profile) -> None:
     ],
 )
 def test_the_nic_drivers_complaints_fail(message: str, expected: str) -> None:
-    log = KernelLog((Line("b", 1.0, message),), 1)
-    assert verdict(RDMA.test_the_nic_driver_does_not_complain, node="gpu-1", kernel_log=log)[0] == expected
+    assert complained(KernelLog((Line("b", 1.0, message),), 1)) == expected
 
 
 def test_without_a_log_there_is_no_telling() -> None:
-    log = KernelLog((), 0, "no log")
-    assert (
-        verdict(RDMA.test_the_nic_driver_does_not_complain, node="gpu-1", kernel_log=log)[0] == "inconclusive"
-    )
+    assert complained(KernelLog((), 0, "no log")) == "inconclusive"
+
+
+def test_a_log_that_begins_after_the_window_opened_is_no_telling() -> None:
+    late = KernelLog((Line("b", 1.0, "mlx5_core: all is well"),), 1, late="it begins at 1.0 s")
+    assert complained(late) == "inconclusive"
+    assert complained(late, taking_baseline=True) == "pass"
+
+
+def complained(log: KernelLog, **asked: Any) -> str:
+    """The verdict on what the NIC's driver says."""
+    test = RDMA.test_the_nic_driver_does_not_complain
+    return verdict(test, node="gpu-1", kernel_log=log, judgement=request(**asked))[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"bootId": "b1"}, {"bootId": "b2"}),
+        ({"uptimeSeconds": 20_000.0}, {}),
+        ({"counters": {"mlx5_0/1": {"link_downed": 5, "np_cnp_sent": 9}}}, {}),
+    ],
+    ids=["another boot", "a shorter uptime", "another counter of the port went back"],
+)
+def test_what_had_grown_before_a_reset_hides_nothing_that_grew_after_it(
+    profile: Profile, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """An earlier try left 5 on the port; the counters began anew, and 5 new ones look like none."""
+    counters = {"mlx5_0/1": {"link_downed": 5, "np_cnp_sent": 0}}
+    probe = {**answer(counters=counters), **now}
+    taken = {"counters": counters, "uptimeSeconds": 9_000.0, "bootId": "b1", **before}
+    assert judged(profile, probe, taken)[:2] == ("fail", "mlx5_0/1 link_downed grew by 5")
