@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from knowngood.gate.kernel_log import KernelLog, Line
+from knowngood.model.context import Span, Window
 
 from .conftest import gate, request, verdict
 
@@ -24,7 +25,11 @@ def judged(*messages: str, trouble: str = "", **given: Any) -> tuple[str, str, A
         kernel_log=KernelLog(lines, 1, trouble),
         limits=given.get("limits", {"maxSameXid": 0}),
         baseline=given.get("baseline", {"errors": {}}),
-        judgement=request(taking_baseline=given.get("taking_baseline", False)),
+        judgement=request(
+            taking_baseline=given.get("taking_baseline", False),
+            loads={"gpu-1": Window("b", 0.0, "")} | given.get("loads", {}),
+            excluded=given.get("excluded", {}),
+        ),
     )
 
 
@@ -105,3 +110,61 @@ def test_the_root_is_named_not_what_followed_it() -> None:
 def test_a_log_that_may_lack_lines_is_never_a_pass() -> None:
     assert judged(trouble="journald lost kernel lines")[:2] == ("inconclusive", "journald lost kernel lines")
     assert judged(XID_79, trouble="journald lost kernel lines")[0] == "fail"
+
+
+def since(seconds: float) -> dict[str, Window]:
+    return {"gpu-1": Window("b", seconds, "")}
+
+
+def test_errors_count_since_the_load_of_the_module_that_is_judged() -> None:
+    """The lines lie at 0, 1, 2, 3 s; what another module said before is not this one's."""
+    assert judged(XID_31, XID_79, loads=since(3))[0] == "pass"
+    assert judged(XID_31, XID_79, loads=since(2))[0] == "fail"
+
+
+def test_a_baseline_counts_since_the_load_that_runs_not_the_whole_boot() -> None:
+    notes = judged(XID_31, XID_31, XID_31, loads=since(3), taking_baseline=True)[2]
+    assert notes.measured["errors"] == {"Xid 31": 1}
+
+
+def test_what_an_earlier_run_answers_for_is_neither_allowed_nor_held_against_a_node() -> None:
+    spans = {"gpu-1": (Span("b", 1.0, 2.0),)}
+    notes = judged(XID_31, XID_31, XID_31, excluded=spans, taking_baseline=True)[2]
+    assert notes.measured["errors"] == {"Xid 31": 1}
+    assert judged(XID_31, XID_31, excluded=spans)[0] == "pass"
+    assert judged(XID_31, XID_31, XID_31, excluded=spans)[0] == "fail"
+
+
+def test_a_span_that_is_not_over_leaves_nothing_to_allow() -> None:
+    notes = judged(XID_31, XID_31, excluded={"gpu-1": (Span("b", 0.5),)}, taking_baseline=True)[2]
+    assert notes.measured["errors"] == {}
+
+
+def test_an_error_that_needs_a_reset_counts_also_in_an_earlier_runs_time() -> None:
+    assert judged(XID_79, excluded={"gpu-1": (Span("b", 0.0),)})[0] == "fail"
+
+
+def test_where_nobody_knows_since_when_the_driver_is_loaded_a_baseline_allows_nothing() -> None:
+    lines = tuple(Line("b", float(i), XID_31) for i in range(3))
+    notes = verdict(
+        GPU_ERRORS.test_no_new_gpu_errors,
+        node="gpu-1",
+        kernel_log=KernelLog(lines, 1),
+        limits={"maxSameXid": 0},
+        baseline=None,
+        judgement=request(taking_baseline=True),
+    )[2]
+    assert notes.measured["errors"] == {}
+    assert "no error is allowed afterwards" in notes.reason
+
+
+def test_a_log_that_does_not_reach_back_to_the_load_is_inconclusive_and_allows_nothing() -> None:
+    """The journal was vacuumed: its oldest line came after the module's load."""
+    log = KernelLog((Line("b", 50.0, XID_31),), 1, begins=("b", 50.0))
+    given = {"node": "gpu-1", "kernel_log": log, "limits": {"maxSameXid": 1}, "baseline": None}
+    test = GPU_ERRORS.test_no_new_gpu_errors
+    said, why, _ = verdict(test, **given, judgement=request(loads=since(10)))
+    assert said == "inconclusive"
+    assert why.startswith("the kernel log of boot b begins at 50.0 s, after the window opened at 10.0 s")
+    taken = verdict(test, **given, judgement=request(loads=since(10), taking_baseline=True))
+    assert (taken[0], taken[2].measured["errors"]) == ("pass", {})
