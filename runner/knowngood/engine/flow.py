@@ -96,6 +96,9 @@ def flow(plan: Plan, on_wave_failure: str) -> Flow:
                 yield from need(Step(f"{hop.name}/{ring.name}/window", Verb.WINDOW, hop, ring))
                 if before and not moved:
                     yield from need(Step(f"{hop.name}/observe", Verb.OBSERVE, hop))
+                yield from need(
+                    Step(f"{hop.name}/{ring.name}/baseline", Verb.BASELINE, hop, ring, ring.nodes)
+                )
             except Stop as stop:
                 return (yield from at_rest(stop, moved or before, on_wave_failure))
             try:
@@ -177,7 +180,7 @@ def batch(
         raise Stop(str(drained.detail.get("why", "the drain failed")), drained.status, failed)
     out = tuple(n for n in nodes if n not in given_back)
     if out:
-        yield from need(Step(f"{at}/baseline", Verb.BASELINE, hop, ring, out))
+        yield from need(Step(f"{at}/baseline", Verb.BASELINE, hop, ring, out, drained=True))
         yield from need(Step(f"{at}/apply", Verb.APPLY, hop, ring, out))
         yield from judged(Step(f"{at}/judge", Verb.JUDGE, hop, ring, out), Verb.RETEST, canary=canary)
         yield from need(Step(f"{at}/release", Verb.RELEASE, hop, ring, out))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Step, Verb
-from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.context import JudgeRequest, Span, Window
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
@@ -42,9 +42,11 @@ class Bench:
     cancel: Cancel
 
 
-def judge(bench: Bench, step: Step) -> tuple[Status, dict[str, Any], dict[str, str]]:
-    """Run the gates for a step; returns the outcome record's status, detail and files."""
-    request = request_for(bench, step)
+def judge(
+    bench: Bench, step: Step, loads: Mapping[str, Window] | None = None
+) -> tuple[Status, dict[str, Any], dict[str, str]]:
+    """Run the gates for a step; returns the outcome record's status, detail and files. `loads`: see `request_for`."""
+    request = request_for(bench, step, loads)
     suite = bench.ports.gates.suite()
     judgement = bench.ports.gates.judge(request, bench.cancel)
     data = _dump(judgement)
@@ -92,15 +94,16 @@ def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
     return {node: "; ".join(dict.fromkeys(why))[: 2 * REASON_LENGTH] for node, why in reasons.items()}
 
 
-def request_for(bench: Bench, step: Step) -> JudgeRequest:
-    """What a step's judgement asks."""
+def request_for(bench: Bench, step: Step, loads: Mapping[str, Window] | None = None) -> JudgeRequest:
+    """What a step's judgement asks. `loads`: where they were read for this very step."""
     plan, passive = bench.plan, tuple(bench.plan.passive_gates)
     gates, nodes, claimed, baseline = passive, step.nodes, False, False
     match step.verb:
         case Verb.CHECK:
             baseline = True
         case Verb.BASELINE:
-            gates, claimed, baseline = tuple(plan.active_gates), True, True
+            gates, claimed = (tuple(plan.active_gates), True) if step.drained else (passive, False)
+            baseline = True
         case Verb.JUDGE | Verb.RETEST:
             # The load first: what it does to the node is what the passive gates must see.
             gates, claimed = tuple(plan.active_gates) + passive, True
@@ -111,19 +114,20 @@ def request_for(bench: Bench, step: Step) -> JudgeRequest:
         run=bench.run,
         gates=gates,
         nodes=nodes,
-        expect={n: expected(bench, step, n) for n in nodes},
+        expect={n: expected(plan, step, n) for n in nodes},
         windows=windows_for(bench, step, nodes),
         baseline={} if baseline else baselines(bench, step),
         claimed=claimed,
         taking_baseline=baseline,
         deadline=bench.cluster.limits.judge,
         schemes=plan.schemes,
+        loads=loads_for(bench, step, nodes) if loads is None else loads,
+        excluded=excluded(bench, nodes),
     )
 
 
-def expected(bench: Bench, step: Step, node: str) -> Mapping[str, str]:
+def expected(plan: Plan, step: Step, node: str) -> Mapping[str, str]:
     """The versions that must run on a node while this step judges it."""
-    plan = bench.plan
     if step.hop is None:
         return plan.starts_with(node) if step.verb is Verb.CHECK else plan.to_versions
     before = step.undo or step.verb is Verb.BASELINE or node not in step.nodes
@@ -132,23 +136,89 @@ def expected(bench: Bench, step: Step, node: str) -> Mapping[str, str]:
 
 
 def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
-    """Since when each node is judged: an undo's look, else its last claim, else the whole present boot."""
-    windows: dict[str, Window] = {}
-    if (first := bench.state.results.get("observe")) is not None:
-        for node, data in bench.load(first.files["nodes"]).items():
-            if data["boot_id"]:
-                windows[node] = Window(data["boot_id"], 0.0, "")
+    """Since when each node is judged: an undo's look, else its last claim.
+
+    A node that the run did not touch: since its module was loaded, else since the run began; for the check at the
+    start, which refuses what is wrong already, the whole boot.
+    """
+    began = _began(bench)
     if step.verb is Verb.CHECK:
-        return {n: windows[n] for n in nodes if n in windows}
-    undo = f"{step.path.rsplit('/', 1)[0]}/" if step.undo else ""
-    for path in bench.state.intended:
-        result = bench.state.results.get(path)
-        mine = path.startswith(undo) if undo else "/undo/" not in path
-        opens = path.endswith("/look") if undo else path.endswith("/claim")
-        if result and mine and opens:
-            found = result.detail.get("windows", {})
-            windows |= {n: from_json(Window, w) for n, w in found.items()}
+        windows = {n: Window(s.boot_id, 0.0, "") for n, s in began.items() if s.boot_id}
+    else:
+        opens = Verb.LOOK if step.undo else Verb.CLAIM
+        windows = windows_of(began) | loads_of(began) | _recorded(bench, step, opens, "windows")
     return {n: windows[n] for n in nodes if n in windows}
+
+
+def loads_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
+    """Since when the module that a step judges is loaded on each node: as it was read when it was loaded.
+
+    In an undo never before its look: what came earlier is not the old module's, or was judged already.
+    """
+    if step.undo:
+        looked = _recorded(bench, step, Verb.LOOK, "windows")
+        found = looked | _later(_recorded(bench, step, Verb.APPLY, LOADS), looked)
+    else:
+        found = loads_of(_began(bench))
+        for verb in () if step.verb is Verb.CHECK else (Verb.BASELINE, Verb.APPLY):
+            found |= _recorded(bench, step, verb, LOADS)
+        applied = {n for path in _ways(bench, step, Verb.APPLY) for n in _done(bench, path)}
+        known = _recorded(bench, step, Verb.APPLY, LOADS)
+        # Where an apply could not tell, no older load stands in for it: the node's window does.
+        found = {n: w for n, w in found.items() if n in known or n not in applied}
+    return {n: found[n] for n in nodes if n in found}
+
+
+LOADS, LOADED = "loads", "loaded"
+"""The keys of an outcome's detail that hold since when each node's module is loaded, and of which version it is."""
+
+
+def _began(bench: Bench) -> dict[str, NodeState]:
+    """The nodes as the run's first look found them."""
+    first = bench.state.results.get("observe")
+    data = bench.load(first.files["nodes"]) if first is not None else {}
+    return {name: from_json(NodeState, node) for name, node in data.items()}
+
+
+def _ways(bench: Bench, step: Step, verb: Verb) -> list[str]:
+    """The paths of a verb on the way that the step is on, forth or its ring's way back, oldest first."""
+    undo = f"{step.path.rsplit('/', 1)[0]}/" if step.undo else ""
+    mine = [p for p in bench.state.intended if (p.startswith(undo) if undo else "/undo/" not in p)]
+    return [p for p in mine if verb_of(p) == verb and p in bench.state.results]
+
+
+def _done(bench: Bench, path: str) -> Sequence[str]:
+    return tuple(bench.state.results[path].detail.get("done", ()))
+
+
+def _recorded(bench: Bench, step: Step, verb: Verb, key: str) -> dict[str, Window]:
+    """What that verb's outcomes say of windows, the newest last."""
+    windows: dict[str, Window] = {}
+    for path in _ways(bench, step, verb):
+        found = bench.state.results[path].detail.get(key, {})
+        windows |= {n: from_json(Window, w) for n, w in found.items()}
+    return windows
+
+
+def _later(loads: Mapping[str, Window], opened: Mapping[str, Window]) -> dict[str, Window]:
+    """Those loads that came after the node's window opened: in the same boot, or in another, which is newer."""
+    return {
+        n: w
+        for n, w in loads.items()
+        if n not in opened or w.boot_id != opened[n].boot_id or w.monotonic > opened[n].monotonic
+    }
+
+
+def excluded(bench: Bench, nodes: Sequence[str]) -> dict[str, tuple[Span, ...]]:
+    """What earlier runs answer for on each node, as this run found it when it began."""
+    first = bench.state.results.get("observe")
+    digest = first.files.get(EARLIER) if first is not None else None
+    found = bench.load(digest) if digest else {}
+    return {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
+
+
+EARLIER = "earlier"
+"""The name of the file in which a run's first look keeps the spans of earlier runs."""
 
 
 COUNTERS = "counters"
@@ -173,12 +243,14 @@ def baselines(bench: Bench, step: Step) -> dict[str, Mapping[str, Any]]:
         for key, before in found.items():
             if COUNTERS in before and COUNTERS in newest[key]:
                 found[key] = {**before, COUNTERS: newest[key][COUNTERS]}
+        # A node that goes back before its idle baseline was taken: the profile's limits alone judge its load.
+        found |= {
+            f"{gate}/{node}": {}
+            for gate in bench.plan.active_gates
+            for node in step.nodes
+            if f"{gate}/{node}" not in found
+        }
     return found
-
-
-def open_windows(ports: Ports, nodes: Iterable[str]) -> dict[str, Window]:
-    """A window that begins now on each node that can be read."""
-    return windows_of(ports.cluster.observe(tuple(nodes)))
 
 
 def windows_of(seen: Mapping[str, NodeState], since: str = "") -> dict[str, Window]:
@@ -188,3 +260,8 @@ def windows_of(seen: Mapping[str, NodeState], since: str = "") -> dict[str, Wind
         for n, s in seen.items()
         if s.boot_id and s.uptime_seconds is not None
     }
+
+
+def loads_of(seen: Mapping[str, NodeState]) -> dict[str, Window]:
+    """Windows that begin with the newest load of the module, on the nodes whose kernel log has its banner."""
+    return {n: Window(s.load.boot_id, s.load.monotonic, "") for n, s in seen.items() if s.load}

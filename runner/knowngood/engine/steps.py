@@ -57,7 +57,8 @@ LONG = frozenset(
 class Step:
     """One step. `undo` turns a verb around: declare reverts, apply and judge expect the old versions.
 
-    `why` maps a node to the reason, for quarantine. `judged` is the step whose windows and gates a judgement uses.
+    `why` maps a node to the reason, for quarantine. `drained`: a baseline of nodes that we hold idle, by active gates;
+    without, of nodes at their tenants' work, by passive ones.
     """
 
     path: str
@@ -67,3 +68,4 @@ class Step:
     nodes: tuple[str, ...] = ()
     undo: bool = False
     why: tuple[tuple[str, str], ...] = ()
+    drained: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from knowngood.engine import judging, proof, restored
+from knowngood.engine import earlier, judgements, judging, proof, restarts, restored
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verify import verify
@@ -42,6 +42,8 @@ def observe(work: Work, step: Step) -> Done:
         return Done(Status.FAIL, {"why": why, "failed": dict.fromkeys(missing, "no such node")})
     seen = work.ports.cluster.observe(machines)
     files = work.keep("nodes", seen) | work.keep("workloads", list(work.ports.cluster.workloads()))
+    if not step.hop:
+        files |= work.keep(judging.EARLIER, earlier.spans(work.ports.checkpoint, seen, without=work.run))
     asked = [n for n in (work.plan.nodes if step.hop else work.cluster.gpu) if n in seen]
     unread = {n: seen[n].trouble or "unreachable" for n in asked if not seen[n].reachable}
     if unread:
@@ -150,13 +152,20 @@ def deliver(work: Work, step: Step) -> Done:
 def claim(work: Work, step: Step) -> Done:
     """Claim, taint and cordon; the judgement's window opens here."""
     outcome = work.ports.nodes.claim(step.nodes, work.fence, work.cancel)
-    windows = judging.open_windows(work.ports, outcome.done)
+    seen = work.ports.cluster.observe(outcome.done)
+    windows = judging.windows_of(seen)
     done = _folded(step, outcome)
+    early = {} if step.undo else restarts.otherwise(work, step, seen)
+    if early and done.status is Status.OK:
+        detail = {**done.detail, "windows": to_json(windows), "failed": early}
+        return Done(Status.INCONCLUSIVE, {**detail, "why": restarts.why(judgements.EARLY, early)})
+    told = {} if step.undo else restarts.restarted(work, step, seen)
     shut = [n for n in outcome.done if n not in windows]
     if shut and done.status is Status.OK and not step.undo:  # an undo's window opened when we looked
         why = f"boot id and uptime of {', '.join(shut)} can't be read"
         return Done(Status.INCONCLUSIVE, {**done.detail, "why": why})
-    return Done(done.status, {**done.detail, "windows": to_json(windows)}, done.files)
+    found: dict[str, Any] = {"windows": to_json(windows)} | ({"restarted": told} if told else {})
+    return Done(done.status, {**done.detail, **found}, done.files)
 
 
 def drain(work: Work, step: Step) -> Done:
@@ -169,7 +178,13 @@ def apply(work: Work, step: Step) -> Done:
     """Restart the driver on the nodes and wait for a new load of the wanted version."""
     expect = {change.component: change.after for change in work.changes(step)}
     outcome = work.ports.nodes.apply(step.nodes, work.fence, expect, work.cancel)
-    return _folded(step, outcome, work)
+    done = _folded(step, outcome, work)
+    seen = work.ports.cluster.observe(outcome.done)
+    loaded = {n: s.load.version for n, s in seen.items() if s.load}
+    found: dict[str, Any] = {judging.LOADS: to_json(judging.loads_of(seen)), judging.LOADED: loaded}
+    others = {} if step.undo else restarts.restarted(work, step, seen)
+    told = {n: how for n, how in others.items() if outcome.detail.get(n, {}).get("restarted") is False}
+    return Done(done.status, {**done.detail, **found, **({"restarted": told} if told else {})}, done.files)
 
 
 def release(work: Work, step: Step) -> Done:
@@ -312,35 +327,24 @@ def reclaim(work: Work, step: Step) -> Done:
     return Done(Status.FAIL, {**done.detail, "free": free, "failed": failed, "why": why}, done.files)
 
 
-def judge(work: Work, step: Step) -> Done:
-    """Any judgement: see `judging`."""
-    status, detail, files = judging.judge(
-        judging.Bench(
-            work.ports, work.plan, work.cluster, work.profile, work.run, work.state, work.load, work.cancel
-        ),
-        step,
-    )
-    return Done(status, detail, files)
-
-
 VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.OBSERVE: observe,
     Verb.PREFLIGHT: preflight,
-    Verb.CHECK: judge,
+    Verb.CHECK: judgements.judge,
     Verb.WAY_BACK: way_back,
     Verb.WINDOW: window,
     Verb.DECLARE: declare,
     Verb.DELIVER: deliver,
     Verb.CLAIM: claim,
     Verb.DRAIN: drain,
-    Verb.BASELINE: judge,
+    Verb.BASELINE: judgements.baseline,
     Verb.APPLY: apply,
-    Verb.JUDGE: judge,
-    Verb.RETEST: judge,
+    Verb.JUDGE: judgements.judge,
+    Verb.RETEST: judgements.judge,
     Verb.RELEASE: release,
     Verb.SOAK: soak,
-    Verb.CONFIRM: judge,
-    Verb.PROVE: judge,
+    Verb.CONFIRM: judgements.judge,
+    Verb.PROVE: judgements.prove,
     Verb.PROMOTE: promote,
     Verb.RECORD: record,
     Verb.QUARANTINE: quarantine,

@@ -9,7 +9,7 @@ from statistics import fmean
 from knowngood.model.state import RunState, verb_of
 
 PER_BATCH = ("claim", "drain", "baseline", "apply", "judge", "release")
-PER_RING = ("declare", "deliver", "confirm")
+PER_RING = ("baseline", "declare", "deliver", "confirm")
 UNDO = ("declare", "deliver", "look", "claim", "drain", "apply", "judge", "release", "verify")
 """The verbs of an undo, in order."""
 

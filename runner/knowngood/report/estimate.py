@@ -61,6 +61,7 @@ def steps_of(plan: Plan) -> Iterable[str]:
 
 def _ring(at: str, ring: PlannedRing) -> Iterable[str]:
     yield f"{at}/window"
+    yield f"{at}/baseline"
     yield f"{at}/declare"
     yield f"{at}/deliver"
     for number in range(1, len(ring.batches) + 1):

@@ -14,7 +14,7 @@ WORDS = {
     "deliver": "wait for Argo CD",
     "claim": "claim, taint and cordon",
     "drain": "take the tenants' work off",
-    "baseline": "measure idle nodes for comparison",
+    "baseline": "measure the nodes for comparison",
     "apply": "reload the driver",
     "judge": "judge",
     "retest": "judge the failed nodes once more",

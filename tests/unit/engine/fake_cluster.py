@@ -62,8 +62,8 @@ class FakeCluster(ClusterReader):
             reachable=True,
             ready=True,
             boot_id=f"boot-{name}",
-            uptime_seconds=1000.0 + len(self.world.history),
-            load=ModuleLoad(node.version, f"boot-{name}", float(node.loads)),
+            uptime_seconds=self.world.uptime(),
+            load=ModuleLoad(node.version, f"boot-{name}", node.loaded_at),
             versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
             inventory=INVENTORY,
             written=tuple(sorted([f"claim={node.claim}"] * bool(node.claim) + taints)),
@@ -218,8 +218,7 @@ class FakeNodes(NodeWork):
             assert node.drained, "never restart a driver under a tenant"
             declared = self.world.live[(f"nvidiadriver-{node.ring}.yaml", "spec.version")]
             if node.version != want and f"in-use-{name}" not in self.world.broken:
-                node.version, node.loads = declared, node.loads + 1
-                self.world.history.append((name, "loaded", declared))
+                self.world.load(name, declared)
             if f"dies-{name}" in self.world.broken and want == NEW:
                 node.down = True
             if node.version == want and not node.down:

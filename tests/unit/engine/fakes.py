@@ -198,4 +198,7 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
 
 def snapshot(world: World) -> dict[str, FakeNode]:
     """The nodes as they are, for comparison (what an oracle would see)."""
-    return {n: replace(node, loads=0, claim=node.claim.rsplit("/", 1)[0]) for n, node in world.nodes.items()}
+    return {
+        n: replace(node, loads=0, loaded_at=0.0, claim=node.claim.rsplit("/", 1)[0])
+        for n, node in world.nodes.items()
+    }

@@ -95,7 +95,7 @@ def test_another_machine_takes_over_from_the_checkpoint(name: str) -> None:
 def test_an_abort_asked_while_no_runner_lives_is_heeded_by_resume() -> None:
     row = ROWS[0]
     before = snapshot(prepared(row))
-    for boundary in range(12, 30):
+    for boundary in range(14, 32):  # from the first commit on
         world = killed_at(row, boundary, before_write=False)
         world.abort = "stop"
         assert play(row, world).name == "restored"

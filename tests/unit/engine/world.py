@@ -31,6 +31,7 @@ class FakeNode:
     version: str
     ring: str
     loads: int = 1
+    loaded_at: float = 10.0  # seconds since boot
     claim: str = ""
     tainted: str = ""  # the run that our maintenance taint names
     shut_by: str = ""  # the run that quarantined it
@@ -81,6 +82,16 @@ class World:
     kill_before_write: bool = False
     dead: bool = False
     folder: Path = Path("nowhere")
+
+    def uptime(self) -> float:
+        """Seconds since boot, on every node: all that happens takes time."""
+        return 1000.0 + len(self.history)
+
+    def load(self, name: str, version: str) -> None:
+        """A node's module is loaded anew, by the run or by somebody else."""
+        node = self.nodes[name]
+        self.history.append((name, "loaded", version))
+        node.version, node.loads, node.loaded_at = version, node.loads + 1, self.uptime()
 
     def head(self) -> Commit:
         return self.commits[-1]

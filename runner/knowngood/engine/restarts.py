@@ -1,0 +1,66 @@
+"""A module that was loaded anew between two looks of ours: told as what it is, never taken for the run's own work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from knowngood.engine import judging
+from knowngood.engine.steps import Step, Verb
+from knowngood.engine.work import Work
+from knowngood.model.context import Window
+from knowngood.model.jsonable import from_json
+from knowngood.model.node import NodeState
+from knowngood.planner.version import TEXT, runs
+
+BY_OTHERS = "by somebody else, not by this run"
+
+
+def restarted(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
+    """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell."""
+    before, now = _at_baseline(work, step), judging.loads_of(seen)
+    return {
+        node: _words(before[node], load)
+        for node, load in now.items()
+        if node in before and not _same(before[node], load)
+    }
+
+
+def otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
+    """Nodes that run another version than before this ring's hop already, with how they came to it."""
+    assert step.ring is not None  # noqa: S101 (only ring steps ask)
+    told = restarted(work, step, seen)
+    asked = Step(step.path, Verb.BASELINE, step.hop, step.ring, step.nodes)
+    found: dict[str, str] = {}
+    for node, state in seen.items():
+        wanted = judging.expected(work.plan, asked, node)
+        for component in sorted({change.component for change in step.ring.changes}):
+            running = state.versions.get(component, "")
+            scheme = work.plan.schemes.get(component, TEXT)
+            if running and not runs(scheme, wanted[component], running):
+                how = told.get(node, f"its driver was restarted {BY_OTHERS}")
+                found[node] = f"{how}: it runs {component} {running} before the run came to it"
+    return found
+
+
+def _at_baseline(work: Work, step: Step) -> dict[str, Window]:
+    assert step.hop is not None  # noqa: S101
+    assert step.ring is not None  # noqa: S101
+    result = work.state.results.get(f"{step.hop.name}/{step.ring.name}/{Verb.BASELINE}")
+    found = dict(result.detail.get(judging.LOADS, {})) if result else {}
+    return {node: from_json(Window, window) for node, window in found.items()}
+
+
+def _same(one: Window, other: Window) -> bool:
+    return (one.boot_id, one.monotonic) == (other.boot_id, other.monotonic)
+
+
+def _words(before: Window, now: Window) -> str:
+    if before.boot_id != now.boot_id:
+        return f"it was rebooted {BY_OTHERS}, and its driver loaded at {now.monotonic:.1f} s after that boot"
+    return f"its driver was restarted at {now.monotonic:.1f} s after boot {BY_OTHERS}"
+
+
+def why(what: str, nodes: Mapping[str, str], most: int = 5) -> str:
+    """The nodes and their reasons in one line."""
+    named: Sequence[tuple[str, str]] = list(nodes.items())[:most]
+    return f"{what}: " + "; ".join(f"{node} ({reason})" for node, reason in named)
