@@ -67,6 +67,22 @@ class GitFailed(Inconclusive):
         self.result = result
 
 
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What to do next where a remote says no, by what it said no to."""
+
+    credentials: str
+    missing: str
+    unwritable: str
+
+
+GITOPS = Hints(
+    credentials="gitops.credentials names where they are (env:NAME or file:PATH); are they valid?",
+    missing="check gitops.repo and gitops.branch",
+    unwritable="give knowngood's account the right to push to this branch; no undo is possible without it",
+)
+
+
 class GitCommand:
     """Runs git in one folder with one environment. `deadline` is seconds a command."""
 
@@ -121,7 +137,7 @@ def private_environment(folder: Path, clone: Path, url: str, credentials: str) -
     return env
 
 
-def explain(error: GitFailed, url: str, doing: str) -> KnowngoodError:
+def explain(error: GitFailed, url: str, doing: str, hints: Hints = GITOPS) -> KnowngoodError:
     """The user's error for a failed command on a remote: what, where, what to do next."""
     words = f"{error.result.err}\n{error.result.text}"
     where = without_secret(url)
@@ -129,15 +145,15 @@ def explain(error: GitFailed, url: str, doing: str) -> KnowngoodError:
     if _AUTH.search(words):
         return UsageError(
             f"{doing}: the remote refused our credentials: {said}",
-            hint="gitops.credentials names where they are (env:NAME or file:PATH); are they valid?",
+            hint=hints.credentials,
             where=where,
         )
     if _MISSING.search(words):
-        return UsageError(f"{doing}: {said}", hint="check gitops.repo and gitops.branch", where=where)
+        return UsageError(f"{doing}: {said}", hint=hints.missing, where=where)
     if _UNWRITABLE.search(words):
         return UsageError(
             f"{doing}: the remote does not take our commits: {said}",
-            hint="give knowngood's account the right to push to this branch; no undo is possible without it",
+            hint=hints.unwritable,
             where=where,
         )
     return Unreachable(f"{doing}: {said}", hint="is the remote up and reachable from here?", where=where)

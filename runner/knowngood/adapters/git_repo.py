@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from knowngood.adapters.git_command import (
+    GITOPS,
     GitCommand,
     GitFailed,
+    Hints,
     Result,
     explain,
     private_environment,
@@ -22,6 +24,7 @@ from knowngood.adapters.git_command import (
 from knowngood.model import names
 from knowngood.model.errors import Inconclusive, UsageError
 
+_HEADS = "refs/remotes/origin/"
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _RACE = re.compile(
     r"fetch first|non-fast-forward|cannot lock ref|incorrect old value|failed to update ref|stale info"
@@ -30,40 +33,92 @@ _RACE = re.compile(
 )
 
 
+Reached = Callable[[Path, Path], Mapping[str, str]]
+"""Gives the environment in which a remote is reached, for a private folder and a clone."""
+
+
 class Clone:
-    """A clone of `url`'s `branch` in `folder`, made on first use. `credentials` is a reference."""
+    """A clone of `url`'s `branch` in `folder`, made on first use. `credentials` is a reference.
+
+    `reached` and `hints`: where it is not the GitOps repository with those credentials.
+    """
 
     def __init__(
-        self, folder: Path, url: str, branch: str, *, credentials: str = "", deadline: float = 120.0
+        self,
+        folder: Path,
+        url: str,
+        branch: str,
+        *,
+        credentials: str = "",
+        deadline: float = 120.0,
+        reached: Reached | None = None,
+        hints: Hints = GITOPS,
     ) -> None:
         if not url or url.startswith("-") or not branch or branch.startswith("-"):
-            raise UsageError("gitops.repo and gitops.branch are needed to declare anything")
+            raise UsageError("a repository and its branch are needed", hint=hints.missing)
         self.url = url
         self.branch = branch
         self.tree = folder / "clone"
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        env = private_environment(folder / "private", self.tree, url, credentials)
+        if reached is None:
+            env: Mapping[str, str] = private_environment(folder / "private", self.tree, url, credentials)
+        else:
+            env = reached(folder / "private", self.tree)
+        self._hints = hints
         self._git = GitCommand(folder, env, deadline=deadline)
         self._opened = False
 
     # The remote
 
-    def fetch(self) -> str:
-        """Bring the remote branch here; returns its commit."""
+    def fetch(self, branch: str = "") -> str:
+        """Bring the remote branch (or another one) here; returns its commit."""
+        name = branch or self.branch
         self._open()
         with self._explained("fetch"):
-            refspec = f"+refs/heads/{self.branch}:refs/remotes/origin/{self.branch}"
-            self._git.run("-C", str(self.tree), "fetch", "--quiet", "--no-tags", "origin", refspec)
-        return self.parse(f"refs/remotes/origin/{self.branch}")
+            source = name if name == "HEAD" else f"refs/heads/{name}"
+            refspec = f"+{source}:refs/remotes/origin/{name}"
+            self._fetch(refspec)
+        return self.parse(f"refs/remotes/origin/{name}")
 
-    def push(self, commit: str) -> bool:
-        """Push without force; False if somebody else was there first."""
+    def containing(self, commit: str) -> dict[str, str]:
+        """The remote's branches that contain a commit, and their own commits; none where it is not there at all."""
+        self._open()
+        with self._explained("fetch"):
+            self._fetch("+refs/heads/*:refs/remotes/origin/*")
+        form = "--format=%(refname) %(objectname)"
+        listed = self._git.run("for-each-ref", "--contains", commit, form, _HEADS, ok=(0, 128, 129))
+        return dict(line.removeprefix(_HEADS).split() for line in listed.text.splitlines())
+
+    def default_branch(self) -> str:
+        """The branch that the remote's HEAD names, "" for none."""
+        self._open()
+        with self._explained("fetch"):
+            told = self._git.run("ls-remote", "--symref", "origin", "HEAD").text
+        first = told.partition("\t")[0]
+        return first.removeprefix("ref: refs/heads/") if first.startswith("ref: refs/heads/") else ""
+
+    def _fetch(self, refspec: str) -> None:
+        # A remote may be a CI system's shallow checkout on this machine.
+        how = ("--quiet", "--no-tags", "--update-shallow")
+        self._git.run("-C", str(self.tree), "fetch", *how, "origin", refspec)
+
+    def heads(self) -> dict[str, str]:
+        """The remote's branches and their commits, as they are now."""
+        self._open()
+        with self._explained("fetch"):
+            listed = self._git.run("ls-remote", "--heads", "origin").text
+        pairs = (line.split("\t") for line in listed.splitlines() if "\t" in line)
+        return {ref.removeprefix("refs/heads/"): commit for commit, ref in pairs}
+
+    def push(self, commit: str, *, dry_run: bool = False) -> bool:
+        """Push without force; False if somebody else was there first. `dry_run`: only ask whether we may."""
         with self._explained("push"):
             done = self._git.run(
                 "push",
                 "--porcelain",
                 "--no-verify",
+                *(["--dry-run"] if dry_run else []),
                 "origin",
                 f"{commit}:refs/heads/{self.branch}",
                 ok=(0, 1),
@@ -130,6 +185,21 @@ class Clone:
         entries = done.out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(e.partition("\t")[2] for e in entries if e.startswith(("120000", "160000")))
 
+    def added(self, file: str, head: str) -> str:
+        """The newest commit up to `head` that added a file which is still there, or ""."""
+        if self.read(file, head) is None:
+            return ""
+        return self._git.run("log", "-1", "--diff-filter=A", "--format=%H", head, "--", file).text
+
+    def read(self, file: str, commit: str) -> bytes | None:
+        """A file at a commit; None where it is not there."""
+        done = self._git.run("cat-file", "blob", f"{commit}:{file}", ok=(0, 128))
+        return done.out if done.code == 0 else None
+
+    def patch(self, commit: str) -> bytes:
+        """A commit as `git am` takes it."""
+        return self._git.run("format-patch", "-1", "--stdout", "--binary", commit).out
+
     # The work tree
 
     def checkout(self, commit: str) -> None:
@@ -192,7 +262,7 @@ class Clone:
         try:
             yield
         except GitFailed as error:
-            raise explain(error, self.url, doing) from error
+            raise explain(error, self.url, doing, self._hints) from error
 
 
 def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
