@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.cli.checkout import checkout
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.matrix.evidence import read_evidence
@@ -57,7 +57,7 @@ def command(settings: Settings, release: str, file: Path, push: bool, dry_run: b
     evidence = read_evidence(file)
     if evidence["release"] != release:
         raise Refused(f"it is evidence of {evidence['release']}, not of {release}", where=str(file))
-    repository = MatrixRepository(source.folder, push=push, by_hand="the promotion")
+    repository = checkout(source.folder, push=push, what="the promotion")
     worth = repository.appraise(evidence, SystemClock().now())
     if worth.status is None:
         more = "".join(f"\n  {reason}" for reason in worth.refusals)

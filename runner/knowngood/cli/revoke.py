@@ -6,7 +6,7 @@ import json
 
 import click
 
-from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.cli.checkout import checkout
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.matrix.statusedit import revoked
@@ -47,7 +47,7 @@ def command(settings: Settings, release: str, reason: str, push: bool, output: s
         raise UsageError(
             "that is no reason", hint=f"one sentence of printable text, at most {MAX_REASON} characters"
         )
-    repository = MatrixRepository(source.folder, push=push, by_hand="the revocation")
+    repository = checkout(source.folder, push=push, what="the revocation")
     file, text = repository.text(release)
     edited = revoked(text, words, file=file)
     commit = repository.change(f"{release} is revoked", words, {release: edited}, release)

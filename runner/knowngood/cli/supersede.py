@@ -6,7 +6,7 @@ import json
 
 import click
 
-from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.cli.checkout import checkout
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.matrix.statusedit import deprecated, superseding
@@ -40,7 +40,7 @@ def command(settings: Settings, old: str, new: str, push: bool, output: str) -> 
     before, after = source.release(old), source.release(new)
     if no := why_not_superseded(source.matrix.releases, before, after):
         raise Refused(no, where=after.where)
-    repository = MatrixRepository(source.folder, push=push, by_hand="the change")
+    repository = checkout(source.folder, push=push, what="the change")
     old_file, old_text = repository.text(old)
     new_file, new_text = repository.text(new)
     texts = {

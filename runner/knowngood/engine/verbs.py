@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from knowngood.engine import earlier, judgements, judging, proof, restarts, restored
+from knowngood.engine import earlier, judgements, judging, recording, restarts, restored
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verify import verify
 from knowngood.engine.work import Done, Work, named
 from knowngood.model import names
 from knowngood.model.claims import Hold, held, surely_held
-from knowngood.model.errors import Interrupted, KnowngoodError, LockHeld
-from knowngood.model.evidence import REFUSED
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
@@ -99,7 +97,8 @@ def preflight(work: Work, step: Step) -> Done:
     unready = tuple(work.ports.delivery.ready())
     if unready:
         return Done(Status.FAIL, {"why": "Argo CD would not deliver: " + "; ".join(unready)})
-    return Done(Status.OK)
+    unknown = work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)
+    return Done(Status.OK, {"record": unknown} if unknown else {})
 
 
 def way_back(work: Work, step: Step) -> Done:
@@ -253,34 +252,6 @@ def _same_driver(before: NodeState, now: NodeState) -> bool:
     return now.reachable and now.load == before.load and now.versions == before.versions
 
 
-def promote(work: Work, step: Step) -> Done:
-    """Commit the evidence with what it is worth, raise the release's status and pin the cluster to it."""
-    evidence = proof.evidence(
-        work.plan, work.cluster, work.profile, work.run, work.state, work.ports, work.load
-    )
-    worth = work.ports.promotion.appraise(evidence, work.ports.clock.now())
-    status = worth.status.value if worth.status else REFUSED
-    evidence |= {"status": status, "because": worth.because, "expires": worth.expires or evidence["expires"]}
-    files = work.keep("evidence", evidence)
-    commit = work.ports.promotion.promote(work.plan.to_release, status, work.plan.cluster, evidence)
-    return Done(Status.OK, {"status": status, "because": worth.because, "commit": commit}, files)
-
-
-def record(work: Work, step: Step) -> Done:
-    """Commit what speaks against the release. The cluster is restored: nothing that goes wrong here changes that."""
-    try:
-        evidence = proof.failure(work.plan, work.run, work.state, work.ports, work.load)
-        if evidence is None:
-            return Done(Status.OK, {"why": "nothing here speaks against the release"})
-        files = work.keep("evidence", evidence)
-        commit = work.ports.promotion.record_failure(work.plan.to_release, work.plan.cluster, evidence)
-    except (Interrupted, LockHeld):
-        raise
-    except KnowngoodError as error:
-        return Done(Status.OK, {"why": f"not recorded in the matrix: {error}"})
-    return Done(Status.OK, {"status": evidence["status"], "commit": commit}, files)
-
-
 def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:
     """An Outcome as a record; larger details become a file."""
     detail: dict[str, Any] = {"done": list(outcome.done)}
@@ -345,8 +316,8 @@ VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.SOAK: soak,
     Verb.CONFIRM: judgements.judge,
     Verb.PROVE: judgements.prove,
-    Verb.PROMOTE: promote,
-    Verb.RECORD: record,
+    Verb.PROMOTE: recording.promote,
+    Verb.RECORD: recording.record,
     Verb.QUARANTINE: quarantine,
     Verb.LOOK: look,
     Verb.VERIFY: verify,

@@ -56,5 +56,26 @@ def test_a_push_to_nowhere_is_refused_before_anything_is_written(
         ops.git("checkout", "--quiet", "--detach")
     said = knowngood("revoke", "old", "--reason", "bad", "--push", "--matrix", ops.matrix)
     assert said.code == 2
-    assert "has no upstream" in said.err
+    assert ("HEAD is detached" if detached else "has no upstream") in said.err
     assert (ops.commits(), ops.git("status", "--porcelain")) == (1, "")
+
+
+def test_a_push_publishes_the_one_commit_or_is_refused_before_anything_is_written(
+    ops: Ops, tmp_path: Path
+) -> None:
+    bare = upstream(ops, tmp_path)
+    there = ops.git("ls-remote", str(bare), "main")
+    (ops.root / "draft.md").write_text("not for others yet")
+    ops.commit("my own draft")
+    said = knowngood("revoke", "old", "--reason", "bad", "--push", "--matrix", ops.matrix)
+    assert said.code == 2
+    assert "would publish a commit more that origin/main lacks" in said.err
+    assert (ops.commits(), ops.git("status", "--porcelain")) == (2, "")
+    assert ops.git("ls-remote", str(bare), "main") == there
+
+
+def test_a_commit_on_a_detached_head_is_said_to_be_on_no_branch(ops: Ops) -> None:
+    ops.git("checkout", "--quiet", "--detach")
+    said = knowngood("revoke", "old", "--reason", "bad", "--matrix", ops.matrix)
+    assert said.code == 0
+    assert "on no branch" in said.err

@@ -13,7 +13,7 @@ from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates,
 from tests.unit.engine.world import FakeNode, Killed, World
 
 from knowngood.engine.ports import Ports
-from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, UsageError
+from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, Unreachable, UsageError
 from knowngood.model.evidence import Appraisal, evidence_of
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.record import MAX_RECORD_BYTES, Record
@@ -25,7 +25,7 @@ from knowngood.ports.clock import Cancel, Clock
 from knowngood.ports.journal import Journal
 from knowngood.ports.lock import Beat, Lock, no_beat
 from knowngood.ports.observer import Observer
-from knowngood.ports.promotion import Promotion
+from knowngood.ports.promotion import Promotion, Recorded
 
 T = TypeVar("T")
 
@@ -159,25 +159,39 @@ class FakeCheckpoint(Checkpoint):
 
 
 class FakePromotion(Promotion):
+    """`matrix-refuses` and `matrix-away` in `world.broken`: the remote says no, or does not answer."""
+
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def ready(self, release: str, cluster: str) -> str:
+        self._ask()
+        return "a protected branch says no only to a real push"
+
     def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
         """As the real one: the pure machine, on the scene's matrix."""
+        if "matrix-unreadable" in self.world.broken:
+            raise UsageError("the matrix at the branch's head can't be read")
         assert self.world.standard is not None
         return appraise(evidence_of(evidence), self.world.standard(self.world, now))
 
-    def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> str:
+    def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+        self._ask()
         self.world.proof = dict(evidence)
         if (release, status) not in self.world.promoted:
             self.world.promoted.append((release, status))
-        return "m1"
+        return Recorded("m1", "branch main of file:///m")
 
-    def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> str:
-        if "matrix-dirty" in self.world.broken:
-            raise UsageError("there are uncommitted changes in the evidence file")
+    def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+        self._ask()
         self.world.failures.setdefault(str(evidence["run"]), dict(evidence))
-        return "m1"
+        return Recorded("m1", "branch main of file:///m")
+
+    def _ask(self) -> None:
+        if "matrix-refuses" in self.world.broken:
+            raise UsageError("push: the remote does not take our commits: protected branch hook declined")
+        if "matrix-away" in self.world.broken:
+            raise Unreachable("fetch: could not resolve host", hint="is the remote up?")
 
 
 def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:

@@ -159,15 +159,6 @@ def test_a_later_ring_that_was_undone_speaks_against_the_release_too() -> None:
     assert world.failures["run-1"]["status"] == "failed"
 
 
-def test_restored_stays_restored_where_the_matrix_can_not_be_written() -> None:
-    world = a_world()
-    world.bad = sick("gpu-1")
-    world.broken.add("matrix-dirty")
-    assert played(world).name == "restored"
-    last = next(r for r in world.records if r.step == "undo/record" and r.status)
-    assert "not recorded in the matrix" in last.detail["why"]
-
-
 def test_an_abort_says_nothing_of_the_release() -> None:
     world = a_world()
 

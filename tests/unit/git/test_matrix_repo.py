@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.git_environment import matrix_revision
-from knowngood.adapters.matrix_repo import MatrixRepository, matrix_at
+from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.adapters.matrix_revisions import matrix_at
 from knowngood.model.errors import KnowngoodError, UsageError
 
 EVIDENCE = {"run": "r1", "verdict": "pass"}
@@ -40,7 +41,7 @@ def matrix(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def test_promotion_is_one_commit_of_evidence_status_and_pin(matrix: Path) -> None:
-    commit = MatrixRepository(matrix).promote("r595", "rehearsed", "ams", EVIDENCE)
+    commit = MatrixRepository(matrix).promote("r595", "rehearsed", "ams", EVIDENCE).commit
     assert git(matrix, "rev-parse", "HEAD") == commit
     assert git(matrix, "rev-list", "--count", "HEAD") == "2"
     assert (matrix / "releases" / "r595.yaml").read_text() == "# the driver\nstatus: rehearsed\n"
@@ -73,7 +74,7 @@ def test_a_failure_leaves_evidence_and_statuses(matrix: Path) -> None:
 def test_the_operators_own_work_is_neither_committed_nor_lost(matrix: Path) -> None:
     (matrix / "notes.md").write_text("staged\n")
     git(matrix, "add", "notes.md")
-    commit = MatrixRepository(matrix).promote("r595", "rehearsed", "ams", EVIDENCE)
+    commit = MatrixRepository(matrix).promote("r595", "rehearsed", "ams", EVIDENCE).commit
     assert "notes.md" not in git(matrix, "show", "--name-only", "--format=", commit)
     assert git(matrix, "status", "--porcelain", "--", "notes.md").startswith("A")
 
@@ -105,7 +106,7 @@ def test_a_push_that_failed_is_made_up_for_when_the_step_is_repeated(matrix: Pat
     with pytest.raises(KnowngoodError, match="not pushed"):
         repository.promote("r595", "rehearsed", "ams", EVIDENCE)
     (tmp_path / "gone.git").rename(tmp_path / "far.git")
-    commit = repository.promote("r595", "rehearsed", "ams", EVIDENCE)
+    commit = repository.promote("r595", "rehearsed", "ams", EVIDENCE).commit
     assert git(tmp_path / "far.git", "rev-parse", "main") == commit
 
 
@@ -113,7 +114,7 @@ def test_it_is_pushed_where_the_branch_has_an_upstream(matrix: Path, tmp_path: P
     git(tmp_path, "init", "--quiet", "--bare", "-b", "main", "up.git")
     git(matrix, "remote", "add", "origin", str(tmp_path / "up.git"))
     git(matrix, "push", "--quiet", "-u", "origin", "main")
-    commit = MatrixRepository(matrix, push=True).promote("r595", "rehearsed", "ams", EVIDENCE)
+    commit = MatrixRepository(matrix, push=True).promote("r595", "rehearsed", "ams", EVIDENCE).commit
     assert git(tmp_path / "up.git", "rev-parse", "main") == commit
 
 
