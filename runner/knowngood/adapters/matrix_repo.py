@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,16 @@ class MatrixRepository(Promotion):
         self._matrix = matrix.resolve()
         self._what = by_hand or "the record"
         self._by_hand = bool(by_hand)
-        self._git = repository_at(self._matrix, deadline, f"{self._what} can't be committed")
+        self._deadline = deadline
         self._files = MatrixFiles(self._matrix)
         self._push = push
         if push and not self._upstream()[0]:
             raise self._nowhere()
+
+    @cached_property
+    def _git(self) -> GitCommand:
+        """Asked for on first use: a run goes on, or back, also where the matrix is no repository any more."""
+        return repository_at(self._matrix, self._deadline, f"{self._what} can't be committed")
 
     @property
     def detached(self) -> bool:

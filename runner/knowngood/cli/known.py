@@ -15,6 +15,7 @@ import click
 
 from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.journal import is_open
+from knowngood.adapters.matrix_target import destination
 from knowngood.adapters.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load
@@ -22,6 +23,7 @@ from knowngood.cli.options import Settings
 from knowngood.cli.wiring import Place, checkpoint
 from knowngood.engine.standing import last_change, refuse_different
 from knowngood.matrix.build import cluster_of
+from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import KnowngoodError, Location, Refused, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
@@ -208,7 +210,21 @@ def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
         kubeconfig=run.cluster(),
         folder=run.folder,
         run_id=run.run_id,
+        record=record_of(run, source.folder),
     )
+
+
+def record_of(run: Known, matrix: Path) -> Destination:
+    """Where the run's record goes, as frozen at its start.
+
+    A run of an older version froze none: its record goes where the matrix came from, else into the run's folder.
+    """
+    if frozen := run.state.frozen.get("record"):
+        return from_json(Destination, frozen)
+    try:
+        return destination(matrix)
+    except KnowngoodError:
+        return Destination(Way.FILE)
 
 
 def _as_it_began(run: Known, present: Cluster, *, back: bool) -> Cluster:

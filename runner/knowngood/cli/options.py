@@ -72,6 +72,13 @@ def debug_option(function: F) -> F:
     return _shared("--debug", "debug", is_flag=True, help="Show a traceback with an error.")(function)
 
 
+def record_option(function: F) -> F:
+    """`--record WHERE`: where a run's record goes."""
+    text = "Write the record to another branch of the matrix's remote (for a pull request), or as a patch into the"
+    more = " run's folder.  [default: the branch that the matrix came from]"
+    return click.option("--record", default="", metavar="branch=NAME|file", help=text + more)(function)
+
+
 def output_option(*formats: str) -> Callable[[F], F]:
     """`--output`, one of `formats`; the first is the default."""
     return click.option(

@@ -14,12 +14,14 @@ from typing import Any
 
 import click
 
+from knowngood.adapters.matrix_target import destination
 from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.who import runner
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
 from knowngood.engine.engine import Engine, frozen_plan
+from knowngood.model.destination import Destination
 from knowngood.model.errors import ExitCode, Interrupted, Location, LockHeld, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
@@ -44,6 +46,7 @@ class Request:
     release: str
     kubeconfig: Path
     runs: Path
+    record: Destination | None = None  # None: where the matrix came from
 
 
 def planned(request: Request) -> Plan:
@@ -90,6 +93,7 @@ def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
 def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
     """Play a new run to its end."""
     cluster = request.source.cluster(request.cluster)
+    record = request.record or destination(request.source.folder)
     run_id = runs.new_id()
     folder = request.runs / run_id
     folder.mkdir(parents=True, mode=0o700)
@@ -102,10 +106,12 @@ def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
         kubeconfig=request.kubeconfig,
         folder=folder,
         run_id=run_id,
+        record=record,
     )
     frozen = {
         "matrix": str(request.source.folder.absolute()),
         "kubeconfig": str(request.kubeconfig.absolute()),
+        "record": to_json(record),
         "cluster_digest": plan.cluster_digest,
         "matrix_commit": plan.matrix_commit,
         "soak": cluster.limits.soak,

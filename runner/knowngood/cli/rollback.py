@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from knowngood.adapters.matrix_target import destination
 from knowngood.cli.data import Source, kubeconfig_of, load
 from knowngood.cli.known import (
     Known,
@@ -21,6 +22,7 @@ from knowngood.cli.options import (
     kubeconfig_option,
     matrix_option,
     output_option,
+    record_option,
     runs_option,
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
@@ -35,18 +37,20 @@ from knowngood.report.summary import Summary
 @click.argument("what", metavar="RUN|CLUSTER")
 @click.option("--yes", is_flag=True, help="Do not ask; for CI.")
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
+@record_option
 @kubeconfig_option
 @matrix_option
 @runs_option
 @output_option("text", "json")
 @debug_option
 @click.pass_obj
-def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, output: str) -> int:
+def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record: str, output: str) -> int:
     """Take a run back, or a cluster to the release that its file pins.
 
     A held run is opened again and all its rings are undone; an interrupted one goes on with the undo of its open
     ring; a run that is done is taken back by a new run to the release before, with the same gates. A cluster
     goes to its pinned release by a new run: for upgrades half done by hand. Never a rollback of a rollback.
+    --record says where a new run's record goes; a run that is opened again keeps to what it began with.
 
     \b
     Examples:
@@ -61,7 +65,7 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, output:
     if source is not None:
         release = source.cluster(what).release
         kubeconfig = kubeconfig_of(settings)
-        return _back(settings, source, (what, release, kubeconfig), (yes, allow_dirty), output)
+        return _back(settings, source, (what, release, kubeconfig), (yes, allow_dirty, record), output)
     with known(settings, what) as run:
         if run.summary.end in ("held", "", "done"):
             refuse_overtaken(run)
@@ -71,7 +75,7 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, output:
             case "done":
                 source = load(_recorded(settings, run))
                 aim = (run.plan.cluster, run.plan.from_release, run.cluster())
-                return _back(settings, source, aim, (yes, allow_dirty), output)
+                return _back(settings, source, aim, (yes, allow_dirty, record), output)
             case end:
                 raise UsageError(
                     f"run {run.run_id} ended {end}: there is nothing to take back by machine",
@@ -93,18 +97,20 @@ def _recorded(settings: Settings, run: Known) -> Settings:
 
 
 def _back(
-    settings: Settings, source: Source, aim: tuple[str, str, Path], said: tuple[bool, bool], output: str
+    settings: Settings, source: Source, aim: tuple[str, str, Path], said: tuple[bool, bool, str], output: str
 ) -> int:
     """A new run to an earlier release."""
-    (cluster, release, kubeconfig), (yes, allow_dirty) = aim, said
+    (cluster, release, kubeconfig), (yes, allow_dirty, record) = aim, said
     refuse_dirty(source, allow_dirty=allow_dirty)
+    to = destination(source.folder, record)
     check_cluster(source.cluster(cluster), kubeconfig)
-    request = Request(source, cluster, release, kubeconfig, settings.runs)
+    request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
     click.echo(plan_text(plan), err=True)
     if not plan.hops:
         click.echo(f"nothing to do: Git declares {release} already")
         return int(ExitCode.DONE)
+    click.echo(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
     return show(start(request, plan), output)
 

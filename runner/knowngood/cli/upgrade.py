@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from knowngood.adapters.matrix_target import destination
 from knowngood.cli.data import Source, kubeconfig_of, load
 from knowngood.cli.options import (
     Settings,
@@ -13,6 +14,7 @@ from knowngood.cli.options import (
     kubeconfig_option,
     matrix_option,
     output_option,
+    record_option,
     runs_option,
 )
 from knowngood.cli.play import Request, check_cluster, planned, show, start
@@ -26,23 +28,31 @@ from knowngood.report.plan_text import plan_text
 @click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
 @click.option("--yes", is_flag=True, help="Do not ask; for CI.")
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
+@record_option
 @kubeconfig_option
 @matrix_option
 @runs_option
 @output_option("text", "json")
 @debug_option
 @click.pass_obj
-def command(settings: Settings, cluster: str, release: str, yes: bool, allow_dirty: bool, output: str) -> int:
+def command(
+    settings: Settings, cluster: str, release: str, yes: bool, allow_dirty: bool, record: str, output: str
+) -> int:
     """Move a cluster to a release, ring by ring, proven or undone.
 
     Plans from what Git declares, shows the plan and asks. Then for each ring: one commit, Argo CD, node by node
     claim, drain, driver reload, gates, release, soak. A gate that says no stops the line: the canary ring is
     undone by a Git revert, a later ring is held. Ctrl-C at any time: `knowngood resume` goes on.
 
+    At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
+    clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
+    --record says where the record goes instead. What could not be delivered at the end is by `knowngood record RUN`.
+
     \b
     Examples:
       knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
       knowngood upgrade ams-prod --to r595 --yes --output json > result.json
+      knowngood upgrade ams-prod --to r595 --record branch=ams-prod-r595     the record for a pull request
 
     \b
     Exit codes: 0 done, 1 refused, 2 usage, 3 inconclusive, 4 another run holds the cluster,
@@ -52,9 +62,10 @@ def command(settings: Settings, cluster: str, release: str, yes: bool, allow_dir
     found = source.cluster(cluster)
     source.release(release)
     refuse_dirty(source, allow_dirty=allow_dirty)
+    to = destination(source.folder, record)
     kubeconfig = kubeconfig_of(settings)
     note = check_cluster(found, kubeconfig)
-    request = Request(source, cluster, release, kubeconfig, settings.runs)
+    request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
     click.echo(plan_text(plan), err=True)
     if note:
@@ -62,6 +73,7 @@ def command(settings: Settings, cluster: str, release: str, yes: bool, allow_dir
     if not plan.hops:
         click.echo(f"nothing to do: Git declares {release} already")
         return int(ExitCode.DONE)
+    click.echo(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
     return show(start(request, plan), output)
 

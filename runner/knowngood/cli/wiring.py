@@ -17,11 +17,12 @@ from knowngood.adapters.git import GitOpsRepository
 from knowngood.adapters.journal import FileJournal
 from knowngood.adapters.kube import Kube
 from knowngood.adapters.lease import KubeLock
-from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.adapters.matrix_record import promotion_for
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, playbooks_dir
+from knowngood.model.destination import HERE, Destination
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
 from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
@@ -43,6 +44,7 @@ class Place:
     kubeconfig: Path
     folder: Path  # the run's
     run_id: str
+    record: Destination = HERE  # where its record goes
 
 
 @dataclass
@@ -89,7 +91,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             ),
             gates=judge_of(place, audience),
             journal=journal,
-            promotion=MatrixRepository(place.matrix_folder, push=True),
+            promotion=promotion_for(place.matrix_folder, place.record, place.folder),
             observers=(audience,),
         )
 

@@ -119,8 +119,11 @@ def test_it_is_pushed_where_the_branch_has_an_upstream(matrix: Path, tmp_path: P
 
 
 def test_a_plain_folder_takes_no_promotion(tmp_path: Path) -> None:
+    for file in ("releases/r595.yaml", "clusters/ams.yaml"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text("status: candidate\nrelease: r580\n")
     with pytest.raises(UsageError, match="not in a Git repository"):
-        MatrixRepository(tmp_path)
+        MatrixRepository(tmp_path).promote("r595", "rehearsed", "ams", EVIDENCE)
     assert matrix_revision(tmp_path) == ("", False)
 
 
