@@ -31,7 +31,8 @@ from knowngood.ports.clock import Cancel
 
 TWIN = (sys.executable, "-m", "knowngood.twin")
 START_DEADLINE = 120.0
-"""Seconds the twin may take to settle; 5 to 15 were seen for ten nodes on two cores."""
+START_EACH = 0.5
+"""Seconds the twin may take to settle, and more for each node; 5 to 15 were seen for ten nodes on two cores."""
 STOP_DEADLINE = 15.0
 ORACLE_DEADLINE = 60.0
 
@@ -42,6 +43,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self._twin: subprocess.Popen[bytes] | None = None
+        self._nodes = 0
 
     @property
     def matrix(self) -> Path:
@@ -87,6 +89,7 @@ class Stage:
                 "the folder is not empty", where=str(self.folder), hint="name a new one with --dir"
             )
         self.runs.mkdir(parents=True)
+        self._nodes = len(seed["nodes"])
         shutil.copytree(matrix, self.matrix, ignore=shutil.ignore_patterns(".git", "__pycache__"))
         name, values = cluster
         schema = "# yaml-language-server: $schema=../schema/cluster.json\n"
@@ -119,7 +122,8 @@ class Stage:
                 start_new_session=True,  # a Ctrl-C is for the run first; `stop` ends the twin
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 (one thread; calls one system call only)
             )
-        end = time.monotonic() + START_DEADLINE
+        patience = START_DEADLINE + START_EACH * self._nodes
+        end = time.monotonic() + patience
         while not self.kubeconfig.exists():
             if self._twin.poll() is not None:
                 raise Inconclusive(
@@ -127,7 +131,7 @@ class Stage:
                 )
             if time.monotonic() > end:
                 raise Inconclusive(
-                    f"the twin did not settle in {START_DEADLINE:.0f} s: {self._last_words()}",
+                    f"the twin did not settle in {patience:.0f} s: {self._last_words()}",
                     where=str(self.folder / "twin.log"),
                 )
             cancel.wait(0.1)

@@ -79,7 +79,7 @@ def command(settings: Settings, out: Path, output: str) -> int:
     began = time.monotonic()
     source = load(settings)
     folder = new_folder(out)
-    with staged(source, CLUSTER, folder, SCALE) as stage:
+    with staged(source, source.cluster(CLUSTER), folder, SCALE) as stage:
         scene = Scene(stage, source)
         acts = (first(scene), second(scene))
         history = stage.history()

@@ -13,6 +13,7 @@ from knowngood.cli.play import advise, show
 from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, upgrade
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster
+from knowngood.rehearsal.widen import described, widened
 from knowngood.report.summary import Summary
 
 FAULTS = {
@@ -61,6 +62,12 @@ FAULTS = {
     show_default=True,
     help="Divide durations by this; real processes keep their pace.",
 )
+@click.option(
+    "--nodes",
+    metavar="N",
+    type=click.IntRange(1, 5000),
+    help="Widen the cluster to N GPU nodes: more in the rings after the canary's.",
+)
 @matrix_option
 @output_option("text", "json")
 @debug_option
@@ -72,6 +79,7 @@ def command(
     faults: tuple[str, ...],
     out: Path,
     time_scale: float,
+    nodes: int | None,
     output: str,
 ) -> int:
     """Play an upgrade of your cluster file on the embedded cluster.
@@ -83,6 +91,7 @@ def command(
     Examples:
       knowngood rehearse ams-prod --to r595
       knowngood rehearse ams-prod --to r610 --fault xid-31-after-driver=gpu-1
+      knowngood rehearse ams-prod --to r595 --nodes 50
 
     \b
     Exit codes: those of `upgrade`: 0 it would be done, 1 refused, 5 held or quarantined, 6 restored
@@ -90,9 +99,12 @@ def command(
     source = load(settings)
     found = source.cluster(cluster)
     source.release(release)
+    if nodes is not None:
+        found = widened(found, nodes)
+        click.echo(f"{cluster} widened to {described(found)}", err=True)
     wanted = [known(parsed(fault), found) for fault in faults]
     folder = new_folder(out)
-    with staged(source, cluster, folder, time_scale) as stage:
+    with staged(source, found, folder, time_scale) as stage:
         for name, node in wanted:
             stage.fault(name, node)
         summary = upgrade(stage, cluster, release)

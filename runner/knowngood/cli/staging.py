@@ -14,6 +14,7 @@ from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings
 from knowngood.cli.play import Request, planned, start
 from knowngood.cli.signals import stopped_by_signals
+from knowngood.model.matrix import Cluster
 from knowngood.ports.clock import Cancel
 from knowngood.rehearsal import compress, gitops
 from knowngood.rehearsal.seed import seed
@@ -30,21 +31,20 @@ def new_folder(out: Path) -> Path:
 
 
 @contextmanager
-def staged(source: Source, cluster: str, folder: Path, scale: float) -> Iterator[Stage]:
+def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterator[Stage]:
     """The cluster at rest on its pinned release, running as a twin as long as the block lasts."""
-    found = source.cluster(cluster)
     release, profile = source.release(found.release), source.profile(found)
     stage = Stage(folder)
     stage.build(
         source.folder,
-        (cluster, compress.cluster_file(found, stage.repo_url, scale)),
+        (found.name, compress.cluster_file(found, stage.repo_url, scale)),
         gitops.files(found, profile, release),
         seed(found, profile, release, stage.repo_url),
         found.gitops.branch,
     )
     cancel = Cancel()
     try:
-        click.echo(f"bringing up {cluster} at {release.name} as a twin in {folder}", err=True)
+        click.echo(f"bringing up {found.name} at {release.name} as a twin in {folder}", err=True)
         with stopped_by_signals(cancel, "stopping"):
             stage.start(scale, cancel)
         yield stage

@@ -43,7 +43,8 @@ from knowngood.twin.world import World
 
 log = logging.getLogger("twin")
 
-SETTLE_S = 120.0
+SETTLE_S = 115.0
+SETTLE_EACH_S = 0.5  # more for each node; a little less than who waits for us allows
 SETTLE_POLL_S = 0.1
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 LARGE = ("object", "request")
@@ -194,12 +195,13 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
 
 
 async def _settle(twin: Twin) -> None:
+    patience = SETTLE_S + SETTLE_EACH_S * len(twin.seed.nodes)
     try:
-        async with asyncio.timeout(SETTLE_S):
+        async with asyncio.timeout(patience):
             while reasons := settled(twin):
                 await asyncio.sleep(SETTLE_POLL_S)
     except TimeoutError as error:
-        raise TwinError(f"not settled after {SETTLE_S:.0f} s: {'; '.join(reasons[:5])}") from error
+        raise TwinError(f"not settled after {patience:.0f} s: {'; '.join(reasons[:5])}") from error
 
 
 async def _bring(client: Client, seed: Seed) -> None:
