@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import aiohttp
 
-from knowngood.twin.behaviours.kube import Key, Kind, Object, key_of, kind_of, uid_of
+from knowngood.twin.behaviours import indices
+from knowngood.twin.behaviours.indices import Indices, Place, places_of
+from knowngood.twin.behaviours.kube import POD, Key, Kind, Object, key_of, kind_of, uid_of
 from knowngood.twin.client import Client, ClientError
 
 Listener = Callable[[str, Object], None]
@@ -26,15 +28,16 @@ class Cache:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._objects: dict[Kind, dict[Key, Object]] = {}
+        self._indices = Indices()
         self._gone: set[str] = set()  # uids whose deletion we know of and the watch has not told yet
         self._listeners: dict[Kind, list[Listener]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._synced: dict[Kind, asyncio.Event] = {}
-        self._next: dict[Kind, asyncio.Event] = {}
+        self._next: dict[Place, asyncio.Event] = {}
 
-    async def changed(self, kind: Kind) -> None:
-        """Wait for the next change of any object of a kind."""
-        await self._next.setdefault(kind, asyncio.Event()).wait()
+    async def changed(self, place: Place) -> None:
+        """Wait for the next change of any object that is, or was, in a place."""
+        await self._next.setdefault(place, asyncio.Event()).wait()
 
     def listen(self, kind: Kind, listener: Listener) -> None:
         """Call listener(ADDED|MODIFIED|DELETED, object) on each change, from now on."""
@@ -56,11 +59,23 @@ class Cache:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def all(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
+    def all(self, kind: Kind, namespace: str | None = None) -> list[Object]:
         """All objects of a kind, or those of one namespace."""
-        for (place, _), obj in list(self._objects[kind].items()):
-            if namespace is None or place == namespace:
-                yield obj
+        if namespace is None:
+            return list(self._objects[kind].values())
+        return self._indices.at((kind, indices.NAMESPACE, namespace))
+
+    def owned(self, kind: Kind, owner: Object) -> list[Object]:
+        """The objects of a kind that `owner` controls."""
+        return self._indices.at((kind, indices.OWNER, uid_of(owner)))
+
+    def pods_on(self, node: str) -> list[Object]:
+        """The pods bound to a node."""
+        return self._indices.at((POD, indices.NODE, node))
+
+    def gang(self, namespace: str, group: str) -> list[Object]:
+        """The pods of a PodGroup."""
+        return self._indices.at((POD, indices.GROUP, (namespace, group)))
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
         """One object, or None."""
@@ -128,21 +143,27 @@ class Cache:
             self._drop(before)
             before = None
         store[key_of(obj)] = obj
-        self._tell("MODIFIED" if before else "ADDED", obj)
+        if before:
+            self._indices.leave(before, obj)
+        self._indices.put(obj)
+        self._tell("MODIFIED" if before else "ADDED", obj, before)
 
     def _known(self, obj: Object) -> bool:
         stored = self._objects[kind_of(obj)].get(key_of(obj))
         return stored is not None and uid_of(stored) == uid_of(obj)
 
     def _drop(self, obj: Object) -> None:
-        del self._objects[kind_of(obj)][key_of(obj)]
-        self._tell("DELETED", obj)
+        known = self._objects[kind_of(obj)].pop(key_of(obj))
+        self._indices.leave(known)
+        self._tell("DELETED", obj, known)
 
-    def _tell(self, event: str, obj: Object) -> None:
+    def _tell(self, event: str, obj: Object, before: Object | None) -> None:
         for listener in self._listeners.get(kind_of(obj), ()):
             listener(event, obj)
-        if waiting := self._next.pop(kind_of(obj), None):
-            waiting.set()
+        if self._next:
+            for place in {*places_of(obj), *(places_of(before) if before else ())}:
+                if waiting := self._next.pop(place, None):
+                    waiting.set()
 
 
 def _version(obj: Object) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from knowngood.twin import hostfiles
 from knowngood.twin.behaviours import gpu_manifests as manifests
 from knowngood.twin.behaviours.context import Twin
+from knowngood.twin.behaviours.indices import NODE as ON_NODE
 from knowngood.twin.behaviours.kube import (
     GPU,
     NODE,
@@ -164,7 +165,7 @@ class DriverProgram(Program):
         try:
             async with asyncio.timeout(max(self.twin.clock.real(WAIT_S), 5.0)):
                 while who():
-                    await self.twin.cache.changed(POD)
+                    await self.twin.cache.changed((POD, ON_NODE, self.node))
         except TimeoutError as error:
             raise ProgramError(f"timed out waiting for {what}") from error
 
@@ -179,7 +180,7 @@ class DriverProgram(Program):
         return [p for p in pods if not _daemon_set_of(p)]
 
     def _pods(self) -> Iterable[Object]:
-        return (p for p in self.twin.cache.all(POD) if node_of(p) == self.node)
+        return self.twin.cache.pods_on(self.node)
 
     def _get_node(self) -> Object:
         node = self.twin.cache.get(NODE, self.node)

@@ -23,7 +23,6 @@ from knowngood.twin.behaviours.kube import (
     labels_of,
     matches,
     namespace_of,
-    node_of,
     requests,
 )
 from knowngood.twin.behaviours.kubelet import Kubelets
@@ -129,8 +128,7 @@ class Faults:
         line = "154, GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)"
         machine.kernel(f"NVRM: Xid (PCI:{gpu[:-2]}): {line}", 3)
         self._twin.faults.hit(fault, xid=79, gpu=gpu)
-        plugins = (p for p in self._twin.cache.all(POD) if node_of(p) == node)
-        if any((controller_of(p) or {}).get("name") == PLUGIN for p in plugins):
+        if any((controller_of(p) or {}).get("name") == PLUGIN for p in self._twin.cache.pods_on(node)):
             await advertise(self._twin, machine)
 
     async def _xid_31(self, fault: Fault, node: str) -> None:
@@ -207,12 +205,8 @@ class Faults:
     def _tenant_pods(self, node: str) -> dict[str, list[Object]]:
         """The tenants' GPU pods on a node, by namespace."""
         found: dict[str, list[Object]] = {}
-        for pod in self._twin.cache.all(POD):
-            if (
-                node_of(pod) == node
-                and GPU in requests(pod["spec"])
-                and self._twin.tenant_of(namespace_of(pod))
-            ):
+        for pod in self._twin.cache.pods_on(node):
+            if GPU in requests(pod["spec"]) and self._twin.tenant_of(namespace_of(pod)):
                 found.setdefault(namespace_of(pod), []).append(pod)
         return found
 

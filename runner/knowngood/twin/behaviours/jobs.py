@@ -21,7 +21,6 @@ from knowngood.twin.behaviours.kube import (
     moment,
     name_of,
     namespace_of,
-    owned_by,
     owner_reference,
     phase_of,
     random_suffix,
@@ -94,7 +93,7 @@ class Jobs(Controller):
             await self._status(job, self._count(job), [])
 
     def _count(self, job: Object) -> _Count:
-        pods = [p for p in self.cache.all(POD, namespace_of(job)) if owned_by(p, job)]
+        pods = self.cache.owned(POD, job)
         good = [p for p in pods if phase_of(p) == "Succeeded"]
         bad = {uid_of(p) for p in pods if phase_of(p) == "Failed"}
         active = [p for p in pods if phase_of(p) in {"Pending", "Running"}]

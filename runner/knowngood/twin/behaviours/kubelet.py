@@ -67,16 +67,13 @@ class Kubelets:
 
     def node_up(self, node: str) -> None:
         """The node is back: start its pods' containers again."""
-        for pod in self.twin.cache.all(POD):
-            if node_of(pod) == node:
-                self._changed("ADDED", pod)
+        for pod in self.twin.cache.pods_on(node):
+            self._changed("ADDED", pod)
 
     def gpu_pods(self, node: str) -> list[Object]:
         """Running pods on the node that hold a GPU."""
-        pods = self.twin.cache.all(POD)
-        return [
-            p for p in pods if node_of(p) == node and phase_of(p) == "Running" and GPU in requests(p["spec"])
-        ]
+        pods = self.twin.cache.pods_on(node)
+        return [p for p in pods if phase_of(p) == "Running" and GPU in requests(p["spec"])]
 
     def program(self, pod: Object) -> Program:
         """What the pod's containers do."""

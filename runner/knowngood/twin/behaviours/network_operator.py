@@ -12,7 +12,6 @@ from knowngood.twin.behaviours.kube import (
     deleting,
     digest,
     name_of,
-    owned_by,
     owner_reference,
 )
 
@@ -84,7 +83,7 @@ class NetworkOperator(Controller):
         return found
 
     async def _state(self, policy: Object) -> None:
-        sets = [ds for ds in self.cache.all(DAEMON_SET) if owned_by(ds, policy)]
+        sets = self.cache.owned(DAEMON_SET, policy)
         status = [ds.get("status") or {} for ds in sets]
         ready = all(s.get("numberReady") == s.get("desiredNumberScheduled") for s in status)
         state = "ready" if ready else "notReady"

@@ -6,12 +6,10 @@ from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import (
     GPU,
     NODE,
-    POD,
     Object,
     condition,
     controller_of,
     merge_conditions,
-    node_of,
 )
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.objects import node_conditions
@@ -49,9 +47,8 @@ class Machines:
         taints = [t for t in node["spec"].get("taints") or () if t["key"] != UNREACHABLE]
         taints += [{"key": UNREACHABLE, "effect": effect} for effect in ("NoSchedule", "NoExecute")]
         await self._twin.api.patch(node, {"spec": {"taints": taints}})
-        for pod in list(self._twin.cache.all(POD)):
-            if node_of(pod) == name:
-                await self._not_ready(pod)
+        for pod in self._twin.cache.pods_on(name):
+            await self._not_ready(pod)
         self._twin.spawn(self._evict_later(name, machine.boot_id), f"taint eviction on {name}")
 
     async def _evict_later(self, name: str, boot_id: str) -> None:
@@ -60,9 +57,9 @@ class Machines:
         machine = self._twin.world.machines[name]
         if machine.up or machine.boot_id != boot_id:
             return
-        for pod in list(self._twin.cache.all(POD)):
+        for pod in self._twin.cache.pods_on(name):
             owner = controller_of(pod)
-            if node_of(pod) == name and (owner is None or owner["kind"] != "DaemonSet"):
+            if owner is None or owner["kind"] != "DaemonSet":
                 await self._twin.api.delete(pod)
 
     async def come_back(self, name: str, cause: str) -> None:

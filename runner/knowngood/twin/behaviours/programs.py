@@ -9,6 +9,7 @@ from pathlib import Path
 
 from knowngood.twin.behaviours import processes
 from knowngood.twin.behaviours.context import Twin
+from knowngood.twin.behaviours.indices import GROUP
 from knowngood.twin.behaviours.kube import (
     GROUP_ANNOTATION,
     POD,
@@ -63,25 +64,25 @@ class Program:
 class GangProgram(Program):
     """A rank of a gang: works only while all ranks do. One lost rank ends the others, as NCCL does."""
 
+    @property
+    def _group(self) -> str:
+        return annotations_of(self.pod)[GROUP_ANNOTATION]
+
     async def run(self, ready: Ready) -> int:
         """Wait for the others, work, and fail with the first that goes."""
         await self.twin.clock.sleep(START_S)
         while not self._complete():
-            await self.twin.cache.changed(POD)
+            await self.twin.cache.changed((POD, GROUP, (namespace_of(self.pod), self._group)))
         await ready()
         while self._complete():
-            await self.twin.cache.changed(POD)
+            await self.twin.cache.changed((POD, GROUP, (namespace_of(self.pod), self._group)))
         raise ProgramError("NCCL WARN Call to recv from a peer failed: connection closed by remote peer")
 
     def _complete(self) -> bool:
-        group = annotations_of(self.pod)[GROUP_ANNOTATION]
-        members = [
-            p
-            for p in self.twin.cache.all(POD, namespace_of(self.pod))
-            if annotations_of(p).get(GROUP_ANNOTATION) == group and not deleting(p)
-        ]
+        place = namespace_of(self.pod)
+        members = [p for p in self.twin.cache.gang(place, self._group) if not deleting(p)]
         started = [p for p in members if node_of(p) and self.twin.world.machines[node_of(p)].up]
-        found = self.twin.cache.get(POD_GROUP, group, namespace_of(self.pod))
+        found = self.twin.cache.get(POD_GROUP, self._group, place)
         need = int((found or {"spec": {}})["spec"].get("minMember", 1))
         return len(started) >= need
 

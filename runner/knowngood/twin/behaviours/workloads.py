@@ -27,7 +27,6 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     namespace_of,
     node_of,
-    owned_by,
     owner_reference,
     phase_of,
     random_suffix,
@@ -53,7 +52,7 @@ class Deployments(Controller):
         if deployment is None or deleting(deployment):
             return
         current = digest(deployment["spec"]["template"])
-        sets = [rs for rs in self.cache.all(REPLICA_SET, key[0]) if owned_by(rs, deployment)]
+        sets = self.cache.owned(REPLICA_SET, deployment)
         new = next((rs for rs in sets if labels_of(rs).get(HASH_LABEL) == current), None)
         replicas = int(deployment["spec"].get("replicas", 1))
         if new is None:
@@ -113,7 +112,7 @@ class ReplicaSets(Controller):
         rs = self.cache.get(REPLICA_SET, key[1], key[0])
         if rs is None or deleting(rs):
             return
-        pods = [p for p in self.cache.all(POD, key[0]) if owned_by(p, rs)]
+        pods = self.cache.owned(POD, rs)
         alive = [p for p in pods if not deleting(p) and phase_of(p) not in ENDED]
         wanted = int(rs["spec"].get("replicas", 1))
         for _ in range(wanted - len(alive)):
@@ -142,7 +141,7 @@ class StatefulSets(Controller):
         stateful = self.cache.get(STATEFUL_SET, key[1], key[0])
         if stateful is None or deleting(stateful):
             return
-        pods = {name_of(p): p for p in self.cache.all(POD, key[0]) if owned_by(p, stateful)}
+        pods = {name_of(p): p for p in self.cache.owned(POD, stateful)}
         names = [f"{key[1]}-{i}" for i in range(int(stateful["spec"].get("replicas", 1)))]
         for name in names:
             if name not in pods:
