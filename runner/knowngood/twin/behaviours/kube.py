@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Object = dict[str, Any]
@@ -236,7 +237,12 @@ def requests(spec: Object) -> dict[str, int]:
 
 def quantity(amount: Any) -> int:
     """A whole quantity: 8, "8", "1k". Fractions are rounded down."""
-    match = re.fullmatch(r"(\d+)(?:\.\d+)?([kMG]?)", str(amount))
+    return _parsed(str(amount))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(amount: str) -> int:
+    match = re.fullmatch(r"(\d+)(?:\.\d+)?([kMG]?)", amount)
     return int(match[1]) * {"": 1, "k": 1000, "M": 10**6, "G": 10**9}[match[2]] if match else 0
 
 

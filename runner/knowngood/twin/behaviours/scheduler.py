@@ -2,19 +2,20 @@
 
 Gangs (pods annotated with a PodGroup, as KAI does) are bound all together or not at all. Among the nodes that fit,
 the one with the fewest free devices is taken, so that whole machines stay free for those who need them whole.
+As upstream, a pod that fits nowhere is asked again only when a node changed so that it could.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from knowngood.twin.behaviours.context import Controller
+from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     ENDED,
     GPU,
     GROUP_ANNOTATION,
-    HOSTNAME_LABEL,
     NODE,
     POD,
     POD_GROUP,
@@ -22,102 +23,156 @@ from knowngood.twin.behaviours.kube import (
     annotations_of,
     condition,
     deleting,
-    labels_of,
-    matches,
-    matches_node,
     merge_conditions,
     name_of,
     namespace_of,
     node_of,
     phase_of,
-    quantity,
-    requests,
     uid_of,
-    untolerated,
 )
+from knowngood.twin.behaviours.rooms import UNSUITED, Demand, Room, demand_of
 from knowngood.twin.client import ClientError
 
-CORDON: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 ALL = "all"
 
 
-@dataclass
-class _Room:
-    """What is left on a node while one pass places pods."""
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Who fits nowhere for now: what they ask for, why not where, and what they were told."""
 
-    node: Object
-    pods: list[Object] = field(default_factory=list)
-    used: dict[str, int] = field(default_factory=dict)
+    demands: tuple[Demand, ...]
+    reasons: dict[str, str]
+    message: str
 
-    def free(self, resource: str) -> int:
-        """Devices that nobody holds."""
-        allocatable = self.node.get("status", {}).get("allocatable") or {}
-        return quantity(allocatable.get(resource, 0)) - self.used.get(resource, 0)
-
-    def take(self, pod: Object) -> None:
-        """Account for a pod."""
-        self.pods.append(pod)
-        for resource, amount in requests(pod["spec"]).items():
-            self.used[resource] = self.used.get(resource, 0) + amount
-
-    def give(self, pod: Object) -> None:
-        """Take a pod out again."""
-        self.pods.remove(pod)
-        for resource, amount in requests(pod["spec"]).items():
-            self.used[resource] -= amount
+    def stands(self, room: Room) -> bool:
+        """Whether a node that has changed is no news for them."""
+        last = self.demands[-1]
+        if last.pinned in {"", room.name} and _why(room, last) != self.reasons.get(room.name):
+            return False
+        return all(room.why_not(demand) is not None for demand in self.demands)
 
 
 class Scheduler(Controller):
-    """One pass over all pending pods at each change that could matter."""
+    """One pass over the pods that could be placed, at each change that could matter."""
 
     name = "scheduler"
-    watches = (NODE, POD)
+    watches = (NODE, POD, POD_GROUP)
+
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin)
+        self._rooms: dict[str, Room] = {}
+        self._held: dict[str, str] = {}  # pod uid -> the node it is counted on, bound or about to be
+        self._pending: dict[str, Object] = {}
+        self._demands: dict[str, Demand] = {}  # of pending pods
+        self._refused: dict[str, _Refusal] = {}  # by unit: a demand's key, or a gang
 
     def listen(self) -> None:
-        """Any node or pod change starts a pass."""
-        self.every(POD, self._matters)
-        self.every(NODE, lambda _node: ALL)
+        """Follow nodes and pods; count what is there already."""
+        self.cache.listen(NODE, self._node_changed)
+        self.cache.listen(POD, self._pod_changed)
+        self.cache.listen(POD_GROUP, lambda _event, group: self._ask_again(_gang(group, name_of(group))))
+        for node in self.cache.all(NODE):
+            self._node_changed("ADDED", node)
+        for pod in self.cache.all(POD):
+            self._pod_changed("ADDED", pod)
 
-    def _matters(self, pod: Object) -> str | None:
-        unbound = not node_of(pod)
-        return ALL if unbound or deleting(pod) or phase_of(pod) in ENDED else None
+    def _node_changed(self, event: str, node: Object) -> None:
+        name = name_of(node)
+        room = self._rooms.get(name)
+        if event == "DELETED":
+            self._rooms.pop(name, None)
+        elif room is None:
+            room = self._rooms[name] = Room(node)
+            for pod in self.cache.pods_on(name):
+                self._pod_changed("ADDED", pod)
+            self._hope(room)
+        elif room.refresh(node):
+            self._hope(room)
+
+    def _pod_changed(self, event: str, pod: Object) -> None:
+        uid = uid_of(pod)
+        if event == "DELETED" or phase_of(pod) in ENDED:
+            self._forget(uid)
+        elif node_of(pod):
+            self._forget_pending(uid)
+            self._hold(pod, node_of(pod))
+        elif deleting(pod) or pod["spec"].get("schedulingGates"):
+            self._forget(uid)
+        elif uid not in self._held:  # else our binding is on its way
+            self._want(pod)
+
+    def _want(self, pod: Object) -> None:
+        uid, demand = uid_of(pod), demand_of(pod)
+        known = self._demands.get(uid)
+        self._pending[uid] = pod
+        if known is None or known != demand:
+            self._demands[uid] = demand
+            if gang := _gang_of(pod):
+                self._ask_again(gang)
+            self.enqueue(ALL)
+
+    def _hold(self, pod: Object, node: str) -> None:
+        """Count a pod on a node, and on no other."""
+        uid = uid_of(pod)
+        before = self._held.get(uid)
+        if before not in {None, node}:
+            self._release(uid)
+        self._held[uid] = node
+        if node in self._rooms:
+            self._rooms[node].take(pod)
+        if before != node and (gang := _gang_of(pod)):
+            self._ask_again(gang)
+
+    def _release(self, uid: str) -> None:
+        room = self._rooms.get(self._held.pop(uid, ""))
+        if room is not None:
+            room.give(uid)
+            self._hope(room)
+
+    def _forget_pending(self, uid: str) -> None:
+        self._pending.pop(uid, None)
+        self._demands.pop(uid, None)
+
+    def _forget(self, uid: str) -> None:
+        self._forget_pending(uid)
+        self._release(uid)
+
+    def _hope(self, room: Room) -> None:
+        """A node changed: ask again for those that could run there now, or can't for another reason."""
+        for unit, refusal in list(self._refused.items()):
+            if not refusal.stands(room):
+                self._ask_again(unit)
+
+    def _ask_again(self, unit: str) -> None:
+        if self._refused.pop(unit, None) is not None:
+            self.enqueue(ALL)
 
     async def reconcile(self, key: str) -> None:
         """Place what can be placed."""
-        pods = list(self.cache.all(POD))
-        pending = [
-            p for p in pods if not node_of(p) and not deleting(p) and not p["spec"].get("schedulingGates")
-        ]
-        if not pending:
-            return
-        rooms = self._rooms(pods)
-        pending.sort(key=lambda p: (-int(p["spec"].get("priority") or 0), p["metadata"]["creationTimestamp"]))
+        waiting = sorted(
+            self._pending.values(),
+            key=lambda p: (-int(p["spec"].get("priority") or 0), p["metadata"]["creationTimestamp"]),
+        )
         done: set[str] = set()
-        for pod in pending:
-            if uid_of(pod) in done:
+        for pod in waiting:
+            if uid_of(pod) in done or uid_of(pod) not in self._pending:
                 continue
-            members = self._gang(pod, pending)
+            unit, members = self._unit(self._pending[uid_of(pod)])
             done |= {uid_of(member) for member in members}
-            await self._place(members, rooms)
+            refusal = self._refused.get(unit)
+            if refusal is None:
+                await self._place(unit, members)
+            else:
+                await self._tell((m for m in members if not _told(m)), refusal.message)
 
-    def _rooms(self, pods: Iterable[Object]) -> dict[str, _Room]:
-        rooms = {name_of(node): _Room(node) for node in self.cache.all(NODE)}
-        for pod in pods:
-            if node_of(pod) in rooms and phase_of(pod) not in ENDED:
-                rooms[node_of(pod)].take(pod)
-        return rooms
-
-    def _gang(self, pod: Object, pending: Iterable[Object]) -> list[Object]:
-        """The pending members of the pod's gang; the pod alone when it is in none."""
-        group = annotations_of(pod).get(GROUP_ANNOTATION)
-        if not group:
-            return [pod]
-        place = namespace_of(pod)
-        return [
-            p
-            for p in pending
-            if namespace_of(p) == place and annotations_of(p).get(GROUP_ANNOTATION) == group
-        ]
+    def _unit(self, pod: Object) -> tuple[str, list[Object]]:
+        """What is placed together: the pending members of the pod's gang, or the pod alone."""
+        gang = _gang_of(pod)
+        if not gang:
+            return self._demands[uid_of(pod)].key, [pod]
+        group = annotations_of(pod)[GROUP_ANNOTATION]
+        members = self.cache.gang(namespace_of(pod), group)
+        return gang, [self._pending[uid_of(m)] for m in members if uid_of(m) in self._pending]
 
     def _enough(self, members: list[Object]) -> bool:
         """Whether the gang has the members that its PodGroup asks for, counting those that run."""
@@ -127,81 +182,87 @@ class Scheduler(Controller):
         place = namespace_of(members[0])
         found = self.cache.get(POD_GROUP, group, place)
         need = int((found or {"spec": {}})["spec"].get("minMember", 1))
-        running = [
-            p
-            for p in self.cache.all(POD, place)
-            if annotations_of(p).get(GROUP_ANNOTATION) == group and node_of(p) and phase_of(p) not in ENDED
-        ]
+        running = [p for p in self.cache.gang(place, group) if node_of(p) and phase_of(p) not in ENDED]
         return len(members) + len(running) >= need
 
-    async def _place(self, members: list[Object], rooms: dict[str, _Room]) -> None:
-        chosen: list[tuple[Object, _Room]] = []
-        for pod in members if self._enough(members) else ():
-            fits = [room for room in rooms.values() if self._why_not(pod, room) is None]
-            if not fits:
+    async def _place(self, unit: str, members: list[Object]) -> None:
+        demands = [self._demands[uid_of(pod)] for pod in members]
+        chosen: list[tuple[Object, str]] = []
+        for pod, demand in zip(members, demands, strict=True) if self._enough(members) else ():
+            best = self._best(demand)
+            if best is None:
                 break
-            best = min(
-                fits,
-                key=lambda r: (r.free(GPU) if GPU in requests(pod["spec"]) else len(r.pods), name_of(r.node)),
-            )
             best.take(pod)
-            chosen.append((pod, best))
+            self._held[uid_of(pod)] = best.name
+            chosen.append((pod, best.name))
         if len(chosen) < len(members):
-            for pod, room in chosen:
-                room.give(pod)
-            for pod in members:
-                await self._unschedulable(pod, rooms)
+            for pod, name in chosen:
+                del self._held[uid_of(pod)]
+                self._rooms[name].give(uid_of(pod))
+            last = demands[-1]
+            reasons = {room.name: _why(room, last) for room in self._asked(last)}
+            message = self._message(reasons)
+            different = [d for d in dict.fromkeys(demands) if d != last]
+            self._refused[unit] = _Refusal((*different, last), reasons, message)
+            await self._tell(members, message)
             return
-        for pod, room in chosen:
-            try:
-                await self.api.bind(pod, name_of(room.node))
-            except ClientError as error:
-                if error.code not in {404, 409}:
-                    raise
+        for pod, _ in chosen:
+            self._forget_pending(uid_of(pod))
+        for pod, name in chosen:
+            await self._bind(pod, name)
 
-    async def _unschedulable(self, pod: Object, rooms: dict[str, _Room]) -> None:
-        reasons: dict[str, int] = {}
-        for room in rooms.values():
-            why = self._why_not(pod, room) or "waits for its gang"
-            reasons[why] = reasons.get(why, 0) + 1
-        listed = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
-        message = f"0/{len(rooms)} nodes are available: {listed}."
-        old = pod.get("status", {}).get("conditions") or []
-        if any(c["type"] == "PodScheduled" and c.get("message") == message for c in old):
-            return
-        new = condition("PodScheduled", status=False, reason="Unschedulable", message=message)
-        await self.api.status(pod, {"conditions": merge_conditions(old, [new])})
+    async def _bind(self, pod: Object, node: str) -> None:
+        try:
+            await self.api.bind(pod, node)
+        except ClientError as error:
+            self._release(uid_of(pod))
+            found = self.cache.get(POD, name_of(pod), namespace_of(pod))
+            if found is not None and uid_of(found) == uid_of(pod):
+                self._pod_changed("MODIFIED", found)  # bound by another, going, or wanting a node again
+            if error.code not in {404, 409}:
+                raise
 
-    def _why_not(self, pod: Object, room: _Room) -> str | None:
-        spec = pod["spec"]
-        if not matches_node(spec, room.node):
-            return "node(s) didn't match Pod's node affinity/selector"
-        if room.node["spec"].get("unschedulable") and untolerated(
-            spec, {"spec": {"taints": [CORDON]}}, ("NoSchedule",)
-        ):
-            return "node(s) were unschedulable"
-        if taints := untolerated(spec, room.node, ("NoSchedule", "NoExecute")):
-            return f"node(s) had untolerated taint {{{taints[0]['key']}: {taints[0].get('value', '')}}}"
-        for resource, amount in requests(spec).items():
-            if room.free(resource) < amount:
-                return f"Insufficient {resource}"
-        if _repelled(pod, room):
-            return "node(s) didn't match pod anti-affinity rules"
-        return None
+    def _best(self, demand: Demand) -> Room | None:
+        """Where it fits: the node with the fewest free devices, or for a pod without any with the fewest pods."""
+        fits = [room for room in self._asked(demand) if room.why_not(demand) is None]
+        by_gpu = GPU in demand.devices
+        return min(fits, key=lambda r: (r.free(GPU) if by_gpu else r.count, r.name), default=None)
+
+    def _asked(self, demand: Demand) -> list[Room]:
+        """The nodes that could be its own: all, or the one that its affinity names."""
+        if not demand.pinned:
+            return list(self._rooms.values())
+        return [self._rooms[demand.pinned]] if demand.pinned in self._rooms else []
+
+    def _message(self, reasons: dict[str, str]) -> str:
+        """Why it fits nowhere, as upstream words it; those that were not asked are no match."""
+        found = Counter(reasons.values())
+        if others := len(self._rooms) - len(reasons):
+            found[UNSUITED] += others
+        listed = ", ".join(f"{count} {why}" for why, count in sorted(found.items()))
+        return f"0/{len(self._rooms)} nodes are available: {listed}."
+
+    async def _tell(self, pods: Iterable[Object], message: str) -> None:
+        for pod in pods:
+            old = pod.get("status", {}).get("conditions") or []
+            if not any(c["type"] == "PodScheduled" and c.get("message") == message for c in old):
+                new = condition("PodScheduled", status=False, reason="Unschedulable", message=message)
+                await self.api.status(pod, {"conditions": merge_conditions(old, [new])})
 
 
-def _repelled(pod: Object, room: _Room) -> bool:
-    """Required anti-affinity by host name, of the pod and of those that are there."""
-    return any(
-        _repels(pod, other) or _repels(other, pod) for other in room.pods if uid_of(other) != uid_of(pod)
-    )
+def _why(room: Room, demand: Demand) -> str:
+    return room.why_not(demand) or "waits for its gang"
 
 
-def _repels(pod: Object, other: Object) -> bool:
-    affinity = (pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}
-    for term in affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
-        places = term.get("namespaces") or [namespace_of(pod)]
-        near = term.get("topologyKey") == HOSTNAME_LABEL and namespace_of(other) in places
-        if near and matches(term.get("labelSelector"), labels_of(other)):
-            return True
-    return False
+def _told(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "PodScheduled" and c["status"] == "False" for c in conditions)
+
+
+def _gang(obj: Object, group: str) -> str:
+    return f"gang {namespace_of(obj)}/{group}"
+
+
+def _gang_of(pod: Object) -> str:
+    group = annotations_of(pod).get(GROUP_ANNOTATION)
+    return _gang(pod, group) if group else ""
