@@ -31,6 +31,8 @@ from knowngood.twin.world import World
 log = logging.getLogger("twin")
 
 RETRY_S = 0.2
+FEW_NODES = 20
+SUM_EACH_S = 0.0005  # real seconds a node
 RETRIED_CODES = {500, 502, 503, 504}
 
 
@@ -206,6 +208,7 @@ class Controller:
         self._waiting: dict[Any, None] = {}
         self._wake = asyncio.Event()
         self._failures: dict[Any, int] = {}
+        self._soon: set[Any] = set()
 
     async def start(self) -> None:
         """Watch, then work for ever in a task."""
@@ -229,6 +232,22 @@ class Controller:
     def enqueue_later(self, key: Any, real_seconds: float) -> None:
         """Work on this key after that many real seconds."""
         asyncio.get_running_loop().call_later(real_seconds, self.enqueue, key)
+
+    def enqueue_soon(self, key: Any) -> None:
+        """Work on this key once for many changes: at once on a small cluster, after a moment on a large one.
+
+        For sums over all nodes, which would else be made anew for each of them.
+        """
+        nodes = len(self.twin.seed.nodes)
+        if nodes <= FEW_NODES:
+            self.enqueue(key)
+        elif key not in self._soon:
+            self._soon.add(key)
+            asyncio.get_running_loop().call_later(nodes * SUM_EACH_S, self._sooner, key)
+
+    def _sooner(self, key: Any) -> None:
+        self._soon.discard(key)
+        self.enqueue(key)
 
     def every(self, kind: Kind, key: Callable[[Object], Any]) -> None:
         """Enqueue key(obj) on each change of a kind, and for each object there already; None is ignored."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 
-from knowngood.twin.behaviours.context import Controller
+from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     COMPONENT_LABEL,
     DAEMON_SET,
@@ -28,13 +28,17 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     namespace_of,
     node_of,
-    owned_by,
     owner_reference,
     phase_of,
     random_suffix,
+    uid_of,
     untolerated,
 )
 
+Placement = tuple[bool, bool]  # a pod should run there; one that runs may stay
+Work = tuple[Key, str]  # a DaemonSet, and one of its nodes; "" for its sums
+
+NOWHERE: Placement = (False, False)
 HASH_LABEL = "controller-revision-hash"
 BUILT_IN_TOLERATIONS: tuple[Object, ...] = (
     {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
@@ -64,65 +68,104 @@ def target_node(pod: Object) -> str:
 
 
 class DaemonSets(Controller):
-    """Works on one DaemonSet at a time."""
+    """Works on one node of one DaemonSet at a time, and on a DaemonSet's sums: its rolling and its status."""
 
     name = "daemonset-controller"
     watches = (DAEMON_SET, NODE, POD)
 
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin)
+        self._pods: dict[str, dict[str, dict[str, Object]]] = {}  # DaemonSet's uid -> node -> pods by uid
+        self._placed: dict[str, dict[str, Placement]] = {}  # DaemonSet's uid -> node -> what it should have
+        self._templates: dict[str, Object] = {}  # by DaemonSet's uid, as the placements were worked out
+
     def listen(self) -> None:
         """A DaemonSet, one of its pods, or any node changed."""
-        self.every(DAEMON_SET, key_of)
-        self.every(POD, _owner_key)
+        self.cache.listen(POD, self._pod_changed)
+        for pod in self.cache.all(POD):
+            self._pod_changed("ADDED", pod)
         self.cache.listen(NODE, self._node_changed)
+        self.every(DAEMON_SET, self._changed)
 
-    def _node_changed(self, _event: str, _node: Object) -> None:
+    def _changed(self, daemon_set: Object) -> Work:
+        """Place anew where the template is another one; the sums are due in any case."""
+        uid, template = uid_of(daemon_set), daemon_set["spec"]["template"]
+        if self._templates.get(uid) != template:
+            self._templates[uid] = template
+            self._placed[uid] = {}
+            for node in self.cache.all(NODE):
+                self._place(daemon_set, node)
+        return (key_of(daemon_set), "")
+
+    def _node_changed(self, event: str, node: Object) -> None:
         for daemon_set in self.cache.all(DAEMON_SET):
-            self.enqueue(key_of(daemon_set))
+            if event == "DELETED":
+                self._placed.get(uid_of(daemon_set), {}).pop(name_of(node), None)
+                self.enqueue((key_of(daemon_set), name_of(node)))
+            elif uid_of(daemon_set) in self._placed:
+                self._place(daemon_set, node)
 
-    async def reconcile(self, key: Key) -> None:
-        """Create and delete pods, roll where asked, write the status."""
-        daemon_set = self.cache.get(DAEMON_SET, key[1], key[0])
+    def _place(self, daemon_set: Object, node: Object) -> None:
+        """Work out what a node should have; where that is another thing than before there is work to do."""
+        placed, name = self._placed[uid_of(daemon_set)], name_of(node)
+        wanted = _placement(daemon_set, node)
+        if placed.get(name) != wanted:
+            placed[name] = wanted
+            self.enqueue((key_of(daemon_set), name))
+            self.enqueue_soon((key_of(daemon_set), ""))
+
+    def _pod_changed(self, event: str, pod: Object) -> None:
+        owner = controller_of(pod)
+        if owner is None or owner["kind"] != "DaemonSet":
+            return
+        nodes = self._pods.setdefault(owner["uid"], {})
+        pods = nodes.setdefault(target_node(pod), {})
+        if event == "DELETED":
+            pods.pop(uid_of(pod), None)
+        else:
+            pods[uid_of(pod)] = pod
+        key = (namespace_of(pod), owner["name"])
+        self.enqueue((key, target_node(pod)))
+        self.enqueue_soon((key, ""))
+
+    async def reconcile(self, key: Work) -> None:
+        """Create and delete pods of one node, or roll where asked and write the status."""
+        (namespace, name), node = key
+        daemon_set = self.cache.get(DAEMON_SET, name, namespace)
         if daemon_set is None or deleting(daemon_set):
             return
-        pods: dict[str, list[Object]] = {}
-        for pod in self.cache.all(POD, key[0]):
-            if owned_by(pod, daemon_set):
-                pods.setdefault(target_node(pod), []).append(pod)
-        wanted: set[str] = set()
-        for node in self.cache.all(NODE):
-            name = name_of(node)
-            should_run, may_stay = self._placement(daemon_set, node)
-            mine = pods.pop(name, [])
-            if should_run or (may_stay and mine):
-                wanted.add(name)
-            await self._node(daemon_set, node, mine, should_run=should_run, may_stay=may_stay)
-        for orphans in pods.values():
-            for pod in orphans:
-                await self._delete(pod, "node gone")
-        await self._roll(daemon_set)
-        await self._status(daemon_set, wanted)
+        if node:
+            await self._node(daemon_set, node)
+        else:
+            await self._roll(daemon_set)
+            await self._status(daemon_set)
 
-    def _placement(self, daemon_set: Object, node: Object) -> tuple[bool, bool]:
-        """Whether a pod should run there, and whether one that runs may stay."""
-        spec = daemon_set["spec"]["template"]["spec"]
-        if not matches_node(spec, node):
-            return False, False
-        spec = {**spec, "tolerations": [*(spec.get("tolerations") or ()), *BUILT_IN_TOLERATIONS]}
-        stay = not untolerated(spec, node, ("NoExecute",))
-        return stay and not untolerated(spec, node, ("NoSchedule",)), stay
-
-    async def _node(
-        self, daemon_set: Object, node: Object, pods: list[Object], *, should_run: bool, may_stay: bool
-    ) -> None:
-        alive = [p for p in pods if not deleting(p)]
-        for pod in alive:
+    async def _node(self, daemon_set: Object, name: str) -> None:
+        uid = uid_of(daemon_set)
+        node = self.cache.get(NODE, name)
+        should_run, may_stay = self._placed.get(uid, {}).get(name, NOWHERE)
+        pods = list(self._pods.get(uid, {}).get(name, {}).values())
+        for pod in pods:
+            if deleting(pod):
+                continue
             if not may_stay:
-                await self._delete(pod, "left-selector")
+                await self._delete(pod, "left-selector" if node else "node gone")
             elif phase_of(pod) in ENDED:
                 await self._delete(pod, "ended")
         # A new pod waits until the old one is really gone.
-        if should_run and not pods:
+        if should_run and not pods and node is not None:
             await self.api.create(_pod(daemon_set, node))
+
+    def _mine(self, daemon_set: Object) -> list[Object]:
+        nodes = self._pods.get(uid_of(daemon_set), {})
+        return [pod for pods in nodes.values() for pod in pods.values()]
+
+    def _wanted(self, daemon_set: Object) -> set[str]:
+        """The nodes that should have a pod, or may keep the one they have."""
+        uid = uid_of(daemon_set)
+        pods = self._pods.get(uid, {})
+        placed = self._placed.get(uid, {})
+        return {name for name, (run, stay) in placed.items() if run or (stay and pods.get(name))}
 
     async def _delete(self, pod: Object, cause: str) -> None:
         if labels_of(pod).get(COMPONENT_LABEL) == DRIVER_COMPONENT and cause == "left-selector":
@@ -133,7 +176,7 @@ class DaemonSets(Controller):
         """RollingUpdate: replace one outdated pod at a time, and only while all others are ready."""
         if (daemon_set["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") != "RollingUpdate":
             return
-        pods = [p for p in self.cache.all(POD, namespace_of(daemon_set)) if owned_by(p, daemon_set)]
+        pods = self._mine(daemon_set)
         current = revision(daemon_set)
         old = [p for p in pods if labels_of(p).get(HASH_LABEL) != current and not deleting(p)]
         broken = [p for p in old if not is_true(p, "Ready")]
@@ -142,8 +185,8 @@ class DaemonSets(Controller):
         elif old and all(is_true(p, "Ready") and not deleting(p) for p in pods):
             await self._delete(old[0], "rolled")
 
-    async def _status(self, daemon_set: Object, wanted: set[str]) -> None:
-        pods = [p for p in self.cache.all(POD, namespace_of(daemon_set)) if owned_by(p, daemon_set)]
+    async def _status(self, daemon_set: Object) -> None:
+        pods, wanted = self._mine(daemon_set), self._wanted(daemon_set)
         mine = [p for p in pods if target_node(p) in wanted and not deleting(p)]
         ready = sum(is_true(p, "Ready") for p in mine)
         current = revision(daemon_set)
@@ -162,9 +205,14 @@ class DaemonSets(Controller):
             await self.api.status(daemon_set, status)
 
 
-def _owner_key(pod: Object) -> Key | None:
-    owner = controller_of(pod)
-    return (namespace_of(pod), owner["name"]) if owner and owner["kind"] == "DaemonSet" else None
+def _placement(daemon_set: Object, node: Object) -> Placement:
+    """Whether a pod should run there, and whether one that runs may stay."""
+    spec = daemon_set["spec"]["template"]["spec"]
+    if not matches_node(spec, node):
+        return NOWHERE
+    spec = {**spec, "tolerations": [*(spec.get("tolerations") or ()), *BUILT_IN_TOLERATIONS]}
+    stay = not untolerated(spec, node, ("NoExecute",))
+    return stay and not untolerated(spec, node, ("NoSchedule",)), stay
 
 
 def _pod(daemon_set: Object, node: Object) -> Object:

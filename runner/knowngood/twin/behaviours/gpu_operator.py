@@ -7,7 +7,7 @@ object is notReady while one of its pods lags. autoUpgrade is not played: the tw
 from __future__ import annotations
 
 from knowngood.twin.behaviours import gpu_manifests as manifests
-from knowngood.twin.behaviours.context import Controller
+from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.daemonsets import HASH_LABEL, revision
 from knowngood.twin.behaviours.kube import (
     CLUSTER_POLICY,
@@ -25,7 +25,8 @@ from knowngood.twin.behaviours.kube import (
     matches,
     merge_conditions,
     name_of,
-    owned_by,
+    namespace_of,
+    uid_of,
 )
 
 ALL = "all"
@@ -33,25 +34,55 @@ SPEC_HASH = "nvidia.com/last-applied-hash"
 
 
 class GpuOperator(Controller):
-    """One pass over all objects; there are few."""
+    """Labels one node at a time; a pass over its objects, of which there are few, for all the rest."""
 
     name = "gpu-operator"
     watches = (NODE, POD, DAEMON_SET, CLUSTER_POLICY, NVIDIA_DRIVER)
 
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin)
+        self._labels: dict[str, object] = {}  # node -> its labels when it was last looked at
+        self._conflicts: set[str] = set()  # nodes that two objects select
+        self._specs: dict[str, object] = {}  # our objects' specs by uid
+
     def listen(self) -> None:
         """Anything of ours changed."""
         namespace = self.twin.seed.gpu_operator.namespace
-        for kind in (NODE, CLUSTER_POLICY, NVIDIA_DRIVER):
-            self.every(kind, lambda _obj: ALL)
-        self.every(DAEMON_SET, lambda ds: ALL if ds["metadata"]["namespace"] == namespace else None)
+        self.every(NODE, self._node_changed)
+        for kind in (CLUSTER_POLICY, NVIDIA_DRIVER):
+            self.cache.listen(kind, self._object_changed)
+        self.cache.listen(DAEMON_SET, lambda _, ds: self._all() if namespace_of(ds) == namespace else None)
+        self._all()
+
+    def _all(self) -> None:
+        self.enqueue_soon(ALL)
+
+    def _node_changed(self, node: Object) -> str | None:
+        """The node, where its labels are others than before."""
+        name, labels = name_of(node), labels_of(node)
+        if self._labels.get(name) == labels:
+            return None
+        self._labels[name] = labels
+        return name
+
+    def _object_changed(self, event: str, obj: Object) -> None:
+        """What an object asks for decides on every node; its status on none."""
+        spec = None if event == "DELETED" or deleting(obj) else obj["spec"]
+        if self._specs.get(uid_of(obj)) != spec or event != "MODIFIED":
+            self._specs[uid_of(obj)] = spec
+            for node in self.cache.all(NODE):
+                self.enqueue(name_of(node))
+        self._all()
 
     async def reconcile(self, key: str) -> None:
-        """Label nodes, keep the DaemonSets, write the states."""
+        """Label a node, or keep the DaemonSets and write the states."""
         policy = next(iter(self.cache.all(CLUSTER_POLICY)), None)
         if policy is None or deleting(policy):
             return
         drivers = [d for d in self.cache.all(NVIDIA_DRIVER) if not deleting(d)]
-        await self._label_nodes(drivers)
+        if key != ALL:
+            await self._label(key, drivers)
+            return
         namespace = self.twin.seed.gpu_operator.namespace
         wanted = [
             (driver, manifests.driver_daemon_set(driver, namespace, *self.twin.os)) for driver in drivers
@@ -63,21 +94,27 @@ class GpuOperator(Controller):
             await self._driver_state(driver)
         await self._policy_state(policy)
 
-    async def _label_nodes(self, drivers: list[Object]) -> None:
-        for node in self.cache.all(NODE):
-            labels = labels_of(node)
-            if labels.get(GPU_PCI_LABEL) != "true":
-                continue
-            change: dict[str, str | None] = {
-                label: "true" for label in manifests.DEPLOY_LABELS if label not in labels
-            }
-            if labels.get("nvidia.com/gpu.present") != "true":
-                change["nvidia.com/gpu.present"] = "true"
-            conflict, owner = _owner(node, drivers)
-            if not conflict and labels.get(manifests.OWNER_LABEL) != owner:
-                change[manifests.OWNER_LABEL] = owner
-            if change:
-                await self.api.patch(node, {"metadata": {"labels": change}})
+    async def _label(self, name: str, drivers: list[Object]) -> None:
+        node = self.cache.get(NODE, name)
+        if node is None:
+            self._conflicts.discard(name)
+            return
+        labels = labels_of(node)
+        conflict, owner = _owner(node, drivers)
+        if conflict != (name in self._conflicts):
+            self._conflicts.symmetric_difference_update({name})
+            self._all()
+        if labels.get(GPU_PCI_LABEL) != "true":
+            return
+        change: dict[str, str | None] = {
+            label: "true" for label in manifests.DEPLOY_LABELS if label not in labels
+        }
+        if labels.get("nvidia.com/gpu.present") != "true":
+            change["nvidia.com/gpu.present"] = "true"
+        if not conflict and labels.get(manifests.OWNER_LABEL) != owner:
+            change[manifests.OWNER_LABEL] = owner
+        if change:
+            await self.api.patch(node, {"metadata": {"labels": change}})
 
     async def _apply(self, owner: Object, daemon_set: Object) -> None:
         wanted = digest(daemon_set["spec"])
@@ -101,10 +138,8 @@ class GpuOperator(Controller):
             await self.api.patch(live, patch, kind="json")
 
     async def _driver_state(self, driver: Object) -> None:
-        conflicts = [
-            name_of(n) for n in self.cache.all(NODE) if _owner(n, list(self.cache.all(NVIDIA_DRIVER)))[0]
-        ]
-        mine = [ds for ds in self.cache.all(DAEMON_SET) if owned_by(ds, driver)]
+        conflicts = sorted(self._conflicts)
+        mine = self.cache.owned(DAEMON_SET, driver)
         lagging = [name_of(ds) for ds in mine if not self._current(ds)]
         if conflicts:
             why = (
@@ -118,8 +153,7 @@ class GpuOperator(Controller):
         await self._write_state(driver, why, ready=why[0] == "Reconciled")
 
     async def _policy_state(self, policy: Object) -> None:
-        namespace = self.twin.seed.gpu_operator.namespace
-        sets = [ds for ds in self.cache.all(DAEMON_SET, namespace) if owned_by(ds, policy)]
+        sets = self.cache.owned(DAEMON_SET, policy)
         lagging = [name_of(ds) for ds in sets if not self._current(ds)]
         why = ("Reconciled", "ClusterPolicy is ready as all resources have been successfully reconciled")
         if lagging:
@@ -130,9 +164,7 @@ class GpuOperator(Controller):
         """All pods there, ready, of the newest template. Zero desired pods count as ready, as upstream."""
         status = daemon_set.get("status") or {}
         desired = status.get("desiredNumberScheduled", 0)
-        pods = [
-            p for p in self.cache.all(POD, daemon_set["metadata"]["namespace"]) if owned_by(p, daemon_set)
-        ]
+        pods = self.cache.owned(POD, daemon_set)
         newest = revision(daemon_set)
         return len(pods) == desired and all(
             labels_of(p).get(HASH_LABEL) == newest and is_true(p, "Ready") for p in pods
