@@ -44,24 +44,28 @@ def check_shape(resource: ResourceType, body: Any, namespace: str, name: str = "
     return body
 
 
-def admit(resource: ResourceType, obj: Object, options: Options) -> tuple[str, ...]:
+def admit(
+    resource: ResourceType, obj: Object, options: Options, known: Object | None = None
+) -> tuple[str, ...]:
     """Prune, fill and validate the object in place. Return warnings; raise ApiError where it is refused.
+
+    `known`: what it was before; parts that are the same have been admitted already.
 
     Wrong types in a built-in kind are 400, as where Go can't decode them; all else is 422.
     """
     schema = schema_of(resource)
-    unknown = prune(obj, schema)
+    unknown = prune(obj, schema, known=known)
     if unknown and options.validation == "Strict":
         fields = ", ".join(f'unknown field "{path}"' for path in unknown)
         raise bad_request(f"strict decoding error: {fields}")
-    causes = validate(obj, schema)
+    causes = validate(obj, schema, known=known)
     _refuse_wrong_types(resource, obj, causes)
     if resource.kind == crds.CRD_KIND:
         crds.fill(obj)
     elif not resource.custom:
         defaults.fill(obj)
     if causes:  # a default may have filled what was missing
-        causes = validate(obj, schema)
+        causes = validate(obj, schema, known=known)
     causes += rules.check_metadata(obj, resource)
     if not causes and resource.kind == crds.CRD_KIND:
         causes = crds.check(obj)

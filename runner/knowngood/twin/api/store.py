@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,7 @@ class _Table:
 
     def __init__(self) -> None:
         self.objects: dict[Name, Stored] = {}
+        self.spaces: dict[str, set[str]] = {}  # namespace -> names, so that one namespace costs only itself
         self.history: deque[Change] = deque(maxlen=HISTORY)
         self.forgotten = 0  # the version of the newest change that fell out of the history
         self.listeners: list[Listener] = []
@@ -89,11 +90,10 @@ class Store:
 
     def items(self, key: str, namespace: str | None = None) -> list[Stored]:
         """Return the objects of one namespace, or of all, ordered by namespace and name."""
-        objects = self._table(key).objects
-        names: Iterable[Name] = objects
+        table = self._table(key)
         if namespace:
-            names = (name for name in objects if name[0] == namespace)
-        return [objects[name] for name in sorted(names)]
+            return [table.objects[namespace, name] for name in sorted(table.spaces.get(namespace, ()))]
+        return [table.objects[name] for name in sorted(table.objects)]
 
     def put(self, key: str, obj: Object) -> Stored:
         """Keep the object as it is now; sets its resourceVersion. The caller gives up the object."""
@@ -104,6 +104,7 @@ class Store:
         obj["metadata"]["resourceVersion"] = str(self.version)
         stored = Stored(obj, self.version)
         table.objects[name] = stored
+        table.spaces.setdefault(name[0], set()).add(name[1])
         self._tell(table, Change("ADDED" if before is None else "MODIFIED", key, stored, before))
         return stored
 
@@ -111,6 +112,7 @@ class Store:
         """Forget the object. Return its last state, at the version of the removal."""
         table = self._table(key)
         before = table.objects.pop((namespace, name))
+        table.spaces[namespace].discard(name)
         self.version += 1
         last = {**before.obj, "metadata": {**before.obj["metadata"], "resourceVersion": str(self.version)}}
         stored = Stored(last, self.version)

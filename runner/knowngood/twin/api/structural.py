@@ -22,8 +22,13 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 _RESERVED = frozenset({"apiVersion", "kind", "metadata"})
 
 
-def prune(value: Any, schema: Object, path: str = "") -> list[str]:
-    """Drop unknown fields and meaningless nulls and fill defaults, in place. Return the unknown fields."""
+def prune(value: Any, schema: Object, path: str = "", known: Any = None) -> list[str]:
+    """Drop unknown fields and meaningless nulls and fill defaults, in place. Return the unknown fields.
+
+    What equals `known`, an earlier state that was pruned and filled, stays as it is.
+    """
+    if known is not None and value == known:
+        return []
     schema = resolve(schema)
     unknown: list[str] = []
     if isinstance(value, list):
@@ -32,11 +37,11 @@ def prune(value: Any, schema: Object, path: str = "") -> list[str]:
             for index, item in enumerate(value):
                 unknown += prune(item, items, f"{path}[{index}]")
     elif isinstance(value, dict):
-        unknown = _prune_object(value, schema, path)
+        unknown = _prune_object(value, schema, path, known if isinstance(known, dict) else {})
     return unknown
 
 
-def _prune_object(value: Object, schema: Object, path: str) -> list[str]:
+def _prune_object(value: Object, schema: Object, path: str, known: Object) -> list[str]:
     properties: dict[str, Object] = schema.get("properties", {})
     _drop_nulls(value, properties)
     for name, declared in properties.items():
@@ -49,7 +54,7 @@ def _prune_object(value: Object, schema: Object, path: str) -> list[str]:
         if sub is not None:
             if sub.get("$ref") == QUANTITY and isinstance(value[name], int | float):
                 value[name] = str(value[name])  # as a real server answers it
-            unknown += prune(value[name], sub, where)
+            unknown += prune(value[name], sub, where, known.get(name))
         elif _is_closed(schema):
             del value[name]
             unknown.append(where)
@@ -85,8 +90,13 @@ def _is_closed(schema: Object) -> bool:
     return "properties" in schema or bool(schema.get("x-closed"))
 
 
-def validate(value: Any, schema: Object, path: str = "") -> list[Object]:
-    """Return the causes why the value breaks the schema; empty when it doesn't."""
+def validate(value: Any, schema: Object, path: str = "", known: Any = None) -> list[Object]:
+    """Return the causes why the value breaks the schema; empty when it doesn't.
+
+    What equals `known`, an earlier state that was valid, is valid: real servers ratchet in the same way.
+    """
+    if known is not None and value == known:
+        return []
     schema = resolve(schema)
     if value is None and (schema.get("nullable") or "null" in schema.get("type", ())):
         return []
@@ -95,7 +105,7 @@ def validate(value: Any, schema: Object, path: str = "") -> list[Object]:
         return [wrong]
     causes = _check_value(value, schema, path) + _check_combinations(value, schema, path)
     if isinstance(value, dict):
-        causes += _check_object(value, schema, path)
+        causes += _check_object(value, schema, path, known if isinstance(known, dict) else {})
     elif isinstance(value, list):
         causes += _check_list(value, schema, path)
     return causes
@@ -190,7 +200,7 @@ def _check_combinations(value: Any, schema: Object, path: str) -> list[Object]:
     return causes
 
 
-def _check_object(value: Object, schema: Object, path: str) -> list[Object]:
+def _check_object(value: Object, schema: Object, path: str, known: Object) -> list[Object]:
     causes: list[Object] = []
     for name in schema.get("required", ()):
         if name not in value:
@@ -201,7 +211,7 @@ def _check_object(value: Object, schema: Object, path: str) -> list[Object]:
     for name, entry in value.items():
         sub = properties.get(name, extra)
         if isinstance(sub, dict):
-            causes += validate(entry, sub, f"{path}.{name}" if path else name)
+            causes += validate(entry, sub, f"{path}.{name}" if path else name, known.get(name))
     if len(value) > schema.get("maxProperties", len(value)):
         causes.append(_invalid(path, "object", f"should have at most {schema['maxProperties']} properties"))
     if len(value) < schema.get("minProperties", 0):

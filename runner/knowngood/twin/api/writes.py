@@ -216,7 +216,7 @@ class Writes:
         old = before.obj
         _check_preconditions(resource, before, obj)
         _carry_over(resource, old, obj, subresource)
-        warnings = admission.admit(resource, obj, options)
+        warnings = admission.admit(resource, obj, options, known=old)
         causes = _check_finalizers(old, obj)
         if not resource.custom and not subresource:
             causes += rules.check_update(old, obj)
