@@ -12,8 +12,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,7 +101,7 @@ class GitOpsSeed:
     applications: tuple[ApplicationSeed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seed:
     """A whole cluster."""
 
@@ -114,7 +116,12 @@ class Seed:
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
-        return next((node for node in self.nodes if node.name == name), None)
+        return self.by_name.get(name)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, NodeSeed]:
+        """All nodes by name."""
+        return {node.name: node for node in self.nodes}
 
 
 def load(path: Path) -> Seed:
@@ -180,7 +187,7 @@ def _fill(kind: type[T], row: Any, where: str) -> T:
 
 def _check(seed: Seed) -> None:
     names = [node.name for node in seed.nodes]
-    if doubled := sorted({n for n in names if names.count(n) > 1}):
+    if doubled := sorted(name for name, count in Counter(names).items() if count > 1):
         raise SeedError(f"nodes: {', '.join(doubled)} named twice")
     for node in seed.nodes:
         if node.role not in ROLES:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Machine:
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
         self._lost: set[str] = set()
+        self.watchers: set[Callable[[], None]] = set()
+        """Called after each change of the host's files; each once, then forgotten."""
         self._write(
             hostfiles.firmware(seed) | hostfiles.kernel_release(seed) | hostfiles.os_release(os_release)
         )
@@ -163,6 +165,12 @@ class Machine:
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
+        self._changed()
+
+    def _changed(self) -> None:
+        watchers, self.watchers = self.watchers, set()
+        for told in watchers:
+            told()
 
     def _load_nic_driver(self) -> None:
         version = self.seed.docaOfed
@@ -181,17 +189,26 @@ class Machine:
         self.remove(["proc/driver/nvidia", *modules])
 
     def _write(self, files: Files) -> None:
+        fresh: set[str] = set()  # folders made just now: nobody reads there yet
         for path, text in files.items():
             target = os.path.join(self._base, path)  # noqa: PTH118 (a boot writes hundreds of files)
             folder = os.path.dirname(target)  # noqa: PTH120
             if folder not in self._folders:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
                 self._folders.add(folder)
+                fresh.add(folder)
             # A reader sees the old text or the new one: the kernel's files are never half written.
             partial = f"{folder}/.{os.path.basename(target)}.new"  # noqa: PTH119
-            with open(partial, "w", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(text)
-            os.replace(partial, target)  # noqa: PTH105
+            number = os.open(
+                target if folder in fresh else partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
+            )
+            try:
+                os.write(number, text.encode())
+            finally:
+                os.close(number)
+            if folder not in fresh:
+                os.rename(partial, target)  # noqa: PTH104
+        self._changed()
 
 
 class World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from knowngood.twin.behaviours import gpu_manifests as manifests
@@ -48,7 +49,10 @@ class OperandProgram(Program):
     async def init(self) -> None:
         """Wait for what must be there before."""
         while not self._there(self._waits):
-            await self.twin.clock.pause(POLL_S)
+            changed = asyncio.Event()
+            self.machine.watchers.add(changed.set)
+            await changed.wait()
+            await self.twin.clock.sleep(POLL_S)  # it looks at intervals: seldom at the very moment
         if self.name == VALIDATOR:
             self._validate()
 
@@ -73,7 +77,7 @@ class OperandProgram(Program):
         await super().stop(grace)
 
     def _there(self, path: str) -> bool:
-        return Path(self.machine.root, path).exists() and self.machine.driver is not None
+        return self.machine.driver is not None and Path(self.machine.root, path).exists()
 
     def _validate(self) -> None:
         version = self.machine.driver.version if self.machine.driver else ""
