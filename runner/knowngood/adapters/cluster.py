@@ -43,7 +43,7 @@ class KubeCluster(ClusterReader):
 
     def marks(self) -> Mapping[str, Marks]:
         """See the port."""
-        return {str(n["metadata"]["name"]): actors.marks(n) for n in self._nodes()}
+        return marks(self._kube)
 
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""
@@ -103,6 +103,11 @@ class KubeCluster(ClusterReader):
 
     def _nodes(self) -> list[Object]:
         return self._kube.list(path("v1", "nodes"))
+
+
+def marks(kube: Kube) -> dict[str, Marks]:
+    """What each node object carries of ours."""
+    return {str(n["metadata"]["name"]): actors.marks(n) for n in kube.list(path("v1", "nodes"))}
 
 
 def live_value(kube: Kube, change: FieldChange) -> str:

@@ -62,7 +62,8 @@ class _By(StrEnum):
 
     FREE = "free"
     HELD = "held"
-    PERHAPS = "perhaps"  # a step that claims or gives back was meant, and how it ended is not known
+    MEANT = "meant"  # a claim was meant, and how it ended is not known
+    LEAVING = "leaving"  # it was claimed, and how a step ended that may have given it back is not known
     SHUT = "shut"
 
 
@@ -85,7 +86,7 @@ def held(
 
 def may_hold(state: RunState) -> tuple[str, ...]:
     """Nodes on which something of the run's may be, by what it meant to do: the least that must be asked."""
-    return tuple(node for node, by in _by_records(state).items() if by in (_By.HELD, _By.PERHAPS))
+    return tuple(node for node, by in _by_records(state).items() if by in (_By.HELD, _By.MEANT, _By.LEAVING))
 
 
 def surely_held(state: RunState) -> tuple[str, ...]:
@@ -95,11 +96,11 @@ def surely_held(state: RunState) -> tuple[str, ...]:
 
 def _told(by: _By) -> Held:
     match by:
-        case _By.HELD:
+        case _By.HELD | _By.LEAVING:
             return Held(Hold.OUT)
         case _By.SHUT:
             return Held(Hold.QUARANTINED)
-        case _By.PERHAPS:
+        case _By.MEANT:
             return Held(Hold.UNKNOWN, "a step on it has no answer: it may carry our claim, taint and cordon")
         case _:
             return Held(Hold.IN_SERVICE)
@@ -139,7 +140,7 @@ def _by_records(state: RunState) -> dict[str, _By]:
         verb, result = verb_of(path), state.results.get(path)
         if result is None:
             if verb in MARKING:
-                _set(known, state.unanswered.get(path, ()), _By.PERHAPS)
+                _unsure(known, state.unanswered.get(path, ()))
             continue
         _answered(known, verb, result)
     return known
@@ -155,18 +156,24 @@ def _answered(known: dict[str, _By], verb: str, result: StepResult) -> None:
         case "claim":
             _set(known, done, _By.HELD)
             # A claim that gave no answer in time may be on the node all the same.
-            _set(known, _names(result, "failed"), _By.PERHAPS)
+            _unsure(known, _names(result, "failed"))
         case "release":
             _set(known, done, _By.FREE)
-            _set(known, _names(result, "failed"), _By.PERHAPS)
+            _unsure(known, _names(result, "failed"))
         case "quarantine":
             _set(known, done, _By.SHUT)
-            _set(known, _names(result, "failed"), _By.PERHAPS)
+            _unsure(known, _names(result, "failed"))
         case "reclaim":
             _set(known, done, _By.HELD)
             _set(known, _names(result, "free"), _By.FREE)
-            _set(known, _names(result, "failed"), _By.PERHAPS)
+            _unsure(known, _names(result, "failed"))
     _set(known, _names(result, "given_back"), _By.FREE)
+
+
+def _unsure(known: dict[str, _By], nodes: Iterable[str]) -> None:
+    for node in nodes:
+        free = known.get(node, _By.FREE) in (_By.FREE, _By.MEANT)
+        known[node] = _By.MEANT if free else _By.LEAVING
 
 
 def _names(result: StepResult, key: str) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from knowngood.report.disturbance import QUARANTINED
+from knowngood.model.claims import Hold
 from knowngood.report.summary import Summary
 
 _RUN = re.compile(r"\br\d{8}-\d{6}-[0-9a-f]{4}\b")
@@ -33,11 +33,21 @@ def headline(summary: Summary) -> str:
 
 def _shut(summary: Summary) -> str:
     """What a human finds on the nodes that are named: only what is said to be quarantined is shut."""
-    shut = [n for n, time in summary.nodes.items() if time.now == QUARANTINED]
+    shut = [n for n, time in summary.nodes.items() if time.now is Hold.QUARANTINED]
     open_ = [n for n in summary.blamed if n not in shut]
     told = [f"{', '.join(shut)}: tainted and cordoned, and stays so"] if shut else []
     told += [f"{', '.join(open_)}: not proven to be as before"] if open_ else []
     return "look at " + ("; ".join(told) or "the named nodes")
+
+
+def _clear(summary: Summary) -> tuple[str, ...]:
+    """How a node that this ended run left out of service is given back, by a human who knows that it is well."""
+    left = [n for n, time in summary.nodes.items() if time.now in LEFT]
+    return (f"once it is mended: knowngood clear {left[0]}",) if left else ()
+
+
+LEFT = (Hold.OUT, Hold.QUARANTINED, Hold.MARKED, Hold.UNKNOWN)
+"""How a node stands that carries something of a run's, or may."""
 
 
 def next_steps(summary: Summary) -> tuple[str, ...]:
@@ -57,9 +67,9 @@ def next_steps(summary: Summary) -> tuple[str, ...]:
                 f"knowngood gate {cluster}",
             )
         case "quarantined":
-            return (_shut(summary), f"knowngood handover {run}")
+            return (_shut(summary), f"knowngood handover {run}", *_clear(summary))
         case "held":
-            return (f"knowngood handover {run}", f"knowngood rollback {run}")
+            return (f"knowngood handover {run}", f"knowngood rollback {run}", *_clear(summary))
         case _ if other and other.group() != run:
             return (f"knowngood resume {other.group()}", f"knowngood rollback {other.group()}")
         case _:

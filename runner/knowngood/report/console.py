@@ -18,19 +18,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from knowngood.model.claims import Hold
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import RunState, fold, verb_of
 from knowngood.planner.pace import seconds_between
 from knowngood.ports.observer import Observer
-from knowngood.report.disturbance import IN_SERVICE, OUT, QUARANTINED, NodeTime, node_times
+from knowngood.report.disturbance import NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
 from knowngood.report.steps import place_of, ring_of, sentence
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
 MARKS = {"ok": "✓", "fail": "✗", "inconclusive": "?", "foreign": "!"}
-NODE_COLOURS = {IN_SERVICE: "green", OUT: "yellow", QUARANTINED: "bold red"}
+NODE_COLOURS = {Hold.IN_SERVICE: "green", Hold.OUT: "yellow", Hold.QUARANTINED: "bold red"}
 LAST_STEPS = 8
 
 
@@ -210,7 +211,7 @@ def _shown(state: RunState) -> tuple[str, ...]:
 
 
 def _node(name: str, time: NodeTime) -> Text:
-    return Text(name, style=NODE_COLOURS[time.now])
+    return Text(name, style=NODE_COLOURS.get(time.now, "yellow"))
 
 
 def _gates(state: RunState, at: str) -> Text:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from knowngood.model.claims import Held, Hold, Marks, held
 from knowngood.model.state import RunState, StepResult, verb_of
 from knowngood.planner.pace import seconds_between
-
-IN_SERVICE = "in service"
-OUT = "out"
-QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
-    """One node: how often it was taken out of service, for how many seconds in all, how often reloaded."""
+    """One node: how often it was taken out of service, for how many seconds in all, how often reloaded.
+
+    `why`: what does not agree about where it is now, and what to do.
+    """
 
     times_out: int
     seconds_out: float
     reloads: int
-    now: str  # in service | out | quarantined
+    now: Hold
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +39,35 @@ class _Node:
     times: int = 0
     seconds: float = 0.0
     reloads: int = 0
-    now: str = IN_SERVICE
 
     def out(self, time: str) -> None:
         if not self.since:
-            self.since, self.now = time, OUT
+            self.since = time
             self.times += 1
 
     def back(self, time: str) -> None:
         if self.since:
             self.seconds += seconds_between(self.since, time)
-            self.since, self.now = "", IN_SERVICE
+            self.since = ""
 
 
-def node_times(state: RunState, nodes: Sequence[str]) -> dict[str, NodeTime]:
+def node_times(
+    state: RunState, nodes: Sequence[str], marks: Mapping[str, Marks] | None = None
+) -> dict[str, NodeTime]:
     """From claim to release; a node that is still out is counted up to the last record.
 
-    A claim counts from its intent: the node may be tainted from then on.
+    Where it is now is what the node says (`marks`), else what the records say. A claim counts from its intent: the
+    node may be tainted from then on.
     """
     known = {n: _Node() for n in nodes}
     for path in state.intended:
         if (result := state.results.get(path)) is not None:
             _fold(known, verb_of(path), result)
-    return {name: _closed(node, state.updated) for name, node in known.items()}
+    now = held(state, tuple(known), marks)
+    for name, found in now.items():
+        if found.hold in (Hold.OUT, Hold.MARKED, Hold.QUARANTINED):
+            known.setdefault(name, _Node()).out(state.open_since or state.updated)
+    return {name: _closed(node, state.updated, now[name]) for name, node in known.items()}
 
 
 def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
@@ -74,14 +81,13 @@ def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
             node.back(result.ended)
         elif verb == "quarantine":
             node.out(result.started)
-            node.now = QUARANTINED
     for name in result.detail.get("given_back", {}):
         known.setdefault(str(name), _Node()).back(result.ended)
 
 
-def _closed(node: _Node, last: str) -> NodeTime:
+def _closed(node: _Node, last: str, now: Held) -> NodeTime:
     seconds = node.seconds + seconds_between(node.since, last)
-    return NodeTime(node.times, round(seconds, 1), node.reloads, node.now)
+    return NodeTime(node.times, round(seconds, 1), node.reloads, now.hold, now.why)
 
 
 def disturbed(state: RunState, load: Callable[[str], Any]) -> dict[str, Disturbed]:

@@ -1,14 +1,14 @@
-"""The handover page: what is changed, what is held, and what a human would type next without knowngood."""
+"""The handover page: what is changed, what is held, and what a human would type next to finish a run by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from knowngood.model import names
+from knowngood.model.claims import Hold
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import FieldChange, Plan
 from knowngood.report.advice import headline
-from knowngood.report.disturbance import IN_SERVICE, QUARANTINED
 from knowngood.report.estimate import words
 from knowngood.report.summary import CommitLine, Summary
 
@@ -24,7 +24,8 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
     if summary.why:
         parts += ["", f"Why: {summary.why}"]
     parts += ["", "## What is changed", "", *_changed(summary)]
-    parts += ["", "## What is held", "", *_held(summary)]
+    asked = "" if summary.asked else ", as of the journal: the nodes could not be asked"
+    parts += ["", f"## What is held{asked}", "", *_held(summary)]
     parts += ["", "## What to type", ""]
     parts += ["Look first:", "", *_block(_look(summary, kubectl))]
     parts += ["", "To take Git back (each revert stands alone; push without force):", ""]
@@ -37,9 +38,13 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
             "",
         ]
         parts += _block(_reload(summary, moved, cluster, kubectl))
+    out = _out(summary)
+    if out:
         parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
-        parts += _block(_give_back(summary, moved, kubectl))
-    parts += ["", f"Or let knowngood go on: `knowngood resume {summary.run}`."] if not summary.end else []
+        parts += _block(_give_back(summary, out))
+    if not summary.end:
+        parts += ["", f"Or let knowngood go on: `knowngood resume {summary.run}`, or take it back:"]
+        parts[-1] += f" `knowngood rollback {summary.run}`."
     return "\n".join(parts) + "\n"
 
 
@@ -56,11 +61,17 @@ def _changed(summary: Summary) -> list[str]:
 def _held(summary: Summary) -> list[str]:
     lines = []
     for node, time in summary.nodes.items():
-        if time.now == QUARANTINED:
-            why = summary.blamed.get(node, "")
-            lines.append(f"- {node}: quarantined (taint `{names.QUARANTINE_TAINT}`, cordoned) {why}".rstrip())
-        elif time.now != IN_SERVICE:
-            lines.append(f"- {node}: claimed (taint `{names.MAINTENANCE_TAINT}`, cordoned)")
+        why = "; ".join(x for x in (time.why, summary.blamed.get(node, "")) if x)
+        match time.now:
+            case Hold.IN_SERVICE:
+                continue
+            case Hold.QUARANTINED:
+                told = f"quarantined (taint `{names.QUARANTINE_TAINT}`, cordoned)"
+            case Hold.OUT:
+                told = f"claimed (taint `{names.MAINTENANCE_TAINT}`, cordoned)"
+            case _:
+                told = str(time.now)
+        lines.append(f"- {node}: {told}{f': {why}' if why else ''}")
     running = not summary.end and not summary.interrupted
     return lines + ([f"- Lease `{names.LEASE}` in namespace `{names.NAMESPACE}`"] if running else []) or [
         "Nothing."
@@ -68,7 +79,7 @@ def _held(summary: Summary) -> list[str]:
 
 
 def _out(summary: Summary) -> list[str]:
-    return [n for n, t in summary.nodes.items() if t.now != IN_SERVICE]
+    return [n for n, t in summary.nodes.items() if t.now is not Hold.IN_SERVICE]
 
 
 def _moved(summary: Summary, plan: Plan) -> list[str]:
@@ -76,7 +87,7 @@ def _moved(summary: Summary, plan: Plan) -> list[str]:
     standing = {c.ring for c in _standing(summary)}
     rings = [r for hop in plan.hops for r in hop.rings if r.name in standing]
     again = {n for r in rings for n in r.nodes if summary.nodes[n].reloads}
-    return [n for n, time in summary.nodes.items() if time.now != IN_SERVICE or n in again]
+    return [n for n, time in summary.nodes.items() if time.now is not Hold.IN_SERVICE or n in again]
 
 
 def _standing(summary: Summary) -> list[CommitLine]:
@@ -115,7 +126,7 @@ def _changes(plan: Plan, rings: set[str]) -> Iterator[FieldChange]:
 def _reload(summary: Summary, nodes: list[str], cluster: Cluster, kubectl: str) -> Iterator[str]:
     admin = "oc adm" if kubectl == "oc" else kubectl
     for node in nodes:
-        if summary.nodes[node].now == IN_SERVICE:
+        if summary.nodes[node].now is Hold.IN_SERVICE:
             yield f"{admin} drain {node} --ignore-daemonsets --delete-emptydir-data"
         yield (
             f"{kubectl} -n {cluster.operator_namespace} delete pod"
@@ -123,14 +134,11 @@ def _reload(summary: Summary, nodes: list[str], cluster: Cluster, kubectl: str) 
         )
 
 
-def _give_back(summary: Summary, nodes: list[str], kubectl: str) -> Iterator[str]:
-    admin = "oc adm" if kubectl == "oc" else kubectl
-    ours = f"{names.CLAIM_ANNOTATION}- {names.SNAPSHOT_ANNOTATION}- {names.REASON_ANNOTATION}-"
+def _give_back(summary: Summary, nodes: list[str]) -> Iterator[str]:
+    if not summary.end:
+        yield f"knowngood abort {summary.run} --hold && knowngood resume {summary.run}  # ends the run as it is"
     for node in nodes:
-        if summary.nodes[node].now != IN_SERVICE:
-            yield f"{admin} taint node {node} {names.MAINTENANCE_TAINT}- {names.QUARANTINE_TAINT}-"
-            yield f"{kubectl} annotate node {node} {ours}"
-        yield f"{admin} uncordon {node}"
+        yield f"knowngood clear {node}"
 
 
 def _block(lines: Iterator[str]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from knowngood.model.claims import Marks
 from knowngood.model.jsonable import from_json
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
@@ -100,10 +101,13 @@ class Summary:
     not_running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
     reported: Mapping[str, str] = field(default_factory=dict)  # node -> what others changed while an undo ran
+    asked: bool = False  # where the nodes are now is what they say themselves; else as of the journal
+    who: str = ""  # user@host of the last runner
+    version: str = ""  # of its knowngood
 
 
-def summarise(records: Sequence[Record], load: Load) -> Summary:
-    """The summary of a run's records so far (at least record 0)."""
+def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] | None = None) -> Summary:
+    """The summary of a run's records so far (at least record 0). `marks`: what the nodes say now, where asked."""
     full = tuple(expanded(r, load) for r in records)
     state = fold(full)
     plan = plan_of(state, load)
@@ -134,13 +138,16 @@ def summarise(records: Sequence[Record], load: Load) -> Summary:
         steps=_steps(state),
         commits=_commits(state),
         judgements=tuple(_judgements(state, load)),
-        nodes=node_times(state, plan.nodes),
+        nodes=node_times(state, plan.nodes, marks),
         tenants=disturbed(state, load),
         not_running=_waiting(verified),
         reported={
             str(n): str(t) for n, t in (verified.detail if verified else {}).get("reported", {}).items()
         },
         left=tuple(str(x) for x in verified.detail.get("left", ())) if verified else (),
+        asked=marks is not None,
+        who=state.who,
+        version=state.version,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from knowngood.model.errors import printable
 from knowngood.model.evidence import REFUSED
 from knowngood.report.advice import blamed, headline, next_steps
 from knowngood.report.columns import Rows, columns
@@ -21,6 +22,8 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
         f"{summary.cluster}: {summary.from_release} → {summary.to_release}   run {summary.run}",
         f"  {headline(summary)}",
     ]
+    if summary.who:
+        parts.append(f"  by {printable(summary.who)} with knowngood {printable(summary.version)}".rstrip())
     if summary.why:
         parts.append(f"  why: {summary.why}")
     parts += [f"  {node}: {why}" for node, why in blamed(summary).items()]
@@ -36,7 +39,7 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
         parts.append(f"  undo must start by {undo_by}")
     parts += ["", *_section("commits", commit_rows(summary))]
     parts += _section("verdicts", verdict_rows(summary.judgements))
-    parts += _section("nodes", node_rows(summary))
+    parts += _section("nodes" if summary.asked else "nodes, as of the journal", node_rows(summary))
     parts += _section("tenants disturbed", tenant_rows(summary))
     parts += _section("left over", [(x,) for x in summary.left])
     parts += _section("changed by others, not judged", reported_rows(summary))
@@ -92,7 +95,7 @@ def node_rows(summary: Summary) -> Rows:
             f"out {times(t.times_out)}",
             words(t.seconds_out),
             f"{t.reloads} reload{'' if t.reloads == 1 else 's'}",
-            t.now,
+            t.now + (f": {t.why}" if t.why else ""),
         )
         for name, t in summary.nodes.items()
     ]

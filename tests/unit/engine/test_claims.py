@@ -175,10 +175,10 @@ WHOLE = Marks("run-1/1", "run-1", "", True, snapshot=True)
         (a_state((CLAIM, None, {})), Marks(), Hold.UNKNOWN, Hold.IN_SERVICE),
         (a_state((CLAIM, None, {})), Marks(cordoned=True), Hold.UNKNOWN, Hold.IN_SERVICE),
         (a_state((CLAIM, Status.FAIL, {"failed": {ONE: "no answer"}})), WHOLE, Hold.UNKNOWN, Hold.OUT),
-        (a_state(CLAIMED, ("h/r/b/release", None, {})), WHOLE, Hold.UNKNOWN, Hold.OUT),
-        (a_state(CLAIMED, ("h/r/b/release", None, {})), Marks(), Hold.UNKNOWN, Hold.IN_SERVICE),
+        (a_state(CLAIMED, ("h/r/b/release", None, {})), WHOLE, Hold.OUT, Hold.OUT),
+        (a_state(CLAIMED, ("h/r/b/release", None, {})), Marks(), Hold.OUT, Hold.IN_SERVICE),
         (a_state(CLAIMED, ("h/r/b/release", Status.OK, DONE)), WHOLE, Hold.IN_SERVICE, Hold.OUT),
-        (a_state(CLAIMED, ("h/r/b/drain", None, {})), Marks(), Hold.UNKNOWN, Hold.IN_SERVICE),
+        (a_state(CLAIMED, ("h/r/b/drain", None, {})), Marks(), Hold.OUT, Hold.IN_SERVICE),
         (
             a_state(CLAIMED, ("h/r/b/quarantine", Status.OK, DONE)),
             Marks("", "", "run-1", True),

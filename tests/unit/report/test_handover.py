@@ -7,7 +7,9 @@ from dataclasses import replace
 from tests.unit.engine.scene import a_cluster, a_plan
 from tests.unit.report.played import Played, calm, held, undone
 
+from knowngood.model.claims import Marks
 from knowngood.report.handover import handover
+from knowngood.report.summary import summarise
 
 
 def page(run: Played) -> str:
@@ -24,18 +26,36 @@ def test_standing_commits_are_reverted_newest_first_and_the_values_to_expect_are
     assert "git push origin HEAD:main" in text
 
 
-def test_a_quarantined_node_is_named_with_the_commands_that_give_it_back() -> None:
+def test_a_quarantined_node_is_named_with_the_command_that_gives_it_back() -> None:
     text = page(held())
     assert "- gpu-4: quarantined" in text
-    assert "kubectl taint node gpu-4 knowngood.dev/maintenance- knowngood.dev/quarantine-" in text
-    assert "taint node gpu-3" not in text
+    assert "knowngood clear gpu-4" in text
+    assert "clear gpu-3" not in text
+
+
+def test_no_text_asks_a_human_to_take_our_marks_off_by_hand() -> None:
+    """`knowngood clear` looks first whether an open run holds the node; kubectl does not."""
+    for run in (held(), undone(), calm().until("hop-1/ring-0/batch-1/drain")):
+        for word in ("taint node", "annotate node", "uncordon"):
+            assert word not in page(run)
+
+
+def test_a_run_killed_in_the_middle_of_claim_holds_what_the_nodes_say() -> None:
+    """Unasked: it says that it does not know. Asked: the claimed node, and only that."""
+    run = calm().until("hop-1/ring-0/batch-1/claim")
+    assert "as of the journal" in page(run)
+    assert "- gpu-1: unknown" in page(run)
+    marks = {n: Marks() for n in run.summary.nodes} | {"gpu-1": Marks("run-1/1", "run-1", "", True)}
+    text = handover(summarise(run.records, run.load, marks), a_plan(), a_cluster())
+    assert "## What is held\n\n- gpu-1: claimed" in text
+    assert "gpu-2: " not in text
 
 
 def test_where_nothing_is_held_nothing_is_given_back() -> None:
     text = page(undone())
-    assert "## What is held\n\nNothing.\n" in text
+    assert "\n\nNothing.\n" in text.split("## What is held")[1]
     assert "# nothing: Git holds what it held before" in text
-    assert "taint node" not in text
+    assert "knowngood clear" not in text
 
 
 def test_a_claimed_node_and_the_lease_of_a_run_that_goes_on_are_held() -> None:
@@ -47,4 +67,4 @@ def test_a_claimed_node_and_the_lease_of_a_run_that_goes_on_are_held() -> None:
 
 def test_openshift_gets_oc() -> None:
     plan = replace(a_plan(), to_versions={"openshift": "4.18.52"})
-    assert "oc adm uncordon gpu-4" in handover(held().summary, plan, a_cluster())
+    assert "oc describe node gpu-4" in handover(held().summary, plan, a_cluster())
