@@ -10,6 +10,7 @@ import click
 from knowngood.cli.data import load
 from knowngood.cli.known import Ask, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
+from knowngood.cli.told import asked
 from knowngood.report.handover import handover
 
 
@@ -23,8 +24,9 @@ from knowngood.report.handover import handover
 def command(settings: Settings, run: str | None) -> int:
     """One page to finish a run by hand.
 
-    What is changed, what is held, and the oc and git commands to type next: Markdown on stdout. Reads the journal,
-    or the checkpoint of a run started elsewhere; changes nothing. Stop the run first (`knowngood abort --hold`).
+    What is changed, what is held, and what to type next: Markdown on stdout. Reads the journal, or the checkpoint of
+    a run started elsewhere, and asks the nodes what is held; changes nothing. Stop the run first
+    (`knowngood abort --hold`).
 
     \b
     Examples:
@@ -34,7 +36,8 @@ def command(settings: Settings, run: str | None) -> int:
     \b
     Exit codes: 0 printed, 2 there is no such run, 3 the cluster does not answer
     """
-    with known(settings, run, Ask.MAY) as found:
+    with known(settings, run, Ask.MAY) as local:
+        found = asked(local)
         recorded = str(found.state.frozen.get("matrix", ""))
         if settings.matrix is None and recorded:
             settings = replace(settings, matrix=Path(recorded))

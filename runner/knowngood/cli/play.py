@@ -18,6 +18,7 @@ from knowngood.adapters.matrix_target import destination
 from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
+from knowngood.cli.told import marks_of
 from knowngood.cli.who import runner
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
 from knowngood.engine.engine import Engine, frozen_plan
@@ -156,6 +157,7 @@ def play(
         engine.known = known
         if back:
             engine.roll_back()
+        now = None
         try:
             engine.run()
         except Interrupted as stopped:
@@ -163,8 +165,9 @@ def play(
             raise
         finally:
             if open_ports.journal.records():
-                runs.write_reports(place.folder)
-    return runs.write_reports(place.folder)
+                now = marks_of(place.kubeconfig, place.run_id)
+                runs.write_reports(place.folder, now)
+    return runs.write_reports(place.folder, now)
 
 
 @contextmanager

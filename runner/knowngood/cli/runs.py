@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.journal import FileJournal
+from knowngood.model.claims import Marks
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.record import Record
@@ -71,10 +72,22 @@ def _unfinished(known: Sequence[Path]) -> Path | None:
 
 def _end(folder: Path) -> str:
     """How a run ended, by its summary; "" while it has not, or was killed before it could write one."""
+    return str(_written(folder).get("end", ""))
+
+
+def _written(folder: Path) -> dict[str, Any]:
     try:
-        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8")).get("end", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+        found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def ended_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary that an ended run wrote, so that its journal need not be read; None where it is not whole."""
+    found = _written(folder)
+    told = ("run", "started", "updated", "cluster", "from_release", "to_release", "interrupted")
+    return found if found.get("end") and all(isinstance(found.get(key), str) for key in told) else None
 
 
 @contextmanager
@@ -90,10 +103,13 @@ def reading(folder: Path) -> Iterator[Reading]:
         journal.close()
 
 
-def write_reports(folder: Path) -> Summary:
-    """Write report.html, junit.xml and summary.json into the run's folder; returns the summary."""
+def write_reports(folder: Path, marks: Mapping[str, Marks] | None = None) -> Summary:
+    """Write report.html, junit.xml and summary.json into the run's folder; returns the summary.
+
+    `marks`: what the nodes say now, where they were asked.
+    """
     with reading(folder) as run:
-        summary = summarise(run.records, run.load)
+        summary = summarise(run.records, run.load, marks)
     (folder / "summary.json").write_text(json.dumps(to_json(summary), indent=2) + "\n")
     (folder / "junit.xml").write_text(junit(summary))
     (folder / "report.html").write_text(html((summary,)))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from knowngood.cli import runs
 from knowngood.cli.known import Ask, Known, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, output_option, runs_option
+from knowngood.cli.told import asked, of_cluster, open_one, with_cluster
+from knowngood.cli.watch import watch
+from knowngood.model.errors import KnowngoodError, UsageError, printable
 from knowngood.model.jsonable import to_json
+from knowngood.model.run_summary import RunSummary
 from knowngood.report.console import now
 from knowngood.report.estimate import estimate, words
 from knowngood.report.text import columns, summary_text
@@ -17,37 +22,71 @@ from knowngood.report.text import columns, summary_text
 
 @click.command("status")
 @click.argument("run", required=False)
-@click.option("--all", "everything", is_flag=True, help="List all runs on this machine instead.")
+@click.option(
+    "--all", "everything", is_flag=True, help="List all runs instead: those here and the cluster's."
+)
+@click.option("--watch", "watching", is_flag=True, help="Show it again and again until the run has ended.")
 @kubeconfig_option
 @runs_option
 @output_option("text", "json")
 @debug_option
 @click.pass_obj
-def command(settings: Settings, run: str | None, everything: bool, output: str) -> int:
+def command(settings: Settings, run: str | None, everything: bool, watching: bool, output: str) -> int:
     """Where a run is, why it stopped, and what to type next.
 
-    RUN is an id or the beginning of one; without it the newest run on this machine. A run that another machine
-    started is read from its checkpoint in the cluster (--kubeconfig). Changes nothing, also while the run goes on.
+    RUN is an id or the beginning of one; without it the run that is open on the cluster, wherever it was started
+    (--kubeconfig, else the cluster of the newest run here), else the newest here. What it says is held is what the
+    nodes say now; where they can't be asked, it says that it is as of the journal. Changes nothing, also while the
+    run goes on.
 
     \b
     Examples:
       knowngood status
+      knowngood status --watch
+      knowngood status --all --kubeconfig ~/.kube/ams-prod
       knowngood status r20260822-0315 --output json
-      knowngood status r20260822-031500-7f3a --kubeconfig ~/.kube/ams-prod
 
     \b
     Exit codes: 0 shown (how the run ended is in the text), 2 there is no such run, 3 the cluster does not answer
     """
+    if everything and (run or watching):
+        raise UsageError("--all lists every run", hint="leave the run and --watch away")
+    settings = with_cluster(settings) if run is None else settings
     if everything:
         return _list(settings, output)
-    with known(settings, run, Ask.MAY) as found:
-        if output == "json":
-            click.echo(json.dumps(to_json(found.summary), indent=2))
-            return 0
-        click.echo(summary_text(found.summary), nl=False)
-        for line in _time_left(found):
-            click.echo(line)
+    settings, run = _meant(settings, run)
+    if watching:
+        watch(lambda: _screen(settings, run), plain=output == "json")
+        return 0
+    click.echo(_screen(settings, run, output)[0], nl=False)
     return 0
+
+
+def _meant(settings: Settings, run: str | None) -> tuple[Settings, str | None]:
+    """The run that is meant where none is named: the one open on the cluster, else the newest here, else there."""
+    if run is not None:
+        return settings, run
+    try:
+        there = of_cluster(settings)
+    except KnowngoodError as error:
+        click.echo(f"the cluster does not answer ({error}): what follows is of this machine", err=True)
+        return settings, None
+    found = open_one(there)
+    if found is not None:
+        return settings, found.run
+    if there and not runs.all_runs(settings.runs):
+        return settings, there[0].run
+    return settings, None
+
+
+def _screen(settings: Settings, run: str | None, output: str = "text") -> tuple[str, bool]:
+    """What is shown of a run, and whether it has ended."""
+    with known(settings, run, Ask.MAY) as local:
+        found = asked(local)
+        ended = found.state.end is not None
+        if output == "json":
+            return json.dumps(to_json(found.summary), indent=2) + "\n", ended
+        return summary_text(found.summary) + "".join(f"{line}\n" for line in _time_left(found)), ended
 
 
 def _time_left(run: Known) -> list[str]:
@@ -66,16 +105,49 @@ def _time_left(run: Known) -> list[str]:
     return lines
 
 
+KEYS = ("run", "started", "updated", "cluster", "move", "who", "where", "state")
+DAY_AND_MINUTE = 16
+"""Characters of a time that a list shows."""
+
+
 def _list(settings: Settings, output: str) -> int:
-    rows = []
-    for folder in runs.all_runs(settings.runs):
-        with known(settings, folder.name, Ask.NO) as run:
-            s = run.summary
-            state = s.end or ("interrupted" if s.interrupted else "open")
-            rows.append((s.run, s.cluster, f"{s.from_release} → {s.to_release}", state))
+    """All runs, the newest first: those of this machine and those that the cluster knows. Reads no state there."""
+    rows = {row["run"]: row for row in (_row_here(settings, f) for f in runs.all_runs(settings.runs))}
+    try:
+        there = of_cluster(settings)
+    except KnowngoodError as error:
+        there = ()
+        click.echo(f"the cluster does not answer ({error}): these are the runs of this machine", err=True)
+    for run in there:
+        rows[run.run] = _row_there(run, rows.get(run.run))
+    newest = sorted(rows.values(), key=lambda row: (row["started"], row["run"]), reverse=True)
     if output == "json":
-        keys = ("run", "cluster", "move", "state")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
-    else:
-        click.echo("\n".join(columns(rows, "")) or f"no run in {settings.runs}")
+        click.echo(json.dumps(newest, indent=2))
+        return 0
+    for row in newest:
+        row |= {key: row[key][:DAY_AND_MINUTE] for key in ("started", "updated")}
+    shown = [tuple(printable(row[key]) for key in KEYS) for row in newest]
+    click.echo("\n".join(columns(shown, "")) or f"no run in {settings.runs}")
     return 0
+
+
+def _row_here(settings: Settings, folder: Path) -> dict[str, str]:
+    """A run of this machine: by its summary, which says how it ended, else by its journal."""
+    found = runs.ended_summary(folder)
+    if found is None:
+        with known(settings, folder.name, Ask.NO) as run:
+            found = to_json(run.summary)
+    move = f"{found['from_release']} → {found['to_release']}"
+    state = found["end"] or ("interrupted" if found["interrupted"] else "open")
+    told = (found[key] for key in ("run", "started", "updated", "cluster"))
+    return dict(zip(KEYS, (*told, move, found.get("who", ""), "here", state), strict=True))
+
+
+def _row_there(run: RunSummary, here: dict[str, str] | None) -> dict[str, str]:
+    """A run that the cluster knows. Its word counts, but whether a runner is gone is known on its machine only."""
+    gone = here is not None and here["state"] == "interrupted"
+    state = run.end or ("interrupted" if gone else "open")
+    move = f"{run.from_release} → {run.to_release}" if run.from_release else (here or {}).get("move", "")
+    where = "here, cluster" if here else "cluster"
+    told = (run.run, run.started, run.updated, run.cluster, move, run.who, where, state)
+    return dict(zip(KEYS, told, strict=True))
