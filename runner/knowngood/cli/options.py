@@ -60,6 +60,13 @@ def kubeconfig_option(function: F) -> F:
     return _shared("--kubeconfig", "kubeconfig", metavar="FILE", type=path, help=text)(function)
 
 
+def history_option(function: F) -> F:
+    """`--kubeconfig FILE`, where a cluster is asked only if it is named."""
+    path = click.Path(path_type=Path)
+    text = "Also ask the runs on this cluster about the release."
+    return _shared("--kubeconfig", "kubeconfig", metavar="FILE", type=path, help=text)(function)
+
+
 def runs_option(function: F) -> F:
     """`--runs-dir DIR`."""
     path = click.Path(path_type=Path)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from knowngood.cli.again import warned
 from knowngood.cli.data import Source, load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.options import Settings, debug_option, history_option, matrix_option, output_option
 from knowngood.matrix.fbc import catalog, package_of
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError
@@ -56,6 +57,7 @@ _MINOR = re.compile(r"([0-9]+\.[0-9]+)(?:\.[0-9]+)?", re.ASCII)
     "--accept-risk", "accepted", metavar="NAME", multiple=True, help="Go where this risk is; may be repeated."
 )
 @click.option("--explain", metavar="HOP", help="Everything about one hop, such as hop-3.")
+@history_option
 @matrix_option
 @output_option("text", "json")
 @debug_option
@@ -77,8 +79,8 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
 
     The cheapest order of hops in which every state in between keeps every blocking rule: fewest hops that can't be
     undone, that have no canary, reboots, drains, hops, risks, in this order. Hops that can't be undone come last.
-    Reads the matrix, and with --from-git the GitOps repository; changes nothing. `upgrade` makes the same plan,
-    from Git, shows it and asks.
+    Reads the matrix, with --from-git the GitOps repository, and with --kubeconfig what runs on this cluster say of the
+    release; changes nothing. `upgrade` makes the same plan, from Git, shows it and asks.
 
     \b
     Examples:
@@ -102,6 +104,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     )
     declared = _declared(found) if from_git else None
     made = plan(source.matrix, name, release, declared=declared, wishes=wishes)
+    made = warned(source, made, settings.kubeconfig)
     if explain is not None:
         hop = next((h for h in made.hops if h.name == explain), None)
         if hop is None:

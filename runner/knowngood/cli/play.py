@@ -91,8 +91,10 @@ def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
     return note
 
 
-def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
-    """Play a new run to its end."""
+def start(
+    request: Request, plan: Plan, *, quiet: bool = False, more: Mapping[str, Any] | None = None
+) -> Summary:
+    """Play a new run to its end. `more`: what else record 0 keeps."""
     cluster = request.source.cluster(request.cluster)
     record = request.record or destination(request.source.folder)
     run_id = runs.new_id()
@@ -117,6 +119,7 @@ def start(request: Request, plan: Plan, *, quiet: bool = False) -> Summary:
         "matrix_commit": plan.matrix_commit,
         "soak": cluster.limits.soak,
         "window_end": cluster.window_end,
+        **(more or {}),
     }
     click.echo(f"run {run_id} in {folder}", err=True)
     try:

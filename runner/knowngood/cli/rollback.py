@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from knowngood.adapters.matrix_target import destination
+from knowngood.cli.again import heeded
 from knowngood.cli.data import Source, kubeconfig_of, load
 from knowngood.cli.known import (
     Known,
@@ -106,13 +108,16 @@ def _back(
     check_cluster(source.cluster(cluster), kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
+    again: dict[str, Any] = {}
+    if plan.hops:  # the way back is told of, never barred
+        plan, again = heeded(source, plan, kubeconfig, try_again=False, back=True)
     click.echo(plan_text(plan), err=True)
     if not plan.hops:
         click.echo(f"nothing to do: Git declares {release} already")
         return int(ExitCode.DONE)
     click.echo(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
-    return show(start(request, plan), output)
+    return show(start(request, plan, more=again), output)
 
 
 def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from knowngood.adapters.matrix_target import destination
+from knowngood.cli.again import heeded
 from knowngood.cli.data import Source, kubeconfig_of, load
 from knowngood.cli.options import (
     Settings,
@@ -28,6 +30,9 @@ from knowngood.report.plan_text import plan_text
 @click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
 @click.option("--yes", is_flag=True, help="Do not ask; for CI.")
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
+@click.option(
+    "--try-again", is_flag=True, help="Go there although it failed here, or on this hardware, before."
+)
 @record_option
 @kubeconfig_option
 @matrix_option
@@ -36,13 +41,23 @@ from knowngood.report.plan_text import plan_text
 @debug_option
 @click.pass_obj
 def command(
-    settings: Settings, cluster: str, release: str, yes: bool, allow_dirty: bool, record: str, output: str
+    settings: Settings,
+    cluster: str,
+    release: str,
+    yes: bool,
+    allow_dirty: bool,
+    try_again: bool,
+    record: str,
+    output: str,
 ) -> int:
     """Move a cluster to a release, ring by ring, proven or undone.
 
     Plans from what Git declares, shows the plan and asks. Then for each ring: one commit, Argo CD, node by node
     claim, drain, driver reload, gates, release, soak. A gate that says no stops the line: the canary ring is
     undone by a Git revert, a later ring is held. Ctrl-C at any time: `knowngood resume` goes on.
+
+    A release to which a gate said no on this cluster, or on this hardware by evidence, is refused until it is proven:
+    --try-again goes there once more, and shows and records what is different now.
 
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
@@ -67,6 +82,9 @@ def command(
     note = check_cluster(found, kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
+    again: dict[str, Any] = {}
+    if plan.hops:
+        plan, again = heeded(source, plan, kubeconfig, try_again=try_again)
     click.echo(plan_text(plan), err=True)
     if note:
         click.echo(note, err=True)
@@ -75,7 +93,7 @@ def command(
         return int(ExitCode.DONE)
     click.echo(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
-    return show(start(request, plan), output)
+    return show(start(request, plan, more=again), output)
 
 
 def refuse_dirty(source: Source, *, allow_dirty: bool) -> None:

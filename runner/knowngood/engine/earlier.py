@@ -9,13 +9,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from knowngood.engine import proof
 from knowngood.engine.judging import LOADED
 from knowngood.engine.steps import Verb
 from knowngood.model.context import Span, Window
 from knowngood.model.jsonable import from_json
 from knowngood.model.node import NodeState
+from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState, verb_of
+from knowngood.planner.again import Failure, Proof
 from knowngood.ports.checkpoint import Checkpoint
 
 
@@ -71,8 +74,8 @@ def _ends(checkpoint: Checkpoint, state: RunState) -> dict[str, Window]:
     ends: dict[str, Window] = {}
     for path in state.intended:
         result = state.results.get(path)
-        proof = verb_of(path) in (Verb.PROVE, Verb.VERIFY) and result and result.status is Status.OK
-        if result and proof and "nodes" in result.files:
+        over = verb_of(path) in (Verb.PROVE, Verb.VERIFY) and result and result.status is Status.OK
+        if result and over and "nodes" in result.files:
             for name, data in _file(checkpoint, state.run, result.files["nodes"]).items():
                 node = from_json(NodeState, data)
                 if node.boot_id and node.uptime_seconds is not None:
@@ -82,3 +85,33 @@ def _ends(checkpoint: Checkpoint, state: RunState) -> dict[str, Window]:
 
 def _file(checkpoint: Checkpoint, run: str, digest: str) -> Mapping[str, Any]:
     return dict(json.loads(checkpoint.fetch(run, digest)))
+
+
+def tries(checkpoint: Checkpoint, release: str) -> tuple[list[Failure], list[Proof]]:
+    """What this cluster's own runs say of a release: those in which a gate said no to it, those that proved it."""
+    failures, proofs = [], []
+    for state in states(checkpoint, to_release=release):
+        cluster = str(state.frozen.get("cluster", ""))
+        if state.end is not None and state.end.name == "done":
+            proofs.append(Proof(cluster, state.updated))
+        stopped = proof.stopped_by(state)
+        if stopped and state.results[stopped].status is Status.FAIL:
+            failures.append(_failure(checkpoint, state, cluster, stopped))
+    return failures, proofs
+
+
+def _failure(checkpoint: Checkpoint, state: RunState, cluster: str, stopped: str) -> Failure:
+    result, began = state.results[stopped], state.results.get("observe")
+    plan = from_json(Plan, _file(checkpoint, state.run, state.plan_digest))
+    nodes = _file(checkpoint, state.run, began.files["nodes"]) if began and "nodes" in began.files else {}
+    return Failure(
+        run=state.run,
+        cluster=cluster,
+        time=result.ended,
+        because=str(result.detail.get("why", "")) or f"{stopped}: {result.status}",
+        from_release=plan.from_release,
+        gates=proof.suite(state).digest,
+        versions=plan.to_versions,
+        nodes=tuple(result.detail.get("failed", {})),
+        images={name: dict(node.get("images", {})) for name, node in nodes.items() if node.get("images")},
+    )

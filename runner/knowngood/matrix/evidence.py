@@ -1,15 +1,18 @@
-"""One evidence file that a person names, checked by its schema."""
+"""Evidence files: one that a person names, and those that the matrix holds about a release."""
 
 from __future__ import annotations
 
+import glob
 import json
 from pathlib import Path
 from typing import Any
 
-from knowngood.matrix import jsontext
+from knowngood.matrix import documents, jsontext
+from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.schema import validator
 from knowngood.matrix.yamltext import MAX_BYTES
 from knowngood.model.errors import DataError, Location, Problem
+from knowngood.model.evidence import Evidence, evidence_of
 
 _HINT = "name an evidence file that a run wrote"
 _ROOM = 4096
@@ -43,6 +46,17 @@ def read_evidence(path: Path) -> dict[str, Any]:
         )
     found: dict[str, Any] = value
     return found
+
+
+def evidence_about(root: Path, release: str) -> tuple[Evidence, ...]:
+    """All evidence about a release in the matrix at `root`; DataError where a file of it is broken."""
+    found = []
+    for path in sorted((root / "evidence").glob(f"*/{glob.escape(release)}-*.json")):
+        file = f"{display(root)}/evidence/{path.parent.name}/{path.name}"
+        value = documents.evidence(read_text(path, file), path.parent.name, path.stem, file).value
+        if value["release"] == release:
+            found.append(evidence_of(value))
+    return tuple(found)
 
 
 def _too_large(path: Path) -> DataError:

@@ -63,6 +63,7 @@ class Evidence:
     gates: GateSuite = GateSuite()
     nodes: Mapping[str, Measured] = field(default_factory=dict)
     verdicts: tuple[Said, ...] = ()
+    from_release: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +98,5 @@ def evidence_of(value: Mapping[str, Any]) -> Evidence:
         verdicts=tuple(
             Said(v["gate"], v["node"], v["verdict"], v.get("backend", "")) for v in value.get("verdicts", ())
         ),
+        from_release=value.get("from", ""),
     )
