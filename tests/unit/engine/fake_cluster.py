@@ -107,6 +107,7 @@ class FakeGitOps(GitOps):
     def _push(self, fields: dict[tuple[str, str], str], trailers: Mapping[str, str]) -> str:
         sha = f"c{len(self.world.commits)}"
         self.world.commits.append(Commit(sha, fields, dict(trailers)))
+        self.world.moment("push")
         return sha
 
     def declare(self, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]) -> str:
@@ -154,6 +155,7 @@ class FakeDelivery(Delivery):
             raise SyncFailed(f"sync of {commit} failed")
         self.world.live = dict(self.world.head().fields)
         self.world.synced = commit
+        self.world.moment("deliver", cancel)
         return 1.0
 
 
@@ -178,6 +180,7 @@ class FakeNodes(NodeWork):
                 node.claim, node.cordoned, node.quarantined = fence, True, False
                 node.tainted, node.shut_by = run, ""
                 done.append(name)
+            self.world.moment(f"claim {name}", cancel)
             if "dies-claiming" in self.world.broken:
                 self.world.broken.discard("dies-claiming")
                 self.world.dead = True
@@ -207,6 +210,7 @@ class FakeNodes(NodeWork):
             else:
                 node.drained = True
                 done.append(name)
+            self.world.moment(f"drain {name}", cancel)
         return Outcome(tuple(done), failed, given_back)
 
     def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
@@ -219,6 +223,7 @@ class FakeNodes(NodeWork):
             declared = self.world.live[(f"nvidiadriver-{node.ring}.yaml", "spec.version")]
             if node.version != want and f"in-use-{name}" not in self.world.broken:
                 self.world.load(name, declared)
+            self.world.moment(f"apply {name}", cancel)
             if f"dies-{name}" in self.world.broken and want == NEW:
                 node.down = True
             if node.version == want and not node.down:
@@ -238,6 +243,7 @@ class FakeNodes(NodeWork):
             node = self.world.nodes[name]
             node.claim, node.tainted, node.cordoned, node.drained = "", "", False, False
             self.world.history.append((name, "released", node.version))
+            self.world.moment(f"release {name}", cancel)
         return Outcome(tuple(done), failed)
 
     def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
@@ -245,6 +251,7 @@ class FakeNodes(NodeWork):
             node = self.world.nodes[name]
             node.claim, node.tainted, node.cordoned, node.quarantined = "", "", True, True
             node.shut_by = fence.rsplit("/", 1)[0]
+            self.world.moment(f"quarantine {name}", cancel)
         return Outcome(tuple(nodes))
 
 
@@ -258,6 +265,7 @@ class FakeGates(Gates):
 
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         self.requests.append(request)
+        self.world.moment(f"judge {request.name}", cancel)
         results = []
         for gate in request.gates:
             for node in request.nodes:

@@ -108,6 +108,7 @@ class FakeLock(Lock):
         fence = max(transitions, above) + 1
         self.world.lease = (run, fence)
         self.world.beat = beat
+        self.world.moment("lease")
         return fence
 
     def release(self) -> None:
@@ -133,7 +134,8 @@ class FakeCheckpoint(Checkpoint):
         if overtaken:
             raise LockHeld(f"the checkpoint of {state.run} is newer")
         self.seen[state.run] = self.world.writes[state.run] = written + 1
-        self.world.saved[state.run] = from_json(RunState, json.loads(json.dumps(to_json(state))))
+        self.world.saved[state.run] = state
+        self.world.moment("save")
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         self.world.saved[f"{run}/{name}"] = data
@@ -141,7 +143,7 @@ class FakeCheckpoint(Checkpoint):
     def load(self, run: str) -> RunState | None:
         found: RunState | None = self.world.saved.get(run)
         self.seen[run] = self.world.writes.get(run, 0)
-        return found
+        return from_json(RunState, json.loads(json.dumps(to_json(found)))) if found else None
 
     def fetch(self, run: str, name: str) -> bytes:
         data: bytes = self.world.saved[f"{run}/{name}"]
@@ -180,11 +182,13 @@ class FakePromotion(Promotion):
         self.world.proof = dict(evidence)
         if (release, status) not in self.world.promoted:
             self.world.promoted.append((release, status))
+            self.world.moment("promote")
         return Recorded("m1", "branch main of file:///m")
 
     def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
         self._ask()
         self.world.failures.setdefault(str(evidence["run"]), dict(evidence))
+        self.world.moment("record")
         return Recorded("m1", "branch main of file:///m")
 
     def _ask(self) -> None:

@@ -14,6 +14,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.evidence import GateSuite
 from knowngood.model.record import Record
 from knowngood.planner.status import Standard
+from knowngood.ports.clock import Cancel
 from knowngood.ports.lock import Beat, no_beat
 
 T = TypeVar("T")
@@ -81,6 +82,9 @@ class World:
     kill_after: int = -1  # appends until the kill; -1: never
     kill_before_write: bool = False
     dead: bool = False
+    moments: list[str] = field(default_factory=list)  # inside effects, as they came
+    strike_at: int = -1  # the moment at which the runner is hit; -1: never
+    signal: Cancel | None = None  # what hits it: SIGINT by this; None: SIGKILL
     folder: Path = Path("nowhere")
 
     def uptime(self) -> float:
@@ -96,13 +100,33 @@ class World:
     def head(self) -> Commit:
         return self.commits[-1]
 
+    def moment(self, what: str, cancel: Cancel | None = None) -> None:
+        """A moment inside an effect, between two of its writes: here a signal may hit the runner.
+
+        `cancel`: what this effect looks at; one without it ends before the signal is heeded.
+        """
+        assert not self.dead, "a killed runner acts"
+        self.moments.append(what)
+        if len(self.moments) - 1 == self.strike_at:
+            if self.signal is None:
+                self.dead = True
+                raise Killed
+            self.signal.set("SIGINT")
+        if cancel is not None:
+            cancel.check()
+
     def at(self, machine: str) -> World:
         """Go to a machine: its journal is the one that is read and written from now on. The cluster stays."""
         mine = next((m for m, (records, _) in self.machines.items() if records is self.records), "")
         if not mine:
             self.machines.setdefault("the first", (self.records, self.files))
         self.records, self.files = self.machines.setdefault(machine, ([], {}))
-        self.dead, self.kill_after = False, -1
+        return self.revived()
+
+    def revived(self) -> World:
+        """The machine is up again, its runner gone."""
+        self.dead, self.kill_after, self.strike_at = False, -1, -1
+        self.signal, self.beat = None, no_beat
         return self
 
 
