@@ -105,7 +105,8 @@ def first(scene: Scene) -> Act:
     after = scene.read(scene.stage.snapshot("1-after"))
     gpu = scene.source.cluster(CLUSTER).gpu
     against = confirm.done(before, after, gpu, scene.driver(PROVEN))
-    ended_well = summary.end == "done" and summary.status == "rehearsed"
+    recorded = summary.record is not None and not summary.record.undelivered
+    ended_well = summary.end == "done" and summary.status == "rehearsed" and recorded
     return Act("an upgrade that is proven", "done", summary, ended_well, against)
 
 

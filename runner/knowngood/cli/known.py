@@ -146,7 +146,7 @@ def _known(
 ) -> Known:
     state = fold(expanded(r, read) for r in records)
     kubeconfig = _kubeconfig(settings, str(state.frozen.get("kubeconfig", "")))
-    plan, summary = plan_of(state, read), summarise(records, read)
+    plan, summary = plan_of(state, read), runs.told(summarise(records, read), folder)
     return Known(state.run, folder, state, plan, summary, kubeconfig, local, read)
 
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "gate": "Run gates against a cluster; changes nothing.",
     "rehearse": "Play an upgrade of your cluster file on the embedded cluster.",
     "init": "Lay out a new operations repository.",
+    "record": "Deliver a run's record to the matrix, where its end could not.",
     "handover": "One page to finish a run by hand.",
 }
 

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 from knowngood.adapters.journal import FileJournal
 from knowngood.model.claims import Marks
 from knowngood.model.errors import UsageError
-from knowngood.model.jsonable import to_json
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.record import Record
 from knowngood.report.html import html
 from knowngood.report.junit import junit
-from knowngood.report.summary import Summary, summarise
+from knowngood.report.summary import RecordLine, Summary, summarise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,31 @@ def reading(folder: Path) -> Iterator[Reading]:
         journal.close()
 
 
+DELIVERED = "delivered.json"
+"""In a run's folder: what became of its record after the run had ended."""
+
+
+def delivered(folder: Path, record: RecordLine) -> None:
+    """Remember that a run's record was delivered after its end. The record itself is in Git; this only tells."""
+    (folder / DELIVERED).write_text(json.dumps(to_json(record), indent=2) + "\n")
+
+
+def told(summary: Summary, folder: Path) -> Summary:
+    """The summary, with what `knowngood record` did from this machine since the run ended."""
+    try:
+        line = from_json(RecordLine, json.loads((folder / DELIVERED).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return summary
+    return replace(summary, record=line) if summary.record else summary
+
+
 def write_reports(folder: Path, marks: Mapping[str, Marks] | None = None) -> Summary:
     """Write report.html, junit.xml and summary.json into the run's folder; returns the summary.
 
     `marks`: what the nodes say now, where they were asked.
     """
     with reading(folder) as run:
-        summary = summarise(run.records, run.load, marks)
+        summary = told(summarise(run.records, run.load, marks), folder)
     (folder / "summary.json").write_text(json.dumps(to_json(summary), indent=2) + "\n")
     (folder / "junit.xml").write_text(junit(summary))
     (folder / "report.html").write_text(html((summary,)))

@@ -87,7 +87,7 @@ def command(settings: Settings, what: str | None, name: str | None, output: str)
     if what == "run":
         folder = runs.find(settings.runs, name)
         with runs.reading(folder) as run:
-            summary = summarise(run.records, run.load)
+            summary = runs.told(summarise(run.records, run.load), folder)
         click.echo(_json(summary) if output == "json" else summary_text(summary), nl=output == "json")
         return 0
     source = load(settings)

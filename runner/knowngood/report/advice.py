@@ -50,8 +50,24 @@ LEFT = (Hold.OUT, Hold.QUARANTINED, Hold.MARKED, Hold.UNKNOWN)
 """How a node stands that carries something of a run's, or may."""
 
 
+def record_line(summary: Summary) -> str:
+    """Where the run's record is, in one line; "" where that goes without saying."""
+    record = summary.record
+    if record is None:
+        return ""
+    if record.undelivered:
+        return f"record: not delivered: {record.undelivered}" + (f" ({record.next})" if record.next else "")
+    where = f"{record.where}: {record.file}" if record.file else record.where
+    return "record: " + "; ".join(x for x in (where, record.note) if x) if where or record.note else ""
+
+
 def next_steps(summary: Summary) -> tuple[str, ...]:
     """What to type or look at next, the most urgent first."""
+    deliver = bool(summary.end and summary.record and summary.record.undelivered)
+    return ((f"knowngood record {summary.run}",) if deliver else ()) + _by_end(summary)
+
+
+def _by_end(summary: Summary) -> tuple[str, ...]:
     run, cluster, release = summary.run, summary.cluster, summary.to_release
     other = _RUN.search(summary.why)
     match summary.end:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowngood.report.advice import headline
+from knowngood.report.advice import headline, record_line
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
 from knowngood.report.text import columns, commit_rows, node_rows, tenant_rows, times
@@ -57,6 +57,8 @@ def _act(number: int, act: Act) -> Iterator[str]:
         yield f"  why: {run.why}"
     if run.status:
         yield f"  {run.to_release} is {run.status}: {run.because}"
+    if told := record_line(run):
+        yield f"  {told}"
     yield from _part("commits", [r for r in commit_rows(run) if r[0] != "way-back"])
     yield from _part("verdicts", _verdicts(run.judgements))
     yield from _part("nodes", [r for r in node_rows(run) if r[1] != f"out {times(0)}"])

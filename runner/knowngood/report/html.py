@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from knowngood.planner.pace import seconds_between
-from knowngood.report.advice import blamed, headline, next_steps
+from knowngood.report.advice import blamed, headline, next_steps, record_line
 from knowngood.report.estimate import words
 from knowngood.report.summary import StepLine, Summary
 
@@ -31,6 +31,7 @@ def html(summaries: Sequence[Summary], *, title: str = "", then: Sequence[str] =
         figures=figures,
         short=short,
         blamed=blamed,
+        record_line=record_line,
     )
     environment.globals.update(offset=offset, width=width)
     named = title or ", ".join(f"{s.cluster} → {s.to_release}: {s.end or 'running'}" for s in summaries)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knowngood.model.claims import Marks
+from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.jsonable import from_json
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
@@ -43,6 +44,21 @@ class CommitLine:
     ring: str
     commit: str
     step: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLine:
+    """What became of a run's record in the matrix: delivered as `commit` or `file`, or not, and then why.
+
+    `where` says where it goes, `note` what a reader must hear of it, `next` what helps where it was refused.
+    """
+
+    where: str
+    commit: str = ""
+    file: str = ""
+    note: str = ""
+    undelivered: str = ""
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,7 @@ class Summary:
     asked: bool = False  # where the nodes are now is what they say themselves; else as of the journal
     who: str = ""  # user@host of the last runner
     version: str = ""  # of its knowngood
+    record: RecordLine | None = None  # None: the run has nothing to record (yet)
 
 
 def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] | None = None) -> Summary:
@@ -141,6 +158,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         nodes=node_times(state, plan.nodes, marks),
         tenants=disturbed(state, load),
         not_running=_waiting(verified),
+        record=_record(state),
         reported={
             str(n): str(t) for n, t in (verified.detail if verified else {}).get("reported", {}).items()
         },
@@ -199,6 +217,23 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
             case "record":
                 lines.append(CommitLine("failure", "", commit, path))
     return tuple(lines)
+
+
+def recorded(state: RunState) -> StepResult | None:
+    """The step that recorded the run's proof, or what speaks against its release, with the evidence it kept."""
+    ways = (state.results.get(p) for p in reversed(state.intended) if verb_of(p) in ("promote", "record"))
+    return next((result for result in ways if result and "evidence" in result.files), None)
+
+
+def _record(state: RunState) -> RecordLine | None:
+    result = recorded(state)
+    if result is None:
+        return None
+    frozen = state.frozen.get("record")
+    to = from_json(Destination, frozen) if frozen else HERE
+    where = str(result.detail.get("where", "")) or ("" if to.way is Way.HERE else str(to))
+    told = {key: str(result.detail.get(key, "")) for key in ("commit", "file", "note", "undelivered")}
+    return RecordLine(where, **told, next=str(result.detail.get("hint", "")))
 
 
 def _judgements(state: RunState, load: Load) -> list[JudgementLine]:

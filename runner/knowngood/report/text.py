@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from knowngood.model.errors import printable
 from knowngood.model.evidence import REFUSED
-from knowngood.report.advice import blamed, headline, next_steps
+from knowngood.report.advice import blamed, headline, next_steps, record_line
 from knowngood.report.columns import Rows, columns
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
@@ -31,6 +31,8 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
         parts.append(f"  {summary.to_release} was not promoted, its evidence is refused: {summary.because}")
     elif summary.status:
         parts.append(f"  {summary.to_release} is {summary.status}: {summary.because}")
+    if told := record_line(summary):
+        parts.append(f"  {told}")
     parts.append(
         f"  took {words(summary.seconds)}"
         + (f", resumed {times(summary.resumed)}" if summary.resumed else "")

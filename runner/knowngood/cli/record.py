@@ -1,0 +1,126 @@
+"""`knowngood record`: deliver a run's record to the matrix."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.matrix_files import counted
+from knowngood.adapters.matrix_record import promotion_for
+from knowngood.adapters.matrix_target import destination
+from knowngood.cli import runs
+from knowngood.cli.folder import matrix_folder
+from knowngood.cli.known import Ask, Known, known, record_of
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    kubeconfig_option,
+    matrix_option,
+    output_option,
+    record_option,
+    runs_option,
+)
+from knowngood.model.destination import Destination
+from knowngood.model.errors import Refused
+from knowngood.model.evidence import FAILED, INCONCLUSIVE
+from knowngood.model.jsonable import to_json
+from knowngood.ports.promotion import Recorded
+from knowngood.report.summary import RecordLine, recorded
+
+
+@click.command("record")
+@click.argument("run")
+@record_option
+@kubeconfig_option
+@matrix_option
+@runs_option
+@output_option("text", "json")
+@debug_option
+@click.pass_obj
+def command(settings: Settings, run: str, record: str, output: str) -> int:
+    """Deliver a run's record to the matrix, where its end could not.
+
+    A run that is done has proven its release, and one that is restored may have proven that it fails, whether or not
+    the matrix took the commit. This makes the commit from the evidence that the run kept, here or beside its
+    checkpoint in the cluster, on the branch as it is now: what was revoked meanwhile is not raised, and a later run's
+    pin stays. It goes where the run was told to record, or where --record says. Asked twice, it writes once.
+
+    \b
+    Examples:
+      knowngood record r20260822-031500-7f3a
+      knowngood record r20260822-031500-7f3a --record branch=ams-prod-r595     for a pull request
+      knowngood record r20260822-031500-7f3a --kubeconfig ~/.kube/ams-prod     a run of another machine
+
+    \b
+    Exit codes: 0 it is delivered, now or before, 1 the run has nothing to record, 2 usage, or the remote refuses it,
+      3 the remote does not answer, or others pushed all the time
+    """
+    with known(settings, run, Ask.MAY) as found:
+        evidence = _evidence(found)
+        matrix = _matrix(settings, found)
+        to = destination(matrix, record) if record else record_of(found, matrix)
+        told = deliver(evidence, matrix, to, found.folder)
+        line = RecordLine(told.where, told.commit, told.file, told.note)
+        if found.folder.is_dir():
+            runs.delivered(found.folder, line)
+    if found.local:
+        runs.write_reports(found.folder)
+    _tell(found.run_id, evidence, told, output)
+    return 0
+
+
+def deliver(evidence: dict[str, Any], matrix: Path, to: Destination, folder: Path) -> Recorded:
+    """Write a run's evidence to the matrix, in a clone that is thrown away; a patch is kept in the run's `folder`."""
+    release, cluster = str(evidence["release"]), str(evidence["cluster"])
+    with tempfile.TemporaryDirectory(prefix="knowngood-") as scratch:
+        writer = promotion_for(matrix, to, Path(scratch))
+        if evidence.get("status") in (FAILED, INCONCLUSIVE):
+            told = writer.record_failure(release, cluster, evidence)
+        else:
+            worth = writer.appraise(evidence, SystemClock().now())
+            counts = counted(evidence, worth)
+            told = writer.promote(release, counts["status"], cluster, counts)
+        if told.file:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            kept = folder / Path(told.file).name
+            shutil.move(told.file, kept)
+            told = replace(told, file=str(kept))
+    return told
+
+
+def _evidence(run: Known) -> dict[str, Any]:
+    """What the run kept to record; Refused where there is nothing."""
+    result = recorded(run.state)
+    if run.state.end is None or result is None:
+        state = f"ended {run.state.end.name}" if run.state.end else "has not ended"
+        raise Refused(
+            f"run {run.run_id} {state} and has nothing to record", hint=f"knowngood status {run.run_id}"
+        )
+    return dict(run.load(result.files["evidence"]))
+
+
+def _matrix(settings: Settings, run: Known) -> Path:
+    """The matrix that the run was planned from, unless --matrix names another."""
+    there = Path(str(run.state.frozen.get("matrix", "")))
+    if settings.matrix is None and there.is_dir() and str(there) != ".":
+        return there
+    return matrix_folder(settings)
+
+
+def _tell(run: str, evidence: dict[str, Any], told: Recorded, output: str) -> None:
+    if output == "json":
+        said = {"run": run, "release": evidence["release"], "cluster": evidence["cluster"]}
+        click.echo(json.dumps({**said, **to_json(told)}, indent=2))
+        return
+    counts = f"recorded as {told.status}: {told.because}"
+    click.echo(f"run {run}: {evidence['release']} on {evidence['cluster']} is {counts}")
+    lines = (f"commit {told.commit[:12]}" if told.commit else told.file, told.where, told.note)
+    for line in filter(None, lines):
+        click.echo(f"  {line}")
