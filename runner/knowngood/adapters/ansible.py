@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ class AnsibleNodeWork(NodeWork):
                 hint="knowngood status shows who holds the cluster",
             )
         artifacts = {"ansible": str(private.relative_to(self._folder.absolute()))}
-        return Outcome(outcome.done, outcome.failed, outcome.given_back, outcome.detail, artifacts)
+        return replace(outcome, artifacts=artifacts)
 
     def _private(self, verb: str) -> Path:
         """A new folder of this playbook run, readable by us only."""
@@ -249,8 +249,9 @@ class _Heard:
         return [r["res"]["knowngood"] for r in self.results if isinstance(r["res"].get("knowngood"), dict)]
 
     def outcome(self, nodes: Sequence[str], trouble: str) -> Outcome:
-        """Fold the modules' answers; a node without one has failed because of `trouble`."""
+        """Fold the modules' answers; a node without one could not be done because of `trouble`."""
         done: dict[str, None] = {}
+        could_not: dict[str, None] = {}
         failed: dict[str, str] = {}
         given_back: dict[str, str] = {}
         detail: dict[str, Any] = {}
@@ -258,11 +259,14 @@ class _Heard:
             done |= dict.fromkeys(answer.get("done") or ())
             failed |= answer.get("failed") or {}
             given_back |= answer.get("given_back") or {}
+            could_not |= dict.fromkeys(answer.get("could_not") or ())
             detail |= answer.get("detail") or {}
         for node in nodes:
             if node not in done and node not in failed and node not in given_back:
                 failed[node] = trouble or "the playbook said nothing about it"
-        return Outcome(tuple(n for n in done if n not in failed), failed, given_back, detail)
+                could_not[node] = None
+        gone = tuple(n for n in done if n not in failed)
+        return Outcome(gone, failed, given_back, detail, could_not=tuple(n for n in could_not if n in failed))
 
 
 def _trouble(completed: supervisor.Completed, limit: float, heard: _Heard) -> str:

@@ -14,7 +14,7 @@ from knowngood.adapters import actors, facts, nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.facts import DRIVER_CONTAINER
 from knowngood.adapters.kube import ApiError, Object, path
-from knowngood.adapters.nodes import NodeFailed, Task
+from knowngood.adapters.nodes import NodeFailed, NotTold, Task
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
 from knowngood.model.node import ModuleLoad
@@ -24,6 +24,16 @@ LONGEST_PAUSE = 5.0  # seconds between two looks
 JOURNAL_PATIENCE = 2.0  # seconds; the next look asks again
 DRIVER = "nvidia-driver"
 NOT_READY = "the node is not Ready"
+UNREADABLE = "its kernel log can't be read"
+WORDS_OF_OTHERS = (
+    UNREADABLE,
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "RegistryUnavailable",
+)
+"""Words in a state that says nothing of the driver: the log was not to be had, or the image was not."""
 
 
 def apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
@@ -75,7 +85,8 @@ class _Node:
             limits = self._task.limits
             age = limits.node_unreachable if state == NOT_READY else limits.operand_age
             if now - since >= age or now >= self._ends_at:
-                raise NodeFailed(f"{what}: {state} for {now - since:.0f} s, {now - began:.0f} s in all")
+                kind = NotTold if any(word in state for word in WORDS_OF_OTHERS) else NodeFailed
+                raise kind(f"{what}: {state} for {now - since:.0f} s, {now - began:.0f} s in all")
             time.sleep(pause(now - began, LONGEST_PAUSE))
 
     def _hold(self) -> None:
@@ -130,7 +141,7 @@ class _Node:
         try:
             load = facts.module_load(self._task.kube, self._name, JOURNAL_PATIENCE)
         except (ApiError, Unreachable) as error:
-            return None, f"its kernel log can't be read: {type(error).__name__}"
+            return None, f"{UNREADABLE}: {type(error).__name__}"
         if load is None:
             return None, "no driver was loaded on this boot"
         if load.version != self._version:

@@ -46,7 +46,7 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
         calls = task.kube.calls
     except KnowngoodError as error:
         why = f"{error}. {error.hint}".rstrip(". ")
-        report = Report(failed={str(name): why for name in asked})
+        report = Report(failed={str(name): why for name in asked}, could_not=[str(name) for name in asked])
     result = dataclasses.asdict(report)
     changed = result.pop("changed")
     bad = {**report.failed, **report.given_back}

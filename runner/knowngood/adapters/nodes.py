@@ -31,6 +31,10 @@ class NodeFailed(Exception):
     """What was asked can't be done on this node; the message says why."""
 
 
+class NotTold(NodeFailed):
+    """It could not be told, or others stand in the way: nothing that speaks against the node or the version."""
+
+
 class ClaimLost(NodeFailed):
     """The node's claim is not ours any more: stop touching it. That alone says nothing about who holds the cluster."""
 
@@ -106,6 +110,7 @@ class Report:
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)  # those of `failed` whose claim is a newer Lease's
+    could_not: list[str] = field(default_factory=list)  # those of `failed` that say nothing of the node
     given_back: dict[str, str] = field(default_factory=dict)
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -131,6 +136,8 @@ def each(task: Task, nodes: Sequence[str], action: Action) -> Report:
                 report.failed[name] = str(error)
                 if isinstance(error, Overtaken):
                     report.lost.append(name)
+                elif isinstance(error, (NotTold, KnowngoodError)):
+                    report.could_not.append(name)
         else:
             with lock:
                 report.changed |= changed
@@ -172,7 +179,7 @@ def change(task: Task, name: str, want: Callable[[Object], Wanted | None]) -> bo
             time.sleep(pause(attempt / 2, 1.0))
         else:
             return True
-    raise NodeFailed(f"its object changed {PATCH_TRIES} times while we tried to patch it")
+    raise NotTold(f"its object changed {PATCH_TRIES} times while we tried to patch it")
 
 
 def _operations(node: Object, wanted: Wanted) -> list[Object]:
@@ -247,7 +254,7 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
             fresh[names.REASON_ANNOTATION] = None
             fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=False)
         elif reason := actors.busy(node, task.fence):
-            raise NodeFailed(reason)
+            raise NotTold(reason)
         else:
             cordoned = bool(node["spec"].get("unschedulable"))
             fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=cordoned)

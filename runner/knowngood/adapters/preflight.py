@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from knowngood.adapters import actors, facts, nodes
-from knowngood.adapters.nodes import NodeFailed, Report, Task, each
+from knowngood.adapters.nodes import NodeFailed, NotTold, Report, Task, each
 
 
 def preflight(task: Task, names: list[str]) -> Report:
@@ -30,7 +30,7 @@ def claim(task: Task, names: list[str]) -> Report:
 
     def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
         if reason := elsewhere.get(name) or intolerant:
-            raise NodeFailed(reason)
+            raise NotTold(reason)
         return nodes.claim(of, name)
 
     return each(task, names, one)

@@ -14,7 +14,9 @@ class Outcome:
     """What became of each node: `done` in order, `failed` and `given_back` with the reason.
 
     `given_back`: a tenant's budget did not let us drain; cordon, taint and claim are off again, nothing was
-    restarted. `detail` is small JSON per node (evicted workloads, seconds, module load).
+    restarted. `could_not` are those of `failed` that say nothing of the node or the version: nobody answered, a right
+    is missing, an image was not pulled, somebody else works on it. `detail` is small JSON per node (evicted workloads,
+    seconds, module load).
     """
 
     done: tuple[str, ...] = ()
@@ -22,6 +24,7 @@ class Outcome:
     given_back: Mapping[str, str] = field(default_factory=dict)
     detail: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
+    could_not: tuple[str, ...] = ()
 
 
 class NodeWork(Protocol):
