@@ -57,8 +57,9 @@ class ArgoDelivery(Delivery):
                 arrived, deadline=deadline, what=f"commit {commit[:10]}", cancel=cancel, every=3.0
             )
         except DeadlineExceeded as error:
-            raise SyncFailed(
-                f"Argo CD did not bring commit {commit[:10]} in {deadline:.0f} s: {state}"
+            raise DeadlineExceeded(
+                f"Argo CD did not bring commit {commit[:10]} in {deadline:.0f} s: {state}",
+                hint="is Argo CD at work, and does it reach the repository?",
             ) from error
         return self._clock.monotonic() - began
 

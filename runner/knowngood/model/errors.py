@@ -4,11 +4,16 @@
     ├── UsageError            2   the command line, a file or a kubeconfig is wrong
     │   └── DataError         2   a matrix or cluster file is wrong, with file and line
     ├── Refused               1   a verdict or a rule said no; nothing was changed
+    │   ├── FieldTaken        1   somebody else changed the same field in Git (ports.gitops)
+    │   ├── RenderMismatch    1   a commit would change more than was planned (ports.gitops)
+    │   └── SyncFailed        1   Argo CD tried our commit and failed (ports.delivery)
     ├── Inconclusive          3   it could not be told; nothing was changed
+    │   ├── Unreachable       3   an API, a remote or a node does not answer
+    │   ├── DeadlineExceeded  3   a condition did not come true in time
+    │   └── CouldNot          3   a step could not be done, for a reason that is not the node's nor the version's
     ├── LockHeld              4   another run holds the cluster, or took it over
     ├── HumanNeeded           5   quarantined or held
-    ├── Unreachable           3   an API, a remote or a node does not answer
-    └── Interrupted         130   stopped by a signal, a lost Lease or an abort; resumable
+    └── Interrupted         130   stopped by a signal, a lost Lease, an abort or trouble in mid-run; resumable
 
 A message says what happened, where, and (`hint`) what to do next.
 """
@@ -116,6 +121,14 @@ class Unreachable(Inconclusive):
     """An API, a Git remote or a node does not answer within its deadline."""
 
 
+class DeadlineExceeded(Inconclusive):
+    """A condition did not come true in time; the message names the condition and the time waited."""
+
+
+class CouldNot(Inconclusive):
+    """A step could not be done or told, for a reason that says nothing of the nodes or the versions."""
+
+
 class LockHeld(KnowngoodError):
     """Another run holds the cluster, or has taken it over from us."""
 
@@ -129,15 +142,9 @@ class HumanNeeded(KnowngoodError):
 
 
 class Interrupted(KnowngoodError):
-    """Stopped by a signal, a lost Lease or an abort; `knowngood resume` goes on."""
+    """Stopped by a signal, a lost Lease, an abort or trouble in mid-run; `knowngood resume` goes on."""
 
     exit_code = ExitCode.INTERRUPTED
-
-
-class DeadlineExceeded(KnowngoodError):
-    """A condition did not come true in time; the message names the condition and the time waited."""
-
-    exit_code = ExitCode.INCONCLUSIVE
 
 
 class JournalDamaged(UsageError):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from knowngood.model.errors import Refused
 from knowngood.model.plan import FieldChange
 from knowngood.ports.clock import Cancel
 
 
-class SyncFailed(Exception):
-    """Argo CD tried our revision and failed, or did not get there in time; the message quotes its words."""
+class SyncFailed(Refused):
+    """Argo CD tried our revision and failed; the message quotes its words."""
 
 
 class Delivery(Protocol):
@@ -22,6 +23,7 @@ class Delivery(Protocol):
 
     def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
         """Ask for a refresh and wait until each affected Application's revision contains the commit
-        and the live objects carry the `after` values; returns the seconds it took. Raises SyncFailed.
+        and the live objects carry the `after` values; returns the seconds it took. Raises SyncFailed,
+        and DeadlineExceeded where Argo CD did not get there in time.
         """
         ...

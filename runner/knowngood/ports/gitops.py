@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from knowngood.model.errors import Refused
 from knowngood.model.plan import FieldChange
 
 
-class FieldTaken(Exception):
+class FieldTaken(Refused):
     """Somebody else changed the planned field; the message names file, path, value and commit."""
 
 
-class RenderMismatch(Exception):
+class RenderMismatch(Refused):
     """The rendered difference is not exactly the planned fields; the message names what else changed."""
 
 

@@ -10,7 +10,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
-from knowngood.model.errors import Interrupted, Location, UsageError
+from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
 from knowngood.model.matrix import Cluster, GitOps, Limits
 from knowngood.model.plan import FieldChange
 from knowngood.ports.clock import Cancel
@@ -88,13 +88,13 @@ def test_several_sources_carry_several_revisions(kube: FakeKube) -> None:
 
 def test_an_older_revision_is_waited_for_and_named(kube: FakeKube) -> None:
     sync(kube, OLD, "595.91.07")
-    with pytest.raises(SyncFailed, match="gpu is at 1111111111"):
+    with pytest.raises(DeadlineExceeded, match="gpu is at 1111111111"):
         wait(kube)
 
 
 def test_synced_and_healthy_with_the_old_value_is_no_delivery(kube: FakeKube) -> None:
     sync(kube, OURS, "580.173.02")
-    with pytest.raises(SyncFailed, match=r"spec.version 580.173.02, not 595.91.07"):
+    with pytest.raises(DeadlineExceeded, match=r"spec.version 580.173.02, not 595.91.07"):
         wait(kube)
 
 
