@@ -283,6 +283,7 @@ class Limits:
     soak: float = 3600.0
     operand_age: float = 900.0  # a state older than this is a failure, not a wait
     node_unreachable: float = 1800.0
+    undo: float = 3600.0  # how long a way back tries again what could not be done, before it is interrupted
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ FLOORS: Mapping[str, float] = {
     "soak": 1.0,
     "operand_age": 20.0,
     "node_unreachable": 20.0,
+    "undo": 60.0,
 }
 """Seconds; measured on two cores: an Ansible verb takes 2 to 8 s, a judgement 3 to 15 s."""
 
