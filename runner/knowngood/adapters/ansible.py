@@ -252,6 +252,7 @@ class _Heard:
         """Fold the modules' answers; a node without one could not be done because of `trouble`."""
         done: dict[str, None] = {}
         could_not: dict[str, None] = {}
+        stripped: dict[str, None] = {}
         failed: dict[str, str] = {}
         given_back: dict[str, str] = {}
         detail: dict[str, Any] = {}
@@ -260,13 +261,15 @@ class _Heard:
             failed |= answer.get("failed") or {}
             given_back |= answer.get("given_back") or {}
             could_not |= dict.fromkeys(answer.get("could_not") or ())
+            stripped |= dict.fromkeys(answer.get("stripped") or ())
             detail |= answer.get("detail") or {}
         for node in nodes:
             if node not in done and node not in failed and node not in given_back:
                 failed[node] = trouble or "the playbook said nothing about it"
                 could_not[node] = None
         gone = tuple(n for n in done if n not in failed)
-        return Outcome(gone, failed, given_back, detail, could_not=tuple(n for n in could_not if n in failed))
+        left = tuple(n for n in could_not if n in failed)
+        return Outcome(gone, failed, given_back, detail, could_not=left, stripped=tuple(stripped))
 
 
 def _trouble(completed: supervisor.Completed, limit: float, heard: _Heard) -> str:

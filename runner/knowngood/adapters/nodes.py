@@ -111,6 +111,7 @@ class Report:
     failed: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)  # those of `failed` whose claim is a newer Lease's
     could_not: list[str] = field(default_factory=list)  # those of `failed` that say nothing of the node
+    stripped: list[str] = field(default_factory=list)  # those of `failed` whose claim somebody removed
     given_back: dict[str, str] = field(default_factory=dict)
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -136,6 +137,8 @@ def each(task: Task, nodes: Sequence[str], action: Action) -> Report:
                 report.failed[name] = str(error)
                 if isinstance(error, Overtaken):
                     report.lost.append(name)
+                elif isinstance(error, ClaimLost):
+                    report.stripped.append(name)
                 elif isinstance(error, (NotTold, KnowngoodError)):
                     report.could_not.append(name)
         else:

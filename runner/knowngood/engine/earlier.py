@@ -17,7 +17,7 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.state import RunState, is_undo, verb_of
 from knowngood.planner.again import Failure, Proof
 from knowngood.ports.checkpoint import Checkpoint
 
@@ -57,7 +57,7 @@ def _moved(state: RunState) -> dict[str, tuple[Window | None, str]]:
     """Nodes whose driver a run may have restarted: since when it held them, and what was loaded, "" if unknown."""
     moved: dict[str, tuple[Window | None, str]] = {}
     for path in state.intended:
-        if verb_of(path) != Verb.APPLY or "/undo/" in path:
+        if verb_of(path) != Verb.APPLY or is_undo(path):
             continue
         claimed = state.results.get(f"{path.rpartition('/')[0]}/{Verb.CLAIM}")
         applied = state.results.get(path)

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knowngood.engine.flow import ROLLBACK, next_step
+from knowngood.engine.moved import still_moved
 from knowngood.engine.ports import Ports
 from knowngood.engine.standing import refuse_different, refuse_final
 from knowngood.engine.steps import LONG, Step, Verb
+from knowngood.engine.trouble import Meaning, Patience, Phase, meaning, phase_of, status_of, told
 from knowngood.engine.verbs import VERBS
-from knowngood.engine.work import Done, Work
+from knowngood.engine.work import Done, NodesCouldNot, Work
 from knowngood.model.claims import may_hold
 from knowngood.model.errors import (
-    Inconclusive,
     Interrupted,
     JournalDamaged,
     KnowngoodError,
     LockHeld,
-    Refused,
     Unreachable,
     UsageError,
 )
@@ -31,15 +31,14 @@ from knowngood.model.names import claim_value
 from knowngood.model.packing import LIMIT, bound
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import End, RunState, after, fold
+from knowngood.model.state import End, RunState, after, fold, verb_of
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
 from knowngood.ports.clock import Cancel
-from knowngood.ports.delivery import SyncFailed
-from knowngood.ports.gitops import FieldTaken, RenderMismatch
 
 DETAIL_BYTES = 2800
 """Details above this become a file of the journal, so that a record of any kind stays under one page."""
+GO_ON = "knowngood resume goes on from here"
 WHY_LENGTH = 200
 """Characters of the reason that stay in such a record: in JSON one may take twelve bytes."""
 KEPT = ("cluster_file", "profile_file")
@@ -64,6 +63,7 @@ class Engine:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
         self._back = False  # a human asked to take it all back
         self._open_step: Cancel | None = None  # of the step that an abort may cut short now
+        self._back_since: float | None = None  # when this process began the way back
 
     def run(self) -> RunState:
         """Start the run, or go on with it where it has begun, here or elsewhere. Returns the last state.
@@ -90,7 +90,8 @@ class Engine:
                 self._advance(fence)
             self._checkpoint(self._state)
         except Interrupted as stopped:
-            self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
+            with suppress(KnowngoodError):  # the disk may be full: it is an interruption all the same
+                self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
             raise
         except LockHeld:
             raise
@@ -153,7 +154,7 @@ class Engine:
         return digest
 
     def roll_back(self) -> None:
-        """Open a held run again as it goes on, to undo all its rings. `run` raises UsageError for any other."""
+        """Open an ended run again as it goes on, to undo all its rings. `run` raises UsageError where none is left."""
         self._back = True
 
     def _put(self, data: bytes) -> str:
@@ -249,46 +250,76 @@ class Engine:
             self._open_step = None
 
     def _patiently(self, work: Work, step: Step) -> Done:
-        """Do a step; where something did not answer and the API server may be why, do it once more.
+        """Do a step; what goes wrong outside the verdicts means what the table in `trouble` says.
 
-        An API server that stays away says nothing about the step: the run is interrupted, not undone.
+        Forward, what did not answer is asked once more; on the way back, until its own deadline. A step that could not
+        be done has no outcome: the run is interrupted, and `resume` repeats it.
         """
-        try:
-            return self._attempt(work, step)
-        except Unreachable as error:
-            first = error
-        work.cancel.check()
-        try:
-            self.ports.cluster.identity()  # waits for the API server, as long as the Lease lets us
-        except Unreachable as away:
-            raise Interrupted(f"stopped: {away}", hint="knowngood resume goes on from here") from first
-        try:
-            return self._attempt(work, step)
-        except Unreachable as error:
-            work.cancel.check()
-            return Done(Status.INCONCLUSIVE, {"why": str(error), "hint": error.hint})
+        patience = Patience(self.ports.clock.monotonic, self._undo_ends(step))
+        while True:
+            try:
+                return self._stand_firm(step, VERBS[step.verb](work, step))
+            except (Interrupted, LockHeld):
+                raise
+            except Exception as error:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
+                work.cancel.check()
+                trouble, phase = error, self._phase(step, error)
+            meant = meaning(trouble, phase)
+            if meant not in (Meaning.UNCHANGED, Meaning.INTERRUPT, Meaning.AGAIN):
+                return Done(status_of(meant, trouble), told(trouble))
+            pause = patience.next_pause(phase, trouble)
+            if pause is not None:
+                self._wait(pause, work.cancel)
+            elif meant is Meaning.UNCHANGED:
+                return Done(status_of(meant, trouble), told(trouble))
+            else:
+                return self._given_up(phase, trouble)
 
-    def _attempt(self, work: Work, step: Step) -> Done:
-        """Do a step; everything that goes wrong becomes an outcome, so that the flow decides what it means."""
-        try:
-            return VERBS[step.verb](work, step)
-        except (Interrupted, LockHeld, Unreachable):
-            raise
-        except FieldTaken as taken:
-            return Done(Status.FOREIGN, {"why": str(taken)})
-        except (SyncFailed, RenderMismatch, Refused) as no:
-            return Done(Status.FAIL, {"why": str(no)})
-        except KnowngoodError as error:
-            work.cancel.check()
-            status = Status.INCONCLUSIVE if isinstance(error, Inconclusive) else Status.FAIL
-            usage = {"usage": True} if isinstance(error, UsageError) else {}
-            return Done(status, {"why": str(error), "hint": error.hint, **usage})
-        except Exception as bug:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
-            work.cancel.check()
-            return Done(Status.INCONCLUSIVE, {"why": f"internal error: {type(bug).__name__}: {bug}"[:500]})
+    def _given_up(self, phase: Phase, trouble: Exception) -> Done:
+        """A step that could not be done in its time: Interrupted, so that `resume` repeats it.
+
+        On the way back a node that others keep from us must not keep the rest: where the cluster answers, the outcome
+        names it and the way back goes on.
+        """
+        if phase is Phase.BACK and isinstance(trouble, NodesCouldNot):
+            with suppress(KnowngoodError):
+                self.ports.cluster.identity()
+                return trouble.done
+        hint = f"{getattr(trouble, 'hint', '')}; {GO_ON}".lstrip("; ")
+        raise Interrupted(f"stopped: {trouble}", hint=hint) from trouble
+
+    def _phase(self, step: Step, error: Exception) -> Phase:
+        """Where the run stands. A first commit that surely never left changes nothing, so the run may end there."""
+        declared = any(verb_of(p) == Verb.DECLARE for p in self._state.results)
+        first = step.verb is Verb.DECLARE and not step.undo and not declared
+        return Phase.START if first and not isinstance(error, Unreachable) else phase_of(step)
+
+    def _stand_firm(self, step: Step, done: Done) -> Done:
+        """The outcome; where nothing could be told, only if we can still ask at all. Raises what the cluster says."""
+        if done.status is Status.INCONCLUSIVE and phase_of(step) is not Phase.START:
+            self.ports.cluster.identity()
+        return done
+
+    def _undo_ends(self, step: Step) -> float:
+        """When this process gives a way back up for now, on the monotonic clock; counted from its first step here."""
+        if self._back_since is None and phase_of(step) is Phase.BACK:
+            self._back_since = self.ports.clock.monotonic()
+        return (self._back_since or 0.0) + self.cluster.limits.undo
+
+    def _wait(self, seconds: float, cancel: Cancel) -> None:
+        until = self.ports.clock.monotonic() + seconds
+        self.ports.clock.wait_for(
+            lambda: self.ports.clock.monotonic() >= until or None,
+            deadline=seconds + 60,
+            what="the next try",
+            cancel=cancel,
+            every=seconds / 2,
+        )
 
     def _finish(self, end: End) -> None:
+        moved = still_moved(self.plan, self._state) if end.name != "done" else {}
         detail = {"end": end.name, "exit": int(end.exit_code), "why": end.why[:800], "nodes": dict(end.nodes)}
+        detail |= {"moved": moved} if moved else {}
         self._append(RecordType.FINISHED, detail=detail)
 
     def _checkpoint(self, state: RunState) -> None:

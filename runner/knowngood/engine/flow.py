@@ -11,7 +11,17 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 from knowngood.engine.steps import Step, Verb
-from knowngood.engine.undo import lost, told, undo_open_ring, undo_rings
+from knowngood.engine.undo import (
+    Back,
+    Lost,
+    give_back,
+    judge_again,
+    shut,
+    stripped,
+    told,
+    undo_open_ring,
+    undo_rings,
+)
 from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
@@ -28,24 +38,41 @@ Ask = Generator[Step, StepResult, StepResult]
 class Stop(Exception):
     """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is.
 
-    `usage`: it stopped at what the user wrote (a file, a credential), not at what a gate or a rule said. `verb`: of
-    the step that did not end OK.
+    `measured` are those of `nodes` on which a gate measured a fail. `usage`: it stopped at what the user wrote (a file,
+    a credential), not at what a gate or a rule said. `verb`: of the step that did not end OK.
     """
 
     why: str
     status: Status
     nodes: dict[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
     hold: bool = False
     aborted: bool = False
     usage: bool = False
     hint: str = ""
     verb: Verb | None = None
 
+    def back(self, name: str) -> Back:
+        """The way back from here, called `name` in the steps' paths."""
+        return Back(self.why, self.nodes, frozenset(self.nodes if self.verb in JUDGEMENTS else ()), name)
+
+
+JUDGEMENTS = (Verb.BASELINE, Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE)
+"""Verbs that run gates on nodes of a run: a node that fails one must pass it before it is released."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a stop means here: `on_wave_failure` of the cluster file, or ROLLBACK; `undo`: what a way back is called."""
+
+    on_wave_failure: str
+    undo: str = "undo"
+
 
 def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
     """The next step of a run, or how it ends. Pure: the same records give the same answer."""
-    script = flow(plan, on_wave_failure)
+    script = flow(plan, Policy(on_wave_failure, state.undo))
     try:
         step = next(script)
         while (result := state.results.get(step.path)) is not None:
@@ -75,11 +102,13 @@ def need(step: Step) -> Ask:
         nodes = dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {}))
         detail = result.detail
         why, hint = str(detail.get("why", f"{step.path}: {result.status}")), str(detail.get("hint", ""))
-        raise Stop(why, result.status, nodes, usage="usage" in detail, hint=hint, verb=step.verb)
+        measured = tuple(detail.get("measured", ()))
+        usage = "usage" in detail
+        raise Stop(why, result.status, nodes, measured=measured, usage=usage, hint=hint, verb=step.verb)
     return result
 
 
-def flow(plan: Plan, on_wave_failure: str) -> Flow:
+def flow(plan: Plan, policy: Policy) -> Flow:
     """The whole run."""
     try:
         yield from need(Step("observe", Verb.OBSERVE))
@@ -100,40 +129,40 @@ def flow(plan: Plan, on_wave_failure: str) -> Flow:
                     Step(f"{hop.name}/{ring.name}/baseline", Verb.BASELINE, hop, ring, ring.nodes)
                 )
             except Stop as stop:
-                return (yield from at_rest(stop, moved or before, on_wave_failure))
+                return (yield from at_rest(stop, moved or before, policy))
             try:
-                yield from forward(hop, ring, canary=not moved)
+                yield from forward(hop, ring)
             except Stop as stop:
-                if not moved and (yield from never_declared(stop, hop, ring)):
-                    return (yield from at_rest(stop, before, on_wave_failure))
-                return (yield from stopped(stop, hop, ring, moved, on_wave_failure))
+                if not moved and (yield from never_declared(stop, hop, ring, policy.undo)):
+                    return (yield from at_rest(stop, before, policy))
+                return (yield from stopped(stop, hop, ring, moved, policy))
             moved.append((hop, ring))
     try:
-        yield from need(Step("prove", Verb.PROVE))
+        yield from judged(Step("prove", Verb.PROVE), Verb.PROVE)
         yield from need(Step("promote", Verb.PROMOTE))
     except Stop as stop:
-        return (yield from at_rest(stop, moved, on_wave_failure))
+        return (yield from at_rest(stop, moved, policy))
     return End("done", ExitCode.DONE)
 
 
-def at_rest(stop: Stop, moved: list[tuple[Hop, PlannedRing]], on_wave_failure: str) -> Flow:
+def at_rest(stop: Stop, moved: list[tuple[Hop, PlannedRing]], policy: Policy) -> Flow:
     """The end of a run that stopped with no ring open: it holds, unless a human asked for all to be undone.
 
     `moved` are the rings of the hop that moved last; none: nothing was changed.
     """
     if not moved:
         return nothing_changed(stop)
-    if on_wave_failure != ROLLBACK:
+    if policy.on_wave_failure != ROLLBACK:
         return held(stop)
-    return (yield from undo_rings(tuple(reversed(moved)), stop.why, stop.nodes))
+    return (yield from undo_rings(tuple(reversed(moved)), stop.back(policy.undo)))
 
 
-def never_declared(stop: Stop, hop: Hop, ring: PlannedRing) -> Generator[Step, StepResult, bool]:
+def never_declared(stop: Stop, hop: Hop, ring: PlannedRing, undo: str) -> Generator[Step, StepResult, bool]:
     """Whether the line stopped at a commit that never reached the branch: then there is nothing to bring back."""
     if stop.verb is not Verb.DECLARE:
         return False
     undone = yield Step(
-        f"{hop.name}/{ring.name}/undo/declare", Verb.DECLARE, hop, ring, ring.nodes, undo=True
+        f"{hop.name}/{ring.name}/{undo}/declare", Verb.DECLARE, hop, ring, ring.nodes, undo=True
     )
     return undone.status is Status.OK and not undone.detail.get("commit")
 
@@ -151,25 +180,25 @@ def held(stop: Stop) -> End:
     return End("held", ExitCode.HUMAN, stop.why, stop.nodes)
 
 
-def forward(hop: Hop, ring: PlannedRing, *, canary: bool) -> Generator[Step, StepResult, None]:
+def forward(hop: Hop, ring: PlannedRing) -> Generator[Step, StepResult, None]:
     """Move one ring: declare, batch by batch, nodes given back once more, soak, confirm. Raises Stop."""
     at = f"{hop.name}/{ring.name}"
     yield from need(Step(f"{at}/declare", Verb.DECLARE, hop, ring, ring.nodes))
     yield from need(Step(f"{at}/deliver", Verb.DELIVER, hop, ring, ring.nodes))
     given_back: list[str] = []
     for number, nodes in enumerate(ring.batches, start=1):
-        given_back += yield from batch(f"{at}/batch-{number}", hop, ring, nodes, canary=canary)
+        given_back += yield from batch(f"{at}/batch-{number}", hop, ring, nodes)
     if given_back:
-        left = yield from batch(f"{at}/again", hop, ring, tuple(given_back), canary=canary)
+        left = yield from batch(f"{at}/again", hop, ring, tuple(given_back))
         if left:
             why = "a tenant's disruption budget did not let us drain"
             raise Stop(f"{at}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
     yield from need(Step(f"{at}/soak", Verb.SOAK, hop, ring, ring.nodes))
-    yield from judged(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM, canary=canary)
+    yield from judged(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM)
 
 
 def batch(
-    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], *, canary: bool
+    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...]
 ) -> Generator[Step, StepResult, list[str]]:
     """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
     yield from need(Step(f"{at}/claim", Verb.CLAIM, hop, ring, nodes))
@@ -182,58 +211,63 @@ def batch(
     if out:
         yield from need(Step(f"{at}/baseline", Verb.BASELINE, hop, ring, out, drained=True))
         yield from need(Step(f"{at}/apply", Verb.APPLY, hop, ring, out))
-        yield from judged(Step(f"{at}/judge", Verb.JUDGE, hop, ring, out), Verb.RETEST, canary=canary)
+        yield from judged(Step(f"{at}/judge", Verb.JUDGE, hop, ring, out), Verb.RETEST)
         yield from need(Step(f"{at}/release", Verb.RELEASE, hop, ring, out))
     return list(given_back)
 
 
-def judged(step: Step, retest: Verb, *, canary: bool) -> Generator[Step, StepResult, None]:
-    """Judge. A bad verdict stops the line; after the canary the bad nodes are tested once more first (`retest`)."""
-    first = yield from ask(step)
-    if first.status is Status.OK:
+def judged(step: Step, retest: Verb) -> Generator[Step, StepResult, None]:
+    """Judge. Nodes that did not pass are tested once more (`retest`), with the same parameters, before the line stops.
+
+    But for a fail that the profile lists as one that needs no second look.
+    """
+    last = yield from ask(step)
+    if last.status is Status.OK:
         return
-    bad = {n: str(w) for n, w in dict(first.detail.get("failed", {})).items()} or dict.fromkeys(
-        step.nodes, ""
-    )
-    if not canary:
-        suspects = tuple(n for n in step.nodes if n in bad)
-        at = step.path.rsplit("/", 1)[0]
-        again = yield from ask(replace(step, path=f"{at}/retest", verb=retest, nodes=suspects))
-        if again.status is Status.OK:
+    bad = failed_in(last, step.nodes)
+    if not last.detail.get("at_once"):
+        suspects = tuple(n for n in step.nodes if n in bad) or tuple(bad)
+        path = "/".join([*step.path.split("/")[:-1], "retest"])
+        last = yield from ask(replace(step, path=path, verb=retest, nodes=suspects))
+        if last.status is Status.OK:
             return
-        bad = {n: str(w) for n, w in dict(again.detail.get("failed", {})).items()} or bad
+        bad = failed_in(last, suspects)
     good = tuple(n for n in step.nodes if n not in bad)
-    raise Stop(str(first.detail.get("why", "a gate said no")), first.status, bad, good)
+    measured = tuple(last.detail.get("measured", ()))
+    why = str(last.detail.get("why", "a gate said no"))
+    raise Stop(why, last.status, bad, good, measured, verb=step.verb)
 
 
-def pairs(why: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """A mapping as the hashable pairs a Step carries."""
-    return tuple((str(k), str(v)) for k, v in why.items())
+def failed_in(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
+    """Node -> why it did not pass; all of them where none is named."""
+    return {n: str(w) for n, w in dict(result.detail.get("failed", {})).items()} or dict.fromkeys(nodes, "")
 
 
 def stopped(
-    stop: Stop, hop: Hop, ring: PlannedRing, moved: list[tuple[Hop, PlannedRing]], on_wave_failure: str
+    stop: Stop, hop: Hop, ring: PlannedRing, moved: list[tuple[Hop, PlannedRing]], policy: Policy
 ) -> Flow:
-    """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the profile says so.
+    """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the policy says so.
 
     An abort takes a later ring back before it holds.
     """
-    if stop.hold and on_wave_failure != ROLLBACK:
+    if stop.hold and policy.on_wave_failure != ROLLBACK:
         return held(stop)
+    back = stop.back(policy.undo)
     if not moved:
-        return (yield from undo_rings(((hop, ring),), stop.why, stop.nodes))
-    if on_wave_failure in ("undo", ROLLBACK):
-        return (yield from undo_rings(((hop, ring), *reversed(moved)), stop.why, stop.nodes))
+        return (yield from undo_rings(((hop, ring),), back))
+    if policy.on_wave_failure in ("undo", ROLLBACK):
+        return (yield from undo_rings(((hop, ring), *reversed(moved)), back))
     if stop.aborted:
         stay = tuple(r.name for _, r in moved)
-        return (yield from undo_open_ring(hop, ring, stop.why, stop.nodes, stay))
+        return (yield from undo_open_ring(hop, ring, back, stay))
     named = yield from settle(hop, ring, stop)
     return End("held", ExitCode.HUMAN, stop.why, named)
 
 
 def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
-    """Hold a later ring: what passed or was never touched goes back to work, the rest is quarantined.
+    """Hold a later ring: what passed or was never touched goes back to work, what measurably failed is quarantined.
 
+    What failed a gate before anything was applied is judged again first; what moved and is not proven stays claimed.
     Returns the nodes a human must look at.
     """
     at = f"{hop.name}/{ring.name}/hold"
@@ -241,14 +275,20 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     known = seen.status is Status.OK
     changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ())) if known else ring.nodes
+    lost, failed = Lost(), {n: w for n, w in stop.nodes.items() if n in changed and n in stop.measured}
+    failed |= stripped(seen)
     unproven = dict.fromkeys((n for n in claimed if n in changed), "moved, but not proven")
-    bad = {n: w for n, w in (unproven | stop.nodes).items() if n in changed and n not in stop.passed}
-    bad |= lost(seen)
-    good = tuple(n for n in claimed if n not in bad)
-    if good:
-        released = yield Step(f"{at}/release", Verb.RELEASE, hop, ring, good)
-        bad |= told(released, good, "could not be given back")
-    if bad:
-        shut = yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), why=pairs(bad))
-        bad |= told(shut, tuple(bad), "could not be quarantined", bad)
-    return stop.nodes | bad
+    blamed = {n: w for n, w in stop.nodes.items() if n in changed}
+    lost.held |= {n: w for n, w in (unproven | blamed).items() if n not in (*stop.passed, *failed)}
+    sick = tuple(n for n in claimed if n not in changed and n in stop.nodes and stop.verb in JUDGEMENTS)
+    if sick:
+        yield from judge_again(Step(f"{at}/judge", Verb.JUDGE, hop, ring, sick, undo=True), lost, failed)
+    good = tuple(n for n in claimed if n not in lost.held and n not in failed)
+    moved = tuple(n for n in good if n in changed)
+    yield from give_back(at, hop, ring, tuple(n for n in good if n not in changed), lost)
+    if moved:
+        released = yield Step(f"{at}/proven/release", Verb.RELEASE, hop, ring, moved)
+        lost.held |= told(released, moved, "could not be given back")
+    if failed:
+        yield from shut(at, hop, ring, failed, lost)
+    return stop.nodes | lost.nodes

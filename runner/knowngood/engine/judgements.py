@@ -10,10 +10,11 @@ from knowngood.engine import judging, restarts
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import Window
+from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.node import NodeState
 from knowngood.model.record import Status
-from knowngood.model.state import verb_of
+from knowngood.model.state import is_undo, verb_of
 from knowngood.model.verdict import Judgement, Verdict
 
 
@@ -22,7 +23,11 @@ def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> 
     bench = judging.Bench(
         work.ports, work.plan, work.cluster, work.profile, work.run, work.state, work.load, work.cancel
     )
-    return Done(*judging.judge(bench, step, loads))
+    status, detail, files = judging.judge(bench, step, loads)
+    last_word = step.undo or step.verb is Verb.BASELINE or verb_of(step.path) == "retest"
+    if "trouble" in detail and last_word:  # a session that did not come to its end has judged nobody
+        raise CouldNot(f"the gates could not judge: {detail['trouble']}")
+    return Done(status, detail, files)
 
 
 def baseline(work: Work, step: Step) -> Done:
@@ -114,5 +119,5 @@ def _passed_actively(work: Work) -> set[tuple[str, str]]:
 
 def _forward(work: Work, *verbs: Verb) -> list[str]:
     """The paths of these verbs on the way forward that ended, oldest first."""
-    mine = [p for p in work.state.intended if "/undo/" not in p and verb_of(p) in verbs]
+    mine = [p for p in work.state.intended if not is_undo(p) and verb_of(p) in verbs]
     return [p for p in mine if p in work.state.results]

@@ -15,8 +15,8 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, verb_of
-from knowngood.model.verdict import Judgement, Verdict
+from knowngood.model.state import RunState, is_undo, verb_of
+from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.clock import Cancel
 
 STATUS = {
@@ -55,6 +55,7 @@ def judge(
     if judgement.verdict is Verdict.PASS and not _complete(request, judgement):
         return Status.INCONCLUSIVE, {"why": "a required gate gave no result"}, files
     failed = _failed(request, judgement)
+    measured = sorted({n for r in judgement.bad() if r.verdict is Verdict.FAIL for n in _nodes(r, request)})
     detail: dict[str, Any] = {
         "verdict": judgement.verdict.value,
         "results": len(judgement.results),
@@ -63,8 +64,28 @@ def judge(
     }
     if judgement.verdict is not Verdict.PASS:
         why = judgement.trouble or "; ".join(f"{n}: {w}" for n, w in list(failed.items())[:3])
-        detail |= {"failed": failed, "why": why[: 3 * REASON_LENGTH]}
+        detail |= {"failed": failed, "why": why[: 3 * REASON_LENGTH], "measured": measured}
+        detail |= {"at_once": True} if _at_once(judgement, bench.profile) else {}
+        detail |= {"trouble": judgement.trouble[:REASON_LENGTH]} if judgement.trouble else {}
     return STATUS[judgement.verdict], detail, files
+
+
+def _nodes(result: GateResult, request: JudgeRequest) -> tuple[str, ...]:
+    """The nodes that a result is about; one of the whole cluster is about all of the request."""
+    return (result.node,) if result.node else request.nodes
+
+
+def _at_once(judgement: Judgement, profile: Profile) -> bool:
+    """Whether a gate failed for something that its profile lists as needing no second look (`failsAtOnce`).
+
+    A gate names what it failed for in `measured.failed`.
+    """
+    return any(
+        kind in profile.gates.get(result.gate, {}).get("failsAtOnce", ())
+        for result in judgement.bad()
+        if result.verdict is Verdict.FAIL
+        for kind in result.measured.get("failed", ())
+    )
 
 
 def _dump(judgement: Judgement) -> bytes:
@@ -84,7 +105,7 @@ def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
     """
     reasons: dict[str, list[str]] = {}
     for result in judgement.bad():
-        for node in (result.node,) if result.node else request.nodes:
+        for node in _nodes(result, request):
             reasons.setdefault(node, []).append(f"{result.gate}: {result.reason}"[:REASON_LENGTH])
     for gate, node in judgement.missing:
         for named in (node,) if node else request.nodes:
@@ -183,7 +204,7 @@ def _began(bench: Bench) -> dict[str, NodeState]:
 def _ways(bench: Bench, step: Step, verb: Verb) -> list[str]:
     """The paths of a verb on the way that the step is on, forth or its ring's way back, oldest first."""
     undo = f"{step.path.rsplit('/', 1)[0]}/" if step.undo else ""
-    mine = [p for p in bench.state.intended if (p.startswith(undo) if undo else "/undo/" not in p)]
+    mine = [p for p in bench.state.intended if (p.startswith(undo) if undo else not is_undo(p))]
     return [p for p in mine if verb_of(p) == verb and p in bench.state.results]
 
 
@@ -232,7 +253,7 @@ def baselines(bench: Bench, step: Step) -> dict[str, Mapping[str, Any]]:
     newest: dict[str, Mapping[str, Any]] = {}
     for path in bench.state.intended:
         result = bench.state.results.get(path)
-        if result is None or "judgement" not in result.files or "/undo/" in path:
+        if result is None or "judgement" not in result.files or is_undo(path):
             continue
         judgement = from_json(Judgement, bench.load(result.files["judgement"]))
         measured = {f"{r.gate}/{r.node}": r.measured for r in judgement.results}

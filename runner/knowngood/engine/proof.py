@@ -13,7 +13,7 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status as RecordStatus
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.state import RunState, is_undo, verb_of
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.status import expiry, max_age_days
 
@@ -54,7 +54,7 @@ def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> 
     if not stopped:
         return None
     result = state.results[stopped]
-    status = FAILED if result.status is RecordStatus.FAIL else INCONCLUSIVE
+    status = FAILED if said_no_twice(state, stopped) else INCONCLUSIVE
     data = result.files.get("judgement")
     bad = from_json(Judgement, load(data)).results if data else ()
     return {
@@ -66,14 +66,27 @@ def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> 
     }
 
 
+def said_no_twice(state: RunState, stopped: str) -> bool:
+    """Whether gates measured a fail on a node that ran the release, and again when that node was tested once more.
+
+    Or once, where the profile says that such a fail needs no second look.
+    """
+    last = state.results[stopped]
+    if verb_of(stopped) != "retest":
+        return bool(last.detail.get("at_once"))
+    at = stopped.rpartition("/")[0]
+    first = [f"{at}/{verb}" if at else verb for verb in ("judge", "confirm", "prove")]
+    before = {n for p in first if p in state.results for n in state.results[p].detail.get("measured", ())}
+    return bool(before & set(last.detail.get("measured", ())))
+
+
 JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
 """Steps whose end says something of the release."""
 
 
 def stopped_by(state: RunState) -> str:
     """The step of the way forward that stopped the line, where it speaks of the release; else ""."""
-    ways_back = ("/undo/", "/hold/")
-    forward = [p for p in state.results if not any(way in f"/{p}" for way in ways_back)]
+    forward = [p for p in state.results if not is_undo(p) and "/hold/" not in p]
     bad = [p for p in forward if state.results[p].status is not RecordStatus.OK]
     last = bad[-1] if bad and not any(state.results[p].abort for p in forward) else ""
     return last if last.rsplit("/", 1)[-1] in JUDGING else ""

@@ -11,7 +11,7 @@ the very same load and boot; a CPU node's reboot is its own affair and only repo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.model import names
 from knowngood.model.node import NOT_LOADED, NodeState
@@ -78,13 +78,33 @@ def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], lis
     undone: list[PlannedRing] = []
     kept: list[str] = []
     for hop in plan.hops:
-        back = [r for r in hop.rings if f"{hop.name}/{r.name}/undo/declare" in state.results]
+        back = [r for r in hop.rings if f"{hop.name}/{r.name}/{state.undo}/declare" in state.results]
         undone += back
         for ring in hop.rings if back else ():
             proofs = (state.results.get(f"{hop.name}/{ring.name}/{last}") for last in ("confirm", "retest"))
             if ring not in back and any(proof and proof.status is Status.OK for proof in proofs):
                 kept += ring.nodes
     return undone, kept
+
+
+def without_our_hold(before: NodeState, now: NodeState) -> NodeState:
+    """A node that we hold, as it would be without our claim: the release, which follows the proof, takes that away."""
+    ours = {names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION}
+    annotations = {k: v for k, v in now.annotations.items() if k not in ours}
+    taints = tuple(t for t in now.taints if not t.startswith(f"{names.MAINTENANCE_TAINT}="))
+    marks = (
+        "claim=",
+        f"{names.MAINTENANCE_TAINT}=",
+        f"{names.CLAIM_ANNOTATION}=",
+        f"{names.SNAPSHOT_ANNOTATION}=",
+    )
+    return replace(
+        now,
+        annotations=annotations,
+        taints=taints,
+        unschedulable=before.unschedulable,
+        written=tuple(m for m in now.written if not m.startswith(marks)),
+    )
 
 
 def compare(

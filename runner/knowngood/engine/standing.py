@@ -45,7 +45,9 @@ def _where(state: RunState) -> str:
 
 
 def refuse_final(state: RunState) -> None:
-    """UsageError where a run's end can't be taken back by machine."""
-    if state.end is None or state.end.name != "held":
+    """UsageError where a run's end can't be taken back by machine: nothing of it is left, or it has not ended."""
+    if state.end is None or state.end.name not in ("held", "quarantined"):
         ended = state.end.name if state.end else "not ended"
-        raise UsageError(f"run {state.run} is {ended}; only a held run is rolled back")
+        raise UsageError(
+            f"run {state.run} is {ended}; only one that ended held or quarantined is rolled back"
+        )

@@ -1,11 +1,14 @@
-"""The way back, as a script: revert in Git, bring the nodes back, judge them, and prove `restored`.
+"""The way back, as a script: revert in Git, bring the nodes back, judge them, prove them, and only then release them.
 
-Nothing is undone twice and no undo is undone: whatever fails here ends with the node quarantined and a human named.
+No undo is undone. What could not be done is tried again by the engine until the way back's own deadline; what reaches
+this script has been measured, or others stand in the way. A node that measurably fails is quarantined; any other that
+can't be proven stays as it is, claimed and out of service, and a human is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from knowngood.engine.steps import Step, Verb
 from knowngood.model.errors import ExitCode
@@ -13,47 +16,82 @@ from knowngood.model.plan import Hop, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import End, StepResult
 
-Undo = Generator[Step, StepResult, dict[str, str]]
+
+@dataclass
+class Lost:
+    """Nodes that are not back: `shut` are quarantined, `held` stay as they are; each with the reason."""
+
+    shut: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """All of them."""
+        return self.held | self.shut
+
+    def __bool__(self) -> bool:
+        return bool(self.shut or self.held)
+
+    def end(self, why: str) -> End:
+        """How a run ends that lost them."""
+        return End("quarantined" if self.shut else "held", ExitCode.HUMAN, why, self.nodes)
+
+
+Undo = Generator[Step, StepResult, Lost]
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What is undone and why: `why` stopped the run, `blamed` are reported, `suspects` failed a gate.
+
+    `name` is what this way back is called in the steps' paths.
+    """
+
+    why: str
+    blamed: Mapping[str, str]
+    suspects: Collection[str]
+    name: str
 
 
 def undo_open_ring(
-    hop: Hop, ring: PlannedRing, why: str, blamed: dict[str, str], stay: tuple[str, ...]
+    hop: Hop, ring: PlannedRing, back: Back, stay: tuple[str, ...]
 ) -> Generator[Step, StepResult, End]:
     """Undo a later ring only: those that were proven before it (`stay`) keep what they have, until a human decides."""
-    end = yield from undo_rings(((hop, ring),), why, blamed, verify=f"{hop.name}/{ring.name}/undo/verify")
+    at = f"{hop.name}/{ring.name}/{back.name}/all"
+    end = yield from undo_rings(((hop, ring),), back, verify=f"{at}/verify")
     if end.name != "restored":
         return end
     kept = f"{ring.name} is as it was, {', '.join(stay)} moved, proven, and stays"
-    return End("held", ExitCode.HUMAN, f"{why}; {kept}", end.nodes)
+    return End("held", ExitCode.HUMAN, f"{back.why}; {kept}", end.nodes)
 
 
 def undo_rings(
-    rings: tuple[tuple[Hop, PlannedRing], ...],
-    why: str,
-    blamed: dict[str, str],
-    *,
-    verify: str = "undo/verify",
+    rings: tuple[tuple[Hop, PlannedRing], ...], back: Back, *, verify: str = ""
 ) -> Generator[Step, StepResult, End]:
-    """Undo these rings, newest first, then prove it (`verify`: as which step). `blamed` is only reported."""
+    """Undo these rings, newest first, then prove the whole cluster (`verify`: as which step)."""
     for hop, ring in rings:
-        lost = yield from undo_ring(f"{hop.name}/{ring.name}/undo", hop, ring)
+        lost = yield from undo_ring(f"{hop.name}/{ring.name}/{back.name}", hop, ring, back.suspects)
         if lost:
-            return End("quarantined", ExitCode.HUMAN, f"{why}; the way back failed", lost)
-    verified = yield Step(verify, Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
+            return lost.end(f"{back.why}; the way back failed")
+    path = verify or f"{back.name}/verify"
+    verified = yield Step(path, Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
     if verified.status is Status.OK:
-        yield Step("undo/record", Verb.RECORD)  # the end is `restored` whatever comes of it
-        return End("restored", ExitCode.RESTORED, why, blamed)
-    differ = {str(k): str(v) for k, v in dict(verified.detail.get("failed", {})).items()}
-    named = differ or {n: str(verified.detail.get("why", "not proven")) for _, r in rings for n in r.nodes}
-    return End("quarantined", ExitCode.HUMAN, f"{why}; not proven restored", named)
+        yield Step(f"{back.name}/record", Verb.RECORD)  # the end is `restored` whatever comes of it
+        return End("restored", ExitCode.RESTORED, back.why, dict(back.blamed))
+    named = unproven(verified, [n for _, r in rings for n in r.nodes])
+    return End("held", ExitCode.HUMAN, f"{back.why}; not proven restored", named)
 
 
-def undo_ring(at: str, hop: Hop, ring: PlannedRing) -> Undo:
-    """Bring one ring back; returns the nodes that could not be, with the reason."""
+def undo_ring(at: str, hop: Hop, ring: PlannedRing, suspects: Collection[str] = ()) -> Undo:
+    """Bring one ring back; returns the nodes that could not be, with the reason.
 
-    def step(verb: Verb, nodes: tuple[str, ...] = ring.nodes) -> Step:
-        return Step(f"{at}/{verb.value}", verb, hop, ring, nodes, undo=True)
+    Every node that was changed comes back; every node that was changed, or failed a gate, is judged once more.
+    """
 
+    def step(verb: Verb, nodes: Iterable[str] = ring.nodes) -> Step:
+        return Step(f"{at}/{verb.value}", verb, hop, ring, tuple(nodes), undo=True)
+
+    lost = Lost()
     for verb in (Verb.DECLARE, Verb.DELIVER):
         result = yield step(verb)
         if result.status is not Status.OK:
@@ -62,22 +100,72 @@ def undo_ring(at: str, hop: Hop, ring: PlannedRing) -> Undo:
     # What can't be looked at counts as changed.
     changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ()))
-    bad = lost(seen)
-    for verb in (Verb.CLAIM, Verb.DRAIN, Verb.APPLY, Verb.JUDGE):
-        nodes = tuple(n for n in changed if n not in bad)
-        if not nodes:
-            break
-        result = yield step(verb, nodes)
-        bad |= _bad(result, nodes)
-    good = tuple(n for n in dict.fromkeys((*claimed, *changed)) if n not in bad)
+    again = tuple(dict.fromkeys((*changed, *(n for n in ring.nodes if n in suspects))))
+    failed = stripped(seen)  # and what is measured
+    for verb, nodes in ((Verb.CLAIM, again), (Verb.DRAIN, again), (Verb.APPLY, changed)):
+        left = tuple(n for n in nodes if n not in lost.held and n not in failed)
+        if left:
+            result = yield step(verb, left)
+            wrong = not_done(result, left)
+            # What is no longer ours must be shut; what could not be claimed or drained stays as it is.
+            ours = set(wrong) - {*result.lost, *result.detail.get("stripped", ())}
+            stays = ours & set(result.detail.get("could_not", ())) if verb is Verb.APPLY else ours
+            lost.held |= {n: w for n, w in wrong.items() if n in stays}
+            failed |= {n: w for n, w in wrong.items() if n not in stays}
+    judged = tuple(n for n in again if n not in lost.held and n not in failed)
+    if judged:
+        yield from judge_again(step(Verb.JUDGE, judged), lost, failed)
+    good = tuple(n for n in dict.fromkeys((*claimed, *again)) if n not in lost.held and n not in failed)
+    yield from give_back(at, hop, ring, good, lost)
+    if failed:
+        yield from shut(at, hop, ring, failed, lost)
+    return lost
+
+
+def judge_again(step: Step, lost: Lost, failed: dict[str, str]) -> Generator[Step, StepResult, None]:
+    """Judge nodes, those that did not pass twice: what failed measurably goes into `failed`, the rest is held."""
+    first = yield step
+    doubtful = tuple(n for n in step.nodes if n in not_done(first, step.nodes))
+    if not doubtful:
+        return
+    at = step.path.rsplit("/", 1)[0]
+    second = yield Step(f"{at}/retest", Verb.RETEST, step.hop, step.ring, doubtful, undo=True)
+    measured = set(second.detail.get("measured", ()))
+    for node, why in not_done(second, doubtful).items():
+        (failed if node in measured else lost.held)[node] = why
+
+
+def give_back(
+    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
+) -> Generator[Step, StepResult, None]:
+    """Prove that nodes are as they were, then release them; those that are not stay claimed."""
+    if not nodes:
+        return
+    proven = yield Step(f"{at}/{Verb.VERIFY}", Verb.VERIFY, hop, ring, nodes, undo=True)
+    if proven.status is not Status.OK:
+        lost.held |= unproven(proven, nodes)
+    good = tuple(n for n in nodes if n not in lost.held)
     if good:
-        released = yield step(Verb.RELEASE, good)
-        bad |= _bad(released, good)
-    if bad:
-        why = tuple(bad.items())
-        shut = yield Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, tuple(bad), undo=True, why=why)
-        bad |= told(shut, tuple(bad), "could not be quarantined", bad)
-    return bad
+        released = yield Step(f"{at}/{Verb.RELEASE}", Verb.RELEASE, hop, ring, good, undo=True)
+        lost.held |= told(released, good, "could not be given back")
+
+
+def shut(
+    at: str, hop: Hop, ring: PlannedRing, failed: Mapping[str, str], lost: Lost
+) -> Generator[Step, StepResult, None]:
+    """Quarantine nodes that measurably failed; one that could not be is named as such."""
+    nodes = tuple(failed)
+    why = tuple((str(n), str(w)) for n, w in failed.items())
+    done = yield Step(f"{at}/{Verb.QUARANTINE}", Verb.QUARANTINE, hop, ring, nodes, undo=True, why=why)
+    open_ = told(done, nodes, "could not be quarantined", failed)
+    lost.held |= open_
+    lost.shut |= {n: w for n, w in failed.items() if n not in open_}
+
+
+def unproven(verified: StepResult, nodes: Iterable[str]) -> dict[str, str]:
+    """Node -> what a proof found different or could not read; all of them where it names none."""
+    differ = {str(k): str(v) for k, v in dict(verified.detail.get("failed", {})).items()}
+    return differ or dict.fromkeys(nodes, str(verified.detail.get("why", "not proven")))
 
 
 def told(
@@ -88,16 +176,17 @@ def told(
     Nobody comes after such a step to mend it, so its failure must reach the end of the run.
     """
     known = before or {}
-    found = {n: f"{what}: {why}" for n, why in _bad(result, nodes).items()}
+    found = {n: f"{what}: {why}" for n, why in not_done(result, nodes).items()}
     return {n: f"{known[n]}; {why}" if known.get(n) else why for n, why in found.items()}
 
 
-def lost(seen: StepResult) -> dict[str, str]:
+def stripped(seen: StepResult) -> dict[str, str]:
     """What a look found to carry something of ours but no claim: nothing of it is released, it is shut and named."""
     return {str(n): str(w) for n, w in dict(seen.detail.get("lost", {})).items()}
 
 
-def _bad(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
+def not_done(result: StepResult, nodes: Iterable[str]) -> dict[str, str]:
+    """Node -> why a step did not end well on it; empty where it ended OK."""
     if result.status is Status.OK:
         return {n: w for n, w in result.lost.items() if n in nodes}
     named = (
@@ -108,17 +197,18 @@ def _bad(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _give_up(at: str, hop: Hop, ring: PlannedRing, why: str) -> Undo:
-    """Git or Argo CD would not take us back: what we hold stays out of service, what is untouched goes back."""
+    """Git would not take us back: what was changed stays out of service, what is untouched goes back."""
     seen = yield Step(f"{at}/look", Verb.LOOK, hop, ring, ring.nodes, undo=True)
-    changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
-    stripped = {n: w for n, w in lost(seen).items() if n not in changed}
-    untouched = tuple(n for n in seen.detail.get("claimed", ()) if n not in changed)
-    named = dict.fromkeys(changed or ring.nodes, why) | stripped
-    if untouched:
-        released = yield Step(f"{at}/release", Verb.RELEASE, hop, ring, untouched, undo=True)
-        named |= told(released, untouched, "could not be given back", named)
-    if shut := (*changed, *stripped):
-        reasons = tuple((n, named[n]) for n in shut)
-        step = Step(f"{at}/quarantine", Verb.QUARANTINE, hop, ring, shut, undo=True, why=reasons)
-        named |= told((yield step), shut, "could not be quarantined", named)
-    return named
+    known = seen.status is Status.OK
+    changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
+    claimed = tuple(seen.detail.get("claimed", ()))
+    bare = stripped(seen)
+    lost = Lost(held=dict.fromkeys((n for n in changed or ring.nodes if n not in bare), why))
+    yield from give_back(at, hop, ring, tuple(n for n in claimed if n not in changed), lost)
+    if bare:
+        yield from shut(at, hop, ring, bare, lost)
+    at_work = tuple(n for n in changed if n not in claimed and n not in bare)
+    if at_work:
+        taken = yield Step(f"{at}/claim", Verb.CLAIM, hop, ring, at_work, undo=True)
+        lost.held |= told(taken, at_work, "could not be taken out of service", lost.held)
+    return lost

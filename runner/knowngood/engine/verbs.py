@@ -10,9 +10,10 @@ from knowngood.engine import earlier, judgements, judging, recording, restarts, 
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verify import verify
-from knowngood.engine.work import Done, Work, named
+from knowngood.engine.work import Done, NodesCouldNot, Work, named
 from knowngood.model import names
 from knowngood.model.claims import Hold, held, surely_held
+from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
@@ -161,8 +162,7 @@ def claim(work: Work, step: Step) -> Done:
     told = {} if step.undo else restarts.restarted(work, step, seen)
     shut = [n for n in outcome.done if n not in windows]
     if shut and done.status is Status.OK and not step.undo:  # an undo's window opened when we looked
-        why = f"boot id and uptime of {', '.join(shut)} can't be read"
-        return Done(Status.INCONCLUSIVE, {**done.detail, "why": why})
+        raise CouldNot(f"boot id and uptime of {', '.join(shut)} can't be read")
     found: dict[str, Any] = {"windows": to_json(windows)} | ({"restarted": told} if told else {})
     return Done(done.status, {**done.detail, **found}, done.files)
 
@@ -260,13 +260,21 @@ def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:
         detail |= {"given_back": dict(outcome.given_back), "why": named("not drained", outcome.given_back)}
     if outcome.failed:
         detail |= {"failed": dict(outcome.failed), "why": named(f"{step.verb} failed", outcome.failed)}
+        for key, nodes in (("could_not", outcome.could_not), ("stripped", outcome.stripped)):
+            detail |= {key: list(nodes)} if nodes else {}
     lost = [n for n in step.nodes if n not in {*outcome.done, *outcome.failed, *outcome.given_back}]
     if lost:
+        detail["could_not"] = [*outcome.could_not, *lost]
         detail["failed"] = dict(outcome.failed) | dict.fromkeys(lost, f"{step.verb} gave no answer")
         detail["why"] = named(f"{step.verb} gave no answer", dict.fromkeys(lost, "nothing came back"))
-    bad = Status.FAIL if outcome.failed else Status.INCONCLUSIVE
-    ok = not (detail.get("failed") or detail.get("given_back"))
-    return Done(Status.OK if ok else bad, detail, files)
+    if not (detail.get("failed") or detail.get("given_back")):
+        return Done(Status.OK, detail, files)
+    unknown = set(detail.get("could_not", ()))
+    measured = set(detail.get("failed", ())) - unknown
+    done = Done(Status.FAIL if measured else Status.INCONCLUSIVE, detail, files)
+    if unknown and not measured and not outcome.given_back:
+        raise NodesCouldNot(done)
+    return done
 
 
 def progress(work: Work, step: Step, text: str) -> None:

@@ -14,7 +14,45 @@ from knowngood.planner import readings
 
 
 def verify(work: Work, step: Step) -> Done:
-    """The proof of `restored`: every node as before but those that keep what was proven, Git too, nothing left."""
+    """The proof of `restored`: of one ring that we still hold before its release, at the end of the whole cluster."""
+    return _ring_as_before(work, step, step.ring) if step.ring else _all_as_before(work, step)
+
+
+def _ring_as_before(work: Work, step: Step, ring: PlannedRing) -> Done:
+    """The nodes of one ring are as they were, but for our own hold on them; Git and the live objects too."""
+    everything = work.before()
+    before = {name: everything[name] for name in step.nodes if name in everything}
+    seen = work.ports.cluster.observe(step.nodes)
+    after = {n: restored.without_our_hold(before[n], s) if n in before else s for n, s in seen.items()}
+    found = restored.compare(before, after, _asked(work, step, work.ports.cluster.node_names(), [ring], ()))
+    files = work.keep("nodes", seen) | work.keep("restored", found)
+    differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
+    if step.undo and "hold" not in step.path.split("/"):  # a ring that is held keeps its commit
+        differs |= _declared_otherwise(work, ring)
+    unread = {n: restored.listed(one.unread) for n, one in found.items() if one.unread}
+    if differs:
+        return Done(Status.FAIL, {"failed": differs | unread, "why": named("not as before", differs)}, files)
+    if unread:
+        return Done(Status.INCONCLUSIVE, {"failed": unread, "why": named("not proven", unread)}, files)
+    return Done(Status.OK, {"nodes": len(before)}, files)
+
+
+def _declared_otherwise(work: Work, ring: PlannedRing) -> dict[str, str]:
+    """Node -> what Git or the live object holds otherwise than before the run."""
+    found: dict[str, str] = {}
+    for change in ring.changes:
+        for where, value in (
+            ("Git", work.ports.gitops.value(change)),
+            ("the live object", work.ports.cluster.live_value(change)),
+        ):
+            if value != change.before:
+                why = f"{where} holds {change.path} {value}, not {change.before}"
+                found |= dict.fromkeys(ring.nodes, why)
+    return found
+
+
+def _all_as_before(work: Work, step: Step) -> Done:
+    """Every node as before but those that keep what was proven, Git too, nothing left."""
     undone, kept = restored.undone_and_kept(work.plan, work.state)
     roles = work.ports.cluster.node_names()
     there = [n for n, role in roles.items() if role != "virtual" and n not in kept]
@@ -24,14 +62,7 @@ def verify(work: Work, step: Step) -> Done:
     files = work.keep("nodes", after) | work.keep("restored", found)
     differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
     for ring in undone:
-        for change in ring.changes:
-            for where, value in (
-                ("Git", work.ports.gitops.value(change)),
-                ("the live object", work.ports.cluster.live_value(change)),
-            ):
-                if value != change.before:
-                    why = f"{where} holds {change.path} {value}, not {change.before}"
-                    differs |= dict.fromkeys(ring.nodes, why)
+        differs |= _declared_otherwise(work, ring)
     left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
     detail: dict[str, Any] = {
         "failed": differs,

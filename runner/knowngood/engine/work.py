@@ -10,7 +10,7 @@ from typing import Any
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Step, Verb
 from knowngood.model import names
-from knowngood.model.errors import JournalDamaged
+from knowngood.model.errors import CouldNot, JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
@@ -27,6 +27,14 @@ class Done:
     status: Status
     detail: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+class NodesCouldNot(CouldNot):
+    """Some nodes could not be done, for reasons that are not their own. `done`: the outcome if it stays so."""
+
+    def __init__(self, done: Done) -> None:
+        super().__init__(str(done.detail.get("why", "")))
+        self.done = done
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,10 @@ class Work:
             names.TRAILER_RING: step.ring.name,
             names.TRAILER_RELEASE: self.plan.from_release if step.undo else self.plan.to_release,
         }
-        return trailers | ({names.TRAILER_UNDOES: step.ring.name} if step.undo else {})
+        if not step.undo:
+            return trailers
+        again = {names.TRAILER_ATTEMPT: self.state.undo} if self.state.undo != "undo" else {}
+        return {**trailers, names.TRAILER_UNDOES: step.ring.name, **again}
 
     def changes(self, step: Step) -> tuple[FieldChange, ...]:
         """The fields a step is about, turned around for an undo."""

@@ -43,6 +43,8 @@ TRAILER_HOP = "Knowngood-Hop"
 TRAILER_RING = "Knowngood-Ring"
 TRAILER_RELEASE = "Knowngood-Release"
 TRAILER_UNDOES = "Knowngood-Undoes"
+TRAILER_ATTEMPT = "Knowngood-Attempt"
+"""On a commit of a run's second way back (a rollback after one that did not end), or it would find the first one's."""
 
 
 def claim_value(run: str, transitions: int) -> str:

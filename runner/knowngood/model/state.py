@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,13 +33,15 @@ class StepResult:
 class End:
     """How a run ended: done, refused, inconclusive, restored, quarantined or held.
 
-    `nodes` names the nodes a human (or the next reader) must look at, with the reason.
+    `nodes` names the nodes a human (or the next reader) must look at, with the reason; `moved` those that still run, or
+    for which Git still declares, what a run that is not `done` brought.
     """
 
     name: str
     exit_code: ExitCode
     why: str = ""
     nodes: Mapping[str, str] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,27 @@ class RunState:
     interrupted: str = ""  # why, while the run is not going on
     undo_all: bool = False  # a human asked for a rollback of all rings
     reopened: int = -1  # the `seq` of the ended state from which that was asked
+    undo: str = "undo"  # what the way back is called in the steps' paths: a second one is `undo-2`
     end: End | None = None
 
 
 def verb_of(path: str) -> str:
     """A step's verb: its path's last word."""
     return path.rsplit("/", 1)[-1]
+
+
+def is_undo(path: str) -> bool:
+    """Whether a step is of a way back."""
+    return any(_UNDO.fullmatch(part) for part in path.split("/"))
+
+
+_UNDO = re.compile(r"undo(-\d+)?")
+
+
+def _next_undo(state: RunState) -> str:
+    """What the next way back is called: no step of an earlier one is taken for its own."""
+    used = {part for path in state.intended for part in path.split("/") if _UNDO.fullmatch(part)}
+    return f"undo-{len(used) + 1}" if used else "undo"
 
 
 def fold(records: Iterable[Record]) -> RunState:
@@ -128,7 +146,8 @@ def after(state: RunState, record: Record) -> RunState:
             lived = max(taken.seq, taken.next_seq)  # the record says nothing that the state does not
             return replace(taken, next_seq=record.seq + 1, seq=lived, updated=record.time, interrupted="")
         case RecordType.REOPENED:
-            return replace(state, end=None, undo_all=True, reopened=state.seq - 1)
+            back = _next_undo(state)
+            return replace(state, end=None, undo_all=True, undo=back, reopened=state.seq - 1)
         case RecordType.INTERRUPTED:
             return replace(state, interrupted=str(record.detail.get("why", "")))
         case RecordType.FINISHED:
@@ -137,7 +156,8 @@ def after(state: RunState, record: Record) -> RunState:
                 str(detail["end"]),
                 ExitCode(int(detail["exit"])),
                 str(detail.get("why", "")),
-                {str(k): str(v) for k, v in dict(detail.get("nodes", {})).items()},
+                _texts(detail.get("nodes", {})),
+                _texts(detail.get("moved", {})),
             )
             return replace(state, end=end)
 
@@ -160,3 +180,7 @@ def _reclaimed(state: RunState, step: str, result: StepResult) -> RunState:
     if failed and state.last:
         results[state.last] = replace(results[state.last], lost=failed)
     return replace(state, results=results)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {str(k): str(v) for k, v in values.items()}

@@ -10,7 +10,7 @@ from knowngood.model.state import RunState, verb_of
 
 PER_BATCH = ("claim", "drain", "baseline", "apply", "judge", "release")
 PER_RING = ("baseline", "declare", "deliver", "confirm")
-UNDO = ("declare", "deliver", "look", "claim", "drain", "apply", "judge", "release", "verify")
+UNDO = ("declare", "deliver", "look", "claim", "drain", "apply", "judge", "verify", "release")
 """The verbs of an undo, in order."""
 
 

@@ -15,8 +15,8 @@ class Outcome:
 
     `given_back`: a tenant's budget did not let us drain; cordon, taint and claim are off again, nothing was
     restarted. `could_not` are those of `failed` that say nothing of the node or the version: nobody answered, a right
-    is missing, an image was not pulled, somebody else works on it. `detail` is small JSON per node (evicted workloads,
-    seconds, module load).
+    is missing, an image was not pulled, somebody else works on it. `stripped`: whose claim somebody removed. `detail`
+    is small JSON per node (evicted workloads, seconds, module load).
     """
 
     done: tuple[str, ...] = ()
@@ -25,6 +25,7 @@ class Outcome:
     detail: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
     could_not: tuple[str, ...] = ()
+    stripped: tuple[str, ...] = ()
 
 
 class NodeWork(Protocol):

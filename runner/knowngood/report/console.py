@@ -176,7 +176,7 @@ class Board(Observer):
             for ring in hop.rings:
                 at = f"{hop.name}/{ring.name}"
                 ended, total = done[at]
-                undone = any(p.startswith(f"{at}/undo/") for p in state.intended)
+                undone = any(p.startswith(f"{at}/undo") for p in state.intended)
                 table.add_row(
                     hop.name,
                     ring.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.model.state import verb_of
+from knowngood.model.state import is_undo, verb_of
 
 WORDS = {
     "observe": "measure every node",
@@ -47,6 +47,6 @@ def ring_of(path: str) -> str:
 def sentence(path: str) -> str:
     """A step in words."""
     verb = verb_of(path)
-    words = (UNDO_WORDS.get(verb) if "/undo/" in path else None) or WORDS.get(verb, verb)
+    words = (UNDO_WORDS.get(verb) if is_undo(path) else None) or WORDS.get(verb, verb)
     place = place_of(path)
     return f"{place}: {words}" if place else words

@@ -14,7 +14,7 @@ from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.jsonable import from_json
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, StepResult, fold, verb_of
+from knowngood.model.state import RunState, StepResult, fold, is_undo, verb_of
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
@@ -208,7 +208,7 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
         ring = path.split("/")[1] if path.count("/") >= 2 else ""
         match verb_of(path):
             case "declare":
-                lines.append(CommitLine("undo" if "/undo/" in path else "declare", ring, commit, path))
+                lines.append(CommitLine("undo" if is_undo(path) else "declare", ring, commit, path))
             case "way-back":
                 lines.append(CommitLine("way-back", "", commit, path))
                 lines.append(CommitLine("way-back", "", str(result.detail.get("revert", "")), path))

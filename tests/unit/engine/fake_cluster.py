@@ -170,8 +170,8 @@ class FakeNodes(NodeWork):
         run = fence.rsplit("/", 1)[0]
         for name in nodes:
             node = self.world.nodes[name]
-            if node.down:
-                failed[name] = "the node does not answer"
+            if node.down and not node.claim:
+                failed[name] = "it is not Ready"
             elif node.claim and node.claim.rsplit("/", 1)[0] != run:
                 failed[name] = f"claimed by {node.claim}"
             elif not node.claim and node.cordoned and node.shut_by != run:
@@ -185,10 +185,13 @@ class FakeNodes(NodeWork):
                 self.world.broken.discard("dies-claiming")
                 self.world.dead = True
                 raise Killed
-        return Outcome(tuple(done), failed)
+        return Outcome(tuple(done), failed, could_not=tuple(failed))
 
     def _held(self, nodes: Sequence[str], fence: str) -> dict[str, str]:
         return {n: "the claim is not ours" for n in nodes if self.world.nodes[n].claim != fence}
+
+    def _stripped(self, failed: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(n for n, why in failed.items() if why == "the claim is not ours")
 
     def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
         failed = self._held(nodes, fence)
@@ -211,7 +214,7 @@ class FakeNodes(NodeWork):
                 node.drained = True
                 done.append(name)
             self.world.moment(f"drain {name}", cancel)
-        return Outcome(tuple(done), failed, given_back)
+        return Outcome(tuple(done), failed, given_back, stripped=self._stripped(failed))
 
     def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
         failed = self._held(nodes, fence)
@@ -230,7 +233,7 @@ class FakeNodes(NodeWork):
                 done.append(name)
             else:
                 failed[name] = f"the module is still {node.version}"
-        return Outcome(tuple(done), failed)
+        return Outcome(tuple(done), failed, stripped=self._stripped(failed))
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         held = {n: self.world.nodes[n] for n in nodes}

@@ -87,14 +87,18 @@ def test_of_a_later_ring_only_the_open_one_goes_back_and_a_human_decides_on_the_
     assert snapshot(world) == before
 
 
-def test_an_open_ring_that_did_not_come_back_is_named() -> None:
-    """Argo CD fails the revert: the way back is not proven, and the open ring's node stays out."""
+def test_a_revert_that_argo_cd_does_not_take_interrupts_the_way_back_and_resume_ends_it() -> None:
+    """It says nothing of any node: the open ring stays out of service until Argo CD is mended."""
     world = a_world()
     work = LongWork(world, "stop", "apply", "gpu-3")
     world.broken.add("argo-fails-revert")
-    end = ended(engine_with(world, work))
-    assert end.name == "quarantined"
-    assert set(end.nodes) == set(RINGS["ring-1"])
+    with pytest.raises(Interrupted, match="failed"):
+        engine_with(world, work).run()
+    assert all(world.nodes[n].claim and world.nodes[n].cordoned for n in RINGS["ring-1"])
+    world.broken.clear()
+    end = ended(an_engine(world))
+    assert (end.name, world.nodes["gpu-3"].version) == ("held", OLD)
+    assert "ring-1 is as it was, ring-0 moved, proven, and stays" in end.why
 
 
 @pytest.mark.parametrize("node", ["gpu-1", "gpu-3"])

@@ -116,11 +116,12 @@ def test_a_canary_that_the_undo_cured_speaks_against_the_release() -> None:
     assert world.proof == {}
 
 
-def test_a_module_that_can_not_be_unloaded_speaks_against_the_release() -> None:
+def test_a_module_that_can_not_be_unloaded_is_kept_but_no_gate_measured_it() -> None:
+    """What held the old module may be anything on that node: it voids nothing that was proven elsewhere."""
     world = a_world()
     world.broken.add("in-use-gpu-1")
     assert played(world).name == "restored"
-    assert world.failures["run-1"]["status"] == "failed"
+    assert world.failures["run-1"]["status"] == "inconclusive"
 
 
 def test_a_gate_that_could_not_tell_is_kept_as_that_and_voids_nothing() -> None:

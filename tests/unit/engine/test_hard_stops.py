@@ -18,7 +18,7 @@ from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
-from knowngood.model.state import End, RunState
+from knowngood.model.state import End, RunState, is_undo
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
@@ -36,8 +36,11 @@ def versions(world: World) -> set[str]:
 
 
 def only(step: str, node: str, why: str = "Xid 79") -> Callable[[JudgeRequest, str, World], str]:
-    """A gate that says no in one judgement on one node."""
-    return lambda request, n, _: why if (request.name.endswith(step), n) == (True, node) else ""
+    """A gate that says no in one judgement on one node, and again when the node is tested once more."""
+    steps = (step, f"{step.rpartition('/')[0]}/retest".lstrip("/"))
+    return lambda request, n, _: (
+        why if n == node and request.name.endswith(steps) and not is_undo(request.name) else ""
+    )
 
 
 def test_a_rollback_after_the_last_proof_said_no_undoes_every_ring() -> None:
@@ -81,19 +84,16 @@ class OnceUnreadable(FakeCluster):
         return super().node_names()
 
 
-def test_a_hiccup_between_two_hops_holds_at_the_resting_state_and_drains_nobody() -> None:
+def test_a_hiccup_between_two_hops_interrupts_at_the_resting_state_and_drains_nobody() -> None:
     world = a_world()
     world.standard = standard
     engine = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
     engine.ports = replace(engine.ports, cluster=OnceUnreadable(world))
-    end = ended(engine)
-    assert (end.name, dict(end.nodes)) == ("held", {})
+    with pytest.raises(Interrupted, match="leader changed"):
+        engine.run()
     assert versions(world) == {NEW}
     assert not [r.step for r in world.records if r.step.startswith("hop-2/ring") and "window" not in r.step]
-    back = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
-    back.roll_back()
-    assert ended(back).name == "restored"
-    assert versions(world) == {OLD}
+    assert ended(Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")).name == "done"
 
 
 class NoCommit(FakeGitOps):
@@ -169,30 +169,35 @@ class CutShort(FakeGates):
         return replace(found, trouble="the gates did not end within 900 s") if cut else found
 
 
-def test_a_judgement_that_was_cut_short_passes_no_node() -> None:
-    """gpu-3 is bad and gpu-4 was good as far as it was judged: both are tested again."""
+def test_a_judgement_that_is_cut_short_twice_passes_no_node_and_interrupts() -> None:
+    """gpu-3 is bad and gpu-4 was good as far as it was judged: nobody is blamed, nobody released."""
     world = a_world()
     world.bad = only("ring-1/batch-1/judge", "gpu-3", "Xid 48")
     engine = an_engine(world)
     gates = CutShort(world)
     gates.steps = ("ring-1/batch-1/judge", "ring-1/batch-1/retest")
     engine.ports = replace(engine.ports, gates=gates)
-    end = ended(engine)
-    assert end.name == "held"
-    assert set(end.nodes) == {"gpu-3", "gpu-4"}
+    with pytest.raises(Interrupted, match="did not end within 900 s"):
+        engine.run()
     assert not [h for h in world.history if h[:2] in {("gpu-3", "released"), ("gpu-4", "released")}]
+    world.bad = lambda *_: ""
+    assert ended(an_engine(world)).name == "done"
 
 
-def test_an_undo_that_was_not_judged_to_its_end_releases_no_node() -> None:
+def test_an_undo_that_can_not_be_judged_to_its_end_is_interrupted_and_releases_no_node() -> None:
+    """It is tried again until the way back's own deadline, and by `resume` from there."""
     world = a_world()
     world.bad = only("ring-0/batch-1/judge", "gpu-1", "Xid 31")
+    before = world.clock
     engine = an_engine(world)
     gates = CutShort(world)
     gates.steps = ("undo/judge",)
     engine.ports = replace(engine.ports, gates=gates)
-    end = ended(engine)
-    assert (end.name, set(end.nodes)) == ("quarantined", {"gpu-1", "gpu-2"})
+    with pytest.raises(Interrupted, match="did not end within 900 s"):
+        engine.run()
+    assert engine.cluster.limits.undo / 2 < world.clock - before <= engine.cluster.limits.undo + 60
     assert not [h for h in world.history if h[1] == "released"]
+    assert ended(an_engine(world)).name == "restored"
 
 
 class Stubborn(FakeNodes):
