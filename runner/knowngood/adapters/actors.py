@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,7 +52,17 @@ def marks(node: Mapping[str, Any]) -> Marks:
         cordoned=bool((node.get("spec") or {}).get("unschedulable")),
         snapshot=bool(annotation(node, names.SNAPSHOT_ANNOTATION)),
         reason=bool(annotation(node, names.REASON_ANNOTATION)),
+        cordoned_before=_cordoned_before(annotation(node, names.SNAPSHOT_ANNOTATION)),
     )
+
+
+def _cordoned_before(snapshot: str) -> bool | None:
+    try:
+        found = json.loads(snapshot)
+    except ValueError:
+        return None
+    before = found.get("unschedulable") if isinstance(found, dict) else None
+    return before if isinstance(before, bool) else None
 
 
 def parked(node: Mapping[str, Any]) -> list[str]:

@@ -255,7 +255,8 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
                 raise task.lost(holder)
         elif _quarantined_by(node, task.run):  # a held run that is rolled back: the cordon is ours
             fresh[names.REASON_ANNOTATION] = None
-            fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=False)
+            before = bool(actors.marks(node).cordoned_before)
+            fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=before)
         elif reason := actors.busy(node, task.fence):
             raise NotTold(reason)
         else:
@@ -335,7 +336,14 @@ def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
         if holder and holder != task.fence:
             raise task.lost(holder)
-        gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
+        gone: dict[str, str | None] = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
+        marks = actors.marks(node)
+        if (
+            marks.cordoned and not marks.any
+        ):  # somebody's own cordon: whoever gives the node back must leave it
+            gone[names.SNAPSHOT_ANNOTATION] = json.dumps({"unschedulable": True})
+        elif marks.quarantine:
+            del gone[names.SNAPSHOT_ANNOTATION]
         why = {names.REASON_ANNOTATION: task.reasons.get(name, "")[:500]}
         taints = _with(node, names.QUARANTINE_TAINT, task.run, without=(names.MAINTENANCE_TAINT,))
         return Wanted(taints, unschedulable=True, annotations={**why, **gone})

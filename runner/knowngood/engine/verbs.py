@@ -86,7 +86,9 @@ def preflight(work: Work, step: Step) -> Done:
     left = [x for x in work.ports.cluster.leftovers() if x.kind != "lease"]
     if left:
         why = "; ".join(f"{x.kind} at {x.where}: {x.detail}" for x in left[:5])
-        return Done(Status.FAIL, {"why": f"left over from before: {why}"})
+        nodes = dict.fromkeys(x.where for x in left if x.kind in ("claim", "taint"))
+        hint = f"once they are well: knowngood clear {' '.join(nodes)}" if nodes else ""
+        return Done(Status.FAIL, {"why": f"left over from before: {why}", "hint": hint})
     busy = dict(work.ports.cluster.quiet(work.plan.nodes))
     if busy:
         return Done(Status.FAIL, {"why": named("somebody else works on", busy), "failed": busy})

@@ -17,7 +17,8 @@ from knowngood.model.state import RunState, StepResult, verb_of
 class Marks:
     """What a node object carries of ours: our claim's value, the run that each of our taints names, the cordon.
 
-    `snapshot` and `reason`: whether those annotations of ours are there.
+    `snapshot` and `reason`: whether those annotations of ours are there; `cordoned_before`: what the snapshot says of
+    the time before we came, None where it says nothing.
     """
 
     claim: str = ""
@@ -26,6 +27,7 @@ class Marks:
     cordoned: bool = False
     snapshot: bool = False
     reason: bool = False
+    cordoned_before: bool | None = None
 
     @property
     def run(self) -> str:
