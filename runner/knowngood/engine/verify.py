@@ -30,11 +30,13 @@ def _ring_as_before(work: Work, step: Step, ring: PlannedRing) -> Done:
     if step.undo and "hold" not in step.path.split("/"):  # a ring that is held keeps its commit
         differs |= _declared_otherwise(work, ring)
     unread = {n: restored.listed(one.unread) for n, one in found.items() if one.unread}
+    reported = {n: restored.listed(one.reported) for n, one in found.items() if one.reported}
+    detail: dict[str, Any] = {"failed": unread | differs, "unread": unread, "reported": reported}
     if differs:
-        return Done(Status.FAIL, {"failed": differs | unread, "why": named("not as before", differs)}, files)
+        return Done(Status.FAIL, {**detail, "why": named("not as before", differs)}, files)
     if unread:
-        return Done(Status.INCONCLUSIVE, {"failed": unread, "why": named("not proven", unread)}, files)
-    return Done(Status.OK, {"nodes": len(before)}, files)
+        return Done(Status.INCONCLUSIVE, {**detail, "why": named("not proven", unread)}, files)
+    return Done(Status.OK, {"reported": reported}, files)
 
 
 def _declared_otherwise(work: Work, ring: PlannedRing) -> dict[str, str]:

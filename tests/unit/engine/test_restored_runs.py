@@ -54,7 +54,7 @@ def undone(
     engine = an_engine(world)
     engine.ports = replace(engine.ports, cluster=Busy(world, change or {}, joined or {}))
     end = engine.run().end
-    outcomes = [r for r in world.records if r.type is RecordType.OUTCOME and r.step == "undo/verify"]
+    outcomes = [r for r in world.records if r.type is RecordType.OUTCOME and r.step.endswith("/verify")]
     assert end is not None
     return end, {"status": outcomes[-1].status, **outcomes[-1].detail}
 

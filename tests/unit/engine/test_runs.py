@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates
+from tests.unit.engine.fake_cluster import FakeGates
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import RINGS, a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.model.context import JudgeRequest
-from knowngood.model.errors import ExitCode, Interrupted, LockHeld, Unreachable
-from knowngood.model.matrix import Identity
-from knowngood.model.plan import FieldChange
+from knowngood.model.errors import ExitCode, LockHeld
 from knowngood.model.record import RecordType
-from knowngood.model.state import End
-from knowngood.ports.clock import Cancel
 
 
 def sick(
@@ -315,52 +311,6 @@ def test_the_load_runs_before_the_gates_that_read_what_it_did() -> None:
     judged = next(r for r in gates.requests if r.name.endswith("ring-0/batch-1/judge"))
     assert judged.gates == ("smoke_training", "gpu_errors", "drift")
     assert judged.schemes == engine.plan.schemes, "and they read versions as the matrix does"
-
-
-class AwayAtFirst(FakeDelivery):
-    """Argo CD can't be asked the first time, or never."""
-
-    def __init__(self, world: World, times: int) -> None:
-        super().__init__(world)
-        self.times = times
-
-    def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
-        if changes and self.times > 0:
-            self.times -= 1
-            raise Unreachable("the API server does not answer")
-        return super().wait(commit, changes, deadline, cancel)
-
-
-def test_what_did_not_answer_is_asked_once_more_before_it_counts() -> None:
-    world = a_world()
-    engine = an_engine(world)
-    engine.ports = replace(engine.ports, delivery=AwayAtFirst(world, 1))
-    assert engine.run().end == End("done", ExitCode.DONE)
-
-
-def test_what_does_not_answer_twice_interrupts_and_undoes_nothing() -> None:
-    world = a_world()
-    engine = an_engine(world)
-    engine.ports = replace(engine.ports, delivery=AwayAtFirst(world, 2))
-    with pytest.raises(Interrupted, match="does not answer"):
-        engine.run()
-    assert an_engine(world).run().end == End("done", ExitCode.DONE)
-
-
-class NobodyHome(FakeCluster):
-    """The API server went away after the run had begun."""
-
-    def identity(self) -> Identity:
-        raise Unreachable("the API server does not answer")
-
-
-def test_an_api_server_that_stays_away_interrupts_and_undoes_nothing() -> None:
-    world = a_world()
-    engine = an_engine(world)
-    engine.ports = replace(engine.ports, delivery=AwayAtFirst(world, 1), cluster=NobodyHome(world))
-    with pytest.raises(Interrupted):
-        engine.run()
-    assert an_engine(world).run().end == End("done", ExitCode.DONE)
 
 
 def test_a_rollback_overrules_a_hold() -> None:
