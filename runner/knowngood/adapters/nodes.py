@@ -21,6 +21,7 @@ from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Limits, Tenant
+from knowngood.model.text import printable
 
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
@@ -344,7 +345,7 @@ def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
             gone[names.SNAPSHOT_ANNOTATION] = json.dumps({"unschedulable": True})
         elif marks.quarantine:
             del gone[names.SNAPSHOT_ANNOTATION]
-        why = {names.REASON_ANNOTATION: task.reasons.get(name, "")[:500]}
+        why = {names.REASON_ANNOTATION: printable(task.reasons.get(name, ""), 500)}
         taints = _with(node, names.QUARANTINE_TAINT, task.run, without=(names.MAINTENANCE_TAINT,))
         return Wanted(taints, unschedulable=True, annotations={**why, **gone})
 

@@ -6,6 +6,7 @@ import click
 
 from knowngood.cli.known import known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, runs_option
+from knowngood.cli.terminal import say
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import UsageError
 
@@ -39,7 +40,7 @@ def command(settings: Settings, run: str, hold: bool) -> int:
                 f"run {found.run_id} has ended: {found.summary.end}", hint=f"knowngood status {found.run_id}"
             )
         checkpoint(found.cluster()).ask_abort(found.run_id, "hold" if hold else "stop")
-        click.echo(f"asked run {found.run_id} to {'hold' if hold else 'stop'}")
-        click.echo(f"  watch: knowngood status {found.run_id}", err=True)
-        click.echo(f"  if its runner is gone: knowngood resume {found.run_id}", err=True)
+        say(f"asked run {found.run_id} to {'hold' if hold else 'stop'}")
+        say(f"  watch: knowngood status {found.run_id}", err=True)
+        say(f"  if its runner is gone: knowngood resume {found.run_id}", err=True)
     return 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from knowngood.cli.arguments import cluster_option, exact, pairs, profile_option, traits
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode
 from knowngood.planner.check import Answer, check
 from knowngood.report.check_text import check_json, check_text
@@ -46,7 +45,7 @@ def command(
     exact(source, given)
     found = check(source.matrix, given, traits(source, profile, cluster))
     if output == "json":
-        click.echo(json.dumps(check_json(found), indent=2))
+        say_json(check_json(found))
     else:
-        click.echo(check_text(found), nl=False)
+        say(check_text(found))
     return int(CODES[found.answer])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.cli.terminal import say
 
 
 def checkout(folder: Path, *, push: bool, what: str) -> MatrixRepository:
     """The repository, to be pushed from or not; says so where a commit would be on no branch. `what` in words."""
     repository = MatrixRepository(folder, push=push, by_hand=what)
     if repository.detached:
-        click.echo(
+        say(
             "HEAD is detached, so the commit is on no branch: git push REMOTE HEAD:BRANCH brings it to one",
             err=True,
         )

@@ -9,9 +9,10 @@ from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kube import Kube
 from knowngood.cli.data import kubeconfig_of
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option
+from knowngood.cli.terminal import say
 from knowngood.cli.upgrade import ask
 from knowngood.model.claims import Marks
-from knowngood.model.errors import LockHeld, printable
+from knowngood.model.errors import LockHeld
 from knowngood.planner import clearing as planner
 
 
@@ -51,7 +52,7 @@ def command(settings: Settings, nodes: tuple[str, ...], yes: bool) -> int:
     refuse_held(kube, ours)  # somebody may have gone on while we asked
     for node, marks in ours.items():
         clearing.clear(kube, node, marks)
-        click.echo(f"{node}: given back")
+        say(f"{node}: given back")
     return 0
 
 
@@ -70,8 +71,8 @@ def refuse_held(kube: Kube, nodes: dict[str, Marks]) -> None:
 def _show(node: str, marks: Marks) -> None:
     decided = planner.clearing(marks)
     if not decided.take:
-        click.echo(f"{node}: nothing of ours is on it", err=True)
+        say(f"{node}: nothing of ours is on it", err=True)
     for what in decided.take:
-        click.echo(f"{node}: takes off {printable(what)}", err=True)
+        say(f"{node}: takes off {what}", err=True)
     for what in decided.leave:
-        click.echo(f"{node}: leaves {printable(what)}", err=True)
+        say(f"{node}: leaves {what}", err=True)

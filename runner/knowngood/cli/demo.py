@@ -15,8 +15,10 @@ from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise
 from knowngood.cli.staging import new_folder, staged, upgrade
+from knowngood.cli.terminal import say
 from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import to_json
+from knowngood.model.text import Page, as_json, page
 from knowngood.rehearsal import confirm
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.html import html
@@ -89,17 +91,17 @@ def command(settings: Settings, out: Path, output: str) -> int:
         advise(folder / "runs" / summary.run, then)
     (folder / "report.html").write_text(html(summaries, title="knowngood demo", then=then))
     (folder / "junit.xml").write_text(junit_of(summaries))
-    (folder / "summary.json").write_text(_json(acts, history) + "\n")
+    (folder / "summary.json").write_text(_json(acts, history))
     if output == "json":
-        click.echo(_json(acts, history))
+        say(_json(acts, history))
     else:
-        click.echo(demo_text(acts, folder, time.monotonic() - began, then), nl=False)
+        say(demo_text(acts, folder, time.monotonic() - began, then))
     return int(ExitCode.DONE if all(act.good for act in acts) else ExitCode.REFUSED)
 
 
 def first(scene: Scene) -> Act:
     """An upgrade that is proven."""
-    click.echo(f"\nAct 1: {CLUSTER} to {PROVEN}", err=True)
+    say(page(["", f"Act 1: {CLUSTER} to {PROVEN}"]), err=True)
     before = scene.read(scene.stage.snapshot("1-before"))
     summary = upgrade(scene.stage, CLUSTER, PROVEN)
     after = scene.read(scene.stage.snapshot("1-after"))
@@ -114,7 +116,7 @@ def second(scene: Scene) -> Act:
     """An upgrade that is undone."""
     ring = scene.source.cluster(CLUSTER).rings[0]
     node = ring.nodes[0]
-    click.echo(f"\nAct 2: {CLUSTER} to {UNDONE}, with {FAULT} on {node}", err=True)
+    say(page(["", f"Act 2: {CLUSTER} to {UNDONE}, with {FAULT} on {node}"]), err=True)
     scene.stage.fault(FAULT, node)
     before = scene.stage.snapshot("2-before")
     summary = upgrade(scene.stage, CLUSTER, UNDONE)
@@ -126,11 +128,9 @@ def second(scene: Scene) -> Act:
     return Act("an upgrade that is undone", "restored", summary, summary.end == "restored", against)
 
 
-def _json(acts: tuple[Act, ...], history: dict[str, Any]) -> str:
+def _json(acts: tuple[Act, ...], history: dict[str, Any]) -> Page:
     rows = [
         {"title": a.title, "good": a.good, "oracle_against": list(a.against), "run": to_json(a.summary)}
         for a in acts
     ]
-    return json.dumps(
-        {"schema": 1, "good": all(a.good for a in acts), "acts": rows, "oracle": history}, indent=2
-    )
+    return as_json({"schema": 1, "good": all(a.good for a in acts), "acts": rows, "oracle": history})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +13,22 @@ from knowngood.adapters.matrix_revisions import matrix_at, merge_base
 from knowngood.cli.data import pick
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say
 from knowngood.matrix import build, documents
 from knowngood.matrix.load import load
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Matrix, Release
+from knowngood.model.text import Page, as_json
 from knowngood.planner.diff import MatrixDiff, ReleaseDiff, Revision, changes, compare
 from knowngood.report.diff_text import matrix_markdown, matrix_text, release_markdown, release_text
 
 
-def _json(value: Any) -> str:
-    return json.dumps(to_json(value), indent=2)
+def _json(value: Any) -> Page:
+    return as_json(to_json(value))
 
 
-FORMS: dict[str, tuple[Callable[[ReleaseDiff], str], Callable[[MatrixDiff], str]]] = {
+FORMS: dict[str, tuple[Callable[[ReleaseDiff], Page], Callable[[MatrixDiff], Page]]] = {
     "text": (release_text, matrix_text),
     "markdown": (release_markdown, matrix_markdown),
     "json": (_json, _json),
@@ -64,14 +65,14 @@ def command(settings: Settings, before: str | None, after: str | None, since: st
     with tempfile.TemporaryDirectory() as folder:
         if since is not None and before is None:
             base, _ = matrix_at(root, merge_base(root, since), Path(folder))
-            click.echo(of_matrix(changes(_revision(base), _revision(root))), nl=output == "json")
+            say(of_matrix(changes(_revision(base), _revision(root))))
             return int(ExitCode.DONE)
         if since is not None or before is None or after is None:
             hint = "knowngood diff A B, or knowngood diff --since REV"
             raise UsageError("name two releases, or one Git revision", hint=hint)
         old, first = _release(root, before, Path(folder) / "a")
         new, second = _release(root, after, Path(folder) / "b")
-        click.echo(of_release(compare(old, first, new, second)), nl=output == "json")
+        say(of_release(compare(old, first, new, second)))
     return int(ExitCode.DONE)
 
 

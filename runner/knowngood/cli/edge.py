@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.cli.versions import edges_of, known_version
 from knowngood.planner.edges import edge
 from knowngood.report.edges_text import edge_text
@@ -45,7 +44,7 @@ def command(settings: Settings, component: str, start: str, goal: str, output: s
             "always": list(found.always),
             "conditional": list(found.conditional),
         }
-        click.echo(json.dumps(value, indent=2))
+        say_json(value)
     else:
-        click.echo(edge_text(edges, a, b, found), nl=False)
+        say(edge_text(edges, a, b, found))
     return 0

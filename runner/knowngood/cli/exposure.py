@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -13,9 +13,11 @@ from knowngood.adapters.matrix_history import Held, history
 from knowngood.cli.arguments import traits
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.matrix import Status
+from knowngood.model.text import page
 from knowngood.planner.exposure import Cause, Exposure, Running, Since, exposure
 from knowngood.report.exposure_text import exposure_json, exposure_text
 
@@ -77,9 +79,9 @@ def command(
     _refuse_future(places, today)
     found = _found(source, places, today)
     if output == "json":
-        click.echo(json.dumps([exposure_json(e, today) for e in found], indent=2))
+        say_json([exposure_json(e, today) for e in found])
     else:
-        click.echo("\n".join(exposure_text(e, today, every=every) for e in found), nl=False)
+        say(page(chain.from_iterable((exposure_text(e, today, every=every), "") for e in found)))
     return int(_code(found))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +21,11 @@ from knowngood.cli.options import (
     runs_option,
 )
 from knowngood.cli.play import check_cluster
+from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
+from knowngood.model.text import as_json, page
 from knowngood.model.verdict import Verdict, worst
 from knowngood.report.junit import document
 from knowngood.report.summary import JudgementLine
@@ -103,7 +104,7 @@ def command(settings: Settings, /, **words: Any) -> int:
     work = _work(settings, asked)
     note = check_cluster(work.cluster, work.kubeconfig)
     if note:
-        click.echo(f"{work.cluster.name} pins no identity: nothing here is evidence", err=True)
+        say(f"{work.cluster.name} pins no identity: nothing here is evidence", err=True)
     began = time.monotonic()
     kept = settings.runs.parent / "baselines" / f"{asked.cluster}.json"
     since = None if asked.since is None else Path(asked.since or kept)
@@ -147,16 +148,16 @@ def _report(
     suites = [(line.step, line) for line in lines]
     (work.folder / "junit.xml").write_text(document(f"knowngood gate {name}", suites, seconds))
     result = {"schema": 1, "cluster": name, "release": work.release.name, "verdict": verdict.value}
-    text = json.dumps({**result, "judgements": to_json(lines)}, indent=2)
-    (work.folder / "summary.json").write_text(text + "\n")
-    click.echo(text if output == "json" else f"{name}: {verdict}\n{_text(lines)}")
-    click.echo(f"kept in {work.folder}", err=True)
+    text = as_json({**result, "judgements": to_json(lines)})
+    (work.folder / "summary.json").write_text(text)
+    say(text if output == "json" else page([f"{name}: {verdict}", *_text(lines)]))
+    say(f"kept in {work.folder}", err=True)
 
 
-def _text(lines: Sequence[JudgementLine]) -> str:
+def _text(lines: Sequence[JudgementLine]) -> list[str]:
     """A line a gate and node, then a line a judgement."""
     rows = [(g.gate, g.node or "cluster", g.verdict, g.reason) for line in lines for g in line.results]
-    return "\n".join([*columns(rows), "", *columns(count_rows(lines))])
+    return [*columns(rows), "", *columns(count_rows(lines))]
 
 
 def _list(settings: Settings, asked: Asked) -> int:
@@ -169,9 +170,7 @@ def _list(settings: Settings, asked: Asked) -> int:
             continue
         rows.append((file.stem, kinds[0] if kinds else "in no profile", gatework.proves(file)))
     if asked.output == "json":
-        click.echo(
-            json.dumps([dict(zip(("gate", "kind", "proves"), r, strict=True)) for r in rows], indent=2)
-        )
+        say_json([dict(zip(("gate", "kind", "proves"), r, strict=True)) for r in rows])
     else:
-        click.echo("\n".join(columns(rows, "")))
+        say(page(columns(rows, "")))
     return 0

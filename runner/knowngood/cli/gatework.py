@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from knowngood.adapters.clock import SystemClock
 from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
+from knowngood.cli.terminal import say
 from knowngood.cli.wiring import Place, judge_of, reader
 from knowngood.engine.judging import windows_of
 from knowngood.model.context import JudgeRequest, Window
@@ -114,7 +113,7 @@ def _judgements(work: Work) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]
             wanted.append(("active", known.active, idle))
         skipped = [n for n in work.nodes if n in busy]
         if skipped:
-            click.echo(f"active gates are not run on busy nodes: {', '.join(skipped)}", err=True)
+            say(f"active gates are not run on busy nodes: {', '.join(skipped)}", err=True)
     return wanted
 
 
@@ -148,7 +147,7 @@ def keep(work: Work, file: Path) -> None:
         "figures": to_json(work.figures),
     }
     file.write_text(json.dumps(value, indent=2) + "\n")
-    click.echo(f"baseline kept in {file}", err=True)
+    say(f"baseline kept in {file}", err=True)
 
 
 def read(file: Path, cluster: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 from knowngood.cli.data import load
 from knowngood.cli.known import Ask, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
+from knowngood.cli.terminal import say
 from knowngood.cli.told import asked
 from knowngood.report.handover import handover
 
@@ -42,5 +43,5 @@ def command(settings: Settings, run: str | None) -> int:
         if settings.matrix is None and recorded:
             settings = replace(settings, matrix=Path(recorded))
         cluster = load(settings).cluster(found.plan.cluster)
-        click.echo(handover(found.summary, found.plan, cluster), nl=False)
+        say(handover(found.summary, found.plan, cluster))
     return 0

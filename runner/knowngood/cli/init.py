@@ -8,6 +8,7 @@ import click
 
 from knowngood.adapters.layout import lay_out
 from knowngood.cli.options import Settings, debug_option
+from knowngood.cli.terminal import say
 
 
 @click.command("init")
@@ -29,8 +30,6 @@ def command(settings: Settings, folder: Path) -> int:
     Exit codes: 0 done, 2 the folder is not empty or can't be written
     """
     lay_out(folder)
-    click.echo(f"{folder} is ready")
-    click.echo(
-        f"  next: cd {folder} && knowngood validate && knowngood rehearse ams-prod --to r595", err=True
-    )
+    say(f"{folder} is ready")
+    say(f"  next: cd {folder} && knowngood validate && knowngood rehearse ams-prod --to r595", err=True)
     return 0

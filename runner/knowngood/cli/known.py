@@ -11,8 +11,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import click
-
 from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.journal import is_open
 from knowngood.adapters.matrix_target import destination
@@ -20,6 +18,7 @@ from knowngood.adapters.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings
+from knowngood.cli.terminal import say
 from knowngood.cli.wiring import Place, checkpoint
 from knowngood.engine.standing import last_change, refuse_different
 from knowngood.matrix.build import cluster_of
@@ -119,9 +118,7 @@ def _reconciled(settings: Settings, here: Known, ask: Ask, *, open_here: bool) -
     except KnowngoodError as error:
         if ask is Ask.MUST:
             raise
-        click.echo(
-            f"the cluster could not be asked, so this is what the journal here says ({error})", err=True
-        )
+        say(f"the cluster could not be asked, so this is what the journal here says ({error})", err=True)
         return here
     if open_here and there is not None and there.fence <= here.state.fence:
         return here  # its runner is at work, and writes both
@@ -131,13 +128,11 @@ def _reconciled(settings: Settings, here: Known, ask: Ask, *, open_here: bool) -
     except Refused as different:
         if ask is Ask.MUST and not (found is Standing.GONE and here.state.end):
             raise
-        click.echo(f"{different}; {different.hint}", err=True)
+        say(f"{different}; {different.hint}", err=True)
     if there is None or found not in (Standing.BEHIND, Standing.ENDED):
         return here
     how = f"ended {there.end.name}" if there.end else "went on"
-    click.echo(
-        f"the run {how} elsewhere (by {there.who or 'somebody'}): shown is what the cluster says", err=True
-    )
+    say(f"the run {how} elsewhere (by {there.who or 'somebody'}): shown is what the cluster says", err=True)
     return _taken(settings, there, checkpoint(here.cluster()), here.folder)
 
 
@@ -255,7 +250,7 @@ def _only_back(run: Known, where: Location, changes: tuple[str, ...], *, back: b
     """A file has changed: say so to a run that goes back, refuse all others."""
     if not back and not checkpoint(run.cluster()).abort_asked(run.run_id):
         raise _refused(run, where, changes)
-    click.echo(f"{where.file} has changed: the run goes back by what it said at its start", err=True)
+    say(f"{where.file} has changed: the run goes back by what it said at its start", err=True)
 
 
 def _refused(run: Known, where: Location, changes: tuple[str, ...]) -> UsageError:

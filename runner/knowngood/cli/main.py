@@ -15,8 +15,10 @@ from pathlib import Path
 import click
 
 from knowngood.cli.options import Settings
+from knowngood.cli.terminal import say
 from knowngood.cli.version import VERSION
-from knowngood.model.errors import DataError, ExitCode, KnowngoodError, printable
+from knowngood.model.errors import DataError, ExitCode, KnowngoodError
+from knowngood.model.text import page
 
 COMMANDS = {
     "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
@@ -150,7 +152,7 @@ def run(args: list[str]) -> int:
         if "--debug" in args:
             import traceback  # noqa: PLC0415 (only for this: --help must answer at once)
 
-            traceback.print_exc()
+            say(page(traceback.format_exc().split("\n")), err=True)
         return tell(error)
     return result if isinstance(result, int) else int(ExitCode.DONE)
 
@@ -162,23 +164,23 @@ def _usage(stop: BaseException) -> int:
     if isinstance(stop, click.ClickException):
         stop.show()
         return int(ExitCode.USAGE)
-    click.echo("stopped", err=True)
+    say("stopped", err=True)
     return int(ExitCode.INTERRUPTED)
 
 
 def tell(error: Exception) -> int:
     """One error on stderr: what and where, then what to do next; its exit code."""
     if not isinstance(error, KnowngoodError):
-        click.echo(f"knowngood: internal error: {type(error).__name__}: {error}", err=True)
-        click.echo("  next: run it again with --debug and report what it shows", err=True)
+        say(f"knowngood: internal error: {type(error).__name__}: {error}", err=True)
+        say("  next: run it again with --debug and report what it shows", err=True)
         return int(ExitCode.INCONCLUSIVE)
     problems = error.problems if isinstance(error, DataError) else ()
     for problem in problems:
-        click.echo(printable(f"{problem.where}: {problem.severity}: {problem.message}"), err=True)
+        say(f"{problem.where}: {problem.severity}: {problem.message}", err=True)
         if problem.hint:
-            click.echo(printable(f"  next: {problem.hint}"), err=True)
+            say(f"  next: {problem.hint}", err=True)
     if not problems:
-        click.echo(f"knowngood: {error}", err=True)
+        say(f"knowngood: {error}", err=True)
         if error.hint:
-            click.echo(f"  next: {error.hint}", err=True)
+            say(f"  next: {error.hint}", err=True)
     return int(error.exit_code)

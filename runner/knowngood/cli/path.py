@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 
 import click
 
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.cli.versions import edges_of, known_version
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.graph import Edges
@@ -83,9 +83,9 @@ def command(
     if not edges.graph and known.disruption in (Disruption.REBOOT, Disruption.POWER_CYCLE):
         found = rebooting(found)
     if output == "json":
-        click.echo(json.dumps(_json(component, (a, b), channel, found), indent=2))
+        say_json(_json(component, (a, b), channel, found))
     else:
-        click.echo(path_text(edges, (a, b), channel, found), nl=False)
+        say(path_text(edges, (a, b), channel, found))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -11,11 +10,13 @@ import click
 from knowngood.cli.again import warned
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, history_option, matrix_option, output_option
+from knowngood.cli.terminal import say
 from knowngood.matrix.fbc import catalog, package_of
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
+from knowngood.model.text import as_json
 from knowngood.planner.case import Declared, GivenCatalog, Wishes
 from knowngood.planner.path import CHANNELS
 from knowngood.planner.plan import plan
@@ -110,10 +111,10 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         if hop is None:
             known = ", ".join(h.name for h in made.hops) or "none"
             raise UsageError(f"the plan has no hop {explain!r}", hint=f"its hops: {known}")
-        text = json.dumps(to_json(hop), indent=2) + "\n" if output == "json" else hop_text(made, hop)
+        text = as_json(to_json(hop)) if output == "json" else hop_text(made, hop)
     else:
-        text = json.dumps(to_json(made), indent=2) + "\n" if output == "json" else plan_text(made)
-    click.echo(text, nl=False)
+        text = as_json(to_json(made)) if output == "json" else plan_text(made)
+    say(text)
     return 0
 
 

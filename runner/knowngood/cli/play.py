@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import click
-
 from knowngood.adapters.matrix_target import destination
 from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
+from knowngood.cli.terminal import say
 from knowngood.cli.told import marks_of
 from knowngood.cli.who import runner
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
@@ -28,6 +27,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record
+from knowngood.model.text import as_json
 from knowngood.planner.plan import plan as make_plan
 from knowngood.planner.plan import refuse_unmovable
 from knowngood.ports.clock import Cancel
@@ -121,7 +121,7 @@ def start(
         "window_end": cluster.window_end,
         **(more or {}),
     }
-    click.echo(f"run {run_id} in {folder}", err=True)
+    say(f"run {run_id} in {folder}", err=True)
     try:
         return play(place, plan, frozen, quiet=quiet)
     except LockHeld:
@@ -195,13 +195,9 @@ def advise(folder: Path, then: Sequence[str]) -> None:
 
 def show(summary: Summary, output: str, then: Sequence[str] = ()) -> int:
     """Print the result on stdout; the run's exit code, also where nobody reads stdout any more."""
-    text = (
-        json.dumps(to_json(summary), indent=2) + "\n"
-        if output == "json"
-        else summary_text(summary, then=then)
-    )
+    text = as_json(to_json(summary)) if output == "json" else summary_text(summary, then=then)
     try:
-        click.echo(text, nl=False)
+        say(text)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(ExitCode.INTERRUPTED if summary.exit_code is None else summary.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.cli.checkout import checkout
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.evidence import read_evidence
 from knowngood.model.errors import ExitCode, Refused
 from knowngood.model.evidence import Appraisal
@@ -60,8 +60,11 @@ def command(settings: Settings, release: str, file: Path, push: bool, dry_run: b
     repository = checkout(source.folder, push=push, what="the promotion")
     worth = repository.appraise(evidence, SystemClock().now())
     if worth.status is None:
-        more = "".join(f"\n  {reason}" for reason in worth.refusals)
-        raise Refused(f"the evidence is refused:{more}", where=str(file), hint="prove the release again")
+        raise Refused(
+            f"the evidence is refused: {'; '.join(worth.refusals)}",
+            where=str(file),
+            hint="prove the release again",
+        )
     if found.status not in RANK:
         raise Refused(
             f"{release} is {found.status} and stays so: {found.reason or 'another took its place'}",
@@ -85,12 +88,12 @@ def _tell(release: str, before: Status, worth: Appraisal, commit: str, output: s
             "worth": worth.status.value,
         }
         more = {"because": worth.because, "expires": worth.expires, "commit": commit or None}
-        click.echo(json.dumps({**said, **more}, indent=2))
+        say_json({**said, **more})
         return
     change = f"{before} → {after}" if after is not before else f"stays {after}"
-    click.echo(f"{release}: {change}{' (dry run)' if dry_run else ''}")
-    click.echo(f"  the evidence counts as {worth.status}: {worth.because}; it expires {worth.expires}")
+    say(f"{release}: {change}{' (dry run)' if dry_run else ''}")
+    say(f"  the evidence counts as {worth.status}: {worth.because}; it expires {worth.expires}")
     if commit:
-        click.echo(f"  commit {commit[:12]}")
+        say(f"  commit {commit[:12]}")
     elif not dry_run:
-        click.echo("  nothing to commit: it is all there")
+        say("  nothing to commit: it is all there")

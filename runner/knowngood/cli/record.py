@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from dataclasses import replace
@@ -27,6 +26,7 @@ from knowngood.cli.options import (
     record_option,
     runs_option,
 )
+from knowngood.cli.terminal import say, say_json
 from knowngood.model.destination import Destination
 from knowngood.model.errors import Refused
 from knowngood.model.evidence import FAILED, INCONCLUSIVE
@@ -117,10 +117,10 @@ def _matrix(settings: Settings, run: Known) -> Path:
 def _tell(run: str, evidence: dict[str, Any], told: Recorded, output: str) -> None:
     if output == "json":
         said = {"run": run, "release": evidence["release"], "cluster": evidence["cluster"]}
-        click.echo(json.dumps({**said, **to_json(told)}, indent=2))
+        say_json({**said, **to_json(told)})
         return
     counts = f"recorded as {told.status}: {told.because}"
-    click.echo(f"run {run}: {evidence['release']} on {evidence['cluster']} is {counts}")
+    say(f"run {run}: {evidence['release']} on {evidence['cluster']} is {counts}")
     lines = (f"commit {told.commit[:12]}" if told.commit else told.file, told.where, told.note)
     for line in filter(None, lines):
-        click.echo(f"  {line}")
+        say(f"  {line}")

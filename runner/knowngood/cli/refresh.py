@@ -10,11 +10,13 @@ import click
 from knowngood.adapters import graph_data, olm_catalog
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option
+from knowngood.cli.terminal import say
 from knowngood.matrix import build, documents, refresh
 from knowngood.matrix.documents import Document
 from knowngood.matrix.reading import display, read_text
 from knowngood.model.errors import DataError, UsageError
 from knowngood.model.graph import Edges
+from knowngood.model.text import Page, page
 
 
 @click.command("refresh")
@@ -66,14 +68,14 @@ def command(settings: Settings, component: str, source: Path, openshift: str, wr
     else:
         made = _operator(files, edges, matrix.components[component].scheme, source, openshift)
     for note in made.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     changed = {path: text for path, text in sorted(made.files.items()) if text != current.get(path, "")}
     for path, text in changed.items():
-        click.echo(_difference(display(place / path), current.get(path, ""), text), nl=False)
+        say(_difference(display(place / path), current.get(path, ""), text))
         if write:
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(text, encoding="utf-8")
-    click.echo(f"{len(changed)} files {'written' if write else 'differ'}", err=True)
+    say(f"{len(changed)} files {'written' if write else 'differ'}", err=True)
     return int(bool(changed) and not write)
 
 
@@ -100,7 +102,6 @@ def _operator(
     return refresh.operator(files, edges, scheme, fresh)
 
 
-def _difference(path: str, before: str, after: str) -> str:
+def _difference(path: str, before: str, after: str) -> Page:
     old = path if before else "/dev/null"
-    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), old, path)
-    return "".join(lines)
+    return page(difflib.unified_diff(before.split("\n"), after.split("\n"), old, path, lineterm=""))

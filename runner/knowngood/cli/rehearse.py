@@ -11,6 +11,7 @@ from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise, show
 from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, upgrade
+from knowngood.cli.terminal import say
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster
 from knowngood.rehearsal.widen import described, widened
@@ -101,7 +102,7 @@ def command(
     source.release(release)
     if nodes is not None:
         found = widened(found, nodes)
-        click.echo(f"{cluster} widened to {described(found)}", err=True)
+        say(f"{cluster} widened to {described(found)}", err=True)
     wanted = [known(parsed(fault), found) for fault in faults]
     folder = new_folder(out)
     with staged(source, found, folder, time_scale) as stage:
@@ -111,7 +112,7 @@ def command(
     then = advice(summary, folder, settings.matrix)
     advise(stage.runs / summary.run, then)
     runs.copy_reports(stage.runs / summary.run, folder)
-    click.echo(f"report: {folder / 'report.html'}", err=True)
+    say(f"report: {folder / 'report.html'}", err=True)
     return show(summary, output, then)
 
 

@@ -14,6 +14,7 @@ from knowngood.cli.options import (
     runs_option,
 )
 from knowngood.cli.play import check_identity, play, show
+from knowngood.cli.terminal import say
 
 
 @click.command("resume")
@@ -45,7 +46,7 @@ def command(settings: Settings, run: str, output: str) -> int:
     with known(settings, run) as found:
         ended = found.state.end is not None
         if ended:
-            click.echo(f"run {found.run_id} has ended: {found.summary.end}", err=True)
+            say(f"run {found.run_id} has ended: {found.summary.end}", err=True)
             return show(found.summary, output)
         refuse_overtaken(found)
         place = place_of(settings, found)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from knowngood.cli.checkout import checkout
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.statusedit import revoked
 from knowngood.model.errors import ExitCode, Refused, UsageError
 from knowngood.planner.status import why_not_revoked
@@ -54,9 +53,10 @@ def command(settings: Settings, release: str, reason: str, push: bool, output: s
     pinned = sorted(c.name for c in source.matrix.clusters.values() if c.release == release)
     if output == "json":
         said = {"release": release, "before": found.status.value, "status": "revoked", "reason": words}
-        click.echo(json.dumps({**said, "pinnedBy": pinned, "commit": commit}, indent=2))
+        say_json({**said, "pinnedBy": pinned, "commit": commit})
         return int(ExitCode.DONE)
-    click.echo(f"{release}: {found.status} → revoked\n  commit {commit[:12]}")
+    say(f"{release}: {found.status} → revoked")
+    say(f"  commit {commit[:12]}")
     for name in pinned:
-        click.echo(f"  {name} pins it: knowngood exposure --cluster {name}")
+        say(f"  {name} pins it: knowngood exposure --cluster {name}")
     return int(ExitCode.DONE)

@@ -28,6 +28,7 @@ from knowngood.cli.options import (
     runs_option,
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
+from knowngood.cli.terminal import say
 from knowngood.cli.upgrade import ask, confirm, refuse_dirty
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError
@@ -111,11 +112,11 @@ def _back(
     again: dict[str, Any] = {}
     if plan.hops:  # the way back is told of, never barred
         plan, again = heeded(source, plan, kubeconfig, try_again=False, back=True)
-    click.echo(plan_text(plan), err=True)
+    say(plan_text(plan), err=True)
     if not plan.hops:
-        click.echo(f"nothing to do: Git declares {release} already")
+        say(f"nothing to do: Git declares {release} already")
         return int(ExitCode.DONE)
-    click.echo(f"the record goes to {to}", err=True)
+    say(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
     return show(start(request, plan, more=again), output)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.data import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, runs_option
+from knowngood.cli.terminal import say
 from knowngood.matrix.show import (
     describe_cluster,
     describe_component,
@@ -26,6 +26,7 @@ from knowngood.matrix.show import (
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Component, Matrix
+from knowngood.model.text import Page, as_json, page
 from knowngood.report.columns import WIDTH, columns, wrapped
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
@@ -88,18 +89,18 @@ def command(settings: Settings, what: str | None, name: str | None, output: str)
         folder = runs.find(settings.runs, name)
         with runs.reading(folder) as run:
             summary = runs.told(summarise(run.records, run.load), folder)
-        click.echo(_json(summary) if output == "json" else summary_text(summary), nl=output == "json")
+        say(_json(summary) if output == "json" else summary_text(summary))
         return 0
     source = load(settings)
     if what == "conflicts":
         conflicts = describe_conflicts(source.matrix)
-        click.echo(_json(conflicts) if output == "json" else "\n".join(_conflicts(conflicts)))
+        say(_json(conflicts) if output == "json" else page(_conflicts(conflicts)))
         return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
         if what == "edges":  # a line each: all of them are tens of thousands
             found = [edge_row(edges) for edges in source.matrix.edges.values()]
-        click.echo(_json(found) if output == "json" else "\n".join(columns(TABLES[what](source), "")))
+        say(_json(found) if output == "json" else page(columns(TABLES[what](source), "")))
         return 0
     if not name:
         raise UsageError(
@@ -108,16 +109,16 @@ def command(settings: Settings, what: str | None, name: str | None, output: str)
     pick(getattr(source.matrix, f"{what}s"), name, what, source.folder / f"{what}s")
     described = ONES[what](source.matrix, name)
     if output == "json":
-        click.echo(_json(described))
+        say(_json(described))
         return 0
     if what == "release":
         described["components"] = _brief(described["components"])
-    click.echo("\n".join(_described(described)))
+    say(page(_described(described)))
     return 0
 
 
-def _json(value: Any) -> str:
-    return json.dumps(to_json(value), indent=2)
+def _json(value: Any) -> Page:
+    return as_json(to_json(value))
 
 
 def _components(source: Source) -> Rows:

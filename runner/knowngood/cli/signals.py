@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import click
-
+from knowngood.cli.terminal import say
 from knowngood.ports.clock import Cancel
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,7 +24,7 @@ def stopped_by_signals(cancel: Cancel, told: str = RESUMABLE) -> Iterator[None]:
         name = signal.Signals(number).name
         if not cancel.is_set():
             with suppress(OSError):  # after a HUP there may be no terminal to tell
-                click.echo(f"{name}: {told}", err=True)
+                say(f"{name}: {told}", err=True)
         cancel.set(name)
 
     before = {number: signal.signal(number, stop) for number in STOPPING}

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
-
 from knowngood.adapters.stage import Stage
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings
 from knowngood.cli.play import Request, planned, start
 from knowngood.cli.signals import stopped_by_signals
+from knowngood.cli.terminal import say
 from knowngood.model.matrix import Cluster
 from knowngood.ports.clock import Cancel
 from knowngood.rehearsal import compress, gitops
@@ -44,7 +43,7 @@ def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterat
     )
     cancel = Cancel()
     try:
-        click.echo(f"bringing up {found.name} at {release.name} as a twin in {folder}", err=True)
+        say(f"bringing up {found.name} at {release.name} as a twin in {folder}", err=True)
         with stopped_by_signals(cancel, "stopping"):
             stage.start(scale, cancel)
         yield stage
@@ -57,5 +56,5 @@ def upgrade(stage: Stage, cluster: str, release: str, *, quiet: bool = False) ->
     source = load(Settings(matrix=stage.matrix))
     request = Request(source, cluster, release, stage.kubeconfig, stage.runs)
     plan = planned(request)
-    click.echo(plan_text(plan), err=True)
+    say(plan_text(plan), err=True)
     return start(request, plan, quiet=quiet)

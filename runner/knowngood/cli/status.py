@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,11 +9,13 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.known import Ask, Known, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, output_option, runs_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.cli.told import asked, of_cluster, open_one, with_cluster
 from knowngood.cli.watch import watch
-from knowngood.model.errors import KnowngoodError, UsageError, printable
+from knowngood.model.errors import KnowngoodError, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.run_summary import RunSummary
+from knowngood.model.text import Page, as_json, page
 from knowngood.report.console import now
 from knowngood.report.estimate import estimate, words
 from knowngood.report.text import columns, summary_text
@@ -58,7 +59,7 @@ def command(settings: Settings, run: str | None, everything: bool, watching: boo
     if watching:
         watch(lambda: _screen(settings, run), plain=output == "json")
         return 0
-    click.echo(_screen(settings, run, output)[0], nl=False)
+    say(_screen(settings, run, output)[0])
     return 0
 
 
@@ -69,7 +70,7 @@ def _meant(settings: Settings, run: str | None) -> tuple[Settings, str | None]:
     try:
         there = of_cluster(settings)
     except KnowngoodError as error:
-        click.echo(f"the cluster does not answer ({error}): what follows is of this machine", err=True)
+        say(f"the cluster does not answer ({error}): what follows is of this machine", err=True)
         return settings, None
     found = open_one(there)
     if found is not None:
@@ -79,14 +80,14 @@ def _meant(settings: Settings, run: str | None) -> tuple[Settings, str | None]:
     return settings, None
 
 
-def _screen(settings: Settings, run: str | None, output: str = "text") -> tuple[str, bool]:
+def _screen(settings: Settings, run: str | None, output: str = "text") -> tuple[Page, bool]:
     """What is shown of a run, and whether it has ended."""
     with known(settings, run, Ask.MAY) as local:
         found = asked(local)
         ended = found.state.end is not None
         if output == "json":
-            return json.dumps(to_json(found.summary), indent=2) + "\n", ended
-        return summary_text(found.summary) + "".join(f"{line}\n" for line in _time_left(found)), ended
+            return as_json(to_json(found.summary)), ended
+        return page([summary_text(found.summary), *_time_left(found)]), ended
 
 
 def _time_left(run: Known) -> list[str]:
@@ -117,17 +118,17 @@ def _list(settings: Settings, output: str) -> int:
         there = of_cluster(settings)
     except KnowngoodError as error:
         there = ()
-        click.echo(f"the cluster does not answer ({error}): these are the runs of this machine", err=True)
+        say(f"the cluster does not answer ({error}): these are the runs of this machine", err=True)
     for run in there:
         rows[run.run] = _row_there(run, rows.get(run.run))
     newest = sorted(rows.values(), key=lambda row: (row["started"], row["run"]), reverse=True)
     if output == "json":
-        click.echo(json.dumps(newest, indent=2))
+        say_json(newest)
         return 0
     for row in newest:
         row |= {key: row[key][:DAY_AND_MINUTE] for key in ("started", "updated")}
-    shown = [tuple(printable(row[key]) for key in KEYS) for row in newest]
-    click.echo("\n".join(columns(shown, "")) or f"no run in {settings.runs}")
+    shown = [tuple(row[key] for key in KEYS) for row in newest]
+    say(page(columns(shown, "")) or f"no run in {settings.runs}")
     return 0
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from knowngood.cli.checkout import checkout
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.statusedit import deprecated, superseding
 from knowngood.model.errors import ExitCode, Refused
 from knowngood.planner.status import why_not_superseded
@@ -56,7 +55,8 @@ def command(settings: Settings, old: str, new: str, push: bool, output: str) -> 
             "by": new,
             "commit": commit,
         }
-        click.echo(json.dumps(said, indent=2))
+        say_json(said)
     else:
-        click.echo(f"{old}: {before.status} → deprecated, superseded by {new}\n  commit {commit[:12]}")
+        say(f"{old}: {before.status} → deprecated, superseded by {new}")
+        say(f"  commit {commit[:12]}")
     return int(ExitCode.DONE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from knowngood.cli.arguments import cluster_option, pairs, profile_option, traits
 from knowngood.cli.data import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.planner.known import known_versions
 from knowngood.planner.support import MAY_RUN, Support, as_range, inside, related, support
@@ -66,9 +65,9 @@ def command(
     except ValueError as error:
         raise UsageError(str(error)) from None
     if output == "json":
-        click.echo(json.dumps(support_json(found), indent=2))
+        say_json(support_json(found))
     else:
-        click.echo(support_text(found), nl=False)
+        say(support_text(found))
     return int(ExitCode.REFUSED if _empty(found) else ExitCode.DONE)
 
 

@@ -20,6 +20,7 @@ from knowngood.cli.options import (
     runs_option,
 )
 from knowngood.cli.play import Request, check_cluster, planned, show, start
+from knowngood.cli.terminal import agreed, say
 from knowngood.model.errors import ExitCode, Refused, UsageError
 from knowngood.model.plan import Plan
 from knowngood.report.plan_text import plan_text
@@ -85,13 +86,13 @@ def command(
     again: dict[str, Any] = {}
     if plan.hops:
         plan, again = heeded(source, plan, kubeconfig, try_again=try_again)
-    click.echo(plan_text(plan), err=True)
+    say(plan_text(plan), err=True)
     if note:
-        click.echo(note, err=True)
+        say(note, err=True)
     if not plan.hops:
-        click.echo(f"nothing to do: Git declares {release} already")
+        say(f"nothing to do: Git declares {release} already")
         return int(ExitCode.DONE)
-    click.echo(f"the record goes to {to}", err=True)
+    say(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
     return show(start(request, plan, more=again), output)
 
@@ -123,5 +124,5 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to say yes", hint="--yes goes on without asking")
-    if not click.confirm(question, err=True):
+    if not agreed(question):
         raise Refused("not confirmed; nothing was changed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +9,14 @@ import click
 
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.terminal import say, say_json, say_orders
 from knowngood.cli.version import VERSION
 from knowngood.matrix.load import Checked, check
 from knowngood.matrix.locate import matrix_dir, matrix_of
 from knowngood.matrix.reading import display
 from knowngood.matrix.show import describe_problem, lint_rules
 from knowngood.model.errors import ExitCode, Problem, UsageError
+from knowngood.model.text import as_json, page
 from knowngood.report.columns import columns
 from knowngood.report.problems import github_annotations, problem_text, sarif
 
@@ -58,7 +59,7 @@ def command(settings: Settings, path: Path | None, since: str | None, list_rules
     elsewhere = len(checked.problems) - len(problems)
     told = f"{errors} errors, {len(problems) - errors} warnings"
     told += f" here, {elsewhere} findings in other files" if only else ""
-    click.echo(f"{checked.files} files read, {told}", err=True)
+    say(f"{checked.files} files read, {told}", err=True)
     return int(ExitCode.REFUSED if errors else ExitCode.DONE)
 
 
@@ -87,15 +88,13 @@ def _checked(root: Path, since: str | None) -> Checked:
 def _show(problems: Sequence[Problem], output: str) -> None:
     match output:
         case "json":
-            click.echo(json.dumps([describe_problem(p) for p in problems], indent=2))
+            say_json([describe_problem(p) for p in problems])
         case "sarif":
-            click.echo(json.dumps(sarif(problems, lint_rules(), VERSION), indent=2))
+            say_json(sarif(problems, lint_rules(), VERSION))
         case "github":
-            for line in github_annotations(problems):
-                click.echo(line)
+            say_orders(github_annotations(problems))
         case _:
-            for line in problem_text(problems):
-                click.echo(line)
+            say(page(problem_text(problems)))
 
 
 def _list(output: str) -> int:
@@ -103,5 +102,5 @@ def _list(output: str) -> int:
         raise UsageError(f"the rules can't be listed as {output}", hint="use --output text or json")
     rules = lint_rules()
     rows = [(r["number"], r["severity"], r["title"]) for r in rules]
-    click.echo(json.dumps(rules, indent=2) if output == "json" else "\n".join(columns(rows, "")))
+    say(as_json(rules) if output == "json" else page(columns(rows, "")))
     return int(ExitCode.DONE)

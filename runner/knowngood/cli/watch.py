@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+
+from knowngood.cli.terminal import say
+from knowngood.model.text import page
 
 EVERY = 2.0
 """Seconds between two looks: each asks the cluster two questions."""
@@ -45,7 +47,7 @@ def _lines(look: Look, every: float) -> None:
         fresh = [line for line in text.splitlines() if line and _news(line) not in said]
         said |= {_news(line) for line in fresh}
         if fresh:
-            click.echo("\n".join(fresh))
+            say(page(fresh))
         if ended:
             return
         time.sleep(every)

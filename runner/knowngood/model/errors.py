@@ -23,6 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from knowngood.model.text import printable
+
 
 class ExitCode(IntEnum):
     """The program's exit codes; the list is an interface and is never renumbered."""
@@ -46,30 +48,23 @@ class Location:
     column: int | None = None
 
     def __str__(self) -> str:
-        parts = [self.file, *(str(n) for n in (self.line, self.column) if n is not None)]
+        parts = [printable(self.file), *(str(n) for n in (self.line, self.column) if n is not None)]
         return ":".join(parts)
 
 
-def printable(text: str) -> str:
-    """Text for a terminal: what would move its cursor, colour it or break the line is shown as an escape.
-
-    Names and values come from files that anybody may have written.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 class KnowngoodError(Exception):
-    """The root. `message` says what and where, `hint` what to do next."""
+    """The root. `message` says what and where, `hint` what to do next.
+
+    Both may quote what others wrote, so they become printable here, where they enter: one line each.
+    """
 
     exit_code = ExitCode.USAGE
 
     def __init__(self, message: str, *, hint: str = "", where: Location | str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.where = where
+        self.message = printable(message)
+        super().__init__(self.message)
+        self.hint = printable(hint)
+        self.where = printable(where) if isinstance(where, str) else where
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message

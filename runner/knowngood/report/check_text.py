@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from knowngood.model.jsonable import to_json
+from knowngood.model.text import Page, page
 from knowngood.planner.check import Answer, Checked, Nearest
 from knowngood.planner.rules import Finding, Outcome
 from knowngood.planner.support import MAY_RUN, Limit, Line, State, Support, Supported
@@ -30,7 +31,7 @@ REMARKS = (
 )
 
 
-def check_text(checked: Checked) -> str:
+def check_text(checked: Checked) -> Page:
     """The answer, then rule by rule, then the way out."""
     rows = [(f.rule.severity.value, WORDS[f.outcome], f.sentence()) for f in checked.findings]
     lines = [HEADLINES[checked.answer], *columns(rows)]
@@ -38,7 +39,7 @@ def check_text(checked: Checked) -> str:
         lines.append("  no rule speaks of these versions")
     if checked.nearest is not None:
         lines += ["", *_nearest(checked.nearest)]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def check_json(checked: Checked) -> dict[str, Any]:
@@ -76,19 +77,19 @@ def _nearest(nearest: Nearest) -> list[str]:
     return [f"nearest combination that passes{gave_up}", *columns(rows)]
 
 
-def support_text(support: Support) -> str:
+def support_text(support: Support) -> Page:
     """Component by component: its allowed lines, then what bounds them."""
     lines = [f"{name}: {_some(versions)}" for name, versions in support.given.items()]
     if support.conflict:
         lines += ["", "these can't run together, whatever the others are"]
         lines += [f"  {f.sentence()}" for f in support.conflict]
-        return "\n".join(lines) + "\n"
+        return page(lines)
     for supported in support.components:
         lines += ["", *_supported(supported)]
     if support.depends:
         lines += ["", "depends on hardware or cluster (--profile, --cluster)"]
         lines += [f"  {f.sentence()}" for f in support.depends]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def support_json(support: Support) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from knowngood.model.text import printable
+
 Rows = Sequence[Sequence[str]]
 WIDTH = 80
 
@@ -14,7 +16,7 @@ def columns(rows: Rows, indent: str = "  ") -> list[str]:
     if not rows:
         return []
     width = max(len(r) for r in rows)
-    padded = [(*r, *[""] * (width - len(r))) for r in rows]
+    padded = [(*(printable(cell) for cell in r), *[""] * (width - len(r))) for r in rows]
     sizes = [max(len(r[i]) for r in padded) for i in range(width)]
     return [
         (indent + "  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True))).rstrip()
@@ -27,9 +29,9 @@ def wrapped(rows: Rows, indent: str = "  ", width: int = WIDTH) -> list[str]:
     size = max((len(label) for label, _ in rows), default=0)
     lines = []
     for label, value in rows:
-        head = f"{indent}{label.ljust(size)}  "
+        head = f"{indent}{printable(label).ljust(size)}  "
         lines += textwrap.wrap(
-            value,
+            printable(value),
             width,
             initial_indent=head,
             subsequent_indent=" " * len(head),

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
@@ -19,10 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from knowngood.model.claims import Hold
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import RunState, fold, verb_of
+from knowngood.model.text import harmless, page, printable
 from knowngood.planner.pace import seconds_between
 from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import NodeTime, node_times
@@ -84,7 +87,7 @@ class PlainLines(Observer):
         self._print(now(), f"    {'a test of ' if test else ''}{progress.subject}: {progress.text}")
 
     def _print(self, time: str, text: str) -> None:
-        self._stream.write(f"{time[11:19]} {text}\n")
+        self._stream.write(page([f"{time[11:19]} {text}"]))
         self._stream.flush()
 
 
@@ -104,11 +107,11 @@ class Board(Observer):
         console: Console | None = None,
         clock: Callable[[], str] = now,
     ) -> None:
-        self._plan = plan
+        self._plan = from_json(Plan, harmless(to_json(plan)))
         self._soak = soak
         self._window_end = window_end
         self._clock = clock
-        self._records = list(so_far)
+        self._records = [_shown_as(r) for r in so_far]
         self._news: deque[str] = deque(maxlen=3)
         self._guard = threading.Lock()
         self._console = console or Console(stderr=True)
@@ -126,14 +129,14 @@ class Board(Observer):
     def record(self, record: Record) -> None:
         """Keep it for the next redraw."""
         with self._guard:
-            self._records.append(record)
+            self._records.append(_shown_as(record))
             if record.type is RecordType.INTENT:
                 self._news.clear()
 
     def progress(self, progress: Progress) -> None:
         """Keep the latest news."""
         with self._guard:
-            line = f"{progress.subject}: {progress.text}"
+            line = printable(f"{progress.subject}: {progress.text}")
             if line not in self._news:
                 self._news.append(line)
 
@@ -201,6 +204,11 @@ class Board(Observer):
             if result.status is not Status.OK:
                 lines.append(f"      {result.detail.get('why', '')}\n", style=COLOURS[status])
         return lines
+
+
+def _shown_as(record: Record) -> Record:
+    """As it may be drawn: what others wrote must not steer the terminal."""
+    return replace(record, step=printable(record.step), detail=harmless(record.detail))
 
 
 def _shown(state: RunState) -> tuple[str, ...]:

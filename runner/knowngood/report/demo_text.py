@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from knowngood.model.text import Page, page
 from knowngood.report.advice import headline, record_line
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
@@ -28,7 +29,7 @@ class Act:
         return self.ended_well and not self.against
 
 
-def demo_text(acts: Sequence[Act], folder: Path, seconds: float, then: Sequence[str] = ()) -> str:
+def demo_text(acts: Sequence[Act], folder: Path, seconds: float, then: Sequence[str] = ()) -> Page:
     """The whole. `then`: what to type next."""
     lines: list[str] = []
     for number, act in enumerate(acts, start=1):
@@ -46,7 +47,7 @@ def demo_text(acts: Sequence[Act], folder: Path, seconds: float, then: Sequence[
         ),
     ]
     lines += ["", "next", *(f"  {line}" for line in then)] if then else []
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _act(number: int, act: Act) -> Iterator[str]:

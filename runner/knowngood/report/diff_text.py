@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from knowngood.model.errors import printable
 from knowngood.model.matrix import UndoClass
+from knowngood.model.text import Page, markdown, page
 from knowngood.planner.diff import Change, MatrixDiff, Met, Moved, ReleaseDiff, Spoken
 from knowngood.report.columns import Rows, columns
 from knowngood.report.plan_text import DISRUPTIONS, UNDOS
@@ -14,42 +14,47 @@ CHANGES_SHOWN = 40
 """Of one kind; an import of a graph brings thousands."""
 
 
-def release_text(diff: ReleaseDiff) -> str:
+def release_text(diff: ReleaseDiff) -> Page:
     """One screen."""
     lines = [f"{diff.before} → {diff.after}   for {', '.join(diff.profiles)}"]
     for title, rows in _release_parts(diff):
         lines += ["", title, *columns(rows)]
     lines += ["", _verdict(diff)]
-    return "\n".join(printable(line) for line in lines) + "\n"
+    return page(lines)
 
 
-def matrix_text(diff: MatrixDiff) -> str:
+def matrix_text(diff: MatrixDiff) -> Page:
     """What changed by kind, then what each new or changed release means."""
     lines = [] if diff.changes else ["nothing in the matrix changed"]
     for kind, rows in _kinds(diff.changes):
         lines += [kind, *columns(rows), ""]
     lines += [f"could not be compared: {name}" for name in diff.unread]
-    text = "\n".join(printable(line) for line in lines).rstrip() + "\n"
-    return "\n".join([text, *(release_text(r) for r in diff.releases)])
+    while lines and not lines[-1]:
+        lines.pop()
+    return page([*lines, *(part for r in diff.releases for part in ("", release_text(r)))])
 
 
-def release_markdown(diff: ReleaseDiff) -> str:
+def release_markdown(diff: ReleaseDiff) -> Page:
     """A section with tables."""
-    lines = [f"### {_cell(diff.before)} → {_cell(diff.after)}", "", f"For {_cell(', '.join(diff.profiles))}."]
+    lines = [
+        f"### {markdown(diff.before)} → {markdown(diff.after)}",
+        "",
+        f"For {markdown(', '.join(diff.profiles))}.",
+    ]
     for title, rows in _release_parts(diff):
         lines += ["", f"**{title}**", "", *_table(rows)]
-    lines += ["", _cell(_verdict(diff))]
-    return "\n".join(lines) + "\n"
+    lines += ["", markdown(_verdict(diff))]
+    return page(lines)
 
 
-def matrix_markdown(diff: MatrixDiff) -> str:
+def matrix_markdown(diff: MatrixDiff) -> Page:
     """A comment on a pull request."""
     lines = ["## What this changes in the matrix", ""]
     lines += [] if diff.changes else ["Nothing.", ""]
     for kind, rows in _kinds(diff.changes):
-        lines += [f"**{_cell(kind)}**", "", *_table(rows), ""]
-    lines += [f"Could not be compared: {_cell(name)}" for name in diff.unread]
-    return "\n".join(lines) + "\n" + "\n".join(release_markdown(r) for r in diff.releases)
+        lines += [f"**{markdown(kind)}**", "", *_table(rows), ""]
+    lines += [f"Could not be compared: {markdown(name)}" for name in diff.unread]
+    return page([*lines, *(part for r in diff.releases for part in (release_markdown(r), ""))])
 
 
 def _release_parts(diff: ReleaseDiff) -> Iterator[tuple[str, Rows]]:
@@ -120,17 +125,9 @@ def _kinds(changes: Iterable[Change]) -> Iterator[tuple[str, Rows]]:
 
 def _table(rows: Rows) -> list[str]:
     width = max(len(row) for row in rows)
-    filled: Callable[[Sequence[str]], str] = lambda row: f"| {' | '.join(_cell(c) for c in row)} |"  # noqa: E731
+    filled: Callable[[Sequence[str]], str] = lambda row: f"| {' | '.join(markdown(c) for c in row)} |"  # noqa: E731
     return [
         f"|{' |' * width}",
         f"|{'---|' * width}",
         *(filled((*row, *[""] * (width - len(row)))) for row in rows),
     ]
-
-
-def _cell(text: str) -> str:
-    """Text that no Markdown reader takes for markup: names and messages come from files of a pull request."""
-    text = printable(text)
-    for mark in "\\`*_{}[]<>()#+!|~@":
-        text = text.replace(mark, f"&#{ord(mark)};") if mark in "<>@|`" else text.replace(mark, f"\\{mark}")
-    return text

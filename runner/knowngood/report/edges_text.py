@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from knowngood.model.graph import Edges, Risk
+from knowngood.model.text import Page, page
 from knowngood.planner.edges import Edge, allowed, published
 from knowngood.planner.path import Path
 from knowngood.report.text import columns
@@ -17,11 +18,11 @@ KINDS = {
 }
 
 
-def path_text(edges: Edges, ends: tuple[str, str], channel: str, found: Path) -> str:
+def path_text(edges: Edges, ends: tuple[str, str], channel: str, found: Path) -> Page:
     """The hops, and what is declared for each."""
     a, b = ends
     if not found.hops:
-        return f"{edges.component} {a}: there already\n"
+        return page([f"{edges.component} {a}: there already"])
     where = f", channel {channel}" if channel else ""
     hops = f"{len(found.hops)} hop{'s' * (len(found.hops) != 1)}"
     reboots = f"{found.worker_reboots} reboot{'s' * (found.worker_reboots != 1)} of each worker"
@@ -33,15 +34,15 @@ def path_text(edges: Edges, ends: tuple[str, str], channel: str, found: Path) ->
     lines += columns(rows, "  ")
     met = sorted({name for hop in found.hops for name in hop.risks})
     lines += ["", "risks", *_risks(edges.risks[name] for name in met)] if met else []
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
-def edge_text(edges: Edges, a: str, b: str, found: Edge) -> str:
+def edge_text(edges: Edges, a: str, b: str, found: Edge) -> Page:
     """Whether the edge is there, why not, and the risks of this start and this target."""
     lines = [f"{edges.component} {a} → {b}: {_verdict(edges, a, b, found)}"]
     for title, names in (("always", found.always), ("on some clusters", found.conditional)):
         lines += [f"risks {title}", *_risks(edges.risks[name] for name in names)] if names else []
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _verdict(edges: Edges, a: str, b: str, found: Edge) -> str:

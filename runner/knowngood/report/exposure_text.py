@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from knowngood.model.jsonable import to_json
+from knowngood.model.text import Page, page
 from knowngood.planner.exposure import Cause, Exposure, Hit, Since
 from knowngood.report.check_text import finding_json
 
 NOTHING = "none"
 
 
-def exposure_text(exposure: Exposure, today: str, *, every: bool) -> str:
+def exposure_text(exposure: Exposure, today: str, *, every: bool) -> Page:
     """One block a cluster; risks that mean nothing for a GPU cluster are counted unless `every`."""
     shown = [h for h in exposure.hits if every or h.gpu != NOTHING]
     lines = [f"{exposure.name} on {today}: " + (_count(len(exposure.hits)) or "nothing known hits it")]
@@ -23,7 +24,7 @@ def exposure_text(exposure: Exposure, today: str, *, every: bool) -> str:
     if exposure.unknown:
         lines.append("  can't be told")
         lines += [f"    {f.sentence()}" for f in exposure.unknown]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def exposure_json(exposure: Exposure, today: str) -> dict[str, Any]:

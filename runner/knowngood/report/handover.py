@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from knowngood.model import names
 from knowngood.model.claims import Hold
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.text import Page, code, markdown, page
 from knowngood.report.advice import headline
 from knowngood.report.estimate import words
 from knowngood.report.summary import CommitLine, Summary
 
 
-def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
+def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
     """The page, as Markdown: readable on a terminal, in a ticket and in a chat."""
     kubectl = "oc" if "openshift" in plan.to_versions else "kubectl"
+    so_far = "" if summary.end else " so far"
     parts = [
-        f"# {summary.cluster}: {summary.from_release} → {summary.to_release}",
+        f"# {markdown(f'{summary.cluster}: {summary.from_release} → {summary.to_release}')}",
         "",
-        f"Run `{summary.run}`, {words(summary.seconds)}{'' if summary.end else ' so far'}. {headline(summary)}.",
+        f"Run {code(summary.run)}, {words(summary.seconds)}{so_far}. {markdown(headline(summary))}.",
     ]
     if summary.why:
-        parts += ["", f"Why: {summary.why}"]
+        parts += ["", f"Why: {markdown(summary.why)}"]
     parts += ["", "## What is changed", "", *_changed(summary)]
     asked = "" if summary.asked else ", as of the journal: the nodes could not be asked"
     parts += ["", f"## What is held{asked}", "", *_held(summary)]
@@ -43,18 +46,20 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> str:
         parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
         parts += _block(_give_back(summary, out))
     if not summary.end:
-        parts += ["", f"Or let knowngood go on: `knowngood resume {summary.run}`, or take it back:"]
-        parts[-1] += f" `knowngood rollback {summary.run}`."
-    return "\n".join(parts) + "\n"
+        on, back = (code(f"knowngood {verb} {summary.run}") for verb in ("resume", "rollback"))
+        parts += ["", f"Or let knowngood go on: {on}, or take it back: {back}."]
+    return page(parts)
 
 
 def _changed(summary: Summary) -> list[str]:
     lines = [
-        f"- {f'{c.kind} {c.ring}'.strip()}: commit `{c.commit}`"
+        f"- {markdown(f'{c.kind} {c.ring}'.strip())}: commit {code(c.commit)}"
         for c in summary.commits
         if c.kind != "way-back"
     ]
-    reloaded = [f"- {n}: driver reloaded {t.reloads} times" for n, t in summary.nodes.items() if t.reloads]
+    reloaded = [
+        f"- {markdown(n)}: driver reloaded {t.reloads} times" for n, t in summary.nodes.items() if t.reloads
+    ]
     return lines + reloaded or ["Nothing."]
 
 
@@ -71,7 +76,7 @@ def _held(summary: Summary) -> list[str]:
                 told = f"claimed (taint `{names.MAINTENANCE_TAINT}`, cordoned)"
             case _:
                 told = str(time.now)
-        lines.append(f"- {node}: {told}{f': {why}' if why else ''}")
+        lines.append(f"- {markdown(node)}: {told}{f': {markdown(why)}' if why else ''}")
     running = not summary.end and not summary.interrupted
     return lines + ([f"- Lease `{names.LEASE}` in namespace `{names.NAMESPACE}`"] if running else []) or [
         "Nothing."
@@ -99,7 +104,7 @@ def _standing(summary: Summary) -> list[CommitLine]:
 def _look(summary: Summary, kubectl: str) -> Iterator[str]:
     yield f"{kubectl} get nodes -L {names.RING_LABEL}"
     for node in _out(summary):
-        yield f"{kubectl} describe node {node}"
+        yield f"{kubectl} describe node {quote(node)}"
     yield f"{kubectl} -n {names.NAMESPACE} get lease,configmap,job"
 
 
@@ -108,12 +113,12 @@ def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
     if not standing:
         yield "# nothing: Git holds what it held before"
         return
-    yield f"git clone -b {cluster.gitops.branch} {cluster.gitops.repo} gitops && cd gitops"
+    yield f"git clone -b {quote(cluster.gitops.branch)} {quote(cluster.gitops.repo)} gitops && cd gitops"
     for commit in reversed(standing):
-        yield f"git revert --no-edit {commit.commit}"
+        yield f"git revert --no-edit {quote(commit.commit)}"
     for change in _changes(plan, {c.ring for c in standing}):
         yield f"# must read afterwards: {change.file}: {change.path}: {change.before}"
-    yield f"git push origin HEAD:{cluster.gitops.branch}"
+    yield f"git push origin HEAD:{quote(cluster.gitops.branch)}"
 
 
 def _changes(plan: Plan, rings: set[str]) -> Iterator[FieldChange]:
@@ -127,18 +132,19 @@ def _reload(summary: Summary, nodes: list[str], cluster: Cluster, kubectl: str) 
     admin = "oc adm" if kubectl == "oc" else kubectl
     for node in nodes:
         if summary.nodes[node].now is Hold.IN_SERVICE:
-            yield f"{admin} drain {node} --ignore-daemonsets --delete-emptydir-data"
+            yield f"{admin} drain {quote(node)} --ignore-daemonsets --delete-emptydir-data"
         yield (
-            f"{kubectl} -n {cluster.operator_namespace} delete pod"
-            f" -l app.kubernetes.io/component=nvidia-driver --field-selector spec.nodeName={node}"
+            f"{kubectl} -n {quote(cluster.operator_namespace)} delete pod"
+            f" -l app.kubernetes.io/component=nvidia-driver --field-selector spec.nodeName={quote(node)}"
         )
 
 
 def _give_back(summary: Summary, nodes: list[str]) -> Iterator[str]:
     if not summary.end:
-        yield f"knowngood abort {summary.run} --hold && knowngood resume {summary.run}  # ends the run as it is"
+        run = quote(summary.run)
+        yield f"knowngood abort {run} --hold && knowngood resume {run}  # ends the run as it is"
     for node in nodes:
-        yield f"knowngood clear {node}"
+        yield f"knowngood clear {quote(node)}"
 
 
 def _block(lines: Iterator[str]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from knowngood.model.text import printable
 from knowngood.planner.pace import seconds_between
 from knowngood.report.advice import blamed, headline, next_steps, record_line
 from knowngood.report.estimate import words
@@ -16,12 +17,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def html(summaries: Sequence[Summary], *, title: str = "", then: Sequence[str] = ()) -> str:
-    """The document. Everything shown is escaped: a reason may quote a kernel line.
+    """The document. Everything shown is escaped and printable: a reason may quote a kernel line.
 
     `then`: what to do next, where it is not what a run on a real cluster advises.
     """
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters.update(
         words=words,

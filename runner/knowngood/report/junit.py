@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from knowngood.model.text import printable
 from knowngood.report.summary import GateLine, JudgementLine, Summary
-
-_CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-"""What XML 1.0 can't carry; a reason may quote a kernel line."""
 
 
 def junit(summary: Summary) -> str:
@@ -36,6 +33,9 @@ def document(name: str, suites: Sequence[tuple[str, JudgementLine]], seconds: fl
     for index, key in enumerate(("tests", "failures", "errors")):
         root.set(key, str(sum(c[index] for c in counts)))
     root.set("time", f"{seconds:.1f}")
+    for element in root.iter():  # all text is in attributes; a reason may quote a kernel line
+        for key, value in element.items():
+            element.set(key, printable(value))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -47,14 +47,14 @@ def _suite(root: ET.Element, title: str, judgement: JudgementLine) -> tuple[int,
         case = _case(suite, judgement.step, line)
         if line.verdict == "fail":
             failures += 1
-            ET.SubElement(case, "failure", {"message": clean(line.reason)})
+            ET.SubElement(case, "failure", {"message": line.reason})
         elif line.verdict != "pass":
             errors += 1
-            ET.SubElement(case, "error", {"message": clean(line.reason)})
+            ET.SubElement(case, "error", {"message": line.reason})
     for name in (*judgement.missing, *(["session"] if judgement.trouble else [])):
         errors += 1
         case = ET.SubElement(suite, "testcase", {"classname": judgement.step, "name": name})
-        ET.SubElement(case, "error", {"message": clean(judgement.trouble or "gave no result")})
+        ET.SubElement(case, "error", {"message": judgement.trouble or "gave no result"})
     counts = (len(suite.findall("testcase")), failures, errors)
     for name, value in zip(("tests", "failures", "errors"), counts, strict=True):
         suite.set(name, str(value))
@@ -69,10 +69,5 @@ def _case(suite: ET.Element, step: str, line: GateLine) -> ET.Element:
     if figures:
         properties = ET.SubElement(case, "properties")
         for key, value in figures.items():
-            ET.SubElement(properties, "property", {"name": str(key), "value": clean(str(value))})
+            ET.SubElement(properties, "property", {"name": str(key), "value": str(value)})
     return case
-
-
-def clean(text: str) -> str:
-    """Text that XML can carry."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

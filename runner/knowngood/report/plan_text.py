@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Disruption, Scope, UndoClass
 from knowngood.model.plan import Expected, Hop, Plan
+from knowngood.model.text import Page, page
 from knowngood.report.columns import columns
 from knowngood.report.estimate import words
 
@@ -26,7 +27,7 @@ UNDOS = {
 _WITHOUT_CANARY = "all nodes get it at once: prove it first on another cluster of this profile"
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> Page:
     """One screen for a short plan; a long one hop by hop."""
     lines = [f"{plan.cluster}: {plan.from_release} → {plan.to_release}   profile {plan.profile}"]
     if plan.channel:
@@ -50,10 +51,10 @@ def plan_text(plan: Plan) -> str:
     if plan.warnings:
         lines += ["", "warnings", *(f"  {w}" for w in plan.warnings)]
     lines += ["", *_time_in_all(plan), *_point_of_no_return(plan), *_no_canary(plan), *_by_hand(plan)]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
-def hop_text(plan: Plan, hop: Hop) -> str:
+def hop_text(plan: Plan, hop: Hop) -> Page:
     """Everything about one hop: what it needs, what holds it at its place, where one rests afterwards."""
     lines = list(_hop(hop, hop.name))
     if len(hop.why) > 1:
@@ -69,7 +70,7 @@ def hop_text(plan: Plan, hop: Hop) -> str:
         lines += ["", "afterwards the cluster rests on", *columns(sorted(resting.versions.items()))]
     if hop.name == plan.point_of_no_return:
         lines += ["", "this is the point of no return"]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _accepted(plan: Plan) -> str:

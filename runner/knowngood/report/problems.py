@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from knowngood.matrix.reading import read_text
-from knowngood.model.errors import DataError, Problem, printable
+from knowngood.model.errors import DataError, Problem
+from knowngood.model.text import page, printable
 
 _WIDTH = 100
 """Characters of a line that are shown."""
@@ -37,7 +38,7 @@ def _excerpt(problem: Problem, sources: dict[str, list[str]]) -> Iterator[str]:
         return
     line = sources[file][number - 1]
     begin = max(0, column - 1 - _WIDTH // 2)
-    shown = "".join(c if c.isprintable() else " " for c in line[begin : begin + _WIDTH])
+    shown = "".join(c if printable(c) == c else " " for c in line[begin : begin + _WIDTH])
     dots = "..." if begin else ""
     margin = f"  {number} | "
     yield f"{margin}{dots}{shown}"
@@ -105,7 +106,9 @@ def _sarif_result(problem: Problem, index: int) -> dict[str, Any]:
         "ruleId": problem.rule,
         "ruleIndex": index,
         "level": problem.severity,
-        "message": {"text": f"{problem.message}\nexpected: {problem.expected}\ndo: {problem.hint}"},
+        "message": {
+            "text": page([problem.message, f"expected: {problem.expected}", f"do: {problem.hint}"]).rstrip()
+        },
         "locations": [{"physicalLocation": place}],
         "partialFingerprints": {"knowngood/v1": hashlib.sha256(_bytes(mark)).hexdigest()[:32]},
     }

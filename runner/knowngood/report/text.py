@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from knowngood.model.errors import printable
 from knowngood.model.evidence import REFUSED
+from knowngood.model.text import Page, page
 from knowngood.report.advice import blamed, headline, next_steps, record_line
 from knowngood.report.columns import Rows, columns
 from knowngood.report.estimate import words
@@ -16,14 +16,14 @@ __all__ = ["columns", "commit_rows", "count_rows", "node_rows", "summary_text", 
 MOST_REASONS = 3
 
 
-def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = ()) -> str:
+def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = ()) -> Page:
     """One screen: where it is, why it stopped, what to type next (`then`, where it is not the usual)."""
     parts = [
         f"{summary.cluster}: {summary.from_release} → {summary.to_release}   run {summary.run}",
         f"  {headline(summary)}",
     ]
     if summary.who:
-        parts.append(f"  by {printable(summary.who)} with knowngood {printable(summary.version)}".rstrip())
+        parts.append(f"  by {summary.who} with knowngood {summary.version}".rstrip())
     if summary.why:
         parts.append(f"  why: {summary.why}")
     parts += [f"  {node}: {why}" for node, why in blamed(summary).items()]
@@ -46,7 +46,9 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
     parts += _section("left over", [(x,) for x in summary.left])
     parts += _section("changed by others, not judged", reported_rows(summary))
     parts += _section("next", [(x,) for x in then or next_steps(summary)])
-    return "\n".join(parts).rstrip() + "\n"
+    while not parts[-1]:
+        parts.pop()
+    return page(parts)
 
 
 def commit_rows(summary: Summary) -> Rows:

@@ -1,0 +1,30 @@
+"""The one place where a command speaks: no text leaves for a terminal or a job's log by another way (a house test)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from knowngood.model.text import Page, as_json, page, printable
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """A Page of a report, or one line. stdout is the result, stderr (`err`) is talk."""
+    click.echo(text if isinstance(text, Page) else page([text]), err=err, nl=False)
+
+
+def say_json(value: object) -> None:
+    """JSON on stdout."""
+    click.echo(as_json(value), nl=False)
+
+
+def say_orders(lines: Iterable[str]) -> None:
+    """Workflow commands on stdout: the only lines that a job's runner shall obey. Made by `report.problems`."""
+    for line in lines:
+        click.echo(printable(line))
+
+
+def agreed(question: str) -> bool:
+    """A person's yes or no, asked on stderr."""
+    return click.confirm(printable(question), err=True)
