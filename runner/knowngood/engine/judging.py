@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood.engine.ports import Ports
@@ -130,6 +130,7 @@ def request_for(bench: Bench, step: Step, loads: Mapping[str, Window] | None = N
             gates, claimed = tuple(plan.active_gates) + passive, True
         case Verb.PROVE:
             nodes = bench.cluster.gpu
+    since = loads_for(bench, step, nodes) if loads is None else loads
     return JudgeRequest(
         name=step.path,
         run=bench.run,
@@ -142,8 +143,8 @@ def request_for(bench: Bench, step: Step, loads: Mapping[str, Window] | None = N
         taking_baseline=baseline,
         deadline=bench.cluster.limits.judge,
         schemes=plan.schemes,
-        loads=loads_for(bench, step, nodes) if loads is None else loads,
-        excluded=excluded(bench, nodes),
+        loads=since,
+        excluded=excluded(bench, step, nodes, None if baseline else since),
     )
 
 
@@ -230,12 +231,27 @@ def _later(loads: Mapping[str, Window], opened: Mapping[str, Window]) -> dict[st
     }
 
 
-def excluded(bench: Bench, nodes: Sequence[str]) -> dict[str, tuple[Span, ...]]:
-    """What earlier runs answer for on each node, as this run found it when it began."""
+def excluded(
+    bench: Bench, step: Step, nodes: Sequence[str], judged: Mapping[str, Window] | None
+) -> dict[str, tuple[Span, ...]]:
+    """What earlier runs answer for on each node, as this run found it when it began. `judged` None: for a baseline.
+
+    A judgement leaves it out only where it judges the load that its baseline measured: then both sides leave out the
+    same. What a later load says is all its own.
+    """
     first = bench.state.results.get("observe")
     digest = first.files.get(EARLIER) if first is not None else None
     found = bench.load(digest) if digest else {}
-    return {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
+    spans = {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
+    if judged is None or not spans:
+        return spans
+    before = _recorded(bench, step, Verb.BASELINE, LOADS)
+    began = windows_of(_began(bench))
+    return {
+        n: tuple(replace(s, end=began[n].monotonic) if s.end is None else s for s in of_node)
+        for n, of_node in spans.items()
+        if n in judged and n in began and judged[n] == before.get(n)
+    }
 
 
 EARLIER = "earlier"

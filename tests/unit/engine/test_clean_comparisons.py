@@ -254,3 +254,15 @@ def _reloads(request: JudgeRequest, world: World) -> str:
     if request.name == "hop-1/ring-2/confirm" and world.nodes["gpu-2"].loads == 2:
         world.load("gpu-2", NEW)
     return ""
+
+
+def test_what_a_module_says_that_is_loaded_now_is_never_an_earlier_runs() -> None:
+    """A run was held with the new driver on two rings; what that driver says counts when it is proven at last."""
+    world, logs = a_world(), KernelLogs()
+    play(world, logs, "run-1", "gpu-1")
+    _, gates = play(world, logs, "run-2")
+    asked = {r.name: r for r in gates.requests}
+    assert asked["check"].excluded
+    assert asked["hop-1/ring-0/baseline"].excluded
+    assert not asked["hop-1/ring-0/batch-1/judge"].excluded
+    assert not asked["prove"].excluded
