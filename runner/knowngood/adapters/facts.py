@@ -51,22 +51,34 @@ def kernel_lines(kube: Kube, node: str, *, grep: str = "", busy: float | None = 
     return lines
 
 
-def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
-    """The newest load of the nvidia module among kernel lines: its banner."""
-    found = None
+def loads(lines: Iterable[Mapping[str, Any]]) -> tuple[ModuleLoad, ...]:
+    """The loads of the nvidia module among kernel lines, oldest first: its banners."""
+    found = []
     for entry in lines:
         match = _BANNER.search(str(entry.get("MESSAGE") or ""))
         if match:
             # When the kernel printed it; journald may have read it, with lines that came after, much later.
             stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
-            monotonic = int(stamp or 0) / 1e6
-            found = ModuleLoad(match["version"], dashed(str(entry.get("_BOOT_ID") or "")), monotonic)
-    return found
+            boot = dashed(str(entry.get("_BOOT_ID") or ""))
+            found.append(ModuleLoad(match["version"], boot, int(stamp or 0) / 1e6))
+    return tuple(found)
+
+
+def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
+    """The newest load of the nvidia module among kernel lines."""
+    found = loads(lines)
+    return found[-1] if found else None
+
+
+def module_loads(kube: Kube, node: str, busy: float | None = None) -> tuple[ModuleLoad, ...]:
+    """All loads of the nvidia module on the present boot."""
+    return loads(kernel_lines(kube, node, grep=BANNER_WORDS, busy=busy))
 
 
 def module_load(kube: Kube, node: str, busy: float | None = None) -> ModuleLoad | None:
     """The newest load of the nvidia module on the present boot, None if there was none."""
-    return last_load(kernel_lines(kube, node, grep=BANNER_WORDS, busy=busy))
+    found = module_loads(kube, node, busy)
+    return found[-1] if found else None
 
 
 def dashed(boot_id: str) -> str:

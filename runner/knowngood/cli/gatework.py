@@ -6,20 +6,23 @@ import ast
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from knowngood.adapters import facts
 from knowngood.adapters.clock import SystemClock
-from knowngood.cli import runs
+from knowngood.adapters.kube import Kube
+from knowngood.cli import gatesince, runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.terminal import say
-from knowngood.cli.wiring import Place, judge_of, reader
-from knowngood.engine.judging import windows_of
-from knowngood.model.context import JudgeRequest, Window
+from knowngood.cli.wiring import Place, checkpoint, judge_of, reader
+from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Interrupted, UsageError
-from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Release
+from knowngood.model.node import ModuleLoad
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.gates import applicable
 from knowngood.ports.clock import Cancel
@@ -31,7 +34,7 @@ SCHEMA = 1
 
 @dataclass
 class Work:
-    """One call of `knowngood gate`. `figures` and `windows` are what a baseline keeps."""
+    """One call of `knowngood gate`. `figures` and `kept` are what a baseline keeps."""
 
     source: Source
     cluster: Cluster
@@ -44,7 +47,7 @@ class Work:
 
     def __post_init__(self) -> None:
         self.figures: dict[str, Mapping[str, Any]] = {}
-        self.windows: dict[str, Window] = {}
+        self.kept: dict[str, Any] = {}
 
 
 def new_id() -> str:
@@ -55,13 +58,12 @@ def new_id() -> str:
 def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
     """Judge passively, and for the nightly job actively where nobody works."""
     seen = reader(work.kubeconfig, work.cluster).observe(work.nodes)
-    work.windows = windows_of(seen, SystemClock().now())
-    windows = {n: Window(w.boot_id, 0.0, "") for n, w in work.windows.items()}  # the whole present boot
-    baseline: Mapping[str, Mapping[str, Any]] = {}
+    opened = gatesince.now(seen)
+    if taking:
+        opened = gatesince.before(seen, checkpoint(work.kubeconfig))
+        work.kept = gatesince.kept(seen, opened, SystemClock().now())
     if since is not None:
-        kept = read(since, work.cluster.name)
-        windows = {n: from_json(Window, w) for n, w in kept["windows"].items()}
-        baseline = kept["figures"]
+        opened = gatesince.after(read(since, work.cluster.name), seen, partial(_loads, work))
     work.folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for name, gates, nodes in _judgements(work):
@@ -71,8 +73,10 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             gates=gates,
             nodes=nodes,
             expect=dict.fromkeys(nodes, work.release.components),
-            windows={n: windows[n] for n in nodes if n in windows},
-            baseline=baseline,
+            windows={n: opened.windows[n] for n in nodes if n in opened.windows},
+            baseline=opened.figures,
+            loads={n: opened.loads[n] for n in nodes if n in opened.loads},
+            excluded={n: opened.excluded[n] for n in nodes if n in opened.excluded},
             taking_baseline=taking,
             deadline=work.cluster.limits.judge,
             schemes=work.source.matrix.schemes,
@@ -83,6 +87,10 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
         work.figures |= {key_of(r): r.measured for r in judgement.results}
         lines.append(judgement_line(name, judgement))
     return lines
+
+
+def _loads(work: Work, node: str) -> tuple[ModuleLoad, ...]:
+    return facts.module_loads(Kube(work.kubeconfig), node)
 
 
 def _judged(work: Work, request: JudgeRequest, cancel: Cancel) -> Judgement:
@@ -143,7 +151,7 @@ def keep(work: Work, file: Path) -> None:
         "cluster": work.cluster.name,
         "release": work.release.name,
         "time": SystemClock().now(),
-        "windows": to_json(work.windows),
+        **work.kept,
         "figures": to_json(work.figures),
     }
     file.write_text(json.dumps(value, indent=2) + "\n")

@@ -34,6 +34,7 @@ FAULTS = {
     "operands-left-paused": True,
     "module-not-reloaded": True,
     "stale-gfd-label": True,
+    "journal-vacuumed": True,
 }
 """The twin's faults, and whether each needs a node; the twin itself is never imported."""
 

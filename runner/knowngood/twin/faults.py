@@ -60,6 +60,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("operands-left-paused", ""),
         FaultKind("module-not-reloaded", ""),
         FaultKind("stale-gfd-label", ""),
+        FaultKind("journal-vacuumed", NOW),
     )
 }
 

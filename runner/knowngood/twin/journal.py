@@ -50,6 +50,12 @@ class Journal:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
+    def vacuum(self) -> int:
+        """Drop all entries, as journald does with its oldest files where it may keep no more; how many there were."""
+        dropped = len(self.entries())
+        self._path.write_text("", encoding="utf-8")
+        return dropped
+
     def entries(self) -> list[Entry]:
         """All entries, oldest first."""
         if not self._path.exists():

@@ -185,6 +185,17 @@ def test_a_lost_gpu_fails_on_its_node_only(bench: Bench, baseline: Mapping[str, 
     assert "7 of 8 GPUs are allocatable" in reasons(found)[f"smoke_training/{SECOND}"]
 
 
+def test_a_journal_vacuumed_inside_the_window_is_inconclusive(bench: Bench) -> None:
+    """What was lost with it is not known; that nothing speaks against the node in the rest says nothing."""
+    windows = bench.windows(SECOND)
+    bench.strike("journal-vacuumed", SECOND)
+    bench.strike("xid-31-after-driver", SECOND, when="now", version=OLD)
+    baseline = {f"gpu_errors/{SECOND}": {"errors": {"Xid 31": 5}}}
+    found = bench.judge("gpu_errors", nodes=(SECOND,), windows=windows, baseline=baseline)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "after the window opened" in reasons(found)[f"gpu_errors/{SECOND}"]
+
+
 def test_a_node_that_does_not_answer_is_inconclusive(bench: Bench, baseline: Mapping[str, Any]) -> None:
     bench.strike("node-stays-down", SECOND, when="now")
 

@@ -26,6 +26,7 @@ THE_ISSUES_LIST = [
     "operands-left-paused",
     "module-not-reloaded",
     "stale-gfd-label",
+    "journal-vacuumed",
 ]
 
 

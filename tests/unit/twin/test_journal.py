@@ -75,3 +75,13 @@ def test_what_is_written_is_what_journald_would_have(tmp_path: Path) -> None:
 
 def test_relative_times_count_back_from_now() -> None:
     assert instant("-30m") == pytest.approx(time.time() - 1800, abs=2)
+
+
+def test_a_vacuumed_journal_has_only_what_came_after(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", "gpu-1")
+    boot = "7a8eb505-3c64-47f1-8765-21767d41e9a1"
+    for message in ("Linux version 5.14.0", "NVRM: loading NVIDIA UNIX"):
+        journal.kernel(message, boot_id=boot, booted_at=time.time() - 5)
+    assert journal.vacuum() == 2
+    journal.kernel("later", boot_id=boot, booted_at=time.time() - 5)
+    assert [entry["MESSAGE"] for entry in journal.entries()] == ["later"]

@@ -65,6 +65,7 @@ class Faults:
             "evict-429-halfway": self._block,
             "api-outage": self._outage,
             "operands-left-paused": self._park,
+            "journal-vacuumed": self._vacuum,
         }
 
     async def start(self) -> None:
@@ -150,6 +151,9 @@ class Faults:
         pid = 20000 + len(machine.journal.entries())
         machine.kernel(f"NVRM: Xid (PCI:{gpu[:-2]}): {code}, pid={pid}, name={process}, {text}", 3)
         self._twin.faults.hit(fault, xid=code, gpu=gpu, version=machine.driver.version)
+
+    async def _vacuum(self, fault: Fault, node: str) -> None:
+        self._twin.faults.hit(fault, entries=self._twin.world.machines[node].journal.vacuum())
 
     async def _dma_buf(self, fault: Fault, node: str) -> None:
         machine = self._twin.world.machines[node]

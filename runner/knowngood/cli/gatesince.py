@@ -1,0 +1,71 @@
+"""Since when `knowngood gate` judges, and what it compares with: the same rules as in a run, for upgrades by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from knowngood.engine.earlier import spans
+from knowngood.engine.judging import loads_of, windows_of
+from knowngood.model.context import Span, Window
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.node import ModuleLoad, NodeState
+from knowngood.ports.checkpoint import Checkpoint
+
+Loads = Callable[[str], tuple[ModuleLoad, ...]]
+"""All loads of a node's module on its present boot, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What a judgement outside a run is asked with; see `JudgeRequest`."""
+
+    windows: Mapping[str, Window]
+    loads: Mapping[str, Window]
+    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+
+
+def now(seen: Mapping[str, NodeState]) -> Since:
+    """The cluster as it is: the whole present boot, and the driver's errors since its load."""
+    windows = {n: Window(s.boot_id, 0.0, "") for n, s in seen.items() if s.boot_id}
+    return Since(windows, loads_of(seen))
+
+
+def before(seen: Mapping[str, NodeState], checkpoint: Checkpoint) -> Since:
+    """For a baseline: what runs of ours caused on this boot is no measure."""
+    as_is = now(seen)
+    found = spans(checkpoint, seen, without="")
+    return Since(as_is.windows, as_is.loads, {}, {n: tuple(s) for n, s in found.items() if n in seen})
+
+
+def kept(seen: Mapping[str, NodeState], taken: Since, time: str) -> dict[str, Any]:
+    """What a baseline file keeps of when it was taken."""
+    return {
+        "windows": to_json(windows_of(seen, time)),
+        "loads": to_json(taken.loads),
+        "excluded": to_json(taken.excluded),
+    }
+
+
+def after(value: Mapping[str, Any], seen: Mapping[str, NodeState], loads: Loads) -> Since:
+    """What happened since a kept baseline.
+
+    The driver's errors count since its first load after it. Where it was not loaded anew they count since the load that
+    the baseline counted from, on both sides without what runs of ours caused; a baseline that does not know it allows
+    nothing, and they count since it was taken.
+    """
+    windows = {n: from_json(Window, w) for n, w in value["windows"].items()}
+    counted = {n: from_json(Window, w) for n, w in value.get("loads", {}).items()}
+    spans_of = {n: tuple(from_json(Span, s) for s in found) for n, found in value.get("excluded", {}).items()}
+    present, since, excluded = loads_of(seen), {}, {}
+    for node, opened in windows.items():
+        if node in counted and present.get(node) == counted[node]:
+            since[node] = counted[node]
+            excluded[node] = spans_of.get(node, ())
+        elif node in present and present[node].boot_id == opened.boot_id:
+            anew = [load for load in loads(node) if load.monotonic > opened.monotonic]
+            if anew:
+                since[node] = Window(anew[0].boot_id, anew[0].monotonic, "")
+    return Since(windows, since, value["figures"], {n: s for n, s in excluded.items() if s})
