@@ -174,6 +174,15 @@ class ConfigMapCheckpoint(Checkpoint):
         whole = self._kube.find(_state_path(run))
         return replace(summary_of(self._state(whole)), run=run) if whole else RunSummary(run)
 
+    def forget(self, run: str) -> None:
+        """See the port. The state goes last: a run that is half forgotten is still listed, and forgotten next time."""
+        found = self._kube.metadata(COLLECTION, f"{names.RUN_LABEL}={run},{KIND_LABEL}={FILE}")
+        for item in found:
+            self._kube.delete(f"{COLLECTION}/{item['metadata']['name']}")
+        self._kube.delete(_state_path(run))
+        self._seen.pop(run, None)
+        self._packers.pop(run, None)
+
     def ask_abort(self, run: str, mode: str) -> None:
         """See the port."""
         body = {"metadata": {"annotations": {names.ABORT_ANNOTATION: mode}}}

@@ -34,6 +34,7 @@ from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, after, fold, verb_of
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
+from knowngood.planner.keeping import forgettable
 from knowngood.ports.clock import Cancel
 
 DETAIL_BYTES = 2800
@@ -41,6 +42,8 @@ DETAIL_BYTES = 2800
 GO_ON = "knowngood resume goes on from here"
 WHY_LENGTH = 200
 """Characters of the reason that stay in such a record: in JSON one may take twelve bytes."""
+FORGOTTEN_AT_ONCE = 20
+"""Old runs that one run forgets at its end: each is some twenty deletions, and somebody waits for the result."""
 KEPT = ("cluster_file", "profile_file")
 """What record 0 keeps of the data that a run goes by, each as a file: the run goes on, or back, by nothing else."""
 
@@ -89,6 +92,7 @@ class Engine:
             while self._state.end is None:
                 self._advance(fence)
             self._checkpoint(self._state)
+            self._forget()
         except Interrupted as stopped:
             with suppress(KnowngoodError):  # the disk may be full: it is an interruption all the same
                 self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
@@ -99,6 +103,16 @@ class Engine:
             if self._state.end is None:
                 self._stop_for(error)
             # else the run has ended; its checkpoint is one step behind, as it may be
+
+    def _forget(self) -> None:
+        """What old runs left in the cluster goes. The run has ended: what can't be done now is done by the next one."""
+        with suppress(KnowngoodError):
+            marks = self.ports.cluster.marks().values()
+            old = forgettable(
+                self.ports.checkpoint.runs(), self.cluster.runs_kept, marks, at_work=self.run_id
+            )
+            for run in old[:FORGOTTEN_AT_ONCE]:
+                self.ports.checkpoint.forget(run)
 
     def _stop_for(self, error: KnowngoodError) -> None:
         """Our own books can't be kept (checkpoint, journal): nothing was changed yet, or the run can be resumed."""

@@ -148,6 +148,10 @@ def cluster(document: Document) -> Cluster:
     return replace(cluster_of(document.name, document.value, document.where), lines=lines)
 
 
+RUNS_KEPT = "runsKept"
+RUNS_KEPT_BY_DEFAULT = 10
+
+
 def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
     """A cluster from a cluster file's JSON values."""
     nodes = v["nodes"]
@@ -172,6 +176,7 @@ def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
+        runs_kept=v.get("limits", {}).get(RUNS_KEPT, RUNS_KEPT_BY_DEFAULT),
         raw=v,
         traits=dict(v.get("traits", {})),
     )
@@ -179,7 +184,11 @@ def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
 
 def limits(values: Mapping[str, float]) -> Limits:
     """Limits from a file's keys: `operandAgeSeconds` is `operand_age`."""
-    given = {_snake(key.removesuffix("Seconds")): float(seconds) for key, seconds in values.items()}
+    given = {
+        _snake(key.removesuffix("Seconds")): float(seconds)
+        for key, seconds in values.items()
+        if key != RUNS_KEPT  # the only one that is no time
+    }
     return replace(Limits(), **given)
 
 

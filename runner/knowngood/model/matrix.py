@@ -308,6 +308,7 @@ class Cluster:
     identity: Identity | None = None
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
+    runs_kept: int = 10  # of those that changed the cluster, and as many of the others
     raw: Mapping[str, Any] = field(default_factory=dict)
     # What rules ask of a cluster: platform, network, ...
     traits: Mapping[str, str] = field(default_factory=dict)

@@ -35,6 +35,10 @@ class Checkpoint(Protocol):
         """All runs with a checkpoint, newest first. Reads no states."""
         ...
 
+    def forget(self, run: str) -> None:
+        """Delete a run's state and all its files; twice is no error."""
+        ...
+
     def ask_abort(self, run: str, mode: str) -> None:
         """Annotate the checkpoint so that the run stops: `stop` or `hold`."""
         ...

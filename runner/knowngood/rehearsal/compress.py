@@ -52,7 +52,8 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> dict[str, Any]:
     data.pop("windowEnd", None)
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
     data["gitops"] = {**gitops, "repo": repo}
-    data["limits"] = {_key(name): _number(value) for name, value in _named(limits(cluster.limits, scale))}
+    seconds = {_key(name): _number(value) for name, value in _named(limits(cluster.limits, scale))}
+    data["limits"] = {**seconds, "runsKept": cluster.runs_kept}
     for tenant in data.get("tenants", []):
         if "evictionDeadlineSeconds" in tenant:
             deadline = float(tenant["evictionDeadlineSeconds"])

@@ -153,6 +153,10 @@ class FakeCheckpoint(Checkpoint):
         states = [v for k, v in self.world.saved.items() if "/" not in k]
         return tuple(summary_of(state) for state in reversed(states))
 
+    def forget(self, run: str) -> None:
+        for key in [k for k in self.world.saved if k == run or k.startswith(f"{run}/")]:
+            del self.world.saved[key]
+
     def ask_abort(self, run: str, mode: str) -> None:
         self.world.abort = mode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 from tests.unit.engine.fakes import snapshot
@@ -218,3 +219,16 @@ def test_what_does_not_agree_is_said_with_what_to_do() -> None:
     stripped = held(a_state(CLAIMED), (), {ONE: Marks("", "run-1", "", True)})[ONE]
     assert "removed its claim" in stripped.why
     assert f"knowngood clear {ONE}" in stripped.why
+
+
+def test_old_runs_are_forgotten_at_a_runs_end() -> None:
+    """The last ones are kept, as the cluster file says; this run is one of them."""
+    world = a_world()
+    for number in range(4):
+        world.records = []
+        engine = an_engine(world, run=f"run-{number}")
+        engine.cluster = replace(engine.cluster, runs_kept=1)
+        world.bad = sick("gpu-1")
+        engine.run()
+    left = {key.partition("/")[0] for key in world.saved}
+    assert left == {"run-3"}
