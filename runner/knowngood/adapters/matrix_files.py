@@ -39,6 +39,24 @@ class Change:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a plan starts from and goes to, as a matrix says it."""
+
+    pin: str
+    status: str
+    components: Mapping[str, Any]
+
+    def behind(self, there: Start, release: str) -> str:
+        """Why a plan from this matrix is not one from the matrix `there`; "" where it is."""
+        if self.pin != there.pin:
+            return f"it pins {there.pin}, here it is {self.pin}"
+        if self.components != there.components:
+            return f"{release} has other versions there"
+        closed = there.status == Status.REVOKED != self.status
+        return f"{release} is revoked there" if closed else ""
+
+
 class MatrixFiles:
     """The matrix in `folder`. `known` is another checkout, asked for commits that this one's repository lacks.
 
@@ -67,6 +85,17 @@ class MatrixFiles:
             others=tuple(evidence_of(e.value) for e in found.evidence),
         )
         return appraise(taken, standard)
+
+    def start(self, release: str, cluster: str) -> Start:
+        """What a plan for the cluster starts from and goes to."""
+        text, file = _text(path := self.file("releases", f"{release}.yaml")), str(path)
+        found = documents.document(text, release, file, "release", [])
+        pinned = self.file("clusters", f"{cluster}.yaml")
+        return Start(
+            pin=read_scalar(_text(pinned), "release", file=str(pinned)),
+            status=read_scalar(text, "status", file=file),
+            components=dict(found.value.get("components") or {}),
+        )
 
     def promotion(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> Change:
         """A run's end: evidence, status and pin. The pin stays where a later run has moved it."""

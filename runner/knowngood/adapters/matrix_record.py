@@ -60,10 +60,11 @@ class MatrixClone(Promotion):
         )
 
     def ready(self, release: str, cluster: str) -> str:
-        """The release and the cluster are on the branch, and it would take a commit of ours: asked by a dry run."""
+        """The branch says what the plan was made from, and would take a commit of ours: asked by a dry run."""
         head, base = self._heads()
-        evidence = {"run": "ready", "time": SystemClock().now()}
         try:
+            there = self._files(base, base, release).start(release, cluster)
+            evidence = {"run": "ready", "time": SystemClock().now()}
             self._files(head, base, release).promotion(release, REFUSED, cluster, evidence)
         except DataError:
             raise
@@ -72,11 +73,20 @@ class MatrixClone(Promotion):
             raise UsageError(f"{error.message}, on {self._to}", where=error.where, hint=hint) from error
         if self._filed:
             return ""
+        if why := MatrixFiles(self._matrix).start(release, cluster).behind(there, release):
+            raise UsageError(
+                f"the matrix here is not that of {self._came_from()}: {why}",
+                where=str(self._matrix),
+                hint="git pull (or push what is only here), then plan again",
+            )
         commit = self._clone.commit("knowngood: would this be taken?\n", ())  # stays in our clone
         self._clone.push(commit, dry_run=True)
         return (
             f"a protected {self._to.branch} says no only to a real push; the record is then delivered later"
         )
+
+    def _came_from(self) -> Destination:
+        return replace(self._to, branch=self._to.base or self._to.branch)
 
     def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
         """By the files on the branch; where it can't be asked, by those that the run was planned from."""
@@ -199,7 +209,9 @@ class MatrixClone(Promotion):
 
 def promotion_for(matrix: Path, to: Destination, folder: Path) -> Promotion:
     """What writes a run's record `to` there; `folder` is the run's."""
-    return MatrixRepository(matrix) if to.way is Way.HERE else MatrixClone(matrix, to, folder)
+    if to.way is Way.HERE:
+        return MatrixRepository(matrix, branch=to.branch)
+    return MatrixClone(matrix, to, folder)
 
 
 def _worth(evidence: Mapping[str, Any]) -> tuple[str, str]:

@@ -28,17 +28,25 @@ from knowngood.ports.promotion import Promotion, Recorded
 class MatrixRepository(Promotion):
     """Commits into the repository that holds `matrix` (a folder with `releases/`) on its current branch.
 
-    `push`: push the commit to the branch's upstream. `by_hand` is what a person asked for, in words; "" means a run.
-    A push without an upstream is refused, and one that would publish other commits too.
+    `branch`: the only one that a run's record may be committed on, "" for any. `push`: push the commit to the
+    branch's upstream. `by_hand` is what a person asked for, in words; "" means a run. A push without an upstream is
+    refused, and one that would publish other commits too.
     """
 
     def __init__(
-        self, matrix: Path, *, push: bool = False, by_hand: str = "", deadline: float = 120.0
+        self,
+        matrix: Path,
+        *,
+        push: bool = False,
+        by_hand: str = "",
+        branch: str = "",
+        deadline: float = 120.0,
     ) -> None:
         self._matrix = matrix.resolve()
         self._what = by_hand or "the record"
         self._by_hand = bool(by_hand)
         self._deadline = deadline
+        self._branch = branch
         self._files = MatrixFiles(self._matrix)
         self._push = push
         if push and not self._upstream()[0]:
@@ -52,7 +60,7 @@ class MatrixRepository(Promotion):
     @property
     def detached(self) -> bool:
         """Whether a commit here would be on no branch."""
-        return self._git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)).code != 0
+        return not self._here()
 
     def ready(self, release: str, cluster: str) -> str:
         """The files are there and have no changes of the operator's."""
@@ -123,6 +131,7 @@ class MatrixRepository(Promotion):
         """Write the files and commit them alone; "" where nothing changes. What can't be committed is taken back."""
         if self._push:
             self._refuse_others(trailers)
+        self._refuse_other_branch()
         self._refuse_dirty(tuple(texts))
         before = {file: file.read_bytes() if file.is_file() else None for file in texts}
         try:
@@ -169,6 +178,15 @@ class MatrixRepository(Promotion):
                 hint="push them first, or leave --push away",
             )
 
+    def _refuse_other_branch(self) -> None:
+        """The user may have gone on with something else while the run was on its way."""
+        if self._branch and self._here() != self._branch:
+            raise UsageError(
+                f"the record belongs on {self._branch}, and {self._here() or 'a detached HEAD'} is checked out",
+                where=str(self._matrix),
+                hint=f"git switch {self._branch}",
+            )
+
     def _refuse_dirty(self, files: tuple[Path, ...]) -> None:
         done = self._git.run("status", "--porcelain", "--", *(str(f) for f in files))
         if done.text:
@@ -182,8 +200,11 @@ class MatrixRepository(Promotion):
 
     def _upstream(self) -> tuple[str, str]:
         """Remote and branch; two empty words where the branch has none or there is no branch."""
-        branch = self._git.run("symbolic-ref", "--quiet", "--short", "HEAD", ok=(0, 1)).text
-        return UsersGit(self._matrix).upstream(branch)
+        return UsersGit(self._matrix).upstream(self._here())
+
+    def _here(self) -> str:
+        """The branch that is checked out, "" for none."""
+        return self._git.run("symbolic-ref", "--quiet", "--short", "HEAD", ok=(0, 1)).text
 
     def _nowhere(self) -> UsageError:
         if self.detached:

@@ -67,7 +67,7 @@ def command(settings: Settings, run: str, record: str, output: str) -> int:
         matrix = _matrix(settings, found)
         to = destination(matrix, record) if record else record_of(found, matrix)
         told = deliver(evidence, matrix, to, found.folder)
-        line = RecordLine(told.where, told.commit, told.file, told.note)
+        line = RecordLine(told.where, told.commit, told.file, told.note, into=to.into)
         if found.folder.is_dir():
             runs.delivered(found.folder, line)
     if found.local:

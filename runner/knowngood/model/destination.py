@@ -27,6 +27,11 @@ class Destination:
     base: str = ""
     folder: str = ""
 
+    @property
+    def into(self) -> str:
+        """The branch that the record has still to be merged into, "" where it goes there at once."""
+        return self.base if self.way is Way.PUSH and self.base not in ("", self.branch) else ""
+
     def __str__(self) -> str:
         match self.way:
             case Way.PUSH:

@@ -50,6 +50,18 @@ LEFT = (Hold.OUT, Hold.QUARANTINED, Hold.MARKED, Hold.UNKNOWN)
 """How a node stands that carries something of a run's, or may."""
 
 
+def undelivered(summary: Summary) -> bool:
+    """Whether the run's record waits to be delivered."""
+    return bool(summary.end and summary.record and summary.record.undelivered)
+
+
+def earned(summary: Summary) -> str:
+    """What the release is by this run; only what is in the matrix is so."""
+    if undelivered(summary):
+        return f"the evidence for {summary.to_release} counts as {summary.status}"
+    return f"{summary.to_release} is {summary.status}"
+
+
 def record_line(summary: Summary) -> str:
     """Where the run's record is, in one line; "" where that goes without saying."""
     record = summary.record
@@ -61,10 +73,19 @@ def record_line(summary: Summary) -> str:
     return "record: " + "; ".join(x for x in (where, record.note) if x) if where or record.note else ""
 
 
+def _matrix(summary: Summary) -> tuple[str, ...]:
+    """What is still to do before every checkout of the matrix has the record."""
+    record = summary.record
+    if record is None or not record.where or record.undelivered or record.file:
+        return ()
+    if record.into:
+        return (f"a pull request into {record.into}: the matrix does not say it before it is merged",)
+    return ("git pull, where the matrix is checked out",)
+
+
 def next_steps(summary: Summary) -> tuple[str, ...]:
     """What to type or look at next, the most urgent first."""
-    deliver = bool(summary.end and summary.record and summary.record.undelivered)
-    return ((f"knowngood record {summary.run}",) if deliver else ()) + _by_end(summary)
+    return ((f"knowngood record {summary.run}",) if undelivered(summary) else ()) + _by_end(summary)
 
 
 def _by_end(summary: Summary) -> tuple[str, ...]:
@@ -76,7 +97,7 @@ def _by_end(summary: Summary) -> tuple[str, ...]:
         case "":
             return (f"knowngood abort {run}", f"knowngood handover {run}")
         case "done":
-            return (f"knowngood show release {release}", f"knowngood gate {cluster}")
+            return (*_matrix(summary), f"knowngood show release {release}", f"knowngood gate {cluster}")
         case "restored":
             return (
                 f"read why in the report; the release {release} is not proven on {cluster}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowngood.model.text import Page, page
-from knowngood.report.advice import headline, record_line
+from knowngood.report.advice import earned, headline, record_line
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
 from knowngood.report.text import columns, commit_rows, node_rows, tenant_rows, times
@@ -57,7 +57,7 @@ def _act(number: int, act: Act) -> Iterator[str]:
     if run.why:
         yield f"  why: {run.why}"
     if run.status:
-        yield f"  {run.to_release} is {run.status}: {run.because}"
+        yield f"  {earned(run)}: {run.because}"
     if told := record_line(run):
         yield f"  {told}"
     yield from _part("commits", [r for r in commit_rows(run) if r[0] != "way-back"])

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from knowngood.model.text import printable
 from knowngood.planner.pace import seconds_between
-from knowngood.report.advice import blamed, headline, next_steps, record_line
+from knowngood.report.advice import blamed, earned, headline, next_steps, record_line
 from knowngood.report.estimate import words
 from knowngood.report.summary import StepLine, Summary
 
@@ -37,6 +37,7 @@ def html(summaries: Sequence[Summary], *, title: str = "", then: Sequence[str] =
         short=short,
         blamed=blamed,
         record_line=record_line,
+        earned=earned,
     )
     environment.globals.update(offset=offset, width=width)
     named = title or ", ".join(f"{s.cluster} → {s.to_release}: {s.end or 'running'}" for s in summaries)

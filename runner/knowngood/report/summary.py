@@ -50,7 +50,8 @@ class CommitLine:
 class RecordLine:
     """What became of a run's record in the matrix: delivered as `commit` or `file`, or not, and then why.
 
-    `where` says where it goes, `note` what a reader must hear of it, `next` what helps where it was refused.
+    `where` says where it goes, `into` which branch that has still to be merged into, `note` what a reader must hear of
+    it, `next` what helps where it was refused.
     """
 
     where: str
@@ -59,6 +60,7 @@ class RecordLine:
     note: str = ""
     undelivered: str = ""
     next: str = ""
+    into: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ def _record(state: RunState) -> RecordLine | None:
     to = from_json(Destination, frozen) if frozen else HERE
     where = str(result.detail.get("where", "")) or ("" if to.way is Way.HERE else str(to))
     told = {key: str(result.detail.get(key, "")) for key in ("commit", "file", "note", "undelivered")}
-    return RecordLine(where, **told, next=str(result.detail.get("hint", "")))
+    return RecordLine(where, **told, next=str(result.detail.get("hint", "")), into=to.into)
 
 
 def _judgements(state: RunState, load: Load) -> list[JudgementLine]:

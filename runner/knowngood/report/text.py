@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from knowngood.model.evidence import REFUSED
 from knowngood.model.text import Page, page
-from knowngood.report.advice import blamed, headline, next_steps, record_line
+from knowngood.report.advice import blamed, earned, headline, next_steps, record_line
 from knowngood.report.columns import Rows, columns
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
@@ -30,7 +30,7 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
     if summary.status == REFUSED:
         parts.append(f"  {summary.to_release} was not promoted, its evidence is refused: {summary.because}")
     elif summary.status:
-        parts.append(f"  {summary.to_release} is {summary.status}: {summary.because}")
+        parts.append(f"  {earned(summary)}: {summary.because}")
     if told := record_line(summary):
         parts.append(f"  {told}")
     parts.append(

@@ -256,6 +256,41 @@ def test_a_release_that_is_not_on_the_branch_is_found_out_before_a_run_starts(de
     assert recorder(desk, "file").ready("r610", "ams") == ""
 
 
+BEHIND = {
+    "another run has moved the pin": ("clusters/ams.yaml", "r580", "r590", "it pins r590, here it is r580"),
+    "the release was revoked": ("releases/r595.yaml", "candidate", "revoked", "r595 is revoked there"),
+    "the release was edited": (
+        "releases/r595.yaml",
+        "candidate",
+        "candidate\ncomponents: {nvidia-driver: 595.91.07}",
+        "r595 has other versions there",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEHIND)
+def test_a_run_does_not_start_from_a_checkout_that_is_behind(desk: Desk, case: str) -> None:
+    file, old, new, why = BEHIND[case]
+    desk.colleague(f"matrix/{file}", old, new)
+    with pytest.raises(UsageError, match=why) as raised:
+        recorder(desk).ready("r595", "ams")
+    assert "git pull" in raised.value.hint
+    with pytest.raises(UsageError, match=why):
+        recorder(desk, "branch=proof").ready("r595", "ams")
+    desk.git("pull", "--quiet")
+    assert recorder(desk).ready("r595", "ams")
+
+
+def test_without_a_remote_the_record_waits_for_the_branch_that_the_run_began_on(desk: Desk) -> None:
+    desk.git("remote", "remove", "origin")
+    to = destination(desk.matrix)
+    desk.git("checkout", "--quiet", "-b", "something-else")
+    writer = promotion_for(desk.matrix, to, desk.run)
+    with pytest.raises(UsageError, match="belongs on main, and something-else is checked out"):
+        writer.promote("r595", "rehearsed", "ams", EVIDENCE)
+    assert desk.git("status", "--porcelain") == ""
+
+
 def test_a_remote_that_is_away_is_told_from_one_that_refuses(desk: Desk) -> None:
     desk.git("config", "remote.origin.url", "http://127.0.0.1:9/ops.git")
     with pytest.raises(Unreachable):

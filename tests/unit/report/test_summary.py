@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from tests.unit.report.played import BAD_REASON, Played, calm, given_back, held,
 from knowngood.model.jsonable import to_json
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.report.advice import next_steps
+from knowngood.report.html import html
 from knowngood.report.summary import summarise
+from knowngood.report.text import summary_text
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "summary.schema.json").read_text())
 
@@ -61,6 +64,27 @@ def test_every_state_of_a_run_fits_the_schema_and_has_something_to_do_next(run: 
         summary = summarise(run.records[:end], run.load)
         validator.validate(json.loads(json.dumps(to_json(summary))))
         assert next_steps(summary)
+
+
+def test_a_record_that_went_to_the_remote_is_pulled_or_merged_before_the_next_run() -> None:
+    summary = calm().summary
+    assert summary.record is not None
+    assert next_steps(summary)[0].startswith("git pull")
+    merge = replace(summary, record=replace(summary.record, into="main"))
+    assert next_steps(merge)[0].startswith("a pull request into main")
+
+
+def test_what_is_not_in_the_matrix_is_not_said_to_be_so() -> None:
+    summary = calm().summary
+    assert summary.record is not None
+    assert "r595 is rehearsed" in summary_text(summary)
+    lost = replace(summary, record=replace(summary.record, commit="", undelivered="protected", next="try X"))
+    text = summary_text(lost)
+    assert "the evidence for r595 counts as rehearsed" in text
+    assert "record: not delivered: protected (try X)" in text
+    assert next_steps(lost)[0] == f"knowngood record {lost.run}"
+    assert "not delivered: protected" in html((lost,))
+    assert "not delivered" not in html((summary,))
 
 
 def test_the_schema_refuses_what_it_does_not_know() -> None:
