@@ -9,11 +9,12 @@ from typing import Any
 
 from knowngood.adapters import actors, node_state
 from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubeconfig import Access
 from knowngood.adapters.lease import OURS as LEASE_PATH
 from knowngood.adapters.tenants import workloads
 from knowngood.model import names
 from knowngood.model.claims import Marks
-from knowngood.model.errors import Interrupted, KnowngoodError
+from knowngood.model.errors import Interrupted, KnowngoodError, UsageError
 from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.node import Leftover, NodeState, Workload
 from knowngood.model.plan import FieldChange
@@ -33,9 +34,16 @@ class KubeCluster(ClusterReader):
         self._cluster = cluster
 
     def identity(self) -> Identity:
-        """See the port."""
+        """See the port. UsageError where one is pinned and the kubeconfig lets the server prove nothing."""
+        access = self._kube.access
+        if self._cluster.identity is not None and not access.fingerprint():
+            raise UsageError(
+                f"{self._cluster.name} pins its identity, but {_unproven(access)}",
+                where=access.where,
+                hint="name the cluster's own certificate-authority in the kubeconfig; nothing was asked or changed",
+            )
         namespace = self._kube.get(path("v1", "namespaces", "kube-system"))
-        return Identity(str(namespace["metadata"]["uid"]), self._kube.access.fingerprint())
+        return Identity(str(namespace["metadata"]["uid"]), access.fingerprint())
 
     def node_names(self) -> Mapping[str, str]:
         """See the port."""
@@ -103,6 +111,13 @@ class KubeCluster(ClusterReader):
 
     def _nodes(self) -> list[Object]:
         return self._kube.list(path("v1", "nodes"))
+
+
+def _unproven(access: Access) -> str:
+    """Why a server behind this kubeconfig need not be the one it says."""
+    if not access.verify:
+        return "the kubeconfig says insecure-skip-tls-verify: whatever answers there proves nothing"
+    return "the kubeconfig names no certificate-authority, so any public one would do"
 
 
 def marks(kube: Kube) -> dict[str, Marks]:

@@ -42,14 +42,26 @@ class Access:
     client_key: bytes = field(default=b"", repr=False)
 
     def fingerprint(self) -> str:
-        """sha256 (hex) of the CA certificates as DER; "" where the kubeconfig names none."""
-        ders = [ssl.PEM_cert_to_DER_cert(pem) for pem in _PEM.findall(self.ca)]
-        return hashlib.sha256(b"".join(ders)).hexdigest() if ders else ""
+        """sha256 (hex) of the CA certificates, as DER, that the server must prove itself by.
+
+        "" where it need not: the kubeconfig names no authority, or says not to verify.
+        """
+        return hashlib.sha256(self._authorities()).hexdigest() if self.verify and self.ca else ""
+
+    def _authorities(self) -> bytes:
+        """The named CA certificates as DER. What is fingerprinted is what is trusted: no other spelling is read."""
+        try:
+            ders = b"".join(ssl.PEM_cert_to_DER_cert(pem) for pem in _PEM.findall(self.ca))
+        except ValueError as error:
+            raise UsageError(f"unusable certificate: {error}", where=self.where, hint=HINT) from error
+        if not ders:
+            raise UsageError("certificate-authority holds no CERTIFICATE", where=self.where, hint=HINT)
+        return ders
 
     def tls(self) -> ssl.SSLContext:
         """What a connection must prove, and our client certificate if there is one. UsageError if it is unusable."""
         try:
-            context = ssl.create_default_context(cadata=self.ca or None)
+            context = ssl.create_default_context(cadata=self._authorities() if self.ca else None)
             if not self.verify:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE

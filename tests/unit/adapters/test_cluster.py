@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ from tests.unit.adapters.machines import NODE, NODE_PATH, machine
 from knowngood.adapters import node_state
 from knowngood.adapters.cluster import KubeCluster, role
 from knowngood.adapters.kube import Object, refuse
+from knowngood.adapters.kubeconfig import Access
 from knowngood.adapters.lease import OURS
 from knowngood.model import names
-from knowngood.model.errors import Interrupted, Location
-from knowngood.model.matrix import Cluster, GitOps, Limits, Tenant
+from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
+from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import FieldChange
 
@@ -246,3 +248,39 @@ def test_an_interruption_is_no_nodes_trouble(kube: FakeKube, monkeypatch: pytest
     monkeypatch.setattr(node_state, "measure", measure)
     with pytest.raises(Interrupted):
         reader(kube).observe([NODE])
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
+
+
+def pinned(kube: FakeKube, access: Access) -> KubeCluster:
+    """A reader of a cluster that pins its identity, by that access."""
+    kube.access = access
+    kube.put("/api/v1/namespaces/kube-system", {"metadata": {"name": "kube-system", "uid": "u-1"}})
+    found = reader(kube)
+    found._cluster = replace(found._cluster, identity=Identity("u-1", "a" * 64))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("access", "said"),
+    [
+        (Access("https://x", "file", ca=PEM, verify=False), "insecure-skip-tls-verify"),
+        (Access("https://x", "file"), "no certificate-authority"),
+    ],
+)
+def test_a_pinned_identity_is_proven_by_the_server_or_nothing_is_asked(
+    kube: FakeKube, access: Access, said: str
+) -> None:
+    """The CA that a kubeconfig names is no proof where the connection does not ask for one."""
+    cluster, calls = pinned(kube, access), kube.calls
+    with pytest.raises(UsageError, match=said) as refused:
+        cluster.identity()
+    assert refused.value.exit_code == ExitCode.USAGE
+    assert kube.calls == calls  # not even the token left
+
+
+def test_where_nothing_is_pinned_an_unverified_server_has_no_fingerprint(kube: FakeKube) -> None:
+    cluster = pinned(kube, Access("https://x", "file", ca=PEM, verify=False))
+    cluster._cluster = replace(cluster._cluster, identity=None)
+    assert cluster.identity() == Identity("u-1", "")

@@ -6,11 +6,15 @@ import base64
 import hashlib
 import json
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from knowngood.adapters import kubeconfig
 from knowngood.model.errors import UsageError
@@ -62,6 +66,50 @@ def test_the_fingerprint_is_that_of_the_certificate_not_of_its_spelling(tmp_path
     by_file["clusters"][0]["cluster"]["certificate-authority"] = "ca.crt"  # relative to the kubeconfig
     assert first == hashlib.sha256(DER).hexdigest()
     assert kubeconfig.load(write(tmp_path, by_file)).fingerprint() == first
+
+
+def test_an_unverified_server_has_no_fingerprint(tmp_path: Path) -> None:
+    """The file's CA is no proof where the connection asks for none."""
+    values = config()
+    values["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
+    assert kubeconfig.load(write(tmp_path, values)).fingerprint() == ""
+
+
+@pytest.mark.parametrize("label", ["X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
+def test_no_authority_is_trusted_that_the_fingerprint_leaves_out(tmp_path: Path, label: str) -> None:
+    """OpenSSL reads other spellings, too: a second authority could stand beside the pinned one."""
+    pinned, other = authority("pinned"), authority("other")
+    values = config()
+    text = pinned + other.replace("CERTIFICATE", label)
+    values["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(text.encode()).decode()
+    access = kubeconfig.load(write(tmp_path, values))
+    trusted = access.tls().get_ca_certs(binary_form=True)
+    assert trusted == [ssl.PEM_cert_to_DER_cert(pinned)]
+    assert access.fingerprint() == hashlib.sha256(trusted[0]).hexdigest()
+
+
+def test_an_authority_that_is_none_is_refused_rather_than_the_systems_taken(tmp_path: Path) -> None:
+    values = config()
+    values["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(b"none").decode()
+    with pytest.raises(UsageError, match="holds no CERTIFICATE"):
+        kubeconfig.load(write(tmp_path, values)).tls()
+
+
+def authority(name: str) -> str:
+    """A CA's certificate, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder(
+            issuer_name=who, subject_name=who, public_key=key.public_key(), serial_number=1
+        )
+        .not_valid_before(day)
+        .not_valid_after(day + timedelta(days=9000))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def test_a_token_file_is_read_at_each_use(tmp_path: Path) -> None:
