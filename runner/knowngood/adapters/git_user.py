@@ -51,6 +51,12 @@ class UsersGit:
                 found.setdefault(name, split(value).url)
         return found
 
+    def nearest(self, url: str) -> str:
+        """The URL by which a remote here names the same repository, else that URL: CI reaches it otherwise."""
+        known = self.remotes().values()
+        same = [one for one in known if _place(one) == _place(url)]
+        return url if url in known or not same else same[0]
+
     def upstream(self, branch: str) -> tuple[str, str]:
         """The remote and its branch that a branch here follows; two empty words where there is none."""
         remote, merge = self.value(f"branch.{branch}.remote"), self.value(f"branch.{branch}.merge")
@@ -131,6 +137,17 @@ def split(url: str) -> Login:
     user, _, password = userinfo.partition(":")
     plain = parts._replace(netloc=host).geturl()
     return Login(plain, urllib.parse.unquote(user), urllib.parse.unquote(password))
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Host and path of a repository, however it is reached."""
+    if "://" in url:
+        parts = urllib.parse.urlsplit(url)
+        host, path = parts.hostname or "", parts.path
+    else:  # user@host:path, or a path on this machine
+        before, colon, after = url.partition(":")
+        host, path = (before.rpartition("@")[2], after) if colon and "/" not in before else ("", url)
+    return host.lower(), path.strip("/").removesuffix(".git")
 
 
 def counted(entries: Iterable[Entry]) -> dict[str, str]:

@@ -48,8 +48,9 @@ class MatrixClone(Promotion):
     def _clone(self) -> Clone:
         """Made on first use: a run goes on, or back, also where the matrix is no repository any more."""
         git = repository_at(self._matrix, self._deadline, "the record can't be written")
-        url = git.run("rev-parse", "--show-toplevel").text if self._filed else self._to.url
         users = UsersGit(self._matrix)
+        here = git.run("rev-parse", "--show-toplevel").text
+        url = here if self._filed else users.nearest(self._to.url)
         return Clone(
             self._folder / "matrix",
             url,
@@ -61,7 +62,11 @@ class MatrixClone(Promotion):
 
     def ready(self, release: str, cluster: str) -> str:
         """The branch says what the plan was made from, and would take a commit of ours: asked by a dry run."""
-        head, base = self._heads()
+        try:
+            head, base = self._heads()
+        except Unreachable as error:
+            hint = f"{error.hint}; --record file starts without it".lstrip("; ")
+            raise Unreachable(error.message, where=error.where, hint=hint) from error
         try:
             there = self._files(base, base, release).start(release, cluster)
             evidence = {"run": "ready", "time": SystemClock().now()}

@@ -30,7 +30,7 @@ def promote(work: Work, step: Step) -> Done:
         worth = matrix.appraise(evidence, work.ports.clock.now())
     except (Interrupted, LockHeld):
         raise
-    except KnowngoodError as error:
+    except Exception as error:  # noqa: BLE001 (see _undelivered)
         return _undelivered(error, evidence, work.keep("evidence", evidence))
     status = worth.status.value if worth.status else REFUSED
     evidence |= {"status": status, "because": worth.because, "expires": worth.expires or evidence["expires"]}
@@ -52,16 +52,21 @@ def _recorded(work: Work, evidence: Mapping[str, Any], deliver: Callable[[], Rec
         told = _patiently(work, deliver)
     except (Interrupted, LockHeld):
         raise
-    except KnowngoodError as error:
+    except Exception as error:  # noqa: BLE001 (see _undelivered)
         return _undelivered(error, evidence, files)
     detail = {"status": evidence["status"], "because": evidence["because"]}
     return Done(Status.OK, detail | {k: v for k, v in to_json(told).items() if v}, files)
 
 
-def _undelivered(error: KnowngoodError, evidence: Mapping[str, Any], files: Mapping[str, str]) -> Done:
-    why = f"not recorded in the matrix: {error}"
-    detail = {"status": evidence.get("status", ""), "because": evidence.get("because", "")}
-    return Done(Status.OK, {**detail, "undelivered": str(error), "why": why, "hint": error.hint}, files)
+def _undelivered(error: Exception, evidence: Mapping[str, Any], files: Mapping[str, str]) -> Done:
+    """A refused push, a full disk, a bug of ours: none of it makes less of what was proven."""
+    if isinstance(error, KnowngoodError):
+        said, hint = str(error), error.hint
+    else:
+        said, hint = f"{type(error).__name__}: {error}"[:500], ""
+    told = {"undelivered": said, "why": f"not recorded in the matrix: {said}", "hint": hint}
+    counts = {key: evidence.get(key, "") for key in ("status", "because")}
+    return Done(Status.OK, {**counts, **told}, files)
 
 
 def _patiently(work: Work, deliver: Callable[[], Recorded]) -> Recorded:

@@ -198,6 +198,8 @@ class FakePromotion(Promotion):
     def _ask(self) -> None:
         if "matrix-refuses" in self.world.broken:
             raise UsageError("push: the remote does not take our commits: protected branch hook declined")
+        if "disk-full" in self.world.broken:
+            raise OSError(28, "No space left on device")
         if "matrix-away" in self.world.broken:
             raise Unreachable("fetch: could not resolve host", hint="is the remote up?")
 

@@ -14,7 +14,7 @@ from knowngood.model.errors import ExitCode
 from knowngood.model.record import Record
 from knowngood.model.state import End
 
-LOST = ["matrix-refuses", "matrix-away", "matrix-unreadable"]
+LOST = ["matrix-refuses", "matrix-away", "matrix-unreadable", "disk-full"]
 
 
 def played(world: World) -> End:

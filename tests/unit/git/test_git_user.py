@@ -178,6 +178,25 @@ def test_a_url_is_shown_without_what_is_secret_in_it(written: str, login: Login)
 
 
 @pytest.mark.parametrize(
+    ("frozen", "reached"),
+    [
+        ("https://git.example.com/ops/matrix.git", "git@git.example.com:ops/matrix.git"),
+        ("https://git.example.com/ops/matrix", "git@git.example.com:ops/matrix.git"),
+        ("ssh://git@GIT.example.com:22/ops/matrix.git", "git@git.example.com:ops/matrix.git"),
+        ("https://git.example.com/ops/other.git", "https://git.example.com/ops/other.git"),
+        ("https://elsewhere.example.com/ops/matrix.git", "https://elsewhere.example.com/ops/matrix.git"),
+        ("/ops/matrix.git", "/ops/matrix.git"),
+    ],
+)
+def test_what_a_ci_job_began_is_delivered_by_the_engineers_own_way_to_that_repository(
+    tmp_path: Path, frozen: str, reached: str
+) -> None:
+    desk = desk_at(tmp_path)
+    desk.git("config", "remote.origin.url", "git@git.example.com:ops/matrix.git")
+    assert UsersGit(desk.matrix).nearest(frozen) == reached
+
+
+@pytest.mark.parametrize(
     ("environment", "config", "expected"),
     [
         ("", "", "ssh -o BatchMode=yes -o ConnectTimeout=20"),

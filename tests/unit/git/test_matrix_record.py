@@ -293,8 +293,9 @@ def test_without_a_remote_the_record_waits_for_the_branch_that_the_run_began_on(
 
 def test_a_remote_that_is_away_is_told_from_one_that_refuses(desk: Desk) -> None:
     desk.git("config", "remote.origin.url", "http://127.0.0.1:9/ops.git")
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable) as raised:
         recorder(desk).ready("r595", "ams")
+    assert "--record file" in raised.value.hint
 
 
 def test_a_repository_without_a_remote_takes_the_commit_on_its_branch(desk: Desk) -> None:
