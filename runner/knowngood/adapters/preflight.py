@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 from knowngood.adapters import actors, facts, nodes
+from knowngood.adapters.clock import pause
 from knowngood.adapters.nodes import NodeFailed, NotTold, Report, Task, each
+
+LONGEST_PAUSE = 5.0  # seconds between two looks at who else is at work
+FRESH = 0.5  # seconds for which one node's look serves the others
 
 
 def preflight(task: Task, names: list[str]) -> Report:
@@ -24,13 +30,45 @@ def preflight(task: Task, names: list[str]) -> Report:
 
 
 def claim(task: Task, names: list[str]) -> Report:
-    """Claim the nodes that nobody else works on; the other actors' objects are read once for all of them."""
-    elsewhere = actors.elsewhere(task.kube)
-    intolerant = "; ".join(actors.intolerant(task.kube, task.gpu_operator))
+    """Claim the nodes that nobody else works on; who does is waited for, as long as a claim may take."""
+    ends = time.monotonic() + task.limits.claim
+    others = _Others(task)
 
     def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
-        if reason := elsewhere.get(name) or intolerant:
-            raise NotTold(reason)
-        return nodes.claim(of, name)
+        began = time.monotonic()
+        while True:
+            try:
+                others.leave(name)
+                return nodes.claim(of, name)
+            except NotTold as taken:
+                if time.monotonic() >= ends or of.dry_run:
+                    raise
+                of.tell(name, f"waiting: {taken}")
+            time.sleep(pause(time.monotonic() - began, LONGEST_PAUSE))
+            others.look_again()
 
     return each(task, names, one)
+
+
+class _Others:
+    """What the other actors' own objects say, read once for all nodes of a batch and again after each pause."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._read = threading.Lock()
+        self._seen = 0.0
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Read them anew, unless another node's wait has just done so."""
+        with self._read:
+            if time.monotonic() - self._seen < FRESH:
+                return
+            self._elsewhere = actors.elsewhere(self._task.kube)
+            self._intolerant = "; ".join(actors.intolerant(self._task.kube, self._task.gpu_operator))
+            self._seen = time.monotonic()
+
+    def leave(self, name: str) -> None:
+        """NotTold where somebody works on the node, or a pod that we need would be kept away from it."""
+        if reason := self._elsewhere.get(name) or self._intolerant:
+            raise NotTold(reason)

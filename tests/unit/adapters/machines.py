@@ -108,7 +108,7 @@ def machine(kube: FakeKube) -> None:
 
 def task(kube: FakeKube, **changes: Any) -> Task:
     """What an action is given, with short limits."""
-    limits = Limits(drain=1.0, apply=2.0, operand_age=0.4, node_unreachable=0.4)
+    limits = Limits(claim=0.4, drain=1.0, apply=2.0, operand_age=0.4, node_unreachable=0.4)
     tenants = (Tenant("vision", ("vision",), eviction_deadline=0.4),)
     values: dict[str, Any] = {"fence": FENCE, "limits": limits, "tenants": tenants, **changes}
     return Task(kube=kube, **values)

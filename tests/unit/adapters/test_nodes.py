@@ -110,6 +110,33 @@ def test_a_node_that_is_not_quiet_is_left_alone(kube: FakeKube, change: dict[str
     assert kube.writes == []
 
 
+def test_a_foreign_cordon_is_waited_for(kube: FakeKube) -> None:
+    """A colleague's look at a node is no reason to undo a canary."""
+    obj = now(kube)
+    obj["spec"]["unschedulable"] = True
+    kube.put(NODE_PATH, obj)
+    told: list[str] = []
+
+    def lifted(_node: str, text: str) -> None:
+        told.append(text)
+        free = now(kube)
+        del free["spec"]["unschedulable"]
+        kube.put(NODE_PATH, free)
+
+    report = preflight.claim(task(kube, tell=lifted), [NODE])
+    assert report.done == [NODE]
+    assert told == ["waiting: somebody has cordoned it"]
+
+
+def test_a_foreign_cordon_that_stays_says_nothing_of_the_node(kube: FakeKube) -> None:
+    obj = now(kube)
+    obj["spec"]["unschedulable"] = True
+    kube.put(NODE_PATH, obj)
+    report = preflight.claim(task(kube), [NODE])
+    assert report.could_not == [NODE]
+    assert kube.writes == []
+
+
 def test_operands_that_do_not_tolerate_our_taint_stop_the_claim(kube: FakeKube) -> None:
     plugin = kube.objects[f"{DAEMONSETS}/nvidia-device-plugin-daemonset"]
     plugin["spec"]["template"]["spec"]["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
