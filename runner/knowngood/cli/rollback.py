@@ -50,9 +50,10 @@ from knowngood.report.summary import Summary
 def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record: str, output: str) -> int:
     """Take a run back, or a cluster to the release that its file pins.
 
-    A held run is opened again and all its rings are undone; an interrupted one goes on with the undo of its open
-    ring; a run that is done is taken back by a new run to the release before, with the same gates. A cluster
-    goes to its pinned release by a new run: for upgrades half done by hand. Never a rollback of a rollback.
+    A run that ended held or quarantined is opened again and all its rings are undone; an interrupted one goes on
+    with the undo of its open ring; a run that is done is taken back by a new run to the release before, with the same
+    gates. A cluster goes to its pinned release by a new run: for upgrades half done by hand. Never a rollback of a
+    rollback.
     --record says where a new run's record goes; a run that is opened again keeps to what it began with.
 
     \b
@@ -70,10 +71,10 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record:
         kubeconfig = kubeconfig_of(settings)
         return _back(settings, source, (what, release, kubeconfig), (yes, allow_dirty, record), output)
     with known(settings, what) as run:
-        if run.summary.end in ("held", "", "done"):
+        if run.summary.end in ("held", "quarantined", "", "done"):
             refuse_overtaken(run)
         match run.summary.end:
-            case "held" | "":
+            case "held" | "quarantined" | "":
                 return show(_undo(settings, run, yes=yes), output)
             case "done":
                 source = load(_recorded(settings, run))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knowngood.engine.flow import ROLLBACK, next_step
-from knowngood.engine.moved import still_moved
 from knowngood.engine.ports import Ports
 from knowngood.engine.standing import refuse_different, refuse_final
 from knowngood.engine.steps import LONG, Step, Verb
@@ -27,6 +26,7 @@ from knowngood.model.errors import (
 )
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.moved import still_moved
 from knowngood.model.names import claim_value
 from knowngood.model.packing import LIMIT, bound
 from knowngood.model.plan import Plan

@@ -104,7 +104,8 @@ def _by_end(summary: Summary) -> tuple[str, ...]:
                 f"knowngood gate {cluster}",
             )
         case "quarantined":
-            return (_shut(summary), f"knowngood handover {run}", *_clear(summary))
+            back = f"knowngood rollback {run}"
+            return (_shut(summary), f"knowngood handover {run}", back, *_clear(summary))
         case "held":
             return (f"knowngood handover {run}", f"knowngood rollback {run}", *_clear(summary))
         case _ if other and other.group() != run:

@@ -12,6 +12,7 @@ from typing import Any
 from knowngood.model.claims import Marks
 from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.jsonable import from_json
+from knowngood.model.moved import still_moved
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import RunState, StepResult, fold, is_undo, verb_of
@@ -118,6 +119,9 @@ class Summary:
     tenants: Mapping[str, Disturbed]
     not_running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    moved: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of a run that is not done: node -> what it still has
     reported: Mapping[str, str] = field(default_factory=dict)  # node -> what others changed while an undo ran
     asked: bool = False  # where the nodes are now is what they say themselves; else as of the journal
     who: str = ""  # user@host of the last runner
@@ -151,6 +155,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         exit_code=int(end.exit_code) if end else None,
         why=end.why if end else "",
         blamed=dict(end.nodes) if end else {},
+        moved=_moved(plan, state),
         status=str(promoted.detail.get("status", "")) if promoted else "",
         because=str(promoted.detail.get("because", "")) if promoted else "",
         warnings=plan.warnings,
@@ -169,6 +174,12 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         who=state.who,
         version=state.version,
     )
+
+
+def _moved(plan: Plan, state: RunState) -> dict[str, str]:
+    """What still runs or declares the new versions, where the run does not go on by itself and is not done."""
+    stands = state.end.name != "done" if state.end else bool(state.interrupted)
+    return still_moved(plan, state) if stands else {}
 
 
 def expanded(record: Record, load: Load) -> Record:

@@ -42,6 +42,7 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
     parts += ["", *_section("commits", commit_rows(summary))]
     parts += _section("verdicts", verdict_rows(summary.judgements))
     parts += _section("nodes" if summary.asked else "nodes, as of the journal", node_rows(summary))
+    parts += _section("still on the new version", tuple(summary.moved.items()))
     parts += _section("tenants disturbed", tenant_rows(summary))
     parts += _section("left over", [(x,) for x in summary.left])
     parts += _section("changed by others, not judged", reported_rows(summary))
