@@ -17,7 +17,7 @@ BY_OTHERS = "by somebody else, not by this run"
 
 def restarted(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell."""
-    before, now = _at_baseline(work, step), judging.loads_of(seen)
+    before, now = at_baseline(work, step), judging.loads_of(seen)
     return {
         node: _words(before[node], load)
         for node, load in now.items()
@@ -42,7 +42,8 @@ def otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str
     return found
 
 
-def _at_baseline(work: Work, step: Step) -> dict[str, Window]:
+def at_baseline(work: Work, step: Step) -> dict[str, Window]:
+    """Since when each node's module was loaded when the ring was measured, before it was declared."""
     assert step.hop is not None  # noqa: S101
     assert step.ring is not None  # noqa: S101
     result = work.state.results.get(f"{step.hop.name}/{step.ring.name}/{Verb.BASELINE}")

@@ -13,6 +13,7 @@ from knowngood.engine.verify import verify
 from knowngood.engine.work import Done, NodesCouldNot, Work, named
 from knowngood.model import names
 from knowngood.model.claims import Hold, held, surely_held
+from knowngood.model.context import Window
 from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
@@ -229,7 +230,9 @@ def look(work: Work, step: Step) -> Done:
     touched = _touched(work, at)
     ours = held(work.state, step.nodes, work.ports.cluster.marks())
     back = {n for n in step.nodes if step.undo and ours[n].hold is Hold.QUARANTINED}
-    changed = [n for n in step.nodes if n in touched | back or not _same_driver(before[n], seen[n])]
+    known = restarts.at_baseline(work, step)
+    same = {n for n in step.nodes if _same_driver(before[n], seen[n], known.get(n))}
+    changed = [n for n in step.nodes if n in touched | back or n not in same]
     claimed = [n for n in step.nodes if ours[n].hold is Hold.OUT]
     lost = {n: ours[n].why for n in step.nodes if ours[n].hold is Hold.MARKED}
     windows = judging.windows_of(seen)
@@ -250,8 +253,11 @@ def _touched(work: Work, ring: str) -> set[str]:
     return nodes
 
 
-def _same_driver(before: NodeState, now: NodeState) -> bool:
-    return now.reachable and now.load == before.load and now.versions == before.versions
+def _same_driver(before: NodeState, now: NodeState, baseline: Window | None) -> bool:
+    """Whether it runs what it ran, from the load that the run found at its start or when it measured the ring."""
+    found = judging.loads_of({now.name: now}).get(now.name)
+    same_load = now.load == before.load or (found is not None and found == baseline)
+    return now.reachable and same_load and now.versions == before.versions
 
 
 def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:

@@ -266,3 +266,23 @@ def test_what_a_module_says_that_is_loaded_now_is_never_an_earlier_runs() -> Non
     assert asked["hop-1/ring-0/baseline"].excluded
     assert not asked["hop-1/ring-0/batch-1/judge"].excluded
     assert not asked["prove"].excluded
+
+
+def test_a_restart_before_the_ring_is_measured_is_no_change_that_an_undo_would_bring_back() -> None:
+    """Its load is the one that the ring's baseline found: an undo leaves the node with its tenants."""
+    world = a_world()
+    world.standard = a_standard
+    world.broken.add("argo-fails")  # the commit does not sync: the ring is undone before any node is claimed
+
+    class Restarting(FakeGates):
+        def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
+            judged = super().judge(request, cancel)
+            if request.name == "check":
+                world.load("gpu-1", OLD)
+            return judged
+
+    both = replace(ports(world), gates=Restarting(world))
+    state = Engine(both, a_plan(), a_cluster(), a_profile(), "run-1").run()
+    assert state.end is not None
+    assert state.end.name == "restored"
+    assert state.results["hop-1/ring-0/undo/look"].detail["changed"] == []
