@@ -92,12 +92,7 @@ def without_our_hold(before: NodeState, now: NodeState) -> NodeState:
     ours = {names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION}
     annotations = {k: v for k, v in now.annotations.items() if k not in ours}
     taints = tuple(t for t in now.taints if not t.startswith(f"{names.MAINTENANCE_TAINT}="))
-    marks = (
-        "claim=",
-        f"{names.MAINTENANCE_TAINT}=",
-        f"{names.CLAIM_ANNOTATION}=",
-        f"{names.SNAPSHOT_ANNOTATION}=",
-    )
+    marks = (f"taint {names.MAINTENANCE_TAINT}", *(f"annotation {key}=" for key in sorted(ours)))
     return replace(
         now,
         annotations=annotations,

@@ -9,9 +9,11 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DAEMONSETS, FENCE, NODE, NODE_PATH, RUN, machine, task
 
-from knowngood.adapters import nodes, preflight
+from knowngood.adapters import node_state, nodes, preflight
 from knowngood.adapters.nodes import ClaimLost, NodeFailed, each
+from knowngood.engine.restored import without_our_hold
 from knowngood.model import names
+from knowngood.model.node import NodeState
 
 CLAIM, SNAPSHOT = names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION
 OURS = {"key": names.MAINTENANCE_TAINT, "value": RUN, "effect": "NoSchedule"}
@@ -285,3 +287,17 @@ def test_a_removed_claim_does_not_say_that_another_run_holds_the_cluster(kube: F
     report = each(task(kube), [NODE], act)
     assert report.failed
     assert report.lost == []
+
+
+def test_a_node_that_we_hold_is_as_before_but_for_our_hold(kube: FakeKube) -> None:
+    """An undo proves its nodes before it releases them: what the release takes away is no difference."""
+
+    def seen() -> NodeState:
+        obj = now(kube)
+        return NodeState(NODE, reachable=True, **node_state._of_object(obj))
+
+    before = seen()
+    nodes.claim(task(kube), NODE)
+    held = seen()
+    assert held.written != before.written
+    assert without_our_hold(before, held) == before

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.unit.engine.world import NEW, OLD, Commit, Killed, World
 
+from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import UsageError
@@ -66,7 +67,7 @@ class FakeCluster(ClusterReader):
             load=ModuleLoad(node.version, f"boot-{name}", node.loaded_at),
             versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
             inventory=INVENTORY,
-            written=tuple(sorted([f"claim={node.claim}"] * bool(node.claim) + taints)),
+            written=tuple(sorted(_written(node.claim, taints))),
             operands={"nvidia-driver": "ready"},
             taints=tuple(sorted(taints)),
             unschedulable=node.cordoned,
@@ -86,6 +87,12 @@ class FakeCluster(ClusterReader):
 
     def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:
         return {n: "cordoned" for n in nodes if self.world.nodes[n].cordoned}
+
+
+def _written(claim: str, taints: Sequence[str]) -> list[str]:
+    """As `actors.written` tells it of a node object."""
+    found = [f"annotation {names.CLAIM_ANNOTATION}={claim}"] if claim else []
+    return found + [f"taint {taint.partition('=')[0]}" for taint in taints]
 
 
 class FakeGitOps(GitOps):
