@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from knowngood.adapters.clock import SystemClock
 from knowngood.cli import gatework
 from knowngood.cli.data import kubeconfig_of, load, pick
 from knowngood.cli.options import (
@@ -27,6 +28,7 @@ from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import as_json, page
 from knowngood.model.verdict import Verdict, worst
+from knowngood.planner.freshness import NotRun
 from knowngood.report.junit import document
 from knowngood.report.summary import JudgementLine
 from knowngood.report.text import columns, count_rows
@@ -87,6 +89,10 @@ def command(settings: Settings, /, **words: Any) -> int:
     a --baseline before it and judge --since it afterwards: only what happened after the baseline counts, and
     figures are compared with those of the same node. Writes JUnit and JSON into its folder.
 
+    A node that a run holds is left out and named, and active gates run on nodes where no tenant works and no run may
+    come. A required gate that did not run on a node is inconclusive, unless the profile's `withinDays` for that gate
+    says how old its last pass there may be, and the summaries kept beside this one (--out A/B: in A) know a newer one.
+
     \b
     Examples:
       knowngood gate --list
@@ -109,7 +115,7 @@ def command(settings: Settings, /, **words: Any) -> int:
     kept = settings.runs.parent / "baselines" / f"{asked.cluster}.json"
     since = None if asked.since is None else Path(asked.since or kept)
     lines = gatework.judge(work, since=since, taking=asked.baseline is not None)
-    verdict = worst(Verdict(line.verdict) for line in lines)
+    verdict = verdict_of(work, lines)
     if asked.baseline is not None and verdict is Verdict.PASS:
         gatework.keep(work, Path(asked.baseline or kept))
     _report(work, lines, verdict, asked.output, time.monotonic() - began)
@@ -140,17 +146,24 @@ def _work(settings: Settings, asked: Asked) -> gatework.Work:
     )
 
 
+def verdict_of(work: gatework.Work, lines: Sequence[JudgementLine]) -> Verdict:
+    """The worst of what ran; a required gate that did not run, and is not known to be fresh, is inconclusive."""
+    stale = [Verdict.INCONCLUSIVE] if not lines or any(not n.fresh for n in work.not_run) else []
+    return worst([*(Verdict(line.verdict) for line in lines), *stale])
+
+
 def _report(
     work: gatework.Work, lines: Sequence[JudgementLine], verdict: Verdict, output: str, seconds: float
 ) -> None:
     """JUnit and JSON into the folder, the result on stdout."""
     name = work.cluster.name
     suites = [(line.step, line) for line in lines]
-    (work.folder / "junit.xml").write_text(document(f"knowngood gate {name}", suites, seconds))
-    result = {"schema": 1, "cluster": name, "release": work.release.name, "verdict": verdict.value}
-    text = as_json({**result, "judgements": to_json(lines)})
+    (work.folder / "junit.xml").write_text(document(f"knowngood gate {name}", suites, seconds, work.not_run))
+    result = {"schema": 1, "cluster": name, "release": work.release.name, "time": SystemClock().now()}
+    result |= {"verdict": verdict.value, "judgements": to_json(lines), "not_run": to_json(work.not_run)}
+    text = as_json(result)
     (work.folder / "summary.json").write_text(text)
-    say(text if output == "json" else page([f"{name}: {verdict}", *_text(lines)]))
+    say(text if output == "json" else page([f"{name}: {verdict}", *_text(lines), *_missed(work.not_run)]))
     say(f"kept in {work.folder}", err=True)
 
 
@@ -158,6 +171,12 @@ def _text(lines: Sequence[JudgementLine]) -> list[str]:
     """A line a gate and node, then a line a judgement."""
     rows = [(g.gate, g.node or "cluster", g.verdict, g.reason) for line in lines for g in line.results]
     return [*columns(rows), "", *columns(count_rows(lines))]
+
+
+def _missed(found: Sequence[NotRun]) -> list[str]:
+    """What did not run, node by node, and whether what is known is recent enough."""
+    rows = [(n.gate, n.node, "fresh" if n.fresh else "inconclusive", n.sentence()) for n in found]
+    return ["", "not run", *columns(rows)] if rows else []
 
 
 def _list(settings: Settings, asked: Asked) -> int:

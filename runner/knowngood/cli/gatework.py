@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 from knowngood.adapters import facts
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.kube import Kube
-from knowngood.cli import gatesince, runs
+from knowngood.cli import gateheld, gatesince, runs
 from knowngood.cli.data import Source
+from knowngood.cli.gateheld import InUse
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.terminal import say
 from knowngood.cli.wiring import Place, checkpoint, judge_of, reader
@@ -24,6 +25,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Release
 from knowngood.model.node import ModuleLoad
 from knowngood.model.verdict import GateResult, Judgement
+from knowngood.planner.freshness import NotRun, not_run
 from knowngood.planner.gates import applicable
 from knowngood.ports.clock import Cancel
 from knowngood.report.console import PlainLines
@@ -34,7 +36,10 @@ SCHEMA = 1
 
 @dataclass
 class Work:
-    """One call of `knowngood gate`. `figures` and `kept` are what a baseline keeps."""
+    """One call of `knowngood gate`. `figures` and `kept` are what a baseline keeps.
+
+    `not_run`: what was not judged on nodes in use.
+    """
 
     source: Source
     cluster: Cluster
@@ -48,6 +53,7 @@ class Work:
     def __post_init__(self) -> None:
         self.figures: dict[str, Mapping[str, Any]] = {}
         self.kept: dict[str, Any] = {}
+        self.not_run: tuple[NotRun, ...] = ()
 
 
 def new_id() -> str:
@@ -56,7 +62,8 @@ def new_id() -> str:
 
 
 def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
-    """Judge passively, and for the nightly job actively where nobody works."""
+    """Judge passively, and for the nightly job actively where nobody works; nowhere on a node that a run holds."""
+    use = gateheld.in_use(work.kubeconfig, work.cluster, work.nodes)
     seen = reader(work.kubeconfig, work.cluster).observe(work.nodes)
     opened = gatesince.now(seen)
     if taking:
@@ -66,7 +73,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
         opened = gatesince.after(read(since, work.cluster.name), seen, partial(_loads, work))
     work.folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for name, gates, nodes in _judgements(work):
+    for name, gates, nodes in _judgements(work, use):
         request = JudgeRequest(
             name=name,
             run=work.folder.name,
@@ -102,8 +109,9 @@ def _judged(work: Work, request: JudgeRequest, cancel: Cancel) -> Judgement:
     return judgement
 
 
-def _judgements(work: Work) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Name, gates and nodes of each judgement."""
+def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Name, gates and nodes of each judgement; what does not run goes to `work.not_run`."""
+    free = tuple(n for n in work.nodes if n not in use.held)
     known = applicable(work.source.profile(work.cluster))
     if work.gates:
         unknown = [g for g in work.gates if g not in (*known.active, *known.passive)]
@@ -112,17 +120,21 @@ def _judgements(work: Work) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]
             raise UsageError(
                 f"no gate {unknown[0]!r} applies to {work.cluster.name}", hint=f"there are: {there}"
             )
-        return [("gate", work.gates, work.nodes)]
-    wanted = [("passive", known.passive, work.nodes)]
+        _missed(work, work.gates, use.held)
+        return [("gate", work.gates, free)] if free else []
+    _missed(work, known.passive, use.held)
+    wanted = [("passive", known.passive, free)]
     if work.nightly:
-        busy = {n for w in reader(work.kubeconfig, work.cluster).workloads() for n in w.nodes}
-        idle = tuple(n for n in work.nodes if n not in busy)
-        if idle:
-            wanted.append(("active", known.active, idle))
-        skipped = [n for n in work.nodes if n in busy]
-        if skipped:
-            say(f"active gates are not run on busy nodes: {', '.join(skipped)}", err=True)
-    return wanted
+        _missed(work, known.active, {**use.held, **use.busy})
+        wanted.append(("active", known.active, tuple(n for n in free if n not in use.busy)))
+    return [w for w in wanted if w[2]]
+
+
+def _missed(work: Work, gates: Sequence[str], nodes: Mapping[str, str]) -> None:
+    """Note gates that do not run on nodes in use (node -> why), with what earlier results are worth."""
+    profile, now = work.source.profile(work.cluster), SystemClock().now()
+    earlier = gateheld.earlier(work.folder.parent, work.cluster.name) if nodes else []
+    work.not_run += not_run(profile.gates, gates, nodes, earlier, work.release.name, now)
 
 
 def _place(work: Work) -> Place:

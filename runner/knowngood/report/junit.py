@@ -1,6 +1,7 @@
 """A run's judgements as one JUnit file: a suite a judgement, a case a gate and node.
 
-`fail` is a failure, `inconclusive` and a missing result are errors; nothing is ever a skip.
+`fail` is a failure, `inconclusive` and a missing result are errors. Skipped is only what `gate` could not run on a
+node in use: the reason says how old its last pass is; where that is too old, the whole is inconclusive all the same.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from knowngood.model.text import printable
+from knowngood.planner.freshness import NotRun
 from knowngood.report.summary import GateLine, JudgementLine, Summary
 
 
@@ -26,10 +28,18 @@ def junit_of(summaries: Sequence[Summary]) -> str:
     return document(name, suites, sum(s.seconds for s in summaries))
 
 
-def document(name: str, suites: Sequence[tuple[str, JudgementLine]], seconds: float) -> str:
-    """A document of judgements, each under its suite's name."""
+def document(
+    name: str,
+    suites: Sequence[tuple[str, JudgementLine]],
+    seconds: float,
+    not_run: Sequence[NotRun] = (),
+) -> str:
+    """A document of judgements, each under its suite's name, and of what did not run."""
     root = ET.Element("testsuites", {"name": name})
     counts = [_suite(root, title, judgement) for title, judgement in suites]
+    if not_run:
+        counts.append(_skipped(root, not_run))
+        root.set("skipped", str(len(not_run)))
     for index, key in enumerate(("tests", "failures", "errors")):
         root.set(key, str(sum(c[index] for c in counts)))
     root.set("time", f"{seconds:.1f}")
@@ -38,6 +48,16 @@ def document(name: str, suites: Sequence[tuple[str, JudgementLine]], seconds: fl
             element.set(key, printable(value))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _skipped(root: ET.Element, not_run: Sequence[NotRun]) -> tuple[int, int, int]:
+    counts = {"tests": str(len(not_run)), "failures": "0", "errors": "0", "skipped": str(len(not_run))}
+    suite = ET.SubElement(root, "testsuite", {"name": "not run", **counts})
+    for missed in not_run:
+        name = f"{missed.gate}[{missed.node}]"
+        case = ET.SubElement(suite, "testcase", {"classname": "not run", "name": name})
+        ET.SubElement(case, "skipped", {"message": missed.sentence()})
+    return len(not_run), 0, 0
 
 
 def _suite(root: ET.Element, title: str, judgement: JudgementLine) -> tuple[int, int, int]:
