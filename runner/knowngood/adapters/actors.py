@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from knowngood.adapters.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
@@ -127,17 +127,23 @@ def elsewhere(kube: Kube) -> dict[str, str]:
         for item in optional(kube, path(api, plural)):
             spec = item.get("spec") or {}
             found[str(spec.get("nodeName") or "")] = f"NodeMaintenance {item['metadata']['name']}"
-    for item in optional(kube, path("sriovnetwork.openshift.io/v1", "sriovnetworknodestates")):
+    # One object a node, and each lists all functions of all its NICs.
+    for item in optional(kube, path("sriovnetwork.openshift.io/v1", "sriovnetworknodestates"), _sync):
         status = str((item.get("status") or {}).get("syncStatus") or "")
         if status not in {"", "Succeeded"}:
             found[str(item["metadata"]["name"])] = f"SR-IOV state {status}"
     return found
 
 
-def optional(kube: Kube, where: str) -> list[Object]:
-    """A collection that this cluster may not serve."""
+def _sync(item: Object) -> Object:
+    status = {"syncStatus": (item.get("status") or {}).get("syncStatus")}
+    return {"metadata": {"name": item["metadata"]["name"]}, "status": status}
+
+
+def optional(kube: Kube, where: str, keep: Callable[[Object], Object] | None = None) -> list[Object]:
+    """A collection that this cluster may not serve; `keep`: what is kept of each object."""
     try:
-        return kube.list(where)
+        return kube.list(where, keep=keep)
     except ApiError as error:
         if error.missing:
             return []

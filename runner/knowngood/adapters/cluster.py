@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from knowngood.adapters import actors, node_state
+from knowngood.adapters import actors, facts, node_state, slim
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.adapters.kubeconfig import Access
 from knowngood.adapters.lease import OURS as LEASE_PATH
@@ -21,6 +21,9 @@ from knowngood.model.plan import FieldChange
 from knowngood.ports.cluster import ClusterReader
 
 READERS = 8  # nodes read at the same time
+FEW = READERS
+"""Up to so many nodes are asked for one by one."""
+T = TypeVar("T")
 GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 VIRTUAL_LABELS = {"type": "virtual-kubelet", "liqo.io/type": "virtual-node"}
 CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -55,25 +58,44 @@ class KubeCluster(ClusterReader):
 
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""
-        objects = {str(n["metadata"]["name"]): n for n in self._nodes()}
-        pods: dict[str, list[Object]] = {}
-        for pod in self._kube.list(path("v1", "pods", "", self._cluster.operator_namespace)):
-            pods.setdefault(str((pod.get("spec") or {}).get("nodeName") or ""), []).append(pod)
+        found = self._look(nodes)
 
         def one(name: str) -> NodeState:
-            node = objects.get(name)
+            node, pods = found[name]
             if node is None:
                 return NodeState(name, reachable=False, trouble="there is no such node")
             gpu = name in self._cluster.gpu or role(node) == "gpu"
             try:
-                return node_state.measure(self._kube, node, pods.get(name, []), gpu=gpu)
+                return node_state.measure(self._kube, node, pods, gpu=gpu)
             except Interrupted:
                 raise
             except KnowngoodError as error:  # a kubelet's 401 or 403 is this node's trouble, not all nodes'
                 return NodeState(name, reachable=False, trouble=str(error))
 
+        return self._each(one, nodes)
+
+    def _look(self, nodes: Sequence[str]) -> Mapping[str, tuple[Object | None, list[Object]]]:
+        """Each node's object, None where there is none, and the GPU operator's pods on it.
+
+        Few nodes are asked for by name, many are taken from one list: so a look at a node costs the same however large
+        the cluster is, and a look at all of them is two lists.
+        """
+        kube, namespace = self._kube, self._cluster.operator_namespace
+
+        def one(name: str) -> tuple[Object | None, list[Object]]:
+            return kube.find(path("v1", "nodes", name)), facts.pods_of_node(kube, name, namespace)
+
+        if len(nodes) <= FEW:
+            return self._each(one, nodes)
+        objects = {str(n["metadata"]["name"]): n for n in self._nodes()}
+        pods: dict[str, list[Object]] = {}
+        for pod in kube.list(path("v1", "pods", "", namespace), keep=slim.pod):
+            pods.setdefault(str(pod["spec"].get("nodeName") or ""), []).append(pod)
+        return {name: (objects.get(name), pods.get(name, [])) for name in nodes}
+
+    def _each(self, read: Callable[[str], T], nodes: Sequence[str]) -> dict[str, T]:
         with ThreadPoolExecutor(max_workers=READERS) as readers:
-            return dict(zip(nodes, readers.map(one, nodes), strict=True))
+            return dict(zip(nodes, readers.map(read, nodes), strict=True))
 
     def live_value(self, change: FieldChange) -> str:
         """See the port."""
@@ -110,7 +132,7 @@ class KubeCluster(ClusterReader):
         return reasons
 
     def _nodes(self) -> list[Object]:
-        return self._kube.list(path("v1", "nodes"))
+        return self._kube.list(path("v1", "nodes"), keep=slim.node)
 
 
 def _unproven(access: Access) -> str:

@@ -26,7 +26,8 @@ T = TypeVar("T")
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-PAGE = 500
+PAGE = 250
+"""Objects a page: of nodes, the largest there are, some 8 MiB of JSON."""
 FIRST_PATIENCE = 5.0
 """Seconds for an API server that never answered: a wrong address is likelier than an outage."""
 BUSY = frozenset({429, 500, 502, 503, 504})
@@ -71,7 +72,7 @@ def path(api_version: str, plural: str, name: str = "", namespace: str = "", sub
 
 
 class Kube:
-    """One API server. Thread-safe. `calls` counts requests sent, retries included.
+    """One API server. Thread-safe. `calls` counts requests sent, retries included, `received` bytes of answers.
 
     `patience` seconds of silence are waited out, `first_patience` from a server that never answered. `cancel`
     ends the retries, never a first attempt: what is needed to stop cleanly can still be written.
@@ -88,7 +89,7 @@ class Kube:
         cancel: Cancel | None = None,
     ) -> None:
         self.access = kubeconfig.load(kubeconfig_path, context)
-        self.calls = 0
+        self.calls = self.received = 0
         self.patience = patience
         self.first_patience = first_patience
         self.timeout = timeout
@@ -118,12 +119,19 @@ class Kube:
                 return None
             raise
 
-    def _pages(self, where: str, query: Mapping[str, str], kind: str = "application/json") -> list[Object]:
+    def _pages(
+        self,
+        where: str,
+        query: Mapping[str, str],
+        kind: str = "application/json",
+        keep: Callable[[Object], Object] | None = None,
+    ) -> list[Object]:
         items: list[Object] = []
         token: dict[str, str] = {}
         while True:
             body = self._json("GET", where, query={**query, **token}, kind=kind)
-            items += body.get("items") or []
+            page = body.get("items") or []
+            items += page if keep is None else [keep(item) for item in page]
             more = (body.get("metadata") or {}).get("continue")
             if not more:
                 return items
@@ -134,17 +142,19 @@ class Kube:
         query = {"limit": str(PAGE), "labelSelector": labels}
         return self._pages(where, query, ONLY_METADATA)
 
-    def list(self, where: str, labels: str = "", fields: str = "") -> list[Object]:
-        """All objects of a collection that match the selectors, page by page."""
+    def list(
+        self, where: str, labels: str = "", fields: str = "", keep: Callable[[Object], Object] | None = None
+    ) -> list[Object]:
+        """All objects of a collection that match the selectors, page by page; `keep`: what is kept of each."""
         query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
         query = {key: value for key, value in query.items() if value}
         for _ in range(LISTINGS - 1):
             try:
-                return self._pages(where, query)
+                return self._pages(where, query, keep=keep)
             except ApiError as error:
                 if error.code != 410:  # 410: etcd has compacted away what the pages were of
                     raise
-        return self._pages(where, query)
+        return self._pages(where, query, keep=keep)
 
     def create(self, where: str, body: Object, **query: str) -> Object:
         """POST an object, or an answer to a subresource. ApiError 409 where the name is taken."""
@@ -216,10 +226,11 @@ class Kube:
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }
 
-    def counted(self) -> None:
-        """Count one request."""
+    def counted(self, calls: int = 1, received: int = 0) -> None:
+        """Count a request, or an answer's bytes."""
         with self._count:
-            self.calls += 1
+            self.calls += calls
+            self.received += received
 
     def _json(
         self,
@@ -310,6 +321,7 @@ class Kube:
             raise refused_certificate(self, error) from error
         except HTTPError as error:
             raise Busy(type(error).__name__) from error
+        self.counted(0, len(answer.data))
         if answer.status >= 400:
             wait = answer.headers.get("Retry-After") or ""
             refuse(answer.status, answer.data, f"{method} {where}", wait)

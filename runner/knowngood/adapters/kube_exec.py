@@ -62,6 +62,7 @@ def _once(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeout:
         raise Busy(type(error).__name__) from error
     finally:
         socket.close(timeout=0)
+    kube.counted(0, sum(map(len, channels.values())))
     out, err = (bytes(channels[c]).decode("utf-8", "replace") for c in (_OUT, _ERR))
     return Ran(out, err, _exit_code(bytes(channels[_STATUS]), what))
 

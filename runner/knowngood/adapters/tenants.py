@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from knowngood.adapters import facts
+from knowngood.adapters import facts, slim
 from knowngood.adapters.kube import Kube, path
 from knowngood.model.matrix import Tenant
 from knowngood.model.node import Workload
@@ -52,7 +52,7 @@ def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]
             desired, ready = _figures(item, kind)
             count.desired += desired
             count.ready += ready
-    for pod in kube.list(path("v1", "pods", "", namespace)):
+    for pod in kube.list(path("v1", "pods", "", namespace), keep=slim.pod):
         if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
             continue
         owner = owner_of(pod, tenant)

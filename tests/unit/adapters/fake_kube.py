@@ -27,7 +27,7 @@ class FakeKube(Kube):
 
     def __init__(self, *, cancel: Cancel | None = None, patience: float = 0.0) -> None:
         self.access = Access(server="https://fake", where="fake.kubeconfig", ca="")
-        self.calls = 0
+        self.calls = self.received = 0
         self.patience = self.first_patience = patience
         self.timeout = 1.0
         self.objects: dict[str, Object] = {}
@@ -66,6 +66,7 @@ class FakeKube(Kube):
         path = urlsplit(where).path
         code, answer = self._serve(method, path, dict(query or {}), copy.deepcopy(body), kind)
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.counted(0, len(data))
         if code >= 400:
             kube_module.refuse(code, data, f"{method} {where}")
         return data
@@ -82,7 +83,7 @@ class FakeKube(Kube):
             items = self._list(path, query)
             if kind == kube_module.ONLY_METADATA:
                 items = [{"metadata": item["metadata"]} for item in items]
-            return 200, {"items": items}
+            return 200, _page(items, query)
         if method == "POST":
             return self._create(path, body)
         found = self.objects.get(path)
@@ -155,6 +156,14 @@ class FakeKube(Kube):
             self.writes.append(("EVICT", path))
             del self.objects[path]
         return 201, {"kind": "Status"}
+
+
+def _page(items: list[Object], query: dict[str, str]) -> Object:
+    """One page of a list, with a token for the next."""
+    begin = int(query.get("continue", "0"))
+    end = begin + int(query.get("limit") or len(items) or 1)
+    more = {"continue": str(end)} if end < len(items) else {}
+    return {"metadata": more, "items": items[begin:end]}
 
 
 def patched(obj: Object, operations: list[Object]) -> Object:

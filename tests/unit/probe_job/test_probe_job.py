@@ -68,7 +68,7 @@ class FakeKube(Kube):
     def get(self, where: str, **query: str) -> Object:
         return self.jobs[where.rpartition("/")[2]]
 
-    def list(self, where: str, labels: str = "", fields: str = "") -> list[Object]:
+    def list(self, where: str, labels: str = "", fields: str = "", keep: Any = None) -> list[Object]:
         if where.endswith("/jobs"):
             return list(self.jobs.values())
         return [pod for pods in self.pods.values() for pod in pods]
