@@ -12,11 +12,14 @@ Thresholds: the profile's number of GPUs; operandAgeSeconds is the playbooks' li
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from knowngood.gate import judge, measure
+from knowngood.gate.fixtures import readable
+from knowngood.gate.settling import Settle
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Profile
@@ -31,7 +34,18 @@ GFD = "nvidia.com/cuda.driver-version.full"
 UPGRADE_STATES = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
 UPGRADE_MARKS = ("driver-wait-for-safe-load", "driver-upgrade-requested", "validation-start-time")
 LEFT = ("parked-operand", "upgrade-state", "hold")
-LOOK_AGAIN = 1.0  # seconds
+
+
+@pytest.fixture(scope="session")
+def states_at_rest(judgement: JudgeRequest, profile: Profile, settle: Settle) -> Mapping[str, NodeState]:
+    """All nodes of the judgement, once nothing is left to settle or settleSeconds are over: waited for once."""
+
+    def waits(state: NodeState) -> bool:
+        before = judgement.baseline.get(f"drift/{state.name}", {}).get("operands", ())
+        late = state.reachable and any(True for _ in unsettled(state, profile, tuple(before)))
+        return late and not any(True for _ in wrong_for_good(state, profile))
+
+    return settle(waits, float(profile.gates.get("drift", {}).get("settleSeconds", 20)))
 
 
 def test_versions_are_the_releases(
@@ -66,21 +80,13 @@ def test_versions_are_the_releases(
 
 def test_operands_work_and_nothing_is_parked(
     node: str,
-    observe: Callable[[str], NodeState],
+    states_at_rest: Mapping[str, NodeState],
     profile: Profile,
-    limits: Mapping[str, Any],
     baseline: Mapping[str, Any] | None,
-    started: float,
 ) -> None:
     """Operands ready, all GPUs allocatable, labels in step with the module, no drainer's marks."""
-    ends = started + float(limits.get("settleSeconds", 20))
     before = tuple((baseline or {}).get("operands", ()))
-    state = observe(node)
-    while list(unsettled(state, profile, before)) and not list(wrong_for_good(state, profile)):
-        if time.monotonic() >= ends:
-            break
-        time.sleep(LOOK_AGAIN)
-        state = observe(node)
+    state = readable(states_at_rest.get(node))
     wrong = [*wrong_for_good(state, profile), *unsettled(state, profile, before)]
     measure(operands=dict(state.operands), images=dict(state.images), gpus=len(state.gpus))
     if wrong:

@@ -23,6 +23,7 @@ from knowngood.gate.context import Context
 from knowngood.gate.events import gate_of
 from knowngood.gate.kernel_log import KernelLog
 from knowngood.gate.reading import cluster_reader
+from knowngood.gate.settling import Settle, Waits, settled
 from knowngood.gate.verdicts import judge
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.matrix import Cluster, Profile, Release
@@ -144,7 +145,11 @@ def states(judgement: JudgeRequest, reader: ClusterReader, looked: float) -> Map
 
     The second look begins with a call that waits for the API server, so a short outage does not cost a verdict.
     """
-    seen = dict(reader.observe(judgement.nodes))
+    return _look(reader, judgement.nodes)
+
+
+def _look(reader: ClusterReader, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    seen = dict(reader.observe(nodes))
     silent = [name for name, state in seen.items() if not state.reachable]
     return {**seen, **reader.observe(silent)} if silent else seen
 
@@ -166,9 +171,23 @@ def observe(reader: ClusterReader) -> Observe:
 
 
 @pytest.fixture(scope="session")
-def started() -> float:
-    """When the judgement first waited for something to settle, on the monotonic clock."""
-    return time.monotonic()
+def settle(
+    request: pytest.FixtureRequest,
+    judgement: JudgeRequest,
+    reader: ClusterReader,
+    states: Mapping[str, NodeState],
+) -> Settle:
+    """Waits until no node `waits` any more, at most so many seconds; returns all nodes as they are then.
+
+    It begins with the states that the judgement began with, or with a new look where gates have put load on the nodes.
+    """
+
+    def wait(waits: Waits, seconds: float) -> Mapping[str, NodeState]:
+        loaded = any(payload in COMPUTING for payload in _payloads(request))
+        first = _look(reader, judgement.nodes) if loaded else states
+        return settled(first, reader.observe, waits, seconds)
+
+    return wait
 
 
 @pytest.fixture(scope="session")
@@ -225,7 +244,7 @@ def answers(
     request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, states: Mapping[str, NodeState]
 ) -> probe_job.Answers:
     """The answers of this judgement's probes: all nodes, all payloads that the collected gates name."""
-    named = {p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}
+    named = _payloads(request)
     # Those that load the node come first: what the load does is what the others must see.
     payloads = tuple(sorted(named, key=lambda p: (p not in COMPUTING, p)))
     asked, profile = knowngood_context.request, knowngood_context.profile
@@ -265,6 +284,10 @@ def probe(
     if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
         judge.inconclusive("the probe's answer lacks this payload's result")
     return {**result, "bootId": kernel.plain(state.boot_id)}
+
+
+def _payloads(request: pytest.FixtureRequest) -> set[str]:
+    return {p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}
 
 
 def _unfit(state: NodeState | None, gpus: int) -> str:
