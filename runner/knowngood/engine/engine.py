@@ -64,6 +64,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
+        self._read: dict[str, Any] = {}  # kept values, by digest
         self._back = False  # a human asked to take it all back
         self._open_step: Cancel | None = None  # of the step that an abort may cut short now
         self._back_since: float | None = None  # when this process began the way back
@@ -244,7 +245,8 @@ class Engine:
         self._checkpoint(after(self._state, intent))
         self._append(RecordType.INTENT, step.path, detail=detail)
         part = self.cancel.part()
-        work = Work(self.ports, self.plan, self.cluster, self.profile, self.run_id, fence, self._state, part)
+        about = (self.ports, self.plan, self.cluster, self.profile, self.run_id)
+        work = Work(*about, fence, self._state, part, self._read)
         done = self._cuttable(work, step)
         self._append(RecordType.OUTCOME, step.path, done.status, done.detail, done.files)
 

@@ -138,7 +138,7 @@ def request_for(bench: Bench, step: Step, loads: Mapping[str, Window] | None = N
         nodes=nodes,
         expect={n: expected(plan, step, n) for n in nodes},
         windows=windows_for(bench, step, nodes),
-        baseline={} if baseline else baselines(bench, step),
+        baseline={} if baseline else baselines(bench, step, nodes),
         claimed=claimed,
         taking_baseline=baseline,
         deadline=bench.cluster.limits.judge,
@@ -163,7 +163,7 @@ def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Win
     A node that the run did not touch: since its module was loaded, else since the run began; for the check at the
     start, which refuses what is wrong already, the whole boot.
     """
-    began = _began(bench)
+    began = _began(bench, nodes)
     if step.verb is Verb.CHECK:
         windows = {n: Window(s.boot_id, 0.0, "") for n, s in began.items() if s.boot_id}
     else:
@@ -181,7 +181,7 @@ def loads_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Windo
         looked = _recorded(bench, step, Verb.LOOK, "windows")
         found = looked | _later(_recorded(bench, step, Verb.APPLY, LOADS), looked)
     else:
-        found = loads_of(_began(bench))
+        found = loads_of(_began(bench, nodes))
         for verb in () if step.verb is Verb.CHECK else (Verb.BASELINE, Verb.APPLY):
             found |= _recorded(bench, step, verb, LOADS)
         applied = {n for path in _ways(bench, step, Verb.APPLY) for n in _done(bench, path)}
@@ -195,11 +195,11 @@ LOADS, LOADED = "loads", "loaded"
 """The keys of an outcome's detail that hold since when each node's module is loaded, and of which version it is."""
 
 
-def _began(bench: Bench) -> dict[str, NodeState]:
-    """The nodes as the run's first look found them."""
+def _began(bench: Bench, nodes: Sequence[str]) -> dict[str, NodeState]:
+    """Nodes as the run's first look found them; only these are built, since a run judges many times."""
     first = bench.state.results.get("observe")
     data = bench.load(first.files["nodes"]) if first is not None else {}
-    return {name: from_json(NodeState, node) for name, node in data.items()}
+    return {name: from_json(NodeState, data[name]) for name in nodes if name in data}
 
 
 def _ways(bench: Bench, step: Step, verb: Verb) -> list[str]:
@@ -246,7 +246,7 @@ def excluded(
     if judged is None or not spans:
         return spans
     before = _recorded(bench, step, Verb.BASELINE, LOADS)
-    began = windows_of(_began(bench))
+    began = windows_of(_began(bench, nodes))
     return {
         n: tuple(replace(s, end=began[n].monotonic) if s.end is None else s for s in of_node)
         for n, of_node in spans.items()
@@ -263,16 +263,17 @@ COUNTERS = "counters"
 because of the change would fail its undo for ever."""
 
 
-def baselines(bench: Bench, step: Step) -> dict[str, Mapping[str, Any]]:
-    """Figures measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
+def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Figures of these nodes measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
+    asked = {*nodes, ""}
     found: dict[str, Mapping[str, Any]] = {}
     newest: dict[str, Mapping[str, Any]] = {}
     for path in bench.state.intended:
         result = bench.state.results.get(path)
         if result is None or "judgement" not in result.files or is_undo(path):
             continue
-        judgement = from_json(Judgement, bench.load(result.files["judgement"]))
-        measured = {f"{r.gate}/{r.node}": r.measured for r in judgement.results}
+        results = bench.load(result.files["judgement"])["results"]
+        measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results if r["node"] in asked}
         newest |= measured
         if verb_of(path) in (Verb.CHECK, Verb.BASELINE):
             found |= measured

@@ -37,6 +37,10 @@ class NodesCouldNot(CouldNot):
         self.done = done
 
 
+READ = 64
+"""Kept values that stay in memory: each judgement reads those before it, and a digest's value never changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """All a verb needs. `fence` is the claim's value under the Lease held now."""
@@ -49,6 +53,7 @@ class Work:
     fence: str
     state: RunState
     cancel: Cancel
+    read: dict[str, Any] = field(default_factory=dict)  # digest -> a kept value that was read before
 
     def keep(self, name: str, value: Any) -> dict[str, str]:
         """Keep a value as a file of the journal, and beside the checkpoint; returns {name: digest}."""
@@ -58,12 +63,16 @@ class Work:
         return {name: digest}
 
     def load(self, digest: str) -> Any:
-        """A kept value; a run that was taken over finds the older ones beside the checkpoint."""
-        try:
-            data = self.ports.journal.get(digest)
-        except JournalDamaged:
-            data = self.ports.checkpoint.fetch(self.run, digest)
-        return json.loads(data)
+        """A kept value, not to be changed; a run that was taken over finds the older ones beside the checkpoint."""
+        if digest not in self.read:
+            try:
+                data = self.ports.journal.get(digest)
+            except JournalDamaged:
+                data = self.ports.checkpoint.fetch(self.run, digest)
+            while len(self.read) >= READ:
+                self.read.pop(next(iter(self.read)))
+            self.read[digest] = json.loads(data)
+        return self.read[digest]
 
     def before(self) -> dict[str, NodeState]:
         """The measurement of all nodes at the last resting state."""
