@@ -28,17 +28,22 @@ FLOORS: Mapping[str, float] = {
 }
 """Seconds; measured on two cores: an Ansible verb takes 2 to 8 s, a judgement 3 to 15 s."""
 
+FLOORS_EACH: Mapping[str, float] = {"claim": 0.5, "drain": 0.5, "apply": 1.0, "judge": 1.5, "release": 0.5}
+"""Seconds more for each GPU node beyond FEW: all of a ring's nodes share the same two cores, and each probe, exec and
+eviction is a process or a dozen requests there; a probe takes a third of a second of them."""
+FEW = 6
 EVICTION_FLOOR = 10.0
 
 
-def limits(original: Limits, scale: float) -> Limits:
-    """`original` divided by `scale`, never below its floor (nor above what it was)."""
-    return Limits(
-        **{
-            f.name: min(getattr(original, f.name), max(getattr(original, f.name) / scale, FLOORS[f.name]))
-            for f in fields(Limits)
-        }
-    )
+def limits(original: Limits, scale: float, nodes: int = FEW) -> Limits:
+    """`original` divided by `scale`, never below its floor for so many GPU nodes (nor above what it was)."""
+    more = max(nodes - FEW, 0)
+
+    def short(name: str) -> float:
+        value: float = getattr(original, name)
+        return min(value, max(value / scale, FLOORS[name] + FLOORS_EACH.get(name, 0.0) * more))
+
+    return Limits(**{f.name: short(f.name) for f in fields(Limits)})
 
 
 def cluster_file(cluster: Cluster, repo: str, scale: float) -> dict[str, Any]:
@@ -52,7 +57,8 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> dict[str, Any]:
     data.pop("windowEnd", None)
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
     data["gitops"] = {**gitops, "repo": repo}
-    seconds = {_key(name): _number(value) for name, value in _named(limits(cluster.limits, scale))}
+    short = limits(cluster.limits, scale, len(cluster.gpu))
+    seconds = {_key(name): _number(value) for name, value in _named(short)}
     data["limits"] = {**seconds, "runsKept": cluster.runs_kept}
     for tenant in data.get("tenants", []):
         if "evictionDeadlineSeconds" in tenant:

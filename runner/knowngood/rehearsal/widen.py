@@ -1,7 +1,7 @@
 """The same cluster with more GPU nodes, for a rehearsal at a fleet's size. Pure.
 
 The canary ring stays as it is. What is added goes to the rings after it, each twice as much as the one before, as a
-fleet is usually rolled out: little is risked first. Later batches grow with the fleet, an eighth of it at most.
+fleet is usually rolled out: little is risked first. Later batches grow with the fleet, a fifth of it at most.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import replace
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Ring
 
-LARGEST_BATCH = 8
-"""One in so many GPU nodes may be out at once: what a fleet with room for one rack's loss can spare."""
+LARGEST_BATCH = 5
+"""One in so many GPU nodes may be out at once: less than the third of the shipped ams-prod, and few batches to play."""
 
 
 def widened(cluster: Cluster, nodes: int) -> Cluster:
