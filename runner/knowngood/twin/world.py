@@ -18,11 +18,14 @@ from knowngood.twin import hostfiles
 from knowngood.twin.events import EventLog
 from knowngood.twin.hostfiles import Files
 from knowngood.twin.journal import Journal
+from knowngood.twin.pool import Pool, put
 from knowngood.twin.seed import NodeSeed, Seed
 
 DRIVER_STATE = "run/nvidia/nvidia-driver.state"
 OFED_READY = "run/mellanox/drivers/.driver-ready"
 JOURNAL = "var/log/journal.jsonl"
+POOL = "same"
+"""In the state folder: originals of files that many hosts have alike."""
 FABRIC_MANAGER = "var/run/nvidia-fabricmanager/nv-fabricmanager.pid"
 GPU_MODULES = ("nvidia", "nvidia_uvm", "nvidia_modeset")
 NIC_MODULES = ("mlx5_core", "mlx5_ib")
@@ -40,8 +43,16 @@ class Loaded:
 class Machine:
     """One host: its root directory, boot, driver and GPUs."""
 
-    def __init__(self, seed: NodeSeed, root: Path, events: EventLog, os_release: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        seed: NodeSeed,
+        root: Path,
+        events: EventLog,
+        os_release: Mapping[str, str],
+        pool: Pool | None = None,
+    ) -> None:
         self.seed = seed
+        self._pool = pool or Pool(root.parent / POOL)
         self.root = root
         self._base = str(root)
         self._folders: set[str] = set()  # that exist already
@@ -197,17 +208,13 @@ class Machine:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
                 self._folders.add(folder)
                 fresh.add(folder)
+            if folder in fresh:
+                self._pool.make(target, text)
+                continue
             # A reader sees the old text or the new one: the kernel's files are never half written.
             partial = f"{folder}/.{os.path.basename(target)}.new"  # noqa: PTH119
-            number = os.open(
-                target if folder in fresh else partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644
-            )
-            try:
-                os.write(number, text.encode())
-            finally:
-                os.close(number)
-            if folder not in fresh:
-                os.rename(partial, target)  # noqa: PTH104
+            put(partial, text)
+            os.rename(partial, target)  # noqa: PTH104
         self._changed()
 
 
@@ -217,11 +224,12 @@ class World:
     def __init__(self, seed: Seed, state_dir: Path, events: EventLog, os_release: Mapping[str, str]) -> None:
         self.events = events
         self.machines: dict[str, Machine] = {}
+        pool = Pool(state_dir / POOL)
         for node in seed.nodes:
             if node.machine:
                 root = state_dir / "nodes" / node.name / "root"
                 root.mkdir(parents=True, exist_ok=True)
-                self.machines[node.name] = Machine(node, root, events, os_release)
+                self.machines[node.name] = Machine(node, root, events, os_release, pool)
 
     def boot(self) -> None:
         """Power on every machine."""

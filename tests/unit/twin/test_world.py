@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from knowngood.twin import hostfiles
 from knowngood.twin.events import EventLog
+from knowngood.twin.pool import Pool
 from knowngood.twin.seed import NodeSeed
 from knowngood.twin.world import Machine
 
@@ -21,6 +23,21 @@ def machine(folder: Path) -> Machine:
     found = Machine(SEED, root, EventLog(folder / "events.jsonl"), {"ID": "rhcos"})
     found.boot("power-on")
     return found
+
+
+def test_hosts_share_what_is_alike_until_one_changes_it(tmp_path: Path) -> None:
+    """Equal files are links to one original; a change on one host is on no other."""
+    pool = Pool(tmp_path / "same")
+    hosts = []
+    for name in ("gpu-1", "gpu-2", "gpu-3"):
+        root = tmp_path / name
+        root.mkdir()
+        hosts.append(Machine(replace(SEED, name=name), root, EventLog(tmp_path / "e"), {"ID": "rhcos"}, pool))
+        hosts[-1].boot("power-on")
+    counter = "sys/class/infiniband/mlx5_0/ports/1/counters/link_downed"
+    assert len({(host.root / counter).stat().st_ino for host in hosts[1:]}) == 1
+    hosts[1].count(0, "link_downed")
+    assert [host.read(counter) for host in hosts] == ["0", "1", "0"]
 
 
 def test_a_host_without_a_driver_shows_its_hardware_and_its_nics(tmp_path: Path) -> None:
