@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ SETTLE_POLL_S = 0.1
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 LARGE = ("object", "request")
 """Of the audit's records: written only where asked for."""
-OURS = ("nodes", "pods", "argocd", "events.jsonl", "audit.jsonl", "seed.json")
+COSTS = "costs.json"
+OURS = ("nodes", "same", "pods", "argocd", "events.jsonl", "audit.jsonl", "seed.json", COSTS)
 
 
 class TwinError(Exception):
@@ -115,6 +117,7 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
             server.seed(obj)
         await server.start(options.port)
         stack.push_async_callback(server.stop)
+        stack.callback(_write_costs, options.state / COSTS, server)
         config = server.kubeconfig("twin")
     else:
         config = yaml.safe_load(options.on.read_text(encoding="utf-8"))
@@ -192,6 +195,13 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
         controllers.append(NetworkOperator)
     for controller in (*controllers, GpuOperator):
         await controller(twin).start()
+
+
+def _write_costs(path: Path, server: ApiServer) -> None:
+    """At the end: what was asked of the API server by whom, and what the twin itself used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    own = {"cpuSeconds": round(used.ru_utime + used.ru_stime, 1), "peakKiB": used.ru_maxrss}
+    path.write_text(json.dumps({"api": server.tally.summary(), "twin": own}, indent=1) + "\n")
 
 
 async def _settle(twin: Twin) -> None:

@@ -20,6 +20,7 @@ from knowngood.twin.api.errors import ApiError, internal
 from knowngood.twin.api.handler import Handler
 from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.api.store import encode
+from knowngood.twin.api.tally import Tally
 from knowngood.twin.api.tls import Authority, new_authority
 
 Object = dict[str, Any]
@@ -46,6 +47,7 @@ class ApiServer:
     ) -> None:
         self._state_dir = state_dir
         self._cluster = Cluster(event_log)
+        self.tally = Tally()
         self._tokens = auth.Tokens()
         self._handler = Handler(self._cluster, self._tokens, version)
         self._outage = False
@@ -160,6 +162,11 @@ class ApiServer:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=503)
+        answer = await self._answer(request)
+        self.tally.count(request, answer)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._handler.answer(request)
         except ApiError as error:
