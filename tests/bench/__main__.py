@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from tests.bench import api, commands, matrix, planner, playbooks, releases, run
+from tests.bench import api, commands, matrix, planner, playbooks, releases, run, scale
 from tests.bench.measurement import ROOT, Measurement
 
 PARTS: dict[str, Callable[[], list[Measurement]]] = {
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[], list[Measurement]]] = {
     "api": api.measure,
     "playbooks": playbooks.measure,
     "run": run.measure,
+    "scale": scale.measure,
 }
 
 
