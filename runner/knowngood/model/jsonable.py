@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -28,33 +28,44 @@ def to_json(value: Any) -> Any:
 
 def from_json(kind: type[T], data: Any) -> T:
     """The dataclass `kind` from JSON values made by `to_json`; unknown keys raise TypeError."""
-    return typing.cast(T, _build(kind, data))
+    return typing.cast(T, _builder(typing.cast(Any, kind))(data))
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _build(kind: Any, data: Any) -> Any:
-    origin = typing.get_origin(kind)
-    args = typing.get_args(kind)
+def _builder(kind: Any) -> Callable[[Any], Any]:
+    """What builds a value of this type; looked at once a type, for a run's state is built again at each step."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if data is None:
-            return None
-        return _build(next(a for a in args if a is not type(None)), data)
+        inner = _builder(next(a for a in args if a is not type(None)))
+        return lambda data: None if data is None else inner(data)
     if origin is tuple:
-        if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_build(args[0], d) for d in data)
-        return tuple(_build(a, d) for a, d in zip(args, data, strict=True))
+        return _tuple(args)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return {k: _build(args[1], v) for k, v in data.items()}
+        value = _builder(args[1])
+        return lambda data: {k: value(v) for k, v in data.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = _hints(kind)
-        unknown = set(data) - set(hints)
-        if unknown:
-            raise TypeError(f"{kind.__name__}: unknown {sorted(unknown)}")
-        return kind(**{k: _build(hints[k], v) for k, v in data.items()})
+        return functools.partial(_dataclass, kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(data)
-    return data
+        return kind
+    return lambda data: data
+
+
+def _tuple(args: tuple[Any, ...]) -> Callable[[Any], Any]:
+    builders = [_builder(a) for a in args if a is not Ellipsis]
+    if len(args) == 2 and args[1] is Ellipsis:
+        (each,) = builders
+        return lambda data: tuple(each(d) for d in data)
+    return lambda data: tuple(b(d) for b, d in zip(builders, data, strict=True))
+
+
+@functools.cache
+def _fields(kind: type) -> dict[str, Callable[[Any], Any]]:
+    return {name: _builder(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+
+def _dataclass(kind: type, data: Any) -> Any:
+    fields = _fields(kind)
+    unknown = set(data) - set(fields)
+    if unknown:
+        raise TypeError(f"{kind.__name__}: unknown {sorted(unknown)}")
+    return kind(**{k: fields[k](v) for k, v in data.items()})

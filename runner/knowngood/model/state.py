@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -83,6 +84,7 @@ def verb_of(path: str) -> str:
     return path.rsplit("/", 1)[-1]
 
 
+@functools.lru_cache(maxsize=4096)
 def is_undo(path: str) -> bool:
     """Whether a step is of a way back."""
     return any(_UNDO.fullmatch(part) for part in path.split("/"))
