@@ -21,7 +21,6 @@ from knowngood.model.errors import (
     JournalDamaged,
     KnowngoodError,
     LockHeld,
-    Unreachable,
     UsageError,
 )
 from knowngood.model.jsonable import from_json, to_json
@@ -279,7 +278,7 @@ class Engine:
                 raise
             except Exception as error:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
                 work.cancel.check()
-                trouble, phase = error, self._phase(step, error)
+                trouble, phase = error, self._phase(work, step)
             meant = meaning(trouble, phase)
             if meant not in (Meaning.UNCHANGED, Meaning.INTERRUPT, Meaning.AGAIN):
                 return Done(status_of(meant, trouble), told(trouble))
@@ -304,11 +303,16 @@ class Engine:
         hint = f"{getattr(trouble, 'hint', '')}; {GO_ON}".lstrip("; ")
         raise Interrupted(f"stopped: {trouble}", hint=hint) from trouble
 
-    def _phase(self, step: Step, error: Exception) -> Phase:
+    def _phase(self, work: Work, step: Step) -> Phase:
         """Where the run stands. A first commit that surely never left changes nothing, so the run may end there."""
         declared = any(verb_of(p) == Verb.DECLARE for p in self._state.results)
-        first = step.verb is Verb.DECLARE and not step.undo and not declared
-        return Phase.START if first and not isinstance(error, Unreachable) else phase_of(step)
+        if step.verb is not Verb.DECLARE or step.undo or declared:
+            return phase_of(step)
+        try:
+            left = self.ports.gitops.find(work.trailers(step))
+        except KnowngoodError:
+            left = "perhaps"
+        return Phase.FORWARD if left else Phase.START
 
     def _stand_firm(self, step: Step, done: Done) -> Done:
         """The outcome; where nothing could be told, only if we can still ask at all. Raises what the cluster says."""
