@@ -22,6 +22,11 @@ HINTS = Hints(
     missing="does that remote, and that branch, exist? git remote -v",
     unwritable="--record branch=NAME writes to a branch that takes pushes, --record file writes a patch",
 )
+BY_HAND = Hints(
+    credentials="it is pushed with your own Git credentials: does git push work here?",
+    missing="does that remote, and that branch, exist? git remote -v",
+    unwritable="git push REMOTE COMMIT:refs/heads/BRANCH takes it to another branch, for a pull request",
+)
 _REACHES = re.compile(r"(credential|http|url|ssh|safe)\..+|core\.gitproxy")
 _OF_A_REMOTE = ("proxy", "proxyauthmethod", "receivepack", "uploadpack")
 
@@ -126,15 +131,17 @@ class Login:
 
 
 def split(url: str) -> Login:
-    """A web URL without user and password, and these. Another kind of URL stays as it is: ssh needs its user."""
+    """A web URL without user and password, and these. Another kind keeps its user, whom ssh needs, and no password."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
         return Login(url)
-    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-        return Login(url)
-    userinfo, _, host = parts.netloc.rpartition("@")
+    userinfo, at, host = parts.netloc.rpartition("@")
     user, _, password = userinfo.partition(":")
+    if not at:
+        return Login(url)
+    if parts.scheme not in ("http", "https"):
+        return Login(parts._replace(netloc=f"{user}@{host}").geturl() if password else url)
     plain = parts._replace(netloc=host).geturl()
     return Login(plain, urllib.parse.unquote(user), urllib.parse.unquote(password))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from knowngood.adapters.git_command import GitCommand, GitFailed, explain
 from knowngood.adapters.git_repo import message
-from knowngood.adapters.git_user import HINTS, UsersGit
+from knowngood.adapters.git_user import BY_HAND, UsersGit
 from knowngood.adapters.matrix_files import Change, MatrixFiles
 from knowngood.model import names
 from knowngood.model.errors import Inconclusive, UsageError
@@ -167,7 +167,14 @@ class MatrixRepository(Promotion):
         What this same command committed before, for the same run, is its own.
         """
         missing = "@{upstream}..HEAD"
-        others = set(self._git.run("rev-list", missing).text.split())
+        listed = self._git.run("rev-list", missing, ok=(0, 128))
+        if listed.code != 0:
+            raise UsageError(
+                f"it can't be told what a push would publish: {'/'.join(self._upstream())} is not known here",
+                where=str(self._matrix),
+                hint="git fetch, then ask again; nothing was written",
+            )
+        others = set(listed.text.split())
         if names.TRAILER_RUN in trailers:
             others -= set(self._git.run("rev-list", *_with(trailers), missing).text.split())
         if others:
@@ -227,9 +234,10 @@ class MatrixRepository(Promotion):
         try:
             self._git.run("push", "--quiet", "--no-verify", remote, f"{commit}:refs/heads/{branch}")
         except Inconclusive as error:  # a failed command, or one that gave no answer
-            found = explain(error, upstream, said, HINTS) if isinstance(error, GitFailed) else error
+            found = explain(error, upstream, said, BY_HAND) if isinstance(error, GitFailed) else error
             message = found.message if isinstance(error, GitFailed) else f"{said}: {found.message}"
-            raise Inconclusive(message, where=upstream, hint="git pull --rebase && git push") from error
+            hint = found.hint if isinstance(found, UsageError) else "git pull --rebase && git push"
+            raise Inconclusive(message, where=upstream, hint=hint) from error
 
 
 def repository_at(matrix: Path, deadline: float, lost: str) -> GitCommand:

@@ -74,6 +74,25 @@ def test_a_push_publishes_the_one_commit_or_is_refused_before_anything_is_writte
     assert ops.git("ls-remote", str(bare), "main") == there
 
 
+def test_a_protected_branch_says_how_the_commit_gets_to_another(ops: Ops, tmp_path: Path) -> None:
+    hook = upstream(ops, tmp_path) / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    said = knowngood("revoke", "old", "--reason", "bad", "--push", "--matrix", ops.matrix)
+    assert said.code == 3
+    assert "committed here as" in said.err
+    assert "git push REMOTE COMMIT:refs/heads/BRANCH" in said.err
+
+
+def test_an_upstream_that_was_never_fetched_is_no_reason_to_push_blindly(ops: Ops, tmp_path: Path) -> None:
+    upstream(ops, tmp_path)
+    ops.git("update-ref", "-d", "refs/remotes/origin/main")
+    said = knowngood("revoke", "old", "--reason", "bad", "--push", "--matrix", ops.matrix)
+    assert (said.code, ops.commits()) == (2, 1)
+    assert "git fetch" in said.err
+
+
 def test_a_commit_on_a_detached_head_is_said_to_be_on_no_branch(ops: Ops) -> None:
     ops.git("checkout", "--quiet", "--detach")
     said = knowngood("revoke", "old", "--reason", "bad", "--matrix", ops.matrix)

@@ -78,12 +78,14 @@ class Desk:
         return git(self.remote, "show", f"{branch}:matrix/{file}")
 
 
-def desk_at(folder: Path) -> Desk:
+def desk_at(folder: Path, inner: str = "matrix") -> Desk:
+    """`inner`: the matrix in the repository."""
     root, remote = folder / "ops", folder / "remote.git"
+    matrix = root / inner
     for name in ("releases", "clusters"):
-        (root / "matrix" / name).mkdir(parents=True)
-    (root / "matrix" / "releases" / "r595.yaml").write_text("# the driver\nstatus: candidate\n")
-    (root / "matrix" / "clusters" / "ams.yaml").write_text("profile: p\nrelease: r580   # pinned\n")
+        (matrix / name).mkdir(parents=True)
+    (matrix / "releases" / "r595.yaml").write_text("# the driver\nstatus: candidate\n")
+    (matrix / "clusters" / "ams.yaml").write_text("profile: p\nrelease: r580   # pinned\n")
     git(folder, "init", "--quiet", "--bare", "-b", "main", str(remote))
     git(root, "init", "--quiet", "-b", "main")
     git(root, "add", "-A")

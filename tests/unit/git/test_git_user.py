@@ -170,6 +170,7 @@ def test_who_may_read_and_not_push_is_found_out_before_a_run_starts(desk: Desk) 
         ("https://git.example.com/x.git", Login("https://git.example.com/x.git")),
         ("git@git.example.com:ops.git", Login("git@git.example.com:ops.git")),
         ("ssh://git@git.example.com/ops.git", Login("ssh://git@git.example.com/ops.git")),
+        ("ssh://git:pw@git.example.com/ops.git", Login("ssh://git@git.example.com/ops.git")),
         ("/srv/ops.git", Login("/srv/ops.git")),
     ],
 )

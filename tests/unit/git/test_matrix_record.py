@@ -71,6 +71,23 @@ def test_the_record_is_one_commit_on_the_remotes_head_and_the_users_checkout_sta
     assert file.read_text() == "profile: p\nrelease: mine\n"
 
 
+@pytest.mark.parametrize("inner", [".", "gpu/matrix"])
+def test_the_matrix_may_be_anywhere_in_its_repository(tmp_path: Path, inner: str) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    desk = desk_at(folder, inner)
+    writer = promotion_for(desk.root / inner, destination(desk.root / inner), desk.run)
+    assert writer.ready("r595", "ams")
+    told = writer.promote("r595", "rehearsed", "ams", EVIDENCE)
+    files = git(desk.remote, "show", "--name-only", "--format=", told.commit).splitlines()
+    at = "" if inner == "." else f"{inner}/"
+    assert sorted(files) == [
+        f"{at}clusters/ams.yaml",
+        f"{at}evidence/ams/r595-r1.json",
+        f"{at}releases/r595.yaml",
+    ]
+
+
 def test_unpushed_commits_of_the_user_stay_unpublished(desk: Desk) -> None:
     (desk.root / "draft.md").write_text("not yet")
     desk.git("add", "-A")
