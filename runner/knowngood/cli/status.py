@@ -52,12 +52,14 @@ def command(settings: Settings, run: str | None, everything: bool, watching: boo
     """
     if everything and (run or watching):
         raise UsageError("--all lists every run", hint="leave the run and --watch away")
+    if watching and output == "json":
+        raise UsageError("--watch is for people", hint="ask again without --watch for JSON")
     settings = with_cluster(settings) if run is None else settings
     if everything:
         return _list(settings, output)
     settings, run = _meant(settings, run)
     if watching:
-        watch(lambda: _screen(settings, run), plain=output == "json")
+        watch(lambda: _screen(settings, run))
         return 0
     say(_screen(settings, run, output)[0])
     return 0

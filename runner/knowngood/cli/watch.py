@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -53,6 +54,9 @@ def _lines(look: Look, every: float) -> None:
         time.sleep(every)
 
 
+_COUNTS = re.compile(r"\d+(\.\d+)? (s|min|h|d)\b")
+
+
 def _news(line: str) -> str:
-    """A line without its figures: what counts is that it says something else."""
-    return "".join(c for c in line if not c.isdigit())
+    """A line without its durations: what counts is that it says something else."""
+    return _COUNTS.sub("", line)

@@ -149,9 +149,10 @@ def test_all_runs_here_and_in_the_cluster_are_one_list_with_dates_ends_and_who(
 
 
 def test_watch_prints_what_is_new_until_the_run_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    screens = iter([("drain\n1 s to go\n", False), ("drain\n0 s to go\n", False), ("done\n", True)])
+    texts = ("gpu-1 out\n1 s to go\n", "gpu-1 out\ngpu-2 out\n0 s to go\n", "done\n")
+    screens = iter([(text, text == texts[-1]) for text in texts])
     watch(lambda: next(screens), plain=True, every=0)
-    assert capsys.readouterr().out == "drain\n1 s to go\ndone\n"
+    assert capsys.readouterr().out == "gpu-1 out\n1 s to go\ngpu-2 out\ndone\n"
 
 
 def test_watch_ends_cleanly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
