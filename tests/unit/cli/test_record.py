@@ -6,18 +6,27 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.ops import Ops, evidence, ops_at
 from tests.unit.cli.test_run_commands import write
-from tests.unit.engine.scene import a_world
+from tests.unit.engine.fakes import FakeCheckpoint
+from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.world import World
 from tests.unit.git.desk import PROTECTED, git
 from tests.unit.report.played import Played, calm, play, undone
 
 from knowngood.adapters.matrix_target import destination
+from knowngood.cli import known
+from knowngood.cli.known import Known, record_of
+from knowngood.model.context import JudgeRequest
+from knowngood.model.destination import Destination, Way
 from knowngood.model.jsonable import to_json
 from knowngood.model.record import RecordType
+from knowngood.model.state import RunState
 
 RUN = "r20260822-030000-cccc"
 OFFLINE = "fetch: could not resolve host: git.example.com"
@@ -173,3 +182,37 @@ def test_a_run_that_goes_on_records_by_itself(scene: Scene) -> None:
 def test_what_is_not_there_is_exit_2(scene: Scene, words: tuple[str, ...]) -> None:
     scene.ended(calm())
     assert scene.says(*words).code == 2
+
+
+def test_a_run_keeps_to_what_it_began_with_wherever_it_goes_on(scene: Scene) -> None:
+    to = Destination(Way.PUSH, "https://git.example.com/ops.git", "proof", "main", "matrix")
+    frozen = {"record": to_json(to)}
+    run = cast("Known", SimpleNamespace(state=RunState(frozen=frozen)))
+    assert record_of(run, scene.ops.matrix) == to
+    older = cast("Known", SimpleNamespace(state=RunState()))
+    assert record_of(older, scene.ops.matrix).branch == "main"
+    assert record_of(older, scene.runs).way is Way.FILE, "a run goes on, or back, wherever the matrix is"
+
+
+def test_a_run_of_another_machine_is_delivered_from_its_checkpoint(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = a_world()
+
+    def lost(request: JudgeRequest, node: str, w: World) -> str:
+        if request.name == "prove":
+            w.broken.add("matrix-refuses")
+        return ""
+
+    world.bad = lost
+    run = an_engine(world, run=RUN).run()
+    digest = run.results["promote"].files["evidence"]
+    proof = evidence(scene.ops, run=RUN, time=datetime.now(UTC).isoformat())
+    world.saved[f"{RUN}/{digest}"] = json.dumps(proof).encode()
+    monkeypatch.setattr(known, "checkpoint", lambda *_: FakeCheckpoint(world))
+    where = ("--matrix", scene.ops.matrix, "--kubeconfig", scene.ops.root / "any")
+    assert "not delivered" in scene.says("status", RUN, *where[2:]).out
+    said = scene.says("record", RUN, *where)
+    assert said.code == 0, said.err
+    assert scene.subjects()[0] == "old is rehearsed: proven on lab"
+    assert not scene.folder.exists(), "nothing is laid out here for a run of another machine"

@@ -89,3 +89,31 @@ def test_unknown_names_are_refused_first(repository: Path, arguments: list[str])
     said = knowngood("upgrade", *arguments, "--matrix", repository)
     assert said.code == 2
     assert "there is no" in said.err
+
+
+@pytest.mark.parametrize(
+    ("detached", "words", "why"),
+    [
+        (True, (), "HEAD is detached"),
+        (False, ("--record", "nowhere"), "--record nowhere"),
+        (False, ("--record", "branch=a..b"), "can't name a branch"),
+    ],
+)
+def test_a_run_that_does_not_know_where_its_record_goes_does_not_start(
+    repository: Path, tmp_path: Path, detached: bool, words: tuple[str, ...], why: str
+) -> None:
+    if detached:
+        subprocess.run(["git", "checkout", "-q", "--detach"], cwd=repository, check=True)
+    said = upgrade(repository, tmp_path / "runs", "--yes", *words)
+    assert said.code == 2
+    assert why in said.err
+    assert "--record" in said.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_detached_head_is_fine_where_the_record_becomes_a_file(repository: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "checkout", "-q", "--detach"], cwd=repository, check=True)
+    cluster = ("--kubeconfig", kubeconfig(tmp_path, NOWHERE))
+    said = upgrade(repository, tmp_path / "runs", "--yes", "--record", "file", *cluster)
+    assert said.code == 3, "it came as far as the cluster"
+    assert "127.0.0.1:9" in said.err
