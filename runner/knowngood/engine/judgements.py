@@ -59,7 +59,7 @@ EARLY = "not as it was before the run"
 
 
 def _telling(done: Done, told: Mapping[str, str]) -> Done:
-    return replace(done, detail={**done.detail, "restarted": dict(told)}) if told else done
+    return replace(done, detail={**restarts.detail(told), **done.detail})
 
 
 def prove(work: Work, step: Step) -> Done:

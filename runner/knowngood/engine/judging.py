@@ -261,6 +261,8 @@ EARLIER = "earlier"
 COUNTERS = "counters"
 """The key of `measured` that holds counters since boot: an undo compares with their newest reading, or what grew
 because of the change would fail its undo for ever."""
+READ_AT = ("bootId", "uptimeSeconds")
+"""The keys that say when counters were read; they go with them."""
 
 
 def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -280,7 +282,8 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
     if step.undo:
         for key, before in found.items():
             if COUNTERS in before and COUNTERS in newest[key]:
-                found[key] = {**before, COUNTERS: newest[key][COUNTERS]}
+                read = {k: newest[key][k] for k in (COUNTERS, *READ_AT) if k in newest[key]}
+                found[key] = {**before, **read}
         # A node that goes back before its idle baseline was taken: the profile's limits alone judge its load.
         found |= {
             f"{gate}/{node}": {}

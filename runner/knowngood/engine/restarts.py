@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from knowngood.engine import judging
 from knowngood.engine.steps import Step, Verb
@@ -59,6 +60,11 @@ def _words(before: Window, now: Window) -> str:
     if before.boot_id != now.boot_id:
         return f"it was rebooted {BY_OTHERS}, and its driver loaded at {now.monotonic:.1f} s after that boot"
     return f"its driver was restarted at {now.monotonic:.1f} s after boot {BY_OTHERS}"
+
+
+def detail(told: Mapping[str, str]) -> dict[str, Any]:
+    """What an outcome says of restarts; nothing where there were none."""
+    return {"restarted": dict(told), "why": why("not this run's work", told)} if told else {}
 
 
 def why(what: str, nodes: Mapping[str, str], most: int = 5) -> str:

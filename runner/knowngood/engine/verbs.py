@@ -166,8 +166,9 @@ def claim(work: Work, step: Step) -> Done:
     shut = [n for n in outcome.done if n not in windows]
     if shut and done.status is Status.OK and not step.undo:  # an undo's window opened when we looked
         raise CouldNot(f"boot id and uptime of {', '.join(shut)} can't be read")
-    found: dict[str, Any] = {"windows": to_json(windows)} | ({"restarted": told} if told else {})
-    return Done(done.status, {**done.detail, **found}, done.files)
+    return Done(
+        done.status, {**restarts.detail(told), **done.detail, "windows": to_json(windows)}, done.files
+    )
 
 
 def drain(work: Work, step: Step) -> Done:
@@ -186,7 +187,7 @@ def apply(work: Work, step: Step) -> Done:
     found: dict[str, Any] = {judging.LOADS: to_json(judging.loads_of(seen)), judging.LOADED: loaded}
     others = {} if step.undo else restarts.restarted(work, step, seen)
     told = {n: how for n, how in others.items() if outcome.detail.get(n, {}).get("restarted") is False}
-    return Done(done.status, {**done.detail, **found, **({"restarted": told} if told else {})}, done.files)
+    return Done(done.status, {**restarts.detail(told), **done.detail, **found}, done.files)
 
 
 def release(work: Work, step: Step) -> Done:

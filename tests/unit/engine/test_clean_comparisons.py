@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -188,6 +188,7 @@ def test_a_restart_between_baseline_and_claim_is_told_as_what_it_is(version: str
     assert state.end is not None
     if version == OLD:
         assert claimed["restarted"] == {"gpu-1": words}
+        assert claimed["why"] == f"not this run's work: gpu-1 ({words})"
         assert state.end.name == "done"
     else:
         assert claimed["failed"] == {
@@ -286,3 +287,28 @@ def test_a_restart_before_the_ring_is_measured_is_no_change_that_an_undo_would_b
     assert state.end is not None
     assert state.end.name == "restored"
     assert state.results["hop-1/ring-0/undo/look"].detail["changed"] == []
+
+
+def test_an_undo_compares_counters_with_their_newest_reading_and_with_when_it_was_taken() -> None:
+    """A reboot between must not make all that had been counted look new."""
+    world = a_world()
+    world.standard = a_standard
+
+    class Counting(FakeGates):
+        def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
+            judged = super().judge(request, cancel)
+            after = request.name.endswith(("/judge", "/retest"))
+            read = {"counters": {"p": 5 if after else 0}, "bootId": "b2" if after else "b1"}
+            bad = after and "/undo/" not in request.name
+            return replace(judged, results=tuple(_measured(r, read, bad=bad) for r in judged.results))
+
+    gates = Counting(world)
+    Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_profile(), "run-1").run()
+    back = next(r for r in gates.requests if r.name == "hop-1/ring-0/undo/judge")
+    compared = back.baseline["drift/gpu-1"]
+    assert (compared["counters"], compared["bootId"], compared["names"]) == ({"p": 5}, "b2", "before")
+
+
+def _measured(result: GateResult, read: Mapping[str, object], *, bad: bool) -> GateResult:
+    verdict = Verdict.FAIL if bad and result.gate == "drift" else result.verdict
+    return replace(result, verdict=verdict, measured={**read, "names": "after" if bad else "before"})
