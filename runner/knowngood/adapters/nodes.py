@@ -26,6 +26,7 @@ from knowngood.model.text import printable
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
 WORKERS = 8
+LEASE_PATH = path("coordination.k8s.io/v1", "leases", names.LEASE, names.NAMESPACE)
 
 
 class NodeFailed(Exception):
@@ -93,6 +94,15 @@ class Task:
         if _number(holder) > _number(self.fence):
             return Overtaken(f"its claim is {holder}: a newer Lease's than {self.fence}")
         return ClaimLost(f"its claim is {holder or 'gone'}, not {self.fence}")
+
+    def refuse_overtaken(self) -> None:
+        """Overtaken where the Lease counts further than our fence: asked before a node is touched that has no claim.
+
+        Such a node has nothing of ours to test: a runner that slept would take what another has given back.
+        """
+        lease = self.kube.find(LEASE_PATH) or {}
+        if int((lease.get("spec") or {}).get("leaseTransitions") or 0) > _number(self.fence):
+            raise Overtaken(f"the Lease was taken over: it counts further than {self.fence}")
 
     def snapshot(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """What the node was like when this run claimed it."""
@@ -250,6 +260,8 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
 
     def want(node: Object) -> Wanted:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
+        if not holder:
+            task.refuse_overtaken()
         fresh: dict[str, str | None] = {names.CLAIM_ANNOTATION: task.fence}
         if holder.rpartition("/")[0] == task.run:
             if _number(holder) > _number(task.fence):
@@ -337,6 +349,8 @@ def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
         if holder and holder != task.fence:
             raise task.lost(holder)
+        if not holder:
+            task.refuse_overtaken()
         gone: dict[str, str | None] = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
         marks = actors.marks(node)
         if (

@@ -242,6 +242,7 @@ class Engine:
             self._state.next_seq, RecordType.INTENT, self.ports.clock.now(), step.path, None, detail
         )
         self._checkpoint(after(self._state, intent))
+        self.cancel.check()  # the Lease may have been lost meanwhile
         self._append(RecordType.INTENT, step.path, detail=detail)
         part = self.cancel.part()
         about = (self.ports, self.plan, self.cluster, self.profile, self.run_id)

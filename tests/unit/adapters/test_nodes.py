@@ -177,6 +177,20 @@ def test_a_stale_runner_changes_nothing(kube: FakeKube, action: nodes.Action) ->
     assert now(kube) == before
 
 
+@pytest.mark.parametrize("action", [nodes.claim, nodes.quarantine])
+def test_a_runner_that_slept_takes_no_node_that_another_has_given_back(
+    kube: FakeKube, action: nodes.Action
+) -> None:
+    """Such a node has no claim to test: the Lease, which counts further than the sleeper's fence, says it."""
+    lease = "/apis/coordination.k8s.io/v1/namespaces/knowngood/leases/knowngood"
+    kube.put(lease, {"spec": {"leaseTransitions": 5}})
+    report = nodes.each(task(kube), [NODE], action)
+    assert report.lost == [NODE]
+    assert kube.writes == []
+    kube.put(lease, {"spec": {"leaseTransitions": 4}})
+    assert nodes.each(task(kube), [NODE], action).done == [NODE]
+
+
 def test_a_claim_lost_between_look_and_patch_fails_the_patchs_test(kube: FakeKube) -> None:
     """The window that only the JSON Patch `test` closes."""
     nodes.claim(task(kube), NODE)

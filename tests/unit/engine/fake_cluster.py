@@ -12,6 +12,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import GateSuite
 from knowngood.model.matrix import Identity
+from knowngood.model.names import fence_of
 from knowngood.model.node import Leftover, ModuleLoad, NodeState, Workload
 from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import GateResult, Judgement, Verdict
@@ -181,6 +182,8 @@ class FakeNodes(NodeWork):
                 failed[name] = "it is not Ready"
             elif node.claim and node.claim.rsplit("/", 1)[0] != run:
                 failed[name] = f"claimed by {node.claim}"
+            elif self._overtaken(name, fence):
+                failed[name] = "a newer Lease counts further"
             elif not node.claim and node.cordoned and node.shut_by != run:
                 failed[name] = "somebody has cordoned it"
             else:
@@ -193,6 +196,12 @@ class FakeNodes(NodeWork):
                 self.world.dead = True
                 raise Killed
         return Outcome(tuple(done), failed, could_not=tuple(failed))
+
+    def _overtaken(self, name: str, fence: str) -> bool:
+        """As the adapter asks before it touches a node without a claim of just this fence."""
+        claim = self.world.nodes[name].claim
+        newest = fence_of(claim) if claim else self.world.lease[1]
+        return newest > fence_of(fence)
 
     def _held(self, nodes: Sequence[str], fence: str) -> dict[str, str]:
         return {n: "the claim is not ours" for n in nodes if self.world.nodes[n].claim != fence}
@@ -257,12 +266,16 @@ class FakeNodes(NodeWork):
         return Outcome(tuple(done), failed)
 
     def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
+        failed: dict[str, str] = {}
         for name in nodes:
             node = self.world.nodes[name]
+            if self._overtaken(name, fence) or node.claim not in ("", fence):
+                failed[name] = f"its claim is {node.claim}, not {fence}"
+                continue
             node.claim, node.tainted, node.cordoned, node.quarantined = "", "", True, True
             node.shut_by = fence.rsplit("/", 1)[0]
             self.world.moment(f"quarantine {name}", cancel)
-        return Outcome(tuple(nodes))
+        return Outcome(tuple(n for n in nodes if n not in failed), failed)
 
 
 class FakeGates(Gates):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates, FakeGitOps, FakeNodes
-from tests.unit.engine.world import FakeNode, Killed, World
+from tests.unit.engine.world import FakeNode, Holder, Killed, World
 
 from knowngood.engine.ports import Ports
 from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, Unreachable, UsageError
@@ -100,20 +100,34 @@ class FakeJournal(Journal):
 class FakeLock(Lock):
     def __init__(self, world: World) -> None:
         self.world = world
+        self.mine: Holder | None = None
 
     def acquire(self, run: str, cancel: Cancel, beat: Beat = no_beat, *, above: int = 0) -> int:
-        holder, transitions = self.world.lease
+        world = self.world
+        holder, transitions = world.lease
         if holder not in ("", run):
             raise LockHeld(f"run {holder} holds the cluster")
+        world.leases += transitions == 0
         fence = max(transitions, above) + 1
-        self.world.lease = (run, fence)
-        self.world.beat = beat
-        self.world.moment("lease")
+        world.lease = (run, fence)
+        world.beat = beat
+        self.mine = Holder((run, fence, world.leases), cancel)
+        world.holders.append(self.mine)
+        try:
+            world.moment("lease")
+        except Killed:
+            world.holders.pop()
+            raise
         return fence
 
     def release(self) -> None:
-        if not self.world.dead:
-            self.world.lease = ("", self.world.lease[1])
+        if self.mine is None:
+            return
+        world = self.world
+        world.holders.remove(self.mine)
+        if not world.dead and self.mine.lease == (*world.lease, world.leases):
+            world.lease = ("", world.lease[1])
+        self.mine = None
 
 
 class FakeCheckpoint(Checkpoint):

@@ -53,6 +53,15 @@ class Commit:
 
 
 @dataclass
+class Holder:
+    """A runner that took the Lease: holder, fence and which Lease it was."""
+
+    lease: tuple[str, int, int]
+    cancel: Cancel
+    late: bool = False
+
+
+@dataclass
 class World:
     """The cluster and the Git remote. `bad(request, node)` says what gates find; `broken` switches faults on."""
 
@@ -85,6 +94,12 @@ class World:
     moments: list[str] = field(default_factory=list)  # inside effects, as they came
     strike_at: int = -1  # the moment at which the runner is hit; -1: never
     signal: Cancel | None = None  # what hits it: SIGINT by this; None: SIGKILL
+    meanwhile: Callable[[], None] | None = None  # what happens at that moment instead
+    holders: list[Holder] = field(
+        default_factory=list
+    )  # of the Lease; the last one is the runner that acts now
+    leases: int = 0  # how often the Lease was made
+    too_late: list[str] = field(default_factory=list)  # done by a runner that had been told to stop
     folder: Path = Path("nowhere")
 
     def uptime(self) -> float:
@@ -108,12 +123,26 @@ class World:
         assert not self.dead, "a killed runner acts"
         self.moments.append(what)
         if len(self.moments) - 1 == self.strike_at:
-            if self.signal is None:
+            if self.meanwhile is not None:
+                self.meanwhile()
+            elif self.signal is None:
                 self.dead = True
                 raise Killed
-            self.signal.set("SIGINT")
+            else:
+                self.signal.set("SIGINT")
+        if self.holders:
+            self._renew(self.holders[-1], what, at_once=cancel is None)
         if cancel is not None:
             cancel.check()
+
+    def _renew(self, holder: Holder, what: str, *, at_once: bool) -> None:
+        """A runner that lost its Lease hears of it within one renewal: in a batch it may touch one more node."""
+        if holder.lease != (*self.lease, self.leases):
+            if holder.cancel.is_set():
+                self.too_late.append(what)
+            elif holder.late or at_once:
+                holder.cancel.set("the Lease was taken over")
+            holder.late = True
 
     def at(self, machine: str) -> World:
         """Go to a machine: its journal is the one that is read and written from now on. The cluster stays."""
@@ -126,7 +155,7 @@ class World:
     def revived(self) -> World:
         """The machine is up again, its runner gone."""
         self.dead, self.kill_after, self.strike_at = False, -1, -1
-        self.signal, self.beat = None, no_beat
+        self.signal, self.meanwhile, self.beat = None, None, no_beat
         return self
 
 
