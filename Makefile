@@ -61,7 +61,8 @@ unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
 bench: $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
 	$(PY) -m tests.bench $(PARTS)
 
-fuzz: $(VENV)/.dev ## coverage-guided fuzzing of the matrix's reader for a minute (needs atheris: see CONTRIBUTING.md)
+fuzz: $(VENV)/.dev ## EXAMPLES of two machines on one cluster, then the matrix's reader for a minute (needs atheris: see CONTRIBUTING.md)
+	EXAMPLES=$(or $(EXAMPLES),2000) $(PY) -m pytest -q --timeout 3600 tests/unit/engine/test_two_machines.py
 	$(PY) -m tests.fuzz $(FUZZ)
 
 pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name
