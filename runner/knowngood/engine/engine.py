@@ -10,7 +10,7 @@ from typing import Any
 
 from knowngood.engine.flow import ROLLBACK, next_step
 from knowngood.engine.ports import Ports
-from knowngood.engine.standing import refuse_different, refuse_final
+from knowngood.engine.standing import refuse_different, refuse_final, refuse_newer
 from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.trouble import Meaning, Patience, Phase, meaning, phase_of, status_of, told
 from knowngood.engine.verbs import VERBS
@@ -79,7 +79,7 @@ class Engine:
         transitions = lock.acquire(self.run_id, self.cancel, self._heartbeat, above=known)
         fence = claim_value(self.run_id, transitions)
         try:
-            if self._reconciled():
+            if self._reconciled(transitions):
                 self._play(fence)
         finally:
             lock.release()
@@ -125,13 +125,14 @@ class Engine:
             self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
         raise stopped from error
 
-    def _reconciled(self) -> bool:
+    def _reconciled(self, transitions: int) -> bool:
         """Bring this journal to what the run's checkpoint says, under the Lease and before the first write.
 
         False where the run has ended, so that there is nothing to do. Raises Refused where they tell different
         stories, UsageError where there should be a run and is none.
         """
         there = self.ports.checkpoint.load(self.run_id)
+        refuse_newer(there, transitions)
         found = standing(self._state, there)
         if found is not Standing.GONE or self._state.end is None or self._back:
             refuse_different(self._state, there, found)
@@ -237,6 +238,7 @@ class Engine:
 
     def _do(self, step: Step, fence: str) -> None:
         """Checkpoint, intent, effect, outcome."""
+        self.cancel.check()
         detail: dict[str, Any] = {"nodes": list(step.nodes)}
         intent = Record(
             self._state.next_seq, RecordType.INTENT, self.ports.clock.now(), step.path, None, detail

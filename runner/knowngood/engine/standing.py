@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.model.errors import Refused, UsageError
+from knowngood.model.errors import LockHeld, Refused, UsageError
 from knowngood.model.run_summary import RunSummary
 from knowngood.model.state import RunState
 from knowngood.model.truth import Standing
@@ -20,6 +20,16 @@ def last_change(checkpoint: Checkpoint, *, without: str = "", after: str = "") -
         if found.run != without and found.changed and found.end != "restored":
             return found
     return None
+
+
+def refuse_newer(there: RunState | None, transitions: int) -> None:
+    """LockHeld where a run's checkpoint was written under our Lease's number or a newer one: we were overtaken."""
+    if there is not None and there.fence >= transitions:
+        by = f" by {there.who}" if there.who else ""
+        raise LockHeld(
+            f"run {there.run} went on{by} under a newer Lease than ours (fence {there.fence}, ours {transitions})",
+            hint=f"knowngood status {there.run}",
+        )
 
 
 def refuse_different(here: RunState, there: RunState | None, found: Standing) -> None:

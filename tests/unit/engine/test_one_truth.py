@@ -185,6 +185,25 @@ def test_the_fence_counts_on_where_the_lease_was_deleted() -> None:
     assert world.saved["run-1"].fence == before + 1
 
 
+def test_a_runner_that_slept_after_it_took_the_lease_writes_nothing_over_a_newer_one() -> None:
+    """Its Lease ran out meanwhile, another machine went on under the next fence and was stopped."""
+    world = killed_at_step(a_world(), DRAIN).at("A")
+    sleeper = an_engine(world)
+
+    def meanwhile() -> None:
+        world.at("B").strike_at = len(world.moments) + 9
+        with pytest.raises(Killed):
+            an_engine(world).run()
+        world.at("A")
+
+    world.strike_at, world.meanwhile = len(world.moments), meanwhile
+    written = len(world.records)
+    with pytest.raises(LockHeld, match="under a newer Lease than ours"):
+        sleeper.run()
+    assert len(world.records) == written
+    assert world.saved["run-1"].fence == 3
+
+
 def test_records_and_checkpoint_say_who_and_with_which_version() -> None:
     world = a_world()
     engine = an_engine(world.at("A"))
