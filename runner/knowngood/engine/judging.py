@@ -168,7 +168,7 @@ def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Win
         windows = {n: Window(s.boot_id, 0.0, "") for n, s in began.items() if s.boot_id}
     else:
         opens = Verb.LOOK if step.undo else Verb.CLAIM
-        windows = windows_of(began) | loads_of(began) | _recorded(bench, step, opens, "windows")
+        windows = windows_of(began) | loads_of(began) | _recorded(bench, step, opens, "windows", nodes)
     return {n: windows[n] for n in nodes if n in windows}
 
 
@@ -178,14 +178,14 @@ def loads_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Windo
     In an undo never before its look: what came earlier is not the old module's, or was judged already.
     """
     if step.undo:
-        looked = _recorded(bench, step, Verb.LOOK, "windows")
-        found = looked | _later(_recorded(bench, step, Verb.APPLY, LOADS), looked)
+        looked = _recorded(bench, step, Verb.LOOK, "windows", nodes)
+        found = looked | _later(_recorded(bench, step, Verb.APPLY, LOADS, nodes), looked)
     else:
         found = loads_of(_began(bench, nodes))
         for verb in () if step.verb is Verb.CHECK else (Verb.BASELINE, Verb.APPLY):
-            found |= _recorded(bench, step, verb, LOADS)
+            found |= _recorded(bench, step, verb, LOADS, nodes)
         applied = {n for path in _ways(bench, step, Verb.APPLY) for n in _done(bench, path)}
-        known = _recorded(bench, step, Verb.APPLY, LOADS)
+        known = _recorded(bench, step, Verb.APPLY, LOADS, nodes)
         # Where an apply could not tell, no older load stands in for it: the node's window does.
         found = {n: w for n, w in found.items() if n in known or n not in applied}
     return {n: found[n] for n in nodes if n in found}
@@ -213,12 +213,13 @@ def _done(bench: Bench, path: str) -> Sequence[str]:
     return tuple(bench.state.results[path].detail.get("done", ()))
 
 
-def _recorded(bench: Bench, step: Step, verb: Verb, key: str) -> dict[str, Window]:
-    """What that verb's outcomes say of windows, the newest last."""
+def _recorded(bench: Bench, step: Step, verb: Verb, key: str, nodes: Sequence[str]) -> dict[str, Window]:
+    """What that verb's outcomes say of these nodes' windows, the newest last."""
     windows: dict[str, Window] = {}
+    asked = {*nodes}
     for path in _ways(bench, step, verb):
         found = bench.state.results[path].detail.get(key, {})
-        windows |= {n: from_json(Window, w) for n, w in found.items()}
+        windows |= {n: from_json(Window, w) for n, w in found.items() if n in asked}
     return windows
 
 
@@ -245,7 +246,7 @@ def excluded(
     spans = {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
     if judged is None or not spans:
         return spans
-    before = _recorded(bench, step, Verb.BASELINE, LOADS)
+    before = _recorded(bench, step, Verb.BASELINE, LOADS, nodes)
     began = windows_of(_began(bench, nodes))
     return {
         n: tuple(replace(s, end=began[n].monotonic) if s.end is None else s for s in of_node)
@@ -274,6 +275,8 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
         result = bench.state.results.get(path)
         if result is None or "judgement" not in result.files or is_undo(path):
             continue
+        if asked.isdisjoint(_nodes_of(bench.plan, path) or asked):
+            continue
         results = bench.load(result.files["judgement"])["results"]
         measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results if r["node"] in asked}
         newest |= measured
@@ -292,6 +295,16 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
             if f"{gate}/{node}" not in found
         }
     return found
+
+
+def _nodes_of(plan: Plan, path: str) -> Sequence[str]:
+    """The nodes that a ring's step may be about; none for a step of the whole run."""
+    hop, ring, part, *_ = (*path.split("/"), "", "")
+    for planned in (r for h in plan.hops if h.name == hop for r in h.rings if r.name == ring):
+        number = part.removeprefix("batch-")
+        own = part.startswith("batch-") and number.isdecimal() and 0 < int(number) <= len(planned.batches)
+        return planned.batches[int(number) - 1] if own else planned.nodes
+    return ()
 
 
 def windows_of(seen: Mapping[str, NodeState], since: str = "") -> dict[str, Window]:

@@ -37,7 +37,7 @@ class NodesCouldNot(CouldNot):
         self.done = done
 
 
-READ = 64
+READ = 16
 """Kept values that stay in memory: each judgement reads those before it, and a digest's value never changes."""
 
 
@@ -72,6 +72,7 @@ class Work:
             while len(self.read) >= READ:
                 self.read.pop(next(iter(self.read)))
             self.read[digest] = json.loads(data)
+        self.read[digest] = self.read.pop(digest)  # the one that was not asked for the longest goes first
         return self.read[digest]
 
     def before(self) -> dict[str, NodeState]:
