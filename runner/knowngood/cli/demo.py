@@ -88,7 +88,7 @@ def command(settings: Settings, out: Path, output: str) -> int:
     summaries = [act.summary for act in acts]
     then = (f"knowngood status --runs-dir {folder / 'runs'}", f"knowngood plan {CLUSTER} --to {PROVEN}")
     for summary in summaries:
-        advise(folder / "runs" / summary.run, then)
+        advise(folder / "runs" / summary.run, summary, then)
     (folder / "report.html").write_text(html(summaries, title="knowngood demo", then=then))
     (folder / "junit.xml").write_text(junit_of(summaries))
     (folder / "summary.json").write_text(_json(acts, history))

@@ -34,7 +34,7 @@ from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines
 from knowngood.report.html import html
-from knowngood.report.summary import Summary, expanded, summarise
+from knowngood.report.summary import Summary, expanded
 from knowngood.report.text import summary_text
 
 
@@ -186,10 +186,8 @@ def watching(plan: Plan, cluster: Cluster, so_far: Sequence[Record], *, quiet: b
         yield PlainLines()
 
 
-def advise(folder: Path, then: Sequence[str]) -> None:
+def advise(folder: Path, summary: Summary, then: Sequence[str]) -> None:
     """Write a run's report.html again, with what to do next after a run that was only played."""
-    with runs.reading(folder) as run:
-        summary = summarise(run.records, run.load)
     (folder / "report.html").write_text(html((summary,), then=then))
 
 

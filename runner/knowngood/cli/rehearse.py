@@ -111,7 +111,7 @@ def command(
             stage.fault(name, node)
         summary = upgrade(stage, cluster, release)
     then = advice(summary, folder, settings.matrix)
-    advise(stage.runs / summary.run, then)
+    advise(stage.runs / summary.run, summary, then)
     runs.copy_reports(stage.runs / summary.run, folder)
     say(f"report: {folder / 'report.html'}", err=True)
     return show(summary, output, then)

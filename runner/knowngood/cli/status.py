@@ -54,38 +54,39 @@ def command(settings: Settings, run: str | None, everything: bool, watching: boo
         raise UsageError("--all lists every run", hint="leave the run and --watch away")
     if watching and output == "json":
         raise UsageError("--watch is for people", hint="ask again without --watch for JSON")
-    settings = with_cluster(settings) if run is None else settings
     if everything:
-        return _list(settings, output)
-    settings, run = _meant(settings, run)
+        return _list(with_cluster(settings), output)
+    settings, run, ask = _meant(settings, run)
     if watching:
-        watch(lambda: _screen(settings, run))
+        watch(lambda: _screen(settings, run, Ask.MAY))
         return 0
-    say(_screen(settings, run, output)[0])
+    say(_screen(settings, run, ask, output)[0])
     return 0
 
 
-def _meant(settings: Settings, run: str | None) -> tuple[Settings, str | None]:
-    """The run that is meant where none is named: the one open on the cluster, else the newest here, else there."""
+def _meant(settings: Settings, run: str | None) -> tuple[Settings, str | None, Ask]:
+    """The run that is meant where none is named: the one open on the cluster, else the newest here, else there.
+
+    A cluster that did not answer just now is not asked again.
+    """
     if run is not None:
-        return settings, run
+        return settings, run, Ask.MAY
+    at = with_cluster(settings)
     try:
-        there = of_cluster(settings)
+        there = of_cluster(at)
     except KnowngoodError as error:
         say(f"the cluster does not answer ({error}): what follows is of this machine", err=True)
-        return settings, None
+        return settings, None, Ask.NO
     found = open_one(there)
-    if found is not None:
-        return settings, found.run
-    if there and not runs.all_runs(settings.runs):
-        return settings, there[0].run
-    return settings, None
+    if found is None and there and not runs.all_runs(settings.runs):
+        found = there[0]
+    return (at, found.run, Ask.MAY) if found else (settings, None, Ask.MAY)
 
 
-def _screen(settings: Settings, run: str | None, output: str = "text") -> tuple[Page, bool]:
+def _screen(settings: Settings, run: str | None, ask: Ask, output: str = "text") -> tuple[Page, bool]:
     """What is shown of a run, and whether it has ended."""
-    with known(settings, run, Ask.MAY) as local:
-        found = asked(local)
+    with known(settings, run, ask) as local:
+        found = local if ask is Ask.NO else asked(local)
         ended = found.state.end is not None
         if output == "json":
             return as_json(to_json(found.summary)), ended
