@@ -110,8 +110,9 @@ class KubeCluster(ClusterReader):
         found = [left for node in self._nodes() for left in _left_on(node)]
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
         for job in self._kube.list(path("batch/v1", "jobs", "", names.NAMESPACE), selector):
-            run = (job["metadata"].get("labels") or {}).get(names.RUN_LABEL, "no run")
-            found.append(Leftover("job", f"{names.NAMESPACE}/{job['metadata']['name']}", f"of {run}"))
+            run = str((job["metadata"].get("labels") or {}).get(names.RUN_LABEL, ""))
+            where = f"{names.NAMESPACE}/{job['metadata']['name']}"
+            found.append(Leftover("job", where, f"of {run or 'no run'}", run))
         lease = self._kube.find(LEASE_PATH)
         if lease is not None and (holder := _expired_holder(lease)):
             found.append(Leftover("lease", f"{names.NAMESPACE}/{names.LEASE}", f"ran out under {holder}"))

@@ -65,7 +65,8 @@ def _all_as_before(work: Work, step: Step) -> Done:
     differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
     for ring in undone:
         differs |= _declared_otherwise(work, ring)
-    left = [f"{x.kind} at {x.where}" for x in work.ports.cluster.leftovers() if x.kind != "lease"]
+    found_left = work.ports.cluster.leftovers()
+    left = [f"{x.kind} at {x.where}" for x in found_left if x.kind != "lease" and not x.of_others(work.run)]
     detail: dict[str, Any] = {
         "failed": differs,
         "unread": {n: restored.listed(one.unread) for n, one in found.items() if one.unread},

@@ -76,8 +76,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease."""
+    """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease.
+
+    `run`: whose it is, where that is known. Another's Job is no leftover of ours: a nightly gate may be at work.
+    """
 
     kind: str
     where: str
     detail: str
+    run: str = ""
+
+    def of_others(self, run: str) -> bool:
+        """Whether it is a Job that `run` did not make."""
+        return self.kind == "job" and self.run != run
