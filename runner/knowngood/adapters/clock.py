@@ -30,6 +30,9 @@ def pause(elapsed: float, longest: float) -> float:
 class SystemClock(Clock):
     """The machine's clocks."""
 
+    def __init__(self) -> None:
+        self._made = (time.time(), time.monotonic())
+
     def now(self) -> str:
         """See the port."""
         return timestamp()
@@ -37,6 +40,11 @@ class SystemClock(Clock):
     def monotonic(self) -> float:
         """See the port."""
         return time.monotonic()
+
+    def jumped(self) -> float:
+        """See the port."""
+        wall, monotonic = self._made
+        return (time.time() - wall) - (time.monotonic() - monotonic)
 
     def wait_for(
         self,

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from knowngood.engine.doing import Doing
 from knowngood.engine.flow import ROLLBACK, next_step
 from knowngood.engine.ports import Ports
 from knowngood.engine.standing import refuse_different, refuse_final, refuse_newer
 from knowngood.engine.steps import LONG, Step, Verb
-from knowngood.engine.trouble import Meaning, Patience, Phase, meaning, phase_of, status_of, told
-from knowngood.engine.verbs import VERBS
-from knowngood.engine.work import Done, NodesCouldNot, Work
+from knowngood.engine.work import Done, Work
 from knowngood.model.claims import may_hold
 from knowngood.model.errors import (
     Interrupted,
@@ -30,7 +29,7 @@ from knowngood.model.names import claim_value
 from knowngood.model.packing import LIMIT, bound
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import End, RunState, after, fold, verb_of
+from knowngood.model.state import End, RunState, after, fold
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
 from knowngood.planner.keeping import forgettable
@@ -38,7 +37,6 @@ from knowngood.ports.clock import Cancel
 
 DETAIL_BYTES = 2800
 """Details above this become a file of the journal, so that a record of any kind stays under one page."""
-GO_ON = "knowngood resume goes on from here"
 WHY_LENGTH = 200
 """Characters of the reason that stay in such a record: in JSON one may take twelve bytes."""
 FORGOTTEN_AT_ONCE = 20
@@ -66,7 +64,7 @@ class Engine:
         self._read: dict[str, Any] = {}  # kept values, by digest
         self._back = False  # a human asked to take it all back
         self._open_step: Cancel | None = None  # of the step that an abort may cut short now
-        self._back_since: float | None = None  # when this process began the way back
+        self._doing = Doing(self.cluster.limits.undo)
 
     def run(self) -> RunState:
         """Start the run, or go on with it where it has begun, here or elsewhere. Returns the last state.
@@ -257,7 +255,7 @@ class Engine:
         cuttable = step.verb in LONG and not self._finishing(step)
         self._open_step = work.cancel if cuttable else None
         try:
-            return self._patiently(work, step)
+            return self._doing.do(work, step)
         except Interrupted:
             self.cancel.check()
             if not work.cancel.is_set():
@@ -266,78 +264,6 @@ class Engine:
             return Done(Status.INCONCLUSIVE, {"why": f"abort asked ({mode}): cut short", "abort": mode})
         finally:
             self._open_step = None
-
-    def _patiently(self, work: Work, step: Step) -> Done:
-        """Do a step; what goes wrong outside the verdicts means what the table in `trouble` says.
-
-        Forward, what did not answer is asked once more; on the way back, until its own deadline. A step that could not
-        be done has no outcome: the run is interrupted, and `resume` repeats it.
-        """
-        patience = Patience(self.ports.clock.monotonic, self._undo_ends(step))
-        while True:
-            try:
-                return self._stand_firm(step, VERBS[step.verb](work, step))
-            except (Interrupted, LockHeld):
-                raise
-            except Exception as error:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
-                work.cancel.check()
-                trouble, phase = error, self._phase(work, step)
-            meant = meaning(trouble, phase)
-            if meant not in (Meaning.UNCHANGED, Meaning.INTERRUPT, Meaning.AGAIN):
-                return Done(status_of(meant, trouble), told(trouble))
-            pause = patience.next_pause(phase, trouble)
-            if pause is not None:
-                self._wait(pause, work.cancel)
-            elif meant is Meaning.UNCHANGED:
-                return Done(status_of(meant, trouble), told(trouble))
-            else:
-                return self._given_up(phase, trouble)
-
-    def _given_up(self, phase: Phase, trouble: Exception) -> Done:
-        """A step that could not be done in its time: Interrupted, so that `resume` repeats it.
-
-        On the way back a node that others keep from us must not keep the rest: where the cluster answers, the outcome
-        names it and the way back goes on.
-        """
-        if phase is Phase.BACK and isinstance(trouble, NodesCouldNot):
-            with suppress(KnowngoodError):
-                self.ports.cluster.identity()
-                return trouble.done
-        hint = f"{getattr(trouble, 'hint', '')}; {GO_ON}".lstrip("; ")
-        raise Interrupted(f"stopped: {trouble}", hint=hint) from trouble
-
-    def _phase(self, work: Work, step: Step) -> Phase:
-        """Where the run stands. A first commit that surely never left changes nothing, so the run may end there."""
-        declared = any(verb_of(p) == Verb.DECLARE for p in self._state.results)
-        if step.verb is not Verb.DECLARE or step.undo or declared:
-            return phase_of(step)
-        try:
-            left = self.ports.gitops.find(work.trailers(step))
-        except KnowngoodError:
-            left = "perhaps"
-        return Phase.FORWARD if left else Phase.START
-
-    def _stand_firm(self, step: Step, done: Done) -> Done:
-        """The outcome; where nothing could be told, only if we can still ask at all. Raises what the cluster says."""
-        if done.status is Status.INCONCLUSIVE and phase_of(step) is not Phase.START:
-            self.ports.cluster.identity()
-        return done
-
-    def _undo_ends(self, step: Step) -> float:
-        """When this process gives a way back up for now, on the monotonic clock; counted from its first step here."""
-        if self._back_since is None and phase_of(step) is Phase.BACK:
-            self._back_since = self.ports.clock.monotonic()
-        return (self._back_since or 0.0) + self.cluster.limits.undo
-
-    def _wait(self, seconds: float, cancel: Cancel) -> None:
-        until = self.ports.clock.monotonic() + seconds
-        self.ports.clock.wait_for(
-            lambda: self.ports.clock.monotonic() >= until or None,
-            deadline=seconds + 60,
-            what="the next try",
-            cancel=cancel,
-            every=seconds / 2,
-        )
 
     def _finish(self, end: End) -> None:
         moved = still_moved(self.plan, self._state) if end.name != "done" else {}

@@ -60,6 +60,10 @@ class Clock(Protocol):
         """Seconds; only differences mean something."""
         ...
 
+    def jumped(self) -> float:
+        """Seconds by which wall time moved otherwise than monotonic time since this clock was made; about 0."""
+        ...
+
     def wait_for(
         self,
         condition: Callable[[], T | None],

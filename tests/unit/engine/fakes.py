@@ -41,6 +41,9 @@ class FakeClock(Clock):
     def monotonic(self) -> float:
         return self.world.clock
 
+    def jumped(self) -> float:
+        return self.world.jumped
+
     def wait_for(
         self,
         condition: Callable[[], T | None],

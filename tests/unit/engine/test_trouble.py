@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates, FakeGitOps, FakeNodes
-from tests.unit.engine.fakes import FakeJournal, snapshot
+from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import NEW, OLD, World
@@ -29,7 +29,6 @@ from knowngood.model.errors import (
 )
 from knowngood.model.matrix import Identity
 from knowngood.model.plan import FieldChange
-from knowngood.model.record import Record
 from knowngood.model.state import End, fold
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel
@@ -328,6 +327,23 @@ def test_a_foreign_cordon_or_an_image_that_is_not_pulled_interrupts(verb: str, w
     assert world.failures == {}
 
 
+def test_a_clock_that_jumps_interrupts_the_way_forward_and_keeps_no_way_back() -> None:
+    world = a_world()
+    engine = an_engine(world)
+
+    def jump(request: JudgeRequest, node: str, w: World) -> str:
+        w.jumped = 7200.0 if request.name.endswith("batch-1/judge") else w.jumped
+        return ""
+
+    world.bad = jump
+    with pytest.raises(Interrupted, match="clock jumped by 7200 s"):
+        engine.run()
+    world.abort = "stop"
+    end = an_engine(world).run().end
+    assert end is not None
+    assert end.name == "restored", end.why
+
+
 def test_on_the_way_back_a_node_that_others_keep_does_not_keep_the_rest() -> None:
     """gpu-1's old driver image is gone from the mirror: it stays out, held and named; gpu-2 comes back."""
     world = a_world()
@@ -356,37 +372,3 @@ def test_on_the_way_back_a_node_that_others_keep_does_not_keep_the_rest() -> Non
     again = back.run().end
     assert again is not None
     assert again.name == "restored", again.why
-
-
-class FullDisk(FakeJournal):
-    """The journal takes nothing more from one record on."""
-
-    full_from = 0
-
-    def append(self, record: Record) -> None:
-        if record.seq >= self.full_from:
-            raise UsageError(
-                "the journal can't be written: No space left on device", hint="is the disk full?"
-            )
-        super().append(record)
-
-
-@pytest.mark.parametrize("cancelled", [False, True])
-def test_a_full_disk_interrupts_also_at_ctrl_c(cancelled: bool) -> None:
-    world = a_world()
-    engine = an_engine(world)
-    journal = FullDisk(world)
-    journal.full_from = 25
-    engine.ports = replace(engine.ports, journal=journal)
-
-    def stop(request: JudgeRequest, node: str, w: World) -> str:
-        if cancelled and len(w.records) >= journal.full_from - 1:
-            engine.cancel.set("SIGINT")
-        return ""
-
-    world.bad = stop
-    with pytest.raises(Interrupted) as stopped:
-        engine.run()
-    assert stopped.value.exit_code is ExitCode.INTERRUPTED
-    world.bad = lambda *_: ""
-    assert an_engine(world).run().end == End("done", ExitCode.DONE)

@@ -88,6 +88,7 @@ class World:
     suite: GateSuite = field(default_factory=lambda: GateSuite("a1b2c3d4e5f6a7b8"))
     standard: Callable[[World, str], Standard] | None = None  # what the matrix says of evidence
     clock: float = 0.0
+    jumped: float = 0.0  # seconds by which the runner's wall clock jumped
     kill_after: int = -1  # appends until the kill; -1: never
     kill_before_write: bool = False
     dead: bool = False
