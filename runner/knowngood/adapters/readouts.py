@@ -157,13 +157,18 @@ def _nic_files(read: Lines, file: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _rdma_devices(read: Lines) -> dict[str, str]:
-    """Device -> its PCI address and firmware."""
+    """Device -> its PCI address and firmware; not virtual functions, which may come back under other names.
+
+    Only a physical function has a file that counts its virtual ones. Where none has, there are no virtual ones either.
+    """
+    physical = {device for device, _ in _nic_files(read, "device/sriov_numvfs")}
     slots = {}
     for device, lines in _nic_files(read, "device/uevent"):
         rows = dict(line.split("=", 1) for line in lines if "=" in line)
         slots[device] = rows.get("PCI_SLOT_NAME", "")
     firmware = {device: lines[0].strip() for device, lines in _nic_files(read, "fw_ver")}
-    return {d: f"{slots[d]}, firmware {firmware[d]}" for d in sorted(firmware) if slots.get(d)}
+    devices = sorted(d for d in firmware if slots.get(d) and (d in physical or not physical))
+    return {d: f"{slots[d]}, firmware {firmware[d]}" for d in devices}
 
 
 def _modules(read: Lines) -> dict[str, str]:

@@ -68,6 +68,19 @@ def test_gpus_and_rdma_devices_have_a_place() -> None:
     assert found["vfs"] == {"mlx5_0": "8"}
 
 
+def test_virtual_functions_are_counted_and_not_named() -> None:
+    """They come back under other names when the NIC driver is loaded anew."""
+    read = {
+        f"/sys/class/infiniband/{device}/{file}": [text]
+        for device, slot in (("mlx5_0", "0000:1c:00.0"), ("mlx5_1", "0000:1c:00.2"))
+        for file, text in (("fw_ver", "28"), ("device/uevent", f"PCI_SLOT_NAME={slot}"))
+    }
+    assert set(inventory(read)["rdma-devices"]) == {"mlx5_0", "mlx5_1"}
+    read["/sys/class/infiniband/mlx5_0/device/sriov_numvfs"] = ["1"]
+    found = inventory(read)
+    assert (set(found["rdma-devices"]), found["vfs"]) == ({"mlx5_0"}, {"mlx5_0": "1"})
+
+
 def test_the_request_that_reads_a_node_passes_a_proxy() -> None:
     """exec sends its arguments in the URL; 8 KiB is what proxies take."""
     assert len(urlencode([("command", word) for word in ("grep", "-rsH", "", *FILES)])) < 7000
