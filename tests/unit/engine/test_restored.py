@@ -221,6 +221,18 @@ def test_a_gpu_node_that_can_not_be_read_is_neither_equal_nor_different() -> Non
     assert not found.differs
 
 
+def test_of_a_gpu_node_that_the_cluster_file_does_not_name_nothing_is_required() -> None:
+    """It may be another machine. What was read before is compared all the same."""
+    foreign = replace(GPU, name="gpu-9")
+    blind = without(foreign, "gsp-firmware")
+    assert one(blind, blind).unread == ()
+    assert one(foreign, blind).unread == ("gsp-firmware could not be read after",)
+    away = replace(foreign, reachable=False, trouble="no driver pod")
+    assert one(away, away).reported == ("can't be read: no driver pod",)
+    assert one(foreign, away).unread
+    assert one(foreign, replace(foreign, load=ModuleLoad(OLD, "boot-1", 900.0))).differs
+
+
 def test_a_node_that_is_gone_is_named() -> None:
     found = compare({"gpu-1": GPU, "cpu-1": CPU}, {}, asked())
     assert found["gpu-1"].differs == ("the node is gone",)
