@@ -44,6 +44,7 @@ QUICK = 5.0
 class Known:
     """A run and its state. `kubeconfig` None: neither given nor recorded. `local`: its folder is here.
 
+    `untold`: it ended here, and its checkpoint does not say so yet: the runner died before it could write it.
     `load` reads a kept JSON value by its digest, as long as the run is open for reading.
     """
 
@@ -55,6 +56,7 @@ class Known:
     kubeconfig: Path | None
     local: bool
     load: Callable[[str], Any]
+    untold: bool = False
 
     def cluster_file(self) -> Mapping[str, Any] | None:
         """What the cluster file said when the run began; None where an older version did not keep it."""
@@ -130,7 +132,7 @@ def _reconciled(settings: Settings, here: Known, ask: Ask, *, open_here: bool) -
             raise
         say(f"{different}; {different.hint}", err=True)
     if there is None or found not in (Standing.BEHIND, Standing.ENDED):
-        return here
+        return replace(here, untold=here.state.end is not None and there is not None and there.end is None)
     how = f"ended {there.end.name}" if there.end else "went on"
     say(f"the run {how} elsewhere (by {there.who or 'somebody'}): shown is what the cluster says", err=True)
     return _taken(settings, there, checkpoint(here.cluster()), here.folder)

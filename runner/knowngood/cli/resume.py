@@ -44,8 +44,7 @@ def command(settings: Settings, run: str, output: str) -> int:
       1 also where the journal here and the checkpoint tell different stories; 4 the run goes on somewhere else
     """
     with known(settings, run) as found:
-        ended = found.state.end is not None
-        if ended:
+        if found.state.end is not None and not found.untold:
             say(f"run {found.run_id} has ended: {found.summary.end}", err=True)
             return show(found.summary, output)
         refuse_overtaken(found)

@@ -161,6 +161,20 @@ def test_a_run_that_ended_elsewhere_is_told_and_nothing_is_done(scene: Scene, co
     assert scene.world.saved[RUN] == there
 
 
+def test_an_end_that_the_checkpoint_does_not_know_yet_is_told_to_it(scene: Scene) -> None:
+    """The runner died between its last record and the checkpoint: to others the run would be open for ever."""
+    run = undone()
+    first = replace(run.records[0], detail=scene.run.records[0].detail)
+    shutil.rmtree(scene.runs / RUN)
+    write(scene.runs / RUN, Played((first, *run.records[1:]), scene.run.files | run.files))
+    scene.there(Played((first, *run.records[1:-1]), run.files))
+    assert scene.resume().code == 130
+    assert len(scene.places) == 1
+    scene.there(Played((first, *run.records[1:]), run.files))
+    assert scene.resume().code == 6
+    assert len(scene.places) == 1, "once it is known, nothing is done"
+
+
 @pytest.mark.parametrize("command", ["status", "handover"])
 def test_what_is_told_of_a_run_is_what_the_cluster_says(scene: Scene, command: str) -> None:
     ended_elsewhere(scene)

@@ -204,6 +204,22 @@ def test_a_runner_that_slept_after_it_took_the_lease_writes_nothing_over_a_newer
     assert world.saved["run-1"].fence == 3
 
 
+def test_an_end_that_was_not_saved_is_saved_by_a_resume() -> None:
+    calm = a_world()
+    an_engine(calm).run()
+    world = a_world().at("A")
+    world.kill_after = len(calm.records) - 1
+    with pytest.raises(Killed):
+        an_engine(world).run()
+    (listed,) = FakeCheckpoint(world).runs()
+    assert listed.end == ""
+    history = list(world.history)
+    assert ended(an_engine(world.at("A"))).name == "done"
+    (listed,) = FakeCheckpoint(world).runs()
+    assert listed.end == "done"
+    assert world.history == history
+
+
 def test_records_and_checkpoint_say_who_and_with_which_version() -> None:
     world = a_world()
     engine = an_engine(world.at("A"))
