@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from knowngood.adapters.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.claims import Marks
+from knowngood.planner.declaring import tolerates
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
 MCO_STATE = "machineconfiguration.openshift.io/state"
@@ -163,15 +164,6 @@ def intolerant(kube: Kube, namespace: str) -> list[str]:
         if item["metadata"]["name"] not in OPERANDS and labels.get(key) != value:
             continue
         for taint in (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT):
-            if not _tolerates(spec.get("tolerations") or (), taint):
+            if not tolerates(spec.get("tolerations") or (), taint):
                 found.append(f"{item['metadata']['name']} does not tolerate {taint}")
     return found
-
-
-def _tolerates(tolerations: Iterable[Mapping[str, Any]], key: str) -> bool:
-    for entry in tolerations:
-        keys = entry.get("key") in {key, None, ""}
-        exists = entry.get("operator") == "Exists"
-        if keys and exists and entry.get("effect") in {None, "", "NoSchedule"}:
-            return True
-    return False
