@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from knowngood.twin import faults
+from knowngood.twin.argoobjects import application, default_project
 from knowngood.twin.behaviours.kube import (
     GPU,
     GPU_PCI_LABEL,
@@ -71,6 +72,8 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
     yield node_feature_discovery(seed)
     if seed.gitops:
+        for space in dict.fromkeys(app.namespace for app in seed.gitops.applications):
+            yield default_project(space)
         for app in seed.gitops.applications:
             yield application(seed, app.name, app.namespace, app.path)
     for tenant in seed.tenants:
@@ -289,29 +292,6 @@ def node_feature_discovery(seed: Seed) -> Object:
                     "containers": [{"name": "nfd-worker", "image": "registry.example.com/nfd:v4.18"}],
                 },
             },
-        },
-    }
-
-
-def application(seed: Seed, name: str, space: str, path: str) -> Object:
-    """An Argo CD Application with automated sync, prune and self-heal."""
-    assert seed.gitops is not None  # noqa: S101 (the caller looks at its applications)
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Application",
-        "metadata": {"name": name, "namespace": space},
-        "spec": {
-            "project": "default",
-            "source": {
-                "repoURL": seed.gitops.repo,
-                "path": path,
-                "targetRevision": seed.gitops.branch,
-            },
-            "destination": {
-                "server": "https://kubernetes.default.svc",
-                "namespace": seed.gpu_operator.namespace,
-            },
-            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
         },
     }
 
