@@ -1,4 +1,4 @@
-"""Bearer tokens, and the reviews that say who one is and what one may do."""
+"""Bearer tokens, the reviews that say who one is and what one may do, and RBAC for service accounts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from knowngood.twin.api import meta
 from knowngood.twin.api.cluster import Actor, Cluster
-from knowngood.twin.api.errors import unauthorized
+from knowngood.twin.api.errors import forbidden, unauthorized
+from knowngood.twin.api.requests import Target
 
 Object = dict[str, Any]
 
@@ -15,6 +16,8 @@ ADMIN = "admin"
 _MASTERS, _AUTHENTICATED = "system:masters", "system:authenticated"
 _TOKEN_LIFETIME_S = 3600
 _SERVICE_ACCOUNT = "system:serviceaccount:"
+_OWN_REVIEWS = frozenset({"SelfSubjectReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview"})
+"""What everybody may ask about themselves (system:basic-user)."""
 
 
 class Tokens:
@@ -26,8 +29,7 @@ class Tokens:
     def issue(self, user: str) -> str:
         """Return a new token for a user; `admin` may do everything."""
         token = secrets.token_urlsafe(32)
-        groups = (_MASTERS, _AUTHENTICATED) if user == ADMIN else (_AUTHENTICATED,)
-        self._users[token] = Actor(user, groups=groups)
+        self._users[token] = Actor(user, groups=_groups(user))
         return token
 
     def identify(self, header: str) -> Actor:
@@ -49,6 +51,16 @@ class Tokens:
         token = self.issue(f"{_SERVICE_ACCOUNT}{namespace}:{account}")
         body["status"] = {"token": token, "expirationTimestamp": meta.later(seconds)}
         return body
+
+
+def _groups(user: str) -> tuple[str, ...]:
+    """The groups that a real API server puts a user in."""
+    if user == ADMIN:
+        return _MASTERS, _AUTHENTICATED
+    if user.startswith(_SERVICE_ACCOUNT):
+        namespace = user.removeprefix(_SERVICE_ACCOUNT).partition(":")[0]
+        return "system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED
+    return (_AUTHENTICATED,)
 
 
 def answer_review(cluster: Cluster, tokens: Tokens, body: Object, actor: Actor) -> Object:
@@ -74,6 +86,20 @@ def answer_review(cluster: Cluster, tokens: Tokens, body: Object, actor: Actor) 
         case _:
             body["status"] = _access(cluster, actor, spec)
     return body
+
+
+def allow(cluster: Cluster, actor: Actor, verb: str, target: Target) -> None:
+    """Refuse what no role grants a service account, as RBAC does. People may do everything here, as they say."""
+    if not actor.user.startswith(_SERVICE_ACCOUNT) or target.resource.kind in _OWN_REVIEWS:
+        return
+    resource = target.resource
+    wanted = {"verb": verb, "group": resource.group, "resource": resource.plural, "name": target.name}
+    wanted |= {"subresource": target.subresource, "namespace": target.namespace}
+    if not _access(cluster, actor, {"resourceAttributes": wanted})["allowed"]:
+        where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+        what = f"{resource.plural}{'/' * bool(target.subresource)}{target.subresource}"
+        why = f'User "{actor.user}" cannot {verb} resource "{what}" in API group "{resource.group}" {where}'
+        raise forbidden(resource.plural, resource.group, target.name, why)
 
 
 def _user_info(actor: Actor) -> Object:

@@ -73,6 +73,7 @@ class Handler:
         if request.method == "GET" and (document := self._document(path, request)) is not None:
             return document
         target = parse_path(path, self.cluster.resources)
+        auth.allow(self.cluster, actor, _verb(request, target), target)
         content_type = request.headers.get("Content-Type", "")
         body = bodies.decode(await request.read(), content_type)
         # A copy: admission drops what a kind does not know from the body itself.
@@ -294,6 +295,14 @@ class Handler:
                 call.target.resource, stored, obj, call.actor, call.options, verb="update"
             ).stored
         return _json(encode(scale.show(call.target.resource, stored.obj)))
+
+
+def _verb(request: web.BaseRequest, target: Target) -> str:
+    """What RBAC calls a request."""
+    many = not target.name
+    reads = "watch" if flag(request.query, "watch") else "list" if many else "get"
+    deletes = "deletecollection" if many else "delete"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": deletes}.get(request.method, reads)
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
