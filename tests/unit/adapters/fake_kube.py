@@ -14,11 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from knowngood.adapters import kube as kube_module
+from knowngood.adapters.access import REVIEWS
 from knowngood.adapters.kube import Kube, Object
 from knowngood.adapters.kubeconfig import Access
 from knowngood.ports.clock import Cancel
 
 Hook = Callable[[str, str], None]
+Review = Callable[[Mapping[str, str]], Object]
+"""What an access review's attributes are answered with: its status."""
 _COLLECTIONS = ("nodes", "pods", "daemonsets", "leases", "configmaps", "namespaces", "applications", "jobs")
 
 
@@ -36,6 +39,7 @@ class FakeKube(Kube):
         self.evictions: list[tuple[str, bool]] = []  # (pod, dry run)
         self.refusals: dict[str, int] = {}  # pod -> how many evictions of it are refused with 429
         self.writes: list[tuple[str, str]] = []
+        self.review: Review = lambda _attributes: {"allowed": True}
         self.collections = set(_COLLECTIONS)  # others are not served: 404
         self._version = 100
         self._init_transport(cancel)
@@ -84,6 +88,8 @@ class FakeKube(Kube):
             if kind == kube_module.ONLY_METADATA:
                 items = [{"metadata": item["metadata"]} for item in items]
             return 200, _page(items, query)
+        if path == REVIEWS:
+            return 201, {**body, "status": self.review(body["spec"]["resourceAttributes"])}
         if method == "POST":
             return self._create(path, body)
         found = self.objects.get(path)

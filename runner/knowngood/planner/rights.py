@@ -1,0 +1,133 @@
+"""The rights of a run and of its undo: the one list, which preflight asks for and deploy/ grants. Pure.
+
+A row is here because the runner, its playbooks or its gates make that call. Tests compare it with the calls of a run
+and with the roles in deploy/: a call that comes or goes must be added or taken out here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from knowngood.model.matrix import Cluster
+from knowngood.model.names import LEASE, NAMESPACE
+
+
+class Place(StrEnum):
+    """Where a right must hold."""
+
+    EVERYWHERE = "everywhere"  # all namespaces, or an object of the cluster
+    OURS = "ours"
+    OPERATOR = "operator"  # the GPU operator's namespace
+    TENANTS = "tenants"  # everywhere, or in each namespace that a tenant of the cluster file has
+    APPLICATIONS = "applications"  # each Application of the cluster file, by name
+    PROJECTS = "projects"  # the namespaces of the Applications
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Verbs on a resource (`pods/eviction` is a subresource), where, and the part of a run that needs them.
+
+    `name`: of the one object that is meant, "" for any.
+    """
+
+    verbs: tuple[str, ...]
+    group: str
+    resource: str
+    place: Place
+    why: str
+    name: str = ""
+
+
+TABLE = (
+    Row(("get",), "", "namespaces", Place.EVERYWHERE, "tells which cluster this is", "kube-system"),
+    Row(("get", "list"), "", "nodes", Place.EVERYWHERE, "looks at every node"),
+    Row(("patch",), "", "nodes", Place.EVERYWHERE, "claims, cordons, taints and gives back"),
+    Row(("get",), "", "nodes/proxy", Place.EVERYWHERE, "reads the kernel's lines through the kubelet"),
+    Row(("list",), "", "pods", Place.EVERYWHERE, "finds who uses a node"),
+    Row(("create",), "", "pods/eviction", Place.TENANTS, "drains"),
+    Row(("delete",), "", "pods", Place.OPERATOR, "restarts a driver"),
+    Row(("create", "get"), "", "pods/exec", Place.OPERATOR, "reads facts in the driver pod"),
+    Row(("get",), "", "pods/log", Place.OURS, "takes a probe's answer"),
+    Row(("create", "get", "list", "patch"), "", "configmaps", Place.OURS, "keeps the checkpoint"),
+    Row(("create",), "coordination.k8s.io", "leases", Place.OURS, "takes the Lease"),
+    Row(("get", "update"), "coordination.k8s.io", "leases", Place.OURS, "keeps the Lease", LEASE),
+    Row(("create", "delete", "get", "list"), "batch", "jobs", Place.OURS, "probes nodes"),
+    Row(("list",), "batch", "jobs", Place.TENANTS, "counts the tenants' work"),
+    Row(("list",), "apps", "deployments", Place.TENANTS, "counts the tenants' work"),
+    Row(("list",), "apps", "statefulsets", Place.TENANTS, "counts the tenants' work"),
+    Row(("list",), "apps", "daemonsets", Place.OPERATOR, "waits for drivers and operands"),
+    Row(("list",), "nvidia.com", "nvidiadrivers", Place.EVERYWHERE, "sees who declares drivers"),
+    Row(("list",), "nvidia.com", "clusterpolicies", Place.EVERYWHERE, "sees who declares operands"),
+    Row(("list",), "mellanox.com", "nicclusterpolicies", Place.EVERYWHERE, "sees who declares DOCA-OFED"),
+    Row(("list",), "mellanox.com", "nicnodepolicies", Place.EVERYWHERE, "sees who declares DOCA-OFED"),
+    Row(("get", "patch"), "argoproj.io", "applications", Place.APPLICATIONS, "has a commit delivered"),
+    Row(("get",), "argoproj.io", "applications", Place.PROJECTS, "looks at an Application's parents"),
+    Row(("get",), "argoproj.io", "applicationsets", Place.PROJECTS, "looks at an Application's parents"),
+    Row(("get",), "argoproj.io", "appprojects", Place.PROJECTS, "reads the sync windows"),
+    Row(("list",), "maintenance.nvidia.com", "nodemaintenances", Place.EVERYWHERE, "sees who works on nodes"),
+    Row(
+        ("list",),
+        "nodemaintenance.medik8s.io",
+        "nodemaintenances",
+        Place.EVERYWHERE,
+        "sees who works on nodes",
+    ),
+    Row(
+        ("list",),
+        "sriovnetwork.openshift.io",
+        "sriovnetworknodestates",
+        Place.EVERYWHERE,
+        "sees who works on nodes",
+    ),
+)
+"""Rights on kinds that a cluster does not serve are needed too: who lacks them is told 403 there, not 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One right to ask for. `namespace` "" is all of them, or an object of the cluster.
+
+    `instead`: the namespaces in which it must hold each, where it does not hold in all.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    name: str = ""
+    why: str = ""
+    instead: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        named = f" {self.name}" if self.name else ""
+        return f"{self.verb} {resource}{named}" + (f" in {self.namespace}" if self.namespace else "")
+
+
+def needed(cluster: Cluster) -> tuple[Right, ...]:
+    """All rights that a run on this cluster needs, each once, but those on the objects that it moves."""
+    found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster))
+    return tuple(dict.fromkeys(found))
+
+
+def _rights(row: Row, verb: str, cluster: Cluster) -> Iterator[Right]:
+    def of(namespace: str, name: str = row.name, instead: tuple[str, ...] = ()) -> Right:
+        return Right(verb, row.group, row.resource, namespace, name, row.why, instead)
+
+    tenants = tuple(sorted({n for tenant in cluster.tenants for n in tenant.namespaces}))
+    applications = cluster.gitops.applications
+    match row.place:
+        case Place.EVERYWHERE:
+            yield of("")
+        case Place.OURS:
+            yield of(NAMESPACE)
+        case Place.OPERATOR:
+            yield of(cluster.operator_namespace)
+        case Place.TENANTS:
+            yield of("", instead=tenants)
+        case Place.APPLICATIONS:
+            yield from (of(a["namespace"], a["name"]) for a in applications)
+        case Place.PROJECTS:
+            yield from (of(namespace) for namespace in dict.fromkeys(a["namespace"] for a in applications))
