@@ -1,0 +1,150 @@
+"""What must be so on the cluster before a run's first commit: rights, and the objects that declare what it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from knowngood.adapters import access
+from knowngood.adapters.cluster import live_value, role
+from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.model.errors import UsageError
+from knowngood.model.finding import Finding, refused, unknown
+from knowngood.model.matrix import Cluster
+from knowngood.model.plan import FieldChange
+from knowngood.planner import declaring, imagefields, selecting
+from knowngood.planner.rights import Right, needed
+from knowngood.ports.readiness import Readiness
+
+T = TypeVar("T")
+DECLARING = (
+    (declaring.NVIDIA_DRIVER, "nvidia.com/v1alpha1", "nvidiadrivers"),
+    (declaring.CLUSTER_POLICY, "nvidia.com/v1", "clusterpolicies"),
+    ("NicClusterPolicy", "mellanox.com/v1alpha1", "nicclusterpolicies"),
+    ("NicNodePolicy", "mellanox.com/v1alpha1", "nicnodepolicies"),
+)
+"""Kinds that declare drivers and operands; a cluster may not serve all of them."""
+
+
+class KubeReadiness(Readiness):
+    """One cluster, as its cluster file describes it and its API server answers."""
+
+    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+        self._kube = kube
+        self._cluster = cluster
+
+    def rights(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """See the port."""
+        troubles: list[Finding] = []
+        rights = list(needed(self._cluster))
+        for named in _objects(changes):
+            rights += _asked(troubles, _called(named), self._right, named) or ()
+        return [*troubles, *access.missing(self._kube, list(dict.fromkeys(rights)))]
+
+    def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """See the port."""
+        found: list[Finding] = []
+        lists = {
+            kind: _asked(found, plural, self._list, kind, api, plural) or []
+            for kind, api, plural in DECLARING
+        }
+        nodes = _asked(found, "nodes", self._gpu_nodes) or []
+        if found:
+            return found
+        found += self._against(lists, nodes, changes)
+        for change in changes:
+            found += _asked(found, _called(change.object), self._moved, change) or ()
+        return found
+
+    def _right(self, named: Mapping[str, str]) -> list[Right]:
+        """The right to read an object that a run moves; its plural is asked of discovery."""
+        where = self._kube.locate(
+            named["apiVersion"], named["kind"], named["name"], named.get("namespace", "")
+        )
+        *_, plural, name = where.split("/")
+        group = named["apiVersion"].rpartition("/")[0]
+        return [Right("get", group, plural, named.get("namespace", ""), name, "reads what it moves")]
+
+    def _list(self, kind: str, api: str, plural: str) -> list[Object]:
+        try:
+            items = self._kube.list(path(api, plural))
+        except ApiError as error:
+            if error.missing:
+                return []
+            raise
+        return [{**item, "apiVersion": api, "kind": kind} for item in items]
+
+    def _gpu_nodes(self) -> list[Object]:
+        """The live GPU nodes, and those that the cluster file calls so; never a virtual one."""
+        nodes = [n for n in self._kube.list(path("v1", "nodes")) if role(n) != "virtual"]
+        return [n for n in nodes if role(n) == "gpu" or n["metadata"]["name"] in self._cluster.gpu]
+
+    def _against(
+        self, lists: Mapping[str, Sequence[Object]], nodes: Sequence[Object], changes: Sequence[FieldChange]
+    ) -> Iterator[Finding]:
+        labels = {str(n["metadata"]["name"]): n["metadata"].get("labels") or {} for n in nodes}
+        drivers, policies = lists[declaring.NVIDIA_DRIVER], lists[declaring.CLUSTER_POLICY]
+        moved = {(c.object["kind"], c.object["name"]) for c in changes}
+        kinds = {kind for kind, _ in moved}
+        yield from selecting.against_kind(policies, kinds)
+        if drivers or declaring.NVIDIA_DRIVER in kinds:
+            yield from selecting.against_selection(labels, drivers, self._rings())
+        taints = selecting.gpu_taints(nodes)
+        having = {name for each in labels.values() for name in selecting.owners(each, drivers)}
+        for obj in (o for of_kind in lists.values() for o in of_kind):
+            kind, name = obj["kind"], str(obj["metadata"]["name"])
+            if kind == declaring.NVIDIA_DRIVER and name not in having and (kind, name) not in moved:
+                continue  # it has no node and is not moved
+            yield from declaring.against_moving(obj, taints)
+            if kind in {declaring.NVIDIA_DRIVER, declaring.CLUSTER_POLICY}:
+                yield from declaring.against_trusting(obj)
+
+    def _rings(self) -> dict[str, str]:
+        """Node -> the NVIDIADriver that Git declares for its ring."""
+        names = [
+            d.object["name"]
+            for d in self._cluster.declarations
+            if d.object["kind"] == declaring.NVIDIA_DRIVER and "{ring}" in d.object["name"]
+        ]
+        rings = self._cluster.rings if names else ()
+        return {node: names[0].replace("{ring}", ring.name) for ring in rings for node in ring.nodes}
+
+    def _moved(self, change: FieldChange) -> list[Finding]:
+        """An object that a run moves: it is there, carries what the plan starts from, and moves by that field."""
+        named = change.object
+        where = self._kube.locate(
+            named["apiVersion"], named["kind"], named["name"], named.get("namespace", "")
+        )
+        found = self._kube.find(where)
+        if found is None:
+            hint = "see the cluster file's declare, and what Argo CD made of it"
+            return [refused(_called(named), "there is none on this cluster", hint)]
+        value = live_value(self._kube, change)
+        trouble = []
+        if value != change.before:
+            what = f"{change.path} is {value or 'not set'}, the plan starts from {change.before}"
+            trouble = [
+                refused(declaring.name_of(found), what, "wait for Argo CD, or plan again", passes=True)
+            ]
+        return [*trouble, *imagefields.against_change(found, change)]
+
+
+def _objects(changes: Sequence[FieldChange]) -> list[Mapping[str, str]]:
+    """The objects that changes are about, each once."""
+    return list({tuple(sorted(c.object.items())): c.object for c in changes}.values())
+
+
+def _called(named: Mapping[str, str]) -> str:
+    return f"{named['kind']} {named['name']}"
+
+
+def _asked(troubles: list[Finding], what: str, ask: Callable[..., T], *about: Any) -> T | None:
+    """An answer, or a finding that there is none. Silence (Unreachable) is the engine's to wait for."""
+    try:
+        return ask(*about)
+    except ApiError as error:
+        told = refused if error.missing else unknown
+        troubles.append(told(what, str(error), error.hint))
+    except UsageError as error:
+        troubles.append(unknown(what, f"could not be read: {error}", error.hint))
+    return None

@@ -1,0 +1,25 @@
+"""What must be so on the cluster before a run's first commit. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from knowngood.model.finding import Finding
+from knowngood.model.plan import FieldChange
+
+
+class Readiness(Protocol):
+    """Each answer is empty where all is well; what could not be asked is a finding, too. Raises Unreachable."""
+
+    def rights(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """Every right of the run, and of its undo, that we do not have. `changes`: the objects it moves."""
+        ...
+
+    def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """What the live objects that declare drivers and operands say against moving them with `changes`.
+
+        Their upgrade policies and tolerations, which nodes they select, whether their operator took them, and
+        whether the fields that name an image belong together.
+        """
+        ...
