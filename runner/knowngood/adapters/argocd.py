@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from knowngood.adapters.cluster import live_value
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.model.errors import DeadlineExceeded, UsageError
+from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import FieldChange
+from knowngood.planner.applications import ENDED_BADLY, against_delivering, against_set, parents_of, set_of
+from knowngood.planner.sync_windows import denied
 from knowngood.ports.clock import Cancel, Clock
 from knowngood.ports.delivery import Delivery, SyncFailed
 
@@ -17,7 +21,6 @@ API = "argoproj.io/v1alpha1"
 REFRESH = "argocd.argoproj.io/refresh"
 REFRESH_EVERY = 20.0
 """Seconds between two refresh requests while waiting; Argo CD by itself polls every 3 minutes."""
-ENDED_BADLY = frozenset({"Failed", "Error"})
 
 
 class ArgoDelivery(Delivery):
@@ -31,9 +34,28 @@ class ArgoDelivery(Delivery):
         self._is_ancestor = is_ancestor
         self._clock = clock
 
-    def ready(self) -> Sequence[str]:
+    def ready(self) -> Sequence[Finding]:
         """See the port."""
-        return [why for named in self._cluster.gitops.applications for why in self._unready(named)]
+        return list(
+            dict.fromkeys(f for a in self._cluster.gitops.applications for f in self._each(a, self._unready))
+        )
+
+    def windows(self, seconds: float) -> Sequence[Finding]:
+        """See the port."""
+
+        def held_back(named: Mapping[str, str]) -> Iterator[Finding]:
+            return self._held_back(named, seconds)
+
+        return [f for a in self._cluster.gitops.applications for f in self._each(a, held_back)]
+
+    def _each(
+        self, named: Mapping[str, str], look: Callable[[Mapping[str, str]], Iterable[Finding]]
+    ) -> Sequence[Finding]:
+        """What a look at an Application finds; that it could not be read is a finding, too."""
+        try:
+            return list(look(named))
+        except (ApiError, UsageError) as error:
+            return [unknown(f"Application {named['name']}", f"could not be read: {error}", error.hint)]
 
     def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
         """See the port."""
@@ -123,37 +145,52 @@ class ArgoDelivery(Delivery):
                 return True
         return False
 
-    def _unready(self, named: Mapping[str, str]) -> list[str]:
-        try:
-            application = self._application(named)
-        except UsageError as error:
-            return [str(error)]
-        name, spec, status = named["name"], application.get("spec") or {}, application.get("status") or {}
-        why = []
-        automated = (spec.get("syncPolicy") or {}).get("automated")
-        if automated is None or automated.get("enabled") is False:
-            why.append(f"{name}: automatic sync is off")
-        operation = status.get("operationState") or {}
-        if operation.get("phase") in ENDED_BADLY:
-            why.append(f"{name}: the last sync {operation['phase']}: {operation.get('message', '')}")
-        why += [
-            f"{name}: {c['type']}: {c.get('message', '')}"
-            for c in status.get("conditions") or ()
-            if str(c.get("type", "")).endswith("Error")
-        ]
-        if any(r.get("kind") == "Node" and not r.get("group") for r in status.get("resources") or ()):
-            why.append(f"{name}: it manages Nodes and would take our cordon and taint off again")
-        return why + self._windows(named, spec)
+    def _unready(self, named: Mapping[str, str]) -> Iterator[Finding]:
+        """What an Application, its parents and the set that made it say against delivering."""
+        first = self._kube.find(path(API, "applications", named["name"], named["namespace"]))
+        if first is None:
+            what, hint = (
+                f"there is none in {named['namespace']}",
+                "correct gitops.applications in the cluster file",
+            )
+            yield refused(f"Application {named['name']}", what, hint)
+        todo, seen = [first] if first else [], {named["name"]}
+        while todo:
+            application = todo.pop()
+            yield from against_delivering(application)
+            if made_by := set_of(application):
+                where = path(API, "applicationsets", made_by, named["namespace"])
+                yield from against_set(self._kube.find(where) or {"metadata": {"name": made_by}})
+            for parent in (name for name in parents_of(application) if name not in seen):
+                seen.add(parent)
+                found = self._kube.find(path(API, "applications", parent, named["namespace"]))
+                todo += [found] if found else []
 
-    def _windows(self, named: Mapping[str, str], spec: Mapping[str, Any]) -> list[str]:
-        """Sync windows can also hold back the undo; they are not evaluated, so any that may apply stops us."""
-        project = str(spec.get("project") or "default")
-        found = self._kube.find(path(API, "appprojects", project, named["namespace"]))
-        windows = ((found or {}).get("spec") or {}).get("syncWindows") or ()
-        return [
-            f"{named['name']}: AppProject {project} has a {w.get('kind')} sync window ({w.get('schedule')})"
-            for w in windows
-        ]
+    def _held_back(self, named: Mapping[str, str], seconds: float) -> Iterator[Finding]:
+        """The sync windows of an Application's project that deny within that time."""
+        application = self._kube.find(path(API, "applications", named["name"], named["namespace"]))
+        if application is None:
+            return  # `ready` says so
+        project = str((application.get("spec") or {}).get("project") or "default")
+        home = str((application.get("status") or {}).get("controllerNamespace") or named["namespace"])
+        where, found = f"AppProject {project}", self._kube.find(path(API, "appprojects", project, home))
+        if found is None:
+            what = (
+                f"there is none in {home}, so the sync windows of Application {named['name']} are not known"
+            )
+            yield unknown(where, what, "name the Application where Argo CD keeps its projects")
+            return
+        windows = (found.get("spec") or {}).get("syncWindows") or ()
+        now = datetime.fromisoformat(self._clock.now())
+        try:
+            first = denied(windows, application, now, seconds)
+        except ValueError as error:
+            yield unknown(where, f"for Application {named['name']}: {error}", "correct the window")
+            return
+        if first is not None:
+            at = first.at.isoformat(timespec="seconds")
+            what = f"{first.by} at {at}: Argo CD would not sync {named['name']} then, the way back included"
+            yield refused(where, what, "start when the run and its undo fit, or change the window")
 
     def _application(self, named: Mapping[str, str]) -> Object:
         found = self._kube.find(path(API, "applications", named["name"], named["namespace"]))

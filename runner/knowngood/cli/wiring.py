@@ -19,6 +19,8 @@ from knowngood.adapters.kube import Kube
 from knowngood.adapters.lease import KubeLock
 from knowngood.adapters.matrix_record import promotion_for
 from knowngood.adapters.pytest_gates import PytestGates
+from knowngood.adapters.readiness import KubeReadiness
+from knowngood.adapters.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, playbooks_dir
@@ -92,6 +94,8 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             gates=judge_of(place, audience),
             journal=journal,
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),
+            readiness=KubeReadiness(kube, cluster),
+            registry=UnaskedRegistry(),
             observers=(audience,),
         )
 

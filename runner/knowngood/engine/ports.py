@@ -15,6 +15,8 @@ from knowngood.ports.lock import Lock
 from knowngood.ports.nodes import NodeWork
 from knowngood.ports.observer import Observer
 from knowngood.ports.promotion import Promotion
+from knowngood.ports.readiness import Readiness
+from knowngood.ports.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +33,6 @@ class Ports:
     gates: Gates
     journal: Journal
     promotion: Promotion
+    readiness: Readiness
+    registry: Registry
     observers: tuple[Observer, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from knowngood.engine import earlier, judgements, judging, recording, restarts, restored
+from knowngood.engine.preflight import preflight
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verify import verify
@@ -82,29 +83,6 @@ def _running_otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) ->
     return other
 
 
-def preflight(work: Work, step: Step) -> Done:
-    """Nothing is left over, nobody else works on the nodes, Git holds what we expect, Argo CD would deliver."""
-    left = [x for x in work.ports.cluster.leftovers() if x.kind != "lease"]
-    if left:
-        why = "; ".join(f"{x.kind} at {x.where}: {x.detail}" for x in left[:5])
-        nodes = dict.fromkeys(x.where for x in left if x.kind in ("claim", "taint"))
-        hint = f"once they are well: knowngood clear {' '.join(nodes)}" if nodes else ""
-        return Done(Status.FAIL, {"why": f"left over from before: {why}", "hint": hint})
-    busy = dict(work.ports.cluster.quiet(work.plan.nodes))
-    if busy:
-        return Done(Status.FAIL, {"why": named("somebody else works on", busy), "failed": busy})
-    for change in (c for h in work.plan.hops[:1] for r in h.rings for c in r.changes):
-        value = work.ports.gitops.value(change)
-        if value != change.before:
-            why = f"{change.file}: {change.path} is {value}, the plan starts from {change.before}"
-            return Done(Status.FAIL, {"why": f"{why}; plan again"})
-    unready = tuple(work.ports.delivery.ready())
-    if unready:
-        return Done(Status.FAIL, {"why": "Argo CD would not deliver: " + "; ".join(unready)})
-    unknown = work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)
-    return Done(Status.OK, {"record": unknown} if unknown else {})
-
-
 def way_back(work: Work, step: Step) -> Done:
     """Send a no-op commit and its revert through the branch to Argo CD, and time it."""
     forth, back = work.ports.gitops.rehearse_way_back({names.TRAILER_RUN: work.run})
@@ -113,12 +91,16 @@ def way_back(work: Work, step: Step) -> Done:
 
 
 def window(work: Work, step: Step) -> Done:
-    """A ring starts only if it and its undo, both measured, end before the change window does."""
+    """A ring starts only if it and its undo, both measured, end before the change window does, and no sync window
+    holds either back.
+    """
     end = work.cluster.window_end
-    if not end:
-        return Done(Status.OK)
     assert step.ring is not None  # noqa: S101
     ring, undo = ring_and_undo(work.state, len(step.ring.batches), work.cluster.limits.soak)
+    if held_back := work.ports.delivery.windows(ring + undo):
+        return Done(Status.INCONCLUSIVE, {"why": "; ".join(map(str, held_back))})
+    if not end:
+        return Done(Status.OK)
     detail = {"ring_seconds": round(ring), "undo_seconds": round(undo), "by": undo_must_start_by(end, undo)}
     if fits(work.ports.clock.now(), ring, undo, end):
         return Done(Status.OK, detail)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from statistics import fmean
 
+from knowngood.model.plan import Plan
 from knowngood.model.state import RunState, verb_of
 
 PER_BATCH = ("claim", "drain", "baseline", "apply", "judge", "release")
@@ -42,6 +43,12 @@ def ring_and_undo(state: RunState, batches: int, soak: float) -> tuple[float, fl
     ring = sum(_at(pace, verb) for verb in PER_RING)
     ring += batches * sum(_at(pace, verb) for verb in PER_BATCH) + soak
     return ring, undo_seconds(pace)
+
+
+def run_and_undo(plan: Plan) -> float:
+    """Seconds that a whole run and the undo of its longest hop are expected to take: what is known of it."""
+    back = max((hop.expected.turns * hop.expected.minutes * 60.0 for hop in plan.hops), default=0.0)
+    return sum(hop.expected.seconds for hop in plan.hops) + back
 
 
 def _at(pace: Mapping[str, float], verb: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from knowngood.model.errors import Refused
+from knowngood.model.finding import Finding
 from knowngood.model.plan import FieldChange
 from knowngood.ports.clock import Cancel
 
@@ -17,8 +18,12 @@ class SyncFailed(Refused):
 class Delivery(Protocol):
     """Applications named in the cluster file."""
 
-    def ready(self) -> Sequence[str]:
-        """Why Argo CD would not deliver now (sync window, auto-sync off, failed sync); empty: ready."""
+    def ready(self) -> Sequence[Finding]:
+        """Why Argo CD would not deliver now (not synced, auto-sync off, a failed sync, a parent); empty: ready."""
+        ...
+
+    def windows(self, seconds: float) -> Sequence[Finding]:
+        """Why it would not deliver at some moment from now on, within `seconds`: sync windows; empty: it would."""
         ...
 
     def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.kube import refuse
 from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
+from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, GitOps, Limits
 from knowngood.model.plan import FieldChange
+from knowngood.model.verdict import Verdict
 from knowngood.ports.clock import Cancel
 from knowngood.ports.delivery import SyncFailed
 
@@ -46,7 +50,9 @@ def cluster() -> Cluster:
 def _kube() -> FakeKube:
     kube = FakeKube()
     kube._kinds[("nvidia.com/v1alpha1", "NVIDIADriver")] = ("nvidiadrivers", False)
+    kube.collections |= {"appprojects", "applicationsets"}
     kube.put(APPLICATION, {"metadata": {}, "spec": {"syncPolicy": {"automated": {}}}, "status": status(OLD)})
+    kube.put(PROJECT, {"spec": {}})
     kube.put(DRIVER, {"spec": {"version": "580.173.02"}})
     return kube
 
@@ -161,6 +167,25 @@ def test_a_quiet_automatic_application_is_ready(kube: FakeKube) -> None:
             "ComparisonError: no repo",
         ),
         (None, {"resources": [{"kind": "Node", "name": "gpu-1"}]}, "manages Nodes"),
+        ({"sourceHydrator": {"drySource": {}}, "syncPolicy": {"automated": {}}}, {}, "source hydrator"),
+        (
+            None,
+            {
+                "sync": {"status": "OutOfSync", "revision": OLD},
+                "resources": [
+                    {"kind": "NVIDIADriver", "name": "ring-0", "status": "Synced"},
+                    {"kind": "NVIDIADriver", "name": "ring-1", "status": "OutOfSync"},
+                    {
+                        "kind": "Role",
+                        "namespace": "gpu",
+                        "name": "x",
+                        "status": "OutOfSync",
+                        "requiresPruning": True,
+                    },
+                ],
+            },
+            "OutOfSync: NVIDIADriver ring-1, Role gpu/x (to be pruned)",
+        ),
     ],
 )
 def test_what_would_hold_back_our_commit_is_named(
@@ -171,16 +196,107 @@ def test_what_would_hold_back_our_commit_is_named(
     if spec is not None:
         application["spec"] = spec
     (reason,) = delivery(kube).ready()
-    assert why in reason
+    assert why in str(reason)
+
+
+def verdicts(found: Sequence[Finding]) -> list[Verdict]:
+    return [finding.verdict for finding in found]
+
+
+def test_an_application_that_is_being_deleted_or_left_out_by_argo_cd_is_named(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["metadata"]["deletionTimestamp"] = "2026-08-22T03:00:00Z"
+    kube.objects[APPLICATION]["metadata"]["annotations"] = {"argocd.argoproj.io/skip-reconcile": "true"}
+    assert verdicts(delivery(kube).ready()) == [Verdict.FAIL, Verdict.FAIL]
+
+
+@pytest.mark.parametrize("sync", [{}, {"status": "Unknown"}])
+def test_whether_it_is_synced_must_be_known(kube: FakeKube, sync: dict[str, str]) -> None:
+    kube.objects[APPLICATION]["status"]["sync"] = sync
+    assert verdicts(delivery(kube).ready()) == [Verdict.INCONCLUSIVE]
+
+
+def test_an_application_that_we_may_not_read_is_no_no(kube: FakeKube) -> None:
+    def forbidden(method: str, where: str) -> None:
+        refuse(403, b"{}", f"{method} {where}")
+
+    kube.before.append(forbidden)
+    assert verdicts(delivery(kube).ready()) == [Verdict.INCONCLUSIVE]
+    assert verdicts(delivery(kube).windows(0.0)) == [Verdict.INCONCLUSIVE]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {
+            "annotations": {
+                "argocd.argoproj.io/tracking-id": "all:argoproj.io/Application:openshift-gitops/gpu"
+            }
+        },
+        {
+            "annotations": {
+                "argocd.argoproj.io/tracking-id": "ops_all:argoproj.io/Application:openshift-gitops/gpu"
+            }
+        },
+        {"labels": {"app.kubernetes.io/instance": "all"}},
+    ],
+)
+def test_a_parent_must_be_as_ready_as_the_application_itself(kube: FakeKube, mark: dict[str, Any]) -> None:
+    kube.objects[APPLICATION]["metadata"] |= mark
+    assert delivery(kube).ready() == []  # a label may mean something else
+    parent = {"metadata": {}, "spec": {"syncPolicy": {}}, "status": status(OLD)}
+    kube.put(APPLICATION.replace("/gpu", "/all"), parent)
+    (reason,) = delivery(kube).ready()
+    assert (reason.where, reason.what) == ("Application all", "automatic sync is off")
+
+
+def test_applications_that_name_each_other_are_looked_at_once(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["metadata"]["labels"] = {"app.kubernetes.io/instance": "all"}
+    metadata = {"labels": {"app.kubernetes.io/instance": "gpu"}}
+    kube.put(APPLICATION.replace("/gpu", "/all"), {"metadata": metadata, "spec": {}, "status": status(OLD)})
+    assert len(delivery(kube).ready()) == 1
+
+
+def test_the_set_that_made_an_application_must_not_be_in_trouble(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["metadata"]["ownerReferences"] = [{"kind": "ApplicationSet", "name": "all"}]
+    condition = {"type": "ErrorOccurred", "status": "True", "message": "no generator"}
+    kube.put(
+        APPLICATION.replace("applications/gpu", "applicationsets/all"),
+        {"status": {"conditions": [condition]}},
+    )
+    (reason,) = delivery(kube).ready()
+    assert "no generator" in str(reason)
+
+
+DENY = {"kind": "deny", "schedule": "* * * * *", "duration": "1h"}
 
 
 def test_a_sync_window_would_hold_back_the_undo_too(kube: FakeKube) -> None:
-    kube.put(PROJECT, {"spec": {"syncWindows": [{"kind": "deny", "schedule": "0 3 * * *"}]}})
-    (reason,) = delivery(kube).ready()
-    assert "deny sync window" in reason
+    kube.put(PROJECT, {"spec": {"syncWindows": [{**DENY, "applications": ["g*"]}]}})
+    (reason,) = delivery(kube).windows(0.0)
+    assert reason.verdict is Verdict.FAIL
+    assert "deny window" in str(reason)
+
+
+def test_a_sync_window_of_other_applications_holds_nothing_back(kube: FakeKube) -> None:
+    kube.put(PROJECT, {"spec": {"syncWindows": [{**DENY, "applications": ["*-prod"], "manualSync": True}]}})
+    assert delivery(kube).windows(86400.0) == []
+
+
+def test_a_window_that_cannot_be_read_and_a_project_that_is_not_there_are_not_known(kube: FakeKube) -> None:
+    kube.put(PROJECT, {"spec": {"syncWindows": [{**DENY, "applications": ["gpu"], "duration": "1d"}]}})
+    assert verdicts(delivery(kube).windows(0.0)) == [Verdict.INCONCLUSIVE]
+    del kube.objects[PROJECT]
+    assert verdicts(delivery(kube).windows(0.0)) == [Verdict.INCONCLUSIVE]
+
+
+def test_a_project_is_where_its_argo_cd_says_that_it_runs(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["status"]["controllerNamespace"] = "argocd"
+    assert verdicts(delivery(kube).windows(0.0)) == [Verdict.INCONCLUSIVE]
+    kube.put(PROJECT.replace("openshift-gitops", "argocd"), {"spec": {}})
+    assert delivery(kube).windows(0.0) == []
 
 
 def test_a_missing_application_is_named(kube: FakeKube) -> None:
     del kube.objects[APPLICATION]
     (reason,) = delivery(kube).ready()
-    assert "openshift-gitops/gpu" in reason
+    assert (reason.verdict, reason.where) == (Verdict.FAIL, "Application gpu")

@@ -11,6 +11,7 @@ from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import GateSuite
+from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Identity
 from knowngood.model.names import fence_of
 from knowngood.model.node import Leftover, ModuleLoad, NodeState, Workload
@@ -22,6 +23,8 @@ from knowngood.ports.delivery import Delivery, SyncFailed
 from knowngood.ports.gates import Gates
 from knowngood.ports.gitops import FieldTaken, GitOps
 from knowngood.ports.nodes import NodeWork, Outcome
+from knowngood.ports.readiness import Readiness
+from knowngood.ports.registry import Images, Registry
 
 DRIVER_PARTS = ("nvidia-driver", "nvidia-user-space", "gsp-firmware")
 VERSIONS = {
@@ -153,8 +156,16 @@ class FakeDelivery(Delivery):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def ready(self) -> Sequence[str]:
-        return ("auto-sync is off",) if "auto-sync-off" in self.world.broken else ()
+    def ready(self) -> Sequence[Finding]:
+        off = (
+            [refused("Application gpu", "automatic sync is off")]
+            if "auto-sync-off" in self.world.broken
+            else []
+        )
+        return [*off, *self.world.found.get("ready", ())]
+
+    def windows(self, seconds: float) -> Sequence[Finding]:
+        return self.world.found.get("windows", ())
 
     def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
         back = any(c.after == OLD for c in changes)
@@ -165,6 +176,25 @@ class FakeDelivery(Delivery):
         self.world.synced = commit
         self.world.moment("deliver", cancel)
         return 1.0
+
+
+class FakeReadiness(Readiness):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def rights(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        return self.world.found.get("rights", ())
+
+    def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        return self.world.found.get("declared", ())
+
+
+class FakeRegistry(Registry):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def look(self, images: Sequence[str]) -> Images:
+        return self.world.images
 
 
 class FakeNodes(NodeWork):

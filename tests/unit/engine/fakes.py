@@ -9,7 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates, FakeGitOps, FakeNodes
+from tests.unit.engine.fake_cluster import (
+    FakeCluster,
+    FakeDelivery,
+    FakeGates,
+    FakeGitOps,
+    FakeNodes,
+    FakeReadiness,
+    FakeRegistry,
+)
 from tests.unit.engine.world import FakeNode, Holder, Killed, World
 
 from knowngood.engine.ports import Ports
@@ -233,6 +241,8 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
         gates=FakeGates(world),
         journal=FakeJournal(world),
         promotion=FakePromotion(world),
+        readiness=FakeReadiness(world),
+        registry=FakeRegistry(world),
         observers=observers,
     )
 

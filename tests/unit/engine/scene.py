@@ -34,7 +34,7 @@ def field_of(ring: str) -> FieldChange:
         "spec.version",
         OLD,
         NEW,
-        {"kind": "NVIDIADriver", "name": ring},
+        {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": ring},
     )
 
 

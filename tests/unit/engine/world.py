@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.evidence import GateSuite
+from knowngood.model.finding import Finding
 from knowngood.model.record import Record
 from knowngood.planner.status import Standard
 from knowngood.ports.clock import Cancel
 from knowngood.ports.lock import Beat, no_beat
+from knowngood.ports.registry import Images
 
 T = TypeVar("T")
 OLD, NEW = "580.173.02", "595.91.07"
@@ -82,6 +84,8 @@ class World:
     machines: dict[str, tuple[list[Record], dict[str, bytes]]] = field(default_factory=dict)
     ticks: int = 0  # every look at the clock is later than the one before
     abort: str = ""
+    found: dict[str, list[Finding]] = field(default_factory=dict)  # by call: rights, declared, ready, windows
+    images: Images = field(default_factory=Images)  # what the registry says
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)  # run -> evidence against the release

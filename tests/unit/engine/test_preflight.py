@@ -1,0 +1,144 @@
+"""Preflight: every reason not to start ends the run before its first commit; a no is not a could-not-ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from tests.unit.engine.fake_cluster import FakeReadiness, FakeRegistry
+from tests.unit.engine.fakes import ports
+from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.world import World
+
+from knowngood.model.errors import ExitCode
+from knowngood.model.finding import Finding, refused, unknown
+from knowngood.model.plan import FieldChange
+from knowngood.model.progress import Progress
+from knowngood.model.record import Record
+from knowngood.model.state import End
+from knowngood.ports.observer import Observer
+from knowngood.ports.registry import Images
+
+NO = refused("NVIDIADriver ring-0", "autoUpgrade is on", "set it to false")
+MAYBE = unknown("the right to patch nodes", "could not be asked: 403", "log in")
+
+
+def ended(world: World) -> End:
+    end = an_engine(world).run().end
+    assert end is not None
+    return end
+
+
+def untouched(world: World) -> None:
+    assert [c.sha for c in world.commits] == ["c0"]
+    assert not any(node.claim or node.cordoned for node in world.nodes.values())
+
+
+@pytest.mark.parametrize("call", ["rights", "declared", "ready", "windows"])
+@pytest.mark.parametrize(
+    ("finding", "name", "code"),
+    [(NO, "refused", ExitCode.REFUSED), (MAYBE, "inconclusive", ExitCode.INCONCLUSIVE)],
+)
+def test_any_finding_ends_the_run_before_its_first_commit(
+    call: str, finding: Finding, name: str, code: ExitCode
+) -> None:
+    world = a_world()
+    world.found[call] = [finding]
+    end = ended(world)
+    assert (end.name, end.exit_code) == (name, code)
+    assert str(finding) in end.why  # what, where, and what to do next
+    untouched(world)
+
+
+def test_all_findings_are_told_and_a_measured_no_outweighs_what_could_not_be_asked() -> None:
+    world = a_world()
+    world.found |= {"declared": [MAYBE], "ready": [NO]}
+    end = ended(world)
+    assert end.name == "refused"
+    assert end.why.index(str(NO)) < end.why.index(str(MAYBE))
+
+
+class SettlesAtTheThirdLook(FakeReadiness):
+    """An operator that is slower than we are."""
+
+    looks = 0
+
+    def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        self.looks += 1
+        return [refused("ClusterPolicy x", "not ready", passes=True)] if self.looks < 3 else []
+
+
+def test_what_a_controller_settles_by_itself_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.engine.fakes.FakeReadiness", SettlesAtTheThirdLook)
+    assert ended(a_world()).name == "done"
+
+
+def test_what_does_not_settle_counts() -> None:
+    world = a_world()
+    world.found["ready"] = [refused("Application gpu", "OutOfSync", passes=True)]
+    assert ended(world).name == "refused"
+    assert 20 <= world.clock < 60
+
+
+def test_an_image_of_the_present_release_that_is_gone_refuses_the_run() -> None:
+    world = a_world()
+    world.images = Images(missing={"mirror/driver:580": "404"})
+    end = ended(world)
+    assert end.name == "refused"
+    assert "mirror/driver:580" in end.why
+    untouched(world)
+
+
+class Heard(Observer):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def record(self, record: Record) -> None:
+        """Not of interest."""
+
+    def progress(self, progress: Progress) -> None:
+        self.texts.append(f"{progress.subject}: {progress.text}")
+
+
+def test_images_that_nobody_asked_for_are_told_and_not_passed_in_silence() -> None:
+    world, heard = a_world(), Heard()
+    world.images = Images(unproven={"a": "no registry was asked", "b": "no registry was asked"})
+    engine = an_engine(world)
+    engine.ports = ports(world, (heard,))
+    assert engine.run().end == End("done", ExitCode.DONE)
+    told = "2 images of the present release can still be pulled: no registry was asked"
+    assert f"not proven: {told}" in heard.texts
+    (record,) = [r for r in world.records if r.step == "preflight" and r.status]
+    assert record.detail["not_proven"] == [told]
+
+
+class Asked(FakeRegistry):
+    images: Sequence[str] = ()
+
+    def look(self, images: Sequence[str]) -> Images:
+        type(self).images = images
+        return Images()
+
+
+def test_the_images_asked_for_are_those_that_run_on_gpu_nodes_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.engine.fakes.FakeRegistry", Asked)
+    ended(a_world())
+    assert Asked.images == ["mirror/driver:580.173.02@sha256:1"]
+
+
+def test_a_sync_window_that_would_hold_back_a_later_ring_holds_the_run_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = a_world()
+    asked: list[float] = []
+
+    def windows(self: object, seconds: float) -> list[Finding]:
+        asked.append(seconds)
+        return [refused("AppProject default", "a deny window opens")] if len(asked) > 2 else []
+
+    monkeypatch.setattr("tests.unit.engine.fake_cluster.FakeDelivery.windows", windows)
+    end = ended(world)
+    assert end.name == "held"
+    assert "a deny window opens" in end.why
+    assert len(world.commits) == 2
+    assert asked[2] >= 10  # the soak at least
