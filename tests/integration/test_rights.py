@@ -1,19 +1,27 @@
-"""deploy/ grants what a run writes: every write of a real run, as the API server recorded it, against the roles."""
+"""deploy/ grants what a run does, no more is needed, and without one of its rights a run does nothing at all."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.integration.play import staged
+from tests.integration.play import Ended, Play, explained, staged
+
+from knowngood.adapters.kube import Kube, path
+from knowngood.matrix.load import load
+from knowngood.model import names
+from knowngood.planner.rights import needed
 
 ROOT = Path(__file__).parents[2]
 RUNNER = "knowngood-runner"
+ROLES = ("Role", "ClusterRole")
 VERBS = {"evict": ("create", "/eviction")}  # the audit log's word, and what RBAC calls it
 
 Rights = set[tuple[str, str, str, str]]
@@ -31,7 +39,7 @@ def granted(account: str) -> Rights:
     roles = {
         (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one["rules"]
         for one in found
-        if one["kind"] in {"Role", "ClusterRole"}
+        if one["kind"] in ROLES
     }
     rights: Rights = set()
     for binding in found:
@@ -56,17 +64,85 @@ def right(write: dict[str, str]) -> tuple[str, str, str, str]:
     return write["namespace"], group, write["kind"].lower() + "s" + subresource, verb
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A stage on which deploy/base is applied, and a kubeconfig of its runner's ServiceAccount."""
+
+    play: Play
+    admin: Kube
+    kubeconfig: Path
+
+    def upgrade(self, to: str) -> Ended:
+        """Move the cluster as the ServiceAccount."""
+        where = ("--kubeconfig", str(self.kubeconfig))
+        return self.play.knowngood(*where, "upgrade", "lab-small", "--to", to, "--yes", "--output", "json")
+
+    @contextmanager
+    def without(self, kind: str, namespace: str, resource: str, verb: str) -> Iterator[None]:
+        """Take one right away from the runner's role, and give it back."""
+        place = path("rbac.authorization.k8s.io/v1", kind, RUNNER, namespace)
+        role = self.admin.get(place)
+        rules = [
+            {**rule, "verbs": [v for v in rule["verbs"] if rule["resources"] != [resource] or v != verb]}
+            for rule in role["rules"]
+        ]
+        assert rules != role["rules"]
+        self.admin.merge(place, {"rules": rules})
+        yield
+        self.admin.merge(place, {"rules": role["rules"]})
+
+
+@pytest.fixture(scope="module", name="bound")
+def _bound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bound]:
+    with staged(tmp_path_factory.mktemp("rights") / "stage", "lab-small") as play:
+        admin = Kube(play.stage.kubeconfig)
+        for obj in (o for o in objects() if o["kind"] not in {"Kustomization", "Namespace"}):
+            space = obj["metadata"].get("namespace", "")
+            where = admin.locate(obj["apiVersion"], obj["kind"], "x", space)
+            admin.create(where.removesuffix("/x"), obj)
+        account = path("v1", "serviceaccounts", RUNNER, names.NAMESPACE, "token")
+        token = admin.create(account, {"spec": {}})["status"]["token"]
+        config = yaml.safe_load(play.stage.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        kubeconfig = play.stage.folder / "runner.kubeconfig"
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(yaml.safe_dump(config))
+        yield Bound(play, admin, kubeconfig)
+
+
 @pytest.mark.slow
-def test_the_runner_is_granted_every_write_of_a_run(tmp_path: Path) -> None:
-    with staged(tmp_path, "lab-small") as play:
-        ended = play.upgrade("r595")
-        assert ended.code == 0, ended.stderr
-        writes = play.writes()
-    needed = {right(write) for write in writes}
-    kinds = {resource for _, _, resource, _ in needed}
+@pytest.mark.parametrize(
+    ("kind", "namespace", "resource", "verb"),
+    [
+        ("clusterroles", "", "nodes", "patch"),
+        ("clusterroles", "", "pods/eviction", "create"),
+        ("roles", "nvidia-gpu-operator", "pods", "delete"),
+    ],
+)
+def test_a_runner_without_a_right_refuses_before_its_first_commit(
+    bound: Bound, kind: str, namespace: str, resource: str, verb: str
+) -> None:
+    before, written = bound.play.commits(), len(bound.play.writes())
+    with bound.without(kind, namespace, resource, verb):
+        ended = bound.upgrade("r595")
+    assert ended.code == 1, explained(ended)
+    assert f"no right to {verb} {resource}" in ended.result["why"]
+    assert bound.play.commits() == before
+    assert {write["kind"] for write in bound.play.writes()[written:]} <= {"Lease", "ConfigMap", *ROLES}
+
+
+@pytest.mark.slow
+def test_the_runner_gets_through_a_whole_run_with_what_deploy_grants_it(bound: Bound) -> None:
+    """The twin enforces RBAC for service accounts: a read or a write too many would end it with a 403."""
+    already = len(bound.play.writes())
+    ended = bound.upgrade("r595")
+    assert ended.code == 0, explained(ended)
+    needed_now = {right(write) for write in bound.play.writes()[already:]}
+    kinds = {resource for _, _, resource, _ in needed_now}
     assert {"nodes", "pods/eviction", "pods", "jobs", "leases", "configmaps", "applications"} <= kinds
-    rights = granted(RUNNER)
-    assert not {n for n in needed if n not in rights and ("", *n[1:]) not in rights}
+    matrix = load(bound.play.stage.matrix)
+    table = {(r.group, r.resource, r.verb) for r in needed(matrix.clusters["lab-small"])}
+    assert {n[1:] for n in needed_now} <= table
 
 
 def test_the_reader_writes_nothing_but_probe_jobs() -> None:
