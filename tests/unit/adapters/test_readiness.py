@@ -1,0 +1,126 @@
+"""What is asked of the live objects before a run: read once, judged by field, and what can't be read is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.engine.scene import RINGS, a_cluster, field_of
+from tests.unit.engine.world import NEW, OLD
+
+from knowngood.adapters.kube import refuse
+from knowngood.adapters.readiness import KubeReadiness
+from knowngood.model.finding import Finding
+from knowngood.model.matrix import Cluster, Declaration
+from knowngood.model.verdict import Verdict
+from knowngood.rehearsal.gitops import cluster_policy, tolerations
+
+DRIVERS = "/apis/nvidia.com/v1alpha1/nvidiadrivers"
+POLICY = "/apis/nvidia.com/v1/clusterpolicies/gpu-cluster-policy"
+READY = {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Error", "status": "False"}]}
+
+
+def driver(ring: str, **spec: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"version": OLD, "repository": "mirror.example.com/nvidia", "image": "driver"}
+    fields |= {"upgradePolicy": {"autoUpgrade": False}, "tolerations": tolerations()}
+    return {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "NVIDIADriver",
+        "metadata": {"generation": 1},
+        "spec": {**fields, "nodeSelector": {"ring": ring}, **spec},
+        "status": READY,
+    }
+
+
+@pytest.fixture(name="kube")
+def _kube() -> FakeKube:
+    kube = FakeKube()
+    kube.collections |= {"nvidiadrivers", "clusterpolicies"}
+    kube._kinds[("nvidia.com/v1alpha1", "NVIDIADriver")] = ("nvidiadrivers", False)
+    for ring, nodes in RINGS.items():
+        kube.put(f"{DRIVERS}/{ring}", driver(ring))
+        for node in nodes:
+            labels = {"ring": ring, "nvidia.com/gpu.present": "true"}
+            kube.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "spec": {}})
+    kube.put(POLICY, {**cluster_policy(), "status": READY})
+    return kube
+
+
+def cluster() -> Cluster:
+    named = {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": "{ring}"}
+    declaration = Declaration("nvidia-driver", "nvidiadriver-{ring}.yaml", "spec.version", named)
+    return replace(a_cluster(), declarations=(declaration,))
+
+
+def found(kube: FakeKube) -> list[Finding]:
+    return list(KubeReadiness(kube, cluster()).declared([field_of(ring) for ring in RINGS]))
+
+
+def test_objects_as_a_run_needs_them_are_no_finding(kube: FakeKube) -> None:
+    assert found(kube) == []
+
+
+def test_an_object_that_nobody_restarted_for_is_judged_by_its_field(kube: FakeKube) -> None:
+    """The DaemonSets may still be as they were: what counts is what is declared."""
+    kube.objects[f"{DRIVERS}/ring-1"]["spec"]["upgradePolicy"] = {}
+    kube.objects[POLICY]["spec"]["daemonsets"] = {}
+    assert {(f.where, f.verdict) for f in found(kube)} == {
+        ("NVIDIADriver ring-1", Verdict.FAIL),
+        ("ClusterPolicy gpu-cluster-policy", Verdict.FAIL),
+    }
+
+
+def test_an_intruder_on_one_ring_is_refused_before_the_drain(kube: FakeKube) -> None:
+    kube.put(f"{DRIVERS}/intruder", driver("ring-0"))
+    assert [f.where for f in found(kube)] == ["NVIDIADriver intruder and ring-0"]
+
+
+def test_an_object_without_a_node_that_we_do_not_move_is_not_ours_to_judge(kube: FakeKube) -> None:
+    kube.put(f"{DRIVERS}/parked", driver("nowhere", upgradePolicy={"autoUpgrade": True}))
+    assert found(kube) == []
+
+
+def test_a_virtual_node_is_had_by_nobody(kube: FakeKube) -> None:
+    labels = {"liqo.io/type": "virtual-node", "nvidia.com/gpu.present": "true"}
+    kube.put("/api/v1/nodes/liqo-1", {"metadata": {"labels": labels}, "spec": {}})
+    assert found(kube) == []
+
+
+def test_a_gpu_node_that_the_cluster_file_does_not_name_is_looked_at_too(kube: FakeKube) -> None:
+    labels = {"nvidia.com/gpu.present": "true"}
+    kube.put("/api/v1/nodes/gpu-7", {"metadata": {"labels": labels}, "spec": {}})
+    assert [f.where for f in found(kube)] == ["node gpu-7"]
+
+
+def test_the_live_field_is_what_the_plan_starts_from(kube: FakeKube) -> None:
+    kube.objects[f"{DRIVERS}/ring-0"]["spec"]["version"] = NEW
+    (only,) = found(kube)
+    assert only.what == f"spec.version is {NEW}, the plan starts from {OLD}"
+
+
+def test_an_object_that_is_not_there_is_a_no(kube: FakeKube) -> None:
+    del kube.objects[f"{DRIVERS}/ring-2"]
+    assert ("NVIDIADriver ring-2", Verdict.FAIL) in {(f.where, f.verdict) for f in found(kube)}
+
+
+def test_a_digest_beside_the_version_is_refused(kube: FakeKube) -> None:
+    kube.objects[f"{DRIVERS}/ring-0"]["spec"]["image"] = "driver@sha256:0a1b"
+    (only,) = found(kube)
+    assert "names a digest" in only.what
+
+
+@pytest.mark.parametrize("plural", ["nvidiadrivers", "clusterpolicies", "nicclusterpolicies", "nodes"])
+def test_what_we_may_not_read_is_inconclusive(kube: FakeKube, plural: str) -> None:
+    def forbidden(method: str, where: str) -> None:
+        if where.split("?", maxsplit=1)[0].endswith(f"/{plural}"):
+            refuse(403, b"{}", f"{method} {where}")
+
+    kube.before.append(forbidden)
+    assert [(f.where, f.verdict) for f in found(kube)] == [(plural, Verdict.INCONCLUSIVE)]
+
+
+def test_a_cluster_without_the_operators_kinds_has_none_of_their_objects(kube: FakeKube) -> None:
+    kube.collections -= {"nvidiadrivers", "clusterpolicies"}
+    assert KubeReadiness(kube, a_cluster()).declared([]) == []
