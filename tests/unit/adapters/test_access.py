@@ -167,7 +167,6 @@ EXPLAINED: dict[tuple[str, str, str, str], str] = {
     ("", "nvidia.com", "*", "list"): "the same",
     ("", "mellanox.com", "*", "get"): "the same",
     ("", "mellanox.com", "*", "list"): "the same",
-    ("knowngood", "", "configmaps", "delete"): "what old runs left is pruned",
 }
 """What deploy/ grants beyond the table, and why."""
 
