@@ -20,6 +20,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
+from knowngood.model.verdict import Verdict
 from knowngood.planner import readings
 from knowngood.planner.pace import ring_and_undo
 from knowngood.planner.version import TEXT, runs
@@ -98,7 +99,10 @@ def window(work: Work, step: Step) -> Done:
     assert step.ring is not None  # noqa: S101
     ring, undo = ring_and_undo(work.state, len(step.ring.batches), work.cluster.limits.soak)
     if held_back := work.ports.delivery.windows(ring + undo):
-        return Done(Status.INCONCLUSIVE, {"why": "; ".join(map(str, held_back))})
+        why = "; ".join(map(str, held_back))
+        if all(f.verdict is Verdict.INCONCLUSIVE for f in held_back):
+            raise CouldNot(why)
+        return Done(Status.INCONCLUSIVE, {"why": why})
     if not end:
         return Done(Status.OK)
     detail = {"ring_seconds": round(ring), "undo_seconds": round(undo), "by": undo_must_start_by(end, undo)}

@@ -10,7 +10,7 @@ from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
 
-from knowngood.model.errors import ExitCode
+from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
@@ -124,6 +124,18 @@ def test_the_images_asked_for_are_those_that_run_on_gpu_nodes_now(monkeypatch: p
     monkeypatch.setattr("tests.unit.engine.fakes.FakeRegistry", Asked)
     ended(a_world())
     assert Asked.images == ["mirror/driver:580.173.02@sha256:1"]
+
+
+def test_windows_that_cannot_be_read_in_mid_run_interrupt_it_and_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = a_world()
+    answers = iter(([], [], [MAYBE]))
+    monkeypatch.setattr("tests.unit.engine.fake_cluster.FakeDelivery.windows", lambda *_: next(answers, []))
+    with pytest.raises(Interrupted):
+        an_engine(world).run()
+    assert len(world.commits) == 2
+    assert ended(world).name == "done"
 
 
 def test_a_sync_window_that_would_hold_back_a_later_ring_holds_the_run_before_it(
