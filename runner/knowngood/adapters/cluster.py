@@ -11,12 +11,12 @@ from knowngood.adapters import actors, facts, node_state, slim
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.adapters.kubeconfig import Access
 from knowngood.adapters.lease import OURS as LEASE_PATH
-from knowngood.adapters.tenants import workloads
+from knowngood.adapters.tenants import gpu_use, workloads
 from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.errors import Interrupted, KnowngoodError, UsageError
 from knowngood.model.matrix import Cluster, Identity
-from knowngood.model.node import Leftover, NodeState, Workload
+from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 from knowngood.model.plan import FieldChange
 from knowngood.ports.cluster import ClusterReader
 
@@ -104,6 +104,10 @@ class KubeCluster(ClusterReader):
     def workloads(self) -> Sequence[Workload]:
         """See the port."""
         return workloads(self._kube, self._cluster.tenants)
+
+    def gpu_use(self, nodes: Sequence[str]) -> Mapping[str, GpuUse]:
+        """See the port."""
+        return gpu_use(self._kube, self._cluster.tenants, nodes)
 
     def leftovers(self) -> Sequence[Leftover]:
         """See the port. The Lease counts only once it has run out: a valid one is a run's."""

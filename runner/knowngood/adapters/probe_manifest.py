@@ -97,21 +97,23 @@ def manifest(order: Order, node: str) -> Object:
     }
 
 
-def _pod_spec(order: Order, node: str) -> Object:
-    # By the node's name, as the DaemonSet controller does it: a host name label can be another's or missing.
+def only_on(node: str) -> Object:
+    """The affinity of a pod that can run on this node only.
+
+    By the node's name, as the DaemonSet controller does it: a host name label can be another's or missing.
+    """
     only = {"key": "metadata.name", "operator": "In", "values": [node]}
+    terms = {"nodeSelectorTerms": [{"matchFields": [only]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _pod_spec(order: Order, node: str) -> Object:
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [{"matchFields": [only]}]
-                }
-            }
-        },
+        "affinity": only_on(node),
         "tolerations": [
             {"key": key, "operator": "Exists", "effect": "NoSchedule"}
             for key in (

@@ -9,8 +9,9 @@ from typing import Any
 from knowngood.adapters import facts, slim
 from knowngood.adapters.kube import Kube, path
 from knowngood.model.matrix import Tenant
-from knowngood.model.node import Workload
+from knowngood.model.node import GpuUse, Workload
 from knowngood.planner.eviction import Owner, owner_of
+from knowngood.planner.gpuwork import gpus_of
 
 CONTROLLERS = (
     ("Deployment", "apps/v1", "deployments"),
@@ -40,6 +41,24 @@ def workloads(kube: Kube, tenants: Sequence[Tenant]) -> tuple[Workload, ...]:
         for namespace in tenant.namespaces:
             _count(kube, tenant.name, namespace, counted)
     return tuple(c.workload(o) for o, c in sorted(counted.items(), key=lambda item: str(item[0])))
+
+
+def gpu_use(kube: Kube, tenants: Sequence[Tenant], nodes: Sequence[str]) -> dict[str, GpuUse]:
+    """GPUs that tenants' pods use on these nodes; a list a namespace, of which three figures a pod are kept."""
+    found = dict.fromkeys(nodes, GpuUse())
+    for namespace in (n for t in tenants for n in t.namespaces):
+        for pod in kube.list(path("v1", "pods", "", namespace), keep=_use):
+            node, gpus = pod["node"], pod["gpus"]
+            if node in found and gpus:
+                ready = found[node].ready + (gpus if pod["ready"] else 0.0)
+                found[node] = GpuUse(ready, found[node].asked + gpus)
+    return found
+
+
+def _use(pod: Mapping[str, Any]) -> dict[str, Any]:
+    ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+    node = "" if ended else str((pod.get("spec") or {}).get("nodeName") or "")
+    return {"node": node, "gpus": gpus_of(pod), "ready": facts.is_ready(pod)}
 
 
 def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]) -> None:

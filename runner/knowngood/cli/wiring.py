@@ -21,6 +21,7 @@ from knowngood.adapters.matrix_record import promotion_for
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.adapters.readiness import KubeReadiness
 from knowngood.adapters.registry import UnaskedRegistry
+from knowngood.adapters.smoke_load import KubeLoad
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, playbooks_dir
@@ -96,6 +97,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),
             readiness=KubeReadiness(kube, cluster),
             registry=UnaskedRegistry(),
+            load=KubeLoad(kube, cluster.probe_image),
             observers=(audience,),
         )
 

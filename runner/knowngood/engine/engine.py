@@ -29,7 +29,7 @@ from knowngood.model.names import claim_value
 from knowngood.model.packing import LIMIT, bound
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import End, RunState, after, fold
+from knowngood.model.state import End, RunState, after, fold, verb_of
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
 from knowngood.planner.keeping import forgettable
@@ -87,6 +87,8 @@ class Engine:
         """Go on from here to the end."""
         try:
             self._open(fence)
+            if verb_of(self._state.open) == Verb.SOAK:  # its load may still run, whatever comes next
+                self.ports.load.clear(self.run_id, Cancel())
             while self._state.end is None:
                 self._advance(fence)
             self._checkpoint(self._state)

@@ -11,6 +11,7 @@ from knowngood.ports.delivery import Delivery
 from knowngood.ports.gates import Gates
 from knowngood.ports.gitops import GitOps
 from knowngood.ports.journal import Journal
+from knowngood.ports.load import SyntheticLoad
 from knowngood.ports.lock import Lock
 from knowngood.ports.nodes import NodeWork
 from knowngood.ports.observer import Observer
@@ -35,4 +36,5 @@ class Ports:
     promotion: Promotion
     readiness: Readiness
     registry: Registry
+    load: SyntheticLoad
     observers: tuple[Observer, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 from knowngood.engine import earlier, judgements, judging, recording, restarts, restored
 from knowngood.engine.preflight import preflight
+from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.verify import verify
@@ -186,31 +187,15 @@ def quarantine(work: Work, step: Step) -> Done:
     return _folded(step, work.ports.nodes.quarantine(dict(step.why), work.fence, work.cancel))
 
 
-def soak(work: Work, step: Step) -> Done:
-    """Let the tenants' real work run on the ring; none of it running at the end is inconclusive."""
-    limit = work.cluster.limits.soak
-    began = work.ports.clock.monotonic()
-    work.ports.clock.wait_for(
-        lambda: work.ports.clock.monotonic() - began >= limit or None,
-        deadline=limit + 60,
-        what=f"{limit:.0f} s of soak",
-        cancel=work.cancel,
-        every=max(0.05, min(5.0, limit / 20)),
-    )
-    # Ready there, on the ring: what is ready elsewhere says nothing of the new version.
-    here = [w for w in work.ports.cluster.workloads() if set(w.ready_nodes) & set(step.nodes)]
-    if not here:
-        why = f"no tenant's work ran on {', '.join(step.nodes)} during the soak"
-        return Done(Status.INCONCLUSIVE, {"why": why, "seconds": limit})
-    return Done(Status.OK, {"seconds": limit, "workloads": [f"{w.namespace}/{w.name}" for w in here][:20]})
-
-
 def look(work: Work, step: Step) -> Done:
     """Which nodes of the ring an undo must bring back: restarted by us, running something else, or unreadable.
 
     And which are ours: `claimed` by what they say themselves, `lost` those with something of ours but no claim. What
     this run has quarantined comes back with an undo, too.
     """
+    work.ports.load.clear(
+        work.run, work.cancel
+    )  # of a soak that was cut short; what is left is found by verify
     before = work.before()
     seen = work.ports.cluster.observe(step.nodes)
     at = step.path.rsplit("/", 2)[0]

@@ -132,6 +132,7 @@ def profile(document: Document) -> Profile:
         mig=v.get("mig", False),
         vfs=v.get("vfs", False),
         optional_readings=tuple(v.get("optionalReadings", ())),
+        soak_gpu_share=v.get("soakGpuShare", SOAK_GPU_SHARE),
         sources=_sources(v),
         where=document.where,
         traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},
@@ -148,6 +149,7 @@ def cluster(document: Document) -> Cluster:
     return replace(cluster_of(document.name, document.value, document.where), lines=lines)
 
 
+SOAK_GPU_SHARE = 0.1
 RUNS_KEPT = "runsKept"
 RUNS_KEPT_BY_DEFAULT = 10
 

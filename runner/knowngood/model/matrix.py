@@ -211,6 +211,7 @@ class Profile:
     mig: bool = False
     vfs: bool = False
     optional_readings: tuple[str, ...] = ()
+    soak_gpu_share: float = 0.1  # of a node's GPU-seconds over the soak: the work that it must have carried
 
 
 @dataclass(frozen=True, slots=True)

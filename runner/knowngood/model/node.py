@@ -75,6 +75,14 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuUse:
+    """GPUs of one node: `ready` in tenants' ready pods, where they work now; `asked` by all tenants' pods there."""
+
+    ready: float = 0.0
+    asked: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Leftover:
     """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease.
 

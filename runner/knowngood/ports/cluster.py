@@ -7,7 +7,7 @@ from typing import Protocol
 
 from knowngood.model.claims import Marks
 from knowngood.model.matrix import Identity
-from knowngood.model.node import Leftover, NodeState, Workload
+from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 from knowngood.model.plan import FieldChange
 
 
@@ -36,6 +36,10 @@ class ClusterReader(Protocol):
 
     def workloads(self) -> Sequence[Workload]:
         """All tenants' workloads, ready or not."""
+        ...
+
+    def gpu_use(self, nodes: Sequence[str]) -> Mapping[str, GpuUse]:
+        """How many GPUs tenants use on each of these nodes now."""
         ...
 
     def leftovers(self) -> Sequence[Leftover]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from knowngood.probe import inference, rdma, training
+from knowngood.probe import inference, load, rdma, training
 from knowngood.probe.host import Host
 
 Payload = Callable[[Host, Mapping[str, Any]], dict[str, Any]]
@@ -46,7 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("payloads", nargs="+", choices=sorted(PAYLOADS))
     run.add_argument("--root", default="/", help="where the host's root is mounted (default: /)")
     run.add_argument("--params", default="{}", help="the payloads' parameters as a JSON object")
+    burn = verbs.add_parser("load", help="compute on the given GPUs, and print one JSON document")
+    burn.add_argument("--seconds", type=float, required=True, help="for how long")
     options = parser.parse_args(argv)
+    if options.verb == "load":
+        return _load(options.seconds)
     try:
         params = json.loads(options.params)
     except ValueError as error:
@@ -54,9 +58,20 @@ def main(argv: list[str] | None = None) -> int:
     if not isinstance(params, dict):
         parser.error("--params: not a JSON object")
     answer = document(Host(Path(options.root)), list(options.payloads), params)
+    _print(answer)
+    return 0
+
+
+def _load(seconds: float) -> int:
+    """Exit status 1 where it could not compute: the pod then says that it failed."""
+    result = load.run(seconds)
+    _print({"schema": 1, "node": os.environ.get("NODE_NAME", ""), "results": {"load": result}})
+    return 0 if result["ok"] else 1
+
+
+def _print(answer: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer, sort_keys=True, separators=(",", ":")) + "\n")
     sys.stdout.flush()
-    return 0
 
 
 if __name__ == "__main__":

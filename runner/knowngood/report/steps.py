@@ -19,7 +19,7 @@ WORDS = {
     "judge": "judge",
     "retest": "judge the failed nodes once more",
     "release": "give back to the tenants",
-    "soak": "let the tenants' work run",
+    "soak": "see that each node carries work",
     "confirm": "judge again under load",
     "prove": "judge the whole cluster",
     "promote": "record the proof in the matrix",

@@ -18,7 +18,7 @@ from knowngood.adapters.lease import OURS
 from knowngood.model import names
 from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
 from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant
-from knowngood.model.node import NodeState, Workload
+from knowngood.model.node import GpuUse, NodeState, Workload
 from knowngood.model.plan import FieldChange
 
 VISION = "/apis/apps/v1/namespaces/vision"
@@ -169,6 +169,29 @@ def test_a_pod_that_is_not_ready_holds_its_node_and_does_no_work_there(kube: Fak
     kube.objects[f"{PODS}/serve-abc-2"]["spec"]["nodeName"] = "other"
     (serve,) = reader(kube).workloads()
     assert (serve.ready, set(serve.nodes), serve.ready_nodes) == (1, {NODE, "other"}, ("other",))
+
+
+def test_gpus_of_tenants_count_where_their_pods_are_and_work_only_where_they_are_ready(
+    kube: FakeKube,
+) -> None:
+    """A pod of a CPU workload, one that has ended and one on another node are no work on this node's GPUs."""
+    for name, gpus, phase, ready, node in (
+        ("works", "2", "Running", "True", NODE),
+        ("waits", "1", "Pending", "False", NODE),
+        ("web", "", "Running", "True", NODE),
+        ("ended", "4", "Succeeded", "True", NODE),
+        ("elsewhere", "4", "Running", "True", "other"),
+    ):
+        limits = {"nvidia.com/gpu": gpus} if gpus else {}
+        kube.put(
+            f"{PODS}/{name}",
+            {
+                "metadata": {"namespace": "vision"},
+                "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"limits": limits}}]},
+                "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
+            },
+        )
+    assert reader(kube).gpu_use([NODE, "idle"]) == {NODE: GpuUse(2.0, 3.0), "idle": GpuUse()}
 
 
 def test_a_gang_of_two_controllers_is_one_workload(kube: FakeKube) -> None:

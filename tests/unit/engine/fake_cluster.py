@@ -14,7 +14,7 @@ from knowngood.model.evidence import GateSuite
 from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Identity
 from knowngood.model.names import fence_of
-from knowngood.model.node import Leftover, ModuleLoad, NodeState, Workload
+from knowngood.model.node import GpuUse, Leftover, ModuleLoad, NodeState, Workload
 from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.clock import Cancel
@@ -86,8 +86,15 @@ class FakeCluster(ClusterReader):
         up = tuple(n for n, node in self.world.nodes.items() if not node.cordoned)
         return [Workload("vision", "vision", "Deployment", "serve", 2, min(2, len(up)), up, ready_nodes=up)]
 
+    def gpu_use(self, nodes: Sequence[str]) -> Mapping[str, GpuUse]:
+        """Tenants use all GPUs of every node in service, but for those where none of them works."""
+        idle = self.world.idle
+        up = {n: 0.0 if self.world.nodes[n].cordoned or n in idle else 8.0 for n in nodes}
+        return {n: GpuUse(gpus, gpus) for n, gpus in up.items()}
+
     def leftovers(self) -> Sequence[Leftover]:
-        return [Leftover("claim", n, node.claim) for n, node in self.world.nodes.items() if node.claim]
+        jobs = [Leftover("job", f"knowngood/load-{n}", "of run-1") for n in self.world.load_on]
+        return jobs + [Leftover("claim", n, node.claim) for n, node in self.world.nodes.items() if node.claim]
 
     def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:
         return {n: "cordoned" for n in nodes if self.world.nodes[n].cordoned}

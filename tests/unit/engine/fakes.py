@@ -31,6 +31,7 @@ from knowngood.planner.status import appraise
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Cancel, Clock
 from knowngood.ports.journal import Journal
+from knowngood.ports.load import SyntheticLoad
 from knowngood.ports.lock import Beat, Lock, no_beat
 from knowngood.ports.observer import Observer
 from knowngood.ports.promotion import Promotion, Recorded
@@ -229,6 +230,30 @@ class FakePromotion(Promotion):
             raise Unreachable("fetch: could not resolve host", hint="is the remote up?")
 
 
+class FakeLoad(SyntheticLoad):
+    """`no-room-<node>` in `world.broken`: its pod can't be placed there."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def start(self, run: str, gpus: Mapping[str, int], seconds: float) -> None:
+        for node, count in gpus.items():
+            self.world.load_on.setdefault(node, count)
+            self.world.moment(f"load {node}")
+
+    def working(self, run: str) -> Mapping[str, int]:
+        return {n: g for n, g in self.world.load_on.items() if f"no-room-{n}" not in self.world.broken}
+
+    def trouble(self, run: str) -> Mapping[str, str]:
+        return {n: "not scheduled" for n in self.world.load_on if f"no-room-{n}" in self.world.broken}
+
+    def clear(self, run: str, cancel: Cancel) -> str:
+        if self.world.load_on:
+            self.world.load_on.clear()
+            self.world.moment("load cleared", cancel)
+        return ""
+
+
 def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
     return Ports(
         clock=FakeClock(world),
@@ -243,6 +268,7 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
         promotion=FakePromotion(world),
         readiness=FakeReadiness(world),
         registry=FakeRegistry(world),
+        load=FakeLoad(world),
         observers=observers,
     )
 

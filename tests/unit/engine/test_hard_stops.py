@@ -15,7 +15,7 @@ from tests.unit.engine.world import NEW, OLD, World, new_world
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
-from knowngood.model.node import NodeState, Workload
+from knowngood.model.node import NodeState
 from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
 from knowngood.model.state import End, RunState, is_undo
@@ -359,19 +359,3 @@ def test_a_run_that_was_interrupted_is_named_to_whoever_starts_another() -> None
     assert end.name == "refused"
     assert "run run-1 changed the cluster and has not ended; knowngood resume run-1" in end.why
     assert world.history == before
-
-
-class Elsewhere(FakeCluster):
-    """The tenants' work is ready on other nodes only; its pods on the ring are not."""
-
-    def workloads(self) -> Sequence[Workload]:
-        return [replace(w, ready_nodes=("cpu-1",)) for w in super().workloads()]
-
-
-def test_work_that_is_ready_elsewhere_does_not_count_for_the_soak() -> None:
-    world = a_world()
-    engine = an_engine(world)
-    engine.ports = replace(engine.ports, cluster=Elsewhere(world))
-    end = ended(engine)
-    assert end.name == "restored"
-    assert "no tenant's work ran on gpu-1, gpu-2" in end.why

@@ -82,6 +82,8 @@ class World:
     saved: dict[str, Any] = field(default_factory=dict)
     writes: dict[str, int] = field(default_factory=dict)  # run -> how often its checkpoint was written
     machines: dict[str, tuple[list[Record], dict[str, bytes]]] = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)  # nodes on which no tenant works
+    load_on: dict[str, int] = field(default_factory=dict)  # our synthetic load: node -> GPUs
     ticks: int = 0  # every look at the clock is later than the one before
     abort: str = ""
     found: dict[str, list[Finding]] = field(default_factory=dict)  # by call: rights, declared, ready, windows

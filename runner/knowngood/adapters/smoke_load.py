@@ -1,0 +1,131 @@
+"""The synthetic load as Jobs: one a node, below every tenant's priority, bounded by its own deadline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from knowngood.adapters import facts
+from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.probe_job import remove
+from knowngood.adapters.probe_manifest import (
+    AFTERLIFE,
+    GPU,
+    NO_IMAGE,
+    NODE_ANNOTATION,
+    PROBE_LABEL,
+    group_name,
+    job_name,
+    only_on,
+)
+from knowngood.adapters.probe_words import ENDED, phase_of, why
+from knowngood.model import names
+from knowngood.ports.clock import Cancel
+from knowngood.ports.load import SyntheticLoad
+
+PRIORITY = "knowngood-load"
+"""The PriorityClass of deploy/: below zero, which is what a tenant's pod has without one, and preempting nobody."""
+NAME = "soak"
+
+
+class KubeLoad(SyntheticLoad):
+    """Pods of the probe's image in our namespace. The nodes are in service, so nothing special is tolerated."""
+
+    def __init__(self, kube: Kube, image: str) -> None:
+        self._kube = kube
+        self._image = image
+
+    def start(self, run: str, gpus: Mapping[str, int], seconds: float) -> None:
+        """See the port."""
+        for node, count in gpus.items():
+            try:
+                self._kube.create(
+                    path("batch/v1", "jobs", "", names.NAMESPACE), job(run, node, count, seconds, self._image)
+                )
+            except ApiError as error:
+                if error.code != 409:  # 409: it is there
+                    raise
+
+    def working(self, run: str) -> Mapping[str, int]:
+        """See the port."""
+        found: dict[str, int] = {}
+        for pod in self._pods(run):
+            if phase_of(pod) == "Running" and facts.is_ready(pod):
+                node = str((pod.get("spec") or {}).get("nodeName"))
+                found[node] = found.get(node, 0) + _gpus(pod)
+        return found
+
+    def trouble(self, run: str) -> Mapping[str, str]:
+        """See the port."""
+        pods = {(p["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, ""): p for p in self._pods(run)}
+        jobs = self._kube.list(path("batch/v1", "jobs", "", names.NAMESPACE), labels=_selector(run))
+        found = {}
+        for made in jobs:
+            node = str((made["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, ""))
+            pod = pods.get(node)
+            if pod is None or phase_of(pod) not in {"Running", "Succeeded"}:
+                told = why(pod, made, 0.0) if pod is None or phase_of(pod) in ENDED else why(pod, None, 0.0)
+                found[node] = told.replace(" in 0 s", "").replace(" after 0 s", "")
+        return found
+
+    def clear(self, run: str, cancel: Cancel) -> str:
+        """See the port."""
+        return remove(self._kube, names.NAMESPACE, group_name(run, NAME), cancel)
+
+    def _pods(self, run: str) -> list[Object]:
+        return self._kube.list(path("v1", "pods", "", names.NAMESPACE), labels=_selector(run))
+
+
+def _selector(run: str) -> str:
+    return f"{PROBE_LABEL}={group_name(run, NAME)}"
+
+
+def _gpus(pod: Object) -> int:
+    limits = (pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}
+    return int(limits.get(GPU, 0))
+
+
+def job(run: str, node: str, gpus: int, seconds: float, image: str) -> Object:
+    """The Job that computes on one node; a pod that tenants displaced comes again when there is room."""
+    group = group_name(run, NAME)
+    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: run, PROBE_LABEL: group}
+    meant = {NODE_ANNOTATION: node}
+    whole = math.ceil(seconds)
+    container = {
+        "name": "load",
+        "image": image or NO_IMAGE,
+        "command": ["python", "-m", "knowngood.probe", "load", "--seconds", str(whole)],
+        "resources": {"limits": {GPU: str(gpus)}, "requests": {GPU: str(gpus)}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 5,
+        "priorityClassName": PRIORITY,
+        "affinity": only_on(node),
+        "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+        "containers": [container],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name(group, node),
+            "namespace": names.NAMESPACE,
+            "labels": labels,
+            "annotations": meant,
+        },
+        "spec": {
+            "backoffLimit": 10,
+            "activeDeadlineSeconds": whole + 60,
+            "ttlSecondsAfterFinished": AFTERLIFE,
+            "template": {"metadata": {"labels": labels, "annotations": meant}, "spec": spec},
+        },
+    }

@@ -1,0 +1,30 @@
+"""A load: the smoke training again and again, on every GPU that this container was given, until its time is over."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from knowngood.probe import cuda, training
+
+STEPS = 20
+PAUSE = 0.05
+"""Seconds between two rounds without GPUs: what only rehearses must not take a whole core."""
+
+
+def run(seconds: float) -> dict[str, Any]:
+    """Compute for `seconds`; ends early with `ok: false` where a round goes wrong."""
+    torch, missing = cuda.backend()
+    if missing:
+        return {"ok": False, "backend": "cuda", "reason": missing, "measured": {}}
+    rounds, end = 0, time.monotonic() + seconds
+    while True:
+        if torch is None:
+            result = training.reference()
+            time.sleep(PAUSE)
+        else:
+            result = cuda.train(torch, len(cuda.devices(torch)), STEPS)
+        rounds += 1
+        if not result["ok"] or time.monotonic() >= end:
+            result["measured"]["rounds"] = rounds
+            return result

@@ -1,0 +1,42 @@
+"""GPU-seconds are counted from what two looks both saw; a MIG instance is its share of a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from knowngood.model.node import GpuUse
+from knowngood.planner.gpuwork import Meter, gpus_of
+
+
+def pod(**limits: str) -> dict[str, Any]:
+    return {"spec": {"containers": [{"resources": {"limits": limits}}]}}
+
+
+@pytest.mark.parametrize(
+    ("limits", "gpus"),
+    [
+        ({"nvidia.com/gpu": "2"}, 2.0),
+        ({"nvidia.com/mig-3g.40gb": "2"}, 6 / 7),
+        ({"rdma/rdma_shared": "1"}, 0.0),
+        ({"cpu": "100m", "nvidia.com/gpu": "many"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_what_a_pod_asks_for_is_counted_in_gpus(limits: dict[str, str], gpus: float) -> None:
+    assert gpus_of(pod(**limits)) == pytest.approx(gpus)
+
+
+def test_requests_and_limits_of_one_container_are_the_same_gpus() -> None:
+    both = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "1"}}
+    assert gpus_of({"spec": {"containers": [{"resources": both}, {"resources": both}]}}) == 2.0
+
+
+def test_time_in_which_nobody_looked_is_no_work() -> None:
+    meter = Meter(longest=10.0)
+    for at in (0.0, 5.0, 100.0, 105.0):
+        meter.sample(at, {"n": GpuUse(2.0, 2.0)}, {"n": 1})
+    assert (meter.tenants["n"], meter.synthetic["n"], meter.unseen) == (20.0, 10.0, 95.0)
+    assert meter.carried("n") == 30.0
+    assert meter.carried("never seen") == 0.0

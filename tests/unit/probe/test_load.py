@@ -1,0 +1,34 @@
+"""A load computes until its time is over, and says so where it can't."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from knowngood.probe import __main__ as probe
+from knowngood.probe import cuda, load, training
+
+
+def test_it_computes_at_least_once_and_counts_its_rounds() -> None:
+    result = load.run(0.0)
+    assert result["ok"]
+    assert result["measured"]["rounds"] == 1
+
+
+def test_it_goes_on_until_its_time_is_over() -> None:
+    assert load.run(0.3)["measured"]["rounds"] > 1
+
+
+def test_a_round_that_goes_wrong_ends_it_and_the_pod_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {"ok": False, "backend": "reference", "reason": "computes wrongly", "measured": {}}
+    monkeypatch.setattr(training, "reference", lambda: bad)
+    assert probe.main(["load", "--seconds", "60"]) == 1
+    assert json.loads(capsys.readouterr().out)["results"]["load"]["reason"] == "computes wrongly"
+
+
+def test_gpus_that_torch_can_not_use_are_no_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "backend", lambda: (None, "GPUs are here, but torch can't use them"))
+    assert load.run(60.0)["reason"] == "GPUs are here, but torch can't use them"
