@@ -77,6 +77,14 @@ def test_a_kill_in_the_middle_of_claim_is_told_as_the_nodes_say_it() -> None:
     assert {says(world, asked=False)[n] for n in ("gpu-1", "gpu-2")} == {Hold.UNKNOWN}
 
 
+def test_what_an_earlier_run_left_is_refused_with_the_command_that_clears_it() -> None:
+    world = a_world()
+    world.nodes["gpu-3"].claim = world.nodes["gpu-3"].tainted = "run-0/1"
+    end = go_on(world)
+    assert end.name == "refused"
+    assert "knowngood clear gpu-3" in end.why
+
+
 def killed_with_a_claim() -> list[tuple[int, bool]]:
     """All boundaries at which the canary's gpu-1 is claimed, of a run whose canary fails."""
     calm = sick_world()
