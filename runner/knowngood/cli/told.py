@@ -15,7 +15,7 @@ from knowngood.adapters.lease import OURS
 from knowngood.cli import runs
 from knowngood.cli.known import Known
 from knowngood.cli.options import Settings
-from knowngood.model.claims import Marks
+from knowngood.model.claims import Marks, elsewhere
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.run_summary import RunSummary
 from knowngood.report.disturbance import node_times
@@ -36,7 +36,7 @@ def asked(run: Known) -> Known:
     if found is None or run.kubeconfig is None:
         return run
     nodes = node_times(run.state, run.plan.nodes, found)
-    summary = replace(run.summary, nodes=nodes, asked=True)
+    summary = replace(run.summary, nodes=nodes, asked=True, elsewhere=elsewhere(found, nodes))
     if not (run.local or summary.end or summary.interrupted):
         with suppress(KnowngoodError):
             summary = replace(summary, interrupted=_runner_gone(quick(run.kubeconfig), run.run_id))

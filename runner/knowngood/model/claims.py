@@ -47,7 +47,7 @@ class Hold(StrEnum):
     OUT = "out"  # claimed by this run
     QUARANTINED = "quarantined"  # tainted and cordoned by this run
     MARKED = "marked"  # something of ours is left on it, but no claim and no whole quarantine
-    TAKEN = "taken"  # another run's claim is on it
+    TAKEN = "taken"  # another run's claim or taint is on it
     UNKNOWN = "unknown"  # a step on it has no answer, and the node was not asked
 
 
@@ -86,6 +86,18 @@ def held(
     return found
 
 
+def elsewhere(marks: Mapping[str, Marks], told: Iterable[str]) -> dict[str, str]:
+    """What is of ours on nodes that a run does not speak of: node -> what, and the command that clears it."""
+    known = set(told)
+    found = {}
+    for node, now in marks.items():
+        if now.any and node not in known:
+            run = now.run or now.quarantine or now.maintenance or "an earlier run"
+            what = "claim" if now.claim else "quarantine" if now.quarantine else "mark"
+            found[node] = f"a {what} of {run} is on it; once no run is open: knowngood clear {node}"
+    return found
+
+
 def may_hold(state: RunState) -> tuple[str, ...]:
     """Nodes on which something of the run's may be, by what it meant to do: the least that must be asked."""
     return tuple(node for node, by in _by_records(state).items() if by in (_By.HELD, _By.MEANT, _By.LEAVING))
@@ -121,6 +133,9 @@ def _seen(run: str, node: str, by: _By, now: Marks) -> Held:
         return Held(Hold.MARKED, f"our quarantine taint is there, but somebody uncordoned it; {clear}")
     if (now.maintenance and now.maintenance == run) or (now.snapshot and by is not _By.FREE):
         return Held(Hold.MARKED, f"somebody removed its claim while {_left(now)} stays; {clear}")
+    if other := now.quarantine or now.maintenance:
+        what = "quarantined it" if now.quarantine else "left its taint on it, without a claim"
+        return Held(Hold.TAKEN, f"run {other} has {what}; {clear}")
     if by in (_By.HELD, _By.SHUT):
         if now.cordoned:
             return Held(Hold.MARKED, f"somebody took our marks off it, but not the cordon; {clear}")

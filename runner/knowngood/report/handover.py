@@ -77,6 +77,7 @@ def _held(summary: Summary) -> list[str]:
             case _:
                 told = str(time.now)
         lines.append(f"- {markdown(node)}: {told}{f': {markdown(why)}' if why else ''}")
+    lines += [f"- {markdown(node)}: {markdown(what)}" for node, what in summary.elsewhere.items()]
     running = not summary.end and not summary.interrupted
     return lines + ([f"- Lease `{names.LEASE}` in namespace `{names.NAMESPACE}`"] if running else []) or [
         "Nothing."

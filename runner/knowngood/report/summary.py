@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from knowngood.model.claims import Marks
+from knowngood.model.claims import Marks, elsewhere
 from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.jsonable import from_json
 from knowngood.model.moved import still_moved
@@ -124,6 +124,9 @@ class Summary:
     )  # of a run that is not done: node -> what it still has
     reported: Mapping[str, str] = field(default_factory=dict)  # node -> what others changed while an undo ran
     asked: bool = False  # where the nodes are now is what they say themselves; else as of the journal
+    elsewhere: Mapping[str, str] = field(
+        default_factory=dict
+    )  # nodes of no concern to this run, with marks of ours
     who: str = ""  # user@host of the last runner
     version: str = ""  # of its knowngood
     record: RecordLine | None = None  # None: the run has nothing to record (yet)
@@ -171,6 +174,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         },
         left=tuple(str(x) for x in verified.detail.get("left", ())) if verified else (),
         asked=marks is not None,
+        elsewhere=elsewhere(marks, plan.nodes) if marks else {},
         who=state.who,
         version=state.version,
     )

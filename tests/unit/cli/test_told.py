@@ -127,6 +127,17 @@ def test_a_node_whose_claim_was_removed_is_named_with_what_to_do(kube: FakeKube,
     assert "knowngood clear gpu-1" in said.out
 
 
+def test_nothing_of_ours_is_left_that_status_does_not_name(kube: FakeKube, tmp_path: Path) -> None:
+    """Also on nodes that this run does not speak of, and by other runs on those that it does."""
+    save(kube, undone().until("hop-1/ring-0/batch-1/drain"))
+    kube.put("/api/v1/nodes/gpu-9", {"metadata": {"name": "gpu-9", "annotations": {}}, "spec": {}})
+    for node in ("gpu-9", "gpu-5"):
+        claimed(kube, node, "r20260101-010101-0000", claim=True)
+    said = knowngood("status", "--runs-dir", tmp_path, "--kubeconfig", "x")
+    assert "knowngood clear gpu-9" in said.out
+    assert "knowngood clear gpu-5" in said.out
+
+
 def test_all_runs_here_and_in_the_cluster_are_one_list_with_dates_ends_and_who(
     kube: FakeKube, tmp_path: Path
 ) -> None:

@@ -190,6 +190,8 @@ WHOLE = Marks("run-1/1", "run-1", "", True, snapshot=True)
         (a_state(CLAIMED), Marks("", "", "", True), Hold.OUT, Hold.MARKED),
         (a_state(CLAIMED), Marks("", "", "", False, snapshot=True), Hold.OUT, Hold.MARKED),
         (a_state(CLAIMED), Marks("run-2/2", "run-2", "", True), Hold.OUT, Hold.TAKEN),
+        (a_state(), Marks("", "", "run-0", True), Hold.IN_SERVICE, Hold.TAKEN),
+        (a_state(), Marks("", "run-0", "", True), Hold.IN_SERVICE, Hold.TAKEN),
         (a_state((CLAIM, None, {})), WHOLE, Hold.UNKNOWN, Hold.OUT),
         (a_state((CLAIM, None, {})), Marks(), Hold.UNKNOWN, Hold.IN_SERVICE),
         (a_state((CLAIM, None, {})), Marks(cordoned=True), Hold.UNKNOWN, Hold.IN_SERVICE),
