@@ -93,6 +93,9 @@ class Doing:
         """The outcome; where nothing could be told, only if we can still ask at all. Raises what the cluster says."""
         if done.status is Status.INCONCLUSIVE and phase_of(step) is not Phase.START:
             work.ports.cluster.identity()
+            changes = step.ring.changes if step.ring else ()
+            if missing := tuple(work.ports.readiness.rights(changes)):
+                raise CouldNot(f"we may not do all of it any more: {missing[0]}")
         return done
 
     def _undo_ends(self, work: Work, step: Step) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from knowngood.engine.steps import Step
 from knowngood.engine.work import Done, Work
 from knowngood.model.errors import DeadlineExceeded
-from knowngood.model.finding import Finding, refused
+from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
@@ -60,7 +60,9 @@ def ended(found: Sequence[Finding], detail: Mapping[str, Any]) -> Done:
 
 def _left_over(work: Work) -> Iterator[Finding]:
     for left in work.ports.cluster.leftovers():
-        if left.kind != "lease":
+        if left.of_others(work.run):
+            yield unknown(f"job {left.where}", f"a probe is at work: {left.detail}", "wait until it is done")
+        elif left.kind != "lease":
             ours = left.kind in {"claim", "taint"}
             hint = f"once it is well: knowngood clear {left.where}" if ours else "knowngood status"
             yield refused(f"{left.kind} at {left.where}", f"left over from before: {left.detail}", hint)

@@ -27,6 +27,7 @@ from knowngood.model.errors import (
     Unreachable,
     UsageError,
 )
+from knowngood.model.finding import refused
 from knowngood.model.matrix import Identity
 from knowngood.model.plan import FieldChange
 from knowngood.model.state import End, fold
@@ -259,6 +260,25 @@ def test_a_token_that_expires_while_gates_judge_undoes_no_canary() -> None:
     world.bad = lambda *_: ""
     assert an_engine(world).run().end == End("done", ExitCode.DONE)
     assert world.failures == {}
+
+
+def test_a_right_that_is_taken_away_while_gates_judge_undoes_no_canary() -> None:
+    """The API server answers, but exec is forbidden since a minute: the gates could read nothing."""
+    world = a_world()
+
+    def taken_away(request: JudgeRequest, node: str, w: World) -> str:
+        if request.name.endswith("batch-1/judge"):
+            w.found["rights"] = [refused("create pods/exec", "not allowed")]
+            return "?UsageError: pods/exec: forbidden"
+        return ""
+
+    world.bad = taken_away
+    with pytest.raises(Interrupted, match="may not"):
+        an_engine(world).run()
+    assert {world.nodes[n].version for n in ("gpu-1", "gpu-2")} == {NEW}
+    world.bad = lambda *_: ""
+    world.found.clear()
+    assert an_engine(world).run().end == End("done", ExitCode.DONE)
 
 
 class Killed9(FakeGates):
