@@ -163,14 +163,18 @@ class Stage:
                 await asyncio.sleep(0.02)
 
     async def evicted(self, pod: Object) -> bool:
-        """Evict a pod; whether its budget allowed it."""
-        try:
-            await self.client.evict(pod["metadata"]["namespace"], name_of(pod))
-        except ClientError as error:
-            if error.code not in {404, 429}:
-                raise
-            return error.code == 404
-        return True
+        """Evict a pod; whether its budget allowed it. A budget that was changed just now is asked again."""
+        while True:
+            try:
+                await self.client.evict(pod["metadata"]["namespace"], name_of(pod))
+            except ClientError as error:
+                if error.code not in {404, 429}:
+                    raise
+                if "still being processed" not in str(error.body):
+                    return error.code == 404
+                await asyncio.sleep(0.02)
+            else:
+                return True
 
     async def restart_driver(self, node: str) -> None:
         """Delete the node's driver pod."""
