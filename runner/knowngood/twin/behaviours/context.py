@@ -249,13 +249,16 @@ class Controller:
         self._soon.discard(key)
         self.enqueue(key)
 
-    def every(self, kind: Kind, key: Callable[[Object], Any]) -> None:
-        """Enqueue key(obj) on each change of a kind, and for each object there already; None is ignored."""
+    def every(self, kind: Kind, key: Callable[[Object], Any], *, soon: bool = False) -> None:
+        """Enqueue key(obj) on each change of a kind, and for each object there already; None is ignored.
+
+        `soon`: once for many changes, as `enqueue_soon`.
+        """
 
         def changed(_event: str, obj: Object) -> None:
             found = key(obj)
             if found is not None:
-                self.enqueue(found)
+                (self.enqueue_soon if soon else self.enqueue)(found)
 
         self.cache.listen(kind, changed)
         for obj in self.cache.all(kind):

@@ -64,6 +64,8 @@ class Scheduler(Controller):
         self._held: dict[str, str] = {}  # pod uid -> the node it is counted on, bound or about to be
         self._pending: dict[str, Object] = {}
         self._demands: dict[str, Demand] = {}  # of pending pods
+        self._units: dict[str, dict[str, None]] = {}  # pending pods by what they are placed with
+        self._due: dict[str, None] = {}  # pending pods that the next pass looks at
         self._refused: dict[str, _Refusal] = {}  # by unit: a demand's key, or a gang
 
     def listen(self) -> None:
@@ -104,12 +106,20 @@ class Scheduler(Controller):
     def _want(self, pod: Object) -> None:
         uid, demand = uid_of(pod), demand_of(pod)
         known = self._demands.get(uid)
+        if known is not None and known != demand:
+            self._forget_pending(uid)
         self._pending[uid] = pod
         if known is None or known != demand:
             self._demands[uid] = demand
+            self._units.setdefault(self._unit_of(pod), {})[uid] = None
             if gang := _gang_of(pod):
                 self._ask_again(gang)
+            self._due[uid] = None
             self.enqueue(ALL)
+
+    def _unit_of(self, pod: Object) -> str:
+        """What is placed together: a gang, or pods that ask for the same."""
+        return _gang_of(pod) or self._demands[uid_of(pod)].key
 
     def _hold(self, pod: Object, node: str) -> None:
         """Count a pod on a node, and on no other."""
@@ -130,8 +140,15 @@ class Scheduler(Controller):
             self._hope(room)
 
     def _forget_pending(self, uid: str) -> None:
-        self._pending.pop(uid, None)
+        pod = self._pending.pop(uid, None)
+        if pod is not None:
+            unit = self._unit_of(pod)
+            self._units[unit].pop(uid, None)
+            if not self._units[unit]:
+                del self._units[unit]
+                self._refused.pop(unit, None)
         self._demands.pop(uid, None)
+        self._due.pop(uid, None)
 
     def _forget(self, uid: str) -> None:
         self._forget_pending(uid)
@@ -145,34 +162,33 @@ class Scheduler(Controller):
 
     def _ask_again(self, unit: str) -> None:
         if self._refused.pop(unit, None) is not None:
+            self._due |= self._units.get(unit, {})
             self.enqueue(ALL)
 
     async def reconcile(self, key: str) -> None:
         """Place what can be placed."""
         waiting = sorted(
-            self._pending.values(),
+            (self._pending[uid] for uid in self._due),
             key=lambda p: (-int(p["spec"].get("priority") or 0), p["metadata"]["creationTimestamp"]),
         )
-        done: set[str] = set()
         for pod in waiting:
-            if uid_of(pod) in done or uid_of(pod) not in self._pending:
-                continue
-            unit, members = self._unit(self._pending[uid_of(pod)])
-            done |= {uid_of(member) for member in members}
+            if uid_of(pod) not in self._due:
+                continue  # placed with its gang, or gone
+            unit, members = self._members(self._pending[uid_of(pod)])
+            for member in members:
+                self._due.pop(uid_of(member), None)
             refusal = self._refused.get(unit)
             if refusal is None:
                 await self._place(unit, members)
             else:
                 await self._tell((m for m in members if not _told(m)), refusal.message)
 
-    def _unit(self, pod: Object) -> tuple[str, list[Object]]:
-        """What is placed together: the pending members of the pod's gang, or the pod alone."""
-        gang = _gang_of(pod)
-        if not gang:
-            return self._demands[uid_of(pod)].key, [pod]
-        group = annotations_of(pod)[GROUP_ANNOTATION]
-        members = self.cache.gang(namespace_of(pod), group)
-        return gang, [self._pending[uid_of(m)] for m in members if uid_of(m) in self._pending]
+    def _members(self, pod: Object) -> tuple[str, list[Object]]:
+        """Its unit, and who is placed at once: the pending members of the pod's gang, or the pod alone."""
+        unit = self._unit_of(pod)
+        if not _gang_of(pod):
+            return unit, [pod]
+        return unit, [self._pending[uid] for uid in self._units[unit]]
 
     def _enough(self, members: list[Object]) -> bool:
         """Whether the gang has the members that its PodGroup asks for, counting those that run."""

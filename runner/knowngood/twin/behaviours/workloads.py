@@ -44,7 +44,7 @@ class Deployments(Controller):
     def listen(self) -> None:
         """A Deployment or one of its ReplicaSets changed."""
         self.every(DEPLOYMENT, key_of)
-        self.every(REPLICA_SET, lambda rs: _owner_key(rs, "Deployment"))
+        self.every(REPLICA_SET, lambda rs: _owner_key(rs, "Deployment"), soon=True)
 
     async def reconcile(self, key: Key) -> None:
         """Create and scale ReplicaSets; write the status."""
@@ -105,7 +105,7 @@ class ReplicaSets(Controller):
     def listen(self) -> None:
         """A ReplicaSet or one of its pods changed."""
         self.every(REPLICA_SET, key_of)
-        self.every(POD, lambda pod: _owner_key(pod, "ReplicaSet"))
+        self.every(POD, lambda pod: _owner_key(pod, "ReplicaSet"), soon=True)
 
     async def reconcile(self, key: Key) -> None:
         """Create or delete pods; write the status."""
@@ -134,7 +134,7 @@ class StatefulSets(Controller):
     def listen(self) -> None:
         """A StatefulSet or one of its pods changed."""
         self.every(STATEFUL_SET, key_of)
-        self.every(POD, lambda pod: _owner_key(pod, "StatefulSet"))
+        self.every(POD, lambda pod: _owner_key(pod, "StatefulSet"), soon=True)
 
     async def reconcile(self, key: Key) -> None:
         """Create or delete pods; write the status."""
