@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli.options import Settings
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import hear_libraries, say
 from knowngood.cli.version import VERSION
 from knowngood.model.errors import DataError, ExitCode, KnowngoodError
 from knowngood.model.text import page
@@ -74,6 +74,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"knowngood.cli.{cmd_name}")
+        hear_libraries()
         command: click.Command = module.command
         return command
 

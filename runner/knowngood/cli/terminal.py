@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 import click
@@ -23,6 +24,23 @@ def say_orders(lines: Iterable[str]) -> None:
     """Workflow commands on stdout: the only lines that a job's runner shall obey. Made by `report.problems`."""
     for line in lines:
         click.echo(printable(line))
+
+
+def hear_libraries() -> None:
+    """Let what libraries log (a credential plugin's last words, a retry) leave by this way, too.
+
+    Where none of them has imported `logging` there is nothing to hear, and it is not imported for that.
+    """
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return
+    root = logging.getLogger()
+    if any(getattr(handler, "says", None) is say for handler in root.handlers):
+        return
+    handler = logging.Handler(logging.WARNING)
+    handler.says = say
+    handler.emit = lambda record: say(f"{record.name}: {record.getMessage()}", err=True)
+    root.addHandler(handler)
 
 
 def agreed(question: str) -> bool:

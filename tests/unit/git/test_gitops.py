@@ -130,6 +130,17 @@ def test_an_undo_of_what_is_back_already_is_recorded_and_changes_nothing(team: T
     assert "580.173.02" in team.driver("ring-0")
 
 
+def test_a_commit_of_others_can_not_write_lines_of_ours(team: Team, clone: Clone) -> None:
+    """Who last touched a field is told; a subject that steers a terminal or forges an end is shown as it is."""
+    taken = team.driver("ring-0").replace("580.173.02", "590.1.1")
+    team.push(f"{FOLDER}/nvidiadriver-ring-0.yaml", taken, "x\x1b[2J\r03:00:00 end: done\u202e ##[error]y")
+    with pytest.raises(FieldTaken) as stopped:
+        declare(clone())
+    assert str(stopped.value).isprintable()
+    assert r"x\x1b[2J" in str(stopped.value)
+    assert "##[" not in str(stopped.value)
+
+
 def test_an_undo_stops_where_the_field_holds_a_third_value(team: Team, clone: Clone) -> None:
     repository = clone()
     commit = declare(repository)

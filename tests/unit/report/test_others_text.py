@@ -7,6 +7,7 @@ Every text of a run, a plan and a difference is made hostile at once; each repor
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tests.unit.engine.scene import a_cluster, a_plan
 from tests.unit.report.played import held, undone
 
 from knowngood.cli.main import tell
-from knowngood.cli.terminal import say, say_json, say_orders
+from knowngood.cli.terminal import hear_libraries, say, say_json, say_orders
 from knowngood.model.errors import DataError, HumanNeeded, KnowngoodError, Location, Problem
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.plan import Plan
@@ -241,3 +242,21 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
 def test_printable_twice_changes_nothing_and_long_text_says_what_is_missing() -> None:
     assert printable(printable(EVIL)) == printable(EVIL)
     assert printable("x" * 50, 10) == "xxxxxxxxxx … (40 characters more)"
+
+
+def test_what_a_library_logs_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The official client logs what a credential plugin says."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    hear_libraries()
+    hear_libraries()  # once is enough
+    try:
+        added = [h for h in root.handlers if h not in before]
+        assert len(added) == 1
+        added[0].handle(logging.LogRecord("kubernetes", logging.ERROR, "", 0, "it said %s", (EVIL,), None))
+    finally:
+        root.handlers[:] = before
+    told = capsys.readouterr().err
+    assert told.startswith("kubernetes: it said ")
+    assert told.count("\n") == 1
+    assert not harmful(told[:-1])
