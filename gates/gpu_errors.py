@@ -50,6 +50,7 @@ def test_no_new_gpu_errors(
     )
     severe = [(at, event) for at, event in found if event.action >= Action.RESET]
     if severe:
+        measure(failed=names(severe))
         judge.fail(described(severe))
     before = (baseline or {}).get("errors", {})
     allowed = int(limits.get("maxSameXid", 0))
@@ -59,6 +60,7 @@ def test_no_new_gpu_errors(
         if event.action is Action.APP and counts[event.name] > max(allowed, before.get(event.name, 0))
     ]
     if new and not judgement.taking_baseline:
+        measure(failed=names(new))
         judge.fail(f"{described(new)}; before the change this node had {before.get(new[0][1].name, 0)}")
     if log.trouble:
         judge.inconclusive(log.trouble)
@@ -69,6 +71,11 @@ def test_no_new_gpu_errors(
         "" if counted else "; since when the driver is loaded can't be told: no error is allowed afterwards"
     )
     judge.note(f"{len(log.lines)} kernel lines, {told}{untold}")
+
+
+def names(found: Found) -> list[str]:
+    """What it failed for, each once: `failsAtOnce` of the profile goes by these."""
+    return sorted({event.name for _, event in found})
 
 
 def described(found: Found) -> str:

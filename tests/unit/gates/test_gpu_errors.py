@@ -58,6 +58,13 @@ def test_what_needs_a_reset_or_worse_fails_always(message: str, taking_baseline:
     assert judged(message, baseline=baseline, taking_baseline=taking_baseline)[0] == "fail"
 
 
+def test_a_fail_names_what_it_failed_for() -> None:
+    """What a profile's `failsAtOnce` lists needs no second test of the node."""
+    assert judged(XID_154, XID_79)[2].measured["failed"] == ["Xid 154", "Xid 79"]
+    assert judged(XID_31)[2].measured["failed"] == ["Xid 31"]
+    assert "failed" not in judged()[2].measured
+
+
 def test_an_application_error_that_the_node_did_not_have_before_fails() -> None:
     """The public incident: Xid 31 after a driver change, none before."""
     verdict_, reason, notes = judged(XID_31)
