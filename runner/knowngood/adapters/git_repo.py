@@ -25,6 +25,8 @@ from knowngood.model import names
 from knowngood.model.errors import Inconclusive, UsageError
 
 _HEADS = "refs/remotes/origin/"
+_WHOLE = "knowngood-made"
+"""In a clone that was made to its end: a runner may be killed while it makes one."""
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _RACE = re.compile(
     r"fetch first|non-fast-forward|cannot lock ref|incorrect old value|failed to update ref|stale info"
@@ -242,7 +244,7 @@ class Clone:
     def _open(self) -> None:
         if self._opened:
             return
-        if not (self.tree / ".git").is_dir():
+        if not (self.tree / ".git" / _WHOLE).exists():
             self._clone()
         for lock in self.tree.glob(".git/**/*.lock"):
             lock.unlink(missing_ok=True)
@@ -256,6 +258,7 @@ class Clone:
         # Here and not in the global file, or a remote on this machine would not run its own hooks.
         self._git.run("config", "core.hooksPath", "/dev/null")
         self._git.run("remote", "add", "origin", self.url)
+        (self.tree / ".git" / _WHOLE).touch()
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:

@@ -43,6 +43,21 @@ def test_declaring_twice_pushes_once_even_from_another_clone(team: Team, clone: 
     assert len(team.log()) == 2
 
 
+@pytest.mark.parametrize("missing", ["config", "HEAD"])
+def test_a_clone_that_a_kill_left_half_made_is_made_anew(
+    team: Team, clone: Clone, tmp_path: Path, missing: str
+) -> None:
+    """Without it each `resume` would end at "No such remote": the run could never end."""
+    repository = clone()
+    half = tmp_path / "run-1" / "gitops" / "clone" / ".git"
+    half.mkdir(parents=True)
+    for name in {"config", "HEAD"} - {missing}:
+        (half / name).touch()
+    assert team.log()[0] != "ring-0: driver 595.91.07"
+    declare(repository)
+    assert team.log()[0] == "ring-0: driver 595.91.07"
+
+
 def test_somebody_pushed_in_between_the_commit_is_made_again_on_their_head(team: Team, clone: Clone) -> None:
     class ColleagueWhileRendering(FolderRenderer):
         pushes = 2
