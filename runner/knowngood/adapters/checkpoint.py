@@ -42,6 +42,7 @@ class Seen:
     version: str
     text: str
     writer: str
+    summary: RunSummary
 
 
 class ConfigMapCheckpoint(Checkpoint):
@@ -56,14 +57,15 @@ class ConfigMapCheckpoint(Checkpoint):
     def save(self, state: RunState) -> None:
         """See the port. An abort's annotation is no conflict; another state is."""
         run = state.run
+        if run not in self._seen and (found := self._kube.find(_state_path(run))) is not None:
+            self._seen[run] = _seen(found)
+        if run in self._seen:
+            _refuse_newer(self._seen[run].summary, state)
         packed = self._packers.setdefault(run, Packer()).pack(state)
         for digest, data in packed.files.items():
             self.keep(run, digest, data)
         text = json.dumps(packed.document, sort_keys=True)
         metadata = {"annotations": self._annotations(state)}
-        if run not in self._seen and (found := self._kube.find(_state_path(run))) is not None:
-            _refuse_newer(_summary(found), state)
-            self._seen[run] = _seen(found)
         if run not in self._seen:
             self._create(run, metadata, text)
             return
@@ -82,7 +84,7 @@ class ConfigMapCheckpoint(Checkpoint):
                 found = self._kube.get(_state_path(run))
                 now = _seen(found)
                 if (now.text, now.writer) not in {(before.text, before.writer), (text, self._writer)}:
-                    raise _overtaken(_summary(found)) from error
+                    raise _overtaken(now.summary) from error
                 before = now
             else:
                 self._seen[run] = _seen(written)
@@ -125,7 +127,7 @@ class ConfigMapCheckpoint(Checkpoint):
             self._seen.pop(run, None)
             return None
         state = self._state(found)
-        self._seen[run] = _seen(found)
+        self._seen[run] = replace(_seen(found), summary=summary_of(state))
         return state
 
     def _state(self, found: Object) -> RunState:
@@ -214,8 +216,8 @@ class ConfigMapCheckpoint(Checkpoint):
             if not error.conflict:
                 raise
             written = self._kube.get(_state_path(run))  # our own lost answer, or somebody else
-            if _seen(written).writer != self._writer:
-                raise _overtaken(_summary(written)) from error
+            if (now := _seen(written)).writer != self._writer:
+                raise _overtaken(now.summary) from error
         self._seen[run] = _seen(written)
 
 
@@ -236,7 +238,8 @@ def _overtaken(there: RunSummary) -> LockHeld:
 
 def _seen(found: Object) -> Seen:
     version = str(found["metadata"]["resourceVersion"])
-    return Seen(version, _text(found), _notes(found).get(names.WRITER_ANNOTATION, ""))
+    writer = _notes(found).get(names.WRITER_ANNOTATION, "")
+    return Seen(version, _text(found), writer, _summary(found))
 
 
 def _run(found: Object) -> str:

@@ -127,6 +127,16 @@ def test_two_that_write_the_same_words_are_two_writers(kube: FakeKube) -> None:
         other.save(at(2))
 
 
+def test_what_was_read_and_is_newer_is_not_overwritten_either(kube: FakeKube) -> None:
+    ConfigMapCheckpoint(kube).save(at(9))
+    mine = ConfigMapCheckpoint(kube)
+    mine.load(RUN)
+    written = len(kube.writes)
+    with pytest.raises(LockHeld):
+        mine.save(at(8))
+    assert len(kube.writes) == written
+
+
 @pytest.mark.parametrize("end", [None, HELD])
 def test_what_is_newer_is_not_overwritten_by_who_writes_for_the_first_time(
     kube: FakeKube, end: End | None

@@ -138,7 +138,7 @@ class TwoMachines(RuleBasedStateMachine):
 
     def play(self, machine: str, then: Callable[[Engine], None], *, back: bool = False) -> None:
         """Go on on a machine, with `then` preparing what happens to its runner. How it ends is the run's affair."""
-        self.world.at(machine)
+        self.go_to(machine)
         engine = self.engine()
         if back:
             engine.roll_back()
@@ -163,6 +163,10 @@ class TwoMachines(RuleBasedStateMachine):
 
         return prepare
 
+    def go_to(self, machine: str) -> None:
+        """Each machine has a folder for each run."""
+        self.world.at(f"{machine}/{self.run_id}")
+
     @staticmethod
     def lose() -> None:
         raise Unreachable("the answer got lost")
@@ -172,7 +176,7 @@ class TwoMachines(RuleBasedStateMachine):
         if lease:
             self.world.lease = ("", 0)
         self.play(other, self.strike(later[0], later[1], other, (0, "nothing")))
-        self.world.at(OTHER[other])
+        self.go_to(OTHER[other])
 
     @rule(machine=machines, at=moments, event=events, later=st.tuples(moments, ends))
     def go_on(self, machine: str, at: int, event: str, later: tuple[int, str]) -> None:
@@ -276,10 +280,11 @@ class TwoMachines(RuleBasedStateMachine):
         assert end.name == "quarantined" or runs == {NEW if end.name == "done" else OLD}, (end, runs)
 
     def to_an_end(self) -> None:
-        """`resume`, on one machine and the other, until the run has ended."""
-        for number in range(6):
+        """`resume`, on any machine: each of them can bring a run to its end."""
+        machine = "AB"[len(self.world.moments) % 2]
+        for _ in range(3):
             if self.end is None:
-                self.play("AB"[number % 2], lambda _engine: None)
+                self.play(machine, lambda _engine: None)
         self.world.abort = ""
 
     def hold_is_named(self) -> None:
