@@ -124,7 +124,28 @@ def test_nobody_to_ask_is_a_usage_error(play: Play) -> None:
     assert "--yes" in ended.stderr
 
 
-def test_ctrl_c_is_130_status_says_so_and_resume_ends_it(play: Play) -> None:
+@pytest.fixture
+def protected(play: Play) -> Iterator[Path]:
+    """The matrix came from a remote whose branch takes no push; taken away again afterwards."""
+    bare = play.stage.folder / "matrix.git"
+    git(play, "init", "--quiet", "--bare", "-b", "main", str(bare))
+    git(play, "remote", "add", "origin", str(bare))
+    git(play, "push", "--quiet", "-u", "origin", "main")
+    hook = bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'by pull request only' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    yield hook
+    git(play, "pull", "--quiet", "--ff-only")
+    git(play, "remote", "remove", "origin")
+
+
+def git(play: Play, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=play.stage.matrix, check=True, capture_output=True)
+
+
+def test_ctrl_c_is_130_status_says_so_and_resume_ends_it(play: Play, protected: Path) -> None:
+    """And a proven run is done although its record is not taken: one command delivers it later."""
     release, driver = aim(play)
     code, out, err = interrupted_at(play, "drain", "upgrade", CLUSTER, "--to", release, "--yes")
     assert code == 130, out + err
@@ -137,6 +158,15 @@ def test_ctrl_c_is_130_status_says_so_and_resume_ends_it(play: Play) -> None:
     assert (ended.result["end"], ended.result["status"]) == ("done", "rehearsed")
     assert ended.result["resumed"] == 1
     assert running_drivers(play) == {driver}
+    run = newest(play)
+    assert "by pull request only" in ended.result["record"]["undelivered"]
+    assert f"knowngood record {run}" in play.knowngood("status", run).stdout
+    assert play.knowngood("record", run).code == 2
+    protected.unlink()
+    delivered = play.knowngood("record", run, "--output", "json")
+    assert delivered.code == 0, delivered.stderr
+    assert delivered.result["status"] == "rehearsed"
+    assert "not delivered" not in play.knowngood("status", run).stdout
 
 
 def test_nothing_to_do_is_done(play: Play) -> None:
