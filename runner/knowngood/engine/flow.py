@@ -18,6 +18,7 @@ from knowngood.engine.undo import (
     judge_again,
     shut,
     stripped,
+    take_out,
     told,
     undo_open_ring,
     undo_rings,
@@ -289,6 +290,7 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     if moved:
         released = yield Step(f"{at}/proven/release", Verb.RELEASE, hop, ring, moved)
         lost.held |= told(released, moved, "could not be given back")
+    yield from take_out(at, hop, ring, tuple(n for n in lost.held if n in changed and n not in claimed), lost)
     if failed:
         yield from shut(at, hop, ring, failed, lost)
     return stop.nodes | lost.nodes

@@ -150,6 +150,15 @@ def give_back(
         lost.held |= told(released, good, "could not be given back")
 
 
+def take_out(
+    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
+) -> Generator[Step, StepResult, None]:
+    """Claim nodes that are at their tenants' work and run what is not proven: nobody new comes there."""
+    if nodes:
+        taken = yield Step(f"{at}/{Verb.CLAIM}", Verb.CLAIM, hop, ring, nodes, undo=True)
+        lost.held |= told(taken, nodes, "could not be taken out of service", lost.held)
+
+
 def shut(
     at: str, hop: Hop, ring: PlannedRing, failed: Mapping[str, str], lost: Lost
 ) -> Generator[Step, StepResult, None]:
@@ -207,8 +216,5 @@ def _give_up(at: str, hop: Hop, ring: PlannedRing, why: str) -> Undo:
     yield from give_back(at, hop, ring, tuple(n for n in claimed if n not in changed), lost)
     if bare:
         yield from shut(at, hop, ring, bare, lost)
-    at_work = tuple(n for n in changed if n not in claimed and n not in bare)
-    if at_work:
-        taken = yield Step(f"{at}/claim", Verb.CLAIM, hop, ring, at_work, undo=True)
-        lost.held |= told(taken, at_work, "could not be taken out of service", lost.held)
+    yield from take_out(at, hop, ring, tuple(n for n in changed if n not in (*claimed, *bare)), lost)
     return lost

@@ -184,3 +184,24 @@ def test_the_outcome_says_which_nodes_a_gate_measured() -> None:
     world.bad = sick("gpu-1")
     an_engine(world).run()
     assert list(_detail(world, "hop-1/ring-0/batch-1/judge")["measured"]) == ["gpu-1"]
+
+
+def test_a_node_of_a_later_ring_that_can_not_be_told_after_its_soak_is_taken_out_of_service() -> None:
+    """It is at its tenants' work on what is not proven: nobody new comes there until a human decides."""
+    world = a_world()
+    unsure = ("ring-1/confirm", "ring-1/retest")
+    world.bad = lambda request, n, w: (
+        "?its kernel log lost lines" if n == "gpu-4" and request.name.endswith(unsure) else ""
+    )
+    end = an_engine(world).run().end
+    assert end is not None
+    assert (end.name, "gpu-4" in end.nodes) == ("held", True)
+    node = world.nodes["gpu-4"]
+    assert (bool(node.claim), node.cordoned, node.quarantined) == (True, True, False)
+    assert not world.nodes["gpu-3"].cordoned
+    world.bad = lambda *_: ""
+    back = an_engine(world)
+    back.roll_back()
+    again = back.run().end
+    assert again is not None
+    assert again.name == "restored", again.why
