@@ -269,6 +269,10 @@ READ_AT = ("bootId", "uptimeSeconds")
 def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Figures of these nodes measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
     asked = {*nodes, ""}
+    hops = [hop.name for hop in bench.plan.hops]
+    later = (
+        hops[bench.plan.hops.index(step.hop) + 1 :] if step.hop else ()
+    )  # measured on what this hop brought
     found: dict[str, Mapping[str, Any]] = {}
     newest: dict[str, Mapping[str, Any]] = {}
     for path in bench.state.intended:
@@ -280,7 +284,7 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
         results = bench.load(result.files["judgement"])["results"]
         measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results if r["node"] in asked}
         newest |= measured
-        if verb_of(path) in (Verb.CHECK, Verb.BASELINE):
+        if verb_of(path) in (Verb.CHECK, Verb.BASELINE) and path.split("/")[0] not in later:
             found |= measured
     if step.undo:
         for key, before in found.items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from knowngood.model import names
 from knowngood.model.node import NOT_LOADED, NodeState
-from knowngood.model.plan import Plan, PlannedRing
+from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.planner.readings import RESOURCES
@@ -74,17 +74,21 @@ class Asked:
 
 
 def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], list[str]]:
-    """The rings that were taken back, and the nodes of the others of their hop: proven, they keep what they have."""
-    undone: list[PlannedRing] = []
-    kept: list[str] = []
+    """The rings that were taken back, and the nodes of the others of their hop: proven, they keep what they have.
+
+    A way back ends at the resting state before one hop. That a later hop was asked for its commit, and there was none,
+    makes nothing of that hop undone.
+    """
     for hop in plan.hops:
         back = [r for r in hop.rings if f"{hop.name}/{r.name}/{state.undo}/declare" in state.results]
-        undone += back
-        for ring in hop.rings if back else ():
-            proofs = (state.results.get(f"{hop.name}/{ring.name}/{last}") for last in ("confirm", "retest"))
-            if ring not in back and any(proof and proof.status is Status.OK for proof in proofs):
-                kept += ring.nodes
-    return undone, kept
+        if back:
+            return back, [n for r in hop.rings if r not in back and _proven(hop, r, state) for n in r.nodes]
+    return [], []
+
+
+def _proven(hop: Hop, ring: PlannedRing, state: RunState) -> bool:
+    proofs = (state.results.get(f"{hop.name}/{ring.name}/{last}") for last in ("confirm", "retest"))
+    return any(proof and proof.status is Status.OK for proof in proofs)
 
 
 def without_our_hold(before: NodeState, now: NodeState) -> NodeState:

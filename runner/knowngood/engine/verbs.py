@@ -196,7 +196,7 @@ def look(work: Work, step: Step) -> Done:
     work.ports.load.clear(
         work.run, work.cancel
     )  # of a soak that was cut short; what is left is found by verify
-    before = work.before()
+    before = work.before(step.hop)
     seen = work.ports.cluster.observe(step.nodes)
     at = step.path.rsplit("/", 2)[0]
     touched = _touched(work, at)

@@ -20,7 +20,7 @@ def verify(work: Work, step: Step) -> Done:
 
 def _ring_as_before(work: Work, step: Step, ring: PlannedRing) -> Done:
     """The nodes of one ring are as they were, but for our own hold on them; Git and the live objects too."""
-    everything = work.before()
+    everything = work.before(step.hop)
     before = {name: everything[name] for name in step.nodes if name in everything}
     seen = work.ports.cluster.observe(step.nodes)
     after = {n: restored.without_our_hold(before[n], s) if n in before else s for n, s in seen.items()}
@@ -58,7 +58,8 @@ def _all_as_before(work: Work, step: Step) -> Done:
     undone, kept = restored.undone_and_kept(work.plan, work.state)
     roles = work.ports.cluster.node_names()
     there = [n for n, role in roles.items() if role != "virtual" and n not in kept]
-    before = {name: state for name, state in work.before().items() if name not in kept}
+    hop = next((h for h in work.plan.hops if any(r in undone for r in h.rings)), None)
+    before = {name: state for name, state in work.before(hop).items() if name not in kept}
     after = work.ports.cluster.observe(there)
     found = restored.compare(before, after, _asked(work, step, roles, undone, kept))
     files = work.keep("nodes", after) | work.keep("restored", found)

@@ -14,9 +14,9 @@ from knowngood.model.errors import CouldNot, JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.plan import FieldChange, Hop, Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.state import RunState
 from knowngood.ports.clock import Cancel
 
 
@@ -75,11 +75,12 @@ class Work:
         self.read[digest] = self.read.pop(digest)  # the one that was not asked for the longest goes first
         return self.read[digest]
 
-    def before(self) -> dict[str, NodeState]:
-        """The measurement of all nodes at the last resting state."""
-        seen = (self.state.results.get(p) for p in self.state.intended if verb_of(p) == Verb.OBSERVE)
-        last = [result for result in seen if result and result.status is Status.OK]
-        data = self.load(last[-1].files["nodes"])
+    def before(self, hop: Hop | None = None) -> dict[str, NodeState]:
+        """The measurement of all nodes at the resting state before a hop; without one, at the run's start."""
+        rested = self.state.results.get(f"{hop.name}/{Verb.OBSERVE}") if hop else None
+        if rested is None or rested.status is not Status.OK:  # the first hop rests on what the run began with
+            rested = self.state.results[Verb.OBSERVE.value]
+        data = self.load(rested.files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
 
     def trailers(self, step: Step) -> dict[str, str]:

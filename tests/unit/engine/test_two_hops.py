@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from tests.unit.engine.fakes import ports
+import pytest
+from tests.unit.engine.fakes import ports, snapshot
 from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_standard, a_world
 from tests.unit.engine.world import NEW, OLD, World
 
@@ -70,3 +72,43 @@ def test_the_versions_after_each_hop_are_the_resting_states() -> None:
     plan = two_hops()
     assert [plan.versions_after(n)["nvidia-driver"] for n in range(3)] == [OLD, NEW, LAST]
     assert plan.nodes == tuple(n for nodes in RINGS.values() for n in nodes)
+
+
+def _rolled_back(world: World) -> End:
+    engine = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
+    engine.roll_back()
+    end = engine.run().end
+    assert end is not None
+    return end
+
+
+def _at_the_second_hop(what: Callable[[World], str]) -> Callable[[JudgeRequest, str, World], str]:
+    def find(request: JudgeRequest, node: str, w: World) -> str:
+        return what(w) if request.name == "hop-2/ring-0/baseline" and node == "gpu-1" else ""
+
+    return find
+
+
+def _declares(version: str) -> Callable[[World], str]:
+    def push(world: World) -> str:
+        world.head().fields[("nvidiadriver-ring-0.yaml", "spec.version")] = version
+        return ""
+
+    return push
+
+
+@pytest.mark.parametrize("why", [lambda w: "Xid 48", _declares("610.1")], ids=["a baseline", "a commit"])
+def test_a_rollback_from_the_rest_between_hops_is_proven_by_what_was_before_the_hop_it_undoes(
+    why: Callable[[World], str],
+) -> None:
+    """It was compared with the rest between the hops, so that no rollback of such a run could ever end restored."""
+    world = a_world()
+    before = snapshot(world)
+    world.bad = _at_the_second_hop(why)
+    assert played(world).name == "held"
+    world.bad = lambda *_: ""
+    _declares(NEW)(world)  # the colleague takes it back
+    end = _rolled_back(world)
+    assert end.name == "restored", end
+    assert dict(end.moved) == {}
+    assert snapshot(world) == before
