@@ -48,12 +48,10 @@ def judge(
     """Run the gates for a step; returns the outcome record's status, detail and files. `loads`: see `request_for`."""
     request = request_for(bench, step, loads)
     suite = bench.ports.gates.suite()
-    judgement = bench.ports.gates.judge(request, bench.cancel)
+    judgement = _counted(request, bench.ports.gates.judge(request, bench.cancel))
     data = _dump(judgement)
     files = {"judgement": bench.ports.journal.put("judgement.json", data)}
     bench.ports.checkpoint.keep(bench.run, files["judgement"], data)
-    if judgement.verdict is Verdict.PASS and not _complete(request, judgement):
-        return Status.INCONCLUSIVE, {"why": "a required gate gave no result"}, files
     failed = _failed(request, judgement)
     measured = sorted({n for r in judgement.bad() if r.verdict is Verdict.FAIL for n in _nodes(r, request)})
     detail: dict[str, Any] = {
@@ -92,10 +90,15 @@ def _dump(judgement: Judgement) -> bytes:
     return json.dumps(to_json(judgement), sort_keys=True).encode()
 
 
-def _complete(request: JudgeRequest, judgement: Judgement) -> bool:
-    """Whether each required gate gave a result on each node: the engine counts itself, whatever the port says."""
-    seen = {(r.gate, r.node) for r in judgement.results}
-    return all((g, n) in seen or (g, "") in seen for g in request.gates for n in request.nodes)
+def _counted(request: JudgeRequest, judgement: Judgement) -> Judgement:
+    """The judgement with every required gate that gave no result on a node: counted here, whatever the port says.
+
+    Also beside a fail: only the nodes that did not pass are tested once more, the others are released.
+    """
+    seen = {(r.gate, r.node) for r in judgement.results} | {*judgement.missing}
+    asked = ((gate, node) for gate in request.gates for node in request.nodes)
+    missing = tuple((g, n) for g, n in asked if (g, n) not in seen and (g, "") not in seen)
+    return replace(judgement, missing=(*judgement.missing, *missing)) if missing else judgement
 
 
 def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:

@@ -205,3 +205,25 @@ def test_a_node_of_a_later_ring_that_can_not_be_told_after_its_soak_is_taken_out
     again = back.run().end
     assert again is not None
     assert again.name == "restored", again.why
+
+
+class Forgets(FakeGates):
+    """gpu-1 fails once, and no gate says anything of gpu-2; the port does not tell."""
+
+    def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
+        found = super().judge(request, cancel)
+        if not request.name.endswith("ring-0/batch-1/judge"):
+            return found
+        return replace(found, results=tuple(r for r in found.results if r.node != "gpu-2"))
+
+
+def test_a_node_of_which_no_gate_spoke_is_tested_once_more_also_beside_one_that_failed() -> None:
+    """Only gpu-1 was tested again, and gpu-2 went back to its tenants unjudged."""
+    world = a_world()
+    world.bad = flaky(1)
+    engine = an_engine(world)
+    gates = Forgets(world)
+    engine.ports = replace(engine.ports, gates=gates)
+    assert engine.run().end == End("done", ExitCode.DONE)
+    again = [set(r.nodes) for r in gates.requests if r.name.endswith("ring-0/batch-1/retest")]
+    assert again == [{"gpu-1", "gpu-2"}]
