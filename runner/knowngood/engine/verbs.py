@@ -134,7 +134,9 @@ def declare(work: Work, step: Step) -> Done:
 def deliver(work: Work, step: Step) -> Done:
     """Wait until Argo CD has brought the commit to the live objects."""
     declared = work.state.results[step.path.rsplit("/", 1)[0] + "/declare"]
-    commit = str(declared.detail.get("commit", "")) or work.ports.gitops.head()
+    commit = str(declared.detail.get("commit", ""))
+    if not commit:  # nothing of ours was there to take back: what others declare is waited for in vain
+        return Done(Status.OK, {"commit": "", "why": "nothing to deliver"})
     seconds = work.ports.delivery.wait(commit, work.changes(step), work.cluster.limits.deliver, work.cancel)
     return Done(Status.OK, {"commit": commit, "seconds": round(seconds, 3)})
 
