@@ -54,7 +54,7 @@ def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> 
     if not stopped:
         return None
     result = state.results[stopped]
-    status = FAILED if said_no_twice(state, stopped) else INCONCLUSIVE
+    status = FAILED if _ran_it(plan, stopped) and said_no_twice(state, stopped) else INCONCLUSIVE
     data = result.files.get("judgement")
     bad = from_json(Judgement, load(data)).results if data else ()
     return {
@@ -64,6 +64,12 @@ def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> 
         "time": result.ended,
         "verdicts": _verdicts(bad),
     }
+
+
+def _ran_it(plan: Plan, stopped: str) -> bool:
+    """Whether the release itself was judged, and not a resting state on the way to it."""
+    hop = stopped.rpartition("/")[0].partition("/")[0]
+    return hop in ("", plan.hops[-1].name)
 
 
 def said_no_twice(state: RunState, stopped: str) -> bool:
@@ -87,9 +93,15 @@ JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
 def stopped_by(state: RunState) -> str:
     """The step of the way forward that stopped the line, where it speaks of the release; else ""."""
     forward = [p for p in state.results if not is_undo(p) and "/hold/" not in p]
-    bad = [p for p in forward if state.results[p].status is not RecordStatus.OK]
+    bad = [p for p in forward if state.results[p].status is not RecordStatus.OK and not _outlived(state, p)]
     last = bad[-1] if bad and not any(state.results[p].abort for p in forward) else ""
     return last if last.rsplit("/", 1)[-1] in JUDGING else ""
+
+
+def _outlived(state: RunState, path: str) -> bool:
+    """Whether a judgement that did not pass was taken back when its nodes were tested once more."""
+    again = state.results.get("/".join([*path.split("/")[:-1], "retest"]))
+    return again is not None and again.status is RecordStatus.OK
 
 
 def measured(nodes: Mapping[str, NodeState]) -> dict[str, Any]:

@@ -67,3 +67,18 @@ def test_a_run_that_is_done_is_a_proof() -> None:
     failures, proofs = tries(ports(world).checkpoint, "r595")
     assert failures == []
     assert [p.cluster for p in proofs] == ["ams-prod"]
+
+
+def test_a_fail_that_the_second_test_took_back_speaks_against_nothing() -> None:
+    world = a_world()
+    said: list[str] = []
+
+    def once(request: JudgeRequest, node: str, w: World) -> str:
+        found = "" if said else _says("Xid 31")(request, node, w)
+        said.extend([found] if found else [])
+        return found
+
+    world.bad = once
+    assert played(world, "run-1") == "done"
+    assert said
+    assert tries(ports(world).checkpoint, "r595")[0] == []

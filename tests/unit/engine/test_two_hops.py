@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.engine.fakes import ports, snapshot
 from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_standard, a_world
+from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.engine.engine import Engine
@@ -112,3 +113,12 @@ def test_a_rollback_from_the_rest_between_hops_is_proven_by_what_was_before_the_
     assert end.name == "restored", end
     assert dict(end.moved) == {}
     assert snapshot(world) == before
+
+
+@pytest.mark.parametrize(("runs", "status"), [(NEW, "inconclusive"), (LAST, "failed")])
+def test_a_fail_on_the_way_to_a_release_is_no_evidence_against_it(runs: str, status: str) -> None:
+    """What failed was a resting state: the release itself never ran."""
+    world = a_world()
+    world.bad = sick("gpu-1", version=runs)
+    assert played(world).name == "restored"
+    assert (world.failures["run-1"]["release"], world.failures["run-1"]["status"]) == ("r610", status)
