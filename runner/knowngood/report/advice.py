@@ -22,7 +22,9 @@ HEADLINES = {
 
 def headline(summary: Summary) -> str:
     """Where the run stands, in one line."""
-    if summary.end == "restored" and any(j.verdict != "pass" for j in summary.judgements):
+    if summary.end == "restored" and summary.moved:
+        return "restored: back at the rest between two hops, proven; what the first of them moved stays"
+    if summary.end == "restored" and any(j.verdict == "fail" for j in summary.judgements):
         return "restored: the gate said no and everything is back as it was, proven"
     if summary.end:
         return HEADLINES.get(summary.end, summary.end)

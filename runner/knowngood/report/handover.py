@@ -90,16 +90,22 @@ def _out(summary: Summary) -> list[str]:
 
 def _moved(summary: Summary, plan: Plan) -> list[str]:
     """Nodes that are out of service, and those whose ring still has our commit: they run what it declares."""
-    standing = {c.ring for c in _standing(summary)}
-    rings = [r for hop in plan.hops for r in hop.rings if r.name in standing]
+    standing = {_of(c) for c in _standing(summary)}
+    rings = [r for hop in plan.hops for r in hop.rings if (hop.name, r.name) in standing]
     again = {n for r in rings for n in r.nodes if summary.nodes[n].reloads}
     return [n for n, time in summary.nodes.items() if time.now is not Hold.IN_SERVICE or n in again]
 
 
 def _standing(summary: Summary) -> list[CommitLine]:
     """Commits of the way forward that no undo took back."""
-    undone = {c.ring for c in summary.commits if c.kind == "undo"}
-    return [c for c in summary.commits if c.kind == "declare" and c.ring not in undone]
+    undone = {_of(c) for c in summary.commits if c.kind == "undo"}
+    return [c for c in summary.commits if c.kind == "declare" and _of(c) not in undone]
+
+
+def _of(commit: CommitLine) -> tuple[str, str]:
+    """The hop and the ring that a commit is of: each hop has its own of a ring."""
+    hop, ring, *_ = commit.step.split("/")
+    return hop, ring
 
 
 def _look(summary: Summary, kubectl: str) -> Iterator[str]:
@@ -117,16 +123,19 @@ def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
     yield f"git clone -b {quote(cluster.gitops.branch)} {quote(cluster.gitops.repo)} gitops && cd gitops"
     for commit in reversed(standing):
         yield f"git revert --no-edit {quote(commit.commit)}"
-    for change in _changes(plan, {c.ring for c in standing}):
+    for change in _changes(plan, {_of(c) for c in standing}):
         yield f"# must read afterwards: {change.file}: {change.path}: {change.before}"
     yield f"git push origin HEAD:{quote(cluster.gitops.branch)}"
 
 
-def _changes(plan: Plan, rings: set[str]) -> Iterator[FieldChange]:
+def _changes(plan: Plan, rings: set[tuple[str, str]]) -> Iterator[FieldChange]:
+    """What the fields hold once all these commits are taken back: of each the first one's `before`."""
+    told: set[tuple[str, str]] = set()
     for hop in plan.hops:
-        for ring in hop.rings:
-            if ring.name in rings:
-                yield from ring.changes
+        for change in (c for ring in hop.rings if (hop.name, ring.name) in rings for c in ring.changes):
+            if (change.file, change.path) not in told:
+                told.add((change.file, change.path))
+                yield change
 
 
 def _reload(summary: Summary, nodes: list[str], cluster: Cluster, kubectl: str) -> Iterator[str]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
-from tests.unit.engine.scene import a_cluster, a_plan
+from tests.unit.engine.fakes import ports
+from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_world
+from tests.unit.engine.test_runs import sick
+from tests.unit.engine.test_two_hops import LAST, standard, two_hops
+from tests.unit.engine.world import OLD
 from tests.unit.report.played import Played, calm, held, undone
 
+from knowngood.engine.engine import Engine
 from knowngood.model.claims import Marks
+from knowngood.report.advice import headline
 from knowngood.report.handover import handover
 from knowngood.report.summary import summarise
 
@@ -68,3 +75,21 @@ def test_a_claimed_node_and_the_lease_of_a_run_that_goes_on_are_held() -> None:
 def test_openshift_gets_oc() -> None:
     plan = replace(a_plan(), to_versions={"openshift": "4.18.52"})
     assert "oc describe node gpu-4" in handover(held().summary, plan, a_cluster())
+
+
+def test_of_two_hops_only_the_undone_one_is_taken_back() -> None:
+    """hop-2's ring-0 was undone, hop-1's stands: its commit was left out, for both are of ring-0."""
+    world = a_world()
+    world.standard = standard
+    world.bad = sick("gpu-1", version=LAST)
+    engine = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
+    end = engine.run().end
+    assert end is not None
+    assert end.name == "restored"
+    summary = summarise(world.records, lambda digest: json.loads(world.files[digest]))
+    assert headline(summary).startswith("restored: back at the rest between two hops")
+    text = handover(summary, two_hops(), a_cluster())
+    first = [c.commit for c in summary.commits if c.step.startswith("hop-1/")]
+    assert [f"git revert --no-edit {commit}" in text for commit in first] == [True] * 3
+    expected = [line.split(": ", 1)[1] for line in text.splitlines() if line.startswith("# must read")]
+    assert expected == [f"nvidiadriver-{ring}.yaml: spec.version: {OLD}" for ring in RINGS]
