@@ -304,6 +304,13 @@ def _snapshot(task: Task, node: Object, *, unschedulable: bool) -> str:
     return json.dumps(snapshot, sort_keys=True)
 
 
+def is_ours(task: Task, name: str) -> bool:
+    """Whether this run has claimed the node, under whatever fence, or quarantined it."""
+    node = task.node(name)
+    holder = actors.annotation(node, names.CLAIM_ANNOTATION).rpartition("/")[0]
+    return holder == task.run or (not holder and _quarantined_by(node, task.run))
+
+
 def hold(task: Task, name: str) -> bool:
     """Put our cordon and taint back where somebody took them off (driver-manager uncordons); whether it had to."""
 

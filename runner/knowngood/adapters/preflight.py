@@ -30,7 +30,11 @@ def preflight(task: Task, names: list[str]) -> Report:
 
 
 def claim(task: Task, names: list[str]) -> Report:
-    """Claim the nodes that nobody else works on; who does is waited for, as long as a claim may take."""
+    """Claim the nodes that nobody else works on; who does is waited for, as long as a claim may take.
+
+    A node that is this run's already only gets the new fence: what others do there, or what our own change broke in
+    theirs, must not keep us from going on, or back.
+    """
     ends = time.monotonic() + task.limits.claim
     others = _Others(task)
 
@@ -38,7 +42,7 @@ def claim(task: Task, names: list[str]) -> Report:
         began = time.monotonic()
         while True:
             try:
-                others.leave(name)
+                others.leave(of, name)
                 return nodes.claim(of, name)
             except NotTold as taken:
                 if time.monotonic() >= ends or of.dry_run:
@@ -68,7 +72,8 @@ class _Others:
             self._intolerant = "; ".join(actors.intolerant(self._task.kube, self._task.gpu_operator))
             self._seen = time.monotonic()
 
-    def leave(self, name: str) -> None:
+    def leave(self, task: Task, name: str) -> None:
         """NotTold where somebody works on the node, or a pod that we need would be kept away from it."""
-        if reason := self._elsewhere.get(name) or self._intolerant:
+        reason = self._elsewhere.get(name) or self._intolerant
+        if reason and not nodes.is_ours(task, name):
             raise NotTold(reason)

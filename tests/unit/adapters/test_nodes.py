@@ -147,6 +147,36 @@ def test_operands_that_do_not_tolerate_our_taint_stop_the_claim(kube: FakeKube) 
     assert kube.writes == []
 
 
+SRIOV = "/apis/sriovnetwork.openshift.io/v1/namespaces/x/sriovnetworknodestates"
+
+
+def _sriov_fails(kube: FakeKube) -> None:
+    kube.collections.add("sriovnetworknodestates")
+    kube.put(f"{SRIOV}/{NODE}", {"metadata": {"name": NODE}, "status": {"syncStatus": "Failed"}})
+
+
+def test_a_node_that_another_operator_works_on_is_not_claimed(kube: FakeKube) -> None:
+    _sriov_fails(kube)
+    report = preflight.claim(task(kube), [NODE])
+    assert report.failed == {NODE: "SR-IOV state Failed"}
+    assert report.could_not == [NODE]
+    assert kube.writes == []
+
+
+@pytest.mark.parametrize("then", ["claimed", "quarantined"])
+def test_what_our_change_broke_in_others_keeps_no_way_back_from_a_node_of_ours(
+    kube: FakeKube, then: str
+) -> None:
+    """The bad bump left SR-IOV failed on the canary: neither a resume nor the undo could take its claim anew."""
+    nodes.claim(task(kube, fence=f"{RUN}/3"), NODE)
+    if then == "quarantined":
+        nodes.quarantine(task(kube, fence=f"{RUN}/3", reasons={NODE: "Xid 79"}), NODE)
+    _sriov_fails(kube)
+    report = preflight.claim(task(kube), [NODE])
+    assert (report.done, report.failed) == ([NODE], {})
+    assert now(kube)["metadata"]["annotations"][CLAIM] == FENCE
+
+
 def test_an_unreadable_kernel_log_stops_the_claim(kube: FakeKube) -> None:
     """Without the load before there would be no telling a new load from an old one."""
     kube.journals.clear()
