@@ -14,7 +14,7 @@ from knowngood.engine.ports import Ports
 from knowngood.engine.standing import refuse_different, refuse_final, refuse_newer
 from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.work import Done, Work
-from knowngood.model.claims import may_hold
+from knowngood.model.claims import left_out, may_hold
 from knowngood.model.errors import (
     Interrupted,
     JournalDamaged,
@@ -269,7 +269,9 @@ class Engine:
 
     def _finish(self, end: End) -> None:
         moved = still_moved(self.plan, self._state) if end.name != "done" else {}
-        detail = {"end": end.name, "exit": int(end.exit_code), "why": end.why[:800], "nodes": dict(end.nodes)}
+        out = left_out(self._state) if end.name in ("held", "quarantined") else {}
+        nodes = {**out, **end.nodes}
+        detail = {"end": end.name, "exit": int(end.exit_code), "why": end.why[:800], "nodes": nodes}
         detail |= {"moved": moved} if moved else {}
         self._append(RecordType.FINISHED, detail=detail)
 

@@ -85,7 +85,8 @@ def undo_rings(
 def undo_ring(at: str, hop: Hop, ring: PlannedRing, suspects: Collection[str] = ()) -> Undo:
     """Bring one ring back; returns the nodes that could not be, with the reason.
 
-    Every node that was changed comes back; every node that was changed, or failed a gate, is judged once more.
+    Every node that was changed comes back; every node that was changed, or failed a gate, is judged once more. What an
+    earlier way back proved and gave back is left to its tenants.
     """
 
     def step(verb: Verb, nodes: Iterable[str] = ring.nodes) -> Step:
@@ -100,7 +101,8 @@ def undo_ring(at: str, hop: Hop, ring: PlannedRing, suspects: Collection[str] = 
     # What can't be looked at counts as changed.
     changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ()))
-    again = tuple(dict.fromkeys((*changed, *(n for n in ring.nodes if n in suspects))))
+    doubted = [n for n in ring.nodes if n in suspects and n not in seen.detail.get("back", ())]
+    again = tuple(dict.fromkeys((*changed, *doubted)))
     failed = stripped(seen)  # and what is measured
     for verb, nodes in ((Verb.CLAIM, again), (Verb.DRAIN, again), (Verb.APPLY, changed)):
         left = tuple(n for n in nodes if n not in lost.held and n not in failed)

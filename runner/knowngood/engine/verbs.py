@@ -21,6 +21,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
+from knowngood.model.state import is_undo, verb_of
 from knowngood.model.verdict import Verdict
 from knowngood.planner import readings
 from knowngood.planner.pace import ring_and_undo
@@ -193,7 +194,7 @@ def look(work: Work, step: Step) -> Done:
     """Which nodes of the ring an undo must bring back: restarted by us, running something else, or unreadable.
 
     And which are ours: `claimed` by what they say themselves, `lost` those with something of ours but no claim. What
-    this run has quarantined comes back with an undo, too.
+    this run has quarantined comes back with an undo, too; `back` is what an earlier one has brought.
     """
     work.ports.load.clear(
         work.run, work.cancel
@@ -201,17 +202,19 @@ def look(work: Work, step: Step) -> Done:
     before = work.before(step.hop)
     seen = work.ports.cluster.observe(step.nodes)
     at = step.path.rsplit("/", 2)[0]
-    touched = _touched(work, at)
+    again = _brought_back(work, at)
+    touched = _touched(work, at) - again
     ours = held(work.state, step.nodes, work.ports.cluster.marks())
     back = {n for n in step.nodes if step.undo and ours[n].hold is Hold.QUARANTINED}
     known = restarts.at_baseline(work, step)
-    same = {n for n in step.nodes if _same_driver(before[n], seen[n], known.get(n))}
+    same = {n for n in step.nodes if _same_driver(before[n], seen[n], known.get(n), anew=n in again)}
     changed = [n for n in step.nodes if n in touched | back or n not in same]
     claimed = [n for n in step.nodes if ours[n].hold is Hold.OUT]
     lost = {n: ours[n].why for n in step.nodes if ours[n].hold is Hold.MARKED}
     windows = judging.windows_of(seen)
     detail = {"changed": changed, "claimed": claimed, "lost": lost, "windows": to_json(windows)}
-    return Done(Status.OK, detail)
+    came_back = [n for n in step.nodes if n in again and n not in changed]
+    return Done(Status.OK, detail | ({"back": came_back} if came_back else {}))
 
 
 def _touched(work: Work, ring: str) -> set[str]:
@@ -227,10 +230,25 @@ def _touched(work: Work, ring: str) -> set[str]:
     return nodes
 
 
-def _same_driver(before: NodeState, now: NodeState, baseline: Window | None) -> bool:
-    """Whether it runs what it ran, from the load that the run found at its start or when it measured the ring."""
+def _brought_back(work: Work, ring: str) -> set[str]:
+    """Nodes that an earlier way back proved and gave back to their tenants, and that no later one took out again."""
+    back: set[str] = set()
+    for path in (p for p in work.state.intended if p.startswith(f"{ring}/") and is_undo(p)):
+        result, verb = work.state.results.get(path), verb_of(path)
+        if verb == Verb.RELEASE and result:
+            back |= set(result.detail.get("done", ()))
+        elif verb in (Verb.CLAIM, Verb.APPLY):
+            back = back - set(result.detail.get("done", ())) if result else set()
+    return back
+
+
+def _same_driver(before: NodeState, now: NodeState, baseline: Window | None, *, anew: bool) -> bool:
+    """Whether it runs what it ran, from the load that the run found at its start or when it measured the ring.
+
+    `anew`: a way back has loaded it anew.
+    """
     found = judging.loads_of({now.name: now}).get(now.name)
-    same_load = now.load == before.load or (found is not None and found == baseline)
+    same_load = anew or now.load == before.load or (found is not None and found == baseline)
     return now.reachable and same_load and now.versions == before.versions
 
 

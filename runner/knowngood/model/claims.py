@@ -108,6 +108,16 @@ def surely_held(state: RunState) -> tuple[str, ...]:
     return tuple(node for node, by in _by_records(state).items() if by is _By.HELD)
 
 
+def left_out(state: RunState) -> dict[str, str]:
+    """Node -> how the run leaves it out of service, by its records; each of its ways back may have left some."""
+    words = {
+        _By.HELD: "out of service, claimed by this run",
+        _By.LEAVING: "it may still carry our claim, taint and cordon",
+        _By.SHUT: "quarantined by this run",
+    }
+    return {node: words[by] for node, by in _by_records(state).items() if by in words}
+
+
 def _told(by: _By) -> Held:
     match by:
         case _By.HELD | _By.LEAVING:
