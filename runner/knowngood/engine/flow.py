@@ -92,7 +92,9 @@ def ask(step: Step) -> Ask:
         )
     if result.lost:  # a node that is no longer ours must not be judged or released as if it were
         why = "; ".join(f"{n}: {why}" for n, why in result.lost.items())
-        raise Stop(f"no longer ours: {why}", Status.INCONCLUSIVE, dict(result.lost))
+        bad = {} if result.status is Status.OK else dict(result.detail.get("failed", {}))
+        verb = step.verb if bad else None  # who failed a gate must still pass it
+        raise Stop(f"no longer ours: {why}", Status.INCONCLUSIVE, bad | dict(result.lost), verb=verb)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.unit.engine.fake_cluster import FakeGates
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import sick
-from tests.unit.engine.world import NEW, World
+from tests.unit.engine.world import NEW, Killed, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
@@ -134,6 +135,26 @@ def test_a_node_that_fails_its_baseline_must_pass_that_gate_before_it_goes_back(
     assert world.nodes["gpu-1"].quarantined is not cured
     released = [h for h in world.history if h[:2] == ("gpu-1", "released")]
     assert bool(released) is cured
+
+
+def test_a_node_that_failed_must_pass_also_where_another_was_lost_meanwhile() -> None:
+    """Killed after the baseline; then somebody took gpu-2's claim, and gpu-1 went back to its tenants unjudged."""
+    for kill_after in range(100):
+        world = a_world()
+        world.bad, world.kill_after = sick_at_baseline(cured=False), kill_after
+        engine = an_engine(world)
+        engine.ports = replace(engine.ports, gates=Baseline(world))
+        with suppress(Killed):
+            engine.run()
+        if world.records[-1].step.endswith("batch-1/baseline") and world.records[-1].status:
+            break
+    world.revived().nodes["gpu-2"].claim = ""
+    engine = an_engine(world)
+    engine.ports = replace(engine.ports, gates=Baseline(world))
+    end = engine.run().end
+    assert end is not None
+    assert (end.name, set(end.nodes)) == ("quarantined", {"gpu-1", "gpu-2"})
+    assert not [h for h in world.history if h[1] == "released"]
 
 
 def test_a_release_comes_after_the_proof() -> None:
