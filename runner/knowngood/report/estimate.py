@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from knowngood.model.plan import Plan, PlannedRing
-from knowngood.model.state import RunState, is_undo, verb_of
+from knowngood.model.state import RunState, verb_of
 from knowngood.planner.pace import PER_BATCH, UNDO, measured, seconds_between, undo_seconds
 from knowngood.planner.window import undo_must_start_by
 
@@ -44,10 +44,18 @@ def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: 
 
 
 def _undo_left(state: RunState) -> list[str]:
-    """The verbs of an open undo that are still to come; empty where nothing is undone."""
-    undoing = [path for path in state.intended if is_undo(path)]
-    ended = {verb_of(path) for path in undoing if path in state.results}
-    return [verb for verb in UNDO if verb not in ended] if undoing else []
+    """The verbs of the ring's undo that goes on now which are still to come; empty where nothing is undone.
+
+    Of an earlier ring, or an earlier way back of a run that is rolled back again, nothing is counted as done.
+    """
+    undoing = [path for path in state.intended if state.undo in path.split("/")]
+    if not undoing:
+        return [*UNDO] if state.undo_all else []
+    at = undoing[-1].rpartition("/")[0]
+    if not at.endswith(f"/{state.undo}"):  # the proof of the whole, and the record, after the last ring
+        return []
+    ended = {verb_of(path) for path in undoing if path in state.results and path.startswith(f"{at}/")}
+    return [verb for verb in UNDO if verb not in ended]
 
 
 def steps_of(plan: Plan) -> Iterable[str]:

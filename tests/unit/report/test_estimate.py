@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.engine.scene import a_plan
+from tests.unit.engine.scene import a_plan, a_world, an_engine
 from tests.unit.report.played import Played, calm, undone
 
 from knowngood.model.state import fold
@@ -36,6 +36,19 @@ def test_at_the_end_nothing_is_left() -> None:
 def test_while_undoing_only_the_undo_is_left() -> None:
     forward, back = at(undone().until("hop-1/ring-0/confirm")), at(undone().until("hop-1/ring-0/undo/drain"))
     assert back.left < forward.left
+
+
+def test_a_second_way_back_is_not_counted_as_done_by_the_first() -> None:
+    world = a_world()
+    world.bad = lambda request, n, w: "Xid 79" if n == "gpu-1" and w.nodes[n].loads > 1 else ""
+    assert an_engine(world).run().end is not None
+    world.bad = lambda *_: ""
+    engine = an_engine(world)
+    engine.roll_back()
+    engine.run()
+    run = Played(tuple(world.records), world.files)
+    early, late = (at(run.until(f"hop-1/ring-0/undo-2/{verb}")) for verb in ("drain", "verify"))
+    assert early.left > late.left > 0
 
 
 def test_an_undo_must_start_so_early_that_it_ends_in_the_window() -> None:
