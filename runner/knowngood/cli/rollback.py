@@ -80,6 +80,11 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record:
                 source = load(_recorded(settings, run))
                 aim = (run.plan.cluster, run.plan.from_release, run.cluster())
                 return _back(settings, source, aim, (yes, allow_dirty, record), output)
+            case "restored" if run.summary.moved:
+                raise UsageError(
+                    f"run {run.run_id} is back at the rest between two hops, proven; it takes back no more",
+                    hint=f"knowngood rollback {run.plan.cluster}",
+                )
             case end:
                 raise UsageError(
                     f"run {run.run_id} ended {end}: there is nothing to take back by machine",

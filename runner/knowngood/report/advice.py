@@ -100,6 +100,8 @@ def _by_end(summary: Summary) -> tuple[str, ...]:
             return (f"knowngood abort {run}", f"knowngood handover {run}")
         case "done":
             return (*_matrix(summary), f"knowngood show release {release}", f"knowngood gate {cluster}")
+        case "restored" if summary.moved:
+            return (f"knowngood rollback {cluster}", f"knowngood gate {cluster}")
         case "restored":
             return (
                 f"read why in the report; the release {release} is not proven on {cluster}",

@@ -161,6 +161,17 @@ def test_a_run_that_ended_elsewhere_is_told_and_nothing_is_done(scene: Scene, co
     assert scene.world.saved[RUN] == there
 
 
+def test_of_a_run_that_rests_between_two_hops_a_rollback_says_how_to_go_further(scene: Scene) -> None:
+    end = End(
+        "restored", ExitCode.RESTORED, "a gate said no", {}, {"gpu-1": "may run nvidia-driver 595.91.07"}
+    )
+    scene.there(undone_named(scene), end=end, fence=9, who="ben@b", seq=99)
+    said = scene.says("rollback", RUN, "--yes")
+    assert said.code == 2
+    assert "at the rest between two hops" in said.err
+    assert "knowngood rollback ams-prod" in said.err
+
+
 def test_an_end_that_the_checkpoint_does_not_know_yet_is_told_to_it(scene: Scene) -> None:
     """The runner died between its last record and the checkpoint: to others the run would be open for ever."""
     run = undone()

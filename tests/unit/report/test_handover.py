@@ -14,7 +14,7 @@ from tests.unit.report.played import Played, calm, held, undone
 
 from knowngood.engine.engine import Engine
 from knowngood.model.claims import Marks
-from knowngood.report.advice import headline
+from knowngood.report.advice import headline, next_steps
 from knowngood.report.handover import handover
 from knowngood.report.summary import summarise
 
@@ -88,6 +88,7 @@ def test_of_two_hops_only_the_undone_one_is_taken_back() -> None:
     assert end.name == "restored"
     summary = summarise(world.records, lambda digest: json.loads(world.files[digest]))
     assert headline(summary).startswith("restored: back at the rest between two hops")
+    assert next_steps(summary)[0] == "knowngood rollback ams-prod"
     text = handover(summary, two_hops(), a_cluster())
     first = [c.commit for c in summary.commits if c.step.startswith("hop-1/")]
     assert [f"git revert --no-edit {commit}" in text for commit in first] == [True] * 3
