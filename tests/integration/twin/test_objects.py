@@ -18,6 +18,7 @@ CUSTOM = (
     ("nvidia.com/v1alpha1", "NVIDIADriver"),
     ("nvidia.com/v1", "ClusterPolicy"),
     ("argoproj.io/v1alpha1", "Application"),
+    ("argoproj.io/v1alpha1", "AppProject"),
     ("scheduling.run.ai/v2alpha2", "PodGroup"),
     ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
     ("config.openshift.io/v1", "ClusterVersion"),
