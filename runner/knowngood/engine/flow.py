@@ -191,13 +191,20 @@ def forward(hop: Hop, ring: PlannedRing) -> Generator[Step, StepResult, None]:
     given_back: list[str] = []
     for number, nodes in enumerate(ring.batches, start=1):
         given_back += yield from batch(f"{at}/batch-{number}", hop, ring, nodes)
-    if given_back:
-        left = yield from batch(f"{at}/again", hop, ring, tuple(given_back))
+    for number, nodes in enumerate(once_more(ring, given_back), start=1):
+        name = "again" if number == 1 else f"again-{number}"
+        left = yield from batch(f"{at}/{name}", hop, ring, nodes)
         if left:
             why = "a tenant's disruption budget did not let us drain"
             raise Stop(f"{at}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
     yield from need(Step(f"{at}/soak", Verb.SOAK, hop, ring, ring.nodes))
     yield from judged(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM)
+
+
+def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
+    """Nodes that were given back, in batches no larger than the ring's: no more are out at once than it allows."""
+    size = max(len(batch) for batch in ring.batches)
+    return [tuple(nodes[i : i + size]) for i in range(0, len(nodes), size)]
 
 
 def batch(

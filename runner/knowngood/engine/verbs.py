@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -203,7 +203,7 @@ def look(work: Work, step: Step) -> Done:
     seen = work.ports.cluster.observe(step.nodes)
     at = step.path.rsplit("/", 2)[0]
     again = _brought_back(work, at)
-    touched = _touched(work, at) - again
+    touched = _touched(work, at, step.nodes) - again
     ours = held(work.state, step.nodes, work.ports.cluster.marks())
     back = {n for n in step.nodes if step.undo and ours[n].hold is Hold.QUARANTINED}
     known = restarts.at_baseline(work, step)
@@ -217,17 +217,14 @@ def look(work: Work, step: Step) -> Done:
     return Done(Status.OK, detail | ({"back": came_back} if came_back else {}))
 
 
-def _touched(work: Work, ring: str) -> set[str]:
-    """Nodes whose driver we may have restarted: an apply on them was intended."""
-    nodes: set[str] = set()
-    for hop in work.plan.hops:
-        for planned in (r for r in hop.rings if f"{hop.name}/{r.name}" == ring):
-            batches = {f"{ring}/batch-{i}": b for i, b in enumerate(planned.batches, start=1)}
-            for at, batch in (batches | {f"{ring}/again": planned.nodes}).items():
-                if f"{at}/apply" in work.state.intended:
-                    drained = work.state.results[f"{at}/drain"].detail
-                    nodes |= set(drained.get("done", batch))
-    return nodes
+def _touched(work: Work, ring: str, nodes: Sequence[str]) -> set[str]:
+    """Nodes whose driver we may have restarted: an apply on them was intended. `nodes`: all of the ring."""
+    touched: set[str] = set()
+    for path in (p for p in work.state.intended if p.startswith(f"{ring}/") and not is_undo(p)):
+        if verb_of(path) == Verb.APPLY:
+            drained = work.state.results[f"{path.rpartition('/')[0]}/{Verb.DRAIN}"].detail
+            touched |= set(drained.get("done", nodes))
+    return touched
 
 
 def _brought_back(work: Work, ring: str) -> set[str]:

@@ -114,7 +114,8 @@ def bound(plan: Plan, frozen: Mapping[str, Any]) -> int:
     names = max(
         (sum(len(n) + 4 for n in nodes) for nodes in (plan.nodes, *(r.nodes for r in rings))), default=0
     )
-    steps = 100 + sum(40 + 10 * (len(ring.batches) + 1) for ring in rings)
+    # Each batch, and once more what it gave back.
+    steps = 100 + sum(40 + 20 * len(ring.batches) for ring in rings)
     told = steps * _STEP + sum(len(ring.nodes) for ring in rings) * _NODE * _TOLD
     # Two steps may be without an answer at once: the one that is done and the one that a kill left.
     return _BASE + len(_encoded(to_json(frozen))) + CHUNK + 2 * names + _DIGEST * (told // CHUNK + 1)

@@ -132,6 +132,20 @@ def test_a_run_ends_as_it_must(row: Row) -> None:
     says_true(world, end.name, before)
 
 
+def test_nodes_that_tenants_kept_are_tried_again_no_more_at_once_than_the_ring_allows() -> None:
+    world = a_world()
+    world.blocked = {"gpu-3": 1, "gpu-4": 1}
+    end = an_engine(world, batch=1).run().end
+    assert end is not None
+    assert end.name == "done", end.why
+    claims = [r for r in world.records if r.type is RecordType.INTENT and r.step.endswith("/claim")]
+    assert {len(r.detail["nodes"]) for r in claims} == {1}
+    assert [r.step for r in claims if "again" in r.step] == [
+        "hop-1/ring-1/again/claim",
+        "hop-1/ring-1/again-2/claim",
+    ]
+
+
 def says_true(world: World, end: str, before: Mapping[str, object]) -> None:
     """What an oracle would check of each end."""
     assert never_unproven_outside_the_canary(world)
