@@ -48,10 +48,10 @@ def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> 
     """What a restored run can show against its release (JSON values); None where nothing speaks against it.
 
     The undo cured the nodes, so the release made them fail. A commit that Argo CD did not take, a tenant that did not
-    let us drain, an abort: they stopped the run and say nothing of the release.
+    let us drain, an abort, a bug of ours: they stopped the run and say nothing of the release.
     """
     stopped = stopped_by(state)
-    if not stopped:
+    if not stopped or "bug" in state.results[stopped].detail:
         return None
     result = state.results[stopped]
     status = FAILED if _ran_it(plan, stopped) and said_no_twice(state, stopped) else INCONCLUSIVE

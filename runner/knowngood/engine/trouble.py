@@ -130,6 +130,6 @@ def status_of(meant: Meaning, error: Exception) -> Status:
 def told(error: Exception) -> dict[str, object]:
     """An error as an outcome's detail."""
     if not isinstance(error, KnowngoodError):
-        return {"why": f"internal error: {type(error).__name__}: {error}"[:500]}
+        return {"why": f"internal error: {type(error).__name__}: {error}"[:500], "bug": True}
     usage = {"usage": True} if isinstance(error, UsageError) else {}
     return {"why": str(error), "hint": error.hint, **usage}

@@ -171,3 +171,22 @@ def test_an_abort_says_nothing_of_the_release() -> None:
     world.bad = abort
     assert played(world).name == "restored"
     assert world.failures == {}
+
+
+class Broken(FakeGates):
+    """A bug of ours, whenever a node is judged on the new version."""
+
+    def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
+        if request.name.endswith(("batch-1/judge", "batch-1/retest")):
+            raise ZeroDivisionError
+        return super().judge(request, cancel)
+
+
+def test_a_bug_of_ours_is_no_evidence() -> None:
+    world = a_world()
+    engine = an_engine(world)
+    engine.ports = replace(engine.ports, gates=Broken(world))
+    end = engine.run().end
+    assert end is not None
+    assert end.name == "restored"
+    assert world.failures == {}
