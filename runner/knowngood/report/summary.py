@@ -181,9 +181,10 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
 
 
 def _moved(plan: Plan, state: RunState) -> dict[str, str]:
-    """What still runs or declares the new versions, where the run does not go on by itself and is not done."""
-    stands = state.end.name != "done" if state.end else bool(state.interrupted)
-    return still_moved(plan, state) if stands else {}
+    """What still runs or declares the new versions: as the end says, or so far where the run stands interrupted."""
+    if state.end:
+        return dict(state.end.moved)
+    return still_moved(plan, state) if state.interrupted else {}
 
 
 def expanded(record: Record, load: Load) -> Record:
