@@ -1,7 +1,7 @@
 """What can go wrong outside the verdicts, and what it means: "could not" is never "no", and never "yes".
 
 One table. A row says how a trouble shows itself and what becomes of the step that meets it: before the first change, on
-the way forward, and on the way back. docs/trouble.md says the same for people; a test holds the two together.
+the way forward, and on the way back. docs/trouble.md says the same for people; a test sees that it has each row.
 """
 
 from __future__ import annotations

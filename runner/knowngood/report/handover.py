@@ -17,7 +17,7 @@ from knowngood.report.summary import CommitLine, Summary
 
 def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
     """The page, as Markdown: readable on a terminal, in a ticket and in a chat."""
-    kubectl = "oc" if "openshift" in plan.to_versions else "kubectl"
+    kubectl = "oc" if cluster.traits.get("platform") == "openshift" else "kubectl"
     so_far = "" if summary.end else " so far"
     parts = [
         f"# {markdown(f'{summary.cluster}: {summary.from_release} → {summary.to_release}')}",

@@ -73,8 +73,8 @@ def test_a_claimed_node_and_the_lease_of_a_run_that_goes_on_are_held() -> None:
 
 
 def test_openshift_gets_oc() -> None:
-    plan = replace(a_plan(), to_versions={"openshift": "4.18.52"})
-    assert "oc describe node gpu-4" in handover(held().summary, plan, a_cluster())
+    cluster = replace(a_cluster(), traits={"platform": "openshift"})
+    assert "oc describe node gpu-4" in handover(held().summary, a_plan(), cluster)
 
 
 def test_of_two_hops_only_the_undone_one_is_taken_back() -> None:
