@@ -29,8 +29,11 @@ STATUS = {Verdict.FAIL: Status.FAIL, Verdict.INCONCLUSIVE: Status.INCONCLUSIVE}
 
 def preflight(work: Work, step: Step) -> Done:
     """We may do all of it, nothing is left over, nobody else works on the nodes, and both ways are open."""
-    changes = tuple(c for hop in work.plan.hops[:1] for ring in hop.rings for c in ring.changes)
-    missing = tuple(work.ports.readiness.rights(changes))
+    of_hops = [[c for ring in hop.rings for c in ring.changes] for hop in work.plan.hops]
+    changes = (
+        tuple(of_hops[0]) if of_hops else ()
+    )  # what a later hop starts from is what an earlier one brings
+    missing = tuple(work.ports.readiness.rights([c for of_hop in of_hops for c in of_hop]))
     if missing:
         return ended(missing, {})
     busy = dict(work.ports.cluster.quiet(work.plan.nodes))
@@ -43,8 +46,8 @@ def preflight(work: Work, step: Step) -> Done:
     detail: dict[str, Any] = ({"failed": busy} if busy else {}) | (
         {"not_proven": unproven} if unproven else {}
     )
-    if not found and (unknown := work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)):
-        detail |= {"record": unknown}
+    if not found and (unsure := work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)):
+        detail |= {"record": unsure}
     return ended(found, detail)
 
 

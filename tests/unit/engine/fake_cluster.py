@@ -190,6 +190,7 @@ class FakeReadiness(Readiness):
         self.world = world
 
     def rights(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        self.world.rights_asked_for = tuple(changes)
         return self.world.found.get("rights", ())
 
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:

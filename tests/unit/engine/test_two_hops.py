@@ -55,6 +55,13 @@ def test_each_hop_is_judged_by_the_versions_it_ends_on() -> None:
     assert {version for _, version in loaded[: len(world.nodes)]} == {NEW}, "the second hop began too early"
 
 
+def test_rights_are_asked_for_what_every_hop_moves_before_the_first() -> None:
+    world = a_world()
+    played(world)
+    moved = [c for hop in two_hops().hops for ring in hop.rings for c in ring.changes]
+    assert list(world.rights_asked_for) == moved
+
+
 def test_an_undo_of_the_second_hop_stops_at_the_resting_state_between() -> None:
     world = a_world()
 

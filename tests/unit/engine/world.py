@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from knowngood.model.context import JudgeRequest
 from knowngood.model.evidence import GateSuite
 from knowngood.model.finding import Finding
+from knowngood.model.plan import FieldChange
 from knowngood.model.record import Record
 from knowngood.planner.status import Standard
 from knowngood.ports.clock import Cancel
@@ -87,6 +88,7 @@ class World:
     ticks: int = 0  # every look at the clock is later than the one before
     abort: str = ""
     found: dict[str, list[Finding]] = field(default_factory=dict)  # by call: rights, declared, ready, windows
+    rights_asked_for: tuple[FieldChange, ...] = ()
     images: Images = field(default_factory=Images)  # what the registry says
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
@@ -102,9 +104,7 @@ class World:
     strike_at: int = -1  # the moment at which the runner is hit; -1: never
     signal: Cancel | None = None  # what hits it: SIGINT by this; None: SIGKILL
     meanwhile: Callable[[], None] | None = None  # what happens at that moment instead
-    holders: list[Holder] = field(
-        default_factory=list
-    )  # of the Lease; the last one is the runner that acts now
+    holders: list[Holder] = field(default_factory=list)  # of the Lease; the last is the runner that acts now
     leases: int = 0  # how often the Lease was made
     too_late: list[str] = field(default_factory=list)  # done by a runner that had been told to stop
     folder: Path = Path("nowhere")
