@@ -26,7 +26,7 @@ def soak(work: Work, step: Step) -> Done:
     wanted = work.profile.soak_gpu_share * work.profile.gpus * limit
     every = max(0.05, min(60.0, limit / LOOKS))
     _cleared(work, work.cancel)  # what a killed runner left
-    soaked = _Soak(work, step, Meter(longest=3 * every + 5.0), every)
+    soaked = _Soak(work, step, Meter(longest=3 * every + 5.0, gpus=work.profile.gpus), every)
     soaked.tenants(limit)
     if short := soaked.short(wanted):
         soaked.fill(short, wanted)

@@ -34,10 +34,12 @@ def gpus_of(pod: Mapping[str, Any]) -> float:
 class Meter:
     """GPU-seconds by node: between two samples counts what both of them saw.
 
-    `longest`: seconds between two samples beyond which nobody looked, so nothing counts.
+    `longest`: seconds between two samples beyond which nobody looked, so nothing counts. `gpus`: how many a node has;
+    pods that share GPUs by time-slicing ask for more, and do no more work.
     """
 
     longest: float
+    gpus: float
     tenants: dict[str, float] = field(default_factory=dict)
     synthetic: dict[str, float] = field(default_factory=dict)
     unseen: float = 0.0
@@ -52,7 +54,7 @@ class Meter:
             self.unseen += passed
         else:
             for node in use:
-                both = min(use[node].ready, self._use.get(node, GpuUse()).ready)
+                both = min(use[node].ready, self._use.get(node, GpuUse()).ready, self.gpus)
                 self.tenants[node] = self.tenants.get(node, 0.0) + both * passed
                 both = min(ours.get(node, 0), self._ours.get(node, 0))
                 self.synthetic[node] = self.synthetic.get(node, 0.0) + both * passed
