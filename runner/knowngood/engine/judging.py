@@ -273,9 +273,8 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
     """Figures of these nodes measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
     asked = {*nodes, ""}
     hops = [hop.name for hop in bench.plan.hops]
-    later = (
-        hops[bench.plan.hops.index(step.hop) + 1 :] if step.hop else ()
-    )  # measured on what this hop brought
+    # A later hop was measured on what this one brought.
+    later = hops[bench.plan.hops.index(step.hop) + 1 :] if step.hop else ()
     found: dict[str, Mapping[str, Any]] = {}
     newest: dict[str, Mapping[str, Any]] = {}
     for path in bench.state.intended:

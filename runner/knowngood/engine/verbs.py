@@ -196,9 +196,8 @@ def look(work: Work, step: Step) -> Done:
     And which are ours: `claimed` by what they say themselves, `lost` those with something of ours but no claim. What
     this run has quarantined comes back with an undo, too; `back` is what an earlier one has brought.
     """
-    work.ports.load.clear(
-        work.run, work.cancel
-    )  # of a soak that was cut short; what is left is found by verify
+    # A soak that was cut short left its load; what this can't clear is found by verify.
+    work.ports.load.clear(work.run, work.cancel)
     before = work.before(step.hop)
     seen = work.ports.cluster.observe(step.nodes)
     at = step.path.rsplit("/", 2)[0]

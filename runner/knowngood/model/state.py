@@ -58,9 +58,8 @@ class RunState:
     frozen: Mapping[str, Any] = field(default_factory=dict)  # record 0's detail
     results: Mapping[str, StepResult] = field(default_factory=dict)
     intended: tuple[str, ...] = ()
-    unanswered: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # intents without an outcome: nodes
+    unanswered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Intents without an outcome, and the nodes each was about."""
     open: str = ""
     open_since: str = ""
     last: str = ""  # the plan's step with the newest outcome: an abort is heeded after it

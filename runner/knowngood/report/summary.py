@@ -119,14 +119,12 @@ class Summary:
     tenants: Mapping[str, Disturbed]
     not_running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
-    moved: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of a run that is not done: node -> what it still has
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Of a run that is not done: node -> what it still has."""
     reported: Mapping[str, str] = field(default_factory=dict)  # node -> what others changed while an undo ran
     asked: bool = False  # where the nodes are now is what they say themselves; else as of the journal
-    elsewhere: Mapping[str, str] = field(
-        default_factory=dict
-    )  # nodes of no concern to this run, with marks of ours
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Nodes of no concern to this run, with marks of ours."""
     who: str = ""  # user@host of the last runner
     version: str = ""  # of its knowngood
     record: RecordLine | None = None  # None: the run has nothing to record (yet)
