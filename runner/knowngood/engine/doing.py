@@ -11,7 +11,6 @@ from knowngood.engine.verbs import VERBS
 from knowngood.engine.work import Done, NodesCouldNot, Work
 from knowngood.model.errors import CouldNot, Interrupted, KnowngoodError, LockHeld
 from knowngood.model.record import Status
-from knowngood.model.state import verb_of
 
 CLOCK_JUMP = 60.0
 """Seconds: far above what NTP slews in a run, far below what would move a change window."""
@@ -69,7 +68,7 @@ class Doing:
 
     def _phase(self, work: Work, step: Step) -> Phase:
         """Where the run stands. A first commit that surely never left changes nothing, so the run may end there."""
-        declared = any(verb_of(p) == Verb.DECLARE for p in work.state.results)
+        declared = any(p.verb == Verb.DECLARE for p in work.state.results)
         if step.verb is not Verb.DECLARE or step.undo or declared:
             return phase_of(step)
         try:

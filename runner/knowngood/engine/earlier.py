@@ -17,7 +17,8 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, is_undo, verb_of
+from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 from knowngood.planner.again import Failure, Proof
 from knowngood.ports.checkpoint import Checkpoint
 
@@ -57,9 +58,9 @@ def _moved(state: RunState) -> dict[str, tuple[Window | None, str]]:
     """Nodes whose driver a run may have restarted: since when it held them, and what was loaded, "" if unknown."""
     moved: dict[str, tuple[Window | None, str]] = {}
     for path in state.intended:
-        if verb_of(path) != Verb.APPLY or is_undo(path):
+        if path.verb != Verb.APPLY or path.is_undo:
             continue
-        claimed = state.results.get(f"{path.rpartition('/')[0]}/{Verb.CLAIM}")
+        claimed = state.results.get(path.sibling(Verb.CLAIM))
         applied = state.results.get(path)
         windows = dict(claimed.detail.get("windows", {})) if claimed else {}
         loaded = dict(applied.detail.get(LOADED, {})) if applied else {}
@@ -74,7 +75,7 @@ def _ends(checkpoint: Checkpoint, state: RunState) -> dict[str, Window]:
     ends: dict[str, Window] = {}
     for path in state.intended:
         result = state.results.get(path)
-        over = verb_of(path) in (Verb.PROVE, Verb.VERIFY) and result and result.status is Status.OK
+        over = path.verb in (Verb.PROVE, Verb.VERIFY) and result and result.status is Status.OK
         if result and over and "nodes" in result.files:
             for name, data in _file(checkpoint, state.run, result.files["nodes"]).items():
                 node = from_json(NodeState, data)
@@ -100,8 +101,8 @@ def tries(checkpoint: Checkpoint, release: str) -> tuple[list[Failure], list[Pro
     return failures, proofs
 
 
-def _failure(checkpoint: Checkpoint, state: RunState, cluster: str, stopped: str) -> Failure:
-    result, began = state.results[stopped], state.results.get("observe")
+def _failure(checkpoint: Checkpoint, state: RunState, cluster: str, stopped: StepPath) -> Failure:
+    result, began = state.results[stopped], state.results.get(StepPath("observe"))
     plan = from_json(Plan, _file(checkpoint, state.run, state.plan_digest))
     nodes = _file(checkpoint, state.run, began.files["nodes"]) if began and "nodes" in began.files else {}
     return Failure(

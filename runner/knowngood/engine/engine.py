@@ -29,7 +29,8 @@ from knowngood.model.names import claim_value
 from knowngood.model.packing import LIMIT, bound
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import End, RunState, after, fold, verb_of
+from knowngood.model.state import End, RunState, after, fold
+from knowngood.model.steppath import StepPath
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
 from knowngood.planner.keeping import forgettable
@@ -87,7 +88,7 @@ class Engine:
         """Go on from here to the end."""
         try:
             self._open(fence)
-            if verb_of(self._state.open) == Verb.SOAK:  # its load may still run, whatever comes next
+            if self._state.open.verb == Verb.SOAK:  # its load may still run, whatever comes next
                 self.ports.load.clear(self.run_id, Cancel())
             while self._state.end is None:
                 self._advance(fence)
@@ -116,7 +117,7 @@ class Engine:
 
     def _stop_for(self, error: KnowngoodError) -> None:
         """Our own books can't be kept (checkpoint, journal): nothing was changed yet, or the run can be resumed."""
-        if not any("/" in path for path in self._state.intended):
+        if not any(path.parent for path in self._state.intended):
             raise error
         stopped = Interrupted(
             f"stopped: {error}", hint=f"{error.hint}; knowngood resume goes on from here".lstrip("; ")
@@ -195,7 +196,7 @@ class Engine:
         elif self._state.end is None:
             self._append(RecordType.RESUMED, detail={"fence": fence, **self.runner})
             if nodes := may_hold(self._state):
-                path = f"resume-{self._state.resumed}/{Verb.RECLAIM}"
+                path = StepPath(f"resume-{self._state.resumed}").child(Verb.RECLAIM)
                 self._do(Step(path, Verb.RECLAIM, nodes=nodes), fence)
 
     def _refuse_too_large(self) -> None:
@@ -234,7 +235,7 @@ class Engine:
     def _finishing(self, step: Step) -> bool:
         """Whether a step belongs to the way back or the end, which an abort does not turn around."""
         settling = step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE, Verb.LOOK, Verb.RECORD)
-        return step.undo or settling or "/hold/" in step.path
+        return step.undo or settling or step.path.is_hold
 
     def _do(self, step: Step, fence: str) -> None:
         """Checkpoint, intent, effect, outcome."""

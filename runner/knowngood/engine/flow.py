@@ -27,6 +27,7 @@ from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import End, RunState, StepResult
+from knowngood.model.steppath import StepPath
 
 ROLLBACK = "rollback"
 """As a wave's failure policy: a human asked for all of it to be undone, whatever held the run."""
@@ -114,10 +115,10 @@ def need(step: Step) -> Ask:
 def flow(plan: Plan, policy: Policy) -> Flow:
     """The whole run."""
     try:
-        yield from need(Step("observe", Verb.OBSERVE))
-        yield from need(Step("preflight", Verb.PREFLIGHT))
-        yield from need(Step("check", Verb.CHECK, nodes=plan.nodes))
-        yield from need(Step("way-back", Verb.WAY_BACK))
+        yield from need(Step(StepPath("observe"), Verb.OBSERVE))
+        yield from need(Step(StepPath("preflight"), Verb.PREFLIGHT))
+        yield from need(Step(StepPath("check"), Verb.CHECK, nodes=plan.nodes))
+        yield from need(Step(StepPath("way-back"), Verb.WAY_BACK))
     except Stop as stop:
         return nothing_changed(stop)
     moved: list[tuple[Hop, PlannedRing]] = []
@@ -125,11 +126,13 @@ def flow(plan: Plan, policy: Policy) -> Flow:
         before, moved = moved, []  # an undo ends at the resting state before this hop
         for ring in hop.rings:
             try:
-                yield from need(Step(f"{hop.name}/{ring.name}/window", Verb.WINDOW, hop, ring))
+                yield from need(Step(StepPath(hop.name).child(ring.name, "window"), Verb.WINDOW, hop, ring))
                 if before and not moved:
-                    yield from need(Step(f"{hop.name}/observe", Verb.OBSERVE, hop))
+                    yield from need(Step(StepPath(hop.name).child("observe"), Verb.OBSERVE, hop))
                 yield from need(
-                    Step(f"{hop.name}/{ring.name}/baseline", Verb.BASELINE, hop, ring, ring.nodes)
+                    Step(
+                        StepPath(hop.name).child(ring.name, "baseline"), Verb.BASELINE, hop, ring, ring.nodes
+                    )
                 )
             except Stop as stop:
                 return (yield from at_rest(stop, moved or before, policy))
@@ -141,8 +144,8 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                 return (yield from stopped(stop, hop, ring, moved, policy))
             moved.append((hop, ring))
     try:
-        yield from judged(Step("prove", Verb.PROVE), Verb.PROVE)
-        yield from need(Step("promote", Verb.PROMOTE))
+        yield from judged(Step(StepPath("prove"), Verb.PROVE), Verb.PROVE)
+        yield from need(Step(StepPath("promote"), Verb.PROMOTE))
     except Stop as stop:
         return (yield from at_rest(stop, moved, policy))
     return End("done", ExitCode.DONE)
@@ -165,7 +168,7 @@ def never_declared(stop: Stop, hop: Hop, ring: PlannedRing, undo: str) -> Genera
     if stop.verb is not Verb.DECLARE:
         return False
     undone = yield Step(
-        f"{hop.name}/{ring.name}/{undo}/declare", Verb.DECLARE, hop, ring, ring.nodes, undo=True
+        StepPath(hop.name).child(ring.name, undo, "declare"), Verb.DECLARE, hop, ring, ring.nodes, undo=True
     )
     return undone.status is Status.OK and not undone.detail.get("commit")
 
@@ -185,20 +188,20 @@ def held(stop: Stop) -> End:
 
 def forward(hop: Hop, ring: PlannedRing) -> Generator[Step, StepResult, None]:
     """Move one ring: declare, batch by batch, nodes given back once more, soak, confirm. Raises Stop."""
-    at = f"{hop.name}/{ring.name}"
-    yield from need(Step(f"{at}/declare", Verb.DECLARE, hop, ring, ring.nodes))
-    yield from need(Step(f"{at}/deliver", Verb.DELIVER, hop, ring, ring.nodes))
+    at = StepPath(hop.name).child(ring.name)
+    yield from need(Step(at.child("declare"), Verb.DECLARE, hop, ring, ring.nodes))
+    yield from need(Step(at.child("deliver"), Verb.DELIVER, hop, ring, ring.nodes))
     given_back: list[str] = []
     for number, nodes in enumerate(ring.batches, start=1):
-        given_back += yield from batch(f"{at}/batch-{number}", hop, ring, nodes)
+        given_back += yield from batch(at.child(f"batch-{number}"), hop, ring, nodes)
     for number, nodes in enumerate(once_more(ring, given_back), start=1):
         name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(f"{at}/{name}", hop, ring, nodes)
+        left = yield from batch(at.child(name), hop, ring, nodes)
         if left:
             why = "a tenant's disruption budget did not let us drain"
             raise Stop(f"{at}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
-    yield from need(Step(f"{at}/soak", Verb.SOAK, hop, ring, ring.nodes))
-    yield from judged(Step(f"{at}/confirm", Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM)
+    yield from need(Step(at.child("soak"), Verb.SOAK, hop, ring, ring.nodes))
+    yield from judged(Step(at.child("confirm"), Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM)
 
 
 def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
@@ -208,21 +211,21 @@ def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
 
 
 def batch(
-    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...]
+    at: StepPath, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...]
 ) -> Generator[Step, StepResult, list[str]]:
     """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
-    yield from need(Step(f"{at}/claim", Verb.CLAIM, hop, ring, nodes))
-    drained = yield from ask(Step(f"{at}/drain", Verb.DRAIN, hop, ring, nodes))
+    yield from need(Step(at.child("claim"), Verb.CLAIM, hop, ring, nodes))
+    drained = yield from ask(Step(at.child("drain"), Verb.DRAIN, hop, ring, nodes))
     given_back = dict(drained.detail.get("given_back", {}))
     if drained.status is not Status.OK and not (given_back and not drained.detail.get("failed")):
         failed = dict(drained.detail.get("failed", {})) | given_back
         raise Stop(str(drained.detail.get("why", "the drain failed")), drained.status, failed)
     out = tuple(n for n in nodes if n not in given_back)
     if out:
-        yield from need(Step(f"{at}/baseline", Verb.BASELINE, hop, ring, out, drained=True))
-        yield from need(Step(f"{at}/apply", Verb.APPLY, hop, ring, out))
-        yield from judged(Step(f"{at}/judge", Verb.JUDGE, hop, ring, out), Verb.RETEST)
-        yield from need(Step(f"{at}/release", Verb.RELEASE, hop, ring, out))
+        yield from need(Step(at.child("baseline"), Verb.BASELINE, hop, ring, out, drained=True))
+        yield from need(Step(at.child("apply"), Verb.APPLY, hop, ring, out))
+        yield from judged(Step(at.child("judge"), Verb.JUDGE, hop, ring, out), Verb.RETEST)
+        yield from need(Step(at.child("release"), Verb.RELEASE, hop, ring, out))
     return list(given_back)
 
 
@@ -237,8 +240,7 @@ def judged(step: Step, retest: Verb) -> Generator[Step, StepResult, None]:
     bad = failed_in(last, step.nodes)
     if not last.detail.get("at_once"):
         suspects = tuple(n for n in step.nodes if n in bad) or tuple(bad)
-        path = "/".join([*step.path.split("/")[:-1], "retest"])
-        last = yield from ask(replace(step, path=path, verb=retest, nodes=suspects))
+        last = yield from ask(replace(step, path=step.path.sibling("retest"), verb=retest, nodes=suspects))
         if last.status is Status.OK:
             return
         bad = failed_in(last, suspects)
@@ -280,8 +282,8 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     What failed a gate before anything was applied is judged again first; what moved and is not proven stays claimed.
     Returns the nodes a human must look at.
     """
-    at = f"{hop.name}/{ring.name}/hold"
-    seen = yield Step(f"{at}/look", Verb.LOOK, hop, ring, ring.nodes)
+    at = StepPath(hop.name).child(ring.name, "hold")
+    seen = yield Step(at.child("look"), Verb.LOOK, hop, ring, ring.nodes)
     known = seen.status is Status.OK
     changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ())) if known else ring.nodes
@@ -292,12 +294,12 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     lost.held |= {n: w for n, w in (unproven | blamed).items() if n not in (*stop.passed, *failed)}
     sick = tuple(n for n in claimed if n not in changed and n in stop.nodes and stop.verb in JUDGEMENTS)
     if sick:
-        yield from judge_again(Step(f"{at}/judge", Verb.JUDGE, hop, ring, sick, undo=True), lost, failed)
+        yield from judge_again(Step(at.child("judge"), Verb.JUDGE, hop, ring, sick, undo=True), lost, failed)
     good = tuple(n for n in claimed if n not in lost.held and n not in failed)
     moved = tuple(n for n in good if n in changed)
     yield from give_back(at, hop, ring, tuple(n for n in good if n not in changed), lost)
     if moved:
-        released = yield Step(f"{at}/proven/release", Verb.RELEASE, hop, ring, moved)
+        released = yield Step(at.child("proven", "release"), Verb.RELEASE, hop, ring, moved)
         lost.held |= told(released, moved, "could not be given back")
     yield from take_out(at, hop, ring, tuple(n for n in lost.held if n in changed and n not in claimed), lost)
     if failed:

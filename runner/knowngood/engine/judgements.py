@@ -14,7 +14,7 @@ from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.node import NodeState
 from knowngood.model.record import Status
-from knowngood.model.state import is_undo, verb_of
+from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement, Verdict
 
 
@@ -24,7 +24,7 @@ def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> 
         work.ports, work.plan, work.cluster, work.profile, work.run, work.state, work.load, work.cancel
     )
     status, detail, files = judging.judge(bench, step, loads)
-    last_word = step.undo or step.verb is Verb.BASELINE or verb_of(step.path) == "retest"
+    last_word = step.undo or step.verb is Verb.BASELINE or step.path.verb == "retest"
     if "trouble" in detail and last_word:  # a session that did not come to its end has judged nobody
         raise CouldNot(f"the gates could not judge: {detail['trouble']}")
     return Done(status, detail, files)
@@ -117,7 +117,7 @@ def _passed_actively(work: Work) -> set[tuple[str, str]]:
     return {key for key, verdict in last.items() if verdict is Verdict.PASS}
 
 
-def _forward(work: Work, *verbs: Verb) -> list[str]:
+def _forward(work: Work, *verbs: Verb) -> list[StepPath]:
     """The paths of these verbs on the way forward that ended, oldest first."""
-    mine = [p for p in work.state.intended if not is_undo(p) and verb_of(p) in verbs]
+    mine = [p for p in work.state.intended if not p.is_undo and p.verb in verbs]
     return [p for p in mine if p in work.state.results]

@@ -15,7 +15,8 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, is_undo, verb_of
+from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.clock import Cancel
 
@@ -200,19 +201,19 @@ LOADS, LOADED = "loads", "loaded"
 
 def _began(bench: Bench, nodes: Sequence[str]) -> dict[str, NodeState]:
     """Nodes as the run's first look found them; only these are built, since a run judges many times."""
-    first = bench.state.results.get("observe")
+    first = bench.state.results.get(StepPath("observe"))
     data = bench.load(first.files["nodes"]) if first is not None else {}
     return {name: from_json(NodeState, data[name]) for name in nodes if name in data}
 
 
-def _ways(bench: Bench, step: Step, verb: Verb) -> list[str]:
+def _ways(bench: Bench, step: Step, verb: Verb) -> list[StepPath]:
     """The paths of a verb on the way that the step is on, forth or its ring's way back, oldest first."""
-    undo = f"{step.path.rsplit('/', 1)[0]}/" if step.undo else ""
-    mine = [p for p in bench.state.intended if (p.startswith(undo) if undo else not is_undo(p))]
-    return [p for p in mine if verb_of(p) == verb and p in bench.state.results]
+    here = step.path.parent
+    mine = [p for p in bench.state.intended if (p.within(here) if step.undo else not p.is_undo)]
+    return [p for p in mine if p.verb == verb and p in bench.state.results]
 
 
-def _done(bench: Bench, path: str) -> Sequence[str]:
+def _done(bench: Bench, path: StepPath) -> Sequence[str]:
     return tuple(bench.state.results[path].detail.get("done", ()))
 
 
@@ -243,7 +244,7 @@ def excluded(
     A judgement leaves it out only where it judges the load that its baseline measured: then both sides leave out the
     same. What a later load says is all its own.
     """
-    first = bench.state.results.get("observe")
+    first = bench.state.results.get(StepPath("observe"))
     digest = first.files.get(EARLIER) if first is not None else None
     found = bench.load(digest) if digest else {}
     spans = {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
@@ -279,14 +280,14 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
     newest: dict[str, Mapping[str, Any]] = {}
     for path in bench.state.intended:
         result = bench.state.results.get(path)
-        if result is None or "judgement" not in result.files or is_undo(path):
+        if result is None or "judgement" not in result.files or path.is_undo:
             continue
         if asked.isdisjoint(_nodes_of(bench.plan, path) or asked):
             continue
         results = bench.load(result.files["judgement"])["results"]
         measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results if r["node"] in asked}
         newest |= measured
-        if verb_of(path) in (Verb.CHECK, Verb.BASELINE) and path.split("/")[0] not in later:
+        if path.verb in (Verb.CHECK, Verb.BASELINE) and path.hop not in later:
             found |= measured
     if step.undo:
         for key, before in found.items():
@@ -303,12 +304,13 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
     return found
 
 
-def _nodes_of(plan: Plan, path: str) -> Sequence[str]:
+def _nodes_of(plan: Plan, path: StepPath) -> Sequence[str]:
     """The nodes that a ring's step may be about; none for a step of the whole run."""
-    hop, ring, part, *_ = (*path.split("/"), "", "")
-    for planned in (r for h in plan.hops if h.name == hop for r in h.rings if r.name == ring):
-        number = part.removeprefix("batch-")
-        own = part.startswith("batch-") and number.isdecimal() and 0 < int(number) <= len(planned.batches)
+    for planned in (r for h in plan.hops if h.name == path.hop for r in h.rings if r.name == path.ring):
+        number = path.part.removeprefix("batch-")
+        own = (
+            path.part.startswith("batch-") and number.isdecimal() and 0 < int(number) <= len(planned.batches)
+        )
         return planned.batches[int(number) - 1] if own else planned.nodes
     return ()
 

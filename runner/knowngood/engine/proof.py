@@ -13,7 +13,8 @@ from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status as RecordStatus
-from knowngood.model.state import RunState, is_undo, verb_of
+from knowngood.model.state import RunState
+from knowngood.model.steppath import NOWHERE, StepPath
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.status import expiry, max_age_days
 
@@ -33,7 +34,7 @@ def evidence(
     plan: Plan, cluster: Cluster, profile: Profile, run: str, state: RunState, ports: Ports, load: Load
 ) -> dict[str, Any]:
     """What a run that passed every gate can show (JSON values); what that is worth is for the matrix to say."""
-    proved = state.results.get("prove")
+    proved = state.results.get(StepPath("prove"))
     taken = (proved.ended if proved else "") or ports.clock.now()
     return {
         **_bound_to(plan, run, state, ports),
@@ -66,22 +67,20 @@ def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> 
     }
 
 
-def _ran_it(plan: Plan, stopped: str) -> bool:
+def _ran_it(plan: Plan, stopped: StepPath) -> bool:
     """Whether the release itself was judged, and not a resting state on the way to it."""
-    hop = stopped.rpartition("/")[0].partition("/")[0]
-    return hop in ("", plan.hops[-1].name)
+    return stopped.hop in ("", plan.hops[-1].name)
 
 
-def said_no_twice(state: RunState, stopped: str) -> bool:
+def said_no_twice(state: RunState, stopped: StepPath) -> bool:
     """Whether gates measured a fail on a node that ran the release, and again when that node was tested once more.
 
     Or once, where the profile says that such a fail needs no second look.
     """
     last = state.results[stopped]
-    if verb_of(stopped) != "retest":
+    if stopped.verb != "retest":
         return bool(last.detail.get("at_once"))
-    at = stopped.rpartition("/")[0]
-    first = [f"{at}/{verb}" if at else verb for verb in ("judge", "confirm", "prove")]
+    first = [stopped.sibling(verb) for verb in ("judge", "confirm", "prove")]
     before = {n for p in first if p in state.results for n in state.results[p].detail.get("measured", ())}
     return bool(before & set(last.detail.get("measured", ())))
 
@@ -90,17 +89,17 @@ JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
 """Steps whose end says something of the release."""
 
 
-def stopped_by(state: RunState) -> str:
+def stopped_by(state: RunState) -> StepPath:
     """The step of the way forward that stopped the line, where it speaks of the release; else ""."""
-    forward = [p for p in state.results if not is_undo(p) and "/hold/" not in p]
+    forward = [p for p in state.results if not p.is_undo and not p.is_hold]
     bad = [p for p in forward if state.results[p].status is not RecordStatus.OK and not _outlived(state, p)]
-    last = bad[-1] if bad and not any(state.results[p].abort for p in forward) else ""
-    return last if last.rsplit("/", 1)[-1] in JUDGING else ""
+    last = bad[-1] if bad and not any(state.results[p].abort for p in forward) else NOWHERE
+    return last if last.verb in JUDGING else NOWHERE
 
 
-def _outlived(state: RunState, path: str) -> bool:
+def _outlived(state: RunState, path: StepPath) -> bool:
     """Whether a judgement that did not pass was taken back when its nodes were tested once more."""
-    again = state.results.get("/".join([*path.split("/")[:-1], "retest"]))
+    again = state.results.get(path.sibling("retest"))
     return again is not None and again.status is RecordStatus.OK
 
 
@@ -149,7 +148,7 @@ def final_results(state: RunState, load: Load) -> tuple[GateResult, ...]:
     last: dict[tuple[str, str], GateResult] = {}
     for path in state.intended:
         result = state.results.get(path)
-        judged = verb_of(path) in ("judge", "retest", "confirm", "prove")
+        judged = path.verb in ("judge", "retest", "confirm", "prove")
         if result and judged and "judgement" in result.files:
             for r in from_json(Judgement, load(result.files["judgement"])).results:
                 last[(r.gate, r.node)] = r
@@ -161,5 +160,5 @@ def commits(state: RunState) -> list[Mapping[str, str]]:
     return [
         {"step": path, "commit": str(state.results[path].detail["commit"])}
         for path in state.intended
-        if path.endswith("/declare") and path in state.results and state.results[path].detail.get("commit")
+        if path.verb == Verb.DECLARE and path in state.results and state.results[path].detail.get("commit")
     ]

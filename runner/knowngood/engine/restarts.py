@@ -11,6 +11,7 @@ from knowngood.engine.work import Work
 from knowngood.model.context import Window
 from knowngood.model.jsonable import from_json
 from knowngood.model.node import NodeState
+from knowngood.model.steppath import StepPath
 from knowngood.planner.version import TEXT, runs
 
 BY_OTHERS = "by somebody else, not by this run"
@@ -47,7 +48,7 @@ def at_baseline(work: Work, step: Step) -> dict[str, Window]:
     """Since when each node's module was loaded when the ring was measured, before it was declared."""
     assert step.hop is not None  # noqa: S101
     assert step.ring is not None  # noqa: S101
-    result = work.state.results.get(f"{step.hop.name}/{step.ring.name}/{Verb.BASELINE}")
+    result = work.state.results.get(StepPath(step.hop.name).child(step.ring.name, Verb.BASELINE))
     found = dict(result.detail.get(judging.LOADS, {})) if result else {}
     return {node: from_json(Window, window) for node, window in found.items()}
 

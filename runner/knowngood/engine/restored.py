@@ -18,6 +18,7 @@ from knowngood.model.node import NOT_LOADED, NodeState
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 from knowngood.planner.readings import RESOURCES
 from knowngood.planner.version import TEXT, runs
 
@@ -80,14 +81,16 @@ def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], lis
     makes nothing of that hop undone.
     """
     for hop in plan.hops:
-        back = [r for r in hop.rings if f"{hop.name}/{r.name}/{state.undo}/declare" in state.results]
+        back = [
+            r for r in hop.rings if StepPath(hop.name).child(r.name, state.undo, "declare") in state.results
+        ]
         if back:
             return back, [n for r in hop.rings if r not in back and _proven(hop, r, state) for n in r.nodes]
     return [], []
 
 
 def _proven(hop: Hop, ring: PlannedRing, state: RunState) -> bool:
-    proofs = (state.results.get(f"{hop.name}/{ring.name}/{last}") for last in ("confirm", "retest"))
+    proofs = (state.results.get(StepPath(hop.name).child(ring.name, last)) for last in ("confirm", "retest"))
     return any(proof and proof.status is Status.OK for proof in proofs)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model.plan import Hop, PlannedRing
+from knowngood.model.steppath import StepPath
 
 
 class Verb(StrEnum):
@@ -61,7 +62,7 @@ class Step:
     without, of nodes at their tenants' work, by passive ones.
     """
 
-    path: str
+    path: StepPath
     verb: Verb
     hop: Hop | None = None
     ring: PlannedRing | None = None

@@ -92,7 +92,7 @@ def phase_of(step: Step) -> Phase:
         return Phase.BACK
     return (
         Phase.FORWARD
-        if "/" in step.path or step.verb in (Verb.PROVE, Verb.PROMOTE, Verb.RETEST)
+        if step.path.parent or step.verb in (Verb.PROVE, Verb.PROMOTE, Verb.RETEST)
         else Phase.START
     )
 

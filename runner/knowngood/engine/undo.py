@@ -15,6 +15,7 @@ from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Hop, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import End, StepResult
+from knowngood.model.steppath import StepPath
 
 
 @dataclass
@@ -57,8 +58,8 @@ def undo_open_ring(
     hop: Hop, ring: PlannedRing, back: Back, stay: tuple[str, ...]
 ) -> Generator[Step, StepResult, End]:
     """Undo a later ring only: those that were proven before it (`stay`) keep what they have, until a human decides."""
-    at = f"{hop.name}/{ring.name}/{back.name}/all"
-    end = yield from undo_rings(((hop, ring),), back, verify=f"{at}/verify")
+    at = StepPath(hop.name).child(ring.name, back.name, "all")
+    end = yield from undo_rings(((hop, ring),), back, verify=at.child("verify"))
     if end.name != "restored":
         return end
     kept = f"{ring.name} is as it was, {', '.join(stay)} moved, proven, and stays"
@@ -66,23 +67,25 @@ def undo_open_ring(
 
 
 def undo_rings(
-    rings: tuple[tuple[Hop, PlannedRing], ...], back: Back, *, verify: str = ""
+    rings: tuple[tuple[Hop, PlannedRing], ...], back: Back, *, verify: StepPath | None = None
 ) -> Generator[Step, StepResult, End]:
     """Undo these rings, newest first, then prove the whole cluster (`verify`: as which step)."""
     for hop, ring in rings:
-        lost = yield from undo_ring(f"{hop.name}/{ring.name}/{back.name}", hop, ring, back.suspects)
+        lost = yield from undo_ring(StepPath(hop.name).child(ring.name, back.name), hop, ring, back.suspects)
         if lost:
             return lost.end(f"{back.why}; the way back failed")
-    path = verify or f"{back.name}/verify"
+    path = verify or StepPath(back.name).child("verify")
     verified = yield Step(path, Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
     if verified.status is Status.OK:
-        yield Step(f"{back.name}/record", Verb.RECORD)  # the end is `restored` whatever comes of it
+        yield Step(
+            StepPath(back.name).child("record"), Verb.RECORD
+        )  # the end is `restored` whatever comes of it
         return End("restored", ExitCode.RESTORED, back.why, dict(back.blamed))
     named = unproven(verified, [n for _, r in rings for n in r.nodes])
     return End("held", ExitCode.HUMAN, f"{back.why}; not proven restored", named)
 
 
-def undo_ring(at: str, hop: Hop, ring: PlannedRing, suspects: Collection[str] = ()) -> Undo:
+def undo_ring(at: StepPath, hop: Hop, ring: PlannedRing, suspects: Collection[str] = ()) -> Undo:
     """Bring one ring back; returns the nodes that could not be, with the reason.
 
     Every node that was changed comes back; every node that was changed, or failed a gate, is judged once more. What an
@@ -90,7 +93,7 @@ def undo_ring(at: str, hop: Hop, ring: PlannedRing, suspects: Collection[str] = 
     """
 
     def step(verb: Verb, nodes: Iterable[str] = ring.nodes) -> Step:
-        return Step(f"{at}/{verb.value}", verb, hop, ring, tuple(nodes), undo=True)
+        return Step(at.child(verb), verb, hop, ring, tuple(nodes), undo=True)
 
     lost = Lost()
     for verb in (Verb.DECLARE, Verb.DELIVER):
@@ -130,44 +133,43 @@ def judge_again(step: Step, lost: Lost, failed: dict[str, str]) -> Generator[Ste
     doubtful = tuple(n for n in step.nodes if n in not_done(first, step.nodes))
     if not doubtful:
         return
-    at = step.path.rsplit("/", 1)[0]
-    second = yield Step(f"{at}/retest", Verb.RETEST, step.hop, step.ring, doubtful, undo=True)
+    second = yield Step(step.path.sibling("retest"), Verb.RETEST, step.hop, step.ring, doubtful, undo=True)
     measured = set(second.detail.get("measured", ()))
     for node, why in not_done(second, doubtful).items():
         (failed if node in measured else lost.held)[node] = why
 
 
 def give_back(
-    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
+    at: StepPath, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
 ) -> Generator[Step, StepResult, None]:
     """Prove that nodes are as they were, then release them; those that are not stay claimed."""
     if not nodes:
         return
-    proven = yield Step(f"{at}/{Verb.VERIFY}", Verb.VERIFY, hop, ring, nodes, undo=True)
+    proven = yield Step(at.child(Verb.VERIFY), Verb.VERIFY, hop, ring, nodes, undo=True)
     if proven.status is not Status.OK:
         lost.held |= unproven(proven, nodes)
     good = tuple(n for n in nodes if n not in lost.held)
     if good:
-        released = yield Step(f"{at}/{Verb.RELEASE}", Verb.RELEASE, hop, ring, good, undo=True)
+        released = yield Step(at.child(Verb.RELEASE), Verb.RELEASE, hop, ring, good, undo=True)
         lost.held |= told(released, good, "could not be given back")
 
 
 def take_out(
-    at: str, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
+    at: StepPath, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
 ) -> Generator[Step, StepResult, None]:
     """Claim nodes that are at their tenants' work and run what is not proven: nobody new comes there."""
     if nodes:
-        taken = yield Step(f"{at}/{Verb.CLAIM}", Verb.CLAIM, hop, ring, nodes, undo=True)
+        taken = yield Step(at.child(Verb.CLAIM), Verb.CLAIM, hop, ring, nodes, undo=True)
         lost.held |= told(taken, nodes, "could not be taken out of service", lost.held)
 
 
 def shut(
-    at: str, hop: Hop, ring: PlannedRing, failed: Mapping[str, str], lost: Lost
+    at: StepPath, hop: Hop, ring: PlannedRing, failed: Mapping[str, str], lost: Lost
 ) -> Generator[Step, StepResult, None]:
     """Quarantine nodes that measurably failed; one that could not be is named as such."""
     nodes = tuple(failed)
     why = tuple((str(n), str(w)) for n, w in failed.items())
-    done = yield Step(f"{at}/{Verb.QUARANTINE}", Verb.QUARANTINE, hop, ring, nodes, undo=True, why=why)
+    done = yield Step(at.child(Verb.QUARANTINE), Verb.QUARANTINE, hop, ring, nodes, undo=True, why=why)
     open_ = told(done, nodes, "could not be quarantined", failed)
     lost.held |= open_
     lost.shut |= {n: w for n, w in failed.items() if n not in open_}
@@ -207,9 +209,9 @@ def not_done(result: StepResult, nodes: Iterable[str]) -> dict[str, str]:
     return {str(n): str(w) for n, w in named.items()} or dict.fromkeys(nodes, why)
 
 
-def _give_up(at: str, hop: Hop, ring: PlannedRing, why: str) -> Undo:
+def _give_up(at: StepPath, hop: Hop, ring: PlannedRing, why: str) -> Undo:
     """Git would not take us back: what was changed stays out of service, what is untouched goes back."""
-    seen = yield Step(f"{at}/look", Verb.LOOK, hop, ring, ring.nodes, undo=True)
+    seen = yield Step(at.child("look"), Verb.LOOK, hop, ring, ring.nodes, undo=True)
     known = seen.status is Status.OK
     changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ()))

@@ -21,7 +21,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
-from knowngood.model.state import is_undo, verb_of
+from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Verdict
 from knowngood.planner import readings
 from knowngood.planner.pace import ring_and_undo
@@ -123,7 +123,9 @@ def declare(work: Work, step: Step) -> Done:
         subject = f"{work.plan.cluster} {step.ring.name}: {moves}"
         commit = work.ports.gitops.declare(step.ring.changes, subject, work.trailers(step))
         return Done(Status.OK, {"commit": commit})
-    forward = Step(f"{step.hop.name}/{step.ring.name}/declare", Verb.DECLARE, step.hop, step.ring)
+    forward = Step(
+        StepPath(step.hop.name).child(step.ring.name, "declare"), Verb.DECLARE, step.hop, step.ring
+    )
     commit = work.ports.gitops.find(work.trailers(forward))
     if not commit:
         return Done(Status.OK, {"commit": "", "why": "the commit never reached the branch"})
@@ -134,7 +136,7 @@ def declare(work: Work, step: Step) -> Done:
 
 def deliver(work: Work, step: Step) -> Done:
     """Wait until Argo CD has brought the commit to the live objects."""
-    declared = work.state.results[step.path.rsplit("/", 1)[0] + "/declare"]
+    declared = work.state.results[step.path.sibling(Verb.DECLARE)]
     commit = str(declared.detail.get("commit", ""))
     if not commit:  # nothing of ours was there to take back: what others declare is waited for in vain
         return Done(Status.OK, {"commit": "", "why": "nothing to deliver"})
@@ -200,7 +202,7 @@ def look(work: Work, step: Step) -> Done:
     work.ports.load.clear(work.run, work.cancel)
     before = work.before(step.hop)
     seen = work.ports.cluster.observe(step.nodes)
-    at = step.path.rsplit("/", 2)[0]
+    at = step.path.parent.parent
     again = _brought_back(work, at)
     touched = _touched(work, at, step.nodes) - again
     ours = held(work.state, step.nodes, work.ports.cluster.marks())
@@ -216,21 +218,21 @@ def look(work: Work, step: Step) -> Done:
     return Done(Status.OK, detail | ({"back": came_back} if came_back else {}))
 
 
-def _touched(work: Work, ring: str, nodes: Sequence[str]) -> set[str]:
+def _touched(work: Work, ring: StepPath, nodes: Sequence[str]) -> set[str]:
     """Nodes whose driver we may have restarted: an apply on them was intended. `nodes`: all of the ring."""
     touched: set[str] = set()
-    for path in (p for p in work.state.intended if p.startswith(f"{ring}/") and not is_undo(p)):
-        if verb_of(path) == Verb.APPLY:
-            drained = work.state.results[f"{path.rpartition('/')[0]}/{Verb.DRAIN}"].detail
+    for path in (p for p in work.state.intended if p.within(ring) and not p.is_undo):
+        if path.verb == Verb.APPLY:
+            drained = work.state.results[path.sibling(Verb.DRAIN)].detail
             touched |= set(drained.get("done", nodes))
     return touched
 
 
-def _brought_back(work: Work, ring: str) -> set[str]:
+def _brought_back(work: Work, ring: StepPath) -> set[str]:
     """Nodes that an earlier way back proved and gave back to their tenants, and that no later one took out again."""
     back: set[str] = set()
-    for path in (p for p in work.state.intended if p.startswith(f"{ring}/") and is_undo(p)):
-        result, verb = work.state.results.get(path), verb_of(path)
+    for path in (p for p in work.state.intended if p.within(ring) and p.is_undo):
+        result, verb = work.state.results.get(path), path.verb
         if verb == Verb.RELEASE and result:
             back |= set(result.detail.get("done", ()))
         elif verb in (Verb.CLAIM, Verb.APPLY):

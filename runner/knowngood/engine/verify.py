@@ -27,7 +27,7 @@ def _ring_as_before(work: Work, step: Step, ring: PlannedRing) -> Done:
     found = restored.compare(before, after, _asked(work, step, work.ports.cluster.node_names(), [ring], ()))
     files = work.keep("nodes", seen) | work.keep("restored", found)
     differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
-    if step.undo and "hold" not in step.path.split("/"):  # a ring that is held keeps its commit
+    if step.undo and not step.path.is_hold:  # a ring that is held keeps its commit
         differs |= _declared_otherwise(work, ring)
     unread = {n: restored.listed(one.unread) for n, one in found.items() if one.unread}
     reported = {n: restored.listed(one.reported) for n, one in found.items() if one.reported}

@@ -17,6 +17,7 @@ from knowngood.model.node import NodeState
 from knowngood.model.plan import FieldChange, Hop, Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 from knowngood.ports.clock import Cancel
 
 
@@ -77,9 +78,9 @@ class Work:
 
     def before(self, hop: Hop | None = None) -> dict[str, NodeState]:
         """The measurement of all nodes at the resting state before a hop; without one, at the run's start."""
-        rested = self.state.results.get(f"{hop.name}/{Verb.OBSERVE}") if hop else None
+        rested = self.state.results.get(StepPath(hop.name).child(Verb.OBSERVE)) if hop else None
         if rested is None or rested.status is not Status.OK:  # the first hop rests on what the run began with
-            rested = self.state.results[Verb.OBSERVE.value]
+            rested = self.state.results[StepPath(Verb.OBSERVE)]
         data = self.load(rested.files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
 

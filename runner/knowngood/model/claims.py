@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model import names
-from knowngood.model.state import RunState, StepResult, verb_of
+from knowngood.model.state import RunState, StepResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _by_records(state: RunState) -> dict[str, _By]:
     """Folded in the order in which steps were meant."""
     known: dict[str, _By] = {}
     for path in state.intended:
-        verb, result = verb_of(path), state.results.get(path)
+        verb, result = path.verb, state.results.get(path)
         if result is None:
             if verb in MARKING:
                 _unsure(known, state.unanswered.get(path, ()))

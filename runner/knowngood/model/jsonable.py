@@ -41,11 +41,11 @@ def _builder(kind: Any) -> Callable[[Any], Any]:
     if origin is tuple:
         return _tuple(args)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        value = _builder(args[1])
-        return lambda data: {k: value(v) for k, v in data.items()}
+        key, value = _builder(args[0]), _builder(args[1])
+        return lambda data: {key(k): value(v) for k, v in data.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return functools.partial(_dataclass, kind)
-    if isinstance(kind, type) and issubclass(kind, Enum):
+    if isinstance(kind, type) and issubclass(kind, (Enum, str)) and kind is not str:
         return kind
     return lambda data: data
 

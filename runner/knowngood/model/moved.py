@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
-from knowngood.model.state import RunState, StepResult, is_undo, verb_of
+from knowngood.model.state import RunState, StepResult
+from knowngood.model.steppath import StepPath
 
 
 def still_moved(plan: Plan, state: RunState) -> dict[str, str]:
@@ -17,11 +18,11 @@ def still_moved(plan: Plan, state: RunState) -> dict[str, str]:
 
 
 def _of_ring(hop: Hop, ring: PlannedRing, state: RunState) -> dict[str, str]:
-    at = f"{hop.name}/{ring.name}/"
-    steps = [(p, state.results.get(p)) for p in state.intended if p.startswith(at)]
+    at = StepPath(hop.name).child(ring.name)
+    steps = [(p, state.results.get(p)) for p in state.intended if p.within(at)]
     declared, runs = False, dict.fromkeys(ring.nodes, False)
     for path, result in steps:
-        verb, back = verb_of(path), is_undo(path)
+        verb, back = path.verb, path.is_undo
         if verb == "declare":
             declared = _declared(declared, result, back=back)
         elif verb == "look" and back and result and result.status is Status.OK:

@@ -15,6 +15,7 @@ from typing import Any
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.plan import Plan
 from knowngood.model.state import RunState, StepResult
+from knowngood.model.steppath import StepPath
 
 CHUNK = 32 * 1024
 """Bytes of outcomes that the checkpoint itself holds at most."""
@@ -31,7 +32,7 @@ _NODE = 700  # what one step says at most of one node: its name, a reason
 _TOLD = 16  # steps that may say something of a node, forward, back and at the end
 _DIGEST = 70
 
-Results = Sequence[tuple[str, StepResult]]
+Results = Sequence[tuple[StepPath, StepResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Packed:
 @dataclass(slots=True)
 class _Chunk:
     digest: str
-    paths: tuple[str, ...]
+    paths: tuple[StepPath, ...]
     results: tuple[StepResult, ...] = ()  # as they were last compared
 
 
@@ -83,7 +84,7 @@ class Packer:
         state = from_json(RunState, document["state"])
         if "archived" not in document:  # an older version's: it counts its records by its own journal
             return replace(state, seq=max(state.seq, state.next_seq))
-        results: dict[str, StepResult] = {}
+        results: dict[StepPath, StepResult] = {}
         for digest in document["archived"]:
             rows = _read(json.loads(fetch(digest)))
             self.chunks.append(_Chunk(str(digest), tuple(rows)))
@@ -121,7 +122,7 @@ def bound(plan: Plan, frozen: Mapping[str, Any]) -> int:
     return _BASE + len(_encoded(to_json(frozen))) + CHUNK + 2 * names + _DIGEST * (told // CHUNK + 1)
 
 
-def _settled(tail: Sequence[str], results: Mapping[str, StepResult]) -> Results:
+def _settled(tail: Sequence[StepPath], results: Mapping[StepPath, StepResult]) -> Results:
     """The steps from the first on that have an outcome, up to one that has none: their order is kept."""
     settled = []
     for path in tail:
@@ -142,8 +143,8 @@ def _rows(results: Results) -> list[list[Any]]:
     return [[path, {k: v for k, v in to_json(result).items() if v}] for path, result in results]
 
 
-def _read(rows: Sequence[Sequence[Any]]) -> dict[str, StepResult]:
-    return {str(path): from_json(StepResult, result) for path, result in rows}
+def _read(rows: Sequence[Sequence[Any]]) -> dict[StepPath, StepResult]:
+    return {StepPath(path): from_json(StepResult, result) for path, result in rows}
 
 
 def _size(results: Results) -> int:

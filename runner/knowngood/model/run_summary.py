@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.state import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def summary_of(state: RunState) -> RunSummary:
         seq=state.seq,
         fence=state.fence,
         step=state.open or state.last,
-        changed=any(verb_of(path) == "declare" for path in state.intended),
+        changed=any(path.verb == "declare" for path in state.intended),
         end=state.end.name if state.end else "",
         exit_code=int(state.end.exit_code) if state.end else None,
         who=state.who,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +10,7 @@ from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import from_json
 from knowngood.model.names import fence_of
 from knowngood.model.record import Record, RecordType, Status
+from knowngood.model.steppath import NOWHERE, StepPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,13 @@ class RunState:
     run: str = ""
     plan_digest: str = ""
     frozen: Mapping[str, Any] = field(default_factory=dict)  # record 0's detail
-    results: Mapping[str, StepResult] = field(default_factory=dict)
-    intended: tuple[str, ...] = ()
-    unanswered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    results: Mapping[StepPath, StepResult] = field(default_factory=dict)
+    intended: tuple[StepPath, ...] = ()
+    unanswered: Mapping[StepPath, tuple[str, ...]] = field(default_factory=dict)
     """Intents without an outcome, and the nodes each was about."""
-    open: str = ""
+    open: StepPath = NOWHERE
     open_since: str = ""
-    last: str = ""  # the plan's step with the newest outcome: an abort is heeded after it
+    last: StepPath = NOWHERE  # the plan's step with the newest outcome: an abort is heeded after it
     next_seq: int = 0
     seq: int = 0
     fence: int = 0
@@ -78,23 +77,9 @@ class RunState:
     end: End | None = None
 
 
-def verb_of(path: str) -> str:
-    """A step's verb: its path's last word."""
-    return path.rsplit("/", 1)[-1]
-
-
-@functools.lru_cache(maxsize=4096)
-def is_undo(path: str) -> bool:
-    """Whether a step is of a way back."""
-    return any(_UNDO.fullmatch(part) for part in path.split("/"))
-
-
-_UNDO = re.compile(r"undo(-\d+)?")
-
-
 def _next_undo(state: RunState) -> str:
     """What the next way back is called: no step of an earlier one is taken for its own."""
-    used = {part for path in state.intended for part in path.split("/") if _UNDO.fullmatch(part)}
+    used = {path.undo for path in state.intended if path.is_undo}
     return f"undo-{len(used) + 1}" if used else "undo"
 
 
@@ -109,6 +94,7 @@ def fold(records: Iterable[Record]) -> RunState:
 def after(state: RunState, record: Record) -> RunState:
     """The state after one more record."""
     state = replace(state, next_seq=record.seq + 1, seq=state.seq + 1, updated=record.time)
+    step = StepPath(record.step)
     match record.type:
         case RecordType.PLAN:
             return replace(
@@ -120,26 +106,26 @@ def after(state: RunState, record: Record) -> RunState:
             )
         case RecordType.INTENT:
             before = state.intended
-            if record.step in before:  # repeated by a resume: it comes after that one's reclaim
-                before = tuple(path for path in before if path != record.step)
+            if step in before:  # repeated by a resume: it comes after that one's reclaim
+                before = tuple(path for path in before if path != step)
             nodes = tuple(str(n) for n in record.detail.get("nodes", ()))
-            unanswered = {**state.unanswered, **({record.step: nodes} if nodes else {})}
-            state = replace(state, intended=(*before, record.step), unanswered=unanswered)
-            return replace(state, open=record.step, open_since=record.time, interrupted="")
+            unanswered = {**state.unanswered, **({step: nodes} if nodes else {})}
+            state = replace(state, intended=(*before, step), unanswered=unanswered)
+            return replace(state, open=step, open_since=record.time, interrupted="")
         case RecordType.OUTCOME:
             assert record.status is not None  # noqa: S101 (the journal refuses an outcome without status)
             abort = str(record.detail.get("abort", ""))
             result = StepResult(
                 record.status, record.detail, record.files, state.open_since, record.time, abort
             )
-            unanswered = {path: nodes for path, nodes in state.unanswered.items() if path != record.step}
-            state = replace(state, unanswered=unanswered, open="", open_since="")
-            if verb_of(record.step) == "reclaim":
-                return _reclaimed(state, record.step, result)
-            return replace(state, results={**state.results, record.step: result}, last=record.step)
+            unanswered = {path: nodes for path, nodes in state.unanswered.items() if path != step}
+            state = replace(state, unanswered=unanswered, open=NOWHERE, open_since="")
+            if step.verb == "reclaim":
+                return _reclaimed(state, step, result)
+            return replace(state, results={**state.results, step: result}, last=step)
         case RecordType.ABORTED:
-            stopped = replace(state.results[record.step], abort=str(record.detail["mode"]))
-            return replace(state, results={**state.results, record.step: stopped})
+            stopped = replace(state.results[step], abort=str(record.detail["mode"]))
+            return replace(state, results={**state.results, step: stopped})
         case RecordType.RESUMED:
             return replace(_held_by(state, record), resumed=state.resumed + 1, interrupted="")
         case RecordType.TAKEN_OVER:
@@ -174,7 +160,7 @@ def _held_by(state: RunState, record: Record) -> RunState:
     )
 
 
-def _reclaimed(state: RunState, step: str, result: StepResult) -> RunState:
+def _reclaimed(state: RunState, step: StepPath, result: StepResult) -> RunState:
     """A reclaim is no step of the plan: what it lost counts against the plan's last step, as an abort does."""
     results = {**state.results, step: result}
     failed = {str(n): str(why) for n, why in dict(result.detail.get("failed", {})).items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 
 
 class Standing(StrEnum):
@@ -59,6 +60,6 @@ def _follows(here: RunState, there: RunState) -> bool:
     return more <= {there.open} and theirs.keys() <= ours.keys() and begun
 
 
-def _outcomes(state: RunState) -> dict[str, tuple[str, str]]:
+def _outcomes(state: RunState) -> dict[StepPath, tuple[str, str]]:
     """What happened when: enough to tell one story from another."""
     return {path: (result.status.value, result.ended) for path, result in state.results.items()}

@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import fmean
 
 from knowngood.model.plan import Plan
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.state import RunState
 
 PER_BATCH = ("claim", "drain", "baseline", "apply", "judge", "release")
 PER_RING = ("baseline", "declare", "deliver", "confirm")
@@ -28,7 +28,7 @@ def measured(state: RunState) -> dict[str, float]:
     for path, result in state.results.items():
         if result.started and result.ended:
             took = seconds_between(result.started, result.ended)
-            seconds.setdefault(verb_of(path), []).append(took)
+            seconds.setdefault(path.verb, []).append(took)
     return {verb: fmean(values) for verb, values in seconds.items()}
 
 

@@ -24,13 +24,14 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, fold, verb_of
+from knowngood.model.state import RunState, fold
+from knowngood.model.steppath import StepPath
 from knowngood.model.text import harmless, page, printable
 from knowngood.planner.pace import seconds_between
 from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
-from knowngood.report.steps import place_of, ring_of, sentence
+from knowngood.report.steps import place_of, sentence
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
 MARKS = {"ok": "✓", "fail": "✗", "inconclusive": "?", "foreign": "!"}
@@ -57,11 +58,11 @@ class PlainLines(Observer):
             case RecordType.INTENT:
                 self._began[record.step] = record.time
                 self._said.clear()
-                self._print(record.time, f"  … {sentence(record.step)}{_nodes(record)}")
+                self._print(record.time, f"  … {sentence(StepPath(record.step))}{_nodes(record)}")
             case RecordType.OUTCOME:
                 took = words(seconds_between(self._began.get(record.step, record.time), record.time))
                 why = str(record.detail.get("why", ""))
-                told = f"{record.status or '':<4} {sentence(record.step)} ({took})"
+                told = f"{record.status or '':<4} {sentence(StepPath(record.step))} ({took})"
                 self._print(record.time, told + (f": {why}" if why else ""))
             case RecordType.PLAN:
                 self._print(record.time, f"run {record.detail.get('run')} on {record.detail.get('cluster')}")
@@ -177,9 +178,9 @@ class Board(Observer):
         done = rings_of(self._plan, state)
         for hop in self._plan.hops:
             for ring in hop.rings:
-                at = f"{hop.name}/{ring.name}"
+                at = StepPath(hop.name).child(ring.name)
                 ended, total = done[at]
-                undone = any(p.startswith(f"{at}/undo") for p in state.intended)
+                undone = any(p.within(at) and p.is_undo for p in state.intended)
                 table.add_row(
                     hop.name,
                     ring.name,
@@ -211,7 +212,7 @@ def _shown_as(record: Record) -> Record:
     return replace(record, step=printable(record.step), detail=harmless(record.detail))
 
 
-def _shown(state: RunState) -> tuple[str, ...]:
+def _shown(state: RunState) -> tuple[StepPath, ...]:
     """The last steps, and before them the last one that failed: it is why the others are done."""
     last = state.intended[-LAST_STEPS:]
     bad = [p for p, result in state.results.items() if result.status is not Status.OK and p not in last]
@@ -227,10 +228,8 @@ def _gates(state: RunState, at: str) -> Text:
     told = Text()
     for path, result in state.results.items():
         verdict = str(result.detail.get("verdict", ""))
-        if verdict and path.startswith(f"{at}/"):
-            label = " ".join(
-                x for x in (place_of(path).replace(ring_of(path), "").strip(), verb_of(path)) if x
-            )
+        if verdict and path.within(at):
+            label = " ".join(x for x in (place_of(path).replace(path.ring, "").strip(), path.verb) if x)
             told.append(f"{label} ").append(f"{verdict}  ", style=COLOURS[str(result.status)])
     return told
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knowngood.model.claims import Held, Hold, Marks, held
-from knowngood.model.state import RunState, StepResult, verb_of
+from knowngood.model.state import RunState, StepResult
 from knowngood.planner.pace import seconds_between
 
 
@@ -62,7 +62,7 @@ def node_times(
     known = {n: _Node() for n in nodes}
     for path in state.intended:
         if (result := state.results.get(path)) is not None:
-            _fold(known, verb_of(path), result)
+            _fold(known, path.verb, result)
     now = held(state, tuple(known), marks)
     for name, found in now.items():
         if found.hold in (Hold.OUT, Hold.MARKED, Hold.QUARANTINED):
@@ -95,7 +95,7 @@ def disturbed(state: RunState, load: Callable[[str], Any]) -> dict[str, Disturbe
     pods: dict[str, int] = {}
     work: dict[str, dict[str, None]] = {}
     for path, result in state.results.items():
-        if verb_of(path) != "drain" or "detail" not in result.files:
+        if path.verb != "drain" or "detail" not in result.files:
             continue
         for node in dict(load(result.files["detail"])).values():
             for row in node.get("evicted", ()):

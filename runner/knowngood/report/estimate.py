@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from knowngood.model.plan import Plan, PlannedRing
-from knowngood.model.state import RunState, verb_of
+from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 from knowngood.planner.pace import PER_BATCH, UNDO, measured, seconds_between, undo_seconds
 from knowngood.planner.window import undo_must_start_by
 
@@ -35,9 +36,9 @@ def estimate(plan: Plan, state: RunState, *, soak: float, window_end: str, now: 
     """The estimate at `now` (RFC 3339 UTC)."""
     pace = measured(state)
     pace.setdefault("soak", soak)
-    todo = _undo_left(state) or [path for path in steps_of(plan) if path not in state.results]
-    left = sum(pace.get(verb_of(path), 0.0) for path in todo)
-    exact = all(verb_of(path) in pace for path in todo)
+    todo = _undo_left(state) or [path.verb for path in steps_of(plan) if path not in state.results]
+    left = sum(pace.get(verb, 0.0) for verb in todo)
+    exact = all(verb in pace for verb in todo)
     undo = undo_seconds(pace)
     elapsed = seconds_between(state.started, now)
     return Estimate(elapsed, left, exact, undo, undo_must_start_by(window_end, undo))
@@ -48,42 +49,38 @@ def _undo_left(state: RunState) -> list[str]:
 
     Of an earlier ring, or an earlier way back of a run that is rolled back again, nothing is counted as done.
     """
-    undoing = [path for path in state.intended if state.undo in path.split("/")]
+    undoing = [path for path in state.intended if path.undo == state.undo]
     if not undoing:
         return [*UNDO] if state.undo_all else []
-    at = undoing[-1].rpartition("/")[0]
-    if not at.endswith(f"/{state.undo}"):  # the proof of the whole, and the record, after the last ring
+    at = undoing[-1].parent
+    if at.verb != state.undo or not at.parent:  # the proof of the whole, and the record, after the last ring
         return []
-    ended = {verb_of(path) for path in undoing if path in state.results and path.startswith(f"{at}/")}
+    ended = {path.verb for path in undoing if path in state.results and path.within(at)}
     return [verb for verb in UNDO if verb not in ended]
 
 
-def steps_of(plan: Plan) -> Iterable[str]:
+def steps_of(plan: Plan) -> Iterable[StepPath]:
     """The paths of an undisturbed run, in order."""
-    yield from BEFORE
+    yield from map(StepPath, BEFORE)
     for hop in plan.hops:
         for ring in hop.rings:
-            yield from _ring(f"{hop.name}/{ring.name}", ring)
-    yield from AFTER
+            yield from _ring(StepPath(hop.name).child(ring.name), ring)
+    yield from map(StepPath, AFTER)
 
 
-def _ring(at: str, ring: PlannedRing) -> Iterable[str]:
-    yield f"{at}/window"
-    yield f"{at}/baseline"
-    yield f"{at}/declare"
-    yield f"{at}/deliver"
+def _ring(at: StepPath, ring: PlannedRing) -> Iterable[StepPath]:
+    yield from (at.child(verb) for verb in ("window", "baseline", "declare", "deliver"))
     for number in range(1, len(ring.batches) + 1):
-        yield from (f"{at}/batch-{number}/{verb}" for verb in PER_BATCH)
-    yield f"{at}/soak"
-    yield f"{at}/confirm"
+        yield from (at.child(f"batch-{number}", verb) for verb in PER_BATCH)
+    yield from (at.child(verb) for verb in ("soak", "confirm"))
 
 
-def rings_of(plan: Plan, state: RunState) -> Mapping[str, tuple[int, int]]:
+def rings_of(plan: Plan, state: RunState) -> Mapping[StepPath, tuple[int, int]]:
     """`hop/ring` -> (steps ended, steps in all) of an undisturbed run."""
     found = {}
     for hop in plan.hops:
         for ring in hop.rings:
-            at = f"{hop.name}/{ring.name}"
+            at = StepPath(hop.name).child(ring.name)
             paths = list(_ring(at, ring))
             found[at] = (sum(p in state.results for p in paths), len(paths))
     return found

@@ -9,6 +9,7 @@ from knowngood.model import names
 from knowngood.model.claims import Hold
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.steppath import StepPath
 from knowngood.model.text import Page, code, markdown, page
 from knowngood.report.advice import headline
 from knowngood.report.estimate import words
@@ -104,8 +105,8 @@ def _standing(summary: Summary) -> list[CommitLine]:
 
 def _of(commit: CommitLine) -> tuple[str, str]:
     """The hop and the ring that a commit is of: each hop has its own of a ring."""
-    hop, ring, *_ = commit.step.split("/")
-    return hop, ring
+    at = StepPath(commit.step)
+    return at.hop, at.ring
 
 
 def _look(summary: Summary, kubectl: str) -> Iterator[str]:

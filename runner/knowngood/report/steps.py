@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.model.state import is_undo, verb_of
+from knowngood.model.steppath import StepPath
 
 WORDS = {
     "observe": "measure every node",
@@ -32,21 +32,14 @@ WORDS = {
 UNDO_WORDS = {"declare": "revert the commit", "apply": "reload the driver that was there before"}
 
 
-def place_of(path: str) -> str:
+def place_of(path: StepPath) -> str:
     """Where: `ring-0`, `ring-0 batch 1`, `ring-0 undo`, or "" for a step of the whole run."""
-    _, *middle, _ = ["", *path.split("/")] if "/" not in path else path.split("/")
-    return " ".join(part.replace("batch-", "batch ") for part in middle)
+    return " ".join(part.replace("batch-", "batch ") for part in path.parent.split("/")[1:])
 
 
-def ring_of(path: str) -> str:
-    """The ring a step is about, "" for the whole run's."""
-    parts = path.split("/")
-    return parts[1] if len(parts) >= 3 else ""
-
-
-def sentence(path: str) -> str:
+def sentence(path: StepPath) -> str:
     """A step in words."""
-    verb = verb_of(path)
-    words = (UNDO_WORDS.get(verb) if is_undo(path) else None) or WORDS.get(verb, verb)
+    verb = path.verb
+    words = (UNDO_WORDS.get(verb) if path.is_undo else None) or WORDS.get(verb, verb)
     place = place_of(path)
     return f"{place}: {words}" if place else words

@@ -15,7 +15,8 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.moved import still_moved
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType, Status
-from knowngood.model.state import RunState, StepResult, fold, is_undo, verb_of
+from knowngood.model.state import RunState, StepResult, fold
+from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
@@ -135,8 +136,8 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
     full = tuple(expanded(r, load) for r in records)
     state = fold(full)
     plan = plan_of(state, load)
-    promoted = state.results.get("promote")
-    verified = next((state.results.get(p) for p in reversed(state.intended) if verb_of(p) == "verify"), None)
+    promoted = state.results.get(StepPath("promote"))
+    verified = next((state.results.get(p) for p in reversed(state.intended) if p.verb == "verify"), None)
     end = state.end
     return Summary(
         schema=1,
@@ -221,10 +222,9 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
         commit = str(result.detail.get("commit", "")) if result else ""
         if not result or not commit:
             continue
-        ring = path.split("/")[1] if path.count("/") >= 2 else ""
-        match verb_of(path):
+        match path.verb:
             case "declare":
-                lines.append(CommitLine("undo" if is_undo(path) else "declare", ring, commit, path))
+                lines.append(CommitLine("undo" if path.is_undo else "declare", path.ring, commit, path))
             case "way-back":
                 lines.append(CommitLine("way-back", "", commit, path))
                 lines.append(CommitLine("way-back", "", str(result.detail.get("revert", "")), path))
@@ -237,7 +237,7 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
 
 def recorded(state: RunState) -> StepResult | None:
     """The step that recorded the run's proof, or what speaks against its release, with the evidence it kept."""
-    ways = (state.results.get(p) for p in reversed(state.intended) if verb_of(p) in ("promote", "record"))
+    ways = (state.results.get(p) for p in reversed(state.intended) if p.verb in ("promote", "record"))
     return next((result for result in ways if result and "evidence" in result.files), None)
 
 

@@ -18,6 +18,7 @@ from knowngood.model.node import NodeState
 from knowngood.model.record import Status
 from knowngood.model.run_summary import RunSummary
 from knowngood.model.state import End, RunState, StepResult
+from knowngood.model.steppath import StepPath
 
 RUN = "r20260822-031500-7f3a"
 STATE = f"/api/v1/namespaces/knowngood/configmaps/knowngood-run-{RUN}"
@@ -167,9 +168,11 @@ def test_a_deleted_checkpoint_is_not_written_anew(kube: FakeKube) -> None:
 
 def test_runs_are_listed_with_what_one_must_know_without_their_states(kube: FakeKube) -> None:
     frozen = {"cluster": "ams-prod", "from": "r580", "to": "r595"}
-    state = replace(at(9), frozen=frozen, fence=4, who="ada@a", version="1.2", end=HELD, last="hop-1/look")
+    state = replace(
+        at(9), frozen=frozen, fence=4, who="ada@a", version="1.2", end=HELD, last=StepPath("hop-1/look")
+    )
     mine = ConfigMapCheckpoint(kube)
-    mine.save(replace(state, intended=("hop-1/ring-0/declare",), started="t0", updated="t1"))
+    mine.save(replace(state, intended=(StepPath("hop-1/ring-0/declare"),), started="t0", updated="t1"))
     del kube.objects[STATE]["data"]
     kube.objects[STATE]["metadata"]["annotations"]["knowngood.dev/abort"] = "hold"
     (listed,) = ConfigMapCheckpoint(kube).runs()
@@ -265,7 +268,7 @@ def test_a_thousand_nodes_are_kept_in_parts_and_come_back(kube: FakeKube) -> Non
 
 def test_settled_outcomes_lie_beside_the_state(kube: FakeKube) -> None:
     """The second machine reads them there, and what it goes on to save names them still."""
-    results = {f"hop-1/x-{i}/judge": StepResult(Status.OK, {"why": "y" * 2000}) for i in range(40)}
+    results = {StepPath(f"hop-1/x-{i}/judge"): StepResult(Status.OK, {"why": "y" * 2000}) for i in range(40)}
     state = replace(at(9), intended=tuple(results), results=results)
     ConfigMapCheckpoint(kube).save(state)
     assert len(kube.objects[STATE]["data"]["state"]) < 4096

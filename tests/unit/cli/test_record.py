@@ -27,6 +27,7 @@ from knowngood.model.destination import Destination, Way
 from knowngood.model.jsonable import to_json
 from knowngood.model.record import RecordType
 from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 
 RUN = "r20260822-030000-cccc"
 OFFLINE = "fetch: could not resolve host: git.example.com"
@@ -206,7 +207,7 @@ def test_a_run_of_another_machine_is_delivered_from_its_checkpoint(
 
     world.bad = lost
     run = an_engine(world, run=RUN).run()
-    digest = run.results["promote"].files["evidence"]
+    digest = run.results[StepPath("promote")].files["evidence"]
     proof = evidence(scene.ops, run=RUN, time=datetime.now(UTC).isoformat())
     world.saved[f"{RUN}/{digest}"] = json.dumps(proof).encode()
     monkeypatch.setattr(known, "checkpoint", lambda *_: FakeCheckpoint(world))

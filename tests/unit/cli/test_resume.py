@@ -21,6 +21,7 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import ExitCode, Interrupted, Unreachable
 from knowngood.model.state import End, RunState, fold
+from knowngood.model.steppath import StepPath
 from knowngood.planner.digest import canonical
 from knowngood.report.summary import expanded
 
@@ -126,13 +127,13 @@ def test_an_aborted_run_goes_back_by_what_the_file_said_at_its_start(scene: Scen
 
 def test_a_run_that_a_newer_one_has_overtaken_is_neither_resumed_nor_taken_back(scene: Scene) -> None:
     """What it would bring back is no longer its own."""
-    newer = RunState(run="r20260823-030000-dddd", intended=("hop-1/ring-1/declare",))
+    newer = RunState(run="r20260823-030000-dddd", intended=(StepPath("hop-1/ring-1/declare"),))
     scene.world.saved["r20260823-030000-dddd"] = newer
     for command in ("resume", "rollback"):
         said = scene.says(command, RUN, *(("--yes",) if command == "rollback" else ()))
         assert said.code == 1
         assert "run r20260823-030000-dddd changed ams-prod after run" in said.err
-    scene.world.saved["r20260823-030000-dddd"] = replace(newer, intended=("observe",))
+    scene.world.saved["r20260823-030000-dddd"] = replace(newer, intended=(StepPath("observe"),))
     assert scene.resume().code == 130, "one that changed nothing is no obstacle"
 
 

@@ -16,6 +16,7 @@ from knowngood.engine.steps import LONG, Verb
 from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, fold
+from knowngood.model.steppath import StepPath
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome
 
@@ -115,7 +116,7 @@ def test_the_cut_step_has_an_outcome_of_its_own() -> None:
     engine_with(world, LongWork(world, "stop", "drain", "gpu-1")).run()
     outcome = next(r for r in world.records if r.step == DRAIN and r.type is RecordType.OUTCOME)
     assert outcome.status is Status.INCONCLUSIVE
-    assert fold(world.records).results[DRAIN].abort == "stop"
+    assert fold(world.records).results[StepPath(DRAIN)].abort == "stop"
 
 
 def test_a_way_back_is_not_cut() -> None:

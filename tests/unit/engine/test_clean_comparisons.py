@@ -15,6 +15,7 @@ from knowngood.engine.earlier import spans
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.state import RunState
+from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome
@@ -144,7 +145,9 @@ def test_a_baseline_is_taken_before_each_ring_is_declared() -> None:
     state, gates = play(a_world(), KernelLogs(), "run-1")
     steps = list(state.intended)
     for ring in ("ring-0", "ring-1", "ring-2"):
-        assert steps.index(f"hop-1/{ring}/baseline") < steps.index(f"hop-1/{ring}/declare")
+        assert steps.index(StepPath(f"hop-1/{ring}/baseline")) < steps.index(
+            StepPath(f"hop-1/{ring}/declare")
+        )
     asked = next(r for r in gates.requests if r.name == "hop-1/ring-1/baseline")
     assert (asked.gates, asked.nodes) == (("gpu_errors", "drift"), ("gpu-3", "gpu-4"))
     assert (asked.taking_baseline, asked.claimed) == (True, False)
@@ -183,7 +186,7 @@ def test_a_restart_between_baseline_and_claim_is_told_as_what_it_is(version: str
     world.standard = a_standard
     nodes = DisturbedNodes(world, version)
     state = Engine(replace(ports(world), nodes=nodes), a_plan(), a_cluster(), a_profile(), "run-1").run()
-    claimed = state.results["hop-1/ring-0/batch-1/claim"].detail
+    claimed = state.results[StepPath("hop-1/ring-0/batch-1/claim")].detail
     words = "its driver was restarted at 1001.0 s after boot by somebody else, not by this run"
     assert state.end is not None
     if version == OLD:
@@ -222,7 +225,7 @@ def test_a_restart_while_the_idle_baseline_is_taken_does_not_stop_a_healthy_node
     state = engine.run()
     assert state.end is not None
     assert state.end.name == "done"
-    told = state.results["hop-1/ring-0/batch-1/baseline"].detail["restarted"]
+    told = state.results[StepPath("hop-1/ring-0/batch-1/baseline")].detail["restarted"]
     assert "by somebody else, not by this run" in told["gpu-1"]
 
 
@@ -286,7 +289,7 @@ def test_a_restart_before_the_ring_is_measured_is_no_change_that_an_undo_would_b
     state = Engine(both, a_plan(), a_cluster(), a_profile(), "run-1").run()
     assert state.end is not None
     assert state.end.name == "restored"
-    assert state.results["hop-1/ring-0/undo/look"].detail["changed"] == []
+    assert state.results[StepPath("hop-1/ring-0/undo/look")].detail["changed"] == []
 
 
 def test_an_undo_compares_counters_with_their_newest_reading_and_with_when_it_was_taken() -> None:

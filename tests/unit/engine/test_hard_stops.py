@@ -18,7 +18,8 @@ from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
 from knowngood.model.node import NodeState
 from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
-from knowngood.model.state import End, RunState, is_undo
+from knowngood.model.state import End, RunState
+from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
@@ -39,7 +40,7 @@ def only(step: str, node: str, why: str = "Xid 79") -> Callable[[JudgeRequest, s
     """A gate that says no in one judgement on one node, and again when the node is tested once more."""
     steps = (step, f"{step.rpartition('/')[0]}/retest".lstrip("/"))
     return lambda request, n, _: (
-        why if n == node and request.name.endswith(steps) and not is_undo(request.name) else ""
+        why if n == node and request.name.endswith(steps) and not StepPath(request.name).is_undo else ""
     )
 
 

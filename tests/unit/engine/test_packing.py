@@ -18,6 +18,7 @@ from knowngood.model.packing import CHUNK, LIMIT, Packer, bound
 from knowngood.model.plan import Plan, PlannedRing
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, StepResult, after
+from knowngood.model.steppath import StepPath
 
 REASON = "drift: 7 of 8 GPUs are allocatable; " * 12
 
@@ -127,11 +128,11 @@ def test_what_was_packed_is_unpacked(steps: list[tuple[bool, int]], words: int) 
     """Any order of answered and unanswered steps, of any size."""
     kept, state = Kept(), RunState(run="r", seq=3, reopened=2, fence=7, who="ada@a")
     for number, (answered, size) in enumerate(steps):
-        path = f"step-{number}/x"
+        path = StepPath(f"step-{number}/x")
         state = replace(state, intended=(*state.intended, path), open=path, seq=state.seq + 1)
         if answered:
             result = StepResult(Status.OK, {"why": "x" * size, "n": 0}, {}, "a", "b")
-            state = replace(state, results={**state.results, path: result}, open="")
+            state = replace(state, results={**state.results, path: result}, open=StepPath())
         kept.save(state)
         assert kept.load() == state
     state = replace(state, end=End("held", ExitCode.HUMAN, "w", {"n": "y" * words}))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from knowngood.engine.steps import Verb
 from knowngood.model.record import Status
 from knowngood.model.state import RunState, StepResult
+from knowngood.model.steppath import StepPath
 from knowngood.planner.pace import PER_BATCH, PER_RING, UNDO, measured, ring_and_undo
 
 
 def state(**seconds: int) -> RunState:
     """A run in which each verb, named with underscores, took so long."""
     results = {
-        f"hop-1/ring-0/{verb.replace('_', '-')}": StepResult(
+        StepPath(f"hop-1/ring-0/{verb.replace('_', '-')}"): StepResult(
             Status.OK, started="2026-08-22T03:00:00Z", ended=f"2026-08-22T03:00:{took:02d}Z"
         )
         for verb, took in seconds.items()
@@ -26,7 +27,8 @@ def test_all_verbs_are_the_engines() -> None:
 def test_a_verb_takes_the_mean_of_its_steps() -> None:
     again = StepResult(Status.FAIL, started="2026-08-22T04:00:00Z", ended="2026-08-22T04:00:30Z")
     open_ = StepResult(Status.OK, started="2026-08-22T04:00:00Z")
-    results = {**state(apply=10).results, "hop-1/ring-1/apply": again, "hop-1/ring-2/apply": open_}
+    others = {StepPath("hop-1/ring-1/apply"): again, StepPath("hop-1/ring-2/apply"): open_}
+    results = {**state(apply=10).results, **others}
     assert measured(RunState(results=results)) == {"apply": 20}
 
 

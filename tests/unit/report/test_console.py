@@ -12,6 +12,7 @@ from tests.unit.report.played import BAD_REASON, Played, calm, held, undone
 
 from knowngood.engine.steps import Verb
 from knowngood.model.progress import Progress
+from knowngood.model.steppath import StepPath
 from knowngood.report.console import Board, PlainLines
 from knowngood.report.steps import WORDS, sentence
 from knowngood.report.summary import expanded
@@ -147,4 +148,4 @@ def test_every_verb_has_words() -> None:
     ],
 )
 def test_a_path_in_words(path: str, words: str) -> None:
-    assert sentence(path) == words
+    assert sentence(StepPath(path)) == words
