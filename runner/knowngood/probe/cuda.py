@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ Torch = Any
 VOCABULARY, WIDTH, LENGTH, BATCH = 64, 128, 64, 32
 LEARNED = 0.9
 """The last loss must be below this share of the first; 20 steps reach about 0.7 on one device."""
+CONTROL = "/dev/nvidiactl"
 REDUCE_BYTES = 256 * 1024 * 1024
 _TOLERANCE = 1e-3
 
@@ -30,12 +32,17 @@ def backend() -> tuple[Torch | None, str]:
         return None, ""
     if torch.cuda.is_available():
         return torch, ""
-    if torch.version.cuda and Path("/dev/nvidiactl").exists():
+    if torch.version.cuda and given():
         return (
             None,
             f"GPUs are here, but torch {torch.__version__} (CUDA {torch.version.cuda}) can't use them",
         )
     return None, ""
+
+
+def given() -> bool:
+    """Whether this container has GPUs, whatever its image can do with them. An empty list of visible ones is none."""
+    return Path(CONTROL).exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
 
 
 def ready(host: Host, gpus: int) -> tuple[Torch | None, dict[str, Any] | None]:

@@ -123,7 +123,12 @@ async def start(
     if command is None:
         raise PermissionError(f"{argv[0] if argv else ''}: not on the twin's list of commands")
     view.own.mkdir(parents=True, exist_ok=True)
-    base = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(view.own), "LANG": "C.UTF-8"}
+    base = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(view.own),
+        "LANG": "C.UTF-8",
+        "CUDA_VISIBLE_DEVICES": "",  # a real GPU of this machine is not the node's
+    }
     values = {name: view.value(value) for name, value in env.items()}
     return await asyncio.create_subprocess_exec(
         command[0],
