@@ -52,30 +52,34 @@ def hopeless(pod: Mapping[str, Any]) -> bool:
     return unplaced or any(reason in STUCK for reason, _ in _states(pod, "waiting"))
 
 
-def why(pod: Object | None, job: Object | None, seconds: float) -> str:
-    """What became of a probe that gave no answer, `seconds` after its Job was made; None: not there."""
+def why(pod: Object | None, job: Object | None, seconds: float | None = None) -> str:
+    """What became of a probe that gave no answer, `seconds` after its Job was made where that counts.
+
+    None for pod or job: not there.
+    """
+    within, after = ("", "") if seconds is None else (f" in {seconds:.0f} s", f" after {seconds:.0f} s")
     if pod is None:
-        return _without_pod(job, seconds)
+        return _without_pod(job, within, after)
     phase = phase_of(pod)
     if phase in ENDED:
         return f"the probe pod {phase.lower()}: {_end(pod)}"
     if not (pod.get("spec") or {}).get("nodeName"):
-        return f"the probe pod was not scheduled in {seconds:.0f} s: {_condition(pod, 'PodScheduled')}"
+        return f"the probe pod was not scheduled{within}: {_condition(pod, 'PodScheduled')}"
     if phase == "Running":
-        return f"the probe still ran after {seconds:.0f} s"
+        return f"the probe still ran{after}"
     waiting = [f"{reason}: {message}".rstrip(": ") for reason, message in _states(pod, "waiting")]
-    return f"the probe pod did not start in {seconds:.0f} s: {(waiting or [_condition(pod, 'Ready')])[0]}"
+    return f"the probe pod did not start{within}: {(waiting or [_condition(pod, 'Ready')])[0]}"
 
 
-def _without_pod(job: Object | None, seconds: float) -> str:
+def _without_pod(job: Object | None, within: str, after: str) -> str:
     if job is None:
-        return f"the probe's Job was deleted by somebody else within {seconds:.0f} s"
+        return f"the probe's Job was deleted by somebody else{within}"
     for condition in (job.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "Failed" and condition.get("status") == "True":
             said = f"{condition.get('reason', '')}: {condition.get('message', '')}"[:LONGEST]
-            return f"the probe pod is gone, its Job failed after {seconds:.0f} s: {said}"
+            return f"the probe pod is gone, its Job failed{after}: {said}"
     return (
-        f"Kubernetes made no pod for Job {job['metadata']['name']} in {seconds:.0f} s"
+        f"Kubernetes made no pod for Job {job['metadata']['name']}{within}"
         " (its events say why: a quota, a Pod Security level, a webhook)"
     )
 

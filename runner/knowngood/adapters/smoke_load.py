@@ -18,7 +18,7 @@ from knowngood.adapters.probe_manifest import (
     job_name,
     only_on,
 )
-from knowngood.adapters.probe_words import ENDED, phase_of, why
+from knowngood.adapters.probe_words import phase_of, why
 from knowngood.model import names
 from knowngood.ports.clock import Cancel
 from knowngood.ports.load import SyntheticLoad
@@ -64,8 +64,7 @@ class KubeLoad(SyntheticLoad):
             node = str((made["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, ""))
             pod = pods.get(node)
             if pod is None or phase_of(pod) not in {"Running", "Succeeded"}:
-                told = why(pod, made, 0.0) if pod is None or phase_of(pod) in ENDED else why(pod, None, 0.0)
-                found[node] = told.replace(" in 0 s", "").replace(" after 0 s", "")
+                found[node] = why(pod, made)
         return found
 
     def clear(self, run: str, cancel: Cancel) -> str:
