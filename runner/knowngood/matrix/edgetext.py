@@ -100,22 +100,6 @@ def olm_text(
     )
 
 
-def versions_text(
-    versions: Mapping[str, Version], known: Known, sources: Iterable[Source], branches: Iterable[str] = ()
-) -> str:
-    """`versions.yaml`; `branches` are its lines as they stand."""
-    notes = {v: versions[v].note for v in known.order if v in versions and versions[v].note}
-    return _file(
-        "edge-versions",
-        "versions:",
-        *(f"  {_quoted(v)}: {_quoted(versions[v].released)}" for v in known.order if v in versions),
-        *(["notes:"] if notes else []),
-        *(line for v, note in notes.items() for line in _field(v, note, "  ")),
-        *branches,
-        *_sources(sources),
-    )
-
-
 def _usual(bundles: Iterable[Bundle], catalogs: Iterable[Catalog]) -> dict[str, Bundle]:
     """Each bundle as most channels have it; one that no channel holds as it is given."""
     seen: dict[str, Counter[Bundle]] = defaultdict(Counter)

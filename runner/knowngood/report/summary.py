@@ -14,7 +14,7 @@ from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.jsonable import from_json
 from knowngood.model.moved import still_moved
 from knowngood.model.plan import Plan
-from knowngood.model.record import Record, RecordType, Status
+from knowngood.model.record import Record, Status
 from knowngood.model.state import RunState, StepResult, fold
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement, Verdict
@@ -284,8 +284,3 @@ def _waiting(verified: StepResult | None) -> dict[str, tuple[str, ...]]:
         return {}
     found = dict(verified.detail.get("not_running", {}))
     return {str(tenant): tuple(str(w) for w in work) for tenant, work in found.items()}
-
-
-def is_started(records: Sequence[Record]) -> bool:
-    """Whether record 0 is there."""
-    return bool(records) and records[0].type is RecordType.PLAN
