@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 from knowngood.adapters import actors
 from knowngood.adapters.kube import Kube, Object, path
-from knowngood.adapters.lease import OURS as LEASE
+from knowngood.adapters.lease import LEASE_PATH
 from knowngood.adapters.nodes import NodeFailed, Task, Wanted, change
 from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.errors import Inconclusive, UsageError
 from knowngood.model.matrix import Limits
 from knowngood.planner.clearing import clearing
-
-OURS = (names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION, names.REASON_ANNOTATION)
 
 
 def marks_of(kube: Kube, nodes: Sequence[str]) -> dict[str, Marks]:
@@ -32,7 +30,7 @@ def marks_of(kube: Kube, nodes: Sequence[str]) -> dict[str, Marks]:
 
 def at_work(kube: Kube) -> str:
     """The run that the Lease names, "" for none. One that ran out counts too: its run must go on or be taken back."""
-    return str(((kube.find(LEASE) or {}).get("spec") or {}).get("holderIdentity") or "")
+    return str(((kube.find(LEASE_PATH) or {}).get("spec") or {}).get("holderIdentity") or "")
 
 
 def clear(kube: Kube, name: str, shown: Marks) -> bool:
@@ -48,7 +46,7 @@ def clear(kube: Kube, name: str, shown: Marks) -> bool:
             if t["key"] not in (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT)
         ]
         unschedulable = shown.cordoned and not decided.uncordon
-        return Wanted(kept, unschedulable, dict.fromkeys(OURS))
+        return Wanted(kept, unschedulable, dict.fromkeys(actors.OURS))
 
     try:
         return change(Task(kube=kube, fence="", limits=Limits()), name, want)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from knowngood.adapters import actors, facts, node_state, slim
 from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.adapters.kubeconfig import Access
-from knowngood.adapters.lease import OURS as LEASE_PATH
+from knowngood.adapters.lease import LEASE_PATH, holding
 from knowngood.adapters.tenants import gpu_use, workloads
 from knowngood.model import names
 from knowngood.model.claims import Marks
@@ -117,8 +117,8 @@ class KubeCluster(ClusterReader):
             run = str((job["metadata"].get("labels") or {}).get(names.RUN_LABEL, ""))
             where = f"{names.NAMESPACE}/{job['metadata']['name']}"
             found.append(Leftover("job", where, f"of {run or 'no run'}", run))
-        lease = self._kube.find(LEASE_PATH)
-        if lease is not None and (holder := _expired_holder(lease)):
+        holder, renewed = holding(self._kube.find(LEASE_PATH), datetime.now(UTC))
+        if holder and not renewed:
             found.append(Leftover("lease", f"{names.NAMESPACE}/{names.LEASE}", f"ran out under {holder}"))
         return found
 
@@ -149,7 +149,9 @@ def _unproven(access: Access) -> str:
 
 def marks(kube: Kube) -> dict[str, Marks]:
     """What each node object carries of ours."""
-    return {str(n["metadata"]["name"]): actors.marks(n) for n in kube.list(path("v1", "nodes"))}
+    return {
+        str(n["metadata"]["name"]): actors.marks(n) for n in kube.list(path("v1", "nodes"), keep=slim.node)
+    }
 
 
 def live_value(kube: Kube, change: FieldChange) -> str:
@@ -195,15 +197,3 @@ def _left_on(node: Mapping[str, Any]) -> list[Leftover]:
     found += [Leftover("parked-operand", name, label) for label in actors.parked(node)]
     found += [Leftover("upgrade-state", name, label) for label in actors.upgrading(node)]
     return found
-
-
-def _expired_holder(lease: Mapping[str, Any]) -> str:
-    """The holder of a Lease that nobody renews any more, "" if it is free or valid."""
-    spec = lease.get("spec") or {}
-    holder = str(spec.get("holderIdentity") or "")
-    try:
-        renewed = datetime.fromisoformat(str(spec.get("renewTime")).replace("Z", "+00:00"))
-    except ValueError:
-        return holder
-    age = (datetime.now(UTC) - renewed).total_seconds()
-    return holder if age > float(spec.get("leaseDurationSeconds") or 0) else ""

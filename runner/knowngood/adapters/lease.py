@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from knowngood.ports.lock import Beat, Lock, no_beat
 
 _NOTES = {"who": WHO_ANNOTATION, "version": VERSION_ANNOTATION}
 LEASES = path("coordination.k8s.io/v1", "leases", "", NAMESPACE)
-OURS = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
+LEASE_PATH = path("coordination.k8s.io/v1", "leases", LEASE, NAMESPACE)
 RENEWALS = 4  # in one duration
 TIMEOUT, RETRY = 1 / 12, 1 / 24
 """Shares of the duration: one attempt's time and the pause after a failed one. Together they are how much later
@@ -45,6 +45,18 @@ than two thirds of the duration a hanging API server is noticed: at 0.79 of it, 
 def micro_time() -> str:
     """Now, as the API's MicroTime."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def holding(lease: Mapping[str, Any] | None, now: datetime) -> tuple[str, bool | None]:
+    """The run that a Lease names, "" for none, and whether it is still renewed; None: nobody can tell."""
+    spec = (lease or {}).get("spec") or {}
+    holder = str(spec.get("holderIdentity") or "")
+    try:
+        renewed = datetime.fromisoformat(str(spec.get("renewTime") or "").replace("Z", "+00:00"))
+        lasts = timedelta(seconds=float(spec.get("leaseDurationSeconds") or 0))
+        return holder, renewed + lasts > now
+    except (ValueError, TypeError):
+        return holder, None
 
 
 class KubeLock(Lock):
@@ -68,7 +80,7 @@ class KubeLock(Lock):
         seen: tuple[Any, ...] | None = None
         since = time.monotonic()
         while True:
-            lease = self._kube.find(OURS)
+            lease = self._kube.find(LEASE_PATH)
             record = None
             if lease is not None and not self._may_take(lease, run):
                 record = _record(lease)
@@ -93,10 +105,10 @@ class KubeLock(Lock):
         self._thread.join()
         self._thread = None
         with contextlib.suppress(KnowngoodError):  # a Lease that can't be given back runs out by itself
-            lease = self._kube.find(OURS)
+            lease = self._kube.find(LEASE_PATH)
             if lease is not None and self._is_ours(lease):
                 spec = {key: value for key, value in lease["spec"].items() if key != "holderIdentity"}
-                self._kube.replace(OURS, {**lease, "spec": {**spec, "renewTime": micro_time()}})
+                self._kube.replace(LEASE_PATH, {**lease, "spec": {**spec, "renewTime": micro_time()}})
 
     def _may_take(self, lease: Object, run: str) -> bool:
         holder = (lease.get("spec") or {}).get("holderIdentity")
@@ -129,7 +141,7 @@ class KubeLock(Lock):
                 self._lease = self._kube.create(LEASES, _new(spec, ours))
             else:
                 metadata = {**lease["metadata"], "annotations": _annotations(lease) | ours}
-                self._lease = self._kube.replace(OURS, {**lease, "metadata": metadata, "spec": spec})
+                self._lease = self._kube.replace(LEASE_PATH, {**lease, "metadata": metadata, "spec": spec})
         except ApiError as error:
             if error.missing:
                 raise UsageError(
@@ -143,7 +155,7 @@ class KubeLock(Lock):
 
     def _taken_by_a_retry(self, run: str, fence: int) -> bool:
         """Whether the write that seems to conflict was ours: its answer got lost and it was sent again."""
-        lease = self._kube.find(OURS) or {}
+        lease = self._kube.find(LEASE_PATH) or {}
         spec = lease.get("spec") or {}
         ours = spec.get("holderIdentity") == run and spec.get("leaseTransitions") == fence
         # The same run may have taken it elsewhere, with the same number.
@@ -191,7 +203,7 @@ class KubeLock(Lock):
         spec = {**self._lease["spec"], "renewTime": micro_time()}
         try:
             renewed = self._kube.once(
-                "PUT", OURS, {**self._lease, "spec": spec}, timeout=self._duration * TIMEOUT
+                "PUT", LEASE_PATH, {**self._lease, "spec": spec}, timeout=self._duration * TIMEOUT
             )
         except ApiError as error:
             if error.conflict or error.missing:
@@ -206,7 +218,7 @@ class KubeLock(Lock):
 
     def _look_again(self) -> str:
         try:
-            lease = self._kube.once("GET", OURS, timeout=self._duration * TIMEOUT)
+            lease = self._kube.once("GET", LEASE_PATH, timeout=self._duration * TIMEOUT)
         except ApiError as error:
             return "taken away: it was deleted" if error.missing else str(error)
         except (Unreachable, UsageError) as error:

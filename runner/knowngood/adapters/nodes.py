@@ -17,6 +17,7 @@ from typing import Any
 from knowngood.adapters import actors, facts
 from knowngood.adapters.clock import pause, timestamp
 from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.lease import LEASE_PATH
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
@@ -26,7 +27,6 @@ from knowngood.model.text import printable
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
 WORKERS = 8
-LEASE_PATH = path("coordination.k8s.io/v1", "leases", names.LEASE, names.NAMESPACE)
 
 
 class NodeFailed(Exception):
@@ -360,9 +360,8 @@ def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
             task.refuse_overtaken()
         gone: dict[str, str | None] = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
         marks = actors.marks(node)
-        if (
-            marks.cordoned and not marks.any
-        ):  # somebody's own cordon: whoever gives the node back must leave it
+        if marks.cordoned and not marks.any:
+            # Somebody's own cordon: whoever gives the node back must leave it.
             gone[names.SNAPSHOT_ANNOTATION] = json.dumps({"unschedulable": True})
         elif marks.quarantine:
             del gone[names.SNAPSHOT_ANNOTATION]

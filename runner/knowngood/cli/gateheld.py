@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.kube import Kube
-from knowngood.adapters.lease import OURS
+from knowngood.adapters.lease import LEASE_PATH, holding
 from knowngood.cli.wiring import reader
 from knowngood.model.claims import Marks
 from knowngood.model.matrix import Cluster
@@ -34,7 +34,7 @@ def in_use(kubeconfig: Path, cluster: Cluster, nodes: Iterable[str]) -> InUse:
     source = reader(kubeconfig, cluster)
     marks = source.marks()
     held = {n: why for n in asked if (why := holder(marks.get(n, Marks())))}
-    run = open_run(Kube(kubeconfig).find(OURS), datetime.now(UTC))
+    run = open_run(Kube(kubeconfig).find(LEASE_PATH), datetime.now(UTC))
     busy = {n: f"run {run} is open and may take it out at any time" for n in asked if run and n not in held}
     for work in source.workloads():
         for node in work.nodes:
@@ -53,15 +53,9 @@ def holder(marks: Marks) -> str:
 
 
 def open_run(lease: Mapping[str, Any] | None, now: datetime) -> str:
-    """The run that holds the Lease and renews it, "" without one."""
-    spec = (lease or {}).get("spec") or {}
-    who = str(spec.get("holderIdentity") or "")
-    try:
-        renewed = datetime.fromisoformat(str(spec.get("renewTime") or "").replace("Z", "+00:00"))
-        lasts = timedelta(seconds=float(spec.get("leaseDurationSeconds") or 0))
-        return who if renewed + lasts > now else ""
-    except (ValueError, TypeError):
-        return who  # held, and nobody can say for how long
+    """The run that holds the Lease and renews it, "" without one. It holds it where nobody can tell for how long."""
+    holder, renewed = holding(lease, now)
+    return holder if renewed is not False else ""
 
 
 def earlier(folder: Path, cluster: str) -> list[Earlier]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.cluster import marks
 from knowngood.adapters.kube import Kube
-from knowngood.adapters.lease import OURS
+from knowngood.adapters.lease import LEASE_PATH
 from knowngood.cli import runs
 from knowngood.cli.known import Known
 from knowngood.cli.options import Settings
@@ -45,7 +45,7 @@ def asked(run: Known) -> Known:
 
 def _runner_gone(kube: Kube, run: str) -> str:
     """Why a run of another machine does not go on, by the Lease; "" while it may."""
-    spec = (kube.find(OURS) or {}).get("spec") or {}
+    spec = (kube.find(LEASE_PATH) or {}).get("spec") or {}
     if spec.get("holderIdentity") != run:
         return "its runner is gone: it holds no Lease"
     return ""

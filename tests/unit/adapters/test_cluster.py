@@ -14,7 +14,7 @@ from knowngood.adapters import node_state
 from knowngood.adapters.cluster import KubeCluster, role
 from knowngood.adapters.kube import Object, refuse
 from knowngood.adapters.kubeconfig import Access
-from knowngood.adapters.lease import OURS
+from knowngood.adapters.lease import LEASE_PATH
 from knowngood.model import names
 from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
 from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant
@@ -114,7 +114,7 @@ def test_our_jobs_are_left_over_and_others_are_not(kube: FakeKube) -> None:
 def test_a_lease_is_left_over_only_once_it_has_run_out(kube: FakeKube, age: int, kinds: list[str]) -> None:
     renewed = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
     spec = {"holderIdentity": "r1", "leaseDurationSeconds": 60, "renewTime": renewed}
-    kube.put(OURS, {"spec": spec})
+    kube.put(LEASE_PATH, {"spec": spec})
     assert [left.kind for left in reader(kube).leftovers()] == kinds
 
 

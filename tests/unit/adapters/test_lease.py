@@ -13,7 +13,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters import lease
 from knowngood.adapters.kube import Object
-from knowngood.adapters.lease import OURS, KubeLock
+from knowngood.adapters.lease import LEASE_PATH, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
 from knowngood.model.names import PROCESS_ANNOTATION
 from knowngood.ports.clock import Cancel
@@ -39,7 +39,7 @@ def _locks(kube: FakeKube) -> Iterator[list[KubeLock]]:
 
 
 def spec(kube: FakeKube) -> dict[str, object]:
-    found: dict[str, object] = kube.objects[OURS]["spec"]
+    found: dict[str, object] = kube.objects[LEASE_PATH]["spec"]
     return found
 
 
@@ -85,7 +85,7 @@ def test_a_dead_holders_lease_is_taken_only_after_a_whole_duration_without_renew
 ) -> None:
     """Its wall-clock times are an hour wrong on purpose: they must not count."""
     dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
-    kube.put(OURS, {"spec": {**dead, "renewTime": "2099-01-01T00:00:00.000000Z"}})
+    kube.put(LEASE_PATH, {"spec": {**dead, "renewTime": "2099-01-01T00:00:00.000000Z"}})
     began = time.monotonic()
     assert locks[1].acquire("run-b", Cancel()) == 8
     assert time.monotonic() - began >= 1.0
@@ -93,13 +93,15 @@ def test_a_dead_holders_lease_is_taken_only_after_a_whole_duration_without_renew
 
 def held_by(kube: FakeKube, process: str) -> None:
     """The Lease says that another process took it. Its holder renews on: to it somebody else wrote on it."""
-    lease = kube.objects[OURS]
-    kube.put(OURS, {**lease, "metadata": {**lease["metadata"], "annotations": {PROCESS_ANNOTATION: process}}})
+    lease = kube.objects[LEASE_PATH]
+    kube.put(
+        LEASE_PATH, {**lease, "metadata": {**lease["metadata"], "annotations": {PROCESS_ANNOTATION: process}}}
+    )
 
 
 def ended_process(kube: FakeKube) -> str:
     """A process of this machine that is gone, as a Lease names it."""
-    here = kube.objects[OURS]["metadata"]["annotations"][PROCESS_ANNOTATION].rsplit("/", 2)[0]
+    here = kube.objects[LEASE_PATH]["metadata"]["annotations"][PROCESS_ANNOTATION].rsplit("/", 2)[0]
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     return f"{here}/{gone.pid}/1"
@@ -115,14 +117,16 @@ def test_of_two_that_wait_for_a_dead_holder_only_one_takes_its_lease(
     Also where it goes on with the same run and writes the same fence.
     """
     dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
-    kube.put(OURS, {"spec": dead})
+    kube.put(LEASE_PATH, {"spec": dead})
     began = time.monotonic()
 
     def faster(method: str, where: str) -> None:
         if method == moment and time.monotonic() - began > 1.0:
             kube.before.clear()
             taken = {**dead, "holderIdentity": other, "leaseTransitions": 8}
-            kube.put(OURS, {"metadata": {"annotations": {PROCESS_ANNOTATION: ELSEWHERE}}, "spec": taken})
+            kube.put(
+                LEASE_PATH, {"metadata": {"annotations": {PROCESS_ANNOTATION: ELSEWHERE}}, "spec": taken}
+            )
 
     kube.before.append(faster)
     with pytest.raises(LockHeld, match=other):
@@ -145,7 +149,7 @@ def test_resume_takes_its_own_dead_runners_lease_at_once_and_the_sleeper_stops(
 
 def test_a_pid_that_is_anothers_by_now_is_no_living_runner(kube: FakeKube, locks: list[KubeLock]) -> None:
     locks[0].acquire("run-a", Cancel())
-    here = kube.objects[OURS]["metadata"]["annotations"][PROCESS_ANNOTATION]
+    here = kube.objects[LEASE_PATH]["metadata"]["annotations"][PROCESS_ANNOTATION]
     held_by(kube, f"{here.rpartition('/')[0]}/1")
     began = time.monotonic()
     assert locks[1].acquire("run-a", Cancel()) == 2
@@ -164,7 +168,7 @@ def test_a_run_that_goes_on_somewhere_else_is_not_taken_over(
     """Also where nothing says where it goes on, or it is this very process."""
     working = Cancel()
     locks[0].acquire("run-a", working)
-    here = kube.objects[OURS]["metadata"]["annotations"][PROCESS_ANNOTATION]
+    here = kube.objects[LEASE_PATH]["metadata"]["annotations"][PROCESS_ANNOTATION]
     held_by(kube, process.replace("THIS-MACHINE", here.rsplit("/", 2)[0]).replace("THIS", here))
     with pytest.raises(LockHeld, match="run-a"):
         locks[1].acquire("run-a", Cancel())
@@ -176,11 +180,13 @@ def test_a_run_that_died_elsewhere_is_taken_over_once_its_lease_has_run_out(
     kube: FakeKube, locks: list[KubeLock]
 ) -> None:
     dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
-    kube.put(OURS, {"metadata": {"annotations": {PROCESS_ANNOTATION: ELSEWHERE, "x": "y"}}, "spec": dead})
+    kube.put(
+        LEASE_PATH, {"metadata": {"annotations": {PROCESS_ANNOTATION: ELSEWHERE, "x": "y"}}, "spec": dead}
+    )
     began = time.monotonic()
     assert locks[1].acquire("run-a", Cancel()) == 8
     assert time.monotonic() - began >= 1.0
-    annotations = kube.objects[OURS]["metadata"]["annotations"]
+    annotations = kube.objects[LEASE_PATH]["metadata"]["annotations"]
     assert annotations["x"] == "y"
     assert f"/{os.getpid()}/" in annotations[PROCESS_ANNOTATION]
 
@@ -250,7 +256,7 @@ def test_two_thirds_without_renewal_stop_the_run_before_the_lease_can_expire(
 def test_a_deleted_lease_stops_the_run(kube: FakeKube, locks: list[KubeLock]) -> None:
     cancel = Cancel()
     locks[0].acquire("run-a", cancel)
-    del kube.objects[OURS]
+    del kube.objects[LEASE_PATH]
     assert cancel.wait(DURATION * 2)
     assert "deleted" in cancel.reason
 
@@ -305,7 +311,7 @@ def test_a_renewals_answer_that_is_no_lease_is_asked_again() -> None:
 
 def test_release_leaves_somebody_elses_lease_alone(kube: FakeKube, locks: list[KubeLock]) -> None:
     locks[0].acquire("run-a", Cancel())
-    kube.put(OURS, {"spec": {"holderIdentity": "run-b", "leaseTransitions": 9}})
+    kube.put(LEASE_PATH, {"spec": {"holderIdentity": "run-b", "leaseTransitions": 9}})
     locks[0].release()
     assert spec(kube)["holderIdentity"] == "run-b"
 
@@ -326,7 +332,7 @@ def test_release_during_an_outage_does_not_fail_the_run(kube: FakeKube, locks: l
 
 
 def test_waiting_for_a_dead_holder_can_be_interrupted(kube: FakeKube, locks: list[KubeLock]) -> None:
-    kube.put(OURS, {"spec": {"holderIdentity": "run-a", "leaseDurationSeconds": 60}})
+    kube.put(LEASE_PATH, {"spec": {"holderIdentity": "run-a", "leaseDurationSeconds": 60}})
     cancel = Cancel()
     cancel.set("Ctrl-C")
     with pytest.raises(Interrupted):

@@ -145,9 +145,8 @@ def test_a_lease_that_ran_out_or_was_given_back_keeps_nobody_away() -> None:
     assert gateheld.open_run({"spec": lease}, now) == ""
     assert gateheld.open_run({"spec": {**lease, "holderIdentity": ""}}, now) == ""
     assert gateheld.open_run(None, now) == ""
-    assert (
-        gateheld.open_run({"spec": {"holderIdentity": "run-1"}}, now) == "run-1"
-    )  # since when, nobody knows
+    # Since when, nobody knows.
+    assert gateheld.open_run({"spec": {"holderIdentity": "run-1"}}, now) == "run-1"
     assert gateheld.open_run({"spec": {**lease, "renewTime": 7}}, now) == "run-1"
 
 
