@@ -36,8 +36,6 @@ from knowngood.report.summary import Summary, expanded, plan_of, summarise
 
 ORPHANS_DEADLINE = 30.0
 """Seconds to wait for a killed run's last process; its supervisor ends it within a second or two."""
-QUICK = 5.0
-"""Seconds that a command which only tells waits for the cluster; then it goes by the journal here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +112,8 @@ def _reconciled(settings: Settings, here: Known, ask: Ask, *, open_here: bool) -
     """The run as its checkpoint says, where this machine's journal is behind it."""
     if here.kubeconfig is None and (ask is Ask.MAY or here.state.end):
         return here  # nothing goes on from here
-    patience = QUICK if ask is Ask.MAY else None
     try:
-        there = checkpoint(here.cluster(), patience).load(here.run_id)
+        there = checkpoint(here.cluster(), patient=ask is Ask.MUST).load(here.run_id)
     except KnowngoodError as error:
         if ask is Ask.MUST:
             raise

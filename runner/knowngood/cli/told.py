@@ -15,19 +15,12 @@ from knowngood.adapters.lease import LEASE_PATH
 from knowngood.cli import runs
 from knowngood.cli.known import Known
 from knowngood.cli.options import Settings
+from knowngood.cli.wiring import quick
 from knowngood.model.claims import Marks, elsewhere
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.run_summary import RunSummary
 from knowngood.report.disturbance import node_times
 from knowngood.report.summary import expanded
-
-PATIENCE = 3.0
-"""Seconds of silence after which a command that only tells goes on with what is here."""
-
-
-def quick(kubeconfig: Path) -> Kube:
-    """The cluster, for a command that must answer also where it does not."""
-    return Kube(kubeconfig, timeout=5.0, patience=PATIENCE, first_patience=PATIENCE)
 
 
 def asked(run: Known) -> Known:

@@ -34,6 +34,9 @@ from knowngood.planner.case import Declared
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 
+PATIENCE = 4.0
+"""Seconds that a command which only tells waits for the cluster; then it goes on with what is here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -114,11 +117,14 @@ def reader(kubeconfig: Path, cluster: Cluster) -> KubeCluster:
     return KubeCluster(Kube(kubeconfig), cluster)
 
 
-def checkpoint(kubeconfig: Path, patience: float | None = None) -> ConfigMapCheckpoint:
-    """The checkpoints kept in a cluster. `patience`: seconds to wait for one that does not answer."""
-    if patience is None:
-        return ConfigMapCheckpoint(Kube(kubeconfig))
-    return ConfigMapCheckpoint(Kube(kubeconfig, patience=patience, first_patience=patience, timeout=patience))
+def quick(kubeconfig: Path) -> Kube:
+    """The cluster, for a command that only tells and must answer also where the cluster does not."""
+    return Kube(kubeconfig, timeout=PATIENCE, patience=PATIENCE, first_patience=PATIENCE)
+
+
+def checkpoint(kubeconfig: Path, *, patient: bool = True) -> ConfigMapCheckpoint:
+    """The checkpoints kept in a cluster; not `patient`: for a command that only tells."""
+    return ConfigMapCheckpoint(Kube(kubeconfig) if patient else quick(kubeconfig))
 
 
 def gitops(cluster: Cluster, folder: Path, matrix: Matrix | None = None) -> GitOpsRepository:

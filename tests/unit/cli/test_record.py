@@ -210,7 +210,7 @@ def test_a_run_of_another_machine_is_delivered_from_its_checkpoint(
     digest = run.results[StepPath("promote")].files["evidence"]
     proof = evidence(scene.ops, run=RUN, time=datetime.now(UTC).isoformat())
     world.saved[f"{RUN}/{digest}"] = json.dumps(proof).encode()
-    monkeypatch.setattr(known, "checkpoint", lambda *_: FakeCheckpoint(world))
+    monkeypatch.setattr(known, "checkpoint", lambda *_, **__: FakeCheckpoint(world))
     where = ("--matrix", scene.ops.matrix, "--kubeconfig", scene.ops.root / "any")
     assert "not delivered" in scene.says("status", RUN, *where[2:]).out
     said = scene.says("record", RUN, *where)

@@ -41,7 +41,7 @@ class Scene:
         self.run = self._run()
         write(self.runs / RUN, self.run)
         self.there(self.run)
-        monkeypatch.setattr(known, "checkpoint", lambda *_: FakeCheckpoint(self.world))
+        monkeypatch.setattr(known, "checkpoint", lambda *_, **__: FakeCheckpoint(self.world))
         monkeypatch.setattr(resume, "check_identity", lambda *_: "")
         monkeypatch.setattr(rollback, "check_identity", lambda *_: "")
         for module in (resume, rollback):
@@ -219,7 +219,7 @@ def test_a_journal_that_tells_another_story_is_refused_before_anything_is_writte
 def test_a_cluster_that_does_not_answer_is_no_obstacle_to_telling(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> FakeCheckpoint:
+    def away(*_: object, **__: object) -> FakeCheckpoint:
         raise Unreachable("no answer")
 
     monkeypatch.setattr(known, "checkpoint", away)

@@ -33,7 +33,7 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
     for name in ("gpu-1", "gpu-2", "gpu-3", "gpu-4", "gpu-5", "gpu-6"):
         fake.put(f"/api/v1/nodes/{name}", {"metadata": {"name": name, "annotations": {}}, "spec": {}})
     monkeypatch.setattr(told, "quick", lambda _path: fake)
-    monkeypatch.setattr(known_module, "checkpoint", lambda _path, _patience=None: ConfigMapCheckpoint(fake))
+    monkeypatch.setattr(known_module, "checkpoint", lambda _path, **_: ConfigMapCheckpoint(fake))
     return fake
 
 
