@@ -275,9 +275,8 @@ def test_after_sigkill_of_the_runner_no_ansible_process_is_alive_when_resume_act
     said = iter(runner.stdout)
     while "may not go yet" not in next(said):
         pass
-    assert (
-        len(marked(lab.folder)) >= 4
-    )  # supervisor, runner's child, ansible-playbook, its worker, the module
+    # Supervisor, runner's child, ansible-playbook, its worker, the module.
+    assert len(marked(lab.folder)) >= 4
     runner.kill()
     runner.wait()
     runner.stdout.close()

@@ -74,9 +74,8 @@ def test_several_runs_share_one_page_with_a_table_that_leads_to_each() -> None:
 
 def test_on_a_phone_rows_are_blocks_and_every_bare_figure_says_what_it_is() -> None:
     text = html((undone().summary,))
-    assert (
-        "overflow-wrap: anywhere" not in text[text.index("table {") :]
-    )  # it would let columns shrink to a letter
+    # It would let columns shrink to a letter.
+    assert "overflow-wrap: anywhere" not in text[text.index("table {") :]
     assert "@media (max-width: 40rem)" in text
     for label in ("times out", "time out", "driver reloads"):
         assert f'data-label="{label}"' in text
