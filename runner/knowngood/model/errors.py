@@ -2,19 +2,23 @@
 
     KnowngoodError
     ├── UsageError            2   the command line, a file or a kubeconfig is wrong
-    │   └── DataError         2   a matrix or cluster file is wrong, with file and line
+    │   ├── DataError         2   a matrix or cluster file is wrong, with file and line
+    │   └── JournalDamaged    2   a journal is damaged elsewhere than in its torn last line
     ├── Refused               1   a verdict or a rule said no; nothing was changed
-    │   ├── FieldTaken        1   somebody else changed the same field in Git (ports.gitops)
-    │   ├── RenderMismatch    1   a commit would change more than was planned (ports.gitops)
-    │   └── SyncFailed        1   Argo CD tried our commit and failed (ports.delivery)
+    │   ├── FieldTaken        1   somebody else changed the same field in Git (ports/gitops.py)
+    │   ├── RenderMismatch    1   a commit would change more than was planned (ports/gitops.py)
+    │   └── SyncFailed        1   Argo CD tried our commit and failed (ports/delivery.py)
     ├── Inconclusive          3   it could not be told; nothing was changed
     │   ├── Unreachable       3   an API, a remote or a node does not answer
     │   ├── DeadlineExceeded  3   a condition did not come true in time
+    │   ├── ApiError          3   an API server's answer that is none of the above (adapters)
+    │   ├── GitFailed         3   git said no (adapters)
     │   └── CouldNot          3   a step could not be done, for a reason that is not the node's nor the version's
+    │       └── NodesCouldNot 3   some of its nodes could not be done, by name (engine/work.py)
     ├── LockHeld              4   another run holds the cluster, or took it over
-    ├── HumanNeeded           5   quarantined or held
     └── Interrupted         130   stopped by a signal, a lost Lease, an abort or trouble in mid-run; resumable
 
+Exit code 5, a human is needed, is how a run ends (`model.state.End`) and no error.
 A message says what happened, where, and (`hint`) what to do next.
 """
 
@@ -128,12 +132,6 @@ class LockHeld(KnowngoodError):
     """Another run holds the cluster, or has taken it over from us."""
 
     exit_code = ExitCode.LOCKED
-
-
-class HumanNeeded(KnowngoodError):
-    """The run ended quarantined or held."""
-
-    exit_code = ExitCode.HUMAN
 
 
 class Interrupted(KnowngoodError):

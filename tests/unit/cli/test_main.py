@@ -17,7 +17,6 @@ from knowngood.cli.version import VERSION
 from knowngood.model.errors import (
     DataError,
     ExitCode,
-    HumanNeeded,
     Inconclusive,
     Interrupted,
     Location,
@@ -92,7 +91,6 @@ def test_a_wrong_command_line_is_exit_2(arguments: list[str]) -> None:
         (UsageError("the file"), 2),
         (Inconclusive("who knows"), 3),
         (LockHeld("r2 holds it"), 4),
-        (HumanNeeded("look"), 5),
         (Interrupted("INT"), 130),
         (ZeroDivisionError("a bug"), 3),
     ],

@@ -22,7 +22,7 @@ from tests.unit.report.played import held, undone
 
 from knowngood.cli.main import tell
 from knowngood.cli.terminal import hear_libraries, say, say_json, say_orders
-from knowngood.model.errors import DataError, HumanNeeded, KnowngoodError, Location, Problem
+from knowngood.model.errors import DataError, Interrupted, KnowngoodError, Location, Problem
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
@@ -133,7 +133,7 @@ def test_xml_and_html_stay_whole() -> None:
     assert "<script" not in html((evil(held().summary),))
 
 
-@pytest.mark.parametrize("error", [KnowngoodError, HumanNeeded, ValueError, UnicodeDecodeError])
+@pytest.mark.parametrize("error", [KnowngoodError, Interrupted, ValueError, UnicodeDecodeError])
 def test_an_error_that_quotes_others_is_one_line_and_its_advice_another(
     error: type[Exception], capsys: pytest.CaptureFixture[str]
 ) -> None:
