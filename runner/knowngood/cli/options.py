@@ -12,8 +12,6 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ENV_RUNS = "KNOWNGOOD_RUNS"
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:

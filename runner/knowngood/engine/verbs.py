@@ -19,7 +19,6 @@ from knowngood.model.context import Window
 from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
-from knowngood.model.progress import Progress
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Verdict
@@ -273,12 +272,6 @@ def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:
     if unknown and not measured and not outcome.given_back:
         raise NodesCouldNot(done)
     return done
-
-
-def progress(work: Work, step: Step, text: str) -> None:
-    """Tell the observers."""
-    for observer in work.ports.observers:
-        observer.progress(Progress(step.path, step.verb.value, ", ".join(step.nodes), text))
 
 
 def reclaim(work: Work, step: Step) -> Done:

@@ -14,19 +14,6 @@ from typing import Any
 from knowngood.probe.host import Host
 
 CLASS = "sys/class/infiniband"
-# Trends to compare, not errors: NVIDIA's counter descriptions; NVSentinel docs/nic-health-monitor.md.
-CONGESTION = frozenset(
-    {
-        "port_xmit_wait",
-        "port_xmit_discards",
-        "np_cnp_sent",
-        "np_ecn_marked_roce_packets",
-        "rp_cnp_handled",
-        "roce_adp_retrans",
-        "roce_slow_restart",
-        "rx_out_of_buffer",
-    }
-)
 HARMLESS = re.compile(
     r".*_data(_64)?|.*_packets(_64)?|lifespan|.*_cqe_flush_error|duplicate_request|rx_.*_requests|rx_dct_connect"
     r"|rx_icrc_encapsulated|(multi|uni)cast_.*"
