@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from knowngood.adapters.waiting import waiting
 from knowngood.model.errors import DeadlineExceeded
 from knowngood.ports.clock import Cancel, Clock
 
@@ -56,11 +57,13 @@ class SystemClock(Clock):
         every: float = 1.0,
     ) -> T:
         """See the port. `every` is the longest pause; a young wait looks more often."""
-        started = time.monotonic()
+        started, again = time.monotonic(), False
         while True:
             cancel.check()
-            if value := condition():
-                return value
+            with waiting(again):
+                if value := condition():
+                    return value
+            again = True
             elapsed = time.monotonic() - started
             if elapsed >= deadline:
                 raise DeadlineExceeded(f"{what}: not within {deadline:.0f} s")

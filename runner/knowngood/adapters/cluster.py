@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from knowngood.adapters.kube import ApiError, Kube, Object, path
 from knowngood.adapters.kubeconfig import Access
 from knowngood.adapters.lease import LEASE_PATH, holding
 from knowngood.adapters.tenants import gpu_use, workloads
+from knowngood.adapters.waiting import with_hands
 from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.errors import Interrupted, KnowngoodError, UsageError
@@ -94,8 +94,7 @@ class KubeCluster(ClusterReader):
         return {name: (objects.get(name), pods.get(name, [])) for name in nodes}
 
     def _each(self, read: Callable[[str], T], nodes: Sequence[str]) -> dict[str, T]:
-        with ThreadPoolExecutor(max_workers=READERS) as readers:
-            return dict(zip(nodes, readers.map(read, nodes), strict=True))
+        return dict(zip(nodes, with_hands(read, nodes, READERS), strict=True))
 
     def live_value(self, change: FieldChange) -> str:
         """See the port."""

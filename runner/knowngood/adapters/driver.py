@@ -15,6 +15,7 @@ from knowngood.adapters.clock import pause
 from knowngood.adapters.facts import DRIVER_CONTAINER
 from knowngood.adapters.kube import ApiError, Object, path
 from knowngood.adapters.nodes import NodeFailed, NotTold, Task
+from knowngood.adapters.waiting import waiting
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
 from knowngood.model.node import ModuleLoad
@@ -72,10 +73,12 @@ class _Node:
     def until(self, look: Callable[[], tuple[T | None, str]], what: str) -> T:
         """Look until it is there. NodeFailed when one state lasts longer than its age limit, or time is over."""
         began = since = time.monotonic()
-        state = ""
+        state, again = "", False
         while True:
-            self._hold()
-            found, now_state = look()
+            with waiting(again):
+                self._hold()
+                found, now_state = look()
+            again = True
             if found is not None:
                 return found
             now = time.monotonic()

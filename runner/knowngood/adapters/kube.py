@@ -18,6 +18,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from knowngood.adapters import kubeconfig
+from knowngood.adapters.waiting import is_waiting
 from knowngood.model.errors import Inconclusive, Unreachable, UsageError
 from knowngood.ports.clock import Cancel
 
@@ -32,6 +33,7 @@ FIRST_PATIENCE = 5.0
 """Seconds for an API server that never answered: a wrong address is likelier than an outage."""
 BUSY = frozenset({429, 500, 502, 503, 504})
 """Answers that ask to come again. 500 too: a change of etcd's leader, or a webhook that is being restarted."""
+AGENT = "knowngood"
 LISTINGS = 3  # times a list is begun, where its `continue` expires on the way
 
 
@@ -75,7 +77,8 @@ class Kube:
     """One API server. Thread-safe. `calls` counts requests sent, retries included, `received` bytes of answers.
 
     `patience` seconds of silence are waited out, `first_patience` from a server that never answered. `cancel`
-    ends the retries, never a first attempt: what is needed to stop cleanly can still be written.
+    ends the retries, never a first attempt: what is needed to stop cleanly can still be written. `agent`: who asks, as
+    the server's own records and the twin's tally show it; what is asked while waiting says so.
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class Kube:
         patience: float = 60.0,
         first_patience: float = FIRST_PATIENCE,
         cancel: Cancel | None = None,
+        agent: str = AGENT,
     ) -> None:
+        self.agent = agent
         self.access = kubeconfig.load(kubeconfig_path, context)
         self.calls = self.received = 0
         self.patience = patience
@@ -221,7 +226,7 @@ class Kube:
         """What every request carries."""
         token = self.access.token()
         return {
-            "User-Agent": "knowngood",
+            "User-Agent": self.agent + (" (waiting)" if is_waiting() else ""),
             "Accept": "application/json",
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.waiting import waiting
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
 from knowngood.model.names import (
     LEASE,
@@ -172,7 +173,8 @@ class KubeLock(Lock):
     def _renew(self, cancel: Cancel, beat: Beat) -> None:
         """Renew until told to stop. However else it ends, the run must not go on without its Lease."""
         try:
-            why = self._renew_until_stopped(beat)
+            with waiting():
+                why = self._renew_until_stopped(beat)
         except BaseException as error:  # noqa: BLE001 (a thread that dies silently would leave the run at work)
             what = type(error).__name__  # not its text, which may quote a secret
             why = f"the Lease is no longer renewed: {what}"

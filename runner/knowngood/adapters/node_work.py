@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from knowngood.adapters import drain, driver, nodes, preflight
-from knowngood.adapters.kube import Kube
+from knowngood.adapters.kube import AGENT, Kube
 from knowngood.adapters.kubeconfig import default_path
 from knowngood.adapters.nodes import Report, Task
 from knowngood.model.errors import KnowngoodError
@@ -41,7 +41,7 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
     asked, calls = params["nodes"], 0
     reasons = {str(k): str(v) for k, v in asked.items()} if isinstance(asked, dict) else {}
     try:
-        task = _task(params, reasons, dry_run=dry_run)
+        task = _task(verb, params, reasons, dry_run=dry_run)
         report = VERBS[verb](task, [str(name) for name in asked])
         calls = task.kube.calls
     except KnowngoodError as error:
@@ -59,12 +59,14 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
     }
 
 
-def _task(params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:
+def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:
     cluster = params.get("cluster") or {}
     limits = _limits(params.get("limits") or {})
     namespace = str(cluster.get("operatorNamespace") or "nvidia-gpu-operator")
     return Task(
-        kube=Kube(default_path(), patience=limits.lease, first_patience=limits.lease),
+        kube=Kube(
+            default_path(), patience=limits.lease, first_patience=limits.lease, agent=f"{AGENT}-{verb}"
+        ),
         fence=str(params["fence"]),
         limits=limits,
         tenants=tuple(

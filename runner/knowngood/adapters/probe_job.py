@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.kube import ApiError, Kube, Object, path
@@ -20,11 +19,9 @@ from knowngood.adapters.probe_manifest import (
     manifest,
 )
 from knowngood.adapters.probe_words import ENDED, document, hopeless, phase_of, why
+from knowngood.adapters.waiting import with_hands, working
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
 from knowngood.ports.clock import Cancel
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 AT_A_TIME = 50
 """Probes on their way at once. Each is a pod to place and perhaps an image to pull: fifty keep one list of them below
@@ -128,7 +125,8 @@ class _Round:
             self._give_up()
 
     def _turn(self) -> bool:
-        self._top_up()
+        with working():
+            self._top_up()
         if self._live:
             self._look()
         return not self._live and not self._waiting
@@ -170,8 +168,9 @@ class _Round:
                 ended.append((node, pod))
             elif _lost(job) if pod is None else (probe.late and not probe.running and hopeless(pod)):
                 self._miss(node, pod, job)
-        self._collect(ended)
-        _delete(self._kube, self._order.namespace, self._over())
+        with working():
+            self._collect(ended)
+            _delete(self._kube, self._order.namespace, self._over())
 
     def _seen(self) -> dict[str, Object]:
         """The pods by the node they are meant for."""
@@ -202,7 +201,7 @@ class _Round:
             except (KnowngoodError, ValueError) as error:
                 return node, f"the probe's answer can't be read: {error}"
 
-        for node, found in _with_hands(answer, ended):
+        for node, found in with_hands(answer, ended, HANDS):
             if isinstance(found, str):
                 self.missing[node] = found
             else:
@@ -243,15 +242,7 @@ def _pods(kube: Kube, namespace: str, group: str) -> list[Object]:
 def _delete(kube: Kube, namespace: str, jobs: Mapping[str, str]) -> None:
     """Ask for the deletion of Jobs, given by name and uid; `remove` verifies it."""
     where = {path("batch/v1", "jobs", name, namespace): uid for name, uid in jobs.items()}
-    _with_hands(lambda one: kube.delete(one[0], uid=one[1]), list(where.items()))
-
-
-def _with_hands(work: Callable[[A], B], things: Sequence[A]) -> list[B]:
-    """Do something with each, several at the same time."""
-    if not things:
-        return []
-    with ThreadPoolExecutor(max_workers=min(HANDS, len(things))) as hands:
-        return list(hands.map(work, things))
+    with_hands(lambda one: kube.delete(one[0], uid=one[1]), list(where.items()), HANDS)
 
 
 def _remove_quietly(kube: Kube, order: Order, cancel: Cancel) -> str:

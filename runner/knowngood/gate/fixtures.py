@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from knowngood.adapters import probe_job
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kube import AGENT, Kube, path
 from knowngood.adapters.probe_manifest import GPU, Order, group_name, is_of
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
@@ -124,7 +124,9 @@ def kube(knowngood_context: Context) -> Kube:
     """The cluster's API; an outage is waited for as long as a run's Lease lasts."""
     where = knowngood_context.kubeconfig
     patience = knowngood_context.cluster.limits.lease
-    return Kube(Path(where) if where else None, patience=patience, first_patience=patience)
+    return Kube(
+        Path(where) if where else None, patience=patience, first_patience=patience, agent=f"{AGENT}-gates"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from knowngood.adapters.waiting import waiting
 from knowngood.model.node import NodeState
 
 LOOK_AGAIN = 1.0  # seconds
@@ -20,5 +21,6 @@ def settled(
     found, ends = dict(seen), time.monotonic() + seconds
     while (late := [name for name, state in found.items() if waits(state)]) and time.monotonic() < ends:
         time.sleep(every)
-        found |= look(late)
+        with waiting():
+            found |= look(late)
     return found
