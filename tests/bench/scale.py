@@ -35,6 +35,8 @@ from knowngood.rehearsal.widen import widened
 CLUSTER, TO = "ams-prod", "r595"
 FLEETS = (10, 100, 1000)
 REHEARSALS = os.environ.get("KNOWNGOOD_BENCH_REHEARSALS", "12 50 100")
+WAITING = "(waiting)"
+"""How a user agent ends where a loop asks again (see `knowngood.adapters.waiting`)."""
 READING = ("gpu_errors", "drift")
 """The passive gates that ask the API only; rdma_health's probes are pods, and counted in the rehearsals."""
 
@@ -160,10 +162,21 @@ def rehearsal(nodes: int) -> Iterator[Measurement]:
         yield Measurement(f"{what}: processor time of the twin", costs["twin"]["cpuSeconds"], "s")
         yield Measurement(f"{what}: and of all else", cpu - costs["twin"]["cpuSeconds"], "s")
         yield Measurement(f"{what}: the twin's peak memory", costs["twin"]["peakKiB"] / 1024, "MiB")
-        others = [agent for name, agent in costs["api"].items() if name != "twin"]
-        requests = sum(sum(agent["requests"].values()) for agent in others)
-        yield Measurement(f"{what}: API requests a node, waiting included", requests / nodes, "")
-        yield Measurement(f"{what}: bytes a node", sum(a["bytes"] for a in others) / nodes / 1024, "KiB")
+        yield from of_calls(what, nodes, costs["api"])
+
+
+def of_calls(what: str, nodes: int, costs: dict[str, Any]) -> Iterator[Measurement]:
+    """What was asked of the API server but by the twin itself: work and waiting, and who asked."""
+    ours = {name: agent for name, agent in costs.items() if name != "twin"}
+    asked = {name: sum(agent["requests"].values()) / nodes for name, agent in ours.items()}
+    work = {name: number for name, number in asked.items() if not name.endswith(WAITING)}
+    told = ", ".join(f"{name} {number:.1f}" for name, number in work.items())
+    aim = 20 if nodes >= 1000 else None
+    yield Measurement(f"{what}: API requests a node for work", sum(work.values()), "", aim=aim, note=told)
+    waited = sum(asked.values()) - sum(work.values())
+    yield Measurement(f"{what}: API requests a node while waiting", waited, "")
+    received = sum(agent["bytes"] for agent in ours.values())
+    yield Measurement(f"{what}: bytes a node", received / nodes / 1024, "KiB")
 
 
 def settled(events: list[dict[str, Any]]) -> float:
