@@ -63,8 +63,11 @@ def _validator(api_version: str, kind: str) -> Draft202012Validator:
 
 def _strict(schema: dict[str, Any]) -> dict[str, Any]:
     """OpenAPI's schema as JSON Schema that refuses unknown fields: an API server would drop them silently."""
-    made = {key: _strict(value) if isinstance(value, dict) else value for key, value in schema.items()}
-    if "properties" in schema:
+    made = {
+        key: _strict(value) if isinstance(value, dict) and key != "properties" else value
+        for key, value in schema.items()
+    }
+    if "properties" in schema:  # a map of names, one of which may be called so itself
         made["properties"] = {key: _strict(value) for key, value in schema["properties"].items()}
         if not schema.get("x-kubernetes-preserve-unknown-fields"):
             made.setdefault("additionalProperties", False)
