@@ -18,7 +18,7 @@ ANY: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 MANY: Schema = {"type": "array", "items": ANY}
 
 
-def _open(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
+def open_object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
     """An object with these fields that keeps any other."""
     schema: Schema = {
         "type": "object",
@@ -30,24 +30,25 @@ def _open(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
     return schema
 
 
-def _enum(*values: str) -> Schema:
+def one_of(*values: str) -> Schema:
+    """A text that is one of these."""
     return {"type": "string", "enum": list(values)}
 
 
 def _status(*states: str) -> Schema:
-    fields = {"state": _enum(*states), "namespace": TEXT, "conditions": MANY}
-    return _open(fields, ("state",))
+    fields = {"state": one_of(*states), "namespace": TEXT, "conditions": MANY}
+    return open_object(fields, ("state",))
 
 
-UPGRADE_POLICY = _open({"autoUpgrade": {**FLAG, "default": True}})
-NVIDIA_DRIVER_SPEC = _open(
+UPGRADE_POLICY = open_object({"autoUpgrade": {**FLAG, "default": True}})
+NVIDIA_DRIVER_SPEC = open_object(
     {
-        "driverType": {**_enum("gpu", "vgpu", "vgpu-host-manager"), "default": "gpu"},
+        "driverType": {**one_of("gpu", "vgpu", "vgpu-host-manager"), "default": "gpu"},
         "default": {**FLAG, "default": False},
         "image": {**TEXT, "default": "nvcr.io/nvidia/driver"},
         "repository": TEXT,
         "version": TEXT,
-        "kernelModuleType": {**_enum("auto", "open", "proprietary"), "default": "auto"},
+        "kernelModuleType": {**one_of("auto", "open", "proprietary"), "default": "auto"},
         "usePrecompiled": FLAG,
         "nodeSelector": TEXTS,
         "tolerations": MANY,
@@ -77,7 +78,7 @@ CLUSTER_POLICY_PARTS = (
 PHASES = ("Running", "Failed", "Error", "Succeeded", "Terminating")
 
 
-def _crd(  # noqa: PLR0913 (a table row)
+def definition(  # noqa: PLR0913 (a table row)
     group: str,
     version: str,
     kind: str,
@@ -89,6 +90,7 @@ def _crd(  # noqa: PLR0913 (a table row)
     namespaced: bool = False,
     status: bool = True,
 ) -> Schema:
+    """One kind in one version. `columns`: name, type, JSON path."""
     schema = {
         "type": "object",
         "required": ["spec"],
@@ -127,7 +129,8 @@ def _crd(  # noqa: PLR0913 (a table row)
 STATUS_COLUMNS = (("Status", "string", ".status.state"), ("Age", "date", ".metadata.creationTimestamp"))
 
 
-def _condition(name: str) -> str:
+def condition_path(name: str) -> str:
+    """Where a printer finds the status of a condition."""
     return f'.status.conditions[?(@.type=="{name}")].status'
 
 
@@ -137,9 +140,9 @@ def all_crds(*, openshift: bool) -> list[Schema]:
 
 
 def _gpu() -> list[Schema]:
-    policy_spec = _open(dict.fromkeys(CLUSTER_POLICY_PARTS, ANY), CLUSTER_POLICY_PARTS)
+    policy_spec = open_object(dict.fromkeys(CLUSTER_POLICY_PARTS, ANY), CLUSTER_POLICY_PARTS)
     return [
-        _crd(
+        definition(
             "nvidia.com",
             "v1alpha1",
             "NVIDIADriver",
@@ -152,7 +155,7 @@ def _gpu() -> list[Schema]:
             ),
             short=("nvd", "nvdriver", "nvdrivers"),
         ),
-        _crd(
+        definition(
             "nvidia.com",
             "v1",
             "ClusterPolicy",
@@ -160,15 +163,15 @@ def _gpu() -> list[Schema]:
             {"spec": policy_spec, "status": _status("ignored", "ready", "notReady")},
             STATUS_COLUMNS,
         ),
-        _crd(
+        definition(
             "mellanox.com",
             "v1alpha1",
             "NicClusterPolicy",
             "nicclusterpolicies",
             {
-                "spec": _open({"ofedDriver": ANY, "tolerations": MANY}),
-                "status": _open(
-                    {"state": _enum("ignore", "notReady", "ready", "error"), "appliedStates": MANY},
+                "spec": open_object({"ofedDriver": ANY, "tolerations": MANY}),
+                "status": open_object(
+                    {"state": one_of("ignore", "notReady", "ready", "error"), "appliedStates": MANY},
                     ("state",),
                 ),
             },
@@ -179,20 +182,20 @@ def _gpu() -> list[Schema]:
 
 
 def _others() -> list[Schema]:
-    operation = _open(
-        {"phase": _enum(*PHASES), "message": TEXT, "startedAt": TEXT, "finishedAt": TEXT, "operation": ANY},
+    operation = open_object(
+        {"phase": one_of(*PHASES), "message": TEXT, "startedAt": TEXT, "finishedAt": TEXT, "operation": ANY},
         ("operation", "phase", "startedAt"),
     )
-    sync = _open({"status": _enum("Synced", "OutOfSync", "Unknown"), "revision": TEXT}, ("status",))
-    app_status = _open({"sync": sync, "operationState": operation, "resources": MANY, "history": MANY})
+    sync = open_object({"status": one_of("Synced", "OutOfSync", "Unknown"), "revision": TEXT}, ("status",))
+    app_status = open_object({"sync": sync, "operationState": operation, "resources": MANY, "history": MANY})
     return [
-        _crd(
+        definition(
             "argoproj.io",
             "v1alpha1",
             "Application",
             "applications",
             {
-                "spec": _open(
+                "spec": open_object(
                     {"destination": ANY, "project": TEXT, "source": ANY}, ("destination", "project")
                 ),
                 "status": app_status,
@@ -206,7 +209,7 @@ def _others() -> list[Schema]:
             namespaced=True,
             status=False,
         ),
-        _crd(
+        definition(
             "argoproj.io",
             "v1alpha1",
             "AppProject",
@@ -217,12 +220,15 @@ def _others() -> list[Schema]:
             namespaced=True,
             status=False,
         ),
-        _crd(
+        definition(
             "scheduling.run.ai",
             "v2alpha2",
             "PodGroup",
             "podgroups",
-            {"spec": _open({"minMember": NUMBER, "queue": TEXT, "priorityClassName": TEXT}), "status": ANY},
+            {
+                "spec": open_object({"minMember": NUMBER, "queue": TEXT, "priorityClassName": TEXT}),
+                "status": ANY,
+            },
             (),
             short=("pg",),
             namespaced=True,
@@ -232,31 +238,34 @@ def _others() -> list[Schema]:
 
 def _openshift() -> list[Schema]:
     return [
-        _crd(
+        definition(
             "machineconfiguration.openshift.io",
             "v1",
             "MachineConfigPool",
             "machineconfigpools",
-            {"spec": _open({"paused": FLAG}), "status": _open({"conditions": MANY, "machineCount": NUMBER})},
+            {
+                "spec": open_object({"paused": FLAG}),
+                "status": open_object({"conditions": MANY, "machineCount": NUMBER}),
+            },
             (
                 ("Config", "string", ".status.configuration.name"),
-                ("Updated", "string", _condition("Updated")),
-                ("Updating", "string", _condition("Updating")),
-                ("Degraded", "string", _condition("Degraded")),
+                ("Updated", "string", condition_path("Updated")),
+                ("Updating", "string", condition_path("Updating")),
+                ("Degraded", "string", condition_path("Degraded")),
                 ("MachineCount", "number", ".status.machineCount"),
             ),
             short=("mcp",),
         ),
-        _crd(
+        definition(
             "config.openshift.io",
             "v1",
             "ClusterVersion",
             "clusterversions",
-            {"spec": _open({"clusterID": TEXT, "channel": TEXT}, ("clusterID",)), "status": ANY},
+            {"spec": open_object({"clusterID": TEXT, "channel": TEXT}, ("clusterID",)), "status": ANY},
             (
                 ("Version", "string", '.status.history[?(@.state=="Completed")].version'),
-                ("Available", "string", _condition("Available")),
-                ("Progressing", "string", _condition("Progressing")),
+                ("Available", "string", condition_path("Available")),
+                ("Progressing", "string", condition_path("Progressing")),
             ),
         ),
     ]
