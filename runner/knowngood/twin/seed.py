@@ -6,14 +6,17 @@
  "gpuOperator": {"version", "namespace"}, "networkOperator": {"version", "namespace"} (may be absent),
  "tenants": [{"name", "namespace", "workloads": [{"name", "kind": Deployment|StatefulSet|gang, "replicas",
               "gpusPerPod", "minAvailable"}]}],
- "gitops": {"repo", "branch", "applications": [{"name", "namespace", "path"}]} (may be absent)}
+ "gitops": {"repo", "branch", "applications": [{"name", "namespace", "path"}]} (may be absent),
+ "olm": {"catalogs": {"<image or address>": [documents as `opm render` prints them]},
+         "sources": [{"name", "namespace", "place"}], "installed": [{"package", "namespace", "channel", "csv",
+         "source", "sourceNamespace"}]} (may be absent)}
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +104,36 @@ class GitOpsSeed:
     applications: tuple[ApplicationSeed, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SourceSeed:
+    """A CatalogSource. place: the image or address of its catalog."""
+
+    name: str
+    namespace: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledSeed:
+    """An operator that OLM installed before the story begins, by a Subscription that waits for approvals."""
+
+    package: str
+    namespace: str
+    channel: str
+    csv: str
+    source: str
+    sourceNamespace: str  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class OlmSeed:
+    """The Operator Lifecycle Manager: its catalogs by image or address, and what it installed already."""
+
+    catalogs: Mapping[str, Sequence[Mapping[str, Any]]]
+    sources: tuple[SourceSeed, ...] = ()
+    installed: tuple[InstalledSeed, ...] = ()
+
+
 @dataclass(frozen=True)
 class Seed:
     """A whole cluster."""
@@ -113,6 +146,7 @@ class Seed:
     network_operator: OperatorSeed | None
     tenants: tuple[TenantSeed, ...]
     gitops: GitOpsSeed | None
+    olm: OlmSeed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -155,6 +189,7 @@ def parse(data: Mapping[str, Any]) -> Seed:
         network_operator=_fill(OperatorSeed, network, "networkOperator") if network else None,
         tenants=tuple(_tenant(row, f"tenants[{i}]") for i, row in enumerate(data.get("tenants", ()))),
         gitops=_gitops(gitops) if gitops else None,
+        olm=_olm(data["olm"]) if data.get("olm") else None,
     )
     _check(seed)
     return seed
@@ -170,6 +205,25 @@ def _gitops(row: Mapping[str, Any]) -> GitOpsSeed:
     rows = row.get("applications", ())
     apps = tuple(_fill(ApplicationSeed, app, f"gitops.applications[{i}]") for i, app in enumerate(rows))
     return _fill(GitOpsSeed, {**row, "applications": apps}, "gitops")
+
+
+def _olm(row: Mapping[str, Any]) -> OlmSeed:
+    sources = tuple(
+        _fill(SourceSeed, one, f"olm.sources[{i}]") for i, one in enumerate(row.get("sources", ()))
+    )
+    rows = row.get("installed", ())
+    installed = tuple(_fill(InstalledSeed, one, f"olm.installed[{i}]") for i, one in enumerate(rows))
+    found = _fill(OlmSeed, {**row, "sources": sources, "installed": installed}, "olm")
+    offered = set()
+    for place, documents in found.catalogs.items():
+        for i, document in enumerate(documents):
+            if not isinstance(document, Mapping) or not {"schema", "name"} <= set(document):
+                raise SeedError(f"olm.catalogs[{place}][{i}]: schema and name are expected")
+            offered.add(document["name"])
+    for i, one in enumerate(installed):
+        if one.csv not in offered:
+            raise SeedError(f"olm.installed[{i}]: no catalog of the seed holds {one.csv}")
+    return found
 
 
 def _fill(kind: type[T], row: Any, where: str) -> T:

@@ -11,6 +11,14 @@ from knowngood.twin.seed import SeedError, parse
 
 NODE = {"name": "gpu-1", "role": "gpu", "gpus": 8}
 BARE_POD = {"name": "w", "kind": "Pod", "replicas": 1}
+INSTALLED = {
+    "package": "a",
+    "namespace": "n",
+    "channel": "stable",
+    "csv": "a.v1.0.0",
+    "source": "cat",
+    "sourceNamespace": "openshift-marketplace",
+}
 GOOD: dict[str, Any] = {
     "schema": 1,
     "openshift": "4.18.52",
@@ -30,6 +38,9 @@ GOOD: dict[str, Any] = {
         ({"nodes": [{**NODE, "gpus": 99}]}, "gpu-1: gpus"),
         ({"nodes": [NODE, NODE]}, "gpu-1 named twice"),
         ({"nodes": ["gpu-1"]}, r"nodes\[0\]: an object"),
+        ({"olm": {"catalogs": {"c:1": [{"name": "x"}]}}}, r"olm.catalogs\[c:1\]\[0\]: schema and name"),
+        ({"olm": {"catalogs": {}, "installed": [INSTALLED]}}, r"olm.installed\[0\]: no catalog.* holds a.v1.0.0"),
+        ({"olm": {"sources": []}}, "olm: catalogs missing"),
         ({"tenants": [{"name": "a", "namespace": "a", "workloads": [BARE_POD]}]}, "Pod"),
     ],
 )  # fmt: skip
