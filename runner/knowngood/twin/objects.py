@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from knowngood.twin import faults
+from knowngood.twin import faults, olmobjects
 from knowngood.twin.argoobjects import application, default_project
 from knowngood.twin.behaviours.kube import (
     GPU,
@@ -59,7 +59,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     network = [seed.network_operator.namespace] if seed.network_operator else []
     gitops = [app.namespace for app in seed.gitops.applications] if seed.gitops else []
     system = ["default", "kube-system", "kube-public", "kube-node-lease", "knowngood", faults.NAMESPACE]
-    spaces = [*system, seed.gpu_operator.namespace, *network, *gitops]
+    spaces = [*system, seed.gpu_operator.namespace, *network, *gitops, *olmobjects.spaces(seed)]
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
@@ -69,7 +69,9 @@ def all_objects(seed: Seed) -> Iterator[Object]:
         yield cluster_version(seed)
         yield pool(seed, "master", [n for n in seed.nodes if n.role == "control-plane"])
         yield pool(seed, "worker", [n for n in seed.nodes if n.role in {"cpu", "gpu"}])
-    yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
+    if not olmobjects.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
+        yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
+    yield from olmobjects.objects(seed)
     yield node_feature_discovery(seed)
     if seed.gitops:
         for space in dict.fromkeys(app.namespace for app in seed.gitops.applications):

@@ -20,6 +20,7 @@ import yaml
 
 from knowngood.twin import crds, objects
 from knowngood.twin.api.server import ApiServer
+from knowngood.twin.behaviours import olm
 from knowngood.twin.behaviours.argocd import ArgoCd
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
@@ -38,6 +39,7 @@ from knowngood.twin.behaviours.scheduler import Scheduler
 from knowngood.twin.behaviours.settle import settled
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.client import Client, ClientError
+from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
 from knowngood.twin.seed import Seed
@@ -114,7 +116,7 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     server: ApiServer | None = None
     if options.on is None:
         server = ApiServer(options.state, event_log=audited)
-        for crd in crds.all_crds(openshift=bool(options.seed.openshift)):
+        for crd in crds_of(options.seed):
             server.install_crd(crd)
         for obj in objects.all_objects(options.seed):
             server.seed(obj)
@@ -198,6 +200,9 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
         controllers.append(NetworkOperator)
     for controller in (*controllers, GpuOperator):
         await controller(twin).start()
+    if twin.seed.olm:
+        for one in olm.controllers(twin):
+            await one.start()
 
 
 def _write_costs(path: Path, server: ApiServer) -> None:
@@ -217,9 +222,14 @@ async def _settle(twin: Twin) -> None:
         raise TwinError(f"not settled after {patience:.0f} s: {'; '.join(reasons[:5])}") from error
 
 
+def crds_of(seed: Seed) -> list[dict[str, Any]]:
+    """The definitions that this cluster serves from the start."""
+    return [*crds.all_crds(openshift=bool(seed.openshift)), *(olm_crds() if seed.olm else ())]
+
+
 async def _bring(client: Client, seed: Seed) -> None:
     """Create definitions and objects on a cluster that is not ours; what is there already stays."""
-    definitions = crds.all_crds(openshift=bool(seed.openshift))
+    definitions = crds_of(seed)
     for obj in (*definitions, *objects.all_objects(seed)):
         for _ in range(50):
             try:

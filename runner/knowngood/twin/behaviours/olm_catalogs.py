@@ -1,0 +1,58 @@
+"""CatalogSources: which catalog answers at which address, and what their status says of the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from knowngood.twin.behaviours.context import Controller, Twin
+from knowngood.twin.behaviours.kube import Key, Object, deleting, key_of, stamp
+from knowngood.twin.behaviours.olm_catalog import Catalog, Document
+from knowngood.twin.behaviours.olm_objects import CATALOG
+
+
+class Offered:
+    """The catalogs of this cluster, by the image or address under which a CatalogSource finds them."""
+
+    def __init__(self, documents: Mapping[str, Sequence[Document]]) -> None:
+        self.catalogs = {place: Catalog(rows) for place, rows in documents.items()}
+
+    def of(self, source: Object) -> Catalog | None:
+        """What a CatalogSource leads to; None where nothing answers."""
+        return self.catalogs.get(place_of(source))
+
+
+def place_of(source: Object) -> str:
+    """The address of a CatalogSource, else its image."""
+    return str(source["spec"].get("address") or source["spec"].get("image") or "")
+
+
+class CatalogSources(Controller):
+    """Writes how the connection stands."""
+
+    name = "olm-catalog-sources"
+    watches = (CATALOG,)
+
+    def __init__(self, twin: Twin, offered: Offered) -> None:
+        super().__init__(twin)
+        self._offered = offered
+
+    def listen(self) -> None:
+        """A CatalogSource is new or points elsewhere."""
+        self.every(CATALOG, key_of)
+
+    async def reconcile(self, key: Key) -> None:
+        """First what serves it, then IDLE, then whether it answers: each a write of its own."""
+        source = self.cache.get(CATALOG, key[1], key[0])
+        if source is None or deleting(source):
+            return
+        status = source.get("status") or {}
+        if "registryService" not in status:
+            await self.api.status(source, {"registryService": {"createdAt": stamp(), "protocol": "grpc"}})
+            return
+        connection = status.get("connectionState") or {}
+        state = "READY" if self._offered.of(source) else "TRANSIENT_FAILURE"
+        if connection.get("address") != place_of(source):
+            state = "IDLE"
+        if connection.get("lastObservedState") != state:
+            now = {"address": place_of(source), "lastConnect": stamp(), "lastObservedState": state}
+            await self.api.status(source, {"connectionState": now})
