@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench.measurement import Measurement
 from tests.integration.play import Play, staged
 
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 
 CLUSTER = "ams-prod"
 SECONDS = 3.0

@@ -23,7 +23,7 @@ from typing import Any
 from tests.bench.measurement import BIN, ROOT, Measurement
 
 from knowngood.adapters.cluster import KubeCluster
-from knowngood.adapters.kube import Kube
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir

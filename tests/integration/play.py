@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.stage import Stage
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.integration.play import awaited, explained, staged
 
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model import names
 
 

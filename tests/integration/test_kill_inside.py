@@ -13,7 +13,7 @@ import pytest
 from tests.integration.play import Play, awaited, staged
 
 from knowngood.adapters.cluster import marks
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model import names
 from knowngood.model.claims import Marks
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.integration.play import Ended, Play, explained, staged
 
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.matrix.load import load
 from knowngood.model import names
 from knowngood.planner.rights import needed

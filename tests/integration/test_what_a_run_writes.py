@@ -10,8 +10,8 @@ import pytest
 from tests.integration.play import staged
 from tests.published import needs_definitions, problems
 
-from knowngood.adapters.checkpoint import ConfigMapCheckpoint
-from knowngood.adapters.kube import Kube
+from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.model import names
 
 CANARY = "lab-gpu-1"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from knowngood.adapters.cluster import live_value
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster

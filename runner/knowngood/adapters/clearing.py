@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from knowngood.adapters import actors
-from knowngood.adapters.kube import Kube, Object, path
-from knowngood.adapters.lease import LEASE_PATH
+from knowngood.adapters.kubernetes.client import Kube, Object, path
+from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.adapters.nodes import NodeFailed, Task, Wanted, change
 from knowngood.model import names
 from knowngood.model.claims import Marks

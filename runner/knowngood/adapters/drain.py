@@ -7,7 +7,7 @@ from typing import Any
 
 from knowngood.adapters import actors, facts, nodes
 from knowngood.adapters.clock import pause
-from knowngood.adapters.kube import ApiError
+from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.nodes import GivenBack, NodeFailed, Task
 from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from knowngood.adapters import actors, facts, nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.facts import DRIVER_CONTAINER
-from knowngood.adapters.kube import ApiError, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes import NodeFailed, NotTold, Task
 from knowngood.adapters.waiting import waiting
 from knowngood.model import names

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from knowngood.adapters.kube import Kube, Object, path
+from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.errors import Unreachable
 from knowngood.model.node import ModuleLoad
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from knowngood.adapters import actors, facts, kube_exec, readouts
+from knowngood.adapters import actors, facts, readouts
 from knowngood.adapters.facts import DRIVER_CONTAINER
-from knowngood.adapters.kube import ApiError, Kube, Object
+from knowngood.adapters.kubernetes import pod_exec
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
 from knowngood.model.node import NodeState
 
@@ -106,11 +107,11 @@ def _read(kube: Kube, driver: Object | None) -> tuple[dict[str, list[str]], str]
         raise Unreachable("no driver pod runs on it: its files can't be read")
     metadata = driver["metadata"]
     where = (metadata["namespace"], metadata["name"], DRIVER_CONTAINER)
-    files = kube_exec.run(kube, *where, ["grep", "-rsH", "", *readouts.FILES])
+    files = pod_exec.run(kube, *where, ["grep", "-rsH", "", *readouts.FILES])
     if not files.stdout:
         raise Unreachable(f"exec in {metadata['name']} printed nothing: {files.stderr[:200]}")
     find = ["find", "/usr/lib64", "-maxdepth", "1", "-name", "libcuda.so.*.*"]
-    return readouts.parse_grep(files.stdout), kube_exec.run(kube, *where, find).stdout
+    return readouts.parse_grep(files.stdout), pod_exec.run(kube, *where, find).stdout
 
 
 def _number(text: str) -> float | None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from knowngood.adapters import drain, driver, nodes, preflight
-from knowngood.adapters.kube import AGENT, Kube
-from knowngood.adapters.kubeconfig import default_path
+from knowngood.adapters.kubernetes.client import AGENT, Kube
+from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.nodes import Report, Task
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.matrix import Limits, Tenant

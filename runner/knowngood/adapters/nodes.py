@@ -16,8 +16,8 @@ from typing import Any
 
 from knowngood.adapters import actors, facts
 from knowngood.adapters.clock import pause, timestamp
-from knowngood.adapters.kube import ApiError, Kube, Object, path
-from knowngood.adapters.lease import LEASE_PATH
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json

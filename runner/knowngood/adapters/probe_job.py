@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.probe_manifest import (
     DELETED_WITHIN,
     NODE_ANNOTATION,

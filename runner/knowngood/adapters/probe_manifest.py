@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knowngood.adapters.kube import Object
+from knowngood.adapters.kubernetes.client import Object
 from knowngood.model import names
 
 PROBE_LABEL = f"{names.DOMAIN}/probe"

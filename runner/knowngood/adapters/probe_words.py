@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from knowngood.adapters.kube import Object
+from knowngood.adapters.kubernetes.client import Object
 
 SCHEMA = 1
 ENDED = frozenset({"Succeeded", "Failed"})

@@ -16,7 +16,7 @@ from typing import Any
 import knowngood
 from knowngood.adapters import gate_events, probe_job, supervisor
 from knowngood.adapters.gate_suite import suite_of
-from knowngood.adapters.kube import Kube
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.probe_manifest import group_name
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest

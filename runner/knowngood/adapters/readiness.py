@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from knowngood.adapters import access
 from knowngood.adapters.cluster import live_value, role
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes import access
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import UsageError
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from knowngood.adapters import facts
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.probe_job import remove
 from knowngood.adapters.probe_manifest import (
     AFTERLIFE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.adapters import facts, slim
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model.matrix import Tenant
 from knowngood.model.node import GpuUse, Workload
 from knowngood.planner.eviction import Owner, owner_of

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.kube import Kube
-from knowngood.adapters.lease import LEASE_PATH, holding
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.kubernetes.lease import LEASE_PATH, holding
 from knowngood.cli.wiring import reader
 from knowngood.model.claims import Marks
 from knowngood.model.matrix import Cluster

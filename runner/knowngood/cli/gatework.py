@@ -12,7 +12,7 @@ from typing import Any
 
 from knowngood.adapters import facts
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.kube import Kube
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.cli import gateheld, gatesince, runs
 from knowngood.cli.data import Source
 from knowngood.cli.gateheld import InUse

@@ -11,8 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.journal import is_open
+from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.matrix_target import destination
 from knowngood.adapters.supervisor import wait_gone
 from knowngood.cli import runs

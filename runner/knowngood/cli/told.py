@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.cluster import marks
-from knowngood.adapters.kube import Kube
-from knowngood.adapters.lease import LEASE_PATH
+from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.cli import runs
 from knowngood.cli.known import Known
 from knowngood.cli.options import Settings

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.adapters.argocd import ArgoDelivery
-from knowngood.adapters.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster import KubeCluster
 from knowngood.adapters.git import GitOpsRepository
 from knowngood.adapters.journal import FileJournal
-from knowngood.adapters.kube import Kube
-from knowngood.adapters.lease import KubeLock
+from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.matrix_record import promotion_for
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.adapters.readiness import KubeReadiness

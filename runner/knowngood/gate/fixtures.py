@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from knowngood.adapters import probe_job
-from knowngood.adapters.kube import AGENT, Kube, path
+from knowngood.adapters.kubernetes.client import AGENT, Kube, path
 from knowngood.adapters.probe_manifest import GPU, Order, group_name, is_of
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel

@@ -19,7 +19,7 @@ from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster import KubeCluster
-from knowngood.adapters.kube import Kube
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.supervisor_child import parents
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import playbooks_dir

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from tests.integration.play import Play, staged
 
-from knowngood.adapters import facts, kube_exec
+from knowngood.adapters import facts
 from knowngood.adapters.cluster import KubeCluster
-from knowngood.adapters.kube import ApiError, Kube, path
+from knowngood.adapters.kubernetes import pod_exec
+from knowngood.adapters.kubernetes.client import ApiError, Kube, path
 from knowngood.engine.restored import missing
 from knowngood.matrix.load import load
 from knowngood.model.errors import UsageError
@@ -67,11 +68,11 @@ def test_exec_brings_output_and_exit_code(play: Play) -> None:
     kube = Kube(play.stage.kubeconfig)
     metadata = driver_pod(kube)["metadata"]
     where = (metadata["namespace"], metadata["name"], facts.DRIVER_CONTAINER)
-    good = kube_exec.run(kube, *where, ["cat", "/sys/module/nvidia/version"])
+    good = pod_exec.run(kube, *where, ["cat", "/sys/module/nvidia/version"])
     assert (good.stdout.strip(), good.code) == ("580.173.02", 0)
-    assert kube_exec.run(kube, *where, ["cat", "/no/such/file"]).code == 1
+    assert pod_exec.run(kube, *where, ["cat", "/no/such/file"]).code == 1
     with pytest.raises(ApiError):
-        kube_exec.run(kube, metadata["namespace"], "no-such-pod", "c", ["cat", "/proc/uptime"])
+        pod_exec.run(kube, metadata["namespace"], "no-such-pod", "c", ["cat", "/proc/uptime"])
 
 
 def test_a_gpu_node_is_measured_by_its_files_and_its_kernel_log(play: Play) -> None:

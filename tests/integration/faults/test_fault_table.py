@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.integration.play import Play, awaited, explained, staged
 
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.twin.faults import KINDS
 
 OLD, NEW = "580.173.02", "595.91.07"

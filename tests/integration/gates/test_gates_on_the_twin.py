@@ -11,7 +11,7 @@ import pytest
 from tests.integration.play import Play, staged
 
 from knowngood.adapters.cluster import KubeCluster
-from knowngood.adapters.kube import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from knowngood.adapters import kube as kube_module
-from knowngood.adapters.access import REVIEWS
-from knowngood.adapters.kube import Kube, Object
-from knowngood.adapters.kubeconfig import Access
+from knowngood.adapters.kubernetes import client as kube_module
+from knowngood.adapters.kubernetes.access import REVIEWS
+from knowngood.adapters.kubernetes.client import Kube, Object
+from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.ports.clock import Cancel
 
 Hook = Callable[[str, str], None]

@@ -11,7 +11,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.kube import refuse
+from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, GitOps, Limits

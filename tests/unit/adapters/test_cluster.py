@@ -12,9 +12,9 @@ from tests.unit.adapters.machines import NODE, NODE_PATH, machine
 
 from knowngood.adapters import node_state
 from knowngood.adapters.cluster import KubeCluster, role
-from knowngood.adapters.kube import Object, refuse
-from knowngood.adapters.kubeconfig import Access
-from knowngood.adapters.lease import LEASE_PATH
+from knowngood.adapters.kubernetes.client import Object, refuse
+from knowngood.adapters.kubernetes.kubeconfig import Access
+from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.model import names
 from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
 from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant

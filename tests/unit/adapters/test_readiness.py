@@ -10,7 +10,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.engine.scene import RINGS, a_cluster, field_of
 from tests.unit.engine.world import NEW, OLD
 
-from knowngood.adapters.kube import refuse
+from knowngood.adapters.kubernetes.client import refuse
 from knowngood.adapters.readiness import KubeReadiness
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Declaration

@@ -11,10 +11,11 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DRIVER_LABELS, OLD, OPERATOR, banner, node
 
-from knowngood.adapters import kube_exec, slim
+from knowngood.adapters import slim
 from knowngood.adapters.cluster import FEW, KubeCluster
-from knowngood.adapters.kube import PAGE, Kube, Object
-from knowngood.adapters.kube_exec import Ran
+from knowngood.adapters.kubernetes import pod_exec
+from knowngood.adapters.kubernetes.client import PAGE, Kube, Object
+from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Cluster, GitOps, Limits, Tenant
 
@@ -52,7 +53,7 @@ def _execs(monkeypatch: pytest.MonkeyPatch) -> None:
         kube.counted()
         return Ran(BOOT, "", 0)
 
-    monkeypatch.setattr(kube_exec, "run", run)
+    monkeypatch.setattr(pod_exec, "run", run)
 
 
 def spent(kube: Kube, look: Callable[[], object]) -> tuple[int, int]:

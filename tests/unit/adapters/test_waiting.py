@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.kube import Kube
-from knowngood.adapters.kubeconfig import Access
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.waiting import is_waiting, waiting, with_hands, working
 from knowngood.ports.clock import Cancel
 

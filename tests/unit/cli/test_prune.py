@@ -10,7 +10,7 @@ from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.test_told import save
 from tests.unit.report.played import undone
 
-from knowngood.adapters.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.cli import prune as prune_module
 from knowngood.model import names
 

@@ -13,7 +13,7 @@ from tests.unit.cli.called import knowngood
 from tests.unit.cli.test_run_commands import write
 from tests.unit.report.played import Played, calm, undone
 
-from knowngood.adapters.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.cli import known as known_module
 from knowngood.cli import told
 from knowngood.cli.watch import watch

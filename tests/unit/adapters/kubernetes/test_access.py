@@ -13,15 +13,15 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import RINGS, a_cluster, a_world, an_engine, field_of
 
-from knowngood.adapters import access
-from knowngood.adapters.kube import refuse
+from knowngood.adapters.kubernetes import access
+from knowngood.adapters.kubernetes.client import refuse
 from knowngood.adapters.readiness import KubeReadiness
 from knowngood.model.errors import ExitCode, Unreachable
 from knowngood.model.matrix import Cluster
 from knowngood.model.verdict import Verdict
 from knowngood.planner.rights import Right, needed
 
-BASE = Path(__file__).parents[3] / "deploy" / "base"
+BASE = Path(__file__).parents[4] / "deploy" / "base"
 MOVED = [Right("get", "nvidia.com", "nvidiadrivers", "", ring) for ring in RINGS]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
-from knowngood.adapters import kube as kube_module
-from knowngood.adapters.kube import ApiError, path, refuse
+from knowngood.adapters.kubernetes import client as kube_module
+from knowngood.adapters.kubernetes.client import ApiError, path, refuse
 from knowngood.model.errors import Interrupted, Unreachable, UsageError
 from knowngood.ports.clock import Cancel
 

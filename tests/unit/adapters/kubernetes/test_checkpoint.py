@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
-from knowngood.adapters.checkpoint import MAX_BYTES, ConfigMapCheckpoint
-from knowngood.adapters.kube import Busy
+from knowngood.adapters.kubernetes.checkpoint import MAX_BYTES, ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.client import Busy
 from knowngood.model.errors import DataError, ExitCode, LockHeld, Unreachable, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState

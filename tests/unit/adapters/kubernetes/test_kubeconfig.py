@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from knowngood.adapters import kubeconfig
+from knowngood.adapters.kubernetes import kubeconfig
 from knowngood.model.errors import UsageError
 
 DER = b"not a real certificate, but bytes"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.planner.rights import Right

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.errors import DataError, Inconclusive, Location, LockHeld, Problem, UsageError
 from knowngood.model.jsonable import from_json

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
-from knowngood.adapters import lease
-from knowngood.adapters.kube import Object
-from knowngood.adapters.lease import LEASE_PATH, KubeLock
+from knowngood.adapters.kubernetes import lease
+from knowngood.adapters.kubernetes.client import Object
+from knowngood.adapters.kubernetes.lease import LEASE_PATH, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
 from knowngood.model.names import PROCESS_ANNOTATION
 from knowngood.ports.clock import Cancel

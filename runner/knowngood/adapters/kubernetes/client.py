@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
-from knowngood.adapters import kubeconfig
+from knowngood.adapters.kubernetes import kubeconfig
 from knowngood.adapters.waiting import is_waiting
 from knowngood.model.errors import Inconclusive, Unreachable, UsageError
 from knowngood.ports.clock import Cancel

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
-from knowngood.adapters.lease import LEASE_PATH, KubeLock
+from knowngood.adapters.kubernetes.lease import LEASE_PATH, KubeLock
 from knowngood.model.errors import LockHeld
 from knowngood.ports.clock import Cancel
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import websocket
 
-from knowngood.adapters.kube import ApiError, Busy, Kube, path, refuse, refused_certificate
+from knowngood.adapters.kubernetes.client import ApiError, Busy, Kube, path, refuse, refused_certificate
 from knowngood.model.errors import Unreachable
 
 PROTOCOL = "v4.channel.k8s.io"

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.kube import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import waiting
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
 from knowngood.model.names import (
