@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.bench.measurement import BIN, ROOT, Measurement
 
-from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.matrix.load import load

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.integration.play import Play, awaited, staged
 
-from knowngood.adapters.cluster import marks
+from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model import names
 from knowngood.model.claims import Marks

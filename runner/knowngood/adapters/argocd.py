@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from knowngood.adapters.cluster import live_value
+from knowngood.adapters.cluster.reader import live_value
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.model.finding import Finding, refused, unknown

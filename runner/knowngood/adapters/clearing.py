@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from knowngood.adapters import actors
+from knowngood.adapters.cluster import actors
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.adapters.nodes import NodeFailed, Task, Wanted, change

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from knowngood.adapters import actors, facts, nodes
+from knowngood.adapters import nodes
 from knowngood.adapters.clock import pause
+from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.nodes import GivenBack, NodeFailed, Task
 from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads

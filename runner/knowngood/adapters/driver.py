@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from knowngood.adapters import actors, facts, nodes
+from knowngood.adapters import nodes
 from knowngood.adapters.clock import pause
-from knowngood.adapters.facts import DRIVER_CONTAINER
+from knowngood.adapters.cluster import actors, facts
+from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes import NodeFailed, NotTold, Task
 from knowngood.adapters.waiting import waiting

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from knowngood.adapters import actors, facts
 from knowngood.adapters.clock import pause, timestamp
+from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.model import names

@@ -6,8 +6,9 @@ import threading
 import time
 from typing import Any
 
-from knowngood.adapters import actors, facts, nodes
+from knowngood.adapters import nodes
 from knowngood.adapters.clock import pause
+from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.nodes import NodeFailed, NotTold, Report, Task, each
 
 LONGEST_PAUSE = 5.0  # seconds between two looks at who else is at work

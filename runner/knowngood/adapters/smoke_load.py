@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from knowngood.adapters import facts
+from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.probe_job import remove
 from knowngood.adapters.probe_manifest import (

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters import facts
 from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.cli import gateheld, gatesince, runs
 from knowngood.cli.data import Source

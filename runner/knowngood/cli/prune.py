@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from knowngood.adapters.clearing import at_work
-from knowngood.adapters.cluster import marks
+from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.cli.data import kubeconfig_of, load

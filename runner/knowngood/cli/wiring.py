@@ -11,7 +11,8 @@ from pathlib import Path
 from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.cluster.reader import KubeCluster
+from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.git import GitOpsRepository
 from knowngood.adapters.journal import FileJournal
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
@@ -19,7 +20,6 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.matrix_record import promotion_for
 from knowngood.adapters.pytest_gates import PytestGates
-from knowngood.adapters.readiness import KubeReadiness
 from knowngood.adapters.registry import UnaskedRegistry
 from knowngood.adapters.smoke_load import KubeLoad
 from knowngood.cli.who import runner

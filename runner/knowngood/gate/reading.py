@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.model.matrix import Cluster
 from knowngood.ports.cluster import ClusterReader

@@ -18,7 +18,7 @@ from knowngood.adapters import supervisor
 from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.supervisor_child import parents
 from knowngood.matrix.load import load

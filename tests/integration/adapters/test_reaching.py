@@ -11,8 +11,8 @@ import pytest
 import yaml
 from tests.integration.play import Play, staged
 
-from knowngood.adapters import facts
-from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.cluster import facts
+from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, path
 from knowngood.engine.restored import missing

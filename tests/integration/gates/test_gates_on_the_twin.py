@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.play import Play, staged
 
-from knowngood.adapters.cluster import KubeCluster
+from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.matrix.load import load

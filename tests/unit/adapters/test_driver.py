@@ -22,7 +22,7 @@ from tests.unit.adapters.machines import (
 )
 
 from knowngood.adapters import driver, nodes
-from knowngood.adapters.facts import OPERANDS
+from knowngood.adapters.cluster.facts import OPERANDS
 from knowngood.adapters.nodes import ClaimLost, NodeFailed
 from knowngood.model import names
 

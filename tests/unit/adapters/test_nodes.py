@@ -9,7 +9,8 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DAEMONSETS, FENCE, NODE, NODE_PATH, RUN, machine, task
 
-from knowngood.adapters import node_state, nodes, preflight
+from knowngood.adapters import nodes, preflight
+from knowngood.adapters.cluster import node_state
 from knowngood.adapters.nodes import ClaimLost, NodeFailed, each
 from knowngood.engine.restored import without_our_hold
 from knowngood.model import names

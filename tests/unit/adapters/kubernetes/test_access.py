@@ -13,9 +13,9 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import RINGS, a_cluster, a_world, an_engine, field_of
 
+from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import refuse
-from knowngood.adapters.readiness import KubeReadiness
 from knowngood.model.errors import ExitCode, Unreachable
 from knowngood.model.matrix import Cluster
 from knowngood.model.verdict import Verdict

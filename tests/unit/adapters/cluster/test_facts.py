@@ -8,8 +8,8 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import BOOT, banner
 
-from knowngood.adapters import facts
-from knowngood.adapters.readouts import gpu_of, parse_grep
+from knowngood.adapters.cluster import facts
+from knowngood.adapters.cluster.readouts import gpu_of, parse_grep
 from knowngood.model.errors import Unreachable
 from knowngood.model.node import ModuleLoad
 

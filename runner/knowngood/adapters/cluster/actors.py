@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from knowngood.adapters.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
+from knowngood.adapters.cluster.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.claims import Marks

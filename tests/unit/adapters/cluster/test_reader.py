@@ -10,8 +10,8 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import NODE, NODE_PATH, machine
 
-from knowngood.adapters import node_state
-from knowngood.adapters.cluster import KubeCluster, role
+from knowngood.adapters.cluster import node_state
+from knowngood.adapters.cluster.reader import KubeCluster, role
 from knowngood.adapters.kubernetes.client import Object, refuse
 from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.kubernetes.lease import LEASE_PATH

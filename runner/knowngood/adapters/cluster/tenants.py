@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from knowngood.adapters import facts, slim
+from knowngood.adapters.cluster import facts, slim
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model.matrix import Tenant
 from knowngood.model.node import GpuUse, Workload

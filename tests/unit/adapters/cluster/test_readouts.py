@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import pytest
 from tests.unit.adapters.machines import node
 
-from knowngood.adapters import actors, readouts
-from knowngood.adapters.readouts import CAPABILITIES, FILES, inventory, parse_grep, versions
+from knowngood.adapters.cluster import actors, readouts
+from knowngood.adapters.cluster.readouts import CAPABILITIES, FILES, inventory, parse_grep, versions
 from knowngood.model import names
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile

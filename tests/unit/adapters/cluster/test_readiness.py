@@ -10,8 +10,8 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.engine.scene import RINGS, a_cluster, field_of
 from tests.unit.engine.world import NEW, OLD
 
+from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes.client import refuse
-from knowngood.adapters.readiness import KubeReadiness
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.verdict import Verdict

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from knowngood.adapters import actors, facts, node_state, slim
+from knowngood.adapters.cluster import actors, facts, node_state, slim
+from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.kubernetes.lease import LEASE_PATH, holding
-from knowngood.adapters.tenants import gpu_use, workloads
 from knowngood.adapters.waiting import with_hands
 from knowngood.model import names
 from knowngood.model.claims import Marks

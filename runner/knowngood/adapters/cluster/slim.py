@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from knowngood.adapters.actors import OTHERS_ANNOTATIONS
+from knowngood.adapters.cluster.actors import OTHERS_ANNOTATIONS
 
 Object = dict[str, Any]
 METADATA = (

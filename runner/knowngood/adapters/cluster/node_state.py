@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from knowngood.adapters import actors, facts, readouts
-from knowngood.adapters.facts import DRIVER_CONTAINER
+from knowngood.adapters.cluster import actors, facts, readouts
+from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable

@@ -11,8 +11,8 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DRIVER_LABELS, OLD, OPERATOR, banner, node
 
-from knowngood.adapters import slim
-from knowngood.adapters.cluster import FEW, KubeCluster
+from knowngood.adapters.cluster import slim
+from knowngood.adapters.cluster.reader import FEW, KubeCluster
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import PAGE, Kube, Object
 from knowngood.adapters.kubernetes.pod_exec import Ran

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import live_value, role
+from knowngood.adapters.cluster.reader import live_value, role
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import UsageError
