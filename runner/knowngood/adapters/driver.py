@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from knowngood.adapters import nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
-from knowngood.adapters.nodes import NodeFailed, NotTold, Task
+from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes.claiming import NodeFailed, NotTold, Task
 from knowngood.adapters.waiting import waiting
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
@@ -97,7 +97,9 @@ class _Node:
         """Re-read the claim; put cordon and taint back where they are gone."""
         self._node = self._task.ours(self._name)
         tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self._node))
-        if not (tainted and self._node["spec"].get("unschedulable")) and nodes.hold(self._task, self._name):
+        if not (tainted and self._node["spec"].get("unschedulable")) and claiming.hold(
+            self._task, self._name
+        ):
             self.held += 1
             self._task.tell(self._name, "cordoned again: somebody had lifted our cordon")
 

@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from knowngood.adapters import drain, driver, nodes, preflight
+from knowngood.adapters import driver
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.nodes import Report, Task
+from knowngood.adapters.nodes import claiming, drain, preflight
+from knowngood.adapters.nodes.claiming import Report, Task
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.matrix import Limits, Tenant
 
@@ -22,8 +23,8 @@ PROGRESS = "KNOWNGOOD_PROGRESS"
 Verb = Callable[[Task, list[str]], Report]
 
 
-def _all(action: nodes.Action) -> Verb:
-    return lambda task, names: nodes.each(task, names, action)
+def _all(action: claiming.Action) -> Verb:
+    return lambda task, names: claiming.each(task, names, action)
 
 
 VERBS: Mapping[str, Verb] = {
@@ -31,8 +32,8 @@ VERBS: Mapping[str, Verb] = {
     "claim": preflight.claim,
     "drain": _all(drain.drain),
     "apply": _all(driver.apply),
-    "release": _all(nodes.release),
-    "quarantine": _all(nodes.quarantine),
+    "release": _all(claiming.release),
+    "quarantine": _all(claiming.quarantine),
 }
 
 

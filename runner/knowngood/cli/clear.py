@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from knowngood.adapters import clearing
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.nodes import clearing
 from knowngood.cli.data import kubeconfig_of
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option
 from knowngood.cli.terminal import say

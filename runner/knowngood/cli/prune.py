@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from knowngood.adapters.clearing import at_work
 from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.nodes.clearing import at_work
 from knowngood.cli.data import kubeconfig_of, load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option
 from knowngood.cli.play import check_identity

@@ -21,9 +21,10 @@ from tests.unit.adapters.machines import (
     task,
 )
 
-from knowngood.adapters import driver, nodes
+from knowngood.adapters import driver
 from knowngood.adapters.cluster.facts import OPERANDS
-from knowngood.adapters.nodes import ClaimLost, NodeFailed
+from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes.claiming import ClaimLost, NodeFailed
 from knowngood.model import names
 
 DRIVER = f"{DAEMONSETS}/driver"
@@ -69,7 +70,7 @@ def _kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
     monkeypatch.setattr(driver, "LONGEST_PAUSE", 0.02)
     kube = FakeKube()
     machine(kube)
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     template(kube, NEW)
     return kube
 

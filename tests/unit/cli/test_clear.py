@@ -12,8 +12,8 @@ from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.test_told import THERE, save
 from tests.unit.report.played import calm, undone
 
-from knowngood.adapters import nodes
-from knowngood.adapters.nodes import Task
+from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes.claiming import Task
 from knowngood.cli import clear as clear_module
 from knowngood.model import names
 from knowngood.model.matrix import Limits
@@ -139,7 +139,7 @@ def test_the_quarantine_of_a_node_that_somebody_else_has_cordoned_keeps_that_cor
     kube: FakeKube, tmp_path: Path
 ) -> None:
     node(kube)
-    nodes.quarantine(
+    claiming.quarantine(
         Task(kube=kube, fence=f"{THERE}/1", limits=Limits(), reasons={"gpu-1": "Xid 79"}), "gpu-1"
     )
     said = clear(tmp_path, "--yes")

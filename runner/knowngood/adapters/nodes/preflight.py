@@ -6,10 +6,10 @@ import threading
 import time
 from typing import Any
 
-from knowngood.adapters import nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts
-from knowngood.adapters.nodes import NodeFailed, NotTold, Report, Task, each
+from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes.claiming import NodeFailed, NotTold, Report, Task, each
 
 LONGEST_PAUSE = 5.0  # seconds between two looks at who else is at work
 FRESH = 0.5  # seconds for which one node's look serves the others
@@ -44,7 +44,7 @@ def claim(task: Task, names: list[str]) -> Report:
         while True:
             try:
                 others.leave(of, name)
-                return nodes.claim(of, name)
+                return claiming.claim(of, name)
             except NotTold as taken:
                 if time.monotonic() >= ends or of.dry_run:
                     raise
@@ -76,5 +76,5 @@ class _Others:
     def leave(self, task: Task, name: str) -> None:
         """NotTold where somebody works on the node, or a pod that we need would be kept away from it."""
         reason = self._elsewhere.get(name) or self._intolerant
-        if reason and not nodes.is_ours(task, name):
+        if reason and not claiming.is_ours(task, name):
             raise NotTold(reason)

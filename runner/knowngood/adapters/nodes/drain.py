@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from knowngood.adapters import nodes
 from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import ApiError
-from knowngood.adapters.nodes import GivenBack, NodeFailed, Task
+from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes.claiming import GivenBack, NodeFailed, Task
 from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads
 
 LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after a 429
@@ -29,7 +29,7 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
     evicted: dict[Owner, int] = {}
     refused: dict[str, str] = {}
     while True:
-        nodes.hold(task, name)  # also finds out whether the claim is still ours
+        claiming.hold(task, name)  # also finds out whether the claim is still ours
         decisions = _decide(task, name)
         if task.dry_run:
             return False, _figures(decisions, workloads(decisions))
@@ -93,7 +93,7 @@ def _give_back(task: Task, name: str, evicted: dict[Owner, int], why: str) -> tu
     reason = f"{why} (evicted before that: {gone or 'nothing'})"
     if task.keep:
         raise NodeFailed(reason)
-    nodes.release(task, name)
+    claiming.release(task, name)
     raise GivenBack(reason)
 
 

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DAEMONSETS, FENCE, NODE, NODE_PATH, RUN, machine, task
 
-from knowngood.adapters import nodes, preflight
 from knowngood.adapters.cluster import node_state
-from knowngood.adapters.nodes import ClaimLost, NodeFailed, each
+from knowngood.adapters.nodes import claiming, preflight
+from knowngood.adapters.nodes.claiming import ClaimLost, NodeFailed, each
 from knowngood.engine.restored import without_our_hold
 from knowngood.model import names
 from knowngood.model.node import NodeState
@@ -44,7 +44,7 @@ def without_version(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_claim_is_one_patch_of_claim_snapshot_taint_and_cordon(kube: FakeKube) -> None:
-    changed, _ = nodes.claim(task(kube), NODE)
+    changed, _ = claiming.claim(task(kube), NODE)
     obj = now(kube)
     assert changed
     assert obj["metadata"]["annotations"][CLAIM] == FENCE
@@ -54,18 +54,18 @@ def test_a_claim_is_one_patch_of_claim_snapshot_taint_and_cordon(kube: FakeKube)
 
 
 def test_a_second_claim_changes_nothing(kube: FakeKube) -> None:
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     before = copy.deepcopy(now(kube))
-    assert nodes.claim(task(kube), NODE)[0] is False
+    assert claiming.claim(task(kube), NODE)[0] is False
     assert now(kube) == before
 
 
 def test_release_restores_the_node_exactly(kube: FakeKube) -> None:
     before = without_version(now(kube))
-    nodes.claim(task(kube), NODE)
-    assert nodes.release(task(kube), NODE)[0] is True
+    claiming.claim(task(kube), NODE)
+    assert claiming.release(task(kube), NODE)[0] is True
     assert without_version(now(kube)) == before
-    assert nodes.release(task(kube), NODE)[0] is False
+    assert claiming.release(task(kube), NODE)[0] is False
 
 
 def test_other_taints_and_annotations_survive_claim_and_release(kube: FakeKube) -> None:
@@ -73,9 +73,9 @@ def test_other_taints_and_annotations_survive_claim_and_release(kube: FakeKube) 
     obj = now(kube)
     obj["spec"]["taints"] = [other]
     kube.put(NODE_PATH, obj)
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     assert now(kube)["spec"]["taints"] == [other, OURS]
-    nodes.release(task(kube), NODE)
+    claiming.release(task(kube), NODE)
     assert now(kube)["spec"] == {"taints": [other]}
     assert now(kube)["metadata"]["annotations"] == {"other": "kept"}
 
@@ -109,7 +109,7 @@ def test_a_node_that_is_not_quiet_is_left_alone(kube: FakeKube, change: dict[str
     obj["status"] |= change.get("status", {})
     kube.put(NODE_PATH, obj)
     with pytest.raises(NodeFailed, match=reason):
-        nodes.claim(task(kube), NODE)
+        claiming.claim(task(kube), NODE)
     assert kube.writes == []
 
 
@@ -169,9 +169,9 @@ def test_what_our_change_broke_in_others_keeps_no_way_back_from_a_node_of_ours(
     kube: FakeKube, then: str
 ) -> None:
     """The bad bump left SR-IOV failed on the canary: neither a resume nor the undo could take its claim anew."""
-    nodes.claim(task(kube, fence=f"{RUN}/3"), NODE)
+    claiming.claim(task(kube, fence=f"{RUN}/3"), NODE)
     if then == "quarantined":
-        nodes.quarantine(task(kube, fence=f"{RUN}/3", reasons={NODE: "Xid 79"}), NODE)
+        claiming.quarantine(task(kube, fence=f"{RUN}/3", reasons={NODE: "Xid 79"}), NODE)
     _sriov_fails(kube)
     report = preflight.claim(task(kube), [NODE])
     assert (report.done, report.failed) == ([NODE], {})
@@ -187,44 +187,44 @@ def test_an_unreadable_kernel_log_stops_the_claim(kube: FakeKube) -> None:
 
 
 def test_our_runs_older_fence_is_replaced_and_the_snapshot_kept(kube: FakeKube) -> None:
-    nodes.claim(task(kube, fence=f"{RUN}/3"), NODE)
+    claiming.claim(task(kube, fence=f"{RUN}/3"), NODE)
     snapshot = now(kube)["metadata"]["annotations"][SNAPSHOT]
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     assert now(kube)["metadata"]["annotations"] == {"other": "kept", CLAIM: FENCE, SNAPSHOT: snapshot}
 
 
 def test_a_runner_of_an_older_lease_may_not_take_the_claim_back(kube: FakeKube) -> None:
-    nodes.claim(task(kube, fence=f"{RUN}/5"), NODE)
+    claiming.claim(task(kube, fence=f"{RUN}/5"), NODE)
     with pytest.raises(ClaimLost):
-        nodes.claim(task(kube), NODE)
+        claiming.claim(task(kube), NODE)
 
 
-@pytest.mark.parametrize("action", [nodes.release, nodes.quarantine])
-def test_a_stale_runner_changes_nothing(kube: FakeKube, action: nodes.Action) -> None:
-    nodes.claim(task(kube, fence=f"{RUN}/5"), NODE)
+@pytest.mark.parametrize("action", [claiming.release, claiming.quarantine])
+def test_a_stale_runner_changes_nothing(kube: FakeKube, action: claiming.Action) -> None:
+    claiming.claim(task(kube, fence=f"{RUN}/5"), NODE)
     before = copy.deepcopy(now(kube))
     report = each(task(kube), [NODE], action)
     assert report.lost == [NODE]
     assert now(kube) == before
 
 
-@pytest.mark.parametrize("action", [nodes.claim, nodes.quarantine])
+@pytest.mark.parametrize("action", [claiming.claim, claiming.quarantine])
 def test_a_runner_that_slept_takes_no_node_that_another_has_given_back(
-    kube: FakeKube, action: nodes.Action
+    kube: FakeKube, action: claiming.Action
 ) -> None:
     """Such a node has no claim to test: the Lease, which counts further than the sleeper's fence, says it."""
     lease = "/apis/coordination.k8s.io/v1/namespaces/knowngood/leases/knowngood"
     kube.put(lease, {"spec": {"leaseTransitions": 5}})
-    report = nodes.each(task(kube), [NODE], action)
+    report = claiming.each(task(kube), [NODE], action)
     assert report.lost == [NODE]
     assert kube.writes == []
     kube.put(lease, {"spec": {"leaseTransitions": 4}})
-    assert nodes.each(task(kube), [NODE], action).done == [NODE]
+    assert claiming.each(task(kube), [NODE], action).done == [NODE]
 
 
 def test_a_claim_lost_between_look_and_patch_fails_the_patchs_test(kube: FakeKube) -> None:
     """The window that only the JSON Patch `test` closes."""
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
 
     def steal(method: str, where: str) -> None:
         if method == "PATCH":
@@ -233,7 +233,7 @@ def test_a_claim_lost_between_look_and_patch_fails_the_patchs_test(kube: FakeKub
 
     kube.before.append(steal)
     with pytest.raises(ClaimLost):
-        nodes.release(task(kube), NODE)
+        claiming.release(task(kube), NODE)
     assert now(kube)["spec"] == {"taints": [OURS], "unschedulable": True}
     assert [w for w in kube.writes if w[0] == "PATCH"] == [("PATCH", NODE_PATH)]
 
@@ -242,11 +242,11 @@ def test_two_runs_that_claim_at_once_end_with_one_claim(kube: FakeKube) -> None:
     def overtake(method: str, where: str) -> None:
         if method == "PATCH":
             kube.before.clear()
-            nodes.claim(task(kube, fence="r20260822-999999-ffff/9"), NODE)
+            claiming.claim(task(kube, fence="r20260822-999999-ffff/9"), NODE)
 
     kube.before.append(overtake)
     with pytest.raises(NodeFailed, match="r20260822-999999-ffff"):
-        nodes.claim(task(kube), NODE)
+        claiming.claim(task(kube), NODE)
     assert now(kube)["metadata"]["annotations"][CLAIM] == "r20260822-999999-ffff/9"
 
 
@@ -257,26 +257,26 @@ def test_a_kubelets_write_in_between_only_costs_another_try(kube: FakeKube) -> N
             kube.put(NODE_PATH, now(kube))
 
     kube.before.append(heartbeat)
-    assert nodes.claim(task(kube), NODE)[0]
+    assert claiming.claim(task(kube), NODE)[0]
     assert now(kube)["spec"]["unschedulable"] is True
 
 
 def test_a_lifted_cordon_is_put_back_under_our_claim_only(kube: FakeKube) -> None:
-    nodes.claim(task(kube), NODE)
-    assert nodes.hold(task(kube), NODE) is False
+    claiming.claim(task(kube), NODE)
+    assert claiming.hold(task(kube), NODE) is False
     obj = now(kube)
     obj["spec"] = {}
     kube.put(NODE_PATH, obj)
-    assert nodes.hold(task(kube), NODE) is True
+    assert claiming.hold(task(kube), NODE) is True
     assert now(kube)["spec"] == {"taints": [OURS], "unschedulable": True}
     with pytest.raises(ClaimLost):
-        nodes.hold(task(kube, fence=f"{RUN}/9"), NODE)
+        claiming.hold(task(kube, fence=f"{RUN}/9"), NODE)
 
 
 def test_quarantine_swaps_our_taint_says_why_and_is_final_for_release(kube: FakeKube) -> None:
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     ours = task(kube, reasons={NODE: "xid 79 on 0000:18:00"})
-    assert nodes.quarantine(ours, NODE)[0]
+    assert claiming.quarantine(ours, NODE)[0]
     obj = now(kube)
     assert [t["key"] for t in obj["spec"]["taints"]] == [names.QUARANTINE_TAINT]
     assert obj["spec"]["unschedulable"] is True
@@ -284,18 +284,18 @@ def test_quarantine_swaps_our_taint_says_why_and_is_final_for_release(kube: Fake
         "other": "kept",
         names.REASON_ANNOTATION: "xid 79 on 0000:18:00",
     }
-    assert nodes.quarantine(ours, NODE)[0] is False
+    assert claiming.quarantine(ours, NODE)[0] is False
     with pytest.raises(NodeFailed, match="only a human"):
-        nodes.release(task(kube), NODE)
+        claiming.release(task(kube), NODE)
     assert now(kube)["spec"]["unschedulable"] is True
 
 
 def test_a_node_that_is_not_claimed_can_be_quarantined(kube: FakeKube) -> None:
-    assert nodes.quarantine(task(kube, reasons={NODE: "why"}), NODE)[0]
+    assert claiming.quarantine(task(kube, reasons={NODE: "why"}), NODE)[0]
 
 
 def test_a_batch_tells_each_nodes_fate(kube: FakeKube) -> None:
-    report = each(task(kube), ["gpu-9", NODE], nodes.claim)
+    report = each(task(kube), ["gpu-9", NODE], claiming.claim)
     assert report.done == [NODE]
     assert report.failed == {"gpu-9": "there is no such node"}
     assert report.changed
@@ -305,22 +305,22 @@ def test_a_batch_tells_each_nodes_fate(kube: FakeKube) -> None:
 def test_a_node_whose_claim_was_removed_is_not_released_while_anything_of_it_stays(
     kube: FakeKube, left: str
 ) -> None:
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     obj = now(kube)
     del obj["metadata"]["annotations"][CLAIM]
     if left != "snapshot":
         del obj["metadata"]["annotations"][SNAPSHOT]
     obj["spec"] = {"taint": {"taints": [OURS]}, "cordon": {"unschedulable": True}}.get(left, {})
     before = copy.deepcopy(kube.put(NODE_PATH, obj))
-    report = each(task(kube), [NODE], nodes.release)
+    report = each(task(kube), [NODE], claiming.release)
     assert "its claim is gone" in report.failed[NODE]
     assert now(kube) == before
 
 
-@pytest.mark.parametrize("action", [nodes.hold, nodes.release, lambda t, n: t.ours(n)])
+@pytest.mark.parametrize("action", [claiming.hold, claiming.release, lambda t, n: t.ours(n)])
 def test_a_removed_claim_does_not_say_that_another_run_holds_the_cluster(kube: FakeKube, action: Any) -> None:
     """`lost` is what ends a run with "another run holds the cluster": only a newer Lease's claim says that."""
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     obj = now(kube)
     del obj["metadata"]["annotations"][CLAIM]
     kube.put(NODE_PATH, obj)
@@ -342,7 +342,7 @@ def test_a_node_that_we_hold_is_as_before_but_for_our_hold(kube: FakeKube) -> No
         return NodeState(NODE, reachable=True, **node_state._of_object(obj))
 
     before = seen()
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     held = seen()
     assert held.written != before.written
     assert without_our_hold(before, held) == before

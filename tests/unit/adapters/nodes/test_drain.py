@@ -8,8 +8,8 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import FENCE, NODE, NODE_PATH, RUN, machine, task
 
-from knowngood.adapters import drain, nodes
-from knowngood.adapters.nodes import ClaimLost, GivenBack
+from knowngood.adapters.nodes import claiming, drain
+from knowngood.adapters.nodes.claiming import ClaimLost, GivenBack
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 
@@ -21,7 +21,7 @@ def _kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
     monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.02)
     kube = FakeKube()
     machine(kube)
-    nodes.claim(task(kube), NODE)
+    claiming.claim(task(kube), NODE)
     return kube
 
 
