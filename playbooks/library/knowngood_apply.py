@@ -8,7 +8,7 @@ from __future__ import annotations
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from knowngood.adapters.node_work import perform
+    from knowngood.adapters.movers.node_work import perform
 except ImportError:
     perform = None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import knowngood
 from knowngood.adapters import supervisor
-from knowngood.adapters.node_work import PROGRESS
+from knowngood.adapters.movers.node_work import PROGRESS
 from knowngood.model.errors import LockHeld, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Limits

@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from knowngood.adapters import driver
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
+from knowngood.adapters.movers import daemon_driver
 from knowngood.adapters.nodes import claiming, drain, preflight
 from knowngood.adapters.nodes.claiming import Report, Task
 from knowngood.model.errors import KnowngoodError
@@ -31,7 +31,7 @@ VERBS: Mapping[str, Verb] = {
     "preflight": preflight.preflight,
     "claim": preflight.claim,
     "drain": _all(drain.drain),
-    "apply": _all(driver.apply),
+    "apply": _all(daemon_driver.apply),
     "release": _all(claiming.release),
     "quarantine": _all(claiming.quarantine),
 }

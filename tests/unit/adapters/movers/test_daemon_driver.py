@@ -21,8 +21,8 @@ from tests.unit.adapters.machines import (
     task,
 )
 
-from knowngood.adapters import driver
 from knowngood.adapters.cluster.facts import OPERANDS
+from knowngood.adapters.movers import daemon_driver
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.claiming import ClaimLost, NodeFailed
 from knowngood.model import names
@@ -67,7 +67,7 @@ class Kubelet:
 
 @pytest.fixture(name="kube")
 def _kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    monkeypatch.setattr(driver, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(daemon_driver, "LONGEST_PAUSE", 0.02)
     kube = FakeKube()
     machine(kube)
     claiming.claim(task(kube), NODE)
@@ -82,7 +82,7 @@ def template(kube: FakeKube, version: str) -> None:
 
 
 def apply(kube: FakeKube, version: str = NEW, **changes: Any) -> tuple[bool, dict[str, Any]]:
-    return driver.apply(task(kube, expect={"nvidia-driver": version}, **changes), NODE)
+    return daemon_driver.apply(task(kube, expect={"nvidia-driver": version}, **changes), NODE)
 
 
 def test_the_pod_is_deleted_and_the_new_load_is_the_proof(kube: FakeKube) -> None:
@@ -233,7 +233,7 @@ def test_a_claim_lost_before_the_deletion_deletes_nothing(kube: FakeKube) -> Non
 
 def test_only_the_driver_can_be_moved_yet(kube: FakeKube) -> None:
     with pytest.raises(NodeFailed, match="not doca-ofed"):
-        driver.apply(task(kube, expect={"nvidia-driver": NEW, "doca-ofed": "26.04"}), NODE)
+        daemon_driver.apply(task(kube, expect={"nvidia-driver": NEW, "doca-ofed": "26.04"}), NODE)
 
 
 def test_every_operand_is_waited_for(kube: FakeKube) -> None:
