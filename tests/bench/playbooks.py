@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.measurement import BIN, ROOT, Measurement
 from tests.integration.play import staged
 
-from knowngood.adapters.ansible import AnsibleNodeWork
+from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from knowngood.adapters.git_command import GitCommand
-from knowngood.adapters.git_environment import quiet_environment
+from knowngood.adapters.processes.git_command import GitCommand
+from knowngood.adapters.processes.git_environment import quiet_environment
 from knowngood.model.evidence import GateSuite
 from knowngood.planner.digest import files_digest
 

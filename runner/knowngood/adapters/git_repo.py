@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from knowngood.adapters.git_command import (
+from knowngood.adapters.processes.git_command import (
     GITOPS,
     GitCommand,
     GitFailed,

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowngood.adapters.git_command import GitCommand, Hints, private_environment
-from knowngood.adapters.git_environment import identity, quiet_environment
+from knowngood.adapters.processes.git_command import GitCommand, Hints, private_environment
+from knowngood.adapters.processes.git_environment import identity, quiet_environment
 
 HINTS = Hints(
     credentials="the matrix is pushed with your own Git credentials: does git push work here?",

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.git_command import GitCommand, GitFailed
-from knowngood.adapters.git_environment import quiet_environment
+from knowngood.adapters.processes.git_command import GitCommand, GitFailed
+from knowngood.adapters.processes.git_environment import quiet_environment
 from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.refresh import Declared, GraphData
 from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence, at, parse

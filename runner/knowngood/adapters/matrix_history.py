@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowngood.adapters.git_command import GitCommand
-from knowngood.adapters.git_environment import quiet_environment
+from knowngood.adapters.processes.git_command import GitCommand
+from knowngood.adapters.processes.git_environment import quiet_environment
 from knowngood.matrix.spanedit import read_scalar
 from knowngood.model.errors import DataError
 

@@ -6,8 +6,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from knowngood.adapters.git_command import GitCommand
 from knowngood.adapters.matrix_repo import repository_at
+from knowngood.adapters.processes.git_command import GitCommand
 from knowngood.model.errors import UsageError
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import knowngood
-from knowngood.adapters import gate_events, probe_job, supervisor
+from knowngood.adapters import gate_events, probe_job
 from knowngood.adapters.gate_suite import suite_of
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.probe_manifest import group_name
+from knowngood.adapters.processes import supervisor
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import KnowngoodError

@@ -24,8 +24,8 @@ from typing import Any
 
 import yaml
 
-from knowngood.adapters.git_command import GitCommand, GitFailed
-from knowngood.adapters.git_environment import identity, quiet_environment
+from knowngood.adapters.processes.git_command import GitCommand, GitFailed
+from knowngood.adapters.processes.git_environment import identity, quiet_environment
 from knowngood.model.errors import Inconclusive, UsageError
 from knowngood.ports.clock import Cancel
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from knowngood.adapters.git_environment import matrix_revision
+from knowngood.adapters.processes.git_environment import matrix_revision
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings
 from knowngood.matrix.load import load as load_matrix

@@ -14,7 +14,7 @@ from typing import Any
 from knowngood.adapters.journal import is_open
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.matrix_target import destination
-from knowngood.adapters.supervisor import wait_gone
+from knowngood.adapters.processes.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load
 from knowngood.cli.options import Settings

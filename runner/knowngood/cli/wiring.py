@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster.reader import KubeCluster
@@ -19,6 +18,7 @@ from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.matrix_record import promotion_for
+from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.adapters.registry import UnaskedRegistry
 from knowngood.adapters.smoke_load import KubeLoad

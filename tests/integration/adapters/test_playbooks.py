@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from tests.integration.play import Play, environment, staged
 
-from knowngood.adapters import supervisor
-from knowngood.adapters.ansible import AnsibleNodeWork
 from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.supervisor_child import parents
+from knowngood.adapters.processes import supervisor
+from knowngood.adapters.processes.ansible import AnsibleNodeWork
+from knowngood.adapters.processes.supervisor_child import parents
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import playbooks_dir
 from knowngood.model.errors import Interrupted, LockHeld
@@ -246,7 +246,7 @@ RUNNER = """
 import sys
 import tempfile
 from pathlib import Path
-from knowngood.adapters.ansible import AnsibleNodeWork
+from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import playbooks_dir
 from knowngood.ports.clock import Cancel

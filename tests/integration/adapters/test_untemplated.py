@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.ansible import AnsibleNodeWork
+from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir, playbooks_dir
 from knowngood.model.progress import Progress

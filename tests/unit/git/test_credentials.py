@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.git_command import private_environment, without_secret
 from knowngood.adapters.git_repo import Clone
+from knowngood.adapters.processes.git_command import private_environment, without_secret
 from knowngood.model.errors import Inconclusive, UsageError
 
 URL = "https://git.example.com/ops/clusters.git"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.git_environment import matrix_revision
 from knowngood.adapters.matrix_repo import MatrixRepository
 from knowngood.adapters.matrix_revisions import matrix_at
+from knowngood.adapters.processes.git_environment import matrix_revision
 from knowngood.model.errors import KnowngoodError, UsageError
 
 EVIDENCE = {"run": "r1", "verdict": "pass"}

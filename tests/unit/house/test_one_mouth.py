@@ -10,7 +10,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[3] / "runner" / "knowngood"
 MOUTH = PACKAGE / "cli" / "terminal.py"
-OWN_PROCESSES = {"adapters/ansible_child.py", "adapters/supervisor_child.py", "probe/__main__.py"}
+OWN_PROCESSES = {
+    "adapters/processes/ansible_child.py",
+    "adapters/processes/supervisor_child.py",
+    "probe/__main__.py",
+}
 """Their stdout is read by us, as JSON lines, and never by a person."""
 SPEAKS = {"echo", "secho", "print", "print_exc", "print_exception", "pprint"}
 BY_NAME = {"click.confirm", "click.prompt", "sys.stdout.write", "sys.stderr.write"}

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowngood.adapters.git_environment import EMAIL, FOREIGN, NAME, identity, quiet_environment
+from knowngood.adapters.processes.git_environment import EMAIL, FOREIGN, NAME, identity, quiet_environment
 from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
 
 # GitPython looks for git when it is imported; without this a missing git would be an ImportError.

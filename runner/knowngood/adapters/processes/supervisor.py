@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from knowngood.adapters import supervisor_child
+from knowngood.adapters.processes import supervisor_child
 from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.ports.clock import Cancel
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters import supervisor
-from knowngood.adapters.supervisor_child import parents, start_ticks
+from knowngood.adapters.processes import supervisor
+from knowngood.adapters.processes.supervisor_child import parents, start_ticks
 from knowngood.model.errors import DeadlineExceeded, Interrupted
 from knowngood.ports.clock import Cancel
 
@@ -164,7 +164,7 @@ def test_an_exception_of_the_listener_ends_the_whole_tree(tmp_path: Path, env: d
 
 def killed_runner(tmp_path: Path, env: dict[str, str]) -> None:
     """Start a runner with a stubborn command, and SIGKILL it once the whole tree is up."""
-    env = {**env, "PYTHONPATH": str(Path(supervisor.__file__).parents[2])}
+    env = {**env, "PYTHONPATH": str(Path(supervisor.__file__).parents[3])}
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, STUBBORN, str(tmp_path)], env=env, stdout=subprocess.PIPE
     )
@@ -185,7 +185,7 @@ def test_after_sigkill_of_the_runner_no_descendant_is_alive(tmp_path: Path, env:
 
 def test_orphans_of_a_killed_supervisor_are_ended_before_resume(tmp_path: Path, env: dict[str, str]) -> None:
     """Somebody's SIGKILL of runner and supervisor: the mark in the environment still finds the rest."""
-    env = {**env, "PYTHONPATH": str(Path(supervisor.__file__).parents[2])}
+    env = {**env, "PYTHONPATH": str(Path(supervisor.__file__).parents[3])}
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, STUBBORN, str(tmp_path)], env=env, stdout=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""The process that runs one playbook: `python -m knowngood.adapters.ansible_child`, under the supervisor.
+"""The process that runs one playbook: `python -m knowngood.adapters.processes.ansible_child`, under the supervisor.
 
 Reads one JSON object from standard input (playbook, private_data_dir, extravars, envvars) and prints one a line:
 {event: "task", name}, {event: "progress", node, text}, {event: "words", text}, {event: "result", task, failed, res},

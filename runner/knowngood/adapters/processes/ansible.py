@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import knowngood
-from knowngood.adapters import supervisor
 from knowngood.adapters.movers.node_work import PROGRESS
+from knowngood.adapters.processes import supervisor
 from knowngood.model.errors import LockHeld, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Limits
@@ -107,7 +107,7 @@ class AnsibleNodeWork(NodeWork):
         }
         heard = _Heard(verb, self._observer, ", ".join(nodes))
         completed = supervisor.run(
-            [sys.executable, "-P", "-m", "knowngood.adapters.ansible_child"],
+            [sys.executable, "-P", "-m", "knowngood.adapters.processes.ansible_child"],
             cwd=private,
             env=self._environment(private),
             deadline=limit + MARGIN_SECONDS,

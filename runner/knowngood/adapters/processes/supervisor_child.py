@@ -1,6 +1,6 @@
 """The supervisor's own process: runs one command and leaves nothing behind.
 
-Started by `adapters.supervisor` in a session of its own, standard library only:
+Started by `adapters.processes.supervisor` in a session of its own, standard library only:
 `python -I -S supervisor_child.py '<json>' -- argv...`. It is a child subreaper.
 When the command ends, when the pipe from the runner closes (cancel, deadline, SIGKILL of the runner) or when
 it is told to end, it ends and reaps every descendant, also those that made sessions of their own and were

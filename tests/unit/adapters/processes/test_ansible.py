@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters import ansible
-from knowngood.adapters.ansible_child import heard as passed_on
-from knowngood.adapters.supervisor import Completed
+from knowngood.adapters.processes import ansible
+from knowngood.adapters.processes.ansible_child import heard as passed_on
+from knowngood.adapters.processes.supervisor import Completed
 from knowngood.model.errors import UsageError
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
