@@ -15,7 +15,7 @@ from typing import Any
 
 import knowngood
 from knowngood.adapters import gate_events, probe_job
-from knowngood.adapters.gate_suite import suite_of
+from knowngood.adapters.gitops.gate_suite import suite_of
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.probe_manifest import group_name
 from knowngood.adapters.processes import supervisor

@@ -110,7 +110,7 @@ def _kept(failure: Failure, different: tuple[str, ...]) -> Mapping[str, Any]:
 
 
 def _attempt(source: Source, plan: Plan, kubeconfig: Path, failures: tuple[Failure, ...]) -> Attempt:
-    from knowngood.adapters.gate_suite import suite_of  # noqa: PLC0415 (as in `history`)
+    from knowngood.adapters.gitops.gate_suite import suite_of  # noqa: PLC0415 (as in `history`)
     from knowngood.cli.wiring import reader  # noqa: PLC0415
     from knowngood.matrix.locate import gates_dir  # noqa: PLC0415
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from knowngood.adapters.matrix_repo import MatrixRepository
+from knowngood.adapters.gitops.matrix_repo import MatrixRepository
 from knowngood.cli.terminal import say
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from knowngood.adapters.matrix_revisions import matrix_at, merge_base
+from knowngood.adapters.gitops.matrix_revisions import matrix_at, merge_base
 from knowngood.cli.data import pick
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from knowngood.adapters.matrix_history import Held, history
+from knowngood.adapters.gitops.matrix_history import Held, history
 from knowngood.cli.arguments import traits
 from knowngood.cli.data import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option

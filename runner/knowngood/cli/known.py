@@ -11,9 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.adapters.journal import is_open
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
-from knowngood.adapters.matrix_target import destination
 from knowngood.adapters.processes.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.data import load

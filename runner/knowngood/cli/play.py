@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.matrix_target import destination
+from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
 from knowngood.cli.data import Source
 from knowngood.cli.signals import stopped_by_signals

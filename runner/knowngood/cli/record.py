@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.matrix_files import counted
-from knowngood.adapters.matrix_record import promotion_for
-from knowngood.adapters.matrix_target import destination
+from knowngood.adapters.gitops.matrix_files import counted
+from knowngood.adapters.gitops.matrix_record import promotion_for
+from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.known import Ask, Known, known, record_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from knowngood.adapters.matrix_target import destination
+from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli.again import heeded
 from knowngood.cli.data import Source, kubeconfig_of, load
 from knowngood.cli.options import (

@@ -78,7 +78,7 @@ def _checked(root: Path, since: str | None) -> Checked:
         return check(root)
     import tempfile  # noqa: PLC0415
 
-    from knowngood.adapters.matrix_revisions import matrix_at, merge_base  # noqa: PLC0415 (Git takes 0.1 s to import)
+    from knowngood.adapters.gitops.matrix_revisions import matrix_at, merge_base  # noqa: PLC0415 (Git takes 0.1 s to import)
 
     with tempfile.TemporaryDirectory() as folder:
         base, _ = matrix_at(root, merge_base(root, since), Path(folder))

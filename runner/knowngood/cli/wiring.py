@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.cluster.readiness import KubeReadiness
-from knowngood.adapters.git import GitOpsRepository
+from knowngood.adapters.gitops.argocd import ArgoDelivery
+from knowngood.adapters.gitops.git import GitOpsRepository
+from knowngood.adapters.gitops.matrix_record import promotion_for
 from knowngood.adapters.journal import FileJournal
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
-from knowngood.adapters.matrix_record import promotion_for
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.adapters.registry import UnaskedRegistry

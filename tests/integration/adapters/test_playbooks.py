@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from tests.integration.play import Play, environment, staged
 
-from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster.reader import KubeCluster
+from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.processes import supervisor
 from knowngood.adapters.processes.ansible import AnsibleNodeWork

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.gate_suite import suite_of
+from knowngood.adapters.gitops.gate_suite import suite_of
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.matrix import Identity
 

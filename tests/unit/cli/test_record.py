@@ -10,16 +10,16 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from tests.unit.adapters.gitops.desk import PROTECTED, git
 from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.ops import Ops, evidence, ops_at
 from tests.unit.cli.test_run_commands import write
 from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
-from tests.unit.git.desk import PROTECTED, git
 from tests.unit.report.played import Played, calm, play, undone
 
-from knowngood.adapters.matrix_target import destination
+from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import known
 from knowngood.cli.known import Known, record_of
 from knowngood.model.context import JudgeRequest

@@ -15,7 +15,7 @@ from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import NEW, World
 
-from knowngood.adapters.gate_suite import suite_of
+from knowngood.adapters.gitops.gate_suite import suite_of
 from knowngood.cli import again, upgrade, wiring
 from knowngood.cli.data import Source
 from knowngood.cli.folder import matrix_folder

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.gate_suite import digest_at, suite_of
+from knowngood.adapters.gitops.gate_suite import digest_at, suite_of
 from knowngood.matrix import build, documents
 from knowngood.matrix.locate import gates_dir
 from knowngood.matrix.spanedit import edit_scalar, read_scalar

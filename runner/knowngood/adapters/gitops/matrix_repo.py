@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.git_repo import message
-from knowngood.adapters.git_user import BY_HAND, UsersGit
-from knowngood.adapters.matrix_files import Change, MatrixFiles
+from knowngood.adapters.gitops.clone import message
+from knowngood.adapters.gitops.matrix_files import Change, MatrixFiles
+from knowngood.adapters.gitops.users_git import BY_HAND, UsersGit
 from knowngood.adapters.processes.git_command import GitCommand, GitFailed, explain
 from knowngood.model import names
 from knowngood.model.errors import Inconclusive, UsageError

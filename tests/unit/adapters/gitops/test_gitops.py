@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.git import GitOpsRepository
-from knowngood.adapters.render import FolderRenderer, Rendered
+from knowngood.adapters.gitops.git import GitOpsRepository
+from knowngood.adapters.gitops.render import FolderRenderer, Rendered
 from knowngood.model.errors import DataError, Inconclusive, Unreachable, UsageError
 from knowngood.model.matrix import GitOps
 from knowngood.ports.gitops import FieldTaken, RenderMismatch

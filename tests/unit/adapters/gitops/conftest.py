@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.git import GitOpsRepository
+from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.model.matrix import GitOps
 from knowngood.model.plan import FieldChange
 

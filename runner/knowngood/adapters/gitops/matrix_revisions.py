@@ -6,7 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from knowngood.adapters.matrix_repo import repository_at
+from knowngood.adapters.gitops.matrix_repo import repository_at
 from knowngood.adapters.processes.git_command import GitCommand
 from knowngood.model.errors import UsageError
 

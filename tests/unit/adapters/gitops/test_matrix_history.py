@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.ops import Ops, ops_at
 
-from knowngood.adapters.gate_suite import digest_at, suite_of
-from knowngood.adapters.matrix_history import history
+from knowngood.adapters.gitops.gate_suite import digest_at, suite_of
+from knowngood.adapters.gitops.matrix_history import history
 from knowngood.matrix.locate import gates_dir
 
 PIN = ("clusters/lab.yaml", "release")

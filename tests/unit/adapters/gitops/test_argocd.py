@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
-from knowngood.adapters.argocd import ArgoDelivery
 from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
 from knowngood.model.finding import Finding

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.matrix_repo import MatrixRepository
-from knowngood.adapters.matrix_revisions import matrix_at
+from knowngood.adapters.gitops.matrix_repo import MatrixRepository
+from knowngood.adapters.gitops.matrix_revisions import matrix_at
 from knowngood.adapters.processes.git_environment import matrix_revision
 from knowngood.model.errors import KnowngoodError, UsageError
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.git.desk import Desk, desk_at, git
+from tests.unit.adapters.gitops.desk import Desk, desk_at, git
 
-from knowngood.adapters.git_repo import Clone
-from knowngood.adapters.matrix_record import PATCH, MatrixClone, promotion_for
-from knowngood.adapters.matrix_target import destination
+from knowngood.adapters.gitops.clone import Clone
+from knowngood.adapters.gitops.matrix_record import PATCH, MatrixClone, promotion_for
+from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
 from knowngood.ports.promotion import Promotion, Recorded
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from knowngood.adapters.git_repo import Clone, message
-from knowngood.adapters.render import FolderRenderer, Rendered, Renderer, differences, prove
+from knowngood.adapters.gitops.clone import Clone, message
+from knowngood.adapters.gitops.render import FolderRenderer, Rendered, Renderer, differences, prove
 from knowngood.matrix.spanedit import edit_scalar, read_scalar
 from knowngood.model import matrix, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable

@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from knowngood.adapters.git_repo import Clone
-from knowngood.adapters.git_user import HINTS, UsersGit
-from knowngood.adapters.matrix_repo import repository_at
+from knowngood.adapters.gitops.clone import Clone
+from knowngood.adapters.gitops.matrix_repo import repository_at
+from knowngood.adapters.gitops.users_git import HINTS, UsersGit
 from knowngood.adapters.processes.git_command import GitCommand
 from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.git_repo import Clone
+from knowngood.adapters.gitops.clone import Clone
 from knowngood.adapters.processes.git_command import private_environment, without_secret
 from knowngood.model.errors import Inconclusive, UsageError
 

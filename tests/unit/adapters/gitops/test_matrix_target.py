@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.git.desk import Desk, desk_at, git
+from tests.unit.adapters.gitops.desk import Desk, desk_at, git
 
-from knowngood.adapters.matrix_target import CI_BRANCH, destination
+from knowngood.adapters.gitops.matrix_target import CI_BRANCH, destination
 from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import from_json, to_json

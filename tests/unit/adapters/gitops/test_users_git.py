@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.unit.git.desk import Desk, desk_at
+from tests.unit.adapters.gitops.desk import Desk, desk_at
 
-from knowngood.adapters.git_user import Login, UsersGit, split
-from knowngood.adapters.matrix_record import MatrixClone
-from knowngood.adapters.matrix_target import destination
+from knowngood.adapters.gitops.matrix_record import MatrixClone
+from knowngood.adapters.gitops.matrix_target import destination
+from knowngood.adapters.gitops.users_git import Login, UsersGit, split
 from knowngood.model.errors import UsageError
 
 LOGIN = "Basic " + base64.b64encode(b"jo:s3cret").decode()
