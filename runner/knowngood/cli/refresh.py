@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from knowngood.adapters import graph_data, olm_catalog
+from knowngood.adapters.upstream import graph_data, olm_catalog
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option
 from knowngood.cli.terminal import say

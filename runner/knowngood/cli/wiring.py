@@ -20,8 +20,8 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.adapters.pytest_gates import PytestGates
-from knowngood.adapters.registry import UnaskedRegistry
 from knowngood.adapters.smoke_load import KubeLoad
+from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, playbooks_dir
