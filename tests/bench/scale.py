@@ -23,8 +23,8 @@ from typing import Any
 from tests.bench.measurement import BIN, ROOT, Measurement
 
 from knowngood.adapters.cluster.reader import KubeCluster
+from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.context import JudgeRequest

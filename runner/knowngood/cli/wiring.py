@@ -15,12 +15,12 @@ from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.matrix_record import promotion_for
 from knowngood.adapters.journal import FileJournal
+from knowngood.adapters.judging.pytest_gates import PytestGates
+from knowngood.adapters.judging.smoke_load import KubeLoad
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
-from knowngood.adapters.pytest_gates import PytestGates
-from knowngood.adapters.smoke_load import KubeLoad
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters import probe_job
+from knowngood.adapters.judging import probe_job
+from knowngood.adapters.judging.probe_manifest import GPU, Order, group_name, is_of
 from knowngood.adapters.kubernetes.client import AGENT, Kube, path
-from knowngood.adapters.probe_manifest import GPU, Order, group_name, is_of
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import Context

@@ -11,8 +11,8 @@ import pytest
 from tests.integration.play import Play, staged
 
 from knowngood.adapters.cluster.reader import KubeCluster
+from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.adapters.kubernetes.client import Kube, path
-from knowngood.adapters.pytest_gates import PytestGates
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.context import JudgeRequest, Window

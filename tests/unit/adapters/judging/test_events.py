@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters import gate_events
+from knowngood.adapters.judging import gate_events
 from knowngood.model.verdict import Judgement, Verdict
 
 from .conftest import request

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import knowngood
-from knowngood.adapters import gate_events, probe_job
 from knowngood.adapters.gitops.gate_suite import suite_of
+from knowngood.adapters.judging import gate_events, probe_job
+from knowngood.adapters.judging.probe_manifest import group_name
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.probe_manifest import group_name
 from knowngood.adapters.processes import supervisor
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest

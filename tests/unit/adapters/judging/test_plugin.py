@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-RUNNER = Path(__file__).parents[3] / "runner"
+RUNNER = Path(__file__).parents[4] / "runner"
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

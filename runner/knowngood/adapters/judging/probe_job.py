@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
-from knowngood.adapters.probe_manifest import (
+from knowngood.adapters.judging.probe_manifest import (
     DELETED_WITHIN,
     NODE_ANNOTATION,
     PROBE_LABEL,
@@ -18,7 +17,8 @@ from knowngood.adapters.probe_manifest import (
     job_name,
     manifest,
 )
-from knowngood.adapters.probe_words import ENDED, document, hopeless, phase_of, why
+from knowngood.adapters.judging.probe_words import ENDED, document, hopeless, phase_of, why
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import with_hands, working
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
 from knowngood.ports.clock import Cancel

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 
 from knowngood.adapters.cluster import facts
-from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
-from knowngood.adapters.probe_job import remove
-from knowngood.adapters.probe_manifest import (
+from knowngood.adapters.judging.probe_job import remove
+from knowngood.adapters.judging.probe_manifest import (
     AFTERLIFE,
     GPU,
     NO_IMAGE,
@@ -18,7 +17,8 @@ from knowngood.adapters.probe_manifest import (
     job_name,
     only_on,
 )
-from knowngood.adapters.probe_words import phase_of, why
+from knowngood.adapters.judging.probe_words import phase_of, why
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.ports.clock import Cancel
 from knowngood.ports.load import SyntheticLoad

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.pytest_gates import PytestGates
+from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Cluster, GitOps, Limits, Profile

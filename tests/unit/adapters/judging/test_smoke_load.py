@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
-from knowngood.adapters.probe_manifest import NODE_ANNOTATION, PROBE_LABEL, group_name
-from knowngood.adapters.smoke_load import NAME, PRIORITY, KubeLoad, job
+from knowngood.adapters.judging.probe_manifest import NODE_ANNOTATION, PROBE_LABEL, group_name
+from knowngood.adapters.judging.smoke_load import NAME, PRIORITY, KubeLoad, job
 from knowngood.model import names
 from knowngood.ports.clock import Cancel
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.adapters.pytest_gates import environment
+from knowngood.adapters.judging.pytest_gates import environment
 from knowngood.model.errors import Interrupted
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
