@@ -1,5 +1,6 @@
-"""The outside world: one module a port, and what these need (the supervisor, the client, Git's commands).
+"""The outside world, a room for each part of it; imports go down this list.
 
-Only here are kubernetes, git, ansible_runner and subprocess imported. What to do is decided elsewhere:
-an adapter does it, says what came of it in the port's values, and turns foreign errors into ours.
+judging → gitops | upstream → processes → movers → nodes → cluster → kubernetes; clock, journal, stage and layout
+stand beside them. Only here are kubernetes, git, ansible_runner and subprocess imported. What to do is decided
+elsewhere: an adapter does it, says what came of it in the port's values, and turns foreign errors into ours.
 """

@@ -40,6 +40,7 @@ WRONG = {  # package: an import that its contract forbids
     "engine": "import knowngood.adapters, yaml",
     "planner": "import kubernetes",
     "adapters": "import rich",
+    "adapters/kubernetes": "import knowngood.adapters.cluster",
     "probe": "import knowngood.model",
     "report": "import knowngood.twin",
 }
