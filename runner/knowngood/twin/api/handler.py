@@ -29,7 +29,7 @@ Answer = Awaitable[web.StreamResponse]
 
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 # Kinds that a finished DELETE answers with the object instead of a Status.
-_RETURNED = frozenset({"Pod", "Service", "ServiceAccount", "PersistentVolumeClaim", "ResourceQuota"})
+RETURNED = frozenset({"Pod", "Service", "ServiceAccount", "PersistentVolumeClaim", "ResourceQuota"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Handler:
         self.deletion = Deletion(cluster)
         self.disruption = Disruption(cluster, self.deletion)
         self.collector = Collector(cluster, self.deletion, self.disruption)
-        self._lists = Lists(cluster)
+        self.lists = Lists(cluster)
         self._openapi = openapi.OpenApi(cluster.resources)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -73,7 +73,8 @@ class Handler:
         if request.method == "GET" and (document := self._document(path, request)) is not None:
             return document
         target = parse_path(path, self.cluster.resources)
-        auth.allow(self.cluster, actor, _verb(request, target), target)
+        verb = verb_of(request.method, target, watches=flag(request.query, "watch"))
+        auth.allow(self.cluster, actor, verb, target)
         content_type = request.headers.get("Content-Type", "")
         body = bodies.decode(await request.read(), content_type)
         # A copy: admission drops what a kind does not know from the body itself.
@@ -134,10 +135,10 @@ class Handler:
             return encode(partial(stored.obj)) if form == "partial" else stored.encoded
 
         if flag(query, "watch"):
-            return await Watch(self.cluster, self._lists, target, query, show).serve(call.request)
+            return await Watch(self.cluster, self.lists, target, query).serve(call.request, show)
         if target.name:
             return _json(show(self.cluster.find(target.resource, target.namespace, target.name)))
-        page = self._lists.page(target, query)
+        page = self.lists.page(target, query)
         if form == "table":
             return _json(encode(table(target.resource, page.items, _list_metadata(page), include)))
         if form == "partial":
@@ -207,7 +208,7 @@ class Handler:
         outcome = self.deletion.delete(
             target.resource, target.namespace, target.name, call.actor, self._delete_options(call)
         )
-        if not outcome.removed or target.resource.kind in _RETURNED:
+        if not outcome.removed or target.resource.kind in RETURNED:
             return _json(outcome.stored.encoded)
         details: Object = {
             "name": target.name,
@@ -215,11 +216,11 @@ class Handler:
             "kind": target.resource.plural,
             "uid": outcome.stored.obj["metadata"]["uid"],
         }
-        return _json(encode(_success({key: value for key, value in details.items() if value})))
+        return _json(encode(success({key: value for key, value in details.items() if value})))
 
     def _delete_collection(self, call: Call) -> web.Response:
         target, options = call.target, self._delete_options(call)
-        items = self._lists.select(target, matcher(target.resource, call.request.query))
+        items = self.lists.select(target, matcher(target.resource, call.request.query))
         for item in items:
             metadata = item.obj["metadata"]
             self.deletion.delete(
@@ -266,11 +267,11 @@ class Handler:
         self.disruption.evict(
             target.resource, target.namespace, target.name, call.body or {}, call.actor, call.options
         )
-        return _json(encode(_success({})), status=201)
+        return _json(encode(success({})), status=201)
 
     async def _bind(self, call: Call) -> web.StreamResponse:
         bind(self.cluster, call.target, call.body or {}, call.actor, call.options)
-        return _json(encode(_success({})), status=201)
+        return _json(encode(success({})), status=201)
 
     async def _token(self, call: Call) -> web.StreamResponse:
         self._object(call)
@@ -297,19 +298,20 @@ class Handler:
         return _json(encode(scale.show(call.target.resource, stored.obj)))
 
 
-def _verb(request: web.BaseRequest, target: Target) -> str:
+def verb_of(method: str, target: Target, *, watches: bool) -> str:
     """What RBAC calls a request."""
     many = not target.name
-    reads = "watch" if flag(request.query, "watch") else "list" if many else "get"
+    reads = "watch" if watches else "list" if many else "get"
     deletes = "deletecollection" if many else "delete"
-    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": deletes}.get(request.method, reads)
+    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": deletes}.get(method, reads)
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, headers={"Content-Type": "application/json"})
 
 
-def _success(details: Object) -> Object:
+def success(details: Object) -> Object:
+    """The Status of what is done and leaves nothing to show."""
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return status | ({"details": details} if details else {})
 

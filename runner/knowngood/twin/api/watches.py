@@ -1,11 +1,14 @@
-"""Watches: where they start, what they see through a selector, bookmarks, their end."""
+"""Watches: where they start, what they see through a selector, bookmarks, their end.
+
+A client gets lines of JSON; who asks in this process gets the events themselves.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -19,6 +22,7 @@ from knowngood.twin.api.store import Change, Stored, encode
 
 Object = dict[str, Any]
 Render = Callable[[Stored], bytes]
+Event = tuple[str, Stored]
 
 BOOKMARK_S = 30.0
 DEFAULT_TIMEOUT_S = 1800
@@ -30,25 +34,46 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 class Watch:
     """One client's view of one collection's changes."""
 
-    def __init__(self, cluster: Cluster, lists: Lists, target: Target, query: Query, render: Render) -> None:
+    def __init__(self, cluster: Cluster, lists: Lists, target: Target, query: Query) -> None:
         self._cluster = cluster
         self._lists = lists
         self._target = target
         self._query = query
-        self._render = render
         self._matches: Matches | None = matcher(target.resource, query)
         self._changes: deque[Change] = deque()
         self._wake = asyncio.Event()
         self._seen = 0  # the version this client knows of
+        self._cut = False
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What is there or was missed, then every change as it comes, until cut. ApiError where it can't start."""
+        initial = self._start()
+        unsubscribe = self._cluster.store.subscribe(self._note, self._target.resource.key)
+        try:
+            for event in initial:
+                yield event
+            while not self._cut:
+                await self._wake.wait()
+                self._wake.clear()
+                for event in self._drain():
+                    yield event
+        finally:
+            unsubscribe()
+
+    def cut(self) -> None:
+        """End `events`, as a connection that breaks does."""
+        self._cut = True
+        self._changes.clear()
+        self._wake.set()
+
+    async def serve(self, request: web.BaseRequest, render: Render) -> web.StreamResponse:
         """Stream events until the time is up, the client leaves or falls too far behind."""
         try:
-            initial, refused = self._start(), False
+            initial, refused = _lines(self._start(), render), False
         except ApiError as error:
             if error.code != EXPIRED:
                 raise
-            initial, refused = [_line("ERROR", encode(error.status()))], True
+            initial, refused = _line("ERROR", encode(error.status())), True
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache"}
         )
@@ -56,9 +81,9 @@ class Watch:
         try:
             await response.prepare(request)
             if initial:
-                await response.write(b"".join(initial))
+                await response.write(initial)
             if not refused:
-                await self._follow(response)
+                await self._follow(response, render)
             await response.write_eof()
         finally:
             unsubscribe()
@@ -68,8 +93,8 @@ class Watch:
         self._changes.append(change)
         self._wake.set()
 
-    def _start(self) -> list[bytes]:
-        """Return the lines to begin with: what is there, or what the client missed."""
+    def _start(self) -> list[Event]:
+        """Return the events to begin with: what is there, or what the client missed."""
         version = self._query.get("resourceVersion", "")
         wants_initial = self._query.get("sendInitialEvents")
         self._seen = self._cluster.store.version
@@ -78,22 +103,21 @@ class Watch:
         if wants_initial is not None:
             if not flag(self._query, "sendInitialEvents"):
                 return []
-            lines = self._present()
+            events = self._present()
             if flag(self._query, "allowWatchBookmarks"):
-                lines.append(self._bookmark({INITIAL_EVENTS_END: "true"}))
-            return lines
+                events.append(self._bookmark({INITIAL_EVENTS_END: "true"}))
+            return events
         if version in {"", "0"}:
             return self._present()
         if not version.isdigit():
             raise bad_request(f"invalid resource version {version!r}")
         missed = self._cluster.store.since(self._target.resource.key, int(version))
-        return [line for change in missed for line in self._lines(change)]
+        return [event for change in missed for event in self._seen_of(change)]
 
-    def _present(self) -> list[bytes]:
-        items = self._lists.select(self._target, self._matches)
-        return [_line("ADDED", self._render(item)) for item in items]
+    def _present(self) -> list[Event]:
+        return [("ADDED", item) for item in self._lists.select(self._target, self._matches)]
 
-    async def _follow(self, response: web.StreamResponse) -> None:
+    async def _follow(self, response: web.StreamResponse, render: Render) -> None:
         seconds = number(self._query, "timeoutSeconds") or DEFAULT_TIMEOUT_S
         end = time.monotonic() + seconds
         bookmarks = flag(self._query, "allowWatchBookmarks")
@@ -103,26 +127,26 @@ class Watch:
             except TimeoutError:
                 if bookmarks and self._seen < self._cluster.store.version:
                     self._seen = self._cluster.store.version
-                    await response.write(self._bookmark())
+                    await response.write(_lines([self._bookmark()], render))
                 continue
             self._wake.clear()
             if len(self._changes) > MAX_BACKLOG:
                 return  # the client is too slow; it will resume or list again
-            if lines := self._drain():
-                await response.write(b"".join(lines))
+            if events := self._drain():
+                await response.write(_lines(events, render))
         if bookmarks:
             self._seen = self._cluster.store.version
-            await response.write(b"".join([*self._drain(), self._bookmark()]))
+            await response.write(_lines([*self._drain(), self._bookmark()], render))
 
-    def _drain(self) -> list[bytes]:
-        lines: list[bytes] = []
+    def _drain(self) -> list[Event]:
+        events: list[Event] = []
         while self._changes:
             change = self._changes.popleft()
-            lines += self._lines(change)
+            events += self._seen_of(change)
             self._seen = change.version
-        return lines
+        return events
 
-    def _lines(self, change: Change) -> Iterator[bytes]:
+    def _seen_of(self, change: Change) -> Iterator[Event]:
         """Translate a change into what this client sees: an object that leaves its selector is DELETED."""
         now = change.now.obj
         metadata = now["metadata"]
@@ -133,26 +157,32 @@ class Watch:
         was = change.before is not None and self._accepts(change.before.obj)
         stays = change.type != "DELETED" and self._accepts(now)
         if stays:
-            shown = present(self._target.resource, change.now)
-            yield _line("MODIFIED" if was else "ADDED", self._render(shown))
+            yield "MODIFIED" if was else "ADDED", present(self._target.resource, change.now)
         elif was and change.before is not None:
             last = change.now
             if change.type != "DELETED":
                 before = change.before.obj
                 told = {**before["metadata"], "resourceVersion": metadata["resourceVersion"]}
                 last = Stored({**before, "metadata": told}, change.version)
-            yield _line("DELETED", self._render(present(self._target.resource, last)))
+            yield "DELETED", present(self._target.resource, last)
 
     def _accepts(self, obj: Object) -> bool:
         return self._matches is None or self._matches(obj)
 
-    def _bookmark(self, annotations: Object | None = None) -> bytes:
+    def _bookmark(self, annotations: Object | None = None) -> Event:
         resource = self._target.resource
         metadata: Object = {"resourceVersion": str(self._cluster.store.version), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
         shown = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        return _line("BOOKMARK", encode(shown))
+        return "BOOKMARK", Stored(shown, self._cluster.store.version)
+
+
+def _lines(events: list[Event], render: Render) -> bytes:
+    """The events as a client reads them; a bookmark has the same form whatever the client asked for."""
+    return b"".join(
+        _line(kind, stored.encoded if kind == "BOOKMARK" else render(stored)) for kind, stored in events
+    )
 
 
 def _line(kind: str, shown: bytes) -> bytes:
