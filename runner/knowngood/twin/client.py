@@ -151,7 +151,7 @@ class Client:
     ) -> Listing:
         """Return all objects, of one namespace or of all, that match the selectors; each with its kind."""
         resource = await self.resolve(target)
-        query = _query(labelSelector=labels, fieldSelector=fields)
+        query = query_of(labelSelector=labels, fieldSelector=fields)
         body = await self.request("GET", resource.path(namespace), query=query)
         kind = str(body["kind"]).removesuffix("List")
         items = [{"apiVersion": body["apiVersion"], "kind": kind, **item} for item in body["items"] or ()]
@@ -188,7 +188,7 @@ class Client:
     ) -> Object:
         """Patch one object. `apply` needs a manager; `force` takes fields over from other managers."""
         resource = await self.resolve(target)
-        query = _query(fieldManager=manager, force="true" if force else None)
+        query = query_of(fieldManager=manager, force="true" if force else None)
         path = resource.path(namespace, name, subresource)
         return await self.request("PATCH", path, query=query, body=patch, content_type=PATCH_TYPES[kind])
 
@@ -221,7 +221,7 @@ class Client:
         ClientError 410: the version is too old, list again. Dropped connections are aiohttp.ClientError.
         """
         resource = await self.resolve(target)
-        query = _query(
+        query = query_of(
             watch="true",
             allowWatchBookmarks="true",
             resourceVersion=resource_version,
@@ -337,7 +337,8 @@ def _tls_context(cluster: Object, user: Object) -> ssl.SSLContext | bool:
     return context
 
 
-def _query(**values: str | None) -> dict[str, str]:
+def query_of(**values: str | None) -> dict[str, str]:
+    """A query of what is said; None is not."""
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiohttp import web
 from knowngood.twin.api import auth
 from knowngood.twin.api.bodies import MAX_BODY
 from knowngood.twin.api.cluster import Actor, Cluster
+from knowngood.twin.api.direct import Direct
 from knowngood.twin.api.discovery import DEFAULT_VERSION
 from knowngood.twin.api.errors import ApiError, internal
 from knowngood.twin.api.handler import Handler
@@ -56,6 +58,7 @@ class ApiServer:
         self._runner: web.ServerRunner | None = None
         self._collector: asyncio.Task[None] | None = None
         self._port = 0
+        self._direct: list[Direct] = []
         for name in SYSTEM_NAMESPACES:
             self.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
@@ -76,6 +79,8 @@ class ApiServer:
     @outage.setter
     def outage(self, out: bool) -> None:
         self._outage = out
+        for direct in self._direct if out else ():
+            direct.cut()
         if out and self._server is not None:
             for connection in self._server.connections:
                 if connection.transport is not None:
@@ -106,6 +111,12 @@ class ApiServer:
         resource = self._cluster.resources.of_kind(api_version, kind)
         stored = None if resource is None else self._cluster.store.get(resource.key, namespace, name)
         return None if stored is None else stored.obj
+
+    def direct(self, user: str) -> Direct:
+        """Return a way for who lives in this process, under its own name. An outage breaks its watches."""
+        known = self._tokens.identify(f"Bearer {self._tokens.issue(user)}")
+        self._direct.append(Direct(self._handler, replace(known, agent=user)))
+        return self._direct[-1]
 
     def _relabel(self, present: Object, wanted: Object) -> Object:
         metadata = dict(present["metadata"])
