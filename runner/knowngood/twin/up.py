@@ -42,6 +42,7 @@ from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
+from knowngood.twin.local import LocalClient
 from knowngood.twin.seed import Seed
 from knowngood.twin.world import World
 
@@ -123,10 +124,11 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
         await server.start(options.port)
         stack.push_async_callback(server.stop)
         stack.callback(_write_costs, options.state / COSTS, server)
-        config = server.kubeconfig("twin")
+        client: Client = LocalClient(server, "twin")
+        config = server.kubeconfig()
     else:
         config = yaml.safe_load(options.on.read_text(encoding="utf-8"))
-    client = Client.from_kubeconfig(_private(options.state / "twin.kubeconfig", config), "twin")
+        client = Client.from_kubeconfig(options.on, "twin")
     stack.push_async_callback(client.close)
     if options.on is not None:
         await _bring(client, options.seed)
@@ -139,7 +141,7 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     await _settle(twin)
     twin.clock.hurry = False
     events.write("settled")
-    _private(options.kubeconfig, server.kubeconfig() if server else config)
+    _private(options.kubeconfig, config)
     return twin
 
 
