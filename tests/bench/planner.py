@@ -26,7 +26,7 @@ from knowngood.planner.cost import Charge, Cost, unpacked
 from knowngood.planner.problem import Box, Problem, Track
 from knowngood.planner.question import Question
 from knowngood.planner.reduce import reduced
-from knowngood.planner.rules import traits_of
+from knowngood.planner.rules.evaluation import traits_of
 from knowngood.planner.search import cheapest
 from knowngood.planner.space import space
 

@@ -8,8 +8,8 @@ import click
 
 from knowngood.cli.data import Source, pick
 from knowngood.model.errors import UsageError
-from knowngood.planner.known import known_versions
-from knowngood.planner.rules import traits_of
+from knowngood.planner.rules.evaluation import traits_of
+from knowngood.planner.rules.known import known_versions
 from knowngood.planner.version import is_whole
 
 profile_option = click.option(

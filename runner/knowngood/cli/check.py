@@ -9,7 +9,7 @@ from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode
-from knowngood.planner.check import Answer, check
+from knowngood.planner.rules.check import Answer, check
 from knowngood.report.check_text import check_json, check_text
 
 CODES = {Answer.YES: ExitCode.DONE, Answer.NO: ExitCode.REFUSED, Answer.UNKNOWN: ExitCode.INCONCLUSIVE}

@@ -18,7 +18,7 @@ from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.matrix import Status
 from knowngood.model.text import page
-from knowngood.planner.exposure import Cause, Exposure, Running, Since, exposure
+from knowngood.planner.rules.exposure import Cause, Exposure, Running, Since, exposure
 from knowngood.report.exposure_text import exposure_json, exposure_text
 
 BY_FILE = "by the file"

@@ -9,8 +9,8 @@ from knowngood.cli.data import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode, UsageError
-from knowngood.planner.known import known_versions
-from knowngood.planner.support import MAY_RUN, Support, as_range, inside, related, support
+from knowngood.planner.rules.known import known_versions
+from knowngood.planner.rules.support import MAY_RUN, Support, as_range, inside, related, support
 from knowngood.report.check_text import support_json, support_text
 
 

@@ -10,7 +10,7 @@ from knowngood.model.graph import Edges
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Rule
 from knowngood.planner.gates import applicable
-from knowngood.planner.rules import Finding, asks_about, evaluate, standing, traits_of
+from knowngood.planner.rules.evaluation import Finding, asks_about, evaluate, standing, traits_of
 
 
 def describe_release(matrix: Matrix, name: str) -> dict[str, Any]:

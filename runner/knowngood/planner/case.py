@@ -10,7 +10,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
 from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Profile, Release, Ring, Scope
 from knowngood.planner.question import Question
-from knowngood.planner.rules import traits_of
+from knowngood.planner.rules.evaluation import traits_of
 
 Declared = Mapping[tuple[str, str], str]
 """(component, ring) -> the version that Git declares; ring "" for a cluster-scoped component."""

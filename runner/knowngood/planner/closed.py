@@ -10,7 +10,7 @@ from knowngood.model.matrix import Component, Rule, Severity
 from knowngood.planner.edges import place
 from knowngood.planner.problem import Box, bits
 from knowngood.planner.ranges import Term
-from knowngood.planner.rules import in_range, parsed, standing
+from knowngood.planner.rules.evaluation import in_range, parsed, standing
 from knowngood.planner.version import Key
 
 Terms = list[tuple[str, str, bool]]

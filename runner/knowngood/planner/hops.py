@@ -24,7 +24,7 @@ from knowngood.planner.order import hop_name, reasons
 from knowngood.planner.path import minor
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT, Question
-from knowngood.planner.rules import broken, evaluate, in_range
+from knowngood.planner.rules.evaluation import broken, evaluate, in_range
 from knowngood.planner.scope import reach, undo_of
 from knowngood.planner.space import Space
 from knowngood.planner.tracks import charge_of

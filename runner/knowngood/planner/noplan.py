@@ -13,7 +13,7 @@ from knowngood.planner.order import sentences
 from knowngood.planner.question import Question
 from knowngood.planner.reasons import Reason, reasons
 from knowngood.planner.relax import Unknown, smallest
-from knowngood.planner.rules import origin
+from knowngood.planner.rules.evaluation import origin
 from knowngood.planner.search import TooLarge
 from knowngood.planner.solve import solve
 from knowngood.planner.space import Space, space

@@ -8,7 +8,7 @@ from knowngood.model.matrix import Severity
 from knowngood.planner.edges import allowed, published
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT
-from knowngood.planner.rules import broken, evaluate
+from knowngood.planner.rules.evaluation import broken, evaluate
 from knowngood.planner.space import Space
 
 

@@ -14,7 +14,7 @@ from knowngood.planner.gates import applicable
 from knowngood.planner.hops import Hops
 from knowngood.planner.noplan import why_not
 from knowngood.planner.reasons import Reason, reasons
-from knowngood.planner.rules import Outcome, asks_about, broken, evaluate, traits_of
+from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, evaluate, traits_of
 from knowngood.planner.search import TooLarge
 from knowngood.planner.solve import Solved, solve
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from knowngood.model.graph import Catalog, Edges
 from knowngood.model.matrix import Cluster, Component, Matrix
-from knowngood.planner.rules import completed, in_range
+from knowngood.planner.rules.evaluation import completed, in_range
 
 OPENSHIFT = "openshift"
 

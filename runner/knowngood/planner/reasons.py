@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from knowngood.model.matrix import Severity, Status
 from knowngood.planner.case import Case
-from knowngood.planner.rules import broken, evaluate, traits_of
+from knowngood.planner.rules.evaluation import broken, evaluate, traits_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import Page, page
-from knowngood.planner.check import Answer, Checked, Nearest
-from knowngood.planner.rules import Finding, Outcome
-from knowngood.planner.support import MAY_RUN, Limit, Line, State, Support, Supported
+from knowngood.planner.rules.check import Answer, Checked, Nearest
+from knowngood.planner.rules.evaluation import Finding, Outcome
+from knowngood.planner.rules.support import MAY_RUN, Limit, Line, State, Support, Supported
 from knowngood.report.text import columns
 
 HEADLINES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import Page, page
-from knowngood.planner.exposure import Cause, Exposure, Hit, Since
+from knowngood.planner.rules.exposure import Cause, Exposure, Hit, Since
 from knowngood.report.check_text import finding_json
 
 NOTHING = "none"

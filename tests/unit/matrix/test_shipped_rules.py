@@ -11,7 +11,15 @@ import pytest
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.matrix import Rule, Severity
-from knowngood.planner.rules import Finding, Outcome, broken, completed, evaluate, in_range, ranges_of
+from knowngood.planner.rules.evaluation import (
+    Finding,
+    Outcome,
+    broken,
+    completed,
+    evaluate,
+    in_range,
+    ranges_of,
+)
 from knowngood.planner.version import key
 
 MATRIX = load(matrix_dir())

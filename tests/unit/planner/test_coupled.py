@@ -27,7 +27,7 @@ from knowngood.planner.cost import Cost, unpacked
 from knowngood.planner.edges import moves, place, risks
 from knowngood.planner.path import in_channel, minor
 from knowngood.planner.question import Question
-from knowngood.planner.rules import Outcome, evaluate
+from knowngood.planner.rules.evaluation import Outcome, evaluate
 from knowngood.planner.scope import reach, undo_of
 from knowngood.planner.solve import solve
 

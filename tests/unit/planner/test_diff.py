@@ -10,7 +10,7 @@ from knowngood.model.errors import Location
 from knowngood.model.graph import Edges, Risk, Version
 from knowngood.model.matrix import Disruption, Follows, Matrix, Status, UndoClass
 from knowngood.planner.diff import ReleaseDiff, Revision, changes, compare
-from knowngood.planner.rules import Outcome
+from knowngood.planner.rules.evaluation import Outcome
 from knowngood.report.diff_text import release_text
 
 

@@ -17,7 +17,7 @@ from knowngood.planner.edges import catalogs, moves, place
 from knowngood.planner.path import minor
 from knowngood.planner.plan import plan, refuse_unmovable
 from knowngood.planner.question import Question
-from knowngood.planner.rules import broken, completed, evaluate, traits_of
+from knowngood.planner.rules.evaluation import broken, completed, evaluate, traits_of
 from knowngood.planner.space import space
 from knowngood.planner.tracks import offers
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.matrix import Severity
-from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, traits_of
-from knowngood.planner.rules import Finding as RuleFinding
+from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, traits_of
+from knowngood.planner.rules.evaluation import Finding as RuleFinding
 
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
 

@@ -10,7 +10,7 @@ from knowngood.matrix.documents import KINDS
 from knowngood.matrix.lint.registry import Context, Finding, rule, while_reading
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
-from knowngood.planner.rules import parsed
+from knowngood.planner.rules.evaluation import parsed
 from knowngood.planner.version import key
 
 Path = tuple[str | int, ...]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from knowngood.matrix.documents import Document
 from knowngood.model.matrix import Matrix, Rule, Status
-from knowngood.planner.rules import Finding, Outcome, asks_about, evaluate, readable, traits_of
+from knowngood.planner.rules.evaluation import Finding, Outcome, asks_about, evaluate, readable, traits_of
 from knowngood.planner.version import key
 
 Mark = tuple[str, Outcome, str, str]

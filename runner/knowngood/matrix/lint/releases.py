@@ -9,7 +9,7 @@ from knowngood.matrix.lint.judged import Judged
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.matrix import Severity, Status
 from knowngood.planner.gates import applicable
-from knowngood.planner.rules import CLUSTER_TRAITS, Outcome, broken, judges
+from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, judges
 
 
 def _known(names: set[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from knowngood.model.matrix import Component, Matrix, Rule
-from knowngood.planner.rules import completed, in_range, parsed
+from knowngood.planner.rules.evaluation import completed, in_range, parsed
 from knowngood.planner.version import SCHEMES, TEXT, key
 
 LINE_NUMBERS = {"openshift": 2, "numeric": 2, "nvidia-driver": 1, "doca-ofed": 2}

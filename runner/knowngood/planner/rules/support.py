@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from knowngood.model.matrix import Matrix, Rule, Severity
-from knowngood.planner.known import Alike, alike, followers, known_versions, line_of
-from knowngood.planner.rules import (
+from knowngood.planner.rules.evaluation import (
     Finding,
     Outcome,
     asks_about,
@@ -24,6 +23,7 @@ from knowngood.planner.rules import (
     parsed,
     standing,
 )
+from knowngood.planner.rules.known import Alike, alike, followers, known_versions, line_of
 from knowngood.planner.version import is_whole
 
 MAX_COMBINATIONS = 20_000

@@ -13,9 +13,9 @@ from tests.unit.planner.matrices import component, matrix, rule, with_component
 
 from knowngood.model.graph import Edges, Version
 from knowngood.model.matrix import Follows, Matrix, Rule, Severity, UndoClass
-from knowngood.planner.check import Answer, Change, check
-from knowngood.planner.known import known_versions, line_of
-from knowngood.planner.rules import Outcome, broken, evaluate
+from knowngood.planner.rules.check import Answer, Change, check
+from knowngood.planner.rules.evaluation import Outcome, broken, evaluate
+from knowngood.planner.rules.known import known_versions, line_of
 
 KNOWN = {
     "openshift": ("4.17.9", "4.18.21", "4.18.22", "4.18.24", "4.19.0-rc.1", "4.19.3"),

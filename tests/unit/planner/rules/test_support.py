@@ -14,8 +14,8 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.graph import Edges, Version
 from knowngood.model.matrix import Claim, Follows, Matrix, Rule, Severity, Source
-from knowngood.planner.rules import Outcome, evaluate
-from knowngood.planner.support import MAY_RUN, State, Support, as_range, inside, related, support
+from knowngood.planner.rules.evaluation import Outcome, evaluate
+from knowngood.planner.rules.support import MAY_RUN, State, Support, as_range, inside, related, support
 
 KNOWN = {
     "openshift": ("4.17.9", "4.18.21", "4.18.22", "4.19.3", "4.20.1", "4.21.4", "4.22.9"),

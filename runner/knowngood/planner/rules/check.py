@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model.matrix import Matrix, Rule, Severity, UndoClass
-from knowngood.planner.known import alike, known_versions
-from knowngood.planner.rules import Finding, Outcome, asks_about, broken, completed, evaluate
+from knowngood.planner.rules.evaluation import Finding, Outcome, asks_about, broken, completed, evaluate
+from knowngood.planner.rules.known import alike, known_versions
 from knowngood.planner.version import TEXT, key
 
 MAX_CHANGES = 4

@@ -10,7 +10,7 @@ from tests.unit.planner.matrices import HERE, SOURCE, component, matrix, release
 
 from knowngood.model.graph import Edges, Risk, Version
 from knowngood.model.matrix import Follows, Matrix, Source
-from knowngood.planner.exposure import Cause, Exposure, Running, Since, exposure
+from knowngood.planner.rules.exposure import Cause, Exposure, Running, Since, exposure
 
 CRUN = Risk(
     name="CrunConflictsWithNVIDIA",

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from knowngood.model.graph import Risk
 from knowngood.model.matrix import Matrix, Release, Severity, Status
-from knowngood.planner.known import line_of
-from knowngood.planner.rules import Finding, Outcome, completed, evaluate
+from knowngood.planner.rules.evaluation import Finding, Outcome, completed, evaluate
+from knowngood.planner.rules.known import line_of
 
 EVERYBODY = (".*", "^.*$")
 """Expressions of a risk that every version before meets."""

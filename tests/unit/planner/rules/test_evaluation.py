@@ -12,7 +12,7 @@ from tests.unit.planner.matrices import cluster, component, profile, rule
 
 from knowngood.model.matrix import Case, Claim, Follows, Rule, Severity, Source
 from knowngood.planner.ranges import parse_range
-from knowngood.planner.rules import Outcome, asks_about, broken, completed, evaluate, traits_of
+from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, completed, evaluate, traits_of
 
 COMPONENTS = {
     c.name: c for c in (component("os", "openshift"), component("op", "numeric"), component("mode", "text"))

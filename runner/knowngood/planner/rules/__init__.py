@@ -1,0 +1,1 @@
+"""Which versions go together: what rules say of a set of versions, and what that leaves to choose from."""
