@@ -8,7 +8,7 @@ from knowngood.cli.data import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.cli.versions import edges_of, known_version
-from knowngood.planner.edges import edge
+from knowngood.planner.edges.following import edge
 from knowngood.report.edges_text import edge_text
 
 

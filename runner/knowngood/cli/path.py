@@ -13,8 +13,8 @@ from knowngood.cli.versions import edges_of, known_version
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.graph import Edges
 from knowngood.model.matrix import Disruption
-from knowngood.planner.nopath import why_not
-from knowngood.planner.path import CHANNELS, Path, minor, path, rebooting
+from knowngood.planner.edges.no_path import why_not
+from knowngood.planner.edges.path import CHANNELS, Path, minor, path, rebooting
 from knowngood.report.edges_text import path_text
 
 

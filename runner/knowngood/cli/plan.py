@@ -18,7 +18,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.text import as_json
 from knowngood.planner.case import Declared, GivenCatalog, Wishes
-from knowngood.planner.path import CHANNELS
+from knowngood.planner.edges.path import CHANNELS
 from knowngood.planner.plan import plan
 from knowngood.report.plan_text import hop_text, plan_text
 

@@ -12,7 +12,7 @@ from typing import Any
 from knowngood.matrix.documents import Document, Documents, Fault
 from knowngood.model.graph import Branch, Bundle, Catalog, Edges, Provenance, Risk, Steps, Version
 from knowngood.model.matrix import Component, Source
-from knowngood.planner.edges import SEMVER
+from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.expression import compiled
 from knowngood.planner.ranges import parse_range
 from knowngood.planner.spans import Known

@@ -14,7 +14,7 @@ from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.yamltext import Mapping, Scalar, parse, refusal
 from knowngood.model.errors import DataError, Location, UsageError
 from knowngood.model.graph import Bundle, Catalog
-from knowngood.planner.edges import SEMVER
+from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.ranges import parse_range, without_v
 
 MAX_BYTES = 64 * 1024 * 1024

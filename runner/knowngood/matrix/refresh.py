@@ -15,8 +15,8 @@ from knowngood.matrix.edgetext import channels_text, olm_text, releases_text, ri
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Version
 from knowngood.model.matrix import Source
-from knowngood.planner.edges import SEMVER
-from knowngood.planner.path import minor
+from knowngood.planner.edges.following import SEMVER
+from knowngood.planner.edges.path import minor
 from knowngood.planner.spans import Known
 from knowngood.planner.version import is_whole
 

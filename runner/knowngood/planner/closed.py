@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Component, Rule, Severity
-from knowngood.planner.edges import place
+from knowngood.planner.edges.following import place
 from knowngood.planner.problem import Box, bits
 from knowngood.planner.ranges import Term
 from knowngood.planner.rules.evaluation import in_range, parsed, standing

@@ -8,7 +8,7 @@ from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Component, Disruption, Matrix, Release, Severity, UndoClass
-from knowngood.planner.edges import edge
+from knowngood.planner.edges.following import edge
 from knowngood.planner.rules.evaluation import Outcome, evaluate, readable, traits_of
 from knowngood.planner.scope import undo_of
 from knowngood.planner.version import key

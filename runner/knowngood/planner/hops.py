@@ -18,10 +18,10 @@ from knowngood.model.matrix import (
 from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
 from knowngood.planner.case import Case
 from knowngood.planner.duration import expected
-from knowngood.planner.edges import by_reinstall, edge, risks
+from knowngood.planner.edges.following import by_reinstall, edge, risks
+from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
 from knowngood.planner.order import hop_name, reasons
-from knowngood.planner.path import minor
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from knowngood.model.matrix import Release
-from knowngood.planner import nopath
 from knowngood.planner.case import Case
+from knowngood.planner.edges import no_path
 from knowngood.planner.estimate import project
 from knowngood.planner.order import sentences
 from knowngood.planner.question import Question
@@ -47,7 +47,7 @@ def _alone(case: Case, whole: Space) -> Iterator[Reason]:
         start, goal = track.versions[track.start], track.versions[track.goal]
         component, edges = case.component(track.name), whole.question.edges(track.name)
         if edges.graph:
-            closed = nopath.why_not(
+            closed = no_path.why_not(
                 edges, component.scheme, start, goal, whole.question.channel, whole.question.accepted
             )
             text, hint = f"{track.name} {start} to {goal}: {closed.reason}", closed.hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Severity
-from knowngood.planner.edges import allowed, published
+from knowngood.planner.edges.following import allowed, published
 from knowngood.planner.problem import Indexes
 from knowngood.planner.question import OPENSHIFT
 from knowngood.planner.rules.evaluation import broken, evaluate

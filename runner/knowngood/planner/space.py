@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from knowngood.planner.closed import Versions, boxes
-from knowngood.planner.path import minor
+from knowngood.planner.edges.path import minor
 from knowngood.planner.problem import Problem, Track
 from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.scope import reach

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from knowngood.model.graph import Edges, Risk
 from knowngood.model.text import Page, page
-from knowngood.planner.edges import Edge, allowed, published
-from knowngood.planner.path import Path
+from knowngood.planner.edges.following import Edge, allowed, published
+from knowngood.planner.edges.path import Path
 from knowngood.report.text import columns
 
 KINDS = {

@@ -10,7 +10,7 @@ from tests.unit.planner.matrices import matrix, release, rule
 from knowngood.model.errors import Refused
 from knowngood.model.graph import Edges, Version
 from knowngood.model.matrix import Matrix
-from knowngood.planner.nopath import why_not
+from knowngood.planner.edges.no_path import why_not
 from knowngood.planner.plan import plan
 
 DRIVERS = ("570.172.08", "580.173.02", "590.48.01", "595.91.07", "610.57.04")

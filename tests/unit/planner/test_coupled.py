@@ -24,8 +24,8 @@ from knowngood.model.matrix import (
     UndoClass,
 )
 from knowngood.planner.cost import Cost, unpacked
-from knowngood.planner.edges import moves, place, risks
-from knowngood.planner.path import in_channel, minor
+from knowngood.planner.edges.following import moves, place, risks
+from knowngood.planner.edges.path import in_channel, minor
 from knowngood.planner.question import Question
 from knowngood.planner.rules.evaluation import Outcome, evaluate
 from knowngood.planner.scope import reach, undo_of

@@ -14,9 +14,9 @@ import yaml
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.graph import Edges
-from knowngood.planner.edges import edge
-from knowngood.planner.path import Path as Found
-from knowngood.planner.path import path
+from knowngood.planner.edges.following import edge
+from knowngood.planner.edges.path import Path as Found
+from knowngood.planner.edges.path import path
 
 CASES: dict[str, list[dict[str, Any]]] = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text())
 PATHS = CASES["published"] + CASES["more"]

@@ -13,8 +13,8 @@ from knowngood.model.errors import Refused
 from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
 from knowngood.model.plan import Plan
 from knowngood.planner.case import Wishes
-from knowngood.planner.edges import catalogs, moves, place
-from knowngood.planner.path import minor
+from knowngood.planner.edges.following import catalogs, moves, place
+from knowngood.planner.edges.path import minor
 from knowngood.planner.plan import plan, refuse_unmovable
 from knowngood.planner.question import Question
 from knowngood.planner.rules.evaluation import broken, completed, evaluate, traits_of

@@ -15,7 +15,7 @@ from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.refresh import Declared, GraphData
 from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence, at, parse
 from knowngood.model.errors import DataError, Location, UsageError
-from knowngood.planner.edges import SEMVER
+from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.expression import compiled
 from knowngood.planner.version import is_whole
 

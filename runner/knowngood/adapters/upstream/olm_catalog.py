@@ -17,7 +17,7 @@ import yaml
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog
-from knowngood.planner.edges import SEMVER
+from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.ranges import parse_range, without_v
 
 MAX_BYTES = 128 * 1024 * 1024

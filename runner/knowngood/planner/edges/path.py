@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 from knowngood.model.graph import Catalog, Edges
-from knowngood.planner.edges import ARCHITECTURE, by_reinstall, edge, moves, place, risks
+from knowngood.planner.edges.following import ARCHITECTURE, by_reinstall, edge, moves, place, risks
 from knowngood.planner.expression import compiled
 
 CHANNELS = ("stable", "fast", "candidate", "eus")

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from knowngood.model.graph import Edges
-from knowngood.planner.edges import place
-from knowngood.planner.path import CHANNELS, Path, furthest, minor, path
+from knowngood.planner.edges.following import place
+from knowngood.planner.edges.path import CHANNELS, Path, furthest, minor, path
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.planner.matrices import HERE
 
 from knowngood.model.graph import Edges, Risk, Version
-from knowngood.planner.path import CHANNELS, path, worker_reboots
+from knowngood.planner.edges.path import CHANNELS, path, worker_reboots
 
 VERSIONS = ("4.16.1", "4.16.2", "4.17.1", "4.17.2", "4.17.10", "4.18.0-rc.1", "4.18.1")
 EXPRESSIONS = ("16[.]", "2[+]", "^4[.]17.*$", ".*")

@@ -11,9 +11,9 @@ from tests.unit.planner.matrices import HERE, SOURCE
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Steps, Version
-from knowngood.planner.edges import allowed, by_reinstall, edge, moves
-from knowngood.planner.nopath import why_not
-from knowngood.planner.path import path
+from knowngood.planner.edges.following import allowed, by_reinstall, edge, moves
+from knowngood.planner.edges.no_path import why_not
+from knowngood.planner.edges.path import path
 
 
 def catalog(minor: str, **channels: tuple[Bundle, ...]) -> Catalog:
