@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from knowngood.planner.cost import Cost
-from knowngood.planner.problem import Problem, Track, bits
+from knowngood.planner.search.cost import Cost
+from knowngood.planner.search.problem import Problem, Track, bits
 
 RULES = """
 time(0..horizon-1).

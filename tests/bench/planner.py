@@ -22,13 +22,13 @@ from tests.bench.measurement import BIN, Measurement, seconds
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.matrix import Matrix
-from knowngood.planner.cost import Charge, Cost, unpacked
-from knowngood.planner.problem import Box, Problem, Track
-from knowngood.planner.question import Question
-from knowngood.planner.reduce import reduced
 from knowngood.planner.rules.evaluation import traits_of
-from knowngood.planner.search import cheapest
-from knowngood.planner.space import space
+from knowngood.planner.search.a_star import cheapest
+from knowngood.planner.search.cost import Charge, Cost, unpacked
+from knowngood.planner.search.problem import Box, Problem, Track
+from knowngood.planner.search.question import Question
+from knowngood.planner.search.reduce import reduced
+from knowngood.planner.search.space import space
 
 FIRST, LAST = "h200-4.14-r550", "h200-4.22-r595"
 FOUR = ("openshift", "gpu-operator", "network-operator", "nvidia-driver")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
 from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Profile, Release, Ring, Scope
-from knowngood.planner.question import Question
 from knowngood.planner.rules.evaluation import traits_of
+from knowngood.planner.search.question import Question
 
 Declared = Mapping[tuple[str, str], str]
 """(component, ring) -> the version that Git declares; ring "" for a cluster-scoped component."""

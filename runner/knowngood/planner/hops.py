@@ -22,12 +22,12 @@ from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
 from knowngood.planner.order import hop_name, reasons
-from knowngood.planner.problem import Indexes
-from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
 from knowngood.planner.scope import reach, undo_of
-from knowngood.planner.space import Space
-from knowngood.planner.tracks import charge_of
+from knowngood.planner.search.problem import Indexes
+from knowngood.planner.search.question import OPENSHIFT, Question
+from knowngood.planner.search.space import Space
+from knowngood.planner.search.tracks import charge_of
 
 DISRUPTIONS = list(Disruption)
 UNDOS = list(UndoClass)

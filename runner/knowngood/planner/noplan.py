@@ -8,15 +8,15 @@ from dataclasses import replace
 from knowngood.model.matrix import Release
 from knowngood.planner.case import Case
 from knowngood.planner.edges import no_path
-from knowngood.planner.estimate import project
 from knowngood.planner.order import sentences
-from knowngood.planner.question import Question
 from knowngood.planner.reasons import Reason, reasons
-from knowngood.planner.relax import Unknown, smallest
 from knowngood.planner.rules.evaluation import origin
-from knowngood.planner.search import TooLarge
-from knowngood.planner.solve import solve
-from knowngood.planner.space import Space, space
+from knowngood.planner.search.a_star import TooLarge
+from knowngood.planner.search.lower_bound import project
+from knowngood.planner.search.question import Question
+from knowngood.planner.search.relax import Unknown, smallest
+from knowngood.planner.search.solve import solve
+from knowngood.planner.search.space import Space, space
 
 TRIES = 12
 """Releases tried before the search for a nearer goal ends."""

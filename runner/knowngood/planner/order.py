@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Severity
 from knowngood.planner.edges.following import allowed, published
-from knowngood.planner.problem import Indexes
-from knowngood.planner.question import OPENSHIFT
 from knowngood.planner.rules.evaluation import broken, evaluate
-from knowngood.planner.space import Space
+from knowngood.planner.search.problem import Indexes
+from knowngood.planner.search.question import OPENSHIFT
+from knowngood.planner.search.space import Space
 
 
 def moved(before: Indexes, after: Indexes) -> Indexes:

@@ -16,10 +16,10 @@ from knowngood.planner.case import Wishes
 from knowngood.planner.edges.following import catalogs, moves, place
 from knowngood.planner.edges.path import minor
 from knowngood.planner.plan import plan, refuse_unmovable
-from knowngood.planner.question import Question
 from knowngood.planner.rules.evaluation import broken, completed, evaluate, traits_of
-from knowngood.planner.space import space
-from knowngood.planner.tracks import offers
+from knowngood.planner.search.question import Question
+from knowngood.planner.search.space import space
+from knowngood.planner.search.tracks import offers
 
 LAST, FIRST = "h200-4.22-r595", "h200-4.14-r550"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
-from knowngood.planner.cost import Charge, hop_cost
+from knowngood.planner.search.cost import Charge, hop_cost
 
 Indexes = tuple[int, ...]
 """A state: the index of each track's version."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from knowngood.planner.problem import Box, Indexes, Problem, Track, bits
+from knowngood.planner.search.problem import Box, Indexes, Problem, Track, bits
 
 
 @dataclass(frozen=True, slots=True)

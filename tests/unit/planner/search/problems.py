@@ -7,8 +7,8 @@ from itertools import combinations, product
 
 from hypothesis import strategies as st
 
-from knowngood.planner.cost import Charge, Cost
-from knowngood.planner.problem import Box, Indexes, Problem, Track
+from knowngood.planner.search.cost import Charge, Cost
+from knowngood.planner.search.problem import Box, Indexes, Problem, Track
 
 Flags = tuple[int, ...]
 

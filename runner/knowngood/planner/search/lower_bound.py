@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from knowngood.planner.problem import Indexes, Problem, Track, cliques
+from knowngood.planner.search.problem import Indexes, Problem, Track, cliques
 
 LIMIT = 500
 """States of one group."""

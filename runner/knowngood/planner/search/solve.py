@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knowngood.planner.polish import polished
-from knowngood.planner.problem import Indexes
-from knowngood.planner.question import Question
-from knowngood.planner.reduce import reduced
-from knowngood.planner.search import cheapest
-from knowngood.planner.space import Space, space
+from knowngood.planner.search.a_star import cheapest
+from knowngood.planner.search.polish import polished
+from knowngood.planner.search.problem import Indexes
+from knowngood.planner.search.question import Question
+from knowngood.planner.search.reduce import reduced
+from knowngood.planner.search.space import Space, space
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Component, Rule, Severity
 from knowngood.planner.edges.following import place
-from knowngood.planner.problem import Box, bits
 from knowngood.planner.ranges import Term
 from knowngood.planner.rules.evaluation import in_range, parsed, standing
+from knowngood.planner.search.problem import Box, bits
 from knowngood.planner.version import Key
 
 Terms = list[tuple[str, str, bool]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from knowngood.planner.closed import Versions, boxes
 from knowngood.planner.edges.path import minor
-from knowngood.planner.problem import Problem, Track
-from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.scope import reach
-from knowngood.planner.tracks import Tracks
+from knowngood.planner.search.closed import Versions, boxes
+from knowngood.planner.search.problem import Problem, Track
+from knowngood.planner.search.question import OPENSHIFT, Question
+from knowngood.planner.search.tracks import Tracks
 
 
 @dataclass(frozen=True)

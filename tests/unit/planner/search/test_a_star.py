@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 from hypothesis import given, settings
-from tests.unit.planner.problems import exhaustive, hops, problems, sound
+from tests.unit.planner.search.problems import exhaustive, hops, problems, sound
 
-from knowngood.planner.cost import Cost, packed, unpacked
-from knowngood.planner.estimate import Estimate
-from knowngood.planner.polish import polished
-from knowngood.planner.problem import Box, Problem, Track
-from knowngood.planner.reduce import reduced
-from knowngood.planner.relax import smallest
-from knowngood.planner.search import Found, cheapest
+from knowngood.planner.search.a_star import Found, cheapest
+from knowngood.planner.search.cost import Cost, packed, unpacked
+from knowngood.planner.search.lower_bound import Estimate
+from knowngood.planner.search.polish import polished
+from knowngood.planner.search.problem import Box, Problem, Track
+from knowngood.planner.search.reduce import reduced
+from knowngood.planner.search.relax import smallest
 
 
 def total(problem: Problem, found: Found) -> Cost:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from knowngood.planner.problem import Indexes, Problem, bits
+from knowngood.planner.search.problem import Indexes, Problem, bits
 
 States = tuple[Indexes, ...]
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-from knowngood.planner.cost import FORWARD_ONLY, unpacked
-from knowngood.planner.estimate import Estimate
-from knowngood.planner.problem import Indexes, Problem
+from knowngood.planner.search.cost import FORWARD_ONLY, unpacked
+from knowngood.planner.search.lower_bound import Estimate
+from knowngood.planner.search.problem import Indexes, Problem
 
 MOST = 1_000_000
 """States looked at before a search gives up: some minutes, and far beyond any real matrix."""

@@ -10,13 +10,13 @@ from functools import cached_property, lru_cache
 
 from knowngood.model.graph import Catalog, Edges, Risk, Steps
 from knowngood.model.matrix import Disruption, Scope, Status, UndoClass
-from knowngood.planner.cost import Charge
 from knowngood.planner.edges.following import ARCHITECTURE, allowed, catalogs, follows, major, place
 from knowngood.planner.edges.path import minor
 from knowngood.planner.expression import compiled
-from knowngood.planner.problem import Track, bits
-from knowngood.planner.question import OPENSHIFT, Question
 from knowngood.planner.scope import Reach, reach, undo_of
+from knowngood.planner.search.cost import Charge
+from knowngood.planner.search.problem import Track, bits
+from knowngood.planner.search.question import OPENSHIFT, Question
 from knowngood.planner.version import TEXT
 
 REBOOTS = (Disruption.REBOOT, Disruption.POWER_CYCLE)

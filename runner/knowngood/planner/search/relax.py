@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 
-from knowngood.planner.cost import Charge
-from knowngood.planner.estimate import LIMIT, grouped, project
-from knowngood.planner.problem import Indexes, Problem
-from knowngood.planner.reduce import reduced
+from knowngood.planner.search.cost import Charge
+from knowngood.planner.search.lower_bound import LIMIT, grouped, project
+from knowngood.planner.search.problem import Indexes, Problem
+from knowngood.planner.search.reduce import reduced
 
 MOST = 4
 """No set of more names is looked for: nobody gives up five rules for an upgrade."""

@@ -23,13 +23,13 @@ from knowngood.model.matrix import (
     Severity,
     UndoClass,
 )
-from knowngood.planner.cost import Cost, unpacked
 from knowngood.planner.edges.following import moves, place, risks
 from knowngood.planner.edges.path import in_channel, minor
-from knowngood.planner.question import Question
 from knowngood.planner.rules.evaluation import Outcome, evaluate
 from knowngood.planner.scope import reach, undo_of
-from knowngood.planner.solve import solve
+from knowngood.planner.search.cost import Cost, unpacked
+from knowngood.planner.search.question import Question
+from knowngood.planner.search.solve import solve
 
 OPENSHIFTS = ("4.1.0", "4.1.1", "4.2.0", "4.3.0")
 VERSIONS = ("1.0.0", "2.0.0", "2.1.0", "3.0.0")
