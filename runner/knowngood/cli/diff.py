@@ -20,7 +20,7 @@ from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Matrix, Release
 from knowngood.model.text import Page, as_json
-from knowngood.planner.diff import MatrixDiff, ReleaseDiff, Revision, changes, compare
+from knowngood.planner.plan.diff import MatrixDiff, ReleaseDiff, Revision, changes, compare
 from knowngood.report.diff_text import matrix_markdown, matrix_text, release_markdown, release_text
 
 

@@ -17,9 +17,9 @@ from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.text import as_json
-from knowngood.planner.case import Declared, GivenCatalog, Wishes
 from knowngood.planner.edges.path import CHANNELS
-from knowngood.planner.plan import plan
+from knowngood.planner.plan.case import Declared, GivenCatalog, Wishes
+from knowngood.planner.plan.planning import plan
 from knowngood.report.plan_text import hop_text, plan_text
 
 FILE = click.Path(path_type=Path, dir_okay=False)

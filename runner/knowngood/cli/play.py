@@ -28,8 +28,8 @@ from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record
 from knowngood.model.text import as_json
-from knowngood.planner.plan import plan as make_plan
-from knowngood.planner.plan import refuse_unmovable
+from knowngood.planner.plan.planning import plan as make_plan
+from knowngood.planner.plan.planning import refuse_unmovable
 from knowngood.ports.clock import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from knowngood.model.matrix import UndoClass
 from knowngood.model.text import Page, markdown, page
-from knowngood.planner.diff import Change, MatrixDiff, Met, Moved, ReleaseDiff, Spoken
+from knowngood.planner.plan.diff import Change, MatrixDiff, Met, Moved, ReleaseDiff, Spoken
 from knowngood.report.columns import Rows, columns
 from knowngood.report.plan_text import DISRUPTIONS, UNDOS
 

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.cli.called import knowngood
 
 from knowngood.matrix.locate import matrix_dir
-from knowngood.planner.diff import Change, MatrixDiff
+from knowngood.planner.plan.diff import Change, MatrixDiff
 from knowngood.report.diff_text import CHANGES_SHOWN, matrix_markdown, matrix_text
 
 

@@ -25,7 +25,7 @@ from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.errors import ExitCode, Refused, Unreachable
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
-from knowngood.planner.plan import plan as make_plan
+from knowngood.planner.plan.planning import plan as make_plan
 
 CLUSTER, BAD = "ams-prod", "r595"
 NOW = Path("kubeconfig")

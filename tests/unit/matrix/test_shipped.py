@@ -13,7 +13,7 @@ from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.matrix.schema import validator
 from knowngood.model.errors import Refused
 from knowngood.model.matrix import Matrix, Severity, Status
-from knowngood.planner.plan import plan
+from knowngood.planner.plan.planning import plan
 from knowngood.planner.rules.evaluation import Outcome, broken, evaluate, traits_of
 
 DRIVERS = {"r580": "580.173.02", "r595": "595.91.07", "r610": "610.57.04"}

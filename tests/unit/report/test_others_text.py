@@ -28,7 +28,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.text import as_json, code, harmless, markdown, page, printable
-from knowngood.planner.diff import Change, MatrixDiff
+from knowngood.planner.plan.diff import Change, MatrixDiff
 from knowngood.report.columns import columns, wrapped
 from knowngood.report.console import Board, PlainLines
 from knowngood.report.demo_text import Act, demo_text

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from knowngood.model.errors import Inconclusive, Refused
 from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
 from knowngood.model.plan import Hop, Plan, Resting
-from knowngood.planner.case import Case, Declared, Wishes
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable
-from knowngood.planner.hops import Hops
-from knowngood.planner.noplan import why_not
-from knowngood.planner.reasons import Reason, reasons
+from knowngood.planner.plan.case import Case, Declared, Wishes
+from knowngood.planner.plan.hops import Hops
+from knowngood.planner.plan.no_plan import why_not
+from knowngood.planner.plan.reasons import Reason, reasons
 from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, evaluate, traits_of
 from knowngood.planner.search.a_star import TooLarge
 from knowngood.planner.search.cost import unpacked

@@ -9,7 +9,7 @@ from tests.unit.planner.matrices import HERE, SOURCE, component, matrix, release
 from knowngood.model.errors import Location
 from knowngood.model.graph import Edges, Risk, Version
 from knowngood.model.matrix import Disruption, Follows, Matrix, Status, UndoClass
-from knowngood.planner.diff import ReleaseDiff, Revision, changes, compare
+from knowngood.planner.plan.diff import ReleaseDiff, Revision, changes, compare
 from knowngood.planner.rules.evaluation import Outcome
 from knowngood.report.diff_text import release_text
 

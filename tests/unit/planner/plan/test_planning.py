@@ -20,7 +20,7 @@ from knowngood.model.errors import Refused, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
 from knowngood.model.plan import Move, Plan, Resting
-from knowngood.planner.plan import plan, refuse_unmovable
+from knowngood.planner.plan.planning import plan, refuse_unmovable
 
 NEW = release("new", nvidia_driver="595.91.07")
 

@@ -16,12 +16,12 @@ from knowngood.model.matrix import (
     UndoClass,
 )
 from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
-from knowngood.planner.case import Case
 from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
-from knowngood.planner.order import hop_name, reasons
+from knowngood.planner.plan.case import Case
+from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
 from knowngood.planner.scope import reach, undo_of
 from knowngood.planner.search.problem import Indexes

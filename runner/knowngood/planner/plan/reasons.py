@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from knowngood.model.matrix import Severity, Status
-from knowngood.planner.case import Case
+from knowngood.planner.plan.case import Case
 from knowngood.planner.rules.evaluation import broken, evaluate, traits_of
 
 

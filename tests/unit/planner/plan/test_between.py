@@ -11,7 +11,7 @@ from knowngood.model.errors import Refused
 from knowngood.model.graph import Edges, Version
 from knowngood.model.matrix import Matrix
 from knowngood.planner.edges.no_path import why_not
-from knowngood.planner.plan import plan
+from knowngood.planner.plan.planning import plan
 
 DRIVERS = ("570.172.08", "580.173.02", "590.48.01", "595.91.07", "610.57.04")
 

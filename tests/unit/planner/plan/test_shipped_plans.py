@@ -12,10 +12,10 @@ from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import Refused
 from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
 from knowngood.model.plan import Plan
-from knowngood.planner.case import Wishes
 from knowngood.planner.edges.following import catalogs, moves, place
 from knowngood.planner.edges.path import minor
-from knowngood.planner.plan import plan, refuse_unmovable
+from knowngood.planner.plan.case import Wishes
+from knowngood.planner.plan.planning import plan, refuse_unmovable
 from knowngood.planner.rules.evaluation import broken, completed, evaluate, traits_of
 from knowngood.planner.search.question import Question
 from knowngood.planner.search.space import space

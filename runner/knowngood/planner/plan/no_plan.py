@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from knowngood.model.matrix import Release
-from knowngood.planner.case import Case
 from knowngood.planner.edges import no_path
-from knowngood.planner.order import sentences
-from knowngood.planner.reasons import Reason, reasons
+from knowngood.planner.plan.case import Case
+from knowngood.planner.plan.order import sentences
+from knowngood.planner.plan.reasons import Reason, reasons
 from knowngood.planner.rules.evaluation import origin
 from knowngood.planner.search.a_star import TooLarge
 from knowngood.planner.search.lower_bound import project
