@@ -17,7 +17,7 @@ from tests.integration.play import Ended, Play, explained, staged
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.matrix.load import load
 from knowngood.model import names
-from knowngood.planner.rights import needed
+from knowngood.planner.readiness.rights import needed
 
 ROOT = Path(__file__).parents[2]
 RUNNER = "knowngood-runner"

@@ -10,7 +10,7 @@ from knowngood.adapters.cluster.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERAN
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.claims import Marks
-from knowngood.planner.declaring import tolerates
+from knowngood.planner.readiness.declaring import tolerates
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
 MCO_STATE = "machineconfiguration.openshift.io/state"

@@ -12,8 +12,8 @@ from knowngood.model.errors import UsageError
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import FieldChange
-from knowngood.planner import declaring, imagefields, selecting
-from knowngood.planner.rights import Right, needed
+from knowngood.planner.readiness import declaring, image_fields, selecting
+from knowngood.planner.readiness.rights import Right, needed
 from knowngood.ports.readiness import Readiness
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class KubeReadiness(Readiness):
             trouble = [
                 refused(declaring.name_of(found), what, "wait for Argo CD, or plan again", passes=True)
             ]
-        return [*trouble, *imagefields.against_change(found, change)]
+        return [*trouble, *image_fields.against_change(found, change)]
 
 
 def _objects(changes: Sequence[FieldChange]) -> list[Mapping[str, str]]:

@@ -12,8 +12,14 @@ from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import FieldChange
-from knowngood.planner.applications import ENDED_BADLY, against_delivering, against_set, parents_of, set_of
-from knowngood.planner.sync_windows import denied
+from knowngood.planner.readiness.applications import (
+    ENDED_BADLY,
+    against_delivering,
+    against_set,
+    parents_of,
+    set_of,
+)
+from knowngood.planner.readiness.sync_windows import denied
 from knowngood.ports.clock import Cancel, Clock
 from knowngood.ports.delivery import Delivery, SyncFailed
 

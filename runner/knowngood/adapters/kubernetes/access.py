@@ -9,7 +9,7 @@ from dataclasses import replace
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.planner.rights import Right
+from knowngood.planner.readiness.rights import Right
 
 REVIEWS = path("authorization.k8s.io/v1", "selfsubjectaccessreviews")
 ASKERS = 8  # reviews at the same time

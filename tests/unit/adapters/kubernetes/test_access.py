@@ -19,7 +19,7 @@ from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import ExitCode, Unreachable
 from knowngood.model.matrix import Cluster
 from knowngood.model.verdict import Verdict
-from knowngood.planner.rights import Right, needed
+from knowngood.planner.readiness.rights import Right, needed
 
 BASE = Path(__file__).parents[4] / "deploy" / "base"
 MOVED = [Right("get", "nvidia.com", "nvidiadrivers", "", ring) for ring in RINGS]

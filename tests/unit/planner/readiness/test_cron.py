@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knowngood.planner.cron import parse
+from knowngood.planner.readiness.cron import parse
 
 AT = datetime(2026, 11, 28, 22, 13, 7)  # a Saturday
 FIRES = [

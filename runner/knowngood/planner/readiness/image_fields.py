@@ -12,7 +12,7 @@ from typing import Any
 
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.plan import FieldChange
-from knowngood.planner.declaring import Object, name_of
+from knowngood.planner.readiness.declaring import Object, name_of
 
 COMPOSING = ("nvidia.com/", "mellanox.com/")
 """API groups whose operators compose an image from repository, image and version."""

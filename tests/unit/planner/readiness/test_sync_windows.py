@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.planner.sync_windows import denied, matches, read
+from knowngood.planner.readiness.sync_windows import denied, matches, read
 
 NOW = datetime(2026, 11, 28, 22, 0, 30, tzinfo=UTC)
 HOUR = 3600.0

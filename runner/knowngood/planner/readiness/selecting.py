@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from knowngood.model.finding import Finding, refused
-from knowngood.planner.declaring import CLUSTER_POLICY, NVIDIA_DRIVER, Object, name_of
+from knowngood.planner.readiness.declaring import CLUSTER_POLICY, NVIDIA_DRIVER, Object, name_of
 
 OWNER_LABEL = "nvidia.com/gpu-operator.driver.owner"
 """On a node: the NVIDIADriver that its driver pod comes from."""

@@ -10,9 +10,9 @@ from knowngood.model.finding import Finding
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT
 from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import Verdict
-from knowngood.planner.declaring import against_moving, against_trusting
-from knowngood.planner.imagefields import against_change
-from knowngood.planner.selecting import OWNER_LABEL, against_kind, against_selection, owners
+from knowngood.planner.readiness.declaring import against_moving, against_trusting
+from knowngood.planner.readiness.image_fields import against_change
+from knowngood.planner.readiness.selecting import OWNER_LABEL, against_kind, against_selection, owners
 
 OURS = [{"key": key, "operator": "Exists"} for key in (MAINTENANCE_TAINT, QUARANTINE_TAINT)]
 OFF = {"autoUpgrade": False}
