@@ -9,7 +9,7 @@ from knowngood.engine.steps import Step
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.errors import CouldNot, DeadlineExceeded, Interrupted, KnowngoodError, LockHeld
 from knowngood.model.record import Status
-from knowngood.planner.gpuwork import Meter
+from knowngood.planner.gpu_work import Meter
 from knowngood.ports.clock import Cancel
 
 LOOKS = 20

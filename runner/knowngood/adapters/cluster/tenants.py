@@ -11,7 +11,7 @@ from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model.matrix import Tenant
 from knowngood.model.node import GpuUse, Workload
 from knowngood.planner.eviction import Owner, owner_of
-from knowngood.planner.gpuwork import gpus_of
+from knowngood.planner.gpu_work import gpus_of
 
 CONTROLLERS = (
     ("Deployment", "apps/v1", "deployments"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from knowngood.model.node import GpuUse
-from knowngood.planner.gpuwork import Meter, gpus_of
+from knowngood.planner.gpu_work import Meter, gpus_of
 
 
 def pod(**limits: str) -> dict[str, Any]:
