@@ -1,1 +1,1 @@
-"""The coupled search: all components' ways at once, posed as a problem, made smaller, solved, and relaxed where it has none."""
+"""The coupled search: all components' ways at once, as a problem that is made smaller and solved, or relaxed."""
