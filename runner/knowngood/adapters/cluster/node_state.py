@@ -45,7 +45,7 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         images["nvidia-driver"] = facts.running_image(driver, DRIVER_CONTAINER)
     common |= {"operands": states, "images": images}
     try:
-        read, libraries = _read(kube, driver)
+        read, printed = _read(kube, driver)
         load = facts.module_load(kube, name, PATIENCE)
     except (ApiError, Unreachable) as error:
         seen = _by_journal(kube, name)
@@ -57,7 +57,7 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         load=load,
-        versions=readouts.versions(read, libraries),
+        versions=readouts.versions(read, printed),
         gpus=readouts.gpus(read),
         inventory=readouts.inventory(read),
         facts=readouts.machine(read),
@@ -102,16 +102,15 @@ def _taint(taint: Mapping[str, Any]) -> str:
 
 
 def _read(kube: Kube, driver: Object | None) -> tuple[dict[str, list[str]], str]:
-    """What the node's files say, line by line, and the list of libraries, through the driver pod."""
+    """What the node's files say, line by line, and all that was printed, through the driver pod."""
     if driver is None:
         raise Unreachable("no driver pod runs on it: its files can't be read")
     metadata = driver["metadata"]
     where = (metadata["namespace"], metadata["name"], DRIVER_CONTAINER)
-    files = pod_exec.run(kube, *where, ["grep", "-rsH", "", *readouts.FILES])
+    files = pod_exec.run(kube, *where, readouts.command())
     if not files.stdout:
         raise Unreachable(f"exec in {metadata['name']} printed nothing: {files.stderr[:200]}")
-    find = ["find", "/usr/lib64", "-maxdepth", "1", "-name", "libcuda.so.*.*"]
-    return readouts.parse_grep(files.stdout), pod_exec.run(kube, *where, find).stdout
+    return readouts.parse_grep(files.stdout), files.stdout
 
 
 def _number(text: str) -> float | None:

@@ -1,7 +1,8 @@
 """What a node's files say: which are read through the driver pod, and how their lines are understood. Pure.
 
-exec has no shell, so the paths are spelled out. They travel in the request's URL: together they stay well under the
-8 KiB that a proxy in front of an API server takes.
+One command reads them all, since each is a request: `find` names what is there and lets `grep` print it. exec has no
+shell, so the paths are spelled out. They travel in the request's URL: together they stay well under the 8 KiB that a
+proxy in front of an API server takes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from knowngood.model.node import NOT_LOADED
 Lines = Mapping[str, list[str]]
 """A file's path -> its lines, as `grep -H` printed them."""
 
-NICS = 16  # most RDMA devices looked for
+DEVICES = "/sys/class/infiniband"
+LIBRARIES = "/usr/lib64"
 MODULES = ("mlx5_core", "mlx5_ib", "rpcrdma", "nvidia_fs", "nvidia_peermem", "gdrdrv")
 """Kernel modules of RDMA, NFS over RDMA and GPUDirect. rpcrdma has no version of its own, only a srcversion."""
 CAPABILITIES = "/proc/driver/nvidia/capabilities"
@@ -35,16 +37,33 @@ FILES = (
     "/sys/module/nvidia/version",
     *(f"/sys/module/{name}/{file}" for name in MODULES for file in ("version", "srcversion", "refcnt")),
     PRODUCT,
-    *(
-        f"/sys/class/infiniband/mlx5_{i}/{file}"
-        for i in range(NICS)
-        for file in ("fw_ver", "device/uevent", "device/sriov_numvfs")
-    ),
 )
+"""Files and folders that are read whole."""
+DEEP = 5
+"""Folders below the paths above: an MIG instance's file, a port's counter."""
 _LINE = re.compile(r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/[^:]+):(?P<text>.*)")
-_LIBCUDA = re.compile(r"libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
+_LIBCUDA = re.compile(rf"^{LIBRARIES}/libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
 _INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(?:/ci\d+)?)/access$")
 _NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")
+
+
+def command(*, ports: bool = False) -> list[str]:
+    """What prints a node's files as `grep -H` does, and the names of its libcuda; `ports`: RDMA ports, too.
+
+    Of an RDMA device nothing else is touched: some of what lies beside is slow to read, or acts when it is.
+    """
+    device = f"{DEVICES}/*/*"
+    wanted = ["!", "-name", "fw_ver", "!", "-path", f"{device[:-1]}device*"]
+    wanted += ["!", "-path", f"{device[:-1]}ports*"] if ports else []
+    tables = ["-name", "gids", "-o", "-name", "gid_attrs", "-o", "-name", "pkeys"]
+    return [
+        *("find", "-L", *FILES, LIBRARIES, DEVICES, "-maxdepth", str(DEEP)),
+        *("(", "-path", f"{LIBRARIES}/*", "-prune", "(", "-name", "libcuda.so.*.*", "-print", "-o", "-true"),
+        *(")", ")", "-o", "(", "-path", device, *wanted, "-prune", ")"),
+        *("-o", "(", "-path", f"{DEVICES}/*/device/*", "!", "-name", "uevent", "!", "-name", "sriov_numvfs"),
+        *("-prune", ")", "-o", "(", "(", *tables, ")", "-prune", ")"),
+        *("-o", "(", "-type", "f", "-exec", "grep", "-sH", "", "{}", "+", ")"),
+    ]
 
 
 def parse_grep(text: str) -> dict[str, list[str]]:
@@ -74,8 +93,8 @@ def gpus(read: Lines) -> tuple[str, ...]:
     return tuple(sorted({gpu_of(p) for p in read if gpu_of(p)}))
 
 
-def versions(read: Lines, libraries: str) -> dict[str, str]:
-    """What runs, by component; a component that can't be told is absent."""
+def versions(read: Lines, printed: str) -> dict[str, str]:
+    """What runs, by component; a component that can't be told is absent. `printed`: with the names of libraries."""
     banner = first(read, "/proc/driver/nvidia/version")
     flavour = ""
     if banner:
@@ -84,7 +103,7 @@ def versions(read: Lines, libraries: str) -> dict[str, str]:
     peermem = first(read, "/sys/module/nvidia_peermem/version")
     found = {
         "nvidia-driver": first(read, "/sys/module/nvidia/version"),
-        "nvidia-user-space": _one(_LIBCUDA.findall(libraries)),
+        "nvidia-user-space": _one(_LIBCUDA.findall(printed)),
         "gsp-firmware": _one(rows.get("GPU Firmware", "") for rows in _information(read).values()),
         "doca-ofed": first(read, "/sys/module/mlx5_core/version"),
         "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),

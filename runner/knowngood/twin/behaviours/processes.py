@@ -25,8 +25,8 @@ PYTHONS = frozenset({"python", "python3"})
 PROBE = "knowngood.probe"
 # A privileged driver pod sees the host's own folders.
 HOST_FOLDERS = ("/proc", "/sys", "/usr", "/run", "/etc", "/var")
-# Options by which find would do more than look.
-ACTING = ("-exec", "-ok", "-delete", "-fprint", "-fls")
+# Options by which find would do more than look; -exec may start what only reads.
+ACTING = ("-ok", "-delete", "-fprint", "-fls", "-execdir")
 NOT_LISTED = 126
 KILLED = 137
 
@@ -103,8 +103,10 @@ def listed(argv: Sequence[str]) -> list[str] | None:
     program = os.path.basename(argv[0])  # noqa: PTH119 (a name in the pod, not a path here)
     if program in PYTHONS and list(argv[1:3]) == ["-m", PROBE]:
         return [sys.executable, *argv[1:]]
-    if program in LISTED and not any(word.startswith(ACTING) for word in argv[1:]):
-        return [program, *argv[1:]]
+    words = argv[1:]
+    started = [words[at + 1 : at + 2] for at, word in enumerate(words) if word == "-exec"]
+    if program in LISTED and not any(word.startswith(ACTING) for word in words):
+        return [program, *words] if all(one in (["cat"], ["grep"]) for one in started) else None
     return None
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.adapters.machines import node
 
 from knowngood.adapters.cluster import actors, readouts
-from knowngood.adapters.cluster.readouts import CAPABILITIES, FILES, inventory, parse_grep, versions
+from knowngood.adapters.cluster.readouts import CAPABILITIES, command, inventory, parse_grep, versions
 from knowngood.model import names
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
@@ -83,29 +83,59 @@ def test_virtual_functions_are_counted_and_not_named() -> None:
 
 def test_the_request_that_reads_a_node_passes_a_proxy() -> None:
     """exec sends its arguments in the URL; 8 KiB is what proxies take."""
-    assert len(urlencode([("command", word) for word in ("grep", "-rsH", "", *FILES)])) < 7000
+    assert len(urlencode([("command", word) for word in command(ports=True)])) < 4000
+
+
+@pytest.mark.parametrize("ports", [False, True])
+def test_of_an_rdma_device_nothing_is_touched_but_what_is_asked_for(tmp_path: Path, ports: bool) -> None:
+    """As sysfs has it: the device is a link, with links back, and files beside that are slow to read or act."""
+    name, device = "rocep24s0f0", tmp_path / "devices/0000:18:00.0"
+    port = device / f"infiniband/{name}/ports/1"
+    for file in ("uevent", "sriov_numvfs", "vpd", "config", "reset", "msi_irqs/1"):
+        (device / file).parent.mkdir(parents=True, exist_ok=True)
+        (device / file).write_text(f"{file}\n")
+    for file in ("state", "counters/symbol_error", "hw_counters/np_cnp_sent", "gids/0", "pkeys/0"):
+        (port / file).parent.mkdir(parents=True, exist_ok=True)
+        (port / file).write_text("1\n")
+    (device / f"infiniband/{name}/fw_ver").write_text("28.43\n")
+    (device / f"infiniband/{name}/node_guid").write_text("x\n")
+    (device / f"infiniband/{name}/device").symlink_to(device)
+    listed = tmp_path / "root/sys/class/infiniband"
+    listed.mkdir(parents=True)
+    (listed / name).symlink_to(device / f"infiniband/{name}")
+    (device / f"infiniband/{name}/subsystem").symlink_to(listed)
+    words = [f"{tmp_path}/root{w}" if w.startswith("/") else w for w in command(ports=ports)]
+    printed = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    read = {path.rpartition(f"/{name}/")[2] for path in parse_grep(printed)}
+    counted = {"ports/1/state", "ports/1/counters/symbol_error", "ports/1/hw_counters/np_cnp_sent"}
+    assert read == {"fw_ver", "device/uevent", "device/sriov_numvfs"} | (counted if ports else set())
+
+
+def printed_by(host: Machine, *, ports: bool = False) -> str:
+    words = [f"{host.root}{word}" if word.startswith("/") else word for word in command(ports=ports)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.replace(str(host.root), "")
 
 
 @pytest.mark.parametrize("nvswitch", [True, False])
 def test_a_host_of_the_twin_gives_every_reading_that_a_profile_may_require(
     tmp_path: Path, nvswitch: bool
 ) -> None:
-    """By grep itself, as in the driver pod: a rehearsal is not inconclusive for a file that the twin lacks."""
+    """By find and grep themselves, as in the driver pod: a rehearsal is not inconclusive for what the twin lacks."""
     host = Machine(
         replace(SEED, nvswitch=nvswitch), tmp_path / "root", EventLog(tmp_path / "events"), {"ID": "rhcos"}
     )
     host.boot("power-on")
     host.load_driver("595.91.07", hostfiles.OPEN)
+    host.install_user_space("595.91.07")
     host.start_fabric_manager()
-    paths = [f"{host.root}{file}" for file in FILES]
-    printed = subprocess.run(["grep", "-rsH", "", *paths], capture_output=True, text=True, check=False).stdout
-    read = parse_grep(printed.replace(str(host.root), ""))
+    printed = printed_by(host)
+    read = parse_grep(printed)
     profile = Profile(
         "p", "x", 2, "H200", "10de:2335", nvswitch, 2, "CX-7", "dma-buf", {}, (), Location("p.yaml")
     )
     needed = required(replace(profile, mig=True, vfs=True)) - {"boot", "load", "operands"}
-    libraries = "/usr/lib64/libcuda.so.595.91.07\n"
-    assert needed <= {*versions(read, libraries), *inventory(read)}
+    assert needed <= {*versions(read, printed), *inventory(read)}
     assert len(inventory(read)["gpus"]) == len(inventory(read)["rdma-devices"]) == 2
     assert ("fabric-manager" in inventory(read)) is nvswitch
     assert readouts.first(read, readouts.BOOT_ID) == host.boot_id
