@@ -2,7 +2,8 @@
 
 Proves: the profile's number of ports, each ACTIVE and LinkUp at its rate; error counters as in the baseline; DMA-BUF
 not fallen back to nvidia_peermem; NIC firmware as the release says; no complaint of mlx5 in the kernel log.
-Needs: a probe Job that reads /sys (no GPU). Does not measure bandwidth: that needs a partner node.
+Needs: the driver pod (exec); where it shows no port, a probe Job that reads /sys (no GPU). Does not measure
+bandwidth: that needs a partner node.
 fail: any of these is otherwise. inconclusive: no answer, the mode can't be told, or an error counter of the
 baseline can't be read any more: what can't be read is not zero.
 Thresholds: the profile's (sources there): an error counter may not grow, symbol_error and link_error_recovery may by

@@ -1,6 +1,8 @@
 """What a gate can ask for: the request, the cluster's facts, the node's state, its kernel log, a probe's answer.
 
-Everything is read at most once a session. What can't be read makes the gates that ask for it inconclusive.
+Everything is read at most once a session, and a node is asked as little as can be: its files in one request, its
+kernel log in one, and a probe only for what computes, or what the driver pod does not show. What can't be read makes
+the gates that ask for it inconclusive.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from knowngood.gate.reading import cluster_reader
 from knowngood.gate.settling import Settle, Waits, settled
 from knowngood.gate.verdicts import judge
 from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.errors import KnowngoodError
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import Leftover, NodeState
 from knowngood.ports.clock import Cancel
@@ -34,9 +39,14 @@ from knowngood.ports.cluster import ClusterReader
 PAYLOAD = "PAYLOAD"
 """A gate that needs a probe names its payload in a module constant of this name."""
 COMPUTING = ("training", "inference")
+RDMA = "rdma"
+"""The payload that the driver pod's files answer, too: a Job is sent only where they show no port."""
+JOURNAL_PATIENCE = 5.0
+"""Seconds for one node's kubelet; the others must not wait for it."""
 PROBE_SHARE = 0.6
 """Share of the judgement's deadline that the probes may take."""
 
+REBOOTED = "the node was rebooted while it was judged"
 SETTLED = 30
 """Seconds before the window's opening at which an older line is looked for: the node's clock is not read at once."""
 
@@ -130,24 +140,62 @@ def kube(knowngood_context: Context) -> Kube:
 
 
 @pytest.fixture(scope="session")
-def reader(knowngood_context: Context, kube: Kube) -> ClusterReader:
-    """What reads the cluster."""
-    return cluster_reader(kube, knowngood_context.cluster)
+def told() -> dict[str, str]:
+    """The drivers' kernel lines of each node's present boot, as they were read last."""
+    return {}
 
 
 @pytest.fixture(scope="session")
-def looked() -> float:
-    """When the nodes were looked at, on our monotonic clock; a little before that."""
-    return time.monotonic()
+def reader(
+    request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, told: dict[str, str]
+) -> ClusterReader:
+    """What reads the cluster. A look at a node reads all its drivers' kernel lines: the gates need them next."""
+
+    def journal(node: str) -> str:
+        query = {"output": "json", "boot": "0", "grep": kernel.GREP}
+        told[node] = kube.text(_journal_of(node), busy=JOURNAL_PATIENCE, **query)
+        return told[node]
+
+    return cluster_reader(kube, knowngood_context.cluster, journal, ports=RDMA in _payloads(request))
 
 
 @pytest.fixture(scope="session")
-def states(judgement: JudgeRequest, reader: ClusterReader, looked: float) -> Mapping[str, NodeState]:
-    """All nodes as they were when the judgement began; one that did not answer is asked twice.
+def begun(judgement: JudgeRequest, reader: ClusterReader) -> Mapping[str, NodeState]:
+    """All nodes as the API server knew them when the judgement began."""
+    return reader.standing(judgement.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All nodes as they were read, and when that began, on our monotonic clock."""
+
+    states: Mapping[str, NodeState]
+    at: float
+
+
+@pytest.fixture(scope="session")
+def look(
+    request: pytest.FixtureRequest,
+    judgement: JudgeRequest,
+    reader: ClusterReader,
+    begun: Mapping[str, NodeState],
+) -> Look:
+    """The nodes are looked at once; where gates put load on them, after that: what it did is what must be seen."""
+    if _payloads(request) & {*COMPUTING}:
+        with suppress(KnowngoodError):  # the gates that need the answers say so
+            request.getfixturevalue("answers")
+    at = time.monotonic()
+    seen = _look(reader, judgement.nodes)
+    return Look({name: same_boot(state, begun[name]) for name, state in seen.items()}, at)
+
+
+@pytest.fixture(scope="session")
+def states(look: Look) -> Mapping[str, NodeState]:
+    """All nodes as they were read; one that did not answer was asked twice.
 
     The second look begins with a call that waits for the API server, so a short outage does not cost a verdict.
     """
-    return _look(reader, judgement.nodes)
+    return look.states
 
 
 def _look(reader: ClusterReader, nodes: Sequence[str]) -> Mapping[str, NodeState]:
@@ -158,7 +206,7 @@ def _look(reader: ClusterReader, nodes: Sequence[str]) -> Mapping[str, NodeState
 
 @pytest.fixture
 def state(states: Mapping[str, NodeState], node: str) -> NodeState:
-    """The node as it was when the judgement began; inconclusive where it could not be read."""
+    """The node as it was read; inconclusive where it could not be."""
     return readable(states.get(node))
 
 
@@ -173,21 +221,11 @@ def observe(reader: ClusterReader) -> Observe:
 
 
 @pytest.fixture(scope="session")
-def settle(
-    request: pytest.FixtureRequest,
-    judgement: JudgeRequest,
-    reader: ClusterReader,
-    states: Mapping[str, NodeState],
-) -> Settle:
-    """Waits until no node `waits` any more, at most so many seconds; returns all nodes as they are then.
-
-    It begins with the states that the judgement began with, or with a new look where gates have put load on the nodes.
-    """
+def settle(reader: ClusterReader, states: Mapping[str, NodeState]) -> Settle:
+    """Waits until no node `waits` any more, at most so many seconds; returns all nodes as they are then."""
 
     def wait(waits: Waits, seconds: float) -> Mapping[str, NodeState]:
-        loaded = any(payload in COMPUTING for payload in _payloads(request))
-        first = _look(reader, judgement.nodes) if loaded else states
-        return settled(first, reader.observe, waits, seconds)
+        return settled(states, reader.observe, waits, seconds)
 
     return wait
 
@@ -200,11 +238,13 @@ def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftov
 
 
 @pytest.fixture(scope="session")
-def journals(kube: Kube) -> Journals:
-    """The drivers' kernel lines of a node's boot, asked for once a judgement."""
+def journals(kube: Kube, told: Mapping[str, str]) -> Journals:
+    """The drivers' kernel lines of a node's boot: the present one's as they were read last, others' asked for once."""
 
     @functools.cache
     def fetch(node: str, boot: int) -> str:
+        if boot == 0 and node in told:
+            return told[node]
         return kube.text(_journal_of(node), output="json", boot=str(boot), grep=kernel.GREP)
 
     return fetch
@@ -217,13 +257,13 @@ def kernel_log(
     judgement: JudgeRequest,
     state: NodeState,
     window: Window | None,
-    looked: float,
+    look: Look,
 ) -> KernelLog:
     """The node's kernel lines since the window opened, or the module was loaded that is judged: what came first."""
     opened = earlier_of(window, judgement.loads.get(state.name))
 
     def before(moment: float) -> str:
-        up = (state.uptime_seconds or moment) + time.monotonic() - looked
+        up = (state.uptime_seconds or moment) + time.monotonic() - look.at
         ago = math.ceil(up - moment) + SETTLED
         return kube.text(_journal_of(state.name), output="json", boot="0", until=f"-{ago}s", tail="1")
 
@@ -243,46 +283,76 @@ def _journal_of(node: str) -> str:
 
 @pytest.fixture(scope="session")
 def answers(
-    request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, states: Mapping[str, NodeState]
+    request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, begun: Mapping[str, NodeState]
 ) -> probe_job.Answers:
-    """The answers of this judgement's probes: all nodes, all payloads that the collected gates name."""
-    named = _payloads(request)
-    # Those that load the node come first: what the load does is what the others must see.
-    payloads = tuple(sorted(named, key=lambda p: (p not in COMPUTING, p)))
-    asked, profile = knowngood_context.request, knowngood_context.profile
-    computing = [p for p in payloads if p in COMPUTING]
+    """The answers of what computes: all nodes, all such payloads that the collected gates name."""
+    payloads = tuple(sorted(_payloads(request) - {RDMA}))
+    return _asked(knowngood_context, kube, begun, payloads)
+
+
+@pytest.fixture(scope="session")
+def portless(knowngood_context: Context, kube: Kube, look: Look) -> probe_job.Answers:
+    """What probes say of RDMA on the nodes whose driver pod shows no port."""
+    nodes = {name: state for name, state in look.states.items() if state.reachable and not state.rdma}
+    return _asked(knowngood_context, kube, nodes, (RDMA,))
+
+
+def _asked(
+    context: Context, kube: Kube, nodes: Mapping[str, NodeState], payloads: tuple[str, ...]
+) -> probe_job.Answers:
+    asked, profile = context.request, context.profile
     given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
     params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
-    gpus = profile.gpus if computing else 0
-    unfit = {n: why for n in asked.nodes if (why := _unfit(states.get(n), gpus))}
+    gpus = profile.gpus if {*payloads} & {*COMPUTING} else 0
+    unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, gpus))}
     order = Order(
         run=asked.run,
         name=asked.name,
-        nodes=tuple(n for n in asked.nodes if n not in unfit),
+        nodes=tuple(n for n in nodes if n not in unfit),
         payloads=payloads,
         params=params,
-        image=knowngood_context.cluster.probe_image,
+        image=context.cluster.probe_image,
         gpus=gpus,
         deadline=asked.deadline * PROBE_SHARE,
-        namespace=knowngood_context.namespace,
+        namespace=context.namespace,
     )
     found = probe_job.run(kube, order, Cancel())
     return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
 
 
 @pytest.fixture
-def probe(
-    request: pytest.FixtureRequest, answers: probe_job.Answers, state: NodeState, node: str
-) -> Mapping[str, Any]:
+def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: str) -> Mapping[str, Any]:
     """The result of this gate's payload on the node: {ok, backend, reason, measured}."""
+    payload = str(getattr(_module(request.node), PAYLOAD))
+    state = readable(begun.get(node))
+    if payload != RDMA:
+        return _answer(request.getfixturevalue("answers"), state, payload)
+    return ports(request.getfixturevalue("state"), lambda: request.getfixturevalue("portless"))
+
+
+def ports(seen: NodeState, portless: Callable[[], probe_job.Answers]) -> Mapping[str, Any]:
+    """RDMA as the driver pod's files show it, else as a probe does: it sees what belongs to the host's network."""
+    if not seen.rdma:
+        return _answer(portless(), seen, RDMA)
+    boot = kernel.plain(seen.boot_id)
+    return {"ok": True, "backend": "", "reason": "", "measured": seen.rdma, "bootId": boot}
+
+
+def same_boot(state: NodeState, begun: NodeState) -> NodeState:
+    """The state, if the node runs the boot that it ran when the judgement began; else one that can't be read."""
+    boots = {kernel.plain(state.boot_id), kernel.plain(begun.boot_id)} - {""}
+    return replace(state, reachable=False, trouble=REBOOTED) if len(boots) > 1 else state
+
+
+def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Mapping[str, Any]:
     if answers.leftover:
         judge.inconclusive(f"the probes could not be cleared away: {answers.leftover}")
-    document = answers.documents.get(node)
+    document = answers.documents.get(state.name)
     if document is None:
-        judge.inconclusive(answers.missing.get(node, "the probe gave no answer"))
+        judge.inconclusive(answers.missing.get(state.name, "the probe gave no answer"))
     if kernel.plain(str(document.get("bootId", ""))) != kernel.plain(state.boot_id):
-        judge.inconclusive("the node was rebooted while it was judged")
-    result = document["results"].get(str(getattr(_module(request.node), PAYLOAD)))
+        judge.inconclusive(REBOOTED)
+    result = document["results"].get(payload)
     if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
         judge.inconclusive("the probe's answer lacks this payload's result")
     return {**result, "bootId": kernel.plain(state.boot_id)}
@@ -292,9 +362,9 @@ def _payloads(request: pytest.FixtureRequest) -> set[str]:
     return {p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}
 
 
-def _unfit(state: NodeState | None, gpus: int) -> str:
+def _unfit(state: NodeState, gpus: int) -> str:
     """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
-    if state is None or not state.reachable or not state.ready:
+    if not state.reachable or not state.ready:
         return "no probe was sent: the node is not ready"
     allocatable = state.allocatable.get(GPU, "0")
     if gpus and allocatable != str(gpus):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from knowngood.adapters.cluster.node_state import Reading
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.model.matrix import Cluster
 from knowngood.ports.cluster import ClusterReader
 
 
-def cluster_reader(kube: Kube, cluster: Cluster) -> ClusterReader:
-    """The reader of the cluster that `kube` reaches."""
-    return KubeCluster(kube, cluster)
+def cluster_reader(
+    kube: Kube, cluster: Cluster, journal: Callable[[str], str], *, ports: bool
+) -> ClusterReader:
+    """The reader of the cluster that `kube` reaches; `journal`: the drivers' kernel lines of a node's boot."""
+    return KubeCluster(kube, cluster, Reading(kube, journal, ports))

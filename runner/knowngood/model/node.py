@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 NOT_LOADED = "not loaded"
 """In `NodeState.inventory`: a kernel module that is not there."""
@@ -32,6 +33,8 @@ class NodeState:
     resources only. `inventory` is what the kernel and the driver list, by kind: gpus (PCI address -> minor and UUID),
     mig (GPU -> instances), rdma-devices, vfs, modules, fabric-manager; a kind that could not be read is absent.
     `written` is what we and the GPU stack's drainers wrote on the node: claim, taints, ring, parked operands, upgrades.
+    `rdma` is what the kernel shows of RDMA ports and counters, as `probe.rdma` tells it: empty where it was not asked
+    for, or no port was seen.
     """
 
     name: str
@@ -52,6 +55,7 @@ class NodeState:
     inventory: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     written: tuple[str, ...] = ()  # sorted
     facts: Mapping[str, str] = field(default_factory=dict)  # DMI product
+    rdma: Mapping[str, Any] = field(default_factory=dict)
     trouble: str = ""
 
 

@@ -30,6 +30,10 @@ class ClusterReader(Protocol):
         """Measure nodes now. A node that can't be read is there with reachable False and `trouble`."""
         ...
 
+    def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """Nodes as the API server knows them: no node is asked, so nothing of its driver is in it."""
+        ...
+
     def live_value(self, change: FieldChange) -> str:
         """The value the live object carries at the change's path; "" if the object or field is missing."""
         ...

@@ -56,6 +56,9 @@ class FakeCluster(ClusterReader):
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         return {n: self._one(n) for n in nodes}
 
+    def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        return self.observe(nodes)
+
     def _one(self, name: str) -> NodeState:
         node = self.world.nodes[name]
         if node.down:

@@ -30,16 +30,21 @@ DEPLOY_PREFIX = "nvidia.com/gpu.deploy."
 PAUSED = "paused-for"
 
 
-def kernel_lines(kube: Kube, node: str, *, grep: str = "", busy: float | None = None) -> list[Object]:
-    """The kernel's lines of the present boot, oldest first, through the kubelet's journal endpoint.
+def journal(kube: Kube, node: str, *, grep: str = "", busy: float | None = None) -> str:
+    """The journal of the present boot as JSON lines, through the kubelet's journal endpoint.
 
     `busy`: seconds to ask again while the API server can't reach the kubelet.
     """
     where = path("v1", "nodes", node, sub="proxy/logs/journal")
     query = {"output": "json", "boot": "0", **({"grep": grep} if grep else {})}
+    return kube.text(where, busy=busy, **query)
+
+
+def kernel_lines(node: str, text: str) -> list[Object]:
+    """The kernel's lines of a node's journal, oldest first."""
     lines = []
     # Not splitlines: it also cuts at U+2028 and its like, which a process may have put into a message.
-    for line in kube.text(where, busy=busy, **query).split("\n"):
+    for line in text.split("\n"):
         if not line or line.startswith("-- "):  # journalctl's "-- No entries --"
             continue
         try:
@@ -72,7 +77,7 @@ def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
 
 def module_loads(kube: Kube, node: str, busy: float | None = None) -> tuple[ModuleLoad, ...]:
     """All loads of the nvidia module on the present boot."""
-    return loads(kernel_lines(kube, node, grep=BANNER_WORDS, busy=busy))
+    return loads(kernel_lines(node, journal(kube, node, grep=BANNER_WORDS, busy=busy)))
 
 
 def module_load(kube: Kube, node: str, busy: float | None = None) -> ModuleLoad | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from knowngood.adapters.cluster import actors, facts, readouts
@@ -17,23 +18,39 @@ CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
 
 
-def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> NodeState:
-    """One node now. `pods` are the GPU operator's on it; without GPUs the node object is all there is to read."""
-    name = str(node["metadata"]["name"])
-    common = _of_object(node)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How nodes are read. `journal`: the drivers' kernel lines of a node's boot, its load among them, as JSON lines.
+
+    `ports`: RDMA ports are read, too.
+    """
+
+    kube: Kube
+    journal: Callable[[str], str]
+    ports: bool = False
+
+
+def reading(kube: Kube) -> Reading:
+    """Of the kernel log only when the module was loaded."""
+    return Reading(kube, lambda node: facts.journal(kube, node, grep=facts.BANNER_WORDS, busy=PATIENCE))
+
+
+def known(node: Object) -> NodeState:
+    """A node as the API server knows it: the node itself is not asked."""
+    name, common = str(node["metadata"]["name"]), _of_object(node)
     if not facts.node_ready(node):
         return NodeState(name, reachable=False, trouble="the node is not Ready", **common)
-    if not gpu:
-        info = node["status"].get("nodeInfo") or {}
-        versions = {"rhcos-kernel": str(info.get("kernelVersion") or "")}
-        return NodeState(
-            name,
-            reachable=True,
-            ready=True,
-            boot_id=str(info.get("bootID") or ""),
-            versions=versions,
-            **common,
-        )
+    info = node["status"].get("nodeInfo") or {}
+    versions = {"rhcos-kernel": str(info.get("kernelVersion") or "")}
+    boot = str(info.get("bootID") or "")
+    return NodeState(name, reachable=True, ready=True, boot_id=boot, versions=versions, **common)
+
+
+def measure(by: Reading, node: Object, pods: Sequence[Object], *, gpu: bool) -> NodeState:
+    """One node now. `pods` are the GPU operator's on it; without GPUs the node object is all there is to read."""
+    if not gpu or not facts.node_ready(node):
+        return known(node)
+    kube, name, common = by.kube, str(node["metadata"]["name"]), _of_object(node)
     operands = {_daemonset(p): p for p in pods if _daemonset(p) in facts.OPERANDS}
     states = {d: facts.pod_state(p) for d, p in sorted(operands.items())}
     images = {d: facts.running_image(p) for d, p in sorted(operands.items())}
@@ -45,8 +62,8 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         images["nvidia-driver"] = facts.running_image(driver, DRIVER_CONTAINER)
     common |= {"operands": states, "images": images}
     try:
-        read, printed = _read(kube, driver)
-        load = facts.module_load(kube, name, PATIENCE)
+        read, printed = _read(by, driver)
+        load = facts.last_load(facts.kernel_lines(name, by.journal(name)))
     except (ApiError, Unreachable) as error:
         seen = _by_journal(kube, name)
         return NodeState(name, reachable=False, ready=True, trouble=str(error), **seen, **common)
@@ -61,6 +78,7 @@ def measure(kube: Kube, node: Object, pods: Sequence[Object], *, gpu: bool) -> N
         gpus=readouts.gpus(read),
         inventory=readouts.inventory(read),
         facts=readouts.machine(read),
+        rdma=readouts.rdma(read) if by.ports else {},
         **common,
     )
 
@@ -71,7 +89,7 @@ def _by_journal(kube: Kube, name: str) -> dict[str, Any]:
     The uptime is that of the newest line, so that a window opened now loses no line.
     """
     try:
-        lines = facts.kernel_lines(kube, name, busy=PATIENCE)
+        lines = facts.kernel_lines(name, facts.journal(kube, name, busy=PATIENCE))
     except (ApiError, Unreachable):
         return {}
     if not lines:
@@ -101,13 +119,13 @@ def _taint(taint: Mapping[str, Any]) -> str:
     return f"{taint['key']}={taint.get('value') or ''}:{taint['effect']}"
 
 
-def _read(kube: Kube, driver: Object | None) -> tuple[dict[str, list[str]], str]:
+def _read(by: Reading, driver: Object | None) -> tuple[dict[str, list[str]], str]:
     """What the node's files say, line by line, and all that was printed, through the driver pod."""
     if driver is None:
         raise Unreachable("no driver pod runs on it: its files can't be read")
     metadata = driver["metadata"]
     where = (metadata["namespace"], metadata["name"], DRIVER_CONTAINER)
-    files = pod_exec.run(kube, *where, readouts.command())
+    files = pod_exec.run(by.kube, *where, readouts.command(with_ports=by.ports))
     if not files.stdout:
         raise Unreachable(f"exec in {metadata['name']} printed nothing: {files.stderr[:200]}")
     return readouts.parse_grep(files.stdout), files.stdout

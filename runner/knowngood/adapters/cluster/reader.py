@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from knowngood.adapters.cluster import actors, facts, node_state, slim
+from knowngood.adapters.cluster.node_state import Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.kubeconfig import Access
@@ -32,9 +33,10 @@ CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kube
 class KubeCluster(ClusterReader):
     """One cluster, as its cluster file describes it and its API server answers."""
 
-    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+    def __init__(self, kube: Kube, cluster: Cluster, reading: Reading | None = None) -> None:
         self._kube = kube
         self._cluster = cluster
+        self._reading = reading or node_state.reading(kube)
 
     def identity(self) -> Identity:
         """See the port. UsageError where one is pinned and the kubeconfig lets the server prove nothing."""
@@ -63,16 +65,28 @@ class KubeCluster(ClusterReader):
         def one(name: str) -> NodeState:
             node, pods = found[name]
             if node is None:
-                return NodeState(name, reachable=False, trouble="there is no such node")
+                return _missing(name)
             gpu = name in self._cluster.gpu or role(node) == "gpu"
             try:
-                return node_state.measure(self._kube, node, pods, gpu=gpu)
+                return node_state.measure(self._reading, node, pods, gpu=gpu)
             except Interrupted:
                 raise
             except KnowngoodError as error:  # a kubelet's 401 or 403 is this node's trouble, not all nodes'
                 return NodeState(name, reachable=False, trouble=str(error))
 
         return self._each(one, nodes)
+
+    def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """See the port."""
+        found = self._objects(nodes)
+        return {name: node_state.known(node) if (node := found[name]) else _missing(name) for name in nodes}
+
+    def _objects(self, nodes: Sequence[str]) -> Mapping[str, Object | None]:
+        """Each node's object, None where there is none: few are asked for by name, many are taken from one list."""
+        if len(nodes) <= FEW:
+            return self._each(lambda name: self._kube.find(path("v1", "nodes", name)), nodes)
+        found = {str(n["metadata"]["name"]): n for n in self._nodes()}
+        return {name: found.get(name) for name in nodes}
 
     def _look(self, nodes: Sequence[str]) -> Mapping[str, tuple[Object | None, list[Object]]]:
         """Each node's object, None where there is none, and the GPU operator's pods on it.
@@ -82,16 +96,14 @@ class KubeCluster(ClusterReader):
         """
         kube, namespace = self._kube, self._cluster.operator_namespace
 
-        def one(name: str) -> tuple[Object | None, list[Object]]:
-            return kube.find(path("v1", "nodes", name)), facts.pods_of_node(kube, name, namespace)
-
+        objects = self._objects(nodes)
         if len(nodes) <= FEW:
-            return self._each(one, nodes)
-        objects = {str(n["metadata"]["name"]): n for n in self._nodes()}
+            of_few = self._each(lambda name: facts.pods_of_node(kube, name, namespace), nodes)
+            return {name: (objects[name], of_few[name]) for name in nodes}
         pods: dict[str, list[Object]] = {}
         for pod in kube.list(path("v1", "pods", "", namespace), keep=slim.pod):
             pods.setdefault(str(pod["spec"].get("nodeName") or ""), []).append(pod)
-        return {name: (objects.get(name), pods.get(name, [])) for name in nodes}
+        return {name: (objects[name], pods.get(name, [])) for name in nodes}
 
     def _each(self, read: Callable[[str], T], nodes: Sequence[str]) -> dict[str, T]:
         return dict(zip(nodes, with_hands(read, nodes, READERS), strict=True))
@@ -137,6 +149,10 @@ class KubeCluster(ClusterReader):
 
     def _nodes(self) -> list[Object]:
         return self._kube.list(path("v1", "nodes"), keep=slim.node)
+
+
+def _missing(name: str) -> NodeState:
+    return NodeState(name, reachable=False, trouble="there is no such node")
 
 
 def _unproven(access: Access) -> str:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from knowngood.model.node import NOT_LOADED
+from knowngood.probe import rdma as ports
+from knowngood.probe.host import Host
 
 Lines = Mapping[str, list[str]]
 """A file's path -> its lines, as `grep -H` printed them."""
@@ -47,14 +51,14 @@ _INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(
 _NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")
 
 
-def command(*, ports: bool = False) -> list[str]:
-    """What prints a node's files as `grep -H` does, and the names of its libcuda; `ports`: RDMA ports, too.
+def command(*, with_ports: bool = False) -> list[str]:
+    """What prints a node's files as `grep -H` does, and the names of its libcuda; `with_ports`: RDMA ports, too.
 
     Of an RDMA device nothing else is touched: some of what lies beside is slow to read, or acts when it is.
     """
     device = f"{DEVICES}/*/*"
     wanted = ["!", "-name", "fw_ver", "!", "-path", f"{device[:-1]}device*"]
-    wanted += ["!", "-path", f"{device[:-1]}ports*"] if ports else []
+    wanted += ["!", "-path", f"{device[:-1]}ports*"] if with_ports else []
     tables = ["-name", "gids", "-o", "-name", "gid_attrs", "-o", "-name", "pkeys"]
     return [
         *("find", "-L", *FILES, LIBRARIES, DEVICES, "-maxdepth", str(DEEP)),
@@ -136,6 +140,38 @@ def machine(read: Lines) -> dict[str, str]:
     """Facts of the machine itself."""
     product = first(read, PRODUCT)
     return {"product": product} if product else {}
+
+
+def rdma(read: Lines) -> dict[str, Any]:
+    """RDMA ports and their counters, as a probe would measure them on the node; empty where no port was seen.
+
+    Where RDMA devices belong to network namespaces, the driver pod sees none although the node has some.
+    """
+    found = ports.run(_Printed(read), {})
+    return dict(found["measured"]) if found["ok"] else {}
+
+
+class _Printed(Host):
+    """A host as it was printed. A file that could not be read, or that is empty, is not there."""
+
+    def __init__(self, read: Lines) -> None:
+        super().__init__(Path("/"))
+        self._read = read
+        self._names: dict[str, set[str]] = {}
+        for file in read:
+            folder = file
+            while folder:
+                folder, _, name = folder.rpartition("/")
+                self._names.setdefault(folder, set()).add(name)
+
+    def text(self, path: str) -> str | None:
+        """See Host."""
+        lines = self._read.get(f"/{path}")
+        return None if lines is None else "\n".join(lines).strip()
+
+    def names(self, path: str) -> list[str]:
+        """See Host."""
+        return sorted(self._names.get(f"/{path}", ()))
 
 
 def _information(read: Lines) -> dict[str, dict[str, str]]:

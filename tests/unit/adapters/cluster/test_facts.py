@@ -42,10 +42,10 @@ def test_lines_of_user_space_are_not_the_kernels() -> None:
 def test_an_empty_journal_is_not_an_error_but_another_format_is() -> None:
     kube = FakeKube()
     kube.journals["n"] = "-- No entries --\n"
-    assert facts.kernel_lines(kube, "n") == []
+    assert facts.kernel_lines("n", facts.journal(kube, "n")) == []
     kube.journals["n"] = "Aug 22 03:15:00 gpu-1 kernel: NVRM: loading"
     with pytest.raises(Unreachable):
-        facts.kernel_lines(kube, "n")
+        facts.kernel_lines("n", facts.journal(kube, "n"))
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\x85"])
@@ -54,7 +54,7 @@ def test_only_a_line_feed_ends_a_line_of_the_journal(mark: str) -> None:
     kube, named = FakeKube(), json.loads(banner("595.91.07", 1.0))
     named["MESSAGE"] = f"NVRM: name=a{mark}b"
     kube.journals["n"] = f"{json.dumps(named, ensure_ascii=False)}\n{banner('595.91.07', 2.0)}\n"
-    assert len(facts.kernel_lines(kube, "n")) == 2
+    assert len(facts.kernel_lines("n", facts.journal(kube, "n"))) == 2
     assert facts.module_load(kube, "n") == ModuleLoad("595.91.07", DASHED, 2.0)
 
 

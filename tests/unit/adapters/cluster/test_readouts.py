@@ -16,6 +16,8 @@ from knowngood.model import names
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
 from knowngood.planner.readings import required
+from knowngood.probe import rdma
+from knowngood.probe.host import Host
 from knowngood.twin import hostfiles
 from knowngood.twin.events import EventLog
 from knowngood.twin.seed import NodeSeed
@@ -83,7 +85,7 @@ def test_virtual_functions_are_counted_and_not_named() -> None:
 
 def test_the_request_that_reads_a_node_passes_a_proxy() -> None:
     """exec sends its arguments in the URL; 8 KiB is what proxies take."""
-    assert len(urlencode([("command", word) for word in command(ports=True)])) < 4000
+    assert len(urlencode([("command", word) for word in command(with_ports=True)])) < 4000
 
 
 @pytest.mark.parametrize("ports", [False, True])
@@ -104,7 +106,7 @@ def test_of_an_rdma_device_nothing_is_touched_but_what_is_asked_for(tmp_path: Pa
     listed.mkdir(parents=True)
     (listed / name).symlink_to(device / f"infiniband/{name}")
     (device / f"infiniband/{name}/subsystem").symlink_to(listed)
-    words = [f"{tmp_path}/root{w}" if w.startswith("/") else w for w in command(ports=ports)]
+    words = [f"{tmp_path}/root{w}" if w.startswith("/") else w for w in command(with_ports=ports)]
     printed = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     read = {path.rpartition(f"/{name}/")[2] for path in parse_grep(printed)}
     counted = {"ports/1/state", "ports/1/counters/symbol_error", "ports/1/hw_counters/np_cnp_sent"}
@@ -112,7 +114,7 @@ def test_of_an_rdma_device_nothing_is_touched_but_what_is_asked_for(tmp_path: Pa
 
 
 def printed_by(host: Machine, *, ports: bool = False) -> str:
-    words = [f"{host.root}{word}" if word.startswith("/") else word for word in command(ports=ports)]
+    words = [f"{host.root}{word}" if word.startswith("/") else word for word in command(with_ports=ports)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.replace(str(host.root), "")
 
@@ -167,3 +169,14 @@ def test_what_is_written_on_a_node_is_ours_and_the_gpu_stacks_and_nobody_elses()
         "nvidia.com/gpu.deploy.dcgm=paused-for-driver-upgrade",
         "taint knowngood.dev/maintenance",
     )
+
+
+def test_ports_read_through_the_driver_pod_are_what_a_probe_measures(tmp_path: Path) -> None:
+    host = Machine(SEED, tmp_path / "root", EventLog(tmp_path / "events"), {"ID": "rhcos"})
+    host.boot("power-on")
+    host.load_driver("595.91.07", hostfiles.OPEN)
+    measured = rdma.run(Host(host.root), {})["measured"]
+    found = readouts.rdma(parse_grep(printed_by(host, ports=True)))
+    assert len(measured["ports"]) == 2
+    assert found == measured
+    assert readouts.rdma(parse_grep(printed_by(host))) == {}, "nobody asked for ports"
