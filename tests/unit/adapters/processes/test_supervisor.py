@@ -32,7 +32,7 @@ sys.exit(7)
 RUNNER = """
 import os, sys
 from pathlib import Path
-from knowngood.adapters import supervisor
+from knowngood.adapters.processes import supervisor
 from knowngood.ports.clock import Cancel
 supervisor.run([sys.executable, "-S", "-c", sys.argv[1], "600"], cwd=Path("/"), env=dict(os.environ),
     deadline=600, cancel=Cancel(), on_line=lambda line: print(line, flush=True), folder=Path(sys.argv[2]))
