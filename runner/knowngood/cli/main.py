@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"knowngood.cli.{cmd_name}")
+        module = importlib.import_module(f"knowngood.cli.commands.{cmd_name}")
         hear_libraries()
         command: click.Command = module.command
         return command

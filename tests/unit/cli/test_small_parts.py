@@ -16,8 +16,8 @@ from tests.unit.cli.called import knowngood
 from tests.unit.report.played import calm, undone
 
 from knowngood.cli import gatework
+from knowngood.cli.commands.rehearse import FAULTS, advice, parsed
 from knowngood.cli.options import Settings
-from knowngood.cli.rehearse import FAULTS, advice, parsed
 from knowngood.cli.signals import STOPPING, stopped_by_signals
 from knowngood.cli.wiring import Audience
 from knowngood.model.errors import UsageError

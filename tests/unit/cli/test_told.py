@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.cli.called import knowngood
-from tests.unit.cli.test_run_commands import write
+from tests.unit.cli.commands.test_run_commands import write
 from tests.unit.report.played import Played, calm, undone
 
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint

@@ -16,7 +16,8 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import NEW, World
 
 from knowngood.adapters.gitops.gate_suite import suite_of
-from knowngood.cli import again, upgrade, wiring
+from knowngood.cli import again, wiring
+from knowngood.cli.commands import upgrade
 from knowngood.cli.data import Source
 from knowngood.cli.folder import matrix_folder
 from knowngood.cli.options import Settings

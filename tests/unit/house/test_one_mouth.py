@@ -40,7 +40,7 @@ def test_only_the_terminal_module_prints(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in files() if p.parent.name in ("report", "cli")], ids=lambda p: p.name
+    "path", [p for p in files() if p.parent.name in ("report", "cli", "commands")], ids=lambda p: p.name
 )
 def test_lines_are_joined_by_page_and_json_is_made_by_as_json(path: Path) -> None:
     """A text of others that holds a line break would forge a line: `page` makes each part one line."""

@@ -7,10 +7,10 @@ import click
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes import clearing
+from knowngood.cli.commands.upgrade import ask
 from knowngood.cli.data import kubeconfig_of
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option
 from knowngood.cli.terminal import say
-from knowngood.cli.upgrade import ask
 from knowngood.model.claims import Marks
 from knowngood.model.errors import LockHeld
 from knowngood.planner import clearing as planner

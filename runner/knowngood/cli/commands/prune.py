@@ -8,11 +8,11 @@ from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes.clearing import at_work
+from knowngood.cli.commands.upgrade import ask
 from knowngood.cli.data import kubeconfig_of, load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option
 from knowngood.cli.play import check_identity
 from knowngood.cli.terminal import say
-from knowngood.cli.upgrade import ask
 from knowngood.matrix.build import RUNS_KEPT_BY_DEFAULT
 from knowngood.model.text import page
 from knowngood.planner.keeping import forgettable

@@ -11,7 +11,7 @@ from tests.unit.cli.test_told import save
 from tests.unit.report.played import undone
 
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
-from knowngood.cli import prune as prune_module
+from knowngood.cli.commands import prune as prune_module
 from knowngood.model import names
 
 

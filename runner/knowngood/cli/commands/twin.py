@@ -28,7 +28,7 @@ def command(arguments: tuple[str, ...]) -> None:
     \b
     Exit codes: 0 done, 1 it failed or the oracle found a difference, 2 usage
     """
-    parent = str(Path(__file__).resolve().parents[2])
+    parent = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": parent}
     words = [sys.executable, "-m", "knowngood.twin", *(arguments or ("--help",))]
     os.execve(sys.executable, words, environment)  # noqa: S606 (no shell on purpose)

@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 from tests.unit.adapters.gitops.desk import PROTECTED, git
 from tests.unit.cli.called import Said, knowngood
+from tests.unit.cli.commands.test_run_commands import write
 from tests.unit.cli.ops import Ops, evidence, ops_at
-from tests.unit.cli.test_run_commands import write
 from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World

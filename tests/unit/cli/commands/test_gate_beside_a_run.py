@@ -14,7 +14,8 @@ import jsonschema
 import pytest
 from tests.unit.engine.scene import a_cluster, a_profile
 
-from knowngood.cli import gate, gateheld, gatework
+from knowngood.cli import gateheld, gatework
+from knowngood.cli.commands import gate
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
@@ -25,7 +26,7 @@ from knowngood.ports.clock import Cancel
 
 NODES = ("gpu-1", "gpu-2", "gpu-3")
 GATES = {"errors": {"kind": "passive"}, "smoke": {"kind": "active", "withinDays": 7}}
-SCHEMAS = Path(__file__).parents[3] / "docs"
+SCHEMAS = Path(__file__).parents[4] / "docs"
 
 
 class Cluster:

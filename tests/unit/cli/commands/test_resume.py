@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.called import Said, knowngood
-from tests.unit.cli.test_run_commands import write
+from tests.unit.cli.commands.test_run_commands import write
 from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world
 from tests.unit.report.played import Played, undone
 
-from knowngood.cli import known, resume, rollback
+from knowngood.cli import known
+from knowngood.cli.commands import resume, rollback
 from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir

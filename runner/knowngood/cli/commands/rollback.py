@@ -10,6 +10,7 @@ import click
 
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli.again import heeded
+from knowngood.cli.commands.upgrade import ask, confirm, refuse_dirty
 from knowngood.cli.data import Source, kubeconfig_of, load
 from knowngood.cli.known import (
     Known,
@@ -29,7 +30,6 @@ from knowngood.cli.options import (
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.terminal import say
-from knowngood.cli.upgrade import ask, confirm, refuse_dirty
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.report.plan_text import plan_text

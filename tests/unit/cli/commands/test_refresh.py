@@ -17,7 +17,7 @@ from knowngood.matrix import build, documents, refresh
 from knowngood.matrix.load import check
 from knowngood.matrix.locate import matrix_dir
 
-BASE = Path(__file__).parents[2] / "examples" / "base"
+BASE = Path(__file__).parents[3] / "examples" / "base"
 PROMQL = [{"type": "PromQL", "promql": {"promql": "group(\n  up\n)"}}]
 ALWAYS = [{"type": "Always"}]
 

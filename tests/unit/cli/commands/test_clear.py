@@ -14,7 +14,7 @@ from tests.unit.report.played import calm, undone
 
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.claiming import Task
-from knowngood.cli import clear as clear_module
+from knowngood.cli.commands import clear as clear_module
 from knowngood.model import names
 from knowngood.model.matrix import Limits
 
