@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from knowngood.cli.data import Source, pick
+from knowngood.cli.matrix_source import Source, pick
 from knowngood.model.errors import UsageError
 from knowngood.planner.rules.evaluation import traits_of
 from knowngood.planner.rules.known import known_versions

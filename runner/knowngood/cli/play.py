@@ -14,7 +14,7 @@ from typing import Any
 
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
-from knowngood.cli.data import Source
+from knowngood.cli.matrix_source import Source
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.terminal import say
 from knowngood.cli.told import marks_of

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from knowngood.adapters.stage import Stage
-from knowngood.cli.data import Source, load
+from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings
 from knowngood.cli.play import Request, planned, start
 from knowngood.cli.signals import stopped_by_signals

@@ -13,7 +13,7 @@ from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.cli import runs
-from knowngood.cli.known import Known
+from knowngood.cli.existing_run import Known
 from knowngood.cli.options import Settings
 from knowngood.cli.wiring import quick
 from knowngood.model.claims import Marks, elsewhere

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.cli.called import knowngood
 from tests.unit.report.played import calm, undone
 
-from knowngood.cli import gatework
+from knowngood.cli import gate_work
 from knowngood.cli.commands.rehearse import FAULTS, advice, parsed
 from knowngood.cli.options import Settings
 from knowngood.cli.signals import STOPPING, stopped_by_signals
@@ -115,11 +115,11 @@ def test_a_gate_call_that_makes_no_sense_is_exit_2(arguments: list[str]) -> None
 def test_a_baseline_of_another_cluster_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "b.json"
     file.write_text(json.dumps({"schema": 1, "cluster": "lab", "windows": {}, "figures": {}}))
-    assert gatework.read(file, "lab")["figures"] == {}
+    assert gate_work.read(file, "lab")["figures"] == {}
     for cluster, content in (("ams-prod", file.read_text()), ("lab", "{"), ("lab", "[]")):
         file.write_text(content)
         with pytest.raises(UsageError, match="baseline"):
-            gatework.read(file, cluster)
+            gate_work.read(file, cluster)
 
 
 def test_the_twin_becomes_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.unit.cli.commands.test_run_commands import write
 from tests.unit.report.played import Played, calm, undone
 
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
-from knowngood.cli import known as known_module
+from knowngood.cli import existing_run as known_module
 from knowngood.cli import told
 from knowngood.cli.watch import watch
 from knowngood.model import names

@@ -16,10 +16,10 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import NEW, World
 
 from knowngood.adapters.gitops.gate_suite import suite_of
-from knowngood.cli import again, wiring
+from knowngood.cli import try_again, wiring
 from knowngood.cli.commands import upgrade
-from knowngood.cli.data import Source
-from knowngood.cli.folder import matrix_folder
+from knowngood.cli.matrix_folder import matrix_folder
+from knowngood.cli.matrix_source import Source
 from knowngood.cli.options import Settings
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
@@ -76,7 +76,7 @@ def failed_here(world: World) -> None:
 def test_a_release_that_failed_on_this_cluster_is_refused(world: World, source: Source, plan: Plan) -> None:
     failed_here(world)
     with pytest.raises(Refused, match="r595 failed in run run-1 on ams-prod") as refused:
-        again.heeded(source, plan, NOW, try_again=False)
+        try_again.heeded(source, plan, NOW, try_again=False)
     assert refused.value.exit_code is ExitCode.REFUSED
     assert "Xid 31" in refused.value.message
     assert "nothing was changed" in refused.value.message
@@ -87,7 +87,7 @@ def test_with_try_again_the_run_shows_and_freezes_what_is_different_now(
     world: World, source: Source, plan: Plan
 ) -> None:
     failed_here(world)
-    made, kept = again.heeded(source, plan, NOW, try_again=True)
+    made, kept = try_again.heeded(source, plan, NOW, try_again=True)
     (line,) = set(made.warnings) - set(plan.warnings)
     assert line.startswith("r595 is tried again: it failed in run run-1 on ams-prod")
     now = suite_of(gates_dir()).digest[:12]
@@ -100,13 +100,13 @@ def test_with_try_again_the_run_shows_and_freezes_what_is_different_now(
 
 
 def test_where_nothing_failed_nothing_is_said(world: World, source: Source, plan: Plan) -> None:
-    for try_again in (False, True):
-        assert again.heeded(source, plan, NOW, try_again=try_again) == (plan, {})
+    for asked in (False, True):
+        assert try_again.heeded(source, plan, NOW, try_again=asked) == (plan, {})
 
 
 def test_the_way_back_is_told_of_and_never_barred(world: World, source: Source, plan: Plan) -> None:
     failed_here(world)
-    made, _ = again.heeded(source, plan, NOW, try_again=False, back=True)
+    made, _ = try_again.heeded(source, plan, NOW, try_again=False, back=True)
     assert any(line.startswith("r595 is gone back to: it failed") for line in made.warnings)
 
 
@@ -118,8 +118,8 @@ def test_a_history_that_cannot_be_read_bars_an_upgrade_but_no_way_back(
 
     monkeypatch.setattr(wiring, "checkpoint", away)
     with pytest.raises(Unreachable):
-        again.heeded(source, plan, NOW, try_again=True)
-    made, kept = again.heeded(source, plan, NOW, try_again=False, back=True)
+        try_again.heeded(source, plan, NOW, try_again=True)
+    made, kept = try_again.heeded(source, plan, NOW, try_again=False, back=True)
     assert made.warnings[-1].startswith("what earlier runs say of r595 can't be read")
     assert kept == {}
 
@@ -151,7 +151,7 @@ def test_a_release_that_failed_on_this_hardware_is_refused_by_evidence(
     world: World, elsewhere: Source, plan: Plan
 ) -> None:
     with pytest.raises(Refused, match="r595 failed in run r9 on lab-small"):
-        again.heeded(elsewhere, plan, NOW, try_again=False)
+        try_again.heeded(elsewhere, plan, NOW, try_again=False)
 
 
 def test_what_failed_elsewhere_bars_no_state_that_this_cluster_was_in(
@@ -161,7 +161,7 @@ def test_what_failed_elsewhere_bars_no_state_that_this_cluster_was_in(
     own = replace(
         elsewhere, matrix=replace(elsewhere.matrix, clusters={**elsewhere.matrix.clusters, CLUSTER: cluster})
     )
-    made, _ = again.heeded(own, plan, NOW, try_again=False)
+    made, _ = try_again.heeded(own, plan, NOW, try_again=False)
     assert any(line.startswith("r595 ran here before: it failed in run r9") for line in made.warnings)
 
 

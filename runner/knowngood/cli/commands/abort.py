@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.known import known
+from knowngood.cli.existing_run import known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, runs_option
 from knowngood.cli.terminal import say
 from knowngood.cli.wiring import checkpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from knowngood.cli.arguments import cluster_option, exact, pairs, profile_option, traits
-from knowngood.cli.data import load
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode

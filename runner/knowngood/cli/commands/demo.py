@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from knowngood.adapters.stage import Stage
-from knowngood.cli.data import Source, load
+from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise
 from knowngood.cli.staging import new_folder, staged, upgrade

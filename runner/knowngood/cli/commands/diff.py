@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from knowngood.adapters.gitops.matrix_revisions import matrix_at, merge_base
-from knowngood.cli.data import pick
-from knowngood.cli.folder import matrix_folder
+from knowngood.cli.matrix_folder import matrix_folder
+from knowngood.cli.matrix_source import pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say
 from knowngood.matrix import build, documents

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.data import load
+from knowngood.cli.edge_lookup import edges_of, known_version
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
-from knowngood.cli.versions import edges_of, known_version
 from knowngood.planner.edges.following import edge
 from knowngood.report.edges_text import edge_text
 

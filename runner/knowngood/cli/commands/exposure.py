@@ -11,7 +11,7 @@ import click
 
 from knowngood.adapters.gitops.matrix_history import Held, history
 from knowngood.cli.arguments import traits
-from knowngood.cli.data import Source, load
+from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.observed import read_observed

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.cli import gatework
-from knowngood.cli.data import kubeconfig_of, load, pick
+from knowngood.cli import gate_work
+from knowngood.cli.matrix_source import kubeconfig_of, load, pick
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -114,15 +114,15 @@ def command(settings: Settings, /, **words: Any) -> int:
     began = time.monotonic()
     kept = settings.runs.parent / "baselines" / f"{asked.cluster}.json"
     since = None if asked.since is None else Path(asked.since or kept)
-    lines = gatework.judge(work, since=since, taking=asked.baseline is not None)
+    lines = gate_work.judge(work, since=since, taking=asked.baseline is not None)
     verdict = verdict_of(work, lines)
     if asked.baseline is not None and verdict is Verdict.PASS:
-        gatework.keep(work, Path(asked.baseline or kept))
+        gate_work.keep(work, Path(asked.baseline or kept))
     _report(work, lines, verdict, asked.output, time.monotonic() - began)
     return int(EXITS[verdict])
 
 
-def _work(settings: Settings, asked: Asked) -> gatework.Work:
+def _work(settings: Settings, asked: Asked) -> gate_work.Work:
     """What to judge; UsageError for names that are not there."""
     if asked.cluster is None:
         raise UsageError("which cluster?", hint="knowngood gate CLUSTER; knowngood show clusters lists them")
@@ -134,26 +134,26 @@ def _work(settings: Settings, asked: Asked) -> gatework.Work:
     cluster = source.cluster(asked.cluster)
     for node in asked.nodes:
         pick(dict.fromkeys(cluster.gpu), node, "GPU node", Path(cluster.where.file))
-    return gatework.Work(
+    return gate_work.Work(
         source=source,
         cluster=cluster,
         release=source.release(asked.release or cluster.release),
         kubeconfig=kubeconfig_of(settings),
-        folder=asked.out or settings.runs.parent / "gates" / gatework.new_id(),
+        folder=asked.out or settings.runs.parent / "gates" / gate_work.new_id(),
         nodes=asked.nodes or cluster.gpu,
         gates=asked.gates,
         nightly=asked.profile == "nightly",
     )
 
 
-def verdict_of(work: gatework.Work, lines: Sequence[JudgementLine]) -> Verdict:
+def verdict_of(work: gate_work.Work, lines: Sequence[JudgementLine]) -> Verdict:
     """The worst of what ran; a required gate that did not run, and is not known to be fresh, is inconclusive."""
     stale = [Verdict.INCONCLUSIVE] if not lines or any(not n.fresh for n in work.not_run) else []
     return worst([*(Verdict(line.verdict) for line in lines), *stale])
 
 
 def _report(
-    work: gatework.Work, lines: Sequence[JudgementLine], verdict: Verdict, output: str, seconds: float
+    work: gate_work.Work, lines: Sequence[JudgementLine], verdict: Verdict, output: str, seconds: float
 ) -> None:
     """JUnit and JSON into the folder, the result on stdout."""
     name = work.cluster.name
@@ -187,7 +187,7 @@ def _list(settings: Settings, asked: Asked) -> int:
         kinds = [p.gates[file.stem]["kind"] for p in source.matrix.profiles.values() if file.stem in p.gates]
         if profile and file.stem not in profile.gates:
             continue
-        rows.append((file.stem, kinds[0] if kinds else "in no profile", gatework.proves(file)))
+        rows.append((file.stem, kinds[0] if kinds else "in no profile", gate_work.proves(file)))
     if asked.output == "json":
         say_json([dict(zip(("gate", "kind", "proves"), r, strict=True)) for r in rows])
     else:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from knowngood.cli.data import load
-from knowngood.cli.known import Ask, known
+from knowngood.cli.existing_run import Ask, known
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
 from knowngood.cli.terminal import say
 from knowngood.cli.told import asked

@@ -6,10 +6,10 @@ import difflib
 
 import click
 
-from knowngood.cli.data import load
+from knowngood.cli.edge_lookup import edges_of, known_version
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
-from knowngood.cli.versions import edges_of, known_version
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.graph import Edges
 from knowngood.model.matrix import Disruption

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from knowngood.cli.again import warned
-from knowngood.cli.data import Source, load
+from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, history_option, matrix_option, output_option
 from knowngood.cli.terminal import say
+from knowngood.cli.try_again import warned
 from knowngood.matrix.fbc import catalog, package_of
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError

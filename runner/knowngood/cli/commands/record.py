@@ -15,8 +15,8 @@ from knowngood.adapters.gitops.matrix_files import counted
 from knowngood.adapters.gitops.matrix_record import promotion_for
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
-from knowngood.cli.folder import matrix_folder
-from knowngood.cli.known import Ask, Known, known, record_of
+from knowngood.cli.existing_run import Ask, Known, known, record_of
+from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import (
     Settings,
     debug_option,

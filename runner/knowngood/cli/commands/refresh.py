@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from knowngood.adapters.upstream import graph_data, olm_catalog
-from knowngood.cli.folder import matrix_folder
+from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option
 from knowngood.cli.terminal import say
 from knowngood.matrix import build, documents, refresh

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli import runs
-from knowngood.cli.data import load
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise, show
 from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, upgrade

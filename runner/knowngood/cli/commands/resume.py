@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.known import known, place_of, refuse_overtaken, wait_for_orphans
+from knowngood.cli.existing_run import known, place_of, refuse_overtaken, wait_for_orphans
 from knowngood.cli.options import (
     Settings,
     debug_option,

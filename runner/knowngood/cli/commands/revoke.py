@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from knowngood.cli.checkout import checkout
-from knowngood.cli.data import load
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.statusedit import revoked

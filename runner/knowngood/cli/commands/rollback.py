@@ -9,16 +9,15 @@ from typing import Any
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli.again import heeded
 from knowngood.cli.commands.upgrade import ask, confirm, refuse_dirty
-from knowngood.cli.data import Source, kubeconfig_of, load
-from knowngood.cli.known import (
+from knowngood.cli.existing_run import (
     Known,
     known,
     place_of,
     refuse_overtaken,
     wait_for_orphans,
 )
+from knowngood.cli.matrix_source import Source, kubeconfig_of, load
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -30,6 +29,7 @@ from knowngood.cli.options import (
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.terminal import say
+from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.report.plan_text import plan_text

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from knowngood.cli import runs
-from knowngood.cli.data import Source, load, pick
+from knowngood.cli.matrix_source import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, runs_option
 from knowngood.cli.terminal import say
 from knowngood.matrix.show import (

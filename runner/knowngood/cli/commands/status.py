@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli import runs
-from knowngood.cli.known import Ask, Known, known
+from knowngood.cli.existing_run import Ask, Known, known
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, output_option, runs_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.cli.told import asked, of_cluster, open_one, with_cluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from knowngood.cli.arguments import cluster_option, pairs, profile_option, traits
-from knowngood.cli.data import Source, load, pick
+from knowngood.cli.matrix_source import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode, UsageError

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli.again import heeded
-from knowngood.cli.data import Source, kubeconfig_of, load
+from knowngood.cli.matrix_source import Source, kubeconfig_of, load
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -21,6 +20,7 @@ from knowngood.cli.options import (
 )
 from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.cli.terminal import agreed, say
+from knowngood.cli.try_again import heeded
 from knowngood.model.errors import ExitCode, Refused, UsageError
 from knowngood.model.plan import Plan
 from knowngood.report.plan_text import plan_text

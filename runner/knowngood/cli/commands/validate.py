@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from knowngood.cli.folder import matrix_folder
+from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json, say_orders
 from knowngood.cli.version import VERSION

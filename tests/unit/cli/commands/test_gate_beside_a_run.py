@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from tests.unit.engine.scene import a_cluster, a_profile
 
-from knowngood.cli import gateheld, gatework
+from knowngood.cli import gate_held, gate_work
 from knowngood.cli.commands import gate
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
@@ -63,11 +63,11 @@ class Night:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.cluster, self.judge, self.lease = folder, Cluster(), Judge(), None
-        for module in (gatework, gateheld):
+        for module in (gate_work, gate_held):
             patch.setattr(module, "reader", lambda *_: self.cluster)
-        patch.setattr(gatework, "judge_of", lambda *_: self.judge)
-        patch.setattr(gatework, "_place", lambda _: None)
-        patch.setattr(gateheld, "Kube", lambda _: SimpleNamespace(find=lambda _: self.lease))
+        patch.setattr(gate_work, "judge_of", lambda *_: self.judge)
+        patch.setattr(gate_work, "_place", lambda _: None)
+        patch.setattr(gate_held, "Kube", lambda _: SimpleNamespace(find=lambda _: self.lease))
 
     def run(self, name: str = "g2", gates: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], ET.Element]:
         """Exit code, summary and JUnit."""
@@ -77,8 +77,8 @@ class Night:
         source = SimpleNamespace(profile=lambda _: profile, matrix=SimpleNamespace(schemes={}))
         release = Release("r595", Status.CANDIDATE, {}, (), a_cluster().where)
         place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)
-        work = gatework.Work(*place, nightly=True)  # type: ignore[arg-type]  # a source in words
-        lines = gatework.judge(work, since=None, taking=False)
+        work = gate_work.Work(*place, nightly=True)  # type: ignore[arg-type]  # a source in words
+        lines = gate_work.judge(work, since=None, taking=False)
         verdict = gate.verdict_of(work, lines)
         gate._report(work, lines, verdict, "text", 1.0)
         summary = json.loads((work.folder / "summary.json").read_text())
@@ -143,12 +143,12 @@ def test_a_lease_that_ran_out_or_was_given_back_keeps_nobody_away() -> None:
         "renewTime": "2026-08-21T00:00:00.000000Z",
         "leaseDurationSeconds": 60,
     }
-    assert gateheld.open_run({"spec": lease}, now) == ""
-    assert gateheld.open_run({"spec": {**lease, "holderIdentity": ""}}, now) == ""
-    assert gateheld.open_run(None, now) == ""
+    assert gate_held.open_run({"spec": lease}, now) == ""
+    assert gate_held.open_run({"spec": {**lease, "holderIdentity": ""}}, now) == ""
+    assert gate_held.open_run(None, now) == ""
     # Since when, nobody knows.
-    assert gateheld.open_run({"spec": {"holderIdentity": "run-1"}}, now) == "run-1"
-    assert gateheld.open_run({"spec": {**lease, "renewTime": 7}}, now) == "run-1"
+    assert gate_held.open_run({"spec": {"holderIdentity": "run-1"}}, now) == "run-1"
+    assert gate_held.open_run({"spec": {**lease, "renewTime": 7}}, now) == "run-1"
 
 
 def test_a_required_active_gate_that_missed_a_busy_node_is_inconclusive_not_a_silent_pass(
@@ -177,7 +177,7 @@ def test_a_kept_summary_that_can_not_be_read_says_nothing(night: Night) -> None:
     for name, text in (("a", "{"), ("b", "[]"), ("c", '{"cluster": "ams-prod"}')):
         (night.folder / name).mkdir()
         (night.folder / name / "summary.json").write_text(text)
-    assert gateheld.earlier(night.folder, "ams-prod") == []
+    assert gate_held.earlier(night.folder, "ams-prod") == []
 
 
 def test_where_every_node_is_held_nothing_ran_and_nothing_passed(night: Night) -> None:

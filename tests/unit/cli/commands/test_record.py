@@ -20,8 +20,8 @@ from tests.unit.engine.world import World
 from tests.unit.report.played import Played, calm, play, undone
 
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli import known
-from knowngood.cli.known import Known, record_of
+from knowngood.cli import existing_run
+from knowngood.cli.existing_run import Known, record_of
 from knowngood.model.context import JudgeRequest
 from knowngood.model.destination import Destination, Way
 from knowngood.model.jsonable import to_json
@@ -210,7 +210,7 @@ def test_a_run_of_another_machine_is_delivered_from_its_checkpoint(
     digest = run.results[StepPath("promote")].files["evidence"]
     proof = evidence(scene.ops, run=RUN, time=datetime.now(UTC).isoformat())
     world.saved[f"{RUN}/{digest}"] = json.dumps(proof).encode()
-    monkeypatch.setattr(known, "checkpoint", lambda *_, **__: FakeCheckpoint(world))
+    monkeypatch.setattr(existing_run, "checkpoint", lambda *_, **__: FakeCheckpoint(world))
     where = ("--matrix", scene.ops.matrix, "--kubeconfig", scene.ops.root / "any")
     assert "not delivered" in scene.says("status", RUN, *where[2:]).out
     said = scene.says("record", RUN, *where)

@@ -15,7 +15,7 @@ from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world
 from tests.unit.report.played import Played, undone
 
-from knowngood.cli import known
+from knowngood.cli import existing_run
 from knowngood.cli.commands import resume, rollback
 from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
@@ -42,7 +42,7 @@ class Scene:
         self.run = self._run()
         write(self.runs / RUN, self.run)
         self.there(self.run)
-        monkeypatch.setattr(known, "checkpoint", lambda *_, **__: FakeCheckpoint(self.world))
+        monkeypatch.setattr(existing_run, "checkpoint", lambda *_, **__: FakeCheckpoint(self.world))
         monkeypatch.setattr(resume, "check_identity", lambda *_: "")
         monkeypatch.setattr(rollback, "check_identity", lambda *_: "")
         for module in (resume, rollback):
@@ -223,7 +223,7 @@ def test_a_cluster_that_does_not_answer_is_no_obstacle_to_telling(
     def away(*_: object, **__: object) -> FakeCheckpoint:
         raise Unreachable("no answer")
 
-    monkeypatch.setattr(known, "checkpoint", away)
+    monkeypatch.setattr(existing_run, "checkpoint", away)
     assert scene.resume().code == 3
     said = scene.says("status", RUN)
     assert said.code == 0

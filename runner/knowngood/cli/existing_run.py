@@ -16,7 +16,7 @@ from knowngood.adapters.journal import is_open
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.processes.supervisor import wait_gone
 from knowngood.cli import runs
-from knowngood.cli.data import load
+from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings
 from knowngood.cli.terminal import say
 from knowngood.cli.wiring import Place, checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from knowngood.cli.data import Source, pick
+from knowngood.cli.matrix_source import Source, pick
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Edges
 from knowngood.model.matrix import Component

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from knowngood.adapters.processes.git_environment import matrix_revision
-from knowngood.cli.folder import matrix_folder
+from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings
 from knowngood.matrix.load import load as load_matrix
 from knowngood.model.errors import UsageError

@@ -13,9 +13,9 @@ from typing import Any
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.cli import gateheld, gatesince, runs
-from knowngood.cli.data import Source
-from knowngood.cli.gateheld import InUse
+from knowngood.cli import gate_held, gate_since, runs
+from knowngood.cli.gate_held import InUse
+from knowngood.cli.matrix_source import Source
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.terminal import say
 from knowngood.cli.wiring import Place, checkpoint, judge_of, reader
@@ -63,14 +63,14 @@ def new_id() -> str:
 
 def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
     """Judge passively, and for the nightly job actively where nobody works; nowhere on a node that a run holds."""
-    use = gateheld.in_use(work.kubeconfig, work.cluster, work.nodes)
+    use = gate_held.in_use(work.kubeconfig, work.cluster, work.nodes)
     seen = reader(work.kubeconfig, work.cluster).observe(work.nodes)
-    opened = gatesince.now(seen)
+    opened = gate_since.now(seen)
     if taking:
-        opened = gatesince.before(seen, checkpoint(work.kubeconfig))
-        work.kept = gatesince.kept(seen, opened, SystemClock().now())
+        opened = gate_since.before(seen, checkpoint(work.kubeconfig))
+        work.kept = gate_since.kept(seen, opened, SystemClock().now())
     if since is not None:
-        opened = gatesince.after(read(since, work.cluster.name), seen, partial(_loads, work))
+        opened = gate_since.after(read(since, work.cluster.name), seen, partial(_loads, work))
     work.folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for name, gates, nodes in _judgements(work, use):
@@ -133,7 +133,7 @@ def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tupl
 def _missed(work: Work, gates: Sequence[str], nodes: Mapping[str, str]) -> None:
     """Note gates that do not run on nodes in use (node -> why), with what earlier results are worth."""
     profile, now = work.source.profile(work.cluster), SystemClock().now()
-    earlier = gateheld.earlier(work.folder.parent, work.cluster.name) if nodes else []
+    earlier = gate_held.earlier(work.folder.parent, work.cluster.name) if nodes else []
     work.not_run += not_run(profile.gates, gates, nodes, earlier, work.release.name, now)
 
 

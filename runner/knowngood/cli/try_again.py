@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from knowngood.cli.data import Source
+from knowngood.cli.matrix_source import Source
 from knowngood.matrix.evidence import evidence_about
 from knowngood.model.errors import KnowngoodError, Refused
 from knowngood.model.plan import Plan
