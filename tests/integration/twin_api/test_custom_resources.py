@@ -165,6 +165,21 @@ def test_printer_columns_make_the_table(twin: Twin, things: str) -> None:
     assert table["rows"][0]["cells"] == ["t", "1.0", None]
 
 
+def test_a_definition_is_replaced_but_keeps_every_version_that_objects_were_stored_in(
+    twin: Twin, things: str
+) -> None:
+    path = f"{CRDS}/things.{GROUP}"
+    live = twin.get(path)
+    first, second = live["spec"]["versions"]
+    moved = [{**first, "storage": False}, {**second, "storage": True}]
+    live["spec"]["versions"] = moved
+    assert twin.http("PUT", path, live).body["status"]["storedVersions"] == ["v1", "v1beta1"]
+    live = twin.get(path)
+    live["spec"]["versions"] = moved[1:]
+    answer = twin.http("PUT", path, live)
+    assert (answer.status, answer.body["details"]["causes"][0]["field"]) == (422, "status.storedVersions[0]")
+
+
 def test_a_kind_goes_with_its_definition(twin: Twin, namespace: str) -> None:
     twin.create(CRDS, definition("gadgets", "Gadget"))
     path = f"/apis/{GROUP}/v1/namespaces/{namespace}/gadgets"

@@ -43,6 +43,22 @@ def check(crd: Object) -> list[Object]:
     return causes
 
 
+def check_update(old: Object, new: Object) -> list[Object]:
+    """Return why the definition can't become this: a version that objects are stored in must stay."""
+    offered = {version["name"] for version in new["spec"].get("versions", ())}
+    stored = old.get("status", {}).get("storedVersions", ())
+    return [
+        cause(
+            "FieldValueInvalid",
+            f"status.storedVersions[{index}]",
+            f'Invalid value: "{version}": missing from spec.versions; {version} was previously a storage version, '
+            "and must remain in spec.versions until a storage migration ensures no data remains persisted in it",
+        )
+        for index, version in enumerate(stored)
+        if version not in offered
+    ]
+
+
 def establish(crd: Object) -> None:
     """Write the status of a definition that is being served, in place."""
     spec = crd["spec"]

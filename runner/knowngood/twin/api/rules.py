@@ -14,6 +14,12 @@ Causes = list[Object]
 
 MAX_DATA = 1024 * 1024  # bytes in a ConfigMap or Secret
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all annotations together
+STANDARD_FINALIZERS = {
+    "orphan",
+    "foregroundDeletion",
+    "kubernetes",
+    "customresourcecleanup.apiextensions.k8s.io",
+}
 _WORKLOADS = frozenset({"Deployment", "ReplicaSet", "DaemonSet", "StatefulSet"})
 _IMMUTABLE = "field is immutable"
 _EFFECTS = frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})
@@ -58,9 +64,7 @@ def check_metadata(obj: Object, resource: ResourceType) -> Causes:
     causes += [
         _invalid("metadata.finalizers", finalizer, "name is neither a standard finalizer name nor qualified")
         for finalizer in metadata.get("finalizers", ())
-        if "/" not in finalizer
-        and finalizer not in {"orphan", "foregroundDeletion", "kubernetes"}
-        and not resource.custom
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS and not resource.custom
     ]
     return causes
 

@@ -220,6 +220,8 @@ class Writes:
         causes = _check_finalizers(old, obj)
         if not resource.custom and not subresource:
             causes += rules.check_update(old, obj)
+        if resource.kind == crds.CRD_KIND and not subresource:
+            causes += crds.check_update(old, obj)
         if causes:
             raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
         if resource.kind == crds.CRD_KIND and not subresource:
@@ -367,7 +369,12 @@ def _generation_moved(resource: ResourceType, old: Object, obj: Object) -> bool:
 
 
 def _keep_established(obj: Object) -> None:
-    before = {one["type"]: one["lastTransitionTime"] for one in obj.get("status", {}).get("conditions", ())}
+    """A version that objects were ever stored in stays named until a migration takes it out."""
+    status = obj.get("status", {})
+    before = {one["type"]: one["lastTransitionTime"] for one in status.get("conditions", ())}
+    stored = status.get("storedVersions", [])
     crds.establish(obj)
+    newer = [one for one in obj["status"]["storedVersions"] if one not in stored]
+    obj["status"]["storedVersions"] = [*stored, *newer]
     for condition in obj["status"]["conditions"]:
         condition["lastTransitionTime"] = before.get(condition["type"], condition["lastTransitionTime"])
