@@ -84,6 +84,8 @@ def test_a_newer_version_replaces_the_installed_one_and_the_channel_leads_on(tmp
             "Deleting",
         ]
         assert stage.get(SERVICE_VERSION, new)["spec"]["replaces"] == old
+        ready = stage.said(DEPLOYMENT, GPU, "status", "readyReplicas")
+        assert 0 not in ready[ready.index(1) :], "the new pod runs before the old one goes"
         deployment = stage.get(DEPLOYMENT, GPU)
         assert deployment["metadata"]["labels"]["olm.owner"] == new
         assert len(stage.twin.cache.all(DEPLOYMENT, SPACE)) == 2, "beside the seed's own"

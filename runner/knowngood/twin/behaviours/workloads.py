@@ -1,6 +1,7 @@
 """Deployment, ReplicaSet and StatefulSet controllers, as much of them as tenants' workloads need.
 
-A Deployment's update is a RollingUpdate in one step: the new ReplicaSet up, the old one down.
+A Deployment's update is a RollingUpdate by a quarter, as it is where nothing else is said: so many pods more than
+wanted (rounded up), so many fewer (rounded down).
 """
 
 from __future__ import annotations
@@ -55,12 +56,20 @@ class Deployments(Controller):
         sets = self.cache.owned(REPLICA_SET, deployment)
         new = next((rs for rs in sets if labels_of(rs).get(HASH_LABEL) == current), None)
         replicas = int(deployment["spec"].get("replicas", 1))
+        old = [rs for rs in sets if rs is not new and _size(rs)]
+        more = -(-replicas // 4)
+        room = min(replicas, max(replicas + more - sum(map(_size, old)), 0))
         if new is None:
-            new = await self.api.create(_replica_set(deployment, current, replicas))
-        for rs in sets:
-            wanted = replicas if labels_of(rs).get(HASH_LABEL) == current else 0
-            if rs["spec"].get("replicas", 1) != wanted:
-                await self.api.patch(rs, {"spec": {"replicas": wanted}})
+            new = await self.api.create(_replica_set(deployment, current, room))
+            sets = [*sets, new]
+        elif _size(new) != room:
+            await self.api.patch(new, {"spec": {"replicas": room}})
+        kept = max(replicas - replicas // 4 - _ready(new), 0)
+        for rs in old:
+            left = min(_size(rs), kept)
+            kept -= left
+            if left != _size(rs):
+                await self.api.patch(rs, {"spec": {"replicas": left}})
         await self._status(deployment, new, sets, replicas)
 
     async def _status(self, deployment: Object, new: Object, sets: list[Object], replicas: int) -> None:
@@ -167,6 +176,14 @@ async def _count_status(controller: Controller, owner: Object, pods: list[Object
     old = owner.get("status") or {}
     if any(old.get(name) != value for name, value in status.items()):
         await controller.api.status(owner, status)
+
+
+def _size(rs: Object) -> int:
+    return int(rs["spec"].get("replicas", 1))
+
+
+def _ready(rs: Object) -> int:
+    return int((rs.get("status") or {}).get("readyReplicas", 0))
 
 
 def _owner_key(obj: Object, kind: str) -> Key | None:
