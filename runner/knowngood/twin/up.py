@@ -20,7 +20,6 @@ import yaml
 
 from knowngood.twin import crds, objects
 from knowngood.twin.api.server import ApiServer
-from knowngood.twin.behaviours import olm
 from knowngood.twin.behaviours.argocd import ArgoCd
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
@@ -33,6 +32,7 @@ from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLI
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nodes import Machines
+from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.operands import gpu_program
 from knowngood.twin.behaviours.recorder import Recorder
 from knowngood.twin.behaviours.scheduler import Scheduler
@@ -200,11 +200,10 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
         controllers.append(ArgoCd)
     if twin.seed.network_operator:
         controllers.append(NetworkOperator)
+    if twin.seed.olm:
+        controllers.append(Olm)
     for controller in (*controllers, GpuOperator):
         await controller(twin).start()
-    if twin.seed.olm:
-        for one in olm.controllers(twin):
-            await one.start()
 
 
 def _write_costs(path: Path, server: ApiServer) -> None:

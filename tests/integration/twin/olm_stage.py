@@ -8,9 +8,9 @@ from typing import Any
 
 from tests.integration.twin.behaviour import SPACE, Play, Story, play
 
-from knowngood.twin.behaviours import olm
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import DEPLOYMENT, Object, name_of
+from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.olm_objects import CATALOG, EVENT, PLAN, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets
 
@@ -49,7 +49,7 @@ CONTENT = [
 
 
 def cast(twin: Twin) -> Sequence[Controller]:
-    return [Deployments(twin), ReplicaSets(twin), *olm.controllers(twin)]
+    return [Deployments(twin), ReplicaSets(twin), Olm(twin)]
 
 
 def tell(folder: Path, story: Story, **document: Any) -> None:

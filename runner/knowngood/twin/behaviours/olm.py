@@ -9,8 +9,19 @@ from knowngood.twin.behaviours.olm_subscriptions import Subscriptions
 from knowngood.twin.behaviours.olm_versions import ServiceVersions
 
 
-def controllers(twin: Twin) -> list[Controller]:
-    """Where the seed names OLM: all of its controllers, not started yet."""
-    offered = Offered(twin.seed.olm.catalogs if twin.seed.olm else {})
-    subscriptions = Subscriptions(twin, offered)
-    return [CatalogSources(twin, offered), subscriptions, Plans(twin), ServiceVersions(twin)]
+class Olm(Controller):
+    """Two operators of one name: started together, left out together."""
+
+    name = "olm"
+
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin)
+        offered = Offered(twin.seed.olm.catalogs if twin.seed.olm else {})
+        self._subscriptions = Subscriptions(twin, offered)
+        versions = ServiceVersions(twin)
+        self._parts = (CatalogSources(twin, offered), self._subscriptions, Plans(twin), versions)
+
+    async def start(self) -> None:
+        """Start them all."""
+        for part in self._parts:
+            await part.start()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from knowngood.twin.behaviours import olm_crds
 from knowngood.twin.behaviours import olm_objects as objects
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import Key, Object, deleting, key_of, name_of, namespace_of, stamp
-from knowngood.twin.behaviours.olm_objects import DEFINITION, OPERATOR_GROUP, PLAN, SERVICE_VERSION
+from knowngood.twin.behaviours.olm_objects import (
+    DEFINITION,
+    OPERATOR_GROUP,
+    PLAN,
+    SERVICE_ACCOUNT,
+    SERVICE_VERSION,
+)
 from knowngood.twin.behaviours.olm_steps import in_order
 from knowngood.twin.client import ClientError
 
 PATIENCE_S = 60.0
 AGAIN_S = 5.0
 STEP_S = 0.5
+LOOKS = 50
 NO_GROUP = "no operator group found that is managing this namespace"
 
 
@@ -22,7 +30,7 @@ class Plans(Controller):
     """One plan after the other."""
 
     name = "olm-install-plans"
-    watches = (PLAN, OPERATOR_GROUP, SERVICE_VERSION)
+    watches = (PLAN, OPERATOR_GROUP, SERVICE_VERSION, SERVICE_ACCOUNT)
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
@@ -59,7 +67,7 @@ class Plans(Controller):
 
     async def _install(self, plan: Object) -> None:
         if not self.cache.all(OPERATOR_GROUP, namespace_of(plan)):
-            await self._condition(plan, "False", "InstallCheckFailed", NO_GROUP)
+            await self._condition(plan, "InstallCheckFailed", NO_GROUP)
             return
         try:
             steps = [await self._carry_out(entry) for entry in in_order(plan["status"].get("plan") or [])]
@@ -81,29 +89,54 @@ class Plans(Controller):
         if manifest["kind"] == DEFINITION[1]:
             made = await olm_crds.put(self.twin, manifest, entry["resolving"].split(".")[0])
             return {**entry, "status": made}
-        if manifest["kind"] != SERVICE_VERSION[1]:
-            await self.twin.clock.sleep(STEP_S)
+        if manifest["kind"] == SERVICE_ACCOUNT[1]:
+            return {**entry, "status": await self._account(manifest, entry["resolving"])}
+        return {**entry, "status": await self._create(manifest)}
+
+    async def _create(self, manifest: Object) -> str:
         try:
             await self.api.create(manifest)
         except ClientError as error:
             if error.code != 409:
                 raise
-            return {**entry, "status": "Present"}
-        return {**entry, "status": "Created"}
+            return "Present"
+        return "Created"
+
+    async def _account(self, manifest: Object, version: str) -> str:
+        """A ServiceAccount belongs to each version that uses it: so a version is always seen to miss it first."""
+        space = namespace_of(manifest)
+        for _ in range(LOOKS):
+            owner = self.cache.get(SERVICE_VERSION, version, space)
+            if owner is None or (owner.get("status") or {}).get("reason") not in {
+                None,
+                "RequirementsUnknown",
+            }:
+                break
+            await self.twin.clock.pause(STEP_S)
+        owners = [objects.owned_by_several(owner)] if owner else []
+        live = self.cache.get(SERVICE_ACCOUNT, name_of(manifest), space)
+        if live is None:
+            metadata = {**manifest["metadata"], "ownerReferences": owners}
+            return await self._create({**manifest, "metadata": metadata})
+        known = [one for one in live["metadata"].get("ownerReferences") or () if one["name"] != version]
+        await self.api.patch(live, {"metadata": {"ownerReferences": [*known, *owners]}})
+        return "Present"
 
     async def _refused(self, plan: Object, why: str) -> None:
         began = self._began.setdefault(plan["metadata"]["uid"], time.monotonic())
         if time.monotonic() - began < self.twin.clock.real(PATIENCE_S):
-            await self._condition(plan, "False", "InstallComponentFailed", why)
+            await self._condition(plan, "InstallComponentFailed", why)
             self.enqueue_later(key_of(plan), max(self.twin.clock.real(AGAIN_S), 0.02))
             return
         failed = {"phase": objects.FAILED, "message": why}
-        await self._condition(plan, "False", "InstallComponentFailed", why, **failed)
+        await self._condition(plan, "InstallComponentFailed", why, failed)
         self._began.pop(plan["metadata"]["uid"], None)
 
-    async def _condition(self, plan: Object, status: str, reason: str, message: str, **more: str) -> None:
+    async def _condition(
+        self, plan: Object, reason: str, message: str, more: Mapping[str, str] | None = None
+    ) -> None:
         old: Object = next(iter((plan.get("status") or {}).get("conditions") or ()), {})
         if more or (old.get("reason"), old.get("message")) != (reason, message):
-            now = {"type": "Installed", "status": status, "reason": reason, "message": message}
+            now = {"type": "Installed", "status": "False", "reason": reason, "message": message}
             times = {"lastTransitionTime": stamp(), "lastUpdateTime": stamp()}
-            await self.api.status(plan, {"conditions": [{**now, **times}], **more})
+            await self.api.status(plan, {"conditions": [{**now, **times}], **(more or {})})

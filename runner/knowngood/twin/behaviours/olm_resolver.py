@@ -42,11 +42,12 @@ class Choice:
 
 
 def resolve(
-    subscriptions: Sequence[Object], versions: Iterable[Object], catalogs: Mapping[Key, Catalog | None]
+    subscriptions: Sequence[Object], versions: Iterable[Object], catalogs: Mapping[Key, Catalog | str]
 ) -> list[Choice]:
     """What is to be installed, sorted by name: also what waits in another plan already.
 
-    Unsatisfiable: one Subscription that can't be served holds up all of them. A catalog that is None is down.
+    Unsatisfiable: one Subscription that can't be served holds up all of them. Where a catalog does not answer,
+    its address stands in its place.
     """
     present = {name_of(csv): csv for csv in versions}
     unavailable(subscriptions, catalogs)
@@ -54,7 +55,7 @@ def resolve(
     for sub in subscriptions:
         source = source_of(sub)
         catalog = catalogs.get(source)
-        if catalog is None:
+        if not isinstance(catalog, Catalog):
             continue  # no such CatalogSource: its Subscription waits alone
         choice = _choose(sub, catalog, source, present)
         if choice is not None:
@@ -63,12 +64,13 @@ def resolve(
     return sorted(found, key=lambda choice: choice.bundle.name)
 
 
-def unavailable(subscriptions: Iterable[Object], catalogs: Mapping[Key, Catalog | None]) -> None:
+def unavailable(subscriptions: Iterable[Object], catalogs: Mapping[Key, Catalog | str]) -> None:
     """Raise Unavailable if a catalog that somebody refers to does not answer."""
-    for source in sorted({source_of(sub) for sub in subscriptions}):
-        if source in catalogs and catalogs[source] is None:
-            why = 'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing"'
-            space, name = source
+    for space, name in sorted({source_of(sub) for sub in subscriptions}):
+        place = catalogs.get((space, name))
+        if isinstance(place, str):
+            dialing = f"transport: Error while dialing: dial tcp {place}: connect: connection refused"
+            why = f'rpc error: code = Unavailable desc = connection error: desc = "{dialing}"'
             raise Unavailable(f"error using catalogsource {space}/{name}: failed to list bundles: {why}")
 
 

@@ -12,7 +12,7 @@ from knowngood.twin.behaviours import olm_objects as objects
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import Key, Object, deleting, key_of, name_of, namespace_of, stamp
 from knowngood.twin.behaviours.olm_catalog import Catalog
-from knowngood.twin.behaviours.olm_catalogs import Offered
+from knowngood.twin.behaviours.olm_catalogs import Offered, place_of
 from knowngood.twin.behaviours.olm_objects import CATALOG, PENDING, PLAN, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.olm_resolver import Choice, Unsatisfiable, resolve, source_of
 from knowngood.twin.behaviours.olm_steps import steps_of
@@ -74,8 +74,10 @@ class Subscriptions(Controller):
         else:
             await self._tell(subs, {"ResolutionFailed": None})
 
-    def _catalogs(self) -> dict[Key, Catalog | None]:
-        return {key_of(source): self._offered.of(source) for source in self.cache.all(CATALOG)}
+    def _catalogs(self) -> dict[Key, Catalog | str]:
+        return {
+            key_of(source): self._offered.of(source) or place_of(source) for source in self.cache.all(CATALOG)
+        }
 
     async def _conditions(self, subs: list[Object]) -> bool:
         """Health of the catalogs and what became of the plan; whether anything was written."""

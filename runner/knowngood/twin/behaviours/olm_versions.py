@@ -16,6 +16,7 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     namespace_of,
     stamp,
+    uid_of,
 )
 from knowngood.twin.behaviours.olm_objects import (
     DEFINITION,
@@ -80,7 +81,6 @@ class ServiceVersions(Controller):
         phase = (csv.get("status") or {}).get("phase")
         wanted = self._successor_says(csv) or await self._next(csv)
         if wanted and wanted != _phase(csv):
-            await self.twin.clock.sleep(STEP_S if phase else 0.0)
             await self._enter(csv, wanted)
         elif phase == "Deleting":
             await self.api.delete(csv)
@@ -95,6 +95,7 @@ class ServiceVersions(Controller):
             return MET if self._requirements(csv) else NOT_MET
         if phase == "InstallReady":
             await self._install(csv)
+            await self.twin.clock.pause(STEP_S)
             return STARTED
         if phase in {"Installing", "Succeeded"}:
             return self._health(csv, phase)
@@ -118,9 +119,14 @@ class ServiceVersions(Controller):
         before = self.cache.get(SERVICE_VERSION, str(csv["spec"].get("replaces", "")), space)
         return (
             all(self.cache.get(DEFINITION, entry["name"]) for entry in owned)
-            and all(self.cache.get(SERVICE_ACCOUNT, one, space) for one in objects.service_accounts_of(csv))
+            and all(self._owns_account(csv, one) for one in objects.service_accounts_of(csv))
             and (before is None or deleting(before) or _phase(before)[0] in {"Replacing", "Deleting"})
         )
+
+    def _owns_account(self, csv: Object, name: str) -> bool:
+        account = self.cache.get(SERVICE_ACCOUNT, name, namespace_of(csv))
+        owners = account["metadata"].get("ownerReferences") or () if account else ()
+        return any(one["uid"] == uid_of(csv) for one in owners)
 
     async def _install(self, csv: Object) -> None:
         for wanted in objects.deployments_of(csv):
