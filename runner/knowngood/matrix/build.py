@@ -30,11 +30,11 @@ from knowngood.model.matrix import (
     Rule,
     Scope,
     Severity,
-    Source,
     Status,
     Tenant,
     UndoClass,
 )
+from knowngood.model.source import Source
 
 DEFAULT_OPERATOR_NAMESPACE = "nvidia-gpu-operator"
 

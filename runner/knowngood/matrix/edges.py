@@ -11,7 +11,8 @@ from typing import Any
 
 from knowngood.matrix.documents import Document, Documents, Fault
 from knowngood.model.graph import Branch, Bundle, Catalog, Edges, Provenance, Risk, Steps, Version
-from knowngood.model.matrix import Component, Source
+from knowngood.model.matrix import Component
+from knowngood.model.source import Source
 from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.expression import compiled
 from knowngood.planner.ranges import parse_range

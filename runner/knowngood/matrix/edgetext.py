@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from knowngood.model.graph import Bundle, Catalog, Provenance, Risk, Version
-from knowngood.model.matrix import Source
+from knowngood.model.source import Source
 from knowngood.planner.spans import Known
 
 WIDTH = 120

@@ -14,7 +14,7 @@ from knowngood.matrix.documents import Document
 from knowngood.matrix.edgetext import channels_text, olm_text, releases_text, risk_text
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Version
-from knowngood.model.matrix import Source
+from knowngood.model.source import Source
 from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.edges.path import minor
 from knowngood.planner.spans import Known

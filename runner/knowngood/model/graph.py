@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from knowngood.model.errors import Location
-from knowngood.model.matrix import Source
+from knowngood.model.source import Source
 
 
 class Provenance(StrEnum):

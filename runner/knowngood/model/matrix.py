@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from knowngood.model.errors import Location
-
-if TYPE_CHECKING:
-    from knowngood.model.graph import Edges
+from knowngood.model.graph import Edges
+from knowngood.model.source import Source
 
 
 class Disruption(StrEnum):
@@ -58,15 +57,6 @@ class Severity(StrEnum):
     BLOCK = "block"
     WARN = "warn"
     INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a fact comes from: repository and path, page or issue; `date` as YYYY-MM-DD."""
-
-    ref: str
-    date: str = ""
-    verified: bool = True
 
 
 @dataclass(frozen=True, slots=True)

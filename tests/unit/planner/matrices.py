@@ -20,10 +20,10 @@ from knowngood.model.matrix import (
     Ring,
     Rule,
     Severity,
-    Source,
     Status,
     UndoClass,
 )
+from knowngood.model.source import Source
 
 HERE = Location("test.yaml", 1)
 SOURCE = Source("vendor page 7")

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.planner.matrices import cluster, component, profile, rule
 
-from knowngood.model.matrix import Case, Claim, Follows, Rule, Severity, Source
+from knowngood.model.matrix import Case, Claim, Follows, Rule, Severity
+from knowngood.model.source import Source
 from knowngood.planner.ranges import parse_range
 from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, completed, evaluate, traits_of
 

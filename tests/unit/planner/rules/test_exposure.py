@@ -9,7 +9,8 @@ import pytest
 from tests.unit.planner.matrices import HERE, SOURCE, component, matrix, release, rule, with_component
 
 from knowngood.model.graph import Edges, Risk, Version
-from knowngood.model.matrix import Follows, Matrix, Source
+from knowngood.model.matrix import Follows, Matrix
+from knowngood.model.source import Source
 from knowngood.planner.rules.exposure import Cause, Exposure, Running, Since, exposure
 
 CRUN = Risk(

@@ -13,7 +13,8 @@ from tests.unit.planner.matrices import component, matrix, rule
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.graph import Edges, Version
-from knowngood.model.matrix import Claim, Follows, Matrix, Rule, Severity, Source
+from knowngood.model.matrix import Claim, Follows, Matrix, Rule, Severity
+from knowngood.model.source import Source
 from knowngood.planner.rules.evaluation import Outcome, evaluate
 from knowngood.planner.rules.support import MAY_RUN, State, Support, as_range, inside, related, support
 
