@@ -68,3 +68,19 @@ def kubeconfig_of(settings: Settings) -> Path:
             "there is no such kubeconfig", where=str(path), hint="check --kubeconfig or KUBECONFIG"
         )
     return path
+
+
+def refuse_dirty(source: Source, *, allow_dirty: bool) -> None:
+    """A plan must be made from what a commit names. UsageError, also where the matrix is in no repository."""
+    if not source.matrix.commit:
+        raise UsageError(
+            "the matrix is in no Git repository, so nothing can be promoted",
+            where=str(source.folder),
+            hint="commit it first, or lay out a repository with knowngood init",
+        )
+    if source.matrix.dirty and not allow_dirty:
+        raise UsageError(
+            "the matrix has uncommitted changes",
+            where=str(source.folder),
+            hint="commit or drop them; --allow-dirty goes on and the evidence will name the commit only",
+        )

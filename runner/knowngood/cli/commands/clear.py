@@ -7,7 +7,7 @@ import click
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes import clearing
-from knowngood.cli.commands.upgrade import ask
+from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option
 from knowngood.cli.terminal import say

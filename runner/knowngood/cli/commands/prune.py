@@ -8,7 +8,7 @@ from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes.clearing import at_work
-from knowngood.cli.commands.upgrade import ask
+from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of, load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option
 from knowngood.cli.play import check_identity

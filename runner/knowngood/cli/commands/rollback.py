@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli.commands.upgrade import ask, confirm, refuse_dirty
+from knowngood.cli.asking import ask, confirm
 from knowngood.cli.existing_run import (
     Known,
     known,
@@ -17,7 +17,7 @@ from knowngood.cli.existing_run import (
     refuse_overtaken,
     wait_for_orphans,
 )
-from knowngood.cli.matrix_source import Source, kubeconfig_of, load
+from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import (
     Settings,
     debug_option,

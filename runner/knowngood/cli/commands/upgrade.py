@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli.matrix_source import Source, kubeconfig_of, load
+from knowngood.cli.asking import confirm
+from knowngood.cli.matrix_source import kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -19,10 +19,9 @@ from knowngood.cli.options import (
     runs_option,
 )
 from knowngood.cli.play import Request, check_cluster, planned, show, start
-from knowngood.cli.terminal import agreed, say
+from knowngood.cli.terminal import say
 from knowngood.cli.try_again import heeded
-from knowngood.model.errors import ExitCode, Refused, UsageError
-from knowngood.model.plan import Plan
+from knowngood.model.errors import ExitCode
 from knowngood.report.plan_text import plan_text
 
 
@@ -95,34 +94,3 @@ def command(
     say(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
     return show(start(request, plan, more=again), output)
-
-
-def refuse_dirty(source: Source, *, allow_dirty: bool) -> None:
-    """A plan must be made from what a commit names. UsageError, also where the matrix is in no repository."""
-    if not source.matrix.commit:
-        raise UsageError(
-            "the matrix is in no Git repository, so nothing can be promoted",
-            where=str(source.folder),
-            hint="commit it first, or lay out a repository with knowngood init",
-        )
-    if source.matrix.dirty and not allow_dirty:
-        raise UsageError(
-            "the matrix has uncommitted changes",
-            where=str(source.folder),
-            hint="commit or drop them; --allow-dirty goes on and the evidence will name the commit only",
-        )
-
-
-def confirm(plan: Plan, *, yes: bool) -> None:
-    """Ask a person, unless --yes. Refused on anything but yes."""
-    ask(f"Move {plan.cluster} from {plan.from_release} to {plan.to_release}?", yes=yes)
-
-
-def ask(question: str, *, yes: bool) -> None:
-    """Ask a person, unless --yes. Refused on anything but yes, UsageError where nobody is there."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to say yes", hint="--yes goes on without asking")
-    if not agreed(question):
-        raise Refused("not confirmed; nothing was changed")
