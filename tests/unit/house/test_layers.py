@@ -41,6 +41,8 @@ WRONG = {  # package: an import that its contract forbids
     "planner": "import kubernetes",
     "planner/edges": "import knowngood.planner.rules",
     "adapters": "import rich",
+    "cli": "import knowngood.cli.commands",
+    "cli/commands": "import knowngood.cli.commands.demo",
     "adapters/kubernetes": "import knowngood.adapters.cluster",
     "probe": "import knowngood.model",
     "report": "import knowngood.twin",
