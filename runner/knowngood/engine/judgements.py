@@ -10,24 +10,11 @@ from knowngood.engine import judging, restarts
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import Window
-from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.node import NodeState
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement, Verdict
-
-
-def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> Done:
-    """Any judgement: see `judging`."""
-    bench = judging.Bench(
-        work.ports, work.plan, work.cluster, work.profile, work.run, work.state, work.load, work.cancel
-    )
-    status, detail, files = judging.judge(bench, step, loads)
-    last_word = step.undo or step.verb is Verb.BASELINE or step.path.verb == "retest"
-    if "trouble" in detail and last_word:  # a session that did not come to its end has judged nobody
-        raise CouldNot(f"the gates could not judge: {detail['trouble']}")
-    return Done(status, detail, files)
 
 
 def baseline(work: Work, step: Step) -> Done:
@@ -36,7 +23,7 @@ def baseline(work: Work, step: Step) -> Done:
     if step.drained:
         return _idle(work, step, seen)
     loads = judging.loads_of(seen)
-    done = judge(work, step, loads)
+    done = judging.judge(work, step, loads)
     return replace(done, detail={**done.detail, judging.LOADS: to_json(loads)})
 
 
@@ -44,7 +31,7 @@ def _idle(work: Work, step: Step, seen: Mapping[str, NodeState]) -> Done:
     """A baseline of drained nodes; one that a restart disturbed is taken once more, and what runs already ends it."""
     if early := restarts.otherwise(work, step, seen):
         return Done(Status.INCONCLUSIVE, {"why": restarts.why(EARLY, early), "failed": early})
-    done = judge(work, step)
+    done = judging.judge(work, step)
     if done.status is Status.OK:
         return _telling(done, restarts.restarted(work, step, seen))
     after = work.ports.cluster.observe(step.nodes)
@@ -52,7 +39,7 @@ def _idle(work: Work, step: Step, seen: Mapping[str, NodeState]) -> Done:
         return Done(Status.INCONCLUSIVE, {"why": restarts.why(EARLY, early), "failed": early}, done.files)
     if judging.loads_of(after) == judging.loads_of(seen):
         return done
-    return _telling(judge(work, step), restarts.restarted(work, step, after))
+    return _telling(judging.judge(work, step), restarts.restarted(work, step, after))
 
 
 EARLY = "not as it was before the run"
@@ -68,7 +55,7 @@ def prove(work: Work, step: Step) -> Done:
     Active gates need idle GPUs, and the tenants are back: their last result counts as long as what they judged runs.
     """
     seen = work.ports.cluster.observe(work.cluster.gpu)
-    done = judge(work, step)
+    done = judging.judge(work, step)
     files = {**done.files, **work.keep("nodes", seen)}
     unproven = _unproven(work, seen) if done.status is Status.OK else {}
     if unproven:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Step, Verb
+from knowngood.engine.work import Done, Work
 from knowngood.model.context import JudgeRequest, Span, Window
+from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
-from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import GateResult, Judgement, Verdict
-from knowngood.ports.clock import Cancel
 
 STATUS = {
     Verdict.PASS: Status.OK,
@@ -29,30 +27,18 @@ REASON_LENGTH = 240
 """Characters of a reason kept in the journal's record; the whole is in the judgement's file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a judgement needs of the run."""
+def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> Done:
+    """Run the gates for a step. `loads`: see `request_for`.
 
-    ports: Ports
-    plan: Plan
-    cluster: Cluster
-    profile: Profile
-    run: str
-    state: RunState
-    load: Callable[[str], Any]
-    cancel: Cancel
-
-
-def judge(
-    bench: Bench, step: Step, loads: Mapping[str, Window] | None = None
-) -> tuple[Status, dict[str, Any], dict[str, str]]:
-    """Run the gates for a step; returns the outcome record's status, detail and files. `loads`: see `request_for`."""
-    request = request_for(bench, step, loads)
-    suite = bench.ports.gates.suite()
-    judgement = _counted(request, bench.ports.gates.judge(request, bench.cancel))
-    data = _dump(judgement)
-    files = {"judgement": bench.ports.journal.put("judgement.json", data)}
-    bench.ports.checkpoint.keep(bench.run, files["judgement"], data)
+    CouldNot where a session that nobody will repeat did not come to its end: it has judged nobody.
+    """
+    request = request_for(work, step, loads)
+    suite = work.ports.gates.suite()
+    judgement = _counted(request, work.ports.gates.judge(request, work.cancel))
+    last_word = step.undo or step.verb is Verb.BASELINE or step.path.verb == "retest"
+    files = work.keep("judgement", judgement)
+    if judgement.trouble and judgement.verdict is not Verdict.PASS and last_word:
+        raise CouldNot(f"the gates could not judge: {judgement.trouble[:REASON_LENGTH]}")
     failed = _failed(request, judgement)
     measured = sorted({n for r in judgement.bad() if r.verdict is Verdict.FAIL for n in _nodes(r, request)})
     detail: dict[str, Any] = {
@@ -64,9 +50,9 @@ def judge(
     if judgement.verdict is not Verdict.PASS:
         why = judgement.trouble or "; ".join(f"{n}: {w}" for n, w in list(failed.items())[:3])
         detail |= {"failed": failed, "why": why[: 3 * REASON_LENGTH], "measured": measured}
-        detail |= {"at_once": True} if _at_once(judgement, bench.profile) else {}
+        detail |= {"at_once": True} if _at_once(judgement, work.profile) else {}
         detail |= {"trouble": judgement.trouble[:REASON_LENGTH]} if judgement.trouble else {}
-    return STATUS[judgement.verdict], detail, files
+    return Done(STATUS[judgement.verdict], detail, files)
 
 
 def _nodes(result: GateResult, request: JudgeRequest) -> tuple[str, ...]:
@@ -85,10 +71,6 @@ def _at_once(judgement: Judgement, profile: Profile) -> bool:
         if result.verdict is Verdict.FAIL
         for kind in result.measured.get("failed", ())
     )
-
-
-def _dump(judgement: Judgement) -> bytes:
-    return json.dumps(to_json(judgement), sort_keys=True).encode()
 
 
 def _counted(request: JudgeRequest, judgement: Judgement) -> Judgement:
@@ -119,9 +101,9 @@ def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
     return {node: "; ".join(dict.fromkeys(why))[: 2 * REASON_LENGTH] for node, why in reasons.items()}
 
 
-def request_for(bench: Bench, step: Step, loads: Mapping[str, Window] | None = None) -> JudgeRequest:
+def request_for(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> JudgeRequest:
     """What a step's judgement asks. `loads`: where they were read for this very step."""
-    plan, passive = bench.plan, tuple(bench.plan.passive_gates)
+    plan, passive = work.plan, tuple(work.plan.passive_gates)
     gates, nodes, claimed, baseline = passive, step.nodes, False, False
     match step.verb:
         case Verb.CHECK:
@@ -133,22 +115,22 @@ def request_for(bench: Bench, step: Step, loads: Mapping[str, Window] | None = N
             # The load first: what it does to the node is what the passive gates must see.
             gates, claimed = tuple(plan.active_gates) + passive, True
         case Verb.PROVE:
-            nodes = bench.cluster.gpu
-    since = loads_for(bench, step, nodes) if loads is None else loads
+            nodes = work.cluster.gpu
+    since = loads_for(work, step, nodes) if loads is None else loads
     return JudgeRequest(
         name=step.path,
-        run=bench.run,
+        run=work.run,
         gates=gates,
         nodes=nodes,
         expect={n: expected(plan, step, n) for n in nodes},
-        windows=windows_for(bench, step, nodes),
-        baseline={} if baseline else baselines(bench, step, nodes),
+        windows=windows_for(work, step, nodes),
+        baseline={} if baseline else baselines(work, step, nodes),
         claimed=claimed,
         taking_baseline=baseline,
-        deadline=bench.cluster.limits.judge,
+        deadline=work.cluster.limits.judge,
         schemes=plan.schemes,
         loads=since,
-        excluded=excluded(bench, step, nodes, None if baseline else since),
+        excluded=excluded(work, step, nodes, None if baseline else since),
     )
 
 
@@ -161,35 +143,35 @@ def expected(plan: Plan, step: Step, node: str) -> Mapping[str, str]:
     return plan.versions_after(number) if number else plan.starts_with(node)
 
 
-def windows_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
+def windows_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
     """Since when each node is judged: an undo's look, else its last claim.
 
     A node that the run did not touch: since its module was loaded, else since the run began; for the check at the
     start, which refuses what is wrong already, the whole boot.
     """
-    began = _began(bench, nodes)
+    began = _began(work, nodes)
     if step.verb is Verb.CHECK:
         windows = {n: Window(s.boot_id, 0.0, "") for n, s in began.items() if s.boot_id}
     else:
         opens = Verb.LOOK if step.undo else Verb.CLAIM
-        windows = windows_of(began) | loads_of(began) | _recorded(bench, step, opens, "windows", nodes)
+        windows = windows_of(began) | loads_of(began) | _recorded(work, step, opens, "windows", nodes)
     return {n: windows[n] for n in nodes if n in windows}
 
 
-def loads_for(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
+def loads_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
     """Since when the module that a step judges is loaded on each node: as it was read when it was loaded.
 
     In an undo never before its look: what came earlier is not the old module's, or was judged already.
     """
     if step.undo:
-        looked = _recorded(bench, step, Verb.LOOK, "windows", nodes)
-        found = looked | _later(_recorded(bench, step, Verb.APPLY, LOADS, nodes), looked)
+        looked = _recorded(work, step, Verb.LOOK, "windows", nodes)
+        found = looked | _later(_recorded(work, step, Verb.APPLY, LOADS, nodes), looked)
     else:
-        found = loads_of(_began(bench, nodes))
+        found = loads_of(_began(work, nodes))
         for verb in () if step.verb is Verb.CHECK else (Verb.BASELINE, Verb.APPLY):
-            found |= _recorded(bench, step, verb, LOADS, nodes)
-        applied = {n for path in _ways(bench, step, Verb.APPLY) for n in _done(bench, path)}
-        known = _recorded(bench, step, Verb.APPLY, LOADS, nodes)
+            found |= _recorded(work, step, verb, LOADS, nodes)
+        applied = {n for path in _ways(work, step, Verb.APPLY) for n in _done(work, path)}
+        known = _recorded(work, step, Verb.APPLY, LOADS, nodes)
         # Where an apply could not tell, no older load stands in for it: the node's window does.
         found = {n: w for n, w in found.items() if n in known or n not in applied}
     return {n: found[n] for n in nodes if n in found}
@@ -199,30 +181,30 @@ LOADS, LOADED = "loads", "loaded"
 """The keys of an outcome's detail that hold since when each node's module is loaded, and of which version it is."""
 
 
-def _began(bench: Bench, nodes: Sequence[str]) -> dict[str, NodeState]:
+def _began(work: Work, nodes: Sequence[str]) -> dict[str, NodeState]:
     """Nodes as the run's first look found them; only these are built, since a run judges many times."""
-    first = bench.state.results.get(StepPath("observe"))
-    data = bench.load(first.files["nodes"]) if first is not None else {}
+    first = work.state.results.get(StepPath("observe"))
+    data = work.load(first.files["nodes"]) if first is not None else {}
     return {name: from_json(NodeState, data[name]) for name in nodes if name in data}
 
 
-def _ways(bench: Bench, step: Step, verb: Verb) -> list[StepPath]:
+def _ways(work: Work, step: Step, verb: Verb) -> list[StepPath]:
     """The paths of a verb on the way that the step is on, forth or its ring's way back, oldest first."""
     here = step.path.parent
-    mine = [p for p in bench.state.intended if (p.within(here) if step.undo else not p.is_undo)]
-    return [p for p in mine if p.verb == verb and p in bench.state.results]
+    mine = [p for p in work.state.intended if (p.within(here) if step.undo else not p.is_undo)]
+    return [p for p in mine if p.verb == verb and p in work.state.results]
 
 
-def _done(bench: Bench, path: StepPath) -> Sequence[str]:
-    return tuple(bench.state.results[path].detail.get("done", ()))
+def _done(work: Work, path: StepPath) -> Sequence[str]:
+    return tuple(work.state.results[path].detail.get("done", ()))
 
 
-def _recorded(bench: Bench, step: Step, verb: Verb, key: str, nodes: Sequence[str]) -> dict[str, Window]:
+def _recorded(work: Work, step: Step, verb: Verb, key: str, nodes: Sequence[str]) -> dict[str, Window]:
     """What that verb's outcomes say of these nodes' windows, the newest last."""
     windows: dict[str, Window] = {}
     asked = {*nodes}
-    for path in _ways(bench, step, verb):
-        found = bench.state.results[path].detail.get(key, {})
+    for path in _ways(work, step, verb):
+        found = work.state.results[path].detail.get(key, {})
         windows |= {n: from_json(Window, w) for n, w in found.items() if n in asked}
     return windows
 
@@ -237,21 +219,21 @@ def _later(loads: Mapping[str, Window], opened: Mapping[str, Window]) -> dict[st
 
 
 def excluded(
-    bench: Bench, step: Step, nodes: Sequence[str], judged: Mapping[str, Window] | None
+    work: Work, step: Step, nodes: Sequence[str], judged: Mapping[str, Window] | None
 ) -> dict[str, tuple[Span, ...]]:
     """What earlier runs answer for on each node, as this run found it when it began. `judged` None: for a baseline.
 
     A judgement leaves it out only where it judges the load that its baseline measured: then both sides leave out the
     same. What a later load says is all its own.
     """
-    first = bench.state.results.get(StepPath("observe"))
+    first = work.state.results.get(StepPath("observe"))
     digest = first.files.get(EARLIER) if first is not None else None
-    found = bench.load(digest) if digest else {}
+    found = work.load(digest) if digest else {}
     spans = {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
     if judged is None or not spans:
         return spans
-    before = _recorded(bench, step, Verb.BASELINE, LOADS, nodes)
-    began = windows_of(_began(bench, nodes))
+    before = _recorded(work, step, Verb.BASELINE, LOADS, nodes)
+    began = windows_of(_began(work, nodes))
     return {
         n: tuple(replace(s, end=began[n].monotonic) if s.end is None else s for s in of_node)
         for n, of_node in spans.items()
@@ -270,21 +252,21 @@ READ_AT = ("bootId", "uptimeSeconds")
 """The keys that say when counters were read; they go with them."""
 
 
-def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Figures of these nodes measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
     asked = {*nodes, ""}
-    hops = [hop.name for hop in bench.plan.hops]
+    hops = [hop.name for hop in work.plan.hops]
     # A later hop was measured on what this one brought.
-    later = hops[bench.plan.hops.index(step.hop) + 1 :] if step.hop else ()
+    later = hops[work.plan.hops.index(step.hop) + 1 :] if step.hop else ()
     found: dict[str, Mapping[str, Any]] = {}
     newest: dict[str, Mapping[str, Any]] = {}
-    for path in bench.state.intended:
-        result = bench.state.results.get(path)
+    for path in work.state.intended:
+        result = work.state.results.get(path)
         if result is None or "judgement" not in result.files or path.is_undo:
             continue
-        if asked.isdisjoint(_nodes_of(bench.plan, path) or asked):
+        if asked.isdisjoint(_nodes_of(work.plan, path) or asked):
             continue
-        results = bench.load(result.files["judgement"])["results"]
+        results = work.load(result.files["judgement"])["results"]
         measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results if r["node"] in asked}
         newest |= measured
         if path.verb in (Verb.CHECK, Verb.BASELINE) and path.hop not in later:
@@ -297,7 +279,7 @@ def baselines(bench: Bench, step: Step, nodes: Sequence[str]) -> dict[str, Mappi
         # A node that goes back before its idle baseline was taken: the profile's limits alone judge its load.
         found |= {
             f"{gate}/{node}": {}
-            for gate in bench.plan.active_gates
+            for gate in work.plan.active_gates
             for node in step.nodes
             if f"{gate}/{node}" not in found
         }

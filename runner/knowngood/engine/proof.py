@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from knowngood.engine.ports import Ports
 from knowngood.engine.steps import Verb
+from knowngood.engine.work import Work
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, GateSuite
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status as RecordStatus
@@ -30,36 +29,35 @@ def not_running(workloads: Iterable[Workload]) -> dict[str, list[str]]:
     return waiting
 
 
-def evidence(
-    plan: Plan, cluster: Cluster, profile: Profile, run: str, state: RunState, ports: Ports, load: Load
-) -> dict[str, Any]:
+def evidence(work: Work) -> dict[str, Any]:
     """What a run that passed every gate can show (JSON values); what that is worth is for the matrix to say."""
-    proved = state.results.get(StepPath("prove"))
-    taken = (proved.ended if proved else "") or ports.clock.now()
+    proved = work.state.results.get(StepPath("prove"))
+    taken = (proved.ended if proved else "") or work.ports.clock.now()
     return {
-        **_bound_to(plan, run, state, ports),
+        **_bound_to(work),
         "time": taken,
-        "expires": expiry(taken, max_age_days(cluster, profile)),
-        "nodes": measured(ports.cluster.observe(cluster.gpu)),
-        "verdicts": _verdicts(final_results(state, load)),
+        "expires": expiry(taken, max_age_days(work.cluster, work.profile)),
+        "nodes": measured(work.ports.cluster.observe(work.cluster.gpu)),
+        "verdicts": _verdicts(final_results(work.state, work.load)),
     }
 
 
-def failure(plan: Plan, run: str, state: RunState, ports: Ports, load: Load) -> dict[str, Any] | None:
+def failure(work: Work) -> dict[str, Any] | None:
     """What a restored run can show against its release (JSON values); None where nothing speaks against it.
 
     The undo cured the nodes, so the release made them fail. A commit that Argo CD did not take, a tenant that did not
     let us drain, an abort, a bug of ours: they stopped the run and say nothing of the release.
     """
+    state = work.state
     stopped = stopped_by(state)
     if not stopped or "bug" in state.results[stopped].detail:
         return None
     result = state.results[stopped]
-    status = FAILED if _ran_it(plan, stopped) and said_no_twice(state, stopped) else INCONCLUSIVE
+    status = FAILED if _ran_it(work.plan, stopped) and said_no_twice(state, stopped) else INCONCLUSIVE
     data = result.files.get("judgement")
-    bad = from_json(Judgement, load(data)).results if data else ()
+    bad = from_json(Judgement, work.load(data)).results if data else ()
     return {
-        **_bound_to(plan, run, state, ports),
+        **_bound_to(work),
         "status": status,
         "because": str(result.detail.get("why", "")) or f"{stopped}: {result.status}",
         "time": result.ended,
@@ -113,18 +111,19 @@ def measured(nodes: Mapping[str, NodeState]) -> dict[str, Any]:
     }
 
 
-def _bound_to(plan: Plan, run: str, state: RunState, ports: Ports) -> dict[str, Any]:
+def _bound_to(work: Work) -> dict[str, Any]:
+    plan = work.plan
     return {
-        "run": run,
+        "run": work.run,
         "cluster": plan.cluster,
         "profile": plan.profile,
         "release": plan.to_release,
         "from": plan.from_release,
         "versions": dict(plan.to_versions),
         "matrixCommit": plan.matrix_commit,
-        "gates": to_json(suite(state)),
-        "identity": to_json(ports.cluster.identity()),
-        "commits": commits(state),
+        "gates": to_json(suite(work.state)),
+        "identity": to_json(work.ports.cluster.identity()),
+        "commits": commits(work.state),
     }
 
 

@@ -25,7 +25,7 @@ PATIENCE = 30.0
 def promote(work: Work, step: Step) -> Done:
     """Commit the evidence with what it is worth, raise the release's status and pin the cluster to it."""
     plan, matrix = work.plan, work.ports.promotion
-    evidence = proof.evidence(plan, work.cluster, work.profile, work.run, work.state, work.ports, work.load)
+    evidence = proof.evidence(work)
     try:
         worth = matrix.appraise(evidence, work.ports.clock.now())
     except (Interrupted, LockHeld):
@@ -40,7 +40,7 @@ def promote(work: Work, step: Step) -> Done:
 def record(work: Work, step: Step) -> Done:
     """Commit what speaks against the release. The cluster is restored: nothing that goes wrong here changes that."""
     plan, matrix = work.plan, work.ports.promotion
-    evidence = proof.failure(plan, work.run, work.state, work.ports, work.load)
+    evidence = proof.failure(work)
     if evidence is None:
         return Done(Status.OK, {"why": "nothing here speaks against the release"})
     return _recorded(work, evidence, lambda: matrix.record_failure(plan.to_release, plan.cluster, evidence))
