@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.trouble import Meaning, Patience, Phase, meaning, phase_of, status_of, told
-from knowngood.engine.verbs import VERBS
+from knowngood.engine.verbs import perform
 from knowngood.engine.work import Done, NodesCouldNot, Work
 from knowngood.model.errors import CouldNot, Interrupted, KnowngoodError, LockHeld
 from knowngood.model.record import Status
@@ -36,7 +36,7 @@ class Doing:
         while True:
             try:
                 self._steady(work, step)
-                return self._stand_firm(work, step, VERBS[step.verb](work, step))
+                return self._stand_firm(work, step, perform(work, step))
             except (Interrupted, LockHeld):
                 raise
             except Exception as error:  # noqa: BLE001 (a bug of ours must not leave nodes half done)
@@ -69,7 +69,7 @@ class Doing:
     def _phase(self, work: Work, step: Step) -> Phase:
         """Where the run stands. A first commit that surely never left changes nothing, so the run may end there."""
         declared = any(p.verb == Verb.DECLARE for p in work.state.results)
-        if step.verb is not Verb.DECLARE or step.undo or declared:
+        if not isinstance(step, RingStep) or step.verb is not Verb.DECLARE or step.undo or declared:
             return phase_of(step)
         try:
             left = work.ports.gitops.find(work.trailers(step))
@@ -92,7 +92,7 @@ class Doing:
         """The outcome; where nothing could be told, only if we can still ask at all. Raises what the cluster says."""
         if done.status is Status.INCONCLUSIVE and phase_of(step) is not Phase.START:
             work.ports.cluster.identity()
-            changes = step.ring.changes if step.ring else ()
+            changes = step.ring.changes if isinstance(step, RingStep) else ()
             if missing := tuple(work.ports.readiness.rights(changes)):
                 raise CouldNot(f"we may not do all of it any more: {missing[0]}")
         return done

@@ -197,7 +197,7 @@ class Engine:
             self._append(RecordType.RESUMED, detail={"fence": fence, **self.runner})
             if nodes := may_hold(self._state):
                 path = StepPath(f"resume-{self._state.resumed}").child(Verb.RECLAIM)
-                self._do(Step(path, Verb.RECLAIM, nodes=nodes), fence)
+                self._do(Step(path, Verb.RECLAIM, nodes), fence)
 
     def _refuse_too_large(self) -> None:
         """UsageError where the run's checkpoint might outgrow what the cluster takes; nothing has begun yet."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import Place, Step, Verb
 from knowngood.engine.undo import (
     Back,
     Lost,
@@ -24,7 +24,7 @@ from knowngood.engine.undo import (
     undo_rings,
 )
 from knowngood.model.errors import ExitCode
-from knowngood.model.plan import Hop, Plan, PlannedRing
+from knowngood.model.plan import Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import End, RunState, StepResult
 from knowngood.model.steppath import StepPath
@@ -117,32 +117,28 @@ def flow(plan: Plan, policy: Policy) -> Flow:
     try:
         yield from need(Step(StepPath("observe"), Verb.OBSERVE))
         yield from need(Step(StepPath("preflight"), Verb.PREFLIGHT))
-        yield from need(Step(StepPath("check"), Verb.CHECK, nodes=plan.nodes))
+        yield from need(Step(StepPath("check"), Verb.CHECK, plan.nodes))
         yield from need(Step(StepPath("way-back"), Verb.WAY_BACK))
     except Stop as stop:
         return nothing_changed(stop)
-    moved: list[tuple[Hop, PlannedRing]] = []
+    moved: list[Place] = []
     for hop in plan.hops:
         before, moved = moved, []  # an undo ends at the resting state before this hop
-        for ring in hop.rings:
+        for place in (Place.of(hop, ring) for ring in hop.rings):
             try:
-                yield from need(Step(StepPath(hop.name).child(ring.name, "window"), Verb.WINDOW, hop, ring))
+                yield from need(place.step(Verb.WINDOW, ()))
                 if before and not moved:
-                    yield from need(Step(StepPath(hop.name).child("observe"), Verb.OBSERVE, hop))
-                yield from need(
-                    Step(
-                        StepPath(hop.name).child(ring.name, "baseline"), Verb.BASELINE, hop, ring, ring.nodes
-                    )
-                )
+                    yield from need(Step(StepPath(hop.name).child("observe"), Verb.OBSERVE, hop=hop))
+                yield from need(place.step(Verb.BASELINE))
             except Stop as stop:
                 return (yield from at_rest(stop, moved or before, policy))
             try:
-                yield from forward(hop, ring)
+                yield from forward(place)
             except Stop as stop:
-                if not moved and (yield from never_declared(stop, hop, ring, policy.undo)):
+                if not moved and (yield from never_declared(stop, place, policy.undo)):
                     return (yield from at_rest(stop, before, policy))
-                return (yield from stopped(stop, hop, ring, moved, policy))
-            moved.append((hop, ring))
+                return (yield from stopped(stop, place, moved, policy))
+            moved.append(place)
     try:
         yield from judged(Step(StepPath("prove"), Verb.PROVE), Verb.PROVE)
         yield from need(Step(StepPath("promote"), Verb.PROMOTE))
@@ -151,7 +147,7 @@ def flow(plan: Plan, policy: Policy) -> Flow:
     return End("done", ExitCode.DONE)
 
 
-def at_rest(stop: Stop, moved: list[tuple[Hop, PlannedRing]], policy: Policy) -> Flow:
+def at_rest(stop: Stop, moved: list[Place], policy: Policy) -> Flow:
     """The end of a run that stopped with no ring open: it holds, unless a human asked for all to be undone.
 
     `moved` are the rings of the hop that moved last; none: nothing was changed.
@@ -163,13 +159,11 @@ def at_rest(stop: Stop, moved: list[tuple[Hop, PlannedRing]], policy: Policy) ->
     return (yield from undo_rings(tuple(reversed(moved)), stop.back(policy.undo)))
 
 
-def never_declared(stop: Stop, hop: Hop, ring: PlannedRing, undo: str) -> Generator[Step, StepResult, bool]:
+def never_declared(stop: Stop, place: Place, undo: str) -> Generator[Step, StepResult, bool]:
     """Whether the line stopped at a commit that never reached the branch: then there is nothing to bring back."""
     if stop.verb is not Verb.DECLARE:
         return False
-    undone = yield Step(
-        StepPath(hop.name).child(ring.name, undo, "declare"), Verb.DECLARE, hop, ring, ring.nodes, undo=True
-    )
+    undone = yield place.part(undo).back(Verb.DECLARE)
     return undone.status is Status.OK and not undone.detail.get("commit")
 
 
@@ -186,22 +180,21 @@ def held(stop: Stop) -> End:
     return End("held", ExitCode.HUMAN, stop.why, stop.nodes)
 
 
-def forward(hop: Hop, ring: PlannedRing) -> Generator[Step, StepResult, None]:
+def forward(place: Place) -> Generator[Step, StepResult, None]:
     """Move one ring: declare, batch by batch, nodes given back once more, soak, confirm. Raises Stop."""
-    at = StepPath(hop.name).child(ring.name)
-    yield from need(Step(at.child("declare"), Verb.DECLARE, hop, ring, ring.nodes))
-    yield from need(Step(at.child("deliver"), Verb.DELIVER, hop, ring, ring.nodes))
+    yield from need(place.step(Verb.DECLARE))
+    yield from need(place.step(Verb.DELIVER))
     given_back: list[str] = []
-    for number, nodes in enumerate(ring.batches, start=1):
-        given_back += yield from batch(at.child(f"batch-{number}"), hop, ring, nodes)
-    for number, nodes in enumerate(once_more(ring, given_back), start=1):
+    for number, nodes in enumerate(place.ring.batches, start=1):
+        given_back += yield from batch(place.part(f"batch-{number}"), nodes)
+    for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
         name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(at.child(name), hop, ring, nodes)
+        left = yield from batch(place.part(name), nodes)
         if left:
             why = "a tenant's disruption budget did not let us drain"
-            raise Stop(f"{at}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
-    yield from need(Step(at.child("soak"), Verb.SOAK, hop, ring, ring.nodes))
-    yield from judged(Step(at.child("confirm"), Verb.CONFIRM, hop, ring, ring.nodes), Verb.CONFIRM)
+            raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
+    yield from need(place.step(Verb.SOAK))
+    yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM)
 
 
 def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
@@ -210,22 +203,20 @@ def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
     return [tuple(nodes[i : i + size]) for i in range(0, len(nodes), size)]
 
 
-def batch(
-    at: StepPath, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...]
-) -> Generator[Step, StepResult, list[str]]:
+def batch(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, list[str]]:
     """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
-    yield from need(Step(at.child("claim"), Verb.CLAIM, hop, ring, nodes))
-    drained = yield from ask(Step(at.child("drain"), Verb.DRAIN, hop, ring, nodes))
+    yield from need(place.step(Verb.CLAIM, nodes))
+    drained = yield from ask(place.step(Verb.DRAIN, nodes))
     given_back = dict(drained.detail.get("given_back", {}))
     if drained.status is not Status.OK and not (given_back and not drained.detail.get("failed")):
         failed = dict(drained.detail.get("failed", {})) | given_back
         raise Stop(str(drained.detail.get("why", "the drain failed")), drained.status, failed)
     out = tuple(n for n in nodes if n not in given_back)
     if out:
-        yield from need(Step(at.child("baseline"), Verb.BASELINE, hop, ring, out, drained=True))
-        yield from need(Step(at.child("apply"), Verb.APPLY, hop, ring, out))
-        yield from judged(Step(at.child("judge"), Verb.JUDGE, hop, ring, out), Verb.RETEST)
-        yield from need(Step(at.child("release"), Verb.RELEASE, hop, ring, out))
+        yield from need(place.step(Verb.BASELINE, out, drained=True))
+        yield from need(place.step(Verb.APPLY, out))
+        yield from judged(place.step(Verb.JUDGE, out), Verb.RETEST)
+        yield from need(place.step(Verb.RELEASE, out))
     return list(given_back)
 
 
@@ -255,9 +246,7 @@ def failed_in(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
     return {n: str(w) for n, w in dict(result.detail.get("failed", {})).items()} or dict.fromkeys(nodes, "")
 
 
-def stopped(
-    stop: Stop, hop: Hop, ring: PlannedRing, moved: list[tuple[Hop, PlannedRing]], policy: Policy
-) -> Flow:
+def stopped(stop: Stop, place: Place, moved: list[Place], policy: Policy) -> Flow:
     """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the policy says so.
 
     An abort takes a later ring back before it holds.
@@ -266,24 +255,24 @@ def stopped(
         return held(stop)
     back = stop.back(policy.undo)
     if not moved:
-        return (yield from undo_rings(((hop, ring),), back))
+        return (yield from undo_rings((place,), back))
     if policy.on_wave_failure in ("undo", ROLLBACK):
-        return (yield from undo_rings(((hop, ring), *reversed(moved)), back))
+        return (yield from undo_rings((place, *reversed(moved)), back))
     if stop.aborted:
-        stay = tuple(r.name for _, r in moved)
-        return (yield from undo_open_ring(hop, ring, back, stay))
-    named = yield from settle(hop, ring, stop)
+        stay = tuple(p.ring.name for p in moved)
+        return (yield from undo_open_ring(place, back, stay))
+    named = yield from settle(place.part("hold"), stop)
     return End("held", ExitCode.HUMAN, stop.why, named)
 
 
-def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
+def settle(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
     """Hold a later ring: what passed or was never touched goes back to work, what measurably failed is quarantined.
 
     What failed a gate before anything was applied is judged again first; what moved and is not proven stays claimed.
     Returns the nodes a human must look at.
     """
-    at = StepPath(hop.name).child(ring.name, "hold")
-    seen = yield Step(at.child("look"), Verb.LOOK, hop, ring, ring.nodes)
+    ring = place.ring
+    seen = yield place.step(Verb.LOOK)
     known = seen.status is Status.OK
     changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ())) if known else ring.nodes
@@ -294,14 +283,14 @@ def settle(hop: Hop, ring: PlannedRing, stop: Stop) -> Generator[Step, StepResul
     lost.held |= {n: w for n, w in (unproven | blamed).items() if n not in (*stop.passed, *failed)}
     sick = tuple(n for n in claimed if n not in changed and n in stop.nodes and stop.verb in JUDGEMENTS)
     if sick:
-        yield from judge_again(Step(at.child("judge"), Verb.JUDGE, hop, ring, sick, undo=True), lost, failed)
+        yield from judge_again(place.back(Verb.JUDGE, sick), lost, failed)
     good = tuple(n for n in claimed if n not in lost.held and n not in failed)
     moved = tuple(n for n in good if n in changed)
-    yield from give_back(at, hop, ring, tuple(n for n in good if n not in changed), lost)
+    yield from give_back(place, tuple(n for n in good if n not in changed), lost)
     if moved:
-        released = yield Step(at.child("proven", "release"), Verb.RELEASE, hop, ring, moved)
+        released = yield place.part("proven").step(Verb.RELEASE, moved)
         lost.held |= told(released, moved, "could not be given back")
-    yield from take_out(at, hop, ring, tuple(n for n in lost.held if n in changed and n not in claimed), lost)
+    yield from take_out(place, tuple(n for n in lost.held if n in changed and n not in claimed), lost)
     if failed:
-        yield from shut(at, hop, ring, failed, lost)
+        yield from shut(place, failed, lost)
     return stop.nodes | lost.nodes

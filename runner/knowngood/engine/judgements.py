@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from knowngood.engine import judging, restarts
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import Window
 from knowngood.model.jsonable import from_json, to_json
@@ -17,7 +17,7 @@ from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement, Verdict
 
 
-def baseline(work: Work, step: Step) -> Done:
+def baseline(work: Work, step: RingStep) -> Done:
     """What the nodes are like before: at their tenants' work before the ring is declared, idle before it is applied."""
     seen = work.ports.cluster.observe(step.nodes)
     if step.drained:
@@ -27,7 +27,7 @@ def baseline(work: Work, step: Step) -> Done:
     return replace(done, detail={**done.detail, judging.LOADS: to_json(loads)})
 
 
-def _idle(work: Work, step: Step, seen: Mapping[str, NodeState]) -> Done:
+def _idle(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> Done:
     """A baseline of drained nodes; one that a restart disturbed is taken once more, and what runs already ends it."""
     if early := restarts.otherwise(work, step, seen):
         return Done(Status.INCONCLUSIVE, {"why": restarts.why(EARLY, early), "failed": early})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import JudgeRequest, Span, Window
 from knowngood.model.errors import CouldNot
@@ -109,7 +109,8 @@ def request_for(work: Work, step: Step, loads: Mapping[str, Window] | None = Non
         case Verb.CHECK:
             baseline = True
         case Verb.BASELINE:
-            gates, claimed = (tuple(plan.active_gates), True) if step.drained else (passive, False)
+            drained = isinstance(step, RingStep) and step.drained
+            gates, claimed = (tuple(plan.active_gates), True) if drained else (passive, False)
             baseline = True
         case Verb.JUDGE | Verb.RETEST:
             # The load first: what it does to the node is what the passive gates must see.

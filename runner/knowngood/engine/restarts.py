@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from knowngood.engine import judging
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import RingStep, Verb
 from knowngood.engine.work import Work
 from knowngood.model.context import Window
 from knowngood.model.jsonable import from_json
@@ -17,7 +18,7 @@ from knowngood.planner.version import TEXT, runs
 BY_OTHERS = "by somebody else, not by this run"
 
 
-def restarted(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
+def restarted(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell."""
     before, now = at_baseline(work, step), judging.loads_of(seen)
     return {
@@ -27,11 +28,10 @@ def restarted(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str
     }
 
 
-def otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
+def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """Nodes that run another version than before this ring's hop already, with how they came to it."""
-    assert step.ring is not None  # noqa: S101 (only ring steps ask)
     told = restarted(work, step, seen)
-    asked = Step(step.path, Verb.BASELINE, step.hop, step.ring, step.nodes)
+    asked = replace(step, verb=Verb.BASELINE)
     found: dict[str, str] = {}
     for node, state in seen.items():
         wanted = judging.expected(work.plan, asked, node)
@@ -44,10 +44,8 @@ def otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str
     return found
 
 
-def at_baseline(work: Work, step: Step) -> dict[str, Window]:
+def at_baseline(work: Work, step: RingStep) -> dict[str, Window]:
     """Since when each node's module was loaded when the ring was measured, before it was declared."""
-    assert step.hop is not None  # noqa: S101
-    assert step.ring is not None  # noqa: S101
     result = work.state.results.get(StepPath(step.hop.name).child(step.ring.name, Verb.BASELINE))
     found = dict(result.detail.get(judging.LOADS, {})) if result else {}
     return {node: from_json(Window, window) for node, window in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knowngood.engine.steps import Step
+from knowngood.engine.steps import RingStep
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.errors import CouldNot, DeadlineExceeded, Interrupted, KnowngoodError, LockHeld
 from knowngood.model.record import Status
@@ -16,7 +16,7 @@ LOOKS = 20
 """Samples of a soak, at least; between two of them pass at most a minute and at least a twentieth of a second."""
 
 
-def soak(work: Work, step: Step) -> Done:
+def soak(work: Work, step: RingStep) -> Done:
     """Let tenants work for the soak's time, then fill up by a synthetic load what a node has not carried.
 
     That nobody works there says nothing of the release. What could not be sampled counts as no work, and where the
@@ -36,7 +36,7 @@ def soak(work: Work, step: Step) -> Done:
 @dataclass(slots=True)
 class _Soak:
     work: Work
-    step: Step
+    step: RingStep
     meter: Meter
     every: float
     free: Mapping[str, float] | None = None  # GPUs that no tenant asks for, as last seen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from knowngood.model.plan import Hop, PlannedRing
@@ -56,17 +57,54 @@ LONG = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `undo` turns a verb around: declare reverts, apply and judge expect the old versions.
+    """One step. `hop`: the one before which it is done, None for one of the whole run.
+
+    `undo` turns a verb around: declare reverts, apply and judge expect the old versions.
+    """
+
+    path: StepPath
+    verb: Verb
+    nodes: tuple[str, ...] = ()
+    hop: Hop | None = None
+    undo: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingStep(Step):
+    """One step of a ring.
 
     `why` maps a node to the reason, for quarantine. `drained`: a baseline of nodes that we hold idle, by active gates;
     without, of nodes at their tenants' work, by passive ones.
     """
 
-    path: StepPath
-    verb: Verb
-    hop: Hop | None = None
-    ring: PlannedRing | None = None
-    nodes: tuple[str, ...] = ()
-    undo: bool = False
+    hop: Hop
+    ring: PlannedRing
     why: tuple[tuple[str, str], ...] = ()
     drained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run's script a ring's steps are made: the ring itself, a batch of it, its way back."""
+
+    hop: Hop
+    ring: PlannedRing
+    path: StepPath
+
+    @classmethod
+    def of(cls, hop: Hop, ring: PlannedRing, *words: str) -> Place:
+        """The ring, or a part of it."""
+        return cls(hop, ring, StepPath(hop.name).child(ring.name, *words))
+
+    def part(self, *words: str) -> Place:
+        """A part of this place."""
+        return replace(self, path=self.path.child(*words))
+
+    def step(self, verb: Verb, nodes: Iterable[str] | None = None, *, drained: bool = False) -> RingStep:
+        """A step on these nodes, without any on the whole ring."""
+        out = self.ring.nodes if nodes is None else tuple(nodes)
+        return RingStep(self.path.child(verb), verb, out, hop=self.hop, ring=self.ring, drained=drained)
+
+    def back(self, verb: Verb, nodes: Iterable[str] | None = None) -> RingStep:
+        """The same, turned around."""
+        return replace(self.step(verb, nodes), undo=True)

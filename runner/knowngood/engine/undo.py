@@ -8,11 +8,10 @@ can't be proven stays as it is, claimed and out of service, and a human is told.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import Place, RingStep, Step, Verb
 from knowngood.model.errors import ExitCode
-from knowngood.model.plan import Hop, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import End, StepResult
 from knowngood.model.steppath import StepPath
@@ -54,53 +53,49 @@ class Back:
     name: str
 
 
-def undo_open_ring(
-    hop: Hop, ring: PlannedRing, back: Back, stay: tuple[str, ...]
-) -> Generator[Step, StepResult, End]:
+def undo_open_ring(place: Place, back: Back, stay: tuple[str, ...]) -> Generator[Step, StepResult, End]:
     """Undo a later ring only: those that were proven before it (`stay`) keep what they have, until a human decides."""
-    at = StepPath(hop.name).child(ring.name, back.name, "all")
-    end = yield from undo_rings(((hop, ring),), back, verify=at.child("verify"))
+    verify = place.part(back.name, "all").path.child(Verb.VERIFY)
+    end = yield from undo_rings((place,), back, verify=verify)
     if end.name != "restored":
         return end
-    kept = f"{ring.name} is as it was, {', '.join(stay)} moved, proven, and stays"
+    kept = f"{place.ring.name} is as it was, {', '.join(stay)} moved, proven, and stays"
     return End("held", ExitCode.HUMAN, f"{back.why}; {kept}", end.nodes)
 
 
 def undo_rings(
-    rings: tuple[tuple[Hop, PlannedRing], ...], back: Back, *, verify: StepPath | None = None
+    places: tuple[Place, ...], back: Back, *, verify: StepPath | None = None
 ) -> Generator[Step, StepResult, End]:
     """Undo these rings, newest first, then prove the whole cluster (`verify`: as which step)."""
-    for hop, ring in rings:
-        lost = yield from undo_ring(StepPath(hop.name).child(ring.name, back.name), hop, ring, back.suspects)
+    for place in places:
+        lost = yield from undo_ring(place.part(back.name), back.suspects)
         if lost:
             return lost.end(f"{back.why}; the way back failed")
     path = verify or StepPath(back.name).child("verify")
-    verified = yield Step(path, Verb.VERIFY, nodes=tuple(n for _, r in rings for n in r.nodes))
+    nodes = tuple(n for place in places for n in place.ring.nodes)
+    verified = yield Step(path, Verb.VERIFY, nodes)
     if verified.status is Status.OK:
         yield Step(
             StepPath(back.name).child("record"), Verb.RECORD
         )  # the end is `restored` whatever comes of it
         return End("restored", ExitCode.RESTORED, back.why, dict(back.blamed))
-    named = unproven(verified, [n for _, r in rings for n in r.nodes])
+    named = unproven(verified, nodes)
     return End("held", ExitCode.HUMAN, f"{back.why}; not proven restored", named)
 
 
-def undo_ring(at: StepPath, hop: Hop, ring: PlannedRing, suspects: Collection[str] = ()) -> Undo:
+def undo_ring(place: Place, suspects: Collection[str] = ()) -> Undo:
     """Bring one ring back; returns the nodes that could not be, with the reason.
 
     Every node that was changed comes back; every node that was changed, or failed a gate, is judged once more. What an
     earlier way back proved and gave back is left to its tenants.
     """
 
-    def step(verb: Verb, nodes: Iterable[str] = ring.nodes) -> Step:
-        return Step(at.child(verb), verb, hop, ring, tuple(nodes), undo=True)
-
-    lost = Lost()
+    ring, lost = place.ring, Lost()
     for verb in (Verb.DECLARE, Verb.DELIVER):
-        result = yield step(verb)
+        result = yield place.back(verb)
         if result.status is not Status.OK:
-            return (yield from _give_up(at, hop, ring, str(result.detail.get("why", verb))))
-    seen = yield step(Verb.LOOK)
+            return (yield from _give_up(place, str(result.detail.get("why", verb))))
+    seen = yield place.back(Verb.LOOK)
     # What can't be looked at counts as changed.
     changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ()))
@@ -110,7 +105,7 @@ def undo_ring(at: StepPath, hop: Hop, ring: PlannedRing, suspects: Collection[st
     for verb, nodes in ((Verb.CLAIM, again), (Verb.DRAIN, again), (Verb.APPLY, changed)):
         left = tuple(n for n in nodes if n not in lost.held and n not in failed)
         if left:
-            result = yield step(verb, left)
+            result = yield place.back(verb, left)
             wrong = not_done(result, left)
             # What is no longer ours must be shut; what could not be claimed or drained stays as it is.
             ours = set(wrong) - {*result.lost, *result.detail.get("stripped", ())}
@@ -119,57 +114,51 @@ def undo_ring(at: StepPath, hop: Hop, ring: PlannedRing, suspects: Collection[st
             failed |= {n: w for n, w in wrong.items() if n not in stays}
     judged = tuple(n for n in again if n not in lost.held and n not in failed)
     if judged:
-        yield from judge_again(step(Verb.JUDGE, judged), lost, failed)
+        yield from judge_again(place.back(Verb.JUDGE, judged), lost, failed)
     good = tuple(n for n in dict.fromkeys((*claimed, *again)) if n not in lost.held and n not in failed)
-    yield from give_back(at, hop, ring, good, lost)
+    yield from give_back(place, good, lost)
     if failed:
-        yield from shut(at, hop, ring, failed, lost)
+        yield from shut(place, failed, lost)
     return lost
 
 
-def judge_again(step: Step, lost: Lost, failed: dict[str, str]) -> Generator[Step, StepResult, None]:
+def judge_again(step: RingStep, lost: Lost, failed: dict[str, str]) -> Generator[Step, StepResult, None]:
     """Judge nodes, those that did not pass twice: what failed measurably goes into `failed`, the rest is held."""
     first = yield step
     doubtful = tuple(n for n in step.nodes if n in not_done(first, step.nodes))
     if not doubtful:
         return
-    second = yield Step(step.path.sibling("retest"), Verb.RETEST, step.hop, step.ring, doubtful, undo=True)
+    second = yield replace(step, path=step.path.sibling("retest"), verb=Verb.RETEST, nodes=doubtful)
     measured = set(second.detail.get("measured", ()))
     for node, why in not_done(second, doubtful).items():
         (failed if node in measured else lost.held)[node] = why
 
 
-def give_back(
-    at: StepPath, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
-) -> Generator[Step, StepResult, None]:
+def give_back(place: Place, nodes: tuple[str, ...], lost: Lost) -> Generator[Step, StepResult, None]:
     """Prove that nodes are as they were, then release them; those that are not stay claimed."""
     if not nodes:
         return
-    proven = yield Step(at.child(Verb.VERIFY), Verb.VERIFY, hop, ring, nodes, undo=True)
+    proven = yield place.back(Verb.VERIFY, nodes)
     if proven.status is not Status.OK:
         lost.held |= unproven(proven, nodes)
     good = tuple(n for n in nodes if n not in lost.held)
     if good:
-        released = yield Step(at.child(Verb.RELEASE), Verb.RELEASE, hop, ring, good, undo=True)
+        released = yield place.back(Verb.RELEASE, good)
         lost.held |= told(released, good, "could not be given back")
 
 
-def take_out(
-    at: StepPath, hop: Hop, ring: PlannedRing, nodes: tuple[str, ...], lost: Lost
-) -> Generator[Step, StepResult, None]:
+def take_out(place: Place, nodes: tuple[str, ...], lost: Lost) -> Generator[Step, StepResult, None]:
     """Claim nodes that are at their tenants' work and run what is not proven: nobody new comes there."""
     if nodes:
-        taken = yield Step(at.child(Verb.CLAIM), Verb.CLAIM, hop, ring, nodes, undo=True)
+        taken = yield place.back(Verb.CLAIM, nodes)
         lost.held |= told(taken, nodes, "could not be taken out of service", lost.held)
 
 
-def shut(
-    at: StepPath, hop: Hop, ring: PlannedRing, failed: Mapping[str, str], lost: Lost
-) -> Generator[Step, StepResult, None]:
+def shut(place: Place, failed: Mapping[str, str], lost: Lost) -> Generator[Step, StepResult, None]:
     """Quarantine nodes that measurably failed; one that could not be is named as such."""
     nodes = tuple(failed)
     why = tuple((str(n), str(w)) for n, w in failed.items())
-    done = yield Step(at.child(Verb.QUARANTINE), Verb.QUARANTINE, hop, ring, nodes, undo=True, why=why)
+    done = yield replace(place.back(Verb.QUARANTINE, nodes), why=why)
     open_ = told(done, nodes, "could not be quarantined", failed)
     lost.held |= open_
     lost.shut |= {n: w for n, w in failed.items() if n not in open_}
@@ -209,16 +198,17 @@ def not_done(result: StepResult, nodes: Iterable[str]) -> dict[str, str]:
     return {str(n): str(w) for n, w in named.items()} or dict.fromkeys(nodes, why)
 
 
-def _give_up(at: StepPath, hop: Hop, ring: PlannedRing, why: str) -> Undo:
+def _give_up(place: Place, why: str) -> Undo:
     """Git would not take us back: what was changed stays out of service, what is untouched goes back."""
-    seen = yield Step(at.child("look"), Verb.LOOK, hop, ring, ring.nodes, undo=True)
+    ring = place.ring
+    seen = yield place.back(Verb.LOOK)
     known = seen.status is Status.OK
     changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
     claimed = tuple(seen.detail.get("claimed", ()))
     bare = stripped(seen)
     lost = Lost(held=dict.fromkeys((n for n in changed or ring.nodes if n not in bare), why))
-    yield from give_back(at, hop, ring, tuple(n for n in claimed if n not in changed), lost)
+    yield from give_back(place, tuple(n for n in claimed if n not in changed), lost)
     if bare:
-        yield from shut(at, hop, ring, bare, lost)
-    yield from take_out(at, hop, ring, tuple(n for n in changed if n not in (*claimed, *bare)), lost)
+        yield from shut(place, bare, lost)
+    yield from take_out(place, tuple(n for n in changed if n not in (*claimed, *bare)), lost)
     return lost

@@ -10,7 +10,7 @@ from knowngood.engine import earlier, judgements, judging, recording, restarts, 
 from knowngood.engine.preflight import preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import Place, RingStep, Step, Verb
 from knowngood.engine.verify import verify
 from knowngood.engine.work import Done, NodesCouldNot, Work, named
 from knowngood.model import names
@@ -92,12 +92,11 @@ def way_back(work: Work, step: Step) -> Done:
     return Done(Status.OK, {"commit": forth, "revert": back, "seconds": round(seconds, 3)})
 
 
-def window(work: Work, step: Step) -> Done:
+def window(work: Work, step: RingStep) -> Done:
     """A ring starts only if it and its undo, both measured, end before the change window does, and no sync window
     holds either back.
     """
     end = work.cluster.window_end
-    assert step.ring is not None  # noqa: S101
     ring, undo = ring_and_undo(work.state, len(step.ring.batches), work.cluster.limits.soak)
     if held_back := work.ports.delivery.windows(ring + undo):
         why = "; ".join(map(str, held_back))
@@ -113,18 +112,14 @@ def window(work: Work, step: Step) -> Done:
     return Done(Status.INCONCLUSIVE, {**detail, "why": why})
 
 
-def declare(work: Work, step: Step) -> Done:
+def declare(work: Work, step: RingStep) -> Done:
     """Commit this ring's fields and push; for an undo, revert that commit."""
-    assert step.hop is not None  # noqa: S101
-    assert step.ring is not None  # noqa: S101
     moves = ", ".join(f"{m.component} {m.to_version}" for m in step.hop.moves)
     if not step.undo:
         subject = f"{work.plan.cluster} {step.ring.name}: {moves}"
         commit = work.ports.gitops.declare(step.ring.changes, subject, work.trailers(step))
         return Done(Status.OK, {"commit": commit})
-    forward = Step(
-        StepPath(step.hop.name).child(step.ring.name, "declare"), Verb.DECLARE, step.hop, step.ring
-    )
+    forward = Place.of(step.hop, step.ring).step(Verb.DECLARE)
     commit = work.ports.gitops.find(work.trailers(forward))
     if not commit:
         return Done(Status.OK, {"commit": "", "why": "the commit never reached the branch"})
@@ -133,7 +128,7 @@ def declare(work: Work, step: Step) -> Done:
     return Done(Status.OK, {"commit": undone, "undoes": commit})
 
 
-def deliver(work: Work, step: Step) -> Done:
+def deliver(work: Work, step: RingStep) -> Done:
     """Wait until Argo CD has brought the commit to the live objects."""
     declared = work.state.results[step.path.sibling(Verb.DECLARE)]
     commit = str(declared.detail.get("commit", ""))
@@ -143,7 +138,7 @@ def deliver(work: Work, step: Step) -> Done:
     return Done(Status.OK, {"commit": commit, "seconds": round(seconds, 3)})
 
 
-def claim(work: Work, step: Step) -> Done:
+def claim(work: Work, step: RingStep) -> Done:
     """Claim, taint and cordon; the judgement's window opens here."""
     outcome = work.ports.nodes.claim(step.nodes, work.fence, work.cancel)
     seen = work.ports.cluster.observe(outcome.done)
@@ -162,13 +157,13 @@ def claim(work: Work, step: Step) -> Done:
     )
 
 
-def drain(work: Work, step: Step) -> Done:
+def drain(work: Work, step: RingStep) -> Done:
     """Take the tenants' users of GPU and RDMA off the nodes, within their budgets."""
     outcome = work.ports.nodes.drain(step.nodes, work.fence, work.cancel, keep=step.undo)
     return _folded(step, outcome, work)
 
 
-def apply(work: Work, step: Step) -> Done:
+def apply(work: Work, step: RingStep) -> Done:
     """Restart the driver on the nodes and wait for a new load of the wanted version."""
     expect = {change.component: change.after for change in work.changes(step)}
     outcome = work.ports.nodes.apply(step.nodes, work.fence, expect, work.cancel)
@@ -181,17 +176,17 @@ def apply(work: Work, step: Step) -> Done:
     return Done(done.status, {**restarts.detail(told), **done.detail, **found}, done.files)
 
 
-def release(work: Work, step: Step) -> Done:
+def release(work: Work, step: RingStep) -> Done:
     """Give the nodes back as the snapshot says."""
     return _folded(step, work.ports.nodes.release(step.nodes, work.fence, work.cancel))
 
 
-def quarantine(work: Work, step: Step) -> Done:
+def quarantine(work: Work, step: RingStep) -> Done:
     """Leave the nodes tainted and cordoned for a human."""
     return _folded(step, work.ports.nodes.quarantine(dict(step.why), work.fence, work.cancel))
 
 
-def look(work: Work, step: Step) -> Done:
+def look(work: Work, step: RingStep) -> Done:
     """Which nodes of the ring an undo must bring back: restarted by us, running something else, or unreadable.
 
     And which are ours: `claimed` by what they say themselves, `lost` those with something of ours but no claim. What
@@ -297,11 +292,22 @@ def reclaim(work: Work, step: Step) -> Done:
     return Done(Status.FAIL, {**done.detail, "free": free, "failed": failed, "why": why}, done.files)
 
 
-VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
+ANY: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.OBSERVE: observe,
     Verb.PREFLIGHT: preflight,
     Verb.CHECK: judging.judge,
     Verb.WAY_BACK: way_back,
+    Verb.JUDGE: judging.judge,
+    Verb.RETEST: judging.judge,
+    Verb.CONFIRM: judging.judge,
+    Verb.PROVE: judgements.prove,
+    Verb.PROMOTE: recording.promote,
+    Verb.RECORD: recording.record,
+    Verb.VERIFY: verify,
+    Verb.RECLAIM: reclaim,
+}
+"""Verbs of the whole run; those that judge or prove do so on a ring, too."""
+OF_A_RING: Mapping[Verb, Callable[[Work, RingStep], Done]] = {
     Verb.WINDOW: window,
     Verb.DECLARE: declare,
     Verb.DELIVER: deliver,
@@ -309,16 +315,15 @@ VERBS: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.DRAIN: drain,
     Verb.BASELINE: judgements.baseline,
     Verb.APPLY: apply,
-    Verb.JUDGE: judging.judge,
-    Verb.RETEST: judging.judge,
     Verb.RELEASE: release,
     Verb.SOAK: soak,
-    Verb.CONFIRM: judging.judge,
-    Verb.PROVE: judgements.prove,
-    Verb.PROMOTE: recording.promote,
-    Verb.RECORD: recording.record,
     Verb.QUARANTINE: quarantine,
     Verb.LOOK: look,
-    Verb.VERIFY: verify,
-    Verb.RECLAIM: reclaim,
 }
+
+
+def perform(work: Work, step: Step) -> Done:
+    """Do a step."""
+    if isinstance(step, RingStep) and step.verb in OF_A_RING:
+        return OF_A_RING[step.verb](work, step)
+    return ANY[step.verb](work, step)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowngood.engine import proof, restored
-from knowngood.engine.steps import Step
+from knowngood.engine.steps import RingStep, Step
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.plan import PlannedRing
 from knowngood.model.record import Status
@@ -15,12 +15,12 @@ from knowngood.planner import readings
 
 def verify(work: Work, step: Step) -> Done:
     """The proof of `restored`: of one ring that we still hold before its release, at the end of the whole cluster."""
-    return _ring_as_before(work, step, step.ring) if step.ring else _all_as_before(work, step)
+    return _ring_as_before(work, step) if isinstance(step, RingStep) else _all_as_before(work, step)
 
 
-def _ring_as_before(work: Work, step: Step, ring: PlannedRing) -> Done:
+def _ring_as_before(work: Work, step: RingStep) -> Done:
     """The nodes of one ring are as they were, but for our own hold on them; Git and the live objects too."""
-    everything = work.before(step.hop)
+    ring, everything = step.ring, work.before(step.hop)
     before = {name: everything[name] for name in step.nodes if name in everything}
     seen = work.ports.cluster.observe(step.nodes)
     after = {n: restored.without_our_hold(before[n], s) if n in before else s for n, s in seen.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.engine.ports import Ports
-from knowngood.engine.steps import Step, Verb
+from knowngood.engine.steps import RingStep, Verb
 from knowngood.model import names
 from knowngood.model.errors import CouldNot, JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
@@ -84,10 +84,8 @@ class Work:
         data = self.load(rested.files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
 
-    def trailers(self, step: Step) -> dict[str, str]:
+    def trailers(self, step: RingStep) -> dict[str, str]:
         """The key by which a step's commit is found again."""
-        assert step.hop is not None  # noqa: S101 (only ring steps commit)
-        assert step.ring is not None  # noqa: S101
         trailers = {
             names.TRAILER_RUN: self.run,
             names.TRAILER_HOP: step.hop.name,
@@ -99,9 +97,8 @@ class Work:
         again = {names.TRAILER_ATTEMPT: self.state.undo} if self.state.undo != "undo" else {}
         return {**trailers, names.TRAILER_UNDOES: step.ring.name, **again}
 
-    def changes(self, step: Step) -> tuple[FieldChange, ...]:
+    def changes(self, step: RingStep) -> tuple[FieldChange, ...]:
         """The fields a step is about, turned around for an undo."""
-        assert step.ring  # noqa: S101
         return tuple(c.inverse() for c in step.ring.changes) if step.undo else step.ring.changes
 
 
