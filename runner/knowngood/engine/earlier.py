@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from knowngood.engine import proof
-from knowngood.engine.judging import LOADED
 from knowngood.engine.steps import Verb
 from knowngood.model.context import Span, Window
 from knowngood.model.jsonable import from_json
@@ -62,11 +61,10 @@ def _moved(state: RunState) -> dict[str, tuple[Window | None, str]]:
             continue
         claimed = state.results.get(path.sibling(Verb.CLAIM))
         applied = state.results.get(path)
-        windows = dict(claimed.detail.get("windows", {})) if claimed else {}
-        loaded = dict(applied.detail.get(LOADED, {})) if applied else {}
-        for node in claimed.detail.get("done", ()) if claimed else ():
-            began = from_json(Window, windows[node]) if node in windows else None
-            moved.setdefault(node, (began, str(loaded.get(node, ""))))
+        loaded = applied.detail.loaded if applied else {}
+        for node in claimed.detail.done if claimed else ():
+            began = claimed.detail.windows.get(node) if claimed else None
+            moved.setdefault(node, (began, loaded.get(node, "")))
     return moved
 
 
@@ -109,10 +107,10 @@ def _failure(checkpoint: Checkpoint, state: RunState, cluster: str, stopped: Ste
         run=state.run,
         cluster=cluster,
         time=result.ended,
-        because=str(result.detail.get("why", "")) or f"{stopped}: {result.status}",
+        because=result.detail.why or f"{stopped}: {result.status}",
         from_release=plan.from_release,
         gates=proof.suite(state).digest,
         versions=plan.to_versions,
-        nodes=tuple(result.detail.get("failed", {})),
+        nodes=tuple(result.detail.failed),
         images={name: dict(node.get("images", {})) for name, node in nodes.items() if node.get("images")},
     )

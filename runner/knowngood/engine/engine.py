@@ -15,6 +15,7 @@ from knowngood.engine.standing import refuse_different, refuse_final, refuse_new
 from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.claims import left_out, may_hold
+from knowngood.model.detail import Detail
 from knowngood.model.errors import (
     Interrupted,
     JournalDamaged,
@@ -251,7 +252,7 @@ class Engine:
         about = (self.ports, self.plan, self.cluster, self.profile, self.run_id)
         work = Work(*about, fence, self._state, part, self._read)
         done = self._cuttable(work, step)
-        self._append(RecordType.OUTCOME, step.path, done.status, done.detail, done.files)
+        self._append(RecordType.OUTCOME, step.path, done.status, to_json(done.detail), done.files)
 
     def _cuttable(self, work: Work, step: Step) -> Done:
         """Do a step; where an abort cut it short, that is its outcome."""
@@ -264,7 +265,7 @@ class Engine:
             if not work.cancel.is_set():
                 raise
             mode = work.cancel.reason
-            return Done(Status.INCONCLUSIVE, {"why": f"abort asked ({mode}): cut short", "abort": mode})
+            return Done(Status.INCONCLUSIVE, Detail(why=f"abort asked ({mode}): cut short", abort=mode))
         finally:
             self._open_step = None
 

@@ -93,7 +93,7 @@ def ask(step: Step) -> Ask:
         )
     if result.lost:  # a node that is no longer ours must not be judged or released as if it were
         why = "; ".join(f"{n}: {why}" for n, why in result.lost.items())
-        bad = {} if result.status is Status.OK else dict(result.detail.get("failed", {}))
+        bad = {} if result.status is Status.OK else dict(result.detail.failed)
         verb = step.verb if bad else None  # who failed a gate must still pass it
         raise Stop(f"no longer ours: {why}", Status.INCONCLUSIVE, bad | dict(result.lost), verb=verb)
     return result
@@ -103,12 +103,17 @@ def need(step: Step) -> Ask:
     """Run a step that must end OK."""
     result = yield from ask(step)
     if result.status is not Status.OK:
-        nodes = dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {}))
-        detail = result.detail
-        why, hint = str(detail.get("why", f"{step.path}: {result.status}")), str(detail.get("hint", ""))
-        measured = tuple(detail.get("measured", ()))
-        usage = "usage" in detail
-        raise Stop(why, result.status, nodes, measured=measured, usage=usage, hint=hint, verb=step.verb)
+        told = result.detail
+        why, nodes = told.why or f"{step.path}: {result.status}", {**told.failed, **told.given_back}
+        raise Stop(
+            why,
+            result.status,
+            nodes,
+            measured=told.measured,
+            usage=told.usage,
+            hint=told.hint,
+            verb=step.verb,
+        )
     return result
 
 
@@ -164,7 +169,7 @@ def never_declared(stop: Stop, place: Place, undo: str) -> Generator[Step, StepR
     if stop.verb is not Verb.DECLARE:
         return False
     undone = yield place.part(undo).back(Verb.DECLARE)
-    return undone.status is Status.OK and not undone.detail.get("commit")
+    return undone.status is Status.OK and not undone.detail.commit
 
 
 def nothing_changed(stop: Stop) -> End:
@@ -207,10 +212,9 @@ def batch(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, l
     """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
     yield from need(place.step(Verb.CLAIM, nodes))
     drained = yield from ask(place.step(Verb.DRAIN, nodes))
-    given_back = dict(drained.detail.get("given_back", {}))
-    if drained.status is not Status.OK and not (given_back and not drained.detail.get("failed")):
-        failed = dict(drained.detail.get("failed", {})) | given_back
-        raise Stop(str(drained.detail.get("why", "the drain failed")), drained.status, failed)
+    given_back, failed = drained.detail.given_back, drained.detail.failed
+    if drained.status is not Status.OK and not (given_back and not failed):
+        raise Stop(drained.detail.why or "the drain failed", drained.status, {**failed, **given_back})
     out = tuple(n for n in nodes if n not in given_back)
     if out:
         yield from need(place.step(Verb.BASELINE, out, drained=True))
@@ -229,21 +233,20 @@ def judged(step: Step, retest: Verb) -> Generator[Step, StepResult, None]:
     if last.status is Status.OK:
         return
     bad = failed_in(last, step.nodes)
-    if not last.detail.get("at_once"):
+    if not last.detail.at_once:
         suspects = tuple(n for n in step.nodes if n in bad) or tuple(bad)
         last = yield from ask(replace(step, path=step.path.sibling("retest"), verb=retest, nodes=suspects))
         if last.status is Status.OK:
             return
         bad = failed_in(last, suspects)
     good = tuple(n for n in step.nodes if n not in bad)
-    measured = tuple(last.detail.get("measured", ()))
-    why = str(last.detail.get("why", "a gate said no"))
-    raise Stop(why, last.status, bad, good, measured, verb=step.verb)
+    why = last.detail.why or "a gate said no"
+    raise Stop(why, last.status, bad, good, last.detail.measured, verb=step.verb)
 
 
 def failed_in(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
     """Node -> why it did not pass; all of them where none is named."""
-    return {n: str(w) for n, w in dict(result.detail.get("failed", {})).items()} or dict.fromkeys(nodes, "")
+    return dict(result.detail.failed) or dict.fromkeys(nodes, "")
 
 
 def stopped(stop: Stop, place: Place, moved: list[Place], policy: Policy) -> Flow:
@@ -274,8 +277,8 @@ def settle(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, st
     ring = place.ring
     seen = yield place.step(Verb.LOOK)
     known = seen.status is Status.OK
-    changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
-    claimed = tuple(seen.detail.get("claimed", ())) if known else ring.nodes
+    changed = seen.detail.changed if known else ring.nodes
+    claimed = seen.detail.claimed if known else ring.nodes
     lost, failed = Lost(), {n: w for n, w in stop.nodes.items() if n in changed and n in stop.measured}
     failed |= stripped(seen)
     unproven = dict.fromkeys((n for n in claimed if n in changed), "moved, but not proven")

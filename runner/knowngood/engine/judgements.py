@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from knowngood.engine import judging, restarts
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import Window
-from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.detail import Detail
+from knowngood.model.jsonable import from_json
 from knowngood.model.node import NodeState
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
@@ -24,19 +24,19 @@ def baseline(work: Work, step: RingStep) -> Done:
         return _idle(work, step, seen)
     loads = judging.loads_of(seen)
     done = judging.judge(work, step, loads)
-    return replace(done, detail={**done.detail, judging.LOADS: to_json(loads)})
+    return replace(done, detail=replace(done.detail, loads=loads))
 
 
 def _idle(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> Done:
     """A baseline of drained nodes; one that a restart disturbed is taken once more, and what runs already ends it."""
     if early := restarts.otherwise(work, step, seen):
-        return Done(Status.INCONCLUSIVE, {"why": restarts.why(EARLY, early), "failed": early})
+        return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early))
     done = judging.judge(work, step)
     if done.status is Status.OK:
         return _telling(done, restarts.restarted(work, step, seen))
     after = work.ports.cluster.observe(step.nodes)
     if early := restarts.otherwise(work, step, after):
-        return Done(Status.INCONCLUSIVE, {"why": restarts.why(EARLY, early), "failed": early}, done.files)
+        return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early), done.files)
     if judging.loads_of(after) == judging.loads_of(seen):
         return done
     return _telling(judging.judge(work, step), restarts.restarted(work, step, after))
@@ -46,7 +46,7 @@ EARLY = "not as it was before the run"
 
 
 def _telling(done: Done, told: Mapping[str, str]) -> Done:
-    return replace(done, detail={**restarts.detail(told), **done.detail})
+    return replace(done, detail=restarts.telling(done.detail, told))
 
 
 def prove(work: Work, step: Step) -> Done:
@@ -59,11 +59,7 @@ def prove(work: Work, step: Step) -> Done:
     files = {**done.files, **work.keep("nodes", seen)}
     unproven = _unproven(work, seen) if done.status is Status.OK else {}
     if unproven:
-        detail: dict[str, Any] = {
-            **done.detail,
-            "failed": unproven,
-            "why": restarts.why("not proven", unproven),
-        }
+        detail = replace(done.detail, failed=unproven, why=restarts.why("not proven", unproven))
         return Done(Status.INCONCLUSIVE, detail, files)
     return Done(done.status, done.detail, files)
 
@@ -89,8 +85,7 @@ def _loads_judged(work: Work) -> dict[str, Window]:
     """The load of each node that the last apply of the way forward found."""
     loads: dict[str, Window] = {}
     for path in _forward(work, Verb.APPLY):
-        found = work.state.results[path].detail.get(judging.LOADS, {})
-        loads |= {node: from_json(Window, window) for node, window in found.items()}
+        loads |= work.state.results[path].detail.loads
     return loads
 
 

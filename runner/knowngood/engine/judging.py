@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import JudgeRequest, Span, Window
+from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot
-from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import GateResult, Judgement, Verdict
+
+Key = Literal["windows", "loads"]
 
 STATUS = {
     Verdict.PASS: Status.OK,
@@ -41,17 +44,22 @@ def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> 
         raise CouldNot(f"the gates could not judge: {judgement.trouble[:REASON_LENGTH]}")
     failed = _failed(request, judgement)
     measured = sorted({n for r in judgement.bad() if r.verdict is Verdict.FAIL for n in _nodes(r, request)})
-    detail: dict[str, Any] = {
-        "verdict": judgement.verdict.value,
-        "results": len(judgement.results),
-        "gates": sorted({r.gate for r in judgement.results}),
-        "suite": to_json(suite),
-    }
+    detail = Detail(
+        verdict=judgement.verdict.value,
+        results=len(judgement.results),
+        gates=tuple(sorted({r.gate for r in judgement.results})),
+        suite=suite,
+    )
     if judgement.verdict is not Verdict.PASS:
         why = judgement.trouble or "; ".join(f"{n}: {w}" for n, w in list(failed.items())[:3])
-        detail |= {"failed": failed, "why": why[: 3 * REASON_LENGTH], "measured": measured}
-        detail |= {"at_once": True} if _at_once(judgement, work.profile) else {}
-        detail |= {"trouble": judgement.trouble[:REASON_LENGTH]} if judgement.trouble else {}
+        detail = replace(
+            detail,
+            failed=failed,
+            why=why[: 3 * REASON_LENGTH],
+            measured=tuple(measured),
+            at_once=_at_once(judgement, work.profile),
+            trouble=judgement.trouble[:REASON_LENGTH],
+        )
     return Done(STATUS[judgement.verdict], detail, files)
 
 
@@ -166,20 +174,16 @@ def loads_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]
     """
     if step.undo:
         looked = _recorded(work, step, Verb.LOOK, "windows", nodes)
-        found = looked | _later(_recorded(work, step, Verb.APPLY, LOADS, nodes), looked)
+        found = looked | _later(_recorded(work, step, Verb.APPLY, "loads", nodes), looked)
     else:
         found = loads_of(_began(work, nodes))
         for verb in () if step.verb is Verb.CHECK else (Verb.BASELINE, Verb.APPLY):
-            found |= _recorded(work, step, verb, LOADS, nodes)
+            found |= _recorded(work, step, verb, "loads", nodes)
         applied = {n for path in _ways(work, step, Verb.APPLY) for n in _done(work, path)}
-        known = _recorded(work, step, Verb.APPLY, LOADS, nodes)
+        known = _recorded(work, step, Verb.APPLY, "loads", nodes)
         # Where an apply could not tell, no older load stands in for it: the node's window does.
         found = {n: w for n, w in found.items() if n in known or n not in applied}
     return {n: found[n] for n in nodes if n in found}
-
-
-LOADS, LOADED = "loads", "loaded"
-"""The keys of an outcome's detail that hold since when each node's module is loaded, and of which version it is."""
 
 
 def _began(work: Work, nodes: Sequence[str]) -> dict[str, NodeState]:
@@ -197,16 +201,17 @@ def _ways(work: Work, step: Step, verb: Verb) -> list[StepPath]:
 
 
 def _done(work: Work, path: StepPath) -> Sequence[str]:
-    return tuple(work.state.results[path].detail.get("done", ()))
+    return work.state.results[path].detail.done
 
 
-def _recorded(work: Work, step: Step, verb: Verb, key: str, nodes: Sequence[str]) -> dict[str, Window]:
+def _recorded(work: Work, step: Step, verb: Verb, key: Key, nodes: Sequence[str]) -> dict[str, Window]:
     """What that verb's outcomes say of these nodes' windows, the newest last."""
     windows: dict[str, Window] = {}
     asked = {*nodes}
     for path in _ways(work, step, verb):
-        found = work.state.results[path].detail.get(key, {})
-        windows |= {n: from_json(Window, w) for n, w in found.items() if n in asked}
+        told = work.state.results[path].detail
+        found = told.windows if key == "windows" else told.loads
+        windows |= {n: w for n, w in found.items() if n in asked}
     return windows
 
 
@@ -233,7 +238,7 @@ def excluded(
     spans = {n: tuple(from_json(Span, s) for s in found[n]) for n in nodes if n in found}
     if judged is None or not spans:
         return spans
-    before = _recorded(work, step, Verb.BASELINE, LOADS, nodes)
+    before = _recorded(work, step, Verb.BASELINE, "loads", nodes)
     began = windows_of(_began(work, nodes))
     return {
         n: tuple(replace(s, end=began[n].monotonic) if s.end is None else s for s in of_node)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
 
 from knowngood.engine.steps import Step
 from knowngood.engine.work import Done, Work
+from knowngood.model.detail import Detail
 from knowngood.model.errors import DeadlineExceeded
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.plan import FieldChange
@@ -35,7 +36,7 @@ def preflight(work: Work, step: Step) -> Done:
     )  # what a later hop starts from is what an earlier one brings
     missing = tuple(work.ports.readiness.rights([c for of_hop in of_hops for c in of_hop]))
     if missing:
-        return ended(missing, {})
+        return ended(missing, Detail())
     busy = dict(work.ports.cluster.quiet(work.plan.nodes))
     unproven: list[str] = []
     found = [*_left_over(work), *_busy(busy), *_images(work, unproven)]
@@ -43,22 +44,18 @@ def preflight(work: Work, step: Step) -> Done:
     for text in unproven:
         for observer in work.ports.observers:
             observer.progress(Progress(step.path, step.verb.value, "not proven", text))
-    detail: dict[str, Any] = ({"failed": busy} if busy else {}) | (
-        {"not_proven": unproven} if unproven else {}
-    )
-    if not found and (unsure := work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)):
-        detail |= {"record": unsure}
-    return ended(found, detail)
+    unsure = "" if found else work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)
+    return ended(found, Detail(failed=busy, not_proven=tuple(unproven), record=unsure))
 
 
-def ended(found: Sequence[Finding], detail: Mapping[str, Any]) -> Done:
+def ended(found: Sequence[Finding], detail: Detail) -> Done:
     """How preflight ends with these findings: measured ones first."""
     if not found:
         return Done(Status.OK, detail)
     texts = [str(f) for f in sorted(found, key=lambda f: f.verdict is not Verdict.FAIL)]
     more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     why = "; ".join(texts[:SHOWN]) + more
-    return Done(STATUS[worst(f.verdict for f in found)], {**detail, "why": why, "findings": texts})
+    return Done(STATUS[worst(f.verdict for f in found)], replace(detail, why=why, findings=tuple(texts)))
 
 
 def _left_over(work: Work) -> Iterator[Finding]:

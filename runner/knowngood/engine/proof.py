@@ -20,13 +20,13 @@ from knowngood.planner.status import expiry, max_age_days
 Load = Callable[[str], Any]
 
 
-def not_running(workloads: Iterable[Workload]) -> dict[str, list[str]]:
+def not_running(workloads: Iterable[Workload]) -> dict[str, tuple[str, ...]]:
     """Tenant -> workloads with fewer ready than desired."""
     waiting: dict[str, list[str]] = {}
     for w in workloads:
         if w.ready < w.desired:
             waiting.setdefault(w.tenant, []).append(f"{w.namespace}/{w.name} {w.ready}/{w.desired}")
-    return waiting
+    return {tenant: tuple(told) for tenant, told in waiting.items()}
 
 
 def evidence(work: Work) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def failure(work: Work) -> dict[str, Any] | None:
     """
     state = work.state
     stopped = stopped_by(state)
-    if not stopped or "bug" in state.results[stopped].detail:
+    if not stopped or state.results[stopped].detail.bug:
         return None
     result = state.results[stopped]
     status = FAILED if _ran_it(work.plan, stopped) and said_no_twice(state, stopped) else INCONCLUSIVE
@@ -59,7 +59,7 @@ def failure(work: Work) -> dict[str, Any] | None:
     return {
         **_bound_to(work),
         "status": status,
-        "because": str(result.detail.get("why", "")) or f"{stopped}: {result.status}",
+        "because": result.detail.why or f"{stopped}: {result.status}",
         "time": result.ended,
         "verdicts": _verdicts(bad),
     }
@@ -77,10 +77,10 @@ def said_no_twice(state: RunState, stopped: StepPath) -> bool:
     """
     last = state.results[stopped]
     if stopped.verb != "retest":
-        return bool(last.detail.get("at_once"))
+        return last.detail.at_once
     first = [stopped.sibling(verb) for verb in ("judge", "confirm", "prove")]
-    before = {n for p in first if p in state.results for n in state.results[p].detail.get("measured", ())}
-    return bool(before & set(last.detail.get("measured", ())))
+    before = {n for p in first if p in state.results for n in state.results[p].detail.measured}
+    return bool(before & set(last.detail.measured))
 
 
 JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
@@ -129,11 +129,8 @@ def _bound_to(work: Work) -> dict[str, Any]:
 
 def suite(state: RunState) -> GateSuite:
     """The gates that judged this run; without a digest where they changed while it ran."""
-    found = [r.detail["suite"] for r in state.results.values() if r.detail.get("suite")]
-    suites = dict.fromkeys((str(s.get("digest", "")), str(s.get("commit", ""))) for s in found)
-    if len({digest for digest, _ in suites}) != 1:
-        return GateSuite()
-    return GateSuite(*list(suites)[-1])
+    found = [r.detail.suite for r in state.results.values() if r.detail.suite]
+    return found[-1] if len({suite.digest for suite in found}) == 1 else GateSuite()
 
 
 def _verdicts(results: Iterable[GateResult]) -> list[dict[str, str]]:
@@ -157,7 +154,7 @@ def final_results(state: RunState, load: Load) -> tuple[GateResult, ...]:
 def commits(state: RunState) -> list[Mapping[str, str]]:
     """The commits a run pushed to the GitOps repository, in order."""
     return [
-        {"step": path, "commit": str(state.results[path].detail["commit"])}
+        {"step": path, "commit": state.results[path].detail.commit}
         for path in state.intended
-        if path.verb == Verb.DECLARE and path in state.results and state.results[path].detail.get("commit")
+        if path.verb == Verb.DECLARE and path in state.results and state.results[path].detail.commit
     ]

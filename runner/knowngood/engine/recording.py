@@ -12,9 +12,9 @@ from typing import Any
 from knowngood.engine import proof
 from knowngood.engine.steps import Step
 from knowngood.engine.work import Done, Work
+from knowngood.model.detail import Detail
 from knowngood.model.errors import DeadlineExceeded, Interrupted, KnowngoodError, LockHeld, Unreachable
 from knowngood.model.evidence import REFUSED
-from knowngood.model.jsonable import to_json
 from knowngood.model.record import Status
 from knowngood.ports.promotion import Recorded
 
@@ -42,7 +42,7 @@ def record(work: Work, step: Step) -> Done:
     plan, matrix = work.plan, work.ports.promotion
     evidence = proof.failure(work)
     if evidence is None:
-        return Done(Status.OK, {"why": "nothing here speaks against the release"})
+        return Done(Status.OK, Detail(why="nothing here speaks against the release"))
     return _recorded(work, evidence, lambda: matrix.record_failure(plan.to_release, plan.cluster, evidence))
 
 
@@ -54,8 +54,15 @@ def _recorded(work: Work, evidence: Mapping[str, Any], deliver: Callable[[], Rec
         raise
     except Exception as error:  # noqa: BLE001 (see _undelivered)
         return _undelivered(error, evidence, files)
-    detail = {"status": evidence["status"], "because": evidence["because"]}
-    return Done(Status.OK, detail | {k: v for k, v in to_json(told).items() if v}, files)
+    detail = Detail(
+        status=told.status or str(evidence["status"]),
+        because=told.because or str(evidence["because"]),
+        commit=told.commit,
+        where=told.where,
+        file=told.file,
+        note=told.note,
+    )
+    return Done(Status.OK, detail, files)
 
 
 def _undelivered(error: Exception, evidence: Mapping[str, Any], files: Mapping[str, str]) -> Done:
@@ -64,9 +71,14 @@ def _undelivered(error: Exception, evidence: Mapping[str, Any], files: Mapping[s
         said, hint = str(error), error.hint
     else:
         said, hint = f"{type(error).__name__}: {error}"[:500], ""
-    told = {"undelivered": said, "why": f"not recorded in the matrix: {said}", "hint": hint}
-    counts = {key: evidence.get(key, "") for key in ("status", "because")}
-    return Done(Status.OK, {**counts, **told}, files)
+    detail = Detail(
+        status=str(evidence.get("status", "")),
+        because=str(evidence.get("because", "")),
+        undelivered=said,
+        why=f"not recorded in the matrix: {said}",
+        hint=hint,
+    )
+    return Done(Status.OK, detail, files)
 
 
 def _patiently(work: Work, deliver: Callable[[], Recorded]) -> Recorded:

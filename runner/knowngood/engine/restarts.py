@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from knowngood.engine import judging
 from knowngood.engine.steps import RingStep, Verb
 from knowngood.engine.work import Work
 from knowngood.model.context import Window
-from knowngood.model.jsonable import from_json
+from knowngood.model.detail import Detail
 from knowngood.model.node import NodeState
 from knowngood.model.steppath import StepPath
 from knowngood.planner.version import TEXT, runs
@@ -47,8 +46,7 @@ def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
 def at_baseline(work: Work, step: RingStep) -> dict[str, Window]:
     """Since when each node's module was loaded when the ring was measured, before it was declared."""
     result = work.state.results.get(StepPath(step.hop.name).child(step.ring.name, Verb.BASELINE))
-    found = dict(result.detail.get(judging.LOADS, {})) if result else {}
-    return {node: from_json(Window, window) for node, window in found.items()}
+    return dict(result.detail.loads) if result else {}
 
 
 def _same(one: Window, other: Window) -> bool:
@@ -61,9 +59,11 @@ def _words(before: Window, now: Window) -> str:
     return f"its driver was restarted at {now.monotonic:.1f} s after boot {BY_OTHERS}"
 
 
-def detail(told: Mapping[str, str]) -> dict[str, Any]:
-    """What an outcome says of restarts; nothing where there were none."""
-    return {"restarted": dict(told), "why": why("not this run's work", told)} if told else {}
+def telling(detail: Detail, told: Mapping[str, str]) -> Detail:
+    """An outcome that also says which restarts were not ours."""
+    if not told:
+        return detail
+    return replace(detail, restarted=told, why=detail.why or why("not this run's work", told))
 
 
 def why(what: str, nodes: Mapping[str, str], most: int = 5) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from knowngood.engine.steps import RingStep
 from knowngood.engine.work import Done, Work, named
+from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot, DeadlineExceeded, Interrupted, KnowngoodError, LockHeld
 from knowngood.model.record import Status
 from knowngood.planner.gpu_work import Meter
@@ -94,20 +95,22 @@ class _Soak:
         """Who worked how much."""
         tenants = sum(self.meter.tenants.get(n, 0.0) for n in self.step.nodes)
         ours = {n: s for n in self.step.nodes if (s := self.meter.synthetic.get(n, 0.0))}
-        detail = {
-            "seconds": limit,
-            "wanted_gpu_seconds": round(wanted, 1),
-            "tenants_gpu_seconds": round(tenants, 1),
-            "synthetic_gpu_seconds": round(sum(ours.values()), 1),
-            "filled": sorted(ours)[:20],
-            "unseen_seconds": round(self.meter.unseen, 1),
-        }
+        why = ""
         if ours:
             asked = f"{wanted:.0f} GPU-seconds a node"
-            detail["why"] = (
+            why = (
                 f"tenants brought {tenants:.0f} GPU-seconds in all; a synthetic load of {sum(ours.values()):.0f}"
                 f" filled up to {asked} on {', '.join(sorted(ours)[:5])}{' and others' if len(ours) > 5 else ''}"
             )
+        detail = Detail(
+            why=why,
+            seconds=limit,
+            wanted_gpu_seconds=round(wanted, 1),
+            tenants_gpu_seconds=round(tenants, 1),
+            synthetic_gpu_seconds=round(sum(ours.values()), 1),
+            filled=tuple(sorted(ours)[:20]),
+            unseen_seconds=round(self.meter.unseen, 1),
+        )
         each = {
             n: {"tenants": self.meter.tenants.get(n, 0.0), "synthetic": self.meter.synthetic.get(n, 0.0)}
             for n in self.step.nodes

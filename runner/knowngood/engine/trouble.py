@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.engine.steps import Step, Verb
+from knowngood.model.detail import Detail
 from knowngood.model.errors import (
     CouldNot,
     DeadlineExceeded,
@@ -127,9 +128,8 @@ def status_of(meant: Meaning, error: Exception) -> Status:
     return Status.INCONCLUSIVE
 
 
-def told(error: Exception) -> dict[str, object]:
+def told(error: Exception) -> Detail:
     """An error as an outcome's detail."""
     if not isinstance(error, KnowngoodError):
-        return {"why": f"internal error: {type(error).__name__}: {error}"[:500], "bug": True}
-    usage = {"usage": True} if isinstance(error, UsageError) else {}
-    return {"why": str(error), "hint": error.hint, **usage}
+        return Detail(why=f"internal error: {type(error).__name__}: {error}"[:500], bug=True)
+    return Detail(why=str(error), hint=error.hint, usage=isinstance(error, UsageError))

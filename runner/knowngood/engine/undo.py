@@ -94,12 +94,12 @@ def undo_ring(place: Place, suspects: Collection[str] = ()) -> Undo:
     for verb in (Verb.DECLARE, Verb.DELIVER):
         result = yield place.back(verb)
         if result.status is not Status.OK:
-            return (yield from _give_up(place, str(result.detail.get("why", verb))))
+            return (yield from _give_up(place, result.detail.why or verb))
     seen = yield place.back(Verb.LOOK)
     # What can't be looked at counts as changed.
-    changed = tuple(seen.detail.get("changed", ())) if seen.status is Status.OK else ring.nodes
-    claimed = tuple(seen.detail.get("claimed", ()))
-    doubted = [n for n in ring.nodes if n in suspects and n not in seen.detail.get("back", ())]
+    changed = seen.detail.changed if seen.status is Status.OK else ring.nodes
+    claimed = seen.detail.claimed
+    doubted = [n for n in ring.nodes if n in suspects and n not in seen.detail.back]
     again = tuple(dict.fromkeys((*changed, *doubted)))
     failed = stripped(seen)  # and what is measured
     for verb, nodes in ((Verb.CLAIM, again), (Verb.DRAIN, again), (Verb.APPLY, changed)):
@@ -108,8 +108,8 @@ def undo_ring(place: Place, suspects: Collection[str] = ()) -> Undo:
             result = yield place.back(verb, left)
             wrong = not_done(result, left)
             # What is no longer ours must be shut; what could not be claimed or drained stays as it is.
-            ours = set(wrong) - {*result.lost, *result.detail.get("stripped", ())}
-            stays = ours & set(result.detail.get("could_not", ())) if verb is Verb.APPLY else ours
+            ours = set(wrong) - {*result.lost, *result.detail.stripped}
+            stays = ours & set(result.detail.could_not) if verb is Verb.APPLY else ours
             lost.held |= {n: w for n, w in wrong.items() if n in stays}
             failed |= {n: w for n, w in wrong.items() if n not in stays}
     judged = tuple(n for n in again if n not in lost.held and n not in failed)
@@ -129,7 +129,7 @@ def judge_again(step: RingStep, lost: Lost, failed: dict[str, str]) -> Generator
     if not doubtful:
         return
     second = yield replace(step, path=step.path.sibling("retest"), verb=Verb.RETEST, nodes=doubtful)
-    measured = set(second.detail.get("measured", ()))
+    measured = set(second.detail.measured)
     for node, why in not_done(second, doubtful).items():
         (failed if node in measured else lost.held)[node] = why
 
@@ -166,8 +166,7 @@ def shut(place: Place, failed: Mapping[str, str], lost: Lost) -> Generator[Step,
 
 def unproven(verified: StepResult, nodes: Iterable[str]) -> dict[str, str]:
     """Node -> what a proof found different or could not read; all of them where it names none."""
-    differ = {str(k): str(v) for k, v in dict(verified.detail.get("failed", {})).items()}
-    return differ or dict.fromkeys(nodes, str(verified.detail.get("why", "not proven")))
+    return dict(verified.detail.failed) or dict.fromkeys(nodes, verified.detail.why or "not proven")
 
 
 def told(
@@ -184,18 +183,15 @@ def told(
 
 def stripped(seen: StepResult) -> dict[str, str]:
     """What a look found to carry something of ours but no claim: nothing of it is released, it is shut and named."""
-    return {str(n): str(w) for n, w in dict(seen.detail.get("lost", {})).items()}
+    return dict(seen.detail.lost)
 
 
 def not_done(result: StepResult, nodes: Iterable[str]) -> dict[str, str]:
     """Node -> why a step did not end well on it; empty where it ended OK."""
     if result.status is Status.OK:
         return {n: w for n, w in result.lost.items() if n in nodes}
-    named = (
-        dict(result.detail.get("failed", {})) | dict(result.detail.get("given_back", {})) | dict(result.lost)
-    )
-    why = str(result.detail.get("why", result.status))
-    return {str(n): str(w) for n, w in named.items()} or dict.fromkeys(nodes, why)
+    named = {**result.detail.failed, **result.detail.given_back, **result.lost}
+    return named or dict.fromkeys(nodes, result.detail.why or str(result.status))
 
 
 def _give_up(place: Place, why: str) -> Undo:
@@ -203,8 +199,8 @@ def _give_up(place: Place, why: str) -> Undo:
     ring = place.ring
     seen = yield place.back(Verb.LOOK)
     known = seen.status is Status.OK
-    changed = tuple(seen.detail.get("changed", ())) if known else ring.nodes
-    claimed = tuple(seen.detail.get("claimed", ()))
+    changed = seen.detail.changed if known else ring.nodes
+    claimed = seen.detail.claimed
     bare = stripped(seen)
     lost = Lost(held=dict.fromkeys((n for n in changed or ring.nodes if n not in bare), why))
     yield from give_back(place, tuple(n for n in claimed if n not in changed), lost)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from knowngood.engine import earlier, judgements, judging, recording, restarts, restored
 from knowngood.engine.preflight import preflight
@@ -16,8 +15,8 @@ from knowngood.engine.work import Done, NodesCouldNot, Work, named
 from knowngood.model import names
 from knowngood.model.claims import Hold, held, surely_held
 from knowngood.model.context import Window
+from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot
-from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
@@ -34,15 +33,14 @@ def observe(work: Work, step: Step) -> Done:
     before = None if step.hop else last_change(work.ports.checkpoint, without=work.run)
     if before is not None and not before.end:
         hint = f"knowngood resume {before.run}, or knowngood rollback {before.run}"
-        return Done(
-            Status.FAIL, {"why": f"run {before.run} changed the cluster and has not ended", "hint": hint}
-        )
+        why = f"run {before.run} changed the cluster and has not ended"
+        return Done(Status.FAIL, Detail(why=why, hint=hint))
     roles = work.ports.cluster.node_names()
     machines = [n for n, role in roles.items() if role != "virtual"]
     missing = sorted(set(work.plan.nodes) - set(machines))
     if missing:
         why = f"{', '.join(missing)}: in the cluster file, but not a node of this cluster"
-        return Done(Status.FAIL, {"why": why, "failed": dict.fromkeys(missing, "no such node")})
+        return Done(Status.FAIL, Detail(why=why, failed=dict.fromkeys(missing, "no such node")))
     seen = work.ports.cluster.observe(machines)
     files = work.keep("nodes", seen) | work.keep("workloads", list(work.ports.cluster.workloads()))
     if not step.hop:
@@ -50,18 +48,18 @@ def observe(work: Work, step: Step) -> Done:
     asked = [n for n in (work.plan.nodes if step.hop else work.cluster.gpu) if n in seen]
     unread = {n: seen[n].trouble or "unreachable" for n in asked if not seen[n].reachable}
     if unread:
-        return Done(Status.INCONCLUSIVE, {"why": named("can't be read", unread), "failed": unread}, files)
+        return Done(Status.INCONCLUSIVE, Detail(why=named("can't be read", unread), failed=unread), files)
     needed = readings.required(work.profile)
     gaps = {n: ", ".join(lacks) for n in asked if (lacks := restored.missing(seen[n], needed))}
     if gaps:
         hint = "the profile's optionalReadings names what such a machine may not give"
         why = named("what a proof of the way back needs can't be read", gaps)
-        return Done(Status.INCONCLUSIVE, {"why": why, "failed": gaps, "hint": hint}, files)
+        return Done(Status.INCONCLUSIVE, Detail(why=why, failed=gaps, hint=hint), files)
     other = _running_otherwise(work, step, seen)
     if other:
         why = named("what runs is not what Git declares", other)
-        return Done(Status.FAIL, {"why": why, "failed": other, "hint": _MEND}, files)
-    return Done(Status.OK, {"nodes": len(seen)}, files)
+        return Done(Status.FAIL, Detail(why=why, failed=other, hint=_MEND), files)
+    return Done(Status.OK, Detail(nodes=len(seen)), files)
 
 
 _MEND = "go on with the run that left it so, or reload the driver there, or take the commit back"
@@ -89,7 +87,7 @@ def way_back(work: Work, step: Step) -> Done:
     """Send a no-op commit and its revert through the branch to Argo CD, and time it."""
     forth, back = work.ports.gitops.rehearse_way_back({names.TRAILER_RUN: work.run})
     seconds = work.ports.delivery.wait(back, (), work.cluster.limits.deliver, work.cancel)
-    return Done(Status.OK, {"commit": forth, "revert": back, "seconds": round(seconds, 3)})
+    return Done(Status.OK, Detail(commit=forth, revert=back, seconds=round(seconds, 3)))
 
 
 def window(work: Work, step: RingStep) -> Done:
@@ -102,14 +100,14 @@ def window(work: Work, step: RingStep) -> Done:
         why = "; ".join(map(str, held_back))
         if all(f.verdict is Verdict.INCONCLUSIVE for f in held_back):
             raise CouldNot(why)
-        return Done(Status.INCONCLUSIVE, {"why": why})
+        return Done(Status.INCONCLUSIVE, Detail(why=why))
     if not end:
         return Done(Status.OK)
-    detail = {"ring_seconds": round(ring), "undo_seconds": round(undo), "by": undo_must_start_by(end, undo)}
+    detail = Detail(ring_seconds=round(ring), undo_seconds=round(undo), by=undo_must_start_by(end, undo))
     if fits(work.ports.clock.now(), ring, undo, end):
         return Done(Status.OK, detail)
     why = f"{step.ring.name} needs {ring:.0f} s and its undo {undo:.0f} s; the window ends at {end}"
-    return Done(Status.INCONCLUSIVE, {**detail, "why": why})
+    return Done(Status.INCONCLUSIVE, replace(detail, why=why))
 
 
 def declare(work: Work, step: RingStep) -> Done:
@@ -118,24 +116,24 @@ def declare(work: Work, step: RingStep) -> Done:
     if not step.undo:
         subject = f"{work.plan.cluster} {step.ring.name}: {moves}"
         commit = work.ports.gitops.declare(step.ring.changes, subject, work.trailers(step))
-        return Done(Status.OK, {"commit": commit})
+        return Done(Status.OK, Detail(commit=commit))
     forward = Place.of(step.hop, step.ring).step(Verb.DECLARE)
     commit = work.ports.gitops.find(work.trailers(forward))
     if not commit:
-        return Done(Status.OK, {"commit": "", "why": "the commit never reached the branch"})
+        return Done(Status.OK, Detail(why="the commit never reached the branch"))
     subject = f"{work.plan.cluster} {step.ring.name}: back from {moves}"
     undone = work.ports.gitops.undo(commit, step.ring.changes, subject, work.trailers(step))
-    return Done(Status.OK, {"commit": undone, "undoes": commit})
+    return Done(Status.OK, Detail(commit=undone, undoes=commit))
 
 
 def deliver(work: Work, step: RingStep) -> Done:
     """Wait until Argo CD has brought the commit to the live objects."""
     declared = work.state.results[step.path.sibling(Verb.DECLARE)]
-    commit = str(declared.detail.get("commit", ""))
+    commit = declared.detail.commit
     if not commit:  # nothing of ours was there to take back: what others declare is waited for in vain
-        return Done(Status.OK, {"commit": "", "why": "nothing to deliver"})
+        return Done(Status.OK, Detail(why="nothing to deliver"))
     seconds = work.ports.delivery.wait(commit, work.changes(step), work.cluster.limits.deliver, work.cancel)
-    return Done(Status.OK, {"commit": commit, "seconds": round(seconds, 3)})
+    return Done(Status.OK, Detail(commit=commit, seconds=round(seconds, 3)))
 
 
 def claim(work: Work, step: RingStep) -> Done:
@@ -146,15 +144,14 @@ def claim(work: Work, step: RingStep) -> Done:
     done = _folded(step, outcome)
     early = {} if step.undo else restarts.otherwise(work, step, seen)
     if early and done.status is Status.OK:
-        detail = {**done.detail, "windows": to_json(windows), "failed": early}
-        return Done(Status.INCONCLUSIVE, {**detail, "why": restarts.why(judgements.EARLY, early)})
+        why = restarts.why(judgements.EARLY, early)
+        return Done(Status.INCONCLUSIVE, replace(done.detail, windows=windows, failed=early, why=why))
     told = {} if step.undo else restarts.restarted(work, step, seen)
     shut = [n for n in outcome.done if n not in windows]
     if shut and done.status is Status.OK and not step.undo:  # an undo's window opened when we looked
         raise CouldNot(f"boot id and uptime of {', '.join(shut)} can't be read")
-    return Done(
-        done.status, {**restarts.detail(told), **done.detail, "windows": to_json(windows)}, done.files
-    )
+    detail = replace(restarts.telling(done.detail, told), windows=windows)
+    return Done(done.status, detail, done.files)
 
 
 def drain(work: Work, step: RingStep) -> Done:
@@ -170,10 +167,10 @@ def apply(work: Work, step: RingStep) -> Done:
     done = _folded(step, outcome, work)
     seen = work.ports.cluster.observe(outcome.done)
     loaded = {n: s.load.version for n, s in seen.items() if s.load}
-    found: dict[str, Any] = {judging.LOADS: to_json(judging.loads_of(seen)), judging.LOADED: loaded}
     others = {} if step.undo else restarts.restarted(work, step, seen)
     told = {n: how for n, how in others.items() if outcome.detail.get(n, {}).get("restarted") is False}
-    return Done(done.status, {**restarts.detail(told), **done.detail, **found}, done.files)
+    detail = replace(restarts.telling(done.detail, told), loads=judging.loads_of(seen), loaded=loaded)
+    return Done(done.status, detail, done.files)
 
 
 def release(work: Work, step: RingStep) -> Done:
@@ -203,13 +200,14 @@ def look(work: Work, step: RingStep) -> Done:
     back = {n for n in step.nodes if step.undo and ours[n].hold is Hold.QUARANTINED}
     known = restarts.at_baseline(work, step)
     same = {n for n in step.nodes if _same_driver(before[n], seen[n], known.get(n), anew=n in again)}
-    changed = [n for n in step.nodes if n in touched | back or n not in same]
-    claimed = [n for n in step.nodes if ours[n].hold is Hold.OUT]
+    changed = tuple(n for n in step.nodes if n in touched | back or n not in same)
+    claimed = tuple(n for n in step.nodes if ours[n].hold is Hold.OUT)
     lost = {n: ours[n].why for n in step.nodes if ours[n].hold is Hold.MARKED}
+    came_back = tuple(n for n in step.nodes if n in again and n not in changed)
     windows = judging.windows_of(seen)
-    detail = {"changed": changed, "claimed": claimed, "lost": lost, "windows": to_json(windows)}
-    came_back = [n for n in step.nodes if n in again and n not in changed]
-    return Done(Status.OK, detail | ({"back": came_back} if came_back else {}))
+    return Done(
+        Status.OK, Detail(changed=changed, claimed=claimed, lost=lost, windows=windows, back=came_back)
+    )
 
 
 def _touched(work: Work, ring: StepPath, nodes: Sequence[str]) -> set[str]:
@@ -218,7 +216,7 @@ def _touched(work: Work, ring: StepPath, nodes: Sequence[str]) -> set[str]:
     for path in (p for p in work.state.intended if p.within(ring) and not p.is_undo):
         if path.verb == Verb.APPLY:
             drained = work.state.results[path.sibling(Verb.DRAIN)].detail
-            touched |= set(drained.get("done", nodes))
+            touched |= set(drained.done or nodes)
     return touched
 
 
@@ -228,9 +226,9 @@ def _brought_back(work: Work, ring: StepPath) -> set[str]:
     for path in (p for p in work.state.intended if p.within(ring) and p.is_undo):
         result, verb = work.state.results.get(path), path.verb
         if verb == Verb.RELEASE and result:
-            back |= set(result.detail.get("done", ()))
+            back |= set(result.detail.done)
         elif verb in (Verb.CLAIM, Verb.APPLY):
-            back = back - set(result.detail.get("done", ())) if result else set()
+            back = back - set(result.detail.done) if result else set()
     return back
 
 
@@ -246,23 +244,29 @@ def _same_driver(before: NodeState, now: NodeState, baseline: Window | None, *, 
 
 def _folded(step: Step, outcome: Outcome, work: Work | None = None) -> Done:
     """An Outcome as a record; larger details become a file."""
-    detail: dict[str, Any] = {"done": list(outcome.done)}
+    detail = Detail(done=outcome.done)
     files = work.keep("detail", outcome.detail) if work and outcome.detail else {}
     if outcome.given_back:
-        detail |= {"given_back": dict(outcome.given_back), "why": named("not drained", outcome.given_back)}
+        why = named("not drained", outcome.given_back)
+        detail = replace(detail, given_back=outcome.given_back, why=why)
     if outcome.failed:
-        detail |= {"failed": dict(outcome.failed), "why": named(f"{step.verb} failed", outcome.failed)}
-        for key, nodes in (("could_not", outcome.could_not), ("stripped", outcome.stripped)):
-            detail |= {key: list(nodes)} if nodes else {}
+        why, unable = named(f"{step.verb} failed", outcome.failed), tuple(outcome.could_not)
+        detail = replace(
+            detail, failed=outcome.failed, why=why, could_not=unable, stripped=tuple(outcome.stripped)
+        )
     lost = [n for n in step.nodes if n not in {*outcome.done, *outcome.failed, *outcome.given_back}]
     if lost:
-        detail["could_not"] = [*outcome.could_not, *lost]
-        detail["failed"] = dict(outcome.failed) | dict.fromkeys(lost, f"{step.verb} gave no answer")
-        detail["why"] = named(f"{step.verb} gave no answer", dict.fromkeys(lost, "nothing came back"))
-    if not (detail.get("failed") or detail.get("given_back")):
+        silent = f"{step.verb} gave no answer"
+        detail = replace(
+            detail,
+            could_not=(*outcome.could_not, *lost),
+            failed={**outcome.failed, **dict.fromkeys(lost, silent)},
+            why=named(silent, dict.fromkeys(lost, "nothing came back")),
+        )
+    if not (detail.failed or detail.given_back):
         return Done(Status.OK, detail, files)
-    unknown = set(detail.get("could_not", ()))
-    measured = set(detail.get("failed", ())) - unknown
+    unknown = set(detail.could_not)
+    measured = set(detail.failed) - unknown
     done = Done(Status.FAIL if measured else Status.INCONCLUSIVE, detail, files)
     if unknown and not measured and not outcome.given_back:
         raise NodesCouldNot(done)
@@ -284,12 +288,13 @@ def reclaim(work: Work, step: Step) -> Done:
         if n not in ours and (n in sure or now[n].hold in (Hold.MARKED, Hold.TAKEN, Hold.UNKNOWN))
     }
     done = _folded(replace(step, nodes=ours), work.ports.nodes.claim(ours, work.fence, work.cancel))
-    free = [n for n in step.nodes if n not in ours and n not in gone]
+    free = tuple(n for n in step.nodes if n not in ours and n not in gone)
+    detail = replace(done.detail, free=free)
     if not gone:
-        return replace(done, detail={**done.detail, "free": free})
-    failed = {**done.detail.get("failed", {}), **gone}
+        return replace(done, detail=detail)
+    failed = {**detail.failed, **gone}
     why = named("no longer ours", failed)
-    return Done(Status.FAIL, {**done.detail, "free": free, "failed": failed, "why": why}, done.files)
+    return Done(Status.FAIL, replace(detail, failed=failed, why=why), done.files)
 
 
 ANY: Mapping[Verb, Callable[[Work, Step], Done]] = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from knowngood.engine import proof, restored
 from knowngood.engine.steps import RingStep, Step
 from knowngood.engine.work import Done, Work, named
+from knowngood.model.detail import Detail
 from knowngood.model.plan import PlannedRing
 from knowngood.model.record import Status
 from knowngood.planner import readings
@@ -31,12 +32,12 @@ def _ring_as_before(work: Work, step: RingStep) -> Done:
         differs |= _declared_otherwise(work, ring)
     unread = {n: restored.listed(one.unread) for n, one in found.items() if one.unread}
     reported = {n: restored.listed(one.reported) for n, one in found.items() if one.reported}
-    detail: dict[str, Any] = {"failed": unread | differs, "unread": unread, "reported": reported}
+    detail = Detail(failed=unread | differs, unread=unread, reported=reported)
     if differs:
-        return Done(Status.FAIL, {**detail, "why": named("not as before", differs)}, files)
+        return Done(Status.FAIL, replace(detail, why=named("not as before", differs)), files)
     if unread:
-        return Done(Status.INCONCLUSIVE, {**detail, "why": named("not proven", unread)}, files)
-    return Done(Status.OK, {"reported": reported}, files)
+        return Done(Status.INCONCLUSIVE, replace(detail, why=named("not proven", unread)), files)
+    return Done(Status.OK, Detail(reported=reported), files)
 
 
 def _declared_otherwise(work: Work, ring: PlannedRing) -> dict[str, str]:
@@ -68,21 +69,20 @@ def _all_as_before(work: Work, step: Step) -> Done:
         differs |= _declared_otherwise(work, ring)
     found_left = work.ports.cluster.leftovers()
     left = [f"{x.kind} at {x.where}" for x in found_left if x.kind != "lease" and not x.of_others(work.run)]
-    detail: dict[str, Any] = {
-        "failed": differs,
-        "unread": {n: restored.listed(one.unread) for n, one in found.items() if one.unread},
-        "reported": {n: restored.listed(one.reported) for n, one in found.items() if one.reported},
-        "left": left[:20],
-        "not_running": proof.not_running(work.ports.cluster.workloads()),
-    }
+    unread = {n: restored.listed(one.unread) for n, one in found.items() if one.unread}
+    detail = Detail(
+        failed=differs,
+        unread=unread,
+        reported={n: restored.listed(one.reported) for n, one in found.items() if one.reported},
+        left=tuple(left[:20]),
+        not_running=proof.not_running(work.ports.cluster.workloads()),
+    )
     if differs or left:
         why = named("not as before", differs) if differs else "left over: " + "; ".join(left[:5])
-        return Done(Status.FAIL, {**detail, "why": why}, files)
-    if detail["unread"]:
-        unread = detail["unread"]
-        return Done(
-            Status.INCONCLUSIVE, {**detail, "failed": unread, "why": named("not proven", unread)}, files
-        )
+        return Done(Status.FAIL, replace(detail, why=why), files)
+    if unread:
+        unsure = replace(detail, failed=unread, why=named("not proven", unread))
+        return Done(Status.INCONCLUSIVE, unsure, files)
     return Done(Status.OK, detail, files)
 
 

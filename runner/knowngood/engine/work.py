@@ -10,6 +10,7 @@ from typing import Any
 from knowngood.engine.ports import Ports
 from knowngood.engine.steps import RingStep, Verb
 from knowngood.model import names
+from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot, JournalDamaged
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
@@ -26,7 +27,7 @@ class Done:
     """What a verb returns: the outcome record's content."""
 
     status: Status
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Detail = field(default_factory=Detail)
     files: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -34,7 +35,7 @@ class NodesCouldNot(CouldNot):
     """Some nodes could not be done, for reasons that are not their own. `done`: the outcome if it stays so."""
 
     def __init__(self, done: Done) -> None:
-        super().__init__(str(done.detail.get("why", "")))
+        super().__init__(done.detail.why)
         self.done = done
 
 

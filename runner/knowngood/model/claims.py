@@ -5,7 +5,7 @@ The one answer for whoever goes on, goes back or tells: the engine's look and re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -178,33 +178,29 @@ MARKING = ("claim", "reclaim", "drain", "release", "quarantine")
 
 
 def _answered(known: dict[str, _By], verb: str, result: StepResult) -> None:
-    done = _names(result, "done")
+    told = result.detail
     match verb:
         case "claim":
-            _set(known, done, _By.HELD)
+            _set(known, told.done, _By.HELD)
             # A claim that gave no answer in time may be on the node all the same.
-            _unsure(known, _names(result, "failed"))
+            _unsure(known, told.failed)
         case "release":
-            _set(known, done, _By.FREE)
-            _unsure(known, _names(result, "failed"))
+            _set(known, told.done, _By.FREE)
+            _unsure(known, told.failed)
         case "quarantine":
-            _set(known, done, _By.SHUT)
-            _unsure(known, _names(result, "failed"))
+            _set(known, told.done, _By.SHUT)
+            _unsure(known, told.failed)
         case "reclaim":
-            _set(known, done, _By.HELD)
-            _set(known, _names(result, "free"), _By.FREE)
-            _unsure(known, _names(result, "failed"))
-    _set(known, _names(result, "given_back"), _By.FREE)
+            _set(known, told.done, _By.HELD)
+            _set(known, told.free, _By.FREE)
+            _unsure(known, told.failed)
+    _set(known, told.given_back, _By.FREE)
 
 
 def _unsure(known: dict[str, _By], nodes: Iterable[str]) -> None:
     for node in nodes:
         free = known.get(node, _By.FREE) in (_By.FREE, _By.MEANT)
         known[node] = _By.MEANT if free else _By.LEAVING
-
-
-def _names(result: StepResult, key: str) -> Sequence[str]:
-    return tuple(str(n) for n in result.detail.get(key, ()))
 
 
 def _set(known: dict[str, _By], nodes: Iterable[str], by: _By) -> None:

@@ -6,15 +6,26 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
+class Sparse:
+    """A dataclass of which only the fields that say something are written.
+
+    What is not there has its default when it is read; what a newer version wrote is passed over.
+    """
+
+    __slots__ = ()
+
+
 def to_json(value: Any) -> Any:
     """Plain JSON values of a dataclass, recursively; tuples become lists, enums their value."""
+    if isinstance(value, Sparse):
+        return {name: to_json(v) for name, v in _said(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -24,6 +35,13 @@ def to_json(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_json(v) for v in value]
     return value
+
+
+def _said(value: Any) -> Iterator[tuple[str, Any]]:
+    for one in dataclasses.fields(value):
+        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        if (said := getattr(value, one.name)) != default:
+            yield one.name, said
 
 
 def from_json(kind: type[T], data: Any) -> T:
@@ -66,6 +84,8 @@ def _fields(kind: type) -> dict[str, Callable[[Any], Any]]:
 def _dataclass(kind: type, data: Any) -> Any:
     fields = _fields(kind)
     unknown = set(data) - set(fields)
-    if unknown:
+    if issubclass(kind, Sparse):
+        data = {k: v for k, v in data.items() if k in fields}
+    elif unknown:
         raise TypeError(f"{kind.__name__}: unknown {sorted(unknown)}")
     return kind(**{k: fields[k](v) for k, v in data.items()})

@@ -26,10 +26,10 @@ def _of_ring(hop: Hop, ring: PlannedRing, state: RunState) -> dict[str, str]:
         if verb == "declare":
             declared = _declared(declared, result, back=back)
         elif verb == "look" and back and result and result.status is Status.OK:
-            changed = result.detail.get("changed", ())
+            changed = result.detail.changed
             runs |= {n: n in changed for n in ring.nodes}
         elif verb == "apply":
-            done = tuple(result.detail.get("done", ())) if result else ()
+            done = result.detail.done if result else ()
             runs |= dict.fromkeys(done if back else (done or ring.nodes), not back)
     versions = ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
     told = {n: f"may run {versions}" for n, new in runs.items() if new}

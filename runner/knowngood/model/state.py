@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from knowngood.model.detail import Detail
 from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import from_json
 from knowngood.model.names import fence_of
@@ -21,7 +22,7 @@ class StepResult:
     """
 
     status: Status
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Detail = field(default_factory=Detail)
     files: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     ended: str = ""
@@ -114,9 +115,9 @@ def after(state: RunState, record: Record) -> RunState:
             return replace(state, open=step, open_since=record.time, interrupted="")
         case RecordType.OUTCOME:
             assert record.status is not None  # noqa: S101 (the journal refuses an outcome without status)
-            abort = str(record.detail.get("abort", ""))
+            detail = from_json(Detail, record.detail)
             result = StepResult(
-                record.status, record.detail, record.files, state.open_since, record.time, abort
+                record.status, detail, record.files, state.open_since, record.time, detail.abort
             )
             unanswered = {path: nodes for path, nodes in state.unanswered.items() if path != step}
             state = replace(state, unanswered=unanswered, open=NOWHERE, open_since="")
@@ -138,13 +139,13 @@ def after(state: RunState, record: Record) -> RunState:
         case RecordType.INTERRUPTED:
             return replace(state, interrupted=str(record.detail.get("why", "")))
         case RecordType.FINISHED:
-            detail = record.detail
+            told = record.detail
             end = End(
-                str(detail["end"]),
-                ExitCode(int(detail["exit"])),
-                str(detail.get("why", "")),
-                _texts(detail.get("nodes", {})),
-                _texts(detail.get("moved", {})),
+                str(told["end"]),
+                ExitCode(int(told["exit"])),
+                str(told.get("why", "")),
+                _texts(told.get("nodes", {})),
+                _texts(told.get("moved", {})),
             )
             return replace(state, end=end)
 
@@ -163,9 +164,8 @@ def _held_by(state: RunState, record: Record) -> RunState:
 def _reclaimed(state: RunState, step: StepPath, result: StepResult) -> RunState:
     """A reclaim is no step of the plan: what it lost counts against the plan's last step, as an abort does."""
     results = {**state.results, step: result}
-    failed = {str(n): str(why) for n, why in dict(result.detail.get("failed", {})).items()}
-    if failed and state.last:
-        results[state.last] = replace(results[state.last], lost=failed)
+    if result.detail.failed and state.last:
+        results[state.last] = replace(results[state.last], lost=result.detail.failed)
     return replace(state, results=results)
 
 

@@ -203,7 +203,7 @@ class Board(Observer):
             lines.append(f"  {MARKS[status]} ", style=COLOURS[status])
             lines.append(f"{sentence(path)} ({took})\n")
             if result.status is not Status.OK:
-                lines.append(f"      {result.detail.get('why', '')}\n", style=COLOURS[status])
+                lines.append(f"      {result.detail.why}\n", style=COLOURS[status])
         return lines
 
 
@@ -227,7 +227,7 @@ def _gates(state: RunState, at: str) -> Text:
     """The verdicts of a ring's judgements, in order."""
     told = Text()
     for path, result in state.results.items():
-        verdict = str(result.detail.get("verdict", ""))
+        verdict = result.detail.verdict
         if verdict and path.within(at):
             label = " ".join(x for x in (place_of(path).replace(path.ring, "").strip(), path.verb) if x)
             told.append(f"{label} ").append(f"{verdict}  ", style=COLOURS[str(result.status)])

@@ -71,7 +71,7 @@ def node_times(
 
 
 def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
-    for name in result.detail.get("done", ()):
+    for name in result.detail.done:
         node = known.setdefault(str(name), _Node())
         if verb in ("claim", "reclaim"):
             node.out(result.started)
@@ -81,7 +81,7 @@ def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
             node.back(result.ended)
         elif verb == "quarantine":
             node.out(result.started)
-    for name in result.detail.get("given_back", {}):
+    for name in result.detail.given_back:
         known.setdefault(str(name), _Node()).back(result.ended)
 
 

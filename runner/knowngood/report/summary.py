@@ -158,20 +158,18 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         why=end.why if end else "",
         blamed=dict(end.nodes) if end else {},
         moved=_moved(plan, state),
-        status=str(promoted.detail.get("status", "")) if promoted else "",
-        because=str(promoted.detail.get("because", "")) if promoted else "",
+        status=promoted.detail.status if promoted else "",
+        because=promoted.detail.because if promoted else "",
         warnings=plan.warnings,
         steps=_steps(state),
         commits=_commits(state),
         judgements=tuple(_judgements(state, load)),
         nodes=node_times(state, plan.nodes, marks),
         tenants=disturbed(state, load),
-        not_running=_waiting(verified),
+        not_running=verified.detail.not_running if verified else {},
         record=_record(state),
-        reported={
-            str(n): str(t) for n, t in (verified.detail if verified else {}).get("reported", {}).items()
-        },
-        left=tuple(str(x) for x in verified.detail.get("left", ())) if verified else (),
+        reported=verified.detail.reported if verified else {},
+        left=verified.detail.left if verified else (),
         asked=marks is not None,
         elsewhere=elsewhere(marks, plan.nodes) if marks else {},
         who=state.who,
@@ -209,7 +207,7 @@ def _steps(state: RunState) -> tuple[StepLine, ...]:
             lines.append(StepLine(path, sentence(path), "running", state.open_since, "", 0.0))
             continue
         seconds = round(seconds_between(result.started, result.ended), 1)
-        why = str(result.detail.get("why", ""))
+        why = result.detail.why
         status = str(result.status)
         lines.append(StepLine(path, sentence(path), status, result.started, result.ended, seconds, why))
     return tuple(lines)
@@ -219,7 +217,7 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
     lines = []
     for path in state.intended:
         result = state.results.get(path)
-        commit = str(result.detail.get("commit", "")) if result else ""
+        commit = result.detail.commit if result else ""
         if not result or not commit:
             continue
         match path.verb:
@@ -227,7 +225,7 @@ def _commits(state: RunState) -> tuple[CommitLine, ...]:
                 lines.append(CommitLine("undo" if path.is_undo else "declare", path.ring, commit, path))
             case "way-back":
                 lines.append(CommitLine("way-back", "", commit, path))
-                lines.append(CommitLine("way-back", "", str(result.detail.get("revert", "")), path))
+                lines.append(CommitLine("way-back", "", result.detail.revert, path))
             case "promote":
                 lines.append(CommitLine("promotion", "", commit, path))
             case "record":
@@ -247,9 +245,17 @@ def _record(state: RunState) -> RecordLine | None:
         return None
     frozen = state.frozen.get("record")
     to = from_json(Destination, frozen) if frozen else HERE
-    where = str(result.detail.get("where", "")) or ("" if to.way is Way.HERE else str(to))
-    told = {key: str(result.detail.get(key, "")) for key in ("commit", "file", "note", "undelivered")}
-    return RecordLine(where, **told, next=str(result.detail.get("hint", "")), into=to.into)
+    told = result.detail
+    where = told.where or ("" if to.way is Way.HERE else str(to))
+    return RecordLine(
+        where,
+        commit=told.commit,
+        file=told.file,
+        note=told.note,
+        undelivered=told.undelivered,
+        next=told.hint,
+        into=to.into,
+    )
 
 
 def _judgements(state: RunState, load: Load) -> list[JudgementLine]:
@@ -277,10 +283,3 @@ def judgement_line(name: str, judgement: Judgement) -> JudgementLine:
     )
     missing = tuple(f"{gate}/{node}" for gate, node in judgement.missing)
     return JudgementLine(name, judgement.verdict.value, judgement.trouble, gates, missing)
-
-
-def _waiting(verified: StepResult | None) -> dict[str, tuple[str, ...]]:
-    if verified is None:
-        return {}
-    found = dict(verified.detail.get("not_running", {}))
-    return {str(tenant): tuple(str(w) for w in work) for tenant, work in found.items()}

@@ -190,13 +190,11 @@ def test_a_restart_between_baseline_and_claim_is_told_as_what_it_is(version: str
     words = "its driver was restarted at 1001.0 s after boot by somebody else, not by this run"
     assert state.end is not None
     if version == OLD:
-        assert claimed["restarted"] == {"gpu-1": words}
-        assert claimed["why"] == f"not this run's work: gpu-1 ({words})"
+        assert claimed.restarted == {"gpu-1": words}
+        assert claimed.why == f"not this run's work: gpu-1 ({words})"
         assert state.end.name == "done"
     else:
-        assert claimed["failed"] == {
-            "gpu-1": f"{words}: it runs nvidia-driver {NEW} before the run came to it"
-        }
+        assert claimed.failed == {"gpu-1": f"{words}: it runs nvidia-driver {NEW} before the run came to it"}
         assert state.end.name == "restored"
         assert words in state.end.why
         assert not world.failures, "nothing here speaks against the release"
@@ -225,7 +223,7 @@ def test_a_restart_while_the_idle_baseline_is_taken_does_not_stop_a_healthy_node
     state = engine.run()
     assert state.end is not None
     assert state.end.name == "done"
-    told = state.results[StepPath("hop-1/ring-0/batch-1/baseline")].detail["restarted"]
+    told = state.results[StepPath("hop-1/ring-0/batch-1/baseline")].detail.restarted
     assert "by somebody else, not by this run" in told["gpu-1"]
 
 
@@ -289,7 +287,7 @@ def test_a_restart_before_the_ring_is_measured_is_no_change_that_an_undo_would_b
     state = Engine(both, a_plan(), a_cluster(), a_profile(), "run-1").run()
     assert state.end is not None
     assert state.end.name == "restored"
-    assert state.results[StepPath("hop-1/ring-0/undo/look")].detail["changed"] == []
+    assert state.results[StepPath("hop-1/ring-0/undo/look")].detail.changed == ()
 
 
 def test_an_undo_compares_counters_with_their_newest_reading_and_with_when_it_was_taken() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.engine.scene import a_plan, a_world, an_engine
 
 from knowngood.model import packing
+from knowngood.model.detail import Detail
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.packing import CHUNK, LIMIT, Packer, bound
@@ -131,7 +132,7 @@ def test_what_was_packed_is_unpacked(steps: list[tuple[bool, int]], words: int) 
         path = StepPath(f"step-{number}/x")
         state = replace(state, intended=(*state.intended, path), open=path, seq=state.seq + 1)
         if answered:
-            result = StepResult(Status.OK, {"why": "x" * size, "n": 0}, {}, "a", "b")
+            result = StepResult(Status.OK, Detail(why="x" * size, results=0), {}, "a", "b")
             state = replace(state, results={**state.results, path: result}, open=StepPath())
         kept.save(state)
         assert kept.load() == state

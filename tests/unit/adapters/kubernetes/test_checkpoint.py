@@ -12,6 +12,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.kubernetes.checkpoint import MAX_BYTES, ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Busy
+from knowngood.model.detail import Detail
 from knowngood.model.errors import DataError, ExitCode, LockHeld, Unreachable, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
@@ -268,7 +269,9 @@ def test_a_thousand_nodes_are_kept_in_parts_and_come_back(kube: FakeKube) -> Non
 
 def test_settled_outcomes_lie_beside_the_state(kube: FakeKube) -> None:
     """The second machine reads them there, and what it goes on to save names them still."""
-    results = {StepPath(f"hop-1/x-{i}/judge"): StepResult(Status.OK, {"why": "y" * 2000}) for i in range(40)}
+    results = {
+        StepPath(f"hop-1/x-{i}/judge"): StepResult(Status.OK, Detail(why="y" * 2000)) for i in range(40)
+    }
     state = replace(at(9), intended=tuple(results), results=results)
     ConfigMapCheckpoint(kube).save(state)
     assert len(kube.objects[STATE]["data"]["state"]) < 4096
