@@ -34,6 +34,7 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
+from knowngood.model.mover import Hold, MoverSpec, Pods, Proof, Starts, Words
 from knowngood.model.source import Source
 
 DEFAULT_OPERATOR_NAMESPACE = "nvidia-gpu-operator"
@@ -63,7 +64,6 @@ def component(document: Document) -> Component:
         scheme=v["scheme"],
         disruption=Disruption(v["disruption"]),
         undo=UndoClass(v["undo"]),
-        movable=v["movable"],
         sources=_sources(v),
         where=document.where,
         note=v.get("note", ""),
@@ -75,6 +75,21 @@ def component(document: Document) -> Component:
         follows=Follows(v["follows"]["component"], dict(v["follows"]["versions"]))
         if "follows" in v
         else None,
+        mover=_mover(v["mover"]) if "mover" in v else None,
+    )
+
+
+def _mover(v: Mapping[str, Any]) -> MoverSpec:
+    return MoverSpec(
+        kind=v["class"],
+        starts=Starts(v["starts"]),
+        hold=Hold(v["hold"]),
+        users=tuple(v["users"]),
+        fields={kind: dict(texts) for kind, texts in v["fields"].items()},
+        values=dict(v.get("values", {})),
+        pods=Pods(**v["pods"]) if "pods" in v else None,
+        proof=Proof(**v["proof"]) if "proof" in v else None,
+        words=Words(**v["words"]),
     )
 
 

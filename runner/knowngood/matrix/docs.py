@@ -77,6 +77,9 @@ def _meaning(value: Schema) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "rules": _rules,
     "schemes": _schemes,
+    "mover keys": lambda: _table(
+        ("key", "", "meaning"), _key_rows(definition("component")["$defs"]["mover"])
+    ),
     **{f"{kind} keys": _keys(kind) for kind in (*KINDS.values(), *EDGE_KINDS.values())},
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from knowngood.model.errors import Location
 from knowngood.model.graph import Edges
+from knowngood.model.mover import CLASSES, MoverSpec
 from knowngood.model.source import Source
 
 
@@ -92,7 +93,7 @@ class Follows:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One thing with a version. `movable` is False for what knowngood does not move yet.
+    """One thing with a version. `mover` says how it moves; without one it is read and judged.
 
     `judged_only`: it is read and judged, and never moved by this product. `moves_with` are the components that may
     move in the same hop, because one drain or reboot serves them all. `procedure` says how a move is undone where
@@ -104,7 +105,6 @@ class Component:
     scheme: str  # how versions compare: one of planner.version.SCHEMES
     disruption: Disruption
     undo: UndoClass
-    movable: bool
     sources: tuple[Source, ...]
     where: Location
     note: str = ""
@@ -114,6 +114,12 @@ class Component:
     declared_by: tuple[DeclaredBy, ...] = ()
     moves_with: tuple[str, ...] = ()
     follows: Follows | None = None
+    mover: MoverSpec | None = None
+
+    @property
+    def movable(self) -> bool:
+        """Whether this version of knowngood can move it, where a cluster declares it in a way that its mover knows."""
+        return self.mover is not None and self.mover.kind in CLASSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +222,11 @@ class Declaration:
     file: str
     path: str
     object: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        """The kind of the live object."""
+        return self.object.get("kind", "")
 
     @property
     def scope(self) -> Scope:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Disruption, Scope, UndoClass
+from knowngood.model.mover import MoverSpec, Moving
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,10 @@ class Move:
     component: str
     from_version: str
     to_version: str
+
+    def inverse(self) -> Move:
+        """The way back."""
+        return Move(self.component, self.to_version, self.from_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,21 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRing:
-    """One ring's part of a hop: its nodes in batches, and the edits that declare it."""
+    """One ring's part of a hop: its nodes in batches, the edits that declare it, and what its nodes move from and to.
+
+    A ring may be behind the hop's own versions. `own` is empty in plans of versions before 0.1: there each field was
+    the version itself.
+    """
 
     name: str
     batches: tuple[tuple[str, ...], ...]
     changes: tuple[FieldChange, ...]
+    own: tuple[Move, ...] = ()
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """What the ring's nodes move from and to, one entry a component."""
+        return self.own or tuple(Move(c.component, c.before, c.after) for c in self.changes)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -109,6 +124,7 @@ class Plan:
     """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown.
 
     `schemes` maps a component to how its versions are read (`planner.version`).
+    `movers` says of each component that moves how it does: a run goes by nothing newer.
     `catalogs` says for each operator where its edges come from; `accepted` are the risks that a person took;
     `cost` is what the plan was chosen by, the most important first.
     """
@@ -133,6 +149,18 @@ class Plan:
     channel: str = ""
     accepted: tuple[str, ...] = ()
     cost: Mapping[str, int] = field(default_factory=dict)
+    movers: Mapping[str, MoverSpec] = field(default_factory=dict)
+
+    def moving(self, ring: PlannedRing, *, undo: bool = False) -> tuple[Moving, ...]:
+        """What a ring moves, with its movers; turned around for an undo."""
+        moves = (m.inverse() if undo else m for m in ring.moves)
+        return tuple(
+            Moving(m.component, m.from_version, m.to_version, self.mover(m.component)) for m in moves
+        )
+
+    def mover(self, component: str) -> MoverSpec:
+        """How a component moves. KeyError where the plan froze no mover of it."""
+        return self.movers[component]
 
     def versions_after(self, hops: int) -> Mapping[str, str]:
         """What a node runs after that many hops: the resting state between two of them, or either end."""
@@ -149,7 +177,7 @@ class Plan:
         ring = next((r for h in self.hops for r in h.rings if node in r.nodes), None)
         if ring is None:
             return self.to_versions
-        return {**self.from_versions, **{c.component: c.before for c in ring.changes}}
+        return {**self.from_versions, **{m.component: m.from_version for m in ring.moves}}
 
     @property
     def nodes(self) -> tuple[str, ...]:

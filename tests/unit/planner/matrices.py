@@ -23,6 +23,7 @@ from knowngood.model.matrix import (
     Status,
     UndoClass,
 )
+from knowngood.model.mover import MoverSpec, Words
 from knowngood.model.source import Source
 
 HERE = Location("test.yaml", 1)
@@ -36,8 +37,17 @@ VERSIONS = {
 }
 
 
+MOVER = MoverSpec(
+    kind="daemon-driver",
+    users=("gpu", "rdma"),
+    fields={"Driver": {"spec.version": "{version}"}},
+    words=Words("driver", "reload the driver", "reload the driver that was there before"),
+)
+
+
 def component(name: str, scheme: str, *, movable: bool = False, undo: str = "revert-disruptive") -> Component:
-    return Component(name, name, scheme, Disruption.DRAIN, UndoClass(undo), movable, (SOURCE,), HERE)
+    mover = MOVER if movable else None
+    return Component(name, name, scheme, Disruption.DRAIN, UndoClass(undo), (SOURCE,), HERE, mover=mover)
 
 
 def release(name: str, status: str = "candidate", **versions: str | None) -> Release:

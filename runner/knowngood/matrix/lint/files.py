@@ -10,6 +10,7 @@ from knowngood.matrix.documents import KINDS
 from knowngood.matrix.lint.registry import Context, Finding, rule, while_reading
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
+from knowngood.planner.moving import VERSION
 from knowngood.planner.rules.evaluation import parsed
 from knowngood.planner.version import key
 
@@ -115,6 +116,34 @@ def component_relations_exist(context: Context) -> Iterator[Finding]:
                 key(document.value["scheme"], version)
             except ValueError as error:
                 yield Finding(document.at("follows", "versions", text), str(error), "name one version")
+
+
+@rule("KG105", "A mover tells its versions apart, and its line of the kernel log can be read.")
+def movers_tell_versions_apart(context: Context) -> Iterator[Finding]:
+    """What Git declares is read by it, and an arrival is proven by it."""
+    for document in context.documents.of("components").values():
+        mover = document.value.get("mover", {})
+        said: dict[str, str] = {}
+        for version, text in mover.get("values", {}).items():
+            if text in said:
+                what = f"{said[text]} and {version} are both declared as {text!r}"
+                yield Finding(document.at("mover", "values", version), what, "give each a text of its own")
+            said.setdefault(text, version)
+        for kind, fields in mover.get("fields", {}).items():
+            if not any(VERSION in text for text in fields.values()):
+                what = f"no field of {kind} holds {VERSION}"
+                yield Finding(document.at("mover", "fields", kind), what, "one must say which version it is")
+        banner = mover.get("proof", {}).get("banner", "")
+        try:
+            known = re.compile(banner).groupindex
+        except re.error as error:
+            yield Finding(document.at("mover", "proof", "banner"), f"no regular expression: {error}", _BANNER)
+        else:
+            if banner and "version" not in known:
+                yield Finding(document.at("mover", "proof", "banner"), "it has no group `version`", _BANNER)
+
+
+_BANNER = "write the line as the kernel prints it, with (?P<version>...) around the version"
 
 
 def _ranges(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

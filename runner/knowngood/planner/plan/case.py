@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
 from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Profile, Release, Ring, Scope
+from knowngood.planner.moving import version_of
 from knowngood.planner.rules.evaluation import traits_of
 from knowngood.planner.search.question import Question
 
 Declared = Mapping[tuple[str, str], str]
-"""(component, ring) -> the version that Git declares; ring "" for a cluster-scoped component."""
+"""(component, ring) -> what Git holds in the declared field, in a case the version that it stands for; ring "": all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ class Case:
                 hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}"
                 raise UsageError(f"there is no {kind} {name!r} in the matrix", hint=hint)
         found = matrix.clusters[cluster]
-        return cls(matrix, found, matrix.releases[found.release], matrix.releases[release], declared, wishes)
+        pinned, target = matrix.releases[found.release], matrix.releases[release]
+        versions = {at: _version(matrix, found, at[0], text) for at, text in declared.items()}
+        return cls(matrix, found, pinned, target, versions, wishes)
 
     def component(self, name: str) -> Component:
         """The component's file."""
@@ -118,3 +121,14 @@ class Case:
             accepted=self.wishes.accepted,
             catalogs={(name, minor or now): g.catalog for (name, minor), g in self.wishes.catalogs.items()},
         )
+
+
+def _version(matrix: Matrix, cluster: Cluster, component: str, text: str) -> str:
+    """The version that a declared field stands for, as the component's mover reads it."""
+    known = matrix.components.get(component)
+    declaration = next((d for d in cluster.declarations if d.component == component), None)
+    if known is None or known.mover is None or declaration is None:
+        return text
+    if not known.mover.understands(declaration.kind, declaration.path):
+        return text
+    return version_of(known.mover, declaration.kind, {declaration.path: text})

@@ -20,6 +20,7 @@ from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
+from knowngood.planner.moving import shown
 from knowngood.planner.plan.case import Case
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
@@ -162,8 +163,8 @@ class Hops:
         """Why the engine can't make the hop yet."""
         for move in moves:
             name, what = move.component, f"{move.component} {move.from_version} to {move.to_version}"
-            declaration = self.case.declaration(name)
-            if not self.case.component(name).movable:
+            declaration, component = self.case.declaration(name), self.case.component(name)
+            if not component.movable:
                 yield f"{what}: not yet movable"
             elif declaration is None:
                 yield f"{what}: not yet movable, {self.case.cluster.name} does not say where Git declares it"
@@ -171,23 +172,36 @@ class Hops:
                 yield f"{what}: not yet movable here, {declaration.file} declares it for all nodes at once"
             elif scopes[name] is Scope.CLUSTER:
                 yield f"{what}: not yet movable here, any restart on any node takes the new version"
+            elif component.mover and not component.mover.understands(declaration.kind, declaration.path):
+                field = f"{declaration.kind} {declaration.path}"
+                yield f"{what}: not yet movable here, its mover does not know {field} in {declaration.file}"
 
     def _planned(self, moves: tuple[Move, ...]) -> tuple[PlannedRing, ...]:
         """The rings that a hop moves, each with its edits."""
         planned = []
         for ring in self.case.cluster.rings:
             open_moves = [m for m in moves if self._open(m, ring)]
-            changes = tuple(
-                _change(declaration, ring, self._has(m, ring), m.to_version)
-                for m in open_moves
-                if (declaration := self.case.declaration(m.component)) is not None
-            )
+            own = tuple(Move(m.component, self._has(m, ring), m.to_version) for m in open_moves)
+            changes = tuple(change for m in own for change in self._changes(m, ring))
             for m in open_moves:
                 self._rings[m.component, ring.name] = m.to_version
             if open_moves:
                 batches = tuple(ring.nodes[i : i + ring.batch] for i in range(0, len(ring.nodes), ring.batch))
-                planned.append(PlannedRing(ring.name, batches, changes))
+                planned.append(PlannedRing(ring.name, batches, changes, own))
         return tuple(planned)
+
+    def _changes(self, move: Move, ring: Ring) -> Iterator[FieldChange]:
+        """The edits that declare a ring's move: one a field of its mover."""
+        declaration, mover = self.case.declaration(move.component), self.case.component(move.component).mover
+        if declaration is None:
+            return
+        if mover is None or not mover.understands(declaration.kind, declaration.path):
+            yield _change(declaration, ring, declaration.path, move.from_version, move.to_version)
+            return
+        before = shown(mover, declaration.kind, move.from_version)
+        for path, after in shown(mover, declaration.kind, move.to_version).items():
+            if before[path] != after:
+                yield _change(declaration, ring, path, before[path], after)
 
     def _open(self, move: Move, ring: Ring) -> bool:
         """Whether the ring does not have the target's version already."""
@@ -198,14 +212,14 @@ class Hops:
         return known or self.case.before(move.component, ring.name)
 
 
-def _change(declaration: Declaration, ring: Ring, before: str, after: str) -> FieldChange:
+def _change(declaration: Declaration, ring: Ring, path: str, before: str, after: str) -> FieldChange:
     def named(text: str) -> str:
         return text.replace("{ring}", ring.name)
 
     return FieldChange(
         component=declaration.component,
         file=named(declaration.file),
-        path=declaration.path,
+        path=path,
         before=before,
         after=after,
         object={key: named(value) for key, value in declaration.object.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from knowngood.model.errors import Inconclusive, Refused
 from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
@@ -83,7 +83,12 @@ def _made(case: Case, solved: Solved) -> Plan:
         channel=case.wishes.channel if graph else "",
         accepted=tuple(sorted(case.wishes.accepted)),
         cost=unpacked(solved.cost)._asdict(),
+        movers={name: spec for name in _moved(hops) if (spec := case.component(name).mover) is not None},
     )
+
+
+def _moved(hops: Iterable[Hop]) -> Iterable[str]:
+    return dict.fromkeys(m.component for h in hops for m in h.moves)
 
 
 def refuse_unmovable(plan: Plan) -> None:
@@ -101,7 +106,7 @@ def refuse_unmovable(plan: Plan) -> None:
 
 def _catalogs(case: Case, hops: tuple[Hop, ...]) -> Iterator[tuple[str, str]]:
     """Where the edges of each operator that moves come from."""
-    for name in dict.fromkeys(m.component for h in hops for m in h.moves):
+    for name in _moved(hops):
         given = [
             f"{g.file} for OpenShift {minor}" if minor else g.file
             for (component, minor), g in case.wishes.catalogs.items()

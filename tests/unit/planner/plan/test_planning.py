@@ -19,6 +19,7 @@ from tests.unit.planner.matrices import (
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
+from knowngood.model.mover import MoverSpec
 from knowngood.model.plan import Move, Plan, Resting
 from knowngood.planner.plan.planning import plan, refuse_unmovable
 
@@ -264,3 +265,46 @@ def test_gates_are_split_by_kind_and_by_what_the_machine_has() -> None:
     made = plan(matrix(NEW, profiles={"pcie": nvswitch}), "lab", "new")
     assert made.passive_gates == ("drift", "fabric")
     assert made.not_applicable == {"rdma": "PowerEdge has no RDMA ports"}
+
+
+def test_the_movers_are_frozen_in_the_plan() -> None:
+    """A run that goes on tomorrow reads no newer component file."""
+    made = plan(matrix(release("new", nvidia_driver="595.91.07")), "lab", "new")
+    assert {name: spec.kind for name, spec in made.movers.items()} == {"nvidia-driver": "daemon-driver"}
+    again = from_json(Plan, to_json(made))
+    assert again.movers == made.movers
+    ring = again.hops[0].rings[0]
+    (forth,), (back,) = again.moving(ring), again.moving(ring, undo=True)
+    assert (forth.before, forth.after) == (back.after, back.before) == ("580.173.02", "595.91.07")
+
+
+def test_a_field_that_the_mover_does_not_know_is_not_movable_here() -> None:
+    value = matrix(release("new", nvidia_driver="595.91.07"))
+    driver = value.components["nvidia-driver"]
+    stranger = MoverSpec(kind="daemon-driver", fields={"Driver": {"spec.other": "{version}"}})
+    made = plan(with_component(value, replace(driver, mover=stranger)), "lab", "new")
+    assert "its mover does not know Driver spec.version in" in unmovable(made)
+
+
+def test_a_field_in_git_is_read_by_the_mover() -> None:
+    """What Git holds need not be the version's own text."""
+    value = matrix(release("new", nvidia_driver="595.91.07"))
+    driver = value.components["nvidia-driver"]
+    tagged = MoverSpec(kind="daemon-driver", fields={"Driver": {"spec.version": "v{version}-slim"}})
+    held = {("nvidia-driver", ring.name): "v580.173.02-slim" for ring in value.clusters["lab"].rings}
+    made = plan(with_component(value, replace(driver, mover=tagged)), "lab", "new", declared=held)
+    (change, *_) = made.hops[0].rings[0].changes
+    assert (change.before, change.after) == ("v580.173.02-slim", "v595.91.07-slim")
+    assert made.hops[0].rings[0].moves[0].from_version == "580.173.02"
+
+
+def test_a_plan_of_an_older_version_says_by_its_fields_what_moves() -> None:
+    made = plan(matrix(release("new", nvidia_driver="595.91.07")), "lab", "new")
+    older = to_json(made)
+    del older["movers"]
+    for ring in older["hops"][0]["rings"]:
+        del ring["own"]
+    ring = from_json(Plan, older).hops[0].rings[0]
+    assert [(m.component, m.from_version, m.to_version) for m in ring.moves] == [
+        ("nvidia-driver", "580.173.02", "595.91.07")
+    ]

@@ -1,0 +1,126 @@
+"""How a component moves: its mover, as its file says and as record 0 freezes it. The engine knows no other way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from knowngood.model.jsonable import Sparse
+
+CLASSES = frozenset({"daemon-driver"})
+"""The classes that this version can move; each is one file in adapters/movers."""
+
+
+class Starts(StrEnum):
+    """What starts the change on a node."""
+
+    RESTART = "restart"  # we do, after the commit, which disturbs nobody yet
+    DECLARE = "declare"  # the commit itself
+    APPROVE = "approve"  # our approval of what the commit asked for
+
+
+class Hold(StrEnum):
+    """How a node is held while it is out."""
+
+    CORDON = "cordon"  # by cordon and taint
+    TAINT = "taint"  # by the taint alone: others must still schedule there
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """The pods whose start brings the version to a node, in the operator's namespace."""
+
+    label: str  # key=value
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What proves an arrival: a kernel module's line in the kernel log.
+
+    `log` are words that each such line has, to ask for those lines only; `banner` is the line as a regular
+    expression, with a group `version`.
+    """
+
+    module: str
+    log: str
+    banner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people call it: `it` is what starts anew (a driver), `does` and `undoes` what is done to a node."""
+
+    it: str
+    does: str
+    undoes: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoverSpec(Sparse):
+    """A component's mover.
+
+    `fields` maps the kind of a declaring object to its fields, dotted path -> text in which `{version}` stands for the
+    version; `values` maps versions that are settings to the text that stands for them. `users` are those who must leave
+    a node first: `gpu`, `rdma`.
+    """
+
+    kind: str = ""  # its class
+    starts: Starts = Starts.RESTART
+    hold: Hold = Hold.CORDON
+    users: tuple[str, ...] = ()
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    pods: Pods | None = None
+    proof: Proof | None = None
+    words: Words = Words("what moves", "bring the new versions", "bring the versions that were there before")
+
+    def understands(self, kind: str, path: str) -> bool:
+        """Whether an object of this kind can declare it in this field."""
+        return path in self.fields.get(kind, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One arrival of one component on one node, proven by its class.
+
+    `at` is seconds since that boot; a new arrival on the same boot has a larger one. `digest` says the same version
+    from another one's content apart, where it is known.
+    """
+
+    version: str
+    boot_id: str
+    at: float
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """One component's part of a hop, with its frozen spec."""
+
+    component: str
+    before: str
+    after: str
+    spec: MoverSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """What is there once a cluster: declared, running, what waits for approval, who works on it."""
+
+    declared: str
+    running: str
+    pending: tuple[str, ...] = ()
+    busy: str = ""
+    uid: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a change that goes on: exactly one of the three is set."""
+
+    done: str = ""
+    waiting: str = ""
+    failed: str = ""

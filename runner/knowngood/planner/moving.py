@@ -1,0 +1,56 @@
+"""A version and the fields that declare it, one way and the other, as a component's mover says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from knowngood.model.errors import UsageError
+from knowngood.model.mover import MoverSpec
+
+VERSION = "{version}"
+
+
+def shown(spec: MoverSpec, kind: str, version: str) -> dict[str, str]:
+    """Path -> text of the fields with which an object of this kind declares a version.
+
+    UsageError where the mover has no text for it, or does not know the kind.
+    """
+    if kind not in spec.fields:
+        raise UsageError(f"no mover knows {kind}", hint=f"this one knows {', '.join(sorted(spec.fields))}")
+    text = spec.values.get(version, "") if spec.values else version
+    if not text:
+        raise UsageError(
+            f"its mover has no value for {version}", hint=f"it has {', '.join(sorted(spec.values))}"
+        )
+    return {path: template.replace(VERSION, text) for path, template in spec.fields[kind].items()}
+
+
+def version_of(spec: MoverSpec, kind: str, texts: Mapping[str, str]) -> str:
+    """The version that fields of an object of this kind declare; "" where all of them are empty.
+
+    `texts` may leave fields out. UsageError where no version has these texts, or more than one.
+    """
+    said = {path: text for path, text in texts.items() if path in spec.fields.get(kind, {}) and text}
+    if not said:
+        return ""
+    fitting: set[str] | None = None
+    for path, text in said.items():
+        versions = _fitting(spec, spec.fields[kind][path], text)
+        if versions is not None:
+            fitting = versions if fitting is None else fitting & versions
+    if fitting and len(fitting) == 1:
+        return fitting.pop()
+    which = f"may be {' or '.join(sorted(fitting))}" if fitting else "is no version that its mover knows"
+    fields = ", ".join(f"{path} {text}" for path, text in sorted(said.items()))
+    raise UsageError(f"{kind} with {fields} {which}", hint="mend it in Git, or the mover's fields and values")
+
+
+def _fitting(spec: MoverSpec, template: str, text: str) -> set[str] | None:
+    """The versions for which a template gives this text; None where it gives it for each."""
+    before, version, after = template.partition(VERSION)
+    if not version:
+        return None if text == template else set()
+    value = text.removeprefix(before).removesuffix(after)
+    if not value or f"{before}{value}{after}" != text:
+        return set()
+    return {v for v, shown_as in spec.values.items() if shown_as == value} if spec.values else {value}

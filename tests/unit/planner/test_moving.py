@@ -1,0 +1,78 @@
+"""A version and the fields that declare it: one way and the other."""
+
+import pytest
+
+from knowngood.model.errors import UsageError
+from knowngood.model.mover import MoverSpec
+from knowngood.planner.moving import shown, version_of
+
+DRIVER = MoverSpec(
+    kind="daemon-driver",
+    fields={
+        "Driver": {"spec.version": "{version}"},
+        "Policy": {
+            "spec.driver.version": "{version}",
+            "spec.driver.tag": "v{version}-slim",
+            "spec.on": "yes",
+        },
+    },
+)
+SETTING = MoverSpec(
+    kind="daemon-driver",
+    fields={"Driver": {"spec.rdma.enabled": "{version}"}},
+    values={"dma-buf": "false", "nvidia-peermem": "true"},
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "version", "texts"),
+    [
+        (DRIVER, "Driver", "595.91.07", {"spec.version": "595.91.07"}),
+        (
+            DRIVER,
+            "Policy",
+            "595.91.07",
+            {"spec.driver.version": "595.91.07", "spec.driver.tag": "v595.91.07-slim", "spec.on": "yes"},
+        ),
+        (SETTING, "Driver", "dma-buf", {"spec.rdma.enabled": "false"}),
+    ],
+)
+def test_what_is_shown_is_read_again(spec: MoverSpec, kind: str, version: str, texts: dict[str, str]) -> None:
+    assert shown(spec, kind, version) == texts
+    assert version_of(spec, kind, texts) == version
+
+
+def test_one_field_is_enough_to_tell_and_none_tells_nothing() -> None:
+    assert version_of(DRIVER, "Policy", {"spec.driver.tag": "v1.2-slim"}) == "1.2"
+    assert version_of(DRIVER, "Driver", {"spec.version": ""}) == ""
+    assert version_of(DRIVER, "Driver", {"spec.other": "x"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "texts", "words"),
+    [
+        (DRIVER, "Policy", {"spec.driver.tag": "1.2"}, "is no version that its mover knows"),
+        (DRIVER, "Policy", {"spec.driver.tag": "v-slim"}, "is no version that its mover knows"),
+        (DRIVER, "Policy", {"spec.driver.version": "1", "spec.driver.tag": "v2-slim"}, "is no version"),
+        (DRIVER, "Policy", {"spec.driver.version": "1", "spec.on": "no"}, "is no version"),
+        (SETTING, "Driver", {"spec.rdma.enabled": "maybe"}, "is no version that its mover knows"),
+    ],
+)
+def test_fields_that_no_version_has_are_an_error(
+    spec: MoverSpec, kind: str, texts: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        version_of(spec, kind, texts)
+
+
+def test_a_text_that_stands_for_two_versions_tells_neither() -> None:
+    twice = MoverSpec(fields={"D": {"a": "{version}"}}, values={"x": "same", "y": "same"})
+    with pytest.raises(UsageError, match="may be x or y"):
+        version_of(twice, "D", {"a": "same"})
+
+
+def test_what_a_mover_does_not_know_is_not_declared() -> None:
+    with pytest.raises(UsageError, match="no mover knows Strange"):
+        shown(DRIVER, "Strange", "1")
+    with pytest.raises(UsageError, match="no value for magic"):
+        shown(SETTING, "Driver", "magic")
