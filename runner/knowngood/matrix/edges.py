@@ -60,6 +60,7 @@ class _Builder:
             steps=self._steps(),
             risks=self._risks(),
             branches=self._branches(),
+            package=next((document.value["package"] for document in self._of("olm")), ""),
             sources=tuple(source for document in self.files.values() for source in _sources(document)),
         )
 

@@ -112,6 +112,7 @@ class Edges:
     `versions` are all known ones, oldest first. `graph` is True where `previous` decides which moves exist
     (OpenShift); else catalogs decide where there are any; else every known version can follow every other.
     `channels` are OpenShift's: `stable-4.18` -> the versions that a cluster in it may be on or go to.
+    `package` is what its catalogs call it, "" where there are none.
     """
 
     component: str
@@ -122,4 +123,5 @@ class Edges:
     steps: Steps | None = None
     risks: Mapping[str, Risk] = field(default_factory=dict)
     branches: tuple[Branch, ...] = ()
+    package: str = ""
     sources: tuple[Source, ...] = ()

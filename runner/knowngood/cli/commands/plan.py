@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from knowngood.adapters.upstream.olm_catalog import catalog
 from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, history_option, matrix_option, output_option
 from knowngood.cli.terminal import say
 from knowngood.cli.try_again import warned
-from knowngood.matrix.fbc import catalog, package_of
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
@@ -166,5 +166,5 @@ def _catalog(source: Source, text: str) -> tuple[tuple[str, str], GivenCatalog]:
         raise UsageError(
             f"--catalog {text}: {minor!r} is no OpenShift minor", hint=f"{component}@4.18={file}"
         )
-    given = catalog(Path(file), package_of(source.folder, component))
+    given = catalog(Path(file), source.matrix.edges[component].package)
     return (component, found[1] if found else ""), GivenCatalog(given, file)

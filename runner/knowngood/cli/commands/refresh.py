@@ -98,7 +98,7 @@ def _operator(
             f"{edges.component} has no catalogs here",
             hint="write its olm.yaml with `package` and one bundle first; releases are added by hand",
         )
-    fresh = olm_catalog.read(source, files["olm"].value["package"], openshift)
+    fresh = olm_catalog.checkout(source, edges.package, openshift)
     return refresh.operator(files, edges, scheme, fresh)
 
 
