@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from knowngood.twin import faults, olmobjects
+from knowngood.twin import faults, olmobjects, poolobjects
 from knowngood.twin.argoobjects import application, default_project
 from knowngood.twin.behaviours.kube import (
     GPU,
@@ -29,7 +29,6 @@ Object = dict[str, Any]
 RDMA = "rdma/rdma_shared_device_a"
 RDMA_SHARES = "63"
 TENANT_LABEL = "twin.knowngood.dev/tenant"
-MCO = "machineconfiguration.openshift.io"
 PAUSE_IMAGE = "registry.example.com/tenants/workload@sha256:" + "0" * 64
 VIRTUAL_TAINT = {"key": "virtual-node.liqo.io/not-allowed", "value": "true", "effect": "NoExecute"}
 
@@ -67,8 +66,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
         yield node_object(seed, node)
     if seed.openshift:
         yield cluster_version(seed)
-        yield pool(seed, "master", [n for n in seed.nodes if n.role == "control-plane"])
-        yield pool(seed, "worker", [n for n in seed.nodes if n.role in {"cpu", "gpu"}])
+        yield from poolobjects.pools(seed)
     if not olmobjects.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
     yield from olmobjects.objects(seed)
@@ -114,7 +112,7 @@ def node_object(seed: Seed, node: NodeSeed) -> Object:
         "metadata": {
             "name": node.name,
             "labels": _node_labels(seed, node),
-            "annotations": _node_annotations(seed, node),
+            "annotations": poolobjects.said_of(seed, node),
         },
         "spec": {
             "providerID": f"baremetal:///{stable_id(node.name, 'provider')}",
@@ -182,58 +180,6 @@ def _node_labels(seed: Seed, node: NodeSeed) -> dict[str, str]:
     if node.nics:
         labels |= {NIC_PCI_LABEL: "true", "network.nvidia.com/operator.mofed.wait": "false"}
     return labels
-
-
-def _node_annotations(seed: Seed, node: NodeSeed) -> dict[str, str]:
-    if not seed.openshift or not node.machine:
-        return {}
-    config = _rendered("master" if node.role == "control-plane" else "worker", seed)
-    return {
-        f"{MCO}/currentConfig": config,
-        f"{MCO}/desiredConfig": config,
-        f"{MCO}/state": "Done",
-        f"{MCO}/reason": "",
-        f"{MCO}/desiredDrain": f"uncordon-{config}",
-        f"{MCO}/lastAppliedDrain": f"uncordon-{config}",
-    }
-
-
-def _rendered(pool_name: str, seed: Seed) -> str:
-    return f"rendered-{pool_name}-{stable_id(pool_name, seed.openshift).replace('-', '')}"
-
-
-def pool(seed: Seed, name: str, nodes: list[NodeSeed]) -> Object:
-    """A MachineConfigPool at rest."""
-    config = {"name": _rendered(name, seed)}
-    count = len(nodes)
-    states = {
-        "Updated": True,
-        "Updating": False,
-        "Degraded": False,
-        "NodeDegraded": False,
-        "RenderDegraded": False,
-    }
-    return {
-        "apiVersion": f"{MCO}/v1",
-        "kind": "MachineConfigPool",
-        "metadata": {"name": name, "labels": {f"pools.operator.{MCO}/{name}": ""}},
-        "spec": {
-            "paused": False,
-            "configuration": config,
-            "machineConfigSelector": {"matchLabels": {f"{MCO}/role": name}},
-            "nodeSelector": {"matchLabels": {f"node-role.kubernetes.io/{name}": ""}},
-        },
-        "status": {
-            "configuration": config,
-            "observedGeneration": 1,
-            "machineCount": count,
-            "readyMachineCount": count,
-            "updatedMachineCount": count,
-            "unavailableMachineCount": 0,
-            "degradedMachineCount": 0,
-            "conditions": [condition(kind, state) for kind, state in states.items()],
-        },
-    }
 
 
 def cluster_version(seed: Seed) -> Object:

@@ -9,7 +9,9 @@
  "gitops": {"repo", "branch", "applications": [{"name", "namespace", "path"}]} (may be absent),
  "olm": {"catalogs": {"<image or address>": [documents as `opm render` prints them]},
          "sources": [{"name", "namespace", "place"}], "installed": [{"package", "namespace", "channel", "csv",
-         "source", "sourceNamespace"}]} (may be absent)}
+         "source", "sourceNamespace"}]} (may be absent),
+ "machineConfig": {"pools": [{"name", "nodeSelector": {}, "maxUnavailable", "paused"}]} (may be absent: then pools
+         rest and nobody acts on them; those of master and worker are there by themselves)}
 """
 
 from __future__ import annotations
@@ -134,6 +136,23 @@ class OlmSeed:
     installed: tuple[InstalledSeed, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PoolSeed:
+    """A MachineConfigPool beside master and worker. maxUnavailable: a number or a percentage."""
+
+    name: str
+    nodeSelector: Mapping[str, str]  # noqa: N815
+    maxUnavailable: int | str = 1  # noqa: N815
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MachineConfigSeed:
+    """The machine-config operator at work."""
+
+    pools: tuple[PoolSeed, ...] = ()
+
+
 @dataclass(frozen=True)
 class Seed:
     """A whole cluster."""
@@ -147,6 +166,7 @@ class Seed:
     tenants: tuple[TenantSeed, ...]
     gitops: GitOpsSeed | None
     olm: OlmSeed | None = None
+    machine_config: MachineConfigSeed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -190,6 +210,7 @@ def parse(data: Mapping[str, Any]) -> Seed:
         tenants=tuple(_tenant(row, f"tenants[{i}]") for i, row in enumerate(data.get("tenants", ()))),
         gitops=_gitops(gitops) if gitops else None,
         olm=_olm(data["olm"]) if data.get("olm") else None,
+        machine_config=_machine_config(data["machineConfig"]) if "machineConfig" in data else None,
     )
     _check(seed)
     return seed
@@ -224,6 +245,12 @@ def _olm(row: Mapping[str, Any]) -> OlmSeed:
         if one.csv not in offered:
             raise SeedError(f"olm.installed[{i}]: no catalog of the seed holds {one.csv}")
     return found
+
+
+def _machine_config(row: Mapping[str, Any]) -> MachineConfigSeed:
+    rows = enumerate(row.get("pools", ()))
+    pools = tuple(_fill(PoolSeed, one, f"machineConfig.pools[{i}]") for i, one in rows)
+    return _fill(MachineConfigSeed, {**row, "pools": pools}, "machineConfig")
 
 
 def _fill(kind: type[T], row: Any, where: str) -> T:

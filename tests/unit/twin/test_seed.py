@@ -40,6 +40,7 @@ GOOD: dict[str, Any] = {
         ({"nodes": ["gpu-1"]}, r"nodes\[0\]: an object"),
         ({"olm": {"catalogs": {"c:1": [{"name": "x"}]}}}, r"olm.catalogs\[c:1\]\[0\]: schema and name"),
         ({"olm": {"catalogs": {}, "installed": [INSTALLED]}}, r"olm.installed\[0\]: no catalog.* holds a.v1.0.0"),
+        ({"machineConfig": {"pools": [{"name": "canary"}]}}, r"machineConfig.pools\[0\]: nodeSelector missing"),
         ({"olm": {"sources": []}}, "olm: catalogs missing"),
         ({"tenants": [{"name": "a", "namespace": "a", "workloads": [BARE_POD]}]}, "Pod"),
     ],

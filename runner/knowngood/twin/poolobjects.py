@@ -1,0 +1,95 @@
+"""The MachineConfigPools that a twin starts with, and what they say on their nodes. Pure: from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from knowngood.twin.behaviours.kube import condition
+from knowngood.twin.hostfiles import stable_id
+from knowngood.twin.seed import NodeSeed, PoolSeed, Seed
+
+Object = dict[str, Any]
+
+MCO = "machineconfiguration.openshift.io"
+
+
+def said_of(seed: Seed, node: NodeSeed) -> dict[str, str]:
+    """What its machine-config daemon says of a node at rest."""
+    if not seed.openshift or not node.machine:
+        return {}
+    config = _rendered(_pool_of(seed, node), seed)
+    return {
+        f"{MCO}/currentConfig": config,
+        f"{MCO}/desiredConfig": config,
+        f"{MCO}/state": "Done",
+        f"{MCO}/reason": "",
+        f"{MCO}/desiredDrain": f"uncordon-{config}",
+        f"{MCO}/lastAppliedDrain": f"uncordon-{config}",
+    }
+
+
+def _rendered(pool_name: str, seed: Seed) -> str:
+    return f"rendered-{pool_name}-{stable_id(pool_name, seed.openshift).replace('-', '')}"
+
+
+def pools(seed: Seed) -> Iterator[Object]:
+    """The MachineConfigPools at rest: master, worker, and those that the seed names."""
+    members: dict[str, int] = {}
+    for node in seed.nodes:
+        if node.machine:
+            members[_pool_of(seed, node)] = members.get(_pool_of(seed, node), 0) + 1
+    for name in ("master", "worker"):
+        yield pool(seed, PoolSeed(name, {f"node-role.kubernetes.io/{name}": ""}), members.get(name, 0))
+    for custom in seed.machine_config.pools if seed.machine_config else ():
+        yield pool(seed, custom, members.get(custom.name, 0))
+
+
+def _pool_of(seed: Seed, node: NodeSeed) -> str:
+    """Its pool: the control plane's, else a custom one whose labels it has, else worker."""
+    if node.role == "control-plane":
+        return "master"
+    for custom in sorted(seed.machine_config.pools if seed.machine_config else (), key=lambda one: one.name):
+        if all(node.labels.get(key) == value for key, value in custom.nodeSelector.items()):
+            return custom.name
+    return "worker"
+
+
+def pool(seed: Seed, wanted: PoolSeed, count: int) -> Object:
+    """A MachineConfigPool of so many nodes at rest."""
+    name = wanted.name
+    config = {"name": _rendered(name, seed)}
+    custom = name not in {"master", "worker"}
+    selector: Object = {"matchLabels": {f"{MCO}/role": name}}
+    if custom:
+        roles = ["worker", name]
+        selector = {"matchExpressions": [{"key": f"{MCO}/role", "operator": "In", "values": roles}]}
+    states = {
+        "Updated": True,
+        "Updating": False,
+        "Degraded": False,
+        "NodeDegraded": False,
+        "RenderDegraded": False,
+    }
+    return {
+        "apiVersion": f"{MCO}/v1",
+        "kind": "MachineConfigPool",
+        "metadata": {"name": name, "labels": {f"pools.operator.{MCO}/{name}": ""}},
+        "spec": {
+            "paused": wanted.paused,
+            "configuration": config,
+            **({"maxUnavailable": wanted.maxUnavailable} if custom else {}),
+            "machineConfigSelector": selector,
+            "nodeSelector": {"matchLabels": dict(wanted.nodeSelector)},
+        },
+        "status": {
+            "configuration": config,
+            "observedGeneration": 1,
+            "machineCount": count,
+            "readyMachineCount": count,
+            "updatedMachineCount": count,
+            "unavailableMachineCount": 0,
+            "degradedMachineCount": 0,
+            "conditions": [condition(kind, state) for kind, state in states.items()],
+        },
+    }
