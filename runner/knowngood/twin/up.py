@@ -30,6 +30,8 @@ from knowngood.twin.behaviours.gpu_operator import GpuOperator
 from knowngood.twin.behaviours.jobs import Jobs
 from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, POD_GROUP
 from knowngood.twin.behaviours.kubelet import Kubelets
+from knowngood.twin.behaviours.mco import MachineConfigOperator
+from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nodes import Machines
 from knowngood.twin.behaviours.olm import Olm
@@ -181,6 +183,7 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
     await twin.cache.ensure(BUDGET, *twin.served)
     kubelets = Kubelets(twin, gpu_program)
     machines = Machines(twin, kubelets)
+    twin.reboot = machines.reboot
     twin.kubelet = Backend(kubelets)
     if server is not None:
         server.kubelet = twin.kubelet
@@ -202,6 +205,8 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
         controllers.append(NetworkOperator)
     if twin.seed.olm:
         controllers.append(Olm)
+    if twin.seed.machine_config:
+        controllers += [MachineConfigOperator, MachineConfigDaemons]
     for controller in (*controllers, GpuOperator):
         await controller(twin).start()
 

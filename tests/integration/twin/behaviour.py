@@ -133,6 +133,7 @@ async def raised(
         twin.world.boot()
         kubelets = Kubelets(twin, gpu_program)
         machines = Machines(twin, kubelets)
+        twin.reboot = machines.reboot
         await machines.start()
         await Faults(twin, kubelets, machines).start()
         _run_pods(twin)

@@ -147,6 +147,10 @@ async def _patiently(call: Callable[[], Awaitable[Object]]) -> Object:
         await asyncio.sleep(RETRY_S)
 
 
+async def _nobody(node: str, _cause: str, _seconds: float) -> None:
+    raise LookupError(f"this twin has no machines to reboot: {node}")
+
+
 @dataclass
 class Twin:
     """Shared by all behaviours."""
@@ -165,6 +169,7 @@ class Twin:
     served: set[Kind]  # optional kinds that this cluster has
     set_outage: Callable[[bool], None] | None = None
     fire: Callable[[str, str], None] = lambda _when, _node: None  # sets off faults; see faulty.py
+    reboot: Callable[[str, str, float], Awaitable[None]] = _nobody  # node, cause, seconds; see nodes.py
     kubelet: KubeletBackend | None = None  # exec, logs and journal, as the API server is given them
     causes: dict[str, str] = field(default_factory=dict)  # pod uid -> why a controller deleted it
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -1,0 +1,154 @@
+"""The machine-config operator: who may be out, whose cordon counts, and what its daemons do to a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.integration.twin.behaviour import SPACE, Play, Story, play
+from tests.published import needs_definitions, problems
+
+from knowngood.twin.behaviours.context import Controller, Twin
+from knowngood.twin.behaviours.kube import NODE, POD, Object, annotations_of
+from knowngood.twin.behaviours.mco import MachineConfigOperator
+from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
+from knowngood.twin.behaviours.mco_nodes import CURRENT, DESIRED, POOL, STATE
+
+ROLE = "node-role.kubernetes.io/canary"
+CANARY = {"name": "canary", "nodeSelector": {ROLE: ""}}
+NODES = [
+    {"name": "gpu-1", "role": "gpu", "gpus": 8, "labels": {ROLE: ""}},
+    {"name": "gpu-2", "role": "gpu", "gpus": 8},
+    {"name": "gpu-3", "role": "gpu", "gpus": 8},
+]
+
+
+def cast(twin: Twin) -> Sequence[Controller]:
+    return [MachineConfigOperator(twin), MachineConfigDaemons(twin)]
+
+
+def tell(folder: Path, story: Story, **machine_config: Any) -> None:
+    seed = {"pools": [CANARY], **machine_config}
+    play(folder, story, cast, scale=6000.0, kinds=[POOL], nodes=NODES, machineConfig=seed)
+
+
+def node(stage: Play, name: str) -> Object:
+    return stage.get(NODE, name, "")
+
+
+def said(stage: Play, name: str) -> tuple[str, ...]:
+    words = annotations_of(node(stage, name))
+    return tuple(words[key] for key in (CURRENT, DESIRED, STATE))
+
+
+def moving(stage: Play) -> list[str]:
+    """The nodes that were told of a config they do not have."""
+    names = [one["name"] for one in NODES]
+    return [str(name) for name in names if said(stage, str(name))[0] != said(stage, str(name))[1]]
+
+
+async def render(stage: Play, pool: str, config: str = "rendered-new") -> None:
+    await stage.client.patch(POOL, pool, {"spec": {"configuration": {"name": config}}})
+
+
+async def updated(stage: Play, pool: str, config: str = "rendered-new") -> None:
+    await stage.until(
+        f"pool {pool} has {config}",
+        lambda: (stage.get(POOL, pool, "")["status"].get("configuration") or {}).get("name") == config,
+    )
+
+
+def test_a_pool_moves_its_own_nodes_one_after_the_other_through_a_boot(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        boots = {name: machine.boot_id for name, machine in stage.twin.world.machines.items()}
+        await stage.client.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "tenant", "namespace": SPACE},
+                "spec": {"nodeName": "gpu-2", "containers": [{"name": "x", "image": "w"}]},
+            }
+        )
+        await render(stage, "worker")
+        await updated(stage, "worker")
+        assert {said(stage, name) for name in ("gpu-2", "gpu-3")} == {
+            ("rendered-new", "rendered-new", "Done")
+        }
+        now = {name: machine.boot_id for name, machine in stage.twin.world.machines.items()}
+        assert {name for name in boots if boots[name] != now[name]} == {"gpu-2", "gpu-3"}, (
+            "the canary is another pool's"
+        )
+        downs = [(row["event"], row["node"]) for row in stage.events("node-down") + stage.events("node-up")]
+        assert len(downs) == 4
+        assert max(stage.said(POOL, "worker", "status", "unavailableMachineCount")) == 1
+        assert stage.twin.cache.get(POD, "tenant", SPACE) is None, "it was drained"
+        assert not node(stage, "gpu-2")["spec"].get("unschedulable")
+
+    tell(tmp_path, story)
+
+
+def test_a_cordon_of_somebody_else_uses_up_what_may_be_out(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        await stage.client.patch(NODE, "gpu-3", {"spec": {"unschedulable": True}})
+        await render(stage, "worker")
+        await stage.until("they are marked", lambda: "UpdateInProgress" in str(node(stage, "gpu-2")["spec"]))
+        await stage.quiet()
+        assert moving(stage) == []
+        await stage.client.patch(NODE, "gpu-3", {"spec": {"unschedulable": None}})
+        await updated(stage, "worker")
+
+    tell(tmp_path, story)
+
+
+def test_a_cordoned_canary_never_rolls(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        await stage.client.patch(NODE, "gpu-1", {"spec": {"unschedulable": True}})
+        await render(stage, "canary")
+        await stage.until("it is marked", lambda: "UpdateInProgress" in str(node(stage, "gpu-1")["spec"]))
+        await stage.quiet()
+        assert moving(stage) == []
+
+    tell(tmp_path, story)
+
+
+def test_our_taint_outlives_a_nodes_update_and_our_cordon_does_not(tmp_path: Path) -> None:
+    ours = {"key": "knowngood.dev/quarantine", "value": "x", "effect": "NoSchedule"}
+
+    async def story(stage: Play) -> None:
+        await render(stage, "canary")
+        await stage.until("it is told", lambda: moving(stage) == ["gpu-1"])
+        await stage.client.patch(NODE, "gpu-1", {"spec": {"unschedulable": True, "taints": [ours]}})
+        await updated(stage, "canary")
+        assert not node(stage, "gpu-1")["spec"].get("unschedulable")
+        assert ours in node(stage, "gpu-1")["spec"]["taints"]
+
+    tell(tmp_path, story)
+
+
+def test_a_paused_pool_keeps_what_it_has_but_ends_what_a_node_began(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        await render(stage, "worker")
+        await stage.until("a node is told", lambda: len(moving(stage)) == 1)
+        first = moving(stage)[0]
+        await stage.client.patch(POOL, "worker", {"spec": {"paused": True}})
+        await stage.until("it ends", lambda: said(stage, first) == ("rendered-new", "rendered-new", "Done"))
+        await stage.quiet()
+        assert moving(stage) == []
+        status = stage.get(POOL, "worker", "")["status"]
+        updating = next(c for c in status["conditions"] if c["type"] == "Updating")
+        assert (updating["status"], status["updatedMachineCount"]) == ("False", 1)
+        assert updating["message"] == "Pool is paused; will not update to MachineConfig rendered-new"
+
+    tell(tmp_path, story)
+
+
+@needs_definitions
+def test_the_pools_are_valid_by_their_own_definition(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        await render(stage, "canary")
+        await updated(stage, "canary")
+        for name in ("master", "worker", "canary"):
+            assert problems(stage.get(POOL, name, "")) == []
+
+    tell(tmp_path, story, pools=[{**CANARY, "maxUnavailable": "50%"}])
