@@ -24,7 +24,7 @@ needs_traces = pytest.mark.skipif(
 )
 # What the recording's test saw and wrote down; all other EDIT lines are what it did.
 _NOTE = re.compile(
-    r"now[ :]|states |nodes |owner of |not reached|chosen|refused|is our cordon|at rest: m-|CRD |.*unschedulable: "
+    r"now[ :]|states |nodes |owner of |not reached|chosen|refused|is our cordon|CRD |.*unschedulable: "
 )
 
 
