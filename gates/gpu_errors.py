@@ -22,7 +22,7 @@ from knowngood.gate import judge, measure
 from knowngood.gate.kernel_log import KernelLog, within
 from knowngood.gate.xid import Event, parse
 from knowngood.gate.xid_table import Action
-from knowngood.model.context import JudgeRequest
+from knowngood.model.context import JudgeRequest, Window
 
 Found = Sequence[tuple[float, Event]]
 """Seconds since boot, and the error."""
@@ -34,9 +34,9 @@ def test_no_new_gpu_errors(
     limits: Mapping[str, Any],
     baseline: Mapping[str, Any] | None,
     judgement: JudgeRequest,
+    load: Window | None,
 ) -> None:
     """See the module."""
-    load = judgement.loads.get(node)
     log = kernel_log.since(load) if load else kernel_log
     events = [(line, event) for line in log.lines if (event := parse(line.message))]
     found = [(line.monotonic, event) for line, event in events]

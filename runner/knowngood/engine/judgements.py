@@ -19,16 +19,16 @@ from knowngood.model.verdict import Judgement, Verdict
 
 def baseline(work: Work, step: RingStep) -> Done:
     """What the nodes are like before: at their tenants' work before the ring is declared, idle before it is applied."""
-    seen = work.ports.cluster.observe(step.nodes)
     if step.drained:
-        return _idle(work, step, seen)
-    loads = judging.loads_of(seen)
-    done = judging.judge(work, step, loads)
+        return _idle(work, step)
+    done = judging.judge(work, step)
+    loads = judging.loads_of(work.look(step.nodes, done.seen))
     return replace(done, detail=replace(done.detail, loads=loads))
 
 
-def _idle(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> Done:
+def _idle(work: Work, step: RingStep) -> Done:
     """A baseline of drained nodes; one that a restart disturbed is taken once more, and what runs already ends it."""
+    seen = work.ports.cluster.observe(step.nodes)
     if early := restarts.otherwise(work, step, seen):
         return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early))
     done = judging.judge(work, step)
@@ -54,8 +54,8 @@ def prove(work: Work, step: Step) -> Done:
 
     Active gates need idle GPUs, and the tenants are back: their last result counts as long as what they judged runs.
     """
-    seen = work.ports.cluster.observe(work.cluster.gpu)
     done = judging.judge(work, step)
+    seen = work.look(work.cluster.gpu, done.seen)
     files = {**done.files, **work.keep("nodes", seen)}
     unproven = _unproven(work, seen) if done.status is Status.OK else {}
     if unproven:

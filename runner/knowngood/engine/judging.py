@@ -30,16 +30,16 @@ REASON_LENGTH = 240
 """Characters of a reason kept in the journal's record; the whole is in the judgement's file."""
 
 
-def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> Done:
-    """Run the gates for a step. `loads`: see `request_for`.
+def judge(work: Work, step: Step) -> Done:
+    """Run the gates for a step.
 
     CouldNot where a session that nobody will repeat did not come to its end: it has judged nobody.
     """
-    request = request_for(work, step, loads)
+    request = request_for(work, step)
     suite = work.ports.gates.suite()
     judgement = _counted(request, work.ports.gates.judge(request, work.cancel))
     last_word = step.undo or step.verb is Verb.BASELINE or step.path.verb == "retest"
-    files = work.keep("judgement", judgement)
+    files = work.keep("judgement", replace(judgement, seen={}))
     if judgement.trouble and judgement.verdict is not Verdict.PASS and last_word:
         raise CouldNot(f"the gates could not judge: {judgement.trouble[:REASON_LENGTH]}")
     failed = _failed(request, judgement)
@@ -60,7 +60,7 @@ def judge(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> 
             at_once=_at_once(judgement, work.profile),
             trouble=judgement.trouble[:REASON_LENGTH],
         )
-    return Done(STATUS[judgement.verdict], detail, files)
+    return Done(STATUS[judgement.verdict], detail, files, judgement.seen)
 
 
 def _nodes(result: GateResult, request: JudgeRequest) -> tuple[str, ...]:
@@ -109,23 +109,24 @@ def _failed(request: JudgeRequest, judgement: Judgement) -> dict[str, str]:
     return {node: "; ".join(dict.fromkeys(why))[: 2 * REASON_LENGTH] for node, why in reasons.items()}
 
 
-def request_for(work: Work, step: Step, loads: Mapping[str, Window] | None = None) -> JudgeRequest:
-    """What a step's judgement asks. `loads`: where they were read for this very step."""
+def request_for(work: Work, step: Step) -> JudgeRequest:
+    """What a step's judgement asks."""
     plan, passive = work.plan, tuple(work.plan.passive_gates)
-    gates, nodes, claimed, baseline = passive, step.nodes, False, False
+    gates, nodes, claimed, baseline, as_read = passive, step.nodes, False, False, False
     match step.verb:
         case Verb.CHECK:
             baseline = True
         case Verb.BASELINE:
             drained = isinstance(step, RingStep) and step.drained
             gates, claimed = (tuple(plan.active_gates), True) if drained else (passive, False)
-            baseline = True
+            # At its tenants' work nothing that was read before counts: somebody may have restarted a driver since.
+            baseline, as_read = True, not drained
         case Verb.JUDGE | Verb.RETEST:
             # The load first: what it does to the node is what the passive gates must see.
             gates, claimed = tuple(plan.active_gates) + passive, True
         case Verb.PROVE:
             nodes = work.cluster.gpu
-    since = loads_for(work, step, nodes) if loads is None else loads
+    since = {} if as_read else loads_for(work, step, nodes)
     return JudgeRequest(
         name=step.path,
         run=work.run,
@@ -139,6 +140,7 @@ def request_for(work: Work, step: Step, loads: Mapping[str, Window] | None = Non
         deadline=work.cluster.limits.judge,
         schemes=plan.schemes,
         loads=since,
+        loads_as_read=as_read,
         excluded=excluded(work, step, nodes, None if baseline else since),
     )
 

@@ -37,9 +37,19 @@ def evidence(work: Work) -> dict[str, Any]:
         **_bound_to(work),
         "time": taken,
         "expires": expiry(taken, max_age_days(work.cluster, work.profile)),
-        "nodes": measured(work.ports.cluster.observe(work.cluster.gpu)),
+        "nodes": measured(_proven(work)),
         "verdicts": _verdicts(final_results(work.state, work.load)),
     }
+
+
+def _proven(work: Work) -> Mapping[str, NodeState]:
+    """The nodes as they were when all was proven, but for those that are gone since; where nobody kept it, as now."""
+    gpu, proved = work.cluster.gpu, work.state.results.get(StepPath("prove"))
+    if proved is None or "nodes" not in proved.files:
+        return work.ports.cluster.observe(gpu)
+    kept = {name: from_json(NodeState, node) for name, node in work.load(proved.files["nodes"]).items()}
+    now = work.ports.cluster.standing(gpu)
+    return {name: kept[name] if now[name].reachable else now[name] for name in gpu}
 
 
 def failure(work: Work) -> dict[str, Any] | None:

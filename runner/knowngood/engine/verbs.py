@@ -139,7 +139,7 @@ def deliver(work: Work, step: RingStep) -> Done:
 def claim(work: Work, step: RingStep) -> Done:
     """Claim, taint and cordon; the judgement's window opens here."""
     outcome = work.ports.nodes.claim(step.nodes, work.fence, work.cancel)
-    seen = work.ports.cluster.observe(outcome.done)
+    seen = work.look(outcome.done, outcome.seen)
     windows = judging.windows_of(seen)
     done = _folded(step, outcome)
     early = {} if step.undo else restarts.otherwise(work, step, seen)
@@ -165,7 +165,7 @@ def apply(work: Work, step: RingStep) -> Done:
     expect = {change.component: change.after for change in work.changes(step)}
     outcome = work.ports.nodes.apply(step.nodes, work.fence, expect, work.cancel)
     done = _folded(step, outcome, work)
-    seen = work.ports.cluster.observe(outcome.done)
+    seen = work.look(outcome.done, outcome.seen)
     loaded = {n: s.load.version for n, s in seen.items() if s.load}
     others = {} if step.undo else restarts.restarted(work, step, seen)
     told = {n: how for n, how in others.items() if outcome.detail.get(n, {}).get("restarted") is False}

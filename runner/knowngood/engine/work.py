@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +24,12 @@ from knowngood.ports.clock import Cancel
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a verb returns: the outcome record's content."""
+    """What a verb returns: the outcome record's content; `seen`: the nodes as its judge has just looked at them."""
 
     status: Status
     detail: Detail = field(default_factory=Detail)
     files: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, NodeState] = field(default_factory=dict)
 
 
 class NodesCouldNot(CouldNot):
@@ -84,6 +85,12 @@ class Work:
             rested = self.state.results[StepPath(Verb.OBSERVE)]
         data = self.load(rested.files["nodes"])
         return {name: from_json(NodeState, node) for name, node in data.items()}
+
+    def look(self, nodes: Sequence[str], seen: Mapping[str, NodeState]) -> dict[str, NodeState]:
+        """Nodes as whoever did the step's work has just seen them, the others as they are now."""
+        rest = [node for node in nodes if node not in seen]
+        found = {**seen, **(self.ports.cluster.observe(rest) if rest else {})}
+        return {node: found[node] for node in nodes}
 
     def trailers(self, step: RingStep) -> dict[str, str]:
         """The key by which a step's commit is found again."""

@@ -12,6 +12,8 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Cluster, Profile, Release
 
 SCHEMA = 1
+SEEN = "seen.json"
+"""In the judgement's folder: the nodes as they were looked at, for the runner."""
 
 
 @dataclass(frozen=True, slots=True)

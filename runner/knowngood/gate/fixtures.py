@@ -8,6 +8,7 @@ the gates that ask for it inconclusive.
 from __future__ import annotations
 
 import functools
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from knowngood.adapters.judging.probe_manifest import GPU, Order, group_name, is
 from knowngood.adapters.kubernetes.client import AGENT, Kube, path
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
-from knowngood.gate.context import Context
+from knowngood.gate.context import SEEN, Context
 from knowngood.gate.events import gate_of
 from knowngood.gate.kernel_log import KernelLog
 from knowngood.gate.reading import cluster_reader
@@ -31,6 +32,7 @@ from knowngood.gate.settling import Settle, Waits, settled
 from knowngood.gate.verdicts import judge
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import Leftover, NodeState
 from knowngood.ports.clock import Cancel
@@ -114,6 +116,15 @@ def window(judgement: JudgeRequest, node: str) -> Window | None:
 
 
 @pytest.fixture
+def load(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> Window | None:
+    """Since when the module that is judged is loaded on the node; None: nobody knows."""
+    if not judgement.loads_as_read:
+        return judgement.loads.get(node)
+    seen = request.getfixturevalue("states")[node].load
+    return Window(seen.boot_id, seen.monotonic, "") if seen else None
+
+
+@pytest.fixture
 def baseline(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> Mapping[str, Any] | None:
     """What this gate measured on this node before the change.
 
@@ -179,14 +190,17 @@ def look(
     judgement: JudgeRequest,
     reader: ClusterReader,
     begun: Mapping[str, NodeState],
+    knowngood_context: Context,
 ) -> Look:
     """The nodes are looked at once; where gates put load on them, after that: what it did is what must be seen."""
     if _payloads(request) & {*COMPUTING}:
         with suppress(KnowngoodError):  # the gates that need the answers say so
             request.getfixturevalue("answers")
     at = time.monotonic()
-    seen = _look(reader, judgement.nodes)
-    return Look({name: same_boot(state, begun[name]) for name, state in seen.items()}, at)
+    seen = {name: same_boot(s, begun[name]) for name, s in _look(reader, judgement.nodes).items()}
+    kept = {name: to_json(replace(s, rdma={})) for name, s in seen.items()}  # its ports are the gates' alone
+    (Path(knowngood_context.folder) / SEEN).write_text(json.dumps(kept), encoding="utf-8")
+    return Look(seen, at)
 
 
 @pytest.fixture(scope="session")
@@ -254,13 +268,13 @@ def journals(kube: Kube, told: Mapping[str, str]) -> Journals:
 def kernel_log(
     kube: Kube,
     journals: Journals,
-    judgement: JudgeRequest,
+    load: Window | None,
     state: NodeState,
     window: Window | None,
     look: Look,
 ) -> KernelLog:
     """The node's kernel lines since the window opened, or the module was loaded that is judged: what came first."""
-    opened = earlier_of(window, judgement.loads.get(state.name))
+    opened = earlier_of(window, load)
 
     def before(moment: float) -> str:
         up = (state.uptime_seconds or moment) + time.monotonic() - look.at

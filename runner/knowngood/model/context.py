@@ -39,8 +39,8 @@ class JudgeRequest:
     is not named must report the very text that is expected.
 
     `loads` says since when the module that is judged is loaded: its errors are counted from there, for a baseline as
-    for a judgement. A node that is not in it: nobody knows. `excluded` are the spans that earlier runs answer for:
-    what they caused is no measure of anything.
+    for a judgement. A node that is not in it: nobody knows. `loads_as_read`: the judge reads them itself, with all else
+    of the nodes. `excluded` are the spans that earlier runs answer for: what they caused is no measure of anything.
     """
 
     name: str
@@ -55,4 +55,5 @@ class JudgeRequest:
     deadline: float = 1800.0  # seconds
     schemes: Mapping[str, str] = field(default_factory=dict)
     loads: Mapping[str, Window] = field(default_factory=dict)
+    loads_as_read: bool = False
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)

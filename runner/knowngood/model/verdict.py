@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from knowngood.model.node import NodeState
+
 
 class Verdict(StrEnum):
     """What a gate said."""
@@ -48,12 +50,14 @@ class Judgement:
 
     `missing` names required (gate, node) pairs that gave no result, `trouble` why the session as a
     whole can't be trusted (no session_finish, an exit code that disagrees). Either makes it inconclusive.
+    `seen`: the nodes as the judge looked at them, for whoever would look next; not kept with the results.
     """
 
     results: tuple[GateResult, ...]
     missing: tuple[tuple[str, str], ...] = ()
     trouble: str = ""
     artifacts: Mapping[str, str] = field(default_factory=dict)  # name -> path in the run's folder
+    seen: Mapping[str, NodeState] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from knowngood.model.node import NodeState
 from knowngood.ports.clock import Cancel
 
 
@@ -16,7 +17,8 @@ class Outcome:
     `given_back`: a tenant's budget did not let us drain; cordon, taint and claim are off again, nothing was
     restarted. `could_not` are those of `failed` that say nothing of the node or the version: nobody answered, a right
     is missing, an image was not pulled, somebody else works on it. `stripped`: whose claim somebody removed. `detail`
-    is small JSON per node (evicted workloads, seconds, module load).
+    is small JSON per node (evicted workloads, seconds, module load). `seen`: nodes of `done` as they were measured when
+    they were done, as far as what was done needs it: boot, uptime and versions of a claim, the load of an apply.
     """
 
     done: tuple[str, ...] = ()
@@ -26,6 +28,7 @@ class Outcome:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     could_not: tuple[str, ...] = ()
     stripped: tuple[str, ...] = ()
+    seen: Mapping[str, NodeState] = field(default_factory=dict)
 
 
 class NodeWork(Protocol):

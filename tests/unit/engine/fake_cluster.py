@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tests.unit.engine.world import NEW, OLD, Commit, Killed, World
 
 from knowngood.model import names
 from knowngood.model.claims import Marks
-from knowngood.model.context import JudgeRequest
+from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import GateSuite
 from knowngood.model.finding import Finding, refused
@@ -327,8 +328,18 @@ class FakeGates(Gates):
     def suite(self) -> GateSuite:
         return self.world.suite
 
+    def as_read(self, request: JudgeRequest) -> JudgeRequest:
+        """The request with the loads that the judge reads itself."""
+        if not request.loads_as_read:
+            return request
+        nodes = {n: self.world.nodes[n] for n in request.nodes}
+        loads = {n: Window(f"boot-{n}", o.loaded_at, "") for n, o in nodes.items() if not o.down}
+        return replace(request, loads=loads)
+
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
+        request = self.as_read(request)
         self.requests.append(request)
+        seen = FakeCluster(self.world).observe(request.nodes)
         self.world.moment(f"judge {request.name}", cancel)
         results = []
         for gate in request.gates:
@@ -341,4 +352,4 @@ class FakeGates(Gates):
                 if gate == "drift" and runs != request.expect[node]["nvidia-driver"]:
                     verdict, found = Verdict.FAIL, f"runs {runs}"
                 results.append(GateResult(gate, node, verdict, found or "as expected", {"xids": 0}))
-        return Judgement(tuple(results))
+        return Judgement(tuple(results), seen=seen)

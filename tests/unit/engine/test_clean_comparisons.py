@@ -51,6 +51,7 @@ class LoggingGates(FakeGates):
         for node in request.nodes if "smoke_training" in request.gates else ():
             self.computes(node)
         judged = super().judge(request, cancel)
+        request = self.as_read(request)
         return replace(judged, results=tuple(self._counted(request, r) for r in judged.results))
 
     def computes(self, node: str) -> None:

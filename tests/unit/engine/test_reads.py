@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from tests.unit.engine.fake_cluster import FakeCluster
 from tests.unit.engine.fakes import FakeJournal
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
+
+from knowngood.model.node import NodeState
+
+
+class Looked(FakeCluster):
+    """Counts how often each node is looked at by the engine itself."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.looks: Counter[str] = Counter()
+
+    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        self.looks.update(nodes)
+        return super().observe(nodes)
+
+    def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        return super().observe(nodes)
 
 
 class Counted(FakeJournal):
@@ -35,3 +54,15 @@ def test_a_run_reads_each_of_its_files_once_and_asks_gates_about_no_other_node()
     assert max(journal.reads.values()) <= 2
     for request in engine.ports.gates.requests:  # type: ignore[attr-defined]
         assert {key.partition("/")[2] for key in request.baseline} <= set(request.nodes)
+
+
+def test_what_a_judge_or_a_playbook_has_just_seen_is_not_looked_at_again() -> None:
+    """The run's start, the claim, the idle baseline and the apply: each look is two requests a node."""
+    world = a_world()
+    engine = an_engine(world)
+    cluster = Looked(world)
+    engine.ports = replace(engine.ports, cluster=cluster)
+    end = engine.run().end
+    assert end is not None
+    assert end.name == "done"
+    assert set(cluster.looks.values()) == {4}

@@ -27,9 +27,9 @@ def judged(*messages: str, trouble: str = "", **given: Any) -> tuple[str, str, A
         baseline=given.get("baseline", {"errors": {}}),
         judgement=request(
             taking_baseline=given.get("taking_baseline", False),
-            loads={"gpu-1": Window("b", 0.0, "")} | given.get("loads", {}),
             excluded=given.get("excluded", {}),
         ),
+        load=given.get("load", Window("b", 0.0, "")),
     )
 
 
@@ -119,18 +119,18 @@ def test_a_log_that_may_lack_lines_is_never_a_pass() -> None:
     assert judged(XID_79, trouble="journald lost kernel lines")[0] == "fail"
 
 
-def since(seconds: float) -> dict[str, Window]:
-    return {"gpu-1": Window("b", seconds, "")}
+def since(seconds: float) -> Window:
+    return Window("b", seconds, "")
 
 
 def test_errors_count_since_the_load_of_the_module_that_is_judged() -> None:
     """The lines lie at 0, 1, 2, 3 s; what another module said before is not this one's."""
-    assert judged(XID_31, XID_79, loads=since(3))[0] == "pass"
-    assert judged(XID_31, XID_79, loads=since(2))[0] == "fail"
+    assert judged(XID_31, XID_79, load=since(3))[0] == "pass"
+    assert judged(XID_31, XID_79, load=since(2))[0] == "fail"
 
 
 def test_a_baseline_counts_since_the_load_that_runs_not_the_whole_boot() -> None:
-    notes = judged(XID_31, XID_31, XID_31, loads=since(3), taking_baseline=True)[2]
+    notes = judged(XID_31, XID_31, XID_31, load=since(3), taking_baseline=True)[2]
     assert notes.measured["errors"] == {"Xid 31": 1}
 
 
@@ -160,6 +160,7 @@ def test_where_nobody_knows_since_when_the_driver_is_loaded_a_baseline_allows_no
         limits={"maxSameXid": 0},
         baseline=None,
         judgement=request(taking_baseline=True),
+        load=None,
     )[2]
     assert notes.measured["errors"] == {}
     assert "no error is allowed afterwards" in notes.reason
@@ -170,8 +171,8 @@ def test_a_log_that_does_not_reach_back_to_the_load_is_inconclusive_and_allows_n
     log = KernelLog((Line("b", 50.0, XID_31),), 1, begins=("b", 50.0))
     given = {"node": "gpu-1", "kernel_log": log, "limits": {"maxSameXid": 1}, "baseline": None}
     test = GPU_ERRORS.test_no_new_gpu_errors
-    said, why, _ = verdict(test, **given, judgement=request(loads=since(10)))
+    said, why, _ = verdict(test, **given, load=since(10), judgement=request())
     assert said == "inconclusive"
     assert why.startswith("the kernel log of boot b begins at 50.0 s, after the window opened at 10.0 s")
-    taken = verdict(test, **given, judgement=request(loads=since(10), taking_baseline=True))
+    taken = verdict(test, **given, load=since(10), judgement=request(taking_baseline=True))
     assert (taken[0], taken[2].measured["errors"]) == ("pass", {})

@@ -51,6 +51,7 @@ class Node:
             limits={"maxSameXid": 0},
             baseline=baseline,
             judgement=asked,
+            load=asked.loads.get(NODE),
         )
         return said, notes.measured
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.evidence import GateSuite
-from knowngood.model.jsonable import to_json
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel
@@ -32,6 +34,7 @@ from knowngood.ports.gates import Gates
 from knowngood.ports.observer import Observer
 
 SCHEMA = 1  # of context.json
+SEEN = "seen.json"  # see knowngood.gate.context
 PLUGIN = "knowngood.gate.plugin"
 CLEAN_UP_PATIENCE = 10.0
 
@@ -83,9 +86,11 @@ class PytestGates(Gates):
         if said.exitstatus is None:
             self._clear_away(request)
         cancel.check()
-        return gate_events.judgement(
+        seen = _seen(folder / SEEN)
+        told = gate_events.judgement(
             request, said, done.code, self._trouble(request, done, files), self._artifacts(folder)
         )
+        return replace(told, seen=seen)
 
     def _context(self, request: JudgeRequest, folder: Path) -> dict[str, Any]:
         return {
@@ -128,6 +133,16 @@ class PytestGates(Gates):
             probe_job.remove(kube, names.NAMESPACE, group, Cancel())
         except KnowngoodError:
             return  # the cluster does not answer; the Jobs end at their own deadline
+
+
+def _seen(path: Path) -> dict[str, NodeState]:
+    """The nodes as the session looked at them; none where it did not, or was killed on the way."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        path.unlink()  # the engine keeps what it needs
+        return {name: from_json(NodeState, state) for name, state in found.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def environment(present: Mapping[str, str], credentials: str) -> dict[str, str]:
