@@ -27,7 +27,7 @@ unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 alone = { echo "== failed above; the same tests once more, one at a time"; \
   $(PY) -m pytest -m "$(1)" --last-failed --last-failed-no-failures none $(PYTEST_ARGS) tests; }
 
-.PHONY: help setup demo test test-all lint unit bench fuzz pins clean
+.PHONY: help setup demo test test-all kills lint unit bench fuzz pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,11 +38,14 @@ demo: setup ## both acts on the embedded cluster: an upgrade that is proven, and
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
 test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow)
+	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow and not exhaustive)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
 test-all: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
 	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
+
+kills: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, on the embedded cluster
+	$(PY) -m pytest -m exhaustive -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
 	ruff check
@@ -56,7 +59,7 @@ lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, work
 	knowngood validate
 
 unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests/unit
+	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests/unit
 
 bench: $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
 	$(PY) -m tests.bench $(PARTS)

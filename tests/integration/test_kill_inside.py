@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.play import Play, awaited, staged
+from tests.integration.play import Ended, Play, awaited, staged
 
 from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.client import Kube, path
@@ -50,37 +51,60 @@ def uncovered(step: str, word: str) -> Callable[[Play], bool]:
     return lambda play: play.intended(step) and any(play.stage.runs.glob(f"*/ansible/*-{word}/progress"))
 
 
+INSIDE = {
+    "claim": claimed,
+    "drain": uncovered("drain", "drain"),
+    "apply": uncovered("apply", "apply"),
+    "undo": uncovered("undo/apply", "apply"),
+}
+WAYS = {"resume": 0, "rollback": 6, "abort": 6}
+"""What is typed next, and with which exit code it ends. `status` and `handover` are asked before and after."""
+EACH_TIME = {
+    ("claim", signal.SIGINT, "rollback"),
+    ("claim", signal.SIGKILL, "resume"),
+    ("drain", signal.SIGKILL, "rollback"),
+    ("apply", signal.SIGINT, "rollback"),
+    ("apply", signal.SIGKILL, "abort"),
+    ("undo", signal.SIGKILL, "resume"),
+}
+"""These are played in each `make test-all`; all of them in `make kills`."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """Stopped where, by which signal, and what is typed next with which exit code."""
+    """Stopped where, by which signal, and what is typed next."""
 
-    name: str
-    inside: Callable[[Play], bool]
+    step: str
     by: signal.Signals
-    then: str
-    code: int
-    abort: bool = False  # the run is on its way back when it is stopped
+    then: str = ""
+
+    @property
+    def code(self) -> int:
+        """How it ends; an undo that was begun is ended whatever is typed."""
+        return 6 if self.step == "undo" else WAYS[self.then]
+
+    def __str__(self) -> str:
+        return f"{self.step}, {self.by.name}, {self.then}"
 
 
 CASES = [
-    Case("claim, SIGINT, rollback", claimed, signal.SIGINT, "rollback", 6),
-    Case("claim, SIGKILL, resume", claimed, signal.SIGKILL, "resume", 0),
-    Case("drain, SIGKILL, rollback", uncovered("drain", "drain"), signal.SIGKILL, "rollback", 6),
-    Case("apply, SIGINT, rollback", uncovered("apply", "apply"), signal.SIGINT, "rollback", 6),
-    Case("undo, SIGKILL, resume", uncovered("undo/apply", "apply"), signal.SIGKILL, "resume", 6, abort=True),
+    pytest.param(
+        Case(*case),
+        id=str(Case(*case)),
+        marks=pytest.mark.slow if case in EACH_TIME else pytest.mark.exhaustive,
+    )
+    for case in product(INSIDE, (signal.SIGINT, signal.SIGKILL), WAYS)
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES)
 def test_stopped_inside_a_step_everything_agrees_and_the_way_out_ends_it(case: Case, tmp_path: Path) -> None:
-    limits = {"soakSeconds": 60.0, "leaseSeconds": 6.0} if case.abort else None
+    limits = {"soakSeconds": 60.0, "leaseSeconds": 6.0} if case.step == "undo" else None
     with staged(tmp_path / "stage", "lab-small", limits=limits) as play:
         before = play.snapshot("before")
         stopped(play, case)
         agree(play)
-        yes = ("--yes",) if case.then == "rollback" else ()
-        ended = play.knowngood(case.then, play.run_id(), *yes, "--output", "json")
+        ended = way_out(play, case.then)
         assert ended.code == case.code, ended.stderr
         agree(play)
         assert not on_nodes(play)
@@ -88,13 +112,24 @@ def test_stopped_inside_a_step_everything_agrees_and_the_way_out_ends_it(case: C
             assert play.differences(before) == ""
 
 
+def way_out(play: Play, then: str) -> Ended:
+    """What the engineer types. An abort is only asked; whoever goes on heeds it."""
+    if then == "abort":
+        asked = play.knowngood("abort", play.run_id())
+        assert asked.code == 0, asked.stderr
+        then = "resume"
+    yes = ("--yes",) if then == "rollback" else ()
+    return play.knowngood(then, play.run_id(), *yes, "--output", "json")
+
+
 def stopped(play: Play, case: Case) -> None:
     """Run it until it is inside the step, and stop it there."""
     with play.running(*UPGRADE) as runner:
-        if case.abort:
+        if case.step == "undo":
             awaited(lambda: play.intended("soak") or runner.poll() is not None, "the canary's soak")
             assert play.knowngood("abort", play.run_id()).code == 0
-        awaited(lambda: case.inside(play) or runner.poll() is not None, case.name)
+        inside = INSIDE[case.step]
+        awaited(lambda: inside(play) or runner.poll() is not None, str(case))
         assert runner.poll() is None, "it ended before it was stopped"
         os.kill(runner.pid, case.by)
         runner.communicate(timeout=120)
@@ -105,7 +140,7 @@ def test_a_claim_removed_by_hand_ends_named_and_is_cleared_by_our_own_command(tm
     """No "another run holds the cluster", nothing released unproven, no kubectl."""
     with staged(tmp_path / "stage", "lab-small") as play:
         before = play.snapshot("before")
-        stopped(play, Case("", uncovered("drain", "drain"), signal.SIGKILL, "", 0))
+        stopped(play, Case("drain", signal.SIGKILL))
         annotations: dict[str, Any] = {names.CLAIM_ANNOTATION: None}
         where = path("v1", "nodes", CANARY)
         Kube(play.stage.kubeconfig).merge(where, {"metadata": {"annotations": annotations}})
