@@ -34,6 +34,7 @@ FIRST_PATIENCE = 5.0
 BUSY = frozenset({429, 500, 502, 503, 504})
 """Answers that ask to come again. 500 too: a change of etcd's leader, or a webhook that is being restarted."""
 AGENT = "knowngood"
+CONNECTIONS = 64  # kept open; as many as nodes are done at the same time
 LISTINGS = 3  # times a list is begun, where its `continue` expires on the way
 
 
@@ -100,7 +101,7 @@ class Kube:
         self.timeout = timeout
         self.tls = self.access.tls()
         self._init_transport(cancel)
-        options: dict[str, Any] = {"ssl_context": self.tls, "maxsize": 16}
+        options: dict[str, Any] = {"ssl_context": self.tls, "maxsize": CONNECTIONS}
         if self.access.server_name:
             options["server_hostname"] = self.access.server_name
         self._pool = urllib3.PoolManager(**options)

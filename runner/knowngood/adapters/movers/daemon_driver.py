@@ -65,7 +65,7 @@ class _Node:
         self._name = name
         self._version = version
         self._ends_at = time.monotonic() + task.limits.apply
-        self._node = task.ours(name)
+        self._node = task.held(name)
         self._snapshot = task.snapshot(self._node)
         self._daemonsets: list[Object] = []
         self._deleted = ""
@@ -95,7 +95,7 @@ class _Node:
 
     def _hold(self) -> None:
         """Re-read the claim; put cordon and taint back where they are gone."""
-        self._node = self._task.ours(self._name)
+        self._node = self._task.held(self._name)
         tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self._node))
         if not (tainted and self._node["spec"].get("unschedulable")) and claiming.hold(
             self._task, self._name
@@ -105,7 +105,7 @@ class _Node:
 
     def template(self) -> tuple[Object | None, str]:
         """The DaemonSet that drives this node, once it carries the version: Git's change has arrived."""
-        self._daemonsets = self._task.kube.list(path("apps/v1", "daemonsets", "", self._task.gpu_operator))
+        self._daemonsets = self._task.view.daemonsets()
         found = self._driver_daemonset()
         if found is None:
             return None, "no driver DaemonSet selects it"
@@ -186,7 +186,7 @@ class _Node:
         return True, ""
 
     def _pods(self) -> list[Object]:
-        return facts.pods_of_node(self._task.kube, self._name, self._task.gpu_operator)
+        return self._task.view.pods(self._name)
 
     def _driver_pod(self) -> Object | None:
         """The driver pod of the node; the youngest if an old one is still ending."""

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from knowngood.adapters.clock import pause, timestamp
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
-from knowngood.adapters.kubernetes.lease import LEASE_PATH
+from knowngood.adapters.nodes.view import View
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
@@ -26,7 +27,8 @@ from knowngood.model.text import printable
 
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
-WORKERS = 8
+WORKERS = 64
+"""Nodes done at the same time: most of the time they are waited for, all of them by the same readings."""
 
 
 class NodeFailed(Exception):
@@ -49,7 +51,7 @@ class GivenBack(Exception):
     """A tenant's budget did not let us drain; cordon, taint and claim are off again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """What every action gets. `fence` is our claim's value; `tell(node, text)` reports progress."""
 
@@ -63,6 +65,12 @@ class Task:
     keep: bool = False  # a node that can't be drained stays ours
     dry_run: bool = False
     tell: Callable[[str, str], None] = lambda _node, _text: None
+    batch: tuple[str, ...] = ()  # the nodes that are done at the same time
+
+    @cached_property
+    def view(self) -> View:
+        """The nodes as they are; one for all of a batch, see `each`."""
+        return View(self.kube, self.batch, self.gpu_operator)
 
     @property
     def gpu_operator(self) -> str:
@@ -76,14 +84,21 @@ class Task:
 
     def node(self, name: str) -> Object:
         """The node object; NodeFailed where there is none."""
-        found = self.kube.find(path("v1", "nodes", name))
-        if found is None:
-            raise NodeFailed("there is no such node")
-        return found
+        return _there(self.view.node(name))
+
+    def held(self, name: str) -> Object:
+        """The node object, if its claim is ours; ClaimLost otherwise."""
+        return self._ours(self.node(name))
 
     def ours(self, name: str) -> Object:
-        """The node object, if its claim is ours; ClaimLost otherwise."""
-        node = self.node(name)
+        """As `held`, by a reading of its own: asked right before what no patch of the node can make conditional."""
+        return self._ours(self.alone(name))
+
+    def alone(self, name: str) -> Object:
+        """The node object, by a reading of its own."""
+        return _there(self.kube.find(path("v1", "nodes", name)))
+
+    def _ours(self, node: Object) -> Object:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
         if holder != self.fence:
             raise self.lost(holder)
@@ -100,7 +115,7 @@ class Task:
 
         Such a node has nothing of ours to test: a runner that slept would take what another has given back.
         """
-        lease = self.kube.find(LEASE_PATH) or {}
+        lease = self.view.lease()
         if int((lease.get("spec") or {}).get("leaseTransitions") or 0) > _number(self.fence):
             raise Overtaken(f"the Lease was taken over: it counts further than {self.fence}")
 
@@ -111,6 +126,12 @@ class Task:
             return dict(json.loads(text))
         except (ValueError, TypeError) as error:
             raise NodeFailed(f"annotation {names.SNAPSHOT_ANNOTATION} is missing or unreadable") from error
+
+
+def _there(node: Object | None) -> Object:
+    if node is None:
+        raise NodeFailed("there is no such node")
+    return node
 
 
 @dataclass(slots=True)
@@ -134,6 +155,7 @@ Action = Callable[[Task, str], tuple[bool, dict[str, Any]]]
 def each(task: Task, nodes: Sequence[str], action: Action) -> Report:
     """Do an action on all nodes of a batch at the same time."""
     report, lock = Report(), threading.Lock()
+    task = replace(task, batch=tuple(nodes))
 
     def one(name: str) -> None:
         began = time.monotonic()
@@ -180,7 +202,7 @@ def change(task: Task, name: str, want: Callable[[Object], Wanted | None]) -> bo
     `want` sees the node as it is, again after each conflict, and raises where we must not touch it.
     """
     for attempt in range(PATCH_TRIES):
-        node = task.node(name)
+        node = task.node(name) if attempt == 0 else task.alone(name)
         wanted = want(node)
         operations = _operations(node, wanted) if wanted else []
         if not operations:
