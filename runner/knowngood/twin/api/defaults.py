@@ -251,8 +251,11 @@ def _service(obj: Object) -> None:
 
 def _secret(obj: Object) -> None:
     _fill(obj, {"type": "Opaque"})
-    for name, text in obj.pop("stringData", {}).items():
-        obj.setdefault("data", {})[name] = base64.b64encode(text.encode()).decode()
+    written = {
+        name: base64.b64encode(text.encode()).decode() for name, text in obj.pop("stringData", {}).items()
+    }
+    if written:  # a new one: a patch leaves the stored object's own in place
+        obj["data"] = {**obj.get("data", {}), **written}
     for name, value in obj.get("data", {}).items():
         try:
             base64.b64decode(value, validate=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from knowngood.twin.api import meta
@@ -23,11 +22,15 @@ def bind(cluster: Cluster, target: Target, binding: Object, actor: Actor, option
         raise conflict("pods", "", target.name, "pod is being deleted, cannot be assigned to a host")
     if before.obj["spec"].get("nodeName"):
         raise conflict("pods", "", target.name, f"pod {target.name} is already assigned to a node")
-    obj: Object = json.loads(before.encoded)
-    obj["spec"]["nodeName"] = node
-    conditions = obj.setdefault("status", {}).setdefault("conditions", [])
-    conditions[:] = [one for one in conditions if one["type"] != "PodScheduled"]
-    conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": meta.now()})
+    status = before.obj.get("status") or {}
+    others = [one for one in status.get("conditions") or () if one["type"] != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": meta.now()}
+    obj: Object = {
+        **before.obj,
+        "metadata": dict(before.obj["metadata"]),
+        "spec": {**before.obj["spec"], "nodeName": node},
+        "status": {**status, "conditions": [*others, scheduled]},
+    }
     if not options.dry_run:
         cluster.store.put(target.resource.key, obj)
         cluster.record("update", actor, obj, subresource="binding")

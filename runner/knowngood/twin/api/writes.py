@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -279,11 +278,17 @@ def _name(resource: ResourceType, metadata: Object) -> None:
 
 
 def _patched(resource: ResourceType, before: Stored, content_type: str, body: Any) -> Any:
-    target = json.loads(before.encoded)  # a copy of our own: admission changes it in place
+    """The object with the patch applied; of a merge patch it shares with the stored one what did not change.
+
+    Admission changes objects in place, but nothing that equals what was admitted before. Definitions are its exception.
+    """
     if content_type == JSON_PATCH:
-        return patches.json_patch(target, body)
+        return patches.json_patch(before.obj, body)
     if not isinstance(body, dict):
         raise bad_request("the patch is not an object")
+    if content_type == MERGE_PATCH and resource.kind != crds.CRD_KIND:
+        return patches.merge_patch({**before.obj, "metadata": dict(before.obj["metadata"])}, body)
+    target = meta.copy(before.obj)
     if content_type == MERGE_PATCH:
         return patches.merge_patch(target, body)
     if content_type == STRATEGIC_PATCH and not resource.custom:
@@ -317,13 +322,13 @@ _SERVER_FIELDS = (
 
 
 def _carry_over(resource: ResourceType, old: Object, obj: Object, subresource: str) -> None:
-    """Keep what this write may not touch: server metadata, and status or all but status."""
+    """Keep what this write may not touch: server metadata, and status or all but status. What is kept is shared."""
     if subresource == "status":
         status = obj.get("status")
         metadata = old["metadata"] if resource.custom else obj["metadata"]
         managed = obj["metadata"].get("managedFields")
         obj.clear()
-        obj.update(meta.copy({**old, "metadata": metadata}))
+        obj.update({**old, "metadata": dict(metadata)})
         if managed is not None:
             obj["metadata"]["managedFields"] = managed
         obj.pop("status", None)
@@ -332,7 +337,7 @@ def _carry_over(resource: ResourceType, old: Object, obj: Object, subresource: s
     elif resource.has("status"):
         obj.pop("status", None)
         if "status" in old:
-            obj["status"] = meta.copy(old["status"])
+            obj["status"] = dict(old["status"]) if isinstance(old["status"], dict) else old["status"]
     for field in _SERVER_FIELDS:
         obj["metadata"].pop(field, None)
         if field in old["metadata"]:
