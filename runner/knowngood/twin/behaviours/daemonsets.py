@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 
+from knowngood.twin.behaviours.census import HASH_LABEL, NOWHERE, Census, Placement
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     COMPONENT_LABEL,
@@ -34,12 +35,10 @@ from knowngood.twin.behaviours.kube import (
     uid_of,
     untolerated,
 )
+from knowngood.twin.behaviours.rooms import traits_of
 
-Placement = tuple[bool, bool]  # a pod should run there; one that runs may stay
 Work = tuple[Key, str]  # a DaemonSet, and one of its nodes; "" for its sums
 
-NOWHERE: Placement = (False, False)
-HASH_LABEL = "controller-revision-hash"
 BUILT_IN_TOLERATIONS: tuple[Object, ...] = (
     {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
     {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
@@ -75,8 +74,8 @@ class DaemonSets(Controller):
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
-        self._pods: dict[str, dict[str, dict[str, Object]]] = {}  # DaemonSet's uid -> node -> pods by uid
-        self._placed: dict[str, dict[str, Placement]] = {}  # DaemonSet's uid -> node -> what it should have
+        self._censuses: dict[str, Census] = {}  # by DaemonSet's uid
+        self._traits: dict[str, object] = {}  # of each node, those that decide what belongs there
         self._templates: dict[str, Object] = {}  # by DaemonSet's uid, as the placements were worked out
 
     def listen(self) -> None:
@@ -92,25 +91,33 @@ class DaemonSets(Controller):
         uid, template = uid_of(daemon_set), daemon_set["spec"]["template"]
         if self._templates.get(uid) != template:
             self._templates[uid] = template
-            self._placed[uid] = {}
+            self._census(uid).replace_template(revision(daemon_set))
             for node in self.cache.all(NODE):
                 self._place(daemon_set, node)
         return (key_of(daemon_set), "")
 
+    def _census(self, uid: str) -> Census:
+        return self._censuses.setdefault(uid, Census())
+
     def _node_changed(self, event: str, node: Object) -> None:
+        before = self._traits.pop(name_of(node), None)
+        if event != "DELETED":
+            self._traits[name_of(node)] = traits_of(node)
+            if before == traits_of(node):
+                return
         for daemon_set in self.cache.all(DAEMON_SET):
             if event == "DELETED":
-                self._placed.get(uid_of(daemon_set), {}).pop(name_of(node), None)
+                self._census(uid_of(daemon_set)).place(name_of(node), None)
                 self.enqueue((key_of(daemon_set), name_of(node)))
-            elif uid_of(daemon_set) in self._placed:
+            elif uid_of(daemon_set) in self._templates:
                 self._place(daemon_set, node)
 
     def _place(self, daemon_set: Object, node: Object) -> None:
         """Work out what a node should have; where that is another thing than before there is work to do."""
-        placed, name = self._placed[uid_of(daemon_set)], name_of(node)
+        census, name = self._census(uid_of(daemon_set)), name_of(node)
         wanted = _placement(daemon_set, node)
-        if placed.get(name) != wanted:
-            placed[name] = wanted
+        if not census.knows(name) or census.placement(name) != wanted:
+            census.place(name, wanted)
             self.enqueue((key_of(daemon_set), name))
             self.enqueue_soon((key_of(daemon_set), ""))
 
@@ -118,14 +125,13 @@ class DaemonSets(Controller):
         owner = controller_of(pod)
         if owner is None or owner["kind"] != "DaemonSet":
             return
-        nodes = self._pods.setdefault(owner["uid"], {})
-        pods = nodes.setdefault(target_node(pod), {})
+        census, node = self._census(owner["uid"]), target_node(pod)
         if event == "DELETED":
-            pods.pop(uid_of(pod), None)
+            census.leave(node, pod)
         else:
-            pods[uid_of(pod)] = pod
+            census.take(node, pod)
         key = (namespace_of(pod), owner["name"])
-        self.enqueue((key, target_node(pod)))
+        self.enqueue((key, node))
         self.enqueue_soon((key, ""))
 
     async def reconcile(self, key: Work) -> None:
@@ -141,10 +147,9 @@ class DaemonSets(Controller):
             await self._status(daemon_set)
 
     async def _node(self, daemon_set: Object, name: str) -> None:
-        uid = uid_of(daemon_set)
-        node = self.cache.get(NODE, name)
-        should_run, may_stay = self._placed.get(uid, {}).get(name, NOWHERE)
-        pods = list(self._pods.get(uid, {}).get(name, {}).values())
+        census, node = self._census(uid_of(daemon_set)), self.cache.get(NODE, name)
+        should_run, may_stay = census.placement(name)
+        pods = census.pods_on(name)
         for pod in pods:
             if deleting(pod):
                 continue
@@ -156,17 +161,6 @@ class DaemonSets(Controller):
         if should_run and not pods and node is not None:
             await self.api.create(_pod(daemon_set, node))
 
-    def _mine(self, daemon_set: Object) -> list[Object]:
-        nodes = self._pods.get(uid_of(daemon_set), {})
-        return [pod for pods in nodes.values() for pod in pods.values()]
-
-    def _wanted(self, daemon_set: Object) -> set[str]:
-        """The nodes that should have a pod, or may keep the one they have."""
-        uid = uid_of(daemon_set)
-        pods = self._pods.get(uid, {})
-        placed = self._placed.get(uid, {})
-        return {name for name, (run, stay) in placed.items() if run or (stay and pods.get(name))}
-
     async def _delete(self, pod: Object, cause: str) -> None:
         if labels_of(pod).get(COMPONENT_LABEL) == DRIVER_COMPONENT and cause == "left-selector":
             self.twin.causes[pod["metadata"]["uid"]] = cause
@@ -176,28 +170,24 @@ class DaemonSets(Controller):
         """RollingUpdate: replace one outdated pod at a time, and only while all others are ready."""
         if (daemon_set["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") != "RollingUpdate":
             return
-        pods = self._mine(daemon_set)
-        current = revision(daemon_set)
-        old = [p for p in pods if labels_of(p).get(HASH_LABEL) != current and not deleting(p)]
+        census = self._census(uid_of(daemon_set))
+        old = census.outdated()
         broken = [p for p in old if not is_true(p, "Ready")]
         if broken:
             await self._delete(broken[0], "rolled")
-        elif old and all(is_true(p, "Ready") and not deleting(p) for p in pods):
+        elif old and census.sum.sound == census.sum.pods:
             await self._delete(old[0], "rolled")
 
     async def _status(self, daemon_set: Object) -> None:
-        pods, wanted = self._mine(daemon_set), self._wanted(daemon_set)
-        mine = [p for p in pods if target_node(p) in wanted and not deleting(p)]
-        ready = sum(is_true(p, "Ready") for p in mine)
-        current = revision(daemon_set)
+        count = self._census(uid_of(daemon_set)).sum
         status = {
-            "desiredNumberScheduled": len(wanted),
-            "currentNumberScheduled": len(mine),
-            "numberMisscheduled": len([p for p in pods if target_node(p) not in wanted]),
-            "numberReady": ready,
-            "numberAvailable": ready,
-            "numberUnavailable": len(wanted) - ready,
-            "updatedNumberScheduled": sum(labels_of(p).get(HASH_LABEL) == current for p in mine),
+            "desiredNumberScheduled": count.wanted,
+            "currentNumberScheduled": count.current,
+            "numberMisscheduled": count.astray,
+            "numberReady": count.ready,
+            "numberAvailable": count.ready,
+            "numberUnavailable": count.wanted - count.ready,
+            "updatedNumberScheduled": count.updated,
             "observedGeneration": daemon_set["metadata"].get("generation", 1),
         }
         old = daemon_set.get("status") or {}

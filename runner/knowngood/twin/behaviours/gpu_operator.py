@@ -7,8 +7,9 @@ object is notReady while one of its pods lags. autoUpgrade is not played: the tw
 from __future__ import annotations
 
 from knowngood.twin.behaviours import gpu_manifests as manifests
+from knowngood.twin.behaviours.census import HASH_LABEL
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.daemonsets import HASH_LABEL, revision
+from knowngood.twin.behaviours.daemonsets import revision
 from knowngood.twin.behaviours.kube import (
     CLUSTER_POLICY,
     DAEMON_SET,
@@ -164,6 +165,8 @@ class GpuOperator(Controller):
         """All pods there, ready, of the newest template. Zero desired pods count as ready, as upstream."""
         status = daemon_set.get("status") or {}
         desired = status.get("desiredNumberScheduled", 0)
+        if status.get("numberReady", 0) != desired:
+            return False  # so there is no need to look at its pods
         pods = self.cache.owned(POD, daemon_set)
         newest = revision(daemon_set)
         return len(pods) == desired and all(

@@ -93,7 +93,7 @@ class Room:
     def refresh(self, node: Object) -> bool:
         """The node has become this; whether that can matter to a pod that looks for room."""
         before, self.node = self.node, node
-        if _suits(before) != _suits(node):
+        if traits_of(before) != traits_of(node):
             self._kept.clear()
         elif (before.get("status") or {}).get("allocatable") == (node.get("status") or {}).get("allocatable"):
             return False
@@ -159,8 +159,8 @@ class Room:
         return any(_repels(other, pod) for other in self._repelling.values())
 
 
-def _suits(node: Object) -> tuple[object, ...]:
-    """What decides whether a node suits a pod at all."""
+def traits_of(node: Object) -> tuple[object, ...]:
+    """What decides whether a node suits a pod at all: labels, taints, cordon."""
     return labels_of(node), node["spec"].get("taints"), node["spec"].get("unschedulable")
 
 
