@@ -12,6 +12,7 @@ import resource
 import shutil
 import signal
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.operands import gpu_program
 from knowngood.twin.behaviours.recorder import Recorder
 from knowngood.twin.behaviours.scheduler import Scheduler
-from knowngood.twin.behaviours.settle import settled
+from knowngood.twin.behaviours.settle import unsettled
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_olm import olm_crds
@@ -53,6 +54,7 @@ log = logging.getLogger("twin")
 SETTLE_S = 115.0
 SETTLE_EACH_S = 0.5  # more for each node; a little less than who waits for us allows
 SETTLE_POLL_S = 0.1
+REASONS = 5  # that are told where a cluster does not settle
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 LARGE = ("object", "request")
 """Of the audit's records: written only where asked for."""
@@ -222,10 +224,10 @@ async def _settle(twin: Twin) -> None:
     patience = SETTLE_S + SETTLE_EACH_S * len(twin.seed.nodes)
     try:
         async with asyncio.timeout(patience):
-            while reasons := settled(twin):
+            while reasons := list(islice(unsettled(twin), REASONS)):
                 await asyncio.sleep(SETTLE_POLL_S)
     except TimeoutError as error:
-        raise TwinError(f"not settled after {patience:.0f} s: {'; '.join(reasons[:5])}") from error
+        raise TwinError(f"not settled after {patience:.0f} s: {'; '.join(reasons)}") from error
 
 
 def crds_of(seed: Seed) -> list[dict[str, Any]]:
