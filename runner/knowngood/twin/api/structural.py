@@ -19,6 +19,14 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
+_NAMES: dict[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+    list: "array",
+}
 _RESERVED = frozenset({"apiVersion", "kind", "metadata"})
 
 
@@ -112,6 +120,8 @@ def validate(value: Any, schema: Object, path: str = "", known: Any = None) -> l
 
 
 def _check_type(value: Any, schema: Object, path: str) -> Object | None:
+    if _NAMES.get(type(value), "null") in schema.get("type", ()):  # one name, or a list; most often just that
+        return None
     wanted = types(schema)
     if schema.get("x-kubernetes-int-or-string"):
         wanted = ("integer", "string")
@@ -131,8 +141,7 @@ def _is_type(value: Any, wanted: str) -> bool:
 
 
 def _type_name(value: Any) -> str:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
-    return names.get(type(value), "null")
+    return _NAMES.get(type(value), "null")
 
 
 def _invalid(path: str, value: Any, why: str) -> Object:
