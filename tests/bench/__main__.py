@@ -1,6 +1,7 @@
 """`make bench`: measure, print a table for docs/performance.md, keep the figures in .cache/bench.json.
 
-Not a timed test: a missed aim is printed and changes nothing else. Name parts to measure only those.
+Not a timed test: a missed aim is printed and changes nothing else. Name parts to measure only those; what a fleet
+costs has pieces with names of their own, such as scale.settle-1000.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from tests.bench import api, commands, matrix, planner, playbooks, releases, run, scale
 from tests.bench.measurement import ROOT, Measurement
 
-PARTS: dict[str, Callable[[], list[Measurement]]] = {
+PARTS: dict[str, Callable[[], Iterable[Measurement]]] = {
     "commands": commands.measure,
     "matrix": matrix.measure,
     "planner": planner.measure,
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[], list[Measurement]]] = {
     "run": run.measure,
     "scale": scale.measure,
 }
+PIECES = {f"scale.{name}": piece for name, piece in scale.pieces().items()}
 
 
 def row(m: Measurement) -> str:
@@ -37,15 +39,18 @@ def row(m: Measurement) -> str:
 def main() -> None:
     """Measure the parts asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default all")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join((*PARTS, *PIECES))}; default all"
+    )
     asked = parser.parse_args().parts or list(PARTS)
-    if unknown := set(asked) - set(PARTS):
+    known = PARTS | PIECES
+    if unknown := set(asked) - set(known):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}"
     print(f"{machine}\n\n| what | value | aim | note |\n|---|---|---|---|")
     found: list[Measurement] = []
     for part in asked:
-        for measured in PARTS[part]():
+        for measured in known[part]():
             found.append(measured)
             print(row(measured))
             sys.stdout.flush()

@@ -1,26 +1,26 @@
-"""A fleet's size: the engine on fakes, a passive judgement against the bare API server, whole rehearsals.
+"""A fleet's size: the engine on fakes, a passive judgement against the bare API server, twins and whole rehearsals.
 
-Each is measured in processes of its own, so that time and memory are theirs. `KNOWNGOOD_BENCH_REHEARSALS` names other
-numbers of nodes for the rehearsals, or none: they take minutes each.
+Each is measured in processes of its own, so that time and memory are theirs, and can be asked for by its name.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measurement import BIN, ROOT, Measurement
+from tests.bench import settling
+from tests.bench.measurement import ROOT, Measurement
+from tests.bench.settling import CLUSTER
 
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.judging.pytest_gates import PytestGates
@@ -32,28 +32,47 @@ from knowngood.ports.clock import Cancel
 from knowngood.rehearsal.seed import seed
 from knowngood.rehearsal.widen import widened
 
-CLUSTER, TO = "ams-prod", "r595"
 FLEETS = (10, 100, 1000)
-REHEARSALS = os.environ.get("KNOWNGOOD_BENCH_REHEARSALS", "12 50 100")
-WAITING = "(waiting)"
-"""How a user agent ends where a loop asks again (see `knowngood.adapters.waiting`)."""
 READING = ("gpu_errors", "drift")
 """The passive gates that ask the API only; rdma_health's probes are pods, and counted in the rehearsals."""
 
 
-def measure() -> list[Measurement]:
-    """All three, from the small to the large."""
-    fakes = {nodes: _child("tests.bench.fleet", str(nodes)) for nodes in FLEETS}
-    judged = {nodes: judgement(nodes) for nodes in FLEETS}
-    return [
-        *(m for nodes, found in fakes.items() for m in of_fakes(nodes, found)),
-        Measurement("the same, ratio 1,000 to 100", fakes[1000]["cpu"] / fakes[100]["cpu"], "times", aim=12),
-        *(m for nodes, found in judged.items() for m in of_judgement(nodes, found)),
-        Measurement(
-            "the same, ratio 1,000 to 100", judged[1000]["cpu"] / judged[100]["cpu"], "times", aim=12
-        ),
-        *(m for nodes in map(int, REHEARSALS.split()) for m in rehearsal(nodes)),
-    ]
+def pieces() -> dict[str, Callable[[], Iterable[Measurement]]]:
+    """All by name, from the quick to the slow: some 15 minutes together on two quiet cores."""
+    return {
+        "fakes": fakes,
+        "judgement": judgements,
+        **{f"settle-{nodes}": partial(settling.settle, nodes) for nodes in settling.SETTLES},
+        **{f"rehearsal-{nodes}": partial(settling.rehearsal, nodes) for nodes in settling.REHEARSES},
+    }
+
+
+def measure() -> Iterator[Measurement]:
+    """One piece after the other."""
+    for piece in pieces().values():
+        yield from piece()
+
+
+def fakes() -> Iterator[Measurement]:
+    """Whole runs of the engine."""
+    found = {nodes: _child("tests.bench.fleet", str(nodes)) for nodes in FLEETS}
+    for nodes in FLEETS:
+        yield from of_fakes(nodes, found[nodes])
+    yield _ratio(found)
+
+
+def judgements() -> Iterator[Measurement]:
+    """Passive judgements of all nodes."""
+    found = {nodes: judgement(nodes) for nodes in FLEETS}
+    for nodes in FLEETS:
+        yield from of_judgement(nodes, found[nodes])
+    yield _ratio(found)
+
+
+def _ratio(found: Mapping[int, Mapping[str, float]]) -> Measurement:
+    return Measurement(
+        "the same, ratio 1,000 to 100", found[1000]["cpu"] / found[100]["cpu"], "times", aim=12
+    )
 
 
 def of_fakes(nodes: int, found: dict[str, Any]) -> Iterator[Measurement]:
@@ -139,50 +158,6 @@ def judge(nodes: int, kubeconfig: Path, folder: Path) -> None:
         "note": f"{len(found.results)} results, {found.verdict.value}",
     }
     print(json.dumps(answer))
-
-
-def rehearsal(nodes: int) -> Iterator[Measurement]:
-    """`knowngood rehearse --nodes`, from the twin's start to the report."""
-    with tempfile.TemporaryDirectory() as folder:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begin = time.monotonic()
-        asked = ["rehearse", CLUSTER, "--to", TO, "--nodes", str(nodes), "--out", folder, "--output", "json"]
-        done = subprocess.run([BIN / "knowngood", *asked], capture_output=True, text=True, check=False)
-        took = time.monotonic() - begin
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        (stage,) = Path(folder).iterdir()
-        summary = json.loads(done.stdout)
-        costs = json.loads((stage / "twin" / "costs.json").read_text())
-        events = [json.loads(line) for line in (stage / "twin" / "events.jsonl").read_text().splitlines()]
-        cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-        what = f"rehearsal of {nodes} nodes"
-        aim = 360 if nodes == 100 else None
-        yield Measurement(f"{what}: all", took, "s", aim=aim, note=f"ends {summary['end']}")
-        yield Measurement(f"{what}: the twin settles", settled(events), "s", aim=20 if nodes == 100 else None)
-        yield Measurement(f"{what}: processor time of the twin", costs["twin"]["cpuSeconds"], "s")
-        yield Measurement(f"{what}: and of all else", cpu - costs["twin"]["cpuSeconds"], "s")
-        yield Measurement(f"{what}: the twin's peak memory", costs["twin"]["peakKiB"] / 1024, "MiB")
-        yield from of_calls(what, nodes, costs["api"])
-
-
-def of_calls(what: str, nodes: int, costs: dict[str, Any]) -> Iterator[Measurement]:
-    """What was asked of the API server but by the twin itself: work and waiting, and who asked."""
-    ours = {name: agent for name, agent in costs.items() if name != "twin"}
-    asked = {name: sum(agent["requests"].values()) / nodes for name, agent in ours.items()}
-    work = {name: number for name, number in asked.items() if not name.endswith(WAITING)}
-    told = ", ".join(f"{name} {number:.1f}" for name, number in work.items())
-    aim = 20 if nodes >= 1000 else None
-    yield Measurement(f"{what}: API requests a node for work", sum(work.values()), "", aim=aim, note=told)
-    waited = sum(asked.values()) - sum(work.values())
-    yield Measurement(f"{what}: API requests a node while waiting", waited, "")
-    received = sum(agent["bytes"] for agent in ours.values())
-    yield Measurement(f"{what}: bytes a node", received / nodes / 1024, "KiB")
-
-
-def settled(events: list[dict[str, Any]]) -> float:
-    """Seconds from the first boot to rest."""
-    first, last = (next(e["time"] for e in events if e["event"] == name) for name in ("booted", "settled"))
-    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
 def _child(module: str, *arguments: str) -> dict[str, Any]:
