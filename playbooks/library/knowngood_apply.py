@@ -64,6 +64,7 @@ knowngood:
     lost: {description: Those of C(failed) whose claim is a newer Lease's., type: list, elements: str}
     given_back: {description: Why a node was given back undrained., type: dict}
     detail: {description: Figures of each node., type: dict}
+    seen: {description: What was measured of a node., type: dict}
     calls: {description: Kubernetes API requests sent., type: int}
 """
 

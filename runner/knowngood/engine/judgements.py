@@ -28,13 +28,13 @@ def baseline(work: Work, step: RingStep) -> Done:
 
 def _idle(work: Work, step: RingStep) -> Done:
     """A baseline of drained nodes; one that a restart disturbed is taken once more, and what runs already ends it."""
-    seen = work.ports.cluster.observe(step.nodes)
+    seen = work.ports.cluster.loads(step.nodes)
     if early := restarts.otherwise(work, step, seen):
         return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early))
     done = judging.judge(work, step)
     if done.status is Status.OK:
         return _telling(done, restarts.restarted(work, step, seen))
-    after = work.ports.cluster.observe(step.nodes)
+    after = work.ports.cluster.loads(step.nodes)
     if early := restarts.otherwise(work, step, after):
         return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early), done.files)
     if judging.loads_of(after) == judging.loads_of(seen):

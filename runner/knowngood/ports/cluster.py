@@ -30,6 +30,10 @@ class ClusterReader(Protocol):
         """Measure nodes now. A node that can't be read is there with reachable False and `trouble`."""
         ...
 
+    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """The newest load of each node's driver, with its boot and version, and nothing else: by the kernel log."""
+        ...
+
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """Nodes as the API server knows them: no node is asked, so nothing of its driver is in it."""
         ...

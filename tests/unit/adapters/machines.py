@@ -8,7 +8,7 @@ from typing import Any
 from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.cluster.facts import OPERANDS
-from knowngood.adapters.nodes.claiming import Task
+from knowngood.adapters.nodes.batch import Task
 from knowngood.model.matrix import Limits, Tenant
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT
 

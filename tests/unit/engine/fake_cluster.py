@@ -57,6 +57,9 @@ class FakeCluster(ClusterReader):
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         return {n: self._one(n) for n in nodes}
 
+    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        return self.observe(nodes)
+
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         return self.observe(nodes)
 

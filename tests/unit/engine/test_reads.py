@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tests.unit.engine.fake_cluster import FakeCluster
+from tests.unit.engine.fake_cluster import FakeCluster, FakeNodes
 from tests.unit.engine.fakes import FakeJournal
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
 
 from knowngood.model.node import NodeState
+from knowngood.ports.clock import Cancel
+from knowngood.ports.nodes import Outcome
 
 
 class Looked(FakeCluster):
@@ -23,6 +25,9 @@ class Looked(FakeCluster):
 
     def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         self.looks.update(nodes)
+        return super().observe(nodes)
+
+    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         return super().observe(nodes)
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
@@ -57,7 +62,7 @@ def test_a_run_reads_each_of_its_files_once_and_asks_gates_about_no_other_node()
 
 
 def test_what_a_judge_or_a_playbook_has_just_seen_is_not_looked_at_again() -> None:
-    """The run's start, the claim, the idle baseline and the apply: each look is two requests a node."""
+    """The run's start; the playbooks of the fakes tell nothing, so the claim and the apply."""
     world = a_world()
     engine = an_engine(world)
     cluster = Looked(world)
@@ -65,4 +70,34 @@ def test_what_a_judge_or_a_playbook_has_just_seen_is_not_looked_at_again() -> No
     end = engine.run().end
     assert end is not None
     assert end.name == "done"
-    assert set(cluster.looks.values()) == {4}
+    assert set(cluster.looks.values()) == {3}
+
+
+class Telling(FakeNodes):
+    """As the playbooks do: a claim and an apply tell what they have just measured."""
+
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        return self.told(super().claim(nodes, fence, cancel))
+
+    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+        return self.told(super().apply(nodes, fence, expect, cancel))
+
+    def told(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, seen=FakeCluster(self.world).observe(outcome.done))
+
+
+def test_what_a_playbook_tells_is_what_the_engine_would_have_seen() -> None:
+    ends = []
+    for tells in (False, True):
+        world = a_world()
+        engine = an_engine(world)
+        cluster = Looked(world)
+        nodes = Telling(world) if tells else FakeNodes(world)
+        engine.ports = replace(engine.ports, cluster=cluster, nodes=nodes)
+        state = engine.run()
+        looks = set(cluster.looks.values())
+        windows = {path: result.detail.windows.keys() for path, result in state.results.items()}
+        loads = {path: result.detail.loads for path, result in state.results.items()}
+        ends.append((state.end, windows, loads))
+        assert looks == ({1} if tells else {3})
+    assert ends[0] == ends[1]

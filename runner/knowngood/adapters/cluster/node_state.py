@@ -83,6 +83,19 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], *, gpu: bool) -> 
     )
 
 
+def loaded(by: Reading, name: str) -> NodeState:
+    """A node's newest load, as its kernel log tells it."""
+    try:
+        load = facts.last_load(facts.kernel_lines(name, by.journal(name)))
+    except (ApiError, Unreachable) as error:
+        return NodeState(name, reachable=False, trouble=str(error))
+    if load is None:
+        return NodeState(name, reachable=True)
+    return NodeState(
+        name, reachable=True, boot_id=load.boot_id, load=load, versions={"nvidia-driver": load.version}
+    )
+
+
 def _by_journal(kube: Kube, name: str) -> dict[str, Any]:
     """Boot id, uptime and load as far as the kernel journal tells them: it needs no driver pod.
 

@@ -76,6 +76,10 @@ class KubeCluster(ClusterReader):
 
         return self._each(one, nodes)
 
+    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """See the port."""
+        return self._each(lambda name: node_state.loaded(self._reading, name), nodes)
+
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""
         found = self._objects(nodes)

@@ -15,11 +15,11 @@ from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes import claiming
-from knowngood.adapters.nodes.claiming import NodeFailed, NotTold, Task
-from knowngood.adapters.waiting import waiting
+from knowngood.adapters.nodes.batch import SEEN, NodeFailed, NotTold, Task
+from knowngood.adapters.waiting import waiting, working
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
-from knowngood.model.node import ModuleLoad
+from knowngood.model.node import ModuleLoad, NodeState
 
 T = TypeVar("T")
 LONGEST_PAUSE = 5.0  # seconds between two looks
@@ -53,6 +53,9 @@ def apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         "load": {"bootId": load.boot_id, "monotonic": load.monotonic},
         "restarted": restarted,
         "held": node.held,
+        SEEN: NodeState(
+            name, reachable=True, boot_id=load.boot_id, load=load, versions={DRIVER: load.version}
+        ),
     }
     return restarted or node.held > 0, detail
 
@@ -69,6 +72,7 @@ class _Node:
         self._snapshot = task.snapshot(self._node)
         self._daemonsets: list[Object] = []
         self._deleted = ""
+        self._asked = False  # for its load
         self.held = 0  # how often somebody had taken our cordon or taint off
 
     def until(self, look: Callable[[], tuple[T | None, str]], what: str) -> T:
@@ -96,6 +100,10 @@ class _Node:
     def _hold(self) -> None:
         """Re-read the claim; put cordon and taint back where they are gone."""
         self._node = self._task.held(self._name)
+        with working():
+            self._put_back()
+
+    def _put_back(self) -> None:
         tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self._node))
         if not (tainted and self._node["spec"].get("unschedulable")) and claiming.hold(
             self._task, self._name
@@ -144,8 +152,10 @@ class _Node:
         return self._judge_load()
 
     def _judge_load(self) -> tuple[ModuleLoad | None, str]:
+        again, self._asked = self._asked, True
         try:
-            load = facts.module_load(self._task.kube, self._name, JOURNAL_PATIENCE)
+            with waiting() if again else working():
+                load = facts.module_load(self._task.kube, self._name, JOURNAL_PATIENCE)
         except (ApiError, Unreachable) as error:
             return None, f"{UNREADABLE}: {type(error).__name__}"
         if load is None:

@@ -12,8 +12,8 @@ from typing import Any
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.movers import daemon_driver
-from knowngood.adapters.nodes import claiming, drain, preflight
-from knowngood.adapters.nodes.claiming import Report, Task
+from knowngood.adapters.nodes import batch, claiming, drain, preflight
+from knowngood.adapters.nodes.batch import Report, Task
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.matrix import Limits, Tenant
 
@@ -23,8 +23,8 @@ PROGRESS = "KNOWNGOOD_PROGRESS"
 Verb = Callable[[Task, list[str]], Report]
 
 
-def _all(action: claiming.Action) -> Verb:
-    return lambda task, names: claiming.each(task, names, action)
+def _all(action: batch.Action) -> Verb:
+    return lambda task, names: batch.each(task, names, action)
 
 
 VERBS: Mapping[str, Verb] = {

@@ -7,184 +7,23 @@ patch: a node is never half claimed. Whoever lost the claim finds its `test` fai
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.adapters.clock import pause, timestamp
-from knowngood.adapters.cluster import actors, facts
-from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
-from knowngood.adapters.nodes.view import View
+from knowngood.adapters.cluster import actors, facts, node_state
+from knowngood.adapters.kubernetes.client import ApiError, Object, path
+from knowngood.adapters.nodes.batch import SEEN, ClaimLost, NodeFailed, NotTold, Task, fence_number
 from knowngood.model import names
-from knowngood.model.errors import KnowngoodError
+from knowngood.model.errors import Unreachable
 from knowngood.model.jsonable import to_json
-from knowngood.model.matrix import Limits, Tenant
+from knowngood.model.node import NodeState
 from knowngood.model.text import printable
 
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
-WORKERS = 64
-"""Nodes done at the same time: most of the time they are waited for, all of them by the same readings."""
-
-
-class NodeFailed(Exception):
-    """What was asked can't be done on this node; the message says why."""
-
-
-class NotTold(NodeFailed):
-    """It could not be told, or others stand in the way: nothing that speaks against the node or the version."""
-
-
-class ClaimLost(NodeFailed):
-    """The node's claim is not ours any more: stop touching it. That alone says nothing about who holds the cluster."""
-
-
-class Overtaken(ClaimLost):
-    """The node's claim is a newer Lease's: somebody else runs."""
-
-
-class GivenBack(Exception):
-    """A tenant's budget did not let us drain; cordon, taint and claim are off again."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What every action gets. `fence` is our claim's value; `tell(node, text)` reports progress."""
-
-    kube: Kube
-    fence: str
-    limits: Limits
-    tenants: tuple[Tenant, ...] = ()
-    operators: tuple[str, ...] = ("nvidia-gpu-operator", "nvidia-network-operator")
-    expect: Mapping[str, str] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)  # of a quarantine, by node
-    keep: bool = False  # a node that can't be drained stays ours
-    dry_run: bool = False
-    tell: Callable[[str, str], None] = lambda _node, _text: None
-    batch: tuple[str, ...] = ()  # the nodes that are done at the same time
-
-    @cached_property
-    def view(self) -> View:
-        """The nodes as they are; one for all of a batch, see `each`."""
-        return View(self.kube, self.batch, self.gpu_operator)
-
-    @property
-    def gpu_operator(self) -> str:
-        """The namespace of the GPU operator, where the driver pods are."""
-        return self.operators[0]
-
-    @property
-    def run(self) -> str:
-        """The run's id."""
-        return self.fence.rpartition("/")[0]
-
-    def node(self, name: str) -> Object:
-        """The node object; NodeFailed where there is none."""
-        return _there(self.view.node(name))
-
-    def held(self, name: str) -> Object:
-        """The node object, if its claim is ours; ClaimLost otherwise."""
-        return self._ours(self.node(name))
-
-    def ours(self, name: str) -> Object:
-        """As `held`, by a reading of its own: asked right before what no patch of the node can make conditional."""
-        return self._ours(self.alone(name))
-
-    def alone(self, name: str) -> Object:
-        """The node object, by a reading of its own."""
-        return _there(self.kube.find(path("v1", "nodes", name)))
-
-    def _ours(self, node: Object) -> Object:
-        holder = actors.annotation(node, names.CLAIM_ANNOTATION)
-        if holder != self.fence:
-            raise self.lost(holder)
-        return node
-
-    def lost(self, holder: str) -> ClaimLost:
-        """What to raise where the claim is not ours: fences only grow, so a larger one is a newer Lease's."""
-        if _number(holder) > _number(self.fence):
-            return Overtaken(f"its claim is {holder}: a newer Lease's than {self.fence}")
-        return ClaimLost(f"its claim is {holder or 'gone'}, not {self.fence}")
-
-    def refuse_overtaken(self) -> None:
-        """Overtaken where the Lease counts further than our fence: asked before a node is touched that has no claim.
-
-        Such a node has nothing of ours to test: a runner that slept would take what another has given back.
-        """
-        lease = self.view.lease()
-        if int((lease.get("spec") or {}).get("leaseTransitions") or 0) > _number(self.fence):
-            raise Overtaken(f"the Lease was taken over: it counts further than {self.fence}")
-
-    def snapshot(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """What the node was like when this run claimed it."""
-        text = actors.annotation(node, names.SNAPSHOT_ANNOTATION)
-        try:
-            return dict(json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise NodeFailed(f"annotation {names.SNAPSHOT_ANNOTATION} is missing or unreadable") from error
-
-
-def _there(node: Object | None) -> Object:
-    if node is None:
-        raise NodeFailed("there is no such node")
-    return node
-
-
-@dataclass(slots=True)
-class Report:
-    """What became of each node of a batch; the Ansible module's result."""
-
-    changed: bool = False
-    done: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)  # those of `failed` whose claim is a newer Lease's
-    could_not: list[str] = field(default_factory=list)  # those of `failed` that say nothing of the node
-    stripped: list[str] = field(default_factory=list)  # those of `failed` whose claim somebody removed
-    given_back: dict[str, str] = field(default_factory=dict)
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-Action = Callable[[Task, str], tuple[bool, dict[str, Any]]]
-"""Does one node; returns whether it changed anything, and small JSON about it."""
-
-
-def each(task: Task, nodes: Sequence[str], action: Action) -> Report:
-    """Do an action on all nodes of a batch at the same time."""
-    report, lock = Report(), threading.Lock()
-    task = replace(task, batch=tuple(nodes))
-
-    def one(name: str) -> None:
-        began = time.monotonic()
-        try:
-            changed, detail = action(task, name)
-        except GivenBack as error:
-            with lock:
-                report.changed = True
-                report.given_back[name] = str(error)
-        except (NodeFailed, KnowngoodError) as error:
-            with lock:
-                report.failed[name] = str(error)
-                if isinstance(error, Overtaken):
-                    report.lost.append(name)
-                elif isinstance(error, ClaimLost):
-                    report.stripped.append(name)
-                elif isinstance(error, (NotTold, KnowngoodError)):
-                    report.could_not.append(name)
-        else:
-            with lock:
-                report.changed |= changed
-                report.done.append(name)
-                report.detail[name] = {**detail, "seconds": round(time.monotonic() - began, 3)}
-
-    with ThreadPoolExecutor(max_workers=max(1, min(len(nodes), WORKERS))) as pool:
-        for result in [pool.submit(one, name) for name in dict.fromkeys(nodes)]:
-            result.result()
-    report.done = [name for name in nodes if name in report.done]
-    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +117,15 @@ def _with(node: Object, key: str, run: str, *, without: Sequence[str] = ()) -> l
 
 
 def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
-    """Claim a quiet node: snapshot, claim, taint and cordon in one patch. Our run's older fence is replaced."""
+    """Claim a quiet node: snapshot, claim, taint and cordon in one patch. Our run's older fence is replaced.
+
+    A node that is newly ours was measured for its snapshot, right before: the judgement's window opens there.
+    """
+    seen: list[NodeState] = []
+
+    def snapshot(node: Object, *, unschedulable: bool) -> str:
+        seen[:] = [_measured(task, node)]
+        return _snapshot(node, seen[0], unschedulable=unschedulable)
 
     def want(node: Object) -> Wanted:
         holder = actors.annotation(node, names.CLAIM_ANNOTATION)
@@ -286,41 +133,52 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
             task.refuse_overtaken()
         fresh: dict[str, str | None] = {names.CLAIM_ANNOTATION: task.fence}
         if holder.rpartition("/")[0] == task.run:
-            if _number(holder) > _number(task.fence):
+            if fence_number(holder) > fence_number(task.fence):
                 raise task.lost(holder)
         elif _quarantined_by(node, task.run):  # a held run that is rolled back: the cordon is ours
             fresh[names.REASON_ANNOTATION] = None
             before = bool(actors.marks(node).cordoned_before)
-            fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=before)
+            fresh[names.SNAPSHOT_ANNOTATION] = snapshot(node, unschedulable=before)
         elif reason := actors.busy(node, task.fence):
             raise NotTold(reason)
         else:
             cordoned = bool(node["spec"].get("unschedulable"))
-            fresh[names.SNAPSHOT_ANNOTATION] = _snapshot(task, node, unschedulable=cordoned)
+            fresh[names.SNAPSHOT_ANNOTATION] = snapshot(node, unschedulable=cordoned)
         without = (names.QUARANTINE_TAINT,) if _quarantined_by(node, task.run) else ()
         taints = _with(node, names.MAINTENANCE_TAINT, task.run, without=without)
         return Wanted(taints, unschedulable=True, annotations=fresh)
 
     changed = change(task, name, want)
-    return changed, {"claim": task.fence}
-
-
-def _number(claim_value: str) -> int:
-    tail = claim_value.rpartition("/")[2]
-    return int(tail) if tail.isdecimal() else -1
+    found = {SEEN: seen[0]} if seen and seen[0].reachable else {}
+    return changed, {"claim": task.fence, **found}
 
 
 def _quarantined_by(node: Object, run: str) -> bool:
     return any(t["key"] == names.QUARANTINE_TAINT and t.get("value") == run for t in actors.taints(node))
 
 
-def _snapshot(task: Task, node: Object, *, unschedulable: bool) -> str:
+def _measured(task: Task, node: Object) -> NodeState:
+    """The node's boot, uptime, load and versions; a node that runs no driver tells what its kernel log says."""
+    name = str(node["metadata"]["name"])
+    found = node_state.measure(node_state.reading(task.kube), node, task.view.pods(name), gpu=True)
+    if not found.boot_id:
+        raise Unreachable(f"{name} can't be read: {found.trouble}")
+    return NodeState(
+        name,
+        reachable=found.reachable,
+        boot_id=found.boot_id,
+        uptime_seconds=found.uptime_seconds,
+        load=found.load,
+        versions=found.versions,
+    )
+
+
+def _snapshot(node: Object, seen: NodeState, *, unschedulable: bool) -> str:
     """What release puts back (`unschedulable`) and what apply compares with, as the annotation's JSON."""
-    load = facts.module_load(task.kube, node["metadata"]["name"])
     snapshot = {
         "unschedulable": unschedulable,
         "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
-        "load": to_json(load),
+        "load": to_json(seen.load),
         "time": timestamp(),
     }
     return json.dumps(snapshot, sort_keys=True)

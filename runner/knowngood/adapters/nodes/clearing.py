@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from knowngood.adapters.cluster import actors
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
-from knowngood.adapters.nodes.claiming import NodeFailed, Task, Wanted, change
+from knowngood.adapters.nodes.batch import NodeFailed, Task
+from knowngood.adapters.nodes.claiming import Wanted, change
 from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.errors import Inconclusive, UsageError

@@ -9,7 +9,7 @@ from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.nodes import claiming
-from knowngood.adapters.nodes.claiming import GivenBack, NodeFailed, Task
+from knowngood.adapters.nodes.batch import GivenBack, NodeFailed, Task
 from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads
 
 LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after a 429

@@ -9,7 +9,7 @@ from typing import Any
 from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.nodes import claiming
-from knowngood.adapters.nodes.claiming import NodeFailed, NotTold, Report, Task, each
+from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Report, Task, each
 
 LONGEST_PAUSE = 5.0  # seconds between two looks at who else is at work
 FRESH = 0.5  # seconds for which one node's look serves the others

@@ -14,8 +14,9 @@ import knowngood
 from knowngood.adapters.movers.node_work import PROGRESS
 from knowngood.adapters.processes import supervisor
 from knowngood.model.errors import LockHeld, UsageError
-from knowngood.model.jsonable import to_json
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Limits
+from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import NodeWork, Outcome
@@ -256,6 +257,7 @@ class _Heard:
         failed: dict[str, str] = {}
         given_back: dict[str, str] = {}
         detail: dict[str, Any] = {}
+        seen: dict[str, NodeState] = {}
         for answer in self._answers():
             done |= dict.fromkeys(answer.get("done") or ())
             failed |= answer.get("failed") or {}
@@ -263,13 +265,14 @@ class _Heard:
             could_not |= dict.fromkeys(answer.get("could_not") or ())
             stripped |= dict.fromkeys(answer.get("stripped") or ())
             detail |= answer.get("detail") or {}
+            seen |= {n: from_json(NodeState, state) for n, state in (answer.get("seen") or {}).items()}
         for node in nodes:
             if node not in done and node not in failed and node not in given_back:
                 failed[node] = trouble or "the playbook said nothing about it"
                 could_not[node] = None
         gone = tuple(n for n in done if n not in failed)
         left = tuple(n for n in could_not if n in failed)
-        return Outcome(gone, failed, given_back, detail, could_not=left, stripped=tuple(stripped))
+        return Outcome(gone, failed, given_back, detail, could_not=left, stripped=tuple(stripped), seen=seen)
 
 
 def _trouble(completed: supervisor.Completed, limit: float, heard: _Heard) -> str:

@@ -24,7 +24,7 @@ from tests.unit.adapters.machines import (
 from knowngood.adapters.cluster.facts import OPERANDS
 from knowngood.adapters.movers import daemon_driver
 from knowngood.adapters.nodes import claiming
-from knowngood.adapters.nodes.claiming import ClaimLost, NodeFailed
+from knowngood.adapters.nodes.batch import ClaimLost, NodeFailed
 from knowngood.model import names
 
 DRIVER = f"{DAEMONSETS}/driver"

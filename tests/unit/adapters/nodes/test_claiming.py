@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
-from tests.unit.adapters.machines import DAEMONSETS, FENCE, NODE, NODE_PATH, RUN, machine, task
+from tests.unit.adapters.machines import BOOT, DAEMONSETS, FENCE, NODE, NODE_PATH, OLD, RUN, machine, task
 
 from knowngood.adapters.cluster import node_state
-from knowngood.adapters.nodes import claiming, preflight
-from knowngood.adapters.nodes.claiming import ClaimLost, NodeFailed, each
+from knowngood.adapters.kubernetes import pod_exec
+from knowngood.adapters.nodes import batch, claiming, preflight
+from knowngood.adapters.nodes.batch import ClaimLost, NodeFailed, each
 from knowngood.engine.restored import without_our_hold
 from knowngood.model import names
+from knowngood.model.errors import Unreachable
 from knowngood.model.node import NodeState
 
 CLAIM, SNAPSHOT = names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION
@@ -200,7 +203,7 @@ def test_a_runner_of_an_older_lease_may_not_take_the_claim_back(kube: FakeKube) 
 
 
 @pytest.mark.parametrize("action", [claiming.release, claiming.quarantine])
-def test_a_stale_runner_changes_nothing(kube: FakeKube, action: claiming.Action) -> None:
+def test_a_stale_runner_changes_nothing(kube: FakeKube, action: batch.Action) -> None:
     claiming.claim(task(kube, fence=f"{RUN}/5"), NODE)
     before = copy.deepcopy(now(kube))
     report = each(task(kube), [NODE], action)
@@ -210,16 +213,16 @@ def test_a_stale_runner_changes_nothing(kube: FakeKube, action: claiming.Action)
 
 @pytest.mark.parametrize("action", [claiming.claim, claiming.quarantine])
 def test_a_runner_that_slept_takes_no_node_that_another_has_given_back(
-    kube: FakeKube, action: claiming.Action
+    kube: FakeKube, action: batch.Action
 ) -> None:
     """Such a node has no claim to test: the Lease, which counts further than the sleeper's fence, says it."""
     lease = "/apis/coordination.k8s.io/v1/namespaces/knowngood/leases/knowngood"
     kube.put(lease, {"spec": {"leaseTransitions": 5}})
-    report = claiming.each(task(kube), [NODE], action)
+    report = batch.each(task(kube), [NODE], action)
     assert report.lost == [NODE]
     assert kube.writes == []
     kube.put(lease, {"spec": {"leaseTransitions": 4}})
-    assert claiming.each(task(kube), [NODE], action).done == [NODE]
+    assert batch.each(task(kube), [NODE], action).done == [NODE]
 
 
 def test_a_claim_lost_between_look_and_patch_fails_the_patchs_test(kube: FakeKube) -> None:
@@ -346,3 +349,25 @@ def test_a_node_that_we_hold_is_as_before_but_for_our_hold(kube: FakeKube) -> No
     held = seen()
     assert held.written != before.written
     assert without_our_hold(before, held) == before
+
+
+def test_a_claim_tells_what_it_measured_for_its_snapshot(kube: FakeKube) -> None:
+    """Boot, uptime, load and versions: the engine opens the judgement's window with them and does not look again."""
+    seen = batch.each(task(kube), [NODE], claiming.claim).seen[NODE]
+    assert (seen["boot_id"].replace("-", ""), seen["uptime_seconds"]) == (BOOT, 1000.25)
+    assert seen["load"]["version"] == seen["versions"]["nvidia-driver"] == OLD
+
+
+def test_a_node_without_a_driver_that_answers_is_claimed_by_its_kernel_log(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A way back needs the node all the more; nothing is told that was not measured."""
+
+    def broken(*_where: object, **_options: object) -> object:
+        raise Unreachable("the container is not running")
+
+    monkeypatch.setattr(pod_exec, "run", broken)
+    report = batch.each(task(kube), [NODE], claiming.claim)
+    assert (report.done, report.seen) == ([NODE], {})
+    snapshot = json.loads(kube.objects[NODE_PATH]["metadata"]["annotations"][names.SNAPSHOT_ANNOTATION])
+    assert snapshot["load"]["version"] == OLD

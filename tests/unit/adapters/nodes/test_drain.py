@@ -9,7 +9,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import FENCE, NODE, NODE_PATH, RUN, machine, task
 
 from knowngood.adapters.nodes import claiming, drain
-from knowngood.adapters.nodes.claiming import ClaimLost, GivenBack
+from knowngood.adapters.nodes.batch import ClaimLost, GivenBack
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import FENCE, OPERATOR, banner, node, task
 
-from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes import batch, claiming
 from knowngood.adapters.nodes.view import Shared, View
 from knowngood.model.names import CLAIM_ANNOTATION
 
@@ -67,11 +67,11 @@ def test_a_reading_that_fails_is_nobody_elses() -> None:
 def test_many_nodes_are_claimed_and_given_back_by_one_list_and_a_patch_a_node() -> None:
     kube, asked = fleet(MANY)
     of = task(kube)
-    assert claiming.each(of, MANY, claiming.claim).done == MANY
+    assert batch.each(of, MANY, claiming.claim).done == MANY
     held = kube.objects["/api/v1/nodes/gpu-7"]["metadata"]["annotations"]
     assert (held["other"], held[CLAIM_ANNOTATION]) == ("kept", FENCE), "what is another's stays on the object"
     assert not any(f"GET /api/v1/nodes/{name}" in asked for name in MANY)
-    assert claiming.each(of, MANY, claiming.release).done == MANY
+    assert batch.each(of, MANY, claiming.release).done == MANY
     assert sum(count for what, count in asked.items() if what.startswith("PATCH")) == 2 * len(MANY)
 
 

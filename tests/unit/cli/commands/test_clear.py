@@ -13,7 +13,7 @@ from tests.unit.cli.test_told import THERE, save
 from tests.unit.report.played import calm, undone
 
 from knowngood.adapters.nodes import claiming
-from knowngood.adapters.nodes.claiming import Task
+from knowngood.adapters.nodes.batch import Task
 from knowngood.cli.commands import clear as clear_module
 from knowngood.model import names
 from knowngood.model.matrix import Limits
