@@ -44,6 +44,17 @@ def check_shape(resource: ResourceType, body: Any, namespace: str, name: str = "
     return body
 
 
+def forget_undeclared(resource: ResourceType, old: Object, new: Object) -> Object:
+    """Drop from `new`, in place, what a definition replaced since then no longer declares; return `old` without it.
+
+    Nobody sent those fields, so nobody is told.
+    """
+    kept: Object = meta.copy(old)
+    prune(kept, schema_of(resource))
+    prune(new, schema_of(resource))
+    return kept
+
+
 def admit(
     resource: ResourceType, obj: Object, options: Options, known: Object | None = None
 ) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ class Cluster:
         self.dependents: dict[str, set[Location]] = {}
         self.uids: dict[str, Location] = {}
         self._stored_versions: dict[str, str] = {}
+        self.redefined: dict[str, int] = {}
+        """By storage key: the store's version when a definition was last replaced."""
         self._event_log = event_log
         self.store.subscribe(self._index)
 
@@ -90,6 +92,7 @@ class Cluster:
         spec = crd["spec"]
         self.resources.remove(spec["group"], spec["names"]["plural"])
         for resource in crds.resources_of(crd):
+            self.redefined[resource.key] = self.store.version
             self.resources.add(resource)
             self._stored_versions[resource.key] = f"{spec['group']}/{crds.stored_version(crd)}"
 

@@ -215,7 +215,10 @@ class Writes:
         old = before.obj
         _check_preconditions(resource, before, obj)
         _carry_over(resource, old, obj, subresource)
-        warnings = admission.admit(resource, obj, options, known=old)
+        known = old
+        if before.version <= self._cluster.redefined.get(resource.key, -1):
+            known = admission.forget_undeclared(resource, old, obj)
+        warnings = admission.admit(resource, obj, options, known=known)
         causes = _check_finalizers(old, obj)
         if not resource.custom and not subresource:
             causes += rules.check_update(old, obj)
