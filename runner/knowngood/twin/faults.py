@@ -32,12 +32,16 @@ class FaultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One kind of fault. `when` is its default trigger, "" where the fault changes what a behaviour does."""
+    """One kind of fault. `when` is its default trigger, "" where the fault changes what a behaviour does.
+
+    `part`: which part of the seed plays it; "" for those of every cluster.
+    """
 
     name: str
     when: str
     params: tuple[str, ...] = ()
     needs_node: bool = True
+    part: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,6 +65,15 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("module-not-reloaded", ""),
         FaultKind("stale-gfd-label", ""),
         FaultKind("journal-vacuumed", NOW),
+        FaultKind("olm-stale-subscription", "", ("package",), needs_node=False, part="olm"),
+        FaultKind("olm-orphan-csv", NOW, ("package",), needs_node=False, part="olm", defaults=ONCE),
+        FaultKind("olm-plan-carries-more", NOW, ("package",), needs_node=False, part="olm", defaults=ONCE),
+        FaultKind("olm-catalog-moves", NOW, ("package", "to"), needs_node=False, part="olm", defaults=ONCE),
+        FaultKind("olm-crd-data-loss", "", ("package", "stored"), needs_node=False, part="olm"),
+        FaultKind("bundle-unpack-fails", "", ("package",), needs_node=False, part="olm"),
+        FaultKind("mco-skips-cordoned", NOW, part="machineConfig", defaults=ONCE),
+        FaultKind("mco-uncordons-quarantine", "", part="machineConfig", defaults=ONCE),
+        FaultKind("mhc-power-cycles", NOW, ("seconds",), part="healthChecks", defaults=ONCE),
     )
 }
 

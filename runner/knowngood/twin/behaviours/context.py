@@ -24,7 +24,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import Client, ClientError, PatchKind
 from knowngood.twin.events import EventLog
-from knowngood.twin.faults import FaultBook
+from knowngood.twin.faults import Fault, FaultBook
 from knowngood.twin.seed import Seed
 from knowngood.twin.world import World
 
@@ -33,6 +33,8 @@ log = logging.getLogger("twin")
 RETRY_S = 0.2
 FEW_NODES = 20
 SUM_EACH_S = 0.0005  # real seconds a node
+FaultHandler = Callable[[Fault, str], Coroutine[Any, Any, None]]
+"""What a fault does on a node ("" where none is meant)."""
 RETRIED_CODES = {500, 502, 503, 504}
 
 
@@ -169,6 +171,8 @@ class Twin:
     served: set[Kind]  # optional kinds that this cluster has
     set_outage: Callable[[bool], None] | None = None
     fire: Callable[[str, str], None] = lambda _when, _node: None  # sets off faults; see faulty.py
+    handlers: dict[str, FaultHandler] = field(default_factory=dict)  # of faults that a behaviour sets off
+    enders: dict[str, FaultHandler] = field(default_factory=dict)  # what they do when the fault is cleared
     reboot: Callable[[str, str, float], Awaitable[None]] = _nobody  # node, cause, seconds; see nodes.py
     kubelet: KubeletBackend | None = None  # exec, logs and journal, as the API server is given them
     causes: dict[str, str] = field(default_factory=dict)  # pod uid -> why a controller deleted it

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from knowngood.twin import faults, hostfiles
 from knowngood.twin.behaviours import gpu_manifests as manifests
-from knowngood.twin.behaviours.context import Twin
+from knowngood.twin.behaviours.context import FaultHandler, Twin
 from knowngood.twin.behaviours.driver import PAUSED
 from knowngood.twin.behaviours.kube import (
     BUDGET,
@@ -31,8 +31,6 @@ from knowngood.twin.behaviours.operands import PLUGIN, advertise
 from knowngood.twin.faults import Fault
 from knowngood.twin.world import Machine
 
-Handler = Callable[[Fault, str], Coroutine[Any, Any, None]]
-
 MMU_FAULT = (
     "Ch 00000010, intr 00000000. MMU Fault: ENGINE GRAPHICS GPCCLIENT_T1_0 faulted @ 0x7f29_5b8c9000. "
     "Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ"
@@ -53,7 +51,7 @@ class Faults:
         self._kubelets = kubelets
         self._machines = machines
         self._evictions: dict[str, int] = {}
-        self._handlers: Mapping[str, Handler] = {
+        self._handlers: Mapping[str, FaultHandler] = {
             "xid-79": self._xid_79,
             "xid-31-after-driver": self._xid_31,
             "xid-119-after-driver": self._xid_119,
@@ -106,7 +104,7 @@ class Faults:
                 self.fire(faults.GPU_POD, fault.node)
 
     def _strike(self, fault: Fault, node: str) -> None:
-        handler = self._handlers.get(fault.name)
+        handler = self._handlers.get(fault.name) or self._twin.handlers.get(fault.name)
         if handler is not None:
             if int(fault.number("times", 0)):
                 self._twin.faults.reserve(fault)
@@ -282,7 +280,9 @@ class Faults:
 
     async def _clear(self, fault: Fault) -> None:
         """What ends with the fault. Broken hardware stays broken until it boots."""
-        if fault.name in {"pdb-blocks-drain", "evict-429-halfway"}:
+        if ender := self._twin.enders.get(fault.name):
+            await ender(fault, fault.node)
+        elif fault.name in {"pdb-blocks-drain", "evict-429-halfway"}:
             await self._unblock(fault)
         elif fault.name == "node-stays-down" and not self._twin.world.machines[fault.node].up:
             await self._machines.come_back(fault.node, "fault cleared")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.olm_catalogs import CatalogSources, Offered
+from knowngood.twin.behaviours.olm_faults import OlmFaults
 from knowngood.twin.behaviours.olm_plans import Plans
 from knowngood.twin.behaviours.olm_subscriptions import Subscriptions
 from knowngood.twin.behaviours.olm_versions import ServiceVersions
@@ -20,8 +21,10 @@ class Olm(Controller):
         self._subscriptions = Subscriptions(twin, offered)
         versions = ServiceVersions(twin)
         self._parts = (CatalogSources(twin, offered), self._subscriptions, Plans(twin), versions)
+        self._faults = OlmFaults(twin, offered, self._subscriptions)
 
     async def start(self) -> None:
         """Start them all."""
         for part in self._parts:
             await part.start()
+        self.twin.handlers |= self._faults.handlers()

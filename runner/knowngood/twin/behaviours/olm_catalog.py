@@ -127,6 +127,12 @@ def in_range(version: str, limits: str) -> bool:
     )
 
 
+def next_patch(version: str) -> str:
+    """The version after this one, by its last number."""
+    major, minor, patch = _parts(version) or (0, 0, 0)
+    return f"{major}.{minor}.{patch + 1}"
+
+
 def _holds(version: tuple[int, ...], sign: str, limit: tuple[int, ...]) -> bool:
     match sign:
         case ">=":

@@ -30,7 +30,7 @@ async def put(twin: Twin, wanted: Object, package: str) -> str:
         await twin.api.create(wanted)
         return "Created"
     fault = twin.faults.active("olm-crd-data-loss")
-    lost = fault.param("version", "v1beta1") if fault and fault.param("package") in {"", package} else ""
+    lost = fault.param("stored", "v1beta1") if fault and fault.param("package") in {"", package} else ""
     if fault and lost:
         twin.faults.hit(fault, definition=name_of(wanted))
     _check_versions(live, wanted, lost)

@@ -137,7 +137,9 @@ class Subscriptions(Controller):
         """Fault: a Subscription made anew at once carries the status of the one before, and waits for ever."""
         fault = self.twin.faults.active("olm-stale-subscription")
         when, status = self._left.get(key_of(sub), (0.0, {}))
-        if not fault or not status or time.monotonic() - when > self.twin.clock.real(STALE_S):
+        if not fault or fault.param("package") not in {"", sub["spec"]["name"]}:
+            return False
+        if not status or time.monotonic() - when > self.twin.clock.real(STALE_S):
             return False
         self.twin.faults.hit(fault, subscription=name_of(sub))
         await self._write(sub, status)
