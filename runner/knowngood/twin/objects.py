@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from knowngood.twin import faults, olmobjects, poolobjects
+from knowngood.twin import faults, healthobjects, olmobjects, poolobjects
 from knowngood.twin.argoobjects import application, default_project
 from knowngood.twin.behaviours.kube import (
     GPU,
@@ -59,6 +59,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     gitops = [app.namespace for app in seed.gitops.applications] if seed.gitops else []
     system = ["default", "kube-system", "kube-public", "kube-node-lease", "knowngood", faults.NAMESPACE]
     spaces = [*system, seed.gpu_operator.namespace, *network, *gitops, *olmobjects.spaces(seed)]
+    spaces += [healthobjects.MACHINES] if seed.health_checks else []
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
@@ -70,6 +71,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     if not olmobjects.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
     yield from olmobjects.objects(seed)
+    yield from healthobjects.objects(seed)
     yield node_feature_discovery(seed)
     if seed.gitops:
         for space in dict.fromkeys(app.namespace for app in seed.gitops.applications):

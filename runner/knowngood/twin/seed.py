@@ -11,7 +11,8 @@
          "sources": [{"name", "namespace", "place"}], "installed": [{"package", "namespace", "channel", "csv",
          "source", "sourceNamespace"}]} (may be absent),
  "machineConfig": {"pools": [{"name", "nodeSelector": {}, "maxUnavailable", "paused"}]} (may be absent: then pools
-         rest and nobody acts on them; those of master and worker are there by themselves)}
+         rest and nobody acts on them; those of master and worker are there by themselves),
+ "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent)}
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 
 SCHEMA = 1
 ROLES = ("control-plane", "cpu", "gpu", "virtual")
+CHECKS = ("MachineHealthCheck", "NodeHealthCheck")
 WORKLOADS = ("Deployment", "StatefulSet", "gang")
 
 T = TypeVar("T")
@@ -153,6 +155,16 @@ class MachineConfigSeed:
     pools: tuple[PoolSeed, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CheckSeed:
+    """A check that power-cycles workers which are not ready. timeout: a Go duration; maxUnhealthy: of them."""
+
+    kind: str
+    name: str
+    timeout: str = "300s"
+    maxUnhealthy: str = "40%"  # noqa: N815
+
+
 @dataclass(frozen=True)
 class Seed:
     """A whole cluster."""
@@ -167,6 +179,7 @@ class Seed:
     gitops: GitOpsSeed | None
     olm: OlmSeed | None = None
     machine_config: MachineConfigSeed | None = None
+    health_checks: tuple[CheckSeed, ...] = ()
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -211,6 +224,9 @@ def parse(data: Mapping[str, Any]) -> Seed:
         gitops=_gitops(gitops) if gitops else None,
         olm=_olm(data["olm"]) if data.get("olm") else None,
         machine_config=_machine_config(data["machineConfig"]) if "machineConfig" in data else None,
+        health_checks=tuple(
+            _fill(CheckSeed, row, f"healthChecks[{i}]") for i, row in enumerate(data.get("healthChecks", ()))
+        ),
     )
     _check(seed)
     return seed
@@ -275,6 +291,11 @@ def _check(seed: Seed) -> None:
             raise SeedError(f"node {node.name}: role {node.role!r} is not one of {', '.join(ROLES)}")
         if not 0 <= node.gpus <= 16 or not 0 <= node.nics <= 16:
             raise SeedError(f"node {node.name}: gpus and nics are 0 to 16")
+    for check in seed.health_checks:
+        if check.kind not in CHECKS:
+            raise SeedError(
+                f"health check {check.name}: kind {check.kind!r} is not one of {', '.join(CHECKS)}"
+            )
     for tenant in seed.tenants:
         for load in tenant.workloads:
             if load.kind not in WORKLOADS:

@@ -28,6 +28,7 @@ from knowngood.twin.behaviours.context import Api, Clock, Controller, Twin
 from knowngood.twin.behaviours.daemonsets import DaemonSets
 from knowngood.twin.behaviours.faulty import Faults
 from knowngood.twin.behaviours.gpu_operator import GpuOperator
+from knowngood.twin.behaviours.health_checks import HealthChecks
 from knowngood.twin.behaviours.jobs import Jobs
 from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, POD_GROUP
 from knowngood.twin.behaviours.kubelet import Kubelets
@@ -42,6 +43,7 @@ from knowngood.twin.behaviours.scheduler import Scheduler
 from knowngood.twin.behaviours.settle import unsettled
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.client import Client, ClientError
+from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
@@ -209,6 +211,8 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
         controllers.append(Olm)
     if twin.seed.machine_config:
         controllers += [MachineConfigOperator, MachineConfigDaemons]
+    if twin.seed.health_checks:
+        controllers.append(HealthChecks)
     for controller in (*controllers, GpuOperator):
         await controller(twin).start()
 
@@ -232,7 +236,11 @@ async def _settle(twin: Twin) -> None:
 
 def crds_of(seed: Seed) -> list[dict[str, Any]]:
     """The definitions that this cluster serves from the start."""
-    return [*crds.all_crds(openshift=bool(seed.openshift)), *(olm_crds() if seed.olm else ())]
+    return [
+        *crds.all_crds(openshift=bool(seed.openshift)),
+        *(olm_crds() if seed.olm else ()),
+        *(health_crds() if seed.health_checks else ()),
+    ]
 
 
 async def _bring(client: Client, seed: Seed) -> None:
