@@ -152,3 +152,37 @@ def test_the_pools_are_valid_by_their_own_definition(tmp_path: Path) -> None:
             assert problems(stage.get(POOL, name, "")) == []
 
     tell(tmp_path, story, pools=[{**CANARY, "maxUnavailable": "50%"}])
+
+
+def test_fault_mco_skips_cordoned_holds_a_pool_until_it_is_cleared(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        await stage.fault("mco-skips-cordoned", "gpu-3")
+        await render(stage, "worker")
+        await stage.until("they are marked", lambda: "UpdateInProgress" in str(node(stage, "gpu-2")["spec"]))
+        await stage.quiet()
+        assert moving(stage) == []
+        assert [row["node"] for row in stage.events("fault-hit")] == ["gpu-3"]
+        await stage.clear()
+        await updated(stage, "worker")
+
+    tell(tmp_path, story)
+
+
+def test_fault_mco_uncordons_quarantine_lifts_the_cordon_once_and_leaves_the_taint(tmp_path: Path) -> None:
+    ours = {"key": "knowngood.dev/quarantine", "value": "x", "effect": "NoSchedule"}
+    quarantine = {"spec": {"unschedulable": True, "taints": [ours]}}
+
+    async def story(stage: Play) -> None:
+        await stage.fault("mco-uncordons-quarantine", "gpu-1")
+        await stage.client.patch(NODE, "gpu-1", {"spec": {"unschedulable": True}})
+        await stage.quiet()
+        assert node(stage, "gpu-1")["spec"].get("unschedulable"), "a cordon without our taint is not meant"
+        await stage.client.patch(NODE, "gpu-1", quarantine)
+        await stage.until("it is lifted", lambda: not node(stage, "gpu-1")["spec"].get("unschedulable"))
+        assert node(stage, "gpu-1")["spec"]["taints"] == [ours]
+        await stage.client.patch(NODE, "gpu-1", quarantine)
+        await stage.quiet()
+        assert node(stage, "gpu-1")["spec"].get("unschedulable"), "once"
+        assert len(stage.events("fault-hit")) == 1
+
+    tell(tmp_path, story)

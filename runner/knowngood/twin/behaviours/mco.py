@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.mco_drains import Drains
+from knowngood.twin.behaviours.mco_faults import McoFaults
 from knowngood.twin.behaviours.mco_pools import Pools
 
 
@@ -20,3 +21,4 @@ class MachineConfigOperator(Controller):
         """Start them all."""
         for part in self._parts:
             await part.start()
+        McoFaults(self.twin).start()
