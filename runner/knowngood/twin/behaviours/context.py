@@ -173,10 +173,16 @@ class Twin:
     fire: Callable[[str, str], None] = lambda _when, _node: None  # sets off faults; see faulty.py
     handlers: dict[str, FaultHandler] = field(default_factory=dict)  # of faults that a behaviour sets off
     enders: dict[str, FaultHandler] = field(default_factory=dict)  # what they do when the fault is cleared
+    operators: dict[str, str] = field(default_factory=dict)  # those of OLM: package -> version that runs
     reboot: Callable[[str, str, float], Awaitable[None]] = _nobody  # node, cause, seconds; see nodes.py
     kubelet: KubeletBackend | None = None  # exec, logs and journal, as the API server is given them
     causes: dict[str, str] = field(default_factory=dict)  # pod uid -> why a controller deleted it
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def operator_version(self, name: str, otherwise: str) -> str:
+        """Which version of an operator runs: what OLM installed, "" while that is gone; `otherwise` without OLM."""
+        found = [version for package, version in self.operators.items() if package.startswith(name)]
+        return found[0] if found else otherwise
 
     def tenant_of(self, namespace: str) -> str:
         """Whose namespace it is; "" for the platform's."""

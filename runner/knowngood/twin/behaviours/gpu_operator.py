@@ -32,6 +32,7 @@ from knowngood.twin.behaviours.kube import (
 
 ALL = "all"
 SPEC_HASH = "nvidia.com/last-applied-hash"
+OPERATOR_CAME = {"operator-installed", "operator-removed"}
 
 
 class GpuOperator(Controller):
@@ -53,6 +54,7 @@ class GpuOperator(Controller):
         for kind in (CLUSTER_POLICY, NVIDIA_DRIVER):
             self.cache.listen(kind, self._object_changed)
         self.cache.listen(DAEMON_SET, lambda _, ds: self._all() if namespace_of(ds) == namespace else None)
+        self.twin.events.listen(lambda event: self._all() if event["event"] in OPERATOR_CAME else None)
         self._all()
 
     def _all(self) -> None:
@@ -78,8 +80,9 @@ class GpuOperator(Controller):
     async def reconcile(self, key: str) -> None:
         """Label a node, or keep the DaemonSets and write the states."""
         policy = next(iter(self.cache.all(CLUSTER_POLICY)), None)
-        if policy is None or deleting(policy):
-            return
+        version = self.twin.operator_version("gpu-operator", self.twin.seed.gpu_operator.version)
+        if policy is None or deleting(policy) or not version:
+            return  # without its operator a cluster keeps what it has
         drivers = [d for d in self.cache.all(NVIDIA_DRIVER) if not deleting(d)]
         if key != ALL:
             await self._label(key, drivers)
@@ -88,7 +91,7 @@ class GpuOperator(Controller):
         wanted = [
             (driver, manifests.driver_daemon_set(driver, namespace, *self.twin.os)) for driver in drivers
         ]
-        operands = manifests.operand_daemon_sets(policy, namespace, self.twin.seed.gpu_operator.version)
+        operands = manifests.operand_daemon_sets(policy, namespace, version)
         for owner, daemon_set in wanted + [(policy, operand) for operand in operands]:
             await self._apply(owner, daemon_set)
         for driver in drivers:

@@ -161,6 +161,11 @@ def service_version(name: str, package: str, version: str, beside: Iterable[Obje
     }
 
 
+def package_of(csv: Object) -> str:
+    """The package of a version, as bundles are named: `<package>.v<version>`."""
+    return name_of(csv).partition(".")[0]
+
+
 def deployments_of(csv: Object) -> list[Object]:
     """The Deployments that a ClusterServiceVersion asks for, owned by it."""
     space = namespace_of(csv)

@@ -178,6 +178,7 @@ class ServiceVersions(Controller):
             return
         await self.api.create(objects.event(csv, phase[1], phase[2]))
         if phase == SUCCEEDED:
+            self.twin.operators[objects.package_of(csv)] = csv["spec"].get("version", "")
             values = {"namespace": namespace_of(csv), "version": csv["spec"].get("version", "")}
             self.twin.events.write("operator-installed", operator=name_of(csv), **values)
 
@@ -194,6 +195,8 @@ class ServiceVersions(Controller):
         except ClientError as error:
             if error.code != 404:
                 raise
+        if self.twin.operators.get(objects.package_of(csv)) == csv["spec"].get("version"):
+            self.twin.operators[objects.package_of(csv)] = ""
         self.twin.events.write("operator-removed", operator=name_of(csv), namespace=namespace_of(csv))
 
     async def _delete_objects(self, csv: Object) -> None:

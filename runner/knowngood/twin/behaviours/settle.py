@@ -18,11 +18,13 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     namespace_of,
 )
+from knowngood.twin.behaviours.olm_objects import SERVICE_VERSION
 
 
 def unsettled(twin: Twin) -> Iterator[str]:
     """What is not at rest yet, one after the other: who only wants to know whether all is need not look at all."""
     yield from _gitops(twin)
+    yield from _operators(twin)
     yield from _pods(twin)
     yield from _gpus(twin)
 
@@ -34,6 +36,13 @@ def _gitops(twin: Twin) -> Iterator[str]:
             why = [c.get("message", "") for c in status.get("conditions") or ()]
             operation = (status.get("operationState") or {}).get("message", "")
             yield f"Application {name_of(app)} is not Synced {' '.join(why) or operation}".rstrip()
+
+
+def _operators(twin: Twin) -> Iterator[str]:
+    for row in twin.seed.olm.installed if twin.seed.olm else ():
+        csv = twin.cache.get(SERVICE_VERSION, row.csv, row.namespace)
+        if csv is None or (csv.get("status") or {}).get("phase") != "Succeeded":
+            yield f"{row.csv} is not installed in {row.namespace}"
 
 
 def _pods(twin: Twin) -> Iterator[str]:
