@@ -5,13 +5,38 @@ from __future__ import annotations
 from knowngood.twin.crds import ANY, FLAG, MANY, NUMBER, TEXT, TEXTS, Schema, definition, one_of, open_object
 
 GROUP = "operators.coreos.com"
+PACKAGES = "packages.operators.coreos.com"
 AGE = ("Age", "date", ".metadata.creationTimestamp")
 NAMES: Schema = {"type": "array", "items": TEXT}
 
 
 def olm_crds() -> list[Schema]:
     """What OLM itself serves; what operators bring comes with their bundles."""
-    return [_catalog_source(), _subscription(), _install_plan(), _service_version(), _operator_group()]
+    return [
+        _catalog_source(),
+        _subscription(),
+        _install_plan(),
+        _service_version(),
+        _operator_group(),
+        package_manifest(),
+    ]
+
+
+def package_manifest() -> Schema:
+    """An aggregated API on a real cluster; here objects that follow the catalogs."""
+    status = open_object({"packageName": TEXT, "defaultChannel": TEXT, "channels": MANY})
+    columns = (("Catalog", "string", ".status.catalogSource"), AGE)
+    properties = {"spec": ANY, "status": status}
+    return definition(
+        PACKAGES,
+        "v1",
+        "PackageManifest",
+        "packagemanifests",
+        properties,
+        columns,
+        namespaced=True,
+        status=False,
+    )
 
 
 def _catalog_source() -> Schema:

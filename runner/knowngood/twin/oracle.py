@@ -27,6 +27,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.events import now
+from knowngood.twin.fleetview import fleet
 from knowngood.twin.world import DRIVER_STATE, JOURNAL
 
 SCHEMA = 1
@@ -49,6 +50,7 @@ async def snapshot(client: Client, state_dir: Path) -> dict[str, Any]:
         "schema": SCHEMA,
         "time": now(),
         "nodes": nodes,
+        "fleet": await fleet(client),
         "ours": await _ours(client, pods),
         "declared": await _declared(client),
         "loads": loads,

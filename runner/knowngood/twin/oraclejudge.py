@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-COMPARED = ("nodes", "ours", "declared")
+COMPARED = ("nodes", "fleet", "ours", "declared")
 OPTIONAL = ("loads", "workloads")
+OF_THE_FLEET = {"operator-installed", "operator-removed", "definition-replaced", "plan-approved"}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], also: Iterable[str] = ()) -> list[str]:
@@ -62,13 +63,16 @@ class _Node:
 
 
 def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Fold the event log: {nodes: {name: NodeHistory}, evictions: {tenant: count}, settled: time}."""
+    """Fold the event log: {nodes: {name: NodeHistory}, fleet: events, evictions: {tenant: count}, settled: time}."""
     nodes: dict[str, _Node] = {}
+    fleet: list[Mapping[str, Any]] = []
     settled = ""
     for event in events:
         if event["event"] == "settled":
             settled = event["time"]
             continue
+        if settled and event["event"] in OF_THE_FLEET:
+            fleet.append({name: value for name, value in event.items() if name != "node"})
         if event["node"]:
             node = nodes.setdefault(event["node"], _Node())
             _fold_driver(node.history, event)
@@ -80,7 +84,7 @@ def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         for tenant, count in node.history.evictions.items():
             evictions[tenant] = evictions.get(tenant, 0) + count
     rows = {name: asdict(node.history) for name, node in sorted(nodes.items())}
-    return {"settled": settled, "nodes": rows, "evictions": evictions}
+    return {"settled": settled, "nodes": rows, "fleet": fleet, "evictions": evictions}
 
 
 def _fold_driver(row: NodeHistory, event: Mapping[str, Any]) -> None:

@@ -31,6 +31,8 @@ from tests.published import needs_definitions, problems
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import DEPLOYMENT, Object, name_of
 from knowngood.twin.behaviours.olm_objects import CATALOG, SERVICE_VERSION, SUBSCRIPTION
+from knowngood.twin.behaviours.olm_packages import PACKAGE
+from knowngood.twin.oracle import snapshot
 
 
 def test_a_plan_waits_for_its_approval_and_a_version_is_called_installed_before_it_has_succeeded(
@@ -212,6 +214,22 @@ def test_an_orphaned_version_blocks_its_namespace(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_the_oracle_sees_operators_definitions_and_plans_that_wait(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        await up_to(stage, "26.3.2")
+        await planned(stage, f"{GPU}.v26.3.3")
+        before = (await snapshot(stage.client, tmp_path))["fleet"]
+        assert before["operators"] == {f"{SPACE}/{GPU}.v26.3.2": "Succeeded"}
+        assert before["waiting"] == {SPACE: [f"{GPU}.v26.3.3"]}
+        await approve(stage, f"{GPU}.v26.3.3")
+        await installed(stage, f"{GPU}.v26.3.3")
+        after = (await snapshot(stage.client, tmp_path))["fleet"]
+        assert after["operators"] == {f"{SPACE}/{GPU}.v26.3.3": "Succeeded"}
+        assert "waiting" not in after
+
+    tell(tmp_path, story)
+
+
 def test_a_catalog_that_is_away_makes_no_plan_and_says_so(tmp_path: Path) -> None:
     async def story(stage: Play) -> None:
         await begin(stage, "elsewhere:50051")
@@ -223,8 +241,14 @@ def test_a_catalog_that_is_away_makes_no_plan_and_says_so(tmp_path: Path) -> Non
         ]
         assert "ErrorPreventedResolution" in str(status(stage)["conditions"])
         assert plans(stage) == {}
+        assert stage.twin.cache.all(PACKAGE, SPACE) == []
         await stage.client.patch(CATALOG, "cat", {"spec": {"address": "catalog:50051"}}, SPACE)
         await planned(stage, f"{GPU}.v26.3.2")
+        channels = stage.get(PACKAGE, GPU)["status"]["channels"]
+        assert {row["name"]: [e["name"] for e in row["entries"]] for row in channels} == {
+            "v26.3": [f"{GPU}.v26.3.3", f"{GPU}.v26.3.2"],
+            "v26.7": [f"{GPU}.v26.7.0", f"{GPU}.v26.3.3", f"{GPU}.v26.3.2"],
+        }
 
     tell(tmp_path, story)
 

@@ -30,6 +30,7 @@ from tests.integration.twin.olm_stage import (
 
 from knowngood.twin.behaviours.kube import Object
 from knowngood.twin.behaviours.olm_objects import DEFINITION, SERVICE_VERSION, SUBSCRIPTION
+from knowngood.twin.behaviours.olm_packages import PACKAGE
 from knowngood.twin.client import ClientError
 from knowngood.twin.faults import KINDS
 
@@ -43,6 +44,11 @@ def said(stage: Play, kind: str, package: str = GPU) -> str:
         if one["type"] == kind and one["status"] == "True":
             return f"{one.get('reason', '')} {one.get('message', '')}"
     return ""
+
+
+def heads(stage: Play) -> dict[str, str]:
+    """The newest version of each channel, as the package's manifest says."""
+    return {row["name"]: row["currentCSV"] for row in stage.get(PACKAGE, GPU)["status"]["channels"]}
 
 
 async def waiting(stage: Play, version: str) -> None:
@@ -87,8 +93,10 @@ async def carries_more(stage: Play) -> None:
 
 async def catalog_moves(stage: Play) -> None:
     await up_to(stage, "26.7.0")
+    assert heads(stage)["v26.7"] == f"{GPU}.v26.7.0"
     await stage.fault("olm-catalog-moves")
     await waiting(stage, "26.7.1")
+    await stage.until("it is offered", lambda: heads(stage)["v26.7"] == f"{GPU}.v26.7.1")
 
 
 async def unpack_fails(stage: Play) -> None:

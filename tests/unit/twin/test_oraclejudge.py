@@ -12,6 +12,10 @@ NODE: dict[str, Any] = {"module": "580", "labels": {"a": "b"}, "taints": []}
 BEFORE: dict[str, Any] = {
     "time": "1",
     "nodes": {"gpu-1": NODE},
+    "fleet": {
+        "operators": {"gpu/gpu-operator.v26.3.2": "Succeeded"},
+        "pools": {"worker": "moving to rendered-1"},
+    },
     "ours": {"jobs": []},
     "declared": {"f.yaml": {"spec.version": "580"}},
     "loads": {"gpu-1": {"monotonic": "1"}},
@@ -31,6 +35,8 @@ def changed(**sections: Any) -> dict[str, Any]:
         (changed(loads={}), []),
         (changed(nodes={"gpu-1": {**NODE, "module": "595"}}), ["nodes.gpu-1.module: 580 -> 595"]),
         (changed(nodes={"gpu-1": {**NODE, "labels": {}}}), ["nodes.gpu-1.labels.a: gone, was b"]),
+        (changed(fleet={**BEFORE["fleet"], "pools": {"worker": "paused to rendered-1"}}),
+         ["fleet.pools.worker: moving to rendered-1 -> paused to rendered-1"]),
         (changed(ours={"jobs": ["x"]}), ["ours.jobs: [] -> ['x']"]),
         (changed(declared={}), ["declared.f.yaml: gone, was {'spec.version': '580'}"]),
         (changed(nodes={}), [f"nodes.gpu-1: gone, was {NODE}"]),
@@ -114,3 +120,20 @@ def test_evictions_are_counted_by_tenant_and_once_as_a_drain() -> None:
     assert found["evictions"] == {"vision": 2, "llm": 1}
     assert row["restarts"] == [{"time": "t7", "cause": "deleted", "by": "someone"}]
     assert row["faults"] == ["xid-79"]
+
+
+def test_what_became_of_operators_since_the_cluster_settled_is_told_in_order() -> None:
+    installed = {"operator": "gpu-operator.v26.7.0", "version": "26.7.0"}
+    found = history(
+        log(
+            ("", "operator-installed", {"operator": "gpu-operator.v26.3.2"}),
+            ("", "settled", {}),
+            ("", "plan-approved", {"plan": "install-a"}),
+            ("", "operator-installed", installed),
+        )
+    )
+    assert found["fleet"] == [
+        {"time": "t2", "event": "plan-approved", "plan": "install-a"},
+        {"time": "t3", "event": "operator-installed", **installed},
+    ]
+    assert found["nodes"] == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.olm_catalogs import CatalogSources, Offered
+from knowngood.twin.behaviours.olm_catalogs import CatalogSources, Offered, Packages
 from knowngood.twin.behaviours.olm_faults import OlmFaults
 from knowngood.twin.behaviours.olm_plans import Plans
 from knowngood.twin.behaviours.olm_subscriptions import Subscriptions
@@ -20,8 +20,10 @@ class Olm(Controller):
         offered = Offered(twin.seed.olm.catalogs if twin.seed.olm else {})
         self._subscriptions = Subscriptions(twin, offered)
         versions = ServiceVersions(twin)
-        self._parts = (CatalogSources(twin, offered), self._subscriptions, Plans(twin), versions)
-        self._faults = OlmFaults(twin, offered, self._subscriptions)
+        self._packages = Packages(twin, offered)
+        sources = CatalogSources(twin, offered)
+        self._parts = (sources, self._packages, self._subscriptions, Plans(twin), versions)
+        self._faults = OlmFaults(twin, offered, self._subscriptions, self._packages)
 
     async def start(self) -> None:
         """Start them all."""

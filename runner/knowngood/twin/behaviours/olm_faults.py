@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from knowngood.twin.behaviours.context import FaultHandler, Twin
 from knowngood.twin.behaviours.kube import Object, name_of, namespace_of, stamp
 from knowngood.twin.behaviours.olm_catalog import Catalog, next_patch
-from knowngood.twin.behaviours.olm_catalogs import Offered
+from knowngood.twin.behaviours.olm_catalogs import Offered, Packages
 from knowngood.twin.behaviours.olm_objects import API, CATALOG, SUBSCRIPTION
 from knowngood.twin.behaviours.olm_resolver import source_of
 from knowngood.twin.behaviours.olm_subscriptions import Subscriptions
@@ -23,10 +23,13 @@ FORGOTTEN = ("installedCSV", "currentCSV", "state", "installPlanRef", "installpl
 class OlmFaults:
     """Each does once what its fault says, to the Subscription of `package`, or to the first there is."""
 
-    def __init__(self, twin: Twin, offered: Offered, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, twin: Twin, offered: Offered, subscriptions: Subscriptions, packages: Packages
+    ) -> None:
         self._twin = twin
         self._offered = offered
         self._subscriptions = subscriptions
+        self._packages = packages
 
     def handlers(self) -> Mapping[str, FaultHandler]:
         """By the fault's name."""
@@ -60,6 +63,7 @@ class OlmFaults:
         version = fault.param("to") or next_patch(catalog.bundles[head].version)
         catalog.add(_version(package, channel, version, head))
         self._twin.faults.hit(fault, package=package, version=version)
+        self._packages.enqueue(source_of(sub))
         self._subscriptions.catalog_moved()
 
     async def _carries_more(self, fault: Fault, _node: str) -> None:

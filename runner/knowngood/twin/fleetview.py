@@ -1,0 +1,68 @@
+"""The oracle's eye for what is there once a cluster: operators, their definitions, pending plans, who is held still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from knowngood.twin.behaviours.health_checks import MACHINE_CHECK, NODE_CHECK, is_paused
+from knowngood.twin.behaviours.kube import Kind, Object, digest, name_of, namespace_of
+from knowngood.twin.behaviours.mco_nodes import POOL, target
+from knowngood.twin.behaviours.olm_objects import DEFINITION, PLAN, SERVICE_VERSION
+from knowngood.twin.client import Client, ClientError
+
+
+async def fleet(client: Client) -> dict[str, Any]:
+    """By kind of thing; what a cluster does not serve is left out."""
+    versions = await _all(client, SERVICE_VERSION)
+    found = {
+        "operators": {_where(csv): (csv.get("status") or {}).get("phase", "") for csv in versions},
+        "definitions": await _definitions(client, versions),
+        "waiting": _waiting(await _all(client, PLAN)),
+        "pools": {name_of(pool): _pool(pool) for pool in await _all(client, POOL)},
+        "checks": {
+            f"{check['kind']} {name_of(check)}": "paused" if is_paused(check) else "at work"
+            for kind in (MACHINE_CHECK, NODE_CHECK)
+            for check in await _all(client, kind)
+        },
+    }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+async def _all(client: Client, kind: Kind) -> list[Object]:
+    try:
+        return (await client.list(kind)).items
+    except ClientError as error:
+        if error.code == 404:
+            return []
+        raise
+
+
+async def _definitions(client: Client, versions: list[Object]) -> dict[str, str]:
+    """The definitions that operators own, each by what it declares."""
+    owned = {
+        entry["name"]
+        for csv in versions
+        for entry in (csv["spec"].get("customresourcedefinitions") or {}).get("owned") or ()
+    }
+    if not owned:
+        return {}
+    live = await _all(client, DEFINITION)
+    return {name_of(crd): digest(crd["spec"]["versions"]) for crd in live if name_of(crd) in owned}
+
+
+def _waiting(plans: list[Object]) -> dict[str, list[str]]:
+    """What plans wait for an approval, by namespace."""
+    found: dict[str, list[str]] = {}
+    for plan in plans:
+        if not plan["spec"].get("approved"):
+            names = " ".join(sorted(plan["spec"]["clusterServiceVersionNames"]))
+            found.setdefault(namespace_of(plan), []).append(names)
+    return {space: sorted(rows) for space, rows in found.items()}
+
+
+def _pool(pool: Object) -> str:
+    return f"{'paused' if pool['spec'].get('paused') else 'moving'} to {target(pool)}"
+
+
+def _where(obj: Object) -> str:
+    return f"{namespace_of(obj)}/{name_of(obj)}"
