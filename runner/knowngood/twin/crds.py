@@ -15,6 +15,7 @@ FLAG: Schema = {"type": "boolean"}
 NUMBER: Schema = {"type": "integer"}
 TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 ANY: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+MANY_TEXTS: Schema = {"type": "array", "items": TEXT}
 MANY: Schema = {"type": "array", "items": ANY}
 
 
@@ -255,6 +256,16 @@ def _openshift() -> list[Schema]:
                 ("MachineCount", "number", ".status.machineCount"),
             ),
             short=("mcp",),
+        ),
+        definition(
+            "machineconfiguration.openshift.io",
+            "v1",
+            "MachineConfig",
+            "machineconfigs",
+            {"spec": open_object({"config": ANY, "kernelArguments": MANY_TEXTS, "osImageURL": TEXT})},
+            (("IgnitionVersion", "string", ".spec.config.ignition.version"),),
+            short=("mc",),
+            status=False,
         ),
         definition(
             "config.openshift.io",

@@ -13,7 +13,7 @@ from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import NODE, POD, Object, annotations_of
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
-from knowngood.twin.behaviours.mco_nodes import CURRENT, DESIRED, POOL, STATE
+from knowngood.twin.behaviours.mco_nodes import CONFIG, CURRENT, DESIRED, POOL, STATE, target
 
 ROLE = "node-role.kubernetes.io/canary"
 CANARY = {"name": "canary", "nodeSelector": {ROLE: ""}}
@@ -139,6 +139,33 @@ def test_a_paused_pool_keeps_what_it_has_but_ends_what_a_node_began(tmp_path: Pa
         updating = next(c for c in status["conditions"] if c["type"] == "Updating")
         assert (updating["status"], status["updatedMachineCount"]) == ("False", 1)
         assert updating["message"] == "Pool is paused; will not update to MachineConfig rendered-new"
+
+    tell(tmp_path, story)
+
+
+def test_a_machine_config_moves_the_pools_that_select_it_and_its_revert_moves_them_back(
+    tmp_path: Path,
+) -> None:
+    config = {
+        "apiVersion": CONFIG[0],
+        "kind": CONFIG[1],
+        "metadata": {"name": "99-canary", "labels": {"machineconfiguration.openshift.io/role": "canary"}},
+        "spec": {"kernelArguments": ["iommu=pt"]},
+    }
+
+    async def story(stage: Play) -> None:
+        before = {name: target(stage.get(POOL, name, "")) for name in ("master", "worker", "canary")}
+        await stage.client.create(config)
+        await stage.until("it is rendered", lambda: target(stage.get(POOL, "canary", "")) != before["canary"])
+        first = target(stage.get(POOL, "canary", ""))
+        await updated(stage, "canary", first)
+        await stage.client.patch(CONFIG, "99-canary", {"spec": {"kernelArguments": ["iommu=off"]}})
+        await stage.until("it is rendered", lambda: target(stage.get(POOL, "canary", "")) != first)
+        await stage.client.patch(CONFIG, "99-canary", {"spec": {"kernelArguments": ["iommu=pt"]}})
+        await updated(stage, "canary", first)
+        await stage.client.delete(CONFIG, "99-canary")
+        await updated(stage, "canary", before["canary"])
+        assert {name: target(stage.get(POOL, name, "")) for name in before} == before
 
     tell(tmp_path, story)
 

@@ -6,6 +6,7 @@ from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.mco_drains import Drains
 from knowngood.twin.behaviours.mco_faults import McoFaults
 from knowngood.twin.behaviours.mco_pools import Pools
+from knowngood.twin.behaviours.mco_render import Rendering
 
 
 class MachineConfigOperator(Controller):
@@ -15,7 +16,7 @@ class MachineConfigOperator(Controller):
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
-        self._parts = (Pools(twin), Drains(twin))
+        self._parts = (Rendering(twin), Pools(twin), Drains(twin))
 
     async def start(self) -> None:
         """Start them all."""
