@@ -19,7 +19,7 @@ WORKERS ?= 2
 
 # Tools come from the virtual environment, kubectl from the machine or else from $(CACHE)/bin.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):$(CURDIR)/$(CACHE)/bin
-export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(COLLECTIONS)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(COLLECTIONS):$(CURDIR)/playbooks/collections
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 

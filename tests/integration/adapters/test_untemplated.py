@@ -1,43 +1,22 @@
 """Text of other people reaches our modules as it is: a real Ansible runs our playbooks and templates none of it.
 
-The modules are stand-ins that only tell what they were given, so no cluster is needed.
+The module is a stand-in that only tells what it was given, so no cluster is needed.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.adapters.echoing import Deaf, echoing
 
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
-from knowngood.matrix.locate import matrix_dir, playbooks_dir
-from knowngood.model.progress import Progress
-from knowngood.model.record import Record
+from knowngood.matrix.locate import matrix_dir
 from knowngood.ports.clock import Cancel
-from knowngood.ports.observer import Observer
 
 HELM = "Helm: {{ .Values.driver.version }} is not a version"
-ECHO = """
-from ansible.module_utils.basic import AnsibleModule
-
-KINDS = {"nodes": "raw", "fence": "str", "cluster": "dict", "limits": "dict", "expect": "dict", "keep": "bool"}
-module = AnsibleModule(argument_spec={name: {"type": kind} for name, kind in KINDS.items()})
-told = {"done": list(module.params["nodes"]), "detail": {"given": module.params}}
-module.exit_json(changed=False, knowngood=told)
-"""
-
-
-class Deaf(Observer):
-    """Hears everything and keeps nothing."""
-
-    def record(self, record: Record) -> None:
-        """Ignored."""
-
-    def progress(self, progress: Progress) -> None:
-        """Ignored."""
 
 
 class Stand:
@@ -46,10 +25,7 @@ class Stand:
     def __init__(self, folder: Path) -> None:
         self.planted = folder / "planted"
         self.command = f"{{{{ lookup('pipe', 'touch {self.planted}') }}}}"
-        playbooks = folder / "playbooks"
-        shutil.copytree(playbooks_dir(), playbooks, ignore=shutil.ignore_patterns("__pycache__"))
-        for module in (playbooks / "library").glob("*.py"):
-            module.write_text(ECHO)
+        playbooks = echoing(folder)
         cluster = load(matrix_dir()).clusters["lab-small"]
         self.tenant = {"name": self.command, "namespaces": [HELM], "evictionDeadlineSeconds": 600}
         object.__setattr__(cluster, "raw", {"tenants": [self.tenant]})
@@ -78,7 +54,9 @@ def test_a_reason_that_looks_like_a_template_arrives_literally_and_runs_nothing(
         "{{ 7 * 7 }}": "a key is none either",
         "gpu-3": "{% raw %} {# \u2028 \x00 \U0001f600 !unsafe 'x'\n- a: b",
     }
-    assert stand.given("quarantine", reasons)["nodes"] == reasons
+    given = stand.given("quarantine", reasons)
+    assert given["reasons"] == reasons
+    assert given["nodes"] == list(reasons)
     assert not stand.planted.exists()
 
 

@@ -140,6 +140,7 @@ def test_init_lays_out_a_repository_that_validates(tmp_path: Path, monkeypatch: 
     assert knowngood("validate").code == 0
     assert (folder / "gates" / "gpu_errors.py").is_file()
     assert (folder / "playbooks" / "drain.yml").is_file()
+    assert (next(folder.rglob("galaxy.yml")).parent / "roles" / "drain").is_dir()
 
 
 def test_init_never_writes_into_a_folder_that_is_not_empty(tmp_path: Path) -> None:

@@ -39,15 +39,15 @@ VERBS: Mapping[str, Verb] = {
 
 def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
     """Do a verb on the nodes of a batch; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
-    asked, calls = params["nodes"], 0
-    reasons = {str(k): str(v) for k, v in asked.items()} if isinstance(asked, dict) else {}
+    nodes, calls = [str(name) for name in params["nodes"]], 0
+    reasons = {str(k): str(v) for k, v in (params.get("reasons") or {}).items()}
     try:
         task = _task(verb, params, reasons, dry_run=dry_run)
-        report = VERBS[verb](task, [str(name) for name in asked])
+        report = VERBS[verb](task, nodes)
         calls = task.kube.calls
     except KnowngoodError as error:
         why = f"{error}. {error.hint}".rstrip(". ")
-        report = Report(failed={str(name): why for name in asked}, could_not=[str(name) for name in asked])
+        report = Report(failed=dict.fromkeys(nodes, why), could_not=nodes)
     result = dataclasses.asdict(report)
     changed = result.pop("changed")
     bad = {**report.failed, **report.given_back}

@@ -32,7 +32,10 @@ UNSAFE = "__ansible_unsafe"
 
 
 class AnsibleNodeWork(NodeWork):
-    """The six playbooks of one run, on one cluster. `folder` is the run's, `playbooks` where they lie."""
+    """The playbooks of one run, on one cluster.
+
+    `folder` is the run's, `playbooks` where they lie. A role in `roles` takes the place of ours of the same name.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class AnsibleNodeWork(NodeWork):
         observer: Observer,
         playbooks: Path,
         run: str,
+        roles: Path | None = None,
     ) -> None:
         self._cluster = cluster
         self._kubeconfig = kubeconfig
@@ -51,6 +55,7 @@ class AnsibleNodeWork(NodeWork):
         self._observer = observer
         self._playbooks = playbooks
         self._run = run
+        self._roles = roles
 
     def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         """See the port."""
@@ -100,6 +105,8 @@ class AnsibleNodeWork(NodeWork):
             "knowngood_expect": dict(expect or {}),
             "knowngood_keep": keep,
         }
+        if self._roles:
+            variables["knowngood_roles"] = str(self._roles.absolute())
         asked = {
             "private_data_dir": str(private),
             "playbook": str(self._playbooks.absolute() / f"{verb}.yml"),
@@ -148,8 +155,7 @@ class AnsibleNodeWork(NodeWork):
         return {
             "ANSIBLE_CONFIG": str(config),
             "ANSIBLE_HOME": str(home),
-            "ANSIBLE_LIBRARY": str(self._playbooks.absolute() / "library"),
-            "ANSIBLE_COLLECTIONS_PATH": str(home),
+            "ANSIBLE_COLLECTIONS_PATH": str(self._playbooks.absolute() / "collections"),
             "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
             "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
@@ -214,6 +220,7 @@ class _Heard:
     results: list[dict[str, Any]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     finished: bool = False
+    broken: bool = False
 
     def line(self, text: str) -> None:
         """Take one line; what is not ours is kept as words for a failure's message."""
@@ -230,6 +237,7 @@ class _Heard:
         elif kind == "result":
             self.results.append(event)
             if event["failed"] and "knowngood" not in event["res"]:
+                self.broken = True
                 self.words.append(str(event["res"].get("msg", ""))[:500])
         elif kind == "words":
             self.words.append(str(event["text"])[:500])
@@ -250,7 +258,10 @@ class _Heard:
         return [r["res"]["knowngood"] for r in self.results if isinstance(r["res"].get("knowngood"), dict)]
 
     def outcome(self, nodes: Sequence[str], trouble: str) -> Outcome:
-        """Fold the modules' answers; a node without one could not be done because of `trouble`."""
+        """Fold the modules' answers; a node without one could not be done because of `trouble`.
+
+        Nor is one done whose playbook ended in `trouble` by a task that is not ours: a team's own role has more.
+        """
         done: dict[str, None] = {}
         could_not: dict[str, None] = {}
         stripped: dict[str, None] = {}
@@ -266,6 +277,8 @@ class _Heard:
             stripped |= dict.fromkeys(answer.get("stripped") or ())
             detail |= answer.get("detail") or {}
             seen |= {n: from_json(NodeState, state) for n, state in (answer.get("seen") or {}).items()}
+        if self.broken and trouble:
+            done.clear()
         for node in nodes:
             if node not in done and node not in failed and node not in given_back:
                 failed[node] = trouble or "the playbook said nothing about it"

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PROGRESS_PIPE = "progress"
+PLUMBING = ("include_role", "validate_argument_spec")
+"""What a playbook does before it does anything: nobody's progress."""
 _printing = threading.Lock()
 
 
@@ -29,12 +31,15 @@ def say(**values: Any) -> None:
 def heard(event: Mapping[str, Any]) -> bool:
     """Pass on what the runner needs of one of ansible-runner's events; True lets it keep the event's file."""
     kind, data = event.get("event"), event.get("event_data") or {}
+    failed = str(kind).endswith(("failed", "unreachable")) and not data.get("ignore_errors")
+    if str(data.get("task_action", "")).removeprefix("ansible.builtin.") in PLUMBING and not failed:
+        return True
     if kind == "playbook_on_task_start":
         say(event="task", name=data.get("task"))
     elif kind in {"runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped"}:
         result = data.get("res") or {}
         keep = {key: result[key] for key in ("changed", "msg", "knowngood", "skipped") if key in result}
-        say(event="result", task=data.get("task"), failed=kind.endswith(("failed", "unreachable")), res=keep)
+        say(event="result", task=data.get("task"), failed=failed, res=keep)
     elif kind in {"error", "warning", "deprecated"}:
         say(event="words", text=str(event.get("stdout", ""))[:2000])
     return True

@@ -61,6 +61,24 @@ def test_a_node_that_failed_in_one_task_is_not_done_by_another(heard: ansible._H
     assert outcome.failed == {"gpu-1": "no"}
 
 
+def test_a_task_of_a_teams_own_role_that_fails_leaves_no_node_done(heard: ansible._Heard) -> None:
+    """Its role says done by our module first, and its own task after it did not pass."""
+    heard.line(result(done=NODES))
+    heard.line(json.dumps({"event": "result", "task": "theirs", "failed": True, "res": {"msg": "no"}}))
+    outcome = heard.outcome(NODES, ansible._trouble(Completed(2, False, False, 1), 60.0, heard))
+    assert outcome.done == ()
+    assert set(outcome.failed) == set(outcome.could_not) == set(NODES)
+
+
+def test_a_failure_that_a_role_takes_care_of_is_none(heard: ansible._Heard) -> None:
+    """Rescued or ignored: the playbook ends well, and that is what counts."""
+    heard.line(json.dumps({"event": "result", "task": "theirs", "failed": True, "res": {"msg": "no"}}))
+    heard.line(result(done=NODES))
+    heard.line('{"event": "finish", "rc": 0}')
+    outcome = heard.outcome(NODES, ansible._trouble(Completed(0, False, False, 1), 60.0, heard))
+    assert outcome.done == tuple(NODES)
+
+
 def test_noise_is_no_answer_but_is_quoted_when_none_comes(heard: ansible._Heard) -> None:
     for line in ("Traceback (most recent call last)", "[1, 2]", '{"event": 5}', '"text"'):
         heard.line(line)
@@ -103,6 +121,18 @@ def test_the_child_passes_on_failures_and_answers_only(capsys: pytest.CaptureFix
             "res": {"msg": "m", "knowngood": {"done": []}},
         },
     ]
+
+
+def test_what_a_playbook_does_before_it_does_anything_is_nobodys_progress(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for action in ("ansible.builtin.include_role", "ansible.builtin.validate_argument_spec"):
+        passed_on({"event": "playbook_on_task_start", "event_data": {"task": "t", "task_action": action}})
+        passed_on({"event": "runner_on_ok", "event_data": {"task": "t", "task_action": action, "res": {}}})
+    assert capsys.readouterr().out == ""
+    missing = {"task": "t", "task_action": "ansible.builtin.include_role", "res": {"msg": "no such role"}}
+    passed_on({"event": "runner_on_failed", "event_data": missing})
+    assert json.loads(capsys.readouterr().out)["res"] == {"msg": "no such role"}
 
 
 def test_nothing_of_our_environment_reaches_ansibles_files(monkeypatch: pytest.MonkeyPatch) -> None:
