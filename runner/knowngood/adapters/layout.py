@@ -14,7 +14,8 @@ README = """# Operations
 
 - `matrix/`: components, rules, hardware profiles, releases, clusters. `knowngood validate` checks it.
 - `gates/`: the shipped gates, to read and to copy from. `knowngood gate --list` says what each proves.
-- `playbooks/`: the shipped playbooks, to read and to run by hand.
+- `playbooks/`: the shipped playbooks and roles, to read and to run by hand. A role of yours in `playbooks/roles/` takes
+  the place of ours of the same name.
 
 First steps:
 

@@ -1,6 +1,7 @@
 """The stage of a rehearsal: a folder with its own matrix, its own GitOps repository and a running twin.
 
 <folder>/matrix/      the user's matrix, the cluster file rewritten; a Git repository of its own
+<folder>/playbooks/   the user's own roles, where there are any
 <folder>/gitops.git   what Argo CD holds (bare), one commit
 <folder>/seed.json    what the twin starts with
 <folder>/twin/        the twin's state;  twin.log: what it said
@@ -26,6 +27,7 @@ import yaml
 
 from knowngood.adapters.processes.git_command import GitCommand, GitFailed
 from knowngood.adapters.processes.git_environment import identity, quiet_environment
+from knowngood.matrix.locate import own_roles
 from knowngood.model.errors import Inconclusive, UsageError
 from knowngood.ports.clock import Cancel
 
@@ -91,6 +93,9 @@ class Stage:
         self.runs.mkdir(parents=True)
         self._nodes = len(seed["nodes"])
         shutil.copytree(matrix, self.matrix, ignore=shutil.ignore_patterns(".git", "__pycache__"))
+        roles, own = own_roles(matrix)
+        if own:
+            shutil.copytree(roles, own_roles(self.matrix)[0])
         name, values = cluster
         schema = "# yaml-language-server: $schema=../schema/cluster.json\n"
         (self.matrix / "clusters" / f"{name}.yaml").write_text(schema + _yaml(values))

@@ -21,6 +21,7 @@ from knowngood.cli.told import marks_of
 from knowngood.cli.who import runner
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
 from knowngood.engine.engine import Engine, frozen_plan
+from knowngood.matrix.locate import own_roles
 from knowngood.model.destination import Destination
 from knowngood.model.errors import ExitCode, Interrupted, Location, LockHeld, UsageError
 from knowngood.model.jsonable import to_json
@@ -145,6 +146,9 @@ def play(
     Raises LockHeld, and Interrupted after the reports were written.
     """
     cancel, audience = Cancel(), Audience()
+    roles, names = own_roles(place.matrix_folder)
+    if names:
+        say(f"roles of your own take the place of ours: {', '.join(names)} ({roles})", err=True)
     place = replace(place, folder=place.folder.absolute())  # git and the gates work in folders of their own
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(cancel))

@@ -24,7 +24,7 @@ from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
-from knowngood.matrix.locate import gates_dir, playbooks_dir
+from knowngood.matrix.locate import gates_dir, own_roles, playbooks_dir
 from knowngood.model.destination import HERE, Destination
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
 from knowngood.model.plan import FieldChange
@@ -93,7 +93,14 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             gitops=repository,
             delivery=ArgoDelivery(kube, cluster, repository.is_ancestor, clock),
             nodes=AnsibleNodeWork(
-                cluster, place.kubeconfig, place.folder, limits, audience, playbooks_dir(), place.run_id
+                cluster,
+                place.kubeconfig,
+                place.folder,
+                limits,
+                audience,
+                playbooks_dir(),
+                place.run_id,
+                own_roles(place.matrix_folder)[0],
             ),
             gates=judge_of(place, audience),
             journal=journal,

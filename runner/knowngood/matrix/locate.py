@@ -78,3 +78,9 @@ def gates_dir() -> Path:
 def playbooks_dir() -> Path:
     """The shipped playbooks."""
     return data_root() / "playbooks"
+
+
+def own_roles(matrix: Path) -> tuple[Path, tuple[str, ...]]:
+    """Where a team's own roles would lie, beside its matrix, and the names of those that are there."""
+    folder = matrix.absolute().parent / "playbooks" / "roles"
+    return folder, tuple(sorted(path.parents[1].name for path in folder.glob("*/tasks/main.yml")))
