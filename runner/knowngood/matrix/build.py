@@ -11,6 +11,7 @@ from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
 from knowngood.model.errors import Location
 from knowngood.model.matrix import (
+    Application,
     Case,
     Claim,
     Cluster,
@@ -236,7 +237,7 @@ def _tenant(value: Mapping[str, Any]) -> Tenant:
 
 
 def _gitops(value: Mapping[str, Any]) -> GitOps:
-    applications = tuple(dict(a) for a in value["applications"])
+    applications = tuple(Application(a["name"], a["namespace"], a["path"]) for a in value["applications"])
     return GitOps(value["repo"], value["branch"], applications, value.get("credentials", ""))
 
 

@@ -254,12 +254,26 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """An Argo CD Application that reads a folder of the GitOps repository; `path` is that folder."""
+
+    name: str
+    namespace: str
+    path: str
+
+    def reads(self, file: str) -> bool:
+        """Whether a file of the repository lies in its folder."""
+        folder = self.path.strip("/")
+        return folder in {"", "."} or file.strip("/").startswith(f"{folder}/")
+
+
+@dataclass(frozen=True, slots=True)
 class GitOps:
     """Where the cluster's GitOps repository is. `credentials` is a reference (`file:...`, `env:...`), never a value."""
 
     repo: str
     branch: str
-    applications: tuple[Mapping[str, str], ...]  # name, namespace, path
+    applications: tuple[Application, ...]
     credentials: str = ""
 
 

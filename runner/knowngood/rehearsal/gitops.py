@@ -123,7 +123,7 @@ def _driver_declaration(cluster: Cluster) -> Declaration:
 def _network_file(cluster: Cluster, policy: PurePosixPath) -> str:
     """NicClusterPolicy's path: in the application whose folder is `network`, else beside ClusterPolicy."""
     for application in cluster.gitops.applications:
-        path = PurePosixPath(application.get("path", ""))
+        path = PurePosixPath(application.path)
         if path.name == "network":
             return str(path / "nicclusterpolicy.yaml")
     return str(policy.with_name("nicclusterpolicy.yaml"))

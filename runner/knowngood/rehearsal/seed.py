@@ -41,7 +41,8 @@ def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> dic
             "repo": repo,
             "branch": cluster.gitops.branch,
             "applications": [
-                {key: a[key] for key in ("name", "namespace", "path")} for a in cluster.gitops.applications
+                {"name": a.name, "namespace": a.namespace, "path": a.path}
+                for a in cluster.gitops.applications
             ],
         },
     }

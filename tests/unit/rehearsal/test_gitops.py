@@ -45,7 +45,7 @@ def test_every_ring_is_declared_where_the_cluster_file_says(name: str) -> None:
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_every_file_lies_in_an_application(name: str) -> None:
     """Else Argo CD never applies it."""
-    folders = {PurePosixPath(a["path"]) for a in shipped(name).cluster.gitops.applications}
+    folders = {PurePosixPath(a.path) for a in shipped(name).cluster.gitops.applications}
     assert all(PurePosixPath(path).parent in folders for path in objects(name))
 
 

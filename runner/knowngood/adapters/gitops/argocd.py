@@ -10,7 +10,7 @@ from knowngood.adapters.cluster.reader import live_value
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.model.matrix import Cluster
+from knowngood.model.matrix import Application, Cluster
 from knowngood.model.plan import FieldChange
 from knowngood.planner.readiness.applications import (
     ENDED_BADLY,
@@ -49,19 +49,19 @@ class ArgoDelivery(Delivery):
     def windows(self, seconds: float) -> Sequence[Finding]:
         """See the port."""
 
-        def held_back(named: Mapping[str, str]) -> Iterator[Finding]:
+        def held_back(named: Application) -> Iterator[Finding]:
             return self._held_back(named, seconds)
 
         return [f for a in self._cluster.gitops.applications for f in self._each(a, held_back)]
 
     def _each(
-        self, named: Mapping[str, str], look: Callable[[Mapping[str, str]], Iterable[Finding]]
+        self, named: Application, look: Callable[[Application], Iterable[Finding]]
     ) -> Sequence[Finding]:
         """What a look at an Application finds; that it could not be read is a finding, too."""
         try:
             return list(look(named))
         except (ApiError, UsageError) as error:
-            return [unknown(f"Application {named['name']}", f"could not be read: {error}", error.hint)]
+            return [unknown(f"Application {named.name}", f"could not be read: {error}", error.hint)]
 
     def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
         """See the port."""
@@ -91,13 +91,13 @@ class ArgoDelivery(Delivery):
             ) from error
         return self._clock.monotonic() - began
 
-    def _affected(self, changes: Sequence[FieldChange]) -> Sequence[Mapping[str, str]]:
+    def _affected(self, changes: Sequence[FieldChange]) -> Sequence[Application]:
         """The Applications that read the changed files; all of them where nothing is named (a no-op commit)."""
         every = self._cluster.gitops.applications
         if not changes:
             return every
-        found = [a for a in every if any(_holds(a, change.file) for change in changes)]
-        orphans = [c.file for c in changes if not any(_holds(a, c.file) for a in every)]
+        found = [a for a in every if any(a.reads(change.file) for change in changes)]
+        orphans = [c.file for c in changes if not any(a.reads(c.file) for a in every)]
         if orphans:
             raise UsageError(
                 f"{orphans[0]} is read by no Application of {self._cluster.name}",
@@ -109,7 +109,7 @@ class ArgoDelivery(Delivery):
     def _missing(
         self,
         commit: str,
-        affected: Sequence[Mapping[str, str]],
+        affected: Sequence[Application],
         changes: Sequence[FieldChange],
         known: dict[tuple[str, str], bool],
     ) -> str:
@@ -119,7 +119,7 @@ class ArgoDelivery(Delivery):
             status = application.get("status") or {}
             sync = status.get("sync") or {}
             revisions = _revisions(sync)
-            name = named["name"]
+            name = named.name
             if not self._contains(revisions, commit, known):
                 return f"{name} is at {', '.join(r[:10] for r in revisions) or 'no revision'}"
             self._raise_if_failed(name, status, commit, known)
@@ -151,39 +151,37 @@ class ArgoDelivery(Delivery):
                 return True
         return False
 
-    def _unready(self, named: Mapping[str, str]) -> Iterator[Finding]:
+    def _unready(self, named: Application) -> Iterator[Finding]:
         """What an Application, its parents and the set that made it say against delivering."""
-        first = self._kube.find(path(API, "applications", named["name"], named["namespace"]))
+        first = self._kube.find(path(API, "applications", named.name, named.namespace))
         if first is None:
             what, hint = (
-                f"there is none in {named['namespace']}",
+                f"there is none in {named.namespace}",
                 "correct gitops.applications in the cluster file",
             )
-            yield refused(f"Application {named['name']}", what, hint)
-        todo, seen = [first] if first else [], {named["name"]}
+            yield refused(f"Application {named.name}", what, hint)
+        todo, seen = [first] if first else [], {named.name}
         while todo:
             application = todo.pop()
             yield from against_delivering(application)
             if made_by := set_of(application):
-                where = path(API, "applicationsets", made_by, named["namespace"])
+                where = path(API, "applicationsets", made_by, named.namespace)
                 yield from against_set(self._kube.find(where) or {"metadata": {"name": made_by}})
             for parent in (name for name in parents_of(application) if name not in seen):
                 seen.add(parent)
-                found = self._kube.find(path(API, "applications", parent, named["namespace"]))
+                found = self._kube.find(path(API, "applications", parent, named.namespace))
                 todo += [found] if found else []
 
-    def _held_back(self, named: Mapping[str, str], seconds: float) -> Iterator[Finding]:
+    def _held_back(self, named: Application, seconds: float) -> Iterator[Finding]:
         """The sync windows of an Application's project that deny within that time."""
-        application = self._kube.find(path(API, "applications", named["name"], named["namespace"]))
+        application = self._kube.find(path(API, "applications", named.name, named.namespace))
         if application is None:
             return  # `ready` says so
         project = str((application.get("spec") or {}).get("project") or "default")
-        home = str((application.get("status") or {}).get("controllerNamespace") or named["namespace"])
+        home = str((application.get("status") or {}).get("controllerNamespace") or named.namespace)
         where, found = f"AppProject {project}", self._kube.find(path(API, "appprojects", project, home))
         if found is None:
-            what = (
-                f"there is none in {home}, so the sync windows of Application {named['name']} are not known"
-            )
+            what = f"there is none in {home}, so the sync windows of Application {named.name} are not known"
             yield unknown(where, what, "name the Application where Argo CD keeps its projects")
             return
         windows = (found.get("spec") or {}).get("syncWindows") or ()
@@ -191,35 +189,30 @@ class ArgoDelivery(Delivery):
         try:
             first = denied(windows, application, now, seconds)
         except ValueError as error:
-            yield unknown(where, f"for Application {named['name']}: {error}", "correct the window")
+            yield unknown(where, f"for Application {named.name}: {error}", "correct the window")
             return
         if first is not None:
             at = first.at.isoformat(timespec="seconds")
-            what = f"{first.by} at {at}: Argo CD would not sync {named['name']} then, the way back included"
+            what = f"{first.by} at {at}: Argo CD would not sync {named.name} then, the way back included"
             yield refused(where, what, "start when the run and its undo fit, or change the window")
 
-    def _application(self, named: Mapping[str, str]) -> Object:
-        found = self._kube.find(path(API, "applications", named["name"], named["namespace"]))
+    def _application(self, named: Application) -> Object:
+        found = self._kube.find(path(API, "applications", named.name, named.namespace))
         if found is None:
             raise UsageError(
-                f"there is no Application {named['namespace']}/{named['name']}",
+                f"there is no Application {named.namespace}/{named.name}",
                 where=str(self._cluster.where),
                 hint="correct gitops.applications in the cluster file",
             )
         return found
 
-    def _refresh(self, named: Mapping[str, str]) -> None:
-        where = path(API, "applications", named["name"], named["namespace"])
+    def _refresh(self, named: Application) -> None:
+        where = path(API, "applications", named.name, named.namespace)
         try:
             self._kube.merge(where, {"metadata": {"annotations": {REFRESH: "normal"}}})
         except ApiError as error:
             if not error.missing:
                 raise
-
-
-def _holds(application: Mapping[str, str], file: str) -> bool:
-    folder = application["path"].strip("/")
-    return folder in {"", "."} or file.strip("/").startswith(f"{folder}/")
 
 
 def _revisions(values: Mapping[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ class GitOpsRepository(GitOps):
         gitops: matrix.GitOps,
         folder: Path,
         *,
-        others: Sequence[Mapping[str, str]] = (),
+        others: Sequence[matrix.Application] = (),
         renderer: Renderer | None = None,
         deadline: float = 120.0,
     ) -> None:
@@ -184,14 +184,13 @@ class GitOpsRepository(GitOps):
         links = self._clone.links(commit)
         applications = (*self._applications, *self._others)
         for application in applications:
-            folder = application["path"].strip("/")
-            inside = [link for link in links if folder in ("", ".") or link.startswith(f"{folder}/")]
+            inside = [link for link in links if application.reads(link)]
             if inside:
                 raise Inconclusive("a link or submodule can't be rendered", where=inside[0])
         after = self._render()
         found = [
             d
             for a, old, new in zip(applications, before, after, strict=True)
-            for d in differences(a.get("name", a["path"]), old, new)
+            for d in differences(a.name, old, new)
         ]
         prove(found, changes)

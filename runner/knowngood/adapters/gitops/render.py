@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import yaml
 
 from knowngood.model.errors import Inconclusive
+from knowngood.model.matrix import Application
 from knowngood.model.plan import FieldChange
 from knowngood.ports.gitops import RenderMismatch
 
@@ -47,7 +48,7 @@ class Difference:
 class Renderer(Protocol):
     """Renders one Application's path of a work tree."""
 
-    def render(self, tree: Path, application: Mapping[str, str]) -> Rendered:
+    def render(self, tree: Path, application: Application) -> Rendered:
         """All objects, flattened. Raises Inconclusive where it can't be told what Argo CD would apply."""
         ...
 
@@ -59,19 +60,18 @@ class FolderRenderer(Renderer):
         self._kubectl = shutil.which("kubectl") if kubectl is None else kubectl
         self._deadline = deadline
 
-    def render(self, tree: Path, application: Mapping[str, str]) -> Rendered:
+    def render(self, tree: Path, application: Application) -> Rendered:
         """See Renderer."""
-        folder = (tree / application["path"]).resolve()
+        folder = (tree / application.path).resolve()
         if not folder.is_relative_to(tree.resolve()):
-            raise Inconclusive("the Application's path leaves the repository", where=application["path"])
+            raise Inconclusive("the Application's path leaves the repository", where=application.path)
         if not folder.is_dir():
             return {}
         kustomization = next((folder / n for n in _KUSTOMIZATION if (folder / n).exists()), None)
         if kustomization:
             return _objects(self._kustomize(kustomization), str(kustomization.relative_to(tree.resolve())))
         rendered: dict[Key, Mapping[str, str]] = {}
-        recurse = application.get("recurse") == "true"
-        for file in sorted(folder.rglob("*") if recurse else folder.iterdir()):
+        for file in sorted(folder.iterdir()):
             where = str(file.relative_to(tree.resolve()))
             if file.name == "Chart.yaml" or file.suffix in (".jsonnet", ".libsonnet"):
                 raise Inconclusive(

@@ -134,6 +134,6 @@ def _rights(row: Row, verb: str, cluster: Cluster) -> Iterator[Right]:
         case Place.TENANTS:
             yield of("", instead=tenants)
         case Place.APPLICATIONS:
-            yield from (of(a["namespace"], a["name"]) for a in applications)
+            yield from (of(a.namespace, a.name) for a in applications)
         case Place.PROJECTS:
-            yield from (of(namespace) for namespace in dict.fromkeys(a["namespace"] for a in applications))
+            yield from (of(namespace) for namespace in dict.fromkeys(a.namespace for a in applications))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.gitops.git import GitOpsRepository
-from knowngood.model.matrix import GitOps
+from knowngood.model.matrix import Application, GitOps
 from knowngood.model.plan import FieldChange
 
 FOLDER = "clusters/ams-prod/gpu"
-APPLICATION = {"name": "ams-prod-gpu", "namespace": "openshift-gitops", "path": FOLDER}
+APPLICATION = Application("ams-prod-gpu", "openshift-gitops", FOLDER)
 _DRIVER = """# The driver of one ring.
 apiVersion: nvidia.com/v1alpha1
 kind: NVIDIADriver

@@ -14,7 +14,7 @@ from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
 from knowngood.model.finding import Finding
-from knowngood.model.matrix import Cluster, GitOps, Limits
+from knowngood.model.matrix import Application, Cluster, GitOps, Limits
 from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import Verdict
 from knowngood.ports.clock import Cancel
@@ -40,7 +40,7 @@ def is_ancestor(commit: str, revision: str) -> bool:
 
 
 def cluster() -> Cluster:
-    applications = ({"name": "gpu", "namespace": "openshift-gitops", "path": "clusters/ams/gpu"},)
+    applications = (Application("gpu", "openshift-gitops", "clusters/ams/gpu"),)
     gitops = GitOps("https://git.example.com/x.git", "main", applications)
     where = Location("clusters/ams.yaml", 1)
     return Cluster("ams", "p", "r580", (), (), (), (), (), (), gitops, (), Limits(), "hold", where)

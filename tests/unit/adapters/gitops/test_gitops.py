@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.render import FolderRenderer, Rendered
 from knowngood.model.errors import DataError, Inconclusive, Unreachable, UsageError
-from knowngood.model.matrix import GitOps
+from knowngood.model.matrix import Application, GitOps
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
 
 from .conftest import APPLICATION, FOLDER, Team, change, trailers
@@ -62,7 +63,7 @@ def test_somebody_pushed_in_between_the_commit_is_made_again_on_their_head(team:
     class ColleagueWhileRendering(FolderRenderer):
         pushes = 2
 
-        def render(self, tree: Path, application: Mapping[str, str]) -> Rendered:
+        def render(self, tree: Path, application: Application) -> Rendered:
             if self.pushes:
                 self.pushes -= 1
                 team.push(f"docs/{self.pushes}.md", "words\n")
@@ -79,7 +80,7 @@ def test_a_branch_that_never_rests_is_inconclusive(team: Team, clone: Clone) -> 
     class Restless(FolderRenderer):
         pushes = 0
 
-        def render(self, tree: Path, application: Mapping[str, str]) -> Rendered:
+        def render(self, tree: Path, application: Application) -> Rendered:
             self.pushes += 1
             team.push("docs/words.md", f"{self.pushes}\n")
             return super().render(tree, application)
@@ -178,14 +179,14 @@ def test_an_undo_stops_where_the_file_is_gone(team: Team, clone: Clone) -> None:
 
 def test_a_folder_of_another_cluster_that_would_change_too_refuses_the_push(team: Team, clone: Clone) -> None:
     """A shared base: two clusters' Applications read the same folder."""
-    other = {"name": "fra-prod-gpu", "namespace": "openshift-gitops", "path": FOLDER}
+    other = Application("fra-prod-gpu", "openshift-gitops", FOLDER)
     with pytest.raises(RenderMismatch, match="fra-prod-gpu"):
         declare(clone(others=[other]))
     assert len(team.log()) == 1
 
 
 def test_a_field_that_reaches_no_application_refuses_the_push(team: Team, tmp_path: Path) -> None:
-    elsewhere = GitOps(f"file://{team.remote}", "main", ({**APPLICATION, "path": "clusters/fra"},))
+    elsewhere = GitOps(f"file://{team.remote}", "main", (replace(APPLICATION, path="clusters/fra"),))
     with pytest.raises(RenderMismatch, match="reaches no Application"):
         declare(GitOpsRepository(elsewhere, tmp_path / "gitops"))
     assert len(team.log()) == 1
@@ -218,7 +219,7 @@ def test_a_kustomization_is_proven_by_kubectl(team: Team, clone: Clone) -> None:
     assert "595.91.07" in team.driver("ring-0")
     base = f"../../ams-prod/gpu/{rings[1]}"
     team.push("clusters/fra/gpu/kustomization.yaml", "resources: [../../ams-prod/gpu]\n")
-    other = {"name": "fra-prod-gpu", "namespace": "openshift-gitops", "path": "clusters/fra/gpu"}
+    other = Application("fra-prod-gpu", "openshift-gitops", "clusters/fra/gpu")
     with pytest.raises(RenderMismatch, match="fra-prod-gpu"):
         declare(clone(others=[other]), "ring-1")
     assert commit in team.log("--format=%H")

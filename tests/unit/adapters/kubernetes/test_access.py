@@ -17,7 +17,7 @@ from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import ExitCode, Unreachable
-from knowngood.model.matrix import Cluster
+from knowngood.model.matrix import Application, Cluster
 from knowngood.model.verdict import Verdict
 from knowngood.planner.readiness.rights import Right, needed
 
@@ -27,7 +27,7 @@ MOVED = [Right("get", "nvidia.com", "nvidiadrivers", "", ring) for ring in RINGS
 
 def cluster() -> Cluster:
     scene = a_cluster()
-    applications = ({"name": "gpu", "namespace": "openshift-gitops", "path": "gpu"},)
+    applications = (Application("gpu", "openshift-gitops", "gpu"),)
     return replace(scene, gitops=replace(scene.gitops, applications=applications))
 
 
