@@ -24,6 +24,8 @@ from knowngood.rehearsal.widen import widened
 
 CLUSTER, TO = "ams-prod", "r595"
 MEGABYTE = 1e6
+WAITING = "(waiting)"
+"""How a user agent ends where a loop asks again (see `knowngood.adapters.waiting`)."""
 SETTLES: Mapping[int, float] = {100: 20, 1000: 240}
 """GPU nodes, and the seconds in which the twin should settle with so many."""
 PEAK: Mapping[int, float] = {1000: 1000}
@@ -63,10 +65,21 @@ def rehearsal(nodes: int) -> Iterator[Measurement]:
     yield Measurement(f"{what}: processor time of the twin", twin["cpuSeconds"], "s")
     yield Measurement(f"{what}: and of all else", cpu - twin["cpuSeconds"], "s")
     yield Measurement(f"{what}: the twin's peak memory", _peak(twin), "MB", aim=PEAK.get(nodes))
-    others = [agent for name, agent in costs["api"].items() if name != "twin"]
-    requests = sum(sum(agent["requests"].values()) for agent in others)
-    yield Measurement(f"{what}: API requests a node, waiting included", requests / nodes, "")
-    yield Measurement(f"{what}: bytes a node", sum(a["bytes"] for a in others) / nodes / 1024, "KiB")
+    yield from of_calls(what, nodes, costs["api"])
+
+
+def of_calls(what: str, nodes: int, costs: Mapping[str, Any]) -> Iterator[Measurement]:
+    """What was asked of the API server but by the twin itself: work and waiting, and who asked."""
+    ours = {name: agent for name, agent in costs.items() if name != "twin"}
+    asked = {name: sum(agent["requests"].values()) / nodes for name, agent in ours.items()}
+    work = {name: number for name, number in asked.items() if not name.endswith(WAITING)}
+    told = ", ".join(f"{name} {number:.1f}" for name, number in work.items())
+    aim = 20 if nodes >= 1000 else None
+    yield Measurement(f"{what}: API requests a node for work", sum(work.values()), "", aim=aim, note=told)
+    waited = sum(asked.values()) - sum(work.values())
+    yield Measurement(f"{what}: API requests a node while waiting", waited, "")
+    received = sum(agent["bytes"] for agent in ours.values())
+    yield Measurement(f"{what}: bytes a node", received / nodes / 1024, "KiB")
 
 
 def _used() -> float:
