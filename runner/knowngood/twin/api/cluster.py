@@ -14,6 +14,7 @@ from knowngood.twin.api.store import Change, Name, Store, Stored
 
 Object = dict[str, Any]
 EventLog = Callable[[Object], None]
+PODS = "/pods"
 Location = tuple[str, str, str]  # storage key, namespace, name
 
 
@@ -55,6 +56,7 @@ class Cluster:
         self.resources = Resources()
         self.dependents: dict[str, set[Location]] = {}
         self.uids: dict[str, Location] = {}
+        self._by_node: dict[str, set[Name]] = {}  # the pods bound to each
         self._stored_versions: dict[str, str] = {}
         self.redefined: dict[str, int] = {}
         """By storage key: the store's version when a definition was last replaced."""
@@ -67,6 +69,11 @@ class Cluster:
         if stored is None:
             raise not_found(resource.plural, resource.group, name)
         return present(resource, stored)
+
+    def pods_on(self, node: str) -> list[Stored]:
+        """Return the pods bound to a node, ordered by namespace and name: what agents of nodes ask for."""
+        found = (self.store.get(PODS, *name) for name in sorted(self._by_node.get(node, ())))
+        return [pod for pod in found if pod is not None]
 
     def at(self, location: Location) -> Stored | None:
         """Return the object at a location, as it is kept."""
@@ -131,6 +138,8 @@ class Cluster:
     def _index(self, change: Change) -> None:
         """Keep uids and owner references findable."""
         location = (change.key, *_name(change.now.obj))
+        if change.key == PODS:
+            self._index_pod(change)
         if change.before is not None:
             for uid in owner_uids(change.before.obj):
                 holders = self.dependents.get(uid, set())
@@ -143,6 +152,14 @@ class Cluster:
         self.uids[change.now.obj["metadata"]["uid"]] = location
         for uid in owner_uids(change.now.obj):
             self.dependents.setdefault(uid, set()).add(location)
+
+    def _index_pod(self, change: Change) -> None:
+        """A pod is bound once: it comes to a node, and leaves it when it goes."""
+        node, name = change.now.obj["spec"].get("nodeName"), _name(change.now.obj)
+        if node and change.type == "DELETED":
+            self._by_node.get(node, set()).discard(name)
+        elif node:
+            self._by_node.setdefault(node, set()).add(name)
 
 
 def _name(obj: Object) -> Name:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knowngood.twin.api import selectors
-from knowngood.twin.api.cluster import Cluster
+from knowngood.twin.api.cluster import PODS, Cluster
 from knowngood.twin.api.conversion import present
 from knowngood.twin.api.errors import bad_request, expired
 from knowngood.twin.api.requests import Query, Target, number
@@ -64,12 +64,20 @@ class Lists:
         if query.get("continue"):
             return self._next(query["continue"], limit)
         self._check_version(query)
-        items = self.select(target, matcher(target.resource, query))
+        node = selectors.demanded(query.get("fieldSelector", ""), "spec.nodeName")
+        items = self.select(target, matcher(target.resource, query), node)
         return self._cut(items, self._cluster.store.version, limit)
 
-    def select(self, target: Target, matches: Matches | None) -> list[Stored]:
-        """Return the target's objects that match, in the target's version."""
-        stored = self._cluster.store.items(target.resource.key, target.namespace or None)
+    def select(self, target: Target, matches: Matches | None, node: str = "") -> list[Stored]:
+        """Return the target's objects that match, in the target's version. `node`: only its pods can match."""
+        if node and target.resource.key == PODS:
+            stored = [
+                pod
+                for pod in self._cluster.pods_on(node)
+                if target.namespace in {"", pod.obj["metadata"]["namespace"]}
+            ]
+        else:
+            stored = self._cluster.store.items(target.resource.key, target.namespace or None)
         found = stored if matches is None else [one for one in stored if matches(one.obj)]
         if target.name:
             found = [one for one in found if one.obj["metadata"]["name"] == target.name]

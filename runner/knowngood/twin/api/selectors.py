@@ -120,6 +120,15 @@ def parse_fields(text: str, kind: str, extra: Iterable[str] = ()) -> Callable[[O
     return lambda obj: all((_field(obj, path) == value) is wanted for path, wanted, value in terms)
 
 
+def demanded(text: str, key: str) -> str:
+    """The value that a fieldSelector query string wants a field to have; "" where it wants none."""
+    for term in text.split(","):
+        found = _FIELD_TERM.fullmatch(term.strip())
+        if found is not None and found["key"] == key and found["op"] != "!=":
+            return found["value"].strip()
+    return ""
+
+
 def _field(obj: Object, path: list[str]) -> str:
     """Return the field as field selectors see it: text, the zero value where it is absent."""
     value: Any = obj
