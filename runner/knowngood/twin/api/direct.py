@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from knowngood.twin.api import auth, discovery, meta
+from knowngood.twin.api import discovery, meta
 from knowngood.twin.api.cluster import Actor, Cluster, Outcome
 from knowngood.twin.api.deletion import DeleteOptions
 from knowngood.twin.api.errors import method_not_allowed
-from knowngood.twin.api.handler import RETURNED, Handler, success, verb_of
+from knowngood.twin.api.handler import RETURNED, Handler, success
 from knowngood.twin.api.podwrites import bind
 from knowngood.twin.api.requests import Query, Target, parse_path, write_options
 from knowngood.twin.api.watches import Watch
@@ -32,9 +32,10 @@ class Direct:
 
     def answer(self, method: str, path: str, query: Query, body: Any, content_type: str) -> Object:
         """Do what a request asks, of what the behaviours ask; ApiError for every refusal."""
+        self._handler.authorizer.check_request(self._actor, method, path, query)
         if method == "GET" and (found := discovery.document(path, self._cluster.resources, "")) is not None:
             return found[0]
-        target = self._target(method, path, watches=False)
+        target = parse_path(path, self._cluster.resources)
         if method == "GET":
             return self._read(target, query)
         actor, options = replace(self._actor, sent=body), write_options(query, self._actor.agent)
@@ -64,7 +65,9 @@ class Direct:
 
     def watch(self, path: str, query: Query) -> tuple[Watch, Callable[[], None]]:
         """A watch to read `events` of, and what to call when done with it."""
-        watch = Watch(self._cluster, self._handler.lists, self._target("GET", path, watches=True), query)
+        self._handler.authorizer.check_request(self._actor, "GET", path, {**query, "watch": "true"})
+        target = parse_path(path, self._cluster.resources)
+        watch = Watch(self._cluster, self._handler.lists, target, query)
         self._watches.add(watch)
         return watch, lambda: self._watches.discard(watch)
 
@@ -72,11 +75,6 @@ class Direct:
         """Break all watches, as an outage does."""
         for watch in self._watches:
             watch.cut()
-
-    def _target(self, method: str, path: str, *, watches: bool) -> Target:
-        target = parse_path(path, self._cluster.resources)
-        auth.allow(self._cluster, self._actor, verb_of(method, target, watches=watches), target)
-        return target
 
     def _read(self, target: Target, query: Query) -> Object:
         if target.name:

@@ -100,8 +100,13 @@ def bad_request(message: str) -> ApiError:
 
 def forbidden(plural: str, group: str, name: str, why: str) -> ApiError:
     """Understood, and not allowed."""
-    message = f'{qualified(plural, group)} "{name}" is forbidden: {why}'
-    return ApiError(403, "Forbidden", message, details=_details(plural, group, name))
+    what = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
+    return ApiError(403, "Forbidden", f"{what} is forbidden: {why}", details=_details(plural, group, name))
+
+
+def forbidden_path(why: str) -> ApiError:
+    """Understood, about no resource, and not allowed."""
+    return ApiError(403, "Forbidden", f"forbidden: {why}", details={})
 
 
 def unauthorized() -> ApiError:

@@ -18,6 +18,7 @@ from knowngood.twin.api.errors import bad_request, method_not_allowed
 from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.api.lists import Lists, Page, matcher, render
 from knowngood.twin.api.podwrites import bind
+from knowngood.twin.api.rbac import Authorizer
 from knowngood.twin.api.requests import Target, flag, form_of, number, parse_path, write_options
 from knowngood.twin.api.store import Stored, encode
 from knowngood.twin.api.tables import partial, table
@@ -53,6 +54,7 @@ class Handler:
     def __init__(self, cluster: Cluster, tokens: auth.Tokens, version: str) -> None:
         self.cluster = cluster
         self.tokens = tokens
+        self.authorizer = Authorizer(cluster)
         self._version = encode(discovery.version_document(version))
         self.kubelet: KubeletBackend | None = None
         self.writes = Writes(cluster)
@@ -70,11 +72,12 @@ class Handler:
         if path == "/version":
             return _json(self._version)
         actor = self.tokens.identify(request.headers.get("Authorization", ""))
+        actor = auth.impersonated(actor, request, self.authorizer)
+        # Before anything is looked for: who may not ask is not told what is there.
+        self.authorizer.check_request(actor, request.method, path, request.query)
         if request.method == "GET" and (document := self._document(path, request)) is not None:
             return document
         target = parse_path(path, self.cluster.resources)
-        verb = verb_of(request.method, target, watches=flag(request.query, "watch"))
-        auth.allow(self.cluster, actor, verb, target)
         content_type = request.headers.get("Content-Type", "")
         body = bodies.decode(await request.read(), content_type)
         # A copy: admission drops what a kind does not know from the body itself.
@@ -154,7 +157,7 @@ class Handler:
                 raise bad_request("the body of the request is not an object")
             call.body.setdefault("apiVersion", target.resource.api_version)
             call.body.setdefault("kind", target.resource.kind)
-            answer = auth.answer_review(self.cluster, self.tokens, call.body, call.actor)
+            answer = auth.answer_review(self.authorizer, self.tokens, call.body, call.actor)
             return _json(encode(answer), status=201)
         if target.resource.namespaced and not target.namespace:
             raise method_not_allowed()
@@ -274,10 +277,8 @@ class Handler:
         return _json(encode(success({})), status=201)
 
     async def _token(self, call: Call) -> web.StreamResponse:
-        self._object(call)
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", **(call.body or {})}
-        answer = self.tokens.request(call.target.namespace, call.target.name, body)
-        return _json(encode(answer), status=201)
+        return _json(encode(self.tokens.request(self._object(call), body)), status=201)
 
     async def _finalize(self, call: Call) -> web.StreamResponse:
         stored = self.cluster.find(call.target.resource, "", call.target.name)
@@ -296,14 +297,6 @@ class Handler:
                 call.target.resource, stored, obj, call.actor, call.options, verb="update"
             ).stored
         return _json(encode(scale.show(call.target.resource, stored.obj)))
-
-
-def verb_of(method: str, target: Target, *, watches: bool) -> str:
-    """What RBAC calls a request."""
-    many = not target.name
-    reads = "watch" if watches else "list" if many else "get"
-    deletes = "deletecollection" if many else "delete"
-    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": deletes}.get(method, reads)
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:

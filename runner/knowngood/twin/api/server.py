@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from knowngood.twin.api import auth
+from knowngood.twin.api import auth, bootstrap
 from knowngood.twin.api.bodies import MAX_BODY
 from knowngood.twin.api.cluster import Actor, Cluster
 from knowngood.twin.api.direct import Direct
@@ -21,6 +21,7 @@ from knowngood.twin.api.discovery import DEFAULT_VERSION
 from knowngood.twin.api.errors import ApiError, internal
 from knowngood.twin.api.handler import Handler
 from knowngood.twin.api.kubelet import KubeletBackend
+from knowngood.twin.api.rbac import MASTERS
 from knowngood.twin.api.store import encode
 from knowngood.twin.api.tally import Tally
 from knowngood.twin.api.tls import Authority, new_authority
@@ -50,7 +51,7 @@ class ApiServer:
         self._state_dir = state_dir
         self._cluster = Cluster(event_log)
         self.tally = Tally()
-        self._tokens = auth.Tokens()
+        self._tokens = auth.Tokens(self._cluster)
         self._handler = Handler(self._cluster, self._tokens, version)
         self._outage = False
         self._authority: Authority | None = None
@@ -61,6 +62,8 @@ class ApiServer:
         self._direct: list[Direct] = []
         for name in SYSTEM_NAMESPACES:
             self.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        for role in bootstrap.roles():
+            self.seed(role)
 
     @property
     def kubelet(self) -> KubeletBackend | None:
@@ -113,8 +116,8 @@ class ApiServer:
         return None if stored is None else stored.obj
 
     def direct(self, user: str) -> Direct:
-        """Return a way for who lives in this process, under its own name. An outage breaks its watches."""
-        known = self._tokens.identify(f"Bearer {self._tokens.issue(user)}")
+        """Return a way for who lives in this process, who may do everything. An outage breaks its watches."""
+        known = self._tokens.identify(f"Bearer {self._tokens.issue(user, (MASTERS,))}")
         self._direct.append(Direct(self._handler, replace(known, agent=user)))
         return self._direct[-1]
 
@@ -153,8 +156,11 @@ class ApiServer:
         for _ in range(CLOSING_TURNS):
             await asyncio.sleep(0)
 
-    def kubeconfig(self, user: str = "admin") -> Object:
-        """Return a kubeconfig with a new token for the user. The server must have been started."""
+    def kubeconfig(self, user: str = auth.ADMIN, groups: tuple[str, ...] = (MASTERS,)) -> Object:
+        """Return a kubeconfig with a new token for the user, by default of those who may do everything.
+
+        The server must have been started.
+        """
         if self._authority is None:
             raise RuntimeError("the API server has no address before start()")
         certificate = base64.b64encode(self._authority.certificate).decode()
@@ -163,7 +169,7 @@ class ApiServer:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "twin", "cluster": server}],
-            "users": [{"name": user, "user": {"token": self._tokens.issue(user)}}],
+            "users": [{"name": user, "user": {"token": self._tokens.issue(user, groups)}}],
             "contexts": [{"name": "twin", "context": {"cluster": "twin", "user": user}}],
             "current-context": "twin",
         }
