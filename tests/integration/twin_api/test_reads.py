@@ -73,8 +73,15 @@ def test_pages_show_one_moment(twin: Twin, pods: str, pod: PodMaker) -> None:
     assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_a_continue_token_nobody_knows_is_expired(twin: Twin, pods: str) -> None:
-    assert twin.http("GET", f"{pods}?limit=2&continue=old").status == 410
+def test_a_continue_token_that_makes_no_sense_is_a_bad_request_and_an_old_one_expired(
+    twin: Twin, pods: str
+) -> None:
+    bad = twin.http("GET", f"{pods}?limit=2&continue=old")
+    assert (bad.status, bad.body["reason"]) == (400, "BadRequest")
+    token = twin.get(f"{pods}?limit=2")["metadata"]["continue"]
+    twin.in_loop(twin.server._handler._lists._snapshots.clear)
+    old = twin.http("GET", f"{pods}?limit=2&continue={token}")
+    assert (old.status, old.body["reason"]) == (410, "Expired")
 
 
 def test_a_list_has_a_kind_and_a_version(twin: Twin, pods: str) -> None:

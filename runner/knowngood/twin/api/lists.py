@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 import time
 from collections import OrderedDict
@@ -99,8 +101,9 @@ class Lists:
     def _cut(self, items: list[Stored], version: int, limit: int) -> Page:
         if not 0 < limit < len(items):
             return Page(items, version)
-        token = secrets.token_urlsafe(12)
         rest = items[limit:]
+        where = {"v": "meta.k8s.io/v1", "rv": version, "start": secrets.token_urlsafe(12)}
+        token = base64.urlsafe_b64encode(json.dumps(where).encode()).decode().rstrip("=")
         self._snapshots[token] = _Snapshot(rest, version, time.monotonic() + PAGE_LIFETIME_S)
         if len(self._snapshots) > MAX_SNAPSHOTS:
             self._snapshots.popitem(last=False)
@@ -108,9 +111,20 @@ class Lists:
 
     def _next(self, token: str, limit: int) -> Page:
         snapshot = self._snapshots.get(token)
+        if snapshot is None and not _is_token(token):
+            raise bad_request("continue key is not valid: it is none of this server's making")
         if snapshot is None or snapshot.until < time.monotonic():
             raise expired("The provided continue parameter is too old; list again from the start")
         return self._cut(snapshot.items, snapshot.version, limit)
+
+
+def _is_token(token: str) -> bool:
+    """Whether it looks like one of ours, whose list may be kept no longer."""
+    try:
+        where = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except ValueError:
+        return False
+    return isinstance(where, dict) and where.get("v") == "meta.k8s.io/v1"
 
 
 def render(resource: ResourceType, page: Page, kind: str) -> bytes:
