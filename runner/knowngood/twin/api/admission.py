@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from knowngood.twin.api import crds, defaults, meta, rules, schemas
@@ -21,9 +22,15 @@ def schema_of(resource: ResourceType) -> Object:
 
 
 def check_shape(resource: ResourceType, body: Any, namespace: str, name: str = "") -> Object:
-    """Check that a body is this kind's object and belongs where it was sent; fill in what the path says."""
+    """Check that a body is this kind's object and belongs where it was sent; fill in what the path says.
+
+    A built-in kind need not say what it is; a custom one is read without knowing what it should be.
+    """
     if not isinstance(body, dict):
         raise bad_request("the body of the request is not an object")
+    for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")) if resource.custom else ():
+        if not body.get(field):
+            raise bad_request(f"Object '{shown}' is missing in '{json.dumps(body)[:200]}'")
     for field, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         if body.setdefault(field, expected) != expected:
             why = f"the {field} in the data ({body[field]}) does not match the expected {field} ({expected})"
@@ -31,12 +38,12 @@ def check_shape(resource: ResourceType, body: Any, namespace: str, name: str = "
     metadata = body.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise bad_request("metadata is not an object")
-    if metadata.setdefault("namespace", namespace) != namespace:
+    if not resource.namespaced:
+        metadata.pop("namespace", None)  # meaningless there, and real clients do send one
+    elif metadata.setdefault("namespace", namespace) != namespace:
         raise bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
-    if not namespace:
-        del metadata["namespace"]
     if name and metadata.setdefault("name", name) != name:
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
@@ -95,10 +102,10 @@ def _refuse_wrong_types(resource: ResourceType, obj: Object, causes: list[Object
         return
     if resource.custom:
         raise invalid(resource.kind, resource.group, obj["metadata"].get("name", ""), wrong)
-    fields = ", ".join(one["field"] for one in wrong)
+    why = ", ".join(f"{one['field']}: {one['message']}" for one in wrong)
     raise bad_request(
         f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-        f"json: cannot unmarshal: wrong type at {fields}"
+        f"json: cannot unmarshal: {why}"
     )
 
 

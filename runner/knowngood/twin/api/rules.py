@@ -158,9 +158,11 @@ def _check_budget(obj: Object) -> Iterator[Object]:
 
 
 def _check_lease(obj: Object) -> Iterator[Object]:
-    seconds = obj.get("spec", {}).get("leaseDurationSeconds", 1)
-    if seconds <= 0:
+    spec = obj.get("spec", {})
+    if (seconds := spec.get("leaseDurationSeconds", 1)) <= 0:
         yield _invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")
+    if (transitions := spec.get("leaseTransitions", 0)) < 0:
+        yield _invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
 _CHECKERS: Mapping[str, Callable[[Object], Iterator[Object]]] = {

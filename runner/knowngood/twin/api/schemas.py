@@ -14,6 +14,8 @@ Object = dict[str, Any]
 KUBERNETES_MINOR = 34
 REF = "#/$defs/"
 QUANTITY = REF + "io.k8s.apimachinery.pkg.api.resource.Quantity"
+TIME = REF + "io.k8s.apimachinery.pkg.apis.meta.v1.Time"
+MICRO_TIME = REF + "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 

@@ -8,11 +8,21 @@ from typing import Any
 
 from knowngood.twin.api.errors import cause
 from knowngood.twin.api.meta import copy
-from knowngood.twin.api.schemas import OBJECT_META, QUANTITY, definitions, resolve, types
+from knowngood.twin.api.schemas import (
+    MICRO_TIME,
+    OBJECT_META,
+    QUANTITY,
+    TIME,
+    definitions,
+    resolve,
+    types,
+)
 
 Object = dict[str, Any]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+# As Go reads them: what does not fit can't be decoded at all. MicroTime takes six digits, no less and no more.
+_DECODED = {TIME: _TIME, MICRO_TIME: re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")}
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),
@@ -105,6 +115,9 @@ def validate(value: Any, schema: Object, path: str = "", known: Any = None) -> l
     """
     if known is not None and value == known:
         return []
+    reference = schema.get("$ref", "")
+    if reference in _DECODED and isinstance(value, str) and not _DECODED[reference].fullmatch(value):
+        return [_no_time(value, path, micro=reference == MICRO_TIME)]
     schema = resolve(schema)
     if value is None and (schema.get("nullable") or "null" in schema.get("type", ())):
         return []
@@ -117,6 +130,11 @@ def validate(value: Any, schema: Object, path: str = "", known: Any = None) -> l
     elif isinstance(value, list):
         causes += _check_list(value, schema, path)
     return causes
+
+
+def _no_time(value: str, path: str, *, micro: bool) -> Object:
+    layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
+    return cause("FieldValueTypeInvalid", path, f'parsing time "{value}" as "{layout}": cannot parse')
 
 
 def _check_type(value: Any, schema: Object, path: str) -> Object | None:
