@@ -31,6 +31,18 @@ def budget(twin: Twin, namespace: str, **spec: object) -> str:
     return f"{path}/web"
 
 
+def owned(twin: Twin, namespace: str, pods: str, pod: PodMaker, replicas: int) -> None:
+    """Give both pods a ReplicaSet that wants so many."""
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": pod("x")["spec"]}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    sets = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+    uid = twin.create(sets, {"metadata": {"name": "web"}, "spec": spec})["metadata"]["uid"]
+    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "controller": True, "uid": uid}
+    for name in ("a", "b"):
+        twin.patch(f"{pods}/{name}", {"metadata": {"ownerReferences": [reference]}})
+
+
 def settled(twin: Twin, path: str) -> None:
     """Wait until the disruption controller has seen the budget as it is."""
 
@@ -61,8 +73,9 @@ def test_an_eviction_honours_the_pods_uid(twin: Twin, pods: str) -> None:
 
 @pytest.mark.parametrize("spec", [{"minAvailable": 1}, {"minAvailable": "50%"}, {"maxUnavailable": 1}])
 def test_a_budget_lets_one_go_and_refuses_the_next(
-    twin: Twin, namespace: str, pods: str, spec: dict[str, object]
+    twin: Twin, namespace: str, pods: str, pod: PodMaker, spec: dict[str, object]
 ) -> None:
+    owned(twin, namespace, pods, pod, replicas=2)
     settled(twin, budget(twin, namespace, **spec))
     assert evict(twin, pods, "a").status == 201
     refused = evict(twin, pods, "b")
@@ -124,15 +137,7 @@ def test_a_budgets_status_follows_its_pods(twin: Twin, namespace: str, pods: str
 def test_percentages_count_what_the_controller_wants(
     twin: Twin, namespace: str, pods: str, pod: PodMaker
 ) -> None:
-    labels = {"app": "web"}
-    template = {"metadata": {"labels": labels}, "spec": pod("x")["spec"]}
-    spec = {"replicas": 4, "selector": {"matchLabels": labels}, "template": template}
-    sets = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
-    owner = twin.create(sets, {"metadata": {"name": "web"}, "spec": spec})
-    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "controller": True}
-    for name in ("a", "b"):
-        references = [reference | {"uid": owner["metadata"]["uid"]}]
-        twin.patch(f"{pods}/{name}", {"metadata": {"ownerReferences": references}})
+    owned(twin, namespace, pods, pod, replicas=4)
     path = budget(twin, namespace, maxUnavailable="50%")
     twin.eventually(lambda: twin.get(path)["status"]["expectedPods"] == 4, "expected as the set wants")
     assert evict(twin, pods, "a").status == 429, "two of four are out already"
@@ -143,4 +148,25 @@ def test_a_pod_of_two_budgets_cannot_be_evicted(twin: Twin, namespace: str, pods
     path = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
     twin.create(path, {"metadata": {"name": "second"}, "spec": {"minAvailable": 0, "selector": {}}})
     answer = evict(twin, pods, "a")
-    assert (answer.status, answer.body["reason"]) == (500, "InternalError")
+    assert (answer.status, answer.body.get("reason")) == (500, None)
+    assert "more than one PodDisruptionBudget" in answer.body["message"]
+
+
+@pytest.mark.parametrize("spec", [{"minAvailable": "50%"}, {"maxUnavailable": 1}, {"maxUnavailable": "50%"}])
+@pytest.mark.parametrize("owner", ["", "a Job"])
+def test_a_budget_that_needs_a_scale_lets_no_pod_without_one_go(
+    twin: Twin, namespace: str, pods: str, pod: PodMaker, spec: Object, owner: str
+) -> None:
+    """Bare pods and those of controllers without a scale subresource: 429 for ever."""
+    if owner:
+        template = {"spec": {**pod("x")["spec"], "restartPolicy": "Never"}}
+        job = {"metadata": {"name": "j"}, "spec": {"template": template}}
+        uid = twin.create(f"/apis/batch/v1/namespaces/{namespace}/jobs", job)["metadata"]["uid"]
+        reference = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": uid, "controller": True}
+        for name in ("a", "b"):
+            twin.patch(f"{pods}/{name}", {"metadata": {"ownerReferences": [reference]}})
+    path = budget(twin, namespace, **spec)
+    twin.eventually(lambda: bool(twin.get(path)["status"].get("conditions")), "the controller has looked")
+    answer = evict(twin, pods, "a")
+    assert (answer.status, answer.body["reason"]) == (429, "TooManyRequests")
+    assert twin.get(path)["status"]["disruptionsAllowed"] == 0

@@ -10,6 +10,7 @@ from knowngood.twin.api import meta, selectors
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.deletion import DeleteOptions, Deletion
 from knowngood.twin.api.errors import ApiError, bad_request
+from knowngood.twin.api.expected import NoScaleError, expected
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
 
@@ -23,16 +24,16 @@ RETRY_AFTER_S = 10
 _TWO_BUDGETS = (
     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 )
-_SCALED = {"ReplicaSet": "apps/replicasets", "StatefulSet": "apps/statefulsets"}
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a PodDisruptionBudget amounts to at this moment."""
+    """What a PodDisruptionBudget amounts to at this moment; `failure`: why that can't be said, so that none may go."""
 
     expected: int
     desired: int
     healthy: int
+    failure: str = ""
 
     @property
     def allowed(self) -> int:
@@ -74,7 +75,7 @@ class Disruption:
             if selectors.from_object(one.obj["spec"].get("selector"))(metadata.get("labels", {}))
         ]
         if len(budgets) > 1:
-            raise ApiError(500, "InternalError", _TWO_BUDGETS)
+            raise ApiError(500, "", _TWO_BUDGETS)
         for stored in budgets:
             budget = self.measure(stored.obj)
             if meta.is_ready(pod) or stored.obj["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
@@ -94,28 +95,14 @@ class Disruption:
         minimum, maximum = pdb["spec"].get("minAvailable"), pdb["spec"].get("maxUnavailable")
         if isinstance(minimum, int):
             return Budget(len(pods), minimum, healthy)
-        expected = self._wanted(pods)
+        try:
+            total = expected(self._cluster, pods)
+        except NoScaleError as error:
+            return Budget(0, 0, healthy, str(error))
         if minimum is not None:
-            return Budget(expected, _share(minimum, expected), healthy)
-        out = maximum if isinstance(maximum, int) else _share(maximum or "0%", expected)
-        return Budget(expected, max(0, expected - out), healthy)
-
-    def _wanted(self, pods: list[Object]) -> int:
-        """Return how many pods their controllers want; a pod without a scalable one counts for itself."""
-        wanted: dict[str, int] = {}
-        for pod in pods:
-            owner = meta.controller_of(pod)
-            key = _SCALED.get(owner["kind"]) if owner else None
-            found = (
-                self._cluster.store.get(key, pod["metadata"]["namespace"], owner["name"])
-                if key and owner
-                else None
-            )
-            if found is None:
-                wanted[pod["metadata"]["uid"]] = 1
-            else:
-                wanted[found.obj["metadata"]["uid"]] = int(found.obj["spec"].get("replicas", 1))
-        return sum(wanted.values())
+            return Budget(total, _share(minimum, total), healthy)
+        out = maximum if isinstance(maximum, int) else _share(maximum or "0%", total)
+        return Budget(total, max(0, total - out), healthy)
 
     def refresh(self, namespace: str) -> None:
         """Bring the status of a namespace's budgets up to date."""
@@ -127,28 +114,38 @@ class Disruption:
         pdb: Object = json.loads(stored.encoded)
         budget = self.measure(pdb)
         status = pdb.setdefault("status", {})
-        status.update(
-            observedGeneration=pdb["metadata"].get("generation", 1),
-            currentHealthy=budget.healthy,
-            desiredHealthy=budget.desired,
-            disruptionsAllowed=budget.allowed,
-            expectedPods=budget.expected,
-        )
-        verdict = "True" if budget.allowed else "False"
-        known: Object = next(iter(status.get("conditions", ())), {})
-        if known.get("status") != verdict:
-            known = {
-                "type": "DisruptionAllowed",
-                "status": verdict,
-                "reason": "SufficientPods" if budget.allowed else "InsufficientPods",
-                "message": "",
-                "observedGeneration": status["observedGeneration"],
-                "lastTransitionTime": meta.now(),
-            }
-        status["conditions"] = [known]
+        if not budget.failure:  # else nothing was counted, and it stays "being processed"
+            status.update(
+                observedGeneration=pdb["metadata"].get("generation", 1),
+                currentHealthy=budget.healthy,
+                desiredHealthy=budget.desired,
+                expectedPods=budget.expected,
+            )
+        for name in ("currentHealthy", "desiredHealthy", "expectedPods"):
+            status.setdefault(name, 0)
+        status["disruptionsAllowed"] = budget.allowed
+        status["conditions"] = [_condition(status, budget)]
         if pdb != stored.obj:
             self._cluster.store.put(BUDGETS, pdb)
             self._cluster.record("update", CONTROLLER, pdb, subresource="status")
+
+
+def _condition(status: Object, budget: Budget) -> Object:
+    verdict = "True" if budget.allowed else "False"
+    reason = "SufficientPods" if budget.allowed else "InsufficientPods"
+    if budget.failure:
+        reason = "SyncFailed"
+    known: Object = next(iter(status.get("conditions", ())), {})
+    if (known.get("status"), known.get("reason")) == (verdict, reason):
+        return known
+    return {
+        "type": "DisruptionAllowed",
+        "status": verdict,
+        "reason": reason,
+        "message": budget.failure,
+        "observedGeneration": status.get("observedGeneration", 0),
+        "lastTransitionTime": meta.now(),
+    }
 
 
 def _is_exempt(pod: Object) -> bool:
@@ -157,7 +154,7 @@ def _is_exempt(pod: Object) -> bool:
 
 
 def _check(pdb: Object, budget: Budget, pod: Object) -> None:
-    if pdb["status"].get("observedGeneration", 0) < pdb["metadata"].get("generation", 1):
+    if pdb.get("status", {}).get("observedGeneration", 0) < pdb["metadata"].get("generation", 1):
         text = f"The disruption budget {pdb['metadata']['name']} is still being processed by the server."
         raise _refused(pod, text, RETRY_AFTER_S)
     if not meta.is_ready(pod) and budget.desired > 0 and budget.healthy >= budget.desired:
