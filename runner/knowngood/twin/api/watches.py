@@ -24,7 +24,8 @@ Object = dict[str, Any]
 Render = Callable[[Stored], bytes]
 Event = tuple[str, Stored]
 
-BOOKMARK_S = 30.0
+BOOKMARK_S = 60.0
+LAST_BOOKMARK_S = 2.0  # before the end; what happens after it, the client is told without a bookmark
 DEFAULT_TIMEOUT_S = 1800
 MAX_BACKLOG = 20_000
 EXPIRED = 410  # told as an event, as a real server does
@@ -42,7 +43,6 @@ class Watch:
         self._matches: Matches | None = matcher(target.resource, query)
         self._changes: deque[Change] = deque()
         self._wake = asyncio.Event()
-        self._seen = 0  # the version this client knows of
         self._cut = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -97,7 +97,6 @@ class Watch:
         """Return the events to begin with: what is there, or what the client missed."""
         version = self._query.get("resourceVersion", "")
         wants_initial = self._query.get("sendInitialEvents")
-        self._seen = self._cluster.store.version
         if wants_initial is not None and self._query.get("resourceVersionMatch") != "NotOlderThan":
             raise bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
         if wants_initial is not None:
@@ -118,33 +117,30 @@ class Watch:
         return [("ADDED", item) for item in self._lists.select(self._target, self._matches)]
 
     async def _follow(self, response: web.StreamResponse, render: Render) -> None:
+        """Tell changes as they come. A bookmark comes now and then, and once before the end, seldom at it."""
         seconds = number(self._query, "timeoutSeconds") or DEFAULT_TIMEOUT_S
         end = time.monotonic() + seconds
         bookmarks = flag(self._query, "allowWatchBookmarks")
+        due = _next_bookmark(end) if bookmarks else end
         while (left := end - time.monotonic()) > 0:
             try:
-                await asyncio.wait_for(self._wake.wait(), min(left, BOOKMARK_S))
+                await asyncio.wait_for(self._wake.wait(), min(left, max(0.0, due - time.monotonic())))
             except TimeoutError:
-                if bookmarks and self._seen < self._cluster.store.version:
-                    self._seen = self._cluster.store.version
-                    await response.write(_lines([self._bookmark()], render))
+                if bookmarks and due < end:
+                    due = _next_bookmark(end)
+                    await response.write(_lines([*self._drain(), self._bookmark()], render))
                 continue
             self._wake.clear()
             if len(self._changes) > MAX_BACKLOG:
                 return  # the client is too slow; it will resume or list again
             if events := self._drain():
                 await response.write(_lines(events, render))
-        if bookmarks:
-            self._seen = self._cluster.store.version
-            await response.write(_lines([*self._drain(), self._bookmark()], render))
 
     def _drain(self) -> list[Event]:
         events: list[Event] = []
         while self._changes:
             change = self._changes.popleft()
             events += self._seen_of(change)
-            self._seen = change.version
-        return events
 
     def _seen_of(self, change: Change) -> Iterator[Event]:
         """Translate a change into what this client sees: an object that leaves its selector is DELETED."""
@@ -183,6 +179,12 @@ def _lines(events: list[Event], render: Render) -> bytes:
     return b"".join(
         _line(kind, stored.encoded if kind == "BOOKMARK" else render(stored)) for kind, stored in events
     )
+
+
+def _next_bookmark(end: float) -> float:
+    now = time.monotonic()
+    last = end - LAST_BOOKMARK_S
+    return last if now < last < now + BOOKMARK_S else now + BOOKMARK_S
 
 
 def _line(kind: str, shown: bytes) -> bytes:
