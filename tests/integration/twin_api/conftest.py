@@ -197,6 +197,8 @@ def namespace(twin: Twin) -> str:
     """A namespace of one test's own."""
     name = f"test-{next(_count)}"
     twin.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    furnished = f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt"
+    twin.eventually(lambda: twin.http("GET", furnished).status == 200, "what every namespace has")
     return name
 
 

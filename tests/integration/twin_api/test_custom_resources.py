@@ -10,7 +10,8 @@ import pytest
 import yaml
 from tests.published import DEFINITIONS, needs_definitions
 
-from knowngood.twin.api.server import ApiServer
+from knowngood.twin.api.cluster import Options
+from knowngood.twin.api.server import SEED, ApiServer
 
 from .conftest import Answer, Object, Twin
 
@@ -67,25 +68,57 @@ def definition(plural: str, kind: str, scope: str = "Namespaced") -> Object:
     }
 
 
+def defined(twin: Twin, crd: Object) -> None:
+    """Create a definition and wait until its kind is served."""
+    twin.create(CRDS, crd)
+    path = f"{CRDS}/{crd['metadata']['name']}"
+    twin.eventually(lambda: "Established" in conditions(twin.get(path)), "Established")
+
+
+def conditions(obj: Object) -> dict[str, str]:
+    return {one["type"]: one["status"] for one in obj["status"].get("conditions") or ()}
+
+
 @pytest.fixture
 def things(twin: Twin) -> Iterator[str]:
     """The path of a fresh cluster-scoped kind's objects."""
-    twin.create(CRDS, definition("things", "Thing", "Cluster"))
+    defined(twin, definition("things", "Thing", "Cluster"))
     yield f"/apis/{GROUP}/v1/things"
     twin.http("DELETE", f"{CRDS}/things.{GROUP}")
     twin.gone(f"{CRDS}/things.{GROUP}")
 
 
-def thing(name: str = "t", **spec: Any) -> Object:
-    return {"metadata": {"name": name}, "spec": {"version": "1.0", **spec}}
-
-
-def test_a_definition_is_served_at_once(twin: Twin, things: str) -> None:
-    status = twin.get(f"{CRDS}/things.{GROUP}")["status"]
-    assert {one["type"]: one["status"] for one in status["conditions"]} == {
-        "NamesAccepted": "True",
-        "Established": "True",
+def thing(name: str = "t", kind: str = "Thing", **spec: Any) -> Object:
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"version": "1.0", **spec},
     }
+
+
+def test_a_definition_is_served_once_it_is_established_not_before(twin: Twin) -> None:
+    late = definition("latecomers", "Latecomer", "Cluster")
+
+    def create() -> tuple[Object, bool]:
+        """In the server's own thread, so that nothing can happen in between."""
+        resource = twin.server._cluster.resources.of_kind(late["apiVersion"], late["kind"])
+        assert resource is not None
+        made = twin.server._handler.writes.create(resource, "", late, SEED, Options()).stored.obj
+        return made, twin.server._cluster.resources.at(GROUP, "v1", "latecomers") is None
+
+    made, absent = twin.in_loop(create)
+    assert conditions(made) == {}
+    assert absent
+    path = f"{CRDS}/latecomers.{GROUP}"
+    twin.eventually(lambda: conditions(twin.get(path)).get("Established") == "True", "Established")
+    assert twin.http("GET", f"/apis/{GROUP}/v1/latecomers").status == 200
+    twin.http("DELETE", path)
+
+
+def test_a_served_definition_says_so(twin: Twin, things: str) -> None:
+    found = conditions(twin.get(f"{CRDS}/things.{GROUP}"))
+    assert found == {"NamesAccepted": "True", "Established": "True"}
     served = twin.get(f"/apis/{GROUP}/v1")["resources"]
     assert [one["name"] for one in served] == ["things", "things/status"]
     created = twin.create(things, thing())
@@ -148,7 +181,8 @@ def test_custom_kinds_are_replaced_with_their_version_only(twin: Twin, things: s
 
 
 def test_every_served_version_shows_the_same_objects(twin: Twin, things: str) -> None:
-    twin.create(things.replace("/v1/", "/v1beta1/"), thing())
+    older = {**thing(), "apiVersion": f"{GROUP}/v1beta1"}
+    twin.create(things.replace("/v1/", "/v1beta1/"), older)
     assert twin.get(f"{things}/t")["apiVersion"] == f"{GROUP}/v1"
     old = twin.get(things.replace("/v1/", "/v1beta1/"))["items"]
     assert [one["apiVersion"] for one in old] == [f"{GROUP}/v1beta1"]
@@ -181,9 +215,9 @@ def test_a_definition_is_replaced_but_keeps_every_version_that_objects_were_stor
 
 
 def test_a_kind_goes_with_its_definition(twin: Twin, namespace: str) -> None:
-    twin.create(CRDS, definition("gadgets", "Gadget"))
+    defined(twin, definition("gadgets", "Gadget"))
     path = f"/apis/{GROUP}/v1/namespaces/{namespace}/gadgets"
-    held = thing()
+    held = thing(kind="Gadget")
     held["metadata"]["finalizers"] = ["example.com/hold"]
     twin.create(path, held)
     twin.http("DELETE", f"{CRDS}/gadgets.{GROUP}")
@@ -192,6 +226,24 @@ def test_a_kind_goes_with_its_definition(twin: Twin, namespace: str) -> None:
     twin.patch(f"{path}/t", {"metadata": {"finalizers": None}})
     twin.gone(f"{CRDS}/gadgets.{GROUP}")
     assert twin.http("GET", path).status == 404
+
+
+@pytest.mark.parametrize("missing", ["apiVersion", "kind"])
+def test_a_custom_resource_says_what_it_is(twin: Twin, things: str, missing: str) -> None:
+    """Real servers read it without a type to read it into; built-in kinds may leave both out."""
+    body = {name: value for name, value in thing().items() if name != missing}
+    answer = twin.http("POST", things, body)
+    assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
+    assert missing.capitalize().replace("Apiv", "apiV") in answer.body["message"]
+
+
+def test_the_namespace_of_a_cluster_scoped_object_is_cleared(twin: Twin, things: str) -> None:
+    body = thing()
+    body["metadata"]["namespace"] = "default"
+    assert "namespace" not in twin.create(things, body)["metadata"]
+    node = {"metadata": {"name": "cleared", "namespace": "default"}}
+    assert "namespace" not in twin.create("/api/v1/nodes", node)["metadata"]
+    twin.http("DELETE", "/api/v1/nodes/cleared")
 
 
 def test_a_definition_without_a_schema_is_refused(twin: Twin) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from .conftest import Object, Twin
+from .test_watches import told, watching
 
 PodMaker = Callable[..., Object]
 
@@ -54,8 +55,11 @@ def test_a_pod_that_nobody_runs_goes_at_once(twin: Twin, namespace: str, pod: Po
     twin.create(path, pod("p") if case == "no node" else pod("p", nodeName="n1"))
     if case == "ended":
         twin.patch(f"{path}/p/status", {"status": {"phase": "Succeeded"}})
+    version = twin.get(path)["metadata"]["resourceVersion"]
     twin.http("DELETE", f"{path}/p")
     assert twin.http("GET", f"{path}/p").status == 404
+    with watching(twin, f"{path}?resourceVersion={version}&timeoutSeconds=1") as events:
+        assert told(events, 2) == [("MODIFIED", "p"), ("DELETED", "p")], "marked first, then gone"
 
 
 def test_preconditions_must_hold(twin: Twin, maps: str) -> None:
@@ -155,10 +159,10 @@ def test_a_namespace_goes_with_all_that_is_in_it(twin: Twin, namespace: str, pod
     twin.create(pods, pod("p", nodeName="n1"))
     answer = twin.http("DELETE", f"/api/v1/namespaces/{namespace}").body
     assert answer["status"]["phase"] == "Terminating"
-    twin.gone(f"{maps}/c")
     refused = twin.http("POST", maps, config_map("late"))
     assert (refused.status, refused.body["reason"]) == (403, "Forbidden")
-    assert twin.http("GET", f"/api/v1/namespaces/{namespace}").status == 200, "its pod is still there"
+    twin.eventually(lambda: "deletionTimestamp" in twin.get(f"{pods}/p")["metadata"], "the pod is to go")
+    assert "deletionTimestamp" not in twin.get(f"{maps}/c")["metadata"], "all else waits for the pods"
     twin.http("DELETE", f"{pods}/p", {"gracePeriodSeconds": 0})
     twin.gone(f"/api/v1/namespaces/{namespace}")
 

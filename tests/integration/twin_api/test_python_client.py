@@ -112,9 +112,9 @@ def test_watching(core: Any, namespace: str, pod: PodMaker) -> None:
         seen.append((event["type"], event["object"].metadata.name))
         if event["type"] == "ADDED":
             core.delete_namespaced_pod("p", namespace)
-        else:
+        elif event["type"] == "DELETED":
             watcher.stop()
-    assert seen == [("ADDED", "p"), ("DELETED", "p")]
+    assert seen == [("ADDED", "p"), ("MODIFIED", "p"), ("DELETED", "p")]
 
 
 def run(
@@ -172,7 +172,9 @@ def test_the_dynamic_client_finds_kinds_by_discovery(api: Any, namespace: str, t
         field_manager="test",
     )
     assert dict(maps.get(name="c", namespace=namespace).data) == {"a": "1", "b": "2"}
-    assert [event["type"] for event in maps.watch(namespace=namespace, timeout=1)] == ["ADDED"]
+    fields = "metadata.name=c"
+    watched = maps.watch(namespace=namespace, timeout=1, field_selector=fields)
+    assert [event["type"] for event in watched] == ["ADDED"]
 
 
 def test_an_eviction_against_a_budget_is_429(api: Any, core: Any, namespace: str, running: str) -> None:

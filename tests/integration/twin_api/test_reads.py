@@ -79,7 +79,7 @@ def test_a_continue_token_that_makes_no_sense_is_a_bad_request_and_an_old_one_ex
     bad = twin.http("GET", f"{pods}?limit=2&continue=old")
     assert (bad.status, bad.body["reason"]) == (400, "BadRequest")
     token = twin.get(f"{pods}?limit=2")["metadata"]["continue"]
-    twin.in_loop(twin.server._handler._lists._snapshots.clear)
+    twin.in_loop(twin.server._handler.lists._snapshots.clear)
     old = twin.http("GET", f"{pods}?limit=2&continue={token}")
     assert (old.status, old.body["reason"]) == (410, "Expired")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from .conftest import Object, Twin
 
@@ -39,6 +42,24 @@ def test_generated_names_differ(twin: Twin, namespace: str) -> None:
     assert all(name.startswith("c-") and len(name) == 7 for name in names)
 
 
+def test_a_new_namespace_has_a_default_account_and_the_clusters_certificate(
+    twin: Twin, namespace: str
+) -> None:
+    space = f"/api/v1/namespaces/{namespace}"
+    trusted = base64.b64decode(twin.config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    twin.eventually(lambda: twin.http("GET", f"{space}/configmaps/kube-root-ca.crt").status == 200, "it")
+    assert twin.get(f"{space}/configmaps/kube-root-ca.crt")["data"] == {"ca.crt": trusted}
+    for path in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):
+        before = twin.get(f"{space}/{path}")["metadata"]["uid"]
+        twin.http("DELETE", f"{space}/{path}")
+
+        def again(path: str = path, before: str = before) -> bool:
+            answer = twin.http("GET", f"{space}/{path}")
+            return answer.status == 200 and answer.body["metadata"]["uid"] != before
+
+        twin.eventually(again, f"{path} is made again")
+
+
 def test_a_taken_name_is_a_conflict(twin: Twin, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     twin.create(path, {"metadata": {"name": "c"}})
@@ -69,6 +90,23 @@ def test_a_lease_cannot_be_replaced_without_saying_which_version(twin: Twin, nam
     lease = twin.create(path, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}})
     del lease["metadata"]["resourceVersion"]
     assert twin.http("PUT", f"{path}/l", lease).status == 422
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+@pytest.mark.parametrize("moment", ["2026-11-28T10:00:00Z", "2026-11-28T10:00:00.123Z", "today"])
+def test_a_lease_is_renewed_to_the_microsecond(twin: Twin, moment: str) -> None:
+    answer = twin.http("POST", LEASES, {"metadata": {"name": "l"}, "spec": {"renewTime": moment}})
+    assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
+    assert "parsing time" in answer.body["message"]
+
+
+def test_a_lease_does_not_change_hands_less_than_never(twin: Twin) -> None:
+    spec = {"renewTime": "2026-11-28T10:00:00.000000Z", "leaseTransitions": -1}
+    answer = twin.http("POST", LEASES, {"metadata": {"name": "l"}, "spec": spec})
+    assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+    assert answer.body["details"]["causes"][0]["field"] == "spec.leaseTransitions"
 
 
 def test_a_write_that_changes_nothing_is_no_write(twin: Twin, namespace: str) -> None:
@@ -233,7 +271,7 @@ def test_every_accepted_write_reaches_the_event_log(twin: Twin, namespace: str) 
     twin.patch(f"{path}/logged", {"data": {"a": "2"}})
     twin.patch(f"{path}/logged", [{"op": "test", "path": "/data/a", "value": "9"}], JSON_PATCH)
     twin.http("DELETE", f"{path}/logged")
-    records = [one for one in twin.log if one["namespace"] == namespace]
+    records = [one for one in twin.log if (one["namespace"], one["name"]) == (namespace, "logged")]
     assert [(one["verb"], one["removed"]) for one in records] == [
         ("create", False),
         ("patch", False),

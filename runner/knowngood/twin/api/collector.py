@@ -1,4 +1,7 @@
-"""What happens by itself: owners' garbage, emptied namespaces, cleaned-up custom kinds, budgets' status."""
+"""What happens by itself: owners' garbage, emptied namespaces, custom kinds that come and go, budgets' status.
+
+A new namespace gets its `default` service account and the cluster's certificate.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,38 @@ from collections import deque
 from typing import Any
 
 from knowngood.twin.api import meta
-from knowngood.twin.api.cluster import Actor, Cluster, Location, owner_uids
-from knowngood.twin.api.crds import CRD_KEY
+from knowngood.twin.api.cluster import Actor, Cluster, Location, Options, owner_uids
+from knowngood.twin.api.crds import CRD_KEY, is_established
 from knowngood.twin.api.deletion import FOREGROUND, ORPHAN, DeleteOptions, Deletion
 from knowngood.twin.api.disruption import BUDGETS, PODS, Disruption
 from knowngood.twin.api.errors import ApiError
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Change, Stored
+from knowngood.twin.api.writes import Writes
 
 Object = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
 NAMESPACES = "/namespaces"
+ESTABLISH_S = 0.02  # from a definition to its kind, real seconds: long enough for a client to be too early
+ROOT_CA = "kube-root-ca.crt"
+_FURNITURE = {("/serviceaccounts", "default"), ("/configmaps", ROOT_CA)}
 GARBAGE = Actor("system:serviceaccount:kube-system:generic-garbage-collector", "kube-controller-manager")
 NAMESPACE_CONTROLLER = Actor(
     "system:serviceaccount:kube-system:namespace-controller", "kube-controller-manager"
 )
+PUBLISHER = Actor("system:serviceaccount:kube-system:root-ca-cert-publisher", "kube-controller-manager")
+DEFINITIONS = Actor("system:apiserver", "kube-apiserver")
 
 
 class Collector:
     """Reacts to changes of one cluster, each handled soon after it happened, in order."""
 
-    def __init__(self, cluster: Cluster, deletion: Deletion, disruption: Disruption) -> None:
+    def __init__(self, cluster: Cluster, writes: Writes, deletion: Deletion, disruption: Disruption) -> None:
+        self.certificate = ""  # of the authority, PEM; the server knows it once it has started
         self._cluster = cluster
+        self._writes = writes
         self._deletion = deletion
         self._disruption = disruption
         self._changes: deque[Change] = deque()
@@ -65,7 +76,13 @@ class Collector:
     def _react(self, change: Change) -> None:
         obj = change.now.obj
         location = (change.key, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        if change.key == CRD_KEY and change.type == "ADDED" and not is_established(obj):
+            asyncio.get_running_loop().call_later(ESTABLISH_S, self._establish, location)
+        if change.key == NAMESPACES and change.type == "ADDED":
+            self.furnish(location[2])
         if change.type == "DELETED":
+            if (change.key, location[2]) in _FURNITURE:
+                self.furnish(location[1])
             self._owner_is_gone(obj)
             self._look_at_container(change)
         else:
@@ -73,6 +90,30 @@ class Collector:
                 self._check_owners(location)
             if meta.deleting(obj):
                 self._go_on_deleting(location, obj)
+
+    def furnish(self, namespace: str) -> None:
+        """Give a namespace what every namespace has, unless it is there or the namespace is going."""
+        certificate: Object = {"data": {"ca.crt": self.certificate}}
+        for kind, name, content in (("ServiceAccount", "default", {}), ("ConfigMap", ROOT_CA, certificate)):
+            resource = self._cluster.resources.of_kind("v1", kind)
+            if resource is None or self._cluster.store.get(resource.key, namespace, name):
+                continue
+            try:
+                body = {"metadata": {"name": name}, **content}
+                self._writes.create(resource, namespace, body, PUBLISHER, Options())
+            except ApiError as error:
+                if error.code not in {403, 404}:  # the namespace is going, or gone
+                    raise
+
+    def furnish_all(self) -> None:
+        """The same for all that are there."""
+        for stored in self._cluster.store.items(NAMESPACES):
+            self.furnish(stored.obj["metadata"]["name"])
+
+    def _establish(self, location: Location) -> None:
+        stored, resource = self._cluster.at(location), self._cluster.resource_at(CRD_KEY)
+        if stored is not None and resource is not None and not is_established(stored.obj):
+            self._writes.establish(resource, stored, DEFINITIONS)
 
     def _owner_is_gone(self, obj: Object) -> None:
         for dependent in sorted(self._cluster.dependents.get(obj["metadata"]["uid"], ())):
@@ -183,19 +224,28 @@ class Collector:
         holder = self._cluster.store.get(NAMESPACES, "", name)
         if holder is None:
             return
-        left = 0
-        for resource in list(self._cluster.resources.stored()):
-            for stored in self._cluster.store.items(resource.key, name) if resource.namespaced else ():
-                kind = self._cluster.resource_at(resource.key) or resource
-                if not meta.deleting(stored.obj):
-                    self._delete(kind, stored, "Background", NAMESPACE_CONTROLLER)
-                left += (
-                    self._cluster.store.get(resource.key, name, stored.obj["metadata"]["name"]) is not None
-                )
+        # First the pods, then what they might still need: a volume's claim, a secret, a network policy.
+        kinds = [one for one in self._cluster.resources.stored() if one.namespaced]
+        left = self._delete_all([one for one in kinds if one.key == PODS], name)
+        if left:
+            return
+        left = self._delete_all(kinds, name)
         if not left and holder.obj.get("spec", {}).get("finalizers"):
             namespaces = self._cluster.resource_at(NAMESPACES)
             if namespaces is not None:
                 self._deletion.remove_finalizer(namespaces, holder, "kubernetes", NAMESPACE_CONTROLLER)
+
+    def _delete_all(self, kinds: list[ResourceType], namespace: str) -> int:
+        """Ask for the deletion of all that a namespace holds of these kinds; return how much is still there."""
+        left = 0
+        for resource in kinds:
+            for stored in self._cluster.store.items(resource.key, namespace):
+                if not meta.deleting(stored.obj):
+                    kind = self._cluster.resource_at(resource.key) or resource
+                    self._delete(kind, stored, "Background", NAMESPACE_CONTROLLER)
+                name = stored.obj["metadata"]["name"]
+                left += self._cluster.store.get(resource.key, namespace, name) is not None
+        return left
 
     def _empty_kind(self, location: Location) -> None:
         crd, resource = self._cluster.at(location), self._cluster.resource_at(CRD_KEY)

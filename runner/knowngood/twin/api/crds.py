@@ -59,6 +59,19 @@ def check_update(old: Object, new: Object) -> list[Object]:
     ]
 
 
+def announce(crd: Object) -> None:
+    """Write the status of a definition that was made just now and isn't served yet, in place."""
+    stored = [version["name"] for version in crd["spec"]["versions"] if version["storage"]]
+    names = {"kind": "", "plural": ""}
+    crd["status"] = {"conditions": [], "acceptedNames": names, "storedVersions": stored}
+
+
+def is_established(crd: Object) -> bool:
+    """Whether the definition's kind is served."""
+    conditions = crd.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
 def establish(crd: Object) -> None:
     """Write the status of a definition that is being served, in place."""
     spec = crd["spec"]

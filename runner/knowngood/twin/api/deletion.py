@@ -80,6 +80,8 @@ class Deletion:
         if options.dry_run:
             return Outcome(Stored(obj, before.version), removed=finished)
         if finished:
+            if resource.key == "/pods" and not meta.deleting(before.obj):
+                self._cluster.store.put(resource.key, obj)  # watchers see it marked before they see it gone
             stored = self._cluster.store.remove(resource.key, namespace, name)
             if resource.kind == crds.CRD_KIND:
                 self._cluster.withdraw(stored.obj)

@@ -60,7 +60,7 @@ class Handler:
         self.writes = Writes(cluster)
         self.deletion = Deletion(cluster)
         self.disruption = Disruption(cluster, self.deletion)
-        self.collector = Collector(cluster, self.deletion, self.disruption)
+        self.collector = Collector(cluster, self.writes, self.deletion, self.disruption)
         self.lists = Lists(cluster)
         self._openapi = openapi.OpenApi(cluster.resources)
 

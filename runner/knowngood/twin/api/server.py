@@ -131,6 +131,8 @@ class ApiServer:
     async def start(self, port: int = 0) -> None:
         """Listen on the loopback interface; port 0 takes a free one."""
         self._authority = new_authority(self._state_dir)
+        self._handler.collector.certificate = self._authority.certificate.decode()
+        self._handler.collector.furnish_all()
         self._server = web.Server(
             self._serve, request_factory=_new_request, handler_cancellation=True, access_log=None
         )

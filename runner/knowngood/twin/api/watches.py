@@ -141,6 +141,7 @@ class Watch:
         while self._changes:
             change = self._changes.popleft()
             events += self._seen_of(change)
+        return events
 
     def _seen_of(self, change: Change) -> Iterator[Event]:
         """Translate a change into what this client sees: an object that leaves its selector is DELETED."""

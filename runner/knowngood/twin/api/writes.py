@@ -86,6 +86,8 @@ class Writes:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         warnings = admission.admit(resource, obj, options)
         admission.check_namespace(self._cluster, resource, obj)
+        if resource.kind == crds.CRD_KIND:
+            crds.announce(obj)
         return self._store_new(resource, obj, actor, options, verb, warnings)
 
     def seed(self, resource: ResourceType, obj: Object, actor: Actor) -> Outcome:
@@ -102,7 +104,15 @@ class Writes:
         if self._cluster.store.get(resource.key, namespace, metadata["name"]) is not None:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         admission.admit(resource, obj, options)
+        if resource.kind == crds.CRD_KIND:
+            crds.establish(obj)
         return self._store_new(resource, obj, actor, options, "create", ())
+
+    def establish(self, resource: ResourceType, stored: Stored, actor: Actor) -> None:
+        """Serve the kind of a definition, and say so in its status."""
+        obj: Object = json.loads(stored.encoded)
+        crds.establish(obj)
+        self._store_next(resource, obj, actor, "update", "status", ())
 
     def _store_new(
         self,
@@ -114,7 +124,6 @@ class Writes:
         warnings: tuple[str, ...],
     ) -> Outcome:
         if resource.kind == crds.CRD_KIND:
-            crds.establish(obj)
             finalizers = obj["metadata"].setdefault("finalizers", [])
             if _CRD_CLEANUP not in finalizers:
                 finalizers.append(_CRD_CLEANUP)
@@ -122,7 +131,7 @@ class Writes:
             return Outcome(Stored(obj, self._cluster.store.version), warnings, created=True)
         kept = to_storage(resource, obj, self._cluster.stored_version(resource))
         stored = self._cluster.store.put(resource.key, kept)
-        if resource.kind == crds.CRD_KIND:
+        if resource.kind == crds.CRD_KIND and crds.is_established(kept):
             self._cluster.serve(kept)
         self._cluster.record(verb, actor, kept)
         return Outcome(present(resource, stored), warnings, created=True)
@@ -226,7 +235,7 @@ class Writes:
             causes += crds.check_update(old, obj)
         if causes:
             raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
-        if resource.kind == crds.CRD_KIND and not subresource:
+        if resource.kind == crds.CRD_KIND and not subresource and crds.is_established(old):
             _keep_established(obj)
         if _counts_generations(resource) and not subresource and _generation_moved(resource, old, obj):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
@@ -256,7 +265,7 @@ class Writes:
             stored = self._cluster.store.remove(resource.key, namespace, name)
             if resource.kind == crds.CRD_KIND:
                 self._cluster.withdraw(kept)
-        elif resource.kind == crds.CRD_KIND:
+        elif resource.kind == crds.CRD_KIND and crds.is_established(kept):
             self._cluster.serve(kept)
         self._cluster.record(verb, actor, stored.obj, subresource=subresource, removed=finished)
         return Outcome(present(resource, stored), warnings, removed=finished)
