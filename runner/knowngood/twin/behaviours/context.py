@@ -71,6 +71,23 @@ class Api:
         self._cache.note(answer)
         return answer
 
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
+        """Read one object as it is now, not as the cache has it; None where there is none."""
+        try:
+            return await _patiently(lambda: self.client.get(kind, name, namespace or None))
+        except ClientError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    async def ensure(self, obj: Object) -> None:
+        """Create the object unless one of its name is there."""
+        try:
+            await self.create(obj)
+        except ClientError as error:
+            if error.code != 409:
+                raise
+
     async def patch(
         self, obj: Object, patch: Any, *, kind: PatchKind = "merge", subresource: str | None = None
     ) -> Object:
@@ -169,6 +186,7 @@ class Twin:
     pods_dir: Any
     os: tuple[str, str]  # the driver image's OS tag, NFD's OSTREE_VERSION
     served: set[Kind]  # optional kinds that this cluster has
+    without: frozenset[str] = frozenset()  # controllers that real ones play, by name
     set_outage: Callable[[bool], None] | None = None
     fire: Callable[[str, str], None] = lambda _when, _node: None  # sets off faults; see faulty.py
     handlers: dict[str, FaultHandler] = field(default_factory=dict)  # of faults that a behaviour sets off

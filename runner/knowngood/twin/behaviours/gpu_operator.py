@@ -27,6 +27,7 @@ from knowngood.twin.behaviours.kube import (
     merge_conditions,
     name_of,
     namespace_of,
+    service_account,
     uid_of,
 )
 
@@ -127,6 +128,8 @@ class GpuOperator(Controller):
         namespace = daemon_set["metadata"]["namespace"]
         live = self.cache.get(DAEMON_SET, name_of(daemon_set), namespace)
         if live is None:
+            if account := daemon_set["spec"]["template"]["spec"].get("serviceAccountName"):
+                await self.api.ensure(service_account(account, namespace))
             await self.api.create(daemon_set)
         elif live["metadata"].get("annotations", {}).get(SPEC_HASH) != wanted:
             # The selector is immutable and never changes; the template is replaced whole.

@@ -279,6 +279,15 @@ def field_value(pod: Object, path: str) -> str:
     return str(value)
 
 
+def service_account(name: str, namespace: str) -> Object:
+    """An account for pods; without it their creation is refused."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": namespace},
+    }
+
+
 def daemon_set(
     name: str,
     namespace: str,
