@@ -60,10 +60,12 @@ class Collector:
             await self._wake.wait()
             self._wake.clear()
             budgets: set[str] = set()
+            touched: set[str] = set()
             while self._changes:
                 change = self._changes.popleft()
                 if change.key in {PODS, BUDGETS}:
                     budgets.add(change.now.obj["metadata"]["namespace"])
+                touched.add(change.now.obj["metadata"].get("namespace", ""))
                 try:
                     self._react(change)
                 except Exception:  # one object's trouble must not stop the rest
@@ -72,6 +74,8 @@ class Collector:
                     await asyncio.sleep(0)  # let requests in between
             for namespace in sorted(budgets):
                 self._disruption.refresh(namespace)
+            for namespace in sorted(touched - {""}):
+                self._writes.quotas.refresh(namespace)
 
     def _react(self, change: Change) -> None:
         obj = change.now.obj

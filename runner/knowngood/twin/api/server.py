@@ -62,6 +62,8 @@ class ApiServer:
         self._direct: list[Direct] = []
         for name in SYSTEM_NAMESPACES:
             self.seed({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            account = {"name": "default", "namespace": name}
+            self.seed({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
         for role in bootstrap.roles():
             self.seed(role)
 

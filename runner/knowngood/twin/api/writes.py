@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from knowngood.twin.api import admission, apply, crds, meta, patches, rules
+from knowngood.twin.api import admission, apply, crds, meta, newpods, patches, rules
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.conversion import present, to_storage
 from knowngood.twin.api.errors import (
@@ -17,6 +17,7 @@ from knowngood.twin.api.errors import (
     invalid,
     unsupported_media,
 )
+from knowngood.twin.api.quota import Quotas
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
 from knowngood.twin.api.strategic import strategic_merge
@@ -56,6 +57,7 @@ class Writes:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self.quotas = Quotas(cluster)
 
     def create(
         self,
@@ -86,6 +88,9 @@ class Writes:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         warnings = admission.admit(resource, obj, options)
         admission.check_namespace(self._cluster, resource, obj)
+        if resource.key == newpods.PODS:
+            newpods.check(self._cluster, obj)
+        self.quotas.check(resource, obj)
         if resource.kind == crds.CRD_KIND:
             crds.announce(obj)
         return self._store_new(resource, obj, actor, options, verb, warnings)
