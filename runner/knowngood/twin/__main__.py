@@ -47,6 +47,14 @@ def _parser() -> argparse.ArgumentParser:
         help="run the behaviours on that API server; exec, logs and the journal are not served then",
     )
     up.add_argument(
+        "--without",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="leave controllers out, so that real ones can take their place; the kubeconfig then appears at once",
+    )
+    up.add_argument(
         "--audit-objects", action="store_true", help="keep in audit.jsonl what each write sent and made"
     )
     up.add_argument("--verbose", action="store_true", help="say more on stderr")
@@ -58,10 +66,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(arguments: argparse.Namespace) -> int:
     # Imported here: faults and the oracle need none of it.
+    from knowngood.twin.behaviours.registry import NAMES  # noqa: PLC0415
     from knowngood.twin.up import Options, TwinError, serve  # noqa: PLC0415
 
     if not 0 < arguments.time_scale <= 10_000:
         sys.stderr.write("--time-scale must be above 0 and at most 10000\n")
+        return 2
+    if unknown := sorted(set(arguments.without) - set(NAMES)):
+        sys.stderr.write(f"--without knows no {', '.join(unknown)}; it knows {', '.join(NAMES)}\n")
         return 2
     try:
         seed = load(arguments.seed)
@@ -75,6 +87,7 @@ def _up(arguments: argparse.Namespace) -> int:
         time_scale=arguments.time_scale,
         port=arguments.port,
         on=arguments.on,
+        without=tuple(arguments.without),
         audit_objects=arguments.audit_objects,
     )
     try:

@@ -21,27 +21,18 @@ import yaml
 
 from knowngood.twin import crds, objects
 from knowngood.twin.api.server import ApiServer
-from knowngood.twin.behaviours.argocd import ArgoCd
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
-from knowngood.twin.behaviours.context import Api, Clock, Controller, Twin
-from knowngood.twin.behaviours.daemonsets import DaemonSets
+from knowngood.twin.behaviours.context import Api, Clock, Twin
 from knowngood.twin.behaviours.faulty import Faults
-from knowngood.twin.behaviours.gpu_operator import GpuOperator
-from knowngood.twin.behaviours.health_checks import HealthChecks
-from knowngood.twin.behaviours.jobs import Jobs
 from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, POD_GROUP
 from knowngood.twin.behaviours.kubelet import Kubelets
-from knowngood.twin.behaviours.mco import MachineConfigOperator
-from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
-from knowngood.twin.behaviours.network_operator import NetworkOperator
+from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.nodes import Machines
-from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.operands import gpu_program
 from knowngood.twin.behaviours.recorder import Recorder
-from knowngood.twin.behaviours.scheduler import Scheduler
-from knowngood.twin.behaviours.settle import unsettled
-from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
+from knowngood.twin.behaviours.registry import played, spelled_out
+from knowngood.twin.behaviours.settle import LOOKED_AT, unsettled
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_olm import olm_crds
@@ -72,6 +63,7 @@ class TwinError(Exception):
 class Options:
     """What the command line says. `on`: a kubeconfig to run the behaviours against, instead of an own API.
 
+    `without`: names of controllers that are left out, so that real ones can take their place.
     `audit_objects`: the audit log also keeps what each write sent and what the object became.
     """
 
@@ -81,6 +73,7 @@ class Options:
     time_scale: float = 1.0
     port: int = 0
     on: Path | None = None
+    without: tuple[str, ...] = ()
     audit_objects: bool = False
 
 
@@ -144,7 +137,10 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     recorder = Recorder(twin)
     recorders.append(recorder)
     await _behave(twin, recorder, server)
-    await _settle(twin)
+    if options.without:  # who takes their place needs a way in before anything can settle
+        _private(options.kubeconfig, config)
+        log.info("without %s; kubeconfig is %s", ", ".join(sorted(twin.without)), options.kubeconfig)
+    await _settle(twin, None if options.without else SETTLE_S + SETTLE_EACH_S * len(twin.seed.nodes))
     twin.clock.hurry = False
     events.write("settled")
     _private(options.kubeconfig, config)
@@ -179,14 +175,19 @@ def _twin(options: Options, client: Client, events: EventLog, server: ApiServer 
         os=(tag, build),
         served=served,
         set_outage=set_outage if server else None,
+        without=spelled_out(options.without),
     )
 
 
 async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> None:
     twin.world.boot()
-    await twin.cache.ensure(BUDGET, *twin.served)
+    await twin.cache.ensure(BUDGET, *LOOKED_AT, *twin.served)
     kubelets = Kubelets(twin, gpu_program)
-    machines = Machines(twin, kubelets)
+    lifecycle = None
+    if NodeLifecycle.name not in twin.without:
+        lifecycle = NodeLifecycle(twin)
+        await lifecycle.start()
+    machines = Machines(twin, kubelets, lifecycle)
     twin.reboot = machines.reboot
     twin.kubelet = Backend(kubelets)
     if server is not None:
@@ -195,25 +196,7 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
     await machines.start()
     await Faults(twin, kubelets, machines).start()
     await kubelets.start()
-    controllers: list[type[Controller]] = [
-        Scheduler,
-        DaemonSets,
-        Jobs,
-        Deployments,
-        ReplicaSets,
-        StatefulSets,
-    ]
-    if twin.seed.gitops:
-        controllers.append(ArgoCd)
-    if twin.seed.network_operator:
-        controllers.append(NetworkOperator)
-    if twin.seed.olm:
-        controllers.append(Olm)
-    if twin.seed.machine_config:
-        controllers += [MachineConfigOperator, MachineConfigDaemons]
-    if twin.seed.health_checks:
-        controllers.append(HealthChecks)
-    for controller in (*controllers, GpuOperator):
+    for controller in played(twin.seed, twin.without | {NodeLifecycle.name}):
         await controller(twin).start()
 
 
@@ -224,8 +207,8 @@ def _write_costs(path: Path, server: ApiServer) -> None:
     path.write_text(json.dumps({"api": server.tally.summary(), "twin": own}, indent=1) + "\n")
 
 
-async def _settle(twin: Twin) -> None:
-    patience = SETTLE_S + SETTLE_EACH_S * len(twin.seed.nodes)
+async def _settle(twin: Twin, patience: float | None) -> None:
+    """Wait until the cluster is at rest; without patience as long as it takes."""
     try:
         async with asyncio.timeout(patience):
             while reasons := list(islice(unsettled(twin), REASONS)):

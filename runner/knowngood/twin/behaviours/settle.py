@@ -20,6 +20,8 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.behaviours.olm_objects import SERVICE_VERSION
 
+LOOKED_AT = (NODE, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, NVIDIA_DRIVER, CLUSTER_POLICY)
+
 
 def unsettled(twin: Twin) -> Iterator[str]:
     """What is not at rest yet, one after the other: who only wants to know whether all is need not look at all."""

@@ -1,0 +1,65 @@
+"""The controllers that a twin plays, by name: any of them can be left to a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from knowngood.twin.behaviours.argocd import ArgoCd
+from knowngood.twin.behaviours.context import Controller
+from knowngood.twin.behaviours.daemonsets import DaemonSets
+from knowngood.twin.behaviours.gpu_operator import GpuOperator
+from knowngood.twin.behaviours.health_checks import HealthChecks
+from knowngood.twin.behaviours.jobs import Jobs
+from knowngood.twin.behaviours.mco import MachineConfigOperator
+from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
+from knowngood.twin.behaviours.network_operator import NetworkOperator
+from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
+from knowngood.twin.behaviours.olm import Olm
+from knowngood.twin.behaviours.scheduler import Scheduler
+from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
+from knowngood.twin.seed import Seed
+
+MANAGER = "kube-controller-manager"
+MANAGED: tuple[type[Controller], ...] = (
+    DaemonSets,
+    Jobs,
+    Deployments,
+    ReplicaSets,
+    StatefulSets,
+    NodeLifecycle,
+)
+"""What a Kubernetes cluster brings along in its controller manager."""
+_ALL: tuple[type[Controller], ...] = (
+    Scheduler,
+    *MANAGED,
+    ArgoCd,
+    NetworkOperator,
+    Olm,
+    MachineConfigOperator,
+    MachineConfigDaemons,
+    HealthChecks,
+    GpuOperator,
+)
+NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
+"""What `--without` understands."""
+
+
+def spelled_out(names: Iterable[str]) -> frozenset[str]:
+    """The controllers that these names mean: the controller manager's name means all of its own."""
+    found = set(names)
+    if MANAGER in found:
+        found |= {one.name for one in MANAGED}
+    return frozenset(found - {MANAGER})
+
+
+def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
+    """What this cluster has, but for those left out; in the order in which they start."""
+    absent = {
+        ArgoCd: seed.gitops is None,
+        NetworkOperator: seed.network_operator is None,
+        Olm: seed.olm is None,
+        MachineConfigOperator: not seed.machine_config,
+        MachineConfigDaemons: not seed.machine_config,
+        HealthChecks: not seed.health_checks,
+    }
+    return [one for one in _ALL if not absent.get(one) and one.name not in without]
