@@ -129,7 +129,7 @@ class Play:
         version, found = "", []
         for event in (e for e in self.events() if e["node"] == node):
             version = event["version"] if event["event"] == "module-loaded" else version
-            if event["event"] == "uncordoned" and event["by"] == "knowngood":
+            if event["event"] == "uncordoned" and is_ours(event["by"]):
                 found.append(version)
         return found
 
@@ -140,7 +140,7 @@ class Play:
     def writes(self) -> list[dict[str, Any]]:
         """What the program wrote through the API server, in order, by the twin's audit log."""
         lines = (self.stage.state / "audit.jsonl").read_text().splitlines()
-        return [write for write in map(json.loads, lines) if write["userAgent"] == "knowngood"]
+        return [write for write in map(json.loads, lines) if is_ours(write["userAgent"])]
 
     def audit(self) -> list[dict[str, Any]]:
         """Every write that the API server accepted since the cluster had settled."""
@@ -190,6 +190,11 @@ class Play:
                 if process.poll() is None:
                     process.send_signal(signal.SIGCONT)
                     process.kill()
+
+
+def is_ours(agent: str) -> bool:
+    """Whether a user agent is the program's: it also says which part asks, and whether it is waiting."""
+    return agent.startswith("knowngood")
 
 
 def explained(ended: Ended) -> str:

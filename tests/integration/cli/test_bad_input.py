@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.play import Ended, Play, staged
+from tests.integration.play import Ended, Play, is_ours, staged
 
 CLUSTER = "lab-small"
 BOOKS = {"Lease", "ConfigMap", "Namespace", "Job"}
@@ -39,7 +39,7 @@ def upgrade(play: Play, *more: str) -> Ended:
 def written(play: Play) -> list[dict[str, str]]:
     """What knowngood wrote to the API server so far."""
     lines = (play.stage.state / "audit.jsonl").read_text().splitlines()
-    return [w for w in map(json.loads, lines) if w["userAgent"] == "knowngood"]
+    return [w for w in map(json.loads, lines) if is_ours(w["userAgent"])]
 
 
 def refused(play: Play, ended: Ended, code: int, *words: str) -> None:
