@@ -22,16 +22,18 @@ from knowngood.twin.api.errors import ApiError, internal
 from knowngood.twin.api.handler import Handler
 from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.api.rbac import MASTERS
+from knowngood.twin.api.remote import RemoteKubelets
 from knowngood.twin.api.store import encode
 from knowngood.twin.api.tally import Tally
-from knowngood.twin.api.tls import Authority, new_authority
+from knowngood.twin.api.tls import LOOPBACK, Authority, new_authority
 
 Object = dict[str, Any]
 EventLog = Callable[[Object], None]
 
 _log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
+AUTHENTICATION = "extension-apiserver-authentication"
 SEED = Actor("system:seed", "seed")
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SHUTDOWN_S = 1.0
@@ -133,6 +135,9 @@ class ApiServer:
     async def start(self, port: int = 0) -> None:
         """Listen on the loopback interface; port 0 takes a free one."""
         self._authority = new_authority(self._state_dir)
+        if self._handler.kubelet is None:
+            self._handler.kubelet = RemoteKubelets(self._cluster, self._authority.client)
+        self._publish_authority()
         self._handler.collector.certificate = self._authority.certificate.decode()
         self._handler.collector.furnish_all()
         self._server = web.Server(
@@ -144,6 +149,13 @@ class ApiServer:
         await site.start()
         self._port = self._runner.addresses[0][1]
         self._collector = asyncio.create_task(self._handler.collector.run(), name="collector")
+
+    def _publish_authority(self) -> None:
+        """Say whose certificates this server carries when it meets a kubelet."""
+        assert self._authority is not None  # noqa: S101 (made just now)
+        bundle = {"client-ca-file": self._authority.certificate.decode()}
+        metadata = {"name": AUTHENTICATION, "namespace": "kube-system"}
+        self.seed({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": bundle})
 
     async def stop(self) -> None:
         """Close the socket and every connection."""

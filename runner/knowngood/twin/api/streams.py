@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -23,7 +24,7 @@ PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 # The backend takes stdin as a whole. v5 can tell where it ends, but the Python client seldom does and v4
 # can't: then stdin ends when nothing more came for this long.
 STDIN_IDLE_S = 0.5
-_STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
+STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255
 _FRAME = 32 * 1024
 
 
@@ -69,12 +70,27 @@ async def execute(
     argv = request.query.getall("command", [])
     if not argv:
         raise bad_request("you must specify at least 1 command for the container")
+
+    def run(stdin: bytes | None) -> Awaitable[ExecResult]:
+        return kubelet.exec(target.namespace, target.name, container, argv, stdin)
+
+    asked = [flag(request.query, name) for name in ("stdin", "stdout", "stderr")]
+    return await converse(request, run, *asked)
+
+
+async def converse(
+    request: web.BaseRequest,
+    run: Callable[[bytes | None], Awaitable[ExecResult]],
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+) -> web.StreamResponse:
+    """Run a command with its streams on a websocket, as API server and kubelet alike do."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise bad_request("Upgrade request required: exec is served over websockets only")
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
     await socket.prepare(request)
-    stdin = await _read_stdin(socket) if flag(request.query, "stdin") else None
-    running = asyncio.ensure_future(kubelet.exec(target.namespace, target.name, container, argv, stdin))
+    running = asyncio.ensure_future(run(await _read_stdin(socket) if stdin else None))
     listening = asyncio.create_task(_listen(socket))
     await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
     if not running.done():  # the client left
@@ -86,9 +102,13 @@ async def execute(
     try:
         result = running.result()
     except (NodeUnreachableError, ContainerNotFoundError) as error:
-        await _send(socket, _ERROR, encode(internal(f"error dialing backend: {error}").status()))
+        await _send(socket, ERROR, encode(internal(f"error dialing backend: {error}").status()))
     else:
-        await _send_result(socket, result, request)
+        if stdout:
+            await _send(socket, STDOUT, result.stdout)
+        if stderr:
+            await _send(socket, STDERR, result.stderr)
+        await _send(socket, ERROR, encode(_exit_status(result.code)))
     await socket.close()
     return socket
 
@@ -99,14 +119,6 @@ async def _listen(socket: web.WebSocketResponse) -> None:
         message = await socket.receive()
         if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
             return
-
-
-async def _send_result(socket: web.WebSocketResponse, result: ExecResult, request: web.BaseRequest) -> None:
-    if flag(request.query, "stdout"):
-        await _send(socket, _STDOUT, result.stdout)
-    if flag(request.query, "stderr"):
-        await _send(socket, _STDERR, result.stderr)
-    await _send(socket, _ERROR, encode(_exit_status(result.code)))
 
 
 async def _send(socket: web.WebSocketResponse, channel: int, data: bytes) -> None:
@@ -126,9 +138,9 @@ async def _read_stdin(socket: web.WebSocketResponse) -> bytes:
         if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
             return bytes(collected)
         data = message.data.encode() if isinstance(message.data, str) else message.data
-        if data[:2] == bytes([_CLOSE, _STDIN]):
+        if data[:2] == bytes([CLOSE, STDIN]):
             return bytes(collected)
-        if data[:1] == bytes([_STDIN]):
+        if data[:1] == bytes([STDIN]):
             collected += data[1:]
 
 
