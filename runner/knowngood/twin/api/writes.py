@@ -115,7 +115,7 @@ class Writes:
 
     def establish(self, resource: ResourceType, stored: Stored, actor: Actor) -> None:
         """Serve the kind of a definition, and say so in its status."""
-        obj: Object = json.loads(stored.encoded)
+        obj: Object = meta.copy(stored.obj)
         crds.establish(obj)
         self._store_next(resource, obj, actor, "update", "status", ())
 

@@ -7,21 +7,17 @@ object is notReady while one of its pods lags. autoUpgrade is not played: the tw
 from __future__ import annotations
 
 from knowngood.twin.behaviours import gpu_manifests as manifests
-from knowngood.twin.behaviours.census import HASH_LABEL
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.daemonsets import revision
 from knowngood.twin.behaviours.kube import (
     CLUSTER_POLICY,
     DAEMON_SET,
     GPU_PCI_LABEL,
     NODE,
     NVIDIA_DRIVER,
-    POD,
     Object,
     condition,
     deleting,
     digest,
-    is_true,
     labels_of,
     matches,
     merge_conditions,
@@ -40,7 +36,7 @@ class GpuOperator(Controller):
     """Labels one node at a time; a pass over its objects, of which there are few, for all the rest."""
 
     name = "gpu-operator"
-    watches = (NODE, POD, DAEMON_SET, CLUSTER_POLICY, NVIDIA_DRIVER)
+    watches = (NODE, DAEMON_SET, CLUSTER_POLICY, NVIDIA_DRIVER)
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
@@ -168,16 +164,16 @@ class GpuOperator(Controller):
         await self._write_state(policy, why, ready=not lagging)
 
     def _current(self, daemon_set: Object) -> bool:
-        """All pods there, ready, of the newest template. Zero desired pods count as ready, as upstream."""
+        """All pods there, ready, of the newest template. Zero desired pods count as ready, as upstream.
+
+        As the DaemonSet's controller says it, whoever that is: another one makes other hashes.
+        """
         status = daemon_set.get("status") or {}
         desired = status.get("desiredNumberScheduled", 0)
-        if status.get("numberReady", 0) != desired:
-            return False  # so there is no need to look at its pods
-        pods = self.cache.owned(POD, daemon_set)
-        newest = revision(daemon_set)
-        return len(pods) == desired and all(
-            labels_of(p).get(HASH_LABEL) == newest and is_true(p, "Ready") for p in pods
-        )
+        if status.get("observedGeneration") != daemon_set["metadata"].get("generation", 1):
+            return False
+        counted = ("currentNumberScheduled", "updatedNumberScheduled", "numberReady")
+        return all(status.get(name, 0) == desired for name in counted)
 
     async def _write_state(self, obj: Object, why: tuple[str, str], *, ready: bool) -> None:
         old = obj.get("status") or {}
