@@ -18,12 +18,13 @@ def names(without: frozenset[str]) -> set[str]:
 def test_a_controller_that_is_left_out_is_not_played() -> None:
     assert "gpu-operator" in names(frozenset())
     assert names(frozenset()) - names(frozenset({"gpu-operator"})) == {"gpu-operator"}
+    assert "kai-scheduler" not in names(frozenset()), "the scheduler places gangs itself"
 
 
 def test_the_controller_managers_name_means_all_of_its_controllers() -> None:
     left_out = spelled_out([MANAGER, "scheduler"])
     assert left_out == {one.name for one in MANAGED} | {"scheduler"}
-    assert names(left_out) == {"gpu-operator"}
+    assert names(left_out) == {"gpu-operator", "kai-scheduler"}, "a real scheduler leaves gangs to KAI"
 
 
 def test_what_the_cluster_does_not_have_is_not_played() -> None:

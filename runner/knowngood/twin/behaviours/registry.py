@@ -15,7 +15,7 @@ from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.olm import Olm
-from knowngood.twin.behaviours.scheduler import Scheduler
+from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.seed import Seed
 
@@ -31,6 +31,7 @@ MANAGED: tuple[type[Controller], ...] = (
 """What a Kubernetes cluster brings along in its controller manager."""
 _ALL: tuple[type[Controller], ...] = (
     Scheduler,
+    GangScheduler,
     *MANAGED,
     ArgoCd,
     NetworkOperator,
@@ -61,5 +62,6 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         MachineConfigOperator: not seed.machine_config,
         MachineConfigDaemons: not seed.machine_config,
         HealthChecks: not seed.health_checks,
+        GangScheduler: Scheduler.name not in without,
     }
     return [one for one in _ALL if not absent.get(one) and one.name not in without]

@@ -68,6 +68,10 @@ class Scheduler(Controller):
         self._due: dict[str, None] = {}  # pending pods that the next pass looks at
         self._refused: dict[str, _Refusal] = {}  # by unit: a demand's key, or a gang
 
+    def serves(self, pod: Object) -> bool:
+        """Whether it looks for room for this pod; it counts those of others all the same."""
+        return True
+
     def listen(self) -> None:
         """Follow nodes and pods; count what is there already."""
         self.cache.listen(NODE, self._node_changed)
@@ -100,7 +104,7 @@ class Scheduler(Controller):
             self._hold(pod, node_of(pod))
         elif deleting(pod) or pod["spec"].get("schedulingGates"):
             self._forget(uid)
-        elif uid not in self._held:  # else our binding is on its way
+        elif uid not in self._held and self.serves(pod):  # else our binding is on its way
             self._want(pod)
 
     def _want(self, pod: Object) -> None:
@@ -264,6 +268,16 @@ class Scheduler(Controller):
             if not any(c["type"] == "PodScheduled" and c.get("message") == message for c in old):
                 new = condition("PodScheduled", status=False, reason="Unschedulable", message=message)
                 await self.api.status(pod, {"conditions": merge_conditions(old, [new])})
+
+
+class GangScheduler(Scheduler):
+    """For the pods that name KAI, where a real scheduler serves all others."""
+
+    name = "kai-scheduler"
+
+    def serves(self, pod: Object) -> bool:
+        """Only those."""
+        return bool(pod["spec"].get("schedulerName") == self.name)
 
 
 def _why(room: Room, demand: Demand) -> str:
