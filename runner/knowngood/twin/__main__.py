@@ -44,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         "--on",
         type=Path,
         metavar="KUBECONFIG",
-        help="run the behaviours on that API server; exec, logs and the journal are not served then",
+        help="run the behaviours on that API server, but for those whose kinds have somebody there already",
+    )
+    up.add_argument(
+        "--kubelet-address",
+        default="",
+        metavar="ADDRESS",
+        help="with --on: where its API server reaches this machine for exec, logs and journals; without it nowhere",
     )
     up.add_argument(
         "--without",
@@ -88,6 +94,7 @@ def _up(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         on=arguments.on,
         without=tuple(arguments.without),
+        kubelet_address=arguments.kubelet_address,
         audit_objects=arguments.audit_objects,
     )
     try:

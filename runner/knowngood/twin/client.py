@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import aiohttp
 import yaml
@@ -94,7 +94,7 @@ class Client:
         self._resources: dict[tuple[str, str], Resource] = {}
 
     @classmethod
-    def from_kubeconfig(cls, path: Path, user_agent: str = "twin") -> Client:
+    def from_kubeconfig(cls, path: Path, user_agent: str = "twin") -> Self:
         """Read the current context. Bearer tokens and client certificates are understood, plugins are not."""
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         context = _named(config, "contexts", config["current-context"])["context"]
@@ -105,7 +105,7 @@ class Client:
             headers["Authorization"] = f"Bearer {user['token']}"
         return cls(cluster["server"], _tls_context(cluster, user), headers)
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -16,17 +16,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import yaml
 
-from knowngood.twin import crds, objects
-from knowngood.twin.api.server import ApiServer
+from knowngood.twin import crds, foreign, objects
+from knowngood.twin.api.server import AUTHENTICATION, ApiServer
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
 from knowngood.twin.behaviours.context import Api, Clock, Twin
 from knowngood.twin.behaviours.faulty import Faults
+from knowngood.twin.behaviours.heartbeats import Heartbeats
 from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, POD_GROUP
-from knowngood.twin.behaviours.kubelet import Kubelets
+from knowngood.twin.behaviours.kubelet import Kubelets, host_ip
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.nodes import Machines
 from knowngood.twin.behaviours.operands import gpu_program
@@ -38,6 +38,7 @@ from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
+from knowngood.twin.kubeletserver import KubeletServer
 from knowngood.twin.local import LocalClient
 from knowngood.twin.seed import Seed
 from knowngood.twin.world import World
@@ -63,6 +64,7 @@ class TwinError(Exception):
 class Options:
     """What the command line says. `on`: a kubeconfig to run the behaviours against, instead of an own API.
 
+    `kubelet_address`: where that one's API server can ask our nodes for exec, logs and journals; "" is nowhere.
     `without`: names of controllers that are left out, so that real ones can take their place.
     `audit_objects`: the audit log also keeps what each write sent and what the object became.
     """
@@ -73,6 +75,7 @@ class Options:
     time_scale: float = 1.0
     port: int = 0
     on: Path | None = None
+    kubelet_address: str = ""
     without: tuple[str, ...] = ()
     audit_objects: bool = False
 
@@ -114,29 +117,24 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
             recorder.audit(record)
 
     server: ApiServer | None = None
+    kubelets: KubeletServer | None = None
+    without = spelled_out(options.without)
     if options.on is None:
-        server = ApiServer(options.state, event_log=audited)
-        for crd in crds_of(options.seed):
-            server.install_crd(crd)
-        for obj in objects.all_objects(options.seed):
-            server.seed(obj)
-        await server.start(options.port)
-        stack.push_async_callback(server.stop)
-        stack.callback(_write_costs, options.state / COSTS, server)
+        server = await _serve(options, audited, stack)
         client: Client = LocalClient(server, "twin")
         config = server.kubeconfig()
     else:
         config = yaml.safe_load(options.on.read_text(encoding="utf-8"))
-        client = Client.from_kubeconfig(options.on, "twin")
+        client = _client_of(options.on, audited)
+        owned, kubelets = await _settle_in(client, options, stack)
+        without |= owned
     stack.push_async_callback(client.close)
-    if options.on is not None:
-        await _bring(client, options.seed)
-    twin = _twin(options, client, events, server)
+    twin = _twin(options, client, events, server, without)
     stack.push_async_callback(twin.cache.stop)
     stack.push_async_callback(twin.stop)
     recorder = Recorder(twin)
     recorders.append(recorder)
-    await _behave(twin, recorder, server)
+    await _behave(twin, recorder, server or kubelets)
     if options.without:  # who takes their place needs a way in before anything can settle
         _private(options.kubeconfig, config)
         log.info("without %s; kubeconfig is %s", ", ".join(sorted(twin.without)), options.kubeconfig)
@@ -147,7 +145,65 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     return twin
 
 
-def _twin(options: Options, client: Client, events: EventLog, server: ApiServer | None) -> Twin:
+async def _serve(options: Options, audited: foreign.Audited, stack: contextlib.AsyncExitStack) -> ApiServer:
+    """Start an API server that holds what the seed says."""
+    server = ApiServer(options.state, event_log=audited)
+    for crd in crds_of(options.seed):
+        server.install_crd(crd)
+    for obj in objects.all_objects(options.seed):
+        server.seed(obj)
+    await server.start(options.port)
+    stack.push_async_callback(server.stop)
+    stack.callback(_write_costs, options.state / COSTS, server)
+    return server
+
+
+def _client_of(kubeconfig: Path, audited: foreign.Audited) -> Client:
+    client = foreign.AuditedClient.from_kubeconfig(kubeconfig, "twin")
+    client.audited = audited
+    return client
+
+
+async def _settle_in(
+    client: Client, options: Options, stack: contextlib.AsyncExitStack
+) -> tuple[frozenset[str], KubeletServer | None]:
+    """Bring what the seed says onto a cluster that is not ours.
+
+    Return which controllers it has itself, and where its API server finds our nodes' kubelets.
+    """
+    seed, kubelets = options.seed, None
+    if options.kubelet_address:
+        kubelets = KubeletServer(options.kubelet_address, await _authority_of(client), options.state)
+        stack.push_async_callback(kubelets.stop)
+        await kubelets.start(node.name for node in seed.nodes if node.machine)
+    ports = kubelets.ports if kubelets else {}
+    await foreign.bring(client, crds_of(seed))
+    await foreign.bring(
+        client, (foreign.placed(obj, options.kubelet_address, ports) for obj in objects.all_objects(seed))
+    )
+    owned = await foreign.owned(client)
+    log.info("the cluster itself has %s", ", ".join(sorted(owned)) or "no controller of ours")
+    return owned, kubelets
+
+
+async def _authority_of(client: Client) -> str:
+    """Whose certificates the cluster's API server carries; without it everybody could ask our kubelets."""
+    try:
+        found = await client.get(("v1", "ConfigMap"), AUTHENTICATION, "kube-system")
+        return str(found["data"]["client-ca-file"])
+    except (ClientError, KeyError) as error:
+        raise TwinError(
+            f"--kubelet-address needs client-ca-file of ConfigMap kube-system/{AUTHENTICATION}: {error}"
+        ) from error
+
+
+def _twin(
+    options: Options,
+    client: Client,
+    events: EventLog,
+    server: ApiServer | None,
+    without: frozenset[str] = frozenset(),
+) -> Twin:
     seed = options.seed
     cache = Cache(client)
     tag, build, _ = objects.operating_system(seed)
@@ -175,11 +231,13 @@ def _twin(options: Options, client: Client, events: EventLog, server: ApiServer 
         os=(tag, build),
         served=served,
         set_outage=set_outage if server else None,
-        without=spelled_out(options.without),
+        without=without,
+        host_ip=host_ip if server else lambda _node: options.kubelet_address,
     )
 
 
-async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> None:
+async def _behave(twin: Twin, recorder: Recorder, front: ApiServer | KubeletServer | None) -> None:
+    """Start all that acts; `front`: where the nodes are asked for exec, logs and their journal."""
     twin.world.boot()
     await twin.cache.ensure(BUDGET, *LOOKED_AT, *twin.served)
     kubelets = Kubelets(twin, gpu_program)
@@ -187,11 +245,13 @@ async def _behave(twin: Twin, recorder: Recorder, server: ApiServer | None) -> N
     if NodeLifecycle.name not in twin.without:
         lifecycle = NodeLifecycle(twin)
         await lifecycle.start()
+    else:
+        Heartbeats(twin).start()
     machines = Machines(twin, kubelets, lifecycle)
     twin.reboot = machines.reboot
     twin.kubelet = Backend(kubelets)
-    if server is not None:
-        server.kubelet = twin.kubelet
+    if front is not None and twin.world.machines:  # else the nodes are another's, at the addresses they name
+        front.kubelet = twin.kubelet
     await recorder.start()
     await machines.start()
     await Faults(twin, kubelets, machines).start()
@@ -224,26 +284,6 @@ def crds_of(seed: Seed) -> list[dict[str, Any]]:
         *(olm_crds() if seed.olm else ()),
         *(health_crds() if seed.health_checks else ()),
     ]
-
-
-async def _bring(client: Client, seed: Seed) -> None:
-    """Create definitions and objects on a cluster that is not ours; what is there already stays."""
-    definitions = crds_of(seed)
-    for obj in (*definitions, *objects.all_objects(seed)):
-        for _ in range(50):
-            try:
-                made = await client.create({k: v for k, v in obj.items() if k != "status"})
-                if "status" in obj and obj["kind"] != "Namespace":
-                    await client.replace({**made, "status": obj["status"]}, subresource="status")
-                break
-            except ClientError as error:
-                if error.code == 409:
-                    break
-                if error.code != 404:  # the kind is not served yet: its definition was made just now
-                    raise
-                await asyncio.sleep(0.1)
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
 
 
 def _clean(state: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_seed_that_can_not_be_used_is_refused_by_name(tmp_path: Path, text: st
 
 
 def test_the_behaviours_run_on_an_api_server_that_is_not_theirs(tmp_path: Path) -> None:
-    """`--on KUBECONFIG`: the same controllers as ordinary clients; exec, logs and the journal are not served."""
+    """`--on KUBECONFIG`, where nobody else works: the same controllers as ordinary clients, nodes at no address."""
     document = seed_document(Repository(tmp_path).bare)
     (tmp_path / "seed.json").write_text(json.dumps(document), encoding="utf-8")
 
@@ -165,6 +165,7 @@ def test_the_behaviours_run_on_an_api_server_that_is_not_theirs(tmp_path: Path) 
                 assert all(is_true(p, "Ready") for p in pods)
                 node = await client.get(NODE, "gpu-1")
                 assert node["status"]["allocatable"]["nvidia.com/gpu"] == "8"
+                assert node["status"]["addresses"] == []
         finally:
             process.terminate()
             await process.wait()

@@ -188,6 +188,7 @@ class Twin:
     served: set[Kind]  # optional kinds that this cluster has
     without: frozenset[str] = frozenset()  # controllers that real ones play, by name
     set_outage: Callable[[bool], None] | None = None
+    host_ip: Callable[[str], str] = lambda _node: ""  # of a node; "" where it has no address
     fire: Callable[[str, str], None] = lambda _when, _node: None  # sets off faults; see faulty.py
     handlers: dict[str, FaultHandler] = field(default_factory=dict)  # of faults that a behaviour sets off
     enders: dict[str, FaultHandler] = field(default_factory=dict)  # what they do when the fault is cleared

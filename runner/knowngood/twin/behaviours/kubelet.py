@@ -200,7 +200,7 @@ class Runner:
     async def _show(self, **changes: object) -> None:
         self.progress = replace(self.progress, **changes)  # type: ignore[arg-type]
         machine = self.twin.world.machines[self.node]
-        new = podstatus.status(self.pod, self.progress, host_ip(self.node), pod_ip(self.pod))
+        new = podstatus.status(self.pod, self.progress, self.twin.host_ip(self.node), pod_ip(self.pod))
         answer = await self.twin.api.status(self.pod, new)
         if answer is not None:
             self.pod = answer

@@ -28,7 +28,7 @@ class Progress:
 
 
 def status(pod: Object, progress: Progress, host_ip: str, pod_ip: str) -> Object:
-    """The whole status; condition times that did not change stay."""
+    """The whole status; condition times that did not change stay. host_ip: "" where the node has no address."""
     spec, old = pod["spec"], pod.get("status", {})
     ready = progress.main == READY
     done = progress.main == DONE
@@ -50,13 +50,13 @@ def status(pod: Object, progress: Progress, host_ip: str, pod_ip: str) -> Object
     result: Object = {
         "phase": phase,
         "conditions": merge_conditions(old.get("conditions") or (), conditions),
-        "hostIP": host_ip,
-        "hostIPs": [{"ip": host_ip}],
         "podIP": pod_ip,
         "podIPs": [{"ip": pod_ip}],
         "startTime": old.get("startTime") or stamp(),
         "containerStatuses": [_main(pod, c, progress) for c in spec["containers"]],
     }
+    if host_ip:
+        result |= {"hostIP": host_ip, "hostIPs": [{"ip": host_ip}]}
     if spec.get("initContainers"):
         result["initContainerStatuses"] = [_init(pod, c, progress) for c in spec["initContainers"]]
     return result

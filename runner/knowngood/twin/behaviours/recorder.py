@@ -43,8 +43,8 @@ class Recorder:
         """One accepted write of the API server in this process."""
         if record["kind"] == "Node":
             self._last_writer[record["name"]] = record["userAgent"] or record["user"]
-        if record["kind"] != "Pod" or record["verb"] not in {"delete", "evict"}:
-            return
+        if record["kind"] != "Pod" or record["verb"] not in {"delete", "evict"} or not record["object"]:
+            return  # of a cluster that isn't ours the answer to an eviction says nothing of the pod
         pod, who = record["object"], record["userAgent"] or record["user"]
         if record["verb"] == "evict":
             self._pod_evicted(pod, who)
