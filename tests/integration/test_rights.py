@@ -8,29 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from tests.integration.bound import ROOT, RUNNER, bind, objects
 from tests.integration.play import Ended, Play, explained, staged
 
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.matrix.load import load
-from knowngood.model import names
 from knowngood.planner.readiness.rights import needed
 
-ROOT = Path(__file__).parents[2]
-RUNNER = "knowngood-runner"
 ROLES = ("Role", "ClusterRole")
 VERBS = {"evict": ("create", "/eviction")}  # the audit log's word, and what RBAC calls it
 
 Rights = set[tuple[str, str, str, str]]
 """Namespace ("" is all), API group, resource, verb."""
-
-
-def objects() -> list[dict[str, Any]]:
-    files = sorted((ROOT / "deploy" / "base").glob("*.yaml"))
-    return [found for path in files for found in yaml.safe_load_all(path.read_text()) if found]
 
 
 def granted(account: str) -> Rights:
@@ -96,17 +88,7 @@ class Bound:
 def _bound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bound]:
     with staged(tmp_path_factory.mktemp("rights") / "stage", "lab-small") as play:
         admin = Kube(play.stage.kubeconfig)
-        for obj in (o for o in objects() if o["kind"] not in {"Kustomization", "Namespace"}):
-            space = obj["metadata"].get("namespace", "")
-            where = admin.locate(obj["apiVersion"], obj["kind"], "x", space)
-            admin.create(where.removesuffix("/x"), obj)
-        account = path("v1", "serviceaccounts", RUNNER, names.NAMESPACE, "token")
-        token = admin.create(account, {"spec": {}})["status"]["token"]
-        config = yaml.safe_load(play.stage.kubeconfig.read_text())
-        config["users"][0]["user"] = {"token": token}
-        kubeconfig = play.stage.folder / "runner.kubeconfig"
-        kubeconfig.touch(mode=0o600)
-        kubeconfig.write_text(yaml.safe_dump(config))
+        kubeconfig = bind(play.stage.kubeconfig, play.stage.folder)
         yield Bound(play, admin, kubeconfig)
 
 
