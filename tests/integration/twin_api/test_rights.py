@@ -70,6 +70,29 @@ def test_what_no_role_grants_is_403_as_the_review_says(account: Account, namespa
     assert account.http("GET", "/api/v1/namespaces/default/pods").status == 403
 
 
+def test_nobody_grants_what_they_do_not_hold(account: Account, namespace: str) -> None:
+    writes: Object = {
+        "verbs": ["create", "update", "patch", "get"],
+        "apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["roles", "rolebindings"],
+    }
+    account.grant(PODS, writes)
+    roles = f"{RBAC}/namespaces/{namespace}/roles"
+    secrets = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]}
+    refused = account.http("POST", roles, {"metadata": {"name": "more"}, "rules": [PODS, secrets]})
+    assert refused.status == 403
+    assert (
+        "is attempting to grant RBAC permissions not currently held: get secrets" in refused.body["message"]
+    )
+    assert account.http("POST", roles, {"metadata": {"name": "same"}, "rules": [PODS]}).status == 201
+    admin = {"kind": "ClusterRole", "name": "cluster-admin", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": "up"}, "subjects": [], "roleRef": admin}
+    bindings = f"{RBAC}/namespaces/{namespace}/rolebindings"
+    assert account.http("POST", bindings, binding).status == 403
+    own = {**binding, "roleRef": {**admin, "kind": "Role", "name": "same"}}
+    assert account.http("POST", bindings, own).status == 201
+
+
 def test_a_right_that_is_taken_away_is_gone_at_once(account: Account, twin: Twin, namespace: str) -> None:
     account.grant(PODS)
     pods = f"/api/v1/namespaces/{namespace}/pods"

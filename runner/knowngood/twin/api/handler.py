@@ -15,6 +15,7 @@ from knowngood.twin.api.collector import Collector
 from knowngood.twin.api.deletion import DeleteOptions, Deletion
 from knowngood.twin.api.disruption import Disruption
 from knowngood.twin.api.errors import bad_request, method_not_allowed
+from knowngood.twin.api.escalation import Escalation
 from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.api.lists import Lists, Page, matcher, render
 from knowngood.twin.api.podwrites import bind
@@ -58,6 +59,7 @@ class Handler:
         self._version = encode(discovery.version_document(version))
         self.kubelet: KubeletBackend | None = None
         self.writes = Writes(cluster)
+        self.writes.guard = Escalation(self.authorizer).check
         self.deletion = Deletion(cluster)
         self.disruption = Disruption(cluster, self.deletion)
         self.collector = Collector(cluster, self.writes, self.deletion, self.disruption)

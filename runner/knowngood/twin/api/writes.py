@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from knowngood.twin.api import admission, apply, crds, meta, newpods, patches, rules
+from knowngood.twin.api import admission, apply, carried, crds, meta, newpods, patches, rules
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.conversion import present, to_storage
 from knowngood.twin.api.errors import (
-    STALE,
     already_exists,
     bad_request,
     cause,
-    conflict,
     invalid,
     unsupported_media,
 )
@@ -23,6 +21,7 @@ from knowngood.twin.api.store import Stored
 from knowngood.twin.api.strategic import strategic_merge
 
 Object = dict[str, Any]
+Guard = Callable[[ResourceType, Object, Actor], None]
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -58,6 +57,7 @@ class Writes:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.quotas = Quotas(cluster)
+        self.guard: Guard = lambda _resource, _obj, _actor: None  # refuses what its writer may not say
 
     def create(
         self,
@@ -91,6 +91,7 @@ class Writes:
         if resource.key == newpods.PODS:
             newpods.check(self._cluster, obj)
         self.quotas.check(resource, obj)
+        self.guard(resource, obj, actor)
         if resource.kind == crds.CRD_KIND:
             crds.announce(obj)
         return self._store_new(resource, obj, actor, options, verb, warnings)
@@ -227,19 +228,20 @@ class Writes:
     ) -> Outcome:
         """Store the next state of an object. `owned`: its managedFields are up to date already."""
         old = before.obj
-        _check_preconditions(resource, before, obj)
-        _carry_over(resource, old, obj, subresource)
+        carried.check_preconditions(resource, before, obj)
+        carried.carry_over(resource, old, obj, subresource)
         known = old
         if before.version <= self._cluster.redefined.get(resource.key, -1):
             known = admission.forget_undeclared(resource, old, obj)
         warnings = admission.admit(resource, obj, options, known=known)
-        causes = _check_finalizers(old, obj)
+        causes = carried.check_finalizers(old, obj)
         if not resource.custom and not subresource:
             causes += rules.check_update(old, obj)
         if resource.kind == crds.CRD_KIND and not subresource:
             causes += crds.check_update(old, obj)
         if causes:
             raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
+        self.guard(resource, obj, actor)
         if resource.kind == crds.CRD_KIND and not subresource and crds.is_established(old):
             _keep_established(obj)
         if _counts_generations(resource) and not subresource and _generation_moved(resource, old, obj):
@@ -315,64 +317,6 @@ def _patched(resource: ResourceType, before: Stored, content_type: str, body: An
         "the body of the request was in an unknown format - accepted media types include: "
         + ", ".join(accepted)
     )
-
-
-def _check_preconditions(resource: ResourceType, before: Stored, obj: Object) -> None:
-    metadata = obj["metadata"]
-    name, uid = before.obj["metadata"]["name"], before.obj["metadata"]["uid"]
-    if metadata.get("resourceVersion", "") not in {"", str(before.version)}:
-        raise conflict(resource.plural, resource.group, name, STALE)
-    if metadata.get("uid", uid) != uid:
-        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
-        raise conflict(resource.plural, resource.group, name, why)
-
-
-_SERVER_FIELDS = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "generateName",
-    "resourceVersion",
-)
-
-
-def _carry_over(resource: ResourceType, old: Object, obj: Object, subresource: str) -> None:
-    """Keep what this write may not touch: server metadata, and status or all but status. What is kept is shared."""
-    if subresource == "status":
-        status = obj.get("status")
-        metadata = old["metadata"] if resource.custom else obj["metadata"]
-        managed = obj["metadata"].get("managedFields")
-        obj.clear()
-        obj.update({**old, "metadata": dict(metadata)})
-        if managed is not None:
-            obj["metadata"]["managedFields"] = managed
-        obj.pop("status", None)
-        if status is not None:
-            obj["status"] = status
-    elif resource.has("status"):
-        obj.pop("status", None)
-        if "status" in old:
-            obj["status"] = dict(old["status"]) if isinstance(old["status"], dict) else old["status"]
-    for field in _SERVER_FIELDS:
-        obj["metadata"].pop(field, None)
-        if field in old["metadata"]:
-            obj["metadata"][field] = old["metadata"][field]
-    if "managedFields" not in obj["metadata"] and "managedFields" in old["metadata"]:
-        obj["metadata"]["managedFields"] = old["metadata"]["managedFields"]
-
-
-def _check_finalizers(old: Object, obj: Object) -> list[Object]:
-    if "deletionTimestamp" not in old["metadata"]:
-        return []
-    added = set(obj["metadata"].get("finalizers", ())) - set(old["metadata"].get("finalizers", ()))
-    if not added:
-        return []
-    why = (
-        f"Forbidden: no new finalizers can be added if the object is being deleted, found new {sorted(added)}"
-    )
-    return [cause("FieldValueForbidden", "metadata.finalizers", why)]
 
 
 def _counts_generations(resource: ResourceType) -> bool:
