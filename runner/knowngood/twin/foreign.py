@@ -151,25 +151,33 @@ async def owned(client: Client) -> frozenset[str]:
     end = time.monotonic() + PROBE_S
     while len(found) < len(probes) and time.monotonic() < end:
         for name in set(probes) - found:
-            live = await client.get(kind_of(made[name]), name_of(made[name]), faults.NAMESPACE)
+            live = await _patiently(partial(client.get, kind_of(made[name]), PROBE, faults.NAMESPACE))
             if _is_seen(live):
                 found.add(name)
         await asyncio.sleep(RETRY_S)
     options = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
     for probe in made.values():
-        await client.delete(kind_of(probe), name_of(probe), faults.NAMESPACE, options=options)
+        await _gone(client, probe, options)
     if "deployment-controller" in found:  # of the same controller manager, and not to be asked without a node
         found.add(NodeLifecycle.name)
     return frozenset(found)
 
 
+async def _gone(client: Client, probe: Object, options: Object) -> None:
+    try:
+        await client.delete(kind_of(probe), PROBE, faults.NAMESPACE, options=options)
+    except ClientError as error:
+        if error.code != 404:
+            raise
+
+
 async def _made(client: Client, probe: Object) -> Object:
     try:
-        return await client.create(probe)
+        return await _patiently(partial(client.create, probe))
     except ClientError as error:
         if error.code != 409:  # left by a twin that was killed
             raise
-        return await client.get(kind_of(probe), name_of(probe), faults.NAMESPACE)
+        return await client.get(kind_of(probe), PROBE, faults.NAMESPACE)
 
 
 def _probes() -> dict[str, Object]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from knowngood.twin.api.meta import now_micro
 from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import NODE, Object, uid_of
 from knowngood.twin.client import ClientError
+
+log = logging.getLogger("twin")
 
 NAMESPACE = "kube-node-lease"
 LEASE = ("coordination.k8s.io/v1", "Lease")
@@ -29,7 +32,10 @@ class Heartbeats:
         while True:
             for name, machine in self._twin.world.machines.items():
                 if machine.up:
-                    await self._renew(name)
+                    try:
+                        await self._renew(name)
+                    except ClientError as error:  # the next beat tries again
+                        log.warning("no heartbeat of %s: %s", name, error)
             await asyncio.sleep(RENEW_S)
 
     async def _renew(self, name: str) -> None:
