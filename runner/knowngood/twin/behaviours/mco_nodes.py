@@ -92,10 +92,10 @@ def allowed_out(pool: Object, count: int) -> int:
 
 
 def candidates(pool: Object, nodes: Sequence[Object]) -> list[Object]:
-    """The nodes to tell now: zone by zone, the oldest first, as many as may be out."""
+    """The nodes to tell now: zone by zone, the oldest first, as many as may be out. A cordoned one is skipped."""
     room = allowed_out(pool, len(nodes)) - sum(map(is_unavailable, nodes))
     room -= sum(is_broken(node) and is_target(node, pool) for node in nodes)
-    waiting = [node for node in nodes if not is_target(node, pool)]
+    waiting = [node for node in nodes if not is_target(node, pool) and is_ready(node)]
     return sorted(waiting, key=_turn)[: max(room, 0)]
 
 
