@@ -73,6 +73,7 @@ async def _with_client(
 
 async def _add(arguments: argparse.Namespace, client: Client) -> int:
     fault = faults.make(arguments.name, arguments.node, parameters(arguments.param))
+    await _check_part(client, faults.KINDS[fault.name].part)
     if fault.node:
         try:
             await client.get(("v1", "Node"), fault.node)
@@ -87,6 +88,18 @@ async def _add(arguments: argparse.Namespace, client: Client) -> int:
             raise FaultError(f"{fault.name} is active on {fault.node or 'the cluster'} already") from error
         raise
     return 0
+
+
+async def _check_part(client: Client, part: str) -> None:
+    """A fault of a part that this cluster lacks would never hit."""
+    if not part:
+        return
+    try:
+        await client.resolve(faults.PARTS[part])
+    except ClientError as error:
+        if error.code == 404:
+            raise FaultError(f"this cluster does not play it: name `{part}` in its seed") from error
+        raise
 
 
 async def _active(client: Client) -> list[tuple[str, Fault]]:

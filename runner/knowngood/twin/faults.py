@@ -77,6 +77,13 @@ KINDS: Mapping[str, FaultKind] = {
     )
 }
 
+PARTS: Mapping[str, tuple[str, str]] = {
+    "olm": ("operators.coreos.com/v1alpha1", "Subscription"),
+    "machineConfig": ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
+    "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
+}
+"""A kind that a cluster serves where its seed has the part."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -90,6 +90,7 @@ def test_faults_come_and_go_by_command(served: Served) -> None:
     ("arguments", "words"),
     [
         (("no-such-fault",), "no fault is called"),
+        (("olm-orphan-csv",), "this cluster does not play it: name `olm` in its seed"),
         (("xid-79",), "needs a node"),
         (("xid-79", "--node", "gpu-9"), "no node gpu-9"),
         (("xid-79", "--node", "gpu-1", "--param", "color=red"), "no parameter color"),
