@@ -67,7 +67,7 @@ def stage() -> Stage:
         saw=saw,
         there=tuple(_there()),
         renamed=renamed,
-        scale=60.0,
+        scale=40.0,
     )
 
 

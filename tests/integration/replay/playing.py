@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def held_against(
     return differences(steps(theirs), steps(stage.renamed(played, [*begun, *played])), stage.strands)
 
 
+def held_in_a_row(scenarios: Sequence[str], stage: Stage, folder: Path) -> dict[str, list[Difference]]:
+    """The same for recordings that were taken one after the other of one cluster, which is raised once."""
+    recorded = {scenario: read(scenario) for scenario in scenarios}
+    played = asyncio.run(_play_all([steps(lines) for lines in recorded.values()], stage, folder))
+    return {
+        scenario: differences(
+            steps(stage.renamed(list(real), real)), steps(stage.renamed(lines, lines)), stage.strands
+        )
+        for (scenario, real), lines in zip(recorded.items(), played, strict=True)
+    }
+
+
 def lines_of(scenarios: Iterable[str]) -> list[Line]:
     """All lines of these recordings."""
     return [line for scenario in scenarios for line in read(scenario)]
@@ -71,7 +84,22 @@ async def _play(
     edits: Sequence[Step], stage: Stage, before: Sequence[str], folder: Path
 ) -> tuple[list[Line], list[Line]]:
     """What the twin wrote before the recording begins, and under its edits."""
-    cluster = raised(
+    async with _cluster(stage, folder) as replay:
+        for what in before:
+            await stage.perform(replay, what)
+            await replay.calm()
+        begun = replay.recorder.lines
+        return begun, await _perform(replay, stage, edits)
+
+
+async def _play_all(scenarios: Iterable[Sequence[Step]], stage: Stage, folder: Path) -> list[list[Line]]:
+    """What the twin wrote under the edits of each."""
+    async with _cluster(stage, folder) as replay:
+        return [await _perform(replay, stage, edits) for edits in scenarios]
+
+
+def _cluster(stage: Stage, folder: Path) -> AbstractAsyncContextManager[Replay]:
+    return raised(
         folder,
         stage.plan,
         stage.controllers,
@@ -80,16 +108,14 @@ async def _play(
         definitions=stage.definitions,
         scale=stage.scale,
     )
-    async with cluster as replay:
-        for what in before:
-            await stage.perform(replay, what)
-            await replay.calm()
-        begun = replay.recorder.lines
-        replay.recorder.begin(replay.twin.cache.all(POD))
-        for step in edits:
-            replay.recorder.edit(step.what)
-            await stage.perform(replay, step.what)
-            await replay.calm()
-            for note in step.notes:
-                replay.recorder.edit(await stage.saw(replay, note))
-        return begun, replay.recorder.lines
+
+
+async def _perform(replay: Replay, stage: Stage, edits: Iterable[Step]) -> list[Line]:
+    replay.recorder.begin(replay.twin.cache.all(POD))
+    for step in edits:
+        replay.recorder.edit(step.what)
+        await stage.perform(replay, step.what)
+        await replay.calm()
+        for note in step.notes:
+            replay.recorder.edit(await stage.saw(replay, note))
+    return replay.recorder.lines
