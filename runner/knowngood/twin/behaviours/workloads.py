@@ -127,10 +127,11 @@ class ReplicaSets(Controller):
         for _ in range(wanted - len(alive)):
             name = f"{name_of(rs)}-{random_suffix()}"
             alive.append(await self.api.create(_pod(rs, name)))
-        # Those that do not run yet go first.
-        alive.sort(key=lambda p: (bool(node_of(p)), is_true(p, "Ready")))
-        for pod in alive[: max(len(alive) - wanted, 0)]:
-            await self.api.delete(pod)
+        if surplus := max(len(alive) - wanted, 0):
+            # Those that do not run yet go first.
+            alive.sort(key=lambda p: (bool(node_of(p)), is_true(p, "Ready")))
+            for pod in alive[:surplus]:
+                await self.api.delete(pod)
         await _count_status(self, rs, alive)
 
 
