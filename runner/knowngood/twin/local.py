@@ -1,8 +1,8 @@
 """The behaviours' client where the API server is in the same process, as it is unless they run on another cluster.
 
-Half of a large twin's time and memory went into sockets, TLS and JSON between the two. All else is as through a
-socket: the server's rules, its audit, events that come later than the write's answer, requests that fail and watches
-that break while the API is out.
+Half of a large twin's time and a third of its memory went into sockets and JSON between the two. All else is as
+through a socket: the server's rules, its audit, events that come later than the write's answer, requests that fail
+and watches that break while the API is out.
 """
 
 from __future__ import annotations
