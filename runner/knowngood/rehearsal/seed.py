@@ -22,7 +22,7 @@ NETWORK_OPERATOR_NAMESPACE = "nvidia-network-operator"
 
 
 def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> dict[str, Any]:
-    """The seed document (docs/architecture.md): `cluster` at rest on `release`, fed by Git `repo` (a URL).
+    """The seed document (docs/twin.md): `cluster` at rest on `release`, fed by Git `repo` (a URL).
 
     Raises UsageError when the release lacks a version the twin can't do without.
     """
