@@ -27,7 +27,6 @@ from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, own_roles, playbooks_dir
 from knowngood.model.destination import HERE, Destination
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
-from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.planner.plan.case import Declared
@@ -153,7 +152,5 @@ def declared_versions(cluster: Cluster) -> Declared:
         for declaration in cluster.declarations:
             rings = [r.name for r in cluster.rings] if declaration.scope is Scope.NODE else [""]
             for ring in rings:
-                file = declaration.file.replace("{ring}", ring)
-                change = FieldChange(declaration.component, file, declaration.path, "", "", {})
-                found[declaration.component, ring] = repository.value(change)
+                found[declaration.component, ring] = repository.value(declaration.of_ring(ring))
         return found

@@ -14,8 +14,8 @@ from knowngood.engine.steps import Step
 from knowngood.engine.work import Done, Work
 from knowngood.model.detail import Detail
 from knowngood.model.errors import DeadlineExceeded
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
 from knowngood.model.record import Status
 from knowngood.model.verdict import Verdict, worst

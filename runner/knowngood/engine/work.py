@@ -12,10 +12,11 @@ from knowngood.engine.steps import RingStep, Verb
 from knowngood.model import names
 from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot, JournalDamaged
+from knowngood.model.field import FieldChange
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange, Hop, Plan
+from knowngood.model.plan import Hop, Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath

@@ -10,6 +10,8 @@ from typing import Any
 from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
 from knowngood.model.errors import Location
+from knowngood.model.field import ObjectRef
+from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import (
     Application,
     Case,
@@ -242,4 +244,4 @@ def _gitops(value: Mapping[str, Any]) -> GitOps:
 
 
 def _declaration(component_name: str, value: Mapping[str, Any]) -> Declaration:
-    return Declaration(component_name, value["file"], value["path"], dict(value["object"]))
+    return Declaration(component_name, value["file"], value["path"], from_json(ObjectRef, value["object"]))

@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+AS = "json"
+"""The key of a field's metadata that names it in JSON, where that is not its own name."""
+
+
 class Sparse:
     """A dataclass of which only the fields that say something are written.
 
@@ -27,7 +31,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Sparse):
         return {name: to_json(v) for name, v in _said(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {_name(f): to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -41,7 +45,11 @@ def _said(value: Any) -> Iterator[tuple[str, Any]]:
     for one in dataclasses.fields(value):
         default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
         if (said := getattr(value, one.name)) != default:
-            yield one.name, said
+            yield _name(one), said
+
+
+def _name(one: dataclasses.Field[Any]) -> str:
+    return str(one.metadata.get(AS, one.name))
 
 
 def from_json(kind: type[T], data: Any) -> T:
@@ -77,8 +85,10 @@ def _tuple(args: tuple[Any, ...]) -> Callable[[Any], Any]:
 
 
 @functools.cache
-def _fields(kind: type) -> dict[str, Callable[[Any], Any]]:
-    return {name: _builder(hint) for name, hint in typing.get_type_hints(kind).items()}
+def _fields(kind: Any) -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """What builds each field, by its name in JSON."""
+    hints = typing.get_type_hints(kind)
+    return {_name(one): (one.name, _builder(hints[one.name])) for one in dataclasses.fields(kind)}
 
 
 def _dataclass(kind: type, data: Any) -> Any:
@@ -88,4 +98,4 @@ def _dataclass(kind: type, data: Any) -> Any:
         data = {k: v for k, v in data.items() if k in fields}
     elif unknown:
         raise TypeError(f"{kind.__name__}: unknown {sorted(unknown)}")
-    return kind(**{k: fields[k](v) for k, v in data.items()})
+    return kind(**{fields[k][0]: fields[k][1](v) for k, v in data.items()})

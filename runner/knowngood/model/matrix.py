@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from knowngood.model.errors import Location
+from knowngood.model.field import Field
 from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec
 from knowngood.model.source import Source
@@ -211,22 +212,22 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Field):
     """Where Git declares a component: a file and a path in it; `{ring}` stands for the ring's name.
 
-    `object` names the live object (`apiVersion`, `kind`, `name`, optional `namespace`) that carries the field;
-    `name` may hold `{ring}` too. `path` is dotted: `spec.version`. No `{ring}` in `file` means scope `cluster`.
+    `object` is the live object that carries the field; its name may hold `{ring}` too. `path` is dotted:
+    `spec.version`. No `{ring}` in `file` means scope `cluster`.
     """
 
-    component: str
-    file: str
-    path: str
-    object: Mapping[str, str]
+    def of_ring(self, ring: str, path: str = "") -> Field:
+        """The field of one ring, or another one of the same object."""
+        file = self.file.replace("{ring}", ring)
+        return Field(self.component, file, path or self.path, self.object.of_ring(ring))
 
     @property
     def kind(self) -> str:
         """The kind of the live object."""
-        return self.object.get("kind", "")
+        return self.object.kind
 
     @property
     def scope(self) -> Scope:

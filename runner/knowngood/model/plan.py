@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Disruption, Scope, UndoClass
 from knowngood.model.mover import MoverSpec, Moving
 
@@ -20,22 +21,6 @@ class Move:
     def inverse(self) -> Move:
         """The way back."""
         return Move(self.component, self.to_version, self.from_version)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """One planned edit: one scalar of one file in the GitOps repository, and the live object that carries it."""
-
-    component: str
-    file: str
-    path: str  # dotted
-    before: str
-    after: str
-    object: Mapping[str, str]  # apiVersion, kind, name, namespace (optional)
-
-    def inverse(self) -> FieldChange:
-        """The edit that takes this one back."""
-        return FieldChange(self.component, self.file, self.path, self.after, self.before, self.object)
 
 
 @dataclass(frozen=True, slots=True)

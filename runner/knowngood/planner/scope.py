@@ -31,7 +31,7 @@ def reach(component: Component, cluster: Cluster) -> Reach:
     if declaration is not None:
         if declaration.scope is Scope.CLUSTER:
             return Reach(Scope.CLUSTER)
-        kinds = tuple(k for k in kinds if re.split(r"[ ,]", k.kind)[0] == declaration.object.get("kind"))
+        kinds = tuple(k for k in kinds if re.split(r"[ ,]", k.kind)[0] == declaration.kind)
         if not kinds:
             return Reach(Scope.NODE)
         kinds = tuple(k for k in kinds if k.scope is Scope.NODE)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from knowngood.model.claims import Marks
+from knowngood.model.field import Field
 from knowngood.model.matrix import Identity
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
-from knowngood.model.plan import FieldChange
 
 
 class ClusterReader(Protocol):
@@ -38,7 +38,7 @@ class ClusterReader(Protocol):
         """Nodes as the API server knows them: no node is asked, so nothing of its driver is in it."""
         ...
 
-    def live_value(self, change: FieldChange) -> str:
+    def live_value(self, field: Field) -> str:
         """The value the live object carries at the change's path; "" if the object or field is missing."""
         ...
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from knowngood.model.errors import Refused
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding
-from knowngood.model.plan import FieldChange
 from knowngood.ports.clock import Cancel
 
 

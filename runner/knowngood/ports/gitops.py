@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from knowngood.model.errors import Refused
-from knowngood.model.plan import FieldChange
+from knowngood.model.field import Field, FieldChange
 
 
 class FieldTaken(Refused):
@@ -24,7 +24,7 @@ class GitOps(Protocol):
         """The remote branch's commit now (fetched)."""
         ...
 
-    def value(self, change: FieldChange) -> str:
+    def value(self, field: Field) -> str:
         """The field's value at the remote head; DataError where it is missing or doubled."""
         ...
 

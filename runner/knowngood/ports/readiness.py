@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding
-from knowngood.model.plan import FieldChange
 
 
 class Readiness(Protocol):

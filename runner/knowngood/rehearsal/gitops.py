@@ -44,7 +44,7 @@ def files(cluster: Cluster, profile: Profile, release: Release) -> dict[str, dic
 
 def nvidia_driver(declaration: Declaration, ring: Ring, release: Release) -> dict[str, Any]:
     """One ring's NVIDIADriver: explicit version, autoUpgrade written out (from 26.7 omitted means on)."""
-    name = declaration.object.get("name", "{ring}").replace("{ring}", ring.name)
+    name = declaration.object.of_ring(ring.name).name
     return {
         "apiVersion": "nvidia.com/v1alpha1",
         "kind": "NVIDIADriver",
@@ -110,7 +110,7 @@ def nic_cluster_policy(release: Release, profile: Profile) -> dict[str, Any]:
 def _driver_declaration(cluster: Cluster) -> Declaration:
     for declaration in cluster.declarations:
         if declaration.component == DRIVER:
-            if declaration.object.get("kind") == "NVIDIADriver" and "{ring}" in declaration.file:
+            if declaration.kind == "NVIDIADriver" and "{ring}" in declaration.file:
                 return declaration
             break
     raise UsageError(

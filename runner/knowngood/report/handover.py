@@ -7,8 +7,9 @@ from shlex import quote
 
 from knowngood.model import names
 from knowngood.model.claims import Hold
+from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Cluster
-from knowngood.model.plan import FieldChange, Plan
+from knowngood.model.plan import Plan
 from knowngood.model.steppath import StepPath
 from knowngood.model.text import Page, code, markdown, page
 from knowngood.report.advice import headline

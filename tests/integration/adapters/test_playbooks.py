@@ -24,10 +24,10 @@ from knowngood.adapters.processes.supervisor_child import parents
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import playbooks_dir
 from knowngood.model.errors import Interrupted, LockHeld
+from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Cluster
 from knowngood.model.names import CLAIM_ANNOTATION, QUARANTINE_TAINT, REASON_ANNOTATION, SNAPSHOT_ANNOTATION
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.ports.clock import Cancel
@@ -84,14 +84,8 @@ class Lab:
     def declare(self, ring: str, before: str, after: str) -> FieldChange:
         """Push a version for a ring and wait until Argo CD has brought it."""
         declared = self.cluster.declaration("nvidia-driver")
-        change = FieldChange(
-            "nvidia-driver",
-            declared.file.replace("{ring}", ring),
-            declared.path,
-            before,
-            after,
-            {key: value.replace("{ring}", ring) for key, value in declared.object.items()},
-        )
+        field = declared.of_ring(ring)
+        change = FieldChange(field.component, field.file, field.path, field.object, before, after)
         clone = self.folder / "clone"
         if not clone.exists():
             git(self.folder, "clone", "-q", str(self.play.stage.repo), str(clone))

@@ -12,11 +12,11 @@ from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import GateSuite
+from knowngood.model.field import Field, FieldChange
 from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Identity
 from knowngood.model.names import fence_of
 from knowngood.model.node import GpuUse, Leftover, ModuleLoad, NodeState, Workload
-from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.clock import Cancel
 from knowngood.ports.cluster import ClusterReader
@@ -86,8 +86,8 @@ class FakeCluster(ClusterReader):
             allocatable={"nvidia.com/gpu": "8"},
         )
 
-    def live_value(self, change: FieldChange) -> str:
-        return self.world.live.get((change.file, change.path), "")
+    def live_value(self, field: Field) -> str:
+        return self.world.live.get((field.file, field.path), "")
 
     def workloads(self) -> Sequence[Workload]:
         up = tuple(n for n, node in self.world.nodes.items() if not node.cordoned)
@@ -120,8 +120,8 @@ class FakeGitOps(GitOps):
     def head(self) -> str:
         return self.world.head().sha
 
-    def value(self, change: FieldChange) -> str:
-        return self.world.head().fields[(change.file, change.path)]
+    def value(self, field: Field) -> str:
+        return self.world.head().fields[(field.file, field.path)]
 
     def find(self, trailers: Mapping[str, str]) -> str:
         for commit in reversed(self.world.commits):

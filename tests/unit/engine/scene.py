@@ -7,6 +7,7 @@ from tests.unit.engine.world import NEW, OLD, World, new_world
 
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import Location
+from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.matrix import (
     Cluster,
     Disruption,
@@ -20,7 +21,7 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
-from knowngood.model.plan import FieldChange, Hop, Move, Plan, PlannedRing
+from knowngood.model.plan import Hop, Move, Plan, PlannedRing
 from knowngood.planner.status import Standard
 
 RINGS = {"ring-0": ("gpu-1", "gpu-2"), "ring-1": ("gpu-3", "gpu-4"), "ring-2": ("gpu-5", "gpu-6")}
@@ -32,9 +33,9 @@ def field_of(ring: str) -> FieldChange:
         "nvidia-driver",
         f"nvidiadriver-{ring}.yaml",
         "spec.version",
+        ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", ring),
         OLD,
         NEW,
-        {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": ring},
     )
 
 

@@ -15,8 +15,8 @@ from tests.unit.engine.world import NEW, OLD, World, new_world
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
+from knowngood.model.field import FieldChange
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange
 from knowngood.model.record import RecordType
 from knowngood.model.state import End, RunState
 from knowngood.model.steppath import StepPath

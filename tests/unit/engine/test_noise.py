@@ -14,8 +14,8 @@ from tests.unit.engine.world import NEW, World
 
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import ExitCode, Interrupted
+from knowngood.model.field import FieldChange
 from knowngood.model.node import NodeState
-from knowngood.model.plan import FieldChange
 from knowngood.model.state import End, fold
 from knowngood.ports.clock import Cancel
 

@@ -11,8 +11,8 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
 
 from knowngood.model.errors import ExitCode, Interrupted
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.model.plan import FieldChange
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.model.state import End

@@ -14,7 +14,7 @@ from tests.unit.engine.world import NEW, OLD, World
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import DeadlineExceeded
-from knowngood.model.plan import FieldChange
+from knowngood.model.field import FieldChange
 from knowngood.model.state import End
 from knowngood.ports.clock import Cancel
 from knowngood.ports.nodes import Outcome

@@ -27,9 +27,9 @@ from knowngood.model.errors import (
     Unreachable,
     UsageError,
 )
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import refused
 from knowngood.model.matrix import Identity
-from knowngood.model.plan import FieldChange
 from knowngood.model.state import End, fold
 from knowngood.model.verdict import Judgement
 from knowngood.ports.clock import Cancel

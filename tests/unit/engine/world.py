@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.evidence import GateSuite
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding
-from knowngood.model.plan import FieldChange
 from knowngood.model.record import Record
 from knowngood.planner.status import Standard
 from knowngood.ports.clock import Cancel

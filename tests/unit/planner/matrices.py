@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from knowngood.model.errors import Location
+from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import (
     Cluster,
     Component,
@@ -64,7 +65,7 @@ def rule(name: str, when: Mapping[str, str], require: Mapping[str, str], severit
 
 def declaration(name: str, *, ring: bool = True) -> Declaration:
     suffix = "-{ring}" if ring else ""
-    live = {"apiVersion": "v1", "kind": "Driver", "name": "{ring}" if ring else name}
+    live = ObjectRef("v1", "Driver", "{ring}" if ring else name)
     return Declaration(name, f"gpu/{name}{suffix}.yaml", "spec.version", live)
 
 

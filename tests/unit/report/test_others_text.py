@@ -58,7 +58,7 @@ def poisoned(value: Any, by: str) -> Any:
     if isinstance(value, str):
         return value + by if value else value
     if isinstance(value, Mapping):
-        field = all(isinstance(k, str) and re.fullmatch("[a-z_]+", k) for k in value)
+        field = all(isinstance(k, str) and re.fullmatch("[a-z_]+|apiVersion", k) for k in value)
         return {
             (k if field else poisoned(k, by)): (v if field and k in FIXED else poisoned(v, by))
             for k, v in value.items()

@@ -16,9 +16,9 @@ from knowngood.adapters.waiting import with_hands
 from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.errors import Interrupted, KnowngoodError, UsageError
+from knowngood.model.field import Field
 from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
-from knowngood.model.plan import FieldChange
 from knowngood.ports.cluster import ClusterReader
 
 READERS = 8  # nodes read at the same time
@@ -112,9 +112,9 @@ class KubeCluster(ClusterReader):
     def _each(self, read: Callable[[str], T], nodes: Sequence[str]) -> dict[str, T]:
         return dict(zip(nodes, with_hands(read, nodes, READERS), strict=True))
 
-    def live_value(self, change: FieldChange) -> str:
+    def live_value(self, field: Field) -> str:
         """See the port."""
-        return live_value(self._kube, change)
+        return live_value(self._kube, field)
 
     def workloads(self) -> Sequence[Workload]:
         """See the port."""
@@ -173,17 +173,17 @@ def marks(kube: Kube) -> dict[str, Marks]:
     }
 
 
-def live_value(kube: Kube, change: FieldChange) -> str:
+def live_value(kube: Kube, field: Field) -> str:
     """The scalar at a change's path in its live object; "" if object or field is missing."""
-    named = change.object
+    named = field.object
     try:
-        where = kube.locate(named["apiVersion"], named["kind"], named["name"], named.get("namespace", ""))
+        where = kube.locate(named.api_version, named.kind, named.name, named.namespace)
         found: Any = kube.find(where)
     except ApiError as error:
         if error.missing:
             return ""
         raise
-    for part in change.path.split("."):
+    for part in field.path.split("."):
         if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
             found = found[int(part)]
         elif isinstance(found, dict):

@@ -9,9 +9,9 @@ from knowngood.adapters.cluster.reader import live_value, role
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import UsageError
+from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
-from knowngood.model.plan import FieldChange
 from knowngood.planner.readiness import declaring, image_fields, selecting
 from knowngood.planner.readiness.rights import Right, needed
 from knowngood.ports.readiness import Readiness
@@ -37,8 +37,8 @@ class KubeReadiness(Readiness):
         """See the port."""
         troubles: list[Finding] = []
         rights = list(needed(self._cluster))
-        for named in _objects(changes):
-            rights += _asked(troubles, _called(named), self._right, named) or ()
+        for named in dict.fromkeys(change.object for change in changes):
+            rights += _asked(troubles, str(named), self._right, named) or ()
         return [*troubles, *access.missing(self._kube, list(dict.fromkeys(rights)))]
 
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
@@ -53,17 +53,15 @@ class KubeReadiness(Readiness):
             return found
         found += self._against(lists, nodes, changes)
         for change in changes:
-            found += _asked(found, _called(change.object), self._moved, change) or ()
+            found += _asked(found, str(change.object), self._moved, change) or ()
         return found
 
-    def _right(self, named: Mapping[str, str]) -> list[Right]:
+    def _right(self, named: ObjectRef) -> list[Right]:
         """The right to read an object that a run moves; its plural is asked of discovery."""
-        where = self._kube.locate(
-            named["apiVersion"], named["kind"], named["name"], named.get("namespace", "")
-        )
+        where = self._kube.locate(named.api_version, named.kind, named.name, named.namespace)
         *_, plural, name = where.split("/")
-        group = named["apiVersion"].rpartition("/")[0]
-        return [Right("get", group, plural, named.get("namespace", ""), name, "reads what it moves")]
+        group = named.api_version.rpartition("/")[0]
+        return [Right("get", group, plural, named.namespace, name, "reads what it moves")]
 
     def _list(self, kind: str, api: str, plural: str) -> list[Object]:
         try:
@@ -84,7 +82,7 @@ class KubeReadiness(Readiness):
     ) -> Iterator[Finding]:
         labels = {str(n["metadata"]["name"]): n["metadata"].get("labels") or {} for n in nodes}
         drivers, policies = lists[declaring.NVIDIA_DRIVER], lists[declaring.CLUSTER_POLICY]
-        moved = {(c.object["kind"], c.object["name"]) for c in changes}
+        moved = {(c.object.kind, c.object.name) for c in changes}
         kinds = {kind for kind, _ in moved}
         yield from selecting.against_kind(policies, kinds)
         if drivers or declaring.NVIDIA_DRIVER in kinds:
@@ -102,9 +100,9 @@ class KubeReadiness(Readiness):
     def _rings(self) -> dict[str, str]:
         """Node -> the NVIDIADriver that Git declares for its ring."""
         names = [
-            d.object["name"]
+            d.object.name
             for d in self._cluster.declarations
-            if d.object["kind"] == declaring.NVIDIA_DRIVER and "{ring}" in d.object["name"]
+            if d.kind == declaring.NVIDIA_DRIVER and "{ring}" in d.object.name
         ]
         rings = self._cluster.rings if names else ()
         return {node: names[0].replace("{ring}", ring.name) for ring in rings for node in ring.nodes}
@@ -112,13 +110,11 @@ class KubeReadiness(Readiness):
     def _moved(self, change: FieldChange) -> list[Finding]:
         """An object that a run moves: it is there, carries what the plan starts from, and moves by that field."""
         named = change.object
-        where = self._kube.locate(
-            named["apiVersion"], named["kind"], named["name"], named.get("namespace", "")
-        )
+        where = self._kube.locate(named.api_version, named.kind, named.name, named.namespace)
         found = self._kube.find(where)
         if found is None:
             hint = "see the cluster file's declare, and what Argo CD made of it"
-            return [refused(_called(named), "there is none on this cluster", hint)]
+            return [refused(str(named), "there is none on this cluster", hint)]
         value = live_value(self._kube, change)
         trouble = []
         if value != change.before:
@@ -127,15 +123,6 @@ class KubeReadiness(Readiness):
                 refused(declaring.name_of(found), what, "wait for Argo CD, or plan again", passes=True)
             ]
         return [*trouble, *image_fields.against_change(found, change)]
-
-
-def _objects(changes: Sequence[FieldChange]) -> list[Mapping[str, str]]:
-    """The objects that changes are about, each once."""
-    return list({tuple(sorted(c.object.items())): c.object for c in changes}.values())
-
-
-def _called(named: Mapping[str, str]) -> str:
-    return f"{named['kind']} {named['name']}"
 
 
 def _asked(troubles: list[Finding], what: str, ask: Callable[..., T], *about: Any) -> T | None:

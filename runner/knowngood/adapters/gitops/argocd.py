@@ -9,9 +9,9 @@ from typing import Any
 from knowngood.adapters.cluster.reader import live_value
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import DeadlineExceeded, UsageError
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Application, Cluster
-from knowngood.model.plan import FieldChange
 from knowngood.planner.readiness.applications import (
     ENDED_BADLY,
     against_delivering,
@@ -128,7 +128,7 @@ class ArgoDelivery(Delivery):
         for change in changes:
             value = live_value(self._kube, change)
             if value != change.after:
-                return f"{change.object['kind']} {change.object['name']} has {change.path} {value}, not {change.after}"
+                return f"{change.object} has {change.path} {value}, not {change.after}"
         return ""
 
     def _raise_if_failed(

@@ -14,7 +14,7 @@ from knowngood.adapters.gitops.render import FolderRenderer, Rendered, Renderer,
 from knowngood.matrix.spanedit import edit_scalar, read_scalar
 from knowngood.model import matrix, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable
-from knowngood.model.plan import FieldChange
+from knowngood.model.field import Field, FieldChange
 from knowngood.ports.gitops import FieldTaken, GitOps
 
 TRAILER_WAY_BACK = "Knowngood-Way-Back"
@@ -50,10 +50,10 @@ class GitOpsRepository(GitOps):
         """The remote branch's commit now."""
         return self._clone.fetch()
 
-    def value(self, change: FieldChange) -> str:
+    def value(self, field: Field) -> str:
         """The field's value at the remote head."""
         self._clone.checkout(self.head())
-        return self._read(change)
+        return self._read(field)
 
     def find(self, trailers: Mapping[str, str]) -> str:
         """The newest upstream commit with all these trailers, or ""."""
@@ -150,8 +150,8 @@ class GitOpsRepository(GitOps):
             )
         return value
 
-    def _read(self, change: FieldChange) -> str:
-        return read_scalar(self._text(change.file), change.path, file=change.file)
+    def _read(self, field: Field) -> str:
+        return read_scalar(self._text(field.file), field.path, file=field.file)
 
     def _text(self, file: str) -> str:
         path = self._clone.path(file)

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import yaml
 
 from knowngood.model.errors import Inconclusive
+from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Application
-from knowngood.model.plan import FieldChange
 from knowngood.ports.gitops import RenderMismatch
 
 _KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -137,7 +137,7 @@ def prove(found: Sequence[Difference], changes: Sequence[FieldChange]) -> None:
         change = open_changes[0]
         raise RenderMismatch(
             f"{change.file}: {change.path} {change.before} -> {change.after} reaches no Application's "
-            f"{change.object.get('kind')} {change.object.get('name')}; nothing was pushed"
+            f"{change.object}; nothing was pushed"
         )
 
 
@@ -146,8 +146,8 @@ def _is_planned(difference: Difference, change: FieldChange) -> bool:
     wanted = change.object
     return (
         (difference.path, difference.before, difference.after) == (change.path, change.before, change.after)
-        and (api_version, kind, name) == (wanted.get("apiVersion"), wanted.get("kind"), wanted.get("name"))
-        and namespace in ("", wanted.get("namespace", namespace))
+        and (api_version, kind, name) == (wanted.api_version, wanted.kind, wanted.name)
+        and namespace in ("", wanted.namespace or namespace)
     )
 
 

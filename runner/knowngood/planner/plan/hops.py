@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from knowngood.model.field import FieldChange
 from knowngood.model.matrix import (
     Component,
     Declaration,
@@ -15,7 +16,7 @@ from knowngood.model.matrix import (
     Status,
     UndoClass,
 )
-from knowngood.model.plan import FieldChange, Hop, Move, PlannedRing
+from knowngood.model.plan import Hop, Move, PlannedRing
 from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
@@ -213,14 +214,5 @@ class Hops:
 
 
 def _change(declaration: Declaration, ring: Ring, path: str, before: str, after: str) -> FieldChange:
-    def named(text: str) -> str:
-        return text.replace("{ring}", ring.name)
-
-    return FieldChange(
-        component=declaration.component,
-        file=named(declaration.file),
-        path=path,
-        before=before,
-        after=after,
-        object={key: named(value) for key, value in declaration.object.items()},
-    )
+    field = declaration.of_ring(ring.name, path)
+    return FieldChange(field.component, field.file, field.path, field.object, before, after)

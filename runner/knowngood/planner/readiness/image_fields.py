@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.model.plan import FieldChange
 from knowngood.planner.readiness.declaring import Object, name_of
 
 COMPOSING = ("nvidia.com/", "mellanox.com/")

@@ -17,9 +17,9 @@ from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.model import names
 from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
+from knowngood.model.field import Field, ObjectRef
 from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant
 from knowngood.model.node import GpuUse, NodeState, Workload
-from knowngood.model.plan import FieldChange
 
 VISION = "/apis/apps/v1/namespaces/vision"
 PODS = "/api/v1/namespaces/vision/pods"
@@ -219,8 +219,7 @@ def test_a_live_value_is_text_and_missing_is_empty(kube: FakeKube) -> None:
     )
 
     def value(path: str, name: str = "ring-0", kind: str = "NVIDIADriver") -> str:
-        named = {"apiVersion": "nvidia.com/v1alpha1", "kind": kind, "name": name}
-        return reader(kube).live_value(FieldChange("x", "f", path, "a", "b", named))
+        return reader(kube).live_value(Field("x", "f", path, ObjectRef("nvidia.com/v1alpha1", kind, name)))
 
     assert value("spec.version") == "580.173.02"
     assert value("spec.list.0") == "1"

@@ -12,6 +12,7 @@ from tests.unit.engine.world import NEW, OLD
 
 from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes.client import refuse
+from knowngood.model.field import ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.verdict import Verdict
@@ -49,7 +50,7 @@ def _kube() -> FakeKube:
 
 
 def cluster() -> Cluster:
-    named = {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": "{ring}"}
+    named = ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "{ring}")
     declaration = Declaration("nvidia-driver", "nvidiadriver-{ring}.yaml", "spec.version", named)
     return replace(a_cluster(), declarations=(declaration,))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.gitops.git import GitOpsRepository
+from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.matrix import Application, GitOps
-from knowngood.model.plan import FieldChange
 
 FOLDER = "clusters/ams-prod/gpu"
 APPLICATION = Application("ams-prod-gpu", "openshift-gitops", FOLDER)
@@ -36,7 +36,7 @@ def change(ring: str, before: str = "580.173.02", after: str = "595.91.07") -> F
         path="spec.version",
         before=before,
         after=after,
-        object={"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": ring},
+        object=ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", ring),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
+from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Application, Cluster, GitOps, Limits
-from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import Verdict
 from knowngood.ports.clock import Cancel
 from knowngood.ports.delivery import SyncFailed
@@ -29,9 +30,9 @@ CHANGE = FieldChange(
     "nvidia-driver",
     "clusters/ams/gpu/nvidiadriver-ring-0.yaml",
     "spec.version",
+    ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "ring-0"),
     "580.173.02",
     "595.91.07",
-    {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver", "name": "ring-0"},
 )
 
 
@@ -139,7 +140,7 @@ def test_a_no_op_commit_needs_the_revision_only(kube: FakeKube) -> None:
 
 
 def test_a_file_that_no_application_reads_is_a_mistake_in_the_cluster_file(kube: FakeKube) -> None:
-    elsewhere = FieldChange("x", "other/file.yaml", "a", "1", "2", CHANGE.object)
+    elsewhere = replace(CHANGE, file="other/file.yaml")
     with pytest.raises(UsageError, match="no Application"):
         delivery(kube).wait(OURS, [elsewhere], 0.3, Cancel())
 

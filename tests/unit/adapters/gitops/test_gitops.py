@@ -323,7 +323,6 @@ def test_another_repository_in_the_environment_is_not_touched(
 
 @pytest.mark.parametrize("path", ["../../x.yaml", "/x.yaml", ".git/config"])
 def test_a_path_that_leaves_the_repository_is_refused(clone: Clone, path: str) -> None:
-    taken = change("ring-0")
-    outside = type(taken)(taken.component, path, taken.path, taken.before, taken.after, taken.object)
+    outside = replace(change("ring-0"), file=path)
     with pytest.raises(UsageError, match="leaves the repository"):
         clone().declare([outside], "x", trailers("ring-0"))

@@ -17,6 +17,7 @@ from tests.unit.planner.matrices import (
 )
 
 from knowngood.model.errors import Refused, UsageError
+from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
 from knowngood.model.mover import MoverSpec
@@ -63,7 +64,7 @@ def test_each_ring_changes_one_field_of_its_own_file_and_object() -> None:
     (change,) = hop.rings[1].changes
     assert (change.file, change.path) == ("gpu/nvidia-driver-ring-1.yaml", "spec.version")
     assert (change.before, change.after) == ("580.173.02", "595.91.07")
-    assert change.object == {"apiVersion": "v1", "kind": "Driver", "name": "ring-1"}
+    assert change.object == ObjectRef("v1", "Driver", "ring-1")
 
 
 def test_the_way_back_is_the_inverse_of_the_way_there() -> None:

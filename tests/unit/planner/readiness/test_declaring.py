@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT
-from knowngood.model.plan import FieldChange
 from knowngood.model.verdict import Verdict
 from knowngood.planner.readiness.declaring import against_moving, against_trusting
 from knowngood.planner.readiness.image_fields import against_change
@@ -217,7 +217,8 @@ def test_drivers_are_declared_by_the_kind_that_the_policy_lets_count() -> None:
 
 
 def change(path: str = "spec.version") -> FieldChange:
-    return FieldChange("nvidia-driver", "f.yaml", path, OLD, NEW, {"kind": "NVIDIADriver", "name": "ring-0"})
+    driver = ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "ring-0")
+    return FieldChange("nvidia-driver", "f.yaml", path, driver, OLD, NEW)
 
 
 WHOLE = {"version": OLD, "repository": "mirror.example.com/nvidia", "image": "driver"}
