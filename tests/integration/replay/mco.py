@@ -16,13 +16,12 @@ from knowngood.twin import objects, seed
 from knowngood.twin.behaviours.kube import NODE, Object, deleting, is_true, node_of, phase_of
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_nodes import CURRENT, DESIRED, DONE, DRAIN, DRAINED, POOL, STATE, WORKING
+from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.seed import Seed
 
 SPACE = "nvidia-gpu-operator"
 NODES = ("m-1", "m-2", "m-3")
 FIRST, SECOND = "rendered-worker-1", "rendered-worker-2"
-CORDON = "node.kubernetes.io/unschedulable=:NoSchedule"
-"""Not this operator's: the node-lifecycle controller's own, and left out on both sides."""
 
 
 def plan() -> Seed:
@@ -61,7 +60,7 @@ def stage() -> Stage:
     """The recordings' cluster. Slow enough that a drain has not given up before the next edit."""
     return Stage(
         plan=plan(),
-        controllers=[MachineConfigOperator],
+        controllers=[NodeLifecycle, MachineConfigOperator],
         kinds=KINDS,
         perform=perform,
         saw=saw,
@@ -220,13 +219,5 @@ KINDS: Mapping[str, Fields] = {"Node": _machine, POOL[1]: _machine_pool, "Pod": 
 
 
 def renamed(lines: list[Line], _known: Iterable[Line]) -> list[Line]:
-    """Without what is not this operator's: Events of others, and the taint of a cordon."""
-    return [_without_cordon(line) for line in lines if line.get("kind") in KINDS or line["type"] == "EDIT"]
-
-
-def _without_cordon(line: Line) -> Line:
-    if line.get("kind") != "Node" or "taints" not in (line.get("change") or {}):
-        return line
-    old, new = ([taint for taint in taints if taint != CORDON] for taints in line["change"]["taints"])
-    change = {name: values for name, values in line["change"].items() if name != "taints"}
-    return {**line, "change": {**change, **({"taints": [old, new]} if old != new else {})}}
+    """Without the Events of others."""
+    return [line for line in lines if line.get("kind") in KINDS or line["type"] == "EDIT"]

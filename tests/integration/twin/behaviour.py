@@ -17,6 +17,7 @@ from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.faulty import Faults
 from knowngood.twin.behaviours.kube import NAMESPACE, NODE, POD, Kind, Object, condition, deleting, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
+from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.nodes import Machines
 from knowngood.twin.behaviours.operands import gpu_program
 from knowngood.twin.client import Client
@@ -132,7 +133,9 @@ async def raised(
         play.watch(*kinds)
         twin.world.boot()
         kubelets = Kubelets(twin, gpu_program)
-        machines = Machines(twin, kubelets)
+        lifecycle = NodeLifecycle(twin)
+        await lifecycle.start()
+        machines = Machines(twin, kubelets, lifecycle)
         twin.reboot = machines.reboot
         await machines.start()
         await Faults(twin, kubelets, machines).start()
