@@ -213,3 +213,23 @@ def test_fault_mco_uncordons_quarantine_lifts_the_cordon_once_and_leaves_the_tai
         assert len(stage.events("fault-hit")) == 1
 
     tell(tmp_path, story)
+
+
+def test_a_power_cycle_in_the_middle_of_a_boot_begins_it_anew(tmp_path: Path) -> None:
+    """As a health check does that loses patience with a boot of 15 minutes."""
+
+    async def story(stage: Play) -> None:
+        await stage.fault("boot-takes-15-minutes", "gpu-1", seconds="3000")
+        await render(stage, "canary")
+        machine = stage.twin.world.machines["gpu-1"]
+        await stage.until("it boots", lambda: not machine.up)
+        first = machine.boot_id
+        await stage.twin.reboot("gpu-1", "health check", 6000.0)
+        assert [row["cause"] for row in stage.events("booted") if row["node"] == "gpu-1"][1:] == [
+            "health check"
+        ]
+        assert machine.boot_id != first
+        await updated(stage, "canary")
+        assert [row["fault"] for row in stage.events("fault-hit")] == ["boot-takes-15-minutes"]
+
+    tell(tmp_path, story)

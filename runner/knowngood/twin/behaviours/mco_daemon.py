@@ -7,6 +7,7 @@ from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import NODE, Object, annotations_of, name_of
 
 BOOT_S = 600.0
+LONG_BOOT_S = 900.0
 
 
 class MachineConfigDaemons(Controller):
@@ -50,7 +51,11 @@ class MachineConfigDaemons(Controller):
             self.twin.spawn(self._boot(key, wanted), f"boot of {key}")
 
     async def _boot(self, name: str, wanted: str) -> None:
-        await self.twin.reboot(name, "machine-config", BOOT_S)
+        seconds = BOOT_S
+        if fault := self.twin.faults.active("boot-takes-15-minutes", name):
+            seconds = fault.number("seconds", LONG_BOOT_S)
+            self.twin.faults.hit(fault, seconds=seconds)
+        await self.twin.reboot(name, "machine-config", seconds)
         self._booted[name] = wanted
         node = self.cache.get(NODE, name)
         if node is not None:

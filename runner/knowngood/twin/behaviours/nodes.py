@@ -9,6 +9,7 @@ from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.objects import node_conditions
 
 BOOT_S = 600.0
+LOOK_S = 5.0
 
 
 class Machines:
@@ -17,6 +18,7 @@ class Machines:
     def __init__(self, twin: Twin, kubelets: Kubelets, lifecycle: NodeLifecycle | None = None) -> None:
         self._twin = twin
         self._kubelets = kubelets
+        self._cycles: dict[str, int] = {}
         self._lifecycle = lifecycle  # None: a real one takes its place, and goes by the nodes' Leases
 
     async def start(self) -> None:
@@ -52,10 +54,17 @@ class Machines:
         self._kubelets.node_up(name)
 
     async def reboot(self, name: str, cause: str, seconds: float = BOOT_S) -> None:
-        """Down, and up again after so many seconds of the cluster's time."""
+        """Down, and up again after so many seconds of the cluster's time.
+
+        A later power cycle begins the boot anew: whoever asked for the earlier one waits for the later one's end.
+        """
+        self._cycles[name] = mine = self._cycles.get(name, 0) + 1
         await self.go_down(name, cause)
         await self._twin.clock.sleep(seconds)
-        await self.come_back(name, cause)
+        if self._cycles[name] == mine:
+            await self.come_back(name, cause)
+        while not self._twin.world.machines[name].up:
+            await self._twin.clock.pause(LOOK_S)
 
     async def _post(self, name: str) -> None:
         node = self._twin.cache.get(NODE, name)
