@@ -9,6 +9,8 @@ from typing import Any
 COMPARED = ("nodes", "fleet", "ours", "declared")
 OPTIONAL = ("loads", "workloads")
 OF_THE_FLEET = {"operator-installed", "operator-removed", "definition-replaced", "plan-approved"}
+MISSED = {"nvidia": "no driver", "mlx5_core": "no NIC driver"}
+"""Modules without which tenants can't use a node, and how that is called."""
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], also: Iterable[str] = ()) -> list[str]:
@@ -39,11 +41,13 @@ def _compare(path: str, before: Any, after: Any) -> list[str]:
 class NodeHistory:
     """What one node lived through since the cluster had settled; times are RFC 3339, to "" means until now.
 
-    drivers: which version ran when. out: when tenants could not use it, and why it began. restarts: driver
-    pods that went, with cause. loads and boots count from settling on; evictions are per tenant.
+    drivers: which version ran when; modules: the same of every other kernel module, by name. out: when tenants could
+    not use it, and why it began. restarts: driver pods that went, with cause. loads and boots count from settling on;
+    evictions are per tenant.
     """
 
     drivers: list[dict[str, str]] = field(default_factory=list)
+    modules: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     out: list[dict[str, str]] = field(default_factory=list)
     restarts: list[dict[str, str]] = field(default_factory=list)
     loads: int = 0
@@ -75,7 +79,7 @@ def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             fleet.append({name: value for name, value in event.items() if name != "node"})
         if event["node"]:
             node = nodes.setdefault(event["node"], _Node())
-            _fold_driver(node.history, event)
+            _fold_modules(node.history, event)
             _fold_service(node, event, since_settled=bool(settled))
             if settled:
                 _fold_count(node, event)
@@ -87,12 +91,29 @@ def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"settled": settled, "nodes": rows, "fleet": fleet, "evictions": evictions}
 
 
-def _fold_driver(row: NodeHistory, event: Mapping[str, Any]) -> None:
-    ends = event["event"] in {"module-unloaded", "booted", "node-down", "module-loaded"}
-    if ends and row.drivers and not row.drivers[-1]["to"]:
-        row.drivers[-1]["to"] = event["time"]
+def _fold_modules(row: NodeHistory, event: Mapping[str, Any]) -> None:
+    """A boot ends every module's time, a load or an unload its own module's."""
+    if event["event"] in {"booted", "node-down"}:
+        ended = [row.drivers, *row.modules.values()]
+    elif event["event"] in {"module-loaded", "module-unloaded"}:
+        ended = [_times(row, event)]
+    else:
+        return
+    for times in ended:
+        if times and not times[-1]["to"]:
+            times[-1]["to"] = event["time"]
     if event["event"] == "module-loaded":
-        row.drivers.append({"version": event["version"], "from": event["time"], "to": ""})
+        _times(row, event).append({"version": event["version"], "from": event["time"], "to": ""})
+
+
+def _times(row: NodeHistory, event: Mapping[str, Any]) -> list[dict[str, str]]:
+    """When the module of an event was loaded."""
+    return row.drivers if _module(event) == "nvidia" else row.modules.setdefault(_module(event), [])
+
+
+def _module(event: Mapping[str, Any]) -> str:
+    """Which module came or went; the GPU driver where an older log does not say."""
+    return str(event.get("module", "nvidia"))
 
 
 def _fold_service(node: _Node, event: Mapping[str, Any], *, since_settled: bool) -> None:
@@ -106,10 +127,10 @@ def _fold_service(node: _Node, event: Mapping[str, Any], *, since_settled: bool)
             begins, ends = str(event["taint"]), ""
         case "untainted":
             begins, ends = "", str(event["taint"])
-        case "module-unloaded":
-            begins, ends = "no driver", ""
-        case "module-loaded":
-            begins, ends = "", "no driver"
+        case "module-unloaded" if _module(event) in MISSED:
+            begins, ends = MISSED[_module(event)], ""
+        case "module-loaded" if _module(event) in MISSED:
+            begins, ends = "", MISSED[_module(event)]
         case "node-down":
             begins, ends = "down", ""
         case "node-up":
@@ -129,7 +150,7 @@ def _fold_service(node: _Node, event: Mapping[str, Any], *, since_settled: bool)
 def _fold_count(node: _Node, event: Mapping[str, Any]) -> None:
     row = node.history
     match event["event"]:
-        case "module-loaded":
+        case "module-loaded" if _module(event) == "nvidia":
             row.loads += 1
         case "booted":
             row.boots += 1

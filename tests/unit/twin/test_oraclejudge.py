@@ -100,6 +100,31 @@ def test_a_boot_or_a_lost_node_ends_the_drivers_time() -> None:
     assert (row["boots"], row["out"]) == (1, [{"from": "t2", "to": "t4", "reason": "down"}])
 
 
+def test_every_module_has_its_own_times_and_only_the_gpu_drivers_loads_are_counted() -> None:
+    """A node without its NIC driver is out of service as one without its GPU driver is."""
+    nic = {"module": "mlx5_core"}
+    found = history(
+        log(
+            ("gpu-1", "module-loaded", {"module": "nvidia", "version": "580"}),
+            ("gpu-1", "module-loaded", {**nic, "version": "25.10-1.2.2"}),
+            ("", "settled", {}),
+            ("gpu-1", "module-unloaded", {**nic, "version": "25.10-1.2.2"}),
+            ("gpu-1", "module-loaded", {**nic, "version": "26.04-0.8.6"}),
+            ("gpu-1", "node-down", {}),
+        )
+    )
+    row = found["nodes"]["gpu-1"]
+    assert row["drivers"] == [{"version": "580", "from": "t0", "to": "t5"}]
+    assert row["modules"] == {
+        "mlx5_core": [
+            {"version": "25.10-1.2.2", "from": "t1", "to": "t3"},
+            {"version": "26.04-0.8.6", "from": "t4", "to": "t5"},
+        ]
+    }
+    assert row["out"][0] == {"from": "t3", "to": "t4", "reason": "no NIC driver"}
+    assert row["loads"] == 0
+
+
 def test_evictions_are_counted_by_tenant_and_once_as_a_drain() -> None:
     evicted = {"namespace": "vision", "tenant": "vision", "pod": "p"}
     found = history(
