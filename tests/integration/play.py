@@ -120,7 +120,7 @@ class Play:
         """Node -> driver versions loaded, in order, by the twin's event log."""
         loaded: dict[str, list[str]] = {}
         for event in self.events():
-            if event["event"] == "module-loaded":
+            if event["event"] == "module-loaded" and event["module"] == "nvidia":
                 loaded.setdefault(event["node"], []).append(event["version"])
         return loaded
 
@@ -128,7 +128,8 @@ class Play:
         """The driver a node ran each time we took our cordon off it."""
         version, found = "", []
         for event in (e for e in self.events() if e["node"] == node):
-            version = event["version"] if event["event"] == "module-loaded" else version
+            if event["event"] == "module-loaded" and event["module"] == "nvidia":
+                version = event["version"]
             if event["event"] == "uncordoned" and is_ours(event["by"]):
                 found.append(version)
         return found

@@ -1,10 +1,10 @@
 """What happened to nodes, as the oracle reads it: one JSON object a line in `events.jsonl`.
 
-Events: booted, module-loaded, module-unloaded, driver-pod-started, driver-pod-deleted, cordoned, uncordoned,
-tainted, untainted, pod-evicted, job-ran, fault-hit, node-down, node-up, settled; of OLM install-plan, plan-approved,
-operator-installed, operator-removed, definition-replaced; of pools config-desired, config-done, drain-failed; of
-health checks power-cycled. Each has `time` (RFC 3339, UTC, microseconds), `node` ("" where none is meant) and
-`event`.
+Events: booted, module-loaded and module-unloaded (whose `module` is nvidia, mlx5_core, nvidia_peermem, ...),
+driver-pod-started, driver-pod-deleted, doca-pod-started, cordoned, uncordoned, tainted, untainted, pod-evicted,
+job-ran, fault-hit, node-down, node-up, settled; of OLM install-plan, plan-approved, operator-installed,
+operator-removed, definition-replaced; of pools config-desired, config-done, drain-failed; of health checks
+power-cycled. Each has `time` (RFC 3339, UTC, microseconds), `node` ("" where none is meant) and `event`.
 """
 
 from __future__ import annotations

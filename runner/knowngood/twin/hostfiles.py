@@ -158,6 +158,12 @@ def module(name: str, version: str) -> Files:
     return {f"sys/module/{name}/version": f"{version}\n", f"sys/module/{name}/refcnt": "0\n"}
 
 
+def in_tree(name: str, kernel: str) -> Files:
+    """A loaded module of the kernel's own: it has no version, only the checksum of its source."""
+    checksum = stable_id(name, kernel).replace("-", "")[:23].upper()
+    return {f"sys/module/{name}/srcversion": f"{checksum}\n", f"sys/module/{name}/refcnt": "0\n"}
+
+
 def nvidia_proc(node: NodeSeed, version: str, flavour: str, gpus: list[str]) -> Files:
     """/proc/driver/nvidia while the module is loaded."""
     params = list(PARAMS)

@@ -2,7 +2,8 @@
 
 {"schema": 1, "cluster": "ams-prod", "kubernetes": "v1.31.9", "openshift": "4.18.52" or "",
  "nodes": [{"name", "role": control-plane|cpu|gpu|virtual, "labels": {}, and for GPU nodes "product", "gpus",
-            "gpuModel", "gpuPciId", "nvswitch", "nics", "nicModel", "nicFirmware", "docaOfed", "kernel", "rdmaMode"}],
+            "gpuModel", "gpuPciId", "nvswitch", "nics", "nicModel", "nicFirmware", "docaOfed", "kernel", "rdmaMode",
+            "modules": what else the host loads at boot, of which rpcrdma is known}],
  "gpuOperator": {"version", "namespace"}, "networkOperator": {"version", "namespace"} (may be absent),
  "tenants": [{"name", "namespace", "workloads": [{"name", "kind": Deployment|StatefulSet|gang, "replicas",
               "gpusPerPod", "minAvailable"}]}],
@@ -27,6 +28,7 @@ from typing import Any, TypeVar
 
 SCHEMA = 1
 ROLES = ("control-plane", "cpu", "gpu", "virtual")
+MODULES = ("rpcrdma",)
 CHECKS = ("MachineHealthCheck", "NodeHealthCheck")
 WORKLOADS = ("Deployment", "StatefulSet", "gang")
 
@@ -55,6 +57,7 @@ class NodeSeed:
     docaOfed: str = ""  # noqa: N815
     kernel: str = "5.14.0-427.92.1.el9_4.x86_64"
     rdmaMode: str = "dma-buf"  # noqa: N815
+    modules: Sequence[str] = ()  # more that the host loads at boot: rpcrdma
 
     @property
     def machine(self) -> bool:
@@ -291,6 +294,8 @@ def _check(seed: Seed) -> None:
             raise SeedError(f"node {node.name}: role {node.role!r} is not one of {', '.join(ROLES)}")
         if not 0 <= node.gpus <= 16 or not 0 <= node.nics <= 16:
             raise SeedError(f"node {node.name}: gpus and nics are 0 to 16")
+        if unknown := sorted(set(node.modules) - set(MODULES)):
+            raise SeedError(f"node {node.name}: module {unknown[0]!r} is not one of {', '.join(MODULES)}")
     for check in seed.health_checks:
         if check.kind not in CHECKS:
             raise SeedError(

@@ -18,26 +18,31 @@ from knowngood.twin import hostfiles
 from knowngood.twin.events import EventLog
 from knowngood.twin.hostfiles import Files
 from knowngood.twin.journal import Journal
+from knowngood.twin.nicdriver import NicDriver
 from knowngood.twin.pool import Pool, put
 from knowngood.twin.seed import NodeSeed, Seed
 
 DRIVER_STATE = "run/nvidia/nvidia-driver.state"
-OFED_READY = "run/mellanox/drivers/.driver-ready"
 JOURNAL = "var/log/journal.jsonl"
 POOL = "same"
 """In the state folder: originals of files that many hosts have alike."""
 FABRIC_MANAGER = "var/run/nvidia-fabricmanager/nv-fabricmanager.pid"
 GPU_MODULES = ("nvidia", "nvidia_uvm", "nvidia_modeset")
-NIC_MODULES = ("mlx5_core", "mlx5_ib")
+WITH_NVIDIA = ("nvidia_peermem", "nvidia_fs", "gdrdrv", "nvidia")
+"""In the order in which they go: those before it need it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The driver in the kernel now. at: seconds since the epoch."""
+    """A module in the kernel now. at: seconds since the epoch.
+
+    abi: which NIC driver's symbols it was built against, "" where that does not matter.
+    """
 
     version: str
     flavour: str
     at: float
+    abi: str = ""
 
 
 class Machine:
@@ -59,13 +64,14 @@ class Machine:
         self.up = True
         self.boot_id = ""
         self.booted_at = 0.0
-        self.driver: Loaded | None = None
+        self.modules: dict[str, Loaded] = {}
+        self.nic = NicDriver(self)
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
         self._lost: set[str] = set()
         self.watchers: set[Callable[[], None]] = set()
         """Called after each change of the host's files; each once, then forgotten."""
-        self._write(
+        self.write_files(
             hostfiles.firmware(seed) | hostfiles.kernel_release(seed) | hostfiles.os_release(os_release)
         )
 
@@ -74,25 +80,38 @@ class Machine:
         """The node's name."""
         return self.seed.name
 
+    @property
+    def driver(self) -> Loaded | None:
+        """The GPU driver in the kernel now."""
+        return self.modules.get("nvidia")
+
+    def loaded(self, version: str, flavour: str = "", abi: str = "") -> Loaded:
+        """A module that is loaded now."""
+        return Loaded(version, flavour, time.time(), abi)
+
+    def tell(self, event: str, module: str, version: str) -> None:
+        """Note in the event log that a module came or went."""
+        self._events.write(event, self.name, module=module, version=version, bootId=self.boot_id)
+
     def boot(self, cause: str) -> None:
-        """Start the host: new boot id, no GPU driver, all devices back."""
+        """Start the host: new boot id, only the modules that it loads by itself, all devices back."""
         self.boot_id = str(uuid.uuid4())
         self.booted_at = time.time()
         self.up = True
         self._lost.clear()
+        self.modules.clear()
         self._forget_driver()
-        self.remove(["run", FABRIC_MANAGER])
-        self._write({"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n"})
+        self.remove(["run", FABRIC_MANAGER, "sys/module"])
+        self.write_files({"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n"})
         self.tick()
         self.kernel(f"Linux version {self.seed.kernel} (mockbuild@builder) #1 SMP PREEMPT_DYNAMIC")
-        if self.seed.nics:
-            self._load_nic_driver()
         self._events.write("booted", self.name, bootId=self.boot_id, cause=cause)
+        self.nic.boot()
 
     def tick(self) -> None:
         """Bring /proc/uptime up to now; called before anything reads the host."""
         seconds = max(0.0, time.time() - self.booted_at)
-        self._write({"proc/uptime": f"{seconds:.2f} {seconds * 60:.2f}\n"})
+        self.write_files({"proc/uptime": f"{seconds:.2f} {seconds * 60:.2f}\n"})
 
     def kernel(self, message: str, priority: int = 6) -> None:
         """The kernel prints a line."""
@@ -100,14 +119,14 @@ class Machine:
 
     def load_driver(self, version: str, flavour: str) -> None:
         """Load the nvidia modules of a version; the banner goes to the kernel log."""
-        self.driver = Loaded(version, flavour, time.time())
-        self._write(hostfiles.nvidia_proc(self.seed, version, flavour, self.gpus()))
+        self.modules["nvidia"] = self.loaded(version, flavour, abi=self.nic.version)
+        self.write_files(hostfiles.nvidia_proc(self.seed, version, flavour, self.gpus()))
         for module in GPU_MODULES:
-            self._write(hostfiles.module(module, version))
+            self.write_files(hostfiles.module(module, version))
         self.kernel("nvidia: loading out-of-tree module taints kernel.", 4)
         self.kernel("nvidia-nvlink: Nvlink Core is being initialized, major device number 510")
         self.kernel(f"NVRM: loading {hostfiles.banner(version, flavour)}")
-        self._events.write("module-loaded", self.name, version=version, bootId=self.boot_id)
+        self.tell("module-loaded", "nvidia", version)
 
     def unload_driver(self) -> None:
         """Take the nvidia modules out, with everything they show."""
@@ -116,18 +135,18 @@ class Machine:
         version = self.driver.version
         self._forget_driver()
         self.kernel("nvidia-nvlink: Unregistered Nvlink Core, major device number 510")
-        self._events.write("module-unloaded", self.name, version=version)
+        self.tell("module-unloaded", "nvidia", version)
 
     def install_user_space(self, version: str) -> None:
         """Install libcuda of a version; any other version's goes."""
         for old in (self.root / "usr/lib64").glob("libcuda.so.*"):
             old.unlink()
-        self._write({f"usr/lib64/libcuda.so.{version}": f"libcuda {version}\n"})
+        self.write_files({f"usr/lib64/libcuda.so.{version}": f"libcuda {version}\n"})
 
     def start_fabric_manager(self) -> None:
         """The driver container starts it where there are NVSwitches."""
         if self.seed.nvswitch:
-            self._write({FABRIC_MANAGER: "4711\n"})
+            self.write_files({FABRIC_MANAGER: "4711\n"})
 
     def gpus(self) -> list[str]:
         """Addresses of the GPUs that answer."""
@@ -140,15 +159,16 @@ class Machine:
 
     def load_peermem(self, users: int) -> None:
         """Load the legacy nvidia_peermem with that many users: GPUDirect no longer goes by DMA-BUF."""
-        version = self.driver.version if self.driver else ""
-        self._write(
-            hostfiles.module("nvidia_peermem", version) | {"sys/module/nvidia_peermem/refcnt": f"{users}\n"}
-        )
+        driver = self.driver or self.loaded("")
+        self.modules["nvidia_peermem"] = self.loaded(driver.version, abi=driver.abi)
+        self.write_files(hostfiles.module("nvidia_peermem", driver.version))
+        self.write_files({"sys/module/nvidia_peermem/refcnt": f"{users}\n"})
+        self.tell("module-loaded", "nvidia_peermem", driver.version)
 
     def set_port(self, nic: int, values: Mapping[str, str]) -> None:
         """Change files of a NIC's port: state, phys_state, counters/link_downed, ..."""
         port = f"sys/class/infiniband/mlx5_{nic}/ports/1"
-        self._write({f"{port}/{name}": f"{value}\n" for name, value in values.items()})
+        self.write_files({f"{port}/{name}": f"{value}\n" for name, value in values.items()})
 
     def count(self, nic: int, counter: str, by: int = 1) -> None:
         """Add to a counter of a NIC's port."""
@@ -164,7 +184,7 @@ class Machine:
 
     def write(self, path: str, text: str) -> None:
         """Write one file of the host."""
-        self._write({path: text})
+        self.write_files({path: text})
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files or folders; what is not there is fine."""
@@ -183,23 +203,15 @@ class Machine:
         for told in watchers:
             told()
 
-    def _load_nic_driver(self) -> None:
-        version = self.seed.docaOfed
-        for module in NIC_MODULES:
-            self._write(hostfiles.module(module, version or self.seed.kernel))
-        for index in range(self.seed.nics):
-            self._write(hostfiles.nic(self.seed, index))
-            address = hostfiles.nic_address(index)
-            self.kernel(f"mlx5_core {address}: firmware version: {self.seed.nicFirmware}")
-        if version:
-            self._write({OFED_READY: ""})
-
     def _forget_driver(self) -> None:
-        self.driver = None
-        modules = [f"sys/module/{name}" for name in (*GPU_MODULES, "nvidia_peermem")]
+        for name in WITH_NVIDIA:
+            if (gone := self.modules.pop(name, None)) and name != "nvidia":
+                self.tell("module-unloaded", name, gone.version)
+        modules = [f"sys/module/{name}" for name in (*GPU_MODULES, *WITH_NVIDIA)]
         self.remove(["proc/driver/nvidia", *modules])
 
-    def _write(self, files: Files) -> None:
+    def write_files(self, files: Files) -> None:
+        """Write files of the host, each whole: path below the root -> text."""
         fresh: set[str] = set()  # folders made just now: nobody reads there yet
         for path, text in files.items():
             target = os.path.join(self._base, path)  # noqa: PTH118 (a boot writes hundreds of files)

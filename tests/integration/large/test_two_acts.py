@@ -59,16 +59,17 @@ def taken(play: Play, name: str) -> dict[str, Any]:
     return found
 
 
-def of(events: Events, event: str, node: str) -> Events:
+def of(events: Events, event: str, node: str, **also: str) -> Events:
     """What happened so to a node."""
-    return [e for e in events if (e["event"], e["node"]) == (event, node)]
+    wanted = {"event": event, "node": node, **also}
+    return [e for e in events if wanted.items() <= e.items()]
 
 
 def each_node_moved_once(play: Play, first: Events) -> None:
     """Act 1 ended done: one restart and one load a node, all of them free again, nothing of ours left."""
     before, after = taken(play, "1-before"), taken(play, "1-after")
     for node in GPU:
-        assert [e["version"] for e in of(first, "module-loaded", node)] == [OLD, NEW]
+        assert [e["version"] for e in of(first, "module-loaded", node, module="nvidia")] == [OLD, NEW]
         assert [is_ours(e["by"]) for e in of(first, "driver-pod-deleted", node)] == [True]
         assert not of(first, "booted", node)[1:], "it was booted"
         now, was = after["nodes"][node], before["nodes"][node]
@@ -84,7 +85,7 @@ def no_ring_moved_before_the_one_ahead_was_proven(first: Events) -> None:
     for nodes in RINGS.values():
         released = []
         for node in nodes:
-            loaded = of(first, "module-loaded", node)[-1]["time"]
+            loaded = of(first, "module-loaded", node, module="nvidia")[-1]["time"]
             assert loaded > proven, f"{node} ran {NEW} before the ring ahead was proven"
             (free,) = [e["time"] for e in of(first, "uncordoned", node) if is_ours(e["by"])]
             tests = [e for e in of(first, "job-ran", node) if loaded < e["time"] < free]
@@ -98,7 +99,7 @@ def only_the_canary_was_moved_and_brought_back(play: Play, second: Events) -> No
     """Act 2 ended restored: the fault hit, the bad driver never left the canary, and all is as before the act."""
     assert {e["node"] for e in play.hits("xid-31-after-driver")} == {CANARY[0]}
     for node in GPU:
-        loads = [e["version"] for e in of(second, "module-loaded", node)]
+        loads = [e["version"] for e in of(second, "module-loaded", node, module="nvidia")]
         assert loads == ([BAD, NEW] if node in CANARY else [])
     assert [play.given_back(node) for node in CANARY] == [[NEW, NEW]] * 2, "never given back with the bad one"
     assert {node for node, versions in play.drivers().items() if BAD in versions} == set(CANARY)

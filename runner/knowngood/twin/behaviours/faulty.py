@@ -81,7 +81,7 @@ class Faults:
             self._strike(fault, node or fault.node)
 
     def _event(self, event: dict[str, Any]) -> None:
-        if event["event"] == "module-loaded":
+        if event["event"] == "module-loaded" and event["module"] == "nvidia":
             self.fire(faults.MODULE_LOAD, event["node"])
         elif event["event"] == "pod-evicted":
             self._evictions[event["node"]] = self._evictions.get(event["node"], 0) + 1

@@ -1,0 +1,150 @@
+"""The NIC driver of a host: mlx5_core and what comes and goes with it.
+
+DOCA-OFED prints the lines of its compatibility module when it is loaded, the kernel's own driver does not. Ports,
+counters and virtual functions are kept over a reload: the first two live in the adapter, the last are put back by
+who reloads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowngood.twin import hostfiles
+from knowngood.twin.hostfiles import Files
+
+if TYPE_CHECKING:
+    from knowngood.twin.world import Machine
+
+NIC, NFS, PEERMEM = "mlx5_core", "rpcrdma", "nvidia_peermem"
+NIC_MODULES = (NIC, "mlx5_ib")
+OFED_READY = "run/mellanox/drivers/.driver-ready"
+"""The DOCA container's mark: its driver is loaded and the network as it was."""
+CLASS = "sys/class/infiniband"
+TREE = "mlnx_ofed/mlnx-ofa_kernel-4.0.git"
+SYMBOLS = ("ib_register_peer_memory_client", "ib_unregister_peer_memory_client")
+
+
+class ModuleError(Exception):
+    """A module can't be inserted or removed; the message is modprobe's."""
+
+
+class NicDriver:
+    """The NIC driver of one machine. `version` is "" while it is the kernel's own, or none."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._at_boot = machine.seed.docaOfed
+        self._vfs: Files = {}
+        self._counters: Files = {}
+
+    @property
+    def version(self) -> str:
+        """DOCA-OFED in the kernel now, as mlx5_core says it."""
+        loaded = self._machine.modules.get(NIC)
+        return loaded.version if loaded else ""
+
+    @property
+    def nfs(self) -> bool:
+        """Whether NFS over RDMA is loaded."""
+        return NFS in self._machine.modules
+
+    def boot(self) -> None:
+        """Load what the host loads by itself."""
+        self._vfs, self._counters = {}, {}
+        if self._machine.seed.nics:
+            self.load(self._at_boot)
+            if NFS in self._machine.seed.modules:
+                self.load_nfs()
+
+    def left_to_a_pod(self) -> None:
+        """A container brings DOCA-OFED from now on: after a boot the host has the kernel's own driver again."""
+        self._at_boot = ""
+
+    def load(self, version: str) -> None:
+        """Load the driver: DOCA-OFED of a version, "" the kernel's own. Every adapter appears anew."""
+        machine = self._machine
+        machine.modules[NIC] = machine.loaded(version)
+        for name in NIC_MODULES:
+            in_tree = hostfiles.in_tree(name, machine.seed.kernel)
+            machine.write_files(hostfiles.module(name, version) if version else in_tree)
+        if version:
+            commit = hostfiles.stable_id(version)[:7]
+            machine.kernel(f"Compat-mlnx-ofed backport release: {commit}")
+            machine.kernel(f"Backport based on {TREE} {commit}")
+            machine.kernel(f"compat.git: {TREE}")
+        for index in range(machine.seed.nics):
+            machine.write_files(hostfiles.nic(machine.seed, index))
+            address = hostfiles.nic_address(index)
+            machine.kernel(f"mlx5_core {address}: firmware version: {machine.seed.nicFirmware}")
+        machine.write_files(self._counters)
+        machine.tell("module-loaded", NIC, version)
+
+    def unload(self) -> None:
+        """Take the driver out, with NFS over RDMA and every adapter. ModuleError: something holds it."""
+        machine = self._machine
+        if PEERMEM in machine.modules:
+            raise ModuleError("rmmod: ERROR: Module ib_uverbs is in use by: nvidia_peermem")
+        if NIC not in machine.modules:
+            return
+        if self.nfs:
+            self._remove(NFS, NFS)
+        self._keep()
+        for index in range(machine.seed.nics):
+            machine.kernel(f"mlx5_core {hostfiles.nic_address(index)}: E-Switch: cleanup")
+        machine.remove([f"{CLASS}/mlx5_{index}" for index in range(machine.seed.nics)])
+        self._remove(NIC, *NIC_MODULES)
+
+    def restore_vfs(self) -> None:
+        """Put back the virtual functions that were there when the driver was taken out."""
+        self._machine.write_files(self._vfs)
+
+    def load_nfs(self) -> None:
+        """Load NFS over RDMA; it is of the NIC driver that is loaded."""
+        machine = self._machine
+        machine.modules[NFS] = machine.loaded("", abi=self.version)
+        machine.write_files(hostfiles.in_tree(NFS, self.version or machine.seed.kernel))
+        machine.kernel("RPC: Registered rdma transport module.")
+        machine.tell("module-loaded", NFS, "")
+
+    def insert_peermem(self) -> None:
+        """modprobe nvidia_peermem, as it was built with the GPU driver. ModuleError: built for another NIC driver."""
+        machine = self._machine
+        driver = machine.driver
+        if driver is None:
+            raise ModuleError("modprobe: FATAL: Module nvidia-peermem not found")
+        if driver.abi != self.version:
+            for symbol in SYMBOLS:
+                machine.kernel(f"{PEERMEM}: disagrees about version of symbol {symbol}", 4)
+                machine.kernel(f"{PEERMEM}: Unknown symbol {symbol} (err -22)", 4)
+            raise ModuleError(f"modprobe: ERROR: could not insert '{PEERMEM}': Invalid argument")
+        machine.load_peermem(users=0)
+
+    def remove_peermem(self) -> None:
+        """rmmod nvidia_peermem. ModuleError: it is in use."""
+        machine = self._machine
+        if PEERMEM not in machine.modules:
+            return
+        if machine.read(f"sys/module/{PEERMEM}/refcnt") not in {"", "0"}:
+            raise ModuleError(f"rmmod: ERROR: Module {PEERMEM} is in use")
+        self._remove(PEERMEM, PEERMEM)
+
+    def _keep(self) -> None:
+        """Remember what a reload does not change."""
+        root = self._machine.root
+        self._vfs, self._counters = {}, {}
+        for index in range(self._machine.seed.nics):
+            device = f"{CLASS}/mlx5_{index}"
+            self._vfs[f"{device}/device/sriov_numvfs"] = (
+                self._machine.read(f"{device}/device/sriov_numvfs") + "\n"
+            )
+            for folder in ("counters", "hw_counters"):
+                for file in (root / device / "ports/1" / folder).glob("*"):
+                    path = f"{device}/ports/1/{folder}/{file.name}"
+                    text = self._machine.read(path)
+                    if text != "0":
+                        self._counters[path] = f"{text}\n"
+
+    def _remove(self, name: str, *folders: str) -> None:
+        gone = self._machine.modules.pop(name)
+        self._machine.remove([f"sys/module/{folder}" for folder in folders])
+        self._machine.tell("module-unloaded", name, gone.version)
