@@ -11,6 +11,7 @@ from knowngood.twin.api.conversion import present
 from knowngood.twin.api.errors import not_found
 from knowngood.twin.api.resources import Resources, ResourceType
 from knowngood.twin.api.store import Change, Name, Store, Stored
+from knowngood.twin.api.webhooks import Webhook
 
 Object = dict[str, Any]
 EventLog = Callable[[Object], None]
@@ -60,6 +61,7 @@ class Cluster:
         self._stored_versions: dict[str, str] = {}
         self.redefined: dict[str, int] = {}
         """By storage key: the store's version when a definition was last replaced."""
+        self.webhooks: dict[tuple[str, str], Webhook] = {}
         self._event_log = event_log
         self.store.subscribe(self._index)
 

@@ -26,6 +26,7 @@ from knowngood.twin.api.remote import RemoteKubelets
 from knowngood.twin.api.store import encode
 from knowngood.twin.api.tally import Tally
 from knowngood.twin.api.tls import LOOPBACK, Authority, new_authority
+from knowngood.twin.api.webhooks import Webhook
 
 Object = dict[str, Any]
 EventLog = Callable[[Object], None]
@@ -118,6 +119,10 @@ class ApiServer:
         resource = self._cluster.resources.of_kind(api_version, kind)
         stored = None if resource is None else self._cluster.store.get(resource.key, namespace, name)
         return None if stored is None else stored.obj
+
+    def ask(self, api_version: str, kind: str, webhook: Webhook) -> None:
+        """Ask this webhook from now on before an object of the kind is created or changed."""
+        self._cluster.webhooks[api_version, kind] = webhook
 
     def direct(self, user: str) -> Direct:
         """Return a way for who lives in this process, who may do everything. An outage breaks its watches."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from knowngood.twin.api import admission, apply, carried, crds, meta, newpods, patches, rules
+from knowngood.twin.api import admission, apply, carried, crds, meta, newpods, patches, rules, webhooks
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.conversion import present, to_storage
 from knowngood.twin.api.errors import (
@@ -92,6 +92,7 @@ class Writes:
             newpods.check(self._cluster, obj)
         self.quotas.check(resource, obj)
         self.guard(resource, obj, actor)
+        webhooks.review(self._cluster.webhooks, resource, obj)
         if resource.kind == crds.CRD_KIND:
             crds.announce(obj)
         return self._store_new(resource, obj, actor, options, verb, warnings)
@@ -242,6 +243,8 @@ class Writes:
         if causes:
             raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
         self.guard(resource, obj, actor)
+        if not subresource:
+            webhooks.review(self._cluster.webhooks, resource, obj)
         if resource.kind == crds.CRD_KIND and not subresource and crds.is_established(old):
             _keep_established(obj)
         if _counts_generations(resource) and not subresource and _generation_moved(resource, old, obj):
