@@ -76,6 +76,36 @@ CLUSTER_POLICY_PARTS = (
     "gfd",
     "nodeStatusExporter",
 )
+OFED_DRIVER = open_object(
+    {
+        "image": TEXT,
+        "version": TEXT,
+        "repository": TEXT,
+        "env": MANY,
+        "forcePrecompiled": {**FLAG, "default": False},
+        "terminationGracePeriodSeconds": {**NUMBER, "default": 300},
+        "upgradePolicy": open_object(
+            {
+                "autoUpgrade": {**FLAG, "default": False},
+                "maxParallelUpgrades": {**NUMBER, "default": 1},
+                "safeLoad": {**FLAG, "default": False},
+                "drain": open_object(
+                    {
+                        "enable": {**FLAG, "default": True},
+                        "force": {**FLAG, "default": False},
+                        "deleteEmptyDir": {**FLAG, "default": False},
+                        "timeoutSeconds": {**NUMBER, "default": 300},
+                    }
+                ),
+            }
+        ),
+    },
+    ("image",),
+)
+NIC_POLICIES = (
+    ("NicClusterPolicy", "nicclusterpolicies", "ncp"),
+    ("NicNodePolicy", "nicnodepolicies", "nicnode", "nnp"),
+)
 PHASES = ("Running", "Failed", "Error", "Succeeded", "Terminating")
 
 
@@ -164,22 +194,16 @@ def _gpu() -> list[Schema]:
             {"spec": policy_spec, "status": _status("ignored", "ready", "notReady")},
             STATUS_COLUMNS,
         ),
-        definition(
-            "mellanox.com",
-            "v1alpha1",
-            "NicClusterPolicy",
-            "nicclusterpolicies",
-            {
-                "spec": open_object({"ofedDriver": ANY, "tolerations": MANY}),
-                "status": open_object(
-                    {"state": one_of("ignore", "notReady", "ready", "error"), "appliedStates": MANY},
-                    ("state",),
-                ),
-            },
-            STATUS_COLUMNS,
-            short=("ncp",),
-        ),
+        *(_nic_policy(*names) for names in NIC_POLICIES),
     ]
+
+
+def _nic_policy(kind: str, plural: str, *short: str) -> Schema:
+    sections = dict.fromkeys(("rdmaSharedDevicePlugin", "sriovDevicePlugin"), open_object({}, ("image",)))
+    spec = {"ofedDriver": OFED_DRIVER, **sections, "tolerations": MANY, "nodeSelector": TEXTS}
+    status = {"state": one_of("ignore", "notReady", "ready", "error"), "reason": TEXT, "appliedStates": MANY}
+    properties = {"spec": open_object(spec), "status": open_object(status, ("state",))}
+    return definition("mellanox.com", "v1alpha1", kind, plural, properties, STATUS_COLUMNS, short=short)
 
 
 def _others() -> list[Schema]:

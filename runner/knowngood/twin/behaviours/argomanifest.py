@@ -15,6 +15,7 @@ CLUSTER_SCOPED = {
     "NVIDIADriver",
     "ClusterPolicy",
     "NicClusterPolicy",
+    "NicNodePolicy",
     "Namespace",
     "ClusterRole",
     "ClusterRoleBinding",

@@ -29,6 +29,7 @@ POD_GROUP: Kind = ("scheduling.run.ai/v2alpha2", "PodGroup")
 NVIDIA_DRIVER: Kind = ("nvidia.com/v1alpha1", "NVIDIADriver")
 CLUSTER_POLICY: Kind = ("nvidia.com/v1", "ClusterPolicy")
 NIC_CLUSTER_POLICY: Kind = ("mellanox.com/v1alpha1", "NicClusterPolicy")
+NIC_NODE_POLICY: Kind = ("mellanox.com/v1alpha1", "NicNodePolicy")
 APPLICATION: Kind = ("argoproj.io/v1alpha1", "Application")
 
 GPU = "nvidia.com/gpu"
