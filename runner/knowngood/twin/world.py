@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knowngood.twin import hostfiles
@@ -65,6 +65,7 @@ class Machine:
         self.boot_id = ""
         self.booted_at = 0.0
         self.modules: dict[str, Loaded] = {}
+        self.held = False  # nvidia_peermem, by something else than a pod
         self.nic = NicDriver(self)
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
@@ -100,6 +101,7 @@ class Machine:
         self.up = True
         self._lost.clear()
         self.modules.clear()
+        self.held = False
         self._forget_driver()
         self.remove(["run", FABRIC_MANAGER, "sys/module"])
         self.write_files({"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n"})
@@ -164,6 +166,28 @@ class Machine:
         self.write_files(hostfiles.module("nvidia_peermem", driver.version))
         self.write_files({"sys/module/nvidia_peermem/refcnt": f"{users}\n"})
         self.tell("module-loaded", "nvidia_peermem", driver.version)
+
+    def load_beside(self, module: str, version: str) -> None:
+        """Load a module that was built with the GPU driver: nvidia_fs or gdrdrv."""
+        abi = self.driver.abi if self.driver else ""
+        self.modules[module] = self.loaded(version, abi=abi)
+        self.write_files(hostfiles.module(module, version))
+        self.tell("module-loaded", module, version)
+
+    def built_against(self, nic: str) -> None:
+        """The GPU driver turns out to be built against that NIC driver."""
+        if self.driver:
+            self.modules["nvidia"] = replace(self.driver, abi=nic)
+
+    def hold_peermem(self) -> None:
+        """Somebody holds a reference to nvidia_peermem: it can't be taken out before the next boot."""
+        self.held = True
+        self.write_files({"sys/module/nvidia_peermem/refcnt": "1\n"})
+
+    def release_peermem(self) -> None:
+        """The pods that used nvidia_peermem are gone; who holds it otherwise stays."""
+        if "nvidia_peermem" in self.modules and not self.held:
+            self.write_files({"sys/module/nvidia_peermem/refcnt": "0\n"})
 
     def set_port(self, nic: int, values: Mapping[str, str]) -> None:
         """Change files of a NIC's port: state, phys_state, counters/link_downed, ..."""

@@ -100,6 +100,22 @@ def test_a_peermem_in_use_holds_the_nic_driver(tmp_path: Path) -> None:
     with pytest.raises(ModuleError, match="ib_uverbs is in use"):
         host.nic.unload()
     assert host.nic.version == OLD
+    host.release_peermem()
+    host.nic.remove_peermem()
+    assert PEERMEM not in host.modules
+
+
+def test_a_peermem_that_no_pod_holds_stays_until_the_next_boot(tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_peermem(users=0)
+    host.hold_peermem()
+    host.release_peermem()
+    with pytest.raises(ModuleError, match="in use"):
+        host.nic.remove_peermem()
+    host.boot("power-cycle")
+    assert PEERMEM not in host.modules
+    assert not (host.root / "sys/module/nvidia_peermem").exists()
 
 
 def test_a_boot_loads_what_the_host_has_and_its_own_driver_where_a_pod_brings_doca_ofed(
