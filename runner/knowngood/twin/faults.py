@@ -75,6 +75,12 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("mco-uncordons-quarantine", "", part="machineConfig", defaults=ONCE),
         FaultKind("boot-takes-15-minutes", "", ("seconds",), part="machineConfig", defaults=ONCE),
         FaultKind("mhc-power-cycles", NOW, ("seconds",), part="healthChecks", defaults=ONCE),
+        FaultKind("mofed-wait-label-lies", "", part="networkOperator"),
+        FaultKind("doca-dtk-mismatch", "", part="networkOperator"),
+        FaultKind("rpcrdma-stays-out", "", part="networkOperator"),
+        FaultKind("peermem-will-not-unload", "", part="networkOperator"),
+        FaultKind("peermem-old-abi", "", part="networkOperator"),
+        FaultKind("auto-picks-other-flavour", "", part="kernelModuleType"),
     )
 }
 
@@ -82,6 +88,8 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "olm": ("operators.coreos.com/v1alpha1", "Subscription"),
     "machineConfig": ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
+    "networkOperator": ("mellanox.com/v1alpha1", "NicNodePolicy"),
+    "kernelModuleType": ("nvidia.com/v1alpha1", "NVIDIADriver"),
 }
 """A kind that a cluster serves where its seed has the part."""
 
