@@ -13,9 +13,10 @@ from knowngood.twin.api.kubelet import (
     KubeletBackend,
     NodeUnreachableError,
 )
-from knowngood.twin.behaviours import nvidiasmi, processes
+from knowngood.twin.behaviours import doca, nvidiasmi, processes
 from knowngood.twin.behaviours.kube import POD, Object, environment, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
+from knowngood.twin.behaviours.nic_manifests import OFED_CONTAINER
 from knowngood.twin.behaviours.podstatus import READY, RUNNING
 from knowngood.twin.world import Machine
 
@@ -50,6 +51,8 @@ class Backend(KubeletBackend):
         machine.tick()
         if argv and argv[0] == "nvidia-smi":
             return nvidiasmi.run(machine, argv[1:])
+        if argv == ["ofed_info", "-s"] and spec["name"] == OFED_CONTAINER:
+            return ExecResult(doca.ofed_info(obj).encode(), b"", 0)
         view = self._kubelets.view(obj, spec)
         async with self._free:
             return await processes.run(

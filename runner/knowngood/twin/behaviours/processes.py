@@ -25,6 +25,8 @@ PYTHONS = frozenset({"python", "python3"})
 PROBE = "knowngood.probe"
 # A privileged driver pod sees the host's own folders.
 HOST_FOLDERS = ("/proc", "/sys", "/usr", "/run", "/etc", "/var")
+# Any other privileged one sees at least what the kernel shows.
+KERNEL_FOLDERS = ("/proc", "/sys")
 # Options by which find would do more than look; -exec may start what only reads.
 ACTING = ("-ok", "-delete", "-fprint", "-fls", "-execdir")
 NOT_LISTED = 126
@@ -82,6 +84,9 @@ def host_view(pod: Object, container: Object, root: Path, own: Path) -> HostView
         for mount in container.get("volumeMounts") or ()
         if mount["name"] in volumes
     ]
+    if (container.get("securityContext") or {}).get("privileged"):
+        named = {mount for mount, _ in mounts}
+        mounts += [(folder, f"{root}{folder}") for folder in KERNEL_FOLDERS if folder not in named]
     # The longest mount path wins: /host/run before /host.
     return HostView(tuple(sorted(mounts, key=lambda pair: -len(pair[0]))), own, str(root))
 
