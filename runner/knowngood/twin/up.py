@@ -23,13 +23,24 @@ from knowngood.twin.api.server import AUTHENTICATION, ApiServer
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
 from knowngood.twin.behaviours.context import Api, Clock, Twin
+from knowngood.twin.behaviours.doca import nic_program
 from knowngood.twin.behaviours.faulty import Faults
 from knowngood.twin.behaviours.heartbeats import Heartbeats
-from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, POD_GROUP
+from knowngood.twin.behaviours.kube import (
+    APPLICATION,
+    BUDGET,
+    NIC_CLUSTER_POLICY,
+    NIC_NODE_POLICY,
+    POD_GROUP,
+    Object,
+)
 from knowngood.twin.behaviours.kubelet import Kubelets, host_ip
+from knowngood.twin.behaviours.network_operator import NetworkOperator
+from knowngood.twin.behaviours.nic_admission import webhook
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.nodes import Machines
 from knowngood.twin.behaviours.operands import gpu_program
+from knowngood.twin.behaviours.programs import Program
 from knowngood.twin.behaviours.recorder import Recorder
 from knowngood.twin.behaviours.registry import played, spelled_out
 from knowngood.twin.behaviours.settle import LOOKED_AT, unsettled
@@ -134,6 +145,8 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     stack.push_async_callback(twin.stop)
     recorder = Recorder(twin)
     recorders.append(recorder)
+    if server is not None:
+        ask_webhooks(twin, server)
     await _behave(twin, recorder, server or kubelets)
     if options.without:  # who takes their place needs a way in before anything can settle
         _private(options.kubeconfig, config)
@@ -209,7 +222,7 @@ def _twin(
     tag, build, _ = objects.operating_system(seed)
     served = {POD_GROUP}
     if seed.network_operator:
-        served.add(NIC_CLUSTER_POLICY)
+        served |= {NIC_CLUSTER_POLICY, NIC_NODE_POLICY}
     if seed.gitops:
         served.add(APPLICATION)
 
@@ -236,11 +249,23 @@ def _twin(
     )
 
 
+def special_program(twin: Twin, pod: Object) -> Program | None:
+    """The program of an operator's pod; None for all others."""
+    return gpu_program(twin, pod) or nic_program(twin, pod)
+
+
+def ask_webhooks(twin: Twin, server: ApiServer) -> None:
+    """From now on the API server asks what operators of this cluster refuse."""
+    if twin.seed.network_operator and NetworkOperator.name not in twin.without:
+        for api_version, kind in (NIC_CLUSTER_POLICY, NIC_NODE_POLICY):
+            server.ask(api_version, kind, webhook(twin.cache))
+
+
 async def _behave(twin: Twin, recorder: Recorder, front: ApiServer | KubeletServer | None) -> None:
     """Start all that acts; `front`: where the nodes are asked for exec, logs and their journal."""
     twin.world.boot()
     await twin.cache.ensure(BUDGET, *LOOKED_AT, *twin.served)
-    kubelets = Kubelets(twin, gpu_program)
+    kubelets = Kubelets(twin, special_program)
     lifecycle = None
     if NodeLifecycle.name not in twin.without:
         lifecycle = NodeLifecycle(twin)

@@ -1,6 +1,7 @@
 """A twin with a few behaviours only: the API server, the cache, the controllers that a test names.
 
-Pods have no kubelet: a new one is Running and Ready a moment after it was made, as in the recordings.
+Pods have no kubelet: a new one is Running and Ready a moment after it was made, as in the recordings. With `runs` the
+twin's own kubelets run them.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any
 
 from knowngood.twin import events, faults, objects, seed, up
 from knowngood.twin.api.server import ApiServer
+from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.faulty import Faults
 from knowngood.twin.behaviours.kube import NAMESPACE, NODE, POD, Kind, Object, condition, deleting, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.nodes import Machines
-from knowngood.twin.behaviours.operands import gpu_program
 from knowngood.twin.client import Client
 from knowngood.twin.events import EventLog
 
@@ -105,7 +106,13 @@ class Play:
 
 @contextlib.asynccontextmanager
 async def raised(
-    folder: Path, cast: Cast, scale: float, kinds: Sequence[Kind], document: Mapping[str, Any]
+    folder: Path,
+    cast: Cast,
+    scale: float,
+    kinds: Sequence[Kind],
+    document: Mapping[str, Any],
+    *,
+    runs: bool = False,
 ) -> AsyncIterator[Play]:
     """An API server with what the seed says, and these controllers."""
     state = folder / "state"
@@ -132,14 +139,19 @@ async def raised(
         await twin.cache.ensure(NODE, POD, NAMESPACE, *kinds)
         play.watch(*kinds)
         twin.world.boot()
-        kubelets = Kubelets(twin, gpu_program)
+        kubelets = Kubelets(twin, up.special_program)
+        twin.kubelet = server.kubelet = Backend(kubelets)
         lifecycle = NodeLifecycle(twin)
         await lifecycle.start()
         machines = Machines(twin, kubelets, lifecycle)
         twin.reboot = machines.reboot
         await machines.start()
         await Faults(twin, kubelets, machines).start()
-        _run_pods(twin)
+        if runs:
+            up.ask_webhooks(twin, server)
+            await kubelets.start()
+        else:
+            _run_pods(twin)
         for controller in cast(twin):
             await controller.start()
         yield play
@@ -168,12 +180,14 @@ def play(
     cast: Cast,
     scale: float = 300.0,
     kinds: Sequence[Kind] = (),
+    *,
+    runs: bool = False,
     **document: Any,
 ) -> None:
     """Tell the story on a cluster with these controllers; `document`: top-level keys of its seed."""
 
     async def run() -> None:
-        async with raised(folder, cast, scale, kinds, document) as made:
+        async with raised(folder, cast, scale, kinds, document, runs=runs) as made:
             await story(made)
 
     asyncio.run(run())

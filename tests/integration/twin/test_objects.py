@@ -8,6 +8,7 @@ from pathlib import Path
 
 import kubernetes
 import yaml
+from tests.integration.twin.nic_stage import cluster_policy, ring
 from tests.integration.twin.stage import Stage, play, smoke_job
 from tests.published import definitions, needs_definitions, problems
 
@@ -25,6 +26,7 @@ CUSTOM = (
     ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
     ("config.openshift.io/v1", "ClusterVersion"),
     ("mellanox.com/v1alpha1", "NicClusterPolicy"),
+    ("mellanox.com/v1alpha1", "NicNodePolicy"),
 )
 BUILT_IN = (
     ("v1", "Node"),
@@ -53,17 +55,17 @@ def test_custom_objects_are_valid_by_the_vendors_definitions(tmp_path: Path) -> 
     seen: set[str] = set()
 
     async def story(stage: Stage) -> None:
-        nic = {
-            "apiVersion": "mellanox.com/v1alpha1",
-            "kind": "NicClusterPolicy",
-            "metadata": {"name": "nic-cluster-policy"},
-            "spec": {
-                "ofedDriver": {"image": "doca-driver", "repository": "mirror.example.com", "version": "25.10"}
-            },
+        nics = [cluster_policy(), ring("ring-0")]
+        plugin = {
+            "image": "k8s-rdma-shared-dev-plugin",
+            "repository": "mirror.example.com",
+            "version": "v1.5.3",
         }
-        (stage.repository.folder / "nic.yaml").write_text(yaml.safe_dump(nic), encoding="utf-8")
+        nics[1]["spec"] |= {"rdmaSharedDevicePlugin": plugin}
+        del nics[1]["spec"]["ofedDriver"]
+        (stage.repository.folder / "nic.yaml").write_text(yaml.safe_dump_all(nics), encoding="utf-8")
         await stage.sync(stage.repository.push("network"))
-        await stage.until("its DaemonSets", lambda: len(stage.pods("nvidia-network-operator")) == 4)
+        await stage.until("its DaemonSets", lambda: len(stage.pods("nvidia-network-operator")) == 3)
         for obj in await everything(stage, CUSTOM):
             assert problems(obj) == [], f"{obj['kind']} {obj['metadata']['name']}"
             seen.add(obj["kind"])

@@ -12,12 +12,16 @@ from knowngood.twin.behaviours.kube import (
     DAEMON_SET,
     DEPLOYMENT,
     GPU,
+    NIC_CLUSTER_POLICY,
+    NIC_NODE_POLICY,
     NODE,
     NVIDIA_DRIVER,
     STATEFUL_SET,
+    labels_of,
     name_of,
     namespace_of,
 )
+from knowngood.twin.behaviours.nic_manifests import WAIT_LABEL
 from knowngood.twin.behaviours.olm_objects import SERVICE_VERSION
 
 LOOKED_AT = (NODE, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, NVIDIA_DRIVER, CLUSTER_POLICY)
@@ -27,6 +31,8 @@ def unsettled(twin: Twin) -> Iterator[str]:
     """What is not at rest yet, one after the other: who only wants to know whether all is need not look at all."""
     yield from _gitops(twin)
     yield from _operators(twin)
+    if twin.seed.network_operator:
+        yield from _nics(twin)
     yield from _pods(twin)
     yield from _gpus(twin)
 
@@ -45,6 +51,17 @@ def _operators(twin: Twin) -> Iterator[str]:
         csv = twin.cache.get(SERVICE_VERSION, row.csv, row.namespace)
         if csv is None or (csv.get("status") or {}).get("phase") != "Succeeded":
             yield f"{row.csv} is not installed in {row.namespace}"
+
+
+def _nics(twin: Twin) -> Iterator[str]:
+    """Each policy was looked at, and no node waits for its DOCA pod."""
+    for kind in (NIC_CLUSTER_POLICY, NIC_NODE_POLICY):
+        for policy in twin.cache.all(kind):
+            if not (policy.get("status") or {}).get("state"):
+                yield f"{kind[1]} {name_of(policy)} has no state"
+    for node in twin.cache.all(NODE):
+        if labels_of(node).get(WAIT_LABEL) == "true":
+            yield f"node {name_of(node)} waits for DOCA-OFED"
 
 
 def _pods(twin: Twin) -> Iterator[str]:
