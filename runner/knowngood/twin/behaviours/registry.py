@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from knowngood.twin.behaviours.argocd import ArgoCd
 from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.daemonsets import DaemonSets
+from knowngood.twin.behaviours.doca_upgrade import DocaUpgrades
 from knowngood.twin.behaviours.gpu_operator import GpuOperator
 from knowngood.twin.behaviours.health_checks import HealthChecks
 from knowngood.twin.behaviours.jobs import Jobs
@@ -35,6 +36,7 @@ _ALL: tuple[type[Controller], ...] = (
     *MANAGED,
     ArgoCd,
     NetworkOperator,
+    DocaUpgrades,
     Olm,
     MachineConfigOperator,
     MachineConfigDaemons,
@@ -58,6 +60,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
     absent = {
         ArgoCd: seed.gitops is None,
         NetworkOperator: seed.network_operator is None,
+        DocaUpgrades: seed.network_operator is None or NetworkOperator.name in without,
         Olm: seed.olm is None,
         MachineConfigOperator: not seed.machine_config,
         MachineConfigDaemons: not seed.machine_config,
