@@ -35,7 +35,14 @@ from knowngood.twin.behaviours.kube import (
     uid_of,
 )
 from knowngood.twin.behaviours.podstatus import DONE, READY, RUNNING, WAITING, Progress
-from knowngood.twin.behaviours.programs import GangProgram, ProcessProgram, Program, ProgramError, is_process
+from knowngood.twin.behaviours.programs import (
+    Failing,
+    GangProgram,
+    ProcessProgram,
+    Program,
+    ProgramError,
+    is_process,
+)
 
 BACKOFF_S = 10.0  # doubled with each restart, as the kubelet does
 BACKOFF_MAX_S = 300.0
@@ -128,12 +135,20 @@ class Runner:
         self.twin = kubelets.twin
         self.node = node_of(pod)
         self.pod = pod
-        self.program = kubelets.program(pod)
+        self.program = self._program()
         old = (pod.get("status", {}).get("containerStatuses") or [{}])[0]
         again = 1 if old.get("containerID") else 0
         self.progress = Progress(restarts=int(old.get("restartCount", 0)) + again)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+
+    def _program(self) -> Program:
+        program = self.kubelets.program(self.pod)
+        program.tell = self._failing
+        return program
+
+    async def _failing(self, containers: Failing) -> None:
+        await self._show(failing=containers)
 
     def begin(self) -> None:
         """Start the pod's task, unless it is to go at once."""
@@ -176,7 +191,7 @@ class Runner:
                 )
                 await self.twin.clock.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_MAX_S)
-                self.program = self.kubelets.program(self.pod)
+                self.program = self._program()
                 continue
             if self.pod["spec"].get("restartPolicy") == "Never" or code == 0:
                 await self._show(main=DONE, code=code)
@@ -184,7 +199,7 @@ class Runner:
                 return
             await self._show(main=WAITING, restarts=self.progress.restarts + 1, reason="CrashLoopBackOff")
             await self.twin.clock.sleep(backoff)
-            self.program = self.kubelets.program(self.pod)
+            self.program = self._program()
 
     async def _ready(self) -> None:
         if not self.progress.started:

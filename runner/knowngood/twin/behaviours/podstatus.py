@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from knowngood.twin.behaviours.kube import Object, condition, merge_conditions, stamp, uid_of
@@ -15,7 +16,8 @@ class Progress:
     """How far a pod's containers are.
 
     init and main are WAITING, RUNNING, READY (main only) or DONE. code: exit code of what is DONE;
-    reason: why something waits (CrashLoopBackOff, ContainerCreating); message: its last words.
+    reason: why something waits (CrashLoopBackOff, ContainerCreating); message: its last words. failing: containers
+    beside the first one that restart again and again, with theirs.
     """
 
     init: str = DONE
@@ -25,12 +27,13 @@ class Progress:
     reason: str = "ContainerCreating"
     message: str = ""
     started: str = ""
+    failing: Mapping[str, str] = field(default_factory=dict)
 
 
 def status(pod: Object, progress: Progress, host_ip: str, pod_ip: str) -> Object:
     """The whole status; condition times that did not change stay. host_ip: "" where the node has no address."""
     spec, old = pod["spec"], pod.get("status", {})
-    ready = progress.main == READY
+    ready = progress.main == READY and not progress.failing
     done = progress.main == DONE
     phase = "Pending"
     if done:
@@ -53,13 +56,21 @@ def status(pod: Object, progress: Progress, host_ip: str, pod_ip: str) -> Object
         "podIP": pod_ip,
         "podIPs": [{"ip": pod_ip}],
         "startTime": old.get("startTime") or stamp(),
-        "containerStatuses": [_main(pod, c, progress) for c in spec["containers"]],
+        "containerStatuses": [_main(pod, c, _of(c, progress)) for c in spec["containers"]],
     }
     if host_ip:
         result |= {"hostIP": host_ip, "hostIPs": [{"ip": host_ip}]}
     if spec.get("initContainers"):
         result["initContainerStatuses"] = [_init(pod, c, progress) for c in spec["initContainers"]]
     return result
+
+
+def _of(container: Object, progress: Progress) -> Progress:
+    """How far that container is."""
+    if progress.main != READY or container["name"] not in progress.failing:
+        return progress
+    words = progress.failing[container["name"]]
+    return replace(progress, main=WAITING, reason="CrashLoopBackOff", message=words, restarts=1)
 
 
 def _main(pod: Object, container: Object, progress: Progress) -> Object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from knowngood.twin.behaviours import processes
@@ -24,6 +24,9 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.behaviours.processes import HostView
 
 Ready = Callable[[], Awaitable[None]]
+Failing = Mapping[str, str]
+"""Containers beside the first one that do not run, with their last words."""
+Tell = Callable[[Failing], Awaitable[None]]
 
 START_S = 2.0  # image there already: create the sandbox, start the container
 STOP_S = 5.0  # what an obedient container needs after SIGTERM
@@ -41,6 +44,7 @@ class Program:
     def __init__(self, twin: Twin, pod: Object) -> None:
         self.twin = twin
         self.pod = pod
+        self.tell: Tell = _nobody  # who runs it is told of containers beside the first one
 
     async def init(self) -> None:
         """The init containers; returns when the last has ended. ProgramError: it failed."""
@@ -59,6 +63,10 @@ class Program:
     async def stop(self, grace: float) -> None:
         """End within `grace` seconds of the cluster's time; run() was cancelled already."""
         await self.twin.clock.sleep(min(grace, STOP_S))
+
+
+async def _nobody(_failing: Failing) -> None:
+    """Nobody listens."""
 
 
 class GangProgram(Program):
