@@ -28,6 +28,7 @@ from knowngood.twin.behaviours.kube import (
     requests,
 )
 from knowngood.twin.behaviours.programs import Program, ProgramError, Ready
+from knowngood.twin.behaviours.sidecars import Sidecars
 from knowngood.twin.client import ClientError
 from knowngood.twin.world import DRIVER_STATE, FABRIC_MANAGER, Machine
 
@@ -52,8 +53,9 @@ class DriverProgram(Program):
         env = environment(pod, pod["spec"]["containers"][0])
         self.version = env.get(manifests.VERSION_ENV, "")
         self.digest = env.get(manifests.DIGEST_ENV, "")
-        kind = env.get(manifests.TYPE_ENV, "auto")
-        self.flavour = hostfiles.PROPRIETARY if kind == "proprietary" else hostfiles.OPEN
+        self.kind = env.get(manifests.TYPE_ENV, "auto")
+        self.sidecars = Sidecars(twin, pod)
+        self._nic_before = ""
         self.kept = False  # the module of an equal digest, or one that a fault holds
 
     async def init(self) -> None:
@@ -63,8 +65,10 @@ class DriverProgram(Program):
             "driver-pod-started", self.node, pod=self.pod["metadata"]["name"], version=self.version
         )
         self.machine.remove([DRIVER_READY])
+        await self.sidecars.wait_for_ofed()
         await twin.clock.sleep(MANAGER_S)
         loaded = self.machine.driver
+        self._nic_before = loaded.abi if loaded else ""
         self.kept = loaded is not None and self.machine.read(DRIVER_STATE) == self.digest
         parked = await self._park()
         try:
@@ -79,13 +83,27 @@ class DriverProgram(Program):
         twin = self.twin
         await twin.clock.sleep(USER_SPACE_S if self.kept else BUILD_S)
         if not self.kept:
-            self.machine.load_driver(self.version, self.flavour)
+            self.machine.load_driver(self.version, self._flavour())
+            self.sidecars.built(self.version, self._nic_before)
         self.machine.install_user_space(self.version)
         self.machine.start_fabric_manager()
         self.machine.write(DRIVER_STATE, self.digest)
         self.machine.write(DRIVER_READY, "")
+        failing = self.sidecars.start()
+        if failing:
+            await self.tell(failing)
         await ready()
-        return await super().hold()
+        await self.sidecars.hold(failing, self.tell)
+        return 0
+
+    def _flavour(self) -> str:
+        """Which modules it loads; `auto` leaves that to the driver container."""
+        if self.kind == "auto":
+            fault = self.twin.faults.active("auto-picks-other-flavour", self.node, self.version)
+            if fault:
+                self.twin.faults.hit(fault, version=self.version)
+                return hostfiles.PROPRIETARY
+        return hostfiles.PROPRIETARY if self.kind == "proprietary" else hostfiles.OPEN
 
     async def stop(self, grace: float) -> None:
         """The module stays; the marker that operands wait for goes, and the daemons of the container."""
@@ -114,6 +132,7 @@ class DriverProgram(Program):
             self.twin.faults.hit(stuck, version=self.version)
             self.kept = True
             return
+        self.sidecars.check_unload(self.version)
         await self.twin.clock.sleep(UNLOAD_S)
         self.machine.unload_driver()
 
