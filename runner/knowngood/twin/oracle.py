@@ -32,6 +32,7 @@ from knowngood.twin.world import DRIVER_STATE, JOURNAL
 
 SCHEMA = 1
 BANNER = "NVRM: loading NVIDIA UNIX"
+BACKPORT = "Compat-mlnx-ofed backport release"
 OURS = "knowngood"
 WORKLOADS: tuple[Kind, ...] = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
 
@@ -44,8 +45,8 @@ async def snapshot(client: Client, state_dir: Path) -> dict[str, Any]:
     for node in (await client.list(NODE)).items:
         name = name_of(node)
         root = state_dir / "nodes" / name / "root"
-        nodes[name] = _api_view(node, pods) | (_host_view(root) if root.is_dir() else {})
-        loads[name] = _load(root)
+        nodes[name] = _api_view(node, pods) | (host_view(root) if root.is_dir() else {})
+        loads[name] = load_view(root)
     return {
         "schema": SCHEMA,
         "time": now(),
@@ -84,7 +85,8 @@ def _operands(node: str, pods: list[Object]) -> dict[str, str]:
     return found
 
 
-def _host_view(root: Path) -> dict[str, Any]:
+def host_view(root: Path) -> dict[str, Any]:
+    """What a machine's files say: drivers with what belongs to them, GPUs, ports, virtual functions."""
     libraries = sorted(p.name for p in (root / "usr/lib64").glob("libcuda.so.*"))
     gpus = root / "proc/driver/nvidia/gpus"
     banner = _read(root / "proc/driver/nvidia/version").partition("\n")[0]
@@ -96,6 +98,13 @@ def _host_view(root: Path) -> dict[str, Any]:
         "gpus": sorted(p.name for p in gpus.iterdir()) if gpus.is_dir() else [],
         "peermem": (root / "sys/module/nvidia_peermem").exists(),
         "nicDriver": _read(root / "sys/module/mlx5_core/version"),
+        "nfsOverRdma": (root / "sys/module/rpcrdma").exists(),
+        "gds": _read(root / "sys/module/nvidia_fs/version"),
+        "vfs": {
+            p.parts[-3]: _read(p)
+            for p in sorted((root / "sys/class/infiniband").glob("*/device/sriov_numvfs"))
+            if _read(p) != "0"
+        },
         "nicFirmware": sorted({_read(p) for p in (root / "sys/class/infiniband").glob("*/fw_ver")}),
         "portsDown": sorted(
             p.parts[-4]
@@ -105,16 +114,17 @@ def _host_view(root: Path) -> dict[str, Any]:
     }
 
 
-def _load(root: Path) -> dict[str, str]:
-    """Which load of the module this is: the last banner of the present boot."""
+def load_view(root: Path) -> dict[str, str]:
+    """Which loads of the drivers these are: the last banner of the present boot, the last backport line."""
     boot = _read(root / "proc/sys/kernel/random/boot_id").replace("-", "")
-    found = {"bootId": boot, "monotonic": "", "version": _read(root / "sys/module/nvidia/version")}
+    found = {"bootId": boot, "monotonic": "", "version": _read(root / "sys/module/nvidia/version"), "nic": ""}
     journal = root / JOURNAL
     if journal.exists():
         for line in journal.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            if entry["_BOOT_ID"] == boot and entry["MESSAGE"].startswith(BANNER):
-                found["monotonic"] = entry["__MONOTONIC_TIMESTAMP"]
+            for key, words in (("monotonic", BANNER), ("nic", BACKPORT)):
+                if entry["_BOOT_ID"] == boot and entry["MESSAGE"].startswith(words):
+                    found[key] = entry["__MONOTONIC_TIMESTAMP"]
     return found
 
 

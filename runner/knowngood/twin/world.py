@@ -91,8 +91,10 @@ class Machine:
         return Loaded(version, flavour, time.time(), abi)
 
     def tell(self, event: str, module: str, version: str) -> None:
-        """Note in the event log that a module came or went."""
-        self._events.write(event, self.name, module=module, version=version, bootId=self.boot_id)
+        """Note in the event log that a module came or went, and for which NIC driver it was built."""
+        loaded = self.modules.get(module)
+        abi = loaded.abi if loaded else ""
+        self._events.write(event, self.name, module=module, version=version, abi=abi, bootId=self.boot_id)
 
     def boot(self, cause: str) -> None:
         """Start the host: new boot id, only the modules that it loads by itself, all devices back."""
