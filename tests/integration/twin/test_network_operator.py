@@ -28,7 +28,7 @@ from knowngood.twin.behaviours.kube import (
     labels_of,
     node_of,
 )
-from knowngood.twin.behaviours.nic_manifests import short_hash
+from knowngood.twin.behaviours.nic_manifests import short_hash, suffix_of
 from knowngood.twin.client import ClientError
 
 KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
@@ -69,10 +69,8 @@ def test_a_new_version_moves_nothing_until_the_pod_restarts_and_then_that_node_a
     async def story(nics: Nics) -> None:
         for name in ("ring-0", "ring-1"):
             await nics.declare(ring(name))
-        assert {name.split("-")[-2] for name in nics.daemon_sets()} == {
-            short_hash("ring-0"),
-            short_hash("ring-1"),
-        }
+        names = {f"mofed-rhcos4.18-{short_hash(KERNEL)}-ring-{number}-ds" for number in (0, 1)}
+        assert set(nics.daemon_sets()) == names
         before = nics.pod("gpu-1")
         await nics.move(NIC_NODE_POLICY, "ring-0", NEW)
         await nics.play.until(
@@ -85,6 +83,13 @@ def test_a_new_version_moves_nothing_until_the_pod_restarts_and_then_that_node_a
         assert (nics.running("gpu-2"), nics.state(NIC_NODE_POLICY, "ring-1")) == (OLD_SAYS, "ready")
 
     play(tmp_path, story)
+
+
+def test_from_26_7_a_policys_name_is_hashed_in_its_objects_names() -> None:
+    """A long one would not fit into a label."""
+    assert suffix_of(ring("ring-0"), "26.4.1") == "-ring-0"
+    assert suffix_of(ring("ring-0"), "26.7.0") == f"-{short_hash('ring-0')}"
+    assert suffix_of(cluster_policy(), "26.7.0") == ""
 
 
 def test_under_one_policy_any_new_pod_takes_the_new_version(tmp_path: Path) -> None:
@@ -152,6 +157,7 @@ def test_a_taint_that_the_policy_does_not_tolerate_takes_the_rings_daemon_set_wi
 
     async def story(nics: Nics) -> None:
         await nics.declare(ring("ring-0"))
+        await nics.play.quiet(0.5)
         taint = {"key": "example.com/foreign", "effect": "NoSchedule"}
         await nics.play.client.patch(NODE, "gpu-1", {"spec": {"taints": [taint]}})
         await nics.play.quiet()

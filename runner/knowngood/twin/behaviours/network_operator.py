@@ -27,9 +27,9 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     node_of,
     owner_reference,
+    service_account,
 )
 from knowngood.twin.behaviours.nic_admission import overlap
-from knowngood.twin.client import ClientError
 
 ONLY = "nic-cluster-policy"
 SPEC_HASH = "nvidia.network-operator.revision"
@@ -46,10 +46,11 @@ class NetworkOperator(Controller):
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
-        self._labels: dict[str, Mapping[str, str]] = {}  # node -> its labels, but for those that we write
-        self._account = False  # whether the pods' service account is there
+        self._labels: dict[str, Mapping[str, str]] = {}  # node -> its labels, but for the one that we write
+        self._fits: dict[str, object] = {}  # node -> its taints and whether it has a NIC
         assert twin.seed.network_operator is not None  # noqa: S101 (who starts us looks first)
         self.namespace = twin.seed.network_operator.namespace
+        self._version = twin.seed.network_operator.version
 
     def listen(self) -> None:
         """Policies, their DaemonSets, DOCA pods, and nodes whose labels change."""
@@ -81,18 +82,23 @@ class NetworkOperator(Controller):
             self._look(node_of(pod))
 
     def _node_changed(self, event: str, node: Object) -> None:
-        """A node whose labels are others than before is another case for every policy. Taints wake nobody."""
+        """Labels wake the NicNodePolicies; taints, and a NIC that comes or goes, the NicClusterPolicy."""
         name = name_of(node)
         labels = {k: v for k, v in labels_of(node).items() if k != manifests.WAIT_LABEL}
+        fits = (node["spec"].get("taints"), labels.get(NIC_PCI_LABEL))
         if event == "DELETED":
             self._labels.pop(name, None)
-        elif self._labels.get(name) == labels:
+            self._fits.pop(name, None)
             return
-        else:
+        if self._fits.get(name) != fits:
+            self._fits[name] = fits
+            self._look(name)
+            self.enqueue_soon((NIC_CLUSTER_POLICY, ONLY))
+        if self._labels.get(name) != labels:
             self._labels[name] = labels
             self._look(name)
-        for policy in self._policies():
-            self.enqueue_soon((kind_of(policy), name_of(policy)))
+            for policy in self.cache.all(NIC_NODE_POLICY):
+                self.enqueue_soon((NIC_NODE_POLICY, name_of(policy)))
 
     def _look(self, node: str) -> None:
         key = (NODE, node)
@@ -118,7 +124,6 @@ class NetworkOperator(Controller):
         if kind == NIC_NODE_POLICY and (why := overlap(node_policies, self.cache.all(NODE))):
             await self._write_state(policy, {"state": "error", "reason": why})
             return
-        await self._service_account(policy)
         states = {state: await self._sync(policy, state) for state in manifests.SECTIONS}
         ready = all(state in {"ready", "ignore"} for state in states.values())
         applied = [{"name": state, "state": value} for state, value in states.items()]
@@ -130,11 +135,12 @@ class NetworkOperator(Controller):
 
     def _wanted(self, policy: Object, state: str) -> list[Object]:
         """The DaemonSets of a state: none where no node of the policy tolerates being looked at."""
+        suffix = manifests.suffix_of(policy, self._version)
         if state == manifests.RDMA_STATE:
-            return [manifests.rdma_daemon_set(policy, self.namespace)]
+            return [manifests.rdma_daemon_set(policy, self.namespace, suffix)]
         openshift = bool(self.twin.seed.openshift)
         pools = manifests.pools(policy, self.cache.all(NODE), openshift=openshift)
-        return [manifests.ofed_daemon_set(policy, pool, self.namespace) for pool in pools]
+        return [manifests.ofed_daemon_set(policy, pool, self.namespace, suffix) for pool in pools]
 
     async def _sync(self, policy: Object, state: str) -> str:
         """Make, change and delete the DaemonSets of one state; returns how it stands."""
@@ -161,6 +167,8 @@ class NetworkOperator(Controller):
         wanted["metadata"]["annotations"] = {SPEC_HASH: digest(wanted["spec"])}
         live = self.cache.get(DAEMON_SET, name_of(wanted), self.namespace)
         if live is None:
+            if account := wanted["spec"]["template"]["spec"].get("serviceAccountName"):
+                await self.api.ensure(service_account(account, self.namespace))
             await self.api.create(wanted)
         elif (live["metadata"].get("annotations") or {}).get(SPEC_HASH) != digest(wanted["spec"]):
             patch = [
@@ -168,21 +176,6 @@ class NetworkOperator(Controller):
                 {"op": "add", "path": "/metadata/annotations", "value": wanted["metadata"]["annotations"]},
             ]
             await self.api.patch(live, patch, kind="json")
-
-    async def _service_account(self, policy: Object) -> None:
-        if "ofedDriver" not in policy["spec"] or self._account:
-            return
-        account = {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": "ofed-driver", "namespace": self.namespace},
-        }
-        try:
-            await self.api.create(account)
-        except ClientError as error:
-            if error.code != 409:
-                raise
-        self._account = True
 
     async def _wait_label(self, name: str) -> None:
         node = self.cache.get(NODE, name)

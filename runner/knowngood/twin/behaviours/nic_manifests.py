@@ -1,4 +1,4 @@
-"""The Network Operator's DaemonSets, as objects. Names, labels and containers are upstream's (26.4). Pure."""
+"""The Network Operator's DaemonSets, as objects. Names, labels and containers are upstream's, 26.4 to 26.7. Pure."""
 
 from __future__ import annotations
 
@@ -106,7 +106,16 @@ def image_of(section: Object, pool: NicPool) -> str:
     return f"{name}:{version}-{kernel}{pool.os}{pool.version}-{pool.arch}"
 
 
-def ofed_daemon_set(policy: Object, pool: NicPool, namespace: str) -> Object:
+def suffix_of(policy: Object, version: str) -> str:
+    """What a policy's objects have in their names: its name, from operator 26.7 the name's hash."""
+    if kind_of(policy) == NIC_CLUSTER_POLICY:
+        return ""
+    major, _, rest = version.partition(".")
+    numbers = [int(n) if n.isdigit() else 0 for n in (major, rest.partition(".")[0])]
+    return f"-{short_hash(name_of(policy)) if numbers >= [26, 7] else name_of(policy)}"
+
+
+def ofed_daemon_set(policy: Object, pool: NicPool, namespace: str, suffix: str) -> Object:
     """The DOCA-OFED DaemonSet of one pool. On OpenShift it brings a driver toolkit, and nodes of that build only."""
     section = policy["spec"]["ofedDriver"]
     toolkit = bool(pool.build) and not _built(section)
@@ -141,7 +150,6 @@ def ofed_daemon_set(policy: Object, pool: NicPool, namespace: str) -> Object:
         pod["containers"].append({"name": TOOLKIT_CONTAINER, "image": toolkit_image(pool.build), "env": env})
         # An emptyDir: drains that delete emptyDir data meet it.
         pod["volumes"].append({"name": SHARED, "emptyDir": {}})
-    suffix = "" if kind_of(policy) == NIC_CLUSTER_POLICY else f"-{short_hash(name_of(policy))}"
     app = f"mofed-{pool.os}{pool.version}-{short_hash(pool.kernel)}{suffix}"
     labels = {"app": app, OFED_LABEL: "", OWNER_LABEL: owner_of(policy)}
     found = _daemon_set(f"{app}-ds", namespace, {**labels, "kernel": pool.kernel}, pod, "OnDelete")
@@ -149,7 +157,7 @@ def ofed_daemon_set(policy: Object, pool: NicPool, namespace: str) -> Object:
     return found
 
 
-def rdma_daemon_set(policy: Object, namespace: str) -> Object:
+def rdma_daemon_set(policy: Object, namespace: str, suffix: str) -> Object:
     """The shared RDMA device plugin: only on nodes whose wait label says that nobody waits for DOCA-OFED."""
     section = policy["spec"]["rdmaSharedDevicePlugin"]
     cluster = kind_of(policy) == NIC_CLUSTER_POLICY
@@ -165,8 +173,7 @@ def rdma_daemon_set(policy: Object, namespace: str) -> Object:
         ],
     }
     labels = {"app": app, OWNER_LABEL: owner_of(policy)}
-    name = f"rdma-shared-dp-ds{'' if cluster else f'-{short_hash(name_of(policy))}'}"
-    found = _daemon_set(name, namespace, labels, pod, "RollingUpdate")
+    found = _daemon_set(f"rdma-shared-dp-ds{suffix}", namespace, labels, pod, "RollingUpdate")
     found["metadata"]["labels"] = {OWNER_LABEL: owner_of(policy), STATE_LABEL: RDMA_STATE}
     return found
 
