@@ -1,4 +1,4 @@
-"""How a node's NIC driver and its RDMA mode are told, from whatever source answers. Pure: nobody is asked here.
+"""How a node's NIC driver and its loads are told, from whatever source answers. Pure: nobody is asked here.
 
 Sources, the least privilege first: the node's kernel journal (loads, and modules that were refused), files under /sys
 and /proc as `grep -H` prints them through any privileged pod, `ofed_info -s` in the DOCA pod. Only the kernel's own
@@ -27,8 +27,6 @@ WITHIN_S = 60.0
 _FIRMWARE = re.compile(r"mlx5_core (?P<device>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]): firmware version:")
 _REFUSED = re.compile(r"(?P<module>\w+): disagrees about version of symbol (?P<symbol>\w+)")
 _OFED_INFO = re.compile(r"(?:MLNX_OFED_LINUX|MLNX_OFED|OFED-internal)-(?P<version>\d+\.\d+-\d[\d.]*\d)")
-_KERNEL = re.compile(r"Linux version (\d+)\.(\d+)")
-_DMA_BUF_KERNEL = (5, 12)  # NVIDIA GPU Operator documentation, gpu-operator-rdma
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +125,6 @@ def ofed_info(printed: str) -> str:
     """
     found = _OFED_INFO.search(printed)
     return found["version"] if found else ""
-
-
-def rdma_mode(read: Lines) -> str:
-    """How GPU memory reaches the NIC: `dma-buf`, `nvidia-peermem`, `none`; "" where it can't be told.
-
-    Like `probe.rdma.mode`, from files read another way: a loaded nvidia_peermem is, or may be, in use; DMA-BUF needs
-    the open modules and Linux 5.12. That a transfer really goes by DMA-BUF only a smoke test shows.
-    """
-    if any(path.startswith(f"/sys/module/{PEERMEM}/") for path in read):
-        return "nvidia-peermem"
-    flavour = first(read, "/proc/driver/nvidia/version")
-    kernel = _KERNEL.search(first(read, "/proc/version"))
-    if not flavour or kernel is None:
-        return ""
-    new_enough = (int(kernel.group(1)), int(kernel.group(2))) >= _DMA_BUF_KERNEL
-    return "dma-buf" if "Open Kernel Module" in flavour and new_enough else "none"
 
 
 def doca_pod(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

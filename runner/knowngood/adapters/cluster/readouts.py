@@ -46,6 +46,8 @@ FILES = (
 DEEP = 5
 """Folders below the paths above: an MIG instance's file, a port's counter."""
 _LINE = re.compile(r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/[^:]+):(?P<text>.*)")
+_KERNEL = re.compile(r"Linux version (\d+)\.(\d+)")
+_DMA_BUF_KERNEL = (5, 12)  # NVIDIA GPU Operator documentation, gpu-operator-rdma
 _LIBCUDA = re.compile(rf"^{LIBRARIES}/libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
 _INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(?:/ci\d+)?)/access$")
 _NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")
@@ -104,7 +106,6 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
     if banner:
         flavour = "open" if "Open Kernel Module" in banner else "proprietary"
     kernel = re.match(r"Linux version (\S+)", first(read, "/proc/version"))
-    peermem = first(read, "/sys/module/nvidia_peermem/version")
     found = {
         "nvidia-driver": first(read, "/sys/module/nvidia/version"),
         "nvidia-user-space": _one(_LIBCUDA.findall(printed)),
@@ -112,12 +113,26 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
         "doca-ofed": first(read, "/sys/module/mlx5_core/version"),
         "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),
         "kernel-module-type": flavour,
-        "rdma-mode": "nvidia-peermem"
-        if peermem
-        else ("dma-buf" if flavour == "open" else "none" if flavour else ""),
+        "rdma-mode": rdma_mode(read),
         "rhcos-kernel": kernel.group(1) if kernel else "",
     }
     return {component: version for component, version in found.items() if version}
+
+
+def rdma_mode(read: Lines) -> str:
+    """How GPU memory reaches the NIC: `dma-buf`, `nvidia-peermem`, `none`; "" where it can't be told.
+
+    Like `probe.rdma.mode`, from files read another way: a loaded nvidia_peermem is, or may be, in use; DMA-BUF needs
+    the open modules and Linux 5.12. That a transfer really goes by DMA-BUF only a smoke test shows.
+    """
+    if any(path.startswith("/sys/module/nvidia_peermem/") for path in read):
+        return "nvidia-peermem"
+    flavour = first(read, "/proc/driver/nvidia/version")
+    kernel = _KERNEL.search(first(read, "/proc/version"))
+    if not flavour or kernel is None:
+        return ""
+    new_enough = (int(kernel.group(1)), int(kernel.group(2))) >= _DMA_BUF_KERNEL
+    return "dma-buf" if "Open Kernel Module" in flavour and new_enough else "none"
 
 
 def inventory(read: Lines) -> dict[str, dict[str, str]]:

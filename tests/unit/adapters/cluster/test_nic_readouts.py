@@ -135,30 +135,6 @@ def test_peermem_of_an_older_nic_driver_is_told_before_and_after_it_fails() -> N
     assert nic.stale_modules(late, loaded, after) == ("nvidia_peermem",), "and it fails all the same"
 
 
-@pytest.mark.parametrize(
-    ("flavour", "kernel", "more", "mode"),
-    [
-        ("UNIX Open Kernel Module for x86_64  595", "5.14.0", {}, "dma-buf"),
-        ("UNIX Open Kernel Module for x86_64  595", "4.18.0", {}, "none"),
-        ("UNIX x86_64 Kernel Module  595", "5.14.0", {}, "none"),
-        (
-            "UNIX Open Kernel Module for x86_64  595",
-            "5.14.0",
-            {"/sys/module/nvidia_peermem/refcnt": ["0"]},
-            "nvidia-peermem",
-        ),
-        ("", "5.14.0", {}, ""),
-    ],
-)
-def test_the_mode_is_that_of_modules_and_kernel(
-    flavour: str, kernel: str, more: dict[str, list[str]], mode: str
-) -> None:
-    read = {"/proc/version": [f"Linux version {kernel} (mockbuild@builder)"], **more}
-    if flavour:
-        read["/proc/driver/nvidia/version"] = [f"NVRM version: NVIDIA {flavour}"]
-    assert nic.rdma_mode(read) == mode
-
-
 def test_the_doca_pod_can_be_asked_only_while_it_is_ready() -> None:
     def pod(ready: str, labels: dict[str, str]) -> dict[str, Any]:
         return {

@@ -56,6 +56,31 @@ def test_a_module_without_a_version_is_known_by_its_source_and_one_without_eithe
     assert "modules" not in inventory({"/proc/uptime": ["1 2"]}), "nothing of /sys/module was read"
 
 
+@pytest.mark.parametrize(
+    ("flavour", "kernel", "more", "mode"),
+    [
+        ("UNIX Open Kernel Module for x86_64  595", "5.14.0", {}, "dma-buf"),
+        ("UNIX Open Kernel Module for x86_64  595", "4.18.0", {}, "none"),
+        ("UNIX x86_64 Kernel Module  595", "5.14.0", {}, "none"),
+        (
+            "UNIX Open Kernel Module for x86_64  595",
+            "5.14.0",
+            {"/sys/module/nvidia_peermem/refcnt": ["0"]},
+            "nvidia-peermem",
+        ),
+        ("", "5.14.0", {}, ""),
+    ],
+)
+def test_the_rdma_mode_is_that_of_modules_and_kernel(
+    flavour: str, kernel: str, more: dict[str, list[str]], mode: str
+) -> None:
+    """As the probe tells it: open modules alone make no DMA-BUF on an older kernel."""
+    read = {"/proc/version": [f"Linux version {kernel} (mockbuild@builder)"], **more}
+    if flavour:
+        read["/proc/driver/nvidia/version"] = [f"NVRM version: NVIDIA {flavour}"]
+    assert versions(read, "").get("rdma-mode", "") == mode
+
+
 def test_gpus_and_rdma_devices_have_a_place() -> None:
     where = "/proc/driver/nvidia/gpus/0000:18:00.0/information"
     read = {
