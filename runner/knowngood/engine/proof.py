@@ -11,7 +11,7 @@ from knowngood.model.evidence import FAILED, INCONCLUSIVE, GateSuite
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.plan import Plan
-from knowngood.model.record import Status as RecordStatus
+from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import NOWHERE, StepPath
 from knowngood.model.verdict import GateResult, Judgement
@@ -100,7 +100,7 @@ JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
 def stopped_by(state: RunState) -> StepPath:
     """The step of the way forward that stopped the line, where it speaks of the release; else ""."""
     forward = [p for p in state.results if not p.is_undo and not p.is_hold]
-    bad = [p for p in forward if state.results[p].status is not RecordStatus.OK and not _outlived(state, p)]
+    bad = [p for p in forward if state.results[p].status is not Status.OK and not _outlived(state, p)]
     last = bad[-1] if bad and not any(state.results[p].abort for p in forward) else NOWHERE
     return last if last.verb in JUDGING else NOWHERE
 
@@ -108,7 +108,7 @@ def stopped_by(state: RunState) -> StepPath:
 def _outlived(state: RunState, path: StepPath) -> bool:
     """Whether a judgement that did not pass was taken back when its nodes were tested once more."""
     again = state.results.get(path.sibling("retest"))
-    return again is not None and again.status is RecordStatus.OK
+    return again is not None and again.status is Status.OK
 
 
 def measured(nodes: Mapping[str, NodeState]) -> dict[str, Any]:

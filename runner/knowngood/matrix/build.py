@@ -29,11 +29,11 @@ from knowngood.model.matrix import (
     Profile,
     Reading,
     Release,
+    ReleaseStatus,
     Ring,
     Rule,
     Scope,
     Severity,
-    Status,
     Tenant,
     UndoClass,
 )
@@ -101,7 +101,7 @@ def release(document: Document) -> Release:
     v = document.value
     return Release(
         name=document.name,
-        status=Status(v["status"]),
+        status=ReleaseStatus(v["status"]),
         components=dict(v["components"]),
         profiles=tuple(v["profiles"]),
         where=document.where,

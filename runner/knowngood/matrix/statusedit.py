@@ -8,7 +8,7 @@ import textwrap
 from knowngood.matrix.spanedit import edit_scalar
 from knowngood.matrix.yamltext import Mapping, Scalar, at, parse, refusal
 from knowngood.model.errors import DataError, Location
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 
 WIDTH = 118
 """Longest line that is written; a longer reason is folded."""
@@ -16,13 +16,13 @@ WIDTH = 118
 
 def revoked(text: str, reason: str, *, file: str) -> str:
     """`status: revoked`, and the reason below it. DataError where the file can't be edited safely."""
-    changed = edit_scalar(text, "status", Status.REVOKED.value, file=file)
+    changed = edit_scalar(text, "status", ReleaseStatus.REVOKED.value, file=file)
     return _with(changed, "status", "reason", reason, file)
 
 
 def deprecated(text: str, *, file: str) -> str:
     """`status: deprecated`."""
-    return edit_scalar(text, "status", Status.DEPRECATED.value, file=file)
+    return edit_scalar(text, "status", ReleaseStatus.DEPRECATED.value, file=file)
 
 
 def superseding(text: str, old: str, *, file: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from knowngood.model.matrix import Identity, Status
+from knowngood.model.matrix import Identity, ReleaseStatus
 
 MAX_AGE_DAYS = 90
 """How long evidence counts where neither the cluster nor its profile says so (`evidenceMaxAgeDays`).
@@ -70,7 +70,7 @@ class Evidence:
 class Appraisal:
     """What evidence is worth: `status` None where it is refused, with every reason; `because` says why not more."""
 
-    status: Status | None
+    status: ReleaseStatus | None
     because: str
     refusals: tuple[str, ...] = ()
     expires: str = ""

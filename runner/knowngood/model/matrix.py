@@ -43,7 +43,7 @@ class Scope(StrEnum):
     CLUSTER = "cluster"
 
 
-class Status(StrEnum):
+class ReleaseStatus(StrEnum):
     """A release's status."""
 
     CANDIDATE = "candidate"
@@ -128,7 +128,7 @@ class Release:
     """A row of the matrix: one exact version per component."""
 
     name: str
-    status: Status
+    status: ReleaseStatus
     components: Mapping[str, str]
     profiles: tuple[str, ...]
     where: Location

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from knowngood.model.evidence import FAILED, Evidence
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import moment
 
 SHOWN = 3
@@ -84,7 +84,7 @@ def of_evidence(
                     tuple(node for node in nodes if node),
                 )
             )
-        elif one.status == Status.KNOWN_GOOD:
+        elif one.status == ReleaseStatus.KNOWN_GOOD:
             proofs.append(Proof(one.cluster, one.time))
     return failures, proofs
 

@@ -7,22 +7,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, MAX_AGE_DAYS, Appraisal, Evidence, Said
-from knowngood.model.matrix import Cluster, Component, Profile, Release, Status
+from knowngood.model.matrix import Cluster, Component, Profile, Release, ReleaseStatus
 from knowngood.planner.gates import applicable
 from knowngood.planner.version import runs
 
-TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    Status.CANDIDATE: frozenset(
-        {Status.REHEARSED, Status.KNOWN_GOOD, Status.REVOKED, Status.DEPRECATED},
+TRANSITIONS: Mapping[ReleaseStatus, frozenset[ReleaseStatus]] = {
+    ReleaseStatus.CANDIDATE: frozenset(
+        {ReleaseStatus.REHEARSED, ReleaseStatus.KNOWN_GOOD, ReleaseStatus.REVOKED, ReleaseStatus.DEPRECATED},
     ),
-    Status.REHEARSED: frozenset({Status.KNOWN_GOOD, Status.REVOKED, Status.DEPRECATED}),
-    Status.KNOWN_GOOD: frozenset({Status.REVOKED, Status.DEPRECATED}),
-    Status.DEPRECATED: frozenset({Status.REVOKED}),
-    Status.REVOKED: frozenset(),
+    ReleaseStatus.REHEARSED: frozenset(
+        {ReleaseStatus.KNOWN_GOOD, ReleaseStatus.REVOKED, ReleaseStatus.DEPRECATED}
+    ),
+    ReleaseStatus.KNOWN_GOOD: frozenset({ReleaseStatus.REVOKED, ReleaseStatus.DEPRECATED}),
+    ReleaseStatus.DEPRECATED: frozenset({ReleaseStatus.REVOKED}),
+    ReleaseStatus.REVOKED: frozenset(),
 }
 """What each status may become. Nothing is lowered and no revocation is lifted: a mended release has a new name."""
 
-RANK = {Status.CANDIDATE: 0, Status.REHEARSED: 1, Status.KNOWN_GOOD: 2}
+RANK = {ReleaseStatus.CANDIDATE: 0, ReleaseStatus.REHEARSED: 1, ReleaseStatus.KNOWN_GOOD: 2}
 SKEW = timedelta(minutes=5)
 """How far in the future evidence may have been taken: clocks differ a little."""
 MUST_BE_READ = ("nvidia-driver", "rhcos-kernel")
@@ -46,12 +48,12 @@ class Standard:
     others: tuple[Evidence, ...] = field(default_factory=tuple)
 
 
-def may_become(old: Status, new: Status) -> bool:
+def may_become(old: ReleaseStatus, new: ReleaseStatus) -> bool:
     """Whether a release may go from one status to another; staying is no change."""
     return old is new or new in TRANSITIONS[old]
 
 
-def raised(present: Status, earned: Status) -> Status:
+def raised(present: ReleaseStatus, earned: ReleaseStatus) -> ReleaseStatus:
     """The status after a proof: never lower, and a revoked or deprecated release stays what it is."""
     if present in RANK and RANK[earned] > RANK[present]:
         return earned
@@ -98,8 +100,8 @@ def appraise(evidence: Evidence, standard: Standard) -> Appraisal:
         return Appraisal(None, "; ".join(refusals), refusals, expires)
     limits = next(_limits(evidence, standard), "")
     if limits:
-        return Appraisal(Status.REHEARSED, limits, (), expires)
-    return Appraisal(Status.KNOWN_GOOD, "every gate passed on the pinned cluster", (), expires)
+        return Appraisal(ReleaseStatus.REHEARSED, limits, (), expires)
+    return Appraisal(ReleaseStatus.KNOWN_GOOD, "every gate passed on the pinned cluster", (), expires)
 
 
 def _refusals(evidence: Evidence, standard: Standard) -> Iterator[str]:
@@ -250,7 +252,7 @@ def _limits(evidence: Evidence, standard: Standard) -> Iterator[str]:
 
 def why_not_revoked(release: Release) -> str:
     """Why a release can't be revoked, "" where it can."""
-    if release.status is Status.REVOKED:
+    if release.status is ReleaseStatus.REVOKED:
         return f"{release.name} is revoked already: {release.reason}"
     return ""
 
@@ -259,10 +261,10 @@ def why_not_superseded(releases: Mapping[str, Release], old: Release, new: Relea
     """Why `new` can't take the place of `old`, "" where it can."""
     if old.name == new.name:
         return "a release can't supersede itself"
-    if old.status is Status.DEPRECATED:
+    if old.status is ReleaseStatus.DEPRECATED:
         return f"{old.name} is {old.status} already"
-    if not may_become(old.status, Status.DEPRECATED):
-        return f"{old.name} is {old.status}; it can't become {Status.DEPRECATED}"
+    if not may_become(old.status, ReleaseStatus.DEPRECATED):
+        return f"{old.name} is {old.status}; it can't become {ReleaseStatus.DEPRECATED}"
     if new.status not in RANK:
         return f"{new.name} is {new.status}; it can't take the place of another"
     if RANK[new.status] < RANK.get(old.status, 0):

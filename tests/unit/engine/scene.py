@@ -15,9 +15,9 @@ from knowngood.model.matrix import (
     Limits,
     Profile,
     Release,
+    ReleaseStatus,
     Ring,
     Scope,
-    Status,
     Tenant,
     UndoClass,
 )
@@ -95,7 +95,7 @@ def a_profile() -> Profile:
 def a_standard(world: World, now: str, cluster: Cluster | None = None) -> Standard:
     """What the matrix of this scene says of evidence."""
     return Standard(
-        release=Release("r595", Status.CANDIDATE, {"nvidia-driver": NEW}, ("xe",), HERE),
+        release=Release("r595", ReleaseStatus.CANDIDATE, {"nvidia-driver": NEW}, ("xe",), HERE),
         profile=a_profile(),
         cluster=cluster or a_cluster(),
         components={},

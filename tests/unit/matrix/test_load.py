@@ -13,7 +13,7 @@ import pytest
 from knowngood.matrix.load import check, load
 from knowngood.matrix.yamltext import MAX_BYTES
 from knowngood.model.errors import DataError, ExitCode, UsageError
-from knowngood.model.matrix import Limits, Severity, Status
+from knowngood.model.matrix import Limits, ReleaseStatus, Severity
 
 NEXT_DAY = datetime(2026, 8, 23, tzinfo=UTC)
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -49,7 +49,7 @@ def test_files_become_values(base: Path) -> None:
     matrix = load(base, commit="c0ffee", dirty=True)
     assert (matrix.commit, matrix.dirty) == ("c0ffee", True)
     assert matrix.releases["old"].components["nvidia-driver"] == "580.173.02"
-    assert matrix.releases["old"].status is Status.CANDIDATE
+    assert matrix.releases["old"].status is ReleaseStatus.CANDIDATE
     assert matrix.rules["prefer-lts"].severity is Severity.WARN
     assert matrix.profiles["pcie"].gates["smoke"] == {
         "kind": "active",

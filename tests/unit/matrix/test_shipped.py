@@ -12,7 +12,7 @@ from knowngood.matrix.load import check
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.matrix.schema import validator
 from knowngood.model.errors import Refused
-from knowngood.model.matrix import Matrix, Severity, Status
+from knowngood.model.matrix import Matrix, ReleaseStatus, Severity
 from knowngood.planner.plan.planning import plan
 from knowngood.planner.rules.evaluation import Outcome, broken, evaluate, traits_of
 
@@ -102,7 +102,7 @@ def test_the_three_releases_differ_only_in_the_driver(matrix: Matrix) -> None:
 
 def test_nobody_proved_them_here(matrix: Matrix) -> None:
     """Evidence is written by runs, so what ships is at most a rehearsal."""
-    assert Status.KNOWN_GOOD not in {r.status for r in matrix.releases.values()}
+    assert ReleaseStatus.KNOWN_GOOD not in {r.status for r in matrix.releases.values()}
 
 
 def test_each_release_names_what_the_machines_run(matrix: Matrix) -> None:
@@ -126,7 +126,7 @@ def test_a_row_that_breaks_a_blocking_rule_is_revoked_and_says_why(matrix: Matri
         traits = traits_of(matrix.profiles[release.profiles[0]], matrix.clusters["ams-prod"])
         findings = evaluate(matrix.rules.values(), matrix.components, release.components, traits)
         refused = broken(findings, Severity.BLOCK)
-        assert bool(refused) == (release.status is Status.REVOKED), release.name
+        assert bool(refused) == (release.status is ReleaseStatus.REVOKED), release.name
         assert bool(release.reason) == bool(refused)
 
 

@@ -18,10 +18,10 @@ from knowngood.model.matrix import (
     Matrix,
     Profile,
     Release,
+    ReleaseStatus,
     Ring,
     Rule,
     Severity,
-    Status,
     UndoClass,
 )
 from knowngood.model.mover import MoverSpec, Words
@@ -56,7 +56,7 @@ def release(name: str, status: str = "candidate", **versions: str | None) -> Rel
     given = {k.replace("_", "-"): v for k, v in versions.items()}
     merged = {k: v for k, v in {**VERSIONS, **given}.items() if v is not None}
     reason = "Xid 31 on every node" if status == "revoked" else ""
-    return Release(name, Status(status), merged, ("pcie",), HERE, reason)
+    return Release(name, ReleaseStatus(status), merged, ("pcie",), HERE, reason)
 
 
 def rule(name: str, when: Mapping[str, str], require: Mapping[str, str], severity: str = "block") -> Rule:

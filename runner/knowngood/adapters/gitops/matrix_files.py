@@ -17,14 +17,14 @@ from knowngood.model import names
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, REFUSED, Appraisal, Evidence, evidence_of
 from knowngood.model.jsonable import to_json
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import RANK, Standard, appraise, moment, raised
 
 TRAILER_CLUSTER = "Knowngood-Cluster"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_NAME = 255
 """Of a file, in most file systems."""
-CLOSED = set(Status) - set(RANK)
+CLOSED = set(ReleaseStatus) - set(RANK)
 """Statuses that no proof changes."""
 
 
@@ -53,7 +53,7 @@ class Start:
             return f"it pins {there.pin}, here it is {self.pin}"
         if self.components != there.components:
             return f"{release} has other versions there"
-        closed = there.status == Status.REVOKED != self.status
+        closed = there.status == ReleaseStatus.REVOKED != self.status
         return f"{release} is revoked there" if closed else ""
 
 
@@ -193,9 +193,9 @@ def proof_of(key: Mapping[str, str]) -> str:
 
 def raises(present: str, earned: str) -> bool:
     """Whether `earned` is a better status than `present`; a revoked or deprecated release is never touched."""
-    if present not in set(Status) or earned not in set(Status):
+    if present not in set(ReleaseStatus) or earned not in set(ReleaseStatus):
         return False
-    return raised(Status(present), Status(earned)) is not Status(present)
+    return raised(ReleaseStatus(present), ReleaseStatus(earned)) is not ReleaseStatus(present)
 
 
 def counted(evidence: Mapping[str, Any], worth: Appraisal) -> dict[str, Any]:

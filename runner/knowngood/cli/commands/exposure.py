@@ -16,7 +16,7 @@ from knowngood.cli.options import Settings, debug_option, matrix_option, output_
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import ExitCode, UsageError
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.model.text import page
 from knowngood.planner.rules.exposure import Cause, Exposure, Running, Since, exposure
 from knowngood.report.exposure_text import exposure_json, exposure_text
@@ -150,7 +150,7 @@ def _revoked_on(source: Source) -> dict[str, str]:
     """Revoked release -> the day of the commit that revoked it."""
     days: dict[str, str] = {}
     for release in source.matrix.releases.values():
-        if release.status is Status.REVOKED:
+        if release.status is ReleaseStatus.REVOKED:
             held = history(source.folder, f"releases/{release.name}.yaml", "status")
             days |= {release.name: held[0].day} if held else {}
     return days

@@ -14,7 +14,7 @@ from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.evidence import read_evidence
 from knowngood.model.errors import ExitCode, Refused
 from knowngood.model.evidence import Appraisal
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import RANK, raised
 
 
@@ -77,7 +77,9 @@ def command(settings: Settings, release: str, file: Path, push: bool, dry_run: b
     return int(ExitCode.DONE)
 
 
-def _tell(release: str, before: Status, worth: Appraisal, commit: str, output: str, *, dry_run: bool) -> None:
+def _tell(
+    release: str, before: ReleaseStatus, worth: Appraisal, commit: str, output: str, *, dry_run: bool
+) -> None:
     assert worth.status is not None  # noqa: S101 (a refusal has ended before)
     after = raised(before, worth.status)
     if output == "json":

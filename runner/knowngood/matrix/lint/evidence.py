@@ -8,12 +8,12 @@ from datetime import datetime
 from knowngood.matrix.documents import KINDS, Evidence
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.errors import Location
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import expiry, max_age_days, moment
 
 _PROVES = {
-    Status.REHEARSED.value: {Status.REHEARSED.value, Status.KNOWN_GOOD.value},
-    Status.KNOWN_GOOD.value: {Status.KNOWN_GOOD.value},
+    ReleaseStatus.REHEARSED.value: {ReleaseStatus.REHEARSED.value, ReleaseStatus.KNOWN_GOOD.value},
+    ReleaseStatus.KNOWN_GOOD.value: {ReleaseStatus.KNOWN_GOOD.value},
 }
 """Status -> the evidence that earns it."""
 
@@ -40,7 +40,7 @@ def evidence_is_where_it_says(context: Context) -> Iterator[Finding]:
 def known_good_is_proven(context: Context) -> Iterator[Finding]:
     """Only `promote` makes a release known-good, and it commits the evidence with it."""
     for document in context.documents.of("releases").values():
-        if document.value["status"] == Status.KNOWN_GOOD and not _behind(context, document.name):
+        if document.value["status"] == ReleaseStatus.KNOWN_GOOD and not _behind(context, document.name):
             yield Finding(
                 document.at("status"),
                 f"{document.name} is known-good without evidence",
@@ -57,7 +57,7 @@ def evidence_is_fresh(context: Context) -> Iterator[Finding]:
     for evidence in context.documents.evidence:
         release = context.matrix.releases.get(str(evidence.value["release"]))
         ends = expires(context, evidence)
-        closed = release is not None and release.status in (Status.REVOKED, Status.DEPRECATED)
+        closed = release is not None and release.status in (ReleaseStatus.REVOKED, ReleaseStatus.DEPRECATED)
         if ends is not None and ends <= context.now and not closed:
             message = f"it ended on {ends:%Y-%m-%d}"
             yield Finding(_at(evidence), message, "run the gates again; a newer run writes a file of its own")
@@ -68,7 +68,7 @@ def known_good_is_fresh(context: Context) -> Iterator[Finding]:
     """Its status is kept, but nobody knows any more whether it is true."""
     for document in context.documents.of("releases").values():
         behind = _behind(context, document.name)
-        if document.value["status"] != Status.KNOWN_GOOD or not behind:
+        if document.value["status"] != ReleaseStatus.KNOWN_GOOD or not behind:
             continue
         ends = [expires(context, e) for e in behind]
         known = [end for end in ends if end is not None]
@@ -126,7 +126,7 @@ def expires(context: Context, evidence: Evidence) -> datetime | None:
 
 def _behind(context: Context, release: str) -> list[Evidence]:
     """The evidence that makes a release known-good."""
-    wanted = _PROVES[Status.KNOWN_GOOD.value]
+    wanted = _PROVES[ReleaseStatus.KNOWN_GOOD.value]
     return [
         e for e in context.documents.evidence if e.value["release"] == release and e.value["status"] in wanted
     ]

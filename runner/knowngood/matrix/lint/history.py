@@ -13,7 +13,7 @@ from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
-from knowngood.model.matrix import Status
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import TRANSITIONS, may_become
 
 
@@ -53,7 +53,10 @@ def status_goes_forward(context: Context) -> Iterator[Finding]:
     for old, new in _both(context, "releases"):
         before, after = _status(old), _status(new)
         if before and after and not may_become(before, after):
-            may = ", ".join(s.value for s in Status if s in TRANSITIONS[before]) or "nothing: it is final"
+            may = (
+                ", ".join(s.value for s in ReleaseStatus if s in TRANSITIONS[before])
+                or "nothing: it is final"
+            )
             message = f"{new.name} was {before}, it can't become {after}"
             yield Finding(
                 new.at("status"), message, f"restore the status (from {before} it may become {may})"
@@ -65,7 +68,7 @@ def versions_are_frozen(context: Context) -> Iterator[Finding]:
     """Its status was earned by these versions and no others."""
     for old, new in _both(context, "releases"):
         before, after = _components(old), _components(new)
-        if _status(old) in (None, Status.CANDIDATE):
+        if _status(old) in (None, ReleaseStatus.CANDIDATE):
             continue
         for name in sorted({*before, *after}):
             if before.get(name) != after.get(name):
@@ -83,15 +86,15 @@ def rise_brings_evidence(context: Context) -> Iterator[Finding]:
     proven = {e.value["release"] for e in context.documents.evidence if e.value["status"] in _EARNS}
     old = context.base.by_kind["releases"] if context.base else {}
     for name, document in context.documents.of("releases").items() if context.base else ():
-        rose = _status(document) is Status.REHEARSED and (
-            name not in old or _status(old[name]) is Status.CANDIDATE
+        rose = _status(document) is ReleaseStatus.REHEARSED and (
+            name not in old or _status(old[name]) is ReleaseStatus.CANDIDATE
         )
         if rose and name not in proven:
             message = f"{name} is rehearsed, and there is no evidence of it"
             yield Finding(document.at("status"), message, "let `knowngood promote` set it, with the evidence")
 
 
-_EARNS = (Status.REHEARSED.value, Status.KNOWN_GOOD.value)
+_EARNS = (ReleaseStatus.REHEARSED.value, ReleaseStatus.KNOWN_GOOD.value)
 
 
 @rule("KG607", "A risk that was declared on an edge is never deleted.")
@@ -126,9 +129,9 @@ def _both(context: Context, kind: str) -> Iterator[tuple[Document, Document]]:
             yield old[name], new
 
 
-def _status(document: Document) -> Status | None:
+def _status(document: Document) -> ReleaseStatus | None:
     found: Any = document.value.get("status")
-    return Status(found) if isinstance(found, str) and found in set(Status) else None
+    return ReleaseStatus(found) if isinstance(found, str) and found in set(ReleaseStatus) else None
 
 
 def _components(document: Document) -> dict[str, Any]:

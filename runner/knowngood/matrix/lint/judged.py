@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from knowngood.matrix.documents import Document
-from knowngood.model.matrix import Matrix, Rule, Status
+from knowngood.model.matrix import Matrix, ReleaseStatus, Rule
 from knowngood.planner.rules.evaluation import Finding, Outcome, asks_about, evaluate, readable, traits_of
 from knowngood.planner.version import key
 
@@ -91,7 +91,7 @@ class Judge:
     def releases(self, documents: Mapping[str, Document]) -> Iterator[Judged]:
         """Every release that is not revoked, on each of its profiles."""
         for document in documents.values():
-            if document.value["status"] != Status.REVOKED:
+            if document.value["status"] != ReleaseStatus.REVOKED:
                 yield from self._release(document)
 
     def _release(self, document: Document) -> Iterator[Judged]:

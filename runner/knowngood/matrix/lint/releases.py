@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.judged import Judged
 from knowngood.matrix.lint.registry import Context, Finding, rule
-from knowngood.model.matrix import Severity, Status
+from knowngood.model.matrix import ReleaseStatus, Severity
 from knowngood.planner.gates import applicable
 from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, judges
 
@@ -82,7 +82,7 @@ def required_components_named(context: Context) -> Iterator[Finding]:
 def revoked_says_why(context: Context) -> Iterator[Finding]:
     """A release is never deleted: the reason is what the next person needs."""
     for document in context.documents.of("releases").values():
-        revoked = document.value["status"] == Status.REVOKED
+        revoked = document.value["status"] == ReleaseStatus.REVOKED
         if revoked and "reason" not in document.value:
             yield Finding(
                 document.at_key("status"), f"{document.name} is revoked without a reason", "add `reason`"

@@ -10,10 +10,10 @@ from knowngood.model.matrix import (
     Component,
     Declaration,
     Disruption,
+    ReleaseStatus,
     Ring,
     Scope,
     Severity,
-    Status,
     UndoClass,
 )
 from knowngood.model.plan import Hop, Move, PlannedRing
@@ -126,7 +126,7 @@ class Hops:
         return {
             f"release {r.name}": f"the cluster then runs all versions of {r.name}, which is revoked: {r.reason}"
             for r in self.case.matrix.releases.values()
-            if r.status is Status.REVOKED and r.components.items() <= versions.items()
+            if r.status is ReleaseStatus.REVOKED and r.components.items() <= versions.items()
         }
 
     def _unadvised(self, versions: dict[str, str]) -> dict[str, str]:

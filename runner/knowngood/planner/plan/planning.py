@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from knowngood.model.errors import Inconclusive, Refused
-from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
+from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
 from knowngood.model.plan import Hop, Plan, Resting
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable
@@ -125,9 +125,9 @@ def _catalogs(case: Case, hops: tuple[Hop, ...]) -> Iterator[tuple[str, str]]:
 def _warnings(case: Case) -> Iterator[str]:
     """What a person should read before saying yes."""
     target, pinned = case.target, case.pinned
-    if target.status is Status.DEPRECATED:
+    if target.status is ReleaseStatus.DEPRECATED:
         yield f"{target.name} is deprecated"
-    if pinned.status is Status.REVOKED:
+    if pinned.status is ReleaseStatus.REVOKED:
         yield f"{pinned.name} is revoked ({pinned.reason}): an undo returns to it"
     rules, components, start = case.matrix.rules.values(), case.matrix.components, case.start()
     moved = {name for name, version in target.components.items() if start.get(name) != version}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from knowngood.model.matrix import Severity, Status
+from knowngood.model.matrix import ReleaseStatus, Severity
 from knowngood.planner.plan.case import Case
 from knowngood.planner.rules.evaluation import broken, evaluate, traits_of
 
@@ -28,7 +28,7 @@ def reasons(case: Case) -> Iterator[Reason]:
 def _release_reasons(case: Case) -> Iterator[Reason]:
     """What is wrong with the release itself."""
     target, cluster = case.target, case.cluster
-    if target.status is Status.REVOKED:
+    if target.status is ReleaseStatus.REVOKED:
         yield Reason(f"{target.name} is revoked: {target.reason}", "choose another release")
     if cluster.profile not in target.profiles:
         meant = ", ".join(target.profiles)

@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 
 from knowngood.model.graph import Risk
-from knowngood.model.matrix import Matrix, Release, Severity, Status
+from knowngood.model.matrix import Matrix, Release, ReleaseStatus, Severity
 from knowngood.planner.rules.evaluation import Finding, Outcome, completed, evaluate
 from knowngood.planner.rules.known import line_of
 
@@ -157,7 +157,7 @@ def _leader(finding: Finding, running: Running) -> str:
 def _revoked(matrix: Matrix, running: Running, versions: Mapping[str, str], today: str) -> Iterator[Hit]:
     """`versions` hold what follows from the running ones too: a release may name it, and nobody else does."""
     for release in matrix.releases.values():
-        if release.status is not Status.REVOKED:
+        if release.status is not ReleaseStatus.REVOKED:
             continue
         pinned = running.release is not None and running.release.name == release.name
         same = release.components.items() <= versions.items()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from knowngood.model.graph import Catalog, Edges, Risk, Steps
-from knowngood.model.matrix import Disruption, Scope, Status, UndoClass
+from knowngood.model.matrix import Disruption, ReleaseStatus, Scope, UndoClass
 from knowngood.planner.edges.following import ARCHITECTURE, allowed, catalogs, follows, major, place
 from knowngood.planner.edges.path import minor
 from knowngood.planner.expression import compiled
@@ -51,7 +51,7 @@ class Tracks:
         known = set(edges.versions) or {
             r.components[name]
             for r in question.matrix.releases.values()
-            if name in r.components and r.status is not Status.REVOKED
+            if name in r.components and r.status is not ReleaseStatus.REVOKED
         }
         # No hop goes past an end: what lies beyond was never asked for, and may be revoked.
         if scheme != TEXT:

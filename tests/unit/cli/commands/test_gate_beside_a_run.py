@@ -19,7 +19,7 @@ from knowngood.cli.commands import gate
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
-from knowngood.model.matrix import Release, Status
+from knowngood.model.matrix import Release, ReleaseStatus
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.clock import Cancel
@@ -75,7 +75,7 @@ class Night:
             **{f: getattr(a_profile(), f) for f in a_profile().__slots__} | {"gates": GATES}
         )
         source = SimpleNamespace(profile=lambda _: profile, matrix=SimpleNamespace(schemes={}))
-        release = Release("r595", Status.CANDIDATE, {}, (), a_cluster().where)
+        release = Release("r595", ReleaseStatus.CANDIDATE, {}, (), a_cluster().where)
         place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)
         work = gate_work.Work(*place, nightly=True)  # type: ignore[arg-type]  # a source in words
         lines = gate_work.judge(work, since=None, taking=False)

@@ -8,7 +8,7 @@ from tests.unit.planner.matrices import HERE, SOURCE, component, matrix, release
 
 from knowngood.model.errors import Location
 from knowngood.model.graph import Edges, Risk, Version
-from knowngood.model.matrix import Disruption, Follows, Matrix, Status, UndoClass
+from knowngood.model.matrix import Disruption, Follows, Matrix, ReleaseStatus, UndoClass
 from knowngood.planner.plan.diff import ReleaseDiff, Revision, changes, compare
 from knowngood.planner.rules.evaluation import Outcome
 from knowngood.report.diff_text import release_text
@@ -110,7 +110,7 @@ def test_the_same_matrix_has_no_change_also_where_lines_moved() -> None:
 
 def test_what_was_added_removed_and_changed_is_named_with_its_place() -> None:
     old = matrix(release("gone"), rules=(rule("r", {}, {"gpu-operator": "26.x"}),))
-    revoked = replace(release("old"), status=Status.REVOKED, reason="a bad cable")
+    revoked = replace(release("old"), status=ReleaseStatus.REVOKED, reason="a bad cable")
     new = matrix(
         revoked,
         release("new"),

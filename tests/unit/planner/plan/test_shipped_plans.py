@@ -10,7 +10,7 @@ import pytest
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import Refused
-from knowngood.model.matrix import Matrix, Severity, Status, UndoClass
+from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
 from knowngood.model.plan import Plan
 from knowngood.planner.edges.following import catalogs, moves, place
 from knowngood.planner.edges.path import minor
@@ -203,7 +203,7 @@ def test_rows_in_between_are_reached_from_the_first_one(shipped: Matrix, name: s
 
 
 def test_revoked_rows_are_never_a_goal(shipped: Matrix) -> None:
-    revoked = [r.name for r in shipped.releases.values() if r.status is Status.REVOKED]
+    revoked = [r.name for r in shipped.releases.values() if r.status is ReleaseStatus.REVOKED]
     for name in revoked:
         with pytest.raises(Refused, match="revoked"):
             plan(pinned(shipped, FIRST), "ams-prod", name)
