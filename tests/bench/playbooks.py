@@ -18,7 +18,7 @@ from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
 CLUSTER = "ams-prod"

@@ -28,7 +28,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.context import JudgeRequest
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal.seed import seed
 from knowngood.rehearsal.widen import widened
 

@@ -18,7 +18,7 @@ from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.stage import Stage
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress
 from knowngood.rehearsal.gitops import files
 from knowngood.rehearsal.seed import seed

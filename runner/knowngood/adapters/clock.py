@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from knowngood.adapters.waiting import waiting
 from knowngood.model.errors import DeadlineExceeded
-from knowngood.ports.clock import Cancel, Clock
+from knowngood.ports.cancel import Cancel
+from knowngood.ports.clock import Clock
 
 T = TypeVar("T")
 SHORTEST_PAUSE = 0.1  # seconds

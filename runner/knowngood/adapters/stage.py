@@ -29,7 +29,7 @@ from knowngood.adapters.processes.git_command import GitCommand, GitFailed
 from knowngood.adapters.processes.git_environment import identity, quiet_environment
 from knowngood.matrix.locate import own_roles
 from knowngood.model.errors import Inconclusive, UsageError
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 TWIN = (sys.executable, "-m", "knowngood.twin")
 START_DEADLINE = 120.0

@@ -31,7 +31,7 @@ from knowngood.model.record import Record, RecordType
 from knowngood.model.state import RunState, fold
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import changed, cluster_digest, profile_changed
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.report.summary import Summary, expanded, plan_of, summarise
 
 ORPHANS_DEADLINE = 30.0

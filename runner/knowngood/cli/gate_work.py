@@ -27,7 +27,7 @@ from knowngood.model.node import ModuleLoad
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
 from knowngood.planner.gates import applicable
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.report.console import PlainLines
 from knowngood.report.summary import JudgementLine, judgement_line
 

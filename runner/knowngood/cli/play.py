@@ -31,7 +31,7 @@ from knowngood.model.record import Record
 from knowngood.model.text import as_json
 from knowngood.planner.plan.planning import plan as make_plan
 from knowngood.planner.plan.planning import refuse_unmovable
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import Board, PlainLines
 from knowngood.report.html import html

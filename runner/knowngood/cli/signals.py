@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from knowngood.cli.terminal import say
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -14,7 +14,7 @@ from knowngood.cli.play import Request, planned, start
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.terminal import say
 from knowngood.model.matrix import Cluster
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress, gitops
 from knowngood.rehearsal.seed import seed
 from knowngood.report.plan_text import plan_text

@@ -30,7 +30,7 @@ from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.planner.plan.case import Declared
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
 PATIENCE = 4.0

@@ -35,7 +35,7 @@ from knowngood.model.steppath import StepPath
 from knowngood.model.truth import Standing, standing
 from knowngood.planner.digest import canonical
 from knowngood.planner.keeping import forgettable
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 DETAIL_BYTES = 2800
 """Details above this become a file of the journal, so that a record of any kind stays under one page."""

@@ -11,7 +11,7 @@ from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot, DeadlineExceeded, Interrupted, KnowngoodError, LockHeld
 from knowngood.model.record import Status
 from knowngood.planner.gpu_work import Meter
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 LOOKS = 20
 """Samples of a soak, at least; between two of them pass at most a minute and at least a twentieth of a second."""

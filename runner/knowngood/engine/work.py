@@ -20,7 +20,7 @@ from knowngood.model.plan import Hop, Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 @dataclass(frozen=True, slots=True)

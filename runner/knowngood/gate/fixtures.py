@@ -35,7 +35,7 @@ from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import Leftover, NodeState
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.cluster import ClusterReader
 
 PAYLOAD = "PAYLOAD"

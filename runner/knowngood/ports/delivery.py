@@ -8,7 +8,7 @@ from typing import Protocol
 from knowngood.model.errors import Refused
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 class SyncFailed(Refused):

@@ -7,7 +7,7 @@ from typing import Protocol
 from knowngood.model.context import JudgeRequest
 from knowngood.model.evidence import GateSuite
 from knowngood.model.verdict import Judgement
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 class Gates(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 class SyntheticLoad(Protocol):

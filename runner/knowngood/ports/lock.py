@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 Beat = Callable[[float], None]
 """Called at each heartbeat, on the renewing thread, with the seconds it may take. Its errors are swallowed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from knowngood.model.node import NodeState
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from knowngood.model.names import CLAIM_ANNOTATION, QUARANTINE_TAINT, REASON_ANN
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
 RUN = "r20260822-031500-7f3a"
@@ -243,7 +243,7 @@ from pathlib import Path
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import playbooks_dir
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 class Printer(Observer):
     def record(self, record): pass

@@ -17,7 +17,7 @@ from knowngood.adapters.movers.node_work import VERBS
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir, own_roles, playbooks_dir
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 NODES = ["gpu-1", "gpu-2"]
 OWN = """---

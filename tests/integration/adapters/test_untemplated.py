@@ -14,7 +14,7 @@ from tests.integration.adapters.echoing import Deaf, echoing
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 HELM = "Helm: {{ .Values.driver.version }} is not a version"
 

@@ -18,7 +18,7 @@ from knowngood.matrix.locate import gates_dir
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import Interrupted
 from knowngood.model.verdict import Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 FIRST, SECOND = "lab-gpu-1", "lab-gpu-2"
 PASSIVE = ("gpu_errors", "drift", "rdma_health")

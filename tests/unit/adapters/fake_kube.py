@@ -17,7 +17,7 @@ from knowngood.adapters.kubernetes import client as kube_module
 from knowngood.adapters.kubernetes.access import REVIEWS
 from knowngood.adapters.kubernetes.client import Kube, Object
 from knowngood.adapters.kubernetes.kubeconfig import Access
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 Hook = Callable[[str, str], None]
 Review = Callable[[Mapping[str, str]], Object]

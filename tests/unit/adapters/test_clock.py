@@ -10,7 +10,7 @@ import pytest
 
 from knowngood.adapters.clock import SystemClock, pause
 from knowngood.model.errors import DeadlineExceeded, Interrupted
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 def test_the_first_true_value_is_returned() -> None:

@@ -6,7 +6,7 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.waiting import is_waiting, waiting, with_hands, working
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 class Unasked(Kube):

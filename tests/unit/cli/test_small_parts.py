@@ -23,7 +23,7 @@ from knowngood.cli.wiring import Audience
 from knowngood.model.errors import UsageError
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 from knowngood.report.console import PlainLines
 from knowngood.twin.faults import KINDS

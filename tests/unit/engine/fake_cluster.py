@@ -18,7 +18,7 @@ from knowngood.model.matrix import Identity
 from knowngood.model.names import fence_of
 from knowngood.model.node import GpuUse, Leftover, ModuleLoad, NodeState, Workload
 from knowngood.model.verdict import GateResult, Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.cluster import ClusterReader
 from knowngood.ports.delivery import Delivery, SyncFailed
 from knowngood.ports.gates import Gates

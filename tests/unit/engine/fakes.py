@@ -28,8 +28,9 @@ from knowngood.model.record import MAX_RECORD_BYTES, Record
 from knowngood.model.run_summary import RunSummary, summary_of
 from knowngood.model.state import RunState
 from knowngood.planner.status import appraise
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.checkpoint import Checkpoint
-from knowngood.ports.clock import Cancel, Clock
+from knowngood.ports.clock import Clock
 from knowngood.ports.journal import Journal
 from knowngood.ports.load import SyntheticLoad
 from knowngood.ports.lock import Beat, Lock, no_beat

@@ -17,7 +17,7 @@ from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, fold
 from knowngood.model.steppath import StepPath
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
 
 DRAIN = "hop-1/ring-0/batch-1/drain"

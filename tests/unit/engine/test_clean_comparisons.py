@@ -17,7 +17,7 @@ from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import GateResult, Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
 
 

@@ -17,7 +17,7 @@ from knowngood.model.matrix import Identity
 from knowngood.model.state import End
 from knowngood.model.verdict import Judgement
 from knowngood.planner.status import Standard
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 def played(world: World, **more: str) -> End:

@@ -21,7 +21,7 @@ from knowngood.model.record import RecordType
 from knowngood.model.state import End, RunState
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Judgement
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
 from knowngood.ports.nodes import Outcome
 

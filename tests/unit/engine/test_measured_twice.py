@@ -18,7 +18,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
 from knowngood.model.state import End
 from knowngood.model.verdict import GateResult, Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 def flaky(times: int, node: str = "gpu-1") -> Callable[[JudgeRequest, str, World], str]:

@@ -17,7 +17,7 @@ from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.field import FieldChange
 from knowngood.model.node import NodeState
 from knowngood.model.state import End, fold
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 RUNS = 200
 

@@ -12,7 +12,7 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
 
 from knowngood.model.node import NodeState
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
 
 

@@ -16,7 +16,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import DeadlineExceeded
 from knowngood.model.field import FieldChange
 from knowngood.model.state import End
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
 
 FIELD = ("nvidiadriver-ring-1.yaml", "spec.version")

@@ -16,7 +16,7 @@ from knowngood.model.errors import Interrupted, Unreachable
 from knowngood.model.node import GpuUse
 from knowngood.model.record import Record, Status
 from knowngood.model.state import fold
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 SOAK = "hop-1/ring-0/soak"
 WANTED = 0.1 * 8 * 10

@@ -32,7 +32,7 @@ from knowngood.model.finding import refused
 from knowngood.model.matrix import Identity
 from knowngood.model.state import End, fold
 from knowngood.model.verdict import Judgement
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.delivery import SyncFailed
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
 from knowngood.ports.nodes import Outcome

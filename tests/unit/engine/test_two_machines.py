@@ -27,7 +27,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
 from knowngood.model.state import End
 from knowngood.model.verdict import Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
 from knowngood.ports.promotion import Recorded
 

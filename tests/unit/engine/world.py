@@ -16,7 +16,7 @@ from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding
 from knowngood.model.record import Record
 from knowngood.planner.status import Standard
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.lock import Beat, no_beat
 from knowngood.ports.registry import Images
 

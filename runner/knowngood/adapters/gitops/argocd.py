@@ -20,7 +20,8 @@ from knowngood.planner.readiness.applications import (
     set_of,
 )
 from knowngood.planner.readiness.sync_windows import denied
-from knowngood.ports.clock import Cancel, Clock
+from knowngood.ports.cancel import Cancel
+from knowngood.ports.clock import Clock
 from knowngood.ports.delivery import Delivery, SyncFailed
 
 API = "argoproj.io/v1alpha1"

@@ -21,7 +21,7 @@ from knowngood.adapters.judging.probe_words import ENDED, document, hopeless, ph
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import with_hands, working
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 AT_A_TIME = 50
 """Probes on their way at once. Each is a pod to place and perhaps an image to pull: fifty keep one list of them below

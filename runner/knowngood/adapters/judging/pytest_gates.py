@@ -29,7 +29,7 @@ from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.verdict import Judgement
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.gates import Gates
 from knowngood.ports.observer import Observer
 

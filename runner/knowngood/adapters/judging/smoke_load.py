@@ -20,7 +20,7 @@ from knowngood.adapters.judging.probe_manifest import (
 from knowngood.adapters.judging.probe_words import phase_of, why
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.load import SyntheticLoad
 
 PRIORITY = "knowngood-load"

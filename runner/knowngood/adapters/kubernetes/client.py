@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, SSLError
 from knowngood.adapters.kubernetes import kubeconfig
 from knowngood.adapters.waiting import is_waiting
 from knowngood.model.errors import Inconclusive, Unreachable, UsageError
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 Object = dict[str, Any]
 T = TypeVar("T")

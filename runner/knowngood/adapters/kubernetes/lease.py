@@ -31,7 +31,7 @@ from knowngood.model.names import (
     VERSION_ANNOTATION,
     WHO_ANNOTATION,
 )
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.lock import Beat, Lock, no_beat
 
 _NOTES = {"who": WHO_ANNOTATION, "version": VERSION_ANNOTATION}

@@ -18,7 +18,7 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Limits
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import NodeWork, Outcome
 from knowngood.ports.observer import Observer
 

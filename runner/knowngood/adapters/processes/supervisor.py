@@ -24,7 +24,7 @@ from typing import IO
 
 from knowngood.adapters.processes import supervisor_child
 from knowngood.model.errors import DeadlineExceeded, UsageError
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 NOTES = "supervisors"
 TAIL_LINES = 40

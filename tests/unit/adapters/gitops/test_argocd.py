@@ -18,7 +18,7 @@ from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Application, Cluster, GitOps, Limits
 from knowngood.model.verdict import Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.delivery import SyncFailed
 
 OLD, OURS, LATER = "1" * 40, "2" * 40, "3" * 40

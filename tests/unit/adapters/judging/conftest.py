@@ -13,7 +13,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Cluster, GitOps, Limits, Profile
 from knowngood.model.verdict import Judgement
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
 WHERE = Location("test")

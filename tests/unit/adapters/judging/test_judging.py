@@ -14,7 +14,7 @@ from knowngood.model.errors import Interrupted
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.model.verdict import Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
 from .conftest import Judge, judge_in

@@ -13,7 +13,7 @@ from knowngood.adapters.judging import probe_job
 from knowngood.adapters.judging.probe_manifest import Order, group_name, is_of, job_name, manifest
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 def order(**changes: Any) -> Order:

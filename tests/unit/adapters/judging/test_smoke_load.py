@@ -10,7 +10,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from knowngood.adapters.judging.probe_manifest import NODE_ANNOTATION, PROBE_LABEL, group_name
 from knowngood.adapters.judging.smoke_load import NAME, PRIORITY, KubeLoad, job
 from knowngood.model import names
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 NAMESPACE = f"/api/v1/namespaces/{names.NAMESPACE}"
 JOBS = f"/apis/batch/v1/namespaces/{names.NAMESPACE}/jobs"

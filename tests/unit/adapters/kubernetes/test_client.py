@@ -12,7 +12,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from knowngood.adapters.kubernetes import client as kube_module
 from knowngood.adapters.kubernetes.client import ApiError, path, refuse
 from knowngood.model.errors import Interrupted, Unreachable, UsageError
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 
 class Flaky(FakeKube):

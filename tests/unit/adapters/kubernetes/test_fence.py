@@ -9,7 +9,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.kubernetes.lease import LEASE_PATH, KubeLock
 from knowngood.model.errors import LockHeld
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 DURATION = 0.8  # seconds
 

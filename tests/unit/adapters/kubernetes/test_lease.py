@@ -16,7 +16,7 @@ from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.kubernetes.lease import LEASE_PATH, KubeLock
 from knowngood.model.errors import Interrupted, LockHeld, Unreachable, UsageError
 from knowngood.model.names import PROCESS_ANNOTATION
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 DURATION = 0.8  # seconds; the object says 1, the API's smallest
 

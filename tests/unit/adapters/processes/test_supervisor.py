@@ -16,7 +16,7 @@ import pytest
 from knowngood.adapters.processes import supervisor
 from knowngood.adapters.processes.supervisor_child import parents, start_ticks
 from knowngood.model.errors import DeadlineExceeded, Interrupted
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 # A command with a child in a session of its own and one that ignores TERM, as Ansible's workers do.
 STUBBORN = """
@@ -33,7 +33,7 @@ RUNNER = """
 import os, sys
 from pathlib import Path
 from knowngood.adapters.processes import supervisor
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 supervisor.run([sys.executable, "-S", "-c", sys.argv[1], "600"], cwd=Path("/"), env=dict(os.environ),
     deadline=600, cancel=Cancel(), on_line=lambda line: print(line, flush=True), folder=Path(sys.argv[2]))
 """

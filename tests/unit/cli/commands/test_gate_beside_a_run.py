@@ -22,7 +22,7 @@ from knowngood.model.errors import ExitCode
 from knowngood.model.matrix import Release, ReleaseStatus
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.verdict import GateResult, Judgement, Verdict
-from knowngood.ports.clock import Cancel
+from knowngood.ports.cancel import Cancel
 
 NODES = ("gpu-1", "gpu-2", "gpu-3")
 GATES = {"errors": {"kind": "passive"}, "smoke": {"kind": "active", "withinDays": 7}}
