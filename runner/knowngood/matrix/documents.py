@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from knowngood.matrix import jsontext, schema
+from knowngood.matrix import json_text, schema
 from knowngood.matrix.reading import display, entries, read_text
-from knowngood.matrix.yamltext import (
+from knowngood.matrix.yaml_text import (
     Mapping,
     Node,
     Scalar,
@@ -214,9 +214,9 @@ def _read_evidence(path: Path, file: str, documents: Documents) -> None:
 
 def evidence(text: str, cluster: str, name: str, file: str) -> Evidence:
     """An evidence file's text as values; DataError with what its schema says."""
-    value = jsontext.parse(text, file)
+    value = json_text.parse(text, file)
     if not schema.fits("evidence", value):
-        found = tuple(schema.problems("evidence", jsontext.tree(text, file), value, file))
+        found = tuple(schema.problems("evidence", json_text.tree(text, file), value, file))
         if found:
             raise DataError(found[:PROBLEMS_A_FILE])
     return Evidence(cluster, name, file, value)

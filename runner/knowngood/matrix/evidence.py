@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from knowngood.matrix import documents, jsontext
+from knowngood.matrix import documents, json_text
 from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.schema import validator
-from knowngood.matrix.yamltext import MAX_BYTES
+from knowngood.matrix.yaml_text import MAX_BYTES
 from knowngood.model.errors import DataError, Location, Problem
 from knowngood.model.evidence import Evidence, evidence_of
 
@@ -29,7 +29,7 @@ def read_evidence(path: Path) -> dict[str, Any]:
         raise _refusal(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise _refusal(path, f"not UTF-8 text (byte {error.start})") from None
-    value = jsontext.parse(text, str(path), _HINT)
+    value = json_text.parse(text, str(path), _HINT)
     if len(json.dumps(value, indent=2)) > MAX_BYTES - _ROOM:  # as it will lie in the matrix
         raise _too_large(path)
     errors = sorted(validator("evidence").iter_errors(value), key=lambda e: [str(p) for p in e.absolute_path])

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knowngood.matrix.yamltext import Mapping, Node, Scalar, at, parse, refusal
+from knowngood.matrix.yaml_text import Mapping, Node, Scalar, at, parse, refusal
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Matrix
 from knowngood.planner.version import key

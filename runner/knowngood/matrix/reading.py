@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from knowngood.matrix.yamltext import MAX_BYTES, refusal
+from knowngood.matrix.yaml_text import MAX_BYTES, refusal
 from knowngood.model.errors import DataError, Location, Problem
 
 _BOM = b"\xef\xbb\xbf"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from knowngood.matrix.documents import Document
-from knowngood.matrix.edgetext import channels_text, olm_text, releases_text, risk_text
+from knowngood.matrix.edge_text import channels_text, olm_text, releases_text, risk_text
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Version
 from knowngood.model.source import Source

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knowngood.matrix.locate import schema_dir
-from knowngood.matrix.quick import Check, compiled
-from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence
+from knowngood.matrix.schema_function import Check, compiled
+from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence
 from knowngood.model.errors import Problem
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from knowngood.matrix.yamltext import Mapping, Node, Sequence, at
+from knowngood.matrix.yaml_text import Mapping, Node, Sequence, at
 from knowngood.model.errors import Location, Problem
 
 RULE = "KG002"

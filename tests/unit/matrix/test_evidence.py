@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knowngood.matrix.evidence import read_evidence
-from knowngood.matrix.yamltext import MAX_BYTES
+from knowngood.matrix.yaml_text import MAX_BYTES
 from knowngood.model.errors import DataError
 
 GOOD: dict[str, Any] = {

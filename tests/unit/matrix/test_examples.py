@@ -17,7 +17,7 @@ from knowngood.matrix.documents import EDGE_KINDS, KINDS
 from knowngood.matrix.lint import RULES
 from knowngood.matrix.load import check
 from knowngood.matrix.schema import typed, validator
-from knowngood.matrix.yamltext import Node, parse
+from knowngood.matrix.yaml_text import Node, parse
 from knowngood.model.errors import DataError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -16,7 +16,7 @@ from tests.unit.cli.called import knowngood
 
 from knowngood.matrix.documents import PROBLEMS_A_FILE
 from knowngood.matrix.load import check
-from knowngood.matrix.yamltext import MAX_BYTES
+from knowngood.matrix.yaml_text import MAX_BYTES
 from knowngood.model.errors import Problem
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from knowngood.matrix.load import check, load
-from knowngood.matrix.yamltext import MAX_BYTES
+from knowngood.matrix.yaml_text import MAX_BYTES
 from knowngood.model.errors import DataError, ExitCode, UsageError
 from knowngood.model.matrix import Limits, ReleaseStatus, Severity
 

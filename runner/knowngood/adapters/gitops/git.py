@@ -11,7 +11,7 @@ from pathlib import Path
 
 from knowngood.adapters.gitops.clone import Clone, message
 from knowngood.adapters.gitops.render import FolderRenderer, Rendered, Renderer, differences, prove
-from knowngood.matrix.spanedit import edit_scalar, read_scalar
+from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import matrix, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable
 from knowngood.model.field import Field, FieldChange

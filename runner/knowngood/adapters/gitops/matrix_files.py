@@ -12,7 +12,7 @@ from typing import Any
 from knowngood.adapters.gitops.gate_suite import digest_at, suite_of
 from knowngood.matrix import build, documents
 from knowngood.matrix.locate import gates_dir
-from knowngood.matrix.spanedit import edit_scalar, read_scalar
+from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import names
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, REFUSED, Appraisal, Evidence, evidence_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from knowngood.adapters.processes.git_command import GitCommand
 from knowngood.adapters.processes.git_environment import quiet_environment
-from knowngood.matrix.spanedit import read_scalar
+from knowngood.matrix.span_edit import read_scalar
 from knowngood.model.errors import DataError
 
 MOST = 500

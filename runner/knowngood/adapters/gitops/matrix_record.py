@@ -19,7 +19,7 @@ from knowngood.adapters.gitops.clone import Clone, message
 from knowngood.adapters.gitops.matrix_files import Change, MatrixFiles, counted, key_of, proof_of
 from knowngood.adapters.gitops.matrix_repo import MatrixRepository, repository_at
 from knowngood.adapters.gitops.users_git import HINTS, UsersGit
-from knowngood.matrix.spanedit import read_scalar
+from knowngood.matrix.span_edit import read_scalar
 from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import DataError, Inconclusive, KnowngoodError, Unreachable, UsageError
 from knowngood.model.evidence import REFUSED, Appraisal

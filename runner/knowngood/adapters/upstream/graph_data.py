@@ -13,7 +13,7 @@ from knowngood.adapters.processes.git_command import GitCommand, GitFailed
 from knowngood.adapters.processes.git_environment import quiet_environment
 from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.refresh import Declared, GraphData
-from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence, at, parse
+from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse
 from knowngood.model.errors import DataError, Location, UsageError
 from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.expression import compiled

@@ -8,7 +8,7 @@ from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
-from knowngood.matrix.statusedit import revoked
+from knowngood.matrix.status_edit import revoked
 from knowngood.model.errors import ExitCode, Refused, UsageError
 from knowngood.planner.status import why_not_revoked
 

@@ -8,7 +8,7 @@ from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
-from knowngood.matrix.statusedit import deprecated, superseding
+from knowngood.matrix.status_edit import deprecated, superseding
 from knowngood.model.errors import ExitCode, Refused
 from knowngood.planner.status import why_not_superseded
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from knowngood.matrix.yamltext import MAX_BYTES, MAX_DEPTH, MAX_NODES, Mapping, Scalar, parse, parse_strict
+from knowngood.matrix.yaml_text import MAX_BYTES, MAX_DEPTH, MAX_NODES, Mapping, Scalar, parse, parse_strict
 from knowngood.model.errors import DataError, Problem
 
 

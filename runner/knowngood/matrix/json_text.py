@@ -7,8 +7,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from knowngood.matrix.yamltext import MAX_DEPTH, Node, Scalar, Span, refusal
-from knowngood.matrix.yamltext import parse as parse_yaml
+from knowngood.matrix.yaml_text import MAX_DEPTH, Node, Scalar, Span, refusal
+from knowngood.matrix.yaml_text import parse as parse_yaml
 from knowngood.model.errors import DataError, Location
 
 _HINT = "evidence is written by runs and never edited; restore it with Git"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 
-from knowngood.matrix.spanedit import edit_scalar
-from knowngood.matrix.yamltext import Mapping, Scalar, at, parse, refusal
+from knowngood.matrix.span_edit import edit_scalar
+from knowngood.matrix.yaml_text import Mapping, Scalar, at, parse, refusal
 from knowngood.model.errors import DataError, Location
 from knowngood.model.matrix import ReleaseStatus
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.matrix.yamltext import Mapping, Node, Scalar, Sequence, at, parse, refusal
+from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse, refusal
 from knowngood.model.errors import DataError, Location
 
 _STRING_TAG = "tag:yaml.org,2002:str"

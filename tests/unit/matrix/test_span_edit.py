@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.matrix.spanedit import edit_scalar, read_scalar
+from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model.errors import DataError
 
 DRIVER = """\
