@@ -124,7 +124,35 @@ async def data_loss(stage: Play) -> None:
     assert phase(stage, "widgets.v2.0.0") == ""
 
 
+async def succeeds_twice(stage: Play) -> None:
+    await up_to(stage, "26.3.2")
+    await stage.fault("olm-succeeds-twice", package=GPU)
+    name = f"{GPU}.v26.3.3"
+    await approve(stage, name)
+    await stage.until("it failed", lambda: "Failed" in stage.said(SERVICE_VERSION, name, "status", "phase"))
+    await installed(stage, name)
+    assert stage.said(SERVICE_VERSION, name, "status", "phase") == [
+        *("Pending", "InstallReady", "Installing", "Succeeded"),
+        *("Failed", "Pending", "InstallReady", "Installing", "Succeeded"),
+    ]
+
+
+async def install_times_out(stage: Play) -> None:
+    await up_to(stage, "26.3.2")
+    await stage.fault("olm-install-times-out", package=GPU)
+    name = f"{GPU}.v26.3.3"
+    await approve(stage, name)
+    await stage.until("it failed", lambda: "Failed" in stage.said(SERVICE_VERSION, name, "status", "phase"))
+    assert "install timeout" in stage.said(SERVICE_VERSION, name, "status", "message")
+    assert phase(stage, f"{GPU}.v26.3.2") == "Replacing", "the old one stays until the new one has succeeded"
+    assert status(stage)["installedCSV"] == name, "and is no longer what the Subscription calls installed"
+    await stage.clear()
+    await installed(stage, name)
+
+
 STORIES = {
+    "olm-succeeds-twice": succeeds_twice,
+    "olm-install-times-out": install_times_out,
     "olm-stale-subscription": stale_subscription,
     "olm-orphan-csv": orphan,
     "olm-plan-carries-more": carries_more,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from knowngood.twin.behaviours import olm_objects as objects
-from knowngood.twin.behaviours.context import Controller
+from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     DEPLOYMENT,
     Key,
@@ -25,13 +25,11 @@ from knowngood.twin.behaviours.olm_objects import (
     SERVICE_ACCOUNT,
     SERVICE_VERSION,
 )
+from knowngood.twin.behaviours.olm_relapse import NO_LONGER_MET, Phase, Relapses
 from knowngood.twin.client import ClientError
 
 STEP_S = 0.5
 AGAIN_S = 1.0
-Phase = tuple[str, str, str]
-"""Phase, reason, message."""
-
 UNKNOWN: Phase = ("Pending", "RequirementsUnknown", "requirements not yet checked")
 NOT_MET: Phase = ("Pending", "RequirementsNotMet", "one or more requirements couldn't be found")
 MET: Phase = ("InstallReady", "AllRequirementsMet", "all requirements found, attempting install")
@@ -39,6 +37,7 @@ STARTED: Phase = ("Installing", "InstallSucceeded", "waiting for install compone
 SUCCEEDED: Phase = ("Succeeded", "InstallSucceeded", "install strategy completed with no errors")
 UNHEALTHY: Phase = ("Failed", "ComponentUnhealthy", "installing: deployment changed old hash")
 REINSTALL: Phase = ("Pending", "NeedsReinstall", "installing: deployment changed old hash")
+AGAIN: Phase = ("Pending", "RequirementsNotMet", "requirements not met")
 REPLACED: Phase = (
     "Deleting",
     "Replaced",
@@ -51,6 +50,10 @@ class ServiceVersions(Controller):
 
     name = "olm-service-versions"
     watches = (SERVICE_VERSION, OPERATOR_GROUP, DEPLOYMENT, DEFINITION, SERVICE_ACCOUNT)
+
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin)
+        self._relapses = Relapses(twin)
 
     def listen(self) -> None:
         """A ClusterServiceVersion, what it owns, or what it waits for."""
@@ -84,7 +87,7 @@ class ServiceVersions(Controller):
             await self._enter(csv, wanted)
         elif phase == "Deleting":
             await self.api.delete(csv)
-        elif phase == "Pending":
+        elif phase in {"Pending", "Installing"}:
             self.enqueue_later(key, max(self.twin.clock.real(AGAIN_S), 0.02))
 
     async def _next(self, csv: Object) -> Phase | None:
@@ -97,9 +100,13 @@ class ServiceVersions(Controller):
             await self._install(csv)
             await self.twin.clock.pause(STEP_S)
             return STARTED
-        if phase in {"Installing", "Succeeded"}:
-            return self._health(csv, phase)
-        return REINSTALL if phase == "Failed" else None
+        if phase == "Installing":
+            return self._relapses.while_installing(csv) or self._health(csv, phase)
+        if phase == "Succeeded":
+            return self._relapses.after_success(csv) or self._health(csv, phase)
+        if phase == "Failed":
+            return AGAIN if _phase(csv) == NO_LONGER_MET else REINSTALL
+        return None
 
     def _successor_says(self, csv: Object) -> Phase | None:
         """Whether a newer one is there that replaces this one, and how far that is."""
