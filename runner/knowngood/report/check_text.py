@@ -33,8 +33,10 @@ REMARKS = (
 
 def check_text(checked: Checked) -> Page:
     """The answer, then rule by rule, then the way out."""
-    rows = [(f.rule.severity.value, WORDS[f.outcome], f.sentence()) for f in checked.findings]
-    lines = [HEADLINES[checked.answer], *columns(rows)]
+    rows = [(f.rule.severity.value, WORDS[f.outcome], f.said()) for f in checked.findings]
+    lines = [HEADLINES[checked.answer]]
+    for row, finding in zip(columns(rows), checked.findings, strict=True):
+        lines += [row, f"    {finding.origin()}"]
     if not rows:
         lines.append("  no rule speaks of these versions")
     if checked.nearest is not None:
@@ -82,14 +84,18 @@ def support_text(support: Support) -> Page:
     lines = [f"{name}: {_some(versions)}" for name, versions in support.given.items()]
     if support.conflict:
         lines += ["", "these can't run together, whatever the others are"]
-        lines += [f"  {f.sentence()}" for f in support.conflict]
+        lines += _told(support.conflict)
         return page(lines)
     for supported in support.components:
         lines += ["", *_supported(supported)]
     if support.depends:
         lines += ["", "depends on hardware or cluster (--profile, --cluster)"]
-        lines += [f"  {f.sentence()}" for f in support.depends]
+        lines += _told(support.depends)
     return page(lines)
+
+
+def _told(findings: Iterable[Finding]) -> list[str]:
+    return [line for f in findings for line in (f"  {f.said()}", f"    {f.origin()}")]
 
 
 def support_json(support: Support) -> dict[str, Any]:
@@ -135,7 +141,9 @@ def _supported(supported: Supported) -> list[str]:
             groups.setdefault(_names(line.why), []).append(line)
         for members in groups.values():
             lines.append(f"  {spans(known, [m.name for m in members])}: {words}")
-            lines += [f"    {_reason(x)}" for x in members[-1].why]
+            lines += [
+                line for x in members[-1].why for line in (f"    {_reason(x)}", f"      {x.finding.origin()}")
+            ]
     for line in supported.lines:
         if line.state in MAY_RUN and line.except_for:
             lines += _exceptions(line)
@@ -146,10 +154,12 @@ def _exceptions(line: Line) -> list[str]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for version, why in line.except_for.items():
         groups.setdefault(_names(why), []).append(version)
-    return [
-        f"  {line.name} without {_some(versions)}: {_reason(line.except_for[versions[-1]][0])}"
-        for versions in groups.values()
-    ]
+    told = []
+    for versions in groups.values():
+        first = line.except_for[versions[-1]][0]
+        told.append(f"  {line.name} without {_some(versions)}: {_reason(first)}")
+        told.append(f"    {first.finding.origin()}")
+    return told
 
 
 def _names(limits: Iterable[Limit]) -> tuple[str, ...]:
@@ -159,7 +169,7 @@ def _names(limits: Iterable[Limit]) -> tuple[str, ...]:
 def _reason(limit: Limit) -> str:
     """Hard or not, and the rule without the version that stands before it already."""
     finding = limit.finding
-    said = finding.sentence().removeprefix(f"{finding.component} {finding.version}: ")
+    said = finding.said().removeprefix(f"{finding.component} {finding.version}: ")
     return f"hard: {said}" if limit.state is State.FORBIDDEN else said
 
 

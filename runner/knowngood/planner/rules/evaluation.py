@@ -40,12 +40,20 @@ class Finding:
     required: str = ""
 
     def sentence(self) -> str:
-        """What a person reads: the rule, its message and where it comes from; in a conflict, who says what."""
+        """What a person reads in one line: what the rule says, its name and where it comes from."""
+        return f"{self.said()} ({self.origin()})"
+
+    def said(self) -> str:
+        """What the rule says of these versions, and what to do."""
         rule = self.rule
         subject = f"{self.component} {self.version or 'unknown'}: " if self.component else ""
         needs = f"; needs {self.component} {self.required}" if rule.cases and self.required else ""
         todo = f"; {rule.action}" if rule.action else ""
-        return f"{subject}{rule.message}{needs}{todo} (rule {rule.name}, {origin(rule)})"
+        return f"{subject}{rule.message}{needs}{todo}"
+
+    def origin(self) -> str:
+        """The rule's name and where it comes from; in a conflict, who says what."""
+        return f"rule {self.rule.name}, {origin(self.rule)}"
 
 
 def origin(rule: Rule) -> str:
