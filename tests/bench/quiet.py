@@ -21,11 +21,12 @@ from knowngood.twin.api.kubelet import ExecResult, KubeletBackend
 from knowngood.twin.api.server import ApiServer
 from knowngood.twin.behaviours import gpu_manifests as manifests
 from knowngood.twin.behaviours import podstatus, processes
-from knowngood.twin.behaviours.kube import COMPONENT_LABEL, DRIVER_COMPONENT, GPU, Object
+from knowngood.twin.behaviours.kube import COMPONENT_LABEL, DRIVER_COMPONENT, GPU
 from knowngood.twin.behaviours.operands import gpu_labels
 from knowngood.twin.events import EventLog
 from knowngood.twin.hostfiles import OPEN
 from knowngood.twin.seed import Seed, load
+from knowngood.twin.values import Object
 from knowngood.twin.world import World
 
 VERSION = "580.173.02"

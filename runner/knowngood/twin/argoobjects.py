@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.seed import Seed
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 def default_project(space: str) -> Object:

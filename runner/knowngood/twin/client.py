@@ -21,7 +21,8 @@ from typing import Any, Literal, Self
 import aiohttp
 import yaml
 
-Object = dict[str, Any]
+from knowngood.twin.values import Object
+
 Objects = list[Object]
 Event = tuple[str, Object]
 Events = list[Event]

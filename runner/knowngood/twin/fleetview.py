@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from knowngood.twin.behaviours.health_checks import MACHINE_CHECK, NODE_CHECK, is_paused
-from knowngood.twin.behaviours.kube import Kind, Object, digest, name_of, namespace_of
+from knowngood.twin.behaviours.kube import Kind, digest, name_of, namespace_of
 from knowngood.twin.behaviours.mco_nodes import POOL, target
 from knowngood.twin.behaviours.olm_objects import DEFINITION, PLAN, SERVICE_VERSION
 from knowngood.twin.client import Client, ClientError
+from knowngood.twin.values import Object
 
 
 async def fleet(client: Client) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import aiohttp
 from knowngood.twin import faults
 from knowngood.twin.api import meta
 from knowngood.twin.api.attributes import Attributes, of_request
-from knowngood.twin.behaviours.kube import Object, kind_of, name_of, namespace_of, service_account
+from knowngood.twin.behaviours.kube import kind_of, name_of, namespace_of, service_account
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.scheduler import Scheduler
 from knowngood.twin.client import Client, ClientError
+from knowngood.twin.values import Object
 
 Audited = Callable[[Object], None]
 

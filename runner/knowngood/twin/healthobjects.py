@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from knowngood.twin.seed import CheckSeed, Seed
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 MACHINES = "openshift-machine-api"
 ROLE = "machine.openshift.io/cluster-api-machine-role"

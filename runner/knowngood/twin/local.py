@@ -16,7 +16,8 @@ import aiohttp
 
 from knowngood.twin.api.errors import ApiError
 from knowngood.twin.api.server import ApiServer
-from knowngood.twin.client import Client, ClientError, Event, Object, Target, query_of
+from knowngood.twin.client import Client, ClientError, Event, Target, query_of
+from knowngood.twin.values import Object
 
 
 class LocalClient(Client):

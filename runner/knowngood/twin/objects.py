@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from knowngood.twin import faults, healthobjects, olmobjects, poolobjects
 from knowngood.twin.argoobjects import application, default_project
@@ -23,8 +22,7 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.behaviours.kubelet import host_ip
 from knowngood.twin.hostfiles import stable_id
 from knowngood.twin.seed import NodeSeed, Seed, TenantSeed, WorkloadSeed
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 RDMA = "rdma/rdma_shared_device_a"
 RDMA_SHARES = "63"

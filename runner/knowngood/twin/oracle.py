@@ -17,7 +17,6 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     Kind,
-    Object,
     annotations_of,
     controller_of,
     is_true,
@@ -28,6 +27,7 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.events import now
 from knowngood.twin.fleetview import fleet
+from knowngood.twin.values import Object
 from knowngood.twin.world import DRIVER_STATE, JOURNAL
 
 SCHEMA = 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from knowngood.twin.behaviours.kube import condition
 from knowngood.twin.hostfiles import stable_id
 from knowngood.twin.seed import NodeSeed, PoolSeed, Seed
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 MCO = "machineconfiguration.openshift.io"
 

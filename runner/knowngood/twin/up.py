@@ -26,14 +26,7 @@ from knowngood.twin.behaviours.context import Api, Clock, Twin
 from knowngood.twin.behaviours.doca import nic_program
 from knowngood.twin.behaviours.faulty import Faults
 from knowngood.twin.behaviours.heartbeats import Heartbeats
-from knowngood.twin.behaviours.kube import (
-    APPLICATION,
-    BUDGET,
-    NIC_CLUSTER_POLICY,
-    NIC_NODE_POLICY,
-    POD_GROUP,
-    Object,
-)
+from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, NIC_NODE_POLICY, POD_GROUP
 from knowngood.twin.behaviours.kubelet import Kubelets, host_ip
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nic_admission import webhook
@@ -52,6 +45,7 @@ from knowngood.twin.faults import FaultBook
 from knowngood.twin.kubeletserver import KubeletServer
 from knowngood.twin.local import LocalClient
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 from knowngood.twin.world import World
 
 log = logging.getLogger("twin")

@@ -19,10 +19,11 @@ from knowngood.twin import crds, up
 from knowngood.twin.api.server import ApiServer
 from knowngood.twin.api.store import Change
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import POD, Object, condition, deleting, node_of, uid_of
+from knowngood.twin.behaviours.kube import POD, condition, deleting, node_of, uid_of
 from knowngood.twin.client import Client
 from knowngood.twin.events import EventLog
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 
 READY_S, ENDED_S = 0.1, 0.05
 POLL_S = 0.02

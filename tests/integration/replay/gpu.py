@@ -14,7 +14,6 @@ from knowngood.twin import objects, seed
 from knowngood.twin.behaviours.kube import (
     COMPONENT_LABEL,
     DRIVER_COMPONENT,
-    Object,
     annotations_of,
     deleting,
     is_true,
@@ -23,6 +22,7 @@ from knowngood.twin.behaviours.kube import (
     phase_of,
 )
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 
 SPACE = "nvidia-gpu-operator"
 RINGS = {"gpu-1": "ring-0", "gpu-2": "ring-0", "gpu-3": "ring-1", "gpu-4": "ring-1", "gpu-5": ""}

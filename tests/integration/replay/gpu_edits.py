@@ -18,13 +18,13 @@ from knowngood.twin.behaviours.kube import (
     NVIDIA_DRIVER,
     POD,
     Kind,
-    Object,
     controller_of,
     deleting,
     labels_of,
     name_of,
     node_of,
 )
+from knowngood.twin.values import Object
 
 Edit = Callable[..., Awaitable[None]]
 

@@ -13,11 +13,12 @@ from tests.integration.replay.playing import Stage
 from tests.integration.replay.recording import Line
 
 from knowngood.twin import objects, seed
-from knowngood.twin.behaviours.kube import NODE, Object, deleting, is_true, node_of, phase_of
+from knowngood.twin.behaviours.kube import NODE, deleting, is_true, node_of, phase_of
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_nodes import CURRENT, DESIRED, DONE, DRAIN, DRAINED, POOL, STATE, WORKING
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 
 SPACE = "nvidia-gpu-operator"
 NODES = ("m-1", "m-2", "m-3")

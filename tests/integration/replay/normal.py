@@ -9,7 +9,8 @@ from tests.integration.replay.recording import Line
 
 from knowngood.twin.api.store import Change
 from knowngood.twin.behaviours.daemonsets import target_node
-from knowngood.twin.behaviours.kube import Object, controller_of, name_of
+from knowngood.twin.behaviours.kube import controller_of, name_of
+from knowngood.twin.values import Object
 
 Fields = Callable[["Names", Object], dict[str, Any]]
 """The fields of interest of one kind's object, flat: `status.state`, `labels.example.com/ring`."""

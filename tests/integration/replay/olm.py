@@ -14,7 +14,7 @@ from tests.integration.replay.playing import Stage
 from tests.integration.replay.recording import Line
 
 from knowngood.twin import objects, seed
-from knowngood.twin.behaviours.kube import DEPLOYMENT, Object, deleting, name_of
+from knowngood.twin.behaviours.kube import DEPLOYMENT, deleting, name_of
 from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.olm_objects import CATALOG, DEFINITION, PLAN, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.scheduler import Scheduler
@@ -22,6 +22,7 @@ from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets
 from knowngood.twin.client import ClientError
 from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 
 SPACE = "nvidia-gpu-operator"
 GPU, NFD = "gpu-operator-certified", "nfd"

@@ -14,8 +14,9 @@ from tests.integration.replay.normal import Fields
 from tests.integration.replay.recording import Line, Step, read, steps
 
 from knowngood.twin.behaviours.context import Controller
-from knowngood.twin.behaviours.kube import POD, Object
+from knowngood.twin.behaviours.kube import POD
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 
 
 def _as_they_are(lines: list[Line], _known: Iterable[Line]) -> list[Line]:

@@ -17,12 +17,13 @@ from knowngood.twin.api.server import ApiServer
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.faulty import Faults
-from knowngood.twin.behaviours.kube import NAMESPACE, NODE, POD, Kind, Object, condition, deleting, node_of
+from knowngood.twin.behaviours.kube import NAMESPACE, NODE, POD, Kind, condition, deleting, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.nodes import Machines
 from knowngood.twin.client import Client
 from knowngood.twin.events import EventLog
+from knowngood.twin.values import Object
 
 Story = Callable[["Play"], Awaitable[None]]
 Cast = Callable[[Twin], Sequence[Controller]]

@@ -18,7 +18,6 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     Kind,
-    Object,
     deleting,
     is_true,
     labels_of,
@@ -28,6 +27,7 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nic_manifests import OFED_LABEL, WAIT_LABEL
 from knowngood.twin.behaviours.scheduler import Scheduler
+from knowngood.twin.values import Object
 
 SPACE = "nvidia-network-operator"
 OLD, NEW = "25.10-1.2.2.0-0", "26.04-0.8.6.0-0"

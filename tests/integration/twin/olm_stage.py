@@ -9,10 +9,11 @@ from typing import Any
 from tests.integration.twin.behaviour import SPACE, Play, Story, play
 
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import DEPLOYMENT, Object, name_of
+from knowngood.twin.behaviours.kube import DEPLOYMENT, name_of
 from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.olm_objects import CATALOG, EVENT, PLAN, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets
+from knowngood.twin.values import Object
 
 GPU, NFD = "gpu-operator-certified", "nfd"
 OLM_KINDS = (CATALOG, SUBSCRIPTION, PLAN, SERVICE_VERSION, DEPLOYMENT, EVENT)

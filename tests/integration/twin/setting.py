@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.twin.behaviours.kube import Object
+from knowngood.twin.values import Object
 
 OLD, NEW, BAD = "580.173.02", "595.91.07", "610.57.04"
 RINGS = {"ring-0": "gpu-1", "ring-1": "gpu-2"}

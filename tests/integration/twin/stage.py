@@ -22,7 +22,6 @@ from knowngood.twin.behaviours.kube import (
     NVIDIA_DRIVER,
     POD,
     Kind,
-    Object,
     deleting,
     is_true,
     labels_of,
@@ -31,6 +30,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.up import Options, start
+from knowngood.twin.values import Object
 
 Story = Callable[["Stage"], Awaitable[None]]
 

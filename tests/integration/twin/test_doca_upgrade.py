@@ -9,9 +9,10 @@ from tests.integration.twin.nic_stage import NEW, NEW_SAYS, OLD_SAYS, Nics, clus
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.daemonsets import DaemonSets
 from knowngood.twin.behaviours.doca_upgrade import STATE, DocaUpgrades
-from knowngood.twin.behaviours.kube import NIC_CLUSTER_POLICY, NODE, Object, labels_of
+from knowngood.twin.behaviours.kube import NIC_CLUSTER_POLICY, NODE, labels_of
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.scheduler import Scheduler
+from knowngood.twin.values import Object
 
 POLICY = "nic-cluster-policy"
 ON = {"upgradePolicy": {"autoUpgrade": True, "drain": {"enable": True}}}

@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.integration.twin.setting import NEW, OLD, SPACE
 from tests.integration.twin.stage import Stage, play
 
-from knowngood.twin.behaviours.kube import GPU, NODE, NVIDIA_DRIVER, POD, Object, is_true, labels_of, name_of
+from knowngood.twin.behaviours.kube import GPU, NODE, NVIDIA_DRIVER, POD, is_true, labels_of, name_of
+from knowngood.twin.values import Object
 
 
 def test_a_new_template_moves_nothing_until_the_pod_restarts_for_any_reason(tmp_path: Path) -> None:

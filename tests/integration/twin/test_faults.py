@@ -15,7 +15,6 @@ from knowngood.twin.behaviours.kube import (
     BUDGET,
     NODE,
     POD,
-    Object,
     deleting,
     is_true,
     labels_of,
@@ -24,6 +23,7 @@ from knowngood.twin.behaviours.kube import (
     node_of,
 )
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 XID = r"NVRM: Xid \(PCI:0000:[0-9a-f]{2}:00\): (\d+), pid="
 

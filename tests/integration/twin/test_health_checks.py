@@ -18,8 +18,9 @@ from knowngood.twin.behaviours.health_checks import (
     HealthChecks,
     seconds,
 )
-from knowngood.twin.behaviours.kube import NODE, Kind, Object, is_true
+from knowngood.twin.behaviours.kube import NODE, Kind, is_true
 from knowngood.twin.healthobjects import MACHINES
+from knowngood.twin.values import Object
 
 NODES = [{"name": f"gpu-{i}", "role": "gpu", "gpus": 8} for i in range(1, 5)]
 BOTH: tuple[Kind, ...] = (MACHINE_CHECK, NODE_CHECK)

@@ -10,10 +10,11 @@ from tests.integration.twin.behaviour import SPACE, Play, Story, play
 from tests.published import needs_definitions, problems
 
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import NODE, POD, Object, annotations_of
+from knowngood.twin.behaviours.kube import NODE, POD, annotations_of
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
 from knowngood.twin.behaviours.mco_nodes import CONFIG, CURRENT, DESIRED, POOL, STATE, target
+from knowngood.twin.values import Object
 
 ROLE = "node-role.kubernetes.io/canary"
 CANARY = {"name": "canary", "nodeSelector": {ROLE: ""}}

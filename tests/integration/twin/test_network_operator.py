@@ -20,16 +20,10 @@ from tests.integration.twin.nic_stage import (
 )
 from tests.published import needs_definitions, problems
 
-from knowngood.twin.behaviours.kube import (
-    NIC_CLUSTER_POLICY,
-    NIC_NODE_POLICY,
-    NODE,
-    Object,
-    labels_of,
-    node_of,
-)
+from knowngood.twin.behaviours.kube import NIC_CLUSTER_POLICY, NIC_NODE_POLICY, NODE, labels_of, node_of
 from knowngood.twin.behaviours.nic_manifests import short_hash, suffix_of
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from tests.integration.twin.behaviour import Play, play
 
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import NODE, POD, Object, is_true, node_of
+from knowngood.twin.behaviours.kube import NODE, POD, is_true, node_of
 from knowngood.twin.behaviours.node_lifecycle import UNREACHABLE, UNSCHEDULABLE, NodeLifecycle
 from knowngood.twin.client import Client
+from knowngood.twin.values import Object
 
 NODES = [{"name": "gpu-1", "role": "gpu"}, {"name": "gpu-2", "role": "gpu"}]
 

@@ -13,9 +13,9 @@ from tests.integration.twin.stage import Stage, play, smoke_job
 from tests.published import definitions, needs_definitions, problems
 
 from knowngood.twin import crds
-from knowngood.twin.behaviours.kube import Object
 from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_olm import PACKAGES, olm_crds
+from knowngood.twin.values import Object
 
 CUSTOM = (
     ("nvidia.com/v1alpha1", "NVIDIADriver"),

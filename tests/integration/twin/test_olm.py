@@ -29,10 +29,11 @@ from tests.integration.twin.olm_stage import (
 from tests.published import needs_definitions, problems
 
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import DEPLOYMENT, Object, name_of
+from knowngood.twin.behaviours.kube import DEPLOYMENT, name_of
 from knowngood.twin.behaviours.olm_objects import CATALOG, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.olm_packages import PACKAGE
 from knowngood.twin.oracle import snapshot
+from knowngood.twin.values import Object
 
 
 def test_a_plan_waits_for_its_approval_and_a_version_is_called_installed_before_it_has_succeeded(

@@ -28,11 +28,11 @@ from tests.integration.twin.olm_stage import (
     up_to,
 )
 
-from knowngood.twin.behaviours.kube import Object
 from knowngood.twin.behaviours.olm_objects import DEFINITION, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.olm_packages import PACKAGE
 from knowngood.twin.client import ClientError
 from knowngood.twin.faults import KINDS
+from knowngood.twin.values import Object
 
 WIDGETS = "widgets.example.com"
 WIDGET = ("example.com/v1", "Widget")

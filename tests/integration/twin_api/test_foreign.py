@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from knowngood.twin import foreign, objects, seed
-from knowngood.twin.behaviours.kube import NODE, Object
+from knowngood.twin.behaviours.kube import NODE
 from knowngood.twin.client import Client
+from knowngood.twin.values import Object
 
 from .conftest import Twin
 

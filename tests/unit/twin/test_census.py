@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowngood.twin.behaviours.census import HASH_LABEL, NOWHERE, Census, Count, Placement
-from knowngood.twin.behaviours.kube import Object, deleting, is_true, labels_of, uid_of
+from knowngood.twin.behaviours.kube import deleting, is_true, labels_of, uid_of
+from knowngood.twin.values import Object
 
 NODES = ("n1", "n2", "n3")
 REVISIONS = ("old", "new")

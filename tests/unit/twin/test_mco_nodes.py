@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from knowngood.twin.behaviours.kube import Object
 from knowngood.twin.behaviours.mco_nodes import (
     CURRENT,
     DESIRED,
@@ -18,6 +17,7 @@ from knowngood.twin.behaviours.mco_nodes import (
     pool_of,
     status_of,
 )
+from knowngood.twin.values import Object
 
 OLD, NEW = "rendered-old", "rendered-new"
 

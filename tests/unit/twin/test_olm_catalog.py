@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from knowngood.twin.behaviours.kube import Key, Object
+from knowngood.twin.behaviours.kube import Key
 from knowngood.twin.behaviours.olm_catalog import Catalog, in_range, next_patch
 from knowngood.twin.behaviours.olm_objects import deployments_of, service_accounts_of
 from knowngood.twin.behaviours.olm_resolver import Unavailable, Unsatisfiable, resolve
+from knowngood.twin.values import Object
 
 SOURCE: Key = ("openshift-marketplace", "cat")
 

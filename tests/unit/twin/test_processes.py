@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.twin.behaviours.kube import Object
 from knowngood.twin.behaviours.processes import HostView, command_of, host_view, listed
+from knowngood.twin.values import Object
 
 ROOT, OWN = Path("/twin/nodes/gpu-1/root"), Path("/twin/pods/1/rootfs")
 

@@ -10,10 +10,11 @@ import pytest
 
 from knowngood.twin.behaviours.cache import Cache
 from knowngood.twin.behaviours.context import Api, Twin
-from knowngood.twin.behaviours.kube import NODE, POD, Object, name_of, node_of
+from knowngood.twin.behaviours.kube import NODE, POD, name_of, node_of
 from knowngood.twin.behaviours.rooms import Room
 from knowngood.twin.behaviours.scheduler import ALL, Scheduler
 from knowngood.twin.client import Client, Listing
+from knowngood.twin.values import Object
 
 GPU = "nvidia.com/gpu"
 FLEET = 200

@@ -10,8 +10,7 @@ from knowngood.twin.api.cluster import Cluster, Options
 from knowngood.twin.api.errors import ApiError, bad_request, cause, forbidden, invalid, not_found
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.structural import prune, validate
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 _NAMESPACES = "/namespaces"
 

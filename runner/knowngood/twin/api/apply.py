@@ -15,8 +15,7 @@ from knowngood.twin.api.errors import ApiError
 from knowngood.twin.api.fieldsets import FieldSet, Path
 from knowngood.twin.api.meta import copy, now
 from knowngood.twin.api.schemas import property_schema, resolve
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 FIRST_MANAGER = "before-first-apply"
 KUBECTL = "kubectl"

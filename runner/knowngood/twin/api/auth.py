@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 
@@ -14,8 +13,7 @@ from knowngood.twin.api.bootstrap import AUTHENTICATED, UNAUTHENTICATED
 from knowngood.twin.api.cluster import Actor, Cluster
 from knowngood.twin.api.errors import internal, unauthorized
 from knowngood.twin.api.rbac import SERVICE_ACCOUNT, Authorizer
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 ADMIN = "admin"
 ANONYMOUS = Actor("system:anonymous", groups=(UNAUTHENTICATED,))

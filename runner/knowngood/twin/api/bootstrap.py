@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from knowngood.twin.api.rbac import GROUP, MASTERS
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}

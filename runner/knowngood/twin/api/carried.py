@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api.errors import STALE, cause, conflict
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 def check_preconditions(resource: ResourceType, before: Stored, obj: Object) -> None:

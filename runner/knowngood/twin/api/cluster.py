@@ -12,8 +12,8 @@ from knowngood.twin.api.errors import not_found
 from knowngood.twin.api.resources import Resources, ResourceType
 from knowngood.twin.api.store import Change, Name, Store, Stored
 from knowngood.twin.api.webhooks import Webhook
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 EventLog = Callable[[Object], None]
 PODS = "/pods"
 Location = tuple[str, str, str]  # storage key, namespace, name

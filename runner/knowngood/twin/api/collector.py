@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 from collections import deque
-from typing import Any
 
 from knowngood.twin.api import meta
 from knowngood.twin.api.cluster import Actor, Cluster, Location, Options, owner_uids
@@ -20,8 +19,7 @@ from knowngood.twin.api.errors import ApiError
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Change, Stored
 from knowngood.twin.api.writes import Writes
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 _log = logging.getLogger(__name__)
 

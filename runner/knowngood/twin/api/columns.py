@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knowngood.twin.api import durations, meta
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 NONE, UNKNOWN = "<none>", "<unknown>"
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 # core/v1 Event (kept) -> events.k8s.io/v1 Event
 _EVENT_FIELDS = {

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api import meta
 from knowngood.twin.api.errors import cause
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.schemas import OBJECT_META, REF
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 CRD_KIND = "CustomResourceDefinition"
 CRD_KEY = "apiextensions.k8s.io/customresourcedefinitions"

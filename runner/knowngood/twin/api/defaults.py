@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from knowngood.twin.api.errors import cause, invalid
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 SERVICE_NETWORK = "172.30"  # OpenShift's default service network is 172.30.0.0/16
 _service_hosts = itertools.count(10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from knowngood.twin.api import crds, meta
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
@@ -13,8 +12,7 @@ from knowngood.twin.api.errors import bad_request, conflict, not_found
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
 from knowngood.twin.api.writes import is_finished
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"

@@ -17,8 +17,7 @@ from knowngood.twin.api.handler import RETURNED, Handler, success
 from knowngood.twin.api.podwrites import bind
 from knowngood.twin.api.requests import Query, Target, parse_path, write_options
 from knowngood.twin.api.watches import Watch
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 class Direct:

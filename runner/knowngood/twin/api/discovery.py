@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api.errors import no_such_path
 from knowngood.twin.api.resources import Resources, ResourceType
 from knowngood.twin.api.schemas import KUBERNETES_MINOR
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 

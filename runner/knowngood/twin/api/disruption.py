@@ -13,8 +13,7 @@ from knowngood.twin.api.errors import ApiError, bad_request
 from knowngood.twin.api.expected import NoScaleError, expected
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 PODS = "/pods"
 BUDGETS = "policy/poddisruptionbudgets"

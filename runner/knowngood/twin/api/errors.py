@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 class ApiError(Exception):

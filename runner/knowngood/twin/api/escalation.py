@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from knowngood.twin.api.attributes import Attributes
 from knowngood.twin.api.cluster import Actor
 from knowngood.twin.api.errors import forbidden
 from knowngood.twin.api.rbac import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, GROUP, ROLES, Authorizer
 from knowngood.twin.api.resources import ResourceType
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 class Escalation:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api import meta, scale
 from knowngood.twin.api.cluster import Cluster
 from knowngood.twin.api.store import Stored
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 class NoScaleError(Exception):

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from knowngood.twin.api.schemas import property_schema, resolve
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
 

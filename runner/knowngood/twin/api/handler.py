@@ -25,8 +25,8 @@ from knowngood.twin.api.store import Stored, encode
 from knowngood.twin.api.tables import partial, table
 from knowngood.twin.api.watches import Watch
 from knowngood.twin.api.writes import Writes
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Answer = Awaitable[web.StreamResponse]
 
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})

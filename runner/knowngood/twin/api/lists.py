@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from knowngood.twin.api import selectors
 from knowngood.twin.api.cluster import PODS, Cluster
@@ -18,8 +17,8 @@ from knowngood.twin.api.errors import bad_request, expired
 from knowngood.twin.api.requests import Query, Target, number
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Matches = Callable[[Object], bool]
 
 PAGE_LIFETIME_S = 300.0

@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 # Suffixes of generated names leave out vowels and look-alikes, so that no words arise.
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api.cluster import Cluster
 from knowngood.twin.api.errors import forbidden
 from knowngood.twin.api.podsecurity import ENFORCE, violations
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 PODS = "/pods"
 

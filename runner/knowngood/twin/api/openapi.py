@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 from knowngood.twin.api import schemas
 from knowngood.twin.api.errors import no_such_path
 from knowngood.twin.api.resources import Resources, ResourceType
 from knowngood.twin.api.store import encode
 from knowngood.twin.api.writes import APPLY_PATCHES, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _COMPONENTS = "#/components/schemas/"

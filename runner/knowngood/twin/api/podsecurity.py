@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
-Object = dict[str, Any]
+from knowngood.twin.values import Object
+
 Check = Callable[[Object, list[Object]], Iterator[str]]
 
 ENFORCE = "pod-security.kubernetes.io/enforce"

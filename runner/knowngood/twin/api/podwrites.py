@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.api import meta
 from knowngood.twin.api.cluster import Actor, Cluster, Options
 from knowngood.twin.api.errors import bad_request, conflict
 from knowngood.twin.api.requests import Target
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 def bind(cluster: Cluster, target: Target, binding: Object, actor: Actor, options: Options) -> None:

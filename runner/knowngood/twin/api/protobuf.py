@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.twin.api.errors import bad_request, unsupported_media
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _LENGTH = 0, 1, 2  # wire types

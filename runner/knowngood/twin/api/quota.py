@@ -16,8 +16,8 @@ from knowngood.twin.api.cluster import Actor, Cluster
 from knowngood.twin.api.errors import ApiError, forbidden
 from knowngood.twin.api.quantities import parse, show
 from knowngood.twin.api.resources import ResourceType
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Usage = dict[str, Decimal]
 
 QUOTAS, PODS = "/resourcequotas", "/pods"

@@ -7,15 +7,14 @@ over a handful of rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from knowngood.twin.api import selectors
 from knowngood.twin.api.attributes import Attributes, of_request
 from knowngood.twin.api.cluster import Actor, Cluster
 from knowngood.twin.api.errors import ApiError, forbidden, forbidden_path
 from knowngood.twin.api.store import Change
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Subject = tuple[str, str]  # "User" or "Group", and its name
 Reference = tuple[str, Object]  # the binding's namespace ("" is everywhere) and its roleRef
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import aiohttp
 
@@ -17,8 +16,7 @@ from knowngood.twin.api.kubelet import (
     NodeUnreachableError,
 )
 from knowngood.twin.api.streams import ERROR, PROTOCOLS, STDERR, STDIN, STDOUT
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 _PREFERRED = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 _KILLED = 137

@@ -8,8 +8,8 @@ from typing import Any
 from knowngood.twin.api import meta, selectors
 from knowngood.twin.api.errors import cause
 from knowngood.twin.api.resources import ResourceType
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Causes = list[Object]
 
 MAX_DATA = 1024 * 1024  # bytes in a ConfigMap or Secret

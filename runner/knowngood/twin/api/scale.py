@@ -11,8 +11,7 @@ from knowngood.twin.api.patches import json_patch, merge_patch
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
 from knowngood.twin.api.writes import JSON_PATCH
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 _BUILT_IN = {
     "specReplicasPath": ".spec.replicas",

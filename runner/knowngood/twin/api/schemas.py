@@ -6,9 +6,8 @@ import importlib.util
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 # The Kubernetes that the twin speaks: the one below OpenShift 4.21.
 KUBERNETES_MINOR = 34

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from knowngood.twin.api.errors import bad_request
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Labels = Mapping[str, str]
 Match = Callable[[Labels], bool]
 

@@ -27,8 +27,8 @@ from knowngood.twin.api.store import encode
 from knowngood.twin.api.tally import Tally
 from knowngood.twin.api.tls import LOOPBACK, Authority, new_authority
 from knowngood.twin.api.webhooks import Webhook
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 EventLog = Callable[[Object], None]
 
 _log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from knowngood.twin.api.errors import expired
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Name = tuple[str, str]  # namespace ("" where there is none) and name
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 

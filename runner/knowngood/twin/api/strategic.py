@@ -6,8 +6,7 @@ from typing import Any
 
 from knowngood.twin.api.errors import bad_request
 from knowngood.twin.api.schemas import property_schema, resolve
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 _DIRECTIVE = "$patch"
 _RETAIN = "$retainKeys"

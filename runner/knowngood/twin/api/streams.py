@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -17,8 +16,7 @@ from knowngood.twin.api.kubelet import (
 )
 from knowngood.twin.api.requests import Target, flag, number
 from knowngood.twin.api.store import encode
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 # The backend takes stdin as a whole. v5 can tell where it ends, but the Python client seldom does and v4

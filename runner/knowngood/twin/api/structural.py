@@ -17,8 +17,7 @@ from knowngood.twin.api.schemas import (
     resolve,
     types,
 )
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 # As Go reads them: what does not fit can't be decoded at all. MicroTime takes six digits, no less and no more.

@@ -9,8 +9,7 @@ from knowngood.twin.api import durations, jsonpath
 from knowngood.twin.api.columns import AGE, COLUMNS, NAME, Column
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 def columns_of(resource: ResourceType) -> tuple[Column, ...]:

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any
 
 from aiohttp import web
 
@@ -19,8 +18,8 @@ from knowngood.twin.api.errors import ApiError, bad_request
 from knowngood.twin.api.lists import Lists, Matches, matcher
 from knowngood.twin.api.requests import Query, Target, flag, number
 from knowngood.twin.api.store import Change, Stored, encode
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Render = Callable[[Stored], bytes]
 Event = tuple[str, Stored]
 

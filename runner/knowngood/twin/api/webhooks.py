@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from knowngood.twin.api.errors import ApiError, invalid
 from knowngood.twin.api.resources import ResourceType
-
-Object = dict[str, Any]
+from knowngood.twin.values import Object
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from knowngood.twin.api.quota import Quotas
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
 from knowngood.twin.api.strategic import strategic_merge
+from knowngood.twin.values import Object
 
-Object = dict[str, Any]
 Guard = Callable[[ResourceType, Object, Actor], None]
 
 JSON_PATCH = "application/json-patch+json"

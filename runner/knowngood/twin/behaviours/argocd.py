@@ -18,7 +18,6 @@ from knowngood.twin.behaviours.kube import (
     APPLICATION,
     Key,
     Kind,
-    Object,
     annotations_of,
     deleting,
     key_of,
@@ -28,6 +27,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import ClientError
 from knowngood.twin.faults import Fault
+from knowngood.twin.values import Object
 
 POLL_S = 180.0
 SELF_HEAL_S = 5.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.twin.behaviours.kube import Object
+from knowngood.twin.values import Object
 
 FORBIDDEN = {"Node"}  # an Application that manages Nodes would revert cordons and taints
 CLUSTER_SCOPED = {

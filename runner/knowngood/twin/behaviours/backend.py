@@ -14,10 +14,11 @@ from knowngood.twin.api.kubelet import (
     NodeUnreachableError,
 )
 from knowngood.twin.behaviours import doca, nvidiasmi, processes
-from knowngood.twin.behaviours.kube import POD, Object, environment, node_of
+from knowngood.twin.behaviours.kube import POD, environment, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.nic_manifests import OFED_CONTAINER
 from knowngood.twin.behaviours.podstatus import READY, RUNNING
+from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
 # Processes at the same time; more would only wait for the same two cores.

@@ -14,8 +14,9 @@ import aiohttp
 
 from knowngood.twin.behaviours import indices
 from knowngood.twin.behaviours.indices import Indices, Place, places_of
-from knowngood.twin.behaviours.kube import POD, Key, Kind, Object, key_of, kind_of, uid_of
+from knowngood.twin.behaviours.kube import POD, Key, Kind, key_of, kind_of, uid_of
 from knowngood.twin.client import Client, ClientError
+from knowngood.twin.values import Object
 
 Listener = Callable[[str, Object], None]
 

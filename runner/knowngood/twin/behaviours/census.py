@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from knowngood.twin.behaviours.kube import Object, deleting, is_true, labels_of, uid_of
+from knowngood.twin.behaviours.kube import deleting, is_true, labels_of, uid_of
+from knowngood.twin.values import Object
 
 HASH_LABEL = "controller-revision-hash"
 Placement = tuple[bool, bool]  # a pod should run there; one that runs may stay

@@ -12,20 +12,12 @@ import aiohttp
 
 from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.behaviours.cache import Cache
-from knowngood.twin.behaviours.kube import (
-    APPLICATION,
-    Kind,
-    Object,
-    deleting,
-    kind_of,
-    name_of,
-    namespace_of,
-    uid_of,
-)
+from knowngood.twin.behaviours.kube import APPLICATION, Kind, deleting, kind_of, name_of, namespace_of, uid_of
 from knowngood.twin.client import Client, ClientError, PatchKind
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import Fault, FaultBook
 from knowngood.twin.seed import Seed
+from knowngood.twin.values import Object
 from knowngood.twin.world import World
 
 log = logging.getLogger("twin")

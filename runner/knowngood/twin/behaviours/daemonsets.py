@@ -18,7 +18,6 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     Key,
-    Object,
     controller_of,
     deleting,
     digest,
@@ -36,6 +35,7 @@ from knowngood.twin.behaviours.kube import (
     untolerated,
 )
 from knowngood.twin.behaviours.rooms import traits_of
+from knowngood.twin.values import Object
 
 Work = tuple[Key, str]  # a DaemonSet, and one of its nodes; "" for its sums
 

@@ -20,7 +20,6 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     Kind,
-    Object,
     annotations_of,
     controller_of,
     deleting,
@@ -31,6 +30,7 @@ from knowngood.twin.behaviours.kube import (
     node_of,
 )
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 STATE = "nvidia.com/ofed-driver-upgrade-state"
 SKIP = "nvidia.com/ofed-driver-upgrade.skip"

@@ -18,7 +18,6 @@ from knowngood.twin.behaviours.kube import (
     GPU,
     NODE,
     POD,
-    Object,
     controller_of,
     deleting,
     environment,
@@ -30,6 +29,7 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.behaviours.programs import Program, ProgramError, Ready
 from knowngood.twin.behaviours.sidecars import Sidecars
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 from knowngood.twin.world import DRIVER_STATE, FABRIC_MANAGER, Machine
 
 PAUSED = "paused-for-driver-upgrade"

@@ -16,7 +16,6 @@ from knowngood.twin.behaviours.kube import (
     GPU,
     NODE,
     POD,
-    Object,
     annotations_of,
     controller_of,
     is_true,
@@ -29,6 +28,7 @@ from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.nodes import BOOT_S, Machines
 from knowngood.twin.behaviours.operands import PLUGIN, advertise
 from knowngood.twin.faults import Fault
+from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
 MMU_FAULT = (

@@ -6,12 +6,12 @@ from knowngood.twin.behaviours.kube import (
     COMPONENT_LABEL,
     DRIVER_COMPONENT,
     OSTREE_LABEL,
-    Object,
     daemon_set,
     digest,
     name_of,
     owner_reference,
 )
+from knowngood.twin.values import Object
 
 OWNER_LABEL = "nvidia.com/gpu-operator.driver.owner"
 DEPLOY = "nvidia.com/gpu.deploy."

@@ -14,7 +14,6 @@ from knowngood.twin.behaviours.kube import (
     GPU_PCI_LABEL,
     NODE,
     NVIDIA_DRIVER,
-    Object,
     condition,
     deleting,
     digest,
@@ -26,6 +25,7 @@ from knowngood.twin.behaviours.kube import (
     service_account,
     uid_of,
 )
+from knowngood.twin.values import Object
 
 ALL = "all"
 SPEC_HASH = "nvidia.com/last-applied-hash"

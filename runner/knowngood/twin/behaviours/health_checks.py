@@ -13,7 +13,6 @@ from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     NODE,
     Kind,
-    Object,
     annotations_of,
     condition,
     key_of,
@@ -23,6 +22,7 @@ from knowngood.twin.behaviours.kube import (
     name_of,
 )
 from knowngood.twin.faults import Fault
+from knowngood.twin.values import Object
 
 MACHINE: Kind = ("machine.openshift.io/v1beta1", "Machine")
 MACHINE_CHECK: Kind = ("machine.openshift.io/v1beta1", "MachineHealthCheck")

@@ -7,8 +7,9 @@ import logging
 
 from knowngood.twin.api.meta import now_micro
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import NODE, Object, uid_of
+from knowngood.twin.behaviours.kube import NODE, uid_of
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 log = logging.getLogger("twin")
 

@@ -9,7 +9,6 @@ from knowngood.twin.behaviours.kube import (
     POD,
     Key,
     Kind,
-    Object,
     annotations_of,
     controller_of,
     key_of,
@@ -17,6 +16,7 @@ from knowngood.twin.behaviours.kube import (
     namespace_of,
     node_of,
 )
+from knowngood.twin.values import Object
 
 NAMESPACE = "namespace"
 OWNER = "owner"  # by the uid of what controls it

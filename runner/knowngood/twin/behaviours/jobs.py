@@ -11,7 +11,6 @@ from knowngood.twin.behaviours.kube import (
     JOB,
     POD,
     Key,
-    Object,
     annotations_of,
     condition,
     controller_of,
@@ -27,6 +26,7 @@ from knowngood.twin.behaviours.kube import (
     stamp,
     uid_of,
 )
+from knowngood.twin.values import Object
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 BACKOFF_S = 10.0

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-Object = dict[str, Any]
+from knowngood.twin.values import Object
+
 Kind = tuple[str, str]
 Key = tuple[str, str]  # namespace ("" for cluster scope), name
 

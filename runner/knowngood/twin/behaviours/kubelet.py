@@ -21,7 +21,6 @@ from knowngood.twin.behaviours.kube import (
     GPU,
     GROUP_ANNOTATION,
     POD,
-    Object,
     annotations_of,
     controller_of,
     deleting,
@@ -43,6 +42,7 @@ from knowngood.twin.behaviours.programs import (
     ProgramError,
     is_process,
 )
+from knowngood.twin.values import Object
 
 BACKOFF_S = 10.0  # doubled with each restart, as the kubelet does
 BACKOFF_MAX_S = 300.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from knowngood.twin.behaviours import mco_nodes as mco
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import NODE, Object, annotations_of, name_of
+from knowngood.twin.behaviours.kube import NODE, annotations_of, name_of
+from knowngood.twin.values import Object
 
 BOOT_S = 600.0
 LONG_BOOT_S = 900.0

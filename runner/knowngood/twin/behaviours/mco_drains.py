@@ -10,17 +10,9 @@ import time
 
 from knowngood.twin.behaviours import mco_nodes as mco
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import (
-    ENDED,
-    NODE,
-    POD,
-    Object,
-    annotations_of,
-    controller_of,
-    name_of,
-    phase_of,
-)
+from knowngood.twin.behaviours.kube import ENDED, NODE, POD, annotations_of, controller_of, name_of, phase_of
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 DELAY_S = 5.0
 TRY_S = 5.0

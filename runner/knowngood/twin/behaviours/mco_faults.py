@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import NODE, Object, name_of
+from knowngood.twin.behaviours.kube import NODE, name_of
 from knowngood.twin.faults import Fault
+from knowngood.twin.values import Object
 
 UNCORDON_S = 5.0
 OURS = "knowngood.dev/"

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from knowngood.twin.behaviours.kube import (
     Kind,
-    Object,
     annotations_of,
     condition,
     is_true,
@@ -17,6 +16,7 @@ from knowngood.twin.behaviours.kube import (
     merge_conditions,
     name_of,
 )
+from knowngood.twin.values import Object
 
 GROUP = "machineconfiguration.openshift.io"
 POOL: Kind = (f"{GROUP}/v1", "MachineConfigPool")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from knowngood.twin.behaviours import mco_nodes as mco
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import NODE, Object, annotations_of, name_of
+from knowngood.twin.behaviours.kube import NODE, annotations_of, name_of
 from knowngood.twin.behaviours.mco_nodes import POOL
+from knowngood.twin.values import Object
 
 DELAY_S = 5.0
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from knowngood.twin.behaviours import mco_nodes as mco
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import Object, deleting, digest, labels_of, matches, name_of
+from knowngood.twin.behaviours.kube import deleting, digest, labels_of, matches, name_of
 from knowngood.twin.behaviours.mco_nodes import CONFIG, POOL
+from knowngood.twin.values import Object
 
 RENDERED = "rendered-"
 

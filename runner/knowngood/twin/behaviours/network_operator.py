@@ -19,7 +19,6 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     Kind,
-    Object,
     deleting,
     digest,
     kind_of,
@@ -30,6 +29,7 @@ from knowngood.twin.behaviours.kube import (
     service_account,
 )
 from knowngood.twin.behaviours.nic_admission import overlap
+from knowngood.twin.values import Object
 
 ONLY = "nic-cluster-policy"
 SPEC_HASH = "nvidia.network-operator.revision"

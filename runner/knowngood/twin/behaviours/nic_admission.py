@@ -16,13 +16,13 @@ from knowngood.twin.behaviours.kube import (
     NIC_CLUSTER_POLICY,
     NIC_NODE_POLICY,
     NODE,
-    Object,
     kind_of,
     labels_of,
     matches,
     name_of,
 )
 from knowngood.twin.behaviours.nic_manifests import selector_of
+from knowngood.twin.values import Object
 
 LONGEST_NAME = 30
 SECTIONS = ("ofedDriver", "rdmaSharedDevicePlugin", "sriovDevicePlugin")

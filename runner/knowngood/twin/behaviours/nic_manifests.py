@@ -10,13 +10,13 @@ from knowngood.twin.behaviours.kube import (
     NIC_CLUSTER_POLICY,
     NIC_PCI_LABEL,
     OSTREE_LABEL,
-    Object,
     kind_of,
     labels_of,
     matches,
     name_of,
     untolerated,
 )
+from knowngood.twin.values import Object
 
 OFED_LABEL = "nvidia.com/ofed-driver"
 OWNER_LABEL = "ds-owner"

@@ -8,7 +8,6 @@ from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
-    Object,
     condition,
     controller_of,
     merge_conditions,
@@ -17,6 +16,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import ClientError
 from knowngood.twin.objects import node_conditions
+from knowngood.twin.values import Object
 
 TOLERATION_S = 300.0
 UNREACHABLE = "node.kubernetes.io/unreachable"

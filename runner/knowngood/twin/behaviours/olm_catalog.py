@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knowngood.twin.behaviours import olm_objects as objects
-from knowngood.twin.behaviours.kube import Object
+from knowngood.twin.values import Object
 
 Document = Mapping[str, Any]
 Api = tuple[str, str]

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from knowngood.twin.behaviours import olm_packages as objects
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import Key, Object, deleting, key_of, name_of, stamp
+from knowngood.twin.behaviours.kube import Key, deleting, key_of, name_of, stamp
 from knowngood.twin.behaviours.olm_catalog import Catalog, Document
 from knowngood.twin.behaviours.olm_objects import CATALOG
 from knowngood.twin.behaviours.olm_packages import PACKAGE
+from knowngood.twin.values import Object
 
 
 class Offered:

@@ -11,9 +11,10 @@ from typing import Any
 
 from knowngood.twin.api.structural import validate
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import Object, name_of
+from knowngood.twin.behaviours.kube import name_of
 from knowngood.twin.behaviours.olm_objects import DEFINITION
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 
 class Refused(Exception):

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from knowngood.twin.behaviours.context import FaultHandler, Twin
-from knowngood.twin.behaviours.kube import Object, name_of, namespace_of, stamp
+from knowngood.twin.behaviours.kube import name_of, namespace_of, stamp
 from knowngood.twin.behaviours.olm_catalog import Catalog, next_patch
 from knowngood.twin.behaviours.olm_catalogs import Offered, Packages
 from knowngood.twin.behaviours.olm_objects import API, CATALOG, SUBSCRIPTION
 from knowngood.twin.behaviours.olm_resolver import source_of
 from knowngood.twin.behaviours.olm_subscriptions import Subscriptions
 from knowngood.twin.faults import Fault
+from knowngood.twin.values import Object
 
 NEIGHBOUR = "neighbour-operator"
 FORGOTTEN = ("installedCSV", "currentCSV", "state", "installPlanRef", "installplan", "installPlanGeneration")

@@ -5,16 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from knowngood.twin.behaviours.kube import (
-    Kind,
-    Object,
-    digest,
-    name_of,
-    namespace_of,
-    random_suffix,
-    stamp,
-    uid_of,
-)
+from knowngood.twin.behaviours.kube import Kind, digest, name_of, namespace_of, random_suffix, stamp, uid_of
+from knowngood.twin.values import Object
 
 API = "operators.coreos.com/v1alpha1"
 CATALOG: Kind = (API, "CatalogSource")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from knowngood.twin.behaviours.kube import Key, Kind, Object
+from knowngood.twin.behaviours.kube import Key, Kind
 from knowngood.twin.behaviours.olm_catalog import Catalog
+from knowngood.twin.values import Object
 
 PACKAGE: Kind = ("packages.operators.coreos.com/v1", "PackageManifest")
 

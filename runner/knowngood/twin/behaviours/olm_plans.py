@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from knowngood.twin.behaviours import olm_crds
 from knowngood.twin.behaviours import olm_objects as objects
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import Key, Object, deleting, key_of, name_of, namespace_of, stamp
+from knowngood.twin.behaviours.kube import Key, deleting, key_of, name_of, namespace_of, stamp
 from knowngood.twin.behaviours.olm_objects import (
     DEFINITION,
     OPERATOR_GROUP,
@@ -18,6 +18,7 @@ from knowngood.twin.behaviours.olm_objects import (
 )
 from knowngood.twin.behaviours.olm_steps import in_order
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 PATIENCE_S = 60.0
 AGAIN_S = 5.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import Object, name_of
+from knowngood.twin.behaviours.kube import name_of
 from knowngood.twin.behaviours.olm_objects import package_of
 from knowngood.twin.faults import Fault
+from knowngood.twin.values import Object
 
 Phase = tuple[str, str, str]
 """Phase, reason, message."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from knowngood.twin.behaviours.kube import Key, Object, deleting, name_of
+from knowngood.twin.behaviours.kube import Key, deleting, name_of
 from knowngood.twin.behaviours.olm_catalog import Bundle, Catalog
+from knowngood.twin.values import Object
 
 
 class Unsatisfiable(Exception):

@@ -6,8 +6,8 @@ import copy
 from collections.abc import Iterator
 
 from knowngood.twin.behaviours import olm_objects as objects
-from knowngood.twin.behaviours.kube import Object
 from knowngood.twin.behaviours.olm_resolver import Choice
+from knowngood.twin.values import Object
 
 CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "PriorityClass"}
 _FIRST = ("CustomResourceDefinition", "ClusterServiceVersion")

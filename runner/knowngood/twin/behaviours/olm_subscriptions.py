@@ -10,12 +10,13 @@ import time
 
 from knowngood.twin.behaviours import olm_objects as objects
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import Key, Object, deleting, key_of, name_of, namespace_of, stamp
+from knowngood.twin.behaviours.kube import Key, deleting, key_of, name_of, namespace_of, stamp
 from knowngood.twin.behaviours.olm_catalog import Catalog
 from knowngood.twin.behaviours.olm_catalogs import Offered, place_of
 from knowngood.twin.behaviours.olm_objects import CATALOG, PENDING, PLAN, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.behaviours.olm_resolver import Choice, Unsatisfiable, resolve, source_of
 from knowngood.twin.behaviours.olm_steps import steps_of
+from knowngood.twin.values import Object
 
 STALE_S = 30.0
 UNPACK_AGAIN_S = 300.0

@@ -7,7 +7,6 @@ from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     DEPLOYMENT,
     Key,
-    Object,
     annotations_of,
     deleting,
     is_true,
@@ -27,6 +26,7 @@ from knowngood.twin.behaviours.olm_objects import (
 )
 from knowngood.twin.behaviours.olm_relapse import NO_LONGER_MET, Phase, Relapses
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 STEP_S = 0.5
 AGAIN_S = 1.0

@@ -13,12 +13,12 @@ from knowngood.twin.behaviours.kube import (
     DRIVER_COMPONENT,
     GPU,
     NODE,
-    Object,
     controller_of,
     labels_of,
     node_of,
 )
 from knowngood.twin.behaviours.programs import Program, ProgramError, Ready
+from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
 VALIDATIONS = "run/nvidia/validations"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from knowngood.twin.behaviours.kube import Object, condition, merge_conditions, stamp, uid_of
+from knowngood.twin.behaviours.kube import condition, merge_conditions, stamp, uid_of
+from knowngood.twin.values import Object
 
 WAITING, RUNNING, READY, DONE = "waiting", "running", "ready", "done"
 

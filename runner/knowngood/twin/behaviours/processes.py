@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from knowngood.twin.api.kubelet import ExecResult
-from knowngood.twin.behaviours.kube import COMPONENT_LABEL, DRIVER_COMPONENT, Object, labels_of
+from knowngood.twin.behaviours.kube import COMPONENT_LABEL, DRIVER_COMPONENT, labels_of
+from knowngood.twin.values import Object
 
 LISTED = frozenset({"cat", "grep", "ls", "find"})
 PYTHONS = frozenset({"python", "python3"})

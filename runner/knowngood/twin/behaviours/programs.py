@@ -14,7 +14,6 @@ from knowngood.twin.behaviours.kube import (
     GROUP_ANNOTATION,
     POD,
     POD_GROUP,
-    Object,
     annotations_of,
     deleting,
     environment,
@@ -22,6 +21,7 @@ from knowngood.twin.behaviours.kube import (
     node_of,
 )
 from knowngood.twin.behaviours.processes import HostView
+from knowngood.twin.values import Object
 
 Ready = Callable[[], Awaitable[None]]
 Failing = Mapping[str, str]

@@ -10,13 +10,13 @@ from knowngood.twin.behaviours.kube import (
     DRIVER_COMPONENT,
     NODE,
     POD,
-    Object,
     labels_of,
     name_of,
     namespace_of,
     node_of,
     uid_of,
 )
+from knowngood.twin.values import Object
 
 EVICTED = "EvictionByEvictionAPI"
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from knowngood.twin.behaviours.kube import (
     HOSTNAME_LABEL,
-    Object,
     labels_of,
     matches,
     matches_node,
@@ -22,6 +21,7 @@ from knowngood.twin.behaviours.kube import (
     uid_of,
     untolerated,
 )
+from knowngood.twin.values import Object
 
 CORDON: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 UNSUITED = "node(s) didn't match Pod's node affinity/selector"

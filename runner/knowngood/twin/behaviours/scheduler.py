@@ -19,7 +19,6 @@ from knowngood.twin.behaviours.kube import (
     NODE,
     POD,
     POD_GROUP,
-    Object,
     annotations_of,
     condition,
     deleting,
@@ -32,6 +31,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.behaviours.rooms import UNSUITED, Demand, Room, demand_of
 from knowngood.twin.client import ClientError
+from knowngood.twin.values import Object
 
 ALL = "all"
 

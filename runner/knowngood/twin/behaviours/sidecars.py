@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import Object, environment, node_of
+from knowngood.twin.behaviours.kube import environment, node_of
 from knowngood.twin.behaviours.programs import Failing, ProgramError, Tell
 from knowngood.twin.nicdriver import NIC, OFED_READY, PEERMEM, ModuleError
+from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
 PEERMEM_CONTAINER, FS_CONTAINER, COPY_CONTAINER = "nvidia-peermem-ctr", "nvidia-fs-ctr", "nvidia-gdrcopy-ctr"

@@ -16,7 +16,6 @@ from knowngood.twin.behaviours.kube import (
     REPLICA_SET,
     STATEFUL_SET,
     Key,
-    Object,
     condition,
     controller_of,
     deleting,
@@ -32,6 +31,7 @@ from knowngood.twin.behaviours.kube import (
     phase_of,
     random_suffix,
 )
+from knowngood.twin.values import Object
 
 HASH_LABEL = "pod-template-hash"
 

@@ -1,0 +1,8 @@
+"""What the twin passes around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+"""A Kubernetes object, or a part of one, as JSON has it."""
