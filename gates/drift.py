@@ -68,8 +68,9 @@ def test_versions_are_the_releases(
         running = state.versions.get(part, "")
         if running not in ("", driver, "N/A"):
             wrong.append(f"{part} is {running}, the driver should be {driver}")
-    if state.load is not None and state.load.version != state.versions.get("nvidia-driver", ""):
-        wrong.append(f"the kernel log says that {state.load.version} was loaded last")
+    loaded = state.marks.get("nvidia-driver")
+    if loaded is not None and loaded.version != state.versions.get("nvidia-driver", ""):
+        wrong.append(f"the kernel log says that {loaded.version} was loaded last")
     if wrong:
         judge.fail("; ".join(wrong))
     needed = [c for c in MEASURED if c in expect] + ["nvidia-driver", "nvidia-user-space"]

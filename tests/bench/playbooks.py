@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tests.bench.measurement import BIN, ROOT, Measurement
 from tests.integration.play import staged
+from tests.movers import MOVERS
 
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
+from knowngood.model.mover import Hold
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.ports.cancel import Cancel
@@ -55,7 +57,7 @@ def measure() -> list[Measurement]:
         cluster = load(play.stage.matrix).clusters[CLUSTER]
         kubeconfig = play.stage.kubeconfig
         work = AnsibleNodeWork(cluster, kubeconfig, folder, cluster.limits, Deaf(), ROOT / "playbooks", RUN)
-        if work.claim(NODES, FENCE, Cancel()).done != NODES:
+        if work.claim(NODES, FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS).done != NODES:
             raise RuntimeError("the nodes could not be claimed")
         variables = {
             "knowngood_nodes": list(NODES),
@@ -74,7 +76,10 @@ def measure() -> list[Measurement]:
         def plain() -> None:
             subprocess.run(command, env=environment, check=True, capture_output=True, cwd=name)
 
-        ours, theirs = median(lambda: work.claim(NODES, FENCE, Cancel())), median(plain)
+        ours, theirs = (
+            median(lambda: work.claim(NODES, FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)),
+            median(plain),
+        )
         return [
             Measurement("claim.yml on 2 nodes, plain ansible-playbook", theirs, "s"),
             Measurement("claim.yml on 2 nodes, as a run does it", ours, "s"),

@@ -144,9 +144,10 @@ def judge(nodes: int, kubeconfig: Path, folder: Path) -> None:
         deadline=3600.0,
         taking_baseline=True,
         schemes=matrix.schemes,
+        movers=matrix.movers,
     )
     begin = time.monotonic()
-    KubeCluster(Kube(kubeconfig), cluster).observe(cluster.gpu)
+    KubeCluster(Kube(kubeconfig), cluster).observe(cluster.gpu, matrix.movers)
     gates = PytestGates(cluster, profile, release, kubeconfig, folder / "run", gates_dir())
     found = gates.judge(request, Cancel())
     took = time.monotonic() - begin

@@ -10,10 +10,11 @@ from knowngood.engine.earlier import spans
 from knowngood.engine.judging import loads_of, windows_of
 from knowngood.model.context import Span, Window
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.node import ModuleLoad, NodeState
+from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
 from knowngood.ports.checkpoint import Checkpoint
 
-Loads = Callable[[str], tuple[ModuleLoad, ...]]
+Loads = Callable[[str], tuple[Mark, ...]]
 """All loads of a node's module on its present boot, oldest first."""
 
 
@@ -65,7 +66,7 @@ def after(value: Mapping[str, Any], seen: Mapping[str, NodeState], loads: Loads)
             since[node] = counted[node]
             excluded[node] = spans_of.get(node, ())
         elif node in present and present[node].boot_id == opened.boot_id:
-            anew = [load for load in loads(node) if load.monotonic > opened.monotonic]
+            anew = [load for load in loads(node) if load.at > opened.monotonic]
             if anew:
-                since[node] = Window(anew[0].boot_id, anew[0].monotonic, "")
+                since[node] = Window(anew[0].boot_id, anew[0].at, "")
     return Since(windows, since, value["figures"], {n: s for n, s in excluded.items() if s})

@@ -23,7 +23,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Release
-from knowngood.model.node import ModuleLoad
+from knowngood.model.mover import Mark
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
 from knowngood.planner.gates import applicable
@@ -64,7 +64,7 @@ def new_id() -> str:
 def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
     """Judge passively, and for the nightly job actively where nobody works; nowhere on a node that a run holds."""
     use = gate_held.in_use(work.kubeconfig, work.cluster, work.nodes)
-    seen = reader(work.kubeconfig, work.cluster).observe(work.nodes)
+    seen = reader(work.kubeconfig, work.cluster).observe(work.nodes, work.source.matrix.movers)
     opened = gate_since.now(seen)
     if taking:
         opened = gate_since.before(seen, checkpoint(work.kubeconfig))
@@ -87,6 +87,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             taking_baseline=taking,
             deadline=work.cluster.limits.judge,
             schemes=work.source.matrix.schemes,
+            movers=work.source.matrix.movers,
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):
@@ -96,8 +97,11 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
     return lines
 
 
-def _loads(work: Work, node: str) -> tuple[ModuleLoad, ...]:
-    return facts.module_loads(Kube(work.kubeconfig), node)
+def _loads(work: Work, node: str) -> tuple[Mark, ...]:
+    """All arrivals of what may move, oldest first."""
+    kube, proofs = Kube(work.kubeconfig), [s.proof for s in work.source.matrix.movers.values() if s.proof]
+    found = [mark for proof in proofs for mark in facts.module_loads(kube, node, proof=proof)]
+    return tuple(sorted(found, key=lambda mark: mark.at))
 
 
 def _judged(work: Work, request: JudgeRequest, cancel: Cancel) -> Judgement:

@@ -29,6 +29,7 @@ from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record
 from knowngood.model.text import as_json
+from knowngood.planner.moving import with_movers
 from knowngood.planner.plan.planning import plan as make_plan
 from knowngood.planner.plan.planning import refuse_unmovable
 from knowngood.ports.cancel import Cancel
@@ -153,7 +154,7 @@ def play(
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(cancel))
         open_ports = stack.enter_context(ports(place, audience, cancel))
-        plan = plan or frozen_plan(open_ports, place.run_id)
+        plan = with_movers(plan or frozen_plan(open_ports, place.run_id), place.matrix.movers)
         read = open_ports.journal.get
         so_far = [expanded(r, lambda digest: json.loads(read(digest))) for r in open_ports.journal.records()]
         watcher = watching(plan, place.cluster, so_far, quiet=quiet)
@@ -187,7 +188,7 @@ def watching(plan: Plan, cluster: Cluster, so_far: Sequence[Record], *, quiet: b
         with Board(plan, soak=limits.soak, window_end=end, so_far=so_far) as board:
             yield board
     else:
-        yield PlainLines()
+        yield PlainLines(moves=plan.words)
 
 
 def advise(folder: Path, summary: Summary, then: Sequence[str]) -> None:

@@ -116,7 +116,7 @@ def _attempt(source: Source, plan: Plan, kubeconfig: Path, failures: tuple[Failu
 
     images: Mapping[str, Mapping[str, str]] = {}
     if any(failure.images for failure in failures):
-        seen = reader(kubeconfig, source.cluster(plan.cluster)).observe(plan.nodes)
+        seen = reader(kubeconfig, source.cluster(plan.cluster)).observe(plan.nodes, plan.movers)
         images = {name: dict(state.images) for name, state in seen.items() if state.images}
     return Attempt(plan.from_release, suite_of(gates_dir()).digest, plan.to_versions, plan.nodes, images)
 

@@ -13,7 +13,7 @@ from knowngood.engine import proof
 from knowngood.engine.steps import Verb
 from knowngood.model.context import Span, Window
 from knowngood.model.jsonable import from_json
-from knowngood.model.node import NodeState
+from knowngood.model.node import NodeState, node_from
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
@@ -48,7 +48,7 @@ def _span(now: NodeState, began: Window | None, version: str, end: Window | None
     """A run's part of the present boot. One that never brought the node to an end answers as long as it left it so."""
     start = began.monotonic if began and began.boot_id == now.boot_id else 0.0
     if end is None:
-        gone = bool(version and now.load and now.load.version != version)
+        gone = bool(version and now.newest and now.newest.version != version)
         return None if gone else Span(now.boot_id, start)
     return Span(now.boot_id, start, end.monotonic) if end.boot_id == now.boot_id else None
 
@@ -76,7 +76,7 @@ def _ends(checkpoint: Checkpoint, state: RunState) -> dict[str, Window]:
         over = path.verb in (Verb.PROVE, Verb.VERIFY) and result and result.status is Status.OK
         if result and over and "nodes" in result.files:
             for name, data in _file(checkpoint, state.run, result.files["nodes"]).items():
-                node = from_json(NodeState, data)
+                node = node_from(data, ())
                 if node.boot_id and node.uptime_seconds is not None:
                     ends[name] = Window(node.boot_id, node.uptime_seconds, "")
     return ends

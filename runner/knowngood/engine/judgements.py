@@ -28,13 +28,13 @@ def baseline(work: Work, step: RingStep) -> Done:
 
 def _idle(work: Work, step: RingStep) -> Done:
     """A baseline of drained nodes; one that a restart disturbed is taken once more, and what runs already ends it."""
-    seen = work.ports.cluster.loads(step.nodes)
+    seen = work.loads(step.nodes)
     if early := restarts.otherwise(work, step, seen):
         return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early))
     done = judging.judge(work, step)
     if done.status is Status.OK:
         return _telling(done, restarts.restarted(work, step, seen))
-    after = work.ports.cluster.loads(step.nodes)
+    after = work.loads(step.nodes)
     if early := restarts.otherwise(work, step, after):
         return Done(Status.INCONCLUSIVE, Detail(why=restarts.why(EARLY, early), failed=early), done.files)
     if judging.loads_of(after) == judging.loads_of(seen):
@@ -67,17 +67,17 @@ def prove(work: Work, step: Step) -> Done:
 def _unproven(work: Work, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """Nodes that moved and whose active gates did not pass on the load that runs now."""
     judged, now = _loads_judged(work), judging.loads_of(seen)
-    passed = _passed_actively(work)
+    passed, its = _passed_actively(work), work.plan.words.it
     found: dict[str, str] = {}
     for node in work.plan.nodes:
         missing = [gate for gate in work.plan.active_gates if (gate, node) not in passed]
         if missing:
             found[node] = f"{', '.join(missing)} did not pass on it in this run"
         elif node not in judged or node not in now:
-            found[node] = "which load of its driver the active gates judged can't be told"
+            found[node] = f"which load of its {its} the active gates judged can't be told"
         elif judged[node] != now[node]:
             anew = now[node].monotonic
-            found[node] = f"its driver was loaded anew at {anew:.1f} s after boot, after its active gates"
+            found[node] = f"its {its} was loaded anew at {anew:.1f} s after boot, after its active gates"
     return found
 
 

@@ -13,7 +13,7 @@ from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Profile
-from knowngood.model.node import NodeState
+from knowngood.model.node import NodeState, node_from
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
@@ -141,6 +141,7 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         schemes=plan.schemes,
         loads=since,
         loads_as_read=as_read,
+        movers=plan.movers,
         excluded=excluded(work, step, nodes, None if baseline else since),
     )
 
@@ -192,7 +193,7 @@ def _began(work: Work, nodes: Sequence[str]) -> dict[str, NodeState]:
     """Nodes as the run's first look found them; only these are built, since a run judges many times."""
     first = work.state.results.get(StepPath("observe"))
     data = work.load(first.files["nodes"]) if first is not None else {}
-    return {name: from_json(NodeState, data[name]) for name in nodes if name in data}
+    return {name: node_from(data[name], work.plan.movers) for name in nodes if name in data}
 
 
 def _ways(work: Work, step: Step, verb: Verb) -> list[StepPath]:
@@ -315,5 +316,6 @@ def windows_of(seen: Mapping[str, NodeState], since: str = "") -> dict[str, Wind
 
 
 def loads_of(seen: Mapping[str, NodeState]) -> dict[str, Window]:
-    """Windows that begin with the newest load of the module, on the nodes whose kernel log has its banner."""
-    return {n: Window(s.load.boot_id, s.load.monotonic, "") for n, s in seen.items() if s.load}
+    """Windows that begin with the newest arrival of what moves, on the nodes that show one."""
+    marks = {n: s.newest for n, s in seen.items()}
+    return {n: Window(mark.boot_id, mark.at, "") for n, mark in marks.items() if mark}

@@ -9,7 +9,7 @@ from knowngood.engine.steps import Verb
 from knowngood.engine.work import Work
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, GateSuite
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.node import NodeState, Workload
+from knowngood.model.node import NodeState, Workload, node_from
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
@@ -46,8 +46,8 @@ def _proven(work: Work) -> Mapping[str, NodeState]:
     """The nodes as they were when all was proven, but for those that are gone since; where nobody kept it, as now."""
     gpu, proved = work.cluster.gpu, work.state.results.get(StepPath("prove"))
     if proved is None or "nodes" not in proved.files:
-        return work.ports.cluster.observe(gpu)
-    kept = {name: from_json(NodeState, node) for name, node in work.load(proved.files["nodes"]).items()}
+        return work.observe(gpu)
+    kept = {name: node_from(node, ()) for name, node in work.load(proved.files["nodes"]).items()}
     now = work.ports.cluster.standing(gpu)
     return {name: kept[name] if now[name].reachable else now[name] for name in gpu}
 

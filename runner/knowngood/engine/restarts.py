@@ -21,7 +21,7 @@ def restarted(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
     """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell."""
     before, now = at_baseline(work, step), judging.loads_of(seen)
     return {
-        node: _words(before[node], load)
+        node: _words(before[node], load, work.plan.words.it)
         for node, load in now.items()
         if node in before and not _same(before[node], load)
     }
@@ -34,11 +34,11 @@ def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
     found: dict[str, str] = {}
     for node, state in seen.items():
         wanted = judging.expected(work.plan, asked, node)
-        for component in sorted({change.component for change in step.ring.changes}):
+        for component in sorted({move.component for move in step.ring.moves}):
             running = state.versions.get(component, "")
             scheme = work.plan.schemes.get(component, TEXT)
             if running and not runs(scheme, wanted[component], running):
-                how = told.get(node, f"its driver was restarted {BY_OTHERS}")
+                how = told.get(node, f"its {work.plan.words.it} was restarted {BY_OTHERS}")
                 found[node] = f"{how}: it runs {component} {running} before the run came to it"
     return found
 
@@ -53,10 +53,10 @@ def _same(one: Window, other: Window) -> bool:
     return (one.boot_id, one.monotonic) == (other.boot_id, other.monotonic)
 
 
-def _words(before: Window, now: Window) -> str:
+def _words(before: Window, now: Window, its: str) -> str:
     if before.boot_id != now.boot_id:
-        return f"it was rebooted {BY_OTHERS}, and its driver loaded at {now.monotonic:.1f} s after that boot"
-    return f"its driver was restarted at {now.monotonic:.1f} s after boot {BY_OTHERS}"
+        return f"it was rebooted {BY_OTHERS}, and its {its} loaded at {now.monotonic:.1f} s after that boot"
+    return f"its {its} was restarted at {now.monotonic:.1f} s after boot {BY_OTHERS}"
 
 
 def telling(detail: Detail, told: Mapping[str, str]) -> Detail:

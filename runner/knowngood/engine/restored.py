@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from knowngood.model import names
+from knowngood.model.mover import Mark
 from knowngood.model.node import NOT_LOADED, NodeState
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
@@ -61,7 +62,7 @@ class Asked:
 
     `required` and `optional` are readings of the nodes in `known`, the cluster file's GPU nodes; `gpu` are all nodes
     with GPUs. `moved` are the nodes of the rings that came back. `taken_back` maps a component to the version that no
-    node of those rings may run, `kept` names the rings that keep it.
+    node of those rings may run, `kept` names the rings that keep it. `called` is what people call a component's pods.
     """
 
     required: frozenset[str]
@@ -72,6 +73,7 @@ class Asked:
     taken_back: Mapping[str, str] = field(default_factory=dict)
     schemes: Mapping[str, str] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], list[str]]:
@@ -182,7 +184,7 @@ def _gpu_node(old: NodeState, new: NodeState, asked: Asked) -> Comparison:
         return found + _of_others(old, new, judged="")
     if not new.ready:
         found += Comparison(differs=("the node is not Ready",))
-    found += _start(old, new, moved=moved)
+    found += _start(old, new, asked, moved=moved)
     # On a node that the cluster file does not name, the profile asks for nothing.
     required = asked.required if known else frozenset()
     read = {*required, *old.versions, *new.versions, *old.inventory, *new.inventory, "operands"}
@@ -216,7 +218,7 @@ def _reading(state: NodeState, key: str) -> Mapping[str, str] | None:
         case "boot":
             return {"": state.boot_id} if state.boot_id else None
         case "load":
-            return {"": state.load.version} if state.load else None
+            return {name: mark.version for name, mark in state.marks.items()} or None
         case "operands":
             images = {f"{name}'s image": image for name, image in state.images.items()}
             return {**state.operands, **images} or None
@@ -237,7 +239,7 @@ def _same(key: str, was: Mapping[str, str], now: Mapping[str, str]) -> Compariso
     return Comparison(differs=tuple(differs), reported=tuple(told))
 
 
-def _start(old: NodeState, new: NodeState, *, moved: bool) -> Comparison:
+def _start(old: NodeState, new: NodeState, asked: Asked, *, moved: bool) -> Comparison:
     """Boot and load."""
     if old.boot_id and new.boot_id and old.boot_id != new.boot_id:
         text = "it was rebooted"
@@ -246,15 +248,28 @@ def _start(old: NodeState, new: NodeState, *, moved: bool) -> Comparison:
         rebooted = Comparison(reported=(text,))
     else:
         rebooted = Comparison()
-    if old.load is None or new.load is None or old.load == new.load:
-        return rebooted
+    found = rebooted
+    for component in sorted({*old.marks, *new.marks} if old.marks and new.marks else ()):
+        found += _arrival(component, old.marks.get(component), new.marks.get(component), asked, moved=moved)
+    return found
+
+
+def _arrival(component: str, was: Mark | None, now: Mark | None, asked: Asked, *, moved: bool) -> Comparison:
+    """One component's mark: outside the rings that moved the very same, inside them of the same version."""
+    if was is None or now is None:
+        return Comparison(unread=(f"when {component} came can't be told",))
+    if was == now:
+        return Comparison()
     if not moved:
-        text = "its driver was loaded anew although the node is outside the rings that moved"
-        return rebooted + Comparison(differs=(text,))
-    if old.load.version != new.load.version:
-        text = f"the kernel log says that {new.load.version} was loaded last, it was {old.load.version}"
-        return rebooted + Comparison(differs=(text,))
-    return rebooted
+        its = asked.called.get(component, component)
+        return Comparison(
+            differs=(f"its {its} was loaded anew although the node is outside the rings that moved",)
+        )
+    if was.version != now.version:
+        return Comparison(
+            differs=(f"the kernel log says that {now.version} was loaded last, it was {was.version}",)
+        )
+    return Comparison()
 
 
 def _marks(old: NodeState, new: NodeState) -> Comparison:

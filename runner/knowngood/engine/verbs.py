@@ -18,6 +18,7 @@ from knowngood.model.context import Window
 from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot
 from knowngood.model.node import NodeState
+from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Verdict
@@ -41,7 +42,7 @@ def observe(work: Work, step: Step) -> Done:
     if missing:
         why = f"{', '.join(missing)}: in the cluster file, but not a node of this cluster"
         return Done(Status.FAIL, Detail(why=why, failed=dict.fromkeys(missing, "no such node")))
-    seen = work.ports.cluster.observe(machines)
+    seen = work.observe(machines)
     files = work.keep("nodes", seen) | work.keep("workloads", list(work.ports.cluster.workloads()))
     if not step.hop:
         files |= work.keep(judging.EARLIER, earlier.spans(work.ports.checkpoint, seen, without=work.run))
@@ -58,11 +59,12 @@ def observe(work: Work, step: Step) -> Done:
     other = _running_otherwise(work, step, seen)
     if other:
         why = named("what runs is not what Git declares", other)
-        return Done(Status.FAIL, Detail(why=why, failed=other, hint=_MEND), files)
+        return Done(Status.FAIL, Detail(why=why, failed=other, hint=_mend(work.plan)), files)
     return Done(Status.OK, Detail(nodes=len(seen)), files)
 
 
-_MEND = "go on with the run that left it so, or reload the driver there, or take the commit back"
+def _mend(plan: Plan) -> str:
+    return f"go on with the run that left it so, or {plan.words.does} there, or take the commit back"
 
 
 def _running_otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) -> dict[str, str]:
@@ -138,7 +140,9 @@ def deliver(work: Work, step: RingStep) -> Done:
 
 def claim(work: Work, step: RingStep) -> Done:
     """Claim, taint and cordon; the judgement's window opens here."""
-    outcome = work.ports.nodes.claim(step.nodes, work.fence, work.cancel)
+    outcome = work.ports.nodes.claim(
+        step.nodes, work.fence, work.cancel, hold=work.plan.hold, specs=work.plan.movers
+    )
     seen = work.look(outcome.done, outcome.seen)
     windows = judging.windows_of(seen)
     done = _folded(step, outcome)
@@ -155,18 +159,18 @@ def claim(work: Work, step: RingStep) -> Done:
 
 
 def drain(work: Work, step: RingStep) -> Done:
-    """Take the tenants' users of GPU and RDMA off the nodes, within their budgets."""
-    outcome = work.ports.nodes.drain(step.nodes, work.fence, work.cancel, keep=step.undo)
+    """Take those off the nodes whom the move would hurt, within their budgets."""
+    users = sorted({user for moving in work.moving(step) for user in moving.spec.users})
+    outcome = work.ports.nodes.drain(step.nodes, work.fence, work.cancel, users=users, keep=step.undo)
     return _folded(step, outcome, work)
 
 
 def apply(work: Work, step: RingStep) -> Done:
-    """Restart the driver on the nodes and wait for a new load of the wanted version."""
-    expect = {change.component: change.after for change in work.changes(step)}
-    outcome = work.ports.nodes.apply(step.nodes, work.fence, expect, work.cancel)
+    """Bring the wanted versions to the nodes, and wait for the proof of their arrival."""
+    outcome = work.ports.nodes.apply(step.nodes, work.fence, work.moving(step), work.cancel)
     done = _folded(step, outcome, work)
     seen = work.look(outcome.done, outcome.seen)
-    loaded = {n: s.load.version for n, s in seen.items() if s.load}
+    loaded = {n: s.newest.version for n, s in seen.items() if s.newest}
     others = {} if step.undo else restarts.restarted(work, step, seen)
     told = {n: how for n, how in others.items() if outcome.detail.get(n, {}).get("restarted") is False}
     detail = replace(restarts.telling(done.detail, told), loads=judging.loads_of(seen), loaded=loaded)
@@ -192,14 +196,14 @@ def look(work: Work, step: RingStep) -> Done:
     # A soak that was cut short left its load; what this can't clear is found by verify.
     work.ports.load.clear(work.run, work.cancel)
     before = work.before(step.hop)
-    seen = work.ports.cluster.observe(step.nodes)
+    seen = work.observe(step.nodes)
     at = step.path.parent.parent
     again = _brought_back(work, at)
     touched = _touched(work, at, step.nodes) - again
     ours = held(work.state, step.nodes, work.ports.cluster.marks())
     back = {n for n in step.nodes if step.undo and ours[n].hold is Hold.QUARANTINED}
     known = restarts.at_baseline(work, step)
-    same = {n for n in step.nodes if _same_driver(before[n], seen[n], known.get(n), anew=n in again)}
+    same = {n for n in step.nodes if _same_load(before[n], seen[n], known.get(n), anew=n in again)}
     changed = tuple(n for n in step.nodes if n in touched | back or n not in same)
     claimed = tuple(n for n in step.nodes if ours[n].hold is Hold.OUT)
     lost = {n: ours[n].why for n in step.nodes if ours[n].hold is Hold.MARKED}
@@ -232,13 +236,13 @@ def _brought_back(work: Work, ring: StepPath) -> set[str]:
     return back
 
 
-def _same_driver(before: NodeState, now: NodeState, baseline: Window | None, *, anew: bool) -> bool:
+def _same_load(before: NodeState, now: NodeState, baseline: Window | None, *, anew: bool) -> bool:
     """Whether it runs what it ran, from the load that the run found at its start or when it measured the ring.
 
     `anew`: a way back has loaded it anew.
     """
     found = judging.loads_of({now.name: now}).get(now.name)
-    same_load = anew or now.load == before.load or (found is not None and found == baseline)
+    same_load = anew or now.marks == before.marks or (found is not None and found == baseline)
     return now.reachable and same_load and now.versions == before.versions
 
 
@@ -287,7 +291,10 @@ def reclaim(work: Work, step: Step) -> Done:
         for n in step.nodes
         if n not in ours and (n in sure or now[n].hold in (Hold.MARKED, Hold.TAKEN, Hold.UNKNOWN))
     }
-    done = _folded(replace(step, nodes=ours), work.ports.nodes.claim(ours, work.fence, work.cancel))
+    done = _folded(
+        replace(step, nodes=ours),
+        work.ports.nodes.claim(ours, work.fence, work.cancel, hold=work.plan.hold, specs=work.plan.movers),
+    )
     free = tuple(n for n in step.nodes if n not in ours and n not in gone)
     detail = replace(done.detail, free=free)
     if not gone:

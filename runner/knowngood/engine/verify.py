@@ -23,7 +23,7 @@ def _ring_as_before(work: Work, step: RingStep) -> Done:
     """The nodes of one ring are as they were, but for our own hold on them; Git and the live objects too."""
     ring, everything = step.ring, work.before(step.hop)
     before = {name: everything[name] for name in step.nodes if name in everything}
-    seen = work.ports.cluster.observe(step.nodes)
+    seen = work.observe(step.nodes)
     after = {n: restored.without_our_hold(before[n], s) if n in before else s for n, s in seen.items()}
     found = restored.compare(before, after, _asked(work, step, work.ports.cluster.node_names(), [ring], ()))
     files = work.keep("nodes", seen) | work.keep("restored", found)
@@ -61,7 +61,7 @@ def _all_as_before(work: Work, step: Step) -> Done:
     there = [n for n, role in roles.items() if role != "virtual" and n not in kept]
     hop = next((h for h in work.plan.hops if any(r in undone for r in h.rings)), None)
     before = {name: state for name, state in work.before(hop).items() if name not in kept}
-    after = work.ports.cluster.observe(there)
+    after = work.observe(there)
     found = restored.compare(before, after, _asked(work, step, roles, undone, kept))
     files = work.keep("nodes", after) | work.keep("restored", found)
     differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
@@ -99,5 +99,6 @@ def _asked(
         moved=frozenset(step.nodes),
         taken_back={m.component: m.to_version for hop in back for m in hop.moves},
         schemes=work.plan.schemes,
+        called={name: spec.words.it for name, spec in work.plan.movers.items()},
         kept=frozenset(r.name for h in back for r in h.rings if set(r.nodes) & set(kept)),
     )

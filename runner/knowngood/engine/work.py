@@ -11,11 +11,12 @@ from knowngood.engine.ports import Ports
 from knowngood.engine.steps import RingStep, Verb
 from knowngood.model import names
 from knowngood.model.detail import Detail
-from knowngood.model.errors import CouldNot, JournalDamaged
+from knowngood.model.errors import CouldNot, JournalDamaged, UsageError
 from knowngood.model.field import FieldChange
-from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile
-from knowngood.model.node import NodeState
+from knowngood.model.mover import Moving
+from knowngood.model.node import NodeState, node_from
 from knowngood.model.plan import Hop, Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
@@ -79,18 +80,26 @@ class Work:
         self.read[digest] = self.read.pop(digest)  # the one that was not asked for the longest goes first
         return self.read[digest]
 
+    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """Measure nodes now."""
+        return self.ports.cluster.observe(nodes, self.plan.movers)
+
     def before(self, hop: Hop | None = None) -> dict[str, NodeState]:
         """The measurement of all nodes at the resting state before a hop; without one, at the run's start."""
         rested = self.state.results.get(StepPath(hop.name).child(Verb.OBSERVE)) if hop else None
         if rested is None or rested.status is not Status.OK:  # the first hop rests on what the run began with
             rested = self.state.results[StepPath(Verb.OBSERVE)]
         data = self.load(rested.files["nodes"])
-        return {name: from_json(NodeState, node) for name, node in data.items()}
+        return {name: node_from(node, self.plan.movers) for name, node in data.items()}
+
+    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """Of nodes only the arrivals of what moves, now."""
+        return self.ports.cluster.loads(nodes, self.plan.movers)
 
     def look(self, nodes: Sequence[str], seen: Mapping[str, NodeState]) -> dict[str, NodeState]:
         """Nodes as whoever did the step's work has just seen them, the others as they are now."""
         rest = [node for node in nodes if node not in seen]
-        found = {**seen, **(self.ports.cluster.observe(rest) if rest else {})}
+        found = {**seen, **(self.observe(rest) if rest else {})}
         return {node: found[node] for node in nodes}
 
     def trailers(self, step: RingStep) -> dict[str, str]:
@@ -105,6 +114,16 @@ class Work:
             return trailers
         again = {names.TRAILER_ATTEMPT: self.state.undo} if self.state.undo != "undo" else {}
         return {**trailers, names.TRAILER_UNDOES: step.ring.name, **again}
+
+    def moving(self, step: RingStep) -> tuple[Moving, ...]:
+        """What a step moves, turned around for an undo. UsageError where the plan does not say how."""
+        try:
+            return self.plan.moving(step.ring, undo=step.undo)
+        except KeyError as missing:
+            raise UsageError(
+                f"the plan of run {self.run} does not say how {missing.args[0]} moves",
+                hint="an older version made it: go on with that version, or give its component file a mover",
+            ) from None
 
     def changes(self, step: RingStep) -> tuple[FieldChange, ...]:
         """The fields a step is about, turned around for an undo."""

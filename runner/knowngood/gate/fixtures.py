@@ -162,7 +162,7 @@ def reader(
 ) -> ClusterReader:
     """What reads the cluster. A look at a node reads all its drivers' kernel lines: the gates need them next."""
 
-    def journal(node: str) -> str:
+    def journal(node: str, _words: str) -> str:
         query = {"output": "json", "boot": "0", "grep": kernel.GREP}
         told[node] = kube.text(_journal_of(node), busy=JOURNAL_PATIENCE, **query)
         return told[node]
@@ -197,7 +197,7 @@ def look(
         with suppress(KnowngoodError):  # the gates that need the answers say so
             request.getfixturevalue("answers")
     at = time.monotonic()
-    seen = {name: same_boot(s, begun[name]) for name, s in _look(reader, judgement.nodes).items()}
+    seen = {name: same_boot(s, begun[name]) for name, s in _look(reader, judgement).items()}
     kept = {name: to_json(replace(s, rdma={})) for name, s in seen.items()}  # its ports are the gates' alone
     (Path(knowngood_context.folder) / SEEN).write_text(json.dumps(kept), encoding="utf-8")
     return Look(seen, at)
@@ -212,10 +212,10 @@ def states(look: Look) -> Mapping[str, NodeState]:
     return look.states
 
 
-def _look(reader: ClusterReader, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-    seen = dict(reader.observe(nodes))
+def _look(reader: ClusterReader, judgement: JudgeRequest) -> Mapping[str, NodeState]:
+    seen = dict(reader.observe(judgement.nodes, judgement.movers))
     silent = [name for name, state in seen.items() if not state.reachable]
-    return {**seen, **reader.observe(silent)} if silent else seen
+    return {**seen, **reader.observe(silent, judgement.movers)} if silent else seen
 
 
 @pytest.fixture
@@ -225,21 +225,23 @@ def state(states: Mapping[str, NodeState], node: str) -> NodeState:
 
 
 @pytest.fixture
-def observe(reader: ClusterReader) -> Observe:
+def observe(reader: ClusterReader, judgement: JudgeRequest) -> Observe:
     """Reads a node again, now."""
 
     def look(node: str) -> NodeState:
-        return readable(reader.observe([node]).get(node))
+        return readable(reader.observe([node], judgement.movers).get(node))
 
     return look
 
 
 @pytest.fixture(scope="session")
-def settle(reader: ClusterReader, states: Mapping[str, NodeState]) -> Settle:
+def settle(reader: ClusterReader, states: Mapping[str, NodeState], judgement: JudgeRequest) -> Settle:
     """Waits until no node `waits` any more, at most so many seconds; returns all nodes as they are then."""
 
+    again = functools.partial(reader.observe, specs=judgement.movers)
+
     def wait(waits: Waits, seconds: float) -> Mapping[str, NodeState]:
-        return settled(states, reader.observe, waits, seconds)
+        return settled(states, again, waits, seconds)
 
     return wait
 

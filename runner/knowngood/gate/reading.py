@@ -12,7 +12,7 @@ from knowngood.ports.cluster import ClusterReader
 
 
 def cluster_reader(
-    kube: Kube, cluster: Cluster, journal: Callable[[str], str], *, ports: bool
+    kube: Kube, cluster: Cluster, journal: Callable[[str, str], str], *, ports: bool
 ) -> ClusterReader:
     """The reader of the cluster that `kube` reaches; `journal`: the drivers' kernel lines of a node's boot."""
     return KubeCluster(kube, cluster, Reading(kube, journal, ports))

@@ -78,11 +78,12 @@ def component(document: Document) -> Component:
         follows=Follows(v["follows"]["component"], dict(v["follows"]["versions"]))
         if "follows" in v
         else None,
-        mover=_mover(v["mover"]) if "mover" in v else None,
+        mover=mover(v["mover"]) if "mover" in v else None,
     )
 
 
-def _mover(v: Mapping[str, Any]) -> MoverSpec:
+def mover(v: Mapping[str, Any]) -> MoverSpec:
+    """A component file's mover."""
     return MoverSpec(
         kind=v["class"],
         starts=Starts(v["starts"]),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from knowngood.model.mover import Specs
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -41,6 +43,7 @@ class JudgeRequest:
     `loads` says since when the module that is judged is loaded: its errors are counted from there, for a baseline as
     for a judgement. A node that is not in it: nobody knows. `loads_as_read`: the judge reads them itself, with all else
     of the nodes. `excluded` are the spans that earlier runs answer for: what they caused is no measure of anything.
+    `movers`: what may move, and what proves that it did.
     """
 
     name: str
@@ -57,3 +60,4 @@ class JudgeRequest:
     loads: Mapping[str, Window] = field(default_factory=dict)
     loads_as_read: bool = False
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    movers: Specs = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 from knowngood.model.errors import Location
 from knowngood.model.field import Field
 from knowngood.model.graph import Edges
-from knowngood.model.mover import CLASSES, MoverSpec
+from knowngood.model.mover import CLASSES, MoverSpec, Specs
 from knowngood.model.source import Source
 
 
@@ -362,6 +362,11 @@ class Matrix:
     commit: str = ""
     dirty: bool = False
     edges: Mapping[str, Edges] = field(default_factory=dict)
+
+    @property
+    def movers(self) -> Specs:
+        """How each component moves, of those that do."""
+        return {n: c.mover for n, c in self.components.items() if c.mover is not None}
 
     @property
     def schemes(self) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -57,6 +57,17 @@ class Words:
     undoes: str
 
 
+PLAIN = Words("what moves", "bring the new versions", "bring the versions that were there before")
+"""Where nobody says it better."""
+
+
+def joined(words: Sequence[Words]) -> Words:
+    """The words of several, as of one."""
+    return Words(
+        *(" and ".join(dict.fromkeys(getattr(w, part) for w in words)) for part in ("it", "does", "undoes"))
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class MoverSpec(Sparse):
     """A component's mover.
@@ -74,11 +85,15 @@ class MoverSpec(Sparse):
     values: Mapping[str, str] = field(default_factory=dict)
     pods: Pods | None = None
     proof: Proof | None = None
-    words: Words = Words("what moves", "bring the new versions", "bring the versions that were there before")
+    words: Words = PLAIN
 
     def understands(self, kind: str, path: str) -> bool:
         """Whether an object of this kind can declare it in this field."""
         return path in self.fields.get(kind, {})
+
+
+Specs = Mapping[str, MoverSpec]
+"""Component -> how it moves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from knowngood.model.jsonable import from_json
+from knowngood.model.mover import Mark
 
 NOT_LOADED = "not loaded"
 """In `NodeState.inventory`: a kernel module that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleLoad:
-    """One load of the nvidia module: the driver's banner in the kernel log.
-
-    `monotonic` is seconds since boot of that line; a new load on the same boot has a larger one.
-    """
-
-    version: str
-    boot_id: str
-    monotonic: float
-
-
-@dataclass(frozen=True, slots=True)
 class NodeState:
     """One node at one time. Empty strings and None mean: could not be read; `trouble` says why.
 
-    `versions` maps a component to what *runs* (nvidia-driver: /sys/module/nvidia/version;
-    nvidia-user-space: libcuda's file name; gsp-firmware; doca-ofed; kernel-module-type: open|proprietary;
-    rdma-mode; rhcos-kernel). `operands` maps a GPU Operator operand (DaemonSet name) to `ready` or why not,
+    `marks` maps a component that moves to its newest arrival, where its class could prove one. `versions` maps a
+    component to what *runs*: a module's version as the kernel tells it, a library's by its file's name, a setting.
+    `operands` maps a GPU Operator operand (DaemonSet name) to `ready` or why not,
     `images` the operand to its running image, with the digest that was pulled. `allocatable` holds extended
     resources only. `inventory` is what the kernel and the driver list, by kind: gpus (PCI address -> minor and UUID),
     mig (GPU -> instances), rdma-devices, vfs, modules, fabric-manager; a kind that could not be read is absent.
@@ -42,7 +33,7 @@ class NodeState:
     ready: bool = False
     boot_id: str = ""
     uptime_seconds: float | None = None
-    load: ModuleLoad | None = None
+    marks: Mapping[str, Mark] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()  # PCI addresses, sorted
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +48,23 @@ class NodeState:
     facts: Mapping[str, str] = field(default_factory=dict)  # DMI product
     rdma: Mapping[str, Any] = field(default_factory=dict)
     trouble: str = ""
+
+    @property
+    def newest(self) -> Mark | None:
+        """The arrival that came last."""
+        return max(self.marks.values(), key=lambda mark: mark.at, default=None)
+
+
+def node_from(data: Mapping[str, Any], moved: Iterable[str]) -> NodeState:
+    """A measurement from the JSON values it was kept as.
+
+    Versions before 0.1 kept one `load` a node: it is the mark of what their run `moved`.
+    """
+    if "load" not in data:
+        return from_json(NodeState, data)
+    load, rest = data["load"], {key: value for key, value in data.items() if key != "load"}
+    mark = Mark(load["version"], load["boot_id"], float(load["monotonic"])) if load else None
+    return replace(from_json(NodeState, rest), marks={name: mark for name in moved if mark})
 
 
 @dataclass(frozen=True, slots=True)

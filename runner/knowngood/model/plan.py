@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Disruption, Scope, UndoClass
-from knowngood.model.mover import MoverSpec, Moving
+from knowngood.model.mover import PLAIN, Hold, MoverSpec, Moving, Specs, Words, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Plan:
     channel: str = ""
     accepted: tuple[str, ...] = ()
     cost: Mapping[str, int] = field(default_factory=dict)
-    movers: Mapping[str, MoverSpec] = field(default_factory=dict)
+    movers: Specs = field(default_factory=dict)
 
     def moving(self, ring: PlannedRing, *, undo: bool = False) -> tuple[Moving, ...]:
         """What a ring moves, with its movers; turned around for an undo."""
@@ -142,6 +142,18 @@ class Plan:
         return tuple(
             Moving(m.component, m.from_version, m.to_version, self.mover(m.component)) for m in moves
         )
+
+    @property
+    def hold(self) -> Hold:
+        """How nodes are held: by the taint alone only where nothing that moves needs more."""
+        holds = {spec.hold for spec in self.movers.values()}
+        return Hold.TAINT if holds == {Hold.TAINT} else Hold.CORDON
+
+    @property
+    def words(self) -> Words:
+        """What people call what it moves."""
+        all_of_them = [spec.words for spec in self.movers.values()]
+        return joined(all_of_them) if all_of_them else PLAIN
 
     def mover(self, component: str) -> MoverSpec:
         """How a component moves. KeyError where the plan froze no mover of it."""

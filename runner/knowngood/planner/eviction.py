@@ -21,7 +21,12 @@ MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-", "nvidia.com/pgpu", "amd.com/gpu")
 RDMA_RESOURCES = ("rdma/", "nvidia.com/hostdev", "nvidia.com/resibp", "mellanox.com/", "openshift.io/")
 """Prefixes of extended resources. `openshift.io/` is what the SR-IOV operator names its pools."""
-DEVICE_PATHS = ("/dev/nvidia", "/dev/infiniband", "/dev/gdrdrv", "/run/nvidia", "/var/run/nvidia")
+RESOURCES = {"gpu": GPU_RESOURCES, "rdma": RDMA_RESOURCES}
+DEVICE_PATHS = {
+    "gpu": ("/dev/nvidia", "/dev/gdrdrv", "/run/nvidia", "/var/run/nvidia"),
+    "rdma": ("/dev/infiniband", "/dev/gdrdrv"),
+}
+ALL_USERS = ("gpu", "rdma")
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
 SYSTEM_PREFIXES = ("openshift-", "kube-")
 GANG_KEYS = (
@@ -74,9 +79,13 @@ class Decision:
 
 
 def decide(
-    pods: Iterable[Pod], tenants: Sequence[Tenant], operators: Collection[str], deadline: float
+    pods: Iterable[Pod],
+    tenants: Sequence[Tenant],
+    operators: Collection[str],
+    deadline: float,
+    users: Collection[str] = ALL_USERS,
 ) -> tuple[Decision, ...]:
-    """Decide on all pods of one node.
+    """Decide on all pods of one node. `users`: whom the move would hurt, of ALL_USERS.
 
     `operators` are the namespaces of the GPU and network operators, whose pods are theirs to move; `deadline`
     (seconds) holds for namespaces that are no tenant's.
@@ -86,7 +95,7 @@ def decide(
     for pod in pods:
         metadata = pod.get("metadata") or {}
         tenant = by_namespace.get(metadata.get("namespace", ""))
-        action, reason = _fate(pod, tenant is not None, operators)
+        action, reason = _fate(pod, tenant is not None, operators, users)
         decisions.append(
             Decision(
                 namespace=str(metadata.get("namespace", "")),
@@ -101,7 +110,9 @@ def decide(
     return tuple(decisions)
 
 
-def _fate(pod: Pod, is_tenants: bool, operators: Collection[str]) -> tuple[Action, str]:
+def _fate(
+    pod: Pod, is_tenants: bool, operators: Collection[str], users: Collection[str]
+) -> tuple[Action, str]:
     metadata = pod.get("metadata") or {}
     namespace = str(metadata.get("namespace", ""))
     controller = _controller(pod)
@@ -113,9 +124,10 @@ def _fate(pod: Pod, is_tenants: bool, operators: Collection[str]) -> tuple[Actio
         return Action.SKIP, "a DaemonSet's: it would come back at once"
     if not is_tenants and (namespace in operators or is_system(namespace)):
         return Action.SKIP, f"namespace {namespace} is not ours to touch"
-    use = uses(pod)
+    use = uses(pod, users)
     if not use:
-        return Action.SKIP, "uses neither GPU nor RDMA"
+        named = [user.upper() for user in sorted(users)]
+        return Action.SKIP, f"uses neither {' nor '.join(named)}" if len(named) > 1 else f"uses no {named[0]}"
     if metadata.get("deletionTimestamp"):
         return Action.WAIT, f"on its way out ({use})"
     if not controller:
@@ -128,20 +140,22 @@ def is_system(namespace: str) -> bool:
     return namespace in SYSTEM_NAMESPACES or namespace.startswith(SYSTEM_PREFIXES)
 
 
-def uses(pod: Pod) -> str:
-    """What of the GPU or RDMA a pod uses; "" if nothing."""
+def uses(pod: Pod, users: Collection[str] = ALL_USERS) -> str:
+    """What of the GPU or RDMA a pod uses; "" if nothing. What may be either counts as both."""
+    resources_of = tuple(name for user in users for name in RESOURCES[user])
+    paths = tuple(path for user in users for path in DEVICE_PATHS[user])
     spec = pod.get("spec") or {}
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
         wanted = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
         for name, amount in wanted.items():
-            if name.startswith((*GPU_RESOURCES, *RDMA_RESOURCES)) and str(amount) != "0":
+            if name.startswith(resources_of) and str(amount) != "0":
                 return f"{name}: {amount}"
     if spec.get("resourceClaims"):
         return "a device claim"
     for volume in spec.get("volumes") or ():
         path = str((volume.get("hostPath") or {}).get("path") or "")
-        if path == "/dev" or path.startswith(DEVICE_PATHS):
+        if path == "/dev" or path.startswith(paths):
             return f"host path {path}"
     return ""
 

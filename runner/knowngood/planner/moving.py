@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from knowngood.model.errors import UsageError
-from knowngood.model.mover import MoverSpec
+from knowngood.model.mover import MoverSpec, Specs
+from knowngood.model.plan import Plan
 
 VERSION = "{version}"
+
+
+def with_movers(plan: Plan, movers: Specs) -> Plan:
+    """The plan, with these movers where an older version made it, which froze none."""
+    if plan.movers:
+        return plan
+    moved = {m.component for hop in plan.hops for m in hop.moves}
+    return replace(plan, movers={name: spec for name, spec in movers.items() if name in moved})
 
 
 def shown(spec: MoverSpec, kind: str, version: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from knowngood.model.claims import Marks
 from knowngood.model.field import Field
 from knowngood.model.matrix import Identity
+from knowngood.model.mover import Specs
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 
 
@@ -26,11 +27,14 @@ class ClusterReader(Protocol):
         """What each node object carries of ours now, for every node: one list, no probe."""
         ...
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        """Measure nodes now. A node that can't be read is there with reachable False and `trouble`."""
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        """Measure nodes now, with the marks of what `specs` say how it moves.
+
+        A node that can't be read is there with reachable False and `trouble`.
+        """
         ...
 
-    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """The newest load of each node's driver, with its boot and version, and nothing else: by the kernel log."""
         ...
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from knowngood.model.mover import Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.ports.cancel import Cancel
 
@@ -37,12 +38,17 @@ class NodeWork(Protocol):
     LockHeld only where all carry a newer Lease's claim: a claim that is gone says nothing about who holds the cluster.
     """
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        """Claim quiet nodes, snapshot, taint and cordon them. Our own older fence is replaced."""
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
+        """Claim quiet nodes, snapshot and taint them, and cordon them where `hold` says so.
+
+        Our own older fence is replaced.
+        """
         ...
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
-        """Evict users of GPU and RDMA by the rules of planner.eviction.
+    def drain(
+        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
+    ) -> Outcome:
+        """Evict these users (`gpu`, `rdma`) by the rules of planner.eviction.
 
         A node with nothing of ours on it was given back before, and is again in `given_back`.
 
@@ -51,10 +57,10 @@ class NodeWork(Protocol):
         """
         ...
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
-        """Restart the driver pod and wait for a new module load of `expect`'s version and for the operands.
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
+        """Bring what moves to its `after`, each as its class does, and wait for the proof and for what depends on it.
 
-        A node that already runs `expect` from a load of this claim is done at once.
+        A node that already runs it from an arrival of this claim is done at once.
         """
         ...
 

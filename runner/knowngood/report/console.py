@@ -21,6 +21,7 @@ from rich.text import Text
 
 from knowngood.model.claims import Hold
 from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.mover import PLAIN, Words
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
@@ -47,8 +48,9 @@ def now() -> str:
 class PlainLines(Observer):
     """One line when a step begins and one when it ends."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, moves: Words = PLAIN) -> None:
         self._stream = stream or sys.stderr
+        self._moves = moves
         self._began: dict[str, str] = {}
         self._said: set[tuple[str, str]] = set()
 
@@ -58,11 +60,13 @@ class PlainLines(Observer):
             case RecordType.INTENT:
                 self._began[record.step] = record.time
                 self._said.clear()
-                self._print(record.time, f"  … {sentence(StepPath(record.step))}{_nodes(record)}")
+                self._print(
+                    record.time, f"  … {sentence(StepPath(record.step), self._moves)}{_nodes(record)}"
+                )
             case RecordType.OUTCOME:
                 took = words(seconds_between(self._began.get(record.step, record.time), record.time))
                 why = str(record.detail.get("why", ""))
-                told = f"{record.status or '':<4} {sentence(StepPath(record.step))} ({took})"
+                told = f"{record.status or '':<4} {sentence(StepPath(record.step), self._moves)} ({took})"
                 self._print(record.time, told + (f": {why}" if why else ""))
             case RecordType.PLAN:
                 self._print(record.time, f"run {record.detail.get('run')} on {record.detail.get('cluster')}")
@@ -196,12 +200,12 @@ class Board(Observer):
             result = state.results.get(path)
             if result is None:
                 since = words(seconds_between(state.open_since, self._clock()))
-                lines.append(f"  … {sentence(path)} ({since})\n", style="bold")
+                lines.append(f"  … {sentence(path, self._plan.words)} ({since})\n", style="bold")
                 continue
             status = str(result.status)
             took = words(seconds_between(result.started, result.ended))
             lines.append(f"  {MARKS[status]} ", style=COLOURS[status])
-            lines.append(f"{sentence(path)} ({took})\n")
+            lines.append(f"{sentence(path, self._plan.words)} ({took})\n")
             if result.status is not Status.OK:
                 lines.append(f"      {result.detail.why}\n", style=COLOURS[status])
         return lines

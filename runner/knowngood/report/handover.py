@@ -39,13 +39,17 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
     if moved:
         parts += [
             "",
-            "Then, node by node, drained, reload the driver that Git declares:",
+            f"Then, node by node, drained, {markdown(plan.words.does)} that Git declares:",
             "",
         ]
-        parts += _block(_reload(summary, moved, cluster, kubectl))
+        parts += _block(_reload(summary, plan, moved, cluster, kubectl))
     out = _out(summary)
     if out:
-        parts += ["", "To give a node back, only after its driver is right and its gates pass:", ""]
+        parts += [
+            "",
+            f"To give a node back, only after its {markdown(plan.words.it)} is right and its gates pass:",
+            "",
+        ]
         parts += _block(_give_back(summary, out))
     if not summary.end:
         on, back = (code(f"knowngood {verb} {summary.run}") for verb in ("resume", "rollback"))
@@ -60,7 +64,9 @@ def _changed(summary: Summary) -> list[str]:
         if c.kind != "way-back"
     ]
     reloaded = [
-        f"- {markdown(n)}: driver reloaded {t.reloads} times" for n, t in summary.nodes.items() if t.reloads
+        f"- {markdown(n)}: {markdown(summary.called)} reloaded {t.reloads} times"
+        for n, t in summary.nodes.items()
+        if t.reloads
     ]
     return lines + reloaded or ["Nothing."]
 
@@ -140,15 +146,16 @@ def _changes(plan: Plan, rings: set[tuple[str, str]]) -> Iterator[FieldChange]:
                 yield change
 
 
-def _reload(summary: Summary, nodes: list[str], cluster: Cluster, kubectl: str) -> Iterator[str]:
+def _reload(summary: Summary, plan: Plan, nodes: list[str], cluster: Cluster, kubectl: str) -> Iterator[str]:
     admin = "oc adm" if kubectl == "oc" else kubectl
     for node in nodes:
         if summary.nodes[node].now is Hold.IN_SERVICE:
             yield f"{admin} drain {quote(node)} --ignore-daemonsets --delete-emptydir-data"
-        yield (
-            f"{kubectl} -n {quote(cluster.operator_namespace)} delete pod"
-            f" -l app.kubernetes.io/component=nvidia-driver --field-selector spec.nodeName={quote(node)}"
-        )
+        for label in (spec.pods.label for spec in plan.movers.values() if spec.pods):
+            yield (
+                f"{kubectl} -n {quote(cluster.operator_namespace)} delete pod"
+                f" -l {quote(label)} --field-selector spec.nodeName={quote(node)}"
+            )
 
 
 def _give_back(summary: Summary, nodes: list[str]) -> Iterator[str]:

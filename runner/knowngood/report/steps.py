@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from knowngood.model.mover import PLAIN, Words
 from knowngood.model.steppath import StepPath
 
 WORDS = {
@@ -15,7 +16,6 @@ WORDS = {
     "claim": "claim, taint and cordon",
     "drain": "take the tenants' work off",
     "baseline": "measure the nodes for comparison",
-    "apply": "reload the driver",
     "judge": "judge",
     "retest": "judge the failed nodes once more",
     "release": "give back to the tenants",
@@ -29,7 +29,7 @@ WORDS = {
     "verify": "prove that everything is as before",
     "reclaim": "renew our claims",
 }
-UNDO_WORDS = {"declare": "revert the commit", "apply": "reload the driver that was there before"}
+UNDO_WORDS = {"declare": "revert the commit"}
 
 
 def place_of(path: StepPath) -> str:
@@ -37,9 +37,11 @@ def place_of(path: StepPath) -> str:
     return " ".join(part.replace("batch-", "batch ") for part in path.parent.split("/")[1:])
 
 
-def sentence(path: StepPath) -> str:
-    """A step in words."""
+def sentence(path: StepPath, moves: Words = PLAIN) -> str:
+    """A step in words; `moves`: what people call what the run moves."""
     verb = path.verb
+    if verb == "apply":
+        return f"{place_of(path)}: {moves.undoes if path.is_undo else moves.does}"
     words = (UNDO_WORDS.get(verb) if path.is_undo else None) or WORDS.get(verb, verb)
     place = place_of(path)
     return f"{place}: {words}" if place else words

@@ -13,6 +13,7 @@ from knowngood.model.claims import Marks, elsewhere
 from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.jsonable import from_json
 from knowngood.model.moved import still_moved
+from knowngood.model.mover import PLAIN, Words
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, Status
 from knowngood.model.state import RunState, StepResult, fold
@@ -129,6 +130,7 @@ class Summary:
     who: str = ""  # user@host of the last runner
     version: str = ""  # of its knowngood
     record: RecordLine | None = None  # None: the run has nothing to record (yet)
+    called: str = PLAIN.it  # what moves, as people call it
 
 
 def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] | None = None) -> Summary:
@@ -161,7 +163,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         status=promoted.detail.status if promoted else "",
         because=promoted.detail.because if promoted else "",
         warnings=plan.warnings,
-        steps=_steps(state),
+        steps=_steps(state, plan.words),
         commits=_commits(state),
         judgements=tuple(_judgements(state, load)),
         nodes=node_times(state, plan.nodes, marks),
@@ -174,6 +176,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         elsewhere=elsewhere(marks, plan.nodes) if marks else {},
         who=state.who,
         version=state.version,
+        called=plan.words.it,
     )
 
 
@@ -199,17 +202,19 @@ def plan_of(state: RunState, load: Load) -> Plan:
     return from_json(Plan, load(state.plan_digest))
 
 
-def _steps(state: RunState) -> tuple[StepLine, ...]:
+def _steps(state: RunState, moves: Words) -> tuple[StepLine, ...]:
     lines = []
     for path in state.intended:
         result = state.results.get(path)
         if result is None:
-            lines.append(StepLine(path, sentence(path), "running", state.open_since, "", 0.0))
+            lines.append(StepLine(path, sentence(path, moves), "running", state.open_since, "", 0.0))
             continue
         seconds = round(seconds_between(result.started, result.ended), 1)
         why = result.detail.why
         status = str(result.status)
-        lines.append(StepLine(path, sentence(path), status, result.started, result.ended, seconds, why))
+        lines.append(
+            StepLine(path, sentence(path, moves), status, result.started, result.ended, seconds, why)
+        )
     return tuple(lines)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.play import Play, environment, staged
+from tests.movers import MOVERS, USERS, moving
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster.reader import KubeCluster
@@ -26,6 +27,7 @@ from knowngood.matrix.locate import playbooks_dir
 from knowngood.model.errors import Interrupted, LockHeld
 from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Cluster
+from knowngood.model.mover import Hold
 from knowngood.model.names import CLAIM_ANNOTATION, QUARANTINE_TAINT, REASON_ANNOTATION, SNAPSHOT_ANNOTATION
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
@@ -75,7 +77,7 @@ class Lab:
         )
 
     def node(self, name: str) -> NodeState:
-        return self.reader.observe([name])[name]
+        return self.reader.observe([name], MOVERS)[name]
 
     def evicted(self) -> int:
         """How many pods were evicted so far, by the twin's event log."""
@@ -130,22 +132,22 @@ def test_claim_drain_apply_release_move_one_node_and_nothing_else(lab: Lab) -> N
     before = {name: lab.node(name) for name in (CANARY, OTHER)}
     change = lab.declare("ring-0", OLD, NEW)
     assert lab.reader.live_value(change) == NEW
-    assert lab.node(CANARY).load == before[CANARY].load  # declaring disturbs nobody yet
+    assert lab.node(CANARY).marks == before[CANARY].marks  # declaring disturbs nobody yet
 
     cancel, nodes = Cancel(), [CANARY]
     for _ in range(2):
-        assert lab.work.claim(nodes, FENCE, cancel).done == (CANARY,)
+        assert lab.work.claim(nodes, FENCE, cancel, hold=Hold.CORDON, specs=MOVERS).done == (CANARY,)
         claimed = lab.node(CANARY)
         assert claimed.unschedulable
         assert claimed.annotations[CLAIM_ANNOTATION] == FENCE
-    drained = lab.work.drain(nodes, FENCE, cancel)
+    drained = lab.work.drain(nodes, FENCE, cancel, users=USERS)
     assert drained.done == (CANARY,)
     assert {w["tenant"] for w in drained.detail[CANARY]["evicted"]} == {"notebooks"}
-    assert lab.work.drain(nodes, FENCE, cancel).detail[CANARY]["evicted"] == []
-    applied = lab.work.apply(nodes, FENCE, {"nvidia-driver": NEW}, cancel)
+    assert lab.work.drain(nodes, FENCE, cancel, users=USERS).detail[CANARY]["evicted"] == []
+    applied = lab.work.apply(nodes, FENCE, moving(NEW), cancel)
     assert applied.detail[CANARY]["restarted"] is True
     assert applied.detail[CANARY]["held"] >= 1  # driver-manager had uncordoned it
-    assert lab.work.apply(nodes, FENCE, {"nvidia-driver": NEW}, cancel).detail[CANARY]["restarted"] is False
+    assert lab.work.apply(nodes, FENCE, moving(NEW), cancel).detail[CANARY]["restarted"] is False
     still = lab.node(CANARY)
     assert still.unschedulable
     assert still.versions["nvidia-driver"] == still.versions["nvidia-user-space"] == NEW
@@ -155,13 +157,13 @@ def test_claim_drain_apply_release_move_one_node_and_nothing_else(lab: Lab) -> N
     assert (after.taints, after.unschedulable) == (before[CANARY].taints, before[CANARY].unschedulable)
     assert after.annotations == before[CANARY].annotations
     assert after.allocatable == before[CANARY].allocatable
-    assert lab.node(OTHER).load == before[OTHER].load
+    assert lab.node(OTHER).marks == before[OTHER].marks
     assert lab.reader.leftovers() == []
     assert any("driver pod" in p.text and p.subject == CANARY for p in lab.watcher.said)
 
 
 def test_a_stale_runner_is_told_that_it_lost_and_changes_nothing(lab: Lab) -> None:
-    lab.work.claim([CANARY], f"{RUN}/2", Cancel())
+    lab.work.claim([CANARY], f"{RUN}/2", Cancel(), hold=Hold.CORDON, specs=MOVERS)
     before = lab.node(CANARY)
     with pytest.raises(LockHeld, match=f"{RUN}/2"):
         lab.work.release([CANARY], FENCE, Cancel())
@@ -169,7 +171,7 @@ def test_a_stale_runner_is_told_that_it_lost_and_changes_nothing(lab: Lab) -> No
 
 
 def test_quarantine_stays_for_a_human(lab: Lab) -> None:
-    lab.work.claim([CANARY], FENCE, Cancel())
+    lab.work.claim([CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)
     assert lab.work.quarantine({CANARY: "xid 79"}, FENCE, Cancel()).done == (CANARY,)
     node = lab.node(CANARY)
     assert f"{QUARANTINE_TAINT}={RUN}:NoSchedule" in node.taints
@@ -179,7 +181,7 @@ def test_quarantine_stays_for_a_human(lab: Lab) -> None:
 
 
 def test_a_node_of_another_name_fails_alone(lab: Lab) -> None:
-    outcome = lab.work.claim(["gpu-none", CANARY], FENCE, Cancel())
+    outcome = lab.work.claim(["gpu-none", CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)
     assert outcome.done == (CANARY,)
     assert outcome.failed == {"gpu-none": "there is no such node"}
 
@@ -187,8 +189,8 @@ def test_a_node_of_another_name_fails_alone(lab: Lab) -> None:
 def test_a_budget_that_never_lets_go_gives_the_node_back_undisturbed(lab: Lab) -> None:
     before, before_evicted = lab.node(CANARY), lab.evicted()
     lab.play.stage.fault("pdb-blocks-drain", CANARY)
-    lab.work.claim([CANARY], FENCE, Cancel())
-    outcome = lab.work.drain([CANARY], FENCE, Cancel())
+    lab.work.claim([CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)
+    outcome = lab.work.drain([CANARY], FENCE, Cancel(), users=USERS)
     assert "evicted before that: nothing" in outcome.given_back[CANARY]
     after = lab.node(CANARY)
     assert (after.taints, after.unschedulable, after.annotations) == (
@@ -201,14 +203,14 @@ def test_a_budget_that_never_lets_go_gives_the_node_back_undisturbed(lab: Lab) -
 
 def test_an_outage_shorter_than_the_lease_is_waited_out(lab: Lab) -> None:
     lab.play.stage.fault("api-outage", "", {"seconds": "6"})
-    assert lab.work.claim([CANARY], FENCE, Cancel()).done == (CANARY,)
+    assert lab.work.claim([CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS).done == (CANARY,)
 
 
 def test_an_api_server_that_is_not_there_fails_every_node_with_a_reason(lab: Lab, tmp_path: Path) -> None:
     text = lab.play.stage.kubeconfig.read_text()
     nowhere = tmp_path / "nowhere"
     nowhere.write_text(text.replace(lab.kube.access.server, "https://127.0.0.1:9"))
-    outcome = lab.work_with(nowhere).claim([CANARY], FENCE, Cancel())
+    outcome = lab.work_with(nowhere).claim([CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)
     assert "https://127.0.0.1:9" in outcome.failed[CANARY]
 
 
@@ -226,11 +228,11 @@ def marked(folder: Path) -> list[int]:
 
 def test_a_cancelled_playbook_leaves_no_process_and_evicts_no_more(lab: Lab) -> None:
     lab.play.stage.fault("pdb-blocks-drain", CANARY)
-    lab.work.claim([CANARY], FENCE, Cancel())
+    lab.work.claim([CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)
     cancel, before = Cancel(), set(Path(tempfile.gettempdir()).glob("ansible_knowngood_*"))
     lab.watcher.react = lambda p: cancel.set("Ctrl-C") if "may not go yet" in p.text else None
     with pytest.raises(Interrupted):
-        lab.work.drain([CANARY], FENCE, cancel)
+        lab.work.drain([CANARY], FENCE, cancel, users=USERS)
     assert marked(lab.folder) == []
     assert lab.node(CANARY).annotations[CLAIM_ANNOTATION] == FENCE
     assert set(Path(tempfile.gettempdir()).glob("ansible_knowngood_*")) <= before
@@ -251,14 +253,14 @@ class Printer(Observer):
 stage, folder = Path(sys.argv[1]), Path(sys.argv[2])
 cluster = load(stage / "matrix").clusters["lab-small"]
 work = AnsibleNodeWork(cluster, stage / "kubeconfig", folder, cluster.limits, Printer(), playbooks_dir(), "RUN")
-work.drain(["lab-gpu-1"], sys.argv[3], Cancel())
+work.drain(["lab-gpu-1"], sys.argv[3], Cancel(), users=["gpu", "rdma"])
 """
 
 
 def test_after_sigkill_of_the_runner_no_ansible_process_is_alive_when_resume_acts(lab: Lab) -> None:
     before = lab.evicted()
     lab.play.stage.fault("pdb-blocks-drain", CANARY)
-    lab.work.claim([CANARY], FENCE, Cancel())
+    lab.work.claim([CANARY], FENCE, Cancel(), hold=Hold.CORDON, specs=MOVERS)
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(lab.play.stage.folder), str(lab.folder), FENCE],
         env=environment(),
@@ -278,8 +280,10 @@ def test_after_sigkill_of_the_runner_no_ansible_process_is_alive_when_resume_act
     assert marked(lab.folder) == []
     lab.play.stage.clear_faults()
     assert lab.evicted() == before
-    assert lab.work.claim([CANARY], f"{RUN}/2", Cancel()).done == (CANARY,)  # resume goes on
-    assert lab.work.drain([CANARY], f"{RUN}/2", Cancel()).done == (CANARY,)
+    assert lab.work.claim([CANARY], f"{RUN}/2", Cancel(), hold=Hold.CORDON, specs=MOVERS).done == (
+        CANARY,
+    )  # resume goes on
+    assert lab.work.drain([CANARY], f"{RUN}/2", Cancel(), users=USERS).done == (CANARY,)
 
 
 def by_hand(lab: Lab, playbook: str, node: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.integration.play import Play, staged
+from tests.movers import MOVERS
 
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.cluster.reader import KubeCluster
@@ -78,12 +79,12 @@ def test_exec_brings_output_and_exit_code(play: Play) -> None:
 def test_a_gpu_node_is_measured_by_its_files_and_its_kernel_log(play: Play) -> None:
     kube = Kube(play.stage.kubeconfig)
     reader = KubeCluster(kube, load(play.stage.matrix).clusters[play.cluster])
-    node = reader.observe([NODE, "lab-cp-1", "gone"])
+    node = reader.observe([NODE, "lab-cp-1", "gone"], MOVERS)
     measured = node[NODE]
     assert measured.reachable
-    assert measured.load is not None
-    assert measured.load.boot_id == measured.boot_id
-    assert measured.versions["nvidia-driver"] == measured.load.version == "580.173.02"
+    mark = measured.marks["nvidia-driver"]
+    assert mark.boot_id == measured.boot_id
+    assert measured.versions["nvidia-driver"] == mark.version == "580.173.02"
     assert measured.versions["kernel-module-type"] == "open"
     assert measured.versions["rdma-mode"] == "dma-buf"
     assert len(measured.gpus) == 8
@@ -94,7 +95,7 @@ def test_a_gpu_node_is_measured_by_its_files_and_its_kernel_log(play: Play) -> N
     assert missing(measured, required(profile)) == ()
     assert measured.inventory["mig"] == {}
     assert node["lab-cp-1"].reachable
-    assert node["lab-cp-1"].load is None
+    assert node["lab-cp-1"].marks == {}
     assert not node["gone"].reachable
 
 

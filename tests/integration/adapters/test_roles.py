@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from tests.integration.adapters.echoing import Deaf, echoed, echoing
+from tests.movers import MOVERS, USERS
 
 from knowngood.adapters.movers.node_work import VERBS
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir, own_roles, playbooks_dir
+from knowngood.model.mover import Hold
 from knowngood.ports.cancel import Cancel
 
 NODES = ["gpu-1", "gpu-2"]
@@ -100,10 +102,13 @@ def test_a_role_beside_the_matrix_takes_the_place_of_ours_in_a_run(tmp_path: Pat
         cluster, tmp_path / "k", tmp_path / "run", cluster.limits, Deaf(), ours, "r", folder
     )
     (tmp_path / "run").mkdir()
-    drained = work.drain(NODES, "alice/0", Cancel())
+    drained = work.drain(NODES, "alice/0", Cancel(), users=USERS)
     assert drained.done == tuple(NODES)
     assert drained.detail["given"]["verb"] == "theirs"
-    assert work.claim(NODES, "alice/0", Cancel()).detail["given"]["verb"] == "claim"
+    assert (
+        work.claim(NODES, "alice/0", Cancel(), hold=Hold.CORDON, specs=MOVERS).detail["given"]["verb"]
+        == "claim"
+    )
 
 
 def test_what_can_not_be_tried_is_skipped_in_check_mode(tmp_path: Path) -> None:

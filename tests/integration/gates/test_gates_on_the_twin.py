@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.integration.play import Play, staged
+from tests.movers import MOVERS
 
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.judging.pytest_gates import PytestGates
@@ -43,7 +44,7 @@ class Bench:
 
     def windows(self, *nodes: str) -> dict[str, Window]:
         """Windows that open now."""
-        seen = KubeCluster(self.kube, self.cluster).observe(nodes)
+        seen = KubeCluster(self.kube, self.cluster).observe(nodes, MOVERS)
         return {n: Window(s.boot_id, s.uptime_seconds or 0.0, "") for n, s in seen.items()}
 
     def judge(
@@ -200,7 +201,7 @@ def test_a_node_that_does_not_answer_is_inconclusive(bench: Bench, baseline: Map
     bench.strike("node-stays-down", SECOND, when="now")
 
     def down() -> bool:
-        return not KubeCluster(bench.kube, bench.cluster).observe([SECOND])[SECOND].reachable
+        return not KubeCluster(bench.kube, bench.cluster).observe([SECOND], MOVERS)[SECOND].reachable
 
     waiting = Cancel()
     while not down():

@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from tests.movers import MOVERS
 from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.cli import gate_since
 from knowngood.model.context import Span, Window
-from knowngood.model.node import ModuleLoad, NodeState
+from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
 
 NODE, BOOT = "gpu-1", "boot-gpu-1"
 
@@ -20,8 +22,8 @@ NODE, BOOT = "gpu-1", "boot-gpu-1"
 def seen(
     load: float | None, version: str = OLD, uptime: float = 900.0, boot: str = BOOT
 ) -> dict[str, NodeState]:
-    found = None if load is None else ModuleLoad(version, boot, load)
-    return {NODE: NodeState(NODE, reachable=True, boot_id=boot, uptime_seconds=uptime, load=found)}
+    marks = {} if load is None else {"nvidia-driver": Mark(version, boot, load)}
+    return {NODE: NodeState(NODE, reachable=True, boot_id=boot, uptime_seconds=uptime, marks=marks)}
 
 
 def taken(load: float | None = 10.0) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def taken(load: float | None = 10.0) -> dict[str, Any]:
 
 
 def loads(*moments: float) -> gate_since.Loads:
-    return lambda _node: tuple(ModuleLoad(NEW, BOOT, at) for at in moments)
+    return lambda _node: tuple(Mark(NEW, BOOT, at) for at in moments)
 
 
 def test_the_cluster_as_it_is_counts_the_drivers_errors_since_its_load() -> None:
@@ -77,7 +79,7 @@ def test_a_baseline_by_hand_leaves_out_what_a_run_of_ours_caused() -> None:
     world = a_world()
     world.bad = lambda request, node, w: _xid(node, w) if not request.taking_baseline else ""
     an_engine(world).run()
-    cluster = an_engine(world).ports.cluster.observe(tuple(world.nodes))
+    cluster = an_engine(world).ports.cluster.observe(tuple(world.nodes), MOVERS)
     found = gate_since.before(cluster, FakeCheckpoint(world))
     assert set(found.excluded) == {"gpu-1", "gpu-2"}
 

@@ -24,6 +24,7 @@ from knowngood.cli.options import Settings
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.errors import ExitCode, Refused, Unreachable
+from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Plan
 from knowngood.planner.plan.planning import plan as make_plan
@@ -38,7 +39,7 @@ class Reader:
 
     world: World
 
-    def observe(self, nodes: Sequence[str]) -> dict[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> dict[str, NodeState]:
         return {
             n: NodeState(n, reachable=True, images={"nvidia-driver": "mirror/driver:580@sha256:9"})
             for n in nodes

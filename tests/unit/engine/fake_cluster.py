@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tests.unit.engine.world import NEW, OLD, Commit, Killed, World
@@ -15,8 +15,9 @@ from knowngood.model.evidence import GateSuite
 from knowngood.model.field import Field, FieldChange
 from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Identity
+from knowngood.model.mover import Hold, Mark, Moving, Specs
 from knowngood.model.names import fence_of
-from knowngood.model.node import GpuUse, Leftover, ModuleLoad, NodeState, Workload
+from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.cluster import ClusterReader
@@ -54,14 +55,14 @@ class FakeCluster(ClusterReader):
     def marks(self) -> Mapping[str, Marks]:
         return {n: Marks(o.claim, o.tainted, o.shut_by, o.cordoned) for n, o in self.world.nodes.items()}
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         return {n: self._one(n) for n in nodes}
 
-    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        return self.observe(nodes)
+    def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        return self.observe(nodes, specs)
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        return self.observe(nodes)
+        return self.observe(nodes, {})
 
     def _one(self, name: str) -> NodeState:
         node = self.world.nodes[name]
@@ -75,7 +76,7 @@ class FakeCluster(ClusterReader):
             ready=True,
             boot_id=f"boot-{name}",
             uptime_seconds=self.world.uptime(),
-            load=ModuleLoad(node.version, f"boot-{name}", node.loaded_at),
+            marks={"nvidia-driver": Mark(node.version, f"boot-{name}", node.loaded_at)},
             versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
             inventory=INVENTORY,
             written=tuple(sorted(_written(node.claim, taints))),
@@ -218,7 +219,7 @@ class FakeNodes(NodeWork):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
         done, failed = [], {}
         run = fence.rsplit("/", 1)[0]
         for name in nodes:
@@ -254,7 +255,9 @@ class FakeNodes(NodeWork):
     def _stripped(self, failed: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(n for n, why in failed.items() if why == "the claim is not ours")
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
+    def drain(
+        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
+    ) -> Outcome:
         failed = self._held(nodes, fence)
         done: list[str] = []
         given_back: dict[str, str] = {}
@@ -277,12 +280,12 @@ class FakeNodes(NodeWork):
             self.world.moment(f"drain {name}", cancel)
         return Outcome(tuple(done), failed, given_back, stripped=self._stripped(failed))
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
         failed = self._held(nodes, fence)
         done = []
         for name in (n for n in nodes if n not in failed):
             node = self.world.nodes[name]
-            want = expect["nvidia-driver"]
+            want = moves[0].after
             assert node.drained, "never restart a driver under a tenant"
             declared = self.world.live[(f"nvidiadriver-{node.ring}.yaml", "spec.version")]
             if node.version != want and f"in-use-{name}" not in self.world.broken:
@@ -342,7 +345,7 @@ class FakeGates(Gates):
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         request = self.as_read(request)
         self.requests.append(request)
-        seen = FakeCluster(self.world).observe(request.nodes)
+        seen = FakeCluster(self.world).observe(request.nodes, {})
         self.world.moment(f"judge {request.name}", cancel)
         results = []
         for gate in request.gates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.movers import MOVERS
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.world import NEW, OLD, World, new_world
 
@@ -64,6 +65,7 @@ def a_plan(batch: int = 2) -> Plan:
         passive_gates=("gpu_errors", "drift"),
         not_applicable={},
         schemes={"nvidia-driver": "nvidia-driver"},
+        movers=MOVERS,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,6 +14,7 @@ from tests.unit.engine.world import NEW, OLD, Killed, World
 from knowngood.engine.engine import Engine
 from knowngood.engine.steps import LONG, Verb
 from knowngood.model.errors import ExitCode, Interrupted
+from knowngood.model.mover import Moving
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, fold
 from knowngood.model.steppath import StepPath
@@ -38,13 +39,15 @@ class LongWork(FakeNodes):
             self.cut += cancel.is_set()
             cancel.check()
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
+    def drain(
+        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
+    ) -> Outcome:
         self._wait("undo" if keep else "drain", nodes, cancel)
-        return super().drain(nodes, fence, cancel, keep=keep)
+        return super().drain(nodes, fence, cancel, users=users, keep=keep)
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
         self._wait("apply", nodes, cancel)
-        return super().apply(nodes, fence, expect, cancel)
+        return super().apply(nodes, fence, moves, cancel)
 
 
 def engine_with(world: World, work: LongWork) -> Engine:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+from tests.movers import MOVERS
 from tests.unit.engine.fake_cluster import FakeGates, FakeNodes
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_standard, a_world
@@ -14,6 +15,7 @@ from tests.unit.engine.world import NEW, OLD, World
 from knowngood.engine.earlier import spans
 from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.mover import Hold, Specs
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import GateResult, Judgement, Verdict
@@ -134,11 +136,11 @@ def test_a_run_that_was_held_answers_as_long_as_what_it_left_runs() -> None:
     assert state.end is not None
     assert state.end.name == "held"
     nodes = tuple(world.nodes)
-    found = spans(ports(world).checkpoint, ports(world).cluster.observe(nodes), without="run-2")
+    found = spans(ports(world).checkpoint, ports(world).cluster.observe(nodes, MOVERS), without="run-2")
     assert [s.end for s in found["gpu-4"]] == [None]
     assert "gpu-5" not in found
     world.load("gpu-4", OLD)  # brought back by hand
-    found = spans(ports(world).checkpoint, ports(world).cluster.observe(nodes), without="run-2")
+    found = spans(ports(world).checkpoint, ports(world).cluster.observe(nodes, MOVERS), without="run-2")
     assert "gpu-4" not in found, "what runs now was loaded after it"
 
 
@@ -174,10 +176,10 @@ class DisturbedNodes(FakeNodes):
         super().__init__(world)
         self.version = version
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
         if self.world.nodes["gpu-1"].loads == 1:
             self.world.load("gpu-1", self.version)
-        return super().claim(nodes, fence, cancel)
+        return super().claim(nodes, fence, cancel, hold=hold, specs=specs)
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])

@@ -15,6 +15,7 @@ from tests.unit.engine.world import NEW, World
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.field import FieldChange
+from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.state import End, fold
 from knowngood.ports.cancel import Cancel
@@ -49,7 +50,7 @@ class NoisyCluster(FakeCluster):
     def node_names(self) -> Mapping[str, str]:
         return {**super().node_names(), "cpu-1": "worker"}
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         self.noise.meet()
         return {n: self._noisy(n) for n in nodes}
 

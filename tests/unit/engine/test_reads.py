@@ -11,6 +11,7 @@ from tests.unit.engine.fakes import FakeJournal
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import World
 
+from knowngood.model.mover import Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
@@ -23,15 +24,15 @@ class Looked(FakeCluster):
         super().__init__(world)
         self.looks: Counter[str] = Counter()
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         self.looks.update(nodes)
-        return super().observe(nodes)
+        return super().observe(nodes, specs)
 
-    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        return super().observe(nodes)
+    def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        return super().observe(nodes, specs)
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        return super().observe(nodes)
+        return super().observe(nodes, {})
 
 
 class Counted(FakeJournal):
@@ -76,14 +77,14 @@ def test_what_a_judge_or_a_playbook_has_just_seen_is_not_looked_at_again() -> No
 class Telling(FakeNodes):
     """As the playbooks do: a claim and an apply tell what they have just measured."""
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        return self.told(super().claim(nodes, fence, cancel))
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
+        return self.told(super().claim(nodes, fence, cancel, hold=hold, specs=specs))
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
-        return self.told(super().apply(nodes, fence, expect, cancel))
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
+        return self.told(super().apply(nodes, fence, moves, cancel))
 
     def told(self, outcome: Outcome) -> Outcome:
-        return replace(outcome, seen=FakeCluster(self.world).observe(outcome.done))
+        return replace(outcome, seen=FakeCluster(self.world).observe(outcome.done, {}))
 
 
 def test_what_a_playbook_tells_is_what_the_engine_would_have_seen() -> None:

@@ -11,7 +11,8 @@ from knowngood.engine.restored import Asked, Comparison, compare, listed, missin
 from knowngood.model import names
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
-from knowngood.model.node import ModuleLoad, NodeState
+from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
 from knowngood.planner import readings
 
 OLD, NEW = "580.173.02", "595.91.07"
@@ -24,7 +25,7 @@ GPU = NodeState(
     reachable=True,
     ready=True,
     boot_id="boot-1",
-    load=ModuleLoad(OLD, "boot-1", 12.5),
+    marks={"nvidia-driver": Mark(OLD, "boot-1", 12.5)},
     versions={
         "nvidia-driver": OLD,
         "nvidia-user-space": OLD,
@@ -62,6 +63,7 @@ def asked(profile: Profile = PARTITIONED, moved: str = "gpu-1", **changes: Any) 
         "moved": frozenset({moved}),
         "taken_back": {"nvidia-driver": NEW},
         "schemes": {"nvidia-driver": "nvidia-driver"},
+        "called": {"nvidia-driver": "driver"},
     }
     return Asked(**{**values, **changes})
 
@@ -76,7 +78,7 @@ def without(state: NodeState, key: str) -> NodeState:
         case "boot":
             return replace(state, boot_id="")
         case "load":
-            return replace(state, load=None)
+            return replace(state, marks={})
         case "operands":
             return replace(state, operands={}, images={})
     return replace(
@@ -87,7 +89,7 @@ def without(state: NodeState, key: str) -> NodeState:
 
 
 def test_a_node_that_is_as_it_was_gives_nothing_to_say() -> None:
-    later = replace(GPU, uptime_seconds=5000.0, load=ModuleLoad(OLD, "boot-1", 900.0))
+    later = replace(GPU, uptime_seconds=5000.0, marks={"nvidia-driver": Mark(OLD, "boot-1", 900.0)})
     assert not one(GPU, later)
 
 
@@ -116,7 +118,11 @@ def test_what_the_profile_calls_optional_is_compared_where_it_was_read_and_else_
     about = asked(replace(PARTITIONED, optional_readings=(key,)))
     found = one(GPU, without(GPU, key), about)
     assert (found.differs, found.unread, len(found.reported)) == ((), (), 1)
-    lost = replace(GPU, load=ModuleLoad(NEW, "boot-1", 900.0), inventory={kind: {} for kind in GPU.inventory})
+    lost = replace(
+        GPU,
+        marks={"nvidia-driver": Mark(NEW, "boot-1", 900.0)},
+        inventory={kind: {} for kind in GPU.inventory},
+    )
     assert one(GPU, lost, about).differs
 
 
@@ -158,7 +164,7 @@ def test_what_the_driver_and_the_kernel_list_is_judged_whatever_labels_say(
         {"written": (*GPU.written, "annotation knowngood.dev/claim=r/1")},
         {"unschedulable": True},
         {"ready": False},
-        {"load": ModuleLoad(NEW, "boot-1", 900.0)},
+        {"marks": {"nvidia-driver": Mark(NEW, "boot-1", 900.0)}},
     ],
 )
 def test_what_moved_and_what_we_or_its_drainers_wrote_is_judged(changes: dict[str, Any]) -> None:
@@ -190,7 +196,11 @@ def test_a_module_that_a_mount_has_asked_for_since_is_nothing_lost() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"boot_id": "boot-2"}, {"load": ModuleLoad(OLD, "boot-1", 900.0)}, {"boot_id": "", "load": None}],
+    [
+        {"boot_id": "boot-2"},
+        {"marks": {"nvidia-driver": Mark(OLD, "boot-1", 900.0)}},
+        {"boot_id": "", "marks": {}},
+    ],
 )
 def test_a_gpu_node_outside_the_moved_rings_has_the_very_boot_and_load(changes: dict[str, Any]) -> None:
     found = one(GPU, replace(GPU, **changes), asked(moved="gpu-2"))
@@ -230,7 +240,7 @@ def test_of_a_gpu_node_that_the_cluster_file_does_not_name_nothing_is_required()
     away = replace(foreign, reachable=False, trouble="no driver pod")
     assert one(away, away).reported == ("can't be read: no driver pod",)
     assert one(foreign, away).unread
-    assert one(foreign, replace(foreign, load=ModuleLoad(OLD, "boot-1", 900.0))).differs
+    assert one(foreign, replace(foreign, marks={"nvidia-driver": Mark(OLD, "boot-1", 900.0)})).differs
 
 
 def test_a_node_that_is_gone_is_named() -> None:

@@ -12,6 +12,7 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.world import NEW, World
 
 from knowngood.model.errors import ExitCode
+from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.record import RecordType, Status
 from knowngood.model.state import End
@@ -34,7 +35,7 @@ class Busy(FakeCluster):
         here = {**super().node_names(), "cpu-1": "worker"}
         return here | (dict.fromkeys(self.joined, "gpu") if self._late() else {})
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         return {n: self._seen(n) for n in nodes}
 
     def _seen(self, name: str) -> NodeState:

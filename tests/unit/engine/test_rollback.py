@@ -15,6 +15,7 @@ from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import DeadlineExceeded
 from knowngood.model.field import FieldChange
+from knowngood.model.mover import Hold, Specs
 from knowngood.model.state import End
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import Outcome
@@ -75,8 +76,12 @@ class Stubborn(FakeNodes):
 
     fails: set[tuple[str, str]]
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        return self._but("claim", nodes, lambda left: super(Stubborn, self).claim(left, fence, cancel))
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
+        return self._but(
+            "claim",
+            nodes,
+            lambda left: super(Stubborn, self).claim(left, fence, cancel, hold=hold, specs=specs),
+        )
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         return self._but("release", nodes, lambda left: super(Stubborn, self).release(left, fence, cancel))

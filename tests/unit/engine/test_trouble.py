@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from knowngood.model.errors import (
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import refused
 from knowngood.model.matrix import Identity
+from knowngood.model.mover import Hold, Moving, Specs
 from knowngood.model.state import End, fold
 from knowngood.model.verdict import Judgement
 from knowngood.ports.cancel import Cancel
@@ -114,17 +115,19 @@ class TroubledDelivery(FakeDelivery):
 class TroubledNodes(FakeNodes):
     once: Once
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
         self.once.meet()
-        return super().claim(nodes, fence, cancel)
+        return super().claim(nodes, fence, cancel, hold=hold, specs=specs)
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
+    def drain(
+        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
+    ) -> Outcome:
         self.once.meet()
-        return super().drain(nodes, fence, cancel, keep=keep)
+        return super().drain(nodes, fence, cancel, users=users, keep=keep)
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
         self.once.meet()
-        return super().apply(nodes, fence, expect, cancel)
+        return super().apply(nodes, fence, moves, cancel)
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         self.once.meet()
@@ -316,13 +319,13 @@ class Kept(FakeNodes):
 
     verb, node, why = "claim", "gpu-1", "somebody has cordoned it"
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
         others = tuple(n for n in nodes if n != self.node or self.verb != "apply")
-        return self._kept(nodes, "apply", super().apply(others, fence, expect, cancel))
+        return self._kept(nodes, "apply", super().apply(others, fence, moves, cancel))
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
         others = tuple(n for n in nodes if n != self.node or self.verb != "claim")
-        return self._kept(nodes, "claim", super().claim(others, fence, cancel))
+        return self._kept(nodes, "claim", super().claim(others, fence, cancel, hold=hold, specs=specs))
 
     def _kept(self, nodes: Sequence[str], verb: str, outcome: Outcome) -> Outcome:
         if verb != self.verb or self.node not in nodes:
@@ -371,12 +374,10 @@ def test_on_the_way_back_a_node_that_others_keep_does_not_keep_the_rest() -> Non
     engine = an_engine(world)
 
     class OldImageGone(FakeNodes):
-        def apply(
-            self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel
-        ) -> Outcome:
-            if expect["nvidia-driver"] != OLD:
-                return super().apply(nodes, fence, expect, cancel)
-            done = super().apply(tuple(n for n in nodes if n != "gpu-1"), fence, expect, cancel)
+        def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
+            if moves[0].after != OLD:
+                return super().apply(nodes, fence, moves, cancel)
+            done = super().apply(tuple(n for n in nodes if n != "gpu-1"), fence, moves, cancel)
             return replace(done, failed={"gpu-1": "ImagePullBackOff"}, could_not=("gpu-1",))
 
     engine.ports = replace(engine.ports, nodes=OldImageGone(world))

@@ -15,7 +15,8 @@ from knowngood.gate.verdicts import GateFailed, GateInconclusive, Notes
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
-from knowngood.model.node import ModuleLoad, NodeState
+from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
 
 GATES = Path(__file__).parents[3] / "gates"
 DRIVER = "580.173.02"
@@ -52,7 +53,7 @@ def healthy(**changes: Any) -> NodeState:
         "ready": True,
         "boot_id": BOOT,
         "uptime_seconds": 1000.0,
-        "load": ModuleLoad(DRIVER, BOOT, 10.0),
+        "marks": {"nvidia-driver": Mark(DRIVER, BOOT, 10.0)},
         "versions": {
             "nvidia-driver": DRIVER,
             "nvidia-user-space": DRIVER,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from knowngood.model.matrix import Profile
-from knowngood.model.node import Leftover, ModuleLoad
+from knowngood.model.mover import Mark
+from knowngood.model.node import Leftover
 
 from .conftest import BOOT, DRIVER, gate, healthy, request, verdict
 
@@ -73,11 +74,11 @@ def test_a_node_may_say_more_or_less_but_nothing_else(
 )
 def test_each_part_that_cannot_be_read_is_inconclusive(component: str) -> None:
     kept = {k: v for k, v in healthy().versions.items() if k != component}
-    assert judged(versions=kept, load=None) == ("inconclusive", f"can't read {component}")
+    assert judged(versions=kept, marks={}) == ("inconclusive", f"can't read {component}")
 
 
 def test_a_log_that_speaks_of_another_load_fails() -> None:
-    assert judged(load=ModuleLoad("595.91.07", BOOT, 90.0))[0] == "fail"
+    assert judged(marks={"nvidia-driver": Mark("595.91.07", BOOT, 90.0)})[0] == "fail"
 
 
 def settled(profile: Profile, baseline: Any = None, **changes: Any) -> tuple[str, str]:

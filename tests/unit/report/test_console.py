@@ -11,6 +11,7 @@ from tests.unit.engine.scene import a_plan
 from tests.unit.report.played import BAD_REASON, Played, calm, held, undone
 
 from knowngood.engine.steps import Verb
+from knowngood.model.mover import Words
 from knowngood.model.progress import Progress
 from knowngood.model.steppath import StepPath
 from knowngood.report.console import Board, PlainLines
@@ -95,7 +96,7 @@ def test_the_board_of_a_resumed_run_begins_with_what_it_did_before() -> None:
 
 def lines_of(run: Played) -> str:
     stream = io.StringIO()
-    lines = PlainLines(stream)
+    lines = PlainLines(stream, a_plan().words)
     for record in run.records:
         lines.record(record)
     return stream.getvalue()
@@ -134,7 +135,15 @@ def test_of_a_gates_tests_only_bad_ones_are_told_and_none_looks_like_the_gates_v
 
 
 def test_every_verb_has_words() -> None:
-    assert {v.value for v in Verb} <= set(WORDS)
+    assert {v.value for v in Verb} <= set(WORDS) | {"apply"}, "what moves says what is done to a node"
+
+
+def test_what_is_done_to_a_node_is_said_in_the_movers_words() -> None:
+    forth, back = StepPath("hop-1/ring-0/batch-1/apply"), StepPath("hop-1/ring-0/undo/apply")
+    moves = Words("NIC", "flash the NIC", "flash the NIC back")
+    assert sentence(forth, moves) == "ring-0 batch 1: flash the NIC"
+    assert sentence(back, moves) == "ring-0 undo: flash the NIC back"
+    assert sentence(forth) == "ring-0 batch 1: bring the new versions"
 
 
 @pytest.mark.parametrize(

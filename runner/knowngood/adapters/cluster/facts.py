@@ -9,14 +9,25 @@ from typing import Any
 
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.errors import Unreachable
-from knowngood.model.node import ModuleLoad
+from knowngood.model.mover import Mark, MoverSpec, Pods, Proof, Words
 
 DRIVER_LABEL = "app.kubernetes.io/component=nvidia-driver"
 DRIVER_CONTAINER = "nvidia-driver-ctr"
-BANNER_WORDS = "NVRM: loading NVIDIA"
-_BANNER = re.compile(
-    r"NVRM: loading NVIDIA UNIX (?:Open Kernel Module for \S+|\S+ Kernel Module)\s+(?P<version>\d[\w.]*)"
+DRIVER_PROOF = Proof(
+    module="nvidia",
+    log="NVRM: loading NVIDIA",
+    banner=r"NVRM: loading NVIDIA UNIX (?:Open Kernel Module for \S+|\S+ Kernel Module)\s+(?P<version>\d[\w.]*)",
 )
+BY_HAND = {
+    "nvidia-driver": MoverSpec(
+        kind="daemon-driver",
+        users=("gpu", "rdma"),
+        pods=Pods(DRIVER_LABEL, DRIVER_CONTAINER),
+        proof=DRIVER_PROOF,
+        words=Words("driver", "reload the driver", "reload the driver that was there before"),
+    )
+}
+"""What a playbook by hand goes by where it is given no movers: the GPU driver, as its component file says."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OPERANDS = (
     "nvidia-container-toolkit-daemonset",
@@ -56,33 +67,35 @@ def kernel_lines(node: str, text: str) -> list[Object]:
     return lines
 
 
-def loads(lines: Iterable[Mapping[str, Any]]) -> tuple[ModuleLoad, ...]:
-    """The loads of the nvidia module among kernel lines, oldest first: its banners."""
-    found = []
+def loads(lines: Iterable[Mapping[str, Any]], proof: Proof = DRIVER_PROOF) -> tuple[Mark, ...]:
+    """The loads of a module among kernel lines, oldest first: its banners."""
+    found, banner = [], re.compile(proof.banner)
     for entry in lines:
-        match = _BANNER.search(str(entry.get("MESSAGE") or ""))
+        match = banner.search(str(entry.get("MESSAGE") or ""))
         if match:
             # When the kernel printed it; journald may have read it, with lines that came after, much later.
             stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
             boot = dashed(str(entry.get("_BOOT_ID") or ""))
-            found.append(ModuleLoad(match["version"], boot, int(stamp or 0) / 1e6))
+            found.append(Mark(match["version"], boot, int(stamp or 0) / 1e6))
     return tuple(found)
 
 
-def last_load(lines: Iterable[Mapping[str, Any]]) -> ModuleLoad | None:
-    """The newest load of the nvidia module among kernel lines."""
-    found = loads(lines)
+def last_load(lines: Iterable[Mapping[str, Any]], proof: Proof = DRIVER_PROOF) -> Mark | None:
+    """The newest load of a module among kernel lines."""
+    found = loads(lines, proof)
     return found[-1] if found else None
 
 
-def module_loads(kube: Kube, node: str, busy: float | None = None) -> tuple[ModuleLoad, ...]:
-    """All loads of the nvidia module on the present boot."""
-    return loads(kernel_lines(node, journal(kube, node, grep=BANNER_WORDS, busy=busy)))
+def module_loads(
+    kube: Kube, node: str, busy: float | None = None, proof: Proof = DRIVER_PROOF
+) -> tuple[Mark, ...]:
+    """All loads of a module on the present boot."""
+    return loads(kernel_lines(node, journal(kube, node, grep=proof.log, busy=busy)), proof)
 
 
-def module_load(kube: Kube, node: str, busy: float | None = None) -> ModuleLoad | None:
-    """The newest load of the nvidia module on the present boot, None if there was none."""
-    found = module_loads(kube, node, busy)
+def module_load(kube: Kube, node: str, busy: float | None = None, proof: Proof = DRIVER_PROOF) -> Mark | None:
+    """The newest load of a module on the present boot, None if there was none."""
+    found = module_loads(kube, node, busy, proof)
     return found[-1] if found else None
 
 
@@ -99,10 +112,15 @@ def pods_of_node(kube: Kube, node: str, namespace: str = "", labels: str = "") -
     return kube.list(path("v1", "pods", "", namespace), labels, f"spec.nodeName={node}")
 
 
+def has_label(pod: Mapping[str, Any], label: str) -> bool:
+    """Whether a pod, or a pod template, has a label `key=value`."""
+    key, _, value = label.partition("=")
+    return bool((pod["metadata"].get("labels") or {}).get(key) == value)
+
+
 def is_driver_pod(pod: Mapping[str, Any]) -> bool:
     """Whether a pod is a driver DaemonSet's."""
-    key, _, value = DRIVER_LABEL.partition("=")
-    return bool((pod["metadata"].get("labels") or {}).get(key) == value)
+    return has_label(pod, DRIVER_LABEL)
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

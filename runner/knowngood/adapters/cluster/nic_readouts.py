@@ -14,7 +14,7 @@ from typing import Any
 
 from knowngood.adapters.cluster.facts import dashed, is_ready
 from knowngood.adapters.cluster.readouts import Lines, first
-from knowngood.model.node import ModuleLoad
+from knowngood.model.mover import Mark
 
 NIC, PEERMEM = "mlx5_core", "nvidia_peermem"
 POD_LABEL, POD_CONTAINER = "nvidia.com/ofed-driver", "mofed-container"
@@ -69,7 +69,7 @@ def nic_driver(read: Lines) -> NicDriver | None:
     return NicDriver("", in_tree=True) if source or users else None
 
 
-def loads(lines: Iterable[Mapping[str, Any]], devices: Collection[str] = ()) -> tuple[ModuleLoad, ...]:
+def loads(lines: Iterable[Mapping[str, Any]], devices: Collection[str] = ()) -> tuple[Mark, ...]:
     """The loads of the NIC driver among one boot's kernel lines, oldest first. Their `version` is "": no line tells it.
 
     DOCA-OFED's begin with its backport line. The kernel's own says nothing of itself: there a load is when all of the
@@ -80,17 +80,17 @@ def loads(lines: Iterable[Mapping[str, Any]], devices: Collection[str] = ()) -> 
     passes = _passes(lines)
     known = set(devices) or (passes[0].devices if passes else set())
     whole = [one for one in passes if one.backport or (known and known <= one.devices)]
-    return tuple(ModuleLoad("", one.boot_id, one.at) for one in whole)
+    return tuple(Mark("", one.boot_id, one.at) for one in whole)
 
 
 def last_load(
     lines: Iterable[Mapping[str, Any]], running: NicDriver | None, devices: Collection[str] = ()
-) -> ModuleLoad | None:
+) -> Mark | None:
     """The load of what runs now, with its version; None where the journal holds none, or nothing is known to run."""
     found = loads(lines, devices)
     if not found or running is None:
         return None
-    return ModuleLoad(running.version, found[-1].boot_id, found[-1].monotonic)
+    return Mark(running.version, found[-1].boot_id, found[-1].at)
 
 
 def refused(lines: Iterable[Mapping[str, Any]]) -> tuple[Refusal, ...]:
@@ -104,16 +104,14 @@ def refused(lines: Iterable[Mapping[str, Any]]) -> tuple[Refusal, ...]:
     return tuple(found.values())
 
 
-def stale_modules(
-    lines: Sequence[Mapping[str, Any]], nic: ModuleLoad | None, gpu: ModuleLoad | None
-) -> tuple[str, ...]:
+def stale_modules(lines: Sequence[Mapping[str, Any]], nic: Mark | None, gpu: Mark | None) -> tuple[str, ...]:
     """Modules that still belong to an older NIC driver: refused, or built with a GPU driver that was loaded before it.
 
     Of the second kind only nvidia_peermem is told, and only on the same boot; who has no such module asks for nothing.
     """
-    since = gpu.monotonic if gpu else 0.0
+    since = gpu.at if gpu else 0.0
     found = {r.module for r in refused(lines) if r.at >= since and (gpu is None or r.boot_id == gpu.boot_id)}
-    if nic and gpu and nic.boot_id == gpu.boot_id and gpu.monotonic < nic.monotonic:
+    if nic and gpu and nic.boot_id == gpu.boot_id and gpu.at < nic.at:
         found.add(PEERMEM)
     return tuple(sorted(found))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood.adapters.cluster import actors, facts, readouts
@@ -11,6 +11,7 @@ from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
+from knowngood.model.mover import Mark, Specs
 from knowngood.model.node import NodeState
 
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
@@ -20,19 +21,19 @@ CORDON_TAINT = "node.kubernetes.io/unschedulable"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How nodes are read. `journal`: the drivers' kernel lines of a node's boot, its load among them, as JSON lines.
+    """How nodes are read. `journal`: the kernel lines of a node's boot that match, or more of them, as JSON lines.
 
     `ports`: RDMA ports are read, too.
     """
 
     kube: Kube
-    journal: Callable[[str], str]
+    journal: Callable[[str, str], str]
     ports: bool = False
 
 
 def reading(kube: Kube) -> Reading:
-    """Of the kernel log only when the module was loaded."""
-    return Reading(kube, lambda node: facts.journal(kube, node, grep=facts.BANNER_WORDS, busy=PATIENCE))
+    """Of the kernel log only when modules were loaded."""
+    return Reading(kube, lambda node, grep: facts.journal(kube, node, grep=grep, busy=PATIENCE))
 
 
 def known(node: Object) -> NodeState:
@@ -46,8 +47,11 @@ def known(node: Object) -> NodeState:
     return NodeState(name, reachable=True, ready=True, boot_id=boot, versions=versions, **common)
 
 
-def measure(by: Reading, node: Object, pods: Sequence[Object], *, gpu: bool) -> NodeState:
-    """One node now. `pods` are the GPU operator's on it; without GPUs the node object is all there is to read."""
+def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, gpu: bool) -> NodeState:
+    """One node now. `pods` are the GPU operator's on it; without GPUs the node object is all there is to read.
+
+    `specs`: of what moves, and what proves its arrival.
+    """
     if not gpu or not facts.node_ready(node):
         return known(node)
     kube, name, common = by.kube, str(node["metadata"]["name"]), _of_object(node)
@@ -63,9 +67,9 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], *, gpu: bool) -> 
     common |= {"operands": states, "images": images}
     try:
         read, printed = _read(by, driver)
-        load = facts.last_load(facts.kernel_lines(name, by.journal(name)))
+        marks = _marks(by, name, specs)
     except (ApiError, Unreachable) as error:
-        seen = _by_journal(kube, name)
+        seen = _by_journal(kube, name, specs)
         return NodeState(name, reachable=False, ready=True, trouble=str(error), **seen, **common)
     return NodeState(
         name,
@@ -73,7 +77,7 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], *, gpu: bool) -> 
         ready=True,
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
-        load=load,
+        marks=marks,
         versions=readouts.versions(read, printed),
         gpus=readouts.gpus(read),
         inventory=readouts.inventory(read),
@@ -83,21 +87,38 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], *, gpu: bool) -> 
     )
 
 
-def loaded(by: Reading, name: str) -> NodeState:
-    """A node's newest load, as its kernel log tells it."""
+def loaded(by: Reading, name: str, specs: Specs) -> NodeState:
+    """A node's marks, as its kernel log tells them."""
     try:
-        load = facts.last_load(facts.kernel_lines(name, by.journal(name)))
+        return arrived(name, _marks(by, name, specs))
     except (ApiError, Unreachable) as error:
         return NodeState(name, reachable=False, trouble=str(error))
-    if load is None:
-        return NodeState(name, reachable=True)
-    return NodeState(
-        name, reachable=True, boot_id=load.boot_id, load=load, versions={"nvidia-driver": load.version}
-    )
 
 
-def _by_journal(kube: Kube, name: str) -> dict[str, Any]:
-    """Boot id, uptime and load as far as the kernel journal tells them: it needs no driver pod.
+def arrived(name: str, marks: Mapping[str, Mark]) -> NodeState:
+    """A node of which only marks are known."""
+    found = NodeState(name, reachable=True, marks=marks)
+    boot = found.newest.boot_id if found.newest else ""
+    return replace(found, boot_id=boot, versions={c: mark.version for c, mark in marks.items()})
+
+
+def _marks(by: Reading, name: str, specs: Specs) -> dict[str, Mark]:
+    proofs = [spec.proof for spec in specs.values() if spec.proof]
+    if not proofs:
+        return {}
+    words = "|".join(dict.fromkeys(proof.log for proof in proofs))
+    return _in(facts.kernel_lines(name, by.journal(name, words)), specs)
+
+
+def _in(lines: Sequence[Object], specs: Specs) -> dict[str, Mark]:
+    """The newest arrival of each among kernel lines."""
+    proofs = {component: spec.proof for component, spec in specs.items() if spec.proof}
+    found = {component: facts.last_load(lines, proof) for component, proof in proofs.items()}
+    return {component: mark for component, mark in found.items() if mark is not None}
+
+
+def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
+    """Boot id, uptime and marks as far as the kernel journal tells them: it needs no driver pod.
 
     The uptime is that of the newest line, so that a window opened now loses no line.
     """
@@ -111,7 +132,7 @@ def _by_journal(kube: Kube, name: str) -> dict[str, Any]:
     return {
         "boot_id": facts.dashed(str(newest.get("_BOOT_ID") or "")),
         "uptime_seconds": int(newest.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6,
-        "load": facts.last_load(lines),
+        "marks": _in(lines, specs),
     }
 
 

@@ -18,6 +18,7 @@ from knowngood.model.claims import Marks
 from knowngood.model.errors import Interrupted, KnowngoodError, UsageError
 from knowngood.model.field import Field
 from knowngood.model.matrix import Cluster, Identity
+from knowngood.model.mover import Specs
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 from knowngood.ports.cluster import ClusterReader
 
@@ -58,7 +59,7 @@ class KubeCluster(ClusterReader):
         """See the port."""
         return marks(self._kube)
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """See the port."""
         found = self._look(nodes)
 
@@ -68,7 +69,7 @@ class KubeCluster(ClusterReader):
                 return _missing(name)
             gpu = name in self._cluster.gpu or role(node) == "gpu"
             try:
-                return node_state.measure(self._reading, node, pods, gpu=gpu)
+                return node_state.measure(self._reading, node, pods, specs, gpu=gpu)
             except Interrupted:
                 raise
             except KnowngoodError as error:  # a kubelet's 401 or 403 is this node's trouble, not all nodes'
@@ -76,9 +77,9 @@ class KubeCluster(ClusterReader):
 
         return self._each(one, nodes)
 
-    def loads(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """See the port."""
-        return self._each(lambda name: node_state.loaded(self._reading, name), nodes)
+        return self._each(lambda name: node_state.loaded(self._reading, name, specs), nodes)
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""

@@ -1,4 +1,6 @@
-"""Restart a drained node's driver and prove the reload: a banner in the kernel log that is newer than our claim.
+"""The class daemon-driver: restart the pod of an OnDelete DaemonSet on a drained node, and prove that its module came.
+
+Proof is a banner in the kernel log that is newer than our claim.
 
 Neither labels nor the custom resource's status count. While we wait, the node is held: k8s-driver-manager uncordons
 it before the driver is even built.
@@ -11,20 +13,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from knowngood.adapters.clock import pause
-from knowngood.adapters.cluster import actors, facts
-from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
+from knowngood.adapters.cluster import actors, facts, node_state
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import SEEN, NodeFailed, NotTold, Task
 from knowngood.adapters.waiting import waiting, working
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
-from knowngood.model.node import ModuleLoad, NodeState
+from knowngood.model.mover import Mark, Moving, Pods, Proof
 
 T = TypeVar("T")
 LONGEST_PAUSE = 5.0  # seconds between two looks
 JOURNAL_PATIENCE = 2.0  # seconds; the next look asks again
-DRIVER = "nvidia-driver"
 NOT_READY = "the node is not Ready"
 UNREADABLE = "its kernel log can't be read"
 WORDS_OF_OTHERS = (
@@ -38,35 +38,39 @@ WORDS_OF_OTHERS = (
 """Words in a state that says nothing of the driver: the log was not to be had, or the image was not."""
 
 
-def apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
-    """Restart the driver pod unless the node runs `expect` from a load of this claim; wait for the operands."""
-    unknown = sorted(set(task.expect) - {DRIVER})
-    if unknown or DRIVER not in task.expect:
-        raise NodeFailed(f"only {DRIVER} can be moved, not {', '.join(unknown) or 'nothing'}")
-    node = _Node(task, name, task.expect[DRIVER])
-    node.until(node.template, "the driver DaemonSet")
+def apply(task: Task, name: str, moving: Moving) -> tuple[bool, dict[str, Any]]:
+    """Restart the pod unless the node runs the version from a load of this claim; wait for the operands."""
+    spec = moving.spec
+    if spec.pods is None or spec.proof is None:
+        raise NodeFailed(f"the mover of {moving.component} names no pods or no proof")
+    node = _Node(task, name, moving.after, spec.words.it, spec.pods, spec.proof)
+    node.until(node.template, f"the {spec.words.it} DaemonSet")
     restarted = node.restart()
-    load = node.until(node.loaded, "the driver")
+    load = node.until(node.loaded, f"the {spec.words.it}")
     node.until(node.operands, "the operands")
     detail = {
         "version": load.version,
-        "load": {"bootId": load.boot_id, "monotonic": load.monotonic},
+        "load": {"bootId": load.boot_id, "monotonic": load.at},
         "restarted": restarted,
         "held": node.held,
-        SEEN: NodeState(
-            name, reachable=True, boot_id=load.boot_id, load=load, versions={DRIVER: load.version}
-        ),
+        SEEN: node_state.arrived(name, {moving.component: load}),
     }
     return restarted or node.held > 0, detail
 
 
 class _Node:
-    """One node on its way from one driver to another. Each look returns what it found, or None and the state."""
+    """One node on its way from one version to another. Each look returns what it found, or None and the state.
 
-    def __init__(self, task: Task, name: str, version: str) -> None:
+    `it`: what people call the pods that bring the version, a driver say.
+    """
+
+    def __init__(self, task: Task, name: str, version: str, it: str, pods: Pods, proof: Proof) -> None:
         self._task = task
         self._name = name
         self._version = version
+        self._it = it
+        self._of = pods
+        self._proof = proof
         self._ends_at = time.monotonic() + task.limits.apply
         self._node = task.held(name)
         self._snapshot = task.snapshot(self._node)
@@ -116,8 +120,8 @@ class _Node:
         self._daemonsets = self._task.view.daemonsets()
         found = self._driver_daemonset()
         if found is None:
-            return None, "no driver DaemonSet selects it"
-        image = _template_image(found)
+            return None, f"no {self._it} DaemonSet selects it"
+        image = self._template_image(found)
         if not facts.carries(image, self._version):
             return None, f"DaemonSet {found['metadata']['name']} has {image}, not {self._version}"
         return found, ""
@@ -128,48 +132,48 @@ class _Node:
         daemonset = self._driver_daemonset()
         if pod is None or daemonset is None or pod["metadata"].get("deletionTimestamp"):
             return False
-        current = facts.image_of(pod["spec"], DRIVER_CONTAINER) == _template_image(daemonset)
+        current = facts.image_of(pod["spec"], self._of.container) == self._template_image(daemonset)
         if current and (not facts.is_ready(pod) or self._judge_load()[0]):
             return False
         self._task.ours(self._name)
         metadata = pod["metadata"]
         where = path("v1", "pods", metadata["name"], metadata["namespace"])
         self._deleted = str(metadata["uid"])
-        self._task.tell(self._name, f"driver pod {metadata['name']} deleted")
+        self._task.tell(self._name, f"{self._it} pod {metadata['name']} deleted")
         return self._task.kube.delete(where, uid=self._deleted)
 
-    def loaded(self) -> tuple[ModuleLoad | None, str]:
+    def loaded(self) -> tuple[Mark | None, str]:
         """The module's new load, once its pod is Ready."""
         if not facts.node_ready(self._node):
             return None, NOT_READY
         pod = self._driver_pod()
         if pod is None:
-            return None, "no driver pod"
+            return None, f"no {self._it} pod"
         if pod["metadata"]["uid"] == self._deleted:
-            return None, "the old driver pod is ending"
+            return None, f"the old {self._it} pod is ending"
         if not facts.is_ready(pod):
-            return None, f"driver pod {facts.pod_state(pod)}"
+            return None, f"{self._it} pod {facts.pod_state(pod)}"
         return self._judge_load()
 
-    def _judge_load(self) -> tuple[ModuleLoad | None, str]:
+    def _judge_load(self) -> tuple[Mark | None, str]:
         again, self._asked = self._asked, True
         try:
             with waiting() if again else working():
-                load = facts.module_load(self._task.kube, self._name, JOURNAL_PATIENCE)
+                load = facts.module_load(self._task.kube, self._name, JOURNAL_PATIENCE, self._proof)
         except (ApiError, Unreachable) as error:
             return None, f"{UNREADABLE}: {type(error).__name__}"
         if load is None:
-            return None, "no driver was loaded on this boot"
+            return None, f"no {self._it} was loaded on this boot"
         if load.version != self._version:
             return None, f"module {load.version} is loaded, not {self._version}"
         if not self._is_fresh(load):
             return None, f"module {load.version} was loaded before the claim, not anew"
         return load, ""
 
-    def _is_fresh(self, load: ModuleLoad) -> bool:
+    def _is_fresh(self, load: Mark) -> bool:
         """Newer than the claim; or the very load of the claim, when that version is wanted (it never went away)."""
         before = self._snapshot.get("load")
-        if not before or load.boot_id != before["boot_id"] or load.monotonic > float(before["monotonic"]):
+        if not before or load.boot_id != before["boot_id"] or load.at > float(before["monotonic"]):
             return True
         return bool(before["version"] == self._version)
 
@@ -185,7 +189,7 @@ class _Node:
                 ours[str(owner.get("name"))] = facts.pod_state(pod)
         for daemonset in self._daemonsets:
             name = daemonset["metadata"]["name"]
-            if self._selects(daemonset) and (name in facts.OPERANDS or _is_driver(daemonset)):
+            if self._selects(daemonset) and (name in facts.OPERANDS or self._is_one(daemonset)):
                 state = ours.get(name, "no pod")
                 if state != "ready":
                     return None, f"{name}: {state}"
@@ -200,12 +204,18 @@ class _Node:
 
     def _driver_pod(self) -> Object | None:
         """The driver pod of the node; the youngest if an old one is still ending."""
-        pods = [pod for pod in self._pods() if facts.is_driver_pod(pod)]
+        pods = [pod for pod in self._pods() if facts.has_label(pod, self._of.label)]
         pods.sort(key=lambda pod: (not pod["metadata"].get("deletionTimestamp"), _created(pod)))
         return pods[-1] if pods else None
 
     def _driver_daemonset(self) -> Object | None:
-        return next((d for d in self._daemonsets if _is_driver(d) and self._selects(d)), None)
+        return next((d for d in self._daemonsets if self._is_one(d) and self._selects(d)), None)
+
+    def _is_one(self, daemonset: Mapping[str, Any]) -> bool:
+        return facts.has_label(daemonset["spec"]["template"], self._of.label)
+
+    def _template_image(self, daemonset: Mapping[str, Any]) -> str:
+        return facts.image_of(daemonset["spec"]["template"]["spec"], self._of.container)
 
     def _selects(self, daemonset: Mapping[str, Any]) -> bool:
         labels = self._node["metadata"].get("labels") or {}
@@ -215,11 +225,3 @@ class _Node:
 
 def _created(pod: Mapping[str, Any]) -> str:
     return str(pod["metadata"].get("creationTimestamp") or "")
-
-
-def _is_driver(daemonset: Mapping[str, Any]) -> bool:
-    return facts.is_driver_pod(daemonset["spec"]["template"])
-
-
-def _template_image(daemonset: Mapping[str, Any]) -> str:
-    return facts.image_of(daemonset["spec"]["template"]["spec"], DRIVER_CONTAINER)

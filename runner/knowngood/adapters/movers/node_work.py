@@ -6,16 +6,21 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.movers import daemon_driver
+from knowngood.adapters.movers.base import NodeMover
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import Report, Task
-from knowngood.model.errors import KnowngoodError
+from knowngood.model.errors import KnowngoodError, UsageError
+from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Limits, Tenant
+from knowngood.model.mover import MoverSpec, Moving
+from knowngood.planner.eviction import ALL_USERS
 
 PROGRESS = "KNOWNGOOD_PROGRESS"
 """A named pipe to the runner, where somebody listens: one JSON object a line, {node, text}."""
@@ -27,11 +32,24 @@ def _all(action: batch.Action) -> Verb:
     return lambda task, names: batch.each(task, names, action)
 
 
+MOVERS: Mapping[str, NodeMover] = {"daemon-driver": daemon_driver.apply}
+"""The classes, each by its name in a component file."""
+
+
+def _apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+    """Move what is to be moved on one node, one after the other."""
+    changed, told = False, dict[str, Any]()
+    for moving in task.moves:
+        did, detail = MOVERS[moving.spec.kind](task, name, moving)
+        changed, told = changed or did, {**told, **detail}
+    return changed, told
+
+
 VERBS: Mapping[str, Verb] = {
     "preflight": preflight.preflight,
     "claim": preflight.claim,
     "drain": _all(drain.drain),
-    "apply": _all(daemon_driver.apply),
+    "apply": _all(_apply),
     "release": _all(claiming.release),
     "quarantine": _all(claiming.quarantine),
 }
@@ -79,12 +97,34 @@ def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, d
             for t in cluster.get("tenants") or ()
         ),
         operators=(namespace, "nvidia-network-operator"),
-        expect={str(k): str(v) for k, v in (params.get("expect") or {}).items()},
+        moves=tuple(_moves(params)),
+        specs=_specs(params),
+        users=tuple(params.get("users") or ALL_USERS),
         reasons=reasons,
         keep=bool(params.get("keep")),
         dry_run=dry_run,
         tell=_teller(),
     )
+
+
+def _specs(params: Mapping[str, Any]) -> dict[str, MoverSpec]:
+    """How components move: as the parameters say, by hand as the GPU driver does."""
+    found = {str(c): from_json(MoverSpec, spec) for c, spec in (params.get("movers") or {}).items()}
+    return found or dict(BY_HAND)
+
+
+def _moves(params: Mapping[str, Any]) -> Iterator[Moving]:
+    """What the parameters say that moves. UsageError where they do not say how."""
+    specs = _specs(params)
+    for component, version in (params.get("expect") or {}).items():
+        if component not in specs:
+            raise UsageError(
+                f"how {component} moves is not said", hint="give its mover, as its component file has it"
+            )
+        if specs[component].kind not in MOVERS:
+            kind = specs[component].kind
+            raise UsageError(f"{component} moves by class {kind!r}, which this version does not know")
+        yield Moving(component, "", str(version), specs[component])
 
 
 def _limits(values: Mapping[str, Any]) -> Limits:

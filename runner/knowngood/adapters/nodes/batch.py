@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from knowngood.adapters.cluster import actors
+from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.nodes.view import View
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Limits, Tenant
+from knowngood.model.mover import Moving, Specs
+from knowngood.planner.eviction import ALL_USERS
 
 WORKERS = 64
 """Nodes done at the same time: most of the time they are waited for, all of them by the same readings."""
@@ -55,7 +58,9 @@ class Task:
     limits: Limits
     tenants: tuple[Tenant, ...] = ()
     operators: tuple[str, ...] = ("nvidia-gpu-operator", "nvidia-network-operator")
-    expect: Mapping[str, str] = field(default_factory=dict)
+    moves: tuple[Moving, ...] = ()
+    specs: Specs = field(default_factory=lambda: BY_HAND)  # of what may move: their marks
+    users: Collection[str] = ALL_USERS  # who must leave
     reasons: Mapping[str, str] = field(default_factory=dict)  # of a quarantine, by node
     keep: bool = False  # a node that can't be drained stays ours
     dry_run: bool = False

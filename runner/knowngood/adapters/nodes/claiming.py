@@ -18,7 +18,6 @@ from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes.batch import SEEN, ClaimLost, NodeFailed, NotTold, Task, fence_number
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
-from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.text import printable
 
@@ -160,7 +159,9 @@ def _quarantined_by(node: Object, run: str) -> bool:
 def _measured(task: Task, node: Object) -> NodeState:
     """The node's boot, uptime, load and versions; a node that runs no driver tells what its kernel log says."""
     name = str(node["metadata"]["name"])
-    found = node_state.measure(node_state.reading(task.kube), node, task.view.pods(name), gpu=True)
+    found = node_state.measure(
+        node_state.reading(task.kube), node, task.view.pods(name), task.specs, gpu=True
+    )
     if not found.boot_id:
         raise Unreachable(f"{name} can't be read: {found.trouble}")
     return NodeState(
@@ -168,7 +169,7 @@ def _measured(task: Task, node: Object) -> NodeState:
         reachable=found.reachable,
         boot_id=found.boot_id,
         uptime_seconds=found.uptime_seconds,
-        load=found.load,
+        marks=found.marks,
         versions=found.versions,
     )
 
@@ -178,10 +179,16 @@ def _snapshot(node: Object, seen: NodeState, *, unschedulable: bool) -> str:
     snapshot = {
         "unschedulable": unschedulable,
         "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
-        "load": to_json(seen.load),
+        "load": _load(seen),
         "time": timestamp(),
     }
     return json.dumps(snapshot, sort_keys=True)
+
+
+def _load(seen: NodeState) -> Object | None:
+    """The newest arrival, as annotations have it since the first version."""
+    mark = seen.newest
+    return {"version": mark.version, "boot_id": mark.boot_id, "monotonic": mark.at} if mark else None
 
 
 def is_ours(task: Task, name: str) -> bool:

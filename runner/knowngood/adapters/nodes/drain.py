@@ -50,7 +50,9 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
 
 
 def _decide(task: Task, name: str) -> tuple[Decision, ...]:
-    return decide(facts.pods_of_node(task.kube, name), task.tenants, task.operators, task.limits.drain)
+    return decide(
+        facts.pods_of_node(task.kube, name), task.tenants, task.operators, task.limits.drain, task.users
+    )
 
 
 def _round(task: Task, name: str, waiting: list[Decision], evicted: dict[Owner, int]) -> dict[str, str]:

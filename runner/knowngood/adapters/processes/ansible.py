@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from knowngood.adapters.processes import supervisor
 from knowngood.model.errors import LockHeld, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Limits
+from knowngood.model.mover import Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.ports.cancel import Cancel
@@ -57,17 +58,31 @@ class AnsibleNodeWork(NodeWork):
         self._run = run
         self._roles = roles
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        """See the port."""
-        return self._play("claim", list(nodes), fence, self._limits.claim, cancel)
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
+        """See the port. UsageError for a hold by the taint alone, which no class asks for yet."""
+        if hold is not Hold.CORDON:
+            raise UsageError(f"nodes can't be held by {hold} yet", hint="see the mover of what is moved")
+        more = {"knowngood_movers": to_json(specs)}
+        return self._play("claim", list(nodes), fence, self._limits.claim, cancel, more)
 
-    def drain(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, keep: bool = False) -> Outcome:
+    def drain(
+        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
+    ) -> Outcome:
         """See the port."""
-        return self._play("drain", list(nodes), fence, self._limits.drain, cancel, keep=keep)
+        more = {"knowngood_users": list(users), "knowngood_keep": keep}
+        return self._play("drain", list(nodes), fence, self._limits.drain, cancel, more)
 
-    def apply(self, nodes: Sequence[str], fence: str, expect: Mapping[str, str], cancel: Cancel) -> Outcome:
-        """See the port."""
-        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, dict(expect))
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
+        """See the port. UsageError for two classes at once: a role moves those of one."""
+        classes = {moving.spec.kind for moving in moves}
+        if len(classes) != 1:
+            raise UsageError(f"{', '.join(sorted(classes)) or 'nothing'} can't be moved by one role")
+        more = {
+            "knowngood_mover": classes.pop(),
+            "knowngood_expect": {moving.component: moving.after for moving in moves},
+            "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
+        }
+        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, more)
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         """See the port."""
@@ -84,9 +99,7 @@ class AnsibleNodeWork(NodeWork):
         fence: str,
         limit: float,
         cancel: Cancel,
-        expect: Mapping[str, str] | None = None,
-        *,
-        keep: bool = False,
+        more: Mapping[str, object] | None = None,
     ) -> Outcome:
         """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld, UsageError."""
         cancel.check()
@@ -102,8 +115,7 @@ class AnsibleNodeWork(NodeWork):
                 "tenants": self._cluster.raw.get("tenants") or _tenants(self._cluster),
             },
             "knowngood_limits": to_json(self._limits),
-            "knowngood_expect": dict(expect or {}),
-            "knowngood_keep": keep,
+            **(more or {}),
         }
         if self._roles:
             variables["knowngood_roles"] = str(self._roles.absolute())

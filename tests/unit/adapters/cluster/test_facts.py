@@ -11,20 +11,20 @@ from tests.unit.adapters.machines import BOOT, banner
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.cluster.readouts import gpu_of, parse_grep
 from knowngood.model.errors import Unreachable
-from knowngood.model.node import ModuleLoad
+from knowngood.model.mover import Mark
 
 DASHED = "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f"
 
 
 def test_the_newest_banner_is_the_load() -> None:
     lines = [json.loads(banner("580.173.02", 12.5)), json.loads(banner("595.91.07", 500.25))]
-    assert facts.last_load(lines) == ModuleLoad("595.91.07", DASHED, 500.25)
+    assert facts.last_load(lines) == Mark("595.91.07", DASHED, 500.25)
 
 
 def test_the_proprietary_modules_banner_is_one_too() -> None:
     text = "NVRM: loading NVIDIA UNIX x86_64 Kernel Module  550.163.01  Tue Apr  8 12:41:17 UTC 2025"
     entry = {"MESSAGE": text, "_BOOT_ID": BOOT, "__MONOTONIC_TIMESTAMP": "7000000"}
-    assert facts.last_load([entry]) == ModuleLoad("550.163.01", DASHED, 7.0)
+    assert facts.last_load([entry]) == Mark("550.163.01", DASHED, 7.0)
 
 
 def test_no_banner_is_no_load() -> None:
@@ -55,7 +55,7 @@ def test_only_a_line_feed_ends_a_line_of_the_journal(mark: str) -> None:
     named["MESSAGE"] = f"NVRM: name=a{mark}b"
     kube.journals["n"] = f"{json.dumps(named, ensure_ascii=False)}\n{banner('595.91.07', 2.0)}\n"
     assert len(facts.kernel_lines("n", facts.journal(kube, "n"))) == 2
-    assert facts.module_load(kube, "n") == ModuleLoad("595.91.07", DASHED, 2.0)
+    assert facts.module_load(kube, "n") == Mark("595.91.07", DASHED, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from knowngood.adapters.cluster import nic_readouts as nic
 from knowngood.adapters.cluster.nic_readouts import NicDriver
 from knowngood.adapters.cluster.readouts import parse_grep
-from knowngood.model.node import ModuleLoad
+from knowngood.model.mover import Mark
 from knowngood.twin import hostfiles
 from knowngood.twin.events import EventLog
 from knowngood.twin.seed import NodeSeed
@@ -46,7 +46,7 @@ def backport(at: float) -> list[dict[str, Any]]:
 
 
 def times(lines: list[dict[str, Any]], *devices: str) -> list[float]:
-    return [load.monotonic for load in nic.loads(lines, devices)]
+    return [load.at for load in nic.loads(lines, devices)]
 
 
 def test_a_load_of_doca_ofed_is_its_backport_line_and_one_of_the_kernels_own_is_all_adapters() -> None:
@@ -80,7 +80,7 @@ def test_a_journal_that_lost_its_beginning_does_not_make_up_a_load() -> None:
 def test_the_version_comes_from_the_kernel_and_the_time_from_the_journal() -> None:
     lines = firmware(8, A, B) + backport(400) + firmware(402, A, B)
     running = nic.nic_driver({"/sys/module/mlx5_core/version": ["26.04-0.8.6"]})
-    assert nic.last_load(lines, running) == ModuleLoad("26.04-0.8.6", BOOT, 400)
+    assert nic.last_load(lines, running) == Mark("26.04-0.8.6", BOOT, 400)
     assert nic.last_load(lines, None) is None, "what nobody could read is no load"
 
 
@@ -125,7 +125,7 @@ def test_peermem_of_an_older_nic_driver_is_told_before_and_after_it_fails() -> N
     """gpu-operator 2868: it may be loaded still, or fail at its next load."""
     doca = backport(400) + firmware(402, A, B)
     loaded = nic.last_load(doca, NicDriver("26.04-0.8.6", in_tree=False))
-    before, after = ModuleLoad("595.91.07", BOOT, 100), ModuleLoad("595.91.07", BOOT, 600)
+    before, after = Mark("595.91.07", BOOT, 100), Mark("595.91.07", BOOT, 600)
     failing = [*doca, *(line(500, words) for words in REFUSED)]
     assert [r.module for r in nic.refused(failing)] == ["nvidia_peermem"]
     assert nic.stale_modules(doca, loaded, before) == ("nvidia_peermem",)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.movers import MOVERS
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import NODE, NODE_PATH, machine
 
@@ -229,7 +230,7 @@ def test_a_live_value_is_text_and_missing_is_empty(kube: FakeKube) -> None:
 
 def test_a_node_that_is_gone_or_not_ready_is_unreachable_with_a_reason(kube: FakeKube) -> None:
     kube.objects[NODE_PATH]["status"]["conditions"] = []
-    seen = reader(kube).observe([NODE, "gone"])
+    seen = reader(kube).observe([NODE, "gone"], MOVERS)
     assert (seen[NODE].reachable, seen[NODE].trouble) == (False, "the node is not Ready")
     assert (seen["gone"].reachable, seen["gone"].trouble) == (False, "there is no such node")
 
@@ -238,7 +239,7 @@ def test_a_gpu_node_without_a_driver_pod_is_unreachable(kube: FakeKube) -> None:
     """Its files can't be read, so nothing about it is claimed; the kernel log still tells the load."""
     for where in [w for w in kube.objects if "/pods/driver" in w]:
         del kube.objects[where]
-    seen = reader(kube).observe([NODE])[NODE]
+    seen = reader(kube).observe([NODE], MOVERS)[NODE]
     assert not seen.reachable
     assert "no driver pod" in seen.trouble
     assert seen.versions == {}
@@ -251,13 +252,13 @@ def test_a_kubelet_that_refuses_us_is_its_own_nodes_trouble(
     """The other nodes are measured all the same."""
     kube.put("/api/v1/nodes/other", {**kube.objects[NODE_PATH], "metadata": {"name": "other"}})
 
-    def measure(kube: FakeKube, node: Object, pods: object, *, gpu: bool) -> NodeState:
+    def measure(kube: FakeKube, node: Object, pods: object, proofs: object, *, gpu: bool) -> NodeState:
         if node["metadata"]["name"] == NODE:
             refuse(code, b'{"message": "no nodes/proxy"}', "GET /api/v1/nodes/gpu-1/proxy/logs/journal")
         return NodeState("other", reachable=True)
 
     monkeypatch.setattr(node_state, "measure", measure)
-    seen = reader(kube).observe([NODE, "other"])
+    seen = reader(kube).observe([NODE, "other"], MOVERS)
     assert not seen[NODE].reachable
     assert str(code) in seen[NODE].trouble or "no nodes/proxy" in seen[NODE].trouble
     assert seen["other"].reachable
@@ -269,7 +270,7 @@ def test_an_interruption_is_no_nodes_trouble(kube: FakeKube, monkeypatch: pytest
 
     monkeypatch.setattr(node_state, "measure", measure)
     with pytest.raises(Interrupted):
-        reader(kube).observe([NODE])
+        reader(kube).observe([NODE], MOVERS)
 
 
 PEM = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"

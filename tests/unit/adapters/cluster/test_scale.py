@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.movers import MOVERS
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DRIVER_LABELS, OLD, OPERATOR, banner, node
 
@@ -69,7 +70,7 @@ PER_NODE = 2  # its files, the load in the kernel log
 @pytest.mark.parametrize("count", [FEW + 2, 100, 1000])
 def test_calls_and_bytes_of_a_look_at_all_nodes_grow_with_the_nodes_and_no_faster(count: int) -> None:
     kube, reader, names = fleet(count)
-    calls, received = spent(kube, lambda: reader.observe(names))
+    calls, received = spent(kube, lambda: reader.observe(names, MOVERS))
     pages = 2 * -(-count // PAGE)
     assert calls == PER_NODE * count + pages
     assert received / count < 3000
@@ -80,16 +81,18 @@ def test_calls_and_bytes_of_a_look_at_all_nodes_grow_with_the_nodes_and_no_faste
 @pytest.mark.parametrize("count", [10, 1000])
 def test_a_look_at_one_node_costs_the_same_in_a_cluster_of_any_size(count: int) -> None:
     kube, reader, names = fleet(count)
-    calls, received = spent(kube, lambda: reader.observe(names[5:6]))
+    calls, received = spent(kube, lambda: reader.observe(names[5:6], MOVERS))
     assert calls == PER_NODE + 2
     assert received < 5000
-    assert reader.observe(names[5:6])[names[5]].reachable
+    assert reader.observe(names[5:6], MOVERS)[names[5]].reachable
 
 
 def test_nodes_that_are_asked_for_one_by_one_and_from_a_list_are_the_same() -> None:
     _, reader, names = fleet(FEW + 2)
-    assert reader.observe(names[:FEW]) == {n: s for n, s in reader.observe(names).items() if n in names[:FEW]}
-    assert not reader.observe(["gone"])["gone"].reachable
+    assert reader.observe(names[:FEW], MOVERS) == {
+        n: s for n, s in reader.observe(names, MOVERS).items() if n in names[:FEW]
+    }
+    assert not reader.observe(["gone"], MOVERS)["gone"].reachable
 
 
 def real_node(name: str) -> Object:

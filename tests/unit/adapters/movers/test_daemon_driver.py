@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.movers import MOVERS, moving
 from tests.unit.adapters import machines
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import (
@@ -21,11 +23,12 @@ from tests.unit.adapters.machines import (
     task,
 )
 
-from knowngood.adapters.cluster.facts import OPERANDS
+from knowngood.adapters.cluster.facts import BY_HAND, OPERANDS
 from knowngood.adapters.movers import daemon_driver
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import ClaimLost, NodeFailed
 from knowngood.model import names
+from knowngood.model.mover import MoverSpec
 
 DRIVER = f"{DAEMONSETS}/driver"
 
@@ -82,7 +85,7 @@ def template(kube: FakeKube, version: str) -> None:
 
 
 def apply(kube: FakeKube, version: str = NEW, **changes: Any) -> tuple[bool, dict[str, Any]]:
-    return daemon_driver.apply(task(kube, expect={"nvidia-driver": version}, **changes), NODE)
+    return daemon_driver.apply(task(kube, **changes), NODE, moving(version)[0])
 
 
 def test_the_pod_is_deleted_and_the_new_load_is_the_proof(kube: FakeKube) -> None:
@@ -231,9 +234,16 @@ def test_a_claim_lost_before_the_deletion_deletes_nothing(kube: FakeKube) -> Non
     assert kubelet.deleted == 0
 
 
-def test_only_the_driver_can_be_moved_yet(kube: FakeKube) -> None:
-    with pytest.raises(NodeFailed, match="not doca-ofed"):
-        daemon_driver.apply(task(kube, expect={"nvidia-driver": NEW, "doca-ofed": "26.04"}), NODE)
+def test_a_mover_without_pods_or_proof_moves_nothing(kube: FakeKube) -> None:
+    bare = replace(moving(NEW)[0], spec=MoverSpec(kind="daemon-driver"))
+    with pytest.raises(NodeFailed, match="names no pods or no proof"):
+        daemon_driver.apply(task(kube), NODE, bare)
+
+
+def test_by_hand_the_gpu_driver_moves_as_its_component_file_says() -> None:
+    by_hand, shipped = BY_HAND["nvidia-driver"], MOVERS["nvidia-driver"]
+    assert (by_hand.pods, by_hand.proof, by_hand.words) == (shipped.pods, shipped.proof, shipped.words)
+    assert set(by_hand.users) == set(shipped.users)
 
 
 def test_every_operand_is_waited_for(kube: FakeKube) -> None:

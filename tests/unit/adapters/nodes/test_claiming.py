@@ -355,7 +355,7 @@ def test_a_claim_tells_what_it_measured_for_its_snapshot(kube: FakeKube) -> None
     """Boot, uptime, load and versions: the engine opens the judgement's window with them and does not look again."""
     seen = batch.each(task(kube), [NODE], claiming.claim).seen[NODE]
     assert (seen["boot_id"].replace("-", ""), seen["uptime_seconds"]) == (BOOT, 1000.25)
-    assert seen["load"]["version"] == seen["versions"]["nvidia-driver"] == OLD
+    assert seen["marks"]["nvidia-driver"]["version"] == seen["versions"]["nvidia-driver"] == OLD
 
 
 def test_a_node_without_a_driver_that_answers_is_claimed_by_its_kernel_log(

@@ -20,6 +20,7 @@ from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
 from knowngood.model.matrix import Release, ReleaseStatus
+from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState, Workload
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.cancel import Cancel
@@ -36,7 +37,7 @@ class Cluster:
         self.found: dict[str, Marks] = {}
         self.works: list[Workload] = []
 
-    def observe(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         return {n: NodeState(n, reachable=True, boot_id="b", uptime_seconds=9.0) for n in nodes}
 
     def marks(self) -> Mapping[str, Marks]:
@@ -74,7 +75,7 @@ class Night:
         profile = SimpleNamespace(
             **{f: getattr(a_profile(), f) for f in a_profile().__slots__} | {"gates": GATES}
         )
-        source = SimpleNamespace(profile=lambda _: profile, matrix=SimpleNamespace(schemes={}))
+        source = SimpleNamespace(profile=lambda _: profile, matrix=SimpleNamespace(schemes={}, movers={}))
         release = Release("r595", ReleaseStatus.CANDIDATE, {}, (), a_cluster().where)
         place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)
         work = gate_work.Work(*place, nightly=True)  # type: ignore[arg-type]  # a source in words

@@ -24,10 +24,10 @@ options:
     description:
       - C(preflight) says what would keep us from claiming the nodes; reads only.
       - C(claim) snapshots, claims, taints and cordons a node that nobody else works on.
-      - C(drain) evicts the users of GPU and RDMA with kubectl's filters. Budgets are never bypassed; a node whose
-        tenants' budgets do not allow it in time is given back. In check mode it says who would go.
-      - C(apply) restarts the driver pod into the version that Git declares and waits for a new module load and the
-        operands.
+      - C(drain) evicts the users of GPU and RDMA, or those of O(users), with kubectl's filters. Budgets are never
+        bypassed; a node whose tenants' budgets do not allow it in time is given back. In check mode it says who would
+        go.
+      - C(apply) restarts the pod into the version that Git declares and waits for a new module load and the operands.
       - C(release) puts back what the snapshot says and takes taint and claim off. Only after a pass.
       - C(quarantine) taints and cordons for a human; the claim and the maintenance taint go.
     type: str
@@ -36,6 +36,17 @@ options:
   expect:
     description: The version to run, by component. Needed by O(verb=apply).
     type: dict
+  movers:
+    description:
+      - How each component moves, as its component file has it. O(verb=claim) measures them for the snapshot,
+        O(verb=apply) moves by them. By hand it may be left out for the GPU driver.
+    type: dict
+    default: {}
+  users:
+    description: Whose pods O(verb=drain) evicts, C(gpu), C(rdma) or both.
+    type: list
+    elements: str
+    default: [gpu, rdma]
   keep:
     description: Keep a node that O(verb=drain) can't drain claimed instead of giving it back; for an undo.
     type: bool
@@ -95,6 +106,8 @@ def main() -> None:
             "cluster": {"type": "dict", "default": {}},
             "limits": {"type": "dict", "default": {}},
             "expect": {"type": "dict"},
+            "movers": {"type": "dict", "default": {}},
+            "users": {"type": "list", "elements": "str", "default": ["gpu", "rdma"]},
             "keep": {"type": "bool", "default": False},
             "reasons": {"type": "dict"},
         },

@@ -1,0 +1,20 @@
+"""The movers that ship, for tests that need no matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from knowngood.matrix.build import mover
+from knowngood.model.mover import MoverSpec, Moving
+
+COMPONENTS = Path(__file__).parents[1] / "matrix" / "components"
+DRIVER: MoverSpec = mover(yaml.safe_load((COMPONENTS / "nvidia-driver.yaml").read_text())["mover"])
+MOVERS = {"nvidia-driver": DRIVER}
+USERS = ("gpu", "rdma")
+
+
+def moving(after: str, before: str = "") -> tuple[Moving, ...]:
+    """The GPU driver, moved."""
+    return (Moving("nvidia-driver", before, after, DRIVER),)
