@@ -1,0 +1,55 @@
+"""What deploy/ grants is what the movers in use need: their declaring objects are read, their pods restarted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from knowngood.matrix.load import load
+from knowngood.matrix.locate import matrix_dir
+from knowngood.model.mover import CLASSES, MoverSpec
+
+DEPLOY = Path(__file__).parents[3] / "deploy" / "base"
+OPERATOR = "nvidia-gpu-operator"
+OF_A_CLASS = {"daemon-driver": {("pods", "delete"), ("pods/exec", "create"), ("daemonsets", "list")}}
+"""What a class does in the operator's namespace."""
+
+
+def rules() -> Iterator[tuple[str, str, str]]:
+    """(namespace, resource, verb) of each right in deploy/; namespace "" is everywhere."""
+    for file in sorted(DEPLOY.glob("*.yaml")):
+        for document in yaml.safe_load_all(file.read_text()):
+            if document and document["kind"] in ("Role", "ClusterRole"):
+                yield from of_role(document)
+
+
+def of_role(role: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for rule in role.get("rules") or ():
+        for resource in rule["resources"]:
+            yield from ((role["metadata"].get("namespace", ""), resource, verb) for verb in rule["verbs"])
+
+
+def plural(kind: str) -> str:
+    return kind.lower()[:-1] + "ies" if kind.endswith("y") else kind.lower() + "s"
+
+
+def movers() -> dict[str, MoverSpec]:
+    return dict(load(matrix_dir()).movers)
+
+
+@pytest.mark.parametrize(
+    ("component", "spec"), movers().items(), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_a_mover_in_use_has_its_rights(component: str, spec: MoverSpec) -> None:
+    granted = set(rules())
+    there = {(resource, verb) for namespace, resource, verb in granted if namespace in ("", OPERATOR)}
+    declaring = {(plural(kind), verb) for kind in spec.fields for verb in ("get", "list")}
+    whole_groups = {verb for resource, verb in there if resource == "*"}  # of what operators declare with
+    missing = {(kind, verb) for kind, verb in declaring - there if verb not in whole_groups}
+    assert not missing | (OF_A_CLASS[spec.kind] - there), component
+
+
+def test_each_class_says_what_it_needs() -> None:
+    assert OF_A_CLASS.keys() == CLASSES
