@@ -12,6 +12,7 @@ from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
 from knowngood.cli.terminal import say
 from knowngood.cli.told import asked
+from knowngood.planner.moving import with_movers
 from knowngood.report.handover import handover
 
 
@@ -42,6 +43,7 @@ def command(settings: Settings, run: str | None) -> int:
         recorded = str(found.state.frozen.get("matrix", ""))
         if settings.matrix is None and recorded:
             settings = replace(settings, matrix=Path(recorded))
-        cluster = load(settings).cluster(found.plan.cluster)
-        say(handover(found.summary, found.plan, cluster))
+        source = load(settings)
+        plan = with_movers(found.plan, source.matrix.movers)
+        say(handover(found.summary, plan, source.cluster(plan.cluster)))
     return 0
