@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from knowngood.model.jsonable import Sparse
-
 CLASSES = frozenset({"daemon-driver"})
 """The classes that this version can move; each is one file in adapters/movers."""
 
@@ -69,7 +67,7 @@ def joined(words: Sequence[Words]) -> Words:
 
 
 @dataclass(frozen=True, slots=True)
-class MoverSpec(Sparse):
+class MoverSpec:
     """A component's mover.
 
     `fields` maps the kind of a declaring object to its fields, dotted path -> text in which `{version}` stands for the

@@ -109,8 +109,18 @@ def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, d
 
 def _specs(params: Mapping[str, Any]) -> dict[str, MoverSpec]:
     """How components move: as the parameters say, by hand as the GPU driver does."""
-    found = {str(c): from_json(MoverSpec, spec) for c, spec in (params.get("movers") or {}).items()}
+    found = {
+        str(component): _spec(component, said) for component, said in (params.get("movers") or {}).items()
+    }
     return found or dict(BY_HAND)
+
+
+def _spec(component: str, said: Mapping[str, Any]) -> MoverSpec:
+    """A mover as a plan froze it, or as a component file has it, where its class is called `class`."""
+    try:
+        return from_json(MoverSpec, {"kind" if key == "class" else key: value for key, value in said.items()})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"the mover of {component} can't be read: {error}") from error
 
 
 def _moves(params: Mapping[str, Any]) -> Iterator[Moving]:
