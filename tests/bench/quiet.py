@@ -20,11 +20,11 @@ from knowngood.twin import journal as journals
 from knowngood.twin.api.kubelet import ExecResult, KubeletBackend
 from knowngood.twin.api.server import ApiServer
 from knowngood.twin.behaviours import gpu_manifests as manifests
-from knowngood.twin.behaviours import podstatus, processes
+from knowngood.twin.behaviours import pod_status, processes
 from knowngood.twin.behaviours.kube import COMPONENT_LABEL, DRIVER_COMPONENT, GPU
 from knowngood.twin.behaviours.operands import gpu_labels
 from knowngood.twin.events import EventLog
-from knowngood.twin.hostfiles import OPEN
+from knowngood.twin.host_files import OPEN
 from knowngood.twin.seed import Seed, load
 from knowngood.twin.values import Object
 from knowngood.twin.world import World
@@ -81,8 +81,8 @@ def driver_pod(seed: Seed, node: str) -> Object:
         },
         "spec": {"nodeName": node, "containers": [{"name": manifests.DRIVER_CONTAINER, "image": image}]},
     }
-    now = podstatus.Progress(main=podstatus.READY, started="2026-11-28T00:00:00Z")
-    return {**pod, "status": podstatus.status(pod, now, "10.0.0.1", "10.128.0.1")}
+    now = pod_status.Progress(main=pod_status.READY, started="2026-11-28T00:00:00Z")
+    return {**pod, "status": pod_status.status(pod, now, "10.0.0.1", "10.128.0.1")}
 
 
 async def serve(seed: Seed, state: Path) -> None:

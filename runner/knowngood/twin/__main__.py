@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from knowngood.twin import faultcli, oraclecli
+from knowngood.twin import fault_cli, oracle_cli
 from knowngood.twin.seed import SeedError, load
 
 
@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--verbose", action="store_true", help="say more on stderr")
     up.set_defaults(run=_up)
-    faultcli.add_parser(commands)
-    oraclecli.add_parser(commands)
+    fault_cli.add_parser(commands)
+    oracle_cli.add_parser(commands)
     return parser
 
 

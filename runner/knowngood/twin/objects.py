@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from knowngood.twin import faults, healthobjects, olmobjects, poolobjects
-from knowngood.twin.argoobjects import application, default_project
+from knowngood.twin import faults, health_objects, pool_objects, seeded_olm
+from knowngood.twin.argo_objects import application, default_project
 from knowngood.twin.behaviours.kube import (
     GPU,
     GPU_PCI_LABEL,
@@ -20,7 +20,7 @@ from knowngood.twin.behaviours.kube import (
     stamp,
 )
 from knowngood.twin.behaviours.kubelet import host_ip
-from knowngood.twin.hostfiles import stable_id
+from knowngood.twin.host_files import stable_id
 from knowngood.twin.seed import NodeSeed, Seed, TenantSeed, WorkloadSeed
 from knowngood.twin.values import Object
 
@@ -56,8 +56,8 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     network = [seed.network_operator.namespace] if seed.network_operator else []
     gitops = [app.namespace for app in seed.gitops.applications] if seed.gitops else []
     system = ["default", "kube-system", "kube-public", "kube-node-lease", "knowngood", faults.NAMESPACE]
-    spaces = [*system, seed.gpu_operator.namespace, *network, *gitops, *olmobjects.spaces(seed)]
-    spaces += [healthobjects.MACHINES] if seed.health_checks else []
+    spaces = [*system, seed.gpu_operator.namespace, *network, *gitops, *seeded_olm.spaces(seed)]
+    spaces += [health_objects.MACHINES] if seed.health_checks else []
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
@@ -65,11 +65,11 @@ def all_objects(seed: Seed) -> Iterator[Object]:
         yield node_object(seed, node)
     if seed.openshift:
         yield cluster_version(seed)
-        yield from poolobjects.pools(seed)
-    if not olmobjects.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
+        yield from pool_objects.pools(seed)
+    if not seeded_olm.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
-    yield from olmobjects.objects(seed)
-    yield from healthobjects.objects(seed)
+    yield from seeded_olm.objects(seed)
+    yield from health_objects.objects(seed)
     yield node_feature_discovery(seed)
     if seed.gitops:
         for space in dict.fromkeys(app.namespace for app in seed.gitops.applications):
@@ -112,7 +112,7 @@ def node_object(seed: Seed, node: NodeSeed) -> Object:
         "metadata": {
             "name": node.name,
             "labels": _node_labels(seed, node),
-            "annotations": poolobjects.said_of(seed, node),
+            "annotations": pool_objects.said_of(seed, node),
         },
         "spec": {
             "providerID": f"baremetal:///{stable_id(node.name, 'provider')}",

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.twin.behaviours.argogit import Mirror
+from knowngood.twin.behaviours.argo_git import Mirror
 from knowngood.twin.behaviours.gpu_manifests import OPERANDS
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
@@ -26,7 +26,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.events import now
-from knowngood.twin.fleetview import fleet
+from knowngood.twin.fleet_view import fleet
 from knowngood.twin.values import Object
 from knowngood.twin.world import DRIVER_STATE, JOURNAL
 

@@ -42,7 +42,7 @@ from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
-from knowngood.twin.kubeletserver import KubeletServer
+from knowngood.twin.kubelet_server import KubeletServer
 from knowngood.twin.local import LocalClient
 from knowngood.twin.seed import Seed
 from knowngood.twin.values import Object

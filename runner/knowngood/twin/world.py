@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from knowngood.twin import hostfiles
+from knowngood.twin import host_files
 from knowngood.twin.events import EventLog
-from knowngood.twin.hostfiles import Files
+from knowngood.twin.host_files import Files
 from knowngood.twin.journal import Journal
-from knowngood.twin.nicdriver import NicDriver
+from knowngood.twin.nic_driver import NicDriver
 from knowngood.twin.pool import Pool, put
 from knowngood.twin.seed import NodeSeed, Seed
 
@@ -73,7 +73,7 @@ class Machine:
         self.watchers: set[Callable[[], None]] = set()
         """Called after each change of the host's files; each once, then forgotten."""
         self.write_files(
-            hostfiles.firmware(seed) | hostfiles.kernel_release(seed) | hostfiles.os_release(os_release)
+            host_files.firmware(seed) | host_files.kernel_release(seed) | host_files.os_release(os_release)
         )
 
     @property
@@ -124,12 +124,12 @@ class Machine:
     def load_driver(self, version: str, flavour: str) -> None:
         """Load the nvidia modules of a version; the banner goes to the kernel log."""
         self.modules["nvidia"] = self.loaded(version, flavour, abi=self.nic.version)
-        self.write_files(hostfiles.nvidia_proc(self.seed, version, flavour, self.gpus()))
+        self.write_files(host_files.nvidia_proc(self.seed, version, flavour, self.gpus()))
         for module in GPU_MODULES:
-            self.write_files(hostfiles.module(module, version))
+            self.write_files(host_files.module(module, version))
         self.kernel("nvidia: loading out-of-tree module taints kernel.", 4)
         self.kernel("nvidia-nvlink: Nvlink Core is being initialized, major device number 510")
-        self.kernel(f"NVRM: loading {hostfiles.banner(version, flavour)}")
+        self.kernel(f"NVRM: loading {host_files.banner(version, flavour)}")
         self.tell("module-loaded", "nvidia", version)
 
     def unload_driver(self) -> None:
@@ -154,7 +154,7 @@ class Machine:
 
     def gpus(self) -> list[str]:
         """Addresses of the GPUs that answer."""
-        return [gpu for gpu in hostfiles.gpu_addresses(self.seed) if gpu not in self._lost]
+        return [gpu for gpu in host_files.gpu_addresses(self.seed) if gpu not in self._lost]
 
     def lose_gpu(self, address: str) -> None:
         """The GPU falls off the bus; only a boot brings it back."""
@@ -165,7 +165,7 @@ class Machine:
         """Load the legacy nvidia_peermem with that many users: GPUDirect no longer goes by DMA-BUF."""
         driver = self.driver or self.loaded("")
         self.modules["nvidia_peermem"] = self.loaded(driver.version, abi=driver.abi)
-        self.write_files(hostfiles.module("nvidia_peermem", driver.version))
+        self.write_files(host_files.module("nvidia_peermem", driver.version))
         self.write_files({"sys/module/nvidia_peermem/refcnt": f"{users}\n"})
         self.tell("module-loaded", "nvidia_peermem", driver.version)
 
@@ -173,7 +173,7 @@ class Machine:
         """Load a module that was built with the GPU driver: nvidia_fs or gdrdrv."""
         abi = self.driver.abi if self.driver else ""
         self.modules[module] = self.loaded(version, abi=abi)
-        self.write_files(hostfiles.module(module, version))
+        self.write_files(host_files.module(module, version))
         self.tell("module-loaded", module, version)
 
     def built_against(self, nic: str) -> None:

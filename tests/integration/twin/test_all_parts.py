@@ -13,7 +13,7 @@ from knowngood.twin.behaviours.health_checks import MACHINE_CHECK
 from knowngood.twin.behaviours.kube import DEPLOYMENT, name_of
 from knowngood.twin.behaviours.mco_nodes import POOL
 from knowngood.twin.behaviours.olm_objects import PLAN, SUBSCRIPTION
-from knowngood.twin.healthobjects import MACHINES
+from knowngood.twin.health_objects import MACHINES
 
 MARKETPLACE = "openshift-marketplace"
 SOURCE = {"name": "certified", "namespace": MARKETPLACE, "place": "mirror.example.com/index:v4.18"}

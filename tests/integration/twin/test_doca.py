@@ -9,7 +9,7 @@ import pytest
 from tests.integration.twin.nic_stage import NEW, NEW_SAYS, OLD_SAYS, SPACE, Nics, play, ring
 
 from knowngood.twin.behaviours.kube import NIC_NODE_POLICY, POD, deleting, is_true, labels_of, name_of
-from knowngood.twin.nicdriver import NFS, PEERMEM
+from knowngood.twin.nic_driver import NFS, PEERMEM
 from knowngood.twin.values import Object
 
 GPU_SPACE = "nvidia-gpu-operator"

@@ -19,7 +19,7 @@ from knowngood.twin.behaviours.health_checks import (
     seconds,
 )
 from knowngood.twin.behaviours.kube import NODE, Kind, is_true
-from knowngood.twin.healthobjects import MACHINES
+from knowngood.twin.health_objects import MACHINES
 from knowngood.twin.values import Object
 
 NODES = [{"name": f"gpu-{i}", "role": "gpu", "gpus": 8} for i in range(1, 5)]

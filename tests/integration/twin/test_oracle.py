@@ -13,7 +13,7 @@ from tests.integration.twin.stage import Stage, play, smoke_job
 from knowngood.twin import events
 from knowngood.twin.behaviours.kube import NODE
 from knowngood.twin.oracle import snapshot
-from knowngood.twin.oraclejudge import differences, history
+from knowngood.twin.oracle_judge import differences, history
 
 
 async def look(stage: Stage) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from knowngood.twin.events import EventLog
 from knowngood.twin.oracle import host_view, load_view
-from knowngood.twin.oraclejudge import differences
+from knowngood.twin.oracle_judge import differences
 from knowngood.twin.seed import NodeSeed
 from knowngood.twin.world import Machine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from knowngood.twin import hostfiles
+from knowngood.twin import host_files
 from knowngood.twin.events import EventLog
 from knowngood.twin.pool import Pool
 from knowngood.twin.seed import NodeSeed
@@ -51,30 +51,30 @@ def test_a_host_without_a_driver_shows_its_hardware_and_its_nics(tmp_path: Path)
 
 def test_a_load_and_an_unload_are_whole(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     assert host.read("sys/module/nvidia/version") == "595.91.07"
     assert "GPU Firmware: \t 595.91.07" in host.read(f"proc/driver/nvidia/gpus/{host.gpus()[0]}/information")
-    assert hostfiles.DROPPED_IN_595 not in host.read("proc/driver/nvidia/params")
+    assert host_files.DROPPED_IN_595 not in host.read("proc/driver/nvidia/params")
     host.unload_driver()
     assert not (host.root / "proc/driver/nvidia").exists()
     assert not (host.root / "sys/module/nvidia").exists()
-    host.load_driver("580.173.02", hostfiles.PROPRIETARY)
-    assert hostfiles.DROPPED_IN_595 in host.read("proc/driver/nvidia/params")
+    host.load_driver("580.173.02", host_files.PROPRIETARY)
+    assert host_files.DROPPED_IN_595 in host.read("proc/driver/nvidia/params")
     assert "Open Kernel Module" not in host.read("proc/driver/nvidia/version")
 
 
 def test_a_lost_gpu_stays_lost_over_a_reload_and_comes_back_with_a_boot(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     lost = host.gpus()[1]
     host.lose_gpu(lost)
     host.unload_driver()
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     gpus = host.root / "proc/driver/nvidia/gpus"
     assert lost not in {p.name for p in gpus.iterdir()}
     before = host.boot_id
     host.boot("power-on")
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     assert lost in {p.name for p in gpus.iterdir()}
     assert host.read("proc/sys/kernel/random/boot_id") == host.boot_id != before
 

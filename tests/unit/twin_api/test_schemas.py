@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.twin.api import crds, fieldsets, schemas
+from knowngood.twin.api import crds, field_sets, schemas
 from knowngood.twin.api.resources import BUILT_IN, version_priority
 from knowngood.twin.api.structural import prune, validate
 
@@ -135,8 +135,8 @@ def test_fields_are_counted_by_key_value_or_as_a_whole() -> None:
         "metadata": {"name": "p", "labels": {"a": "b"}, "finalizers": ["x/y"]},
         "spec": {"containers": [{"name": "c", "command": ["run", "it"]}], "nodeSelector": {"k": "v"}},
     }
-    fields = fieldsets.fields_of(pod, pod_schema())
-    assert {fieldsets.readable(path) for path in fields} == {
+    fields = field_sets.fields_of(pod, pod_schema())
+    assert {field_sets.readable(path) for path in fields} == {
         ".metadata.labels.a",
         '.metadata.finalizers[="x/y"]',
         '.spec.containers[name="c"]',
@@ -144,7 +144,7 @@ def test_fields_are_counted_by_key_value_or_as_a_whole() -> None:
         '.spec.containers[name="c"].command',
         ".spec.nodeSelector",
     }
-    assert fieldsets.from_fields_v1(fieldsets.to_fields_v1(fields)) == fields
+    assert field_sets.from_fields_v1(field_sets.to_fields_v1(fields)) == fields
 
 
 def test_versions_are_ordered_as_clients_expect() -> None:

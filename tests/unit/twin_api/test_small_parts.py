@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.twin.api import durations, jsonpath, selectors
+from knowngood.twin.api import durations, json_path, selectors
 from knowngood.twin.api.cluster import Actor, Cluster, Options
 from knowngood.twin.api.deletion import Deletion
 from knowngood.twin.api.disruption import Disruption
@@ -55,7 +55,7 @@ def test_json_paths(path: str, expected: list[Any]) -> None:
         "items": [{"name": "a"}, {"name": "b", "value": 2}],
         "metadata": {"annotations": {"example.com/x": "y"}},
     }
-    assert jsonpath.find_all(obj, path) == expected
+    assert json_path.find_all(obj, path) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knowngood.twin.api import fieldsets
+from knowngood.twin.api import field_sets
 from knowngood.twin.api.errors import ApiError
-from knowngood.twin.api.fieldsets import FieldSet, Path
+from knowngood.twin.api.field_sets import FieldSet, Path
 from knowngood.twin.api.meta import copy, now
 from knowngood.twin.api.schemas import property_schema, resolve
 from knowngood.twin.values import Object
@@ -47,7 +47,7 @@ def _entries(obj: Object) -> list[Entry]:
             one.get("apiVersion", ""),
             one.get("subresource", ""),
             one.get("time", ""),
-            fieldsets.from_fields_v1(one.get("fieldsV1", {})),
+            field_sets.from_fields_v1(one.get("fieldsV1", {})),
         )
         for one in obj["metadata"].get("managedFields", ())
     ]
@@ -61,7 +61,7 @@ def _write_entries(obj: Object, entries: list[Entry]) -> None:
             "apiVersion": one.api_version,
             "time": one.time,
             "fieldsType": "FieldsV1",
-            "fieldsV1": fieldsets.to_fields_v1(one.fields),
+            "fieldsV1": field_sets.to_fields_v1(one.fields),
         }
         | ({"subresource": one.subresource} if one.subresource else {})
         for one in entries
@@ -76,7 +76,7 @@ def apply(
 
     Raises ApiError 409 with one cause a field where another manager owns a field that would change.
     """
-    wanted = fieldsets.fields_of(config, schema)
+    wanted = field_sets.fields_of(config, schema)
     mine = Entry(manager, "Apply", config["apiVersion"], subresource, now(), wanted)
     if live is None:
         result: Object = copy(config)
@@ -84,7 +84,7 @@ def apply(
         return result
     entries = _entries(live)
     if not entries:
-        everything = fieldsets.fields_of(live, schema)
+        everything = field_sets.fields_of(live, schema)
         entries = [Entry(FIRST_MANAGER, "Update", live["apiVersion"], "", now(), everything)]
     others = [one for one in entries if one.identity != mine.identity]
     earlier = next((one.fields for one in entries if one.identity == mine.identity), frozenset())
@@ -95,7 +95,7 @@ def apply(
     held_by_others: FieldSet = frozenset().union(*(one.fields for one in others))
     for path in sorted(earlier - wanted - held_by_others, key=len):  # a list item before its fields
         if not any(other[: len(path)] == path for other in held_by_others):
-            fieldsets.delete(merged, path)
+            field_sets.delete(merged, path)
     kept = [replace(one, fields=one.fields - changing) for one in others]
     if earlier == wanted:
         mine = replace(mine, time=next((one.time for one in entries if one.identity == mine.identity), now()))
@@ -110,7 +110,7 @@ def _applied_by_kubectl(live: Object, schema: Object, manager: str) -> FieldSet:
         return frozenset()
     try:
         applied = json.loads(text)
-        fields = fieldsets.fields_of(applied, schema)
+        fields = field_sets.fields_of(applied, schema)
     except (ValueError, AttributeError):
         return frozenset()  # an annotation that somebody else wrote
     return frozenset(path for path in fields if not _differs(live, applied, path))
@@ -121,8 +121,8 @@ _ABSENT = object()
 
 def _differs(live: Object, config: Object, path: Path) -> bool:
     if path[-1].startswith("k:"):
-        return fieldsets.find(live, path, _ABSENT) is _ABSENT
-    return bool(fieldsets.find(live, path, _ABSENT) != fieldsets.find(config, path))
+        return field_sets.find(live, path, _ABSENT) is _ABSENT
+    return bool(field_sets.find(live, path, _ABSENT) != field_sets.find(config, path))
 
 
 def _refuse_conflicts(changing: set[Path], others: list[Entry]) -> None:
@@ -130,7 +130,7 @@ def _refuse_conflicts(changing: set[Path], others: list[Entry]) -> None:
         {
             "reason": "FieldManagerConflict",
             "message": f'conflict with "{one.manager}" using {one.api_version}',
-            "field": fieldsets.readable(path),
+            "field": field_sets.readable(path),
         }
         for one in others
         for path in sorted(changing & one.fields)
@@ -157,17 +157,17 @@ def _merge(live: Any, config: Any, schema: Object, declared: Object) -> Any:
 
 
 def _merge_list(live: list[Any], config: list[Any], schema: Object, declared: Object) -> list[Any]:
-    kind = fieldsets.list_type(schema, declared)
+    kind = field_sets.list_type(schema, declared)
     if kind == "set":
         return live + [value for value in config if value not in live]
     if kind != "map":
         return config
-    keys = fieldsets.list_keys(schema, declared)
+    keys = field_sets.list_keys(schema, declared)
     items = resolve(schema.get("items", {}))
     result = list(live)
     for entry in config:
-        identity = fieldsets.item_key(entry, keys)
-        found = [index for index, one in enumerate(result) if fieldsets.item_key(one, keys) == identity]
+        identity = field_sets.item_key(entry, keys)
+        found = [index for index, one in enumerate(result) if field_sets.item_key(one, keys) == identity]
         if found:
             result[found[0]] = _merge(result[found[0]], entry, items, {})
         else:
@@ -180,9 +180,11 @@ def track(before: Object, after: Object, schema: Object, manager: str, subresour
     entries = _entries(before)
     if not entries:
         return
-    had, has = fieldsets.fields_of(before, schema), fieldsets.fields_of(after, schema)
+    had, has = field_sets.fields_of(before, schema), field_sets.fields_of(after, schema)
     changed = frozenset(
-        path for path in has if path not in had or fieldsets.find(before, path) != fieldsets.find(after, path)
+        path
+        for path in has
+        if path not in had or field_sets.find(before, path) != field_sets.find(after, path)
     )
     gone = had - has
     mine = Entry(manager, "Update", after["apiVersion"], subresource, now(), changed)

@@ -14,7 +14,7 @@ from knowngood.twin.api.cluster import Actor, Cluster, Outcome
 from knowngood.twin.api.deletion import DeleteOptions
 from knowngood.twin.api.errors import method_not_allowed
 from knowngood.twin.api.handler import RETURNED, Handler, success
-from knowngood.twin.api.podwrites import bind
+from knowngood.twin.api.pod_writes import bind
 from knowngood.twin.api.requests import Query, Target, parse_path, write_options
 from knowngood.twin.api.watches import Watch
 from knowngood.twin.values import Object

@@ -18,7 +18,7 @@ from knowngood.twin.api.errors import bad_request, method_not_allowed
 from knowngood.twin.api.escalation import Escalation
 from knowngood.twin.api.kubelet import KubeletBackend
 from knowngood.twin.api.lists import Lists, Page, matcher, render
-from knowngood.twin.api.podwrites import bind
+from knowngood.twin.api.pod_writes import bind
 from knowngood.twin.api.rbac import Authorizer
 from knowngood.twin.api.requests import Target, flag, form_of, number, parse_path, write_options
 from knowngood.twin.api.store import Stored, encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from knowngood.twin.api import jsonpath
+from knowngood.twin.api import json_path
 from knowngood.twin.api.errors import bad_request
 from knowngood.twin.api.patches import json_patch, merge_patch
 from knowngood.twin.api.resources import ResourceType
@@ -27,11 +27,11 @@ def show(resource: ResourceType, obj: Object) -> Object:
         for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         if name in obj["metadata"]
     }
-    status: Object = {"replicas": jsonpath.find(obj, paths["statusReplicasPath"]) or 0}
+    status: Object = {"replicas": json_path.find(obj, paths["statusReplicasPath"]) or 0}
     labels = obj.get("spec", {}).get("selector", {}).get("matchLabels") if not resource.custom else None
     if labels:
         status["selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
-    replicas = jsonpath.find(obj, paths["specReplicasPath"]) or 0
+    replicas = json_path.find(obj, paths["specReplicasPath"]) or 0
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",

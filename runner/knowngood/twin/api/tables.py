@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from knowngood.twin.api import durations, jsonpath
+from knowngood.twin.api import durations, json_path
 from knowngood.twin.api.columns import AGE, COLUMNS, NAME, Column
 from knowngood.twin.api.resources import ResourceType
 from knowngood.twin.api.store import Stored
@@ -24,7 +24,7 @@ def _printer_column(declared: Object) -> Column:
     path, kind = declared["jsonPath"], declared["type"]
 
     def show(obj: Object) -> Any:
-        value = jsonpath.find(obj, path)
+        value = json_path.find(obj, path)
         if kind == "date":
             return durations.since(value)
         return _cell(value, kind)

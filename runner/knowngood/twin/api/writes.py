@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from knowngood.twin.api import admission, apply, carried, crds, meta, newpods, patches, rules, webhooks
+from knowngood.twin.api import admission, apply, carried, crds, meta, new_pods, patches, rules, webhooks
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.conversion import present, to_storage
 from knowngood.twin.api.errors import (
@@ -88,8 +88,8 @@ class Writes:
             raise already_exists(resource.plural, resource.group, metadata["name"])
         warnings = admission.admit(resource, obj, options)
         admission.check_namespace(self._cluster, resource, obj)
-        if resource.key == newpods.PODS:
-            newpods.check(self._cluster, obj)
+        if resource.key == new_pods.PODS:
+            new_pods.check(self._cluster, obj)
         self.quotas.check(resource, obj)
         self.guard(resource, obj, actor)
         webhooks.review(self._cluster.webhooks, resource, obj)

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 from knowngood.twin import faults
-from knowngood.twin.behaviours import argomanifest
-from knowngood.twin.behaviours.argogit import Commit, GitError, Mirror
+from knowngood.twin.behaviours import argo_manifest
+from knowngood.twin.behaviours.argo_git import Commit, GitError, Mirror
 from knowngood.twin.behaviours.context import Controller, Twin, log
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
@@ -83,7 +83,7 @@ class ArgoCd(Controller):
             memory.polled = time.monotonic()
             try:
                 await self._refresh(app, memory)
-            except (GitError, argomanifest.ManifestError) as error:
+            except (GitError, argo_manifest.ManifestError) as error:
                 await self._comparison_error(app, str(error))
             if REFRESH in annotations_of(app):
                 await self.api.patch(app, {"metadata": {"annotations": {REFRESH: None}}})
@@ -99,7 +99,7 @@ class ArgoCd(Controller):
         if commit.sha != memory.rendered_of:
             before = memory.rendered
             files = await mirror.files(commit.sha, source.get("path") or ".", source)
-            memory.rendered = argomanifest.parse(files, app)
+            memory.rendered = argo_manifest.parse(files, app)
             memory.rendered_of = commit.sha
             await self._watch_kinds(memory.rendered)
             changed = before != memory.rendered
@@ -185,14 +185,14 @@ class ArgoCd(Controller):
             annotations = {**(metadata.get("annotations") or {}), **_marks(app, wanted)}
             await self.api.create({**wanted, "metadata": {**metadata, "annotations": annotations}})
             return
-        patch = argomanifest.three_way(annotations_of(live).get(LAST_APPLIED, ""), wanted, live)
+        patch = argo_manifest.three_way(annotations_of(live).get(LAST_APPLIED, ""), wanted, live)
         if patch or TRACKING not in annotations_of(live):
             metadata = patch.setdefault("metadata", {})
             metadata["annotations"] = {**(metadata.get("annotations") or {}), **_marks(app, wanted)}
             await self.api.patch(live, patch)
 
     async def _prune(self, app: Object, rendered: list[Object]) -> None:
-        keep = {argomanifest.identity(obj) for obj in rendered}
+        keep = {argo_manifest.identity(obj) for obj in rendered}
         for entry in (app.get("status") or {}).get("resources") or ():
             api_version = f"{entry['group']}/{entry['version']}" if entry.get("group") else entry["version"]
             known = (api_version, entry["kind"], entry.get("namespace", ""), entry["name"])
@@ -246,13 +246,13 @@ class ArgoCd(Controller):
             raise
 
     async def _drifted(self, rendered: list[Object], app: Object) -> bool:
-        keep = {argomanifest.identity(obj) for obj in rendered}
+        keep = {argo_manifest.identity(obj) for obj in rendered}
         listed = (app.get("status") or {}).get("resources") or ()
-        if _prune(app) and any(argomanifest.listed_identity(entry) not in keep for entry in listed):
+        if _prune(app) and any(argo_manifest.listed_identity(entry) not in keep for entry in listed):
             return True
         for wanted in rendered:
             live = await self._live(wanted)
-            if live is None or argomanifest.three_way(
+            if live is None or argo_manifest.three_way(
                 annotations_of(live).get(LAST_APPLIED, ""), wanted, live
             ):
                 return True
@@ -300,7 +300,7 @@ def _marks(app: Object, wanted: Object) -> dict[str, str]:
     place = metadata.get("namespace") or app["spec"]["destination"].get("namespace", "")
     return {
         TRACKING: f"{name_of(app)}:{group}/{wanted['kind']}:{place}/{metadata['name']}",
-        LAST_APPLIED: argomanifest.as_applied(wanted),
+        LAST_APPLIED: argo_manifest.as_applied(wanted),
     }
 
 

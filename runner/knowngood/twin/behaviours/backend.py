@@ -13,11 +13,11 @@ from knowngood.twin.api.kubelet import (
     KubeletBackend,
     NodeUnreachableError,
 )
-from knowngood.twin.behaviours import doca, nvidiasmi, processes
+from knowngood.twin.behaviours import doca, nvidia_smi, processes
 from knowngood.twin.behaviours.kube import POD, environment, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.nic_manifests import OFED_CONTAINER
-from knowngood.twin.behaviours.podstatus import READY, RUNNING
+from knowngood.twin.behaviours.pod_status import READY, RUNNING
 from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
@@ -51,7 +51,7 @@ class Backend(KubeletBackend):
             raise ContainerNotFoundError(f"container {spec['name']} of pod {namespace}/{pod} is not running")
         machine.tick()
         if argv and argv[0] == "nvidia-smi":
-            return nvidiasmi.run(machine, argv[1:])
+            return nvidia_smi.run(machine, argv[1:])
         if argv == ["ofed_info", "-s"] and spec["name"] == OFED_CONTAINER:
             return ExecResult(doca.ofed_info(obj).encode(), b"", 0)
         view = self._kubelets.view(obj, spec)

@@ -13,7 +13,7 @@ from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import NODE, controller_of, environment, labels_of, node_of
 from knowngood.twin.behaviours.nic_manifests import OFED_LABEL, TOOLKIT_CONTAINER
 from knowngood.twin.behaviours.programs import Program, ProgramError, Ready
-from knowngood.twin.nicdriver import OFED_READY, PEERMEM, ModuleError
+from knowngood.twin.nic_driver import OFED_READY, PEERMEM, ModuleError
 from knowngood.twin.objects import RDMA, RDMA_SHARES
 from knowngood.twin.values import Object
 from knowngood.twin.world import Machine

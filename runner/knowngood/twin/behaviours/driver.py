@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from knowngood.twin import hostfiles
+from knowngood.twin import host_files
 from knowngood.twin.behaviours import gpu_manifests as manifests
 from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.indices import NODE as ON_NODE
@@ -102,8 +102,8 @@ class DriverProgram(Program):
             fault = self.twin.faults.active("auto-picks-other-flavour", self.node, self.version)
             if fault:
                 self.twin.faults.hit(fault, version=self.version)
-                return hostfiles.PROPRIETARY
-        return hostfiles.PROPRIETARY if self.kind == "proprietary" else hostfiles.OPEN
+                return host_files.PROPRIETARY
+        return host_files.PROPRIETARY if self.kind == "proprietary" else host_files.OPEN
 
     async def stop(self, grace: float) -> None:
         """The module stays; the marker that operands wait for goes, and the daemons of the container."""

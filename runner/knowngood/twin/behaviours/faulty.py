@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from knowngood.twin import faults, hostfiles
+from knowngood.twin import faults, host_files
 from knowngood.twin.behaviours import gpu_manifests as manifests
 from knowngood.twin.behaviours.context import FaultHandler, Twin
 from knowngood.twin.behaviours.driver import PAUSED
@@ -136,7 +136,7 @@ class Faults:
     async def _xid_119(self, fault: Fault, node: str) -> None:
         machine = self._twin.world.machines[node]
         gpu = _gpu(machine, fault)
-        index = hostfiles.gpu_addresses(machine.seed).index(gpu) if gpu else 0
+        index = host_files.gpu_addresses(machine.seed).index(gpu) if gpu else 0
         await self._xid(fault, node, 119, "nv-hostengine", GSP_TIMEOUT.format(index=index))
 
     async def _xid(self, fault: Fault, node: str, code: int, process: str, text: str) -> None:
@@ -162,13 +162,13 @@ class Faults:
     async def _link_flap(self, fault: Fault, node: str) -> None:
         machine = self._twin.world.machines[node]
         nic = int(fault.number("nic", 0))
-        address = hostfiles.nic_address(nic)
-        machine.set_port(nic, hostfiles.PORT_DOWN)
+        address = host_files.nic_address(nic)
+        machine.set_port(nic, host_files.PORT_DOWN)
         machine.count(nic, "link_downed")
         machine.kernel(f"mlx5_core {address} ibp{nic}s0: Link down", 4)
         self._twin.faults.hit(fault, nic=nic)
         await self._twin.clock.sleep(fault.number("seconds", FLAP_S))
-        machine.set_port(nic, hostfiles.PORT_UP)
+        machine.set_port(nic, host_files.PORT_UP)
         machine.kernel(f"mlx5_core {address} ibp{nic}s0: Link up")
 
     async def _stays_down(self, fault: Fault, node: str) -> None:
@@ -293,7 +293,7 @@ def _gpu(machine: Machine, fault: Fault) -> str | None:
     wanted = fault.param("gpu")
     addresses = machine.gpus()
     if wanted.isdigit() and int(wanted) < machine.seed.gpus:
-        wanted = hostfiles.gpu_addresses(machine.seed)[int(wanted)]
+        wanted = host_files.gpu_addresses(machine.seed)[int(wanted)]
     return next((gpu for gpu in addresses if not wanted or gpu == wanted), None)
 
 

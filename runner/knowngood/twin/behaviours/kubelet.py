@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from knowngood.twin import faults
-from knowngood.twin.behaviours import podstatus, processes
+from knowngood.twin.behaviours import pod_status, processes
 from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import (
     ENDED,
@@ -33,7 +33,7 @@ from knowngood.twin.behaviours.kube import (
     stamp,
     uid_of,
 )
-from knowngood.twin.behaviours.podstatus import DONE, READY, RUNNING, WAITING, Progress
+from knowngood.twin.behaviours.pod_status import DONE, READY, RUNNING, WAITING, Progress
 from knowngood.twin.behaviours.programs import (
     Failing,
     GangProgram,
@@ -215,7 +215,7 @@ class Runner:
     async def _show(self, **changes: object) -> None:
         self.progress = replace(self.progress, **changes)  # type: ignore[arg-type]
         machine = self.twin.world.machines[self.node]
-        new = podstatus.status(self.pod, self.progress, self.twin.host_ip(self.node), pod_ip(self.pod))
+        new = pod_status.status(self.pod, self.progress, self.twin.host_ip(self.node), pod_ip(self.pod))
         answer = await self.twin.api.status(self.pod, new)
         if answer is not None:
             self.pod = answer

@@ -11,7 +11,7 @@ import asyncio
 from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import environment, node_of
 from knowngood.twin.behaviours.programs import Failing, ProgramError, Tell
-from knowngood.twin.nicdriver import NIC, OFED_READY, PEERMEM, ModuleError
+from knowngood.twin.nic_driver import NIC, OFED_READY, PEERMEM, ModuleError
 from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 

@@ -11,7 +11,7 @@ from knowngood.adapters.cluster import nic_readouts as nic
 from knowngood.adapters.cluster.nic_readouts import NicDriver
 from knowngood.adapters.cluster.readouts import parse_grep
 from knowngood.model.mover import Mark
-from knowngood.twin import hostfiles
+from knowngood.twin import host_files
 from knowngood.twin.events import EventLog
 from knowngood.twin.seed import NodeSeed
 from knowngood.twin.world import Machine
@@ -155,7 +155,7 @@ def test_a_host_of_the_twin_is_read_through_boots_and_reloads(tmp_path: Path) ->
     seed = NodeSeed("gpu-1", "gpu", gpus=2, nics=2, nicFirmware="28.47.1026", docaOfed="25.10-1.2.2")
     host = Machine(seed, tmp_path / "root", EventLog(tmp_path / "events"), {"ID": "rhcos"})
     host.boot("power-on")
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
 
     def now() -> tuple[int, NicDriver | None]:
         found = [p for p in (host.root / "sys/module/mlx5_core").iterdir() if p.is_file()]

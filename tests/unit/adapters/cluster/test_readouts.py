@@ -18,7 +18,7 @@ from knowngood.model.matrix import Profile
 from knowngood.planner.readings import required
 from knowngood.probe import rdma
 from knowngood.probe.host import Host
-from knowngood.twin import hostfiles
+from knowngood.twin import host_files
 from knowngood.twin.events import EventLog
 from knowngood.twin.seed import NodeSeed
 from knowngood.twin.world import Machine
@@ -153,7 +153,7 @@ def test_a_host_of_the_twin_gives_every_reading_that_a_profile_may_require(
         replace(SEED, nvswitch=nvswitch), tmp_path / "root", EventLog(tmp_path / "events"), {"ID": "rhcos"}
     )
     host.boot("power-on")
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     host.install_user_space("595.91.07")
     host.start_fabric_manager()
     printed = printed_by(host)
@@ -199,7 +199,7 @@ def test_what_is_written_on_a_node_is_ours_and_the_gpu_stacks_and_nobody_elses()
 def test_ports_read_through_the_driver_pod_are_what_a_probe_measures(tmp_path: Path) -> None:
     host = Machine(SEED, tmp_path / "root", EventLog(tmp_path / "events"), {"ID": "rhcos"})
     host.boot("power-on")
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     measured = rdma.run(Host(host.root), {})["measured"]
     found = readouts.rdma(parse_grep(printed_by(host, ports=True)))
     assert len(measured["ports"]) == 2

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.twin.behaviours.argogit import Commit
-from knowngood.twin.behaviours.argomanifest import ManifestError, parse, three_way
+from knowngood.twin.behaviours.argo_git import Commit
+from knowngood.twin.behaviours.argo_manifest import ManifestError, parse, three_way
 
 APP: dict[str, Any] = {"spec": {"destination": {"namespace": "there"}}}
 VALUES = st.recursive(

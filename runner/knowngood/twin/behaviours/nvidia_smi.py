@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from knowngood.twin.api.kubelet import ExecResult
-from knowngood.twin.hostfiles import gpu_addresses, stable_id
+from knowngood.twin.host_files import gpu_addresses, stable_id
 from knowngood.twin.world import Machine
 
 NO_DRIVER = (

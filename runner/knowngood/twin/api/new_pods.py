@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from knowngood.twin.api.cluster import Cluster
 from knowngood.twin.api.errors import forbidden
-from knowngood.twin.api.podsecurity import ENFORCE, violations
+from knowngood.twin.api.pod_security import ENFORCE, violations
 from knowngood.twin.values import Object
 
 PODS = "/pods"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.twin import hostfiles
+from knowngood.twin import host_files
 from knowngood.twin.events import EventLog, read
-from knowngood.twin.nicdriver import NFS, NIC, PEERMEM, ModuleError
+from knowngood.twin.nic_driver import NFS, NIC, PEERMEM, ModuleError
 from knowngood.twin.seed import NodeSeed
 from knowngood.twin.world import Machine
 
@@ -43,7 +43,7 @@ def test_a_load_of_doca_ofed_prints_its_backport_lines_once_and_a_firmware_line_
     said = lines(host)[before:]
     assert sum("Compat-mlnx-ofed backport release" in line for line in said) == 1
     assert [line for line in said if "firmware version" in line] == [
-        f"mlx5_core {hostfiles.nic_address(i)}: firmware version: 28.47.1026" for i in (0, 1)
+        f"mlx5_core {host_files.nic_address(i)}: firmware version: 28.47.1026" for i in (0, 1)
     ]
     assert host.read("sys/module/mlx5_core/version") == NEW
     assert host.read(f"{PORT}/state") == "4: ACTIVE"
@@ -76,7 +76,7 @@ def test_nfs_over_rdma_goes_with_the_nic_driver_and_does_not_come_back_by_itself
 def test_peermem_of_another_nic_driver_is_refused_with_the_kernels_words(tmp_path: Path) -> None:
     """gpu-operator 2868: it was built with the GPU driver, against the NIC driver of that time."""
     host = machine(tmp_path)
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     host.nic.insert_peermem()
     assert host.modules[PEERMEM].abi == OLD
     host.nic.remove_peermem()
@@ -86,14 +86,14 @@ def test_peermem_of_another_nic_driver_is_refused_with_the_kernels_words(tmp_pat
         host.nic.insert_peermem()
     assert "nvidia_peermem: disagrees about version of symbol ib_register_peer_memory_client" in lines(host)
     host.unload_driver()
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     host.nic.insert_peermem()
     assert host.modules[PEERMEM].abi == NEW
 
 
 def test_a_peermem_in_use_holds_the_nic_driver(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     host.load_peermem(users=2)
     with pytest.raises(ModuleError, match="in use"):
         host.nic.remove_peermem()
@@ -107,7 +107,7 @@ def test_a_peermem_in_use_holds_the_nic_driver(tmp_path: Path) -> None:
 
 def test_a_peermem_that_no_pod_holds_stays_until_the_next_boot(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     host.load_peermem(users=0)
     host.hold_peermem()
     host.release_peermem()
@@ -138,7 +138,7 @@ def test_a_host_without_adapters_has_no_nic_driver(tmp_path: Path) -> None:
 
 def test_the_event_log_names_each_module(tmp_path: Path) -> None:
     host = machine(tmp_path, replace(SEED, modules=()))
-    host.load_driver("595.91.07", hostfiles.OPEN)
+    host.load_driver("595.91.07", host_files.OPEN)
     host.nic.insert_peermem()
     host.unload_driver()
     rows = [(e["event"], e["module"], e["version"]) for e in read(tmp_path / "events.jsonl") if "module" in e]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.twin.oraclejudge import differences, history
+from knowngood.twin.oracle_judge import differences, history
 
 NODE: dict[str, Any] = {"module": "580", "labels": {"a": "b"}, "taints": []}
 BEFORE: dict[str, Any] = {

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from knowngood.twin import events, oraclejudge
+from knowngood.twin import events, oracle_judge
 
 
 def add_parser(commands: Any) -> None:
@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
     compare.add_argument("before", type=Path)
     compare.add_argument("after", type=Path)
     compare.add_argument(
-        "--also", action="append", default=[], choices=oraclejudge.OPTIONAL, help="compare these too"
+        "--also", action="append", default=[], choices=oracle_judge.OPTIONAL, help="compare these too"
     )
     compare.add_argument("--json", action="store_true")
     compare.set_defaults(run=_compare)
@@ -63,7 +63,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"can't compare: {error}\n")
         return 2
-    found = oraclejudge.differences(before, after, arguments.also)
+    found = oracle_judge.differences(before, after, arguments.also)
     if arguments.json:
         sys.stdout.write(json.dumps({"equal": not found, "differences": found}) + "\n")
     else:
@@ -73,7 +73,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _history(arguments: argparse.Namespace) -> int:
     try:
-        found = oraclejudge.history(events.read(arguments.state / "events.jsonl"))
+        found = oracle_judge.history(events.read(arguments.state / "events.jsonl"))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"no history: {error}\n")
         return 2

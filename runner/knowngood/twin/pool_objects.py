@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knowngood.twin.behaviours.kube import condition
-from knowngood.twin.hostfiles import stable_id
+from knowngood.twin.host_files import stable_id
 from knowngood.twin.seed import NodeSeed, PoolSeed, Seed
 from knowngood.twin.values import Object
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from knowngood.twin import hostfiles
-from knowngood.twin.hostfiles import Files
+from knowngood.twin import host_files
+from knowngood.twin.host_files import Files
 
 if TYPE_CHECKING:
     from knowngood.twin.world import Machine
@@ -65,16 +65,16 @@ class NicDriver:
         machine = self._machine
         machine.modules[NIC] = machine.loaded(version)
         for name in NIC_MODULES:
-            in_tree = hostfiles.in_tree(name, machine.seed.kernel)
-            machine.write_files(hostfiles.module(name, version) if version else in_tree)
+            in_tree = host_files.in_tree(name, machine.seed.kernel)
+            machine.write_files(host_files.module(name, version) if version else in_tree)
         if version:
-            commit = hostfiles.stable_id(version)[:7]
+            commit = host_files.stable_id(version)[:7]
             machine.kernel(f"Compat-mlnx-ofed backport release: {commit}")
             machine.kernel(f"Backport based on {TREE} {commit}")
             machine.kernel(f"compat.git: {TREE}")
         for index in range(machine.seed.nics):
-            machine.write_files(hostfiles.nic(machine.seed, index))
-            address = hostfiles.nic_address(index)
+            machine.write_files(host_files.nic(machine.seed, index))
+            address = host_files.nic_address(index)
             machine.kernel(f"mlx5_core {address}: firmware version: {machine.seed.nicFirmware}")
         machine.write_files(self._counters)
         machine.tell("module-loaded", NIC, version)
@@ -90,7 +90,7 @@ class NicDriver:
             self._remove(NFS, NFS)
         self._keep()
         for index in range(machine.seed.nics):
-            machine.kernel(f"mlx5_core {hostfiles.nic_address(index)}: E-Switch: cleanup")
+            machine.kernel(f"mlx5_core {host_files.nic_address(index)}: E-Switch: cleanup")
         machine.remove([f"{CLASS}/mlx5_{index}" for index in range(machine.seed.nics)])
         self._remove(NIC, *NIC_MODULES)
 
@@ -102,7 +102,7 @@ class NicDriver:
         """Load NFS over RDMA; it is of the NIC driver that is loaded."""
         machine = self._machine
         machine.modules[NFS] = machine.loaded("", abi=self.version)
-        machine.write_files(hostfiles.in_tree(NFS, self.version or machine.seed.kernel))
+        machine.write_files(host_files.in_tree(NFS, self.version or machine.seed.kernel))
         machine.kernel("RPC: Registered rdma transport module.")
         machine.tell("module-loaded", NFS, "")
 
