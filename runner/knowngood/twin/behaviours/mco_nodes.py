@@ -93,6 +93,8 @@ def allowed_out(pool: Object, count: int) -> int:
 
 def candidates(pool: Object, nodes: Sequence[Object]) -> list[Object]:
     """The nodes to tell now: zone by zone, the oldest first, as many as may be out. A cordoned one is skipped."""
+    if all(is_target(node, pool) for node in nodes):
+        return []
     room = allowed_out(pool, len(nodes)) - sum(map(is_unavailable, nodes))
     room -= sum(is_broken(node) and is_target(node, pool) for node in nodes)
     waiting = [node for node in nodes if not is_target(node, pool) and is_ready(node)]
@@ -106,18 +108,11 @@ def _turn(node: Object) -> tuple[bool, str, str, str]:
 
 def status_of(pool: Object, nodes: Sequence[Object]) -> Object:
     """A pool's status. A paused one says that it is not updating, even while a node of it is."""
-    updated = [node for node in nodes if is_done(node) and is_target(node, pool)]
-    counts = {
-        "machineCount": len(nodes),
-        "updatedMachineCount": len(updated),
-        "readyMachineCount": sum(map(is_ready, updated)),
-        "unavailableMachineCount": sum(map(is_unavailable, nodes)),
-        "degradedMachineCount": sum(map(is_broken, nodes)),
-    }
+    counts = _counts(pool, nodes)
     total, config = counts["machineCount"], f"MachineConfig {target(pool)}"
     if counts["readyMachineCount"] == total and not counts["unavailableMachineCount"]:
         said = [_said("Updated", "True", f"All nodes are updated with {config}"), _said("Updating", "False")]
-        counts["configuration"] = pool["spec"].get("configuration") or {}  # type: ignore[assignment]
+        counts["configuration"] = pool["spec"].get("configuration") or {}
     elif pool["spec"].get("paused"):
         paused = f"Pool is paused; will not update to {config}"
         said = [_said("Updated", "False"), _said("Updating", "False", paused)]
@@ -129,6 +124,26 @@ def status_of(pool: Object, nodes: Sequence[Object]) -> Object:
     old = (pool.get("status") or {}).get("conditions") or ()
     generation = {"observedGeneration": pool["metadata"].get("generation", 1)}
     return {**counts, **generation, "conditions": merge_conditions(old, said)}
+
+
+def _counts(pool: Object, nodes: Sequence[Object]) -> Object:
+    """One look at each node: a pool may have a thousand."""
+    updated = ready = unavailable = broken = 0
+    for node in nodes:
+        works, gave_up = is_ready(node), is_broken(node)
+        rests = is_done(node)
+        if rests and is_target(node, pool):
+            updated += 1
+            ready += works
+        unavailable += not works or not (rests or gave_up)
+        broken += gave_up
+    return {
+        "machineCount": len(nodes),
+        "updatedMachineCount": updated,
+        "readyMachineCount": ready,
+        "unavailableMachineCount": unavailable,
+        "degradedMachineCount": broken,
+    }
 
 
 def _said(kind: str, status: str, message: str = "") -> Object:

@@ -19,6 +19,7 @@ class Pools(Controller):
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
+        self._waits: set[str] = set()  # pools to be looked at in a moment
         self._members: dict[str, str] = {}  # the pool of each node
         self._faces: dict[str, tuple[object, ...]] = {}  # what of a node counts here, when we last looked
 
@@ -33,13 +34,14 @@ class Pools(Controller):
         self._soon_after(name_of(pool))
 
     def _soon_after(self, name: str) -> None:
-        if name and name not in self._soon:
-            self._soon.add(name)
+        if name and name not in self._waits:
+            self._waits.add(name)
             self.twin.spawn(self._wait(name), f"pool {name}")
 
     async def _wait(self, name: str) -> None:
         await self.twin.clock.pause(DELAY_S)
-        self._sooner(name)
+        self._waits.discard(name)
+        self.enqueue_soon(name)  # a pass looks at all nodes of the pool
 
     def _node(self, event: str, node: Object) -> None:
         name = name_of(node)
