@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -30,6 +30,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.record import Record, RecordType
 from knowngood.model.state import RunState, fold
 from knowngood.model.truth import Standing, standing
+from knowngood.model.values import Values
 from knowngood.planner.digest import changed, cluster_digest, profile_changed
 from knowngood.ports.cancel import Cancel
 from knowngood.report.summary import Summary, expanded, plan_of, summarise
@@ -56,7 +57,7 @@ class Known:
     load: Callable[[str], Any]
     untold: bool = False
 
-    def cluster_file(self) -> Mapping[str, Any] | None:
+    def cluster_file(self) -> Values | None:
         """What the cluster file said when the run began; None where an older version did not keep it."""
         return self._kept("cluster_file")
 
@@ -65,7 +66,7 @@ class Known:
         kept = self._kept("profile_file")
         return from_json(Profile, kept) if kept else None
 
-    def _kept(self, name: str) -> Mapping[str, Any] | None:
+    def _kept(self, name: str) -> Values | None:
         digest = str(self.state.frozen.get(name, ""))
         return dict(self.load(digest)) if digest else None
 

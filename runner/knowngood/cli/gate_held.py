@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import LEASE_PATH, holding
 from knowngood.cli.wiring import reader
 from knowngood.model.claims import Marks
 from knowngood.model.matrix import Cluster
+from knowngood.model.values import Values
 from knowngood.planner.freshness import Earlier
 
 
@@ -52,7 +52,7 @@ def holder(marks: Marks) -> str:
     return f"run {marks.maintenance} has tainted it" if marks.maintenance else ""
 
 
-def open_run(lease: Mapping[str, Any] | None, now: datetime) -> str:
+def open_run(lease: Values | None, now: datetime) -> str:
     """The run that holds the Lease and renews it, "" without one. It holds it where nobody can tell for how long."""
     holder, renewed = holding(lease, now)
     return holder if renewed is not False else ""

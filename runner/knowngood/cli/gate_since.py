@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.engine.earlier import spans
 from knowngood.engine.judging import loads_of, windows_of
@@ -12,6 +11,7 @@ from knowngood.model.context import Span, Window
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.mover import Mark
 from knowngood.model.node import NodeState
+from knowngood.model.values import Object, Values
 from knowngood.ports.checkpoint import Checkpoint
 
 Loads = Callable[[str], tuple[Mark, ...]]
@@ -24,7 +24,7 @@ class Since:
 
     windows: Mapping[str, Window]
     loads: Mapping[str, Window]
-    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    figures: Mapping[str, Values] = field(default_factory=dict)
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
 
 
@@ -41,7 +41,7 @@ def before(seen: Mapping[str, NodeState], checkpoint: Checkpoint) -> Since:
     return Since(as_is.windows, as_is.loads, {}, {n: tuple(s) for n, s in found.items() if n in seen})
 
 
-def kept(seen: Mapping[str, NodeState], taken: Since, time: str) -> dict[str, Any]:
+def kept(seen: Mapping[str, NodeState], taken: Since, time: str) -> Object:
     """What a baseline file keeps of when it was taken."""
     return {
         "windows": to_json(windows_of(seen, time)),
@@ -50,7 +50,7 @@ def kept(seen: Mapping[str, NodeState], taken: Since, time: str) -> dict[str, An
     }
 
 
-def after(value: Mapping[str, Any], seen: Mapping[str, NodeState], loads: Loads) -> Since:
+def after(value: Values, seen: Mapping[str, NodeState], loads: Loads) -> Since:
     """What happened since a kept baseline.
 
     The driver's errors count since its first load after it. Where it was not loaded anew they count since the load that

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster import facts
@@ -24,6 +23,7 @@ from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Release
 from knowngood.model.mover import Mark
+from knowngood.model.values import Object, Values
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
 from knowngood.planner.gates import applicable
@@ -51,8 +51,8 @@ class Work:
     nightly: bool
 
     def __post_init__(self) -> None:
-        self.figures: dict[str, Mapping[str, Any]] = {}
-        self.kept: dict[str, Any] = {}
+        self.figures: dict[str, Values] = {}
+        self.kept: Object = {}
         self.not_run: tuple[NotRun, ...] = ()
 
 
@@ -174,7 +174,7 @@ def keep(work: Work, file: Path) -> None:
     say(f"baseline kept in {file}", err=True)
 
 
-def read(file: Path, cluster: str) -> dict[str, Any]:
+def read(file: Path, cluster: str) -> Object:
     """Read a baseline file; UsageError where it is none, or another cluster's."""
     try:
         value = dict(json.loads(file.read_text()))

@@ -6,11 +6,10 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
@@ -29,6 +28,7 @@ from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record
 from knowngood.model.text import as_json
+from knowngood.model.values import Values
 from knowngood.planner.moving import with_movers
 from knowngood.planner.plan.planning import plan as make_plan
 from knowngood.planner.plan.planning import refuse_unmovable
@@ -93,9 +93,7 @@ def check_cluster(cluster: Cluster, kubeconfig: Path) -> str:
     return note
 
 
-def start(
-    request: Request, plan: Plan, *, quiet: bool = False, more: Mapping[str, Any] | None = None
-) -> Summary:
+def start(request: Request, plan: Plan, *, quiet: bool = False, more: Values | None = None) -> Summary:
     """Play a new run to its end. `more`: what else record 0 keeps."""
     cluster = request.source.cluster(request.cluster)
     record = request.record or destination(request.source.folder)
@@ -135,7 +133,7 @@ def start(
 def play(
     place: Place,
     plan: Plan | None,
-    frozen: Mapping[str, Any] | None = None,
+    frozen: Values | None = None,
     *,
     known: bool = False,
     back: bool = False,

@@ -16,6 +16,7 @@ from knowngood.model.claims import Marks
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.record import Record
+from knowngood.model.values import Object
 from knowngood.report.html import html
 from knowngood.report.junit import junit
 from knowngood.report.summary import RecordLine, Summary, summarise
@@ -75,7 +76,7 @@ def _end(folder: Path) -> str:
     return str(_written(folder).get("end", ""))
 
 
-def _written(folder: Path) -> dict[str, Any]:
+def _written(folder: Path) -> Object:
     try:
         found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -83,7 +84,7 @@ def _written(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def ended_summary(folder: Path) -> dict[str, Any] | None:
+def ended_summary(folder: Path) -> Object | None:
     """The summary that an ended run wrote, so that its journal need not be read; None where it is not whole."""
     found = _written(folder)
     told = ("run", "started", "updated", "cluster", "from_release", "to_release", "interrupted")

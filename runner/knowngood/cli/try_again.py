@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from knowngood.cli.matrix_source import Source
 from knowngood.matrix.evidence import evidence_about
 from knowngood.model.errors import KnowngoodError, Refused
 from knowngood.model.plan import Plan
+from knowngood.model.values import Object, Values
 from knowngood.planner.again import (
     LONGEST,
     SHOWN,
@@ -71,7 +71,7 @@ def warned(source: Source, plan: Plan, kubeconfig: Path | None) -> Plan:
 
 def heeded(
     source: Source, plan: Plan, kubeconfig: Path, *, try_again: bool, back: bool = False
-) -> tuple[Plan, dict[str, Any]]:
+) -> tuple[Plan, Object]:
     """The plan with what is different now among its warnings, and what record 0 keeps of that.
 
     Refused where the release failed before and nobody said --try-again; never where the cluster goes `back`, and
@@ -99,7 +99,7 @@ def heeded(
     }
 
 
-def _kept(failure: Failure, different: tuple[str, ...]) -> Mapping[str, Any]:
+def _kept(failure: Failure, different: tuple[str, ...]) -> Values:
     return {
         "run": failure.run,
         "cluster": failure.cluster,

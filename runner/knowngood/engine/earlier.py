@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from knowngood.engine import proof
 from knowngood.engine.steps import Verb
@@ -18,6 +17,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
+from knowngood.model.values import Values
 from knowngood.planner.again import Failure, Proof
 from knowngood.ports.checkpoint import Checkpoint
 
@@ -82,7 +82,7 @@ def _ends(checkpoint: Checkpoint, state: RunState) -> dict[str, Window]:
     return ends
 
 
-def _file(checkpoint: Checkpoint, run: str, digest: str) -> Mapping[str, Any]:
+def _file(checkpoint: Checkpoint, run: str, digest: str) -> Values:
     return dict(json.loads(checkpoint.fetch(run, digest)))
 
 

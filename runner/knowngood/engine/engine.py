@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from knowngood.engine.doing import Doing
 from knowngood.engine.flow import ROLLBACK, next_step
@@ -33,6 +32,7 @@ from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, after, fold
 from knowngood.model.steppath import StepPath
 from knowngood.model.truth import Standing, standing
+from knowngood.model.values import Object, Values
 from knowngood.planner.digest import canonical
 from knowngood.planner.keeping import forgettable
 from knowngood.ports.cancel import Cancel
@@ -57,13 +57,13 @@ class Engine:
     profile: Profile
     run_id: str
     cancel: Cancel = field(default_factory=Cancel)
-    frozen: Mapping[str, Any] = field(default_factory=dict)  # more for record 0: arguments, places
+    frozen: Values = field(default_factory=dict)  # more for record 0: arguments, places
     runner: Mapping[str, str] = field(default_factory=dict)  # `who` (user@host) and `version` (of knowngood)
     known: bool = False  # it must exist already, here or in the cluster
 
     def __post_init__(self) -> None:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
-        self._read: dict[str, Any] = {}  # kept values, by digest
+        self._read: Object = {}  # kept values, by digest
         self._back = False  # a human asked to take it all back
         self._open_step: Cancel | None = None  # of the step that an abort may cut short now
         self._doing = Doing(self.cluster.limits.undo)
@@ -241,7 +241,7 @@ class Engine:
     def _do(self, step: Step, fence: str) -> None:
         """Checkpoint, intent, effect, outcome."""
         self.cancel.check()
-        detail: dict[str, Any] = {"nodes": list(step.nodes)}
+        detail: Object = {"nodes": list(step.nodes)}
         intent = Record(
             self._state.next_seq, RecordType.INTENT, self.ports.clock.now(), step.path, None, detail
         )
@@ -286,7 +286,7 @@ class Engine:
         kind: RecordType,
         step: str = "",
         status: Status | None = None,
-        detail: Mapping[str, Any] | None = None,
+        detail: Values | None = None,
         files: Mapping[str, str] | None = None,
     ) -> None:
         now, detail, files = self.ports.clock.now(), dict(detail or {}), dict(files or {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
@@ -17,6 +17,7 @@ from knowngood.model.node import NodeState, node_from
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
+from knowngood.model.values import Values
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 
 Key = Literal["windows", "loads"]
@@ -261,14 +262,14 @@ READ_AT = ("bootId", "uptimeSeconds")
 """The keys that say when counters were read; they go with them."""
 
 
-def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Values]:
     """Figures of these nodes measured before the change, "<gate>/<node>" -> measured; the latest before it wins."""
     asked = {*nodes, ""}
     hops = [hop.name for hop in work.plan.hops]
     # A later hop was measured on what this one brought.
     later = hops[work.plan.hops.index(step.hop) + 1 :] if step.hop else ()
-    found: dict[str, Mapping[str, Any]] = {}
-    newest: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Values] = {}
+    newest: dict[str, Values] = {}
     for path in work.state.intended:
         result = work.state.results.get(path)
         if result is None or "judgement" not in result.files or path.is_undo:

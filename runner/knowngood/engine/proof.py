@@ -14,6 +14,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import NOWHERE, StepPath
+from knowngood.model.values import Object
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.status import expiry, max_age_days
 
@@ -29,7 +30,7 @@ def not_running(workloads: Iterable[Workload]) -> dict[str, tuple[str, ...]]:
     return {tenant: tuple(told) for tenant, told in waiting.items()}
 
 
-def evidence(work: Work) -> dict[str, Any]:
+def evidence(work: Work) -> Object:
     """What a run that passed every gate can show (JSON values); what that is worth is for the matrix to say."""
     proved = work.state.results.get(StepPath("prove"))
     taken = (proved.ended if proved else "") or work.ports.clock.now()
@@ -52,7 +53,7 @@ def _proven(work: Work) -> Mapping[str, NodeState]:
     return {name: kept[name] if now[name].reachable else now[name] for name in gpu}
 
 
-def failure(work: Work) -> dict[str, Any] | None:
+def failure(work: Work) -> Object | None:
     """What a restored run can show against its release (JSON values); None where nothing speaks against it.
 
     The undo cured the nodes, so the release made them fail. A commit that Argo CD did not take, a tenant that did not
@@ -111,7 +112,7 @@ def _outlived(state: RunState, path: StepPath) -> bool:
     return again is not None and again.status is Status.OK
 
 
-def measured(nodes: Mapping[str, NodeState]) -> dict[str, Any]:
+def measured(nodes: Mapping[str, NodeState]) -> Object:
     """What the evidence keeps of each node: kernel, driver, firmware and the operands' images."""
     return {
         name: {"versions": dict(node.versions), "images": dict(node.images)}
@@ -121,7 +122,7 @@ def measured(nodes: Mapping[str, NodeState]) -> dict[str, Any]:
     }
 
 
-def _bound_to(work: Work) -> dict[str, Any]:
+def _bound_to(work: Work) -> Object:
     plan = work.plan
     return {
         "run": work.run,

@@ -7,7 +7,6 @@ What is proven is proven wherever it is written down: what can't be delivered no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from knowngood.engine import proof
 from knowngood.engine.steps import Step
@@ -16,6 +15,7 @@ from knowngood.model.detail import Detail
 from knowngood.model.errors import DeadlineExceeded, Interrupted, KnowngoodError, LockHeld, Unreachable
 from knowngood.model.evidence import REFUSED
 from knowngood.model.record import Status
+from knowngood.model.values import Values
 from knowngood.ports.promotion import Recorded
 
 PATIENCE = 30.0
@@ -46,7 +46,7 @@ def record(work: Work, step: Step) -> Done:
     return _recorded(work, evidence, lambda: matrix.record_failure(plan.to_release, plan.cluster, evidence))
 
 
-def _recorded(work: Work, evidence: Mapping[str, Any], deliver: Callable[[], Recorded]) -> Done:
+def _recorded(work: Work, evidence: Values, deliver: Callable[[], Recorded]) -> Done:
     files = work.keep("evidence", evidence)
     try:
         told = _patiently(work, deliver)
@@ -65,7 +65,7 @@ def _recorded(work: Work, evidence: Mapping[str, Any], deliver: Callable[[], Rec
     return Done(Status.OK, detail, files)
 
 
-def _undelivered(error: Exception, evidence: Mapping[str, Any], files: Mapping[str, str]) -> Done:
+def _undelivered(error: Exception, evidence: Values, files: Mapping[str, str]) -> Done:
     """A refused push, a full disk, a bug of ours: none of it makes less of what was proven."""
     if isinstance(error, KnowngoodError):
         said, hint = str(error), error.hint

@@ -21,6 +21,7 @@ from knowngood.model.plan import Hop, Plan
 from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
+from knowngood.model.values import Object
 from knowngood.ports.cancel import Cancel
 
 
@@ -58,7 +59,7 @@ class Work:
     fence: str
     state: RunState
     cancel: Cancel
-    read: dict[str, Any] = field(default_factory=dict)  # digest -> a kept value that was read before
+    read: Object = field(default_factory=dict)  # digest -> a kept value that was read before
 
     def keep(self, name: str, value: Any) -> dict[str, str]:
         """Keep a value as a file of the journal, and beside the checkpoint; returns {name: digest}."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
@@ -39,6 +38,7 @@ from knowngood.model.matrix import (
 )
 from knowngood.model.mover import Hold, MoverSpec, Pods, Proof, Starts, Words
 from knowngood.model.source import Source
+from knowngood.model.values import Values
 
 DEFAULT_OPERATOR_NAMESPACE = "nvidia-gpu-operator"
 
@@ -82,7 +82,7 @@ def component(document: Document) -> Component:
     )
 
 
-def mover(v: Mapping[str, Any]) -> MoverSpec:
+def mover(v: Values) -> MoverSpec:
     """A component file's mover."""
     return MoverSpec(
         kind=v["class"],
@@ -173,7 +173,7 @@ RUNS_KEPT = "runsKept"
 RUNS_KEPT_BY_DEFAULT = 10
 
 
-def cluster_of(name: str, v: Mapping[str, Any], where: Location) -> Cluster:
+def cluster_of(name: str, v: Values, where: Location) -> Cluster:
     """A cluster from a cluster file's JSON values."""
     nodes = v["nodes"]
     identity = v.get("identity")
@@ -217,32 +217,32 @@ def _snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda m: "_" + m.group().lower(), name)
 
 
-def _sources(value: Mapping[str, Any]) -> tuple[Source, ...]:
+def _sources(value: Values) -> tuple[Source, ...]:
     return tuple(_source(s) for s in value.get("sources", ()))
 
 
-def _source(value: Mapping[str, Any]) -> Source:
+def _source(value: Values) -> Source:
     return Source(value["ref"], value.get("date", ""), value.get("verified", True))
 
 
-def _reading(value: Mapping[str, Any]) -> Reading:
+def _reading(value: Values) -> Reading:
     return Reading(value["of"], value["via"], value["what"], value.get("verified", True))
 
 
-def _declared_by(value: Mapping[str, Any]) -> DeclaredBy:
+def _declared_by(value: Values) -> DeclaredBy:
     scope = Scope(value["scope"])
     return DeclaredBy(value["kind"], scope, value.get("leaky", False), dict(value.get("when", {})))
 
 
-def _tenant(value: Mapping[str, Any]) -> Tenant:
+def _tenant(value: Values) -> Tenant:
     deadline = float(value["evictionDeadlineSeconds"])
     return Tenant(value["name"], tuple(value["namespaces"]), deadline, value.get("contact", ""))
 
 
-def _gitops(value: Mapping[str, Any]) -> GitOps:
+def _gitops(value: Values) -> GitOps:
     applications = tuple(Application(a["name"], a["namespace"], a["path"]) for a in value["applications"])
     return GitOps(value["repo"], value["branch"], applications, value.get("credentials", ""))
 
 
-def _declaration(component_name: str, value: Mapping[str, Any]) -> Declaration:
+def _declaration(component_name: str, value: Values) -> Declaration:
     return Declaration(component_name, value["file"], value["path"], from_json(ObjectRef, value["object"]))

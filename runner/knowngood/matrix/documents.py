@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from knowngood.matrix import json_text, schema
 from knowngood.matrix.reading import display, entries, read_text
@@ -21,6 +20,7 @@ from knowngood.matrix.yaml_text import (
     parse,
 )
 from knowngood.model.errors import DataError, Location, Problem
+from knowngood.model.values import Object
 
 KINDS = {
     "components": "component",
@@ -54,7 +54,7 @@ class Document:
     name: str
     file: str
     node: Node
-    value: dict[str, Any]
+    value: Object
     valid: bool
 
     def at(self, *path: str | int) -> Location:
@@ -96,7 +96,7 @@ class Evidence:
     cluster: str
     name: str
     file: str
-    value: dict[str, Any]
+    value: Object
 
 
 @dataclass(frozen=True, slots=True)

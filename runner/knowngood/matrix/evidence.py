@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import json
 from pathlib import Path
-from typing import Any
 
 from knowngood.matrix import documents, json_text
 from knowngood.matrix.reading import display, read_text
@@ -13,13 +12,14 @@ from knowngood.matrix.schema import validator
 from knowngood.matrix.yaml_text import MAX_BYTES
 from knowngood.model.errors import DataError, Location, Problem
 from knowngood.model.evidence import Evidence, evidence_of
+from knowngood.model.values import Object
 
 _HINT = "name an evidence file that a run wrote"
 _ROOM = 4096
 """Bytes that what is added when it is promoted may take."""
 
 
-def read_evidence(path: Path) -> dict[str, Any]:
+def read_evidence(path: Path) -> Object:
     """Its JSON values, read as strictly as the matrix reads what it holds; DataError where it is no evidence."""
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -44,7 +44,7 @@ def read_evidence(path: Path) -> dict[str, Any]:
                 for e in errors
             )
         )
-    found: dict[str, Any] = value
+    found: Object = value
     return found
 
 

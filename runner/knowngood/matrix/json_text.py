@@ -10,6 +10,7 @@ from typing import Any
 from knowngood.matrix.yaml_text import MAX_DEPTH, Node, Scalar, Span, refusal
 from knowngood.matrix.yaml_text import parse as parse_yaml
 from knowngood.model.errors import DataError, Location
+from knowngood.model.values import Object
 
 _HINT = "evidence is written by runs and never edited; restore it with Git"
 
@@ -61,7 +62,7 @@ def _deep(file: str, hint: str) -> DataError:
     return refusal(Location(file, 1, 1), f"nested deeper than {MAX_DEPTH} levels", hint)
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _pairs(pairs: list[tuple[str, Any]]) -> Object:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)

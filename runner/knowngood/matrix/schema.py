@@ -14,11 +14,12 @@ from knowngood.matrix.locate import schema_dir
 from knowngood.matrix.schema_function import Check, compiled
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence
 from knowngood.model.errors import Problem
+from knowngood.model.values import Object
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
-Schema = dict[str, Any]
+Schema = Object
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")

@@ -8,11 +8,13 @@ jsonschema decides. A test shows on random values that nothing passes here that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from knowngood.model.values import Object, Values
+
 Check = Callable[[Any], bool]
-Schema = Mapping[str, Any]
+Schema = Values
 
 ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples"}
 _LOCAL = "#/$defs/"
@@ -111,7 +113,7 @@ def _unique(wanted: Any, _schema: Schema, _root: Schema) -> Check:
 
 
 def _size(
-    kind: type[str] | type[list[Any]] | type[dict[str, Any]], *, least: bool
+    kind: type[str] | type[list[Any]] | type[Object], *, least: bool
 ) -> Callable[[Any, Schema, Schema], Check]:
     def make(wanted: Any, _schema: Schema, _root: Schema) -> Check:
         if least:

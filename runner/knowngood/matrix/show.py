@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.matrix.lint import RULES
 from knowngood.model.errors import Problem
 from knowngood.model.graph import Edges
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Rule
+from knowngood.model.values import Object
 from knowngood.planner.gates import applicable
 from knowngood.planner.rules.evaluation import Finding, asks_about, evaluate, standing, traits_of
 
 
-def describe_release(matrix: Matrix, name: str) -> dict[str, Any]:
+def describe_release(matrix: Matrix, name: str) -> Object:
     """A release: versions, what the rules say, where it is pinned; KeyError where there is none."""
     release = matrix.releases[name]
     previous = matrix.releases.get(release.supersedes)
@@ -66,10 +65,10 @@ def _findings(matrix: Matrix, release: Release) -> list[tuple[Finding, tuple[str
     return list(said.values())
 
 
-def describe_component(matrix: Matrix, name: str) -> dict[str, Any]:
+def describe_component(matrix: Matrix, name: str) -> Object:
     """A component: how it is read, declared, moved and undone, and what names it; KeyError where there is none."""
     component = matrix.components[name]
-    described: dict[str, Any] = {k: v for k, v in to_json(component).items() if v is not None}
+    described: Object = {k: v for k, v in to_json(component).items() if v is not None}
     del described["where"]
     return {
         **described,
@@ -83,7 +82,7 @@ def describe_component(matrix: Matrix, name: str) -> dict[str, Any]:
     }
 
 
-def describe_edge(matrix: Matrix, name: str) -> dict[str, Any]:
+def describe_edge(matrix: Matrix, name: str) -> Object:
     """What is known of a component's versions and moves; KeyError where nothing is."""
     edges = matrix.edges[name]
     return {
@@ -118,7 +117,7 @@ def describe_edge(matrix: Matrix, name: str) -> dict[str, Any]:
     }
 
 
-def edge_row(edges: Edges) -> dict[str, Any]:
+def edge_row(edges: Edges) -> Object:
     """One line about a component's edges: how many versions, from which to which, and what decides a move."""
     known = tuple(edges.versions)
     graph = "its update graph" if edges.graph else "OLM catalogs" if edges.catalogs else ""
@@ -132,7 +131,7 @@ def edge_row(edges: Edges) -> dict[str, Any]:
     }
 
 
-def describe_conflicts(matrix: Matrix) -> list[dict[str, Any]]:
+def describe_conflicts(matrix: Matrix) -> list[Object]:
     """Each rule whose sources contradict each other: who says what, and what a person decided."""
     return [
         {
@@ -149,7 +148,7 @@ def describe_conflicts(matrix: Matrix) -> list[dict[str, Any]]:
     ]
 
 
-def describe_cluster(matrix: Matrix, name: str) -> dict[str, Any]:
+def describe_cluster(matrix: Matrix, name: str) -> Object:
     """A cluster: its pin, rings, gates and what stands between it and known-good; KeyError where there is none."""
     cluster = matrix.clusters[name]
     gates = applicable(matrix.profiles[cluster.profile])
@@ -182,26 +181,26 @@ def describe_cluster(matrix: Matrix, name: str) -> dict[str, Any]:
     }
 
 
-def describe_profile(matrix: Matrix, name: str) -> dict[str, Any]:
+def describe_profile(matrix: Matrix, name: str) -> Object:
     """A hardware profile with its gates' parameters; KeyError where there is none."""
     profile: Profile = matrix.profiles[name]
-    described: dict[str, Any] = to_json(profile)
+    described: Object = to_json(profile)
     described["file"] = str(profile.where)
     del described["where"]
     return described
 
 
-def describe_rule(matrix: Matrix, name: str) -> dict[str, Any]:
+def describe_rule(matrix: Matrix, name: str) -> Object:
     """A compatibility rule; KeyError where there is none."""
     rule: Rule = matrix.rules[name]
-    described: dict[str, Any] = to_json(rule)
+    described: Object = to_json(rule)
     described["file"] = str(rule.where)
     described["conflict"] = bool(rule.claims) and standing(rule) == rule.claims
     del described["where"]
     return described
 
 
-def describe_problem(problem: Problem) -> dict[str, Any]:
+def describe_problem(problem: Problem) -> Object:
     """One finding of `validate`."""
     return {
         "file": problem.where.file,
@@ -223,11 +222,11 @@ def lint_rules() -> list[dict[str, str]]:
     ]
 
 
-def _release_row(release: Release) -> dict[str, Any]:
+def _release_row(release: Release) -> Object:
     return {"name": release.name, "status": release.status.value, "profiles": list(release.profiles)}
 
 
-def _cluster_row(cluster: Cluster) -> dict[str, Any]:
+def _cluster_row(cluster: Cluster) -> Object:
     gpus = len(cluster.gpu)
     return {"name": cluster.name, "profile": cluster.profile, "release": cluster.release, "gpuNodes": gpus}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.model.mover import Specs
+from knowngood.model.values import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class JudgeRequest:
     nodes: tuple[str, ...]
     expect: Mapping[str, Mapping[str, str]]
     windows: Mapping[str, Window]
-    baseline: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline: Mapping[str, Values] = field(default_factory=dict)
     claimed: bool = False
     taking_baseline: bool = False
     deadline: float = 1800.0  # seconds

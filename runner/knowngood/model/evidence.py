@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.model.matrix import Identity, ReleaseStatus
+from knowngood.model.values import Values
 
 MAX_AGE_DAYS = 90
 """How long evidence counts where neither the cluster nor its profile says so (`evidenceMaxAgeDays`).
@@ -76,7 +76,7 @@ class Appraisal:
     expires: str = ""
 
 
-def evidence_of(value: Mapping[str, Any]) -> Evidence:
+def evidence_of(value: Values) -> Evidence:
     """The values of an evidence file that passed its schema, or of one that has no status yet."""
     identity, gates = value.get("identity"), value.get("gates") or {}
     return Evidence(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from knowngood.model.errors import Location
 from knowngood.model.field import Field
 from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec, Specs
 from knowngood.model.source import Source
+from knowngood.model.values import Values
 
 
 class Disruption(StrEnum):
@@ -196,7 +196,7 @@ class Profile:
     nics: int
     nic_model: str
     rdma_mode: str
-    gates: Mapping[str, Mapping[str, Any]]
+    gates: Mapping[str, Values]
     sources: tuple[Source, ...]
     where: Location
     # What rules ask of hardware: gpu-arch, gpu-model, ...
@@ -326,7 +326,7 @@ class Cluster:
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
     runs_kept: int = 10  # of those that changed the cluster, and as many of the others
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Values = field(default_factory=dict)
     # What rules ask of a cluster: platform, network, ...
     traits: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)  # node -> line, for messages

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from knowngood.model.jsonable import from_json
 from knowngood.model.mover import Mark
+from knowngood.model.values import Values
 
 NOT_LOADED = "not loaded"
 """In `NodeState.inventory`: a kernel module that is not there."""
@@ -46,7 +46,7 @@ class NodeState:
     inventory: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     written: tuple[str, ...] = ()  # sorted
     facts: Mapping[str, str] = field(default_factory=dict)  # DMI product
-    rdma: Mapping[str, Any] = field(default_factory=dict)
+    rdma: Values = field(default_factory=dict)
     trouble: str = ""
 
     @property
@@ -55,7 +55,7 @@ class NodeState:
         return max(self.marks.values(), key=lambda mark: mark.at, default=None)
 
 
-def node_from(data: Mapping[str, Any], moved: Iterable[str]) -> NodeState:
+def node_from(data: Values, moved: Iterable[str]) -> NodeState:
     """A measurement from the JSON values it was kept as.
 
     Versions before 0.1 kept one `load` a node: it is the mark of what their run `moved`.

@@ -16,6 +16,7 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.plan import Plan
 from knowngood.model.state import RunState, StepResult
 from knowngood.model.steppath import StepPath
+from knowngood.model.values import Object, Values
 
 CHUNK = 32 * 1024
 """Bytes of outcomes that the checkpoint itself holds at most."""
@@ -39,7 +40,7 @@ Results = Sequence[tuple[StepPath, StepResult]]
 class Packed:
     """What to write: the files first, by their digest, then the document."""
 
-    document: Mapping[str, Any]
+    document: Values
     files: Mapping[str, bytes]
 
 
@@ -69,7 +70,7 @@ class Packer:
             files[self.chunks[-1].digest] = data
             tail = tail[len(settled) :]
             here = [(path, result) for path, result in here if path in tail]
-        document: dict[str, Any] = {"archived": [chunk.digest for chunk in self.chunks], "here": _rows(here)}
+        document: Object = {"archived": [chunk.digest for chunk in self.chunks], "here": _rows(here)}
         end = state.end
         if end is not None and len(data := _encoded(to_json(end.nodes))) > END_BYTES:
             document["end_nodes"] = _digest(data)
@@ -78,7 +79,7 @@ class Packer:
         small = replace(state, results={}, intended=tail, end=end, interrupted=state.interrupted[:WORDS])
         return Packed({**document, "state": to_json(small)}, files)
 
-    def unpack(self, document: Mapping[str, Any], fetch: Callable[[str], bytes]) -> RunState:
+    def unpack(self, document: Values, fetch: Callable[[str], bytes]) -> RunState:
         """The state that was packed. KeyError, TypeError or ValueError where it is none."""
         self.chunks = []
         state = from_json(RunState, document["state"])
@@ -109,7 +110,7 @@ class Packer:
         return at
 
 
-def bound(plan: Plan, frozen: Mapping[str, Any]) -> int:
+def bound(plan: Plan, frozen: Values) -> int:
     """Bytes that a run's checkpoint can reach at most, by its plan and what its record 0 freezes."""
     rings = [ring for hop in plan.hops for ring in hop.rings]
     names = max(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+
+from knowngood.model.values import Values
 
 MAX_RECORD_BYTES = 4096
 """At most one page a record, so that its write is not torn in practice; larger things are files by digest."""
@@ -43,5 +44,5 @@ class Record:
     time: str
     step: str = ""
     status: Status | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Values = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from knowngood.model.detail import Detail
 from knowngood.model.errors import ExitCode
@@ -12,6 +11,7 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.names import fence_of
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.steppath import NOWHERE, StepPath
+from knowngood.model.values import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class RunState:
 
     run: str = ""
     plan_digest: str = ""
-    frozen: Mapping[str, Any] = field(default_factory=dict)  # record 0's detail
+    frozen: Values = field(default_factory=dict)  # record 0's detail
     results: Mapping[StepPath, StepResult] = field(default_factory=dict)
     intended: tuple[StepPath, ...] = ()
     unanswered: Mapping[StepPath, tuple[str, ...]] = field(default_factory=dict)
@@ -169,5 +169,5 @@ def _reclaimed(state: RunState, step: StepPath, result: StepResult) -> RunState:
     return replace(state, results=results)
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def _texts(values: Values) -> dict[str, str]:
     return {str(k): str(v) for k, v in values.items()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from knowngood.model.node import NodeState
+from knowngood.model.values import Values
 
 
 class Verdict(StrEnum):
@@ -39,7 +39,7 @@ class GateResult:
     node: str
     verdict: Verdict
     reason: str
-    measured: Mapping[str, Any] = field(default_factory=dict)
+    measured: Values = field(default_factory=dict)
     backend: str = ""
     seconds: float = 0.0
 

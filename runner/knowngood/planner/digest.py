@@ -10,6 +10,7 @@ from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.values import Object, Values
 
 
 def canonical(value: Any) -> bytes:
@@ -28,7 +29,7 @@ def cluster_digest(cluster: Cluster) -> str:
     return digest(cluster.raw)
 
 
-def changed(before: Mapping[str, Any], now: Mapping[str, Any], target: str) -> tuple[str, ...]:
+def changed(before: Values, now: Values, target: str) -> tuple[str, ...]:
     """What a cluster file says otherwise than when a run to the release `target` began, one line each.
 
     Whom to call and where the Git token lies may change under a run; so may the pin to `target`, by our own promotion.
@@ -39,21 +40,21 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any], target: str) -> t
 
 def profile_changed(before: Profile, now: Profile) -> tuple[str, ...]:
     """What a hardware profile says otherwise than when a run began, one line each; its sources may change."""
-    free: dict[str, Any] = {"sources": (), "where": now.where, "minutes_out": {}}
+    free: Object = {"sources": (), "where": now.where, "minutes_out": {}}
     return tuple(_differences(to_json(replace(before, **free)), to_json(replace(now, **free))))
 
 
-def _binding(values: Mapping[str, Any]) -> dict[str, Any]:
+def _binding(values: Values) -> Object:
     """A cluster file's values without those that do not bind a run."""
     tenants = [_without("contact", tenant) for tenant in values.get("tenants") or ()]
     return {**values, "tenants": tenants, "gitops": _without("credentials", values.get("gitops") or {})}
 
 
-def _without(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _without(key: str, values: Values) -> Object:
     return {name: value for name, value in values.items() if name != key}
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> Iterator[str]:
+def _differences(before: Values, now: Values, at: str = "") -> Iterator[str]:
     for key in sorted({*before, *now}):
         was, is_ = before.get(key), now.get(key)
         if isinstance(was, Mapping) and isinstance(is_, Mapping):

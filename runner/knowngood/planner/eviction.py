@@ -7,15 +7,15 @@ that no controller would bring back blocks, whatever flags are given: somebody w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from knowngood.model.matrix import Tenant
 from knowngood.model.names import NAMESPACE
+from knowngood.model.values import Values
 
-Pod = Mapping[str, Any]
+Pod = Values
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-", "nvidia.com/pgpu", "amd.com/gpu")
@@ -186,7 +186,7 @@ def workloads(decisions: Iterable[Decision]) -> dict[Owner, int]:
     return counted
 
 
-def _controller(pod: Pod) -> Mapping[str, Any]:
+def _controller(pod: Pod) -> Values:
     for reference in (pod.get("metadata") or {}).get("ownerReferences") or ():
         if reference.get("controller"):
             return dict(reference)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.model.node import GpuUse
+from knowngood.model.values import Values
 
 WHOLE = ("nvidia.com/gpu", "nvidia.com/pgpu", "amd.com/gpu")
 _SLICES = re.compile(r"nvidia\.com/mig-(\d)g\.")
@@ -15,7 +15,7 @@ SLICES = 7
 """Compute slices of a GPU that MIG divides (NVIDIA's MIG user guide): `mig-3g.40gb` is three of them."""
 
 
-def gpus_of(pod: Mapping[str, Any]) -> float:
+def gpus_of(pod: Values) -> float:
     """How many GPUs a pod asks for; a MIG instance is its share of one. RDMA alone is none."""
     found = 0.0
     for container in (pod.get("spec") or {}).get("containers") or ():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from knowngood.model.mover import Hold, Moving, Specs
 from knowngood.model.node import NodeState
+from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
 
 
@@ -25,7 +26,7 @@ class Outcome:
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     given_back: Mapping[str, str] = field(default_factory=dict)
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Values = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
     could_not: tuple[str, ...] = ()
     stripped: tuple[str, ...] = ()

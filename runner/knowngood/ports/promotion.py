@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from knowngood.model.evidence import Appraisal
+from knowngood.model.values import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Promotion(Protocol):
         """
         ...
 
-    def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
+    def appraise(self, evidence: Values, now: str) -> Appraisal:
         """What evidence (JSON values) is worth by the matrix as it is now: see `planner.status`."""
         ...
 
-    def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+    def promote(self, release: str, status: str, cluster: str, evidence: Values) -> Recorded:
         """Write the evidence file, set the release's status (never lowering it), pin the cluster's release.
 
         `status` "refused" leaves the status alone: the cluster is where it is all the same. One commit; idempotent
@@ -47,6 +47,6 @@ class Promotion(Protocol):
         """
         ...
 
-    def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+    def record_failure(self, release: str, cluster: str, evidence: Values) -> Recorded:
         """Write evidence of a failed run; statuses stay as they are. Idempotent."""
         ...

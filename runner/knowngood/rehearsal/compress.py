@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
 from knowngood.model.matrix import Cluster, Limits
+from knowngood.model.values import Object
 
 FLOORS: Mapping[str, float] = {
     "lease": 15.0,
@@ -46,13 +46,13 @@ def limits(original: Limits, scale: float, nodes: int = FEW) -> Limits:
     return Limits(**{f.name: short(f.name) for f in fields(Limits)})
 
 
-def cluster_file(cluster: Cluster, repo: str, scale: float) -> dict[str, Any]:
+def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     """The rehearsal's cluster file as JSON values, made from `cluster.raw`.
 
     It reads the Git `repo` (a URL), pins no identity (a twin makes a new one at each start, so no rehearsal
     can become evidence), has no window, and names no credentials.
     """
-    data: dict[str, Any] = copy.deepcopy(dict(cluster.raw))
+    data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
     data.pop("windowEnd", None)
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}

@@ -6,18 +6,16 @@ contradicts the claim, one line each; empty means confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from knowngood.model.names import DOMAIN
+from knowngood.model.values import Values
 
 MOVES = ("module", "userSpace", "driverState", "operands", "labels", "annotations")
 """What of a node a move of the driver may change."""
 
 
-def done(
-    before: Mapping[str, Any], after: Mapping[str, Any], nodes: Collection[str], version: str
-) -> tuple[str, ...]:
+def done(before: Values, after: Values, nodes: Collection[str], version: str) -> tuple[str, ...]:
     """`done`: each of `nodes` runs `version`, nothing of ours is left, and nothing else of any node has changed."""
     found = list(left_over(after))
     for name, now in after["nodes"].items():
@@ -31,12 +29,12 @@ def done(
     return tuple(found)
 
 
-def restored(differences: Sequence[str], after: Mapping[str, Any]) -> tuple[str, ...]:
+def restored(differences: Sequence[str], after: Values) -> tuple[str, ...]:
     """`restored`: nothing differs from before, and nothing of ours is left."""
     return (*differences, *left_over(after))
 
 
-def left_over(snapshot: Mapping[str, Any]) -> tuple[str, ...]:
+def left_over(snapshot: Values) -> tuple[str, ...]:
     """Jobs, pods, taints and claims of ours."""
     found = [f"{kind} {name} is left" for kind, names in snapshot["ours"].items() for name in names]
     for name, node in snapshot["nodes"].items():
@@ -47,7 +45,7 @@ def left_over(snapshot: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def unproven(history: Mapping[str, Any], version: str, allowed: Collection[str]) -> tuple[str, ...]:
+def unproven(history: Values, version: str, allowed: Collection[str]) -> tuple[str, ...]:
     """Nodes outside `allowed` (the canary ring) that ever ran `version`."""
     return tuple(
         f"{name} ran {version}, which nothing had proven"

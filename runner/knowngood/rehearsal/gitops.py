@@ -8,11 +8,11 @@ mellanox.com NicClusterPolicy v1alpha1 (Network Operator 26.4).
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
 
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Declaration, Profile, Release, Ring
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
+from knowngood.model.values import Object
 
 MIRROR = "mirror.example.com/nvidia"
 """The air gap's mirror; nothing is ever pulled in a rehearsal."""
@@ -21,7 +21,7 @@ DRIVER = "nvidia-driver"
 GPU_TAINT = "nvidia.com/gpu"
 
 
-def tolerations() -> list[dict[str, Any]]:
+def tolerations() -> list[Object]:
     """What operands must tolerate, or a driver pod deleted under our taint never returns."""
     return [
         {"key": key, "operator": "Exists", "effect": "NoSchedule"}
@@ -29,11 +29,11 @@ def tolerations() -> list[dict[str, Any]]:
     ]
 
 
-def files(cluster: Cluster, profile: Profile, release: Release) -> dict[str, dict[str, Any]]:
+def files(cluster: Cluster, profile: Profile, release: Release) -> dict[str, Object]:
     """Path in the repository to the object kept there. UsageError: the twin can't play this cluster."""
     declaration = _driver_declaration(cluster)
     policy = PurePosixPath(declaration.file.replace("{ring}", "x")).with_name("clusterpolicy.yaml")
-    objects: dict[str, dict[str, Any]] = {str(policy): cluster_policy()}
+    objects: dict[str, Object] = {str(policy): cluster_policy()}
     for ring in cluster.rings:
         path = declaration.file.replace("{ring}", ring.name)
         objects[path] = nvidia_driver(declaration, ring, release)
@@ -42,7 +42,7 @@ def files(cluster: Cluster, profile: Profile, release: Release) -> dict[str, dic
     return objects
 
 
-def nvidia_driver(declaration: Declaration, ring: Ring, release: Release) -> dict[str, Any]:
+def nvidia_driver(declaration: Declaration, ring: Ring, release: Release) -> Object:
     """One ring's NVIDIADriver: explicit version, autoUpgrade written out (from 26.7 omitted means on)."""
     name = declaration.object.of_ring(ring.name).name
     return {
@@ -63,7 +63,7 @@ def nvidia_driver(declaration: Declaration, ring: Ring, release: Release) -> dic
     }
 
 
-def cluster_policy() -> dict[str, Any]:
+def cluster_policy() -> Object:
     """The GPU Operator's ClusterPolicy; drivers come from NVIDIADriver objects."""
     return {
         "apiVersion": "nvidia.com/v1",
@@ -87,7 +87,7 @@ def cluster_policy() -> dict[str, Any]:
     }
 
 
-def nic_cluster_policy(release: Release, profile: Profile) -> dict[str, Any]:
+def nic_cluster_policy(release: Release, profile: Profile) -> Object:
     """The Network Operator's NicClusterPolicy: DOCA-OFED at the release's version."""
     return {
         "apiVersion": "mellanox.com/v1alpha1",

@@ -7,11 +7,11 @@ these do not say (how many pods a tenant runs) is invented by a fixed rule, so t
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
+from knowngood.model.values import Object
 
 SEED_SCHEMA = 1
 
@@ -21,12 +21,12 @@ DEFAULT_KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
 NETWORK_OPERATOR_NAMESPACE = "nvidia-network-operator"
 
 
-def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> dict[str, Any]:
+def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> Object:
     """The seed document (docs/twin.md): `cluster` at rest on `release`, fed by Git `repo` (a URL).
 
     Raises UsageError when the release lacks a version the twin can't do without.
     """
-    document: dict[str, Any] = {
+    document: Object = {
         "schema": SEED_SCHEMA,
         "cluster": cluster.name,
         "kubernetes": kubernetes_version(release),
@@ -80,7 +80,7 @@ def _needed(release: Release, component: str) -> str:
     return version
 
 
-def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[dict[str, Any]]:
+def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[Object]:
     rings = {node: ring.name for ring in cluster.rings for node in ring.nodes}
     plain = [
         {"name": name, "role": role, "labels": {}}
@@ -128,11 +128,11 @@ def reported_ofed(declared: str) -> str:
     return found.group() if found else declared
 
 
-def _tenants(cluster: Cluster, profile: Profile) -> list[dict[str, Any]]:
+def _tenants(cluster: Cluster, profile: Profile) -> list[Object]:
     """What the cluster file says runs there, one entry a namespace; a typical load where it says nothing."""
     said = {str(t.get("name", "")): t.get("workloads", ()) for t in cluster.raw.get("tenants", ())}
     share = _share(cluster, profile)
-    rows: list[dict[str, Any]] = []
+    rows: list[Object] = []
     for index, tenant in enumerate(cluster.tenants):
         first, *others = tenant.namespaces or (tenant.name,)
         loads = [dict(w) for w in said.get(tenant.name, ())]
@@ -146,7 +146,7 @@ def _tenants(cluster: Cluster, profile: Profile) -> list[dict[str, Any]]:
     return rows
 
 
-def _queue(cluster: Cluster, profile: Profile, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _queue(cluster: Cluster, profile: Profile, rows: list[Object]) -> list[Object]:
     """Work without a budget that keeps the cluster as full as real ones are.
 
     While the largest batch is out, some of it must wait and then takes the batch's nodes again: without that no
@@ -176,7 +176,7 @@ def _share(cluster: Cluster, profile: Profile) -> int:
     return left * 3 // 4 // max(len(cluster.tenants), 1)
 
 
-def _service(share: int) -> list[dict[str, Any]]:
+def _service(share: int) -> list[Object]:
     """A served model: replicas behind a PodDisruptionBudget that gives way to half of them."""
     each = 2 if share >= 8 else 1
     replicas = min(share // each, 4)
@@ -186,7 +186,7 @@ def _service(share: int) -> list[dict[str, Any]]:
     return [{**load, "minAvailable": replicas // 2}]
 
 
-def _gang(share: int) -> list[dict[str, Any]]:
+def _gang(share: int) -> list[Object]:
     """A training job of two ranks: evicting one stops both."""
     each = min(share // 2, 4)
     return [{"name": "train", "kind": "gang", "replicas": 2, "gpusPerPod": each}] if each else []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import Page, page
+from knowngood.model.values import Object
 from knowngood.planner.rules.check import Answer, Checked, Nearest
 from knowngood.planner.rules.evaluation import Finding, Outcome
 from knowngood.planner.rules.support import MAY_RUN, Limit, Line, State, Support, Supported
@@ -44,7 +44,7 @@ def check_text(checked: Checked) -> Page:
     return page(lines)
 
 
-def check_json(checked: Checked) -> dict[str, Any]:
+def check_json(checked: Checked) -> Object:
     """The same as values."""
     near = checked.nearest
     return {
@@ -56,7 +56,7 @@ def check_json(checked: Checked) -> dict[str, Any]:
     }
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
+def finding_json(finding: Finding) -> Object:
     """One rule's word."""
     return {
         "rule": finding.rule.name,
@@ -98,7 +98,7 @@ def _told(findings: Iterable[Finding]) -> list[str]:
     return [line for f in findings for line in (f"  {f.said()}", f"    {f.origin()}")]
 
 
-def support_json(support: Support) -> dict[str, Any]:
+def support_json(support: Support) -> Object:
     """The same as values."""
     return {
         "given": {name: list(versions) for name, versions in support.given.items()},
@@ -118,7 +118,7 @@ def support_json(support: Support) -> dict[str, Any]:
     }
 
 
-def _line_json(line: Line) -> dict[str, Any]:
+def _line_json(line: Line) -> Object:
     return {
         "line": line.name,
         "state": STATES[line.state],

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import Page, page
+from knowngood.model.values import Object
 from knowngood.planner.rules.exposure import Cause, Exposure, Hit, Since
 from knowngood.report.check_text import finding_json
 
@@ -27,7 +26,7 @@ def exposure_text(exposure: Exposure, today: str, *, every: bool) -> Page:
     return page(lines)
 
 
-def exposure_json(exposure: Exposure, today: str) -> dict[str, Any]:
+def exposure_json(exposure: Exposure, today: str) -> Object:
     """The same as values; all hits."""
     return {
         "name": exposure.name,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 from knowngood.matrix.reading import read_text
 from knowngood.model.errors import DataError, Problem
 from knowngood.model.text import page, printable
+from knowngood.model.values import Object
 
 _WIDTH = 100
 """Characters of a line that are shown."""
@@ -71,7 +71,7 @@ def _escaped(text: str, also: str = "") -> str:
     return printable(text)
 
 
-def sarif(problems: Sequence[Problem], rules: Sequence[Mapping[str, str]], version: str) -> dict[str, Any]:
+def sarif(problems: Sequence[Problem], rules: Sequence[Mapping[str, str]], version: str) -> Object:
     """SARIF 2.1.0 with one run. `rules` are those of `matrix.show.lint_rules`, also those that found nothing."""
     index = {rule["number"]: place for place, rule in enumerate(rules)}
     driver = {"name": "knowngood", "semanticVersion": version, "rules": [_sarif_rule(rule) for rule in rules]}
@@ -88,7 +88,7 @@ def sarif(problems: Sequence[Problem], rules: Sequence[Mapping[str, str]], versi
     }
 
 
-def _sarif_rule(rule: Mapping[str, str]) -> dict[str, Any]:
+def _sarif_rule(rule: Mapping[str, str]) -> Object:
     return {
         "id": rule["number"],
         "shortDescription": {"text": rule["title"]},
@@ -97,7 +97,7 @@ def _sarif_rule(rule: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _sarif_result(problem: Problem, index: int) -> dict[str, Any]:
+def _sarif_result(problem: Problem, index: int) -> Object:
     """The fingerprint leaves the line out: a finding that only moved is the same one."""
     mark = "\0".join((problem.rule, problem.where.file, problem.message))
     region = {"startLine": problem.where.line or 1, "startColumn": problem.where.column or 1}

@@ -18,6 +18,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.record import Record, Status
 from knowngood.model.state import RunState, StepResult, fold
 from knowngood.model.steppath import StepPath
+from knowngood.model.values import Values
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
@@ -74,7 +75,7 @@ class GateLine:
     node: str
     verdict: str
     reason: str
-    measured: Mapping[str, Any]
+    measured: Values
     backend: str
     seconds: float
 

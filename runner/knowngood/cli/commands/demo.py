@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,6 +18,7 @@ from knowngood.cli.terminal import say
 from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import Page, as_json, page
+from knowngood.model.values import Object
 from knowngood.rehearsal import confirm
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.html import html
@@ -43,9 +43,9 @@ class Scene:
         """The driver's version in a release."""
         return self.source.release(release).components[DRIVER]
 
-    def read(self, snapshot: Path) -> dict[str, Any]:
+    def read(self, snapshot: Path) -> Object:
         """A snapshot of the oracle."""
-        found: dict[str, Any] = json.loads(snapshot.read_text())
+        found: Object = json.loads(snapshot.read_text())
         return found
 
 
@@ -128,7 +128,7 @@ def second(scene: Scene) -> Act:
     return Act("an upgrade that is undone", "restored", summary, summary.end == "restored", against)
 
 
-def _json(acts: tuple[Act, ...], history: dict[str, Any]) -> Page:
+def _json(acts: tuple[Act, ...], history: Object) -> Page:
     rows = [
         {"title": a.title, "good": a.good, "oracle_against": list(a.against), "run": to_json(a.summary)}
         for a in acts

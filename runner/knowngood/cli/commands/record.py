@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -31,6 +30,7 @@ from knowngood.model.destination import Destination
 from knowngood.model.errors import Refused
 from knowngood.model.evidence import FAILED, INCONCLUSIVE
 from knowngood.model.jsonable import to_json
+from knowngood.model.values import Object
 from knowngood.ports.promotion import Recorded
 from knowngood.report.summary import RecordLine, recorded
 
@@ -76,7 +76,7 @@ def command(settings: Settings, run: str, record: str, output: str) -> int:
     return 0
 
 
-def deliver(evidence: dict[str, Any], matrix: Path, to: Destination, folder: Path) -> Recorded:
+def deliver(evidence: Object, matrix: Path, to: Destination, folder: Path) -> Recorded:
     """Write a run's evidence to the matrix, in a clone that is thrown away; a patch is kept in the run's `folder`."""
     release, cluster = str(evidence["release"]), str(evidence["cluster"])
     with tempfile.TemporaryDirectory(prefix="knowngood-") as scratch:
@@ -95,7 +95,7 @@ def deliver(evidence: dict[str, Any], matrix: Path, to: Destination, folder: Pat
     return told
 
 
-def _evidence(run: Known) -> dict[str, Any]:
+def _evidence(run: Known) -> Object:
     """What the run kept to record; Refused where there is nothing."""
     result = recorded(run.state)
     if run.state.end is None or result is None:
@@ -114,7 +114,7 @@ def _matrix(settings: Settings, run: Known) -> Path:
     return matrix_folder(settings)
 
 
-def _tell(run: str, evidence: dict[str, Any], told: Recorded, output: str) -> None:
+def _tell(run: str, evidence: Object, told: Recorded, output: str) -> None:
     if output == "json":
         said = {"run": run, "release": evidence["release"], "cluster": evidence["cluster"]}
         say_json({**said, **to_json(told)})

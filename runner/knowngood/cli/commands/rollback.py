@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -32,6 +31,7 @@ from knowngood.cli.terminal import say
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError
+from knowngood.model.values import Object
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import Summary
 
@@ -115,7 +115,7 @@ def _back(
     check_cluster(source.cluster(cluster), kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
-    again: dict[str, Any] = {}
+    again: Object = {}
     if plan.hops:  # the way back is told of, never barred
         plan, again = heeded(source, plan, kubeconfig, try_again=False, back=True)
     say(plan_text(plan), err=True)

@@ -27,6 +27,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Component, Matrix
 from knowngood.model.text import Page, as_json, page
+from knowngood.model.values import Object
 from knowngood.report.columns import WIDTH, columns, wrapped
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
@@ -34,7 +35,7 @@ from knowngood.report.text import summary_text
 Rows = Sequence[Sequence[str]]
 RUN_ID = re.compile(r"r\d{8}-")
 KINDS = ("components", "releases", "rules", "edges", "clusters", "profiles")
-ONES: dict[str, Callable[[Matrix, str], dict[str, Any]]] = {
+ONES: dict[str, Callable[[Matrix, str], Object]] = {
     "component": describe_component,
     "release": describe_release,
     "cluster": describe_cluster,
@@ -134,7 +135,7 @@ def _movable(component: Component) -> str:
     return "" if component.movable else "not yet movable"
 
 
-def _conflicts(conflicts: list[dict[str, Any]]) -> list[str]:
+def _conflicts(conflicts: list[Object]) -> list[str]:
     """Each conflict with its sides, one a line; the chosen one is marked."""
     lines: list[str] = []
     for one in conflicts:
@@ -209,7 +210,7 @@ TABLES: dict[str, Callable[[Source], Rows]] = {
 }
 
 
-def _described(value: dict[str, Any], indent: str = "") -> list[str]:
+def _described(value: Object, indent: str = "") -> list[str]:
     """A description as lines of 80: scalars aligned, lists of objects as a table or blocks, the rest nested."""
     flat = [(key, _cell(v)) for key, v in value.items() if not _nested(v) and v not in ("", [], {})]
     lines = wrapped(flat, indent)
@@ -224,7 +225,7 @@ def _described(value: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _table(rows: list[dict[str, Any]], indent: str) -> list[str]:
+def _table(rows: list[Object], indent: str) -> list[str]:
     """Objects as a table where it fits, else a block each: its first cell, and below it what it says."""
     head = tuple(str(name) for name in rows[0])
     lines = columns([head, *(tuple(_cell(x) for x in row.values()) for row in rows)], indent)
@@ -238,7 +239,7 @@ def _table(rows: list[dict[str, Any]], indent: str) -> list[str]:
     return lines
 
 
-def _brief(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _brief(rows: list[Object]) -> list[Object]:
     """A release's components without what their names say already; `before` only where it has changed."""
     found = [{"name": row["name"], "version": row["version"]} for row in rows]
     if not any(row["changed"] for row in rows):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
@@ -22,6 +20,7 @@ from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.cli.terminal import say
 from knowngood.cli.try_again import heeded
 from knowngood.model.errors import ExitCode
+from knowngood.model.values import Object
 from knowngood.report.plan_text import plan_text
 
 
@@ -82,7 +81,7 @@ def command(
     note = check_cluster(found, kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
-    again: dict[str, Any] = {}
+    again: Object = {}
     if plan.hops:
         plan, again = heeded(source, plan, kubeconfig, try_again=try_again)
     say(plan_text(plan), err=True)

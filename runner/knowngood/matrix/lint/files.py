@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from knowngood.matrix.documents import KINDS
 from knowngood.matrix.lint.registry import Context, Finding, rule, while_reading
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
+from knowngood.model.values import Values
 from knowngood.planner.moving import VERSION
 from knowngood.planner.rules.evaluation import parsed
 from knowngood.planner.version import key
@@ -146,7 +146,7 @@ def movers_tell_versions_apart(context: Context) -> Iterator[Finding]:
 _BANNER = "write the line as the kernel prints it, with (?P<version>...) around the version"
 
 
-def _ranges(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _ranges(value: Values) -> Iterator[tuple[Path, str]]:
     """Every range of a rule file: where it is (the component's name last) and its text."""
     tables: list[tuple[Path, Mapping[str, str]]] = [
         (("when",), value["when"]),
@@ -160,7 +160,7 @@ def _ranges(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         yield from (((*path, name), text) for name, text in ranges.items())
 
 
-def _relations(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _relations(value: Values) -> Iterator[tuple[Path, str]]:
     """The other components that a component file names, each with its place."""
     for index, name in enumerate(value.get("movesWith", ())):
         yield ("movesWith", index), name
@@ -170,7 +170,7 @@ def _relations(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         yield from ((("declaredBy", index, "when", name), name) for name in declared.get("when", ()))
 
 
-def _component_ranges(value: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
+def _component_ranges(value: Values) -> Iterator[tuple[Path, str, str]]:
     """The ranges in a component file: place, the component whose scheme reads it, text."""
     follows = value.get("follows", {"component": "", "versions": {}})
     for text in follows["versions"]:

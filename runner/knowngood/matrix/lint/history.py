@@ -14,6 +14,7 @@ from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
 from knowngood.model.matrix import ReleaseStatus
+from knowngood.model.values import Object
 from knowngood.planner.status import TRANSITIONS, may_become
 
 
@@ -134,7 +135,7 @@ def _status(document: Document) -> ReleaseStatus | None:
     return ReleaseStatus(found) if isinstance(found, str) and found in set(ReleaseStatus) else None
 
 
-def _components(document: Document) -> dict[str, Any]:
+def _components(document: Document) -> Object:
     found: Any = document.value.get("components")
     return found if isinstance(found, dict) else {}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Component, Disruption, Matrix, Release, Severity, UndoClass
+from knowngood.model.values import Object, Values
 from knowngood.planner.edges.following import edge
 from knowngood.planner.rules.evaluation import Outcome, evaluate, readable, traits_of
 from knowngood.planner.scope import undo_of
@@ -217,9 +218,7 @@ def _updates(matrix: Matrix, moves: tuple[Moved, ...]) -> Iterator[Met]:
             yield Met(move.component, move.before, move.after, found.exists, found.always, found.conditional)
 
 
-def _between(
-    kind: str, old: Mapping[str, Any], new: Mapping[str, Any], skipped: set[str]
-) -> Iterator[Change]:
+def _between(kind: str, old: Values, new: Values, skipped: set[str]) -> Iterator[Change]:
     for name in sorted({*old, *new} - skipped):
         if name not in old:
             yield Change(kind, name, "added")
@@ -246,12 +245,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(values: Values) -> Object:
     """JSON values without the places in files: a fact that only moved is the same one."""
     return {name: _placeless(to_json(value)) for name, value in values.items()}
 
 
-def _edges(matrix: Matrix, component: str) -> dict[str, Any]:
+def _edges(matrix: Matrix, component: str) -> Object:
     """A component's versions, risks and catalogs as one flat table."""
     edges = matrix.edges.get(component)
     if edges is None:

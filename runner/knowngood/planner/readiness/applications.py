@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from knowngood.model.finding import Finding, refused, unknown
+from knowngood.model.values import Values
 
 ENDED_BADLY = frozenset({"Failed", "Error"})
 SKIPPED = "argocd.argoproj.io/skip-reconcile"
@@ -15,7 +15,7 @@ APPLICATION_SET = "ApplicationSet"
 SHOWN = 5  # resources that a finding names
 
 
-def against_delivering(application: Mapping[str, Any]) -> Iterator[Finding]:
+def against_delivering(application: Values) -> Iterator[Finding]:
     """Why it would not, or not only, do what a run needs; nothing where it would."""
     spec, status = application.get("spec") or {}, application.get("status") or {}
     metadata = application["metadata"]
@@ -35,7 +35,7 @@ def against_delivering(application: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _by_status(where, status)
 
 
-def _by_status(where: str, status: Mapping[str, Any]) -> Iterator[Finding]:
+def _by_status(where: str, status: Values) -> Iterator[Finding]:
     operation = status.get("operationState") or {}
     if operation.get("phase") in ENDED_BADLY:
         what = f"the last sync {operation['phase']}: {operation.get('message', '')}"
@@ -61,13 +61,13 @@ def _by_status(where: str, status: Mapping[str, Any]) -> Iterator[Finding]:
         yield unknown(where, what, "see Argo CD's application controller", passes=True)
 
 
-def _resource(entry: Mapping[str, Any]) -> str:
+def _resource(entry: Values) -> str:
     place = f"{entry['namespace']}/" if entry.get("namespace") else ""
     gone = " (to be pruned)" if entry.get("requiresPruning") else ""
     return f"{entry.get('kind')} {place}{entry.get('name')}{gone}"
 
 
-def parents_of(application: Mapping[str, Any]) -> tuple[str, ...]:
+def parents_of(application: Values) -> tuple[str, ...]:
     """Names of the Applications that may manage this one; a label may mean something else, so each may be missing."""
     metadata = application["metadata"]
     tracked = str((metadata.get("annotations") or {}).get(TRACKING) or "").partition(":")[0]
@@ -77,13 +77,13 @@ def parents_of(application: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name and name != metadata["name"]))
 
 
-def set_of(application: Mapping[str, Any]) -> str:
+def set_of(application: Values) -> str:
     """The ApplicationSet that made it, "" where none did."""
     owners = application["metadata"].get("ownerReferences") or ()
     return next((str(o.get("name")) for o in owners if o.get("kind") == APPLICATION_SET), "")
 
 
-def against_set(found: Mapping[str, Any]) -> Iterator[Finding]:
+def against_set(found: Values) -> Iterator[Finding]:
     """Why an ApplicationSet may take the Application away, or write it anew, while a run goes on."""
     where = f"{APPLICATION_SET} {found['metadata']['name']}"
     if found["metadata"].get("deletionTimestamp"):

@@ -6,14 +6,14 @@ Operator from 26.7) autoUpgrade is on unless it is written off, for a ClusterPol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT
+from knowngood.model.values import Values
 
-Object = Mapping[str, Any]
+Object = Values
 NVIDIA_DRIVER, CLUSTER_POLICY = "NVIDIADriver", "ClusterPolicy"
 GPU_TAINT = "nvidia.com/gpu"
 TROUBLE = frozenset({"Error", "Degraded", "ConflictingNodeSelector", "ReconcileFailed"})

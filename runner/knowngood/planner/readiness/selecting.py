@@ -7,9 +7,9 @@ cluster; a default one may have no nodeSelector. One without selector and not de
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from knowngood.model.finding import Finding, refused
+from knowngood.model.values import Values
 from knowngood.planner.readiness.declaring import CLUSTER_POLICY, NVIDIA_DRIVER, Object, name_of
 
 OWNER_LABEL = "nvidia.com/gpu-operator.driver.owner"
@@ -92,7 +92,7 @@ def _some(nodes: Sequence[str]) -> str:
     return ", ".join(nodes[:SHOWN]) + more
 
 
-def gpu_taints(nodes: Sequence[Mapping[str, Any]]) -> set[str]:
+def gpu_taints(nodes: Sequence[Values]) -> set[str]:
     """Keys of the taints that keep pods off these nodes now."""
     taints = (t for node in nodes for t in (node.get("spec") or {}).get("taints") or ())
     return {str(t["key"]) for t in taints if t.get("effect") in {"NoSchedule", "NoExecute"}}

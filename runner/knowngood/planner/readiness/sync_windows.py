@@ -8,12 +8,12 @@ syncs by hand, which a run never makes. A window that can't be read denies, as t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from knowngood.model.values import Values
 from knowngood.planner.readiness.cron import Schedule, parse
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}  # seconds
@@ -51,9 +51,7 @@ class Denied:
     by: str
 
 
-def denied(
-    windows: Sequence[Mapping[str, Any]], application: Mapping[str, Any], now: datetime, seconds: float
-) -> Denied | None:
+def denied(windows: Sequence[Values], application: Values, now: datetime, seconds: float) -> Denied | None:
     """The first moment from `now` on, within `seconds`, at which the Application may not sync by itself; None: never.
 
     `windows` are a project's `spec.syncWindows`. ValueError where one that matches can't be read.
@@ -92,7 +90,7 @@ def _why_not(windows: Iterable[Window], moment: datetime) -> str:
     return "" if allowed else shut
 
 
-def read(window: Mapping[str, Any]) -> Window:
+def read(window: Values) -> Window:
     """A window of a project; ValueError says what is wrong with it."""
     kind, schedule = str(window.get("kind") or ""), str(window.get("schedule") or "")
     duration, zone = str(window.get("duration") or ""), str(window.get("timeZone") or "UTC")
@@ -114,7 +112,7 @@ def _seconds(text: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
-def matches(window: Mapping[str, Any], application: Mapping[str, Any]) -> bool:
+def matches(window: Values, application: Values) -> bool:
     """Whether a window is about an Application: by its name, its destination's namespace or its cluster."""
     destination = (application.get("spec") or {}).get("destination") or {}
     clusters = [str(destination[key]) for key in ("name", "server") if destination.get(key)]
