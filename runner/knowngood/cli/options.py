@@ -94,3 +94,13 @@ def output_option(*formats: str) -> Callable[[F], F]:
         show_default=True,
         help="What stdout carries.",
     )
+
+
+def yes_option(function: F) -> F:
+    """`--yes`."""
+    return click.option("--yes", is_flag=True, help="Do not ask; for CI.")(function)
+
+
+def push_option(function: F) -> F:
+    """`--push`."""
+    return click.option("--push", is_flag=True, help="Push to the branch's upstream.")(function)

@@ -9,7 +9,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes import clearing
 from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of
-from knowngood.cli.options import Settings, debug_option, kubeconfig_option
+from knowngood.cli.options import Settings, debug_option, kubeconfig_option, yes_option
 from knowngood.cli.terminal import say
 from knowngood.model.claims import Marks
 from knowngood.model.errors import LockHeld
@@ -18,7 +18,7 @@ from knowngood.planner import clearing as planner
 
 @click.command("clear")
 @click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask; for CI.")
+@yes_option
 @kubeconfig_option
 @debug_option
 @click.pass_obj

@@ -9,7 +9,7 @@ import click
 from knowngood.adapters.clock import SystemClock
 from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, push_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.evidence import read_evidence
 from knowngood.model.errors import ExitCode, Refused
@@ -28,7 +28,7 @@ from knowngood.planner.status import RANK, raised
     type=click.Path(path_type=Path),
     help="What a run wrote: evidence/CLUSTER/RELEASE-RUN.json, or the file of the run's folder.",
 )
-@click.option("--push", is_flag=True, help="Push to the branch's upstream.")
+@push_option
 @click.option("--dry-run", is_flag=True, help="Say what it is worth, and write nothing.")
 @matrix_option
 @output_option("text", "json")

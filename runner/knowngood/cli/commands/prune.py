@@ -10,7 +10,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes.clearing import at_work
 from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of, load
-from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option
+from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, yes_option
 from knowngood.cli.play import check_identity
 from knowngood.cli.terminal import say
 from knowngood.matrix.build import RUNS_KEPT_BY_DEFAULT
@@ -25,7 +25,7 @@ from knowngood.report.text import columns
     "--keep", type=click.IntRange(min=1), metavar="N", help="Keep so many, whatever the cluster file says."
 )
 @click.option("--dry-run", is_flag=True, help="Only list what would be forgotten.")
-@click.option("--yes", is_flag=True, help="Do not ask; for CI.")
+@yes_option
 @kubeconfig_option
 @matrix_option
 @debug_option

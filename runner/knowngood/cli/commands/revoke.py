@@ -6,7 +6,7 @@ import click
 
 from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, push_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.status_edit import revoked
 from knowngood.model.errors import ExitCode, Refused, UsageError
@@ -18,7 +18,7 @@ MAX_REASON = 1000
 @click.command("revoke")
 @click.argument("release")
 @click.option("--reason", metavar="TEXT", required=True, help="Why: what the next person needs to know.")
-@click.option("--push", is_flag=True, help="Push to the branch's upstream.")
+@push_option
 @matrix_option
 @output_option("text", "json")
 @debug_option

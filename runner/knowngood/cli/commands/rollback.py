@@ -25,6 +25,7 @@ from knowngood.cli.options import (
     output_option,
     record_option,
     runs_option,
+    yes_option,
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.terminal import say
@@ -38,7 +39,7 @@ from knowngood.report.summary import Summary
 
 @click.command("rollback")
 @click.argument("what", metavar="RUN|CLUSTER")
-@click.option("--yes", is_flag=True, help="Do not ask; for CI.")
+@yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
 @record_option
 @kubeconfig_option

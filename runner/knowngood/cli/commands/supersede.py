@@ -6,7 +6,7 @@ import click
 
 from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, push_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.status_edit import deprecated, superseding
 from knowngood.model.errors import ExitCode, Refused
@@ -16,7 +16,7 @@ from knowngood.planner.status import why_not_superseded
 @click.command("supersede")
 @click.argument("old")
 @click.option("--by", "new", metavar="NEW", required=True, help="The release that takes its place.")
-@click.option("--push", is_flag=True, help="Push to the branch's upstream.")
+@push_option
 @matrix_option
 @output_option("text", "json")
 @debug_option

@@ -15,6 +15,7 @@ from knowngood.cli.options import (
     output_option,
     record_option,
     runs_option,
+    yes_option,
 )
 from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.cli.terminal import say
@@ -27,7 +28,7 @@ from knowngood.report.plan_text import plan_text
 @click.command("upgrade")
 @click.argument("cluster")
 @click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
-@click.option("--yes", is_flag=True, help="Do not ask; for CI.")
+@yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
 @click.option(
     "--try-again", is_flag=True, help="Go there although it failed here, or on this hardware, before."
