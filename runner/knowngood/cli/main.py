@@ -50,16 +50,7 @@ COMMANDS = {
     "handover": "One page to finish a run by hand.",
 }
 
-EXIT_CODES = """\b
-Exit codes:
-  0    done, or every gate passed
-  1    a verdict or a rule said no; nothing was changed
-  2    the command line, a file or a kubeconfig is wrong
-  3    inconclusive; nothing was changed
-  4    another run holds the cluster
-  5    quarantined or held: a human is needed
-  6    changed and restored
-  130  interrupted; `knowngood resume` goes on"""
+EXIT_CODES = "\b\n" + page(["Exit codes:", *(f"  {int(code):<4} {code.meaning}" for code in ExitCode)])
 
 
 class LazyGroup(click.Group):

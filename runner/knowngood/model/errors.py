@@ -31,16 +31,25 @@ from knowngood.model.text import printable
 
 
 class ExitCode(IntEnum):
-    """The program's exit codes; the list is an interface and is never renumbered."""
+    """The program's exit codes with what each means; the list is an interface and is never renumbered."""
 
-    DONE = 0
-    REFUSED = 1
-    USAGE = 2
-    INCONCLUSIVE = 3
-    LOCKED = 4
-    HUMAN = 5
-    RESTORED = 6
-    INTERRUPTED = 130
+    meaning: str
+
+    DONE = 0, "done, or every gate passed"
+    REFUSED = 1, "a verdict or a rule said no; nothing was changed"
+    USAGE = 2, "the command line, a file or a kubeconfig is wrong"
+    INCONCLUSIVE = 3, "inconclusive; nothing was changed"
+    LOCKED = 4, "another run holds the cluster"
+    HUMAN = 5, "quarantined or held: a human is needed"
+    RESTORED = 6, "changed and restored"
+    INTERRUPTED = 130, "interrupted; `resume` goes on"
+
+    def __new__(cls, code: int, meaning: str = "") -> ExitCode:
+        """A number that knows what it means."""
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.meaning = meaning
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,8 @@ def test_commands_are_found_at_all() -> None:
 def test_the_readme_lists_every_command_and_exit_code() -> None:
     text = README.read_text()
     assert not [name for name in COMMANDS if f"`{name}`" not in text]
-    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)}
-    assert listed == {int(code) for code in ExitCode}
+    listed = dict(re.findall(r"^\| (\d+) \| (.*) \|$", text, flags=re.MULTILINE))
+    assert listed == {str(int(code)): code.meaning for code in ExitCode}
 
 
 def test_the_readme_is_short_and_starts_with_something_to_run() -> None:
