@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.values import Object
 
 SCHEMA = 1
 SEEN = "seen.json"
@@ -31,7 +31,7 @@ class Context:
 
 def load(path: Path) -> Context:
     """Read `context.json`; ValueError where it is not one of ours."""
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    data: Object = json.loads(path.read_text(encoding="utf-8"))
     if data.pop("schema", None) != SCHEMA:
         raise ValueError(f"{path}: expected schema {SCHEMA}")
     return from_json(Context, data)

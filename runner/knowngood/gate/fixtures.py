@@ -35,6 +35,7 @@ from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import Leftover, NodeState
+from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.cluster import ClusterReader
 
@@ -98,7 +99,7 @@ def release(knowngood_context: Context) -> Release | None:
 
 
 @pytest.fixture
-def limits(request: pytest.FixtureRequest, profile: Profile) -> Mapping[str, Any]:
+def limits(request: pytest.FixtureRequest, profile: Profile) -> Values:
     """This gate's parameters in the hardware profile."""
     return profile.gates.get(gate_of(request.node), {})
 
@@ -125,7 +126,7 @@ def load(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> 
 
 
 @pytest.fixture
-def baseline(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> Mapping[str, Any] | None:
+def baseline(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> Values | None:
     """What this gate measured on this node before the change.
 
     None where nothing is compared: a baseline is being taken, or nothing at all was measured on the node before (it
@@ -337,7 +338,7 @@ def _asked(
 
 
 @pytest.fixture
-def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: str) -> Mapping[str, Any]:
+def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: str) -> Values:
     """The result of this gate's payload on the node: {ok, backend, reason, measured}."""
     payload = str(getattr(_module(request.node), PAYLOAD))
     state = readable(begun.get(node))
@@ -346,7 +347,7 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
     return ports(request.getfixturevalue("state"), lambda: request.getfixturevalue("portless"))
 
 
-def ports(seen: NodeState, portless: Callable[[], probe_job.Answers]) -> Mapping[str, Any]:
+def ports(seen: NodeState, portless: Callable[[], probe_job.Answers]) -> Values:
     """RDMA as the driver pod's files show it, else as a probe does: it sees what belongs to the host's network."""
     if not seen.rdma:
         return _answer(portless(), seen, RDMA)
@@ -360,7 +361,7 @@ def same_boot(state: NodeState, begun: NodeState) -> NodeState:
     return replace(state, reachable=False, trouble=REBOOTED) if len(boots) > 1 else state
 
 
-def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Mapping[str, Any]:
+def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:
     if answers.leftover:
         judge.inconclusive(f"the probes could not be cleared away: {answers.leftover}")
     document = answers.documents.get(state.name)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from knowngood.model.context import Span, Window
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.values import Values
 
 GREP = "NVRM|nvidia|SXid|mlx5_|Linux version|kernel messages"
 """What is asked for: the drivers' lines, each boot's first line, and journald's word on lines it lost.
@@ -145,7 +145,7 @@ def parse(text: str) -> tuple[list[Line], bool]:
     return lines, lost
 
 
-def _entries(text: str) -> Iterator[Mapping[str, Any]]:
+def _entries(text: str) -> Iterator[Values]:
     # Not splitlines: it also cuts at U+2028 and its like, which a process may have put into a message.
     for raw in text.split("\n"):
         if not raw or raw.startswith("-- "):  # journalctl's "-- No entries --"
@@ -161,7 +161,7 @@ def plain(boot_id: str) -> str:
     return boot_id.replace("-", "").strip().lower()
 
 
-def _message(entry: Mapping[str, Any]) -> str:
+def _message(entry: Values) -> str:
     """MESSAGE is a list of bytes where it is not UTF-8."""
     message = entry.get("MESSAGE", "")
     if isinstance(message, list):
@@ -169,7 +169,7 @@ def _message(entry: Mapping[str, Any]) -> str:
     return str(message)
 
 
-def _monotonic(entry: Mapping[str, Any]) -> float:
+def _monotonic(entry: Values) -> float:
     """When the kernel wrote it; when journald read it is later."""
     stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
     if stamp is None:

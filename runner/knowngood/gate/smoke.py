@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from knowngood.gate.verdicts import judge, measure, ran_on
+from knowngood.model.values import Values
 
 
 def judge_smoke(
-    probe: Mapping[str, Any],
-    limits: Mapping[str, Any],
-    baseline: Mapping[str, Any] | None,
+    probe: Values,
+    limits: Values,
+    baseline: Values | None,
     *,
     rate: str,
     floors: Mapping[str, str],

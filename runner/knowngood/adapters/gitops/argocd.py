@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from knowngood.adapters.cluster.reader import live_value
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -12,6 +11,7 @@ from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Application, Cluster
+from knowngood.model.values import Values
 from knowngood.planner.readiness.applications import (
     ENDED_BADLY,
     against_delivering,
@@ -133,7 +133,7 @@ class ArgoDelivery(Delivery):
         return ""
 
     def _raise_if_failed(
-        self, name: str, status: Mapping[str, Any], commit: str, known: dict[tuple[str, str], bool]
+        self, name: str, status: Values, commit: str, known: dict[tuple[str, str], bool]
     ) -> None:
         operation = status.get("operationState") or {}
         if operation.get("phase") not in ENDED_BADLY:
@@ -216,6 +216,6 @@ class ArgoDelivery(Delivery):
                 raise
 
 
-def _revisions(values: Mapping[str, Any]) -> list[str]:
+def _revisions(values: Values) -> list[str]:
     several = [str(r) for r in values.get("revisions") or () if r]
     return several or ([str(values["revision"])] if values.get("revision") else [])

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from knowngood.adapters.gitops.gate_suite import digest_at, suite_of
 from knowngood.matrix import build, documents
@@ -18,6 +17,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, REFUSED, Appraisal, Evidence, evidence_of
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import ReleaseStatus
+from knowngood.model.values import Object, Values
 from knowngood.planner.status import RANK, Standard, appraise, moment, raised
 
 TRAILER_CLUSTER = "Knowngood-Cluster"
@@ -45,7 +45,7 @@ class Start:
 
     pin: str
     status: str
-    components: Mapping[str, Any]
+    components: Values
 
     def behind(self, there: Start, release: str) -> str:
         """Why a plan from this matrix is not one from the matrix `there`; "" where it is."""
@@ -68,7 +68,7 @@ class MatrixFiles:
         self._known = known
         self._beside = beside
 
-    def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
+    def appraise(self, evidence: Values, now: str) -> Appraisal:
         """By the files as they are now; what is broken elsewhere in the matrix does not matter here."""
         found = documents.read(self.folder)
         values = build.matrix(found)
@@ -97,7 +97,7 @@ class MatrixFiles:
             components=dict(found.value.get("components") or {}),
         )
 
-    def promotion(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> Change:
+    def promotion(self, release: str, status: str, cluster: str, evidence: Values) -> Change:
         """A run's end: evidence, status and pin. The pin stays where a later run has moved it."""
         texts, note = self._raised(release, status)
         cluster_file = self.file("clusters", f"{cluster}.yaml")
@@ -108,7 +108,7 @@ class MatrixFiles:
         subject = f"{release} is {status}: {'run' if status == REFUSED else 'proven'} on {cluster}"
         return self._change(subject, release, cluster, evidence, texts, note)
 
-    def renewal(self, release: str, status: str, evidence: Mapping[str, Any]) -> Change:
+    def renewal(self, release: str, status: str, evidence: Values) -> Change:
         """Evidence that a person brings, and the status it earns; pins nothing."""
         texts, note = self._raised(release, status)
         cluster = str(evidence["cluster"])
@@ -116,7 +116,7 @@ class MatrixFiles:
             f"{release} is {status}: proven on {cluster}", release, cluster, evidence, texts, note
         )
 
-    def failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> Change:
+    def failure(self, release: str, cluster: str, evidence: Values) -> Change:
         """Evidence of a failed run, and nothing else."""
         return self._change(f"{release} was not proven on {cluster}", release, cluster, evidence, {})
 
@@ -137,7 +137,7 @@ class MatrixFiles:
         closed = present in CLOSED and status != REFUSED
         return {}, f"{release} is {present} by now and stays so" if closed else ""
 
-    def _later(self, cluster: str, evidence: Mapping[str, Any]) -> Iterator[str]:
+    def _later(self, cluster: str, evidence: Values) -> Iterator[str]:
         """Runs on the cluster that ended after this one with its release in place."""
         for path in sorted((self.folder / "evidence" / cluster).glob("*.json")):
             try:
@@ -163,7 +163,7 @@ class MatrixFiles:
         subject: str,
         release: str,
         cluster: str,
-        evidence: Mapping[str, Any],
+        evidence: Values,
         texts: Mapping[Path, str],
         note: str = "",
     ) -> Change:
@@ -176,7 +176,7 @@ class MatrixFiles:
         return edit_scalar(_text(file), path, value, file=str(file))
 
 
-def key_of(release: str, cluster: str, evidence: Mapping[str, Any]) -> dict[str, str]:
+def key_of(release: str, cluster: str, evidence: Values) -> dict[str, str]:
     """The trailers by which a record is found again; UsageError for a name that no file can have."""
     run = str(evidence.get("run", ""))
     for name in (release, cluster, run):
@@ -198,7 +198,7 @@ def raises(present: str, earned: str) -> bool:
     return raised(ReleaseStatus(present), ReleaseStatus(earned)) is not ReleaseStatus(present)
 
 
-def counted(evidence: Mapping[str, Any], worth: Appraisal) -> dict[str, Any]:
+def counted(evidence: Values, worth: Appraisal) -> Object:
     """Evidence that says what it is worth."""
     status = worth.status.value if worth.status else REFUSED
     expires = worth.expires or str(evidence.get("expires", ""))

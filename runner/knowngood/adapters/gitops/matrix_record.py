@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.clone import Clone, message
@@ -23,11 +22,12 @@ from knowngood.matrix.span_edit import read_scalar
 from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import DataError, Inconclusive, KnowngoodError, Unreachable, UsageError
 from knowngood.model.evidence import REFUSED, Appraisal
+from knowngood.model.values import Values
 from knowngood.ports.promotion import Promotion, Recorded
 
 _ATTEMPTS = 6
 PATCH = "record.patch"
-Build = Callable[[MatrixFiles, Mapping[str, Any]], Change]
+Build = Callable[[MatrixFiles, Values], Change]
 """Makes a record's commit from a matrix and the evidence as it counts there."""
 
 
@@ -93,7 +93,7 @@ class MatrixClone(Promotion):
     def _came_from(self) -> Destination:
         return replace(self._to, branch=self._to.base or self._to.branch)
 
-    def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
+    def appraise(self, evidence: Values, now: str) -> Appraisal:
         """By the files on the branch; where it can't be asked, by those that the run was planned from."""
         try:
             head, base = self._heads()
@@ -103,22 +103,22 @@ class MatrixClone(Promotion):
         self._appraised = head
         return self._files(head, base, str(evidence["release"])).appraise(evidence, now)
 
-    def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+    def promote(self, release: str, status: str, cluster: str, evidence: Values) -> Recorded:
         """Evidence, status and pin in one commit."""
 
-        def build(files: MatrixFiles, counting: Mapping[str, Any]) -> Change:
+        def build(files: MatrixFiles, counting: Values) -> Change:
             return files.promotion(release, str(counting.get("status", status)), cluster, counting)
 
         return self._publish(release, cluster, evidence, build)
 
-    def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+    def record_failure(self, release: str, cluster: str, evidence: Values) -> Recorded:
         """Evidence of a failed run in one commit."""
         self._appraised = None  # it is no proof, whatever the matrix says
         return self._publish(
             release, cluster, evidence, lambda files, counting: files.failure(release, cluster, counting)
         )
 
-    def _publish(self, release: str, cluster: str, evidence: Mapping[str, Any], build: Build) -> Recorded:
+    def _publish(self, release: str, cluster: str, evidence: Values, build: Build) -> Recorded:
         """Build a commit on the head and deliver it; again when somebody else pushed first."""
         key = key_of(release, cluster, evidence)
         for _ in range(_ATTEMPTS):
@@ -178,7 +178,7 @@ class MatrixClone(Promotion):
                 return found
         return ""
 
-    def _told(self, commit: str, evidence: Mapping[str, Any]) -> Recorded:
+    def _told(self, commit: str, evidence: Values) -> Recorded:
         """A record that was there already, with what it says."""
         key = key_of(str(evidence["release"]), str(evidence["cluster"]), evidence)
         try:
@@ -219,5 +219,5 @@ def promotion_for(matrix: Path, to: Destination, folder: Path) -> Promotion:
     return MatrixClone(matrix, to, folder)
 
 
-def _worth(evidence: Mapping[str, Any]) -> tuple[str, str]:
+def _worth(evidence: Values) -> tuple[str, str]:
     return str(evidence.get("status", "")), str(evidence.get("because", ""))

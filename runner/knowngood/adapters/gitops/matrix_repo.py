@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from knowngood.adapters.gitops.clone import message
 from knowngood.adapters.gitops.matrix_files import Change, MatrixFiles
@@ -22,6 +21,7 @@ from knowngood.model import names
 from knowngood.model.errors import Inconclusive, UsageError
 from knowngood.model.evidence import Appraisal
 from knowngood.model.jsonable import to_json
+from knowngood.model.values import Object, Values
 from knowngood.ports.promotion import Promotion, Recorded
 
 
@@ -70,17 +70,17 @@ class MatrixRepository(Promotion):
         )
         return ""
 
-    def appraise(self, evidence: Mapping[str, Any], now: str) -> Appraisal:
+    def appraise(self, evidence: Values, now: str) -> Appraisal:
         """By the files as they are now."""
         return self._files.appraise(evidence, now)
 
-    def promote(self, release: str, status: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+    def promote(self, release: str, status: str, cluster: str, evidence: Values) -> Recorded:
         """Evidence, status and pin in one commit."""
         change = self._files.promotion(release, status, cluster, evidence)
         told = Recorded("", "", "", status, str(evidence.get("because", "")), change.note)
         return replace(told, commit=self._once(change))
 
-    def bring(self, release: str, status: str, evidence: Mapping[str, Any]) -> str:
+    def bring(self, release: str, status: str, evidence: Values) -> str:
         """Evidence that a person brings, and the status it earns; pins nothing. "" where all is there already."""
         change = self._files.renewal(release, status, evidence)
         texts = dict(change.texts)
@@ -88,7 +88,7 @@ class MatrixRepository(Promotion):
             texts[change.proof] = self._same(change.proof, evidence)
         return self._commit(change.subject, "", change.trailers, texts)
 
-    def record_failure(self, release: str, cluster: str, evidence: Mapping[str, Any]) -> Recorded:
+    def record_failure(self, release: str, cluster: str, evidence: Values) -> Recorded:
         """Evidence of a failed run in one commit."""
         commit = self._once(self._files.failure(release, cluster, evidence))
         return Recorded(commit, "", "", str(evidence.get("status", "")), str(evidence.get("because", "")))
@@ -111,7 +111,7 @@ class MatrixRepository(Promotion):
             return done
         return self._commit(change.subject, "", change.trailers, change.texts)
 
-    def _same(self, proof: Path, evidence: Mapping[str, Any]) -> str:
+    def _same(self, proof: Path, evidence: Values) -> str:
         """The text of that run's evidence as it is in the matrix: it is never edited, so it must say the same."""
         text = proof.read_bytes().decode("utf-8")
         try:
@@ -268,6 +268,6 @@ def _put_back(file: Path, data: bytes | None) -> None:
         file.write_bytes(data)
 
 
-def _said(evidence: Mapping[str, Any]) -> dict[str, Any]:
+def _said(evidence: Values) -> Object:
     """What evidence says, without the words for it."""
     return {k: v for k, v in evidence.items() if k not in ("because", "expires")}

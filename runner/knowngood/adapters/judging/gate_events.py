@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.values import Values
 from knowngood.model.verdict import GateResult, Judgement, Verdict, worst
 
 _SEPARATOR = "; "
@@ -18,7 +18,7 @@ _SEPARATOR = "; "
 class Events:
     """What one session said."""
 
-    results: list[Mapping[str, Any]] = field(default_factory=list)
+    results: list[Values] = field(default_factory=list)
     tests: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)  # gate -> why its file could not be imported
     deselected: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ def judgement(
     return Judgement(results, missing, _SEPARATOR.join(filter(None, [why, *broken])), artifacts)
 
 
-def _take(events: Events, event: Mapping[str, Any]) -> None:
+def _take(events: Events, event: Values) -> None:
     if events.exitstatus is not None:
         raise ValueError("a line after session_finish")
     match event["event"]:
@@ -108,20 +108,20 @@ def _distrust(events: Events, code: int) -> str:
     return ""
 
 
-def _soft(results: Iterable[Mapping[str, Any]]) -> bool:
+def _soft(results: Iterable[Values]) -> bool:
     """Whether some result is inconclusive: pytest counts a skip or an xfail as a success."""
     return any(r["verdict"] == Verdict.INCONCLUSIVE for r in results)
 
 
-def _folded(results: Iterable[Mapping[str, Any]]) -> tuple[GateResult, ...]:
+def _folded(results: Iterable[Values]) -> tuple[GateResult, ...]:
     """One result a gate and node: the worst verdict of its tests, with the reasons of those."""
-    by_key: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    by_key: dict[tuple[str, str], list[Values]] = {}
     for result in results:
         by_key.setdefault((str(result["gate"]), str(result["node"])), []).append(result)
     return tuple(_fold(gate, node, tests) for (gate, node), tests in by_key.items())
 
 
-def _fold(gate: str, node: str, tests: Sequence[Mapping[str, Any]]) -> GateResult:
+def _fold(gate: str, node: str, tests: Sequence[Values]) -> GateResult:
     verdict = worst(Verdict(t["verdict"]) for t in tests)
     reasons = [str(t["reason"]) for t in tests if t["verdict"] == verdict and t["reason"]]
     backends = sorted({str(t["backend"]) for t in tests if t["backend"]})

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.judging.probe_manifest import (
@@ -21,6 +20,7 @@ from knowngood.adapters.judging.probe_words import ENDED, document, hopeless, ph
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import with_hands, working
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
+from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
 
 AT_A_TIME = 50
@@ -37,7 +37,7 @@ HANDS = 8
 class Answers:
     """The documents by node, why there is none by node, and why Jobs could not be cleared away ("" if all were)."""
 
-    documents: Mapping[str, Mapping[str, Any]]
+    documents: Mapping[str, Values]
     missing: Mapping[str, str] = field(default_factory=dict)
     leftover: str = ""
 
@@ -113,7 +113,7 @@ class _Round:
         self._order = order
         self._waiting = deque(order.nodes)
         self._live: dict[str, _Probe] = {}
-        self.documents: dict[str, Mapping[str, Any]] = {}
+        self.documents: dict[str, Values] = {}
         self.missing: dict[str, str] = {}
 
     def play(self, cancel: Cancel) -> None:
@@ -191,7 +191,7 @@ class _Round:
         self.missing[node] = why(pod, job, self._live[node].seconds)
 
     def _collect(self, ended: Sequence[tuple[str, Object | None]]) -> None:
-        def answer(one: tuple[str, Object | None]) -> tuple[str, Mapping[str, Any] | str]:
+        def answer(one: tuple[str, Object | None]) -> tuple[str, Values | str]:
             node, pod = one
             if pod is None or phase_of(pod) != "Succeeded":
                 return node, why(pod, None, self._live[node].seconds)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.model import names
+from knowngood.model.values import Values
 
 PROBE_LABEL = f"{names.DOMAIN}/probe"
 """On Jobs and pods: the judgement's name among probes, so that one list finds them all."""
@@ -41,7 +40,7 @@ class Order:
     name: str  # the judgement's
     nodes: tuple[str, ...]
     payloads: tuple[str, ...]
-    params: Mapping[str, Any]
+    params: Values
     image: str
     gpus: int
     deadline: float

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from knowngood.adapters.kubernetes.client import Object
+from knowngood.model.values import Values
 
 SCHEMA = 1
 ENDED = frozenset({"Succeeded", "Failed"})
@@ -23,7 +22,7 @@ STUCK = frozenset(
 LONGEST = 200  # characters of somebody else's words
 
 
-def document(log: str, node: str) -> Mapping[str, Any]:
+def document(log: str, node: str) -> Values:
     """The probe's document: the last line of its log that is one. ValueError where there is none from `node`."""
     for line in reversed(log.split("\n")):
         try:
@@ -41,12 +40,12 @@ def document(log: str, node: str) -> Mapping[str, Any]:
     raise ValueError(f"no document in {len(log.splitlines())} lines: {log.strip()[-LONGEST:]!r}")
 
 
-def phase_of(pod: Mapping[str, Any]) -> str:
+def phase_of(pod: Values) -> str:
     """A pod's phase, "" where it has none yet."""
     return str((pod.get("status") or {}).get("phase", ""))
 
 
-def hopeless(pod: Mapping[str, Any]) -> bool:
+def hopeless(pod: Values) -> bool:
     """Whether a pod that has not started waits for something that only somebody else can change."""
     unplaced = not (pod.get("spec") or {}).get("nodeName")
     return unplaced or any(reason in STUCK for reason, _ in _states(pod, "waiting"))
@@ -95,7 +94,7 @@ def _end(pod: Object) -> str:
     return str(status.get("message") or status.get("reason") or "no reason given")[:LONGEST]
 
 
-def _states(pod: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
+def _states(pod: Values, kind: str) -> list[tuple[str, str]]:
     """Reason and message of each container that is in a state of that kind."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     found = [(container.get("state") or {}).get(kind) or {} for container in statuses]

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import knowngood
 from knowngood.adapters.gitops.gate_suite import suite_of
@@ -28,6 +27,7 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
+from knowngood.model.values import Object
 from knowngood.model.verdict import Judgement
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.gates import Gates
@@ -92,7 +92,7 @@ class PytestGates(Gates):
         )
         return replace(told, seen=seen)
 
-    def _context(self, request: JudgeRequest, folder: Path) -> dict[str, Any]:
+    def _context(self, request: JudgeRequest, folder: Path) -> Object:
         return {
             "schema": SCHEMA,
             "request": to_json(request),

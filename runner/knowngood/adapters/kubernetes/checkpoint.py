@@ -9,9 +9,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
@@ -20,6 +18,7 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.packing import Packer
 from knowngood.model.run_summary import RunSummary, summary_of
 from knowngood.model.state import RunState
+from knowngood.model.values import Values
 from knowngood.ports.checkpoint import Checkpoint
 
 KIND_LABEL = f"{names.DOMAIN}/kind"
@@ -299,11 +298,11 @@ def _part(name: str, number: int) -> str:
     return f"{name}.{number}" if number else name
 
 
-def _text(config_map: Mapping[str, Any]) -> str:
+def _text(config_map: Values) -> str:
     return str((config_map.get("data") or {}).get("state") or "")
 
 
-def _json(text: str, where: str) -> Mapping[str, Any]:
+def _json(text: str, where: str) -> Values:
     try:
         state = json.loads(text)
     except ValueError as error:

@@ -101,7 +101,7 @@ class Kube:
         self.timeout = timeout
         self.tls = self.access.tls()
         self._init_transport(cancel)
-        options: dict[str, Any] = {"ssl_context": self.tls, "maxsize": CONNECTIONS}
+        options: Object = {"ssl_context": self.tls, "maxsize": CONNECTIONS}
         if self.access.server_name:
             options["server_hostname"] = self.access.server_name
         self._pool = urllib3.PoolManager(**options)

@@ -13,14 +13,14 @@ import os
 import re
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from knowngood.model.errors import UsageError
+from knowngood.model.values import Values
 
 MAX_BYTES = 1 << 20
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -116,7 +116,7 @@ def load(path: Path | None, context: str = "") -> Access:
     )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> Values:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError("a kubeconfig of more than 1 MiB is none", where=str(path), hint=HINT)
@@ -135,14 +135,14 @@ def _read(path: Path) -> Mapping[str, Any]:
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def _named(config: Mapping[str, Any], section: str, name: str, key: str, path: Path) -> Mapping[str, Any]:
+def _named(config: Values, section: str, name: str, key: str, path: Path) -> Values:
     for entry in config.get(section) or ():
         if isinstance(entry, dict) and entry.get("name") == name:
             return dict(entry.get(key) or {})
     raise UsageError(f"{section} has no entry {name!r}", where=str(path), hint=HINT)
 
 
-def _bytes(values: Mapping[str, Any], key: str, path: Path) -> bytes:
+def _bytes(values: Values, key: str, path: Path) -> bytes:
     """A certificate or key: from `<key>-data`, else from the file `<key>`, else nothing."""
     try:
         if values.get(f"{key}-data"):
@@ -156,7 +156,7 @@ def _bytes(values: Mapping[str, Any], key: str, path: Path) -> bytes:
     return b""
 
 
-def _token(user: Mapping[str, Any], path: Path, context: str, who: str) -> Callable[[], str]:
+def _token(user: Values, path: Path, context: str, who: str) -> Callable[[], str]:
     if "exec" in user or "auth-provider" in user:
         return _plugin_token(path, context, who)
     if user.get("token"):

@@ -31,6 +31,7 @@ from knowngood.model.names import (
     VERSION_ANNOTATION,
     WHO_ANNOTATION,
 )
+from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.lock import Beat, Lock, no_beat
 
@@ -48,7 +49,7 @@ def micro_time() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def holding(lease: Mapping[str, Any] | None, now: datetime) -> tuple[str, bool | None]:
+def holding(lease: Values | None, now: datetime) -> tuple[str, bool | None]:
     """The run that a Lease names, "" for none, and whether it is still renewed; None: nobody can tell."""
     spec = (lease or {}).get("spec") or {}
     holder = str(spec.get("holderIdentity") or "")

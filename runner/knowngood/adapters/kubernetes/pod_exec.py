@@ -14,6 +14,7 @@ import websocket
 
 from knowngood.adapters.kubernetes.client import ApiError, Busy, Kube, path, refuse, refused_certificate
 from knowngood.model.errors import Unreachable
+from knowngood.model.values import Object
 
 PROTOCOL = "v4.channel.k8s.io"
 MAX_BYTES = 16 << 20
@@ -77,7 +78,7 @@ def _connect(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeo
     ]
     place = path("v1", "pods", pod, namespace, "exec")
     url = f"wss://{kube.access.server.removeprefix('https://')}{place}?{urlencode(query)}"
-    options: dict[str, Any] = {"context": kube.tls}
+    options: Object = {"context": kube.tls}
     if kube.access.server_name:
         options["server_hostname"] = kube.access.server_name
     try:

@@ -19,6 +19,7 @@ from knowngood.model.matrix import Cluster, Limits
 from knowngood.model.mover import Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
+from knowngood.model.values import Object
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.nodes import NodeWork, Outcome
 from knowngood.ports.observer import Observer
@@ -215,7 +216,7 @@ def untemplated(value: Any) -> Any:
     return value
 
 
-def _tenants(cluster: Cluster) -> list[dict[str, Any]]:
+def _tenants(cluster: Cluster) -> list[Object]:
     return [
         {"name": t.name, "namespaces": list(t.namespaces), "evictionDeadlineSeconds": t.eviction_deadline}
         for t in cluster.tenants
@@ -229,7 +230,7 @@ class _Heard:
     verb: str
     observer: Observer
     subject: str
-    results: list[dict[str, Any]] = field(default_factory=list)
+    results: list[Object] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     finished: bool = False
     broken: bool = False
@@ -266,7 +267,7 @@ class _Heard:
         """The nodes whose claim was found to be a newer Lease's."""
         return [node for result in self._answers() for node in result.get("lost", ())]
 
-    def _answers(self) -> list[dict[str, Any]]:
+    def _answers(self) -> list[Object]:
         return [r["res"]["knowngood"] for r in self.results if isinstance(r["res"].get("knowngood"), dict)]
 
     def outcome(self, nodes: Sequence[str], trouble: str) -> Outcome:
@@ -279,7 +280,7 @@ class _Heard:
         stripped: dict[str, None] = {}
         failed: dict[str, str] = {}
         given_back: dict[str, str] = {}
-        detail: dict[str, Any] = {}
+        detail: Object = {}
         seen: dict[str, NodeState] = {}
         for answer in self._answers():
             done |= dict.fromkeys(answer.get("done") or ())

@@ -11,9 +11,10 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from knowngood.model.values import Values
 
 PROGRESS_PIPE = "progress"
 PLUMBING = ("include_role", "validate_argument_spec")
@@ -28,7 +29,7 @@ def say(**values: Any) -> None:
         sys.stdout.flush()
 
 
-def heard(event: Mapping[str, Any]) -> bool:
+def heard(event: Values) -> bool:
     """Pass on what the runner needs of one of ansible-runner's events; True lets it keep the event's file."""
     kind, data = event.get("event"), event.get("event_data") or {}
     failed = str(kind).endswith(("failed", "unreachable")) and not data.get("ignore_errors")

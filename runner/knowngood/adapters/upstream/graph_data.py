@@ -15,6 +15,7 @@ from knowngood.matrix.reading import display, read_text
 from knowngood.matrix.refresh import Declared, GraphData
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse
 from knowngood.model.errors import DataError, Location, UsageError
+from knowngood.model.values import Object
 from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.expression import compiled
 from knowngood.planner.version import is_whole
@@ -86,7 +87,7 @@ def _declared(path: Path, oldest: tuple[int, int], days: dict[str, str]) -> Decl
     )
 
 
-def _value(path: Path) -> tuple[dict[str, Any], Location]:
+def _value(path: Path) -> tuple[Object, Location]:
     file = display(path)
     try:
         node = parse(read_text(path), file)
@@ -109,7 +110,7 @@ def _plain(node: Node) -> Any:
             return {key.text: _plain(child) for key, child in node.entries}
 
 
-def _text(value: dict[str, Any], key: str, where: Location) -> str:
+def _text(value: Object, key: str, where: Location) -> str:
     found = value.get(key)
     if not isinstance(found, str) or not found:
         raise UsageError(f"the key {key!r} is missing", where=where, hint="see the file upstream")

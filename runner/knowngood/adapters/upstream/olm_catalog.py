@@ -20,6 +20,7 @@ import yaml
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location, UsageError
 from knowngood.model.graph import Bundle, Catalog
+from knowngood.model.values import Object
 from knowngood.planner.edges.following import SEMVER
 from knowngood.planner.ranges import parse_range, without_v
 
@@ -106,7 +107,7 @@ class _Gathered:
     channels: dict[str, list[Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def take(self, blob: dict[str, Any], where: Location) -> None:
+    def take(self, blob: Object, where: Location) -> None:
         """Keep what one blob says of the package."""
         schema, name = blob.get("schema"), blob.get("name")
         if schema == "olm.package":
@@ -169,7 +170,7 @@ class _Gathered:
             raise UsageError(f"the {kind} {name} stands twice", where=where, hint=hint)
 
 
-def _of_bundle(blob: dict[str, Any], name: str, where: Location) -> str:
+def _of_bundle(blob: Object, name: str, where: Location) -> str:
     """The version in the bundle's own properties, else the one in its name."""
     properties = blob.get("properties")
     for each in properties if isinstance(properties, list) else ():
@@ -188,7 +189,7 @@ def _from_name(name: str, where: Location) -> str:
     return found[1]
 
 
-def _blobs(path: Path, where: Location) -> Iterator[dict[str, Any]]:
+def _blobs(path: Path, where: Location) -> Iterator[Object]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"larger than {MAX_BYTES >> 20} MiB", where=where, hint=_HINT)
