@@ -87,3 +87,34 @@ def test_every_package_says_what_lives_in_it() -> None:
 def charter(path: Path) -> str | None:
     """The docstring of a package."""
     return ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_each_room_of_the_adapters_says_which_ports_it_serves() -> None:
+    """A port is served by who subclasses its Protocol."""
+    adapters = ROOT / "runner" / "knowngood" / "adapters"
+    served = {
+        (path.parent.name, port)
+        for path in adapters.glob("*/*.py")
+        for port in subclassed(ast.parse(path.read_text()))
+    }
+    assert {("judging", "gates"), ("kubernetes", "lock"), ("gitops", "delivery")} <= served
+    silent = [
+        (room, port)
+        for room, port in sorted(served)
+        if f"ports.{port}" not in str(charter(adapters / room / "__init__.py"))
+    ]
+    assert not silent
+
+
+def subclassed(tree: ast.Module) -> set[str]:
+    """The ports whose names are bases of a class here."""
+    imported = {
+        (alias.asname or alias.name): str(node.module).rpartition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("knowngood.ports.")
+        for alias in node.names
+    }
+    bases = {
+        ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases
+    }
+    return {port for name, port in imported.items() if name in bases}
