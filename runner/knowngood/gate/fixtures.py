@@ -121,8 +121,9 @@ def load(request: pytest.FixtureRequest, judgement: JudgeRequest, node: str) -> 
     """Since when the module that is judged is loaded on the node; None: nobody knows."""
     if not judgement.loads_as_read:
         return judgement.loads.get(node)
-    seen = request.getfixturevalue("states")[node].load
-    return Window(seen.boot_id, seen.monotonic, "") if seen else None
+    states: Mapping[str, NodeState] = request.getfixturevalue("states")
+    newest = states[node].newest
+    return Window(newest.boot_id, newest.at, "") if newest else None
 
 
 @pytest.fixture

@@ -276,3 +276,23 @@ def test_secrets_and_steering_variables_do_not_reach_the_gates() -> None:
     }
     kept = environment(given, "env:OPS_TOKEN")
     assert set(kept) == {"PATH", "HOME", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "LC_ALL"}
+
+
+LOADED = """
+import pytest
+from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
+
+@pytest.fixture(scope="session")
+def states():
+    marks = {"nvidia-driver": Mark("595.91.07", "boot", 7.0), "doca-ofed": Mark("26.01", "boot", 5.0)}
+    return {"gpu-1": NodeState("gpu-1", reachable=True, marks=marks)}
+
+def test_it(load):
+    assert (load.boot_id, load.monotonic) == ("boot", 7.0)
+"""
+
+
+def test_a_judge_that_reads_the_loads_itself_counts_from_the_newest_mark(judge: Judge) -> None:
+    judgement = judge(fine=LOADED, fields={"loads_as_read": True})
+    assert judgement.verdict is Verdict.PASS
