@@ -7,6 +7,7 @@ reason, measured}}}. Exit status 0 whenever the document was printed, whatever i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -18,6 +19,8 @@ from typing import Any
 from knowngood.probe import inference, load, rdma, training
 from knowngood.probe.host import Host
 
+LONGEST_ANSWER = 4096
+"""Bytes: what Kubernetes keeps of a container's termination message."""
 Payload = Callable[[Host, Mapping[str, Any]], dict[str, Any]]
 PAYLOADS: dict[str, Payload] = {"rdma": rdma.run, "training": training.run, "inference": inference.run}
 
@@ -46,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("payloads", nargs="+", choices=sorted(PAYLOADS))
     run.add_argument("--root", default="/", help="where the host's root is mounted (default: /)")
     run.add_argument("--params", default="{}", help="the payloads' parameters as a JSON object")
+    run.add_argument("--answer", type=Path, help="a file that gets the document, too, if it is short")
     burn = verbs.add_parser("load", help="compute on the given GPUs, and print one JSON document")
     burn.add_argument("--seconds", type=float, required=True, help="for how long")
     options = parser.parse_args(argv)
@@ -59,7 +63,16 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--params: not a JSON object")
     answer = document(Host(Path(options.root)), list(options.payloads), params)
     _print(answer)
+    if options.answer is not None:
+        _leave(options.answer, _text(answer))
     return 0
+
+
+def _leave(path: Path, text: str) -> None:
+    """Leave the document where the kubelet takes a container's last words from; what is cut there is no document."""
+    with contextlib.suppress(OSError):  # the log has it
+        if len(text.encode()) <= LONGEST_ANSWER:
+            path.write_text(text, encoding="utf-8")
 
 
 def _load(seconds: float) -> int:
@@ -69,8 +82,12 @@ def _load(seconds: float) -> int:
     return 0 if result["ok"] else 1
 
 
+def _text(answer: Mapping[str, Any]) -> str:
+    return json.dumps(answer, sort_keys=True, separators=(",", ":")) + "\n"
+
+
 def _print(answer: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer, sort_keys=True, separators=(",", ":")) + "\n")
+    sys.stdout.write(_text(answer))
     sys.stdout.flush()
 
 

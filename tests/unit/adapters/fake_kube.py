@@ -88,6 +88,11 @@ class FakeKube(Kube):
             if kind == kube_module.ONLY_METADATA:
                 items = [{"metadata": item["metadata"]} for item in items]
             return 200, _page(items, query)
+        if method == "DELETE" and path.rpartition("/")[2] in self.collections:
+            for item in self._list(path, query):
+                self.writes.append(("DELETE", f"{path}/{item['metadata']['name']}"))
+                del self.objects[f"{path}/{item['metadata']['name']}"]
+            return 200, {"kind": "Status"}
         if path == REVIEWS:
             return 201, {**body, "status": self.review(body["spec"]["resourceAttributes"])}
         if method == "POST":

@@ -23,7 +23,9 @@ from .conftest import DRIVER, write
 RUNNER = Path(__file__).parents[3] / "runner"
 
 
-def probe(root: Path, *payloads: str, params: str = '{"gpus": 2}') -> subprocess.CompletedProcess[str]:
+def probe(
+    root: Path, *payloads: str, params: str = '{"gpus": 2}', more: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         "-S",
@@ -35,6 +37,7 @@ def probe(root: Path, *payloads: str, params: str = '{"gpus": 2}') -> subprocess
         str(root),
         "--params",
         params,
+        *more,
     ]
     env = {"PYTHONPATH": str(RUNNER), "NODE_NAME": "gpu-1"}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -58,6 +61,19 @@ def test_one_document_with_all_payloads_without_any_site_package(root: Path) -> 
     }
     assert document["results"]["training"]["backend"] == "reference"
     assert files(root) == before
+
+
+def test_a_short_document_is_left_where_the_kubelet_takes_last_words_from(root: Path, tmp_path: Path) -> None:
+    said, long = tmp_path / "termination-log", tmp_path / "long"
+    done = probe(root, "training", "inference", more=("--answer", str(said)))
+    assert (done.returncode, said.read_text()) == (0, done.stdout)
+    counters = root / "sys/class/infiniband/mlx5_0/ports/1/counters"
+    for number in range(300):
+        (counters / f"counter_{number}").write_text("1\n")
+    assert probe(root, "rdma", more=("--answer", str(long))).returncode == 0
+    assert not long.exists(), "the kubelet would cut it"
+    nowhere = probe(root, "training", more=("--answer", str(tmp_path / "no" / "such" / "folder")))
+    assert (nowhere.returncode, nowhere.stderr) == (0, "")
 
 
 def test_the_probe_parses_on_python_3_9() -> None:

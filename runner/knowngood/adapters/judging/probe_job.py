@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.judging.probe_manifest import (
     DELETED_WITHIN,
     NODE_ANNOTATION,
+    PART_LABEL,
     PROBE_LABEL,
     Order,
     job_name,
     manifest,
 )
-from knowngood.adapters.judging.probe_words import ENDED, document, hopeless, phase_of, why
+from knowngood.adapters.judging.probe_words import ENDED, document, hopeless, last_words, phase_of, why
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import with_hands, working
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
@@ -30,7 +32,7 @@ STARTED_WITHIN = 120.0
 """Seconds after which a pod that has not started keeps no other node waiting, and is given up if nothing but
 somebody's help could start it: no room, no image."""
 HANDS = 8
-"""Logs read, and Jobs deleted, at the same time."""
+"""Logs read at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ def remove(kube: Kube, namespace: str, group: str, cancel: Cancel) -> str:
 
     def gone() -> bool:
         jobs = _jobs(kube, namespace, group)
-        fresh = [j for j in jobs if j["metadata"]["uid"] not in asked]
-        _delete(kube, namespace, {j["metadata"]["name"]: j["metadata"]["uid"] for j in fresh})
-        asked.update(j["metadata"]["uid"] for j in fresh)
+        if fresh := {j["metadata"]["uid"] for j in jobs} - asked:
+            kube.delete_all(path("batch/v1", "jobs", "", namespace), f"{PROBE_LABEL}={group}")
+            asked.update(fresh)
         return not jobs and not _pods(kube, namespace, group)
 
     try:
@@ -83,9 +85,9 @@ def remove(kube: Kube, namespace: str, group: str, cancel: Cancel) -> str:
 
 @dataclass(slots=True)
 class _Probe:
-    """A Job on its way: since when, on the monotonic clock, and whether its container runs."""
+    """A Job on its way: its part, since when, on the monotonic clock, and whether its container runs."""
 
-    uid: str
+    part: int
     since: float
     running: bool = False
 
@@ -111,7 +113,7 @@ class _Round:
     def __init__(self, kube: Kube, order: Order) -> None:
         self._kube = kube
         self._order = order
-        self._waiting = deque(order.nodes)
+        self._waiting = deque((node, at // AT_A_TIME) for at, node in enumerate(order.nodes))
         self._live: dict[str, _Probe] = {}
         self.documents: dict[str, Values] = {}
         self.missing: dict[str, str] = {}
@@ -133,18 +135,19 @@ class _Round:
 
     def _top_up(self) -> None:
         while self._waiting and sum(p.keeps_others_waiting for p in self._live.values()) < AT_A_TIME:
-            node = self._waiting.popleft()
+            node, part = self._waiting.popleft()
             began = time.monotonic()
             try:
-                self._live[node] = _Probe(self._create(node), began)
+                self._create(node, part)
+                self._live[node] = _Probe(part, began)
             except ApiError as error:
                 self.missing[node] = f"no probe was sent: {error}"
 
-    def _create(self, node: str) -> str:
-        """Make a node's Job; its uid."""
+    def _create(self, node: str, part: int) -> None:
+        """Make a node's Job."""
         place = self._order.namespace
         try:
-            job = self._kube.create(path("batch/v1", "jobs", "", place), manifest(self._order, node))
+            self._kube.create(path("batch/v1", "jobs", "", place), manifest(self._order, node, part))
         except ApiError as error:
             if error.missing:
                 raise Inconclusive(
@@ -152,8 +155,6 @@ class _Round:
                 ) from error
             if error.code != 409:  # 409: our own create, whose answer was lost
                 raise
-            job = self._kube.get(path("batch/v1", "jobs", job_name(self._order.group, node), place))
-        return str(job["metadata"]["uid"])
 
     def _look(self) -> None:
         """Take the answers of those that have ended, and leave those that can't start."""
@@ -170,7 +171,7 @@ class _Round:
                 self._miss(node, pod, job)
         with working():
             self._collect(ended)
-            _delete(self._kube, self._order.namespace, self._over())
+            self._clear(self._over())
 
     def _seen(self) -> dict[str, Object]:
         """The pods by the node they are meant for."""
@@ -195,6 +196,8 @@ class _Round:
             node, pod = one
             if pod is None or phase_of(pod) != "Succeeded":
                 return node, why(pod, None, self._live[node].seconds)
+            with suppress(ValueError):
+                return node, document(last_words(pod), node)
             where = path("v1", "pods", pod["metadata"]["name"], self._order.namespace, "log")
             try:
                 return node, document(self._kube.text(where, container="probe"), node)
@@ -207,10 +210,20 @@ class _Round:
             else:
                 self.documents[node] = found
 
-    def _over(self) -> dict[str, str]:
-        """The Jobs that have answered or were left, by name with uid; they are live no longer."""
+    def _over(self) -> set[int]:
+        """Take those that have answered or were left from the live ones; the parts of which all are over then."""
         over = [node for node in self._live if node in self.documents or node in self.missing]
-        return {job_name(self._order.group, node): self._live.pop(node).uid for node in over}
+        parts = {self._live.pop(node).part for node in over}
+        going_on = {p.part for p in self._live.values()} | {part for _, part in self._waiting}
+        return (
+            parts - going_on if self._live or self._waiting else set()
+        )  # the last ones go with all that is left
+
+    def _clear(self, parts: Iterable[int]) -> None:
+        """Ask for the deletion of parts; `remove` verifies it."""
+        for part in parts:
+            labels = f"{PROBE_LABEL}={self._order.group},{PART_LABEL}={part}"
+            self._kube.delete_all(path("batch/v1", "jobs", "", self._order.namespace), labels)
 
     def _give_up(self) -> None:
         """The deadline: say of each node without an answer what its pod was doing, or that its turn never came."""
@@ -218,7 +231,7 @@ class _Round:
         jobs = self._jobs_without_pod(pods)
         for node in self._live:
             self._miss(node, pods.get(node), jobs.get(node))
-        for node in self._waiting:
+        for node, _ in self._waiting:
             self.missing[node] = (
                 f"no probe was sent: the {self._order.deadline:.0f} s for all {len(self._order.nodes)} nodes"
                 " were over before its turn"
@@ -237,12 +250,6 @@ def _jobs(kube: Kube, namespace: str, group: str) -> list[Object]:
 
 def _pods(kube: Kube, namespace: str, group: str) -> list[Object]:
     return kube.list(path("v1", "pods", "", namespace), labels=f"{PROBE_LABEL}={group}")
-
-
-def _delete(kube: Kube, namespace: str, jobs: Mapping[str, str]) -> None:
-    """Ask for the deletion of Jobs, given by name and uid; `remove` verifies it."""
-    where = {path("batch/v1", "jobs", name, namespace): uid for name, uid in jobs.items()}
-    with_hands(lambda one: kube.delete(one[0], uid=one[1]), list(where.items()), HANDS)
 
 
 def _remove_quietly(kube: Kube, order: Order, cancel: Cancel) -> str:

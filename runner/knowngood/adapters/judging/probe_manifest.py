@@ -18,10 +18,14 @@ from knowngood.model.values import Values
 
 PROBE_LABEL = f"{names.DOMAIN}/probe"
 """On Jobs and pods: the judgement's name among probes, so that one list finds them all."""
+PART_LABEL = f"{names.DOMAIN}/probe-part"
+"""On Jobs: which of the judgement's parts it belongs to. A part is deleted at once, when all of it has answered."""
 NODE_ANNOTATION = f"{names.DOMAIN}/probed-node"
 """On Jobs and pods: the node that is meant. A label's value would be too short for some names."""
 GPU = "nvidia.com/gpu"
 HOST = "/host"
+ANSWER = "/dev/termination-log"
+"""Where a container leaves its last words: the kubelet puts them into the pod's status, so nobody asks for the log."""
 NO_IMAGE = "knowngood.invalid/probe:not-configured"
 """Where the cluster file names no probeImage: a real cluster can't pull it, and says so in the pod's status."""
 DELETED_WITHIN = 60.0
@@ -68,7 +72,7 @@ def is_of(group: str, job: str) -> bool:
     return job.startswith(f"{group}-")
 
 
-def manifest(order: Order, node: str) -> Object:
+def manifest(order: Order, node: str, part: int = 0) -> Object:
     """The Job that probes `node`."""
     labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.group}
     meant = {NODE_ANNOTATION: node}
@@ -81,7 +85,7 @@ def manifest(order: Order, node: str) -> Object:
         "metadata": {
             "name": name,
             "namespace": order.namespace,
-            "labels": labels,
+            "labels": {**labels, PART_LABEL: str(part)},
             "annotations": meant,
         },
         "spec": {
@@ -134,7 +138,7 @@ def _container(order: Order) -> Object:
         "image": order.image or NO_IMAGE,
         "command": [
             *("python", "-m", "knowngood.probe", "run", *order.payloads),
-            *("--root", HOST, "--params", params),
+            *("--root", HOST, "--params", params, "--answer", ANSWER),
         ],
         "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         "volumeMounts": [{"name": "host", "mountPath": HOST, "readOnly": True}],

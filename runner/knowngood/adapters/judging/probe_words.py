@@ -40,6 +40,13 @@ def document(log: str, node: str) -> Values:
     raise ValueError(f"no document in {len(log.splitlines())} lines: {log.strip()[-LONGEST:]!r}")
 
 
+def last_words(pod: Values) -> str:
+    """What a pod's container left in the pod's status when it ended, "" where it left nothing."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    ended = [(status.get("state") or {}).get("terminated") or {} for status in statuses]
+    return "".join(str(state.get("message") or "") for state in ended)
+
+
 def phase_of(pod: Values) -> str:
     """A pod's phase, "" where it has none yet."""
     return str((pod.get("status") or {}).get("phase", ""))

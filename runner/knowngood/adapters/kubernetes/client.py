@@ -197,6 +197,13 @@ class Kube:
             raise
         return True
 
+    def delete_all(self, where: str, labels: str) -> None:
+        """Ask for the deletion of all objects of a collection that match the selector, which must name some."""
+        if not labels:
+            raise ValueError("no selector: that would be all of the collection")
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        self._json("DELETE", where, query={"labelSelector": labels}, body=options)
+
     def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> Object:
         """Ask to evict the pod with `uid`. ApiError 429: a budget says no now; 404 or 409: it is gone."""
         body = {

@@ -59,7 +59,7 @@ TABLE = (
     ),
     Row(("create",), "coordination.k8s.io", "leases", Place.OURS, "takes the Lease"),
     Row(("get", "update"), "coordination.k8s.io", "leases", Place.OURS, "keeps the Lease", LEASE),
-    Row(("create", "delete", "get", "list"), "batch", "jobs", Place.OURS, "probes nodes"),
+    Row(("create", "deletecollection", "get", "list"), "batch", "jobs", Place.OURS, "probes nodes"),
     Row(("list",), "batch", "jobs", Place.TENANTS, "counts the tenants' work"),
     Row(("list",), "apps", "deployments", Place.TENANTS, "counts the tenants' work"),
     Row(("list",), "apps", "statefulsets", Place.TENANTS, "counts the tenants' work"),

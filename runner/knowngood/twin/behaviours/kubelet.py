@@ -194,7 +194,7 @@ class Runner:
                 self.program = self._program()
                 continue
             if self.pod["spec"].get("restartPolicy") == "Never" or code == 0:
-                await self._show(main=DONE, code=code)
+                await self._show(main=DONE, code=code, message=self.program.last_words)
                 self._tell_job(code)
                 return
             await self._show(main=WAITING, restarts=self.progress.restarts + 1, reason="CrashLoopBackOff")

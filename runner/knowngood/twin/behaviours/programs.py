@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ Failing = Mapping[str, str]
 Tell = Callable[[Failing], Awaitable[None]]
 
 START_S = 2.0  # image there already: create the sandbox, start the container
+LAST_WORDS, MOST_WORDS = "/dev/termination-log", 4096
+"""Where a container leaves its termination message, unless its spec says otherwise, and how many bytes are kept."""
 STOP_S = 5.0  # what an obedient container needs after SIGTERM
 
 
@@ -40,6 +43,7 @@ class Program:
     """Does nothing but run: every container that is not on the list of commands."""
 
     has_init = False
+    last_words = ""  # the main container's termination message, once it has ended
 
     def __init__(self, twin: Twin, pod: Object) -> None:
         self.twin = twin
@@ -111,12 +115,17 @@ class ProcessProgram(Program):
         argv = processes.command_of(container, env)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self.twin.world.machines[node_of(self.pod)].tick()
+        words = Path(self._view.local(str(container.get("terminationMessagePath") or LAST_WORDS)))
+        words.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             process = self._process = await processes.start(
                 argv, env, self._view, self.twin.python_path, stdout=log, stderr=log
             )
         await ready()
-        return await process.wait()
+        code = await process.wait()
+        with contextlib.suppress(OSError):
+            self.last_words = words.read_bytes()[:MOST_WORDS].decode("utf-8", "replace")
+        return code
 
     async def stop(self, grace: float) -> None:
         """TERM, and KILL after the grace."""

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from knowngood.adapters.judging import probe_job
-from knowngood.adapters.judging.probe_manifest import Order, group_name, is_of, job_name, manifest
+from knowngood.adapters.judging.probe_manifest import (
+    PROBE_LABEL,
+    Order,
+    group_name,
+    is_of,
+    job_name,
+    manifest,
+)
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
 from knowngood.ports.cancel import Cancel
@@ -100,13 +107,13 @@ class FakeKube(Kube):
         metadata = {**template["metadata"], "name": f"{job['metadata']['name']}-on-{node}"}
         return {"metadata": metadata, "spec": spec, "status": status}
 
-    def delete(self, where: str, uid: str = "", grace: int | None = None) -> bool:
-        with self._one:
-            self.deleted.append(uid)
-            if not self.sticky:
-                self.jobs.pop(where.rpartition("/")[2], None)
-                self.pods.pop(where.rpartition("/")[2], None)
-        return True
+    def delete_all(self, where: str, labels: str) -> None:
+        self.deleted.append(labels)
+        wanted = dict(part.split("=") for part in labels.split(","))
+        for name, job in list(self.jobs.items()):
+            if not self.sticky and wanted.items() <= job["metadata"]["labels"].items():
+                del self.jobs[name]
+                self.pods.pop(name, None)
 
     def text(self, where: str, *, busy: float | None = None, **query: str) -> str:
         return self.log(where.partition("-on-")[2].partition("/")[0])
@@ -130,7 +137,37 @@ def test_every_nodes_document_is_read_and_the_jobs_are_gone() -> None:
     kube = FakeKube()
     answers = run(kube)
     assert (set(answers.documents), answers.missing, answers.leftover) == ({"gpu-1", "gpu-2"}, {}, "")
-    assert (kube.jobs, len(kube.deleted)) == ({}, 2)
+    assert (kube.jobs, len(kube.deleted)) == ({}, 1), "by one request, however many they are"
+
+
+def test_a_part_goes_when_all_of_it_has_answered_and_others_are_still_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has ended would be in every list: a thousand pods, at each look."""
+    monkeypatch.setattr(probe_job, "AT_A_TIME", 2)
+    kube = FakeKube(nodes=TWELVE)
+    answers = run(kube, nodes=TWELVE[:5])
+    assert (len(answers.documents), answers.leftover, kube.jobs) == (5, "", {})
+    assert [labels.partition("part=")[2] for labels in kube.deleted] == ["0", "1", ""]
+    assert kube.most <= 4
+
+
+def test_an_answer_in_the_pods_status_needs_no_log() -> None:
+    def fate(node: str) -> Object:
+        ended = {"state": {"terminated": {"exitCode": 0, "message": answer(node).partition("\n")[2]}}}
+        return {"phase": "Succeeded", "containerStatuses": [ended]}
+
+    def never(_node: str) -> str:
+        raise AssertionError("the log was asked for")
+
+    assert len(run(FakeKube(fate, never)).documents) == 2
+
+
+@pytest.mark.parametrize("words", ["", "Killed", answer("gpu-9")])
+def test_last_words_that_are_no_document_of_the_node_leave_the_log_to_tell(words: str) -> None:
+    ended = {"state": {"terminated": {"exitCode": 0, "message": words}}}
+    status = {"phase": "Succeeded", "containerStatuses": [ended]}
+    assert len(run(FakeKube(lambda _node: status)).documents) == 2
 
 
 def test_no_more_probes_are_on_their_way_than_the_bound() -> None:
@@ -276,9 +313,11 @@ def test_logs_that_cannot_be_fetched_are_no_answer() -> None:
 
 def test_what_a_killed_run_left_is_deleted_first() -> None:
     kube = FakeKube()
-    kube.jobs["old"] = {"metadata": {"name": "old", "uid": "the old one's"}}
+    labels = {PROBE_LABEL: order().group}
+    kube.jobs["old"] = {"metadata": {"name": "old", "uid": "the old one's", "labels": labels}}
     run(kube)
-    assert kube.deleted[0] == "the old one's"
+    assert "old" not in kube.jobs
+    assert kube.deleted[0] == f"{PROBE_LABEL}={order().group}"
 
 
 def test_a_job_that_does_not_go_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
