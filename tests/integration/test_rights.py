@@ -136,7 +136,7 @@ def test_the_reader_writes_nothing_but_probe_jobs() -> None:
     }
     assert writes == {
         ("knowngood", "jobs", "create"),
-        ("knowngood", "jobs", "delete"),
+        ("knowngood", "jobs", "deletecollection"),
         ("nvidia-gpu-operator", "pods/exec", "create"),
     }
 

@@ -27,14 +27,15 @@ T = TypeVar("T")
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-PAGE = 250
-"""Objects a page: of nodes, the largest there are, some 8 MiB of JSON."""
+PAGE, NODES_A_PAGE = 1000, 250
+"""Objects a page. Nodes are the largest there are: some 8 MiB of JSON, as a thousand pods."""
 FIRST_PATIENCE = 5.0
 """Seconds for an API server that never answered: a wrong address is likelier than an outage."""
 BUSY = frozenset({429, 500, 502, 503, 504})
 """Answers that ask to come again. 500 too: a change of etcd's leader, or a webhook that is being restarted."""
 AGENT = "knowngood"
-CONNECTIONS = 64  # kept open; as many as nodes are done at the same time
+CONNECTIONS = 32
+"""At the same time; more requests wait for one to be free, so that a large batch floods nobody."""
 LISTINGS = 3  # times a list is begun, where its `continue` expires on the way
 
 
@@ -101,7 +102,7 @@ class Kube:
         self.timeout = timeout
         self.tls = self.access.tls()
         self._init_transport(cancel)
-        options: Object = {"ssl_context": self.tls, "maxsize": CONNECTIONS}
+        options: Object = {"ssl_context": self.tls, "maxsize": CONNECTIONS, "block": True}
         if self.access.server_name:
             options["server_hostname"] = self.access.server_name
         self._pool = urllib3.PoolManager(**options)
@@ -152,7 +153,8 @@ class Kube:
         self, where: str, labels: str = "", fields: str = "", keep: Callable[[Object], Object] | None = None
     ) -> list[Object]:
         """All objects of a collection that match the selectors, page by page; `keep`: what is kept of each."""
-        query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
+        page = NODES_A_PAGE if where.endswith("/nodes") else PAGE
+        query = {"limit": str(page), "labelSelector": labels, "fieldSelector": fields}
         query = {key: value for key, value in query.items() if value}
         for _ in range(LISTINGS - 1):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,21 @@ from urllib.parse import urlencode
 
 import websocket
 
-from knowngood.adapters.kubernetes.client import ApiError, Busy, Kube, path, refuse, refused_certificate
+from knowngood.adapters.kubernetes.client import (
+    CONNECTIONS,
+    ApiError,
+    Busy,
+    Kube,
+    path,
+    refuse,
+    refused_certificate,
+)
 from knowngood.model.errors import Unreachable
 from knowngood.model.values import Object
 
 PROTOCOL = "v4.channel.k8s.io"
 MAX_BYTES = 16 << 20
+_FREE = threading.BoundedSemaphore(CONNECTIONS)
 _OUT, _ERR, _STATUS = 1, 2, 3
 
 
@@ -38,7 +48,12 @@ def run(
     ApiError where the pod or its node can't, Unreachable when it takes longer than `timeout` seconds.
     """
     what = f"exec {argv[0]} in {namespace}/{pod}"
-    return kube.patient(lambda: _once(kube, (namespace, pod, container), argv, timeout, what), what, busy=0.0)
+
+    def attempt() -> Ran:
+        with _FREE:
+            return _once(kube, (namespace, pod, container), argv, timeout, what)
+
+    return kube.patient(attempt, what, busy=0.0)
 
 
 def _once(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeout: float, what: str) -> Ran:

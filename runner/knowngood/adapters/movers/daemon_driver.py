@@ -135,7 +135,7 @@ class _Node:
         current = facts.image_of(pod["spec"], self._of.container) == self._template_image(daemonset)
         if current and (not facts.is_ready(pod) or self._judge_load()[0]):
             return False
-        self._task.ours(self._name)
+        self._task.held(self._name)
         metadata = pod["metadata"]
         where = path("v1", "pods", metadata["name"], metadata["namespace"])
         self._deleted = str(metadata["uid"])

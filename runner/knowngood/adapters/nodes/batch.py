@@ -25,7 +25,7 @@ from knowngood.model.matrix import Limits, Tenant
 from knowngood.model.mover import Moving, Specs
 from knowngood.planner.eviction import ALL_USERS
 
-WORKERS = 64
+WORKERS = 256
 """Nodes done at the same time: most of the time they are waited for, all of them by the same readings."""
 
 
@@ -91,7 +91,7 @@ class Task:
         return self._ours(self.node(name))
 
     def ours(self, name: str) -> Object:
-        """As `held`, by a reading of its own: asked right before what no patch of the node can make conditional."""
+        """As `held`, by a reading of its own: asked right before an eviction, which no patch makes conditional."""
         return self._ours(self.alone(name))
 
     def alone(self, name: str) -> Object:

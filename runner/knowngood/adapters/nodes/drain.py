@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 from knowngood.adapters.clock import pause
-from knowngood.adapters.cluster import actors, facts
+from knowngood.adapters.cluster import actors
 from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import GivenBack, NodeFailed, Task
+from knowngood.adapters.waiting import waiting
 from knowngood.planner.eviction import Action, Decision, Owner, decide, workloads
 
 LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after a 429
@@ -28,24 +29,27 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
     began = time.monotonic()
     evicted: dict[Owner, int] = {}
     refused: dict[str, str] = {}
+    again = False
     while True:
-        claiming.hold(task, name)  # also finds out whether the claim is still ours
-        decisions = _decide(task, name)
+        with waiting(again):
+            claiming.hold(task, name)  # also finds out whether the claim is still ours
+            decisions = _decide(task, name)
+        again = True
         if task.dry_run:
             return False, _figures(decisions, workloads(decisions))
         if blocked := [d for d in decisions if d.action is Action.BLOCK]:
             return _give_back(task, name, evicted, f"{_pod(blocked[0])}: {blocked[0].reason}")
-        waiting = [d for d in decisions if d.action in {Action.EVICT, Action.WAIT}]
-        if not waiting:
+        left = [d for d in decisions if d.action in {Action.EVICT, Action.WAIT}]
+        if not left:
             return bool(evicted), _figures(decisions, evicted)
         elapsed = time.monotonic() - began
-        if late := [d for d in waiting if elapsed >= d.deadline]:
+        if late := [d for d in left if elapsed >= d.deadline]:
             worst = next((d for d in late if d.uid in refused), late[0])
             why = refused.get(worst.uid, worst.reason)
             return _give_back(
                 task, name, evicted, f"{_pod(worst)} is still there after {elapsed:.0f} s: {why}"
             )
-        refused = _round(task, name, waiting, evicted)
+        refused = _round(task, name, left, evicted)
         time.sleep(pause(elapsed, LONGEST_PAUSE))
 
 
@@ -55,11 +59,11 @@ def _decide(task: Task, name: str) -> tuple[Decision, ...]:
     )
 
 
-def _round(task: Task, name: str, waiting: list[Decision], evicted: dict[Owner, int]) -> dict[str, str]:
-    """Ask for each pod once; returns why some were refused, by uid."""
-    asked = [d for d in waiting if d.action is Action.EVICT]
+def _round(task: Task, name: str, left: list[Decision], evicted: dict[Owner, int]) -> dict[str, str]:
+    """Ask for each pod once; returns why some were refused, by uid. One alone disturbs nobody if it is refused."""
+    asked = [d for d in left if d.action is Action.EVICT]
     refused: dict[str, str] = {}
-    if not evicted:
+    if not evicted and len(asked) > 1:
         refused = {d.uid: why for d in asked if (why := _evict(task, d, dry_run=True)) not in {None, ""}}
         if refused:
             first = next(d for d in asked if d.uid in refused)

@@ -1,7 +1,7 @@
 """A batch's nodes and the GPU operator's objects on them: what one node's look reads serves all that look then.
 
 Nothing here is old. Who asks is answered by a reading that began after the question; only what several ask for at the
-same time is read once. A pod is evicted or deleted, and a claim taken, by readings of their own.
+same time is read once. Before a pod is evicted its node is read by itself: evictions are far apart, one by one.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ class View:
         self._kube = kube
         self._namespace = namespace
         self._many = frozenset(batch) if len(batch) > FEW else frozenset()
+        self._drained: set[str] = set()  # nodes all of whose pods were asked for
         self._nodes = Shared(self._list_nodes)
-        self._pods = Shared(self._list_pods)
+        self._pods = Shared(lambda: self._list_pods(namespace))
+        self._everything = Shared(lambda: self._list_pods(""))
         self._daemonsets = Shared(lambda: kube.list(path("apps/v1", "daemonsets", "", namespace)))
         self._lease = Shared(lambda: kube.find(LEASE_PATH) or {})
 
@@ -62,6 +64,13 @@ class View:
             return facts.pods_of_node(self._kube, name, self._namespace)
         return self._pods.now().get(name, [])
 
+    def everything(self, name: str) -> list[Object]:
+        """All pods on a node, whole: once for a batch. What is left of them later is asked of each node."""
+        if name not in self._many or name in self._drained:
+            return facts.pods_of_node(self._kube, name)
+        self._drained.add(name)
+        return self._everything.now().get(name, [])
+
     def daemonsets(self) -> list[Object]:
         """The operator's DaemonSets."""
         return self._daemonsets.now()
@@ -76,12 +85,12 @@ class View:
 
         return {n["metadata"]["name"]: n for n in self._kube.list(path("v1", "nodes"), keep=keep) if n}
 
-    def _list_pods(self) -> dict[str, list[Object]]:
+    def _list_pods(self, namespace: str) -> dict[str, list[Object]]:
         def keep(pod: Object) -> Object:
             return pod if pod["spec"].get("nodeName") in self._many else {}
 
         found: dict[str, list[Object]] = {}
-        for pod in self._kube.list(path("v1", "pods", "", self._namespace), keep=keep):
+        for pod in self._kube.list(path("v1", "pods", "", namespace), keep=keep):
             if pod:
                 found.setdefault(pod["spec"]["nodeName"], []).append(pod)
         return found

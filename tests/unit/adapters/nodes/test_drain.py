@@ -191,3 +191,10 @@ def test_an_error_that_is_no_budget_is_not_taken_for_one(kube: FakeKube) -> None
     with pytest.raises(KnowngoodError, match="webhook"):
         drain.drain(task(kube), NODE)
     assert kube.objects[NODE_PATH]["metadata"]["annotations"][names.CLAIM_ANNOTATION] == FENCE
+
+
+def test_a_single_pod_is_asked_for_once_and_a_refusal_disturbs_nobody(kube: FakeKube) -> None:
+    work(kube, "serve-1")
+    kube.refusals["serve-1"] = 1
+    drain.drain(task(kube), NODE)
+    assert kube.evictions == [("serve-1", False)]

@@ -91,3 +91,14 @@ def test_a_list_knows_the_same_of_a_node_as_the_node_itself() -> None:
     assert few.node("gpu-1") == many.node("gpu-1")
     assert few.pods("gpu-1") == many.pods("gpu-1")
     assert View(kube, [*MANY, "gone"], OPERATOR).node("gone") is None
+
+
+def test_all_pods_of_a_batch_are_listed_once_and_what_is_left_is_asked_of_its_node() -> None:
+    kube, asked = fleet(MANY)
+    view = View(kube, MANY, OPERATOR)
+    asked.clear()
+    assert [len(view.everything(name)) for name in MANY[:3]] == [1, 1, 1]
+    first = asked["GET /api/v1/pods"]
+    kube.objects.clear()
+    assert view.everything("gpu-2") == []
+    assert asked["GET /api/v1/pods"] == first + 1
