@@ -86,7 +86,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
     with FileJournal(place.folder) as journal:
         yield Ports(
             clock=clock,
-            cluster=KubeCluster(kube, cluster),
+            cluster=KubeCluster(kube, cluster, folder=place.folder),
             lock=KubeLock(kube, limits.lease, runner()),
             checkpoint=ConfigMapCheckpoint(kube),
             gitops=repository,

@@ -143,6 +143,7 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         loads=since,
         loads_as_read=as_read,
         movers=plan.movers,
+        begun=step.verb is Verb.CHECK,
         excluded=excluded(work, step, nodes, None if baseline else since),
     )
 

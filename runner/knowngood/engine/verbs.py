@@ -42,7 +42,7 @@ def observe(work: Work, step: Step) -> Done:
     if missing:
         why = f"{', '.join(missing)}: in the cluster file, but not a node of this cluster"
         return Done(Status.FAIL, Detail(why=why, failed=dict.fromkeys(missing, "no such node")))
-    seen = work.observe(machines)
+    seen = work.observe(machines) if step.hop else work.begin(machines)
     files = work.keep("nodes", seen) | work.keep("workloads", list(work.ports.cluster.workloads()))
     if not step.hop:
         files |= work.keep(judging.EARLIER, earlier.spans(work.ports.checkpoint, seen, without=work.run))

@@ -85,6 +85,10 @@ class Work:
         """Measure nodes now."""
         return self.ports.cluster.observe(nodes, self.plan.movers)
 
+    def begin(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+        """Measure nodes at the run's start."""
+        return self.ports.cluster.begin(nodes, self.plan.movers)
+
     def before(self, hop: Hop | None = None) -> dict[str, NodeState]:
         """The measurement of all nodes at the resting state before a hop; without one, at the run's start."""
         rested = self.state.results.get(StepPath(hop.name).child(Verb.OBSERVE)) if hop else None

@@ -27,6 +27,7 @@ class Context:
     kubeconfig: str
     folder: str
     namespace: str
+    first_look: str = ""
 
 
 def load(path: Path) -> Context:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.judging import probe_job
-from knowngood.adapters.judging.probe_manifest import GPU, Order, group_name, is_of
+from knowngood.adapters.cluster import facts, spool
+from knowngood.adapters.judging.probe_manifest import group_name, is_of
 from knowngood.adapters.kubernetes.client import AGENT, Kube, path
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
@@ -36,7 +36,6 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import Leftover, NodeState
 from knowngood.model.values import Values
-from knowngood.ports.cancel import Cancel
 from knowngood.ports.cluster import ClusterReader
 
 PAYLOAD = "PAYLOAD"
@@ -46,9 +45,6 @@ RDMA = "rdma"
 """The payload that the driver pod's files answer, too: a Job is sent only where they show no port."""
 JOURNAL_PATIENCE = 5.0
 """Seconds for one node's kubelet; the others must not wait for it."""
-PROBE_SHARE = 0.6
-"""Share of the judgement's deadline that the probes may take."""
-
 REBOOTED = "the node was rebooted while it was judged"
 SETTLED = 30
 """Seconds before the window's opening at which an older line is looked for: the node's clock is not read at once."""
@@ -165,11 +161,11 @@ def reader(
     """What reads the cluster. A look at a node reads all its drivers' kernel lines: the gates need them next."""
 
     def journal(node: str, _words: str) -> str:
-        query = {"output": "json", "boot": "0", "grep": kernel.GREP}
+        query = {"output": "json", "boot": "0", "grep": facts.DRIVERS_LINES}
         told[node] = kube.text(_journal_of(node), busy=JOURNAL_PATIENCE, **query)
         return told[node]
 
-    return cluster_reader(kube, knowngood_context.cluster, journal, ports=RDMA in _payloads(request))
+    return cluster_reader(kube, knowngood_context.cluster, journal, ports=RDMA in payloads(request))
 
 
 @pytest.fixture(scope="session")
@@ -193,16 +189,23 @@ def look(
     reader: ClusterReader,
     begun: Mapping[str, NodeState],
     knowngood_context: Context,
+    told: dict[str, str],
 ) -> Look:
-    """The nodes are looked at once; where gates put load on them, after that: what it did is what must be seen."""
-    if _payloads(request) & {*COMPUTING}:
+    """The nodes are looked at once; where gates put load on them, after that: what it did is what must be seen.
+
+    A run's start has just looked at them; where that was kept, it is this look.
+    """
+    if payloads(request) & {*COMPUTING}:
         with suppress(KnowngoodError):  # the gates that need the answers say so
             request.getfixturevalue("answers")
-    at = time.monotonic()
-    seen = {name: same_boot(s, begun[name]) for name, s in _look(reader, judgement).items()}
-    kept = {name: to_json(replace(s, rdma={})) for name, s in seen.items()}  # its ports are the gates' alone
-    (Path(knowngood_context.folder) / SEEN).write_text(json.dumps(kept), encoding="utf-8")
-    return Look(seen, at)
+    kept = spool.read(knowngood_context.first_look)
+    first = {name: kept.states[name] for name in judgement.nodes if name in kept.states}
+    told.update({name: kept.journals[name] for name in first})
+    seen = {**first, **_look(reader, judgement, [name for name in judgement.nodes if name not in first])}
+    seen = {name: same_boot(seen[name], begun[name]) for name in judgement.nodes}
+    back = {name: to_json(replace(s, rdma={})) for name, s in seen.items()}  # its ports are the gates' alone
+    (Path(knowngood_context.folder) / SEEN).write_text(json.dumps(back), encoding="utf-8")
+    return Look(seen, kept.at)
 
 
 @pytest.fixture(scope="session")
@@ -214,8 +217,8 @@ def states(look: Look) -> Mapping[str, NodeState]:
     return look.states
 
 
-def _look(reader: ClusterReader, judgement: JudgeRequest) -> Mapping[str, NodeState]:
-    seen = dict(reader.observe(judgement.nodes, judgement.movers))
+def _look(reader: ClusterReader, judgement: JudgeRequest, nodes: Sequence[str]) -> Mapping[str, NodeState]:
+    seen = dict(reader.observe(nodes, judgement.movers))
     silent = [name for name, state in seen.items() if not state.reachable]
     return {**seen, **reader.observe(silent, judgement.movers)} if silent else seen
 
@@ -263,7 +266,7 @@ def journals(kube: Kube, told: Mapping[str, str]) -> Journals:
     def fetch(node: str, boot: int) -> str:
         if boot == 0 and node in told:
             return told[node]
-        return kube.text(_journal_of(node), output="json", boot=str(boot), grep=kernel.GREP)
+        return kube.text(_journal_of(node), output="json", boot=str(boot), grep=facts.DRIVERS_LINES)
 
     return fetch
 
@@ -299,95 +302,15 @@ def _journal_of(node: str) -> str:
     return path("v1", "nodes", node, sub="proxy/logs/journal")
 
 
-@pytest.fixture(scope="session")
-def answers(
-    request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, begun: Mapping[str, NodeState]
-) -> probe_job.Answers:
-    """The answers of what computes: all nodes, all such payloads that the collected gates name."""
-    payloads = tuple(sorted(_payloads(request) - {RDMA}))
-    return _asked(knowngood_context, kube, begun, payloads)
-
-
-@pytest.fixture(scope="session")
-def portless(knowngood_context: Context, kube: Kube, look: Look) -> probe_job.Answers:
-    """What probes say of RDMA on the nodes whose driver pod shows no port."""
-    nodes = {name: state for name, state in look.states.items() if state.reachable and not state.rdma}
-    return _asked(knowngood_context, kube, nodes, (RDMA,))
-
-
-def _asked(
-    context: Context, kube: Kube, nodes: Mapping[str, NodeState], payloads: tuple[str, ...]
-) -> probe_job.Answers:
-    asked, profile = context.request, context.profile
-    given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
-    params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
-    gpus = profile.gpus if {*payloads} & {*COMPUTING} else 0
-    unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, gpus))}
-    order = Order(
-        run=asked.run,
-        name=asked.name,
-        nodes=tuple(n for n in nodes if n not in unfit),
-        payloads=payloads,
-        params=params,
-        image=context.cluster.probe_image,
-        gpus=gpus,
-        deadline=asked.deadline * PROBE_SHARE,
-        namespace=context.namespace,
-    )
-    found = probe_job.run(kube, order, Cancel())
-    return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
-
-
-@pytest.fixture
-def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: str) -> Values:
-    """The result of this gate's payload on the node: {ok, backend, reason, measured}."""
-    payload = str(getattr(_module(request.node), PAYLOAD))
-    state = readable(begun.get(node))
-    if payload != RDMA:
-        return _answer(request.getfixturevalue("answers"), state, payload)
-    return ports(request.getfixturevalue("state"), lambda: request.getfixturevalue("portless"))
-
-
-def ports(seen: NodeState, portless: Callable[[], probe_job.Answers]) -> Values:
-    """RDMA as the driver pod's files show it, else as a probe does: it sees what belongs to the host's network."""
-    if not seen.rdma:
-        return _answer(portless(), seen, RDMA)
-    boot = kernel.plain(seen.boot_id)
-    return {"ok": True, "backend": "", "reason": "", "measured": seen.rdma, "bootId": boot}
-
-
 def same_boot(state: NodeState, begun: NodeState) -> NodeState:
     """The state, if the node runs the boot that it ran when the judgement began; else one that can't be read."""
     boots = {kernel.plain(state.boot_id), kernel.plain(begun.boot_id)} - {""}
     return replace(state, reachable=False, trouble=REBOOTED) if len(boots) > 1 else state
 
 
-def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:
-    if answers.leftover:
-        judge.inconclusive(f"the probes could not be cleared away: {answers.leftover}")
-    document = answers.documents.get(state.name)
-    if document is None:
-        judge.inconclusive(answers.missing.get(state.name, "the probe gave no answer"))
-    if kernel.plain(str(document.get("bootId", ""))) != kernel.plain(state.boot_id):
-        judge.inconclusive(REBOOTED)
-    result = document["results"].get(payload)
-    if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
-        judge.inconclusive("the probe's answer lacks this payload's result")
-    return {**result, "bootId": kernel.plain(state.boot_id)}
-
-
-def _payloads(request: pytest.FixtureRequest) -> set[str]:
-    return {p for i in request.session.items if (p := getattr(_module(i), PAYLOAD, ""))}
-
-
-def _unfit(state: NodeState, gpus: int) -> str:
-    """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
-    if not state.reachable or not state.ready:
-        return "no probe was sent: the node is not ready"
-    allocatable = state.allocatable.get(GPU, "0")
-    if gpus and allocatable != str(gpus):
-        return f"no probe was sent: {allocatable} of {gpus} GPUs are allocatable"
-    return ""
+def payloads(request: pytest.FixtureRequest) -> set[str]:
+    """The payloads that the collected gates name."""
+    return {p for i in request.session.items if (p := getattr(module(i), PAYLOAD, ""))}
 
 
 def readable(state: NodeState | None) -> NodeState:
@@ -397,5 +320,6 @@ def readable(state: NodeState | None) -> NodeState:
     return state
 
 
-def _module(item: Any) -> object:
+def module(item: Any) -> object:
+    """The gate's file, as a module."""
     return getattr(item, "module", None)

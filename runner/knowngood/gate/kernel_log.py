@@ -15,10 +15,6 @@ from knowngood.model.context import Span, Window
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.values import Values
 
-GREP = "NVRM|nvidia|SXid|mlx5_|Linux version|kernel messages"
-"""What is asked for: the drivers' lines, each boot's first line, and journald's word on lines it lost.
-
-Upper case letters, because journalctl ignores case for a pattern that has none."""
 MAX_BOOTS = 10
 _LOST = re.compile(r"Missed \d+ kernel messages")
 

@@ -26,3 +26,4 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{_CONTEXT} needs {_EVENTS}")
     config.pluginmanager.import_plugin("knowngood.gate.events")
     config.pluginmanager.import_plugin("knowngood.gate.fixtures")
+    config.pluginmanager.import_plugin("knowngood.gate.probing")

@@ -44,6 +44,7 @@ class JudgeRequest:
     for a judgement. A node that is not in it: nobody knows. `loads_as_read`: the judge reads them itself, with all else
     of the nodes. `excluded` are the spans that earlier runs answer for: what they caused is no measure of anything.
     `movers`: what may move, and what proves that it did.
+    `begun`: the run looked at the nodes just now, at its start; that very look may be judged.
     """
 
     name: str
@@ -59,5 +60,6 @@ class JudgeRequest:
     schemes: Mapping[str, str] = field(default_factory=dict)
     loads: Mapping[str, Window] = field(default_factory=dict)
     loads_as_read: bool = False
+    begun: bool = False
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)

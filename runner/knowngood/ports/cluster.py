@@ -34,6 +34,10 @@ class ClusterReader(Protocol):
         """
         ...
 
+    def begin(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        """As `observe`, at a run's start: the judgement that follows at once may judge what was read here."""
+        ...
+
     def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """The newest load of each node's driver, with its boot and version, and nothing else: by the kernel log."""
         ...

@@ -58,6 +58,9 @@ class FakeCluster(ClusterReader):
     def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         return {n: self._one(n) for n in nodes}
 
+    def begin(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        return self.observe(nodes, specs)
+
     def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         return self.observe(nodes, specs)
 

@@ -6,7 +6,8 @@ import pytest
 from tests.unit.gates.conftest import BOOT, healthy
 
 from knowngood.adapters.judging.probe_job import Answers
-from knowngood.gate.fixtures import ports, same_boot
+from knowngood.gate.fixtures import same_boot
+from knowngood.gate.probing import ports
 from knowngood.gate.verdicts import GateInconclusive
 
 SEEN = {"ports": [{"name": "mlx5_0/1"}], "counters": {}}

@@ -13,6 +13,10 @@ from knowngood.model.mover import Mark, MoverSpec, Pods, Proof, Words
 
 DRIVER_LABEL = "app.kubernetes.io/component=nvidia-driver"
 DRIVER_CONTAINER = "nvidia-driver-ctr"
+DRIVERS_LINES = "NVRM|nvidia|SXid|mlx5_|Linux version|kernel messages"
+"""The drivers' lines, each boot's first line, and journald's word on lines it lost.
+
+Upper case letters, because journalctl ignores case for a pattern that has none."""
 DRIVER_PROOF = Proof(
     module="nvidia",
     log="NVRM: loading NVIDIA",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import actors, facts, node_state, slim
+from knowngood.adapters.cluster import actors, facts, node_state, slim, spool
 from knowngood.adapters.cluster.node_state import Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -34,10 +36,14 @@ CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kube
 class KubeCluster(ClusterReader):
     """One cluster, as its cluster file describes it and its API server answers."""
 
-    def __init__(self, kube: Kube, cluster: Cluster, reading: Reading | None = None) -> None:
+    def __init__(
+        self, kube: Kube, cluster: Cluster, reading: Reading | None = None, folder: Path | None = None
+    ) -> None:
+        """`folder`: the run's, where its first look is kept for its first judgement."""
         self._kube = kube
         self._cluster = cluster
         self._reading = reading or node_state.reading(kube)
+        self._folder = folder
 
     def identity(self) -> Identity:
         """See the port. UsageError where one is pinned and the kubeconfig lets the server prove nothing."""
@@ -61,6 +67,37 @@ class KubeCluster(ClusterReader):
 
     def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """See the port."""
+        return self._measured(nodes, specs, self._reading)
+
+    def begin(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        """See the port."""
+        if self._folder is None:
+            return self.observe(nodes, specs)
+        told: dict[str, str] = {}
+
+        def journal(name: str, _words: str) -> str:
+            if name not in told:
+                told[name] = facts.journal(
+                    self._kube, name, grep=facts.DRIVERS_LINES, busy=node_state.PATIENCE
+                )
+            return told[name]
+
+        with spool.writing(self._folder / spool.FILE) as keep:
+
+            def kept(state: NodeState) -> NodeState:
+                if (lines := told.pop(state.name, None)) is not None and state.reachable:
+                    keep(state, lines)
+                return replace(state, rdma={})  # the gates' alone
+
+            return self._measured(nodes, specs, Reading(self._kube, journal, ports=True), kept)
+
+    def _measured(
+        self,
+        nodes: Sequence[str],
+        specs: Specs,
+        reading: Reading,
+        then: Callable[[NodeState], NodeState] = lambda state: state,
+    ) -> Mapping[str, NodeState]:
         found = self._look(nodes)
 
         def one(name: str) -> NodeState:
@@ -69,7 +106,7 @@ class KubeCluster(ClusterReader):
                 return _missing(name)
             gpu = name in self._cluster.gpu or role(node) == "gpu"
             try:
-                return node_state.measure(self._reading, node, pods, specs, gpu=gpu)
+                return then(node_state.measure(reading, node, pods, specs, gpu=gpu))
             except Interrupted:
                 raise
             except KnowngoodError as error:  # a kubelet's 401 or 403 is this node's trouble, not all nodes'

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import knowngood
+from knowngood.adapters.cluster import spool
 from knowngood.adapters.gitops.gate_suite import suite_of
 from knowngood.adapters.judging import gate_events, probe_job
 from knowngood.adapters.judging.probe_manifest import group_name
@@ -85,6 +86,7 @@ class PytestGates(Gates):
         follower.line("")
         if said.exitstatus is None:
             self._clear_away(request)
+        (self._folder / spool.FILE).unlink(missing_ok=True)  # whoever judges next looks anew
         cancel.check()
         seen = _seen(folder / SEEN)
         told = gate_events.judgement(
@@ -101,6 +103,7 @@ class PytestGates(Gates):
             "release": to_json(self._release),
             "kubeconfig": str(self._kubeconfig.absolute()) if self._kubeconfig else "",
             "folder": str(folder),
+            "first_look": str((self._folder / spool.FILE).absolute()) if request.begun else "",
             "namespace": names.NAMESPACE,
         }
 

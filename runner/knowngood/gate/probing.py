@@ -1,0 +1,102 @@
+"""What a gate can ask a probe for: what computes, and what a node's driver pod does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from knowngood.adapters.judging import probe_job
+from knowngood.adapters.judging.probe_manifest import GPU, Order
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.gate import kernel_log as kernel
+from knowngood.gate.context import Context
+from knowngood.gate.fixtures import COMPUTING, PAYLOAD, RDMA, REBOOTED, Look, module, payloads, readable
+from knowngood.gate.verdicts import judge
+from knowngood.model.node import NodeState
+from knowngood.model.values import Values
+from knowngood.ports.cancel import Cancel
+
+PROBE_SHARE = 0.6
+"""Share of the judgement's deadline that the probes may take."""
+
+
+@pytest.fixture(scope="session")
+def answers(
+    request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, begun: Mapping[str, NodeState]
+) -> probe_job.Answers:
+    """The answers of what computes: all nodes, all such payloads that the collected gates name."""
+    computing = tuple(sorted(payloads(request) - {RDMA}))
+    return _asked(knowngood_context, kube, begun, computing)
+
+
+@pytest.fixture(scope="session")
+def portless(knowngood_context: Context, kube: Kube, look: Look) -> probe_job.Answers:
+    """What probes say of RDMA on the nodes whose driver pod shows no port."""
+    nodes = {name: state for name, state in look.states.items() if state.reachable and not state.rdma}
+    return _asked(knowngood_context, kube, nodes, (RDMA,))
+
+
+def _asked(
+    context: Context, kube: Kube, nodes: Mapping[str, NodeState], wanted: tuple[str, ...]
+) -> probe_job.Answers:
+    asked, profile = context.request, context.profile
+    given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
+    params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
+    gpus = profile.gpus if {*wanted} & {*COMPUTING} else 0
+    unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, gpus))}
+    order = Order(
+        run=asked.run,
+        name=asked.name,
+        nodes=tuple(n for n in nodes if n not in unfit),
+        payloads=wanted,
+        params=params,
+        image=context.cluster.probe_image,
+        gpus=gpus,
+        deadline=asked.deadline * PROBE_SHARE,
+        namespace=context.namespace,
+    )
+    found = probe_job.run(kube, order, Cancel())
+    return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
+
+
+@pytest.fixture
+def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: str) -> Values:
+    """The result of this gate's payload on the node: {ok, backend, reason, measured}."""
+    payload = str(getattr(module(request.node), PAYLOAD))
+    state = readable(begun.get(node))
+    if payload != RDMA:
+        return _answer(request.getfixturevalue("answers"), state, payload)
+    return ports(request.getfixturevalue("state"), lambda: request.getfixturevalue("portless"))
+
+
+def ports(seen: NodeState, portless: Callable[[], probe_job.Answers]) -> Values:
+    """RDMA as the driver pod's files show it, else as a probe does: it sees what belongs to the host's network."""
+    if not seen.rdma:
+        return _answer(portless(), seen, RDMA)
+    boot = kernel.plain(seen.boot_id)
+    return {"ok": True, "backend": "", "reason": "", "measured": seen.rdma, "bootId": boot}
+
+
+def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:
+    if answers.leftover:
+        judge.inconclusive(f"the probes could not be cleared away: {answers.leftover}")
+    document = answers.documents.get(state.name)
+    if document is None:
+        judge.inconclusive(answers.missing.get(state.name, "the probe gave no answer"))
+    if kernel.plain(str(document.get("bootId", ""))) != kernel.plain(state.boot_id):
+        judge.inconclusive(REBOOTED)
+    result = document["results"].get(payload)
+    if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):
+        judge.inconclusive("the probe's answer lacks this payload's result")
+    return {**result, "bootId": kernel.plain(state.boot_id)}
+
+
+def _unfit(state: NodeState, gpus: int) -> str:
+    """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
+    if not state.reachable or not state.ready:
+        return "no probe was sent: the node is not ready"
+    allocatable = state.allocatable.get(GPU, "0")
+    if gpus and allocatable != str(gpus):
+        return f"no probe was sent: {allocatable} of {gpus} GPUs are allocatable"
+    return ""
