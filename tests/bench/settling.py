@@ -78,6 +78,8 @@ def of_calls(what: str, nodes: int, costs: Mapping[str, Any]) -> Iterator[Measur
     yield Measurement(f"{what}: API requests a node for work", sum(work.values()), "", aim=aim, note=told)
     waited = sum(asked.values()) - sum(work.values())
     yield Measurement(f"{what}: API requests a node while waiting", waited, "")
+    evicted = sum(agent["shapes"].get("POST pods/*/eviction", 0) for agent in ours.values())
+    yield Measurement(f"{what}: evictions asked for, a node", evicted / nodes, "")
     received = sum(agent["bytes"] for agent in ours.values())
     yield Measurement(f"{what}: bytes a node", received / nodes / 1024, "KiB")
 
