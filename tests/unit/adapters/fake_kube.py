@@ -109,9 +109,11 @@ class FakeKube(Kube):
         head, _, plural = path.rpartition("/")
         pattern = re.compile(re.escape(head) + r"(/namespaces/[^/]+)?/" + plural + r"/[^/]+$")
         items = [obj for where, obj in sorted(self.objects.items()) if pattern.match(where)]
-        for key, _, value in (
-            part.partition("=") for part in query.get("labelSelector", "").split(",") if part
-        ):
+        selector = query.get("labelSelector", "")
+        if " in (" in selector:
+            key, _, several = selector.removesuffix(")").partition(" in (")
+            return [i for i in items if (i["metadata"].get("labels") or {}).get(key) in several.split(",")]
+        for key, _, value in (part.partition("=") for part in selector.split(",") if part):
             items = [i for i in items if (i["metadata"].get("labels") or {}).get(key) == value]
         node = query.get("fieldSelector", "").removeprefix("spec.nodeName=")
         return [i for i in items if not node or i["spec"].get("nodeName") == node]

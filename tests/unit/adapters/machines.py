@@ -41,7 +41,7 @@ def banner(version: str, seconds: float, boot: str = BOOT) -> str:
 def node(name: str = NODE, **spec: Any) -> dict[str, Any]:
     """A quiet GPU node."""
     labels = {"knowngood.dev/ring": "ring-0", "nvidia.com/gpu.present": "true"}
-    labels |= {"nvidia.com/gpu.deploy.driver": "true"}
+    labels |= {"nvidia.com/gpu.deploy.driver": "true", "kubernetes.io/hostname": name}
     return {
         "metadata": {"name": name, "labels": labels, "annotations": {"other": "kept"}},
         "spec": spec,

@@ -110,7 +110,7 @@ class _Node:
     def _put_back(self) -> None:
         tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self._node))
         if not (tainted and self._node["spec"].get("unschedulable")) and claiming.hold(
-            self._task, self._name
+            self._task, self._name, self._node
         ):
             self.held += 1
             self._task.tell(self._name, "cordoned again: somebody had lifted our cordon")
@@ -200,11 +200,11 @@ class _Node:
         return True, ""
 
     def _pods(self) -> list[Object]:
-        return self._task.view.pods(self._name)
+        return facts.pods_of_node(self._task.kube, self._name, self._task.gpu_operator)
 
     def _driver_pod(self) -> Object | None:
         """The driver pod of the node; the youngest if an old one is still ending."""
-        pods = [pod for pod in self._pods() if facts.has_label(pod, self._of.label)]
+        pods = list(self._task.view.labelled(self._name, self._of.label))
         pods.sort(key=lambda pod: (not pod["metadata"].get("deletionTimestamp"), _created(pod)))
         return pods[-1] if pods else None
 

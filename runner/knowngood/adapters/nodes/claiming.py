@@ -34,13 +34,16 @@ class Wanted:
     annotations: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def change(task: Task, name: str, want: Callable[[Object], Wanted | None]) -> bool:
+def change(
+    task: Task, name: str, want: Callable[[Object], Wanted | None], seen: Object | None = None
+) -> bool:
     """Bring a node to what `want` asks, conditionally on its claim; False if it is so already.
 
-    `want` sees the node as it is, again after each conflict, and raises where we must not touch it.
+    `want` sees the node as it is, again after each conflict, and raises where we must not touch it. `seen`: the node
+    where it was read just now.
     """
     for attempt in range(PATCH_TRIES):
-        node = task.node(name) if attempt == 0 else task.alone(name)
+        node = (seen or task.node(name)) if attempt == 0 else task.alone(name)
         wanted = want(node)
         operations = _operations(node, wanted) if wanted else []
         if not operations:
@@ -159,9 +162,8 @@ def _quarantined_by(node: Object, run: str) -> bool:
 def _measured(task: Task, node: Object) -> NodeState:
     """The node's boot, uptime, load and versions; a node that runs no driver tells what its kernel log says."""
     name = str(node["metadata"]["name"])
-    found = node_state.measure(
-        node_state.reading(task.kube), node, task.view.pods(name), task.specs, gpu=True
-    )
+    pods = task.view.labelled(name, facts.DRIVER_LABEL)
+    found = node_state.measure(node_state.reading(task.kube), node, pods, task.specs, gpu=True)
     if not found.boot_id:
         raise Unreachable(f"{name} can't be read: {found.trouble}")
     return NodeState(
@@ -198,15 +200,18 @@ def is_ours(task: Task, name: str) -> bool:
     return holder == task.run or (not holder and _quarantined_by(node, task.run))
 
 
-def hold(task: Task, name: str) -> bool:
-    """Put our cordon and taint back where somebody took them off (driver-manager uncordons); whether it had to."""
+def hold(task: Task, name: str, seen: Object | None = None) -> bool:
+    """Put our cordon and taint back where somebody took them off (driver-manager uncordons); whether it had to.
+
+    `seen`: see `change`.
+    """
 
     def want(node: Object) -> Wanted:
         if (holder := actors.annotation(node, names.CLAIM_ANNOTATION)) != task.fence:
             raise task.lost(holder)
         return Wanted(_with(node, names.MAINTENANCE_TAINT, task.run), unschedulable=True)
 
-    return change(task, name, want)
+    return change(task, name, want, seen)
 
 
 def release(task: Task, name: str) -> tuple[bool, dict[str, Any]]:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from knowngood.adapters.clock import pause
-from knowngood.adapters.cluster import actors
+from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import GivenBack, NodeFailed, Task

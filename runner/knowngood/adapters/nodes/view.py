@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, NoReturn, TypeVar
 
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.cluster.reader import FEW
@@ -17,59 +18,77 @@ from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
 
 T = TypeVar("T")
+HOSTNAME = "kubernetes.io/hostname"
+"""The kubelet's own label. Where it is another than the node's name, the node is asked for by name."""
+NAMES = 100
+"""Nodes in one selector: it travels in the URL, of which proxies take 8 KiB."""
+SHARE, LONGEST = 5.0, 5.0
+"""A reading begins again after so many times what it took, and after so many seconds at most."""
 
 
 class Shared(Generic[T]):
-    """One reading for all who ask before it begins."""
+    """One reading for all who ask before it begins.
+
+    A reading that took long begins again only after some time: a batch that waits asks all the time, and a large
+    fleet's API server must not be kept busy by it.
+    """
 
     def __init__(self, read: Callable[[], T]) -> None:
         self._read = read
         self._turn = threading.Lock()
         self._began = float("-inf")
-        self._found: T | None = None
+        self._not_before = float("-inf")
+        self._answer: Callable[[], T] = read
 
     def now(self) -> T:
-        """As it is now. Raises what the reading raises; the next who asks reads anew."""
+        """As it is now. A reading that failed has failed for all whom it would have served: nobody waits twice."""
         asked = time.monotonic()
         with self._turn:
-            if self._began < asked or self._found is None:
-                began = time.monotonic()
-                self._found, self._began = self._read(), began
-            return self._found
+            if self._began < asked:
+                time.sleep(max(0.0, self._not_before - time.monotonic()))
+                self._began = time.monotonic()
+                self._answer = self._tried()
+                took = time.monotonic() - self._began
+                self._not_before = self._began + min(SHARE * took, LONGEST)
+            return self._answer()
+
+    def _tried(self) -> Callable[[], T]:
+        try:
+            found = self._read()
+        except Exception as error:  # noqa: BLE001 (raised again, by each who asked)
+            return partial(_raise, error)
+        return lambda: found
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 class View:
-    """The nodes of a batch. Few are asked for by name, many are taken from one list."""
+    """The nodes of a batch. Few are asked for by name, many by the label that has their name as a rule."""
 
     def __init__(self, kube: Kube, batch: Sequence[str], namespace: str) -> None:
         self._kube = kube
         self._namespace = namespace
-        self._many = frozenset(batch) if len(batch) > FEW else frozenset()
-        self._drained: set[str] = set()  # nodes all of whose pods were asked for
+        self._many = tuple(batch) if len(batch) > FEW else ()
         self._nodes = Shared(self._list_nodes)
-        self._pods = Shared(lambda: self._list_pods(namespace))
-        self._everything = Shared(lambda: self._list_pods(""))
+        self._labelled: dict[str, Shared[dict[str, list[Object]]]] = {}
+        self._one = threading.Lock()
         self._daemonsets = Shared(lambda: kube.list(path("apps/v1", "daemonsets", "", namespace)))
         self._lease = Shared(lambda: kube.find(LEASE_PATH) or {})
 
     def node(self, name: str) -> Object | None:
         """The node's object, whole."""
-        if name not in self._many:
-            return self._kube.find(path("v1", "nodes", name))
-        return self._nodes.now().get(name)
+        found = self._nodes.now().get(name) if name in self._many else None
+        return found or self._kube.find(path("v1", "nodes", name))
 
-    def pods(self, name: str) -> list[Object]:
-        """The operator's pods on a node."""
+    def labelled(self, name: str, label: str) -> list[Object]:
+        """The operator's pods on a node that have a label `key=value`, as its driver's."""
         if name not in self._many:
-            return facts.pods_of_node(self._kube, name, self._namespace)
-        return self._pods.now().get(name, [])
-
-    def everything(self, name: str) -> list[Object]:
-        """All pods on a node, whole: once for a batch. What is left of them later is asked of each node."""
-        if name not in self._many or name in self._drained:
-            return facts.pods_of_node(self._kube, name)
-        self._drained.add(name)
-        return self._everything.now().get(name, [])
+            return facts.pods_of_node(self._kube, name, self._namespace, label)
+        with self._one:
+            shared = self._labelled.setdefault(label, Shared(lambda: self._list_pods(label)))
+        return shared.now().get(name, [])
 
     def daemonsets(self) -> list[Object]:
         """The operator's DaemonSets."""
@@ -80,17 +99,14 @@ class View:
         return self._lease.now()
 
     def _list_nodes(self) -> dict[str, Object]:
-        def keep(node: Object) -> Object:
-            return node if node["metadata"]["name"] in self._many else {}
+        found: dict[str, Object] = {}
+        for at in range(0, len(self._many), NAMES):
+            selector = f"{HOSTNAME} in ({','.join(self._many[at : at + NAMES])})"
+            found |= {n["metadata"]["name"]: n for n in self._kube.list(path("v1", "nodes"), selector)}
+        return found
 
-        return {n["metadata"]["name"]: n for n in self._kube.list(path("v1", "nodes"), keep=keep) if n}
-
-    def _list_pods(self, namespace: str) -> dict[str, list[Object]]:
-        def keep(pod: Object) -> Object:
-            return pod if pod["spec"].get("nodeName") in self._many else {}
-
+    def _list_pods(self, label: str) -> dict[str, list[Object]]:
         found: dict[str, list[Object]] = {}
-        for pod in self._kube.list(path("v1", "pods", "", namespace), keep=keep):
-            if pod:
-                found.setdefault(pod["spec"]["nodeName"], []).append(pod)
+        for pod in self._kube.list(path("v1", "pods", "", self._namespace), label):
+            found.setdefault(str(pod["spec"].get("nodeName") or ""), []).append(pod)
         return found

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
-from tests.unit.adapters.machines import FENCE, OPERATOR, banner, node, task
+from tests.unit.adapters.machines import DRIVER_LABELS, FENCE, OPERATOR, banner, node, task
 
+from knowngood.adapters.cluster.facts import DRIVER_LABEL
 from knowngood.adapters.nodes import batch, claiming
 from knowngood.adapters.nodes.view import Shared, View
 from knowngood.model.names import CLAIM_ANNOTATION
@@ -22,7 +23,7 @@ def fleet(names: list[str]) -> tuple[FakeKube, Counter[str]]:
     kube, asked = FakeKube(), Counter[str]()
     for name in names:
         kube.put(f"/api/v1/nodes/{name}", node(name))
-        pod = {"metadata": {"namespace": OPERATOR}, "spec": {"nodeName": name}}
+        pod = {"metadata": {"namespace": OPERATOR, "labels": DRIVER_LABELS}, "spec": {"nodeName": name}}
         kube.put(f"/api/v1/namespaces/{OPERATOR}/pods/driver-{name}", pod)
         kube.journals[name] = banner("580.173.02", 12.5)
     kube.before.append(lambda method, where: asked.update([f"{method} {where}"]))
@@ -50,17 +51,29 @@ def test_who_asks_before_a_reading_begins_is_served_by_it_and_who_asks_later_by_
         assert all(one.result(10) >= 1 for one in later)
 
 
-def test_a_reading_that_fails_is_nobody_elses() -> None:
-    answers = [OSError("away")]
+def test_a_reading_that_fails_fails_for_all_whom_it_would_have_served_and_for_nobody_later() -> None:
+    """An API server that is away for a minute costs a batch that minute, and not each of its nodes one."""
+    tries, began, goes_on = Counter[str](), threading.Event(), threading.Event()
 
     def read() -> int:
-        if answers:
-            raise answers.pop()
+        tries["all"] += 1
+        began.set()
+        assert goes_on.wait(10)
+        if tries["all"] <= 2:
+            raise OSError("away")
         return 7
 
     shared = Shared(read)
-    with pytest.raises(OSError, match="away"):
-        shared.now()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(shared.now)
+        assert began.wait(10)
+        waiting = [pool.submit(shared.now) for _ in range(5)]
+        while not all(one.running() for one in waiting):
+            pass
+        goes_on.set()
+        assert isinstance(first.exception(10), OSError)
+        assert all(isinstance(one.exception(10), OSError) for one in waiting)
+    assert tries["all"] <= 2 + len(waiting)
     assert shared.now() == 7
 
 
@@ -89,16 +102,32 @@ def test_a_list_knows_the_same_of_a_node_as_the_node_itself() -> None:
     kube, _ = fleet(MANY)
     few, many = View(kube, MANY[:2], OPERATOR), View(kube, MANY, OPERATOR)
     assert few.node("gpu-1") == many.node("gpu-1")
-    assert few.pods("gpu-1") == many.pods("gpu-1")
+    assert few.labelled("gpu-1", DRIVER_LABEL) == many.labelled("gpu-1", DRIVER_LABEL)
     assert View(kube, [*MANY, "gone"], OPERATOR).node("gone") is None
 
 
-def test_all_pods_of_a_batch_are_listed_once_and_what_is_left_is_asked_of_its_node() -> None:
+def test_a_node_whose_label_says_another_name_is_asked_for_by_its_own() -> None:
     kube, asked = fleet(MANY)
-    view = View(kube, MANY, OPERATOR)
-    asked.clear()
-    assert [len(view.everything(name)) for name in MANY[:3]] == [1, 1, 1]
-    first = asked["GET /api/v1/pods"]
-    kube.objects.clear()
-    assert view.everything("gpu-2") == []
-    assert asked["GET /api/v1/pods"] == first + 1
+    kube.objects["/api/v1/nodes/gpu-5"]["metadata"]["labels"]["kubernetes.io/hostname"] = "gpu-5.example.com"
+    found = View(kube, MANY, OPERATOR).node("gpu-5")
+    assert found == kube.objects["/api/v1/nodes/gpu-5"]
+    assert asked["GET /api/v1/nodes/gpu-5"] == 1
+
+
+def test_a_reading_that_took_long_is_not_begun_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slept = [0.0], []
+
+    def read() -> int:
+        clock[0] += 0.5
+        return 1
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr("knowngood.adapters.nodes.view.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("knowngood.adapters.nodes.view.time.sleep", sleep)
+    shared = Shared(read)
+    shared.now()
+    shared.now()
+    assert slept == [0.0, 5 * 0.5 - 0.5]
