@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from knowngood.matrix.documents import Document
-from knowngood.matrix.lint.registry import Context, Finding, rule
+from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.model.matrix import Severity
 from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, traits_of
 from knowngood.planner.rules.evaluation import Finding as RuleFinding
@@ -22,10 +22,6 @@ def _clusters(context: Context) -> Iterator[Document]:
     yield from context.documents.of("clusters").values()
 
 
-def _known(names: set[str]) -> str:
-    return f"known are {', '.join(sorted(names)) or 'none'}"
-
-
 @rule("KG401", "A cluster has a known hardware profile.")
 def profile_exists(context: Context) -> Iterator[Finding]:
     """The profile says which gates judge it."""
@@ -33,7 +29,7 @@ def profile_exists(context: Context) -> Iterator[Finding]:
     for document in _clusters(context):
         if document.value["profile"] not in known:
             name = document.value["profile"]
-            yield Finding(document.at("profile"), f"there is no profile {name!r}", _known(known))
+            yield Finding(document.at("profile"), f"there is no profile {name!r}", known_are(known))
 
 
 @rule("KG402", "A cluster is pinned to a known release that is meant for its profile.")
@@ -45,7 +41,7 @@ def release_exists(context: Context) -> Iterator[Finding]:
         name, profile = document.value["release"], document.value["profile"]
         release = context.matrix.releases.get(name)
         if name not in known:
-            yield Finding(document.at("release"), f"there is no release {name!r}", _known(known))
+            yield Finding(document.at("release"), f"there is no release {name!r}", known_are(known))
         elif release and profile in profiles and profile not in release.profiles:
             message = f"{name} is meant for {', '.join(release.profiles)}, not for {profile}"
             yield Finding(document.at("release"), message, "pin a release that names this profile")
@@ -144,7 +140,7 @@ def declared_components_exist(context: Context) -> Iterator[Finding]:
         for name in document.value["declare"]:
             if name not in known:
                 yield Finding(
-                    document.at_key("declare", name), f"there is no component {name!r}", _known(known)
+                    document.at_key("declare", name), f"there is no component {name!r}", known_are(known)
                 )
 
 

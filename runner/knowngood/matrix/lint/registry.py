@@ -95,3 +95,8 @@ def problems(context: Context) -> Iterator[Problem]:
         known = RULES[number]
         for found in known.find(context) if known.find else ():
             yield Problem(found.where, found.message, number, found.hint, known.severity, known.title)
+
+
+def known_are(names: set[str]) -> str:
+    """A hint that lists what there is."""
+    return f"known are {', '.join(sorted(names)) or 'none'}"

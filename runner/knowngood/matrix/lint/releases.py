@@ -6,14 +6,10 @@ from collections.abc import Iterator
 
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.judged import Judged
-from knowngood.matrix.lint.registry import Context, Finding, rule
+from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.model.matrix import ReleaseStatus, Severity
 from knowngood.planner.gates import applicable
 from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, judges
-
-
-def _known(names: set[str]) -> str:
-    return f"known are {', '.join(sorted(names)) or 'none'}"
 
 
 @rule("KG201", "A release names only known components.")
@@ -24,7 +20,7 @@ def components_exist(context: Context) -> Iterator[Finding]:
         for name in document.value["components"]:
             if name not in known:
                 yield Finding(
-                    document.at_key("components", name), f"there is no component {name!r}", _known(known)
+                    document.at_key("components", name), f"there is no component {name!r}", known_are(known)
                 )
 
 
@@ -43,7 +39,9 @@ def profiles_exist(context: Context) -> Iterator[Finding]:
     for document in context.documents.of("releases").values():
         for index, name in enumerate(document.value["profiles"]):
             if name not in known:
-                yield Finding(document.at("profiles", index), f"there is no profile {name!r}", _known(known))
+                yield Finding(
+                    document.at("profiles", index), f"there is no profile {name!r}", known_are(known)
+                )
 
 
 @rule(
@@ -99,7 +97,7 @@ def supersedes_exists(context: Context) -> Iterator[Finding]:
     for document in context.documents.of("releases").values():
         name = str(document.value.get("supersedes", ""))
         if name and name not in known:
-            yield Finding(document.at("supersedes"), f"there is no release {name!r}", _known(known))
+            yield Finding(document.at("supersedes"), f"there is no release {name!r}", known_are(known))
         seen: set[str] = set()
         while name in releases and name not in seen:
             seen.add(name)

@@ -9,7 +9,7 @@ rarer boxes over more tracks are looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -50,6 +50,14 @@ def bits(mask: int) -> Iterator[int]:
         low = mask & -mask
         yield low.bit_length() - 1
         mask ^= low
+
+
+def union(masks: Iterable[int]) -> int:
+    """All bits that are set in one of them."""
+    value = 0
+    for mask in masks:
+        value |= mask
+    return value
 
 
 @dataclass(frozen=True, slots=True)

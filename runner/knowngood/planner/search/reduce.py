@@ -10,10 +10,10 @@ without. Of two that can stand in for each other the higher stays. Hundreds of z
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from knowngood.planner.search.problem import Box, Indexes, Problem, Track, bits
+from knowngood.planner.search.problem import Box, Indexes, Problem, Track, bits, union
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _on_a_way(problem: Problem, i: int) -> int:
                 if problem.charges[number].needs <= problem.relaxed:
                     out[version] |= mask
     ends = 1 << track.start | 1 << track.goal
-    never = _union(
+    never = union(
         box.masks[i] for box in problem.boxes if set(box.masks) == {i} and box.name not in problem.relaxed
     )
     open_ = ((1 << len(out)) - 1) & ~never | ends
@@ -88,7 +88,7 @@ def _reached(out: list[int], start: int, open_: int) -> int:
     seen, todo = 0, 1 << start
     while todo:
         seen |= todo
-        todo = _union(out[version] for version in bits(todo)) & open_ & ~seen
+        todo = union(out[version] for version in bits(todo)) & open_ & ~seen
     return seen
 
 
@@ -142,7 +142,7 @@ class _Track:
             spares=_spares(problem, i, count),
             better=better,
             sides=sides,
-            anyhow=([_union(of.values()) for of in sides[0]], [_union(of.values()) for of in sides[1]]),
+            anyhow=([union(of.values()) for of in sides[0]], [union(of.values()) for of in sides[1]]),
             found={},
         )
 
@@ -183,7 +183,7 @@ class _Track:
         known = self.found.get((side, version, key))
         if known is None:
             of, (context, number) = self.sides[side][version], key
-            known = _union(of.get((context, m), 0) for m in self.better[number])
+            known = union(of.get((context, m), 0) for m in self.better[number])
             self.found[side, version, key] = known
         return known
 
@@ -246,20 +246,13 @@ def _neighbours(track: Track, alive: int, better: list[list[int]]) -> tuple[Neig
     return into, out
 
 
-def _union(masks: Iterable[int]) -> int:
-    value = 0
-    for mask in masks:
-        value |= mask
-    return value
-
-
 def _restricted(problem: Problem, alive: list[int]) -> Reduced:
     """The problem with these versions only, numbered anew."""
     kept = tuple(tuple(bits(mask)) for mask in alive)
     new = [{old: number for number, old in enumerate(of)} for of in kept]
 
     def renamed(i: int, mask: int) -> int:
-        return _union(1 << new[i][old] for old in bits(mask & alive[i]))
+        return union(1 << new[i][old] for old in bits(mask & alive[i]))
 
     def box(masks: Mapping[int, int]) -> Mapping[int, int]:
         return {i: renamed(i, mask) for i, mask in masks.items()}

@@ -15,7 +15,7 @@ from knowngood.planner.edges.path import minor
 from knowngood.planner.expression import compiled
 from knowngood.planner.scope import Reach, reach, undo_of
 from knowngood.planner.search.cost import Charge
-from knowngood.planner.search.problem import Track, bits
+from knowngood.planner.search.problem import Track, bits, union
 from knowngood.planner.search.question import OPENSHIFT, Question
 from knowngood.planner.version import TEXT
 
@@ -80,7 +80,7 @@ class Tracks:
         for i, a in enumerate(versions):
             targets = every & ~(1 << i)
             if edges.steps is not None:
-                targets = _union(1 << j for j in bits(targets) if allowed(edges.steps, a, versions[j]))
+                targets = union(1 << j for j in bits(targets) if allowed(edges.steps, a, versions[j]))
             found.append(self._charged(name, a, versions, {(): targets}))
         return tuple(found)
 
@@ -101,7 +101,7 @@ class Tracks:
         into = _in_channel(edges, versions, question.goal[name], question.channel)
         on_way = between(into, start, goal)
         new = {old: number for number, old in enumerate(bits(on_way))}
-        into = [_union(1 << new[i] for i in bits(into[j] & on_way)) for j in new]
+        into = [union(1 << new[i] for i in bits(into[j] & on_way)) for j in new]
         versions = tuple(versions[i] for i in new)
         risks = Risks.of(edges, versions)
         found: list[dict[tuple[str, ...], int]] = [defaultdict(int) for _ in versions]
@@ -146,16 +146,16 @@ def offers(edges: Edges, versions: tuple[str, ...], found: tuple[Catalog, ...]) 
     """For each version a mask of those that these catalogs offer after it; `edges.moves`, for all at once."""
     index = {v: i for i, v in enumerate(versions)}
     bundles = {b for c in found for entries in c.channels.values() for b in entries}
-    held = _union(1 << index[b.version] for b in bundles if b.version in index)
+    held = union(1 << index[b.version] for b in bundles if b.version in index)
     reinstall = edges.steps is not None and edges.steps.reinstall
     offered = []
     for i, a in enumerate(versions):
         updates = [b.version for b in bundles if follows(b, a)]
-        targets = _union(1 << index[b] for b in updates if b in index)
+        targets = union(1 << index[b] for b in updates if b in index)
         if reinstall and not updates and a in edges.versions:
             targets = held
         ahead = bits(targets >> (i + 1) << (i + 1))
-        offered.append(_union(1 << j for j in ahead if allowed(edges.steps, a, versions[j])))
+        offered.append(union(1 << j for j in ahead if allowed(edges.steps, a, versions[j])))
     return offered
 
 
@@ -194,13 +194,6 @@ def channel_members(edges: Edges, b: str, goal: str, channel: str) -> frozenset[
 @lru_cache(maxsize=256)
 def _members(channel: tuple[str, ...]) -> frozenset[str]:
     return frozenset(channel)
-
-
-def _union(masks: Iterable[int]) -> int:
-    value = 0
-    for mask in masks:
-        value |= mask
-    return value
 
 
 def charge_of(question: Question, name: str, a: str, b: str, met: Iterable[Risk] = ()) -> Charge:
