@@ -26,7 +26,7 @@ from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import SEEN, Context
 from knowngood.gate.events import gate_of
-from knowngood.gate.kernel_log import KernelLog
+from knowngood.gate.kernel_log import KernelLog, earlier_of
 from knowngood.gate.reading import cluster_reader
 from knowngood.gate.settling import Settle, Waits, settled
 from knowngood.gate.verdicts import judge
@@ -289,13 +289,6 @@ def kernel_log(
         return kube.text(_journal_of(state.name), output="json", boot="0", until=f"-{ago}s", tail="1")
 
     return kernel.read(lambda boot: journals(state.name, boot), opened, state.boot_id, before)
-
-
-def earlier_of(window: Window | None, load: Window | None) -> Window | None:
-    """The earlier of two openings. In another boot than the load a window opened before: the load was read later."""
-    if window is None or load is None or window.boot_id != load.boot_id:
-        return window or load
-    return min(window, load, key=lambda w: w.monotonic)
 
 
 def _journal_of(node: str) -> str:

@@ -177,3 +177,10 @@ def _nothing(back: int, wanted: str) -> str:
     if back == 0:
         return "the kernel log has no line of the present boot"
     return f"the node was rebooted and the log of boot {wanted[:8]}, in which the window opened, is gone"
+
+
+def earlier_of(window: Window | None, load: Window | None) -> Window | None:
+    """The earlier of two openings. In another boot than the load a window opened before: the load was read later."""
+    if window is None or load is None or window.boot_id != load.boot_id:
+        return window or load
+    return min(window, load, key=lambda w: w.monotonic)

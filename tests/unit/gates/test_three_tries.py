@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate.fixtures import earlier_of
+from knowngood.gate.kernel_log import earlier_of
 from knowngood.gate.kernel_log import read
 from knowngood.model.context import JudgeRequest, Span, Window
 
