@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate.kernel_log import earlier_of
-from knowngood.gate.kernel_log import read
+from knowngood.gate.kernel_log import earlier_of, read
 from knowngood.model.context import JudgeRequest, Span, Window
 
 from .conftest import gate, request, verdict
