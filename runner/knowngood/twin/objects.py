@@ -14,7 +14,10 @@ from knowngood.twin.behaviours.kube import (
     GPU,
     GPU_PCI_LABEL,
     HOSTNAME_LABEL,
+    KERNEL_LABEL,
     NIC_PCI_LABEL,
+    OS_ID_LABEL,
+    OS_VERSION_LABEL,
     OSTREE_LABEL,
     condition,
     stamp,
@@ -170,10 +173,10 @@ def _node_labels(seed: Seed, node: NodeSeed) -> dict[str, str]:
     _, build, _ = operating_system(seed)
     release = os_release(seed)
     labels |= {
-        OSTREE_LABEL: build,
-        "feature.node.kubernetes.io/system-os_release.ID": release["ID"],
-        "feature.node.kubernetes.io/system-os_release.VERSION_ID": release["VERSION_ID"],
-        "feature.node.kubernetes.io/kernel-version.full": node.kernel,
+        OS_ID_LABEL: release["ID"],
+        OS_VERSION_LABEL: release["VERSION_ID"],
+        KERNEL_LABEL: node.kernel,
+        **({OSTREE_LABEL: build} if seed.openshift else {}),
     }
     if node.gpus:
         labels[GPU_PCI_LABEL] = "true"
