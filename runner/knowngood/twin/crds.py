@@ -41,7 +41,35 @@ def _status(*states: str) -> Schema:
     return open_object(fields, ("state",))
 
 
-UPGRADE_POLICY = open_object({"autoUpgrade": {**FLAG, "default": True}})
+COUNT_OR_SHARE: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [NUMBER, TEXT]}
+
+
+def _upgrade_policy(*, automatic: bool) -> Schema:
+    """How the operator upgrades by itself: unless told otherwise, and then one node at a time."""
+    wait = {**NUMBER, "default": 300}
+    off = {**FLAG, "default": False}
+    return open_object(
+        {
+            "autoUpgrade": {**FLAG, "default": automatic},
+            "maxParallelUpgrades": {**NUMBER, "default": 1},
+            "maxUnavailable": {**COUNT_OR_SHARE, "default": "25%"},
+            "drain": open_object(
+                {
+                    "enable": off,
+                    "force": off,
+                    "deleteEmptyDir": off,
+                    "podSelector": TEXT,
+                    "timeoutSeconds": wait,
+                }
+            ),
+            "podDeletion": open_object({"force": off, "deleteEmptyDir": off, "timeoutSeconds": wait}),
+            "waitForCompletion": open_object(
+                {"podSelector": TEXT, "timeoutSeconds": {**NUMBER, "default": 0}}
+            ),
+        }
+    )
+
+
 NVIDIA_DRIVER_SPEC = open_object(
     {
         "driverType": {**one_of("gpu", "vgpu", "vgpu-host-manager"), "default": "gpu"},
@@ -55,7 +83,7 @@ NVIDIA_DRIVER_SPEC = open_object(
         "tolerations": MANY,
         "env": MANY,
         "manager": ANY,
-        "upgradePolicy": {**UPGRADE_POLICY, "default": {"autoUpgrade": True}},
+        "upgradePolicy": _upgrade_policy(automatic=True),
     },
     ("driverType", "image"),
 )
@@ -65,6 +93,24 @@ NVIDIA_DRIVER_SPEC["x-kubernetes-validations"] = [
         "message": "default NVIDIADriver must not use nodeSelector",
     }
 ]
+CLUSTER_POLICY_DEFAULTS: dict[str, Schema] = {
+    "operator": open_object({"runtimeClass": {**TEXT, "default": "nvidia"}}),
+    "daemonsets": open_object({"updateStrategy": {**TEXT, "default": "RollingUpdate"}}),
+    "driver": open_object(
+        {
+            "kernelModuleType": {**one_of("auto", "open", "proprietary"), "default": "auto"},
+            "upgradePolicy": _upgrade_policy(automatic=False),
+        }
+    ),
+    "toolkit": open_object({"installDir": {**TEXT, "default": "/usr/local/nvidia"}}),
+    "cdi": open_object(
+        {
+            "enabled": {**FLAG, "default": True},
+            "default": {**FLAG, "default": False},
+            "nriPluginEnabled": {**FLAG, "default": False},
+        }
+    ),
+}
 CLUSTER_POLICY_PARTS = (
     "operator",
     "daemonsets",
@@ -171,7 +217,8 @@ def all_crds(*, openshift: bool) -> list[Schema]:
 
 
 def _gpu() -> list[Schema]:
-    policy_spec = open_object(dict.fromkeys(CLUSTER_POLICY_PARTS, ANY), CLUSTER_POLICY_PARTS)
+    parts = {**dict.fromkeys(CLUSTER_POLICY_PARTS, ANY), **CLUSTER_POLICY_DEFAULTS}
+    policy_spec = open_object(parts, CLUSTER_POLICY_PARTS)
     return [
         definition(
             "nvidia.com",
