@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import kubernetes
+import pytest
 import yaml
 from tests.integration.twin.nic_stage import cluster_policy, ring
 from tests.integration.twin.stage import Stage, play, smoke_job
@@ -40,6 +43,7 @@ BUILT_IN = (
     ("apps/v1", "Deployment"),
     ("apps/v1", "ReplicaSet"),
     ("apps/v1", "StatefulSet"),
+    ("apps/v1", "ControllerRevision"),
     ("policy/v1", "PodDisruptionBudget"),
 )
 
@@ -88,6 +92,26 @@ def test_our_definitions_know_the_kinds_by_the_vendors_names() -> None:
         assert ours["spec"]["versions"][0]["name"] in {v["name"] for v in theirs["spec"]["versions"]}
         mine, vendors = (bool(d["spec"]["versions"][0].get("subresources")) for d in (ours, theirs))
         assert mine == vendors, f"{kind}: status subresource"
+
+
+@needs_definitions
+@pytest.mark.parametrize(("group", "kind"), [("nvidia.com", "NVIDIADriver"), ("nvidia.com", "ClusterPolicy")])
+def test_what_the_vendors_default_where_we_do_is_the_same(group: str, kind: str) -> None:
+    """A declared object reads back with the defaults of its definition: so must ours."""
+
+    def defaults(schema: Object, where: str = "") -> dict[str, Any]:
+        found = {where: schema["default"]} if "default" in schema else {}
+        for name, inner in (schema.get("properties") or {}).items():
+            found |= defaults(inner, f"{where}.{name}")
+        return found
+
+    def of(definitions: Iterable[Object]) -> dict[str, Any]:
+        found = next(d for d in definitions if d["spec"]["names"]["kind"] == kind)
+        return defaults(found["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+
+    ours, theirs = of(crds.all_crds(openshift=True)), of(definitions(group))
+    parts = {where.rpartition(".")[0] for where in ours}
+    assert ours == {where: value for where, value in theirs.items() if where.rpartition(".")[0] in parts}
 
 
 def test_no_kind_that_the_twin_makes_is_left_out_here(tmp_path: Path) -> None:

@@ -42,12 +42,11 @@ class Plain:
         self.placed: dict[str, Placement] = {}
 
     def wanted(self) -> set[str]:
-        holding = {node for node, _ in self.pods}
-        return {n for n, (run, stay) in self.placed.items() if run or (stay and n in holding)}
+        return {node for node, (run, _) in self.placed.items() if run}
 
     def count(self) -> Count:
         wanted = self.wanted()
-        mine = [p for (node, _), p in self.pods.items() if node in wanted and not deleting(p)]
+        mine = [p for (node, _), p in self.pods.items() if node in wanted]
         return Count(
             wanted=len(wanted),
             pods=len(self.pods),

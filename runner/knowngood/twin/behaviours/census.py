@@ -16,10 +16,10 @@ NOWHERE: Placement = (False, False)
 class Count(NamedTuple):
     """Of one node, or of all: the numbers of the status, and what decides whether the next pod may roll."""
 
-    wanted: int = 0  # nodes that should have a pod, or may keep the one they have
+    wanted: int = 0  # nodes that should have a pod; one that may only keep the pod it has is none
     pods: int = 0
     astray: int = 0  # pods where none is wanted
-    current: int = 0  # pods where they are wanted, not being deleted
+    current: int = 0  # pods where they are wanted, those too that are being deleted
     ready: int = 0  # of those
     updated: int = 0  # of those
     sound: int = 0  # ready and not being deleted, wherever
@@ -95,16 +95,15 @@ class Census:
 
 
 def _count(pods: Collection[Object], placement: Placement, revision: str) -> Count:
-    run, stay = placement
-    alive = [pod for pod in pods if not deleting(pod)]
-    ready = sum(is_true(pod, "Ready") for pod in alive)
-    if not (run or stay):
-        return Count(pods=len(pods), astray=len(pods), sound=ready)
+    run, _ = placement
+    sound = sum(is_true(pod, "Ready") and not deleting(pod) for pod in pods)
+    if not run:
+        return Count(pods=len(pods), astray=len(pods), sound=sound)
     return Count(
-        wanted=int(run or bool(pods)),
+        wanted=1,
         pods=len(pods),
-        current=len(alive),
-        ready=ready,
-        updated=sum(labels_of(pod).get(HASH_LABEL) == revision for pod in alive),
-        sound=ready,
+        current=len(pods),
+        ready=sum(is_true(pod, "Ready") for pod in pods),
+        updated=sum(labels_of(pod).get(HASH_LABEL) == revision for pod in pods),
+        sound=sound,
     )

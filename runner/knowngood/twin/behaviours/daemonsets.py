@@ -12,6 +12,7 @@ from knowngood.twin.behaviours.census import HASH_LABEL, NOWHERE, Census, Placem
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import (
     COMPONENT_LABEL,
+    CONTROLLER_REVISION,
     DAEMON_SET,
     DRIVER_COMPONENT,
     ENDED,
@@ -20,7 +21,6 @@ from knowngood.twin.behaviours.kube import (
     Key,
     controller_of,
     deleting,
-    digest,
     is_true,
     key_of,
     labels_of,
@@ -34,6 +34,7 @@ from knowngood.twin.behaviours.kube import (
     uid_of,
     untolerated,
 )
+from knowngood.twin.behaviours.revisions import Revisions, revision
 from knowngood.twin.behaviours.rooms import traits_of
 from knowngood.twin.values import Object
 
@@ -47,11 +48,6 @@ BUILT_IN_TOLERATIONS: tuple[Object, ...] = (
     {"key": "node.kubernetes.io/pid-pressure", "operator": "Exists", "effect": "NoSchedule"},
     {"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"},
 )
-
-
-def revision(daemon_set: Object) -> str:
-    """The hash of its pod template, as on its pods' label."""
-    return digest(daemon_set["spec"]["template"])
 
 
 def target_node(pod: Object) -> str:
@@ -70,13 +66,14 @@ class DaemonSets(Controller):
     """Works on one node of one DaemonSet at a time, and on a DaemonSet's sums: its rolling and its status."""
 
     name = "daemonset-controller"
-    watches = (DAEMON_SET, NODE, POD)
+    watches = (DAEMON_SET, NODE, POD, CONTROLLER_REVISION)
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
         self._censuses: dict[str, Census] = {}  # by DaemonSet's uid
         self._traits: dict[str, object] = {}  # of each node, those that decide what belongs there
         self._templates: dict[str, Object] = {}  # by DaemonSet's uid, as the placements were worked out
+        self._revisions = Revisions(twin)
 
     def listen(self) -> None:
         """A DaemonSet, one of its pods, or any node changed."""
@@ -116,8 +113,12 @@ class DaemonSets(Controller):
         """Work out what a node should have; where that is another thing than before there is work to do."""
         census, name = self._census(uid_of(daemon_set)), name_of(node)
         wanted = _placement(daemon_set, node)
-        if not census.knows(name) or census.placement(name) != wanted:
-            census.place(name, wanted)
+        if census.knows(name) and census.placement(name) == wanted:
+            return
+        census.place(name, wanted)
+        _, stay = wanted
+        # Where a pod runs that may stay nothing is done, as upstream: even the sums are those of before.
+        if not (stay and census.pods_on(name)):
             self.enqueue((key_of(daemon_set), name))
             self.enqueue_soon((key_of(daemon_set), ""))
 
@@ -140,6 +141,7 @@ class DaemonSets(Controller):
         daemon_set = self.cache.get(DAEMON_SET, name, namespace)
         if daemon_set is None or deleting(daemon_set):
             return
+        await self._revisions.keep(daemon_set)
         if node:
             await self._node(daemon_set, node)
         else:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from knowngood.twin.behaviours import nic_manifests as manifests
 from knowngood.twin.behaviours.census import HASH_LABEL
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.daemonsets import revision
 from knowngood.twin.behaviours.kube import (
     DAEMON_SET,
     NIC_CLUSTER_POLICY,
@@ -29,6 +28,7 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     node_of,
 )
+from knowngood.twin.behaviours.revisions import revision
 from knowngood.twin.client import ClientError
 from knowngood.twin.values import Object
 
