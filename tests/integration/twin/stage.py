@@ -34,6 +34,7 @@ from knowngood.twin.values import Object
 
 Story = Callable[["Stage"], Awaitable[None]]
 
+RUNNING = [name for name, operand in OPERANDS.items() if not operand.also]  # on any node with GPUs
 PATIENCE_S = 60.0
 
 
@@ -191,7 +192,7 @@ class Stage:
             return (
                 self.module(node) == version
                 and self.gpus(node) == "8"
-                and {*OPERANDS} <= {labels_of(p)["app"] for p in pods}
+                and {*RUNNING} <= {labels_of(p)["app"] for p in pods}
                 and self.driver_pod(node) is not None
                 and all(is_true(p, "Ready") and not deleting(p) for p in pods)
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from knowngood.twin import __main__ as command
-from knowngood.twin.behaviours.registry import MANAGED, MANAGER, NAMES, played, spelled_out
+from knowngood.twin.behaviours.registry import GPU_OPERATOR, MANAGED, MANAGER, NAMES, played, spelled_out
 from knowngood.twin.seed import Seed, parse
 
 BARE: Seed = parse({"schema": 1, "gpuOperator": {"version": "26.7.0", "namespace": "gpu"}})
@@ -24,7 +24,14 @@ def test_a_controller_that_is_left_out_is_not_played() -> None:
 def test_the_controller_managers_name_means_all_of_its_controllers() -> None:
     left_out = spelled_out([MANAGER, "scheduler"])
     assert left_out == {one.name for one in MANAGED} | {"scheduler"}
-    assert names(left_out) == {"gpu-operator", "kai-scheduler"}, "a real scheduler leaves gangs to KAI"
+    own = {one.name for one in GPU_OPERATOR}
+    assert names(left_out) == own | {"kai-scheduler"}, "a real scheduler leaves gangs to KAI"
+
+
+def test_the_gpu_operators_name_means_all_that_it_is() -> None:
+    left_out = spelled_out(["gpu-operator"])
+    assert left_out == {one.name for one in GPU_OPERATOR}
+    assert not left_out & names(left_out)
 
 
 def test_what_the_cluster_does_not_have_is_not_played() -> None:

@@ -51,7 +51,7 @@ class DriverProgram(Program):
         self.node = node_of(pod)
         self.machine: Machine = twin.world.machines[self.node]
         env = environment(pod, pod["spec"]["containers"][0])
-        self.version = env.get(manifests.VERSION_ENV, "")
+        self.version = version_of(pod["spec"]["containers"][0]["image"])
         self.digest = env.get(manifests.DIGEST_ENV, "")
         self.kind = env.get(manifests.TYPE_ENV, "auto")
         self.sidecars = Sidecars(twin, pod)
@@ -206,6 +206,12 @@ class DriverProgram(Program):
         if node is None:
             raise ProgramError(f"node {self.node} not found")
         return node
+
+
+def version_of(image: str) -> str:
+    """The driver's version by its image: what stands before the kernel and the operating system; a digest as it is."""
+    name, at, seen = image.partition("@")
+    return seen if at else name.rpartition(":")[2].partition("-")[0]
 
 
 def _daemon_set_of(pod: Object) -> str:

@@ -273,9 +273,8 @@ class Faults:
         """Only with when=now; else the driver manager leaves them parked."""
         obj = self._twin.cache.get(NODE, node)
         if obj is not None:
-            await self._twin.api.patch(
-                obj, {"metadata": {"labels": dict.fromkeys(manifests.PARKED_LABELS, PAUSED)}}
-            )
+            parked = [label for label in manifests.PARKED_LABELS if label in obj["metadata"]["labels"]]
+            await self._twin.api.patch(obj, {"metadata": {"labels": dict.fromkeys(parked, PAUSED)}})
             self._twin.faults.hit(fault)
 
     async def _clear(self, fault: Fault) -> None:

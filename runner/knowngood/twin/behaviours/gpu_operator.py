@@ -1,61 +1,74 @@
-"""The GPU Operator: NVIDIADriver and ClusterPolicy objects to labels, driver and operand DaemonSets, and states.
+"""The GPU Operator's ClusterPolicy: GPU nodes' labels, the operands' DaemonSets and its own driver's, its state.
 
-As 26.7: an owner label a node, one driver DaemonSet an NVIDIADriver, OnDelete; operands roll by themselves; an
-object is notReady while one of its pods lags. autoUpgrade is not played: the twin's releases switch it off.
+As 26.7: operands roll by themselves; where NVIDIADrivers are not used the driver is one OnDelete DaemonSet an
+operating system build, and notReady while one of its pods lags; a node that loses its PCI label loses it all.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
 from knowngood.twin.behaviours import gpu_manifests as manifests
 from knowngood.twin.behaviours.context import Controller, Twin
+from knowngood.twin.behaviours.driver_manifests import Surroundings, policy_daemon_set
+from knowngood.twin.behaviours.gpu_states import (
+    OPERATOR_CAME,
+    apply,
+    error,
+    is_ready,
+    ready,
+    remove_others,
+    surroundings,
+    write_state,
+)
 from knowngood.twin.behaviours.kube import (
     CLUSTER_POLICY,
     DAEMON_SET,
     GPU_PCI_LABEL,
     NODE,
-    NVIDIA_DRIVER,
-    condition,
+    controller_of,
     deleting,
-    digest,
     labels_of,
-    matches,
-    merge_conditions,
     name_of,
-    namespace_of,
-    service_account,
-    uid_of,
 )
+from knowngood.twin.behaviours.node_pools import Pool, pool_of
+from knowngood.twin.behaviours.upgrade_seats import DONE, STATE_LABEL
 from knowngood.twin.values import Object
 
-ALL = "all"
-SPEC_HASH = "nvidia.com/last-applied-hash"
-OPERATOR_CAME = {"operator-installed", "operator-removed"}
+POLICY = ""
+DRIVER_STATE = "state-driver"
+UNFINISHED = (
+    "NVIDIADriver upgrade has not completed; one or more NVIDIADriver-owned Nodes are marked pending, in-progress, "
+    "or failed"
+)
 
 
 class GpuOperator(Controller):
-    """Labels one node at a time; a pass over its objects, of which there are few, for all the rest."""
+    """Labels one node at a time; a pass over the ClusterPolicy for all the rest."""
 
     name = "gpu-operator"
-    watches = (NODE, DAEMON_SET, CLUSTER_POLICY, NVIDIA_DRIVER)
+    watches = (NODE, DAEMON_SET, CLUSTER_POLICY)
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
         self._labels: dict[str, object] = {}  # node -> its labels when it was last looked at
-        self._conflicts: set[str] = set()  # nodes that two objects select
-        self._specs: dict[str, object] = {}  # our objects' specs by uid
+        self._pool_of: dict[str, Pool] = {}
+        self._pools: Counter[Pool] = Counter()
+        self._upgrading: set[str] = set()  # nodes in the middle of an automatic upgrade
+        self._specs: dict[str, object] = {}
 
     def listen(self) -> None:
-        """Anything of ours changed."""
-        namespace = self.twin.seed.gpu_operator.namespace
+        """Labels of nodes, the ClusterPolicy's spec, its DaemonSets."""
         self.every(NODE, self._node_changed)
-        for kind in (CLUSTER_POLICY, NVIDIA_DRIVER):
-            self.cache.listen(kind, self._object_changed)
-        self.cache.listen(DAEMON_SET, lambda _, ds: self._all() if namespace_of(ds) == namespace else None)
-        self.twin.events.listen(lambda event: self._all() if event["event"] in OPERATOR_CAME else None)
-        self._all()
+        self.cache.listen(NODE, self._node_gone)
+        self.every(CLUSTER_POLICY, self._policy_changed)
+        self.cache.listen(DAEMON_SET, self._daemon_set_changed)
+        self.twin.events.listen(lambda event: self._again() if event["event"] in OPERATOR_CAME else None)
 
-    def _all(self) -> None:
-        self.enqueue_soon(ALL)
+    def _again(self) -> None:
+        for policy in self.cache.all(CLUSTER_POLICY):
+            self._specs.pop(policy["metadata"]["uid"], None)
+            self.enqueue(self._policy_changed(policy))
 
     def _node_changed(self, node: Object) -> str | None:
         """The node, where its labels are others than before."""
@@ -63,142 +76,97 @@ class GpuOperator(Controller):
         if self._labels.get(name) == labels:
             return None
         self._labels[name] = labels
+        before, upgrading = set(self._pools), name in self._upgrading
+        self._count(name, pool_of(labels, openshift=bool(self.twin.seed.openshift), precompiled=False))
+        if labels.get(STATE_LABEL, DONE) == DONE:
+            self._upgrading.discard(name)
+        else:
+            self._upgrading.add(name)
+        if before != set(self._pools) or upgrading != (name in self._upgrading):
+            self.enqueue_soon(POLICY)
         return name
 
-    def _object_changed(self, event: str, obj: Object) -> None:
-        """What an object asks for decides on every node; its status on none."""
-        spec = None if event == "DELETED" or deleting(obj) else obj["spec"]
-        if self._specs.get(uid_of(obj)) != spec or event != "MODIFIED":
-            self._specs[uid_of(obj)] = spec
+    def _node_gone(self, event: str, node: Object) -> None:
+        if event == "DELETED":
+            self._count(name_of(node), None)
+            self._upgrading.discard(name_of(node))
+            self.enqueue_soon(POLICY)
+
+    def _count(self, node: str, pool: Pool | None) -> None:
+        old = self._pool_of.pop(node, None)
+        if old is not None:
+            self._pools[old] -= 1
+            if not self._pools[old]:
+                del self._pools[old]
+        if pool is not None:
+            self._pool_of[node] = pool
+            self._pools[pool] += 1
+
+    def _policy_changed(self, policy: Object) -> str:
+        """All, and where its spec is new each node too."""
+        uid, spec = policy["metadata"]["uid"], policy["spec"]
+        if self._specs.get(uid) != spec:
+            self._specs[uid] = spec
             for node in self.cache.all(NODE):
                 self.enqueue(name_of(node))
-        self._all()
+        return POLICY
+
+    def _daemon_set_changed(self, _event: str, daemon_set: Object) -> None:
+        owner = controller_of(daemon_set)
+        if owner is not None and owner["kind"] == CLUSTER_POLICY[1]:
+            self.enqueue_soon(POLICY)
 
     async def reconcile(self, key: str) -> None:
-        """Label a node, or keep the DaemonSets and write the states."""
-        policy = next(iter(self.cache.all(CLUSTER_POLICY)), None)
-        version = self.twin.operator_version("gpu-operator", self.twin.seed.gpu_operator.version)
-        if policy is None or deleting(policy) or not version:
+        """Label a node, or keep the DaemonSets and write the state."""
+        policy = next((p for p in self.cache.all(CLUSTER_POLICY) if not deleting(p)), None)
+        around = surroundings(self.twin)
+        if policy is None or not around.version:
             return  # without its operator a cluster keeps what it has
-        drivers = [d for d in self.cache.all(NVIDIA_DRIVER) if not deleting(d)]
-        if key != ALL:
-            await self._label(key, drivers)
+        if key != POLICY:
+            await self._label(key)
             return
-        namespace = self.twin.seed.gpu_operator.namespace
-        wanted = [
-            (driver, manifests.driver_daemon_set(driver, namespace, *self.twin.os)) for driver in drivers
-        ]
-        operands = manifests.operand_daemon_sets(policy, namespace, version)
-        for owner, daemon_set in wanted + [(policy, operand) for operand in operands]:
-            await self._apply(owner, daemon_set)
-        for driver in drivers:
-            await self._driver_state(driver)
-        await self._policy_state(policy)
+        operands = manifests.operand_daemon_sets(policy, around.namespace, around.version)
+        wanted = [*self._drivers(policy, around), *operands]
+        await remove_others(self.twin, policy, {name_of(one) for one in wanted})
+        made = [await apply(self.twin, policy, one) for one in wanted]
+        await self._state(policy, [name_of(one) for one in made if not is_ready(one)])
 
-    async def _label(self, name: str, drivers: list[Object]) -> None:
+    def _drivers(self, policy: Object, around: Surroundings) -> list[Object]:
+        """Its own driver's DaemonSets, where it does not leave drivers to NVIDIADrivers or to the hosts."""
+        if not manifests.brings_drivers(policy):
+            return []
+        pools = sorted(self._pools, key=lambda pool: pool.build)
+        return [policy_daemon_set(policy, pool, around) for pool in pools]
+
+    async def _label(self, name: str) -> None:
         node = self.cache.get(NODE, name)
         if node is None:
-            self._conflicts.discard(name)
             return
         labels = labels_of(node)
-        conflict, owner = _owner(node, drivers)
-        if conflict != (name in self._conflicts):
-            self._conflicts.symmetric_difference_update({name})
-            self._all()
-        if labels.get(GPU_PCI_LABEL) != "true":
-            return
-        change: dict[str, str | None] = {
-            label: "true" for label in manifests.DEPLOY_LABELS if label not in labels
-        }
-        if labels.get("nvidia.com/gpu.present") != "true":
-            change["nvidia.com/gpu.present"] = "true"
-        if not conflict and labels.get(manifests.OWNER_LABEL) != owner:
-            change[manifests.OWNER_LABEL] = owner
+        change: dict[str, str | None] = {}
+        if labels.get(GPU_PCI_LABEL) == "true":
+            wanted = manifests.DEPLOY_LABELS
+            if labels.get(manifests.MIG_CAPABLE_LABEL) == "true":
+                wanted = (*wanted, manifests.MIG_MANAGER_LABEL)
+            change |= {label: "true" for label in wanted if label not in labels}
+            if labels.get(manifests.PRESENT_LABEL) != "true":
+                change[manifests.PRESENT_LABEL] = "true"
+        elif labels.get(manifests.PRESENT_LABEL) == "true":
+            change |= {label: None for label in labels if label.startswith(manifests.DEPLOY)}
+            change[manifests.PRESENT_LABEL] = "false"
         if change:
             await self.api.patch(node, {"metadata": {"labels": change}})
 
-    async def _apply(self, owner: Object, daemon_set: Object) -> None:
-        wanted = digest(daemon_set["spec"])
-        daemon_set["metadata"]["annotations"] = {SPEC_HASH: wanted}
-        daemon_set["metadata"]["ownerReferences"] = [manifests.owned(owner)]
-        namespace = daemon_set["metadata"]["namespace"]
-        live = self.cache.get(DAEMON_SET, name_of(daemon_set), namespace)
-        if live is None:
-            if account := daemon_set["spec"]["template"]["spec"].get("serviceAccountName"):
-                await self.api.ensure(service_account(account, namespace))
-            await self.api.create(daemon_set)
-        elif live["metadata"].get("annotations", {}).get(SPEC_HASH) != wanted:
-            # The selector is immutable and never changes; the template is replaced whole.
-            patch = [
-                {"op": "replace", "path": "/spec/template", "value": daemon_set["spec"]["template"]},
-                {
-                    "op": "replace",
-                    "path": "/spec/updateStrategy",
-                    "value": daemon_set["spec"]["updateStrategy"],
-                },
-                {"op": "add", "path": "/metadata/annotations", "value": {SPEC_HASH: wanted}},
-            ]
-            await self.api.patch(live, patch, kind="json")
-
-    async def _driver_state(self, driver: Object) -> None:
-        conflicts = sorted(self._conflicts)
-        mine = self.cache.owned(DAEMON_SET, driver)
-        lagging = [name_of(ds) for ds in mine if not self._current(ds)]
-        if conflicts:
-            why = (
-                "ConflictingNodeSelector",
-                f"conflicting NVIDIADriver node selectors on {', '.join(conflicts)}",
-            )
-        elif lagging or not mine:
-            why = ("DriverNotReady", "Waiting for driver pod to be ready")
+    async def _state(self, policy: Object, lagging: list[str]) -> None:
+        states = dict.fromkeys(
+            manifests.OPERANDS[name].state if name in manifests.OPERANDS else DRIVER_STATE for name in lagging
+        )
+        reasons = [f"states not ready: [{' '.join(states)}]"] if states else []
+        if self._upgrading and (policy["spec"].get("driver") or {}).get("useNvidiaDriverCRD"):
+            reasons.append(UNFINISHED)
+        if reasons:
+            why = error("OperandNotReady", "; ".join(["ClusterPolicy is not ready", *reasons]))
         else:
-            why = ("Reconciled", "All resources have been successfully reconciled")
-        await self._write_state(driver, why, ready=why[0] == "Reconciled")
-
-    async def _policy_state(self, policy: Object) -> None:
-        sets = self.cache.owned(DAEMON_SET, policy)
-        lagging = [name_of(ds) for ds in sets if not self._current(ds)]
-        why = ("Reconciled", "ClusterPolicy is ready as all resources have been successfully reconciled")
-        if lagging:
-            why = ("OperandNotReady", f"ClusterPolicy is not ready, states not ready: {lagging}")
-        await self._write_state(policy, why, ready=not lagging)
-
-    def _current(self, daemon_set: Object) -> bool:
-        """All pods there, ready, of the newest template. Zero desired pods count as ready, as upstream.
-
-        As the DaemonSet's controller says it, whoever that is: another one makes other hashes.
-        """
-        status = daemon_set.get("status") or {}
-        desired = status.get("desiredNumberScheduled", 0)
-        if status.get("observedGeneration") != daemon_set["metadata"].get("generation", 1):
-            return False
-        counted = ("currentNumberScheduled", "updatedNumberScheduled", "numberReady")
-        return all(status.get(name, 0) == desired for name in counted)
-
-    async def _write_state(self, obj: Object, why: tuple[str, str], *, ready: bool) -> None:
-        old = obj.get("status") or {}
-        reason, message = why
-        conditions = [
-            condition("Ready", ready, reason, message if ready else ""),
-            condition("Error", not ready, reason, "" if ready else message),
-        ]
-        status = {
-            "state": "ready" if ready else "notReady",
-            "namespace": self.twin.seed.gpu_operator.namespace,
-            "conditions": merge_conditions(old.get("conditions") or (), conditions),
-        }
-        if {k: v for k, v in old.items() if k in status} != status:
-            await self.api.status(obj, status)
-
-
-def _owner(node: Object, drivers: list[Object]) -> tuple[bool, str | None]:
-    """Which NVIDIADriver a node belongs to; (True, None) where two selective ones match."""
-    selective, default = [], None
-    for driver in drivers:
-        if driver["spec"].get("default"):
-            default = name_of(driver)
-        elif matches({"matchLabels": driver["spec"].get("nodeSelector") or {}}, labels_of(node)):
-            selective.append(name_of(driver))
-    if len(selective) > 1:
-        return True, None
-    return False, selective[0] if selective else default
+            why = ready("ClusterPolicy is ready as all resources have been successfully reconciled")
+        state = "notReady" if reasons else "ready"
+        await write_state(self.twin, policy, state, why, namespace=self.twin.seed.gpu_operator.namespace)

@@ -22,15 +22,15 @@ from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
 VALIDATIONS = "run/nvidia/validations"
-TOOLKIT, PLUGIN, GFD, _DCGM, VALIDATOR = manifests.OPERANDS
-# DaemonSet -> (file it waits for, file it writes, seconds it takes)
+TOOLKIT, PLUGIN = "nvidia-container-toolkit-daemonset", "nvidia-device-plugin-daemonset"
+GFD, VALIDATOR = "gpu-feature-discovery", "nvidia-operator-validator"
+# DaemonSet -> (file it waits for, file it writes, seconds it takes); the others wait for the toolkit, write nothing
 STEPS = {
     TOOLKIT: (DRIVER_READY, f"{VALIDATIONS}/toolkit-ready", 8.0),
     PLUGIN: (f"{VALIDATIONS}/toolkit-ready", f"{VALIDATIONS}/plugin-ready", 8.0),
-    GFD: (f"{VALIDATIONS}/toolkit-ready", "", 6.0),
-    _DCGM: (f"{VALIDATIONS}/toolkit-ready", "", 6.0),
     VALIDATOR: (f"{VALIDATIONS}/plugin-ready", f"{VALIDATIONS}/cuda-ready", 15.0),
 }
+OTHERS = (f"{VALIDATIONS}/toolkit-ready", "", 6.0)
 POLL_S = 5.0  # the validators' own interval
 
 
@@ -44,7 +44,7 @@ class OperandProgram(Program):
         self.name = name
         self.node = node_of(pod)
         self.machine: Machine = twin.world.machines[self.node]
-        self._waits, self._writes, self._seconds = STEPS[name]
+        self._waits, self._writes, self._seconds = STEPS.get(name, OTHERS)
 
     async def init(self) -> None:
         """Wait for what must be there before."""

@@ -8,6 +8,8 @@ from knowngood.twin.behaviours.argocd import ArgoCd
 from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.daemonsets import DaemonSets
 from knowngood.twin.behaviours.doca_upgrade import DocaUpgrades
+from knowngood.twin.behaviours.driver_upgrade import DriverUpgrades
+from knowngood.twin.behaviours.gpu_drivers import NvidiaDrivers
 from knowngood.twin.behaviours.gpu_operator import GpuOperator
 from knowngood.twin.behaviours.health_checks import HealthChecks
 from knowngood.twin.behaviours.jobs import Jobs
@@ -30,6 +32,8 @@ MANAGED: tuple[type[Controller], ...] = (
     NodeLifecycle,
 )
 """What a Kubernetes cluster brings along in its controller manager."""
+GPU_OPERATOR: tuple[type[Controller], ...] = (GpuOperator, NvidiaDrivers, DriverUpgrades)
+"""What the GPU Operator is in one process."""
 _ALL: tuple[type[Controller], ...] = (
     Scheduler,
     GangScheduler,
@@ -41,17 +45,19 @@ _ALL: tuple[type[Controller], ...] = (
     MachineConfigOperator,
     MachineConfigDaemons,
     HealthChecks,
-    GpuOperator,
+    *GPU_OPERATOR,
 )
 NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
 """What `--without` understands."""
 
 
 def spelled_out(names: Iterable[str]) -> frozenset[str]:
-    """The controllers that these names mean: the controller manager's name means all of its own."""
+    """The controllers that these names mean: the controller manager's name means all of its own, gpu-operator's too."""
     found = set(names)
     if MANAGER in found:
         found |= {one.name for one in MANAGED}
+    if GpuOperator.name in found:
+        found |= {one.name for one in GPU_OPERATOR}
     return frozenset(found - {MANAGER})
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.gpu_manifests import OWNER_LABEL
+from knowngood.twin.behaviours.gpu_manifests import (
+    MIG_CAPABLE_LABEL,
+    MIG_MANAGER_LABEL,
+    OWNER_LABEL,
+    brings_drivers,
+)
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
     CLUSTER_POLICY,
@@ -79,13 +84,17 @@ def _pods(twin: Twin) -> Iterator[str]:
 
 def _gpus(twin: Twin) -> Iterator[str]:
     """Where drivers are declared, each GPU node has its GPUs and each object is ready."""
-    drivers = list(twin.cache.all(NVIDIA_DRIVER))
-    for obj in (*drivers, *twin.cache.all(CLUSTER_POLICY)):
+    drivers, policies = list(twin.cache.all(NVIDIA_DRIVER)), list(twin.cache.all(CLUSTER_POLICY))
+    for obj in (*drivers, *policies):
         if (obj.get("status") or {}).get("state") != "ready":
             yield f"{obj['kind']} {name_of(obj)} is not ready"
-    for node in twin.cache.all(NODE) if drivers else ():
+    own = any(brings_drivers(policy) for policy in policies)
+    for node in twin.cache.all(NODE) if drivers or own else ():
         seed = twin.seed.node(name_of(node))
         have = (node["status"].get("allocatable") or {}).get(GPU, "0")
-        owned = OWNER_LABEL in node["metadata"]["labels"]
+        labels = node["metadata"]["labels"]
+        owned = own or OWNER_LABEL in labels
+        if labels.get(MIG_CAPABLE_LABEL) == "true" and MIG_MANAGER_LABEL not in labels:
+            yield f"node {name_of(node)} is not labelled for the MIG manager"
         if seed and owned and int(have) != seed.gpus:
             yield f"node {name_of(node)} has {have} of {seed.gpus} GPUs allocatable"
