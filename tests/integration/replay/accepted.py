@@ -39,6 +39,18 @@ def table(file: Path = FILE) -> tuple[Accepted, ...]:
     return tuple(Accepted(**{**row, "scenarios": tuple(row["scenarios"])}) for row in rows)
 
 
+def rendered(rows: Iterable[Accepted]) -> str:
+    """The rows as the documentation shows them."""
+    lines = ["| recording | what | why |", "|---|---|---|"]
+    for row in rows:
+        fields = [part for part in (row.kind, row.name, row.field) if part != "*"]
+        what = " ".join(f"`{part}`" for part in fields) or "everything"
+        after = f", after `{row.step}`" if row.step != "*" else ""
+        names = ", ".join(scenario.partition("-")[0] for scenario in row.scenarios)
+        lines.append(f"| {names} | {what}{after} | {row.reason} |")
+    return "\n".join(lines) + "\n"
+
+
 def verdict(scenario: str, found: Iterable[Difference], rows: Sequence[Accepted]) -> list[str]:
     """What is wrong: differences that no row accepts, and rows that accept nothing any more."""
     mine = [row for row in rows if scenario in row.scenarios]

@@ -25,6 +25,7 @@ from knowngood.twin.events import EventLog
 from knowngood.twin.seed import Seed
 from knowngood.twin.values import Object
 
+CRASHED = 11  # times: so often that nobody hopes any more
 READY_S, ENDED_S = 0.1, 0.05
 POLL_S = 0.02
 CALM_POLLS = 12  # so many looks without news: a machine that stalls stalls the twin as well
@@ -106,13 +107,12 @@ class Script:
         broken = self.crashing(pod)
         ready = not broken and not self.unready(pod)
         state: Object = {"waiting": {"reason": "CrashLoopBackOff"}} if broken else {"running": {}}
+        told = {"imageID": "", "ready": ready, "restartCount": CRASHED if broken else 0, "state": state}
         return {
             "phase": "Running",
             "conditions": [condition("Ready", ready)],
             "containerStatuses": [
-                {"name": c["name"], "image": c["image"], "imageID": "", "ready": ready, "restartCount": 0}
-                | {"state": state}
-                for c in pod["spec"]["containers"]
+                {"name": c["name"], "image": c["image"], **told} for c in pod["spec"]["containers"]
             ],
         }
 

@@ -21,8 +21,11 @@ Path = list[Any]
 Key = tuple[str, str]  # kind, name
 Rename = Callable[[str], str]
 
+LONGEST = 120  # what is compared of a text that lists states: recordings cut it
 THERE = ""  # the field that says whether an object is there
 _COUNTS = re.compile(r"status\.(\w*Number\w*|number\w+|observedGeneration)$")
+# Steps that may follow each other so quickly that a recording misses one.
+_PASSING = re.compile(r"(labels\.nvidia\.com/gpu-driver-upgrade-state|annotations\.nvidia\.com/.*)$")
 _TOKEN = re.compile(r"(rev|hash|digest)\d+$")
 _LISTED = re.compile(r"(states not ready: )\[([^\]]*)\]")
 
@@ -49,6 +52,12 @@ class Pairs:
     def __init__(self) -> None:
         self._there: dict[tuple[str, Any], Any] = {}
         self._here: dict[tuple[str, Any], Any] = {}
+
+    def forget(self, space: str) -> None:
+        """Numbers of that kind begin anew: what they count is gone."""
+        for known in (self._there, self._here):
+            for name in [one for one in known if one[0] == space]:
+                del known[name]
 
     def same(self, real: Any, twin: Any, space: str = "") -> bool:
         """Whether two values stand for the same; names that were not met before become a pair."""
@@ -102,16 +111,34 @@ def _paths(real: Step, twin: Step, pairs: Pairs) -> list[Difference]:
             ours, theirs = _path(key, name, fields, others), _path(key, name, others, fields)
             if ours is None or theirs is None:
                 continue
+            if _PASSING.match(name) and _within(ours, theirs):
+                continue
+            if name == "taints" and _brief(ours, theirs):
+                continue
             if not pairs.same(ours, theirs, _space(key, name)):
                 found.append(Difference(real.what, *key, name, ours, theirs))
+        if _went(fields):
+            for space in (f"generation {key[0]} {key[1]}", f"revision {key[1]}"):
+                pairs.forget(space)
     return found
+
+
+def _within(path: Path, whole: Path) -> bool:
+    """Whether a path begins and ends as the other does, and takes no step that the other does not take."""
+    rest = iter(whole)
+    return bool(path) and path[-1:] == whole[-1:] and all(any(one == two for two in rest) for one in path)
+
+
+def _brief(path: Path, other: Path) -> bool:
+    """Whether a taint came and went on one side only: a cordon that is lifted at once may be too short for it."""
+    return [path, other].count([]) == 1 and (path or other)[0] == (path or other)[-1]
 
 
 def _space(key: Key, field: str) -> str:
     """Numbers that count up from wherever a recording began."""
     kind, name = key
     if kind == "ControllerRevision" and field.endswith("revision"):
-        return f"revision {name.partition(' of ')[2] or name}"
+        return f"revision {name.removeprefix('of ')}"
     if field in {"generation", "status.observedGeneration"}:
         return f"generation {kind} {name}"
     return ""
@@ -172,7 +199,7 @@ def _states(fields: dict[str, Path]) -> None:
     if path is None:
         return
     named = {name for text in path for found in _LISTED.finditer(text or "") for name in found[2].split()}
-    texts = [_LISTED.sub(r"\1[...]", text) if text else text for text in path]
+    texts = [_LISTED.sub(r"\1[...]", text)[:LONGEST] if text else text for text in path]
     fields["status.conditions.Error"] = [one for one, _ in groupby(texts)]
     if named:
         fields["states named"] = sorted(named)

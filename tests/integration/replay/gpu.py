@@ -25,6 +25,7 @@ from knowngood.twin.seed import Seed
 from knowngood.twin.values import Object
 
 SPACE = "nvidia-gpu-operator"
+BUILD = "418.94.202605150000-0"
 RINGS = {"gpu-1": "ring-0", "gpu-2": "ring-0", "gpu-3": "ring-1", "gpu-4": "ring-1", "gpu-5": ""}
 HARDWARE = {
     "product": "PowerEdge XE7740",
@@ -130,7 +131,7 @@ def _images(containers: Iterable[Object]) -> dict[str, str]:
 
 def _pod(names: Names, pod: Object) -> dict[str, Any]:
     states = [c.get("state") or {} for c in (pod.get("status") or {}).get("containerStatuses") or ()]
-    waiting = [s["waiting"]["reason"] for s in states if "waiting" in s]
+    waiting = sorted({s["waiting"]["reason"] for s in states if "waiting" in s})
     return {
         "node": node_of(pod) or None,
         "phase": phase_of(pod),
@@ -204,16 +205,22 @@ KINDS: Mapping[str, Fields] = {
 _OWNER = "nodeSelector.nvidia.com/gpu-operator.driver.owner"
 _BUILD = "nodeSelector.feature.node.kubernetes.io/system-os_release.OSTREE_VERSION"
 _KERNEL = "nodeSelector.feature.node.kubernetes.io/kernel-version.full"
+_DRIVER_POD = re.compile(r"(nvidia-gpu-driver-[\w.]+-\w+)@([\w-]+)#")
+_STAMP = re.compile(r'"\d{10}"')
 _DRIVER = re.compile(r"nvidia-gpu-driver-[\w.]+-\w+")
 
 
-def learn(lines: Iterable[Line]) -> dict[str, str]:
+def learn(known: Iterable[Line]) -> dict[str, str]:
     """What each driver DaemonSet is for: its name's end is a hash that says nothing."""
-    found = {}
+    found, lines = {}, list(known)
     for line in lines:
         if line["type"] == "ADDED" and line["kind"] == "DaemonSet" and _OWNER in line["set"]:
             what = line["set"]
             found[line["name"]] = f"{what[_OWNER]} {what.get(_BUILD) or what.get(_KERNEL, '')}"
+    for line in lines:
+        match = _DRIVER_POD.match(line.get("name", ""))
+        if match and match[1] not in found:  # made before the recording began
+            found[match[1]] = f"{RINGS[match[2]]} {BUILD}"
     return found
 
 
@@ -229,7 +236,7 @@ def renamed(lines: list[Line], known: Iterable[Line]) -> list[Line]:
             names.append(match[0])
         return f"driver of {purpose} no. {names.index(match[0]) + 1}"
 
-    return [json.loads(_DRIVER.sub(name, json.dumps(line))) for line in lines]
+    return [json.loads(_STAMP.sub('"set"', _DRIVER.sub(name, json.dumps(line)))) for line in lines]
 
 
 def strands(line: Line) -> Iterator[tuple[str, str]]:

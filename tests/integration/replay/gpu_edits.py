@@ -24,13 +24,14 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     node_of,
 )
+from knowngood.twin.behaviours.upgrade_seats import STATE_LABEL
 from knowngood.twin.values import Object
 
 Edit = Callable[..., Awaitable[None]]
 
 NFD = "feature.node.kubernetes.io/"
 OSTREE = f"{NFD}system-os_release.OSTREE_VERSION"
-BUILD, OTHER_BUILD = "418.94.202605150000-0", "418.94.209901010000-0"
+OTHER_BUILD = "418.94.209901010000-0"
 PCI = f"{NFD}pci-10de.present"
 RING = "example.com/ring"
 CLAIMED = {"key": "knowngood.dev/claimed", "value": "x", "effect": "NoSchedule"}
@@ -59,13 +60,29 @@ async def perform(replay: Replay, what: str) -> None:
 
 
 async def saw(replay: Replay, note: str) -> str:
-    """The same note as the twin has it; notes that were not understood are given back as they are."""
-    if match := re.fullmatch(r"states (\{.*?\})", note):
-        return f"states {json.dumps({name: _state(replay, name) for name in json.loads(match[1])})}"
+    """The same note as the twin has it."""
     if match := re.fullmatch(r"owner of (\S+): .*", note):
         owner = labels_of(_get(replay, NODE, match[1])).get("nvidia.com/gpu-operator.driver.owner")
         return f"owner of {match[1]}: {owner}"
-    return note
+    if match := re.fullmatch(r"(\S+) unschedulable: .*", note):
+        return f"{match[1]} unschedulable: {_cordoned(replay, match[1])}"
+    return re.sub(r"\{.*?\}", lambda match: json.dumps(_told(replay, json.loads(match[0]))), note)
+
+
+def _told(replay: Replay, noted: dict[str, Any]) -> dict[str, Any]:
+    """Objects' states, or nodes' states in an upgrade, some with whether the node is cordoned."""
+    found: dict[str, Any] = {}
+    for name, value in noted.items():
+        if not name.startswith("gpu-"):
+            found[name] = _state(replay, name)
+        else:
+            state = labels_of(_get(replay, NODE, name)).get(STATE_LABEL)
+            found[name] = [state, _cordoned(replay, name)] if isinstance(value, list) else state
+    return found
+
+
+def _cordoned(replay: Replay, node: str) -> bool:
+    return bool(_get(replay, NODE, node)["spec"].get("unschedulable"))
 
 
 def _get(replay: Replay, kind: Kind, name: str) -> Object:
@@ -121,6 +138,11 @@ async def _restart(replay: Replay, node: str) -> None:
     await _delete_drivers(replay, lambda name: name == node)
 
 
+@edit(r"driver pods of ring-0 restart")
+async def _restart_canary(replay: Replay) -> None:
+    await _delete_drivers(replay, lambda name: name in {"gpu-1", "gpu-2"})
+
+
 @edit(r"driver pods of all the others")
 async def _restart_others(replay: Replay) -> None:
     await _delete_drivers(replay, lambda name: name != "gpu-3")
@@ -133,7 +155,7 @@ async def _restart_all(replay: Replay) -> None:
 
 @edit(r"all driver pods of ring-0 deleted, gpu-1 and gpu-2 uncordoned by hand")
 async def _restart_ring(replay: Replay) -> None:
-    await _delete_drivers(replay, lambda name: name in {"gpu-1", "gpu-2"})
+    await _restart_canary(replay)
     for node in ("gpu-1", "gpu-2"):
         await _spec(replay, NODE, node, unschedulable=None)
 
@@ -175,7 +197,7 @@ async def _lose_pci(replay: Replay, node: str) -> None:
 
 @edit(r"(gpu-\d) gets it back")
 async def _get_back(replay: Replay, node: str) -> None:
-    for label, value in ((OSTREE, BUILD), (f"{NFD}system-os_release.VERSION_ID", "4.18"), (PCI, "true")):
+    for label, value in ((OSTREE, gpu.BUILD), (f"{NFD}system-os_release.VERSION_ID", "4.18"), (PCI, "true")):
         if label not in labels_of(_get(replay, NODE, node)):
             await _label(replay, node, label, value)
 
@@ -187,7 +209,7 @@ async def _other_build(replay: Replay, node: str) -> None:
 
 @edit(r"(gpu-\d): OSTREE_VERSION as before")
 async def _same_build(replay: Replay, node: str) -> None:
-    await _label(replay, node, OSTREE, BUILD)
+    await _label(replay, node, OSTREE, gpu.BUILD)
 
 
 @edit(r"both nodes of ring-1 lose OSTREE_VERSION")
@@ -199,7 +221,7 @@ async def _both_lose(replay: Replay) -> None:
 @edit(r"both get it back")
 async def _both_get_back(replay: Replay) -> None:
     for node in ("gpu-3", "gpu-4"):
-        await _label(replay, node, OSTREE, BUILD)
+        await _label(replay, node, OSTREE, gpu.BUILD)
 
 
 @edit(r"(gpu-\d)(?: \(no owner so far\))? gets(?: the label)? (ring-\d)(?: again)?")
@@ -313,15 +335,7 @@ async def _bump(replay: Replay) -> None:
 
 @edit(r"ring-0 autoUpgrade on .*")
 async def _auto(replay: Replay) -> None:
-    await _ring0(
-        replay,
-        upgradePolicy={
-            "autoUpgrade": True,
-            "maxParallelUpgrades": 1,
-            "drain": {"enable": True},
-            "podDeletion": {"force": True},
-        },
-    )
+    await _ring0(replay, upgradePolicy={"autoUpgrade": True})
 
 
 @edit(r"tenants: a GPU pod and a CPU pod on gpu-1 and gpu-2")
@@ -362,8 +376,8 @@ async def _crash(replay: Replay, version: str) -> None:
     replay.kubelets.crashing = lambda pod: (
         node_of(pod) == "gpu-1" and labels_of(pod).get(COMPONENT_LABEL) == DRIVER_COMPONENT
     )
-    await _version(replay, version)
     await replay.kubelets.look_again()
+    await _version(replay, version)
 
 
 @edit(r"driver pod recovers; version back to ([\d.]+)")

@@ -115,7 +115,7 @@ def flat(value: Any, prefix: str) -> dict[str, Any]:
     return found
 
 
-def conditions(obj: Object, limit: int = 200) -> dict[str, str]:
+def conditions(obj: Object, limit: int = 400) -> dict[str, str]:
     """status.conditions.<type>: status, reason and message in one line."""
     entries = (obj.get("status") or {}).get("conditions") or ()
     return {

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.replay.cluster import Replay, raised
+from tests.integration.replay.cluster import CALM_POLLS, Replay, raised
 from tests.integration.replay.compare import Difference, differences
 from tests.integration.replay.normal import Fields
 from tests.integration.replay.recording import Line, Step, read, steps
@@ -50,6 +50,7 @@ class Stage:
     renamed: Callable[[list[Line], Iterable[Line]], list[Line]] = _as_they_are
     strands: Callable[[Line], Iterable[tuple[str, str]]] = _unrelated
     scale: float = 600.0
+    polls: int = CALM_POLLS
 
 
 def held_against(
@@ -88,7 +89,7 @@ async def _play(
     async with _cluster(stage, folder) as replay:
         for what in before:
             await stage.perform(replay, what)
-            await replay.calm()
+            await replay.calm(stage.polls)
         begun = replay.recorder.lines
         return begun, await _perform(replay, stage, edits)
 
@@ -116,7 +117,7 @@ async def _perform(replay: Replay, stage: Stage, edits: Iterable[Step]) -> list[
     for step in edits:
         replay.recorder.edit(step.what)
         await stage.perform(replay, step.what)
-        await replay.calm()
+        await replay.calm(stage.polls)
         for note in step.notes:
             replay.recorder.edit(await stage.saw(replay, note))
     return replay.recorder.lines

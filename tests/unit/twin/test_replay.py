@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.replay.accepted import Accepted, verdict
+from tests.integration.replay.accepted import FILE, Accepted, rendered, table, verdict
 from tests.integration.replay.compare import differences
 from tests.integration.replay.recording import Line, is_note, steps, without_leftovers
 
+PAGE = Path(__file__).parents[3] / "docs" / "twin-recordings.md"
 EDIT: Line = {"type": "EDIT", "what": "version 1 -> 2"}
 POD = "driver@gpu-1#1"
 
@@ -108,3 +110,11 @@ def test_only_what_the_table_accepts_passes_and_the_table_must_not_accept_what_n
     assert [w.split(":")[0] for w in verdict("x", found, [])] == ["not accepted"]
     assert [w.split(",")[0] for w in verdict("x", [], [row])] == ["no longer so"]
     assert verdict("y", [], [row]) == []
+
+
+@pytest.mark.parametrize("file", sorted(FILE.parent.glob("accepted*.yaml")), ids=lambda file: file.stem)
+def test_the_documentation_shows_each_table_as_it_is(file: Path) -> None:
+    shown = rendered(table(file))
+    assert shown in PAGE.read_text(encoding="utf-8"), (
+        f"docs/twin-recordings.md must have, of {file.name}:\n{shown}"
+    )
