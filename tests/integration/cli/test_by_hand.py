@@ -18,6 +18,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.integration.play import Play, environment, staged
 
+from knowngood.adapters.kubernetes.client import Kube, path
+
 CLUSTER = "lab-small"
 DOCS = Path(__file__).parents[3] / "docs"
 SCHEMAS = {name: json.loads((DOCS / f"{name}.schema.json").read_text()) for name in ("summary", "gate")}
@@ -116,6 +118,30 @@ def test_a_baseline_is_judged_against_and_another_release_does_not_pass(play: Pl
     other = play.knowngood("gate", CLUSTER, "--since", str(file), "--release", "r595")
     assert other.code == 1
     assert "drift" in other.stdout
+
+
+def test_two_drivers_for_one_node_are_refused_before_anything_is_touched(play: Play) -> None:
+    """The GPU Operator then stops for the whole cluster: a run would drain, wait in vain and blame the release."""
+    kube = Kube(play.stage.kubeconfig)
+    where = path("nvidia.com/v1alpha1", "nvidiadrivers")
+
+    def told(words: str) -> bool:
+        return all(words in str(found.get("status")) for found in kube.list(where))
+
+    spec = {**kube.get(f"{where}/ring-1")["spec"], "nodeSelector": {"kubernetes.io/hostname": "lab-gpu-2"}}
+    kind = {"apiVersion": "nvidia.com/v1alpha1", "kind": "NVIDIADriver"}
+    kube.create(where, {**kind, "metadata": {"name": "third"}, "spec": spec})
+    try:
+        when(lambda: told("ConflictingNodeSelector"))
+        commits, nodes = play.commits(), [n["spec"] for n in kube.list(path("v1", "nodes"))]
+        ended = play.knowngood("upgrade", CLUSTER, "--to", aim(play)[0], "--yes")
+        assert ended.code == 1, ended.stdout + ended.stderr
+        assert "NVIDIADriver ring-1 and third" in ended.stdout + ended.stderr
+        assert play.commits() == commits
+        assert [n["spec"] for n in kube.list(path("v1", "nodes"))] == nodes
+    finally:
+        kube.delete(f"{where}/third")
+    when(lambda: told("'state': 'ready'"))
 
 
 def test_nobody_to_ask_is_a_usage_error(play: Play) -> None:
