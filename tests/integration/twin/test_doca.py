@@ -307,6 +307,28 @@ def test_with_dma_buf_the_gpu_driver_does_not_mind(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("host_ofed", [False, True])
+def test_peermem_waits_for_a_doca_pod_unless_the_host_has_the_driver(tmp_path: Path, host_ofed: bool) -> None:
+    """Nothing is built before, and nobody says so: the driver pod just stays in its init container."""
+
+    async def story(nics: Nics) -> None:
+        gpu = Gpu(nics)
+        daemon_set = driver_set()
+        if host_ofed:
+            variable = {"name": "USE_HOST_MOFED", "value": "true"}
+            daemon_set["spec"]["template"]["spec"]["containers"][0]["env"].append(variable)
+        await nics.play.client.create(daemon_set)
+        if not host_ofed:
+            await nics.play.until("its pod", gpu.pod)
+            await nics.play.quiet(0.5)
+            assert gpu.machine.driver is None
+            await nics.declare(ring("ring-0"))
+        await nics.play.until("ready", gpu.ready)
+        assert PEERMEM in gpu.machine.modules
+
+    play(tmp_path, story)
+
+
 def test_peermem_old_abi(tmp_path: Path) -> None:
     """Even a driver that is built anew is built against the NIC driver of before."""
 

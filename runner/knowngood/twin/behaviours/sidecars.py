@@ -28,10 +28,9 @@ class Sidecars:
         self._node = node_of(pod)
         self._machine: Machine = twin.world.machines[self._node]
         self._containers = {c["name"]: c for c in pod["spec"]["containers"]}
-        peermem = self._containers.get(PEERMEM_CONTAINER)
-        self._peermem = peermem is not None
-        env = environment(pod, peermem) if peermem else {}
-        self._host_ofed = env.get("USE_HOST_MOFED") == "true"
+        self._peermem = PEERMEM_CONTAINER in self._containers
+        every = [environment(pod, container) for container in pod["spec"]["containers"]]
+        self._host_ofed = any(env.get("USE_HOST_MOFED") == "true" for env in every)
 
     async def wait_for_ofed(self) -> None:
         """With legacy RDMA nothing is built before DOCA-OFED is there. With DMA-BUF nobody waits."""
