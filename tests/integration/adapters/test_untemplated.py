@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from tests.integration.adapters.echoing import Deaf, echoing
+from tests.movers import MOVERS, USERS, moving
 
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
+from knowngood.model.mover import Hold
 from knowngood.ports.cancel import Cancel
 
 HELM = "Helm: {{ .Values.driver.version }} is not a version"
@@ -33,9 +35,9 @@ class Stand:
         kubeconfig = folder / "kubeconfig"
         self.work = AnsibleNodeWork(cluster, kubeconfig, folder, cluster.limits, Deaf(), playbooks, HELM)
 
-    def given(self, verb: str, nodes: Any, *more: Any) -> dict[str, Any]:
+    def given(self, verb: str, nodes: Any, *more: Any, **named: Any) -> dict[str, Any]:
         """What the verb's module was given."""
-        outcome = getattr(self.work, verb)(nodes, self.command, *more, Cancel())
+        outcome = getattr(self.work, verb)(nodes, self.command, *more, Cancel(), **named)
         assert outcome.done == tuple(nodes), outcome.failed
         found: dict[str, Any] = outcome.detail["given"]
         return found
@@ -61,13 +63,21 @@ def test_a_reason_that_looks_like_a_template_arrives_literally_and_runs_nothing(
 
 
 @pytest.mark.parametrize(
-    ("verb", "more"), [("claim", ()), ("drain", ()), ("apply", ({"nvidia-driver": HELM},)), ("release", ())]
+    ("verb", "more", "named"),
+    [
+        ("claim", (), {"hold": Hold.CORDON, "specs": MOVERS}),
+        ("drain", (), {"users": USERS}),
+        ("apply", (moving(HELM),), {}),
+        ("release", (), {}),
+    ],
 )
-def test_no_variable_of_any_verb_is_templated(stand: Stand, verb: str, more: tuple[Any, ...]) -> None:
-    given = stand.given(verb, [HELM, stand.command], *more)
+def test_no_variable_of_any_verb_is_templated(
+    stand: Stand, verb: str, more: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    given = stand.given(verb, [HELM, stand.command], *more, **named)
     assert given["nodes"] == [HELM, stand.command]
     assert given["fence"] == stand.command
     assert given["cluster"] == {"operatorNamespace": stand.command, "tenants": [stand.tenant]}
     assert given["limits"]["drain"] == stand.work._limits.drain
-    assert given["expect"] == (more[0] if more else None)
+    assert given["expect"] == ({"nvidia-driver": HELM} if verb == "apply" else None)
     assert not stand.planted.exists()
