@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.integration.twin.behaviour import Play, play
 
+from knowngood.twin.api.meta import now_micro
+from knowngood.twin.behaviours import heartbeats, node_lifecycle
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.kube import NODE, POD, is_true, node_of
 from knowngood.twin.behaviours.node_lifecycle import UNREACHABLE, UNSCHEDULABLE, NodeLifecycle
@@ -57,6 +60,31 @@ def test_a_taint_written_at_the_same_time_is_not_lost(tmp_path: Path) -> None:
         assert found == {"example.com/work", UNREACHABLE}
 
     play(tmp_path, story, lambda _twin: [], nodes=NODES)
+
+
+def test_a_node_of_others_is_heard_of_by_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a twin can be the cluster on which another twin's nodes are: the one without a Lease is never missed."""
+    monkeypatch.setattr(node_lifecycle, "MONITOR_S", 0.02)
+
+    async def story(made: Play) -> None:
+        for name in ("theirs", "virtual"):
+            await made.client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+        lease = heartbeats._lease(await made.client.get(NODE, "theirs"))
+        lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+        await made.client.create(lease)
+
+        def tainted(name: str) -> bool:
+            node = made.twin.cache.get(NODE, name) or {"spec": {}}
+            return any(one["key"] == UNREACHABLE for one in node["spec"].get("taints") or ())
+
+        await made.until("it is missed", lambda: tainted("theirs"))
+        assert not tainted("virtual")
+        await made.client.patch(
+            heartbeats.LEASE, "theirs", {"spec": {"renewTime": now_micro()}}, heartbeats.NAMESPACE
+        )
+        await made.until("it is heard of", lambda: not tainted("theirs"))
+
+    play(tmp_path, story, cast, nodes=NODES)
 
 
 def test_a_node_that_nobody_hears_from_is_unknown_and_its_pods_are_not_ready(tmp_path: Path) -> None:
