@@ -60,6 +60,13 @@ def test_a_new_namespace_has_a_default_account_and_the_clusters_certificate(
         twin.eventually(again, f"{path} is made again")
 
 
+def test_a_node_has_a_spec_and_a_status_whatever_it_was_made_of(twin: Twin) -> None:
+    """As Go writes what is no pointer: who reads a node need not ask whether they are there."""
+    made = twin.create("/api/v1/nodes", {"metadata": {"name": "bare"}})
+    assert (made["spec"], made["status"]) == ({}, {})
+    twin.http("DELETE", "/api/v1/nodes/bare")
+
+
 def test_a_taken_name_is_a_conflict(twin: Twin, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     twin.create(path, {"metadata": {"name": "c"}})

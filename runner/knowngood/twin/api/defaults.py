@@ -294,6 +294,7 @@ def _network_policy(obj: Object) -> None:
 
 
 _FILLERS: dict[str, Callable[[Object], None]] = {
+    "Node": lambda obj: _fill(obj, {"spec": {}, "status": {}}),
     "Pod": _pod,
     "Deployment": _deployment,
     "ReplicaSet": _replica_set,
