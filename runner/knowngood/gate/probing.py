@@ -32,8 +32,9 @@ def answers(
 
 @pytest.fixture(scope="session")
 def portless(knowngood_context: Context, kube: Kube, look: Look) -> probe_job.Answers:
-    """What probes say of RDMA on the nodes whose driver pod shows no port."""
-    nodes = {name: state for name, state in look.states.items() if state.reachable and not state.rdma}
+    """What probes say of RDMA on the nodes whose driver pod shows too few ports."""
+    wanted = _wanted(knowngood_context)
+    nodes = {name: state for name, state in look.states.items() if state.reachable and _seen(state) < wanted}
     return _asked(knowngood_context, kube, nodes, (RDMA,))
 
 
@@ -67,15 +68,29 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
     state = readable(begun.get(node))
     if payload != RDMA:
         return _answer(request.getfixturevalue("answers"), state, payload)
-    return ports(request.getfixturevalue("state"), lambda: request.getfixturevalue("portless"))
+    wanted = _wanted(request.getfixturevalue("knowngood_context"))
+    return ports(request.getfixturevalue("state"), wanted, lambda: request.getfixturevalue("portless"))
 
 
-def ports(seen: NodeState, portless: Callable[[], probe_job.Answers]) -> Values:
-    """RDMA as the driver pod's files show it, else as a probe does: it sees what belongs to the host's network."""
-    if not seen.rdma:
+def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers]) -> Values:
+    """RDMA as the driver pod's files show it, or as a probe does where those show fewer ports than `wanted`.
+
+    What belongs to the network namespace of the host, or of somebody's pod, is hidden from a pod with its own.
+    """
+    if _seen(seen) < wanted:
         return _answer(portless(), seen, RDMA)
     boot = kernel.plain(seen.boot_id)
     return {"ok": True, "backend": "", "reason": "", "measured": seen.rdma, "bootId": boot}
+
+
+def _wanted(context: Context) -> int:
+    """The number of ports that each node must have by its profile; one at least, or nothing was seen."""
+    given = {key: value for gate in context.profile.gates.values() for key, value in gate.items()}
+    return max(1, int(given.get("expectedPorts", context.profile.nics)))
+
+
+def _seen(state: NodeState) -> int:
+    return len(state.rdma.get("ports", ()))
 
 
 def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:

@@ -17,18 +17,22 @@ def test_no_probe_is_sent_for_ports_that_the_driver_pod_shows() -> None:
     def never() -> Answers:
         raise AssertionError("a probe was asked")
 
-    assert ports(healthy(rdma=SEEN), never)["measured"] == SEEN
+    assert ports(healthy(rdma=SEEN), 1, never)["measured"] == SEEN
 
 
 def test_ports_that_the_driver_pod_does_not_show_are_asked_of_a_probe() -> None:
     """RDMA devices of the host's network namespace are hidden from a pod with its own."""
     result = {"ok": True, "backend": "", "reason": "", "measured": SEEN}
     answered = Answers({"gpu-1": {"bootId": BOOT, "results": {"rdma": result}}})
-    assert ports(healthy(), lambda: answered)["measured"] == SEEN
+    assert ports(healthy(), 1, lambda: answered)["measured"] == SEEN
+    assert ports(healthy(rdma={"ports": []}), 1, lambda: answered)["measured"] == SEEN
+    two = {"ports": [*SEEN["ports"], *SEEN["ports"]]}
+    result["measured"] = two
+    assert ports(healthy(rdma=SEEN), 2, lambda: answered)["measured"] == two, "some were hidden"
     with pytest.raises(GateInconclusive, match="rebooted"):
-        ports(healthy(), lambda: Answers({"gpu-1": {"bootId": "x", "results": {"rdma": result}}}))
+        ports(healthy(), 1, lambda: Answers({"gpu-1": {"bootId": "x", "results": {"rdma": result}}}))
     with pytest.raises(GateInconclusive, match="no room"):
-        ports(healthy(), lambda: Answers({}, {"gpu-1": "no room"}))
+        ports(healthy(), 1, lambda: Answers({}, {"gpu-1": "no room"}))
 
 
 def test_a_node_that_was_rebooted_while_it_was_judged_can_not_be_read() -> None:
