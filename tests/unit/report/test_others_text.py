@@ -47,7 +47,7 @@ EVIL = (
 )
 FIXED = {
     *("started", "ended", "updated", "end", "status", "verdict", "now", "kind", "step", "path", "running"),
-    *("interrupted", "undo", "disruption", "scope", "schema", "time", "type"),
+    *("interrupted", "undo", "disruption", "scope", "schema", "time", "type", "starts", "hold"),
 }
 """Fields that hold our own words or times."""
 T = TypeVar("T")
