@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from knowngood.adapters.waiting import waiting
@@ -22,6 +23,14 @@ def timestamp(moment: datetime | None = None) -> str:
     """RFC 3339 in UTC with milliseconds; now by default."""
     moment = moment or datetime.now(UTC)
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def this_boot() -> str:
+    """The boot of the machine we run on, whose monotonic clock means nothing in another; "" where none is told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def pause(elapsed: float, longest: float) -> float:

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from knowngood.adapters.clock import this_boot
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.node import NodeState
 
 FILE = "first-look.jsonl.gz"
-"""In the run's folder. One JSON value a line: when it began, on this machine's monotonic clock; then the nodes."""
+"""In the run's folder. One JSON value a line: this machine's boot and when it began in it; then the nodes."""
 NEWEST = 300.0
 """Seconds for which a look is new: preflight, which comes between, takes some of them at most."""
 FAST = 1  # gzip's level: what is written is read once, minutes later
@@ -44,7 +45,7 @@ def writing(path: Path) -> Iterator[Keep]:
     one = threading.Lock()
     path.unlink(missing_ok=True)
     with gzip.open(path, "wt", compresslevel=FAST, encoding="utf-8") as file:
-        file.write(json.dumps(time.monotonic()) + "\n")
+        file.write(json.dumps([this_boot(), time.monotonic()]) + "\n")
 
         def keep(state: NodeState, journal: str) -> None:
             line = json.dumps([to_json(state), journal]) + "\n"
@@ -61,8 +62,8 @@ def read(path: str) -> Kept:
     journals: dict[str, str] = {}
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            at = float(json.loads(next(file)))
-            if not 0.0 <= nothing.at - at <= NEWEST:
+            boot, at = json.loads(next(file))
+            if boot != this_boot() or not boot or not 0.0 <= nothing.at - at <= NEWEST:
                 return nothing
             for line in file:
                 data, journal = json.loads(line)

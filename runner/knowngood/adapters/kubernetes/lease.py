@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from knowngood.adapters.clock import this_boot
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import waiting
 from knowngood.model.errors import KnowngoodError, LockHeld, Unreachable, UsageError
@@ -250,8 +251,7 @@ def _annotations(lease: Object) -> dict[str, str]:
 def _machine() -> str:
     """Names the place where a pid means something: this boot and this pid namespace; "" where Linux does not say it."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}" if (boot := this_boot()) else ""
     except OSError:
         return ""
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from knowngood.adapters.clock import this_boot
 from knowngood.adapters.processes import supervisor_child
 from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.ports.cancel import Cancel
@@ -223,7 +224,7 @@ def _living(note: Path) -> list[int]:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"unreadable supervisor note: {error}", where=str(note), hint="remove it") from error
-    if boot != Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip():
+    if (now := this_boot()) and boot != now:
         return []
     with contextlib.suppress(OSError):
         if supervisor_child.start_ticks(pid) == start and _state(pid) != "Z":

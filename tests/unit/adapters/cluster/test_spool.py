@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.unit.adapters.cluster.test_scale import cluster_of
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import NODE, machine
 
+from knowngood.adapters.clock import this_boot
 from knowngood.adapters.cluster import spool
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.model.node import NodeState
@@ -44,15 +46,25 @@ def test_a_node_that_could_not_be_read_is_not_kept(tmp_path: Path) -> None:
     assert spool.read(str(tmp_path / spool.FILE)).states == {}
 
 
-@pytest.mark.parametrize("age", [spool.NEWEST + 1, -1e6])
+@pytest.mark.parametrize(
+    ("boot", "age", "new"),
+    [
+        (this_boot(), 1.0, True),
+        (this_boot(), spool.NEWEST + 1, False),
+        (this_boot(), -1e6, False),
+        ("another", 1.0, False),
+        ("", 1.0, False),
+    ],
+)
 def test_a_look_that_is_not_new_or_of_another_boot_of_this_machine_is_not_judged(
-    tmp_path: Path, age: float
+    tmp_path: Path, boot: str, age: float, *, new: bool
 ) -> None:
+    """The monotonic clock of another boot may say any time, also a moment ago."""
     path, _, _ = kept_by(tmp_path)
     _, *nodes = gzip.decompress(path.read_bytes()).decode().splitlines()
     with gzip.open(path, "wt") as file:
-        file.write("\n".join([str(time.monotonic() - age), *nodes]))
-    assert spool.read(str(path)).states == {}
+        file.write("\n".join([json.dumps([boot, time.monotonic() - age]), *nodes]))
+    assert bool(spool.read(str(path)).states) is new
 
 
 def test_a_damaged_look_is_as_good_as_none(tmp_path: Path) -> None:
