@@ -46,6 +46,11 @@ def _declaration(component: Component, cluster: Cluster) -> Declaration | None:
     return next((d for d in cluster.declarations if d.component == component.name), None)
 
 
+def client_of(cluster: Cluster) -> str:
+    """The command that people type there to reach the API."""
+    return "oc" if cluster.traits.get("platform") == "openshift" else "kubectl"
+
+
 def undo_of(component: Component, before: str, after: str) -> UndoClass:
     """How a move can be undone. OpenShift's way back within a minor is a procedure; over a minor there is none."""
     within = before.split(".")[:2] == after.split(".")[:2]

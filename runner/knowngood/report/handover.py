@@ -12,6 +12,7 @@ from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
 from knowngood.model.steppath import StepPath
 from knowngood.model.text import Page, code, markdown, page
+from knowngood.planner.scope import client_of
 from knowngood.report.advice import headline
 from knowngood.report.estimate import words
 from knowngood.report.summary import CommitLine, Summary
@@ -19,7 +20,7 @@ from knowngood.report.summary import CommitLine, Summary
 
 def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
     """The page, as Markdown: readable on a terminal, in a ticket and in a chat."""
-    kubectl = "oc" if cluster.traits.get("platform") == "openshift" else "kubectl"
+    kubectl = client_of(cluster)
     so_far = "" if summary.end else " so far"
     parts = [
         f"# {markdown(f'{summary.cluster}: {summary.from_release} → {summary.to_release}')}",
