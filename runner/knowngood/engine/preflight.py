@@ -31,9 +31,8 @@ STATUS = {Verdict.FAIL: Status.FAIL, Verdict.INCONCLUSIVE: Status.INCONCLUSIVE}
 def preflight(work: Work, step: Step) -> Done:
     """We may do all of it, nothing is left over, nobody else works on the nodes, and both ways are open."""
     of_hops = [[c for ring in hop.rings for c in ring.changes] for hop in work.plan.hops]
-    changes = (
-        tuple(of_hops[0]) if of_hops else ()
-    )  # what a later hop starts from is what an earlier one brings
+    # What a later hop starts from is what an earlier one brings.
+    changes = tuple(of_hops[0]) if of_hops else ()
     missing = tuple(work.ports.readiness.rights([c for of_hop in of_hops for c in of_hop]))
     if missing:
         return ended(missing, Detail())

@@ -75,9 +75,8 @@ def undo_rings(
     nodes = tuple(n for place in places for n in place.ring.nodes)
     verified = yield Step(path, Verb.VERIFY, nodes)
     if verified.status is Status.OK:
-        yield Step(
-            StepPath(back.name).child("record"), Verb.RECORD
-        )  # the end is `restored` whatever comes of it
+        # The end is `restored` whatever comes of it.
+        yield Step(StepPath(back.name).child("record"), Verb.RECORD)
         return End("restored", ExitCode.RESTORED, back.why, dict(back.blamed))
     named = unproven(verified, nodes)
     return End("held", ExitCode.HUMAN, f"{back.why}; not proven restored", named)

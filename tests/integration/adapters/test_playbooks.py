@@ -280,9 +280,8 @@ def test_after_sigkill_of_the_runner_no_ansible_process_is_alive_when_resume_act
     assert marked(lab.folder) == []
     lab.play.stage.clear_faults()
     assert lab.evicted() == before
-    assert lab.work.claim([CANARY], f"{RUN}/2", Cancel(), hold=Hold.CORDON, specs=MOVERS).done == (
-        CANARY,
-    )  # resume goes on
+    resumed = lab.work.claim([CANARY], f"{RUN}/2", Cancel(), hold=Hold.CORDON, specs=MOVERS)
+    assert resumed.done == (CANARY,)
     assert lab.work.drain([CANARY], f"{RUN}/2", Cancel(), users=USERS).done == (CANARY,)
 
 

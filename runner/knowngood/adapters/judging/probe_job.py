@@ -215,9 +215,8 @@ class _Round:
         over = [node for node in self._live if node in self.documents or node in self.missing]
         parts = {self._live.pop(node).part for node in over}
         going_on = {p.part for p in self._live.values()} | {part for _, part in self._waiting}
-        return (
-            parts - going_on if self._live or self._waiting else set()
-        )  # the last ones go with all that is left
+        # The last ones go with all that is left.
+        return parts - going_on if self._live or self._waiting else set()
 
     def _clear(self, parts: Iterable[int]) -> None:
         """Ask for the deletion of parts; `remove` verifies it."""

@@ -146,9 +146,7 @@ class Report:
     stripped: list[str] = field(default_factory=list)  # those of `failed` whose claim somebody removed
     given_back: dict[str, str] = field(default_factory=dict)
     detail: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, Any] = field(
-        default_factory=dict
-    )  # those of `done` that were measured, as far as was needed
+    seen: dict[str, Any] = field(default_factory=dict)  # those of `done` that were measured, as far as needed
 
 
 SEEN = "seen"

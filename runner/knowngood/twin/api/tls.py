@@ -93,10 +93,8 @@ def new_authority(folder: Path, address: str = LOOPBACK) -> Authority:
         return private + certificate.public_bytes(serialization.Encoding.PEM)
 
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname, client.verify_mode = (
-        False,
-        ssl.CERT_NONE,
-    )  # as API servers meet kubelets by default
+    # As API servers meet kubelets by default.
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
     _load(server, folder, signed("kube-apiserver", ExtendedKeyUsageOID.SERVER_AUTH))
     _load(client, folder, signed("kube-apiserver-kubelet-client", ExtendedKeyUsageOID.CLIENT_AUTH))
     return Authority(server, ca.public_bytes(serialization.Encoding.PEM), client)
