@@ -116,24 +116,3 @@ class Moving:
     before: str
     after: str
     spec: MoverSpec
-
-
-@dataclass(frozen=True, slots=True)
-class FleetState:
-    """What is there once a cluster: declared, running, what waits for approval, who works on it."""
-
-    declared: str
-    running: str
-    pending: tuple[str, ...] = ()
-    busy: str = ""
-    uid: str = ""
-    trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One look at a change that goes on: exactly one of the three is set."""
-
-    done: str = ""
-    waiting: str = ""
-    failed: str = ""
