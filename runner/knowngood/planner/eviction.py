@@ -126,7 +126,7 @@ def _fate(
         return Action.SKIP, f"namespace {namespace} is not ours to touch"
     use = uses(pod, users)
     if not use:
-        named = [user.upper() for user in sorted(users)]
+        named = [user.upper() for user in sorted(users)] or ["what moves"]
         return Action.SKIP, f"uses neither {' nor '.join(named)}" if len(named) > 1 else f"uses no {named[0]}"
     if metadata.get("deletionTimestamp"):
         return Action.WAIT, f"on its way out ({use})"

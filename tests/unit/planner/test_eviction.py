@@ -150,3 +150,33 @@ def test_a_gang_is_one_workload_however_many_ranks_run_here(key: str, kind: str)
 def test_who_stays_is_not_counted_as_disturbed() -> None:
     decisions = decide([pod(container={}), pod(owner="DaemonSet")], TENANTS, OPERATORS, 600.0)
     assert workloads(decisions) == {}
+
+
+def mounting(device: str) -> dict[str, Any]:
+    return pod(container={}, spec={"volumes": [{"name": "d", "hostPath": {"path": device}}]})
+
+
+RDMA = {"resources": {"limits": {"rdma/rdma_shared_device_a": "1"}}}
+
+
+@pytest.mark.parametrize(
+    ("user", "users", "action"),
+    [
+        (pod(), ("gpu",), Action.EVICT),
+        (pod(), ("rdma",), Action.SKIP),
+        (pod(container=RDMA), ("rdma",), Action.EVICT),
+        (pod(container=RDMA), ("gpu",), Action.SKIP),
+        (mounting("/dev/nvidia0"), ("rdma",), Action.SKIP),
+        (mounting("/dev/infiniband"), ("gpu",), Action.SKIP),
+        (mounting("/dev/gdrdrv"), ("gpu",), Action.EVICT),
+        (mounting("/dev/gdrdrv"), ("rdma",), Action.EVICT),
+        (mounting("/dev"), ("rdma",), Action.EVICT),
+        (pod(), (), Action.SKIP),
+    ],
+)
+def test_only_those_leave_whom_the_move_would_hurt(
+    user: dict[str, Any], users: tuple[str, ...], action: Action
+) -> None:
+    """What may be either counts as both."""
+    (decision,) = decide([user], TENANTS, OPERATORS, 60.0, users)
+    assert decision.action is action, decision.reason
