@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from knowngood.model.field import ObjectRef
+
 CLASSES = frozenset({"daemon-driver"})
 """The classes that this version can move; each is one file in adapters/movers."""
 
@@ -110,9 +112,37 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """One component's part of a hop, with its frozen spec."""
+    """One component's part of a hop, with its frozen spec. `declared_by`: the live object, where one is there."""
 
     component: str
     before: str
     after: str
     spec: MoverSpec
+    declared_by: ObjectRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """What there is of a component once a cluster.
+
+    `declared` is what its live object asks for, `running` what runs; "" could not be read, and `trouble` says why.
+    `pending` waits for an approval or a decision, `busy` says who works on it now.
+    """
+
+    declared: str = ""
+    running: str = ""
+    pending: tuple[str, ...] = ()
+    busy: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a fleet part on its way: exactly one of the three is set.
+
+    `waiting` is the state in words, without anything that changes from look to look: its age is watched.
+    """
+
+    done: str = ""
+    waiting: str = ""
+    failed: str = ""

@@ -27,7 +27,8 @@ class Move:
 class PlannedRing:
     """One ring's part of a hop: its nodes in batches, the edits that declare it, and what its nodes move from and to.
 
-    A ring may be behind the hop's own versions. `own` is empty in plans of versions before 0.1: there each field was
+    A ring may be behind the hop's own versions. A hop's fleet part is one without nodes: it declares for all of them.
+    `own` is empty in plans of versions before 0.1: there each field was
     the version itself.
     """
 
@@ -70,11 +71,13 @@ class Expected:
 class Hop:
     """Components that move together.
 
-    `rings` are empty where all nodes move at once. `follows` are versions that change along with the moves. `why` says
-    what holds the hop at its place, the strongest reason first; `allowed_by` who offers each move; `procedure` how it
-    is undone where a Git revert is not all. `proves_again`: gates whose evidence a new kernel voids. `not_movable`:
-    why knowngood does not make this hop yet, empty where it does. `warnings`: what is not advised of the state that it
-    leads to, although both ends are clear of it.
+    `fleet` is what is declared once for all nodes, before the rings; these then have no `changes` of their own for it.
+    `leaky`: what any new pod takes from then on, in words. `rings` are empty where no node must be touched. `follows`
+    are versions that change along with the moves. `why` says what holds the hop at its place, the strongest reason
+    first; `allowed_by` who offers each move; `procedure` how it is undone where a Git revert is not all.
+    `proves_again`: gates whose evidence a new kernel voids. `not_movable`: why knowngood does not make this hop yet,
+    empty where it does. `warnings`: what is not advised of the state that it leads to, although both ends are clear of
+    it.
     """
 
     name: str
@@ -93,7 +96,14 @@ class Hop:
     warnings: tuple[str, ...] = ()
     disturbed: int = 0  # nodes
     expected: Expected = Expected()
+    fleet: PlannedRing | None = None
+    leaky: str = ""
     paused: bool = False  # the workers stay behind the control plane until the next minor
+
+    @property
+    def parts(self) -> tuple[PlannedRing, ...]:
+        """The fleet part, if there is one, then the rings: in this order they are made."""
+        return (self.fleet, *self.rings) if self.fleet else self.rings
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +149,10 @@ class Plan:
     def moving(self, ring: PlannedRing, *, undo: bool = False) -> tuple[Moving, ...]:
         """What a ring moves, with its movers; turned around for an undo."""
         moves = (m.inverse() if undo else m for m in ring.moves)
+        by = {change.component: change.object for change in ring.changes}
         return tuple(
-            Moving(m.component, m.from_version, m.to_version, self.mover(m.component)) for m in moves
+            Moving(m.component, m.from_version, m.to_version, self.mover(m.component), by.get(m.component))
+            for m in moves
         )
 
     @property
