@@ -20,6 +20,7 @@ from knowngood.adapters.judging.smoke_load import KubeLoad
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
+from knowngood.adapters.movers.fleet_work import KubeFleet
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
@@ -101,6 +102,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
                 place.run_id,
                 own_roles(place.matrix_folder)[0],
             ),
+            fleet=KubeFleet(kube, cluster),
             gates=judge_of(place, audience),
             journal=journal,
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),

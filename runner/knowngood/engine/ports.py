@@ -8,6 +8,7 @@ from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Clock
 from knowngood.ports.cluster import ClusterReader
 from knowngood.ports.delivery import Delivery
+from knowngood.ports.fleet import FleetWork
 from knowngood.ports.gates import Gates
 from knowngood.ports.gitops import GitOps
 from knowngood.ports.journal import Journal
@@ -31,6 +32,7 @@ class Ports:
     gitops: GitOps
     delivery: Delivery
     nodes: NodeWork
+    fleet: FleetWork
     gates: Gates
     journal: Journal
     promotion: Promotion

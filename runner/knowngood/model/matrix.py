@@ -295,11 +295,13 @@ class Limits:
     claim: float = 120.0
     drain: float = 1800.0
     apply: float = 1800.0
+    settle: float = 3600.0  # until what is declared once for all nodes is there
     judge: float = 1800.0
     release: float = 300.0
     soak: float = 3600.0
     operand_age: float = 900.0  # a state older than this is a failure, not a wait
     node_unreachable: float = 1800.0
+    leaky: float = 86400.0  # how long what any new pod takes may stand before the last ring has it
     undo: float = 3600.0  # how long a way back tries again what could not be done, before it is interrupted
 
 

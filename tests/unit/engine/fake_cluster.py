@@ -77,9 +77,9 @@ class FakeCluster(ClusterReader):
             name,
             reachable=True,
             ready=True,
-            boot_id=f"boot-{name}",
+            boot_id=_boot(name, node.boots),
             uptime_seconds=self.world.uptime(),
-            marks={"nvidia-driver": Mark(node.version, f"boot-{name}", node.loaded_at)},
+            marks={"nvidia-driver": Mark(node.version, _boot(name, node.boots), node.loaded_at)},
             versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
             inventory=INVENTORY,
             written=tuple(sorted(_written(node.claim, taints))),
@@ -109,6 +109,10 @@ class FakeCluster(ClusterReader):
 
     def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:
         return {n: "cordoned" for n in nodes if self.world.nodes[n].cordoned}
+
+
+def _boot(name: str, boots: int) -> str:
+    return f"boot-{name}" if boots == 1 else f"boot-{name}-{boots}"
 
 
 def _written(claim: str, taints: Sequence[str]) -> list[str]:
@@ -290,8 +294,9 @@ class FakeNodes(NodeWork):
             node = self.world.nodes[name]
             want = moves[0].after
             assert node.drained, "never restart a driver under a tenant"
-            declared = self.world.live[(f"nvidiadriver-{node.ring}.yaml", "spec.version")]
-            if node.version != want and f"in-use-{name}" not in self.world.broken:
+            declared = self.world.declared(node)
+            anew = node.version != want or node.made_by != self.world.operator
+            if anew and f"in-use-{name}" not in self.world.broken:
                 self.world.load(name, declared)
             self.world.moment(f"apply {name}", cancel)
             if f"dies-{name}" in self.world.broken and want == NEW:
@@ -342,7 +347,7 @@ class FakeGates(Gates):
         if not request.loads_as_read:
             return request
         nodes = {n: self.world.nodes[n] for n in request.nodes}
-        loads = {n: Window(f"boot-{n}", o.loaded_at, "") for n, o in nodes.items() if not o.down}
+        loads = {n: Window(_boot(n, o.boots), o.loaded_at, "") for n, o in nodes.items() if not o.down}
         return replace(request, loads=loads)
 
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:

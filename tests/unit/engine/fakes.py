@@ -18,6 +18,7 @@ from tests.unit.engine.fake_cluster import (
     FakeReadiness,
     FakeRegistry,
 )
+from tests.unit.engine.fake_fleet import FakeFleet
 from tests.unit.engine.world import FakeNode, Holder, Killed, World
 
 from knowngood.engine.ports import Ports
@@ -264,6 +265,7 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
         gitops=FakeGitOps(world),
         delivery=FakeDelivery(world),
         nodes=FakeNodes(world),
+        fleet=FakeFleet(world),
         gates=FakeGates(world),
         journal=FakeJournal(world),
         promotion=FakePromotion(world),

@@ -35,6 +35,8 @@ class FakeNode:
     version: str
     ring: str
     loads: int = 1
+    boots: int = 1
+    made_by: str = "25.10.1"  # the operator's version whose driver pod it has
     loaded_at: float = 10.0  # seconds since boot
     claim: str = ""
     tainted: str = ""  # the run that our maintenance taint names
@@ -72,6 +74,7 @@ class World:
     commits: list[Commit]
     live: dict[tuple[str, str], str] = field(default_factory=dict)
     synced: str = ""
+    operator: str = "25.10.1"  # what of it runs, where a plan moves one
     bad: Callable[[JudgeRequest, str, World], str] = lambda request, node, world: ""
     broken: set[str] = field(default_factory=set)
     blocked: dict[str, int] = field(default_factory=dict)  # node -> drains still to refuse
@@ -118,6 +121,12 @@ class World:
         node = self.nodes[name]
         self.history.append((name, "loaded", version))
         node.version, node.loads, node.loaded_at = version, node.loads + 1, self.uptime()
+        node.made_by = self.operator
+
+    def declared(self, node: FakeNode) -> str:
+        """The driver that the live objects declare for a node."""
+        of_ring = self.live.get((f"nvidiadriver-{node.ring}.yaml", "spec.version"), "")
+        return of_ring or self.live[("clusterpolicy.yaml", "spec.driver.version")]
 
     def head(self) -> Commit:
         return self.commits[-1]

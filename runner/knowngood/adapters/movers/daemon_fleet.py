@@ -1,0 +1,61 @@
+"""The class daemon-driver where one object declares it for all nodes: its pods are re-templated, none is restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from knowngood.adapters.cluster import facts
+from knowngood.adapters.cluster.reader import live_value
+from knowngood.adapters.kubernetes.client import Kube, path
+from knowngood.model.field import Field
+from knowngood.model.finding import Finding
+from knowngood.model.matrix import Cluster
+from knowngood.model.mover import FleetState, Look, Moving
+from knowngood.model.node import Leftover
+
+
+class DaemonFleet:
+    """One such component on one cluster."""
+
+    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+        self._kube = kube
+        self._namespace = cluster.operator_namespace
+
+    def state(self, moving: Moving) -> FleetState:
+        """What the declaring object asks for; what runs is each node's own."""
+        of, paths = moving.declared_by, [p for fields in moving.spec.fields.values() for p in fields]
+        if of is None or not paths:
+            return FleetState(trouble="no object declares it for all nodes")
+        return FleetState(declared=live_value(self._kube, Field(moving.component, "", paths[0], of)))
+
+    def ready(self, moving: Moving, *, undo: bool) -> Sequence[Finding]:
+        """Nothing beside what is asked of the nodes and of the declaring object."""
+        return ()
+
+    def look(self, moving: Moving) -> Look:
+        """Whether every DaemonSet that has a node carries the version: the next pod anywhere takes it."""
+        pods = moving.spec.pods
+        if pods is None:
+            return Look(done="it has no pods")
+        found = [
+            d
+            for d in self._kube.list(path("apps/v1", "daemonsets", "", self._namespace))
+            if facts.has_label(d["spec"]["template"], pods.label)
+        ]
+        wanted = [d for d in found if (d.get("status") or {}).get("desiredNumberScheduled")]
+        if not wanted:
+            return Look(waiting=f"no DaemonSet with pods {pods.label} has a node")
+        late = [
+            f"DaemonSet {d['metadata']['name']} has {image}"
+            for d in wanted
+            if not facts.carries(
+                image := facts.image_of(d["spec"]["template"]["spec"], pods.container), moving.after
+            )
+        ]
+        return (
+            Look(waiting="; ".join(sorted(late))) if late else Look(done=f"{len(wanted)} DaemonSets carry it")
+        )
+
+    def residue(self, moving: Moving) -> Sequence[Leftover]:
+        """Nothing but what every look at the nodes finds."""
+        return ()

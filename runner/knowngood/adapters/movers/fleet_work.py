@@ -1,0 +1,60 @@
+"""A hop's fleet part on one cluster, as ports.fleet.FleetWork: each component by its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.movers.base import FleetMover
+from knowngood.adapters.movers.daemon_fleet import DaemonFleet
+from knowngood.model.errors import UsageError
+from knowngood.model.finding import Finding
+from knowngood.model.matrix import Cluster
+from knowngood.model.mover import FleetState, Look, Moving
+from knowngood.model.node import Leftover
+from knowngood.ports.cancel import Cancel
+from knowngood.ports.fleet import FleetWork
+
+FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {"daemon-driver": DaemonFleet}
+"""The classes that can be declared once for all nodes, each by its name in a component file."""
+
+
+class KubeFleet(FleetWork):
+    """The fleet parts of one run."""
+
+    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+        self._kube = kube
+        self._cluster = cluster
+
+    def states(self, moves: Sequence[Moving]) -> Mapping[str, FleetState]:
+        """See the port."""
+        return {m.component: self._of(m).state(m) for m in moves}
+
+    def ready(self, moves: Sequence[Moving], *, undo: bool = False) -> Sequence[Finding]:
+        """See the port."""
+        return [finding for m in moves for finding in self._of(m).ready(m, undo=undo)]
+
+    def start(self, moving: Moving, key: str, cancel: Cancel) -> str:
+        """See the port: the commit alone starts a class that has no approval."""
+        self._of(moving)
+        return ""
+
+    def look(self, moving: Moving) -> Look:
+        """See the port."""
+        return self._of(moving).look(moving)
+
+    def back(self, moving: Moving, key: str, cancel: Cancel) -> str:
+        """See the port: a revert is all that such a class needs."""
+        self._of(moving)
+        return ""
+
+    def residue(self, moves: Sequence[Moving]) -> Sequence[Leftover]:
+        """See the port."""
+        return [left for m in moves for left in self._of(m).residue(m)]
+
+    def _of(self, moving: Moving) -> FleetMover:
+        if moving.spec.kind not in FLEETS:
+            raise UsageError(
+                f"class {moving.spec.kind!r} of {moving.component} can't be declared once for all nodes"
+            )
+        return FLEETS[moving.spec.kind](self._kube, self._cluster)
