@@ -129,13 +129,12 @@ def flow(plan: Plan, policy: Policy) -> Flow:
     moved: list[Place] = []
     for hop in plan.hops:
         before, moved = moved, []  # an undo ends at the resting state before this hop
-        for place in (Place.of(hop, ring) for ring in hop.rings):
+        for place in (Place.of(hop, part) for part in hop.parts):
             try:
-                yield from need(place.step(Verb.WINDOW, ()))
-                if before and not moved:
-                    yield from need(Step(StepPath(hop.name).child("observe"), Verb.OBSERVE, hop=hop))
-                yield from need(place.step(Verb.BASELINE))
+                yield from begin(place, rested=bool(before) and not moved)
             except Stop as stop:
+                if moved and (stop.verb is Verb.WATCH or not any(p.ring.nodes for p in moved)):
+                    return (yield from stopped(stop, place, moved, policy))
                 return (yield from at_rest(stop, moved or before, policy))
             try:
                 yield from forward(place)
@@ -161,7 +160,18 @@ def at_rest(stop: Stop, moved: list[Place], policy: Policy) -> Flow:
         return nothing_changed(stop)
     if policy.on_wave_failure != ROLLBACK:
         return held(stop)
-    return (yield from undo_rings(tuple(reversed(moved)), stop.back(policy.undo)))
+    return (yield from undo_rings(parts_back(moved), stop.back(policy.undo)))
+
+
+def parts_back(places: list[Place]) -> tuple[Place, ...]:
+    """What a way back of these parts of a hop brings back, newest first.
+
+    What was declared for all nodes comes first, and then every ring of the hop: who else took it must be looked for.
+    """
+    hop = places[0].hop
+    if hop.fleet is None:
+        return tuple(reversed(places))
+    return (Place.of(hop, hop.fleet), *(Place.of(hop, ring) for ring in reversed(hop.rings)))
 
 
 def never_declared(stop: Stop, place: Place, undo: str) -> Generator[Step, StepResult, bool]:
@@ -185,10 +195,32 @@ def held(stop: Stop) -> End:
     return End("held", ExitCode.HUMAN, stop.why, stop.nodes)
 
 
+def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
+    """What is asked before a part of a hop is changed; `rested`: it is the first one after a resting state."""
+    yield from need(place.step(Verb.WINDOW, ()))
+    if rested:
+        yield from need(Step(StepPath(place.hop.name).child("observe"), Verb.OBSERVE, hop=place.hop))
+    if place.hop.leaky and place.ring.nodes:
+        rings = place.hop.rings
+        later = rings[rings.index(place.ring) :]
+        yield from need(place.step(Verb.WATCH, (n for ring in later for n in ring.nodes)))
+    if place.ring.nodes:
+        yield from need(place.step(Verb.BASELINE))
+
+
 def forward(place: Place) -> Generator[Step, StepResult, None]:
-    """Move one ring: declare, batch by batch, nodes given back once more, soak, confirm. Raises Stop."""
-    yield from need(place.step(Verb.DECLARE))
-    yield from need(place.step(Verb.DELIVER))
+    """Move one part of a hop. Raises Stop.
+
+    A ring: declare, batch by batch, nodes given back once more, soak, confirm. The fleet part: declare, have it
+    approved, wait for it, and judge every node as it stands.
+    """
+    if place.ring.changes:
+        yield from need(place.step(Verb.DECLARE))
+        yield from need(place.step(Verb.DELIVER))
+    if not place.ring.nodes:
+        yield from need(place.step(Verb.APPROVE))
+        yield from need(place.step(Verb.SETTLE))
+        return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
     given_back: list[str] = []
     for number, nodes in enumerate(place.ring.batches, start=1):
         given_back += yield from batch(place.part(f"batch-{number}"), nodes)
@@ -252,23 +284,36 @@ def failed_in(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
 def stopped(stop: Stop, place: Place, moved: list[Place], policy: Policy) -> Flow:
     """What a stopped line means: freeze, undo the canary, hold a later ring, or undo all where the policy says so.
 
-    An abort takes a later ring back before it holds.
+    An abort takes a later ring back before it holds; what was declared for all nodes can only go back for all.
     """
     if stop.hold and policy.on_wave_failure != ROLLBACK:
         return held(stop)
-    back = stop.back(policy.undo)
-    if not moved:
-        return (yield from undo_rings((place,), back))
-    if policy.on_wave_failure in ("undo", ROLLBACK):
-        return (yield from undo_rings((place, *reversed(moved)), back))
+    back, fleet = stop.back(policy.undo), place.hop.fleet is not None
+    canary = not any(p.ring.nodes for p in moved)
+    if canary or policy.on_wave_failure in ("undo", ROLLBACK) or (stop.aborted and fleet):
+        return (yield from undo_rings(parts_back([*moved, place]), back))
+    if stop.verb is Verb.WATCH:
+        leaked = yield from hold_leaked(place.part("hold"), stop)
+        return End("held", ExitCode.HUMAN, stop.why, leaked)
     if stop.aborted:
         stay = tuple(p.ring.name for p in moved)
         return (yield from undo_open_ring(place, back, stay))
-    named = yield from settle(place.part("hold"), stop)
+    named = yield from hold_ring(place.part("hold"), stop)
     return End("held", ExitCode.HUMAN, stop.why, named)
 
 
-def settle(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
+def hold_leaked(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
+    """Nodes that took what is declared for all before their turn: what fails is quarantined, the rest is taken out."""
+    nodes, lost = tuple(stop.nodes), Lost(held=dict(stop.nodes))
+    result = yield place.step(Verb.CONFIRM, nodes)
+    failed = {n: w for n, w in failed_in(result, nodes).items() if n in result.detail.measured}
+    yield from take_out(place, nodes, lost)
+    if failed:
+        yield from shut(place, failed, lost)
+    return lost.nodes
+
+
+def hold_ring(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
     """Hold a later ring: what passed or was never touched goes back to work, what measurably failed is quarantined.
 
     What failed a gate before anything was applied is judged again first; what moved and is not proven stays claimed.

@@ -116,7 +116,7 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
     gates, nodes, claimed, baseline, as_read = passive, step.nodes, False, False, False
     match step.verb:
         case Verb.CHECK:
-            baseline = True
+            nodes, baseline = step.nodes or work.cluster.gpu, True
         case Verb.BASELINE:
             drained = isinstance(step, RingStep) and step.drained
             gates, claimed = (tuple(plan.active_gates), True) if drained else (passive, False)
@@ -127,6 +127,8 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
             gates, claimed = tuple(plan.active_gates) + passive, True
         case Verb.PROVE:
             nodes = work.cluster.gpu
+        case Verb.CONFIRM:
+            nodes = step.nodes or work.cluster.gpu  # a fleet part is all nodes' affair
     since = {} if as_read else loads_for(work, step, nodes)
     return JudgeRequest(
         name=step.path,

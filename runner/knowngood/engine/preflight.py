@@ -30,7 +30,7 @@ STATUS = {Verdict.FAIL: Status.FAIL, Verdict.INCONCLUSIVE: Status.INCONCLUSIVE}
 
 def preflight(work: Work, step: Step) -> Done:
     """We may do all of it, nothing is left over, nobody else works on the nodes, and both ways are open."""
-    of_hops = [[c for ring in hop.rings for c in ring.changes] for hop in work.plan.hops]
+    of_hops = [[c for part in hop.parts for c in part.changes] for hop in work.plan.hops]
     # What a later hop starts from is what an earlier one brings.
     changes = tuple(of_hops[0]) if of_hops else ()
     missing = tuple(work.ports.readiness.rights([c for of_hop in of_hops for c in of_hop]))
@@ -40,11 +40,23 @@ def preflight(work: Work, step: Step) -> Done:
     unproven: list[str] = []
     found = [*_left_over(work), *_busy(busy), *_images(work, unproven)]
     found += _settled(work, changes)
+    found += _fleet(work)
     for text in unproven:
         for observer in work.ports.observers:
             observer.progress(Progress(step.path, step.verb.value, "not proven", text))
     unsure = "" if found else work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)
     return ended(found, Detail(failed=busy, not_proven=tuple(unproven), record=unsure))
+
+
+def _fleet(work: Work) -> Iterator[Finding]:
+    """What stands in the way of a fleet part, or of its way back later."""
+    for number, hop in enumerate(work.plan.hops):
+        if hop.fleet is None:
+            continue
+        # What a later hop needs may be what an earlier one brings; its way back leads to where that one ends.
+        if number == 0:
+            yield from work.ports.fleet.ready(work.plan.moving(hop.fleet))
+        yield from work.ports.fleet.ready(work.plan.moving(hop.fleet, undo=True), undo=True)
 
 
 def ended(found: Sequence[Finding], detail: Detail) -> Done:

@@ -94,7 +94,7 @@ def said_no_twice(state: RunState, stopped: StepPath) -> bool:
     return bool(before & set(last.detail.measured))
 
 
-JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY)
+JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY, Verb.SETTLE)
 """Steps whose end says something of the release."""
 
 

@@ -83,12 +83,16 @@ def undone_and_kept(plan: Plan, state: RunState) -> tuple[list[PlannedRing], lis
     makes nothing of that hop undone.
     """
     for hop in plan.hops:
-        back = [
-            r for r in hop.rings if StepPath(hop.name).child(r.name, state.undo, "declare") in state.results
-        ]
+        back = [part for part in hop.parts if _asked_back(hop, part, state)]
         if back:
             return back, [n for r in hop.rings if r not in back and _proven(hop, r, state) for n in r.nodes]
     return [], []
+
+
+def _asked_back(hop: Hop, part: PlannedRing, state: RunState) -> bool:
+    """Whether the way back came to it: to its commit, or to its nodes where that is the whole hop's."""
+    at = StepPath(hop.name).child(part.name, state.undo)
+    return any(at.child(verb) in state.results for verb in ("declare", "look"))
 
 
 def _proven(hop: Hop, ring: PlannedRing, state: RunState) -> bool:

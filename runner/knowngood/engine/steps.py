@@ -20,6 +20,10 @@ class Verb(StrEnum):
     WINDOW = "window"  # does the next ring, and its undo, end before the window does
     DECLARE = "declare"
     DELIVER = "deliver"
+    APPROVE = "approve"  # what the commit only asked for
+    SETTLE = "settle"  # what was declared once for all nodes is there
+    BACK = "back"  # the class's own way back, where a revert is not all
+    WATCH = "watch"  # has a node outside the open ring taken what is declared for all
     CLAIM = "claim"
     DRAIN = "drain"
     BASELINE = "baseline"
@@ -42,6 +46,7 @@ LONG = frozenset(
     {
         Verb.CHECK,
         Verb.DELIVER,
+        Verb.SETTLE,
         Verb.DRAIN,
         Verb.BASELINE,
         Verb.APPLY,
@@ -71,7 +76,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingStep(Step):
-    """One step of a ring.
+    """One step of a ring, or of a hop's fleet part, which is one without nodes.
 
     `why` maps a node to the reason, for quarantine. `drained`: a baseline of nodes that we hold idle, by active gates;
     without, of nodes at their tenants' work, by passive ones.
@@ -85,7 +90,7 @@ class RingStep(Step):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a run's script a ring's steps are made: the ring itself, a batch of it, its way back."""
+    """Where in a run's script a part's steps are made: the ring or fleet part itself, a batch of it, its way back."""
 
     hop: Hop
     ring: PlannedRing

@@ -23,6 +23,7 @@ class Lost:
 
     shut: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    why: str = ""  # what is not back and is no node
 
     @property
     def nodes(self) -> dict[str, str]:
@@ -30,11 +31,18 @@ class Lost:
         return self.held | self.shut
 
     def __bool__(self) -> bool:
-        return bool(self.shut or self.held)
+        return bool(self.shut or self.held or self.why)
+
+    def add(self, other: Lost) -> None:
+        """What another part of the way back lost."""
+        self.shut |= other.shut
+        self.held |= other.held
+        self.why = self.why or other.why
 
     def end(self, why: str) -> End:
         """How a run ends that lost them."""
-        return End("quarantined" if self.shut else "held", ExitCode.HUMAN, why, self.nodes)
+        told = f"{why}: {self.why}" if self.why else why
+        return End("quarantined" if self.shut else "held", ExitCode.HUMAN, told, self.nodes)
 
 
 Undo = Generator[Step, StepResult, Lost]
@@ -66,11 +74,21 @@ def undo_open_ring(place: Place, back: Back, stay: tuple[str, ...]) -> Generator
 def undo_rings(
     places: tuple[Place, ...], back: Back, *, verify: StepPath | None = None
 ) -> Generator[Step, StepResult, End]:
-    """Undo these rings, newest first, then prove the whole cluster (`verify`: as which step)."""
+    """Undo these parts of a hop, newest first, then prove the whole cluster (`verify`: as which step).
+
+    A ring that could not be brought back stops the way back; after a fleet part it does not, since any node may have
+    taken what was declared for all.
+    """
+    lost = Lost()
     for place in places:
-        lost = yield from undo_ring(place.part(back.name), back.suspects)
-        if lost:
-            return lost.end(f"{back.why}; the way back failed")
+        if place.ring.nodes:
+            lost.add((yield from undo_ring(place.part(back.name), back.suspects, lost.why)))
+        else:
+            lost.why = yield from undo_fleet(place.part(back.name))
+        if lost and place.hop.fleet is None:
+            break
+    if lost:
+        return lost.end(f"{back.why}; the way back failed")
     path = verify or StepPath(back.name).child("verify")
     nodes = tuple(n for place in places for n in place.ring.nodes)
     verified = yield Step(path, Verb.VERIFY, nodes)
@@ -78,19 +96,32 @@ def undo_rings(
         # The end is `restored` whatever comes of it.
         yield Step(StepPath(back.name).child("record"), Verb.RECORD)
         return End("restored", ExitCode.RESTORED, back.why, dict(back.blamed))
-    named = unproven(verified, nodes)
-    return End("held", ExitCode.HUMAN, f"{back.why}; not proven restored", named)
+    named, what = unproven(verified, nodes), "not proven restored"
+    what += "" if named or not verified.detail.why else f": {verified.detail.why}"
+    return End("held", ExitCode.HUMAN, f"{back.why}; {what}", named)
 
 
-def undo_ring(place: Place, suspects: Collection[str] = ()) -> Undo:
+def undo_fleet(place: Place) -> Generator[Step, StepResult, str]:
+    """Take back what was declared for all nodes, Git first; returns why it is not back, "" where it is."""
+    for verb in (Verb.DECLARE, Verb.DELIVER, Verb.BACK, Verb.SETTLE):
+        result = yield place.back(verb)
+        if result.status is not Status.OK:
+            return result.detail.why or verb
+    return ""
+
+
+def undo_ring(place: Place, suspects: Collection[str] = (), fleet: str = "") -> Undo:
     """Bring one ring back; returns the nodes that could not be, with the reason.
 
     Every node that was changed comes back; every node that was changed, or failed a gate, is judged once more. What an
-    earlier way back proved and gave back is left to its tenants.
+    earlier way back proved and gave back is left to its tenants. `fleet`: why what is declared for all nodes is not
+    back; then none of them can be.
     """
 
     ring, lost = place.ring, Lost()
-    for verb in (Verb.DECLARE, Verb.DELIVER):
+    if fleet:
+        return (yield from _give_up(place, fleet))
+    for verb in (Verb.DECLARE, Verb.DELIVER) if ring.changes else ():
         result = yield place.back(verb)
         if result.status is not Status.OK:
             return (yield from _give_up(place, result.detail.why or verb))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from knowngood.engine import earlier, judgements, judging, recording, restarts, restored
+from knowngood.engine import earlier, fleet, judgements, judging, recording, restarts, restored
 from knowngood.engine.preflight import preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
@@ -18,12 +18,12 @@ from knowngood.model.context import Window
 from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot
 from knowngood.model.node import NodeState
-from knowngood.model.plan import Plan
+from knowngood.model.plan import FLEET, Plan
 from knowngood.model.record import Status
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Verdict
 from knowngood.planner import readings
-from knowngood.planner.pace import ring_and_undo
+from knowngood.planner.pace import ring_and_undo, seconds_between
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
 from knowngood.ports.nodes import Outcome
@@ -57,9 +57,12 @@ def observe(work: Work, step: Step) -> Done:
         why = named("what a proof of the way back needs can't be read", gaps)
         return Done(Status.INCONCLUSIVE, Detail(why=why, failed=gaps, hint=hint), files)
     other = _running_otherwise(work, step, seen)
-    if other:
-        why = named("what runs is not what Git declares", other)
+    differs, silent = fleet.otherwise(work, (step.hop,) if step.hop else work.plan.hops)
+    if other or differs:
+        why = "; ".join([*([named("what runs is not what Git declares", other)] if other else []), *differs])
         return Done(Status.FAIL, Detail(why=why, failed=other, hint=_mend(work.plan)), files)
+    if silent:
+        return Done(Status.INCONCLUSIVE, Detail(why="; ".join(silent)), files)
     return Done(Status.OK, Detail(nodes=len(seen)), files)
 
 
@@ -74,7 +77,7 @@ def _running_otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) ->
     """
     plan = work.plan
     other: dict[str, str] = {}
-    moved = {m.component for hop in plan.hops for m in hop.moves}
+    moved = {m.component for hop in plan.hops for ring in hop.rings for m in ring.moves}
     for node in plan.nodes if step.hop else work.cluster.gpu:
         wanted = {m.component: m.from_version for m in step.hop.moves} if step.hop else plan.starts_with(node)
         for component in sorted(moved & wanted.keys()):
@@ -97,12 +100,15 @@ def window(work: Work, step: RingStep) -> Done:
     holds either back.
     """
     end = work.cluster.window_end
-    ring, undo = ring_and_undo(work.state, len(step.ring.batches), work.cluster.limits.soak)
+    soak = work.cluster.limits.soak if step.ring.nodes else 0.0
+    ring, undo = ring_and_undo(work.state, len(step.ring.batches), soak)
     if held_back := work.ports.delivery.windows(ring + undo):
         why = "; ".join(map(str, held_back))
         if all(f.verdict is Verdict.INCONCLUSIVE for f in held_back):
             raise CouldNot(why)
         return Done(Status.INCONCLUSIVE, Detail(why=why))
+    if late := _stood_too_long(work, step, ring):
+        return Done(Status.INCONCLUSIVE, Detail(why=late))
     if not end:
         return Done(Status.OK)
     detail = Detail(ring_seconds=round(ring), undo_seconds=round(undo), by=undo_must_start_by(end, undo))
@@ -110,6 +116,17 @@ def window(work: Work, step: RingStep) -> Done:
         return Done(Status.OK, detail)
     why = f"{step.ring.name} needs {ring:.0f} s and its undo {undo:.0f} s; the window ends at {end}"
     return Done(Status.INCONCLUSIVE, replace(detail, why=why))
+
+
+def _stood_too_long(work: Work, step: RingStep, ring: float) -> str:
+    """Why the next ring does not start: what any new pod takes would stand longer than the cluster file allows."""
+    declared = work.state.results.get(StepPath(step.hop.name).child(FLEET, Verb.DECLARE))
+    if declared is None or not step.hop.leaky or not step.ring.nodes:
+        return ""
+    stood = seconds_between(declared.ended, work.ports.clock.now())
+    if stood + ring <= work.cluster.limits.leaky:
+        return ""
+    return f"{step.hop.leaky} for {stood:.0f} s; with {step.ring.name} longer than {work.cluster.limits.leaky:.0f} s"
 
 
 def declare(work: Work, step: RingStep) -> Done:
@@ -323,6 +340,10 @@ OF_A_RING: Mapping[Verb, Callable[[Work, RingStep], Done]] = {
     Verb.WINDOW: window,
     Verb.DECLARE: declare,
     Verb.DELIVER: deliver,
+    Verb.APPROVE: fleet.approve,
+    Verb.SETTLE: fleet.settle,
+    Verb.BACK: fleet.back,
+    Verb.WATCH: fleet.watch,
     Verb.CLAIM: claim,
     Verb.DRAIN: drain,
     Verb.BASELINE: judgements.baseline,

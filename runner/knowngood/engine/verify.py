@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from knowngood.engine import proof, restored
+from knowngood.engine import fleet, proof, restored
 from knowngood.engine.steps import RingStep, Step
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.detail import Detail
-from knowngood.model.plan import PlannedRing
+from knowngood.model.plan import Hop, PlannedRing
 from knowngood.model.record import Status
 from knowngood.planner import readings
 
@@ -42,15 +42,19 @@ def _ring_as_before(work: Work, step: RingStep) -> Done:
 
 def _declared_otherwise(work: Work, ring: PlannedRing) -> dict[str, str]:
     """Node -> what Git or the live object holds otherwise than before the run."""
-    found: dict[str, str] = {}
-    for change in ring.changes:
+    other = _other_fields(work, ring)
+    return dict.fromkeys(ring.nodes, other[-1]) if other else {}
+
+
+def _other_fields(work: Work, part: PlannedRing) -> list[str]:
+    found = []
+    for change in part.changes:
         for where, value in (
             ("Git", work.ports.gitops.value(change)),
             ("the live object", work.ports.cluster.live_value(change)),
         ):
             if value != change.before:
-                why = f"{where} holds {change.path} {value}, not {change.before}"
-                found |= dict.fromkeys(ring.nodes, why)
+                found.append(f"{where} holds {change.path} {value}, not {change.before}")
     return found
 
 
@@ -59,7 +63,7 @@ def _all_as_before(work: Work, step: Step) -> Done:
     undone, kept = restored.undone_and_kept(work.plan, work.state)
     roles = work.ports.cluster.node_names()
     there = [n for n, role in roles.items() if role != "virtual" and n not in kept]
-    hop = next((h for h in work.plan.hops if any(r in undone for r in h.rings)), None)
+    hop = next((h for h in work.plan.hops if any(r in undone for r in h.parts)), None)
     before = {name: state for name, state in work.before(hop).items() if name not in kept}
     after = work.observe(there)
     found = restored.compare(before, after, _asked(work, step, roles, undone, kept))
@@ -67,8 +71,9 @@ def _all_as_before(work: Work, step: Step) -> Done:
     differs = {n: restored.listed(one.differs) for n, one in found.items() if one.differs}
     for ring in undone:
         differs |= _declared_otherwise(work, ring)
-    found_left = work.ports.cluster.leftovers()
-    left = [f"{x.kind} at {x.where}" for x in found_left if x.kind != "lease" and not x.of_others(work.run)]
+    wrong, silent = fleet.otherwise(work, (hop,) if hop else (), undone=True)
+    wrong += [text for part in undone if not part.nodes for text in _other_fields(work, part)]
+    left = _left(work, hop)
     unread = {n: restored.listed(one.unread) for n, one in found.items() if one.unread}
     detail = Detail(
         failed=differs,
@@ -77,27 +82,39 @@ def _all_as_before(work: Work, step: Step) -> Done:
         left=tuple(left[:20]),
         not_running=proof.not_running(work.ports.cluster.workloads()),
     )
-    if differs or left:
-        why = named("not as before", differs) if differs else "left over: " + "; ".join(left[:5])
+    if differs or wrong or left:
+        told = [named("not as before", differs)] if differs else []
+        told += [f"not as before: {'; '.join(wrong)}"] if wrong else []
+        why = "; ".join(told) or "left over: " + "; ".join(left[:5])
         return Done(Status.FAIL, replace(detail, why=why), files)
-    if unread:
-        unsure = replace(detail, failed=unread, why=named("not proven", unread))
+    if unread or silent:
+        why = "; ".join([*([named("not proven", unread)] if unread else []), *silent])
+        unsure = replace(detail, failed=unread, why=why)
         return Done(Status.INCONCLUSIVE, unsure, files)
     return Done(Status.OK, detail, files)
+
+
+def _left(work: Work, hop: Hop | None) -> list[str]:
+    """What of ours is left on the cluster, and what a fleet part's way forth or back left behind."""
+    found = [x for x in work.ports.cluster.leftovers() if x.kind != "lease" and not x.of_others(work.run)]
+    if hop and hop.fleet:
+        found += work.ports.fleet.residue(work.plan.moving(hop.fleet, undo=True))
+    return [f"{x.kind} at {x.where}" for x in found]
 
 
 def _asked(
     work: Work, step: Step, roles: Mapping[str, str], undone: Sequence[PlannedRing], kept: Sequence[str]
 ) -> restored.Asked:
     """What `restored` asks of the nodes after the rings `undone` came back."""
-    back = [h for h in work.plan.hops if any(r in undone for r in h.rings)]
+    back = [h for h in work.plan.hops if any(r in undone for r in h.parts)]
+    of_nodes = [m for hop in back for ring in hop.rings for m in ring.moves]
     return restored.Asked(
         required=readings.required(work.profile),
         optional=readings.optional(work.profile),
         gpu=frozenset({*work.cluster.gpu, *(n for n, role in roles.items() if role == "gpu")}),
         known=frozenset(work.cluster.gpu),
         moved=frozenset(step.nodes),
-        taken_back={m.component: m.to_version for hop in back for m in hop.moves},
+        taken_back={m.component: m.to_version for m in of_nodes if m.to_version != m.from_version},
         schemes=work.plan.schemes,
         called={name: spec.words.it for name, spec in work.plan.movers.items()},
         kept=frozenset(r.name for h in back for r in h.rings if set(r.nodes) & set(kept)),

@@ -12,26 +12,43 @@ def still_moved(plan: Plan, state: RunState) -> dict[str, str]:
     """Node -> what of the run's new versions it still runs, or Git still declares for it."""
     found: dict[str, str] = {}
     for hop in plan.hops:
+        everywhere = hop.fleet is not None and _declares(hop, hop.fleet, state)
+        if everywhere:
+            found |= {EVERYWHERE: f"Git declares {_versions(hop)}"}
         for ring in hop.rings:
-            found |= _of_ring(hop, ring, state)
+            found |= _of_ring(hop, ring, state, everywhere=everywhere)
     return found
 
 
-def _of_ring(hop: Hop, ring: PlannedRing, state: RunState) -> dict[str, str]:
+EVERYWHERE = "the cluster"
+"""In place of a node's name: what is declared once for all of them."""
+
+
+def _declares(hop: Hop, part: PlannedRing, state: RunState) -> bool:
+    at, declared = StepPath(hop.name).child(part.name), False
+    for path in state.intended:
+        if path.within(at) and path.verb == "declare":
+            declared = _declared(declared, state.results.get(path), back=path.is_undo)
+    return declared
+
+
+def _versions(hop: Hop) -> str:
+    return ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
+
+
+def _of_ring(hop: Hop, ring: PlannedRing, state: RunState, *, everywhere: bool) -> dict[str, str]:
     at = StepPath(hop.name).child(ring.name)
     steps = [(p, state.results.get(p)) for p in state.intended if p.within(at)]
-    declared, runs = False, dict.fromkeys(ring.nodes, False)
+    declared, runs = everywhere or _declares(hop, ring, state), dict.fromkeys(ring.nodes, False)
     for path, result in steps:
         verb, back = path.verb, path.is_undo
-        if verb == "declare":
-            declared = _declared(declared, result, back=back)
-        elif verb == "look" and back and result and result.status is Status.OK:
+        if verb == "look" and back and result and result.status is Status.OK:
             changed = result.detail.changed
             runs |= {n: n in changed for n in ring.nodes}
         elif verb == "apply":
             done = result.detail.done if result else ()
             runs |= dict.fromkeys(done if back else (done or ring.nodes), not back)
-    versions = ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
+    versions = _versions(hop)
     told = {n: f"may run {versions}" for n, new in runs.items() if new}
     return {n: f"Git declares {versions}" for n in ring.nodes if declared} | told
 

@@ -112,7 +112,7 @@ class Packer:
 
 def bound(plan: Plan, frozen: Values) -> int:
     """Bytes that a run's checkpoint can reach at most, by its plan and what its record 0 freezes."""
-    rings = [ring for hop in plan.hops for ring in hop.rings]
+    rings = [part for hop in plan.hops for part in hop.parts]
     names = max(
         (sum(len(n) + 4 for n in nodes) for nodes in (plan.nodes, *(r.nodes for r in rings))), default=0
     )

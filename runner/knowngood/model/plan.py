@@ -9,6 +9,9 @@ from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Disruption, Scope, UndoClass
 from knowngood.model.mover import PLAIN, Hold, MoverSpec, Moving, Specs, Words, joined
 
+FLEET = "fleet"
+"""The name of a hop's fleet part; no ring may have it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

@@ -111,6 +111,13 @@ def a_world() -> World:
     return new_world(RINGS, {(f"nvidiadriver-{ring}.yaml", "spec.version"): OLD for ring in RINGS})
 
 
-def an_engine(world: World, *, batch: int = 2, on_wave_failure: str = "hold", run: str = "run-1") -> Engine:
+def an_engine(
+    world: World,
+    *,
+    batch: int = 2,
+    on_wave_failure: str = "hold",
+    run: str = "run-1",
+    plan: Plan | None = None,
+) -> Engine:
     world.standard = world.standard or a_standard
-    return Engine(ports(world), a_plan(batch), a_cluster(on_wave_failure), a_profile(), run)
+    return Engine(ports(world), plan or a_plan(batch), a_cluster(on_wave_failure), a_profile(), run)
