@@ -9,7 +9,8 @@ from knowngood.model.errors import UsageError
 from knowngood.model.mover import MoverSpec, Specs
 from knowngood.model.plan import Plan
 
-VERSION = "{version}"
+VERSION, MINOR = "{version}", "{minor}"
+"""What stands in a mover's field for the version, and for its first two parts."""
 
 
 def with_movers(plan: Plan, movers: Specs) -> Plan:
@@ -32,7 +33,11 @@ def shown(spec: MoverSpec, kind: str, version: str) -> dict[str, str]:
         raise UsageError(
             f"its mover has no value for {version}", hint=f"it has {', '.join(sorted(spec.values))}"
         )
-    return {path: template.replace(VERSION, text) for path, template in spec.fields[kind].items()}
+    return {path: _filled(template, text) for path, template in spec.fields[kind].items()}
+
+
+def _filled(template: str, text: str) -> str:
+    return template.replace(VERSION, text).replace(MINOR, ".".join(text.split(".")[:2]))
 
 
 def version_of(spec: MoverSpec, kind: str, texts: Mapping[str, str]) -> str:
@@ -43,11 +48,11 @@ def version_of(spec: MoverSpec, kind: str, texts: Mapping[str, str]) -> str:
     said = {path: text for path, text in texts.items() if path in spec.fields.get(kind, {}) and text}
     if not said:
         return ""
-    fitting: set[str] | None = None
-    for path, text in said.items():
-        versions = _fitting(spec, spec.fields[kind][path], text)
-        if versions is not None:
-            fitting = versions if fitting is None else fitting & versions
+    templates = {path: spec.fields[kind][path] for path in said}
+    telling = [_fitting(spec, t, said[path]) for path, t in templates.items() if VERSION in t]
+    fitting = set.intersection(*telling) if telling else set()
+    for path, template in templates.items():
+        fitting = {v for v in fitting if _filled(template, spec.values.get(v, v)) == said[path]}
     if fitting and len(fitting) == 1:
         return fitting.pop()
     which = f"may be {' or '.join(sorted(fitting))}" if fitting else "is no version that its mover knows"
@@ -55,11 +60,9 @@ def version_of(spec: MoverSpec, kind: str, texts: Mapping[str, str]) -> str:
     raise UsageError(f"{kind} with {fields} {which}", hint="mend it in Git, or the mover's fields and values")
 
 
-def _fitting(spec: MoverSpec, template: str, text: str) -> set[str] | None:
-    """The versions for which a template gives this text; None where it gives it for each."""
-    before, version, after = template.partition(VERSION)
-    if not version:
-        return None if text == template else set()
+def _fitting(spec: MoverSpec, template: str, text: str) -> set[str]:
+    """The versions for which a template that holds the version gives this text."""
+    before, _, after = template.partition(VERSION)
     value = text.removeprefix(before).removesuffix(after)
     if not value or f"{before}{value}{after}" != text:
         return set()

@@ -22,6 +22,10 @@ SETTING = MoverSpec(
     fields={"Driver": {"spec.rdma.enabled": "{version}"}},
     values={"dma-buf": "false", "nvidia-peermem": "true"},
 )
+OPERATOR = MoverSpec(
+    kind="olm-v0",
+    fields={"Subscription": {"spec.channel": "v{minor}", "spec.startingCSV": "thing-certified.v{version}"}},
+)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,12 @@ SETTING = MoverSpec(
             {"spec.driver.version": "595.91.07", "spec.driver.tag": "v595.91.07-slim", "spec.on": "yes"},
         ),
         (SETTING, "Driver", "dma-buf", {"spec.rdma.enabled": "false"}),
+        (
+            OPERATOR,
+            "Subscription",
+            "26.7.0",
+            {"spec.channel": "v26.7", "spec.startingCSV": "thing-certified.v26.7.0"},
+        ),
     ],
 )
 def test_what_is_shown_is_read_again(spec: MoverSpec, kind: str, version: str, texts: dict[str, str]) -> None:
@@ -56,6 +66,13 @@ def test_one_field_is_enough_to_tell_and_none_tells_nothing() -> None:
         (DRIVER, "Policy", {"spec.driver.version": "1", "spec.driver.tag": "v2-slim"}, "is no version"),
         (DRIVER, "Policy", {"spec.driver.version": "1", "spec.on": "no"}, "is no version"),
         (SETTING, "Driver", {"spec.rdma.enabled": "maybe"}, "is no version that its mover knows"),
+        (OPERATOR, "Subscription", {"spec.channel": "v26.7"}, "is no version that its mover knows"),
+        (
+            OPERATOR,
+            "Subscription",
+            {"spec.channel": "v26.3", "spec.startingCSV": "thing-certified.v26.7.0"},
+            "is no version that its mover knows",
+        ),
     ],
 )
 def test_fields_that_no_version_has_are_an_error(
