@@ -104,14 +104,6 @@ def _of(mark: Mark) -> str:
     return f"{mark.version} came {mark.at:.1f} s after boot"
 
 
-def once_a_cluster(hop: Hop) -> frozenset[str]:
-    """The components of a hop that no node has: only the fleet's own state tells of them."""
-    of_rings = {m.component for ring in hop.rings for m in ring.moves}
-    return frozenset(
-        m.component for m in (hop.fleet.moves if hop.fleet else ()) if m.component not in of_rings
-    )
-
-
 def otherwise(work: Work, hops: Sequence[Hop], *, undone: bool = False) -> tuple[list[str], list[str]]:
     """What of these hops' fleet parts does not run as it did before them: (measured, could not be read).
 
@@ -120,7 +112,7 @@ def otherwise(work: Work, hops: Sequence[Hop], *, undone: bool = False) -> tuple
     first: dict[str, Moving] = {}  # of each component: what the first of the hops moves it from
     for hop in hops:
         for moving in work.plan.moving(hop.fleet) if hop.fleet else ():
-            if moving.component in once_a_cluster(hop):
+            if moving.component in hop.without_canary:
                 first.setdefault(moving.component, moving)
     states = work.ports.fleet.states(tuple(first.values())) if first else {}
     differs, unread = [], []

@@ -74,7 +74,7 @@ class MoverSpec:
 
     `fields` maps the kind of a declaring object to its fields, dotted path -> text in which `{version}` stands for the
     version; `values` maps versions that are settings to the text that stands for them. `users` are those who must leave
-    a node first: `gpu`, `rdma`.
+    a node first: `gpu`, `rdma`. `settles` are components whose pods its move makes anew on every node.
     """
 
     kind: str = ""  # its class
@@ -86,6 +86,7 @@ class MoverSpec:
     pods: Pods | None = None
     proof: Proof | None = None
     words: Words = PLAIN
+    settles: tuple[str, ...] = ()
 
     def understands(self, kind: str, path: str) -> bool:
         """Whether an object of this kind can declare it in this field."""

@@ -108,6 +108,12 @@ class Hop:
         """The fleet part, if there is one, then the rings: in this order they are made."""
         return (self.fleet, *self.rings) if self.fleet else self.rings
 
+    @property
+    def without_canary(self) -> tuple[str, ...]:
+        """The components that reach all nodes at once, or that no node has: no ring goes first with them."""
+        of_rings = {m.component for ring in self.rings for m in ring.moves}
+        return tuple(m.component for m in self.moves if m.component not in of_rings)
+
 
 @dataclass(frozen=True, slots=True)
 class Resting:

@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from knowngood.model.field import FieldChange
-from knowngood.model.matrix import (
-    Component,
-    Declaration,
-    Disruption,
-    ReleaseStatus,
-    Ring,
-    Scope,
-    Severity,
-    UndoClass,
-)
+from knowngood.model.matrix import Component, Disruption, ReleaseStatus, Scope, Severity, UndoClass
 from knowngood.model.plan import Hop, Move, PlannedRing
 from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
-from knowngood.planner.moving import shown
 from knowngood.planner.plan.case import Case
 from knowngood.planner.plan.order import hop_name, reasons
+from knowngood.planner.plan.parts import Parts
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
 from knowngood.planner.scope import reach, undo_of
 from knowngood.planner.search.problem import Indexes
@@ -38,13 +28,15 @@ UNDOS = list(UndoClass)
 
 @dataclass
 class Hops:
-    """Makes hops one after the other; knows what each ring has by then."""
+    """Makes hops one after the other."""
 
     case: Case
     space: Space
     gates: Applicable
-    _rings: dict[tuple[str, str], str] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)  # what was warned of before: rules and revoked releases
+
+    def __post_init__(self) -> None:
+        self._parts = Parts(self.case)
 
     @property
     def question(self) -> Question:
@@ -71,7 +63,10 @@ class Hops:
             (undo_of(self.case.component(m.component), m.from_version, m.to_version) for m in moves),
             key=UNDOS.index,
         )
-        rings = self._planned(moves) if scope is Scope.NODE else ()
+        blocked = tuple(self._not_movable(moves, scopes, whole))
+        fleet, rings = self._parts.of(moves, whole)
+        if blocked and scope is Scope.CLUSTER:  # it is told by whom it could be made, not how we would
+            fleet, rings = None, ()
         new_kernel = any(self.case.component(m.component).scheme == "kernel" for m in follows)
         disruption = max((c.disruption for c in components), key=DISRUPTIONS.index)
         charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
@@ -90,7 +85,9 @@ class Hops:
             risks=tuple(name for m in known for name in self._risks(m)),
             procedure=self._procedure(moves),
             proves_again=(*self.gates.active, *self.gates.passive) if new_kernel else (),
-            not_movable=tuple(self._not_movable(moves, scopes)),
+            not_movable=blocked,
+            fleet=fleet,
+            leaky=_leaky(fleet, rings),
             warnings=self._warned(then, number, len(states) - 2),
             disturbed=disturbed,
             expected=expected(disruption, disturbed, rings, self.case.profile, self.case.cluster.limits.soak),
@@ -160,8 +157,10 @@ class Hops:
             return f"a step of the vendor that no catalog offers: remove {name}, install {move.to_version}"
         return f"catalog of OpenShift {openshift}" if openshift else "a catalog"
 
-    def _not_movable(self, moves: tuple[Move, ...], scopes: dict[str, Scope]) -> Iterator[str]:
-        """Why the engine can't make the hop yet."""
+    def _not_movable(
+        self, moves: tuple[Move, ...], scopes: dict[str, Scope], versions: dict[str, str]
+    ) -> Iterator[str]:
+        """Why the engine can't make the hop yet. `versions` are those before it."""
         for move in moves:
             name, what = move.component, f"{move.component} {move.from_version} to {move.to_version}"
             declaration, component = self.case.declaration(name), self.case.component(name)
@@ -169,50 +168,20 @@ class Hops:
                 yield f"{what}: not yet movable"
             elif declaration is None:
                 yield f"{what}: not yet movable, {self.case.cluster.name} does not say where Git declares it"
-            elif declaration.scope is Scope.CLUSTER:
-                yield f"{what}: not yet movable here, {declaration.file} declares it for all nodes at once"
-            elif scopes[name] is Scope.CLUSTER:
+            elif scopes[name] is Scope.CLUSTER and declaration.scope is Scope.NODE:
                 yield f"{what}: not yet movable here, any restart on any node takes the new version"
             elif component.mover and not component.mover.understands(declaration.kind, declaration.path):
                 field = f"{declaration.kind} {declaration.path}"
                 yield f"{what}: not yet movable here, its mover does not know {field} in {declaration.file}"
-
-    def _planned(self, moves: tuple[Move, ...]) -> tuple[PlannedRing, ...]:
-        """The rings that a hop moves, each with its edits."""
-        planned = []
-        for ring in self.case.cluster.rings:
-            open_moves = [m for m in moves if self._open(m, ring)]
-            own = tuple(Move(m.component, self._has(m, ring), m.to_version) for m in open_moves)
-            changes = tuple(change for m in own for change in self._changes(m, ring))
-            for m in open_moves:
-                self._rings[m.component, ring.name] = m.to_version
-            if open_moves:
-                batches = tuple(ring.nodes[i : i + ring.batch] for i in range(0, len(ring.nodes), ring.batch))
-                planned.append(PlannedRing(ring.name, batches, changes, own))
-        return tuple(planned)
-
-    def _changes(self, move: Move, ring: Ring) -> Iterator[FieldChange]:
-        """The edits that declare a ring's move: one a field of its mover."""
-        declaration, mover = self.case.declaration(move.component), self.case.component(move.component).mover
-        if declaration is None:
-            return
-        if mover is None or not mover.understands(declaration.kind, declaration.path):
-            yield _change(declaration, ring, declaration.path, move.from_version, move.to_version)
-            return
-        before = shown(mover, declaration.kind, move.from_version)
-        for path, after in shown(mover, declaration.kind, move.to_version).items():
-            if before[path] != after:
-                yield _change(declaration, ring, path, before[path], after)
-
-    def _open(self, move: Move, ring: Ring) -> bool:
-        """Whether the ring does not have the target's version already."""
-        return not self.case.by_ring(move.component) or ring in self.case.open_rings(move.component)
-
-    def _has(self, move: Move, ring: Ring) -> str:
-        known = self._rings.get((move.component, ring.name))
-        return known or self.case.before(move.component, ring.name)
+            for follower in component.mover.settles if component.mover else ():
+                if follower in versions and not self.case.component(follower).movable:
+                    yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"
 
 
-def _change(declaration: Declaration, ring: Ring, path: str, before: str, after: str) -> FieldChange:
-    field = declaration.of_ring(ring.name, path)
-    return FieldChange(field.component, field.file, field.path, field.object, before, after)
+def _leaky(fleet: PlannedRing | None, rings: tuple[PlannedRing, ...]) -> str:
+    """What any new pod takes once the fleet part is declared, in words; "" where no node's pods follow from it."""
+    of_rings = {m.component for ring in rings for m in ring.moves}
+    if fleet is None or not of_rings:
+        return ""
+    moves = [m for m in fleet.moves if m.component in of_rings] or fleet.moves
+    return f"any new pod takes {', '.join(f'{m.component} {m.to_version}' for m in moves)}"

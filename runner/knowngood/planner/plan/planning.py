@@ -88,7 +88,9 @@ def _made(case: Case, solved: Solved) -> Plan:
 
 
 def _moved(hops: Iterable[Hop]) -> Iterable[str]:
-    return dict.fromkeys(m.component for h in hops for m in h.moves)
+    """The components that move, or are made anew on the nodes because others do."""
+    own = (m.component for h in hops for ring in h.rings for m in ring.moves)
+    return dict.fromkeys((*(m.component for h in hops for m in h.moves), *own))
 
 
 def refuse_unmovable(plan: Plan) -> None:

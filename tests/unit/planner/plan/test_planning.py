@@ -219,12 +219,6 @@ def test_components_that_share_a_drain_move_in_one_hop() -> None:
     assert [c.component for c in hop.rings[0].changes] == ["nvidia-driver", "doca-ofed"]
 
 
-def test_a_component_declared_for_all_nodes_at_once_is_not_yet_movable() -> None:
-    value = matrix(NEW, clusters={"lab": cluster(declaration("nvidia-driver", ring=False))})
-    said = unmovable(plan(value, "lab", "new"))
-    assert "not yet movable here, gpu/nvidia-driver.yaml declares it for all nodes" in said
-
-
 def test_a_component_that_git_does_not_declare_is_not_moved() -> None:
     value = matrix(NEW, clusters={"lab": cluster(declaration("doca-ofed"))})
     assert "lab does not say where Git declares it" in unmovable(plan(value, "lab", "new"))

@@ -1,0 +1,92 @@
+"""A hop's parts: what is declared once for all nodes, then the rings, with their edits and what their nodes get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from knowngood.model.field import FieldChange
+from knowngood.model.matrix import Declaration, Ring, Scope
+from knowngood.model.mover import MoverSpec, Starts
+from knowngood.model.plan import FLEET, Move, PlannedRing
+from knowngood.planner.moving import shown
+from knowngood.planner.plan.case import Case
+
+
+@dataclass
+class Parts:
+    """Makes the parts of hops one after the other; knows what each ring has by then."""
+
+    case: Case
+    _rings: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def of(
+        self, moves: tuple[Move, ...], versions: Mapping[str, str]
+    ) -> tuple[PlannedRing | None, tuple[PlannedRing, ...]]:
+        """The fleet part, None where nothing is declared once for all nodes, and the rings.
+
+        `versions` are those before the hop: what an operator makes anew on the nodes keeps its own.
+        """
+        once = tuple(m for m in moves if self._once(m.component))
+        fleet = PlannedRing(FLEET, (), tuple(c for m in once for c in self._changes(m, None)), once)
+        anew = tuple(self._anew(once, moves, versions))
+        rings = tuple(self._ring(ring, moves, anew) for ring in self.case.cluster.rings)
+        return fleet if once else None, tuple(ring for ring in rings if ring.own)
+
+    def _once(self, component: str) -> bool:
+        declaration = self.case.declaration(component)
+        return declaration is not None and declaration.scope is Scope.CLUSTER
+
+    def _anew(
+        self, once: tuple[Move, ...], moves: tuple[Move, ...], versions: Mapping[str, str]
+    ) -> Iterator[Move]:
+        """What the fleet part makes anew on every node at its own version."""
+        moving = {m.component for m in moves}
+        settles = (name for m in once for name in self._mover(m.component).settles)
+        for name in dict.fromkeys(settles):
+            if name in versions and name not in moving:
+                yield Move(name, versions[name], versions[name])
+
+    def _ring(self, ring: Ring, moves: tuple[Move, ...], anew: tuple[Move, ...]) -> PlannedRing:
+        batches = tuple(ring.nodes[i : i + ring.batch] for i in range(0, len(ring.nodes), ring.batch))
+        here = [m for m in moves if self._of_nodes(m.component) and self._open(m, ring)]
+        own = tuple(Move(m.component, self._has(m, ring), m.to_version) for m in here)
+        changes = tuple(c for m in own if not self._once(m.component) for c in self._changes(m, ring))
+        for m in here:
+            self._rings[m.component, ring.name] = m.to_version
+        return PlannedRing(ring.name, batches, changes, (*own, *anew))
+
+    def _of_nodes(self, component: str) -> bool:
+        """Whether it comes to each node by what we do there, and not by its commit or an approval alone."""
+        return not self._once(component) or self._mover(component).starts is Starts.RESTART
+
+    def _mover(self, component: str) -> MoverSpec:
+        return self.case.component(component).mover or MoverSpec()
+
+    def _changes(self, move: Move, ring: Ring | None) -> Iterator[FieldChange]:
+        """The edits that declare a move, for a ring or for all: one a field of its mover."""
+        declaration, mover = self.case.declaration(move.component), self.case.component(move.component).mover
+        if declaration is None:
+            return
+        if mover is None or not mover.understands(declaration.kind, declaration.path):
+            yield _change(declaration, ring, declaration.path, move.from_version, move.to_version)
+            return
+        before = shown(mover, declaration.kind, move.from_version)
+        for path, after in shown(mover, declaration.kind, move.to_version).items():
+            if before[path] != after:
+                yield _change(declaration, ring, path, before[path], after)
+
+    def _open(self, move: Move, ring: Ring) -> bool:
+        """Whether the ring does not have the target's version already."""
+        return not self.case.by_ring(move.component) or ring in self.case.open_rings(move.component)
+
+    def _has(self, move: Move, ring: Ring) -> str:
+        known = self._rings.get((move.component, ring.name))
+        if known is None and self._once(move.component):
+            return move.from_version
+        return known or self.case.before(move.component, ring.name)
+
+
+def _change(declaration: Declaration, ring: Ring | None, path: str, before: str, after: str) -> FieldChange:
+    field = declaration.of_ring(ring.name if ring else "", path)
+    return FieldChange(field.component, field.file, field.path, field.object, before, after)
