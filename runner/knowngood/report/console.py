@@ -181,7 +181,7 @@ class Board(Observer):
             table.add_column(title, style="" if title == "nodes" else None, header_style="dim")
         done = rings_of(self._plan, state)
         for hop in self._plan.hops:
-            for ring in hop.rings:
+            for ring in hop.parts:
                 at = StepPath(hop.name).child(ring.name)
                 ended, total = done[at]
                 undone = any(p.within(at) and p.is_undo for p in state.intended)

@@ -63,25 +63,30 @@ def steps_of(plan: Plan) -> Iterable[StepPath]:
     """The paths of an undisturbed run, in order."""
     yield from map(StepPath, BEFORE)
     for hop in plan.hops:
-        for ring in hop.rings:
-            yield from _ring(StepPath(hop.name).child(ring.name), ring)
+        for part in hop.parts:
+            yield from _part(StepPath(hop.name).child(part.name), part, leaky=bool(hop.leaky))
     yield from map(StepPath, AFTER)
 
 
-def _ring(at: StepPath, ring: PlannedRing) -> Iterable[StepPath]:
-    yield from (at.child(verb) for verb in ("window", "baseline", "declare", "deliver"))
+def _part(at: StepPath, ring: PlannedRing, *, leaky: bool) -> Iterable[StepPath]:
+    declared = ("declare", "deliver") if ring.changes else ()
+    if not ring.nodes:
+        yield from (at.child(verb) for verb in ("window", *declared, "approve", "settle", "confirm"))
+        return
+    watched = ("watch",) if leaky else ()
+    yield from (at.child(verb) for verb in ("window", *watched, "baseline", *declared))
     for number in range(1, len(ring.batches) + 1):
         yield from (at.child(f"batch-{number}", verb) for verb in PER_BATCH)
     yield from (at.child(verb) for verb in ("soak", "confirm"))
 
 
 def rings_of(plan: Plan, state: RunState) -> Mapping[StepPath, tuple[int, int]]:
-    """`hop/ring` -> (steps ended, steps in all) of an undisturbed run."""
+    """`hop/ring`, and `hop/fleet`, -> (steps ended, steps in all) of an undisturbed run."""
     found = {}
     for hop in plan.hops:
-        for ring in hop.rings:
-            at = StepPath(hop.name).child(ring.name)
-            paths = list(_ring(at, ring))
+        for part in hop.parts:
+            at = StepPath(hop.name).child(part.name)
+            paths = list(_part(at, part, leaky=bool(hop.leaky)))
             found[at] = (sum(p in state.results for p in paths), len(paths))
     return found
 

@@ -9,7 +9,7 @@ from knowngood.model import names
 from knowngood.model.claims import Hold
 from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Cluster
-from knowngood.model.plan import Plan
+from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.steppath import StepPath
 from knowngood.model.text import Page, code, markdown, page
 from knowngood.planner.scope import client_of
@@ -100,9 +100,16 @@ def _out(summary: Summary) -> list[str]:
 def _moved(summary: Summary, plan: Plan) -> list[str]:
     """Nodes that are out of service, and those whose ring still has our commit: they run what it declares."""
     standing = {_of(c) for c in _standing(summary)}
-    rings = [r for hop in plan.hops for r in hop.rings if (hop.name, r.name) in standing]
+    rings = [r for hop in plan.hops for r in _of_commits(hop, standing)]
     again = {n for r in rings for n in r.nodes if summary.nodes[n].reloads}
     return [n for n, time in summary.nodes.items() if time.now is not Hold.IN_SERVICE or n in again]
+
+
+def _of_commits(hop: Hop, standing: set[tuple[str, str]]) -> tuple[PlannedRing, ...]:
+    """The rings whose nodes run what these commits declare: all of a hop that declares once for all nodes."""
+    if hop.fleet and (hop.name, hop.fleet.name) in standing:
+        return hop.rings
+    return tuple(r for r in hop.rings if (hop.name, r.name) in standing)
 
 
 def _standing(summary: Summary) -> list[CommitLine]:
@@ -141,7 +148,7 @@ def _changes(plan: Plan, rings: set[tuple[str, str]]) -> Iterator[FieldChange]:
     """What the fields hold once all these commits are taken back: of each the first one's `before`."""
     told: set[tuple[str, str]] = set()
     for hop in plan.hops:
-        for change in (c for ring in hop.rings if (hop.name, ring.name) in rings for c in ring.changes):
+        for change in (c for part in hop.parts if (hop.name, part.name) in rings for c in part.changes):
             if (change.file, change.path) not in told:
                 told.add((change.file, change.path))
                 yield change

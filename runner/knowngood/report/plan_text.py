@@ -63,8 +63,8 @@ def hop_text(plan: Plan, hop: Hop) -> Page:
         lines += ["", "risks on the way", *(f"  {risk}" for risk in hop.risks)]
     if hop.proves_again:
         lines += ["", f"a new kernel voids what was proven before: {', '.join(hop.proves_again)} run again"]
-    if hop.scope is Scope.CLUSTER:
-        lines += ["", "no canary", f"  {_WITHOUT_CANARY}"]
+    if hop.without_canary:
+        lines += ["", f"no canary for {', '.join(hop.without_canary)}", f"  {_WITHOUT_CANARY}"]
     resting = next((r for r in plan.resting if r.after == hop.name), None)
     if resting is not None:
         lines += ["", "afterwards the cluster rests on", *columns(sorted(resting.versions.items()))]
@@ -86,8 +86,7 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
             f"{m.component} {m.from_version or 'unknown'} → {m.to_version or 'unknown'}" for m in hop.follows
         )
     disruption = "the workers stay paused on the minor before" if hop.paused else DISRUPTIONS[hop.disruption]
-    scope = "cluster (no canary)" if hop.scope is Scope.CLUSTER else str(hop.scope)
-    yield f"  scope {scope}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
+    yield f"  scope {_scope(hop)}, {disruption}, {UNDOS[hop.undo]} ({hop.undo})"
     if hop.undo not in (UndoClass.REVERT, UndoClass.REVERT_DISRUPTIVE) and hop.procedure:
         yield f"  undo: {hop.procedure}" if told == hop.name else f"  undo: as for {told}"
     if hop.why:
@@ -101,12 +100,23 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
         yield f"  proven again on the new kernel: {', '.join(hop.proves_again)}"
     if time := _time(hop.expected):
         yield f"  time: {time}"
-    rows = []
-    for index, ring in enumerate(hop.rings):
-        batches = " then ".join(", ".join(batch) for batch in ring.batches)
-        note = "canary" if index == 0 else ""
-        rows.append((ring.name, note, batches, "; ".join(f"{c.file}: {c.path}" for c in ring.changes)))
-    yield from columns(rows)
+    yield from columns(list(_parts(hop)))
+    if hop.leaky:
+        yield f"  from the first commit on {hop.leaky}: each ring starts only if no node did so before its turn"
+
+
+def _scope(hop: Hop) -> str:
+    if hop.fleet and hop.rings:
+        return "cluster, then ring by ring"
+    return "cluster (no canary)" if hop.scope is Scope.CLUSTER else str(hop.scope)
+
+
+def _parts(hop: Hop) -> Iterator[tuple[str, str, str, str]]:
+    """The fleet part and the rings: name, what is special of it, nodes, what is edited."""
+    for part in hop.parts:
+        batches = " then ".join(", ".join(batch) for batch in part.batches) or "declared once for all nodes"
+        note = "canary" if hop.rings and part is hop.rings[0] else ""
+        yield part.name, note, batches, "; ".join(f"{c.file}: {c.path}" for c in part.changes)
 
 
 def _time(expected: Expected) -> str:
@@ -157,7 +167,7 @@ def _hops(plan: Plan, wanted: Sequence[Hop]) -> str:
 
 
 def _no_canary(plan: Plan) -> list[str]:
-    found = [h for h in plan.hops if h.scope is Scope.CLUSTER]
+    found = [h for h in plan.hops if h.without_canary]
     return [f"no canary: {_hops(plan, found)}", f"  {_WITHOUT_CANARY}"] if found else []
 
 

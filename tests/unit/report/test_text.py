@@ -87,7 +87,7 @@ def test_the_time_names_its_parts_and_what_nobody_knows() -> None:
 
 
 def test_neighbouring_hops_are_named_as_a_range() -> None:
-    text = plan_text(hops(6, 1, 2, 3, 6, scope=Scope.CLUSTER, not_movable=("x",)))
+    text = plan_text(hops(6, 1, 2, 3, 6, scope=Scope.CLUSTER, rings=(), not_movable=("x",)))
     assert "no canary: hop-1 to hop-3, hop-6\n" in text
     assert "not yet movable by knowngood: hop-1 to hop-3, hop-6; make them by hand" in text
     assert "prove it first on another cluster" in text

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from knowngood.matrix.documents import Document
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.model.matrix import Severity
+from knowngood.model.plan import FLEET
 from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, traits_of
 from knowngood.planner.rules.evaluation import Finding as RuleFinding
 
@@ -127,6 +128,9 @@ def rings_are_sound(context: Context) -> Iterator[Finding]:
                 yield Finding(
                     document.at("rings", index, "name"), f"two rings are named {ring['name']!r}", "rename"
                 )
+            if ring["name"] == FLEET:
+                message = f"{FLEET} is what a hop's part for all nodes is called"
+                yield Finding(document.at("rings", index, "name"), message, "rename the ring")
             if ring["batch"] > len(ring["nodes"]):
                 message = f"a batch of {ring['batch']} in a ring of {len(ring['nodes'])}"
                 yield Finding(document.at("rings", index, "batch"), message, "lower `batch`")
