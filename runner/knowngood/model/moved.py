@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.model.plan import Hop, Plan, PlannedRing
+from knowngood.model.plan import FLEET, Hop, Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.model.state import RunState, StepResult
 from knowngood.model.steppath import StepPath
@@ -14,7 +14,9 @@ def still_moved(plan: Plan, state: RunState) -> dict[str, str]:
     for hop in plan.hops:
         everywhere = hop.fleet is not None and _declares(hop, hop.fleet, state)
         if everywhere:
-            found |= {EVERYWHERE: f"Git declares {_versions(hop)}"}
+            declared = state.results.get(StepPath(hop.name).child(FLEET, "declare"))
+            since = f", since {declared.ended}" if declared and hop.leaky else ""
+            found |= {EVERYWHERE: f"{hop.leaky or f'Git declares {_versions(hop)}'}{since}"}
         for ring in hop.rings:
             found |= _of_ring(hop, ring, state, everywhere=everywhere)
     return found

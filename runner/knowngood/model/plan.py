@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Disruption, Scope, UndoClass
-from knowngood.model.mover import PLAIN, Hold, MoverSpec, Moving, Specs, Words, joined
+from knowngood.model.mover import PLAIN, Hold, MoverSpec, Moving, Specs, Starts, Words, joined
 
 FLEET = "fleet"
 """The name of a hop's fleet part; no ring may have it."""
@@ -165,16 +165,20 @@ class Plan:
         )
 
     @property
+    def _on_nodes(self) -> list[MoverSpec]:
+        """The movers of what comes to a node by what is done there; all of them where nothing does."""
+        every = self.movers.values()
+        return [spec for spec in every if spec.starts is Starts.RESTART] or [*every]
+
+    @property
     def hold(self) -> Hold:
-        """How nodes are held: by the taint alone only where nothing that moves needs more."""
-        holds = {spec.hold for spec in self.movers.values()}
-        return Hold.TAINT if holds == {Hold.TAINT} else Hold.CORDON
+        """How nodes are held: by the taint alone only where nothing that moves there needs more."""
+        return Hold.TAINT if {spec.hold for spec in self._on_nodes} == {Hold.TAINT} else Hold.CORDON
 
     @property
     def words(self) -> Words:
-        """What people call what it moves."""
-        all_of_them = [spec.words for spec in self.movers.values()]
-        return joined(all_of_them) if all_of_them else PLAIN
+        """What people call what it moves on a node."""
+        return joined([spec.words for spec in self._on_nodes]) if self.movers else PLAIN
 
     def mover(self, component: str) -> MoverSpec:
         """How a component moves. KeyError where the plan froze no mover of it."""

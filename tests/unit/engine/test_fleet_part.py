@@ -277,3 +277,15 @@ def test_an_approval_that_waits_after_the_way_back_is_not_restored() -> None:
     world.broken |= {"csv-fails", "plan-waits"}
     end = ended(world, alone_plan())
     assert (end.name, "still waits for an approval" in end.why) == ("held", True)
+
+
+def test_a_held_run_says_since_when_any_new_pod_takes_what_is_not_proven() -> None:
+    world = a_fleet_world()
+    anew("gpu-4")(world)
+    moved = ended(world, leaky_plan()).moved
+    assert moved["the cluster"].startswith(f"any new pod takes nvidia-driver {NEW}, since 2026-")
+    assert "the cluster" not in ended(a_fleet_world(), leaky_plan()).moved
+
+
+def test_what_is_done_on_a_node_is_called_by_what_comes_to_it() -> None:
+    assert operator_plan().words.it == "driver"
