@@ -11,6 +11,7 @@ from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
+from knowngood.planner.movable import obstacle
 from knowngood.planner.plan.case import Case
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.plan.parts import Parts
@@ -163,16 +164,12 @@ class Hops:
         """Why the engine can't make the hop yet. `versions` are those before it."""
         for move in moves:
             name, what = move.component, f"{move.component} {move.from_version} to {move.to_version}"
-            declaration, component = self.case.declaration(name), self.case.component(name)
-            if not component.movable:
-                yield f"{what}: not yet movable"
-            elif declaration is None:
-                yield f"{what}: not yet movable, {self.case.cluster.name} does not say where Git declares it"
-            elif scopes[name] is Scope.CLUSTER and declaration.scope is Scope.NODE:
+            component, declaration = self.case.component(name), self.case.declaration(name)
+            by_ring = declaration is not None and declaration.scope is Scope.NODE
+            if why := obstacle(component, self.case.cluster):
+                yield f"{what}: {why}"
+            elif by_ring and scopes[name] is Scope.CLUSTER:
                 yield f"{what}: not yet movable here, any restart on any node takes the new version"
-            elif component.mover and not component.mover.understands(declaration.kind, declaration.path):
-                field = f"{declaration.kind} {declaration.path}"
-                yield f"{what}: not yet movable here, its mover does not know {field} in {declaration.file}"
             for follower in component.mover.settles if component.mover else ():
                 if follower in versions and not self.case.component(follower).movable:
                     yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"

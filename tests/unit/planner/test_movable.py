@@ -1,0 +1,31 @@
+"""Why a component can't be moved, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.planner.matrices import MOVER, cluster, component, declaration
+
+from knowngood.model.matrix import Cluster, Component
+from knowngood.planner.movable import obstacle
+
+DRIVER = component("nvidia-driver", "nvidia-driver", movable=True)
+STRANGER = replace(DRIVER, mover=replace(MOVER, fields={"Driver": {"spec.other": "{version}"}}))
+
+
+@pytest.mark.parametrize(
+    ("of", "where", "why"),
+    [
+        (DRIVER, None, ""),
+        (DRIVER, cluster(), ""),
+        (replace(DRIVER, judged_only=True), None, "read and judged only"),
+        (replace(DRIVER, mover=None), cluster(), "not yet movable"),
+        (replace(DRIVER, mover=replace(MOVER, kind="unheard-of")), None, "not yet movable"),
+        (DRIVER, cluster(declaration("doca-ofed")), "lab does not say where Git declares it"),
+        (STRANGER, cluster(), "its mover does not know Driver spec.version in gpu/nvidia-driver-{ring}.yaml"),
+    ],
+)
+def test_what_stands_in_the_way_is_said(of: Component, where: Cluster | None, why: str) -> None:
+    assert obstacle(of, where).endswith(why)
+    assert bool(obstacle(of, where)) is bool(why)
