@@ -25,9 +25,10 @@ from knowngood.matrix.show import (
 )
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
-from knowngood.model.matrix import Component, Matrix
+from knowngood.model.matrix import Cluster, Component, Matrix
 from knowngood.model.text import Page, as_json, page
 from knowngood.model.values import Object
+from knowngood.planner.movable import obstacle
 from knowngood.report.columns import WIDTH, columns, wrapped
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
@@ -60,12 +61,15 @@ class What(click.Choice[str]):
 @click.command("show")
 @click.argument("what", type=What([*KINDS, "conflicts", *ONES, "run"]), metavar="WHAT", required=False)
 @click.argument("name", required=False)
+@click.option(
+    "--cluster", metavar="NAME", help="Say of components what can be moved on this cluster, or why not."
+)
 @matrix_option
 @runs_option
 @output_option("text", "json")
 @debug_option
 @click.pass_obj
-def command(settings: Settings, what: str | None, name: str | None, output: str) -> int:
+def command(settings: Settings, what: str | None, name: str | None, cluster: str | None, output: str) -> int:
     """Show the matrix, a part of it by name, or a run.
 
     WHAT is components, releases, rules, edges, clusters, profiles or conflicts; with a NAME it is component, release,
@@ -76,6 +80,7 @@ def command(settings: Settings, what: str | None, name: str | None, output: str)
       knowngood show releases
       knowngood show release r595
       knowngood show component doca-ofed
+      knowngood show components --cluster ams-prod      what can be moved there, or why not
       knowngood show edge openshift      channels, catalogs, steps, risks
       knowngood show conflicts           rules whose sources contradict each other
       knowngood show cluster ams-prod --output json
@@ -96,6 +101,15 @@ def command(settings: Settings, what: str | None, name: str | None, output: str)
     if what == "conflicts":
         conflicts = describe_conflicts(source.matrix)
         say(_json(conflicts) if output == "json" else page(_conflicts(conflicts)))
+        return 0
+    if cluster is not None and what != "components":
+        raise UsageError(
+            "--cluster goes with components", hint=f"knowngood show components --cluster {cluster}"
+        )
+    if what == "components":
+        here = source.cluster(cluster) if cluster else None
+        table = _components(source, here)
+        say(_json(_obstacles(source, here)) if output == "json" else page(columns(table, "")))
         return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
@@ -122,17 +136,22 @@ def _json(value: Any) -> Page:
     return as_json(to_json(value))
 
 
-def _components(source: Source) -> Rows:
-    head = [("component", "scheme", "a move", "undo", "")]
+def _components(source: Source, cluster: Cluster | None) -> Rows:
+    head = [("component", "class", "scheme", "a move", "undo", "")]
     return head + [
-        (c.name, c.scheme, c.disruption, c.undo, _movable(c)) for c in source.matrix.components.values()
+        (c.name, c.mover.kind if c.mover else "-", c.scheme, c.disruption, c.undo, _movable(c, cluster))
+        for c in source.matrix.components.values()
     ]
 
 
-def _movable(component: Component) -> str:
-    if component.judged_only:
-        return "not movable: read and judged only"
-    return "" if component.movable else "not yet movable"
+def _obstacles(source: Source, cluster: Cluster | None) -> Object:
+    """The components as the matrix has them, each with why it can't be moved ("" where it can)."""
+    found = source.matrix.components
+    return {name: {**to_json(c), "obstacle": obstacle(c, cluster)} for name, c in found.items()}
+
+
+def _movable(component: Component, cluster: Cluster | None) -> str:
+    return obstacle(component, cluster) or (f"movable on {cluster.name}" if cluster else "")
 
 
 def _conflicts(conflicts: list[Object]) -> list[str]:
@@ -202,7 +221,6 @@ def _edges(source: Source) -> Rows:
 
 TABLES: dict[str, Callable[[Source], Rows]] = {
     "edges": _edges,
-    "components": _components,
     "releases": _releases,
     "rules": _rules,
     "clusters": _clusters,
