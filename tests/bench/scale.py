@@ -29,6 +29,7 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.context import JudgeRequest
 from knowngood.ports.cancel import Cancel
+from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
 from knowngood.rehearsal.widen import widened
 
@@ -111,9 +112,7 @@ def judgement(nodes: int) -> dict[str, Any]:
 def serving(nodes: int, folder: Path, state: Path) -> Iterator[None]:
     """The bare API server with a fleet on it."""
     matrix = load(matrix_dir())
-    cluster = matrix.clusters[CLUSTER]
-    profile, release = matrix.profiles[cluster.profile], matrix.releases[cluster.release]
-    document = seed(widened(cluster, nodes), profile, release, "file:///none")
+    document = seed(AtRest.of(matrix, widened(matrix.clusters[CLUSTER], nodes)), "file:///none")
     (folder / "seed.json").write_text(json.dumps(document))
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.quiet", str(folder / "seed.json"), str(state)], cwd=ROOT

@@ -20,6 +20,7 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress
+from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.gitops import files
 from knowngood.rehearsal.seed import seed
 
@@ -235,7 +236,7 @@ def staged(
     source = matrix_dir()
     matrix = load(source)
     found = matrix.clusters[cluster]
-    profile, release = matrix.profiles[found.profile], matrix.releases[found.release]
+    rest = AtRest.of(matrix, found)
     stage = Stage(folder)
     values = compress.cluster_file(found, stage.repo_url, SCALE)
     values["limits"] = {**values["limits"], "soakSeconds": SOAK_SECONDS, **(limits or {})}
@@ -246,8 +247,8 @@ def staged(
     stage.build(
         source,
         (cluster, values),
-        files(found, profile, release),
-        seed(found, profile, release, stage.repo_url),
+        files(rest),
+        seed(rest, stage.repo_url),
         found.gitops.branch,
     )
     try:

@@ -16,6 +16,7 @@ from knowngood.cli.terminal import say
 from knowngood.model.matrix import Cluster
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress, gitops
+from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import Summary
@@ -32,18 +33,19 @@ def new_folder(out: Path) -> Path:
 @contextmanager
 def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterator[Stage]:
     """The cluster at rest on its pinned release, running as a twin as long as the block lasts."""
-    release, profile = source.release(found.release), source.profile(found)
+    source.release(found.release)
+    rest = AtRest.of(source.matrix, found)
     stage = Stage(folder)
     stage.build(
         source.folder,
         (found.name, compress.cluster_file(found, stage.repo_url, scale)),
-        gitops.files(found, profile, release),
-        seed(found, profile, release, stage.repo_url),
+        gitops.files(rest),
+        seed(rest, stage.repo_url),
         found.gitops.branch,
     )
     cancel = Cancel()
     try:
-        say(f"bringing up {found.name} at {release.name} as a twin in {folder}", err=True)
+        say(f"bringing up {found.name} at {rest.release.name} as a twin in {folder}", err=True)
         with stopped_by_signals(cancel, "stopping"):
             stage.start(scale, cancel)
         yield stage

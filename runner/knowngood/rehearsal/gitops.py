@@ -1,8 +1,7 @@
 """The GitOps repository a rehearsal starts from: what Argo CD would hold for this cluster at rest.
 
-Objects are plain dicts by path; `adapters.stage` writes them as YAML and commits them. Their fields follow
-the operators' CRDs: nvidia.com NVIDIADriver v1alpha1 and ClusterPolicy v1 (GPU Operator 26.7.0),
-mellanox.com NicClusterPolicy v1alpha1 (Network Operator 26.4).
+Objects are plain dicts by path; `adapters.stage` writes them as YAML and commits them. Each declared component has
+its object, of the kind that the cluster file names, with the fields that its mover writes the release's version in.
 """
 
 from __future__ import annotations
@@ -10,120 +9,75 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from knowngood.model.errors import UsageError
-from knowngood.model.matrix import Cluster, Declaration, Profile, Release, Ring
-from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Declaration, Scope
 from knowngood.model.values import Object
+from knowngood.rehearsal.at_rest import AtRest
+from knowngood.rehearsal.layout import Placed, laid_out
+from knowngood.rehearsal.objects import SPECS, cluster_policy, nic_policy
+from knowngood.rehearsal.operators import SUBSCRIPTION, subscription
 
-MIRROR = "mirror.example.com/nvidia"
-"""The air gap's mirror; nothing is ever pulled in a rehearsal."""
-
-DRIVER = "nvidia-driver"
-GPU_TAINT = "nvidia.com/gpu"
-
-
-def tolerations() -> list[Object]:
-    """What operands must tolerate, or a driver pod deleted under our taint never returns."""
-    return [
-        {"key": key, "operator": "Exists", "effect": "NoSchedule"}
-        for key in (GPU_TAINT, MAINTENANCE_TAINT, QUARANTINE_TAINT)
-    ]
+DRIVER, DOCA = "nvidia-driver", "doca-ofed"
+POLICY = ObjectRef("nvidia.com/v1", "ClusterPolicy", "gpu-cluster-policy")
+NIC_POLICY = ObjectRef("mellanox.com/v1alpha1", "NicClusterPolicy", "nic-cluster-policy")
 
 
-def files(cluster: Cluster, profile: Profile, release: Release) -> dict[str, Object]:
+def files(rest: AtRest) -> dict[str, Object]:
     """Path in the repository to the object kept there. UsageError: the twin can't play this cluster."""
-    declaration = _driver_declaration(cluster)
-    policy = PurePosixPath(declaration.file.replace("{ring}", "x")).with_name("clusterpolicy.yaml")
-    objects: dict[str, Object] = {str(policy): cluster_policy()}
-    for ring in cluster.rings:
-        path = declaration.file.replace("{ring}", ring.name)
-        objects[path] = nvidia_driver(declaration, ring, release)
-    if "doca-ofed" in release.components:
-        objects[_network_file(cluster, policy)] = nic_cluster_policy(release, profile)
-    return objects
+    placed: dict[str, Placed] = {}
+    for declaration in rest.cluster.declarations:
+        if declaration.component not in rest.release.components:
+            continue
+        by_ring = declaration.scope is Scope.NODE
+        for ring in [r.name for r in rest.cluster.rings] if by_ring else [""]:
+            named = declaration.of_ring(ring)
+            if named.file not in placed:
+                placed[named.file] = Placed(made(named.object, _spec(rest, declaration, ring)))
+            placed[named.file].fields |= rest.texts(declaration)
+    return laid_out(rest.cluster, placed | _beside(rest, placed))
 
 
-def nvidia_driver(declaration: Declaration, ring: Ring, release: Release) -> Object:
-    """One ring's NVIDIADriver: explicit version, autoUpgrade written out (from 26.7 omitted means on)."""
-    name = declaration.object.of_ring(ring.name).name
-    return {
-        "apiVersion": "nvidia.com/v1alpha1",
-        "kind": "NVIDIADriver",
-        "metadata": {"name": name},
-        "spec": {
-            "default": False,
-            "driverType": "gpu",
-            "repository": MIRROR,
-            "image": "driver",
-            "version": release.components[DRIVER],
-            "kernelModuleType": release.components.get("kernel-module-type", "open"),
-            "nodeSelector": {RING_LABEL: ring.name},
-            "upgradePolicy": {"autoUpgrade": False},
-            "tolerations": tolerations(),
-        },
-    }
+def made(named: ObjectRef, spec: Object) -> Object:
+    """An object of that name."""
+    metadata = {"name": named.name, **({"namespace": named.namespace} if named.namespace else {})}
+    return {"apiVersion": named.api_version, "kind": named.kind, "metadata": metadata, "spec": spec}
 
 
-def cluster_policy() -> Object:
-    """The GPU Operator's ClusterPolicy; drivers come from NVIDIADriver objects."""
-    return {
-        "apiVersion": "nvidia.com/v1",
-        "kind": "ClusterPolicy",
-        "metadata": {"name": "gpu-cluster-policy"},
-        "spec": {
-            "operator": {"use_ocp_driver_toolkit": True},
-            "daemonsets": {"tolerations": tolerations(), "updateStrategy": "RollingUpdate"},
-            "driver": {
-                "enabled": True,
-                "useNvidiaDriverCRD": True,
-                "upgradePolicy": {"autoUpgrade": False},
-            },
-            "toolkit": {"enabled": True},
-            "devicePlugin": {"enabled": True},
-            "dcgm": {"enabled": True},
-            "dcgmExporter": {"enabled": True},
-            "gfd": {"enabled": True},
-            "nodeStatusExporter": {"enabled": False},
-        },
-    }
+def _spec(rest: AtRest, declaration: Declaration, ring: str) -> Object:
+    if declaration.kind == SUBSCRIPTION:
+        return subscription(rest, declaration)
+    if declaration.kind not in SPECS:
+        raise UsageError(
+            f"declare.{declaration.component}: the twin does not play {declaration.kind}",
+            where=rest.cluster.where,
+            hint=f"it plays {', '.join(sorted([*SPECS, SUBSCRIPTION]))}",
+        )
+    return SPECS[declaration.kind](rest, ring)
 
 
-def nic_cluster_policy(release: Release, profile: Profile) -> Object:
-    """The Network Operator's NicClusterPolicy: DOCA-OFED at the release's version."""
-    return {
-        "apiVersion": "mellanox.com/v1alpha1",
-        "kind": "NicClusterPolicy",
-        "metadata": {
-            "name": "nic-cluster-policy",
-        },
-        "spec": {
-            "ofedDriver": {
-                "repository": MIRROR,
-                "image": "doca-driver",
-                "version": release.components["doca-ofed"],
-                "upgradePolicy": {"autoUpgrade": False},
-            },
-            "tolerations": tolerations(),
-        },
-    }
+def _beside(rest: AtRest, placed: dict[str, Placed]) -> dict[str, Placed]:
+    """What the operators need beside what is declared: a ClusterPolicy, and DOCA-OFED where the release has it."""
+    kinds = {one.object["kind"] for one in placed.values()}
+    if not kinds & {"NVIDIADriver", POLICY.kind}:
+        raise UsageError(
+            f"cluster {rest.cluster.name} does not declare {DRIVER}; the twin needs that",
+            where=rest.cluster.where,
+            hint="give declare.nvidia-driver an object of kind ClusterPolicy, or NVIDIADriver and a file with {ring}",
+        )
+    file = rest.cluster.declaration(DRIVER).file.replace("{ring}", "x")
+    reading = [a.path for a in rest.cluster.gitops.applications if a.reads(file)]
+    folder = PurePosixPath(reading[0]) if reading else PurePosixPath(file).parent
+    found: dict[str, Placed] = {}
+    if POLICY.kind not in kinds:
+        policy = made(POLICY, cluster_policy(rest, own_driver=False))
+        found[str(folder / "clusterpolicy.yaml")] = Placed(policy)
+    if DOCA in rest.release.components and not kinds & {NIC_POLICY.kind, "NicNodePolicy"}:
+        found[_network_file(rest, folder)] = Placed(made(NIC_POLICY, nic_policy(rest)))
+    return found
 
 
-def _driver_declaration(cluster: Cluster) -> Declaration:
-    for declaration in cluster.declarations:
-        if declaration.component == DRIVER:
-            if declaration.kind == "NVIDIADriver" and "{ring}" in declaration.file:
-                return declaration
-            break
-    raise UsageError(
-        f"cluster {cluster.name} does not declare {DRIVER} by one NVIDIADriver a ring; the twin needs that",
-        where=cluster.where,
-        hint="give declare.nvidia-driver a file with {ring} in it and object.kind NVIDIADriver",
-    )
-
-
-def _network_file(cluster: Cluster, policy: PurePosixPath) -> str:
+def _network_file(rest: AtRest, folder: PurePosixPath) -> str:
     """NicClusterPolicy's path: in the application whose folder is `network`, else beside ClusterPolicy."""
-    for application in cluster.gitops.applications:
-        path = PurePosixPath(application.path)
-        if path.name == "network":
-            return str(path / "nicclusterpolicy.yaml")
-    return str(policy.with_name("nicclusterpolicy.yaml"))
+    paths = [PurePosixPath(application.path) for application in rest.cluster.gitops.applications]
+    own = next((path for path in paths if path.name == "network"), folder)
+    return str(own / "nicclusterpolicy.yaml")

@@ -12,6 +12,8 @@ from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object
+from knowngood.rehearsal.at_rest import AtRest
+from knowngood.rehearsal.operators import olm
 
 SEED_SCHEMA = 1
 
@@ -21,11 +23,12 @@ DEFAULT_KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
 NETWORK_OPERATOR_NAMESPACE = "nvidia-network-operator"
 
 
-def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> Object:
-    """The seed document (docs/twin.md): `cluster` at rest on `release`, fed by Git `repo` (a URL).
+def seed(rest: AtRest, repo: str) -> Object:
+    """The seed document (docs/twin.md): a cluster at rest on its release, fed by Git `repo` (a URL).
 
     Raises UsageError when the release lacks a version the twin can't do without.
     """
+    cluster, profile, release = rest.cluster, rest.profile, rest.release
     document: Object = {
         "schema": SEED_SCHEMA,
         "cluster": cluster.name,
@@ -51,6 +54,8 @@ def seed(cluster: Cluster, profile: Profile, release: Release, repo: str) -> Obj
             "version": release.components["network-operator"],
             "namespace": NETWORK_OPERATOR_NAMESPACE,
         }
+    if installed := olm(rest):
+        document["olm"] = installed
     return document
 
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.matrix import Cluster, Matrix, Profile, Release
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """A cluster at rest on its pinned release."""
-
-    cluster: Cluster
-    profile: Profile
-    release: Release
+from knowngood.model.matrix import Matrix
+from knowngood.rehearsal.at_rest import AtRest
 
 
 @cache
@@ -24,6 +15,6 @@ def matrix() -> Matrix:
     return load(matrix_dir())
 
 
-def shipped(name: str) -> Shipped:
-    cluster = matrix().clusters[name]
-    return Shipped(cluster, matrix().profiles[cluster.profile], matrix().releases[cluster.release])
+def shipped(name: str) -> AtRest:
+    """A cluster at rest on its pinned release."""
+    return AtRest.of(matrix(), matrix().clusters[name])

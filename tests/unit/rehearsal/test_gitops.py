@@ -11,14 +11,16 @@ from tests.published import needs_definitions, problems
 from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.model.errors import UsageError
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Application, Declaration
+from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.gitops import files
 
 CLUSTERS = sorted(matrix().clusters)
 
 
 def objects(name: str) -> dict[str, dict[str, Any]]:
-    s = shipped(name)
-    return files(s.cluster, s.profile, s.release)
+    return files(shipped(name))
 
 
 @needs_definitions
@@ -49,9 +51,56 @@ def test_every_file_lies_in_an_application(name: str) -> None:
     assert all(PurePosixPath(path).parent in folders for path in objects(name))
 
 
-def test_a_cluster_declared_otherwise_is_refused_with_its_place() -> None:
-    s = shipped("ams-prod")
-    declaration = replace(s.cluster.declaration("nvidia-driver"), file="clusters/x/clusterpolicy.yaml")
-    with pytest.raises(UsageError, match="one NVIDIADriver a ring") as raised:
-        files(replace(s.cluster, declarations=(declaration,)), s.profile, s.release)
-    assert raised.value.where == s.cluster.where
+def declared(component: str, file: str, kind: str, api_version: str = "nvidia.com/v1") -> Declaration:
+    named = ObjectRef(api_version, kind, "gpu-cluster-policy")
+    return Declaration(component, file, "spec.driver.version", named)
+
+
+def with_one(*declarations: Declaration, path: str = "overlays/x/gpu") -> AtRest:
+    """The small cluster, declared otherwise, read by one Application."""
+    s = shipped("lab-small")
+    gitops = replace(s.cluster.gitops, applications=(Application("x-gpu", "openshift-gitops", path),))
+    return replace(s, cluster=replace(s.cluster, declarations=declarations, gitops=gitops))
+
+
+def test_a_file_below_an_applications_folder_is_a_patch_and_the_base_holds_the_rest() -> None:
+    found = files(with_one(declared("nvidia-driver", "overlays/x/gpu/patches/driver.yaml", "ClusterPolicy")))
+    patch, base = found["overlays/x/gpu/patches/driver.yaml"], found["base/gpu/driver.yaml"]
+    assert patch["spec"] == {"driver": {"version": "580.173.02"}}
+    assert "version" not in base["spec"]["driver"]
+    assert base["metadata"] == patch["metadata"]
+    assert found["overlays/x/gpu/kustomization.yaml"]["patches"] == [{"path": "patches/driver.yaml"}]
+    assert found["overlays/x/gpu/kustomization.yaml"]["resources"][0] == "../../../base/gpu"
+
+
+def test_a_file_of_no_application_is_the_base_of_the_overlay_that_is_called_so() -> None:
+    found = files(with_one(declared("nvidia-driver", "base/gpu/policy.yaml", "ClusterPolicy")))
+    assert found["base/gpu/policy.yaml"]["spec"]["driver"]["version"] == "580.173.02"
+    assert found["base/gpu/kustomization.yaml"]["resources"][0] == "policy.yaml"
+    assert "patches" not in found["overlays/x/gpu/kustomization.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "says"),
+    [
+        (
+            declared("doca-ofed", "overlays/x/gpu/p.yaml", "NicClusterPolicy"),
+            "does not declare nvidia-driver",
+        ),
+        (
+            declared("nvidia-driver", "base/storage/p.yaml", "ClusterPolicy"),
+            "no Application reads base/storage",
+        ),
+        (declared("gds", "overlays/x/gpu/p.yaml", "Widget"), "the twin does not play Widget"),
+    ],
+)
+def test_a_cluster_that_the_twin_can_not_play_is_refused_with_its_place(
+    declaration: Declaration, says: str
+) -> None:
+    rest = with_one(declaration)
+    rest = replace(
+        rest, release=replace(rest.release, components={**rest.release.components, "gds": "2.17.5"})
+    )
+    with pytest.raises(UsageError, match=says) as raised:
+        files(rest)
+    assert raised.value.where == rest.cluster.where

@@ -21,20 +21,20 @@ CLUSTERS = sorted(matrix().clusters)
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_the_twin_accepts_the_seed_of_every_shipped_cluster(name: str) -> None:
     s = shipped(name)
-    found = parse(seed(s.cluster, s.profile, s.release, "file:///x"))
+    found = parse(seed(s, "file:///x"))
     assert [n.name for n in found.nodes if n.role == "gpu"] == list(s.cluster.gpu)
     assert found.gpu_operator.version == s.release.components["gpu-operator"]
 
 
 def test_a_virtual_node_is_never_a_machine() -> None:
     s = shipped("ams-prod")
-    nodes = {n["name"]: n for n in seed(s.cluster, s.profile, s.release, "x")["nodes"]}
+    nodes = {n["name"]: n for n in seed(s, "x")["nodes"]}
     assert nodes["liqo-fra"] == {"name": "liqo-fra", "role": "virtual", "labels": {}}
 
 
 def test_rings_are_labels_on_their_nodes() -> None:
     s = shipped("ams-prod")
-    nodes = {n["name"]: n for n in seed(s.cluster, s.profile, s.release, "x")["nodes"]}
+    nodes = {n["name"]: n for n in seed(s, "x")["nodes"]}
     for ring in s.cluster.rings:
         assert all(nodes[n]["labels"] == {"knowngood.dev/ring": ring.name} for n in ring.nodes)
 
@@ -54,7 +54,7 @@ def test_a_pinned_kubernetes_counts() -> None:
 def test_a_node_reports_the_declared_versions_in_its_own_words(name: str) -> None:
     """Kernels are longer and DOCA-OFED is shorter on a node, so that a rehearsal meets what a cluster shows."""
     s, schemes = shipped(name), matrix().schemes
-    for node in seed(s.cluster, s.profile, s.release, "x")["nodes"]:
+    for node in seed(s, "x")["nodes"]:
         for component, field in (("rhcos-kernel", "kernel"), ("doca-ofed", "docaOfed")):
             if node["role"] == "gpu":
                 declared, reported = s.release.components[component], node[field]
@@ -71,7 +71,7 @@ def test_a_release_without_the_operator_is_refused_with_its_place() -> None:
     s = shipped("ams-prod")
     components = {k: v for k, v in s.release.components.items() if k != "gpu-operator"}
     with pytest.raises(UsageError, match="gpu-operator") as raised:
-        seed(s.cluster, s.profile, replace(s.release, components=components), "x")
+        seed(replace(s, release=replace(s.release, components=components)), "x")
     assert raised.value.where is not None
 
 
@@ -82,7 +82,7 @@ def loads_of(tenants: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_what_the_cluster_file_says_runs_there(name: str) -> None:
     s = shipped(name)
-    found = {t["namespace"]: t["workloads"] for t in seed(s.cluster, s.profile, s.release, "x")["tenants"]}
+    found = {t["namespace"]: t["workloads"] for t in seed(s, "x")["tenants"]}
     for tenant in s.cluster.raw["tenants"]:
         said = [dict(w) for w in tenant.get("workloads", ())]
         assert found[tenant["namespaces"][0]][: len(said)] == said
@@ -106,7 +106,7 @@ def test_work_waits_while_a_batch_is_out_and_every_budget_can_give_way(
         tenants=s.cluster.tenants[:tenants],
         raw=raw,
     )
-    loads = loads_of(seed(cluster, s.profile, s.release, "x")["tenants"])
+    loads = loads_of(seed(replace(s, cluster=cluster), "x")["tenants"])
     total = sum(w["replicas"] * w["gpusPerPod"] for w in loads)
     left = (nodes - batch) * s.profile.gpus
     bound = [w for w in loads if w.get("minAvailable")]
@@ -120,4 +120,4 @@ def test_work_waits_while_a_batch_is_out_and_every_budget_can_give_way(
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_every_shipped_cluster_is_that_full(name: str) -> None:
     s = shipped(name)
-    assert any(w["name"] == "queue" for w in loads_of(seed(s.cluster, s.profile, s.release, "x")["tenants"]))
+    assert any(w["name"] == "queue" for w in loads_of(seed(s, "x")["tenants"]))

@@ -56,7 +56,7 @@ def test_the_file_says_the_same_and_the_twin_takes_its_seed() -> None:
     assert tuple(after.raw["nodes"]["gpu"]) == after.gpu
     assert [tuple(r["nodes"]) for r in after.raw["rings"]] == [r.nodes for r in after.rings]
     assert json.dumps(s.cluster.raw["nodes"]["gpu"]).count("gpu-") == 6
-    assert len([n for n in parse(seed(after, s.profile, s.release, "x")).nodes if n.role == "gpu"]) == 50
+    assert len([n for n in parse(seed(replace(s, cluster=after), "x")).nodes if n.role == "gpu"]) == 50
 
 
 def test_the_same_number_changes_nothing_and_a_smaller_one_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.engine.scene import RINGS, a_cluster, field_of
 from tests.unit.engine.world import NEW, OLD
+from tests.unit.rehearsal.shipped import shipped
 
 from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes.client import refuse
@@ -16,7 +17,8 @@ from knowngood.model.field import ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.verdict import Verdict
-from knowngood.rehearsal.gitops import cluster_policy, tolerations
+from knowngood.rehearsal.gitops import files
+from knowngood.rehearsal.objects import tolerations
 
 DRIVERS = "/apis/nvidia.com/v1alpha1/nvidiadrivers"
 POLICY = "/apis/nvidia.com/v1/clusterpolicies/gpu-cluster-policy"
@@ -45,7 +47,8 @@ def _kube() -> FakeKube:
         for node in nodes:
             labels = {"ring": ring, "nvidia.com/gpu.present": "true"}
             kube.put(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}, "spec": {}})
-    kube.put(POLICY, {**cluster_policy(), "status": READY})
+    policy = files(shipped("lab-small"))["clusters/lab-small/gpu/clusterpolicy.yaml"]
+    kube.put(POLICY, {**policy, "status": READY})
     return kube
 
 

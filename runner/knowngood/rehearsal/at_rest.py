@@ -1,0 +1,52 @@
+"""What a rehearsal starts from: a cluster at rest on a release, and how each component is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from knowngood.model.graph import Edges
+from knowngood.model.matrix import Cluster, Declaration, Matrix, Profile, Release
+from knowngood.model.mover import Specs
+from knowngood.planner.moving import shown
+
+
+@dataclass(frozen=True)
+class AtRest:
+    """A cluster on its pinned release; `movers` and `edges` are the matrix's."""
+
+    cluster: Cluster
+    profile: Profile
+    release: Release
+    movers: Specs = field(default_factory=dict)
+    edges: Mapping[str, Edges] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, matrix: Matrix, cluster: Cluster) -> AtRest:
+        """As the matrix says. KeyError where it lacks the cluster's profile or release."""
+        return cls(
+            cluster,
+            matrix.profiles[cluster.profile],
+            matrix.releases[cluster.release],
+            matrix.movers,
+            matrix.edges,
+        )
+
+    @property
+    def openshift(self) -> bool:
+        """Whether the cluster is OpenShift: then it has its operators too."""
+        return "openshift" in self.release.components
+
+    def declares(self, component: str) -> bool:
+        """Whether the cluster file says where Git declares it."""
+        return any(d.component == component for d in self.cluster.declarations)
+
+    def texts(self, declaration: Declaration) -> dict[str, str]:
+        """Path -> text of the fields that declare the release's version; empty where the release has none."""
+        version = self.release.components.get(declaration.component)
+        if not version:
+            return {}
+        mover = self.movers.get(declaration.component)
+        if mover is None or not mover.understands(declaration.kind, declaration.path):
+            return {declaration.path: version}
+        return shown(mover, declaration.kind, version)

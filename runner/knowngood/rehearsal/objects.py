@@ -1,0 +1,95 @@
+"""The objects of a cluster's GitOps repository, by kind, as a team would have them before any version is written in.
+
+Plain dicts; their fields follow the operators' definitions: nvidia.com NVIDIADriver v1alpha1 and ClusterPolicy v1
+(GPU Operator 26.7.0), mellanox.com NicClusterPolicy and NicNodePolicy v1alpha1 (Network Operator 26.4),
+operators.coreos.com Subscription v1alpha1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
+from knowngood.model.values import Object
+from knowngood.rehearsal.at_rest import AtRest
+
+MIRROR = "mirror.example.com/nvidia"
+"""The air gap's mirror; nothing is ever pulled in a rehearsal."""
+
+GPU_TAINT = "nvidia.com/gpu"
+PEERMEM = "nvidia-peermem"
+
+
+def tolerations() -> list[Object]:
+    """What operands must tolerate, or a driver pod deleted under our taint never returns."""
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoSchedule"}
+        for key in (GPU_TAINT, MAINTENANCE_TAINT, QUARANTINE_TAINT)
+    ]
+
+
+def nvidia_driver(rest: AtRest, ring: str) -> Object:
+    """One ring's driver: autoUpgrade written out (from 26.7 omitted means on)."""
+    return {
+        "default": False,
+        "driverType": "gpu",
+        **_driver(rest),
+        "nodeSelector": {RING_LABEL: ring},
+        "tolerations": tolerations(),
+    }
+
+
+def cluster_policy(rest: AtRest, *, own_driver: bool = True) -> Object:
+    """The GPU Operator's operands, with the driver of all nodes, or none where NVIDIADrivers bring it."""
+    driver: Object = {"enabled": True, "useNvidiaDriverCRD": not own_driver}
+    return {
+        "operator": {"use_ocp_driver_toolkit": True} if rest.openshift else {},
+        "daemonsets": {"tolerations": tolerations(), "updateStrategy": "RollingUpdate"},
+        "driver": driver | (_driver(rest) if own_driver else {"upgradePolicy": {"autoUpgrade": False}}),
+        "toolkit": {"enabled": True},
+        "devicePlugin": {"enabled": True},
+        "dcgm": {"enabled": True},
+        "dcgmExporter": {"enabled": True},
+        "gfd": {"enabled": True},
+        "nodeStatusExporter": {"enabled": False},
+    }
+
+
+def _driver(rest: AtRest) -> Object:
+    """What both kinds that declare a driver say of it, but for its version."""
+    peermem = rest.release.components.get("rdma-mode") == PEERMEM
+    return {
+        "repository": MIRROR,
+        "image": "driver",
+        "kernelModuleType": rest.release.components.get("kernel-module-type", "open"),
+        "upgradePolicy": {"autoUpgrade": False},
+        **({"rdma": {"enabled": True}} if peermem else {}),
+    }
+
+
+def nic_policy(rest: AtRest) -> Object:
+    """DOCA-OFED on all nodes, at the release's version."""
+    version = rest.release.components.get("doca-ofed", "")
+    return {
+        "ofedDriver": {
+            "repository": MIRROR,
+            "image": "doca-driver",
+            "version": version,
+            "upgradePolicy": {"autoUpgrade": False},
+        },
+        "tolerations": tolerations(),
+    }
+
+
+def nic_node_policy(rest: AtRest, ring: str) -> Object:
+    """DOCA-OFED on one ring's nodes."""
+    return {**nic_policy(rest), "nodeSelector": {RING_LABEL: ring}}
+
+
+SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
+    "NVIDIADriver": nvidia_driver,
+    "ClusterPolicy": lambda rest, _: cluster_policy(rest),
+    "NicClusterPolicy": lambda rest, _: nic_policy(rest),
+    "NicNodePolicy": nic_node_policy,
+}
+"""Kind -> the spec of one that declares for a ring, or for all nodes (ring "")."""

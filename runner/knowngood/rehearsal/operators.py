@@ -1,0 +1,137 @@
+"""Operators that OLM installed: their Subscriptions in Git, and the catalogs, sources and versions of the twin's seed.
+
+Catalogs hold what `matrix/edges` knows of the cluster's OpenShift minor; of a package whose catalog nobody published
+they hold the version that is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from knowngood.model.errors import UsageError
+from knowngood.model.graph import Bundle
+from knowngood.model.matrix import Declaration
+from knowngood.model.values import Object
+from knowngood.rehearsal.at_rest import AtRest
+
+SUBSCRIPTION = "Subscription"
+SOURCE, SOURCE_NAMESPACE = "certified-operators", "openshift-marketplace"
+CHANNEL, CSV = "spec.channel", "spec.startingCSV"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One package as it is installed; `channels` are its catalog's."""
+
+    package: str
+    namespace: str
+    version: str
+    channel: str
+    csv: str
+    channels: Mapping[str, Sequence[Bundle]]
+
+
+def operators(rest: AtRest) -> tuple[Operator, ...]:
+    """Each component that a Subscription declares and the release has."""
+    return tuple(
+        operator(rest, d)
+        for d in rest.cluster.declarations
+        if d.kind == SUBSCRIPTION and d.component in rest.release.components
+    )
+
+
+def operator(rest: AtRest, declaration: Declaration) -> Operator:
+    """The operator that a Subscription declares. UsageError: the declaration or the catalogs lack it."""
+    name, version = declaration.component, rest.release.components[declaration.component]
+    if not declaration.object.namespace:
+        raise UsageError(
+            f"declare.{name}: a Subscription lives in a namespace",
+            where=rest.cluster.where,
+            hint="add object.namespace",
+        )
+    edges = rest.edges.get(name)
+    package = (edges.package if edges else "") or declaration.object.name
+    minor = ".".join(rest.release.components.get("openshift", "").split(".")[:2])
+    catalog = edges.catalogs.get(minor) if edges else None
+    texts = rest.texts(declaration)
+    channels: Mapping[str, Sequence[Bundle]] = catalog.channels if catalog else {}
+    with_it = [c for c, rows in channels.items() if version in {row.version for row in rows}]
+    if channels and not with_it:
+        raise UsageError(
+            f"{package} {version} is in no channel of the catalog of OpenShift {minor}",
+            where=rest.release.where,
+            hint=f"see knowngood show edge {name}",
+        )
+    channel = texts.get(CHANNEL) or (with_it[-1] if with_it else "stable")
+    csv = f"{package}.v{version}"
+    return Operator(
+        package,
+        declaration.object.namespace,
+        version,
+        channel,
+        csv,
+        channels or {channel: (Bundle(version),)},
+    )
+
+
+def subscription(rest: AtRest, declaration: Declaration) -> Object:
+    """The spec in Git: nothing moves without an approval."""
+    found = operator(rest, declaration)
+    return {
+        "name": found.package,
+        "channel": found.channel,
+        "source": SOURCE,
+        "sourceNamespace": SOURCE_NAMESPACE,
+        "startingCSV": found.csv,
+        "installPlanApproval": "Manual",
+    }
+
+
+def olm(rest: AtRest) -> Object:
+    """The seed's part `olm`; empty where nothing was installed by it."""
+    found = operators(rest)
+    if not found:
+        return {}
+    place = f"mirror.example.com/index:v{rest.release.components.get('openshift', '')}"
+    return {
+        "catalogs": {place: [document for one in found for document in _documents(one)]},
+        "sources": [{"name": SOURCE, "namespace": SOURCE_NAMESPACE, "place": place}],
+        "installed": [
+            {
+                "package": one.package,
+                "namespace": one.namespace,
+                "channel": one.channel,
+                "csv": one.csv,
+                "source": SOURCE,
+                "sourceNamespace": SOURCE_NAMESPACE,
+            }
+            for one in found
+        ],
+    }
+
+
+def _documents(one: Operator) -> Iterator[Object]:
+    """A package as `opm render` prints it."""
+    yield {"schema": "olm.package", "name": one.package, "defaultChannel": one.channel}
+    for name, rows in one.channels.items():
+        entries = [_entry(one.package, row) for row in rows]
+        yield {"schema": "olm.channel", "package": one.package, "name": name, "entries": entries}
+    for version in sorted({row.version for rows in one.channels.values() for row in rows}):
+        value = {"packageName": one.package, "version": version}
+        yield {
+            "schema": "olm.bundle",
+            "name": f"{one.package}.v{version}",
+            "package": one.package,
+            "properties": [{"type": "olm.package", "value": value}],
+        }
+
+
+def _entry(package: str, row: Bundle) -> Object:
+    """A bundle's place in a channel."""
+    said = {
+        "replaces": f"{package}.v{row.replaces}" if row.replaces else "",
+        "skips": [f"{package}.v{version}" for version in row.skips],
+        "skipRange": row.skip_range,
+    }
+    return {"name": f"{package}.v{row.version}", **{key: value for key, value in said.items() if value}}
