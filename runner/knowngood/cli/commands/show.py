@@ -118,9 +118,8 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
         say(_json(found) if output == "json" else page(columns(TABLES[what](source), "")))
         return 0
     if not name:
-        raise UsageError(
-            f"which {what}?", hint=f"knowngood show {what} NAME; knowngood show {what}s lists them"
-        )
+        hint = f"knowngood show {what} NAME; knowngood show {what}s lists them"
+        raise UsageError(f"which {what}?", hint=hint)
     pick(getattr(source.matrix, f"{what}s"), name, what, source.folder / f"{what}s")
     described = ONES[what](source.matrix, name)
     if output == "json":
