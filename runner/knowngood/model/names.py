@@ -35,6 +35,9 @@ MAINTENANCE_TAINT = f"{DOMAIN}/maintenance"
 QUARANTINE_TAINT = f"{DOMAIN}/quarantine"
 """Effect NoSchedule, value the run. The operands' tolerations must name both (declared in Git)."""
 
+APPROVED_ANNOTATION = f"{DOMAIN}/approved"
+"""On an InstallPlan that a run approved: `<run>/<hop>/...`."""
+
 LEASE = "knowngood"
 CHECKPOINT_PREFIX = "knowngood-run-"
 

@@ -1,0 +1,74 @@
+"""What the acts on a fleet part share: what they are given, how they wait, and what they ask before each write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from knowngood.adapters.clock import pause
+from knowngood.adapters.kubernetes.client import Kube, path
+from knowngood.adapters.waiting import waiting
+from knowngood.model import names
+from knowngood.model.errors import CouldNot, LockHeld
+from knowngood.model.matrix import Limits
+from knowngood.model.mover import Moving
+
+T = TypeVar("T")
+LONGEST_PAUSE = 5.0  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class FleetTask:
+    """One act. `key` is `<run>/...` and the same in each try; `tell(text)` reports progress."""
+
+    kube: Kube
+    key: str
+    limits: Limits = field(default_factory=Limits)
+    tell: Callable[[str], None] = lambda _text: None
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.key.partition("/")[0]
+
+    def alone(self) -> None:
+        """LockHeld where another run holds the cluster: asked right before a write. By hand nobody holds it."""
+        lease = self.kube.find(path("coordination.k8s.io/v1", "leases", names.LEASE, names.NAMESPACE))
+        holder = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+        if holder not in ("", self.run):
+            raise LockHeld(f"{holder} holds the cluster, not {self.run}", hint="see knowngood status")
+
+    def until(self, look: Callable[[], tuple[T | None, str]], what: str, hint: str = "") -> T:
+        """Look until it is there. CouldNot when one state lasts longer than its age limit, or time is over."""
+        began = since = time.monotonic()
+        state, again = "", False
+        while True:
+            with waiting(again):
+                found, now_state = look()
+            again = True
+            if found is not None:
+                return found
+            now = time.monotonic()
+            if now_state != state:
+                state, since = now_state, now
+                self.tell(state)
+            if now - since >= self.limits.operand_age or now - began >= self.limits.apply:
+                raise CouldNot(f"{what}: {state} for {now - since:.0f} s", hint=hint)
+            time.sleep(pause(now - began, LONGEST_PAUSE))
+
+
+class FleetActor(Protocol):
+    """What a class does once a cluster, beside what Git does; idempotent. Returns what was done, or "".
+
+    Refused where what is there is not what the move names; CouldNot where it can't be told.
+    """
+
+    def start(self, task: FleetTask, moving: Moving) -> str:
+        """See ports.fleet."""
+        ...
+
+    def back(self, task: FleetTask, moving: Moving) -> str:
+        """See ports.fleet."""
+        ...
