@@ -74,7 +74,8 @@ class MoverSpec:
 
     `fields` maps the kind of a declaring object to its fields, dotted path -> text in which `{version}` stands for the
     version; `values` maps versions that are settings to the text that stands for them. `users` are those who must leave
-    a node first: `gpu`, `rdma`. `settles` are components whose pods its move makes anew on every node.
+    a node first: `gpu`, `rdma`. `require` maps kinds to fields that must have these texts, in Git and live, before
+    anything starts. `settles` are components whose pods its move makes anew on every node.
     """
 
     kind: str = ""  # its class
@@ -83,6 +84,7 @@ class MoverSpec:
     users: tuple[str, ...] = ()
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
+    require: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pods: Pods | None = None
     proof: Proof | None = None
     words: Words = PLAIN
