@@ -29,6 +29,7 @@ from knowngood.twin.behaviours.kube import (
     node_of,
 )
 from knowngood.twin.behaviours.revisions import revision
+from knowngood.twin.behaviours.upgrade_seats import complete
 from knowngood.twin.client import ClientError
 from knowngood.twin.values import Object
 
@@ -88,9 +89,12 @@ class DocaUpgrades(Controller):
         for daemon_set in self.cache.owned(DAEMON_SET, policy):
             if manifests.OFED_LABEL not in labels_of(daemon_set):
                 continue
-            for pod in self.cache.owned(POD, daemon_set):
+            pods = self.cache.owned(POD, daemon_set)
+            if not complete(daemon_set, pods):
+                return
+            for pod in pods:
                 node = self.cache.get(NODE, node_of(pod))
-                if node is not None and not deleting(pod):
+                if node is not None:
                     states.setdefault(labels_of(node).get(STATE, ""), []).append((node, pod))
         free = int(upgrade.get("maxParallelUpgrades", 1)) or len(self.cache.all(NODE))
         free -= sum(len(states.get(state, ())) for state in AT_WORK)
@@ -116,6 +120,8 @@ class DocaUpgrades(Controller):
 
     async def _rest(self, node: Object, pod: Object) -> None:
         """Nothing is going on: a pod of an older template asks for more."""
+        if deleting(pod):
+            return
         if self._outdated(pod):
             if node["spec"].get("unschedulable"):
                 await self.api.patch(node, {"metadata": {"annotations": {WAS_CORDONED: "true"}}})
@@ -153,6 +159,8 @@ class DocaUpgrades(Controller):
                     raise
 
     async def _restart(self, node: Object, pod: Object, _upgrade: Object) -> None:
+        if deleting(pod):
+            return
         if self._outdated(pod):
             await self.api.delete(pod)
         elif is_true(pod, "Ready"):

@@ -45,6 +45,7 @@ from knowngood.twin.behaviours.upgrade_seats import (
     VALIDATION,
     Seat,
     automatic,
+    complete,
     failing,
     slots,
     uses_gpus,
@@ -55,6 +56,7 @@ from knowngood.twin.values import Object
 ALL = "all"
 PACE_S = 120.0
 VALIDATION_S = 600.0
+LOOK_AGAIN_S = 5.0
 
 
 class DriverUpgrades(Controller):
@@ -105,6 +107,9 @@ class DriverUpgrades(Controller):
         policies = dict(automatic(self.cache.all(CLUSTER_POLICY), self.cache.all(NVIDIA_DRIVER)))
         for name in list(self._states):
             await self._forget(name, policies)
+        if policies and not self._complete():
+            self.enqueue_later(ALL, max(self.twin.clock.real(LOOK_AGAIN_S), 0.05))
+            return
         for name, policy in policies.items():
             await self._advance(list(self._seats(name)), policy)
         if policies and not self._due:
@@ -124,13 +129,21 @@ class DriverUpgrades(Controller):
         elif "" not in policies and labels_of(node).get(OWNER_LABEL) not in policies:
             await self._mark(node, None, {ENABLED: None})
 
+    def _drivers(self) -> list[Object]:
+        """The DaemonSets of all drivers."""
+        found = self.cache.all(DAEMON_SET)
+        return [one for one in found if labels_of(one).get(COMPONENT_LABEL) == DRIVER_COMPONENT]
+
+    def _complete(self) -> bool:
+        """Whether no driver lacks a pod; those that do not upgrade themselves count as well."""
+        return all(complete(one, self.cache.owned(POD, one)) for one in self._drivers())
+
     def _seats(self, driver: str) -> Iterable[Seat]:
         """The nodes that have a driver pod of that NVIDIADriver, or of the ClusterPolicy."""
         owner = (NVIDIA_DRIVER[1], driver) if driver else (CLUSTER_POLICY[1], "")
-        for daemon_set in self.cache.all(DAEMON_SET):
+        for daemon_set in self._drivers():
             controller = controller_of(daemon_set)
-            ours = labels_of(daemon_set).get(COMPONENT_LABEL) == DRIVER_COMPONENT and controller is not None
-            if not ours or controller is None or controller["kind"] != owner[0]:
+            if controller is None or controller["kind"] != owner[0]:
                 continue
             if driver and controller["name"] != driver:
                 continue
@@ -225,7 +238,7 @@ class DriverUpgrades(Controller):
                     if error.code not in {404, 429}:
                         raise
         if pods:
-            self.enqueue_later(ALL, max(self.twin.clock.real(5.0), 0.05))
+            self.enqueue_later(ALL, max(self.twin.clock.real(LOOK_AGAIN_S), 0.05))
         return not pods
 
     async def _cordon(self, node: Object, *, on: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from knowngood.twin.behaviours.census import HASH_LABEL
@@ -14,6 +14,7 @@ from knowngood.twin.behaviours.kube import (
     is_true,
     labels_of,
     name_of,
+    node_of,
     requests,
 )
 from knowngood.twin.values import Object
@@ -71,6 +72,17 @@ def automatic(policies: Iterable[Object], drivers: Iterable[Object]) -> Iterable
         how = driver["spec"].get("upgradePolicy") or {}
         if how.get("autoUpgrade", True) and not deleting(driver):
             yield name_of(driver), how
+
+
+def complete(daemon_set: Object, pods: Collection[Object]) -> bool:
+    """Whether each node that should have a pod of it has one; its upgrade controller looks at nothing until then.
+
+    So a node between two pods keeps its place in the count of those at work. Source: k8s-operator-libs,
+    pkg/upgrade, BuildState ("driver DaemonSet should not have Unscheduled pods"). There a pod without a node is
+    passed over; here it is waited for, or the order of upgrades would be luck.
+    """
+    wanted = (daemon_set.get("status") or {}).get("desiredNumberScheduled", 0)
+    return len(pods) == wanted and all(node_of(pod) for pod in pods)
 
 
 def slots(seats: list[Seat], policy: Object) -> int:
