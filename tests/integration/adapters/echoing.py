@@ -22,7 +22,7 @@ module = AnsibleModule(argument_spec={name: {"type": kind} for name, kind in KIN
 if "ECHO" in os.environ:
     with open(os.environ["ECHO"], "a") as file:
         file.write(json.dumps(module.params) + "\\n")
-told = {"done": list(module.params["nodes"]), "detail": {"given": module.params}}
+told = {"verb": module.params["verb"], "done": list(module.params["nodes"]), "detail": {"given": module.params}}
 module.exit_json(changed=False, knowngood=told)
 """
 

@@ -74,7 +74,7 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
         "changed": changed,
         "failed": bool(report.failed),
         "msg": message,
-        "knowngood": {**result, "calls": calls},
+        "knowngood": {**result, "verb": verb, "dry_run": dry_run, "calls": calls},
     }
 
 

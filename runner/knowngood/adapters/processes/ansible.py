@@ -273,7 +273,8 @@ class _Heard:
     def outcome(self, nodes: Sequence[str], trouble: str) -> Outcome:
         """Fold the modules' answers; a node without one could not be done because of `trouble`.
 
-        Nor is one done whose playbook ended in `trouble` by a task that is not ours: a team's own role has more.
+        Only the playbook's own verb says that a node is done, where it was not only tried: a team's own role may call
+        others. Nor is one done whose playbook ended in `trouble` by a task that is not ours: such a role has more.
         """
         done: dict[str, None] = {}
         could_not: dict[str, None] = {}
@@ -283,7 +284,8 @@ class _Heard:
         detail: Object = {}
         seen: dict[str, NodeState] = {}
         for answer in self._answers():
-            done |= dict.fromkeys(answer.get("done") or ())
+            if answer.get("verb") == self.verb and not answer.get("dry_run"):
+                done |= dict.fromkeys(answer.get("done") or ())
             failed |= answer.get("failed") or {}
             given_back |= answer.get("given_back") or {}
             could_not |= dict.fromkeys(answer.get("could_not") or ())

@@ -35,8 +35,9 @@ def _heard() -> ansible._Heard:
     return ansible._Heard("drain", Watcher(), "gpu-1, gpu-2")
 
 
-def result(**answer: Any) -> str:
-    return json.dumps({"event": "result", "task": "t", "failed": False, "res": {"knowngood": answer}})
+def result(verb: str = "drain", **answer: Any) -> str:
+    told = {"verb": verb, "dry_run": False, **answer}
+    return json.dumps({"event": "result", "task": "t", "failed": False, "res": {"knowngood": told}})
 
 
 def test_a_modules_answer_is_the_outcome(heard: ansible._Heard) -> None:
@@ -59,6 +60,27 @@ def test_a_node_that_failed_in_one_task_is_not_done_by_another(heard: ansible._H
     outcome = heard.outcome(NODES, "")
     assert outcome.done == ("gpu-2",)
     assert outcome.failed == {"gpu-1": "no"}
+
+
+def test_another_verb_of_a_teams_own_role_leaves_no_node_done(heard: ansible._Heard) -> None:
+    """Its drain role claims once more, and does not drain."""
+    heard.line(result("claim", done=NODES))
+    outcome = heard.outcome(NODES, "")
+    assert outcome.done == ()
+    assert set(outcome.failed) == set(outcome.could_not) == set(NODES)
+
+
+def test_a_verb_that_was_only_tried_leaves_no_node_done(heard: ansible._Heard) -> None:
+    """A team's role drains with `check_mode: true`."""
+    heard.line(result(done=NODES, dry_run=True))
+    assert heard.outcome(NODES, "").done == ()
+
+
+def test_another_verb_can_say_that_a_node_failed(heard: ansible._Heard) -> None:
+    heard.line(result(done=NODES))
+    heard.line(result("claim", failed={"gpu-2": "not ours"}))
+    outcome = heard.outcome(NODES, "")
+    assert (outcome.done, outcome.failed) == (("gpu-1",), {"gpu-2": "not ours"})
 
 
 def test_a_task_of_a_teams_own_role_that_fails_leaves_no_node_done(heard: ansible._Heard) -> None:

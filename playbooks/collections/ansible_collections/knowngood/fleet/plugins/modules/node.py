@@ -77,6 +77,8 @@ knowngood:
   returned: always
   type: dict
   contains:
+    verb: {description: What was asked., type: str}
+    dry_run: {description: Whether it was only tried., type: bool}
     done: {description: Nodes that are as asked., type: list, elements: str}
     failed: {description: Why a node failed., type: dict}
     lost: {description: Those of C(failed) whose claim is a newer Lease's., type: list, elements: str}
