@@ -93,8 +93,8 @@ class Stage:
         self.runs.mkdir(parents=True)
         self._nodes = len(seed["nodes"])
         shutil.copytree(matrix, self.matrix, ignore=shutil.ignore_patterns(".git", "__pycache__"))
-        roles, own = own_roles(matrix)
-        if own:
+        roles, _ = own_roles(matrix)
+        if roles.is_dir():
             shutil.copytree(roles, own_roles(self.matrix)[0])
         name, values = cluster
         schema = "# yaml-language-server: $schema=../schema/cluster.json\n"

@@ -81,6 +81,11 @@ def playbooks_dir() -> Path:
 
 
 def own_roles(matrix: Path) -> tuple[Path, tuple[str, ...]]:
-    """Where a team's own roles would lie, beside its matrix, and the names of those that are there."""
+    """Where a team's own roles would lie, beside its matrix, and the names of those that take the place of ours.
+
+    As `playbooks/role.yml` asks: any folder of one of our names, whatever is in it. Others are theirs to include.
+    """
     folder = matrix.absolute().parent / "playbooks" / "roles"
-    return folder, tuple(sorted(path.parents[1].name for path in folder.glob("*/tasks/main.yml")))
+    ours = playbooks_dir() / "collections" / "ansible_collections" / "knowngood" / "fleet" / "roles"
+    names = sorted(path.name for path in ours.iterdir())
+    return folder, tuple(name for name in names if (folder / name).is_dir())

@@ -55,7 +55,8 @@ def by_hand(folder: Path, playbook: Path, *more: str, **variables: Any) -> subpr
 
 
 def own_role(playbooks: Path) -> Path:
-    tasks = playbooks / "roles" / "drain" / "tasks" / "main.yml"
+    """Of the ending that is less common, which Ansible takes as well."""
+    tasks = playbooks / "roles" / "drain" / "tasks" / "main.yaml"
     tasks.parent.mkdir(parents=True)
     tasks.write_text(OWN)
     return playbooks / "roles"

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.matrix.locate import data_root, gates_dir, matrix_dir, playbooks_dir, schema_dir
+from knowngood.matrix.locate import (
+    data_root,
+    gates_dir,
+    matrix_dir,
+    own_roles,
+    playbooks_dir,
+    schema_dir,
+)
 from knowngood.model.errors import UsageError
 
 CHECKOUT = Path(__file__).parents[3]
@@ -39,3 +46,16 @@ def test_a_wrong_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         matrix_dir(tmp_path / "x")
     assert str(caught.value.where) == str(tmp_path / "x")
+
+
+def test_a_role_of_ones_own_is_named_as_the_playbook_takes_it(tmp_path: Path) -> None:
+    """Whatever is in its folder; a role of another name takes nobody's place, a file is no role."""
+    roles = tmp_path / "playbooks" / "roles"
+    for file in ("drain/tasks/main.yaml", "hold/defaults/main.yml", "helper/tasks/main.yml", "release"):
+        (roles / file).parent.mkdir(parents=True, exist_ok=True)
+        (roles / file).touch()
+    assert own_roles(tmp_path / "matrix") == (roles, ("drain", "hold"))
+
+
+def test_no_role_of_ones_own_is_none(tmp_path: Path) -> None:
+    assert own_roles(tmp_path / "matrix")[1] == ()
