@@ -2,53 +2,88 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.published import needs_definitions, problems
 from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Application, Declaration
+from knowngood.model.matrix import Application, Declaration, Scope
+from knowngood.model.values import Object
+from knowngood.planner.readiness.declaring import against_moving
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.gitops import files
 
 CLUSTERS = sorted(matrix().clusters)
 
 
-def objects(name: str) -> dict[str, dict[str, Any]]:
-    return files(shipped(name))
+@pytest.fixture(name="applied", params=CLUSTERS)
+def _applied(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[AtRest, list[Object]]:
+    """A shipped cluster at rest, and the objects that Argo CD applies there."""
+    rest = shipped(request.param)
+    for name, value in files(rest).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(value))
+    folders = [tmp_path / a.path for a in rest.cluster.gitops.applications]
+    return rest, [one for folder in folders for one in read(folder)]
+
+
+def read(folder: Path) -> list[Object]:
+    """What Argo CD makes of a folder."""
+    if not (folder / "kustomization.yaml").exists():
+        return [json.loads(file.read_text()) for file in sorted(folder.glob("*.yaml"))]
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True)
+    return list(yaml.safe_load_all(done.stdout))
 
 
 @needs_definitions
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_every_object_fits_its_operators_schema(name: str) -> None:
-    for path, value in objects(name).items():
-        assert not problems(value), path
+def test_every_object_fits_its_operators_schema(applied: tuple[AtRest, list[Object]]) -> None:
+    for value in applied[1]:
+        assert not problems(value), value["metadata"]["name"]
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_every_ring_is_declared_where_the_cluster_file_says(name: str) -> None:
-    s, found = shipped(name), objects(name)
-    declaration = s.cluster.declaration("nvidia-driver")
-    for ring in s.cluster.rings:
-        spec = found[declaration.file.replace("{ring}", ring.name)]["spec"]
-        assert spec["version"] == s.release.components["nvidia-driver"]
-        assert spec["nodeSelector"] == {"knowngood.dev/ring": ring.name}
-        assert spec["upgradePolicy"] == {"autoUpgrade": False}
-        assert {"knowngood.dev/maintenance", "knowngood.dev/quarantine"} <= {
-            t["key"] for t in spec["tolerations"]
-        }
+def test_every_version_of_the_release_stands_in_the_object_that_the_cluster_file_names(
+    applied: tuple[AtRest, list[Object]],
+) -> None:
+    rest, objects = applied
+    by_name = {(o["kind"], o["metadata"]["name"]): o for o in objects}
+    for declaration in rest.cluster.declarations:
+        by_ring = declaration.scope is Scope.NODE
+        for ring in [r.name for r in rest.cluster.rings] if by_ring else [""]:
+            named = declaration.of_ring(ring).object
+            spec = by_name[named.kind, named.name]["spec"]
+            texts = rest.texts(declaration)
+            assert texts
+            assert {path: at(spec, path) for path in texts} == texts
+            if by_ring:
+                assert spec["nodeSelector"] == {"knowngood.dev/ring": ring}
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_every_file_lies_in_an_application(name: str) -> None:
-    """Else Argo CD never applies it."""
-    folders = {PurePosixPath(a.path) for a in shipped(name).cluster.gitops.applications}
-    assert all(PurePosixPath(path).parent in folders for path in objects(name))
+def at(spec: Object, path: str) -> Any:
+    """What stands at spec.PATH."""
+    found: Any = {"spec": spec}
+    for name in path.split("."):
+        found = found[name]
+    return found
+
+
+def test_nothing_in_it_speaks_against_a_run(applied: tuple[AtRest, list[Object]]) -> None:
+    """Automatic upgrades are off and our taints tolerated, or a rehearsal would end before it began."""
+    drivers = [o for o in applied[1] if o["kind"] in {"NVIDIADriver", "ClusterPolicy", "NicClusterPolicy"}]
+    assert drivers
+    assert not [finding for one in drivers for finding in against_moving(one, ["nvidia.com/gpu"])]
+    operators = [o["spec"] for o in applied[1] if o["kind"] == "Subscription"]
+    assert all(spec["installPlanApproval"] == "Manual" for spec in operators)
 
 
 def declared(component: str, file: str, kind: str, api_version: str = "nvidia.com/v1") -> Declaration:
