@@ -12,6 +12,10 @@ CLASSES = frozenset({"daemon-driver"})
 """The classes that this version can move; each is one file in adapters/movers."""
 
 
+HOLDS = frozenset({"machine-config-pool", "health-checks", "cluster-autoscaler"})
+"""Whose work on nodes can be paused while they are out."""
+
+
 class Starts(StrEnum):
     """What starts the change on a node."""
 
@@ -74,14 +78,16 @@ class MoverSpec:
 
     `fields` maps the kind of a declaring object to its fields, dotted path -> text in which `{version}` stands for the
     version; `values` maps versions that are settings to the text that stands for them. `users` are those who must leave
-    a node first: `gpu`, `rdma`. `require` maps kinds to fields that must have these texts, in Git and live, before
-    anything starts. `settles` are components whose pods its move makes anew on every node.
+    a node first: `gpu`, `rdma`. `holds` names whose work is paused while nodes are out, see HOLDS. `require` maps kinds
+    to fields that must have these texts, in Git and live, before anything starts. `settles` are components whose pods
+    its move makes anew on every node.
     """
 
     kind: str = ""  # its class
     starts: Starts = Starts.RESTART
     hold: Hold = Hold.CORDON
     users: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     require: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -176,6 +176,11 @@ class Plan:
         return Hold.TAINT if {spec.hold for spec in self._on_nodes} == {Hold.TAINT} else Hold.CORDON
 
     @property
+    def holds(self) -> tuple[str, ...]:
+        """Whose work is paused while nodes are out, for all that moves."""
+        return tuple(dict.fromkeys(what for spec in self.movers.values() for what in spec.holds))
+
+    @property
     def words(self) -> Words:
         """What people call what it moves on a node."""
         return joined([spec.words for spec in self._on_nodes]) if self.movers else PLAIN
