@@ -71,6 +71,15 @@ def until(now: str, limits: Limits, expected: float = 0.0) -> str:
     return (_time(now) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
+def worn(stands: str, now: str, wanted: str) -> bool:
+    """Whether a term that `stands` must be renewed to `wanted`: where less than half of that time is left."""
+    try:
+        left = _time(stands) - _time(now)
+    except ValueError:
+        return True
+    return left < (_time(wanted) - _time(now)) / 2
+
+
 def ends_before(bound: str, needed: str) -> bool:
     """Whether what bounds a hold comes before the time that it is needed until."""
     return bool(bound) and _time(bound) < _time(needed)

@@ -12,6 +12,7 @@ from knowngood.planner.holding import (
     matches,
     pool_of,
     until,
+    worn,
 )
 
 NOW = "2026-08-22T03:00:00Z"
@@ -75,6 +76,14 @@ def test_a_hold_lasts_for_a_batch_and_its_undo_or_as_long_as_the_run_is_expected
     limits = Limits(claim=1, drain=1, apply=1, judge=1, release=1, soak=5, undo=50)
     assert until(NOW, limits) == "2026-08-22T03:01:00+00:00"
     assert until(NOW, limits, 3600) == "2026-08-22T04:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("stands", "renewed"),
+    [("2026-08-22T03:29:00Z", True), ("2026-08-22T03:31:00Z", False), ("", True), ("soon", True)],
+)
+def test_a_term_is_renewed_once_half_of_it_is_over(stands: str, renewed: bool) -> None:
+    assert worn(stands, NOW, "2026-08-22T04:00:00Z") is renewed
 
 
 def test_a_bound_counts_where_it_comes_first() -> None:
