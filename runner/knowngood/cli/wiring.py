@@ -21,6 +21,7 @@ from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.movers.fleet_work import KubeFleet
+from knowngood.adapters.nodes.holding import KubeHolds
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
@@ -109,6 +110,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             readiness=KubeReadiness(kube, cluster),
             registry=UnaskedRegistry(),
             load=KubeLoad(kube, cluster.probe_image),
+            holds=KubeHolds(kube),
             observers=(audience,),
         )
 

@@ -11,6 +11,7 @@ from knowngood.ports.delivery import Delivery
 from knowngood.ports.fleet import FleetWork
 from knowngood.ports.gates import Gates
 from knowngood.ports.gitops import GitOps
+from knowngood.ports.holds import Holds
 from knowngood.ports.journal import Journal
 from knowngood.ports.load import SyntheticLoad
 from knowngood.ports.lock import Lock
@@ -39,4 +40,5 @@ class Ports:
     readiness: Readiness
     registry: Registry
     load: SyntheticLoad
+    holds: Holds
     observers: tuple[Observer, ...] = ()

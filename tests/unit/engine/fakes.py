@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from knowngood.engine.ports import Ports
 from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, Unreachable, UsageError
 from knowngood.model.evidence import Appraisal, evidence_of
 from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.mover import HOLDS
 from knowngood.model.record import MAX_RECORD_BYTES, Record
 from knowngood.model.run_summary import RunSummary, summary_of
 from knowngood.model.state import RunState
@@ -32,6 +33,7 @@ from knowngood.planner.status import appraise
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Clock
+from knowngood.ports.holds import Holds, LetGo, Taken, Term
 from knowngood.ports.journal import Journal
 from knowngood.ports.load import SyntheticLoad
 from knowngood.ports.lock import Beat, Lock, no_beat
@@ -39,6 +41,8 @@ from knowngood.ports.observer import Observer
 from knowngood.ports.promotion import Promotion, Recorded
 
 T = TypeVar("T")
+POOL = "MachineConfigPool gpu"
+"""What FakeHolds holds."""
 
 
 class FakeClock(Clock):
@@ -256,6 +260,43 @@ class FakeLoad(SyntheticLoad):
         return ""
 
 
+class FakeHolds(Holds):
+    """One pool. In `world.broken`: `pool-rolls`, `pool-stays` (it can't be let go), `certificates-end`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def bound(self, kinds: Collection[str]) -> tuple[str, str]:
+        ends = "certificates-end" in self.world.broken
+        return ("2026-08-22T03:30:00Z", "a certificate ends at half past three") if ends else ("", "")
+
+    def take(self, kinds: Collection[str], nodes: Sequence[str], term: Term) -> Taken:
+        assert set(kinds) <= HOLDS
+        if "pool-rolls" in self.world.broken:
+            return Taken(busy={POOL: "it is updating its nodes"})
+        if self.world.paused.setdefault(POOL, term.run) != term.run:
+            return Taken(busy={POOL: f"run {self.world.paused[POOL]} holds it"})
+        self.world.moment("held")
+        return Taken((POOL,))
+
+    def keep(self, held: Sequence[str], term: Term) -> Mapping[str, str]:
+        assert list(held) == [POOL]
+        if self.world.lifts == 0:
+            return {}
+        self.world.lifts -= 1
+        self.world.moment("held again")
+        return {POOL: "somebody had it go on: held again"}
+
+    def let_go(self, kinds: Collection[str], run: str) -> LetGo:
+        if self.world.paused.get(POOL) != run:
+            return LetGo()
+        if "pool-stays" in self.world.broken:
+            return LetGo(failed={POOL: "403: you may not patch it"})
+        del self.world.paused[POOL]
+        self.world.moment("let go")
+        return LetGo((POOL,))
+
+
 def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
     return Ports(
         clock=FakeClock(world),
@@ -272,6 +313,7 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
         readiness=FakeReadiness(world),
         registry=FakeRegistry(world),
         load=FakeLoad(world),
+        holds=FakeHolds(world),
         observers=observers,
     )
 
