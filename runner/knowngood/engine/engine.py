@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from knowngood.engine.doing import Doing
-from knowngood.engine.flow import ROLLBACK, next_step
+from knowngood.engine.flow import ROLLBACK
 from knowngood.engine.ports import Ports
+from knowngood.engine.script import next_step
 from knowngood.engine.standing import refuse_different, refuse_final, refuse_newer
 from knowngood.engine.steps import LONG, Step, Verb
 from knowngood.engine.work import Done, Work
@@ -43,6 +44,8 @@ WHY_LENGTH = 200
 """Characters of the reason that stay in such a record: in JSON one may take twelve bytes."""
 FORGOTTEN_AT_ONCE = 20
 """Old runs that one run forgets at its end: each is some twenty deletions, and somebody waits for the result."""
+SETTLING = (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE, Verb.LOOK, Verb.RECORD, Verb.LET_GO)
+"""Verbs of the way back or the end, which an abort does not turn around."""
 KEPT = ("cluster_file", "profile_file")
 """What record 0 keeps of the data that a run goes by, each as a file: the run goes on, or back, by nothing else."""
 
@@ -118,7 +121,7 @@ class Engine:
 
     def _stop_for(self, error: KnowngoodError) -> None:
         """Our own books can't be kept (checkpoint, journal): nothing was changed yet, or the run can be resumed."""
-        if not any(path.parent for path in self._state.intended):
+        if not any(path.parent or path.verb == Verb.HOLD for path in self._state.intended):
             raise error
         stopped = Interrupted(
             f"stopped: {error}", hint=f"{error.hint}; knowngood resume goes on from here".lstrip("; ")
@@ -235,7 +238,7 @@ class Engine:
 
     def _finishing(self, step: Step) -> bool:
         """Whether a step belongs to the way back or the end, which an abort does not turn around."""
-        settling = step.verb in (Verb.VERIFY, Verb.QUARANTINE, Verb.PROMOTE, Verb.LOOK, Verb.RECORD)
+        settling = step.verb in SETTLING
         return step.undo or settling or step.path.is_hold
 
     def _do(self, step: Step, fence: str) -> None:

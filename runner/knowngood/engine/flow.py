@@ -1,8 +1,8 @@
 """What comes next: the run's script as a generator, replayed over the journal's outcomes.
 
-The generator yields a Step and is sent its StepResult. `next_step` replays it with the results that the journal holds
-and returns the first step without one. So a resumed run is the same code on the same records, and this file is the only
-place that decides.
+The generator yields a Step and is sent its StepResult. `script.next_step` replays it with the results that the journal
+holds and returns the first step without one. So a resumed run is the same code on the same records, and this file
+alone decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from knowngood.engine.undo import (
 from knowngood.model.errors import ExitCode
 from knowngood.model.plan import Plan, PlannedRing
 from knowngood.model.record import Status
-from knowngood.model.state import End, RunState, StepResult
+from knowngood.model.state import End, StepResult
 from knowngood.model.steppath import StepPath
 
 ROLLBACK = "rollback"
@@ -72,31 +72,23 @@ class Policy:
     undo: str = "undo"
 
 
-def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
-    """The next step of a run, or how it ends. Pure: the same records give the same answer."""
-    script = flow(plan, Policy(on_wave_failure, state.undo))
-    try:
-        step = next(script)
-        while (result := state.results.get(step.path)) is not None:
-            step = script.send(result)
-    except StopIteration as finished:
-        return finished.value  # type: ignore[no-any-return]
-    return step
-
-
 def ask(step: Step) -> Ask:
     """Run a step; an abort that was asked for after it stops the line, and so does a node that was lost after it."""
     result = yield step
     if result.abort:
-        raise Stop(
-            f"abort asked ({result.abort})", Status.INCONCLUSIVE, hold=result.abort == "hold", aborted=True
-        )
+        raise abort_of(result)
     if result.lost:  # a node that is no longer ours must not be judged or released as if it were
         why = "; ".join(f"{n}: {why}" for n, why in result.lost.items())
         bad = {} if result.status is Status.OK else dict(result.detail.failed)
         verb = step.verb if bad else None  # who failed a gate must still pass it
         raise Stop(f"no longer ours: {why}", Status.INCONCLUSIVE, bad | dict(result.lost), verb=verb)
     return result
+
+
+def abort_of(result: StepResult) -> Stop:
+    """The stop that an abort after this step is."""
+    why, hold = f"abort asked ({result.abort})", result.abort == "hold"
+    return Stop(why, Status.INCONCLUSIVE, hold=hold, aborted=True)
 
 
 def need(step: Step) -> Ask:

@@ -69,13 +69,20 @@ def ended(found: Sequence[Finding], detail: Detail) -> Done:
     return Done(STATUS[worst(f.verdict for f in found)], replace(detail, why=why, findings=tuple(texts)))
 
 
+HINTS = {
+    "claim": "once it is well: knowngood clear {where}",
+    "taint": "once it is well: knowngood clear {where}",
+    "hold": "once its run has ended: knowngood clear --holds",
+}
+"""What helps against what was left over, by its kind."""
+
+
 def _left_over(work: Work) -> Iterator[Finding]:
     for left in work.ports.cluster.leftovers():
         if left.of_others(work.run):
             yield unknown(f"job {left.where}", f"a probe is at work: {left.detail}", "wait until it is done")
         elif left.kind != "lease":
-            ours = left.kind in {"claim", "taint"}
-            hint = f"once it is well: knowngood clear {left.where}" if ours else "knowngood status"
+            hint = HINTS.get(left.kind, "knowngood status").format(where=left.where)
             yield refused(f"{left.kind} at {left.where}", f"left over from before: {left.detail}", hint)
 
 

@@ -17,6 +17,8 @@ class Verb(StrEnum):
     PREFLIGHT = "preflight"
     CHECK = "check"  # judge before anything is written
     WAY_BACK = "way-back"
+    HOLD = "hold"  # pause others who act on the nodes
+    LET_GO = "let-go"
     WINDOW = "window"  # does the next ring, and its undo, end before the window does
     DECLARE = "declare"
     DELIVER = "deliver"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from knowngood.engine import earlier, fleet, judgements, judging, recording, restarts, restored
+from knowngood.engine import earlier, fleet, holding, judgements, judging, recording, restarts, restored
 from knowngood.engine.preflight import preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
@@ -334,6 +335,8 @@ ANY: Mapping[Verb, Callable[[Work, Step], Done]] = {
     Verb.RECORD: recording.record,
     Verb.VERIFY: verify,
     Verb.RECLAIM: reclaim,
+    Verb.HOLD: holding.hold,
+    Verb.LET_GO: holding.let_go,
 }
 """Verbs of the whole run; those that judge or prove do so on a ring, too."""
 OF_A_RING: Mapping[Verb, Callable[[Work, RingStep], Done]] = {
@@ -358,5 +361,5 @@ OF_A_RING: Mapping[Verb, Callable[[Work, RingStep], Done]] = {
 def perform(work: Work, step: Step) -> Done:
     """Do a step."""
     if isinstance(step, RingStep) and step.verb in OF_A_RING:
-        return OF_A_RING[step.verb](work, step)
-    return ANY[step.verb](work, step)
+        return holding.watched(work, step, partial(OF_A_RING[step.verb], work, step))
+    return holding.watched(work, step, partial(ANY[step.verb], work, step))

@@ -49,6 +49,11 @@ class Detail(Sparse):
     ring_seconds: float | None = None
     undo_seconds: float | None = None
     by: str = ""
+    # Holds: what is held, and until when it is needed; what others lifted; what could not be let go.
+    held: tuple[str, ...] = ()
+    until: str = ""
+    lifted: Reasons = field(default_factory=dict)
+    kept: Reasons = field(default_factory=dict)
     # Looks: where judgements begin, since when what moved is loaded and which version that is, who else restarted it.
     windows: Mapping[str, Window] = field(default_factory=dict)
     loads: Mapping[str, Window] = field(default_factory=dict)

@@ -10,6 +10,8 @@ WORDS = {
     "preflight": "check that the cluster is ready, forward and back",
     "check": "judge the cluster before anything is changed",
     "way-back": "prove the way back through Git and Argo CD",
+    "hold": "hold others who work on the nodes",
+    "let-go": "let the others go on",
     "window": "see that the ring and its undo fit into the window",
     "declare": "commit the new versions",
     "deliver": "wait for Argo CD",

@@ -1,0 +1,86 @@
+"""The whole script of a run: its flow, with others held from its first hop on until nothing is out any more.
+
+They are let go before the whole cluster is judged or proven to be as before, since that is a cluster without holds of
+ours; or at the end, whatever it is. A run that had ended and is taken back by a human holds them anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from knowngood.engine.flow import ROLLBACK, Flow, Policy, Stop, abort_of, flow, need
+from knowngood.engine.steps import RingStep, Step, Verb
+from knowngood.model.detail import Reasons
+from knowngood.model.errors import ExitCode
+from knowngood.model.plan import Plan
+from knowngood.model.record import Status
+from knowngood.model.state import End, RunState, StepResult
+from knowngood.model.steppath import StepPath
+
+
+def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
+    """The next step of a run, or how it ends. Pure: the same records give the same answer."""
+    policy = Policy(on_wave_failure, state.undo)
+    run = flow(plan, policy)
+    script = holding(run, policy) if plan.holds else run
+    try:
+        step = next(script)
+        while (result := state.results.get(step.path)) is not None:
+            step = script.send(result)
+    except StopIteration as finished:
+        return finished.value  # type: ignore[no-any-return]
+    return step
+
+
+def holding(run: Flow, policy: Policy) -> Flow:
+    """A run's flow, with holds. What stops at one stops the run where it stands."""
+    ended = policy.on_wave_failure == ROLLBACK  # it ended once, and let all go
+    at, began, held, kept = StepPath(), False, False, dict[str, str]()
+    try:
+        step = next(run)
+        while True:
+            if ended and step.path.undo == policy.undo:
+                ended, held, at = False, True, StepPath(policy.undo)
+                yield Step(at.child("hold"), Verb.HOLD, undo=True)
+            elif step.path.parent and not began:
+                began = held = True
+                try:
+                    yield from need(Step(StepPath("hold"), Verb.HOLD))
+                except Stop as stop:
+                    step = run.throw(stop)
+                    continue
+            elif held and last_of(step):
+                held = False
+                gone = yield Step(at.child("let-go"), Verb.LET_GO)
+                kept = still_held(gone)
+                if gone.abort:
+                    step = run.throw(abort_of(gone))
+                    continue
+            step = run.send((yield step))
+    except StopIteration as finished:
+        end: End = finished.value
+    if held:
+        kept = still_held((yield Step(at.child("let-go"), Verb.LET_GO)))
+    return named(end, kept)
+
+
+def last_of(step: Step) -> bool:
+    """Whether no node is out any more: the whole cluster is judged, or proven to be as before."""
+    return step.verb in (Verb.PROVE, Verb.VERIFY) and not isinstance(step, RingStep)
+
+
+def still_held(gone: StepResult) -> dict[str, str]:
+    """What could not be let go, with the reason."""
+    if gone.status is Status.OK:
+        return {}
+    return dict(gone.detail.kept) or {"what was held": gone.detail.why or str(gone.status)}
+
+
+def named(end: End, kept: Reasons) -> End:
+    """How a run ends that could not let all go: for a human, whatever it was."""
+    if not kept:
+        return end
+    told = "; ".join(f"{what} could not be let go ({why})" for what, why in list(kept.items())[:5])
+    if end.exit_code is ExitCode.HUMAN:
+        return replace(end, why=f"{end.why}; {told}")
+    return replace(end, name="held", exit_code=ExitCode.HUMAN, why=f"{end.why or end.name}; {told}")
