@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import actors, facts, node_state, slim, spool
+from knowngood.adapters.cluster import actors, facts, held, node_state, slim, spool
 from knowngood.adapters.cluster.node_state import Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -164,7 +164,9 @@ class KubeCluster(ClusterReader):
 
     def leftovers(self) -> Sequence[Leftover]:
         """See the port. The Lease counts only once it has run out: a valid one is a run's."""
-        found = [left for node in self._nodes() for left in _left_on(node)]
+        nodes = self._nodes()
+        found = [left for node in nodes for left in _left_on(node)]
+        found += held.leftovers(self._kube, nodes)
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
         for job in self._kube.list(path("batch/v1", "jobs", "", names.NAMESPACE), selector):
             run = str((job["metadata"].get("labels") or {}).get(names.RUN_LABEL, ""))

@@ -23,7 +23,6 @@ CONTROLLER_CONFIG = path(
 )
 MACHINES = path("machine.openshift.io/v1beta1", "machines")
 AUTOSCALERS = path("autoscaling.openshift.io/v1", "clusterautoscalers")
-AUTOSCALER_STATUS = path("v1", "configmaps", "cluster-autoscaler-status", "kube-system")
 
 Change = Callable[[Object], Object | None]
 """The merge patch that an object needs, None where it needs none."""
@@ -144,9 +143,7 @@ class KubeHolds(Holds):
         return [held.labels(m) for m in found if _node_of(m) in nodes]
 
     def _autoscales(self) -> bool:
-        return (
-            bool(actors.optional(self._kube, AUTOSCALERS)) or self._kube.find(AUTOSCALER_STATUS) is not None
-        )
+        return bool(actors.optional(self._kube, AUTOSCALERS))
 
     def _tried(self, pausable: Pausable, seen: Object, change: Change) -> str:
         """Patch an object as `change` wants, again where somebody wrote it meanwhile; why it could not be, or ""."""

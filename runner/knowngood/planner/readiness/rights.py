@@ -87,6 +87,43 @@ TABLE = (
         Place.EVERYWHERE,
         "sees who works on nodes",
     ),
+    Row(
+        ("get", "list", "patch"),
+        "machineconfiguration.openshift.io",
+        "machineconfigpools",
+        Place.EVERYWHERE,
+        "holds pools, and sees who does",
+    ),
+    Row(
+        ("get",),
+        "machineconfiguration.openshift.io",
+        "controllerconfigs",
+        Place.EVERYWHERE,
+        "sees how long a pool can be held",
+        "machine-config-controller",
+    ),
+    Row(
+        ("get", "list", "patch"),
+        "machine.openshift.io",
+        "machinehealthchecks",
+        Place.EVERYWHERE,
+        "holds health checks, and sees who does",
+    ),
+    Row(("list",), "machine.openshift.io", "machines", Place.EVERYWHERE, "sees whom a check watches"),
+    Row(
+        ("get", "list", "patch"),
+        "remediation.medik8s.io",
+        "nodehealthchecks",
+        Place.EVERYWHERE,
+        "holds health checks, and sees who does",
+    ),
+    Row(
+        ("list",),
+        "autoscaling.openshift.io",
+        "clusterautoscalers",
+        Place.EVERYWHERE,
+        "sees whether nodes are taken away",
+    ),
 )
 """Rights on kinds that a cluster does not serve are needed too: who lacks them is told 403 there, not 404."""
 

@@ -227,7 +227,8 @@ def test_what_may_not_be_patched_fails_by_name_and_the_others_go_on(kube: FakeKu
 def test_nodes_are_kept_from_an_autoscaler_where_there_is_one(kube: FakeKube) -> None:
     holds = KubeHolds(kube)
     assert holds.take(["cluster-autoscaler"], ["gpu-1"], TERM).held == ()
-    kube.put(holding.AUTOSCALER_STATUS, {"metadata": {"name": "cluster-autoscaler-status"}})
+    kube.collections.add("clusterautoscalers")
+    kube.put(f"{holding.AUTOSCALERS}/default", {"metadata": {"name": "default"}})
     assert holds.take(["cluster-autoscaler"], ["gpu-1"], TERM).held == ("Node gpu-1",)
     assert kube.objects["/api/v1/nodes/gpu-1"]["metadata"]["annotations"][SCALE_DOWN_DISABLED] == "true"
     assert holds.let_go(["cluster-autoscaler"], "r1").done == ("Node gpu-1",)
