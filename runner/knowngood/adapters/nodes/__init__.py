@@ -1,4 +1,4 @@
 """What we do to a node: look before, claim, hold, drain, release, quarantine, give back by hand.
 
-Serves the verbs of ports.nodes; the modules of our playbooks call it through `movers`.
+Serves ports.holds, and the verbs of ports.nodes; the modules of our playbooks call it through `movers`.
 """
