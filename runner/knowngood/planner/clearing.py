@@ -44,6 +44,10 @@ def holder(marks: Marks, known: Iterable[RunSummary], at_work: str) -> str:
     end may still be named there, and holds nothing.
     """
     named = {marks.run, marks.maintenance, marks.quarantine} - {""}
+    return next((run for run in open_runs(known, at_work) if run in named), "")
+
+
+def open_runs(known: Iterable[RunSummary], at_work: str) -> tuple[str, ...]:
+    """The runs that have not ended, see `holder`."""
     ended = {run.run: bool(run.end) for run in known}
-    open_runs = [run for run in (*ended, at_work) if not ended.get(run)]
-    return next((run for run in open_runs if run in named), "")
+    return tuple(run for run in (*ended, at_work) if run and not ended.get(run))

@@ -13,6 +13,7 @@ from knowngood.adapters.cluster.reader import FEW
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.errors import CouldNot, UsageError
+from knowngood.model.node import Leftover
 from knowngood.planner.holding import certificates_end, matches, pool_of, worn
 from knowngood.ports.holds import Holds, LetGo, Taken, Term
 
@@ -26,6 +27,11 @@ AUTOSCALERS = path("autoscaling.openshift.io/v1", "clusterautoscalers")
 
 Change = Callable[[Object], Object | None]
 """The merge patch that an object needs, None where it needs none."""
+
+
+def standing(kube: Kube) -> list[Leftover]:
+    """Every hold that stands on this cluster, whosever it is."""
+    return held.leftovers(kube, kube.list(path("v1", "nodes"), keep=_slim))
 
 
 class KubeHolds(Holds):

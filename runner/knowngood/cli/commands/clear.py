@@ -1,29 +1,35 @@
-"""`knowngood clear`: give back a node that no open run holds."""
+"""`knowngood clear`: give back a node that no open run holds, and let go what an ended one still holds."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import click
 
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes import clearing
+from knowngood.adapters.nodes.holding import KubeHolds, standing
 from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, yes_option
 from knowngood.cli.terminal import say
 from knowngood.model.claims import Marks
-from knowngood.model.errors import LockHeld
+from knowngood.model.errors import Inconclusive, LockHeld, UsageError
+from knowngood.model.mover import HOLDS
+from knowngood.model.node import Leftover
 from knowngood.planner import clearing as planner
 
 
 @click.command("clear")
-@click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
+@click.argument("nodes", metavar="[NODE]...", nargs=-1)
+@click.option("--holds", is_flag=True, help="Let those go on whose work an ended run still holds.")
 @yes_option
 @kubeconfig_option
 @debug_option
 @click.pass_obj
-def command(settings: Settings, nodes: tuple[str, ...], yes: bool) -> int:
-    """Give back a node that no open run holds.
+def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) -> int:
+    """Give back a node that no open run holds, and let go what an ended run still holds.
 
     For a quarantined node that is mended, and for what a killed or hand-made claim left: takes our claim, taints and
     annotations off, and our cordon. Shows first what it will do, and asks. A cordon or taint of somebody else stays;
@@ -31,16 +37,29 @@ def command(settings: Settings, nodes: tuple[str, ...], yes: bool) -> int:
     that one gives it back itself (resume, rollback). Looks at no driver: see to it that the node runs what Git
     declares.
 
+    With --holds it is about others whose work a run paused and could not let go on: machine-config pools, health
+    checks, nodes kept from the autoscaler. What somebody else paused stays paused.
+
     \b
     Examples:
       knowngood clear gpu-4 --kubeconfig ~/.kube/ams-prod
       knowngood clear gpu-4 gpu-5 --yes
+      knowngood clear --holds
 
     \b
-    Exit codes: 0 given back, or nothing of ours was on it; 1 not confirmed; 2 no such node, or usage;
-      3 the cluster does not answer, or the node was changed meanwhile; 4 an open run holds the node
+    Exit codes: 0 given back or let go, or nothing of ours was there; 1 not confirmed; 2 no such node, or usage;
+      3 the cluster does not answer, it was changed meanwhile, or could not be let go; 4 an open run holds it
     """
+    if not nodes and not holds:
+        raise UsageError("nothing to clear is named", hint="knowngood clear NODE, or knowngood clear --holds")
     kube = Kube(kubeconfig_of(settings))
+    if holds:
+        let_go(kube, yes=yes)
+    return give_back(kube, nodes, yes=yes)
+
+
+def give_back(kube: Kube, nodes: tuple[str, ...], *, yes: bool) -> int:
+    """Give these nodes back; the exit code."""
     found = clearing.marks_of(kube, tuple(dict.fromkeys(nodes)))
     refuse_held(kube, found)
     for node, marks in found.items():
@@ -54,6 +73,37 @@ def command(settings: Settings, nodes: tuple[str, ...], yes: bool) -> int:
         clearing.clear(kube, node, marks)
         say(f"{node}: given back")
     return 0
+
+
+def let_go(kube: Kube, *, yes: bool) -> None:
+    """Let go what runs that have ended still hold. LockHeld where an open run holds something."""
+    found = standing(kube)
+    refuse_open(kube, found)
+    if not found:
+        say("nothing is held", err=True)
+        return
+    for hold in found:
+        say(f"{hold.where}: lets it go on, held by a hold {hold.detail}", err=True)
+    ask(f"Let go {', '.join(hold.where for hold in found)} on {kube.access.server}?", yes=yes)
+    refuse_open(kube, found)  # somebody may have gone on while we asked
+    for run in dict.fromkeys(hold.run for hold in found):
+        gone = KubeHolds(kube).let_go(HOLDS, run)
+        for what in gone.done:
+            say(f"{what}: goes on")
+        if gone.failed:
+            told = "; ".join(f"{what}: {why}" for what, why in gone.failed.items())
+            raise Inconclusive(f"could not be let go: {told}", hint="knowngood clear --holds")
+
+
+def refuse_open(kube: Kube, found: Sequence[Leftover]) -> None:
+    """LockHeld where one of these holds is an open run's."""
+    still = planner.open_runs(ConfigMapCheckpoint(kube).runs(), clearing.at_work(kube))
+    for hold in found:
+        if hold.run in still:
+            raise LockHeld(
+                f"{hold.where} is held by run {hold.run}, which has not ended: it lets it go itself",
+                hint=f"knowngood resume {hold.run}, or knowngood rollback {hold.run}",
+            )
 
 
 def refuse_held(kube: Kube, nodes: dict[str, Marks]) -> None:

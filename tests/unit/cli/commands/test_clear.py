@@ -145,3 +145,49 @@ def test_the_quarantine_of_a_node_that_somebody_else_has_cordoned_keeps_that_cor
     said = clear(tmp_path, "--yes")
     assert said.code == 0
     assert left(kube)[0] == {"taints": [OTHERS], "unschedulable": True}
+
+
+POOL = "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/gpu"
+
+
+def a_held_pool(kube: FakeKube, run: str) -> None:
+    kube.collections.add("machineconfigpools")
+    mark = json.dumps({"run": run, "who": "ana@laptop", "until": "2026-08-22T04:00:00Z"})
+    annotations = {names.HOLD_ANNOTATION: mark}
+    kube.put(POOL, {"metadata": {"name": "gpu", "annotations": annotations}, "spec": {"paused": True}})
+
+
+def let_go(tmp_path: Path, *more: str) -> Said:
+    config = tmp_path / "config"
+    config.write_text("")
+    return knowngood("clear", "--holds", "--kubeconfig", config, *more)
+
+
+def test_what_an_ended_run_still_holds_is_shown_and_let_go(kube: FakeKube, tmp_path: Path) -> None:
+    save(kube, undone())
+    a_held_pool(kube, THERE)
+    said = let_go(tmp_path, "--yes")
+    assert said.code == 0, said.err
+    assert f"of run {THERE} (ana@laptop), meant until 2026-08-22T04:00:00Z" in said.err
+    assert kube.objects[POOL]["spec"]["paused"] is False
+    assert kube.objects[POOL]["metadata"]["annotations"] == {}
+
+
+def test_what_an_open_run_holds_is_refused(kube: FakeKube, tmp_path: Path) -> None:
+    a_held_pool(kube, THERE)
+    save(kube, undone().until("hop-1/ring-0/batch-1/drain"))
+    said = let_go(tmp_path, "--yes")
+    assert said.code == 4
+    assert f"knowngood resume {THERE}" in said.err
+    assert kube.objects[POOL]["spec"]["paused"] is True
+
+
+def test_nothing_held_is_said(kube: FakeKube, tmp_path: Path) -> None:
+    said = let_go(tmp_path)
+    assert (said.code, said.err.strip()) == (0, "nothing is held")
+
+
+def test_nothing_named_is_usage(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("")
+    assert knowngood("clear", "--kubeconfig", config).code == 2
