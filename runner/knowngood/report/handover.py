@@ -52,6 +52,9 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
             "",
         ]
         parts += _block(_give_back(summary, out))
+    if summary.holds:
+        parts += ["", "To let those go on whose work is held, once the run has ended:", ""]
+        parts += _block(iter(["knowngood clear --holds"]))
     if not summary.end:
         on, back = (code(f"knowngood {verb} {summary.run}") for verb in ("resume", "rollback"))
         parts += ["", f"Or let knowngood go on: {on}, or take it back: {back}."]
@@ -87,6 +90,7 @@ def _held(summary: Summary) -> list[str]:
                 told = str(time.now)
         lines.append(f"- {markdown(node)}: {told}{f': {markdown(why)}' if why else ''}")
     lines += [f"- {markdown(node)}: {markdown(what)}" for node, what in summary.elsewhere.items()]
+    lines += [f"- {markdown(what)}: held by this run, {markdown(why)}" for what, why in summary.holds.items()]
     running = not summary.end and not summary.interrupted
     return lines + ([f"- Lease `{names.LEASE}` in namespace `{names.NAMESPACE}`"] if running else []) or [
         "Nothing."

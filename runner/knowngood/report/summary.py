@@ -11,6 +11,7 @@ from typing import Any
 
 from knowngood.model.claims import Marks, elsewhere
 from knowngood.model.destination import HERE, Destination, Way
+from knowngood.model.holding import holds
 from knowngood.model.jsonable import from_json
 from knowngood.model.moved import still_moved
 from knowngood.model.mover import PLAIN, Words
@@ -128,6 +129,8 @@ class Summary:
     asked: bool = False  # where the nodes are now is what they say themselves; else as of the journal
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     """Nodes of no concern to this run, with marks of ours."""
+    holds: Mapping[str, str] = field(default_factory=dict)
+    """Whose work the run holds, and what must be known of it; of an ended run what it could not let go."""
     who: str = ""  # user@host of the last runner
     version: str = ""  # of its knowngood
     record: RecordLine | None = None  # None: the run has nothing to record (yet)
@@ -175,6 +178,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         left=verified.detail.left if verified else (),
         asked=marks is not None,
         elsewhere=elsewhere(marks, plan.nodes) if marks else {},
+        holds=holds(state),
         who=state.who,
         version=state.version,
         called=plan.words.it,

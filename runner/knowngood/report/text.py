@@ -42,6 +42,7 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
     parts += ["", *_section("commits", commit_rows(summary))]
     parts += _section("verdicts", verdict_rows(summary.judgements))
     parts += _section("elsewhere on this cluster", list(summary.elsewhere.items()))
+    parts += _section("held", list(summary.holds.items()))
     parts += _section("nodes" if summary.asked else "nodes, as of the journal", node_rows(summary))
     parts += _section("still on the new version", tuple(summary.moved.items()))
     parts += _section("tenants disturbed", tenant_rows(summary))
