@@ -94,6 +94,7 @@ def mover(v: Values) -> MoverSpec:
         pods=Pods(**v["pods"]) if "pods" in v else None,
         proof=Proof(**v["proof"]) if "proof" in v else None,
         words=Words(**v["words"]),
+        holds=tuple(v.get("holds", ())),
         settles=tuple(v.get("settles", ())),
     )
 

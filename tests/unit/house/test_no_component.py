@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from knowngood.adapters.cluster.held import PAUSABLES
 from knowngood.adapters.movers.node_work import MOVERS
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir, schema_dir
 from knowngood.model.matrix import Matrix
-from knowngood.model.mover import CLASSES
+from knowngood.model.mover import CLASSES, HOLDS
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "runner" / "knowngood"
@@ -75,6 +76,12 @@ def test_a_class_is_known_to_the_schema_the_model_and_the_adapters_alike() -> No
     schema = json.loads((schema_dir() / "component.json").read_text())
     named = schema["$defs"]["mover"]["properties"]["class"]["enum"]
     assert set(named) == CLASSES == set(MOVERS)
+
+
+def test_what_can_be_held_is_known_to_the_schema_the_model_and_the_adapters_alike() -> None:
+    schema = json.loads((schema_dir() / "component.json").read_text())
+    named = schema["$defs"]["mover"]["properties"]["holds"]["items"]["enum"]
+    assert set(named) == HOLDS == {pausable.hold for pausable in PAUSABLES}
 
 
 def test_each_class_is_one_file_of_under_250_lines() -> None:
