@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
 
 from knowngood.cli.terminal import agreed
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.plan import Plan
+from knowngood.planner.consent import Consent
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def consent_options(function: F) -> F:
+    """`--try-again`, `--accept-no-canary`, `--accept-forward-only`, as one `consent`."""
+
+    @click.option(
+        "--try-again", is_flag=True, help="Go there although it failed here, or on this hardware, before."
+    )
+    @click.option(
+        "--accept-no-canary",
+        "no_canary",
+        metavar="COMPONENT",
+        multiple=True,
+        help="Move it although no canary goes first and no other cluster of this hardware has proven it.",
+    )
+    @click.option(
+        "--accept-forward-only", "forward_only", is_flag=True, help="Go where there is no way back."
+    )
+    @functools.wraps(function)
+    def asked(
+        *args: Any, try_again: bool, no_canary: tuple[str, ...], forward_only: bool, **rest: Any
+    ) -> Any:
+        return function(*args, consent=Consent(frozenset(no_canary), forward_only, try_again), **rest)
+
+    return asked  # type: ignore[return-value]
 
 
 def confirm(plan: Plan, *, yes: bool) -> None:

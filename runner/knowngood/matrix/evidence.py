@@ -48,13 +48,13 @@ def read_evidence(path: Path) -> Object:
     return found
 
 
-def evidence_about(root: Path, release: str) -> tuple[Evidence, ...]:
-    """All evidence about a release in the matrix at `root`; DataError where a file of it is broken."""
+def evidence_about(root: Path, release: str = "") -> tuple[Evidence, ...]:
+    """All evidence about a release, or about any, in the matrix at `root`; DataError where a file of it is broken."""
     found = []
-    for path in sorted((root / "evidence").glob(f"*/{glob.escape(release)}-*.json")):
+    for path in sorted((root / "evidence").glob(f"*/{glob.escape(release) or '*'}-*.json")):
         file = f"{display(root)}/evidence/{path.parent.name}/{path.name}"
         value = documents.evidence(read_text(path, file), path.parent.name, path.stem, file).value
-        if value["release"] == release:
+        if release in ("", value["release"]):
             found.append(evidence_of(value))
     return tuple(found)
 

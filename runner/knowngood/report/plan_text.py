@@ -24,7 +24,9 @@ UNDOS = {
     UndoClass.FORWARD_ONLY: "can't be undone",
 }
 
-_WITHOUT_CANARY = "all nodes get it at once: prove it first on another cluster of this profile"
+_WITHOUT_CANARY = (
+    "prove it first on another cluster of this profile, or take it by --accept-no-canary COMPONENT"
+)
 
 
 def plan_text(plan: Plan) -> Page:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli.asking import confirm
+from knowngood.cli.asking import confirm, consent_options
 from knowngood.cli.matrix_source import kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import (
     Settings,
@@ -20,8 +21,10 @@ from knowngood.cli.options import (
 from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.cli.terminal import say
 from knowngood.cli.try_again import heeded
+from knowngood.matrix.evidence import evidence_about
 from knowngood.model.errors import ExitCode
 from knowngood.model.values import Object
+from knowngood.planner.consent import Consent, refuse_unasked
 from knowngood.report.plan_text import plan_text
 
 
@@ -30,9 +33,7 @@ from knowngood.report.plan_text import plan_text
 @click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
-@click.option(
-    "--try-again", is_flag=True, help="Go there although it failed here, or on this hardware, before."
-)
+@consent_options
 @record_option
 @kubeconfig_option
 @matrix_option
@@ -46,7 +47,7 @@ def command(
     release: str,
     yes: bool,
     allow_dirty: bool,
-    try_again: bool,
+    consent: Consent,
     record: str,
     output: str,
 ) -> int:
@@ -58,6 +59,9 @@ def command(
 
     A release to which a gate said no on this cluster, or on this hardware by evidence, is refused until it is proven:
     --try-again goes there once more, and shows and records what is different now.
+
+    What reaches all nodes at once, as an operator does, has no canary: it goes where another cluster of this hardware
+    has proven it, or where you say --accept-no-canary. What can't be undone goes by --accept-forward-only.
 
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
@@ -82,9 +86,10 @@ def command(
     note = check_cluster(found, kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
+    taken = refuse_unasked(plan, evidence_about(source.folder), consent, SystemClock().now())
     again: Object = {}
     if plan.hops:
-        plan, again = heeded(source, plan, kubeconfig, try_again=try_again)
+        plan, again = heeded(source, plan, kubeconfig, try_again=consent.try_again)
     say(plan_text(plan), err=True)
     if note:
         say(note, err=True)
@@ -93,4 +98,4 @@ def command(
         return int(ExitCode.DONE)
     say(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
-    return show(start(request, plan, more=again), output)
+    return show(start(request, plan, more={**again, **taken}), output)

@@ -96,9 +96,6 @@ def _moved(hops: Iterable[Hop]) -> Iterable[str]:
 def refuse_unmovable(plan: Plan) -> None:
     """Refused where knowngood can't make every hop of the plan: before anything is written."""
     reasons = [reason for hop in plan.hops for reason in hop.not_movable]
-    closed = [hop.name for hop in plan.hops if hop.undo is UndoClass.FORWARD_ONLY]
-    if closed:
-        reasons.append(f"no way back: {', '.join(closed)} can't be undone")
     if reasons:
         raise Refused(
             f"{plan.cluster} can't go from {plan.from_release} to {plan.to_release}: {'; '.join(reasons)}",

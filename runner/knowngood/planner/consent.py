@@ -1,0 +1,78 @@
+"""What a person must say yes to before a run: a move without a canary, and one without a way back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from knowngood.model.errors import Refused, UsageError
+from knowngood.model.evidence import Evidence
+from knowngood.model.matrix import ReleaseStatus, UndoClass
+from knowngood.model.plan import Move, Plan
+from knowngood.model.values import Object
+from knowngood.planner.status import moment
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What was said yes to: components without a canary, hops that can't be undone, a release that failed before."""
+
+    no_canary: frozenset[str] = frozenset()
+    forward_only: bool = False
+    try_again: bool = False
+
+
+def without_canary(plan: Plan) -> tuple[Move, ...]:
+    """The moves that reach all nodes at once, or that no node has."""
+    return tuple(m for hop in plan.hops for m in hop.moves if m.component in hop.without_canary)
+
+
+def untried(plan: Plan, evidence: Iterable[Evidence], now: str) -> tuple[Move, ...]:
+    """Those of them whose new version is known-good on no other cluster of this hardware profile.
+
+    `now` (RFC 3339): evidence that has run out counts no more.
+    """
+    known = {
+        item
+        for one in evidence
+        if one.status == ReleaseStatus.KNOWN_GOOD
+        and one.profile == plan.profile
+        and one.cluster != plan.cluster
+        and not (one.expires and moment(one.expires) <= moment(now))
+        for item in one.versions.items()
+    }
+    return tuple(m for m in without_canary(plan) if (m.component, m.to_version) not in known)
+
+
+def refuse_unasked(plan: Plan, evidence: Iterable[Evidence], consent: Consent, now: str) -> Object:
+    """Refused where somebody must say yes first; returns what record 0 keeps of a yes that was needed.
+
+    UsageError for a yes to what the plan does not do.
+    """
+    found, closed = (
+        untried(plan, evidence, now),
+        [h.name for h in plan.hops if h.undo is UndoClass.FORWARD_ONLY],
+    )
+    strange = sorted(consent.no_canary - {m.component for m in without_canary(plan)})
+    if strange:
+        raise UsageError(
+            f"--accept-no-canary {strange[0]}: this plan does not move it without a canary",
+            hint=f"knowngood plan {plan.cluster} --to {plan.to_release} says what it does",
+        )
+    open_ = [m for m in found if m.component not in consent.no_canary]
+    if open_:
+        first = open_[0]
+        moves = ", ".join(dict.fromkeys(f"{m.component} {m.to_version}" for m in open_))
+        raise Refused(
+            f"{moves}: no canary goes first, and no other cluster of {plan.profile} has proven it",
+            hint=f"prove it on another cluster, or take it: --accept-no-canary {first.component}",
+        )
+    if closed and not consent.forward_only:
+        raise Refused(
+            f"no way back: {', '.join(closed)} of {plan.from_release} to {plan.to_release} can't be undone",
+            hint="--accept-forward-only goes there all the same",
+        )
+    kept: Object = {}
+    if taken := sorted({m.component for m in found} & consent.no_canary):
+        kept["accepted_no_canary"] = taken
+    return {**kept, **({"accepted_forward_only": closed} if closed else {})}
