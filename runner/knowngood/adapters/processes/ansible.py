@@ -33,7 +33,16 @@ UNSAFE = "__ansible_unsafe"
 """How Ansible's own JSON marks a text that is no template."""
 
 
-class AnsibleNodeWork(NodeWork):
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A playbook that came to its end: what its modules said, and why some said nothing."""
+
+    private: Path
+    heard: Heard
+    trouble: str
+
+
+class Playbooks:
     """The playbooks of one run, on one cluster.
 
     `folder` is the run's, `playbooks` where they lie. A role in `roles` takes the place of ours of the same name.
@@ -59,65 +68,12 @@ class AnsibleNodeWork(NodeWork):
         self._run = run
         self._roles = roles
 
-    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
-        """See the port. UsageError for a hold by the taint alone, which no class asks for yet."""
-        if hold is not Hold.CORDON:
-            raise UsageError(f"nodes can't be held by {hold} yet", hint="see the mover of what is moved")
-        more = {"knowngood_movers": to_json(specs)}
-        return self._play("claim", list(nodes), fence, self._limits.claim, cancel, more)
-
-    def drain(
-        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
-    ) -> Outcome:
-        """See the port."""
-        more = {"knowngood_users": list(users), "knowngood_keep": keep}
-        return self._play("drain", list(nodes), fence, self._limits.drain, cancel, more)
-
-    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
-        """See the port. UsageError for two classes at once: a role moves those of one."""
-        classes = {moving.spec.kind for moving in moves}
-        if len(classes) != 1:
-            raise UsageError(f"{', '.join(sorted(classes)) or 'nothing'} can't be moved by one role")
-        more = {
-            "knowngood_mover": classes.pop(),
-            "knowngood_expect": {moving.component: moving.after for moving in moves},
-            "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
-        }
-        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, more)
-
-    def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
-        """See the port."""
-        return self._play("release", list(nodes), fence, self._limits.release, cancel)
-
-    def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
-        """See the port."""
-        return self._play("quarantine", dict(nodes), fence, self._limits.release, cancel)
-
-    def _play(
-        self,
-        verb: str,
-        nodes: list[str] | dict[str, str],
-        fence: str,
-        limit: float,
-        cancel: Cancel,
-        more: Mapping[str, object] | None = None,
-    ) -> Outcome:
-        """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld, UsageError."""
-        cancel.check()
-        if not nodes:
-            return Outcome()
+    def play(
+        self, verb: str, subject: str, more: Mapping[str, object], limit: float, cancel: Cancel
+    ) -> Played:
+        """Run one playbook to its end; `subject`: what it is about, for people. Interrupted, UsageError."""
         private = self._private(verb)
-        variables = {
-            "knowngood_nodes": nodes,
-            "knowngood_run": self._run,
-            "knowngood_fence": fence,
-            "knowngood_cluster": {
-                "operatorNamespace": self._cluster.operator_namespace,
-                "tenants": self._cluster.raw.get("tenants") or _tenants(self._cluster),
-            },
-            "knowngood_limits": to_json(self._limits),
-            **(more or {}),
-        }
+        variables = {"knowngood_run": self._run, "knowngood_limits": to_json(self._limits), **more}
         if self._roles:
             variables["knowngood_roles"] = str(self._roles.absolute())
         asked = {
@@ -126,7 +82,7 @@ class AnsibleNodeWork(NodeWork):
             "extravars": {name: untemplated(value) for name, value in variables.items()},
             "envvars": self._settings(private),
         }
-        heard = _Heard(verb, self._observer, ", ".join(nodes))
+        heard = Heard(verb, self._observer, subject)
         completed = supervisor.run(
             [sys.executable, "-P", "-m", "knowngood.adapters.processes.ansible_child"],
             cwd=private,
@@ -138,16 +94,7 @@ class AnsibleNodeWork(NodeWork):
             folder=self._folder,
         )
         cancel.check()
-        outcome = heard.outcome(list(nodes), _trouble(completed, limit, heard))
-        kept = {**to_json(outcome), "calls": heard.calls}
-        (private / "outcome.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        if heard.lost and set(heard.lost) == set(nodes):
-            raise LockHeld(
-                f"{verb}: another runner has claimed {', '.join(nodes)}: {outcome.failed[heard.lost[0]]}",
-                hint="knowngood status shows who holds the cluster",
-            )
-        artifacts = {"ansible": str(private.relative_to(self._folder.absolute()))}
-        return replace(outcome, artifacts=artifacts)
+        return Played(private, heard, _trouble(completed, limit, heard))
 
     def _private(self, verb: str) -> Path:
         """A new folder of this playbook run, readable by us only."""
@@ -197,6 +144,79 @@ class AnsibleNodeWork(NodeWork):
         }
 
 
+class AnsibleNodeWork(Playbooks, NodeWork):
+    """What is done to nodes."""
+
+    def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
+        """See the port. UsageError for a hold by the taint alone, which no class asks for yet."""
+        if hold is not Hold.CORDON:
+            raise UsageError(f"nodes can't be held by {hold} yet", hint="see the mover of what is moved")
+        more = {"knowngood_movers": to_json(specs)}
+        return self._play("claim", list(nodes), fence, self._limits.claim, cancel, more)
+
+    def drain(
+        self, nodes: Sequence[str], fence: str, cancel: Cancel, *, users: Collection[str], keep: bool = False
+    ) -> Outcome:
+        """See the port."""
+        more = {"knowngood_users": list(users), "knowngood_keep": keep}
+        return self._play("drain", list(nodes), fence, self._limits.drain, cancel, more)
+
+    def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
+        """See the port. UsageError for two classes at once: a role moves those of one."""
+        classes = {moving.spec.kind for moving in moves}
+        if len(classes) != 1:
+            raise UsageError(f"{', '.join(sorted(classes)) or 'nothing'} can't be moved by one role")
+        more = {
+            "knowngood_mover": classes.pop(),
+            "knowngood_expect": {moving.component: moving.after for moving in moves},
+            "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
+        }
+        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, more)
+
+    def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("release", list(nodes), fence, self._limits.release, cancel)
+
+    def quarantine(self, nodes: Mapping[str, str], fence: str, cancel: Cancel) -> Outcome:
+        """See the port."""
+        return self._play("quarantine", dict(nodes), fence, self._limits.release, cancel)
+
+    def _play(
+        self,
+        verb: str,
+        nodes: list[str] | dict[str, str],
+        fence: str,
+        limit: float,
+        cancel: Cancel,
+        more: Mapping[str, object] | None = None,
+    ) -> Outcome:
+        """Run one playbook to its end and fold what its module returned. Interrupted, LockHeld, UsageError."""
+        cancel.check()
+        if not nodes:
+            return Outcome()
+        variables = {
+            "knowngood_nodes": nodes,
+            "knowngood_fence": fence,
+            "knowngood_cluster": {
+                "operatorNamespace": self._cluster.operator_namespace,
+                "tenants": self._cluster.raw.get("tenants") or _tenants(self._cluster),
+            },
+            **(more or {}),
+        }
+        played = self.play(verb, ", ".join(nodes), variables, limit, cancel)
+        private, heard = played.private, played.heard
+        outcome = heard.outcome(list(nodes), played.trouble)
+        kept = {**to_json(outcome), "calls": heard.calls}
+        (private / "outcome.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        if heard.lost and set(heard.lost) == set(nodes):
+            raise LockHeld(
+                f"{verb}: another runner has claimed {', '.join(nodes)}: {outcome.failed[heard.lost[0]]}",
+                hint="knowngood status shows who holds the cluster",
+            )
+        artifacts = {"ansible": str(private.relative_to(self._folder.absolute()))}
+        return replace(outcome, artifacts=artifacts)
+
+
 def untemplated(value: Any) -> Any:
     """The same value, each text in it marked so that Ansible hands it over as it is. UsageError.
 
@@ -224,7 +244,7 @@ def _tenants(cluster: Cluster) -> list[Object]:
 
 
 @dataclass(slots=True)
-class _Heard:
+class Heard:
     """What the child's lines amount to."""
 
     verb: str
@@ -260,14 +280,15 @@ class _Heard:
     @property
     def calls(self) -> int:
         """Kubernetes API requests that the modules sent."""
-        return sum(int(answer.get("calls") or 0) for answer in self._answers())
+        return sum(int(answer.get("calls") or 0) for answer in self.answers())
 
     @property
     def lost(self) -> list[str]:
         """The nodes whose claim was found to be a newer Lease's."""
-        return [node for result in self._answers() for node in result.get("lost", ())]
+        return [node for result in self.answers() for node in result.get("lost", ())]
 
-    def _answers(self) -> list[Object]:
+    def answers(self) -> list[Object]:
+        """What our modules said, in order."""
         return [r["res"]["knowngood"] for r in self.results if isinstance(r["res"].get("knowngood"), dict)]
 
     def outcome(self, nodes: Sequence[str], trouble: str) -> Outcome:
@@ -283,7 +304,7 @@ class _Heard:
         given_back: dict[str, str] = {}
         detail: Object = {}
         seen: dict[str, NodeState] = {}
-        for answer in self._answers():
+        for answer in self.answers():
             if answer.get("verb") == self.verb and not answer.get("dry_run"):
                 done |= dict.fromkeys(answer.get("done") or ())
             failed |= answer.get("failed") or {}
@@ -303,7 +324,7 @@ class _Heard:
         return Outcome(gone, failed, given_back, detail, could_not=left, stripped=tuple(stripped), seen=seen)
 
 
-def _trouble(completed: supervisor.Completed, limit: float, heard: _Heard) -> str:
+def _trouble(completed: supervisor.Completed, limit: float, heard: Heard) -> str:
     """Why a playbook gave no answer."""
     if completed.timed_out:
         return f"the {heard.verb} playbook did not end within {limit + MARGIN_SECONDS:.0f} s"

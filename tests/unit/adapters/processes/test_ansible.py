@@ -31,8 +31,8 @@ class Watcher(Observer):
 
 
 @pytest.fixture(name="heard")
-def _heard() -> ansible._Heard:
-    return ansible._Heard("drain", Watcher(), "gpu-1, gpu-2")
+def _heard() -> ansible.Heard:
+    return ansible.Heard("drain", Watcher(), "gpu-1, gpu-2")
 
 
 def result(verb: str = "drain", **answer: Any) -> str:
@@ -40,7 +40,7 @@ def result(verb: str = "drain", **answer: Any) -> str:
     return json.dumps({"event": "result", "task": "t", "failed": False, "res": {"knowngood": told}})
 
 
-def test_a_modules_answer_is_the_outcome(heard: ansible._Heard) -> None:
+def test_a_modules_answer_is_the_outcome(heard: ansible.Heard) -> None:
     heard.line(result(done=["gpu-1"], given_back={"gpu-2": "budget"}, detail={"gpu-1": {"a": 1}}, calls=7))
     outcome = heard.outcome(NODES, "")
     assert (outcome.done, outcome.failed, outcome.given_back) == (("gpu-1",), {}, {"gpu-2": "budget"})
@@ -48,12 +48,12 @@ def test_a_modules_answer_is_the_outcome(heard: ansible._Heard) -> None:
     assert heard.calls == 7
 
 
-def test_a_node_nobody_spoke_of_has_failed(heard: ansible._Heard) -> None:
+def test_a_node_nobody_spoke_of_has_failed(heard: ansible.Heard) -> None:
     heard.line(result(done=["gpu-1"]))
     assert heard.outcome(NODES, "").failed == {"gpu-2": "the playbook said nothing about it"}
 
 
-def test_a_node_that_failed_in_one_task_is_not_done_by_another(heard: ansible._Heard) -> None:
+def test_a_node_that_failed_in_one_task_is_not_done_by_another(heard: ansible.Heard) -> None:
     heard.line(result(done=NODES))
     answer = {"knowngood": {"failed": {"gpu-1": "no"}}}
     heard.line(json.dumps({"event": "result", "task": "t", "failed": True, "res": answer}))
@@ -62,7 +62,7 @@ def test_a_node_that_failed_in_one_task_is_not_done_by_another(heard: ansible._H
     assert outcome.failed == {"gpu-1": "no"}
 
 
-def test_another_verb_of_a_teams_own_role_leaves_no_node_done(heard: ansible._Heard) -> None:
+def test_another_verb_of_a_teams_own_role_leaves_no_node_done(heard: ansible.Heard) -> None:
     """Its drain role claims once more, and does not drain."""
     heard.line(result("claim", done=NODES))
     outcome = heard.outcome(NODES, "")
@@ -70,20 +70,20 @@ def test_another_verb_of_a_teams_own_role_leaves_no_node_done(heard: ansible._He
     assert set(outcome.failed) == set(outcome.could_not) == set(NODES)
 
 
-def test_a_verb_that_was_only_tried_leaves_no_node_done(heard: ansible._Heard) -> None:
+def test_a_verb_that_was_only_tried_leaves_no_node_done(heard: ansible.Heard) -> None:
     """A team's role drains with `check_mode: true`."""
     heard.line(result(done=NODES, dry_run=True))
     assert heard.outcome(NODES, "").done == ()
 
 
-def test_another_verb_can_say_that_a_node_failed(heard: ansible._Heard) -> None:
+def test_another_verb_can_say_that_a_node_failed(heard: ansible.Heard) -> None:
     heard.line(result(done=NODES))
     heard.line(result("claim", failed={"gpu-2": "not ours"}))
     outcome = heard.outcome(NODES, "")
     assert (outcome.done, outcome.failed) == (("gpu-1",), {"gpu-2": "not ours"})
 
 
-def test_a_task_of_a_teams_own_role_that_fails_leaves_no_node_done(heard: ansible._Heard) -> None:
+def test_a_task_of_a_teams_own_role_that_fails_leaves_no_node_done(heard: ansible.Heard) -> None:
     """Its role says done by our module first, and its own task after it did not pass."""
     heard.line(result(done=NODES))
     heard.line(json.dumps({"event": "result", "task": "theirs", "failed": True, "res": {"msg": "no"}}))
@@ -92,7 +92,7 @@ def test_a_task_of_a_teams_own_role_that_fails_leaves_no_node_done(heard: ansibl
     assert set(outcome.failed) == set(outcome.could_not) == set(NODES)
 
 
-def test_a_failure_that_a_role_takes_care_of_is_none(heard: ansible._Heard) -> None:
+def test_a_failure_that_a_role_takes_care_of_is_none(heard: ansible.Heard) -> None:
     """Rescued or ignored: the playbook ends well, and that is what counts."""
     heard.line(json.dumps({"event": "result", "task": "theirs", "failed": True, "res": {"msg": "no"}}))
     heard.line(result(done=NODES))
@@ -101,7 +101,7 @@ def test_a_failure_that_a_role_takes_care_of_is_none(heard: ansible._Heard) -> N
     assert outcome.done == tuple(NODES)
 
 
-def test_noise_is_no_answer_but_is_quoted_when_none_comes(heard: ansible._Heard) -> None:
+def test_noise_is_no_answer_but_is_quoted_when_none_comes(heard: ansible.Heard) -> None:
     for line in ("Traceback (most recent call last)", "[1, 2]", '{"event": 5}', '"text"'):
         heard.line(line)
     trouble = ansible._trouble(Completed(4, False, False, 1, ("ERROR! no module",)), 60.0, heard)
@@ -111,17 +111,17 @@ def test_noise_is_no_answer_but_is_quoted_when_none_comes(heard: ansible._Heard)
     assert heard.outcome(NODES, trouble).failed == dict.fromkeys(NODES, trouble)
 
 
-def test_a_playbook_that_never_finished_is_trouble_even_with_exit_code_0(heard: ansible._Heard) -> None:
+def test_a_playbook_that_never_finished_is_trouble_even_with_exit_code_0(heard: ansible.Heard) -> None:
     assert ansible._trouble(Completed(0, False, False, 1), 60.0, heard)
     heard.line('{"event": "finish", "rc": 0}')
     assert not ansible._trouble(Completed(0, False, False, 1), 60.0, heard)
 
 
-def test_a_deadline_says_how_long_was_waited(heard: ansible._Heard) -> None:
+def test_a_deadline_says_how_long_was_waited(heard: ansible.Heard) -> None:
     assert "within 120 s" in ansible._trouble(Completed(143, True, False, 1), 60.0, heard)
 
 
-def test_progress_reaches_the_observer_with_its_node(heard: ansible._Heard) -> None:
+def test_progress_reaches_the_observer_with_its_node(heard: ansible.Heard) -> None:
     heard.line(json.dumps({"event": "progress", "node": "gpu-1", "text": "evicted vision/serve"}))
     watcher = heard.observer
     assert isinstance(watcher, Watcher)
