@@ -13,9 +13,9 @@ from tests.integration.twin.olm_stage import GPU, change, tell
 from tests.unit.planner.matrices import cluster
 
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.movers import olm_v0_acts
 from knowngood.adapters.movers.fleet_task import FleetTask
 from knowngood.adapters.movers.olm_v0 import OlmV0
+from knowngood.adapters.movers.olm_v0_acts import OlmV0Acts
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Limits
 from knowngood.model.mover import FleetState, Look, MoverSpec, Moving, Starts
@@ -53,10 +53,10 @@ class Desk:
         return FleetTask(self.kube, KEY, LIMITS, self.told.append)
 
     async def start(self, move: Moving) -> str:
-        return await asyncio.to_thread(olm_v0_acts.start, self.task, move)
+        return await asyncio.to_thread(OlmV0Acts().start, self.task, move)
 
     async def back(self, move: Moving) -> str:
-        return await asyncio.to_thread(olm_v0_acts.back, self.task, move)
+        return await asyncio.to_thread(OlmV0Acts().back, self.task, move)
 
     async def found(self, move: Moving, *, undo: bool = False) -> str:
         """All findings before a start, or before a way back."""

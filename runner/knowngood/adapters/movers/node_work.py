@@ -80,7 +80,7 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
 
 def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:
     cluster = params.get("cluster") or {}
-    limits = _limits(params.get("limits") or {})
+    limits = limits_of(params.get("limits") or {})
     namespace = str(cluster.get("operatorNamespace") or "nvidia-gpu-operator")
     return Task(
         kube=Kube(
@@ -103,19 +103,19 @@ def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, d
         reasons=reasons,
         keep=bool(params.get("keep")),
         dry_run=dry_run,
-        tell=_teller(),
+        tell=teller(),
     )
 
 
 def _specs(params: Mapping[str, Any]) -> dict[str, MoverSpec]:
     """How components move: as the parameters say, by hand as the GPU driver does."""
     found = {
-        str(component): _spec(component, said) for component, said in (params.get("movers") or {}).items()
+        str(component): spec_of(component, said) for component, said in (params.get("movers") or {}).items()
     }
     return found or dict(BY_HAND)
 
 
-def _spec(component: str, said: Mapping[str, Any]) -> MoverSpec:
+def spec_of(component: str, said: Mapping[str, Any]) -> MoverSpec:
     """A mover as a plan froze it, or as a component file has it, where its class is called `class`."""
     try:
         return from_json(MoverSpec, {"kind" if key == "class" else key: value for key, value in said.items()})
@@ -137,12 +137,13 @@ def _moves(params: Mapping[str, Any]) -> Iterator[Moving]:
         yield Moving(component, "", str(version), specs[component])
 
 
-def _limits(values: Mapping[str, Any]) -> Limits:
+def limits_of(values: Mapping[str, Any]) -> Limits:
+    """Deadlines as the parameters give them, ours for the others."""
     known = {f.name for f in dataclasses.fields(Limits)}
     return Limits(**{key: float(value) for key, value in values.items() if key in known})
 
 
-def _teller() -> Callable[[str, str], None]:
+def teller() -> Callable[[str, str], None]:
     """Report progress to the runner, if it listens; never wait for it and never fail because of it."""
     pipe = os.environ.get(PROGRESS, "")
 

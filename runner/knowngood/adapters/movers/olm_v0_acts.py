@@ -38,34 +38,36 @@ SELF_HEAL = "have Argo CD sync it, or apply the committed Subscription"
 OFFER = "see the Subscription's conditions and the catalog's pod"
 
 
-def start(task: FleetTask, moving: Moving) -> str:
-    """Approve the plan of the Subscription if it carries this version and nothing else; wait for it first."""
-    operator = Operator.of(task.kube, moving)
-    _declared(operator, moving)
-    if any(name_of(csv) == named(moving.spec, moving.after) for csv in operator.versions()):
-        return ""
-    olm_definitions.keep(task, operator)
-    return _approve(task, operator, named(moving.spec, moving.after))
+class OlmV0Acts:
+    """See `fleet_task.FleetActor`."""
 
-
-def back(task: FleetTask, moving: Moving) -> str:
-    """Take the newer version and the Subscription away, wait until both are made anew as Git says, and approve."""
-    operator = Operator.of(task.kube, moving)
-    older = named(moving.spec, moving.after)
-    sub = operator.subscription()
-    if sub is not None:
+    def start(self, task: FleetTask, moving: Moving) -> str:
+        """Approve the plan of the Subscription if it carries this version and nothing else; wait for it first."""
+        operator = Operator.of(task.kube, moving)
         _declared(operator, moving)
-    newer = named(moving.spec, moving.before)
-    task.until(lambda: _carried_out(operator, newer), f"what was approved of {newer}")
-    versions = operator.versions()
-    if [name_of(csv) for csv in versions] == [older]:
-        return ""
-    told = [*olm_definitions.checked(task, operator, versions)] if versions else []
-    for csv in versions:
-        told.append(_delete_version(task, operator, csv))
-    task.until(lambda: _gone(operator), f"the end of {moving.component} {moving.before}")
-    told += [_anew(task, operator, moving)]
-    return "; ".join(filter(None, told))
+        if any(name_of(csv) == named(moving.spec, moving.after) for csv in operator.versions()):
+            return ""
+        olm_definitions.keep(task, operator)
+        return _approve(task, operator, named(moving.spec, moving.after))
+
+    def back(self, task: FleetTask, moving: Moving) -> str:
+        """Take the newer version and the Subscription away, wait until both are made anew as Git says, and approve."""
+        operator = Operator.of(task.kube, moving)
+        older = named(moving.spec, moving.after)
+        sub = operator.subscription()
+        if sub is not None:
+            _declared(operator, moving)
+        newer = named(moving.spec, moving.before)
+        task.until(lambda: _carried_out(operator, newer), f"what was approved of {newer}")
+        versions = operator.versions()
+        if [name_of(csv) for csv in versions] == [older]:
+            return ""
+        told = [*olm_definitions.checked(task, operator, versions)] if versions else []
+        for csv in versions:
+            told.append(_delete_version(task, operator, csv))
+        task.until(lambda: _gone(operator), f"the end of {moving.component} {moving.before}")
+        told += [_anew(task, operator, moving)]
+        return "; ".join(filter(None, told))
 
 
 def _declared(operator: Operator, moving: Moving) -> None:
