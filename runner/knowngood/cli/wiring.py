@@ -20,9 +20,9 @@ from knowngood.adapters.judging.smoke_load import KubeLoad
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import KubeLock
-from knowngood.adapters.movers.fleet_work import KubeFleet
 from knowngood.adapters.nodes.holding import KubeHolds
-from knowngood.adapters.processes.ansible import AnsibleNodeWork
+from knowngood.adapters.processes.ansible import AnsibleNodeWork, Playbooks
+from knowngood.adapters.processes.ansible_fleet import AnsibleFleet
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
@@ -85,6 +85,16 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
     cluster, limits, clock = place.cluster, place.cluster.limits, SystemClock()
     kube = Kube(place.kubeconfig, patience=limits.lease, cancel=cancel)
     repository = gitops(cluster, place.folder / "gitops", place.matrix)
+    played = (
+        cluster,
+        place.kubeconfig,
+        place.folder,
+        limits,
+        audience,
+        playbooks_dir(),
+        place.run_id,
+        own_roles(place.matrix_folder)[0],
+    )
     with FileJournal(place.folder) as journal:
         yield Ports(
             clock=clock,
@@ -93,17 +103,8 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             checkpoint=ConfigMapCheckpoint(kube),
             gitops=repository,
             delivery=ArgoDelivery(kube, cluster, repository.is_ancestor, clock),
-            nodes=AnsibleNodeWork(
-                cluster,
-                place.kubeconfig,
-                place.folder,
-                limits,
-                audience,
-                playbooks_dir(),
-                place.run_id,
-                own_roles(place.matrix_folder)[0],
-            ),
-            fleet=KubeFleet(kube, cluster),
+            nodes=AnsibleNodeWork(*played),
+            fleet=AnsibleFleet(kube, cluster, Playbooks(*played)),
             gates=judge_of(place, audience),
             journal=journal,
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),

@@ -46,9 +46,16 @@ def perform(verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
             "changed": False,
             "failed": True,
             "msg": f"{error}. {error.hint}".rstrip(". "),
-            "knowngood": {"end": _end(error), "why": error.message, "hint": error.hint, "calls": calls},
+            "knowngood": {
+                "verb": verb,
+                "end": _end(error),
+                "why": error.message,
+                "hint": error.hint,
+                "calls": calls,
+            },
         }
-    return {"changed": bool(done), "failed": False, "msg": done, "knowngood": {"done": done, "calls": calls}}
+    told = {"verb": verb, "done": done, "calls": calls}
+    return {"changed": bool(done), "failed": False, "msg": done, "knowngood": told}
 
 
 def _end(error: KnowngoodError) -> str:
