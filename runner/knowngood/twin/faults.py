@@ -75,6 +75,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("bundle-unpack-fails", "", ("package",), needs_node=False, part="olm"),
         FaultKind("mco-skips-cordoned", NOW, part="machineConfig", defaults=ONCE),
         FaultKind("mco-uncordons-quarantine", "", part="machineConfig", defaults=ONCE),
+        FaultKind("sriov-unpauses-pool", "", ("seconds",), part="machineConfig", defaults=ONCE),
         FaultKind("boot-takes-15-minutes", "", ("seconds",), part="machineConfig", defaults=ONCE),
         FaultKind("mhc-power-cycles", NOW, ("seconds",), part="healthChecks", defaults=ONCE),
         FaultKind("mofed-wait-label-lies", "", part="networkOperator"),
