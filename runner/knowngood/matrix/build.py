@@ -40,7 +40,9 @@ from knowngood.model.mover import Hold, MoverSpec, Pods, Proof, Starts, Words
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
-DEFAULT_OPERATOR_NAMESPACE = "nvidia-gpu-operator"
+GPU_OPERATOR = "gpu-operator"
+DEFAULT_NAMESPACES = {GPU_OPERATOR: "nvidia-gpu-operator", "network-operator": "nvidia-network-operator"}
+"""Where the operators are whose pods are moved, unless a cluster file says otherwise."""
 
 
 def matrix(documents: Documents, commit: str = "", *, dirty: bool = False) -> Matrix:
@@ -179,6 +181,8 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
     """A cluster from a cluster file's JSON values."""
     nodes = v["nodes"]
     identity = v.get("identity")
+    older = {GPU_OPERATOR: v["operatorNamespace"]} if "operatorNamespace" in v else {}
+    namespaces = {**DEFAULT_NAMESPACES, **older, **v.get("namespaces", {})}
     return Cluster(
         name=name,
         profile=v["profile"],
@@ -194,7 +198,8 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         limits=limits(v.get("limits", {})),
         on_wave_failure=v.get("policy", {}).get("onWaveFailure", "hold"),
         where=where,
-        operator_namespace=v.get("operatorNamespace", DEFAULT_OPERATOR_NAMESPACE),
+        operator_namespace=namespaces[GPU_OPERATOR],
+        namespaces=namespaces,
         identity=Identity(identity["uid"], identity["ca"]) if identity else None,
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),

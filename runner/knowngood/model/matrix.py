@@ -324,6 +324,7 @@ class Cluster:
     on_wave_failure: str  # hold | undo
     where: Location
     operator_namespace: str = "nvidia-gpu-operator"
+    namespaces: Mapping[str, str] = field(default_factory=dict)  # of other operators, by component
     identity: Identity | None = None
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
@@ -333,6 +334,10 @@ class Cluster:
     traits: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)  # node -> line, for messages
     evidence_max_age_days: int = 0  # 0: the profile's
+
+    def namespace_of(self, operator: str) -> str:
+        """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""
+        return self.namespaces.get(operator, self.operator_namespace)
 
     def ring(self, name: str) -> Ring:
         """The ring of that name; KeyError where there is none."""

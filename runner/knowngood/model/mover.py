@@ -33,10 +33,14 @@ class Hold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """The pods whose start brings the version to a node, in the operator's namespace."""
+    """The pods whose start brings the version to a node, in their operator's namespace.
+
+    `operator`: by its component's name, "" for the GPU operator.
+    """
 
     label: str  # key=value
     container: str
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ def test_limits_are_read_by_their_own_names(base: Path) -> None:
     cluster = load(base).clusters["all-keys"]
     assert (cluster.limits.lease, cluster.limits.operand_age, cluster.limits.soak) == (15.0, 900.0, 0.25)
     assert (cluster.on_wave_failure, cluster.operator_namespace) == ("undo", "gpu-operator")
+    assert cluster.namespace_of("network-operator") == "network-operator"
+    assert cluster.namespace_of("") == cluster.namespace_of("gpu-operator") == "gpu-operator"
     assert cluster.identity is not None
     assert cluster.window_end == "2026-08-22T06:00:00+02:00"
 

@@ -164,8 +164,11 @@ def _relations(value: Values) -> Iterator[tuple[Path, str]]:
     """The other components that a component file names, each with its place."""
     for index, name in enumerate(value.get("movesWith", ())):
         yield ("movesWith", index), name
-    for index, name in enumerate(value.get("mover", {}).get("settles", ())):
+    mover = value.get("mover", {})
+    for index, name in enumerate(mover.get("settles", ())):
         yield ("mover", "settles", index), name
+    if "operator" in mover.get("pods", {}):
+        yield ("mover", "pods", "operator"), mover["pods"]["operator"]
     if "follows" in value:
         yield ("follows", "component"), value["follows"]["component"]
     for index, declared in enumerate(value.get("declaredBy", ())):
