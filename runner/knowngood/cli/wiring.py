@@ -108,7 +108,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             gates=judge_of(place, audience),
             journal=journal,
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),
-            readiness=KubeReadiness(kube, cluster),
+            readiness=KubeReadiness(kube, cluster, place.matrix.movers),
             registry=UnaskedRegistry(),
             load=KubeLoad(kube, cluster.probe_image),
             holds=KubeHolds(kube),

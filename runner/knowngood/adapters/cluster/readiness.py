@@ -12,6 +12,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
+from knowngood.model.mover import Specs
 from knowngood.planner.readiness import declaring, image_fields, selecting
 from knowngood.planner.readiness.rights import Right, needed
 from knowngood.ports.readiness import Readiness
@@ -29,14 +30,16 @@ DECLARING = (
 class KubeReadiness(Readiness):
     """One cluster, as its cluster file describes it and its API server answers."""
 
-    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+    def __init__(self, kube: Kube, cluster: Cluster, specs: Specs | None = None) -> None:
+        """`specs`: how components move."""
         self._kube = kube
         self._cluster = cluster
+        self._specs = specs or {}
 
     def rights(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         """See the port."""
         troubles: list[Finding] = []
-        rights = list(needed(self._cluster))
+        rights = list(needed(self._cluster, self._specs))
         for named in dict.fromkeys(change.object for change in changes):
             rights += _asked(troubles, str(named), self._right, named) or ()
         return [*troubles, *access.missing(self._kube, list(dict.fromkeys(rights)))]

@@ -6,11 +6,12 @@ and with the roles in deploy/: a call that comes or goes must be added or taken 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model.matrix import Cluster
+from knowngood.model.mover import Specs
 from knowngood.model.names import LEASE, NAMESPACE
 
 
@@ -19,7 +20,7 @@ class Place(StrEnum):
 
     EVERYWHERE = "everywhere"  # all namespaces, or an object of the cluster
     OURS = "ours"
-    OPERATOR = "operator"  # the GPU operator's namespace
+    OPERATOR = "operator"  # the namespaces of the operators whose pods move
     TENANTS = "tenants"  # everywhere, or in each namespace that a tenant of the cluster file has
     APPLICATIONS = "applications"  # each Application of the cluster file, by name
     PROJECTS = "projects"  # the namespaces of the Applications
@@ -149,13 +150,19 @@ class Right:
         return f"{self.verb} {resource}{named}" + (f" in {self.namespace}" if self.namespace else "")
 
 
-def needed(cluster: Cluster) -> tuple[Right, ...]:
-    """All rights that a run on this cluster needs, each once, but those on the objects that it moves."""
-    found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster))
+def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
+    """All rights that a run on this cluster needs, each once, but those on the objects that it moves.
+
+    `specs`: how components move; those that the cluster declares name further operators whose pods are restarted.
+    """
+    declared = [specs[d.component] for d in cluster.declarations if specs and d.component in specs]
+    operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
+    places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
+    found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
     return tuple(dict.fromkeys(found))
 
 
-def _rights(row: Row, verb: str, cluster: Cluster) -> Iterator[Right]:
+def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> Iterator[Right]:
     def of(namespace: str, name: str = row.name, instead: tuple[str, ...] = ()) -> Right:
         return Right(verb, row.group, row.resource, namespace, name, row.why, instead)
 
@@ -167,7 +174,7 @@ def _rights(row: Row, verb: str, cluster: Cluster) -> Iterator[Right]:
         case Place.OURS:
             yield of(NAMESPACE)
         case Place.OPERATOR:
-            yield of(cluster.operator_namespace)
+            yield from map(of, operators)
         case Place.TENANTS:
             yield of("", instead=tenants)
         case Place.APPLICATIONS:

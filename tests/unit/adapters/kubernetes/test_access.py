@@ -17,7 +17,9 @@ from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import ExitCode, Unreachable
-from knowngood.model.matrix import Application, Cluster
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Application, Cluster, Declaration
+from knowngood.model.mover import MoverSpec, Pods
 from knowngood.model.verdict import Verdict
 from knowngood.planner.readiness.rights import Right, needed
 
@@ -175,3 +177,15 @@ def test_deploy_grants_nothing_that_no_run_needs() -> None:
     table = {(right.group, right.resource, right.verb) for right in ALL}
     surplus = {right for right in granted() if right[1:] not in table}
     assert surplus == EXPLAINED.keys()
+
+
+def test_rights_are_needed_where_the_pods_of_what_is_declared_are() -> None:
+    declared = Declaration("nic-driver", "nic.yaml", "spec.version", ObjectRef("v1", "NicPolicy", "one"))
+    at = replace(cluster(), namespaces={"nic-operator": "nics"}, declarations=(declared,))
+    pods = Pods("nic=", "nic-ctr", "nic-operator")
+    specs = {
+        at.declarations[0].component: MoverSpec(pods=pods),
+        "another": MoverSpec(pods=Pods("a=", "b", "c")),
+    }
+    places = {right.namespace for right in needed(at, specs) if right.resource == "pods/exec"}
+    assert places == {at.operator_namespace, "nics"}
