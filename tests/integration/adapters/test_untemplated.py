@@ -77,7 +77,12 @@ def test_no_variable_of_any_verb_is_templated(
     given = stand.given(verb, [HELM, stand.command], *more, **named)
     assert given["nodes"] == [HELM, stand.command]
     assert given["fence"] == stand.command
-    assert given["cluster"] == {"operatorNamespace": stand.command, "tenants": [stand.tenant]}
+    namespaces = dict(stand.work._cluster.namespaces)
+    assert given["cluster"] == {
+        "operatorNamespace": stand.command,
+        "namespaces": namespaces,
+        "tenants": [stand.tenant],
+    }
     assert given["limits"]["drain"] == stand.work._limits.drain
     assert given["expect"] == ({"nvidia-driver": HELM} if verb == "apply" else None)
     assert not stand.planted.exists()

@@ -19,7 +19,7 @@ class DaemonFleet:
 
     def __init__(self, kube: Kube, cluster: Cluster) -> None:
         self._kube = kube
-        self._namespace = cluster.operator_namespace
+        self._cluster = cluster
 
     def state(self, moving: Moving) -> FleetState:
         """What the declaring object asks for; what runs is each node's own."""
@@ -39,7 +39,9 @@ class DaemonFleet:
             return Look(done="it has no pods")
         found = [
             d
-            for d in self._kube.list(path("apps/v1", "daemonsets", "", self._namespace))
+            for d in self._kube.list(
+                path("apps/v1", "daemonsets", "", self._cluster.namespace_of(pods.operator))
+            )
             if facts.has_label(d["spec"]["template"], pods.label)
         ]
         wanted = [d for d in found if (d.get("status") or {}).get("desiredNumberScheduled")]

@@ -81,7 +81,11 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
 def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:
     cluster = params.get("cluster") or {}
     limits = limits_of(params.get("limits") or {})
-    namespace = str(cluster.get("operatorNamespace") or "nvidia-gpu-operator")
+    namespaces = {str(k): str(v) for k, v in (cluster.get("namespaces") or {}).items()}
+    gpu_operator = str(
+        cluster.get("operatorNamespace") or namespaces.get("gpu-operator") or "nvidia-gpu-operator"
+    )
+    others = namespaces.values() if namespaces else ("nvidia-network-operator",)
     return Task(
         kube=Kube(
             default_path(), patience=limits.lease, first_patience=limits.lease, agent=f"{AGENT}-{verb}"
@@ -96,7 +100,8 @@ def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, d
             )
             for t in cluster.get("tenants") or ()
         ),
-        operators=(namespace, "nvidia-network-operator"),
+        operators=tuple(dict.fromkeys((gpu_operator, *others))),
+        namespaces=namespaces,
         moves=tuple(_moves(params)),
         specs=_specs(params),
         users=tuple(params.get("users") or ALL_USERS),

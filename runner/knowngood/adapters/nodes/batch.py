@@ -22,7 +22,7 @@ from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Limits, Tenant
-from knowngood.model.mover import Moving, Specs
+from knowngood.model.mover import Moving, Pods, Specs
 from knowngood.planner.eviction import ALL_USERS
 
 WORKERS = 256
@@ -58,6 +58,7 @@ class Task:
     limits: Limits
     tenants: tuple[Tenant, ...] = ()
     operators: tuple[str, ...] = ("nvidia-gpu-operator", "nvidia-network-operator")
+    namespaces: Mapping[str, str] = field(default_factory=dict)  # of operators, by component
     moves: tuple[Moving, ...] = ()
     specs: Specs = field(default_factory=lambda: BY_HAND)  # of what may move: their marks
     users: Collection[str] = ALL_USERS  # who must leave
@@ -76,6 +77,10 @@ class Task:
     def gpu_operator(self) -> str:
         """The namespace of the GPU operator, where the driver pods are."""
         return self.operators[0]
+
+    def namespace_of(self, pods: Pods) -> str:
+        """The namespace of the operator that has these pods."""
+        return self.namespaces.get(pods.operator, self.gpu_operator)
 
     @property
     def run(self) -> str:

@@ -72,9 +72,9 @@ class View:
         self._namespace = namespace
         self._many = tuple(batch) if len(batch) > FEW else ()
         self._nodes = Shared(self._list_nodes)
-        self._labelled: dict[str, Shared[dict[str, list[Object]]]] = {}
+        self._labelled: dict[tuple[str, str], Shared[dict[str, list[Object]]]] = {}
+        self._listed: dict[tuple[str, str, str], Shared[list[Object]]] = {}
         self._one = threading.Lock()
-        self._daemonsets = Shared(lambda: kube.list(path("apps/v1", "daemonsets", "", namespace)))
         self._lease = Shared(lambda: kube.find(LEASE_PATH) or {})
 
     def node(self, name: str) -> Object | None:
@@ -82,17 +82,36 @@ class View:
         found = self._nodes.now().get(name) if name in self._many else None
         return found or self._kube.find(path("v1", "nodes", name))
 
-    def labelled(self, name: str, label: str) -> list[Object]:
-        """The operator's pods on a node that have a label `key=value`, as its driver's."""
+    def labelled(self, name: str, label: str, namespace: str = "") -> list[Object]:
+        """The operator's pods on a node that have a label `key=value`, as its driver's.
+
+        `namespace`: another operator's than the GPU operator's, here and below.
+        """
+        namespace = namespace or self._namespace
         if name not in self._many:
-            return facts.pods_of_node(self._kube, name, self._namespace, label)
+            return facts.pods_of_node(self._kube, name, namespace, label)
         with self._one:
-            shared = self._labelled.setdefault(label, Shared(lambda: self._list_pods(label)))
+            shared = self._labelled.setdefault(
+                (label, namespace), Shared(lambda: self._list_pods(label, namespace))
+            )
         return shared.now().get(name, [])
 
-    def daemonsets(self) -> list[Object]:
+    def daemonsets(self, namespace: str = "") -> list[Object]:
         """The operator's DaemonSets."""
-        return self._daemonsets.now()
+        return self._list("daemonsets", namespace)
+
+    def revisions(self, label: str, namespace: str = "") -> list[Object]:
+        """The templates of today and before of the DaemonSets whose pods have a label, without their text."""
+        return self._list("controllerrevisions", namespace, label)
+
+    def _list(self, plural: str, namespace: str, label: str = "") -> list[Object]:
+        namespace = namespace or self._namespace
+        where, keep = path("apps/v1", plural, "", namespace), _without_data if label else None
+        with self._one:
+            shared = self._listed.setdefault(
+                (plural, namespace, label), Shared(lambda: self._kube.list(where, label, keep=keep))
+            )
+        return shared.now()
 
     def lease(self) -> Object:
         """The Lease that says who may run, empty where there is none."""
@@ -105,8 +124,12 @@ class View:
             found |= {n["metadata"]["name"]: n for n in self._kube.list(path("v1", "nodes"), selector)}
         return found
 
-    def _list_pods(self, label: str) -> dict[str, list[Object]]:
+    def _list_pods(self, label: str, namespace: str) -> dict[str, list[Object]]:
         found: dict[str, list[Object]] = {}
-        for pod in self._kube.list(path("v1", "pods", "", self._namespace), label):
+        for pod in self._kube.list(path("v1", "pods", "", namespace), label):
             found.setdefault(str(pod["spec"].get("nodeName") or ""), []).append(pod)
         return found
+
+
+def _without_data(revision: Object) -> Object:
+    return {key: value for key, value in revision.items() if key != "data"}

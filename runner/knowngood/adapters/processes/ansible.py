@@ -199,6 +199,7 @@ class AnsibleNodeWork(Playbooks, NodeWork):
             "knowngood_fence": fence,
             "knowngood_cluster": {
                 "operatorNamespace": self._cluster.operator_namespace,
+                "namespaces": dict(self._cluster.namespaces),
                 "tenants": self._cluster.raw.get("tenants") or _tenants(self._cluster),
             },
             **(more or {}),
