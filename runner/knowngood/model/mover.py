@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from knowngood.model.field import ObjectRef
@@ -35,12 +35,14 @@ class Hold(StrEnum):
 class Pods:
     """The pods whose start brings the version to a node, in their operator's namespace.
 
-    `operator`: by its component's name, "" for the GPU operator.
+    `operator`: by its component's name, "" for the GPU operator. `state`: the file in which the container keeps what it
+    has loaded; while that is wanted again it loads nothing.
     """
 
     label: str  # key=value
     container: str
     operator: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Proof:
     """What proves an arrival: a kernel module's line in the kernel log.
 
     `log` are words that each such line has, to ask for those lines only; `banner` is the line as a regular
-    expression, with a group `version`.
+    expression, with a group `version` unless the mover `shows` how the version is told.
     """
 
     module: str
@@ -85,6 +87,11 @@ class MoverSpec:
     a node first: `gpu`, `rdma`. `holds` names whose work is paused while nodes are out, see HOLDS. `require` maps kinds
     to fields that must have these texts, in Git and live, before anything starts. `settles` are components whose pods
     its move makes anew on every node.
+
+    `order` is its turn on a node within a hop, the smallest first. `beside`: the component in whose pods it is, and
+    with whose restart it comes; its pods and proof are that one's. `shows` maps what runs to the files of a node that
+    say so, path -> words in it, the first that fits: `{version}` stands for the file's first line. `scheme`: how a
+    running version compares.
     """
 
     kind: str = ""  # its class
@@ -99,6 +106,10 @@ class MoverSpec:
     proof: Proof | None = None
     words: Words = PLAIN
     settles: tuple[str, ...] = ()
+    order: int = 0
+    beside: str = ""
+    shows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    scheme: str = ""
 
     def understands(self, kind: str, path: str) -> bool:
         """Whether an object of this kind can declare it in this field."""
@@ -107,6 +118,26 @@ class MoverSpec:
 
 Specs = Mapping[str, MoverSpec]
 """Component -> how it moves."""
+
+
+def completed(specs: Specs) -> dict[str, MoverSpec]:
+    """The movers as a plan freezes them: one beside another has what is the other's. KeyError where that is missing."""
+    partly = {name for name, spec in specs.items() if spec.beside and not spec.kind}
+    return {
+        name: _beside(spec, specs[spec.beside]) if name in partly else spec for name, spec in specs.items()
+    }
+
+
+def _beside(spec: MoverSpec, other: MoverSpec) -> MoverSpec:
+    return replace(
+        other,
+        fields=spec.fields,
+        values=spec.values,
+        settles=spec.settles,
+        beside=spec.beside,
+        shows=spec.shows,
+        scheme=spec.scheme,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,15 +72,16 @@ def kernel_lines(node: str, text: str) -> list[Object]:
 
 
 def loads(lines: Iterable[Mapping[str, Any]], proof: Proof = DRIVER_PROOF) -> tuple[Mark, ...]:
-    """The loads of a module among kernel lines, oldest first: its banners."""
+    """The loads of a module among kernel lines, oldest first: its banners. A banner may not tell the version: ""."""
     found, banner = [], re.compile(proof.banner)
+    tells = "version" in banner.groupindex
     for entry in lines:
         match = banner.search(str(entry.get("MESSAGE") or ""))
         if match:
             # When the kernel printed it; journald may have read it, with lines that came after, much later.
             stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
             boot = dashed(str(entry.get("_BOOT_ID") or ""))
-            found.append(Mark(match["version"], boot, int(stamp or 0) / 1e6))
+            found.append(Mark(match["version"] if tells else "", boot, int(stamp or 0) / 1e6))
     return tuple(found)
 
 

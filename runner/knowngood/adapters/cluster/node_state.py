@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood.adapters.cluster import actors, facts, readouts
 from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
+from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
@@ -58,16 +59,15 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
     operands = {_daemonset(p): p for p in pods if _daemonset(p) in facts.OPERANDS}
     states = {d: facts.pod_state(p) for d, p in sorted(operands.items())}
     images = {d: facts.running_image(p) for d, p in sorted(operands.items())}
-    driver = next(
-        (p for p in pods if facts.is_driver_pod(p) and not p["metadata"].get("deletionTimestamp")), None
-    )
+    alive = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
+    driver = next((p for p in alive if facts.is_driver_pod(p)), None)
     if driver is not None:
         states["nvidia-driver"] = facts.pod_state(driver)
         images["nvidia-driver"] = facts.running_image(driver, DRIVER_CONTAINER)
     common |= {"operands": states, "images": images}
     try:
-        read, printed = _read(by, driver)
-        marks = _marks(by, name, specs)
+        read, printed = _read(by, alive, specs)
+        marks = _marks(by, name, specs, read)
     except (ApiError, Unreachable) as error:
         seen = _by_journal(kube, name, specs)
         return NodeState(name, reachable=False, ready=True, trouble=str(error), **seen, **common)
@@ -78,7 +78,7 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         marks=marks,
-        versions=readouts.versions(read, printed),
+        versions=readouts.versions(read, printed) | _shown(read, specs),
         gpus=readouts.gpus(read),
         inventory=readouts.inventory(read),
         facts=readouts.machine(read),
@@ -87,10 +87,14 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
     )
 
 
-def loaded(by: Reading, name: str, specs: Specs) -> NodeState:
-    """A node's marks, as its kernel log tells them."""
+def loaded(by: Reading, name: str, specs: Specs, pods: Sequence[Object] = ()) -> NodeState:
+    """A node's marks, as its kernel log tells them; `pods`: asked for its files where the log does not tell all."""
     try:
-        return arrived(name, _marks(by, name, specs))
+        read: Lines = {}
+        if any(spec.shows for spec in specs.values()):
+            alive = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
+            read, _ = _read(by, alive, specs)
+        return arrived(name, _marks(by, name, specs, read))
     except (ApiError, Unreachable) as error:
         return NodeState(name, reachable=False, trouble=str(error))
 
@@ -102,19 +106,28 @@ def arrived(name: str, marks: Mapping[str, Mark]) -> NodeState:
     return replace(found, boot_id=boot, versions={c: mark.version for c, mark in marks.items()})
 
 
-def _marks(by: Reading, name: str, specs: Specs) -> dict[str, Mark]:
+def _marks(by: Reading, name: str, specs: Specs, read: Lines) -> dict[str, Mark]:
     proofs = [spec.proof for spec in specs.values() if spec.proof]
     if not proofs:
         return {}
     words = "|".join(dict.fromkeys(proof.log for proof in proofs))
-    return _in(facts.kernel_lines(name, by.journal(name, words)), specs)
+    return marks_in(facts.kernel_lines(name, by.journal(name, words)), specs, read)
 
 
-def _in(lines: Sequence[Object], specs: Specs) -> dict[str, Mark]:
-    """The newest arrival of each among kernel lines."""
-    proofs = {component: spec.proof for component, spec in specs.items() if spec.proof}
-    found = {component: facts.last_load(lines, proof) for component, proof in proofs.items()}
-    return {component: mark for component, mark in found.items() if mark is not None}
+def marks_in(lines: Sequence[Object], specs: Specs, read: Lines) -> dict[str, Mark]:
+    """The newest arrival of each among kernel lines; what they do not tell of it is in files that were `read`."""
+    found = {}
+    for component, spec in specs.items():
+        mark = facts.last_load(lines, spec.proof) if spec.proof else None
+        version = readouts.shown(read, spec.shows) if spec.shows else mark and mark.version
+        if mark is not None and version:
+            found[component] = replace(mark, version=version)
+    return found
+
+
+def _shown(read: Lines, specs: Specs) -> dict[str, str]:
+    told = {component: readouts.shown(read, spec.shows) for component, spec in specs.items() if spec.shows}
+    return {component: version for component, version in told.items() if version}
 
 
 def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
@@ -132,7 +145,7 @@ def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
     return {
         "boot_id": facts.dashed(str(newest.get("_BOOT_ID") or "")),
         "uptime_seconds": int(newest.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6,
-        "marks": _in(lines, specs),
+        "marks": marks_in(lines, specs, {}),
     }
 
 
@@ -153,16 +166,33 @@ def _taint(taint: Mapping[str, Any]) -> str:
     return f"{taint['key']}={taint.get('value') or ''}:{taint['effect']}"
 
 
-def _read(by: Reading, driver: Object | None) -> tuple[dict[str, list[str]], str]:
-    """What the node's files say, line by line, and all that was printed, through the driver pod."""
-    if driver is None:
-        raise Unreachable("no driver pod runs on it: its files can't be read")
-    metadata = driver["metadata"]
-    where = (metadata["namespace"], metadata["name"], DRIVER_CONTAINER)
-    files = pod_exec.run(by.kube, *where, readouts.command(with_ports=by.ports))
-    if not files.stdout:
-        raise Unreachable(f"exec in {metadata['name']} printed nothing: {files.stderr[:200]}")
-    return readouts.parse_grep(files.stdout), files.stdout
+def _read(by: Reading, pods: Sequence[Object], specs: Specs) -> tuple[dict[str, list[str]], str]:
+    """What the node's files say, line by line, and all that was printed: through the first pod that answers.
+
+    The GPU driver's pod sees the most; while it is away another driver's tells what the kernel shows.
+    """
+    more = readouts.files_of(specs)
+    asked = readouts.command(with_ports=by.ports, more=more)
+    silent: ApiError | Unreachable = Unreachable("no driver pod runs on it: its files can't be read")
+    for pod, container in _sources(pods, specs):
+        metadata = pod["metadata"]
+        try:
+            files = pod_exec.run(by.kube, metadata["namespace"], metadata["name"], container, asked)
+        except (ApiError, Unreachable) as error:
+            silent = error
+            continue
+        if files.stdout:
+            return readouts.parse_grep(files.stdout), files.stdout
+        silent = Unreachable(f"exec in {metadata['name']} printed nothing: {files.stderr[:200]}")
+    raise silent
+
+
+def _sources(pods: Sequence[Object], specs: Specs) -> Iterator[tuple[Object, str]]:
+    """The pods that can be asked, with their container: the GPU driver's first, then others of what may move."""
+    known = [(facts.DRIVER_LABEL, DRIVER_CONTAINER)]
+    known += [(spec.pods.label, spec.pods.container) for spec in specs.values() if spec.pods]
+    for label, container in dict.fromkeys(known):
+        yield from ((pod, container) for pod in pods if facts.has_label(pod, label))
 
 
 def _number(text: str) -> float | None:

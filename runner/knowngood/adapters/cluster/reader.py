@@ -98,7 +98,7 @@ class KubeCluster(ClusterReader):
         reading: Reading,
         then: Callable[[NodeState], NodeState] = lambda state: state,
     ) -> Mapping[str, NodeState]:
-        found = self._look(nodes)
+        found = self._look(nodes, specs)
 
         def one(name: str) -> NodeState:
             node, pods = found[name]
@@ -116,7 +116,11 @@ class KubeCluster(ClusterReader):
 
     def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """See the port."""
-        return self._each(lambda name: node_state.loaded(self._reading, name, specs), nodes)
+        # What the log does not tell is read through a pod.
+        pods = self._pods(nodes, specs) if any(spec.shows for spec in specs.values()) else {}
+        return self._each(
+            lambda name: node_state.loaded(self._reading, name, specs, pods.get(name, ())), nodes
+        )
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""
@@ -130,22 +134,30 @@ class KubeCluster(ClusterReader):
         found = {str(n["metadata"]["name"]): n for n in self._nodes()}
         return {name: found.get(name) for name in nodes}
 
-    def _look(self, nodes: Sequence[str]) -> Mapping[str, tuple[Object | None, list[Object]]]:
-        """Each node's object, None where there is none, and the GPU operator's pods on it.
+    def _look(
+        self, nodes: Sequence[str], specs: Specs
+    ) -> Mapping[str, tuple[Object | None, Sequence[Object]]]:
+        """Each node's object, None where there is none, and the pods on it of the operators that move drivers.
 
         Few nodes are asked for by name, many are taken from one list: so a look at a node costs the same however large
         the cluster is, and a look at all of them is two lists.
         """
-        kube, namespace = self._kube, self._cluster.operator_namespace
+        objects, pods = self._objects(nodes), self._pods(nodes, specs)
+        return {name: (objects[name], pods.get(name, ())) for name in nodes}
 
-        objects = self._objects(nodes)
+    def _pods(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, Sequence[Object]]:
+        """The pods of these operators on each node."""
+        kube, cluster = self._kube, self._cluster
+        others = (cluster.namespace_of(spec.pods.operator) for spec in specs.values() if spec.pods)
+        namespaces = tuple(dict.fromkeys((cluster.operator_namespace, *others)))
         if len(nodes) <= FEW:
-            of_few = self._each(lambda name: facts.pods_of_node(kube, name, namespace), nodes)
-            return {name: (objects[name], of_few[name]) for name in nodes}
+            return self._each(
+                lambda name: [p for at in namespaces for p in facts.pods_of_node(kube, name, at)], nodes
+            )
         pods: dict[str, list[Object]] = {}
-        for pod in kube.list(path("v1", "pods", "", namespace), keep=slim.pod):
+        for pod in (p for at in namespaces for p in kube.list(path("v1", "pods", "", at), keep=slim.pod)):
             pods.setdefault(str(pod["spec"].get("nodeName") or ""), []).append(pod)
-        return {name: (objects[name], pods.get(name, [])) for name in nodes}
+        return pods
 
     def _each(self, read: Callable[[str], T], nodes: Sequence[str]) -> dict[str, T]:
         return dict(zip(nodes, with_hands(read, nodes, READERS), strict=True))

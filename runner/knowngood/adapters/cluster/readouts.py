@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from knowngood.model.mover import Specs
 from knowngood.model.node import NOT_LOADED
+from knowngood.planner.moving import VERSION
 from knowngood.probe import rdma as ports
 from knowngood.probe.host import Host
 
@@ -53,8 +55,10 @@ _INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(
 _NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")
 
 
-def command(*, with_ports: bool = False) -> list[str]:
+def command(*, with_ports: bool = False, more: Iterable[str] = ()) -> list[str]:
     """What prints a node's files as `grep -H` does, and the names of its libcuda; `with_ports`: RDMA ports, too.
+
+    `more`: further files.
 
     Of an RDMA device nothing else is touched: some of what lies beside is slow to read, or acts when it is.
     """
@@ -63,7 +67,7 @@ def command(*, with_ports: bool = False) -> list[str]:
     wanted += ["!", "-path", f"{device[:-1]}ports*"] if with_ports else []
     tables = ["-name", "gids", "-o", "-name", "gid_attrs", "-o", "-name", "pkeys"]
     return [
-        *("find", "-L", *FILES, LIBRARIES, DEVICES, "-maxdepth", str(DEEP)),
+        *("find", "-L", *dict.fromkeys((*FILES, *more)), LIBRARIES, DEVICES, "-maxdepth", str(DEEP)),
         *("(", "-path", f"{LIBRARIES}/*", "-prune", "(", "-name", "libcuda.so.*.*", "-print", "-o", "-true"),
         *(")", ")", "-o", "(", "-path", device, *wanted, "-prune", ")"),
         *("-o", "(", "-path", f"{DEVICES}/*/device/*", "!", "-name", "uevent", "!", "-name", "sriov_numvfs"),
@@ -117,6 +121,20 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
         "rhcos-kernel": kernel.group(1) if kernel else "",
     }
     return {component: version for component, version in found.items() if version}
+
+
+def shown(read: Lines, shows: Mapping[str, Mapping[str, str]]) -> str:
+    """What runs by a mover's `shows`: the first whose files are there with their words; "" where none is."""
+    for version, files in shows.items():
+        if files and all(any(words in line for line in read.get(path, ())) for path, words in files.items()):
+            return first(read, next(iter(files))) if version == VERSION else version
+    return ""
+
+
+def files_of(specs: Specs) -> tuple[str, ...]:
+    """The files by which movers tell what runs, each once."""
+    every = (path for spec in specs.values() for files in spec.shows.values() for path in files)
+    return tuple(dict.fromkeys(every))
 
 
 def rdma_mode(read: Lines) -> str:
