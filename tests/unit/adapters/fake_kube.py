@@ -22,7 +22,17 @@ from knowngood.ports.cancel import Cancel
 Hook = Callable[[str, str], None]
 Review = Callable[[Mapping[str, str]], Object]
 """What an access review's attributes are answered with: its status."""
-_COLLECTIONS = ("nodes", "pods", "daemonsets", "leases", "configmaps", "namespaces", "applications", "jobs")
+_COLLECTIONS = (
+    "nodes",
+    "pods",
+    "daemonsets",
+    "controllerrevisions",
+    "leases",
+    "configmaps",
+    "namespaces",
+    "applications",
+    "jobs",
+)
 
 
 class FakeKube(Kube):

@@ -1,0 +1,82 @@
+"""Waiting on one node that is ours: looks until something is there, and holds the node meanwhile.
+
+k8s-driver-manager uncordons a node before its driver is even built: cordon and taint are put back at each look.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from knowngood.adapters.clock import pause
+from knowngood.adapters.cluster import actors
+from knowngood.adapters.nodes import claiming
+from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
+from knowngood.adapters.waiting import waiting, working
+from knowngood.model import names
+
+T = TypeVar("T")
+LONGEST_PAUSE = 5.0  # seconds between two looks
+NOT_READY = "the node is not Ready"
+UNREADABLE = "can't be read"
+WORDS_OF_OTHERS = (
+    UNREADABLE,
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "RegistryUnavailable",
+)
+"""Words in a state that says nothing of what moves: it was not to be read, or the image was not to be had."""
+
+
+class Watch:
+    """One node. `node` is its object as the last look found it; `held` counts how often our hold had been taken off."""
+
+    def __init__(self, task: Task, name: str, ends_at: float) -> None:
+        """`ends_at`: on time.monotonic()'s clock."""
+        self._task = task
+        self._name = name
+        self._ends_at = ends_at
+        self.node = task.held(name)
+        self.held = 0
+
+    def until(self, look: Callable[[], tuple[T | None, str]], what: str) -> T:
+        """Look until it is there. NodeFailed when one state lasts longer than its age limit, or time is over.
+
+        A look returns what it found, or None and the state.
+        """
+        began = since = time.monotonic()
+        state, again = "", False
+        while True:
+            with waiting(again):
+                self._hold()
+                found, now_state = look()
+            again = True
+            if found is not None:
+                return found
+            now = time.monotonic()
+            if now_state != state:
+                state, since = now_state, now
+                self._task.tell(self._name, state)
+            limits = self._task.limits
+            age = limits.node_unreachable if state == NOT_READY else limits.operand_age
+            if now - since >= age or now >= self._ends_at:
+                kind = NotTold if any(word in state for word in WORDS_OF_OTHERS) else NodeFailed
+                raise kind(f"{what}: {state} for {now - since:.0f} s, {now - began:.0f} s in all")
+            time.sleep(pause(now - began, LONGEST_PAUSE))
+
+    def _hold(self) -> None:
+        """Re-read the claim; put cordon and taint back where they are gone."""
+        self.node = self._task.held(self._name)
+        with working():
+            self._put_back()
+
+    def _put_back(self) -> None:
+        tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self.node))
+        if not (tainted and self.node["spec"].get("unschedulable")) and claiming.hold(
+            self._task, self._name, self.node
+        ):
+            self.held += 1
+            self._task.tell(self._name, "cordoned again: somebody had lifted our cordon")
