@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from knowngood.adapters.cluster.facts import DEPLOY_PREFIX, DRIVER_LABEL, OPERANDS, PAUSED, node_ready
+from knowngood.adapters.cluster.facts import (
+    DEPLOY_PREFIX,
+    DRIVER_LABEL,
+    OPERANDS,
+    PAUSED,
+    has_label,
+    node_ready,
+)
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.claims import Marks
@@ -151,17 +158,27 @@ def optional(kube: Kube, where: str, keep: Callable[[Object], Object] | None = N
         raise
 
 
-def intolerant(kube: Kube, namespace: str) -> list[str]:
+def intolerant(kube: Kube, namespace: str, others: Iterable[tuple[str, str]] = ()) -> list[str]:
     """Driver and operand DaemonSets that one of our taints would keep off a node, with the taint.
 
-    A driver pod deleted on a tainted node would never come back.
+    A driver pod deleted on a tainted node would never come back. `others`: label and namespace of further drivers'.
     """
+    labels = {(DRIVER_LABEL, namespace), *others}
+    found: list[str] = []
+    for where in sorted({at for _, at in labels}):
+        of_drivers = [label for label, at in labels if at == where]
+        found += _intolerant(kube, where, of_drivers, OPERANDS if where == namespace else ())
+    return found
+
+
+def _intolerant(kube: Kube, namespace: str, labels: Sequence[str], names_of: Sequence[str]) -> list[str]:
     found = []
-    key, _, value = DRIVER_LABEL.partition("=")
     for item in kube.list(path("apps/v1", "daemonsets", "", namespace)):
-        spec = item["spec"]["template"]["spec"]
-        labels = item["spec"]["template"]["metadata"].get("labels") or {}
-        if item["metadata"]["name"] not in OPERANDS and labels.get(key) != value:
+        template = item["spec"]["template"]
+        spec = template["spec"]
+        if item["metadata"]["name"] not in names_of and not any(
+            has_label(template, label) for label in labels
+        ):
             continue
         for taint in (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT):
             if not tolerates(spec.get("tolerations") or (), taint):

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from knowngood.adapters.nodes.batch import Task
 from knowngood.model.finding import Finding
-from knowngood.model.mover import FleetState, Look, Moving
+from knowngood.model.mover import FleetState, Look, Mark, Moving
 from knowngood.model.node import Leftover
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What comes to a node with one restart. `since`: what came before it in this hop, which it must be newer than.
+
+    `ends_at`: on time.monotonic()'s clock.
+    """
+
+    moves: tuple[Moving, ...]
+    ends_at: float
+    since: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came, by component. `held`: how often our cordon or taint had to be put back."""
+
+    restarted: bool
+    held: int
+    marks: Mapping[str, Mark]
+
+
 class NodeMover(Protocol):
-    """Brings one component to its version on one node that is ours and drained; idempotent."""
+    """Brings components of its class to their versions on one node that is ours and drained; idempotent."""
 
-    def __call__(self, task: Task, name: str, moving: Moving) -> tuple[bool, dict[str, Any]]:
-        """Start the change, wait for its proof and for what depends on it.
-
-        Returns whether anything was changed, and small JSON about it. NodeFailed, NotTold where it does not arrive.
-        """
+    def __call__(self, task: Task, name: str, turn: Turn) -> Arrived:
+        """Start the change and wait for its proof. NodeFailed, NotTold where it does not arrive."""
         ...
 
 

@@ -6,20 +6,22 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.movers import daemon_driver
-from knowngood.adapters.movers.base import NodeMover
+from knowngood.adapters.movers import daemon_driver, operands
+from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import Report, Task
 from knowngood.model.errors import KnowngoodError, UsageError
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Limits, Tenant
-from knowngood.model.mover import MoverSpec, Moving
+from knowngood.model.mover import MoverSpec, Moving, completed
 from knowngood.planner.eviction import ALL_USERS
 
 PROGRESS = "KNOWNGOOD_PROGRESS"
@@ -37,12 +39,35 @@ MOVERS: Mapping[str, NodeMover] = {"daemon-driver": daemon_driver.apply}
 
 
 def _apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
-    """Move what is to be moved on one node, one after the other."""
-    changed, told = False, dict[str, Any]()
-    for moving in task.moves:
-        did, detail = MOVERS[moving.spec.kind](task, name, moving)
-        changed, told = changed or did, {**told, **detail}
-    return changed, told
+    """Move what is to be moved on one node: each restart in its turn, then what depends on all of them."""
+    ends_at = time.monotonic() + task.limits.apply
+    came: list[Arrived] = []
+    for moves in _turns(task.moves):
+        marks = [mark for arrived in came for mark in arrived.marks.values()]
+        since = max(marks, key=lambda mark: mark.at, default=None)
+        came.append(MOVERS[moves[0].spec.kind](task, name, Turn(moves, ends_at, since)))
+    held = sum(arrived.held for arrived in came) + operands.settled(task, name, ends_at)
+    every = {component: mark for arrived in came for component, mark in arrived.marks.items()}
+    restarted, last = (
+        any(arrived.restarted for arrived in came),
+        max(every.values(), key=lambda mark: mark.at),
+    )
+    detail = {
+        "versions": {component: mark.version for component, mark in every.items()},
+        "load": {"bootId": last.boot_id, "monotonic": last.at},
+        "restarted": restarted,
+        "held": held,
+        batch.SEEN: node_state.arrived(name, every),
+    }
+    return restarted or held > 0, detail
+
+
+def _turns(moves: Sequence[Moving]) -> list[tuple[Moving, ...]]:
+    """What comes with one restart together, in the order in which the restarts are made."""
+    found: dict[str, list[Moving]] = {}
+    for moving in sorted(moves, key=lambda m: m.spec.order):
+        found.setdefault(moving.spec.beside or moving.component, []).append(moving)
+    return [tuple(sorted(group, key=lambda m: bool(m.spec.beside))) for group in found.values()]
 
 
 VERBS: Mapping[str, Verb] = {
@@ -117,13 +142,20 @@ def _specs(params: Mapping[str, Any]) -> dict[str, MoverSpec]:
     found = {
         str(component): spec_of(component, said) for component, said in (params.get("movers") or {}).items()
     }
-    return found or dict(BY_HAND)
+    try:
+        return completed(found) or dict(BY_HAND)
+    except KeyError as error:
+        raise UsageError(f"{error} is named by a mover, and its own is not given") from error
+
+
+FILE_KEYS = {"class": "kind", "with": "beside"}
+"""How a component file calls what has another name in a plan."""
 
 
 def spec_of(component: str, said: Mapping[str, Any]) -> MoverSpec:
-    """A mover as a plan froze it, or as a component file has it, where its class is called `class`."""
+    """A mover as a plan froze it, or as a component file has it."""
     try:
-        return from_json(MoverSpec, {"kind" if key == "class" else key: value for key, value in said.items()})
+        return from_json(MoverSpec, {FILE_KEYS.get(key, key): value for key, value in said.items()})
     except (TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"the mover of {component} can't be read: {error}") from error
 

@@ -20,9 +20,9 @@ from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.nodes.view import View
 from knowngood.model import names
 from knowngood.model.errors import KnowngoodError
-from knowngood.model.jsonable import to_json
+from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Limits, Tenant
-from knowngood.model.mover import Moving, Pods, Specs
+from knowngood.model.mover import Mark, Moving, Pods, Specs
 from knowngood.planner.eviction import ALL_USERS
 
 WORKERS = 256
@@ -83,6 +83,12 @@ class Task:
         return self.namespaces.get(pods.operator, self.gpu_operator)
 
     @property
+    def drivers(self) -> tuple[tuple[str, str], ...]:
+        """Label and namespace of the pods of all that may move, each once."""
+        every = ((spec.pods.label, self.namespace_of(spec.pods)) for spec in self.specs.values() if spec.pods)
+        return tuple(dict.fromkeys(every))
+
+    @property
     def run(self) -> str:
         """The run's id."""
         return self.fence.rpartition("/")[0]
@@ -131,6 +137,15 @@ class Task:
             return dict(json.loads(text))
         except (ValueError, TypeError) as error:
             raise NodeFailed(f"annotation {names.SNAPSHOT_ANNOTATION} is missing or unreadable") from error
+
+    def marks_before(self, node: Mapping[str, Any]) -> dict[str, Mark]:
+        """What had come to the node by this run's claim; versions before 0.1 kept one load for all that moves."""
+        snapshot = self.snapshot(node)
+        if "marks" in snapshot:
+            return {name: from_json(Mark, mark) for name, mark in snapshot["marks"].items()}
+        load = snapshot.get("load")
+        one = load and Mark(load["version"], load["boot_id"], float(load["monotonic"]))
+        return {m.component: one for m in self.moves if one}
 
 
 def _there(node: Object | None) -> Object:

@@ -18,6 +18,7 @@ from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes.batch import SEEN, ClaimLost, NodeFailed, NotTold, Task, fence_number
 from knowngood.model import names
 from knowngood.model.errors import Unreachable
+from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.text import printable
 
@@ -162,7 +163,8 @@ def _quarantined_by(node: Object, run: str) -> bool:
 def _measured(task: Task, node: Object) -> NodeState:
     """The node's boot, uptime, load and versions; a node that runs no driver tells what its kernel log says."""
     name = str(node["metadata"]["name"])
-    pods = task.view.labelled(name, facts.DRIVER_LABEL)
+    drivers = dict.fromkeys(((facts.DRIVER_LABEL, task.gpu_operator), *task.drivers))
+    pods = [pod for label, namespace in drivers for pod in task.view.labelled(name, label, namespace)]
     found = node_state.measure(node_state.reading(task.kube), node, pods, task.specs, gpu=True)
     if not found.boot_id:
         raise Unreachable(f"{name} can't be read: {found.trouble}")
@@ -181,16 +183,10 @@ def _snapshot(node: Object, seen: NodeState, *, unschedulable: bool) -> str:
     snapshot = {
         "unschedulable": unschedulable,
         "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
-        "load": _load(seen),
+        "marks": to_json(seen.marks),
         "time": timestamp(),
     }
     return json.dumps(snapshot, sort_keys=True)
-
-
-def _load(seen: NodeState) -> Object | None:
-    """The newest arrival, as annotations have it since the first version."""
-    mark = seen.newest
-    return {"version": mark.version, "boot_id": mark.boot_id, "monotonic": mark.at} if mark else None
 
 
 def is_ours(task: Task, name: str) -> bool:

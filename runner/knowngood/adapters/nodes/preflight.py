@@ -18,7 +18,7 @@ FRESH = 0.5  # seconds for which one node's look serves the others
 def preflight(task: Task, names: list[str]) -> Report:
     """Check nodes: quiet, nobody else at work on them, driver and operands tolerate our taints, journal readable."""
     elsewhere = actors.elsewhere(task.kube)
-    intolerant = actors.intolerant(task.kube, task.gpu_operator)
+    intolerant = actors.intolerant(task.kube, task.gpu_operator, task.drivers)
 
     def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
         reason = actors.busy(of.node(name), of.fence) or elsewhere.get(name) or "; ".join(intolerant)
@@ -70,7 +70,9 @@ class _Others:
             if time.monotonic() - self._seen < FRESH:
                 return
             self._elsewhere = actors.elsewhere(self._task.kube)
-            self._intolerant = "; ".join(actors.intolerant(self._task.kube, self._task.gpu_operator))
+            self._intolerant = "; ".join(
+                actors.intolerant(self._task.kube, self._task.gpu_operator, self._task.drivers)
+            )
             self._seen = time.monotonic()
 
     def leave(self, task: Task, name: str) -> None:

@@ -24,7 +24,7 @@ from tests.unit.adapters.machines import (
 )
 
 from knowngood.adapters.cluster.facts import BY_HAND, OPERANDS
-from knowngood.adapters.movers import daemon_driver
+from knowngood.adapters.movers import node_work, watch
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import ClaimLost, NodeFailed
 from knowngood.model import names
@@ -70,7 +70,7 @@ class Kubelet:
 
 @pytest.fixture(name="kube")
 def _kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    monkeypatch.setattr(daemon_driver, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(watch, "LONGEST_PAUSE", 0.02)
     kube = FakeKube()
     machine(kube)
     claiming.claim(task(kube), NODE)
@@ -85,7 +85,7 @@ def template(kube: FakeKube, version: str) -> None:
 
 
 def apply(kube: FakeKube, version: str = NEW, **changes: Any) -> tuple[bool, dict[str, Any]]:
-    return daemon_driver.apply(task(kube, **changes), NODE, moving(version)[0])
+    return node_work._apply(task(kube, moves=moving(version), **changes), NODE)
 
 
 def test_the_pod_is_deleted_and_the_new_load_is_the_proof(kube: FakeKube) -> None:
@@ -93,7 +93,7 @@ def test_the_pod_is_deleted_and_the_new_load_is_the_proof(kube: FakeKube) -> Non
     changed, detail = apply(kube)
     assert changed
     assert kubelet.deleted == 1
-    assert detail["version"] == NEW
+    assert detail["versions"] == {"nvidia-driver": NEW}
     assert detail["load"]["monotonic"] == 500.0
 
 
@@ -120,7 +120,7 @@ def test_a_pod_that_is_starting_already_is_waited_for_not_deleted_again(kube: Fa
     kube.before.append(finish)
     changed, detail = apply(kube)
     assert not changed
-    assert detail["version"] == NEW
+    assert detail["versions"] == {"nvidia-driver": NEW}
     assert not [w for w in kube.writes if w[0] == "DELETE"]
 
 
@@ -154,7 +154,7 @@ def test_a_load_from_before_the_claim_proves_nothing(kube: FakeKube) -> None:
     kube.journals[NODE] = banner(OLD, 5.0) + "\n" + banner(NEW, 10.0)
     obj = kube.objects[NODE_PATH]
     snapshot = obj["metadata"]["annotations"][names.SNAPSHOT_ANNOTATION]
-    assert '"monotonic": 12.5' in snapshot
+    assert '"at": 12.5' in snapshot
     Kubelet(kube).loads = False
     with pytest.raises(NodeFailed, match=f"module {NEW} was loaded before the claim"):
         apply(kube)
@@ -237,7 +237,7 @@ def test_a_claim_lost_before_the_deletion_deletes_nothing(kube: FakeKube) -> Non
 def test_a_mover_without_pods_or_proof_moves_nothing(kube: FakeKube) -> None:
     bare = replace(moving(NEW)[0], spec=MoverSpec(kind="daemon-driver"))
     with pytest.raises(NodeFailed, match="names no pods or no proof"):
-        daemon_driver.apply(task(kube), NODE, bare)
+        node_work._apply(task(kube, moves=(bare,)), NODE)
 
 
 def test_by_hand_the_gpu_driver_moves_as_its_component_file_says() -> None:

@@ -370,4 +370,4 @@ def test_a_node_without_a_driver_that_answers_is_claimed_by_its_kernel_log(
     report = batch.each(task(kube), [NODE], claiming.claim)
     assert (report.done, report.seen) == ([NODE], {})
     snapshot = json.loads(kube.objects[NODE_PATH]["metadata"]["annotations"][names.SNAPSHOT_ANNOTATION])
-    assert snapshot["load"]["version"] == OLD
+    assert snapshot["marks"]["nvidia-driver"]["version"] == OLD
