@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ from knowngood.cli.play import advise, show
 from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, upgrade
 from knowngood.cli.terminal import say
 from knowngood.model.errors import UsageError
-from knowngood.model.matrix import Cluster
+from knowngood.model.matrix import Cluster, Release
+from knowngood.model.values import Values
 from knowngood.rehearsal.widen import described, widened
 from knowngood.report.summary import Summary
 
@@ -37,6 +39,10 @@ FAULTS = {
     "journal-vacuumed": True,
 }
 """The twin's faults, and whether each needs a node; the twin itself is never imported."""
+
+OF_A_DRIVER = ("xid-31-after-driver", "xid-119-after-driver")
+"""Faults that one version of the driver brings: here that of the release that is rehearsed."""
+DRIVER = "nvidia-driver"
 
 
 @click.command("rehearse")
@@ -100,7 +106,7 @@ def command(
     """
     source = load(settings)
     found = source.cluster(cluster)
-    source.release(release)
+    to = source.release(release)
     if nodes is not None:
         found = widened(found, nodes)
         say(f"{cluster} widened to {described(found)}", err=True)
@@ -108,13 +114,29 @@ def command(
     folder = new_folder(out)
     with staged(source, found, folder, time_scale) as stage:
         for name, node in wanted:
-            stage.fault(name, node)
+            stage.fault(name, node, params_of(name, to))
         summary = upgrade(stage, cluster, release)
+        for name, node in never_came(stage.history(), wanted):
+            say(
+                f"{name} on {node} never happened in this run: it says nothing of what would follow", err=True
+            )
     then = advice(summary, folder, settings.matrix)
     advise(stage.runs / summary.run, summary, then)
     runs.copy_reports(stage.runs / summary.run, folder)
     say(f"report: {folder / 'report.html'}", err=True)
     return show(summary, output, then)
+
+
+def params_of(fault: str, to: Release) -> dict[str, str]:
+    """What a fault must be told of the release that is rehearsed."""
+    version = to.components.get(DRIVER, "")
+    return {"version": version} if fault in OF_A_DRIVER and version else {}
+
+
+def never_came(history: Values, wanted: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The faults of a node that took no effect there, by the twin's own record."""
+    lived: Mapping[str, Values] = history.get("nodes") or {}
+    return [(name, n) for name, n in wanted if n and name not in lived.get(n, {}).get("faults", ())]
 
 
 def advice(summary: Summary, folder: Path, matrix: Path | None) -> tuple[str, ...]:
