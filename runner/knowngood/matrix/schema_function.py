@@ -161,12 +161,14 @@ def _any_of(wanted: Any, _schema: Schema, root: Schema) -> Check:
 
 
 def _exact(schema: Any) -> bool:
-    """Whether our check of a schema is also certain of a No: it asks for nothing but keys."""
+    """Whether our check of a schema is also certain of a No: it asks for keys or their texts only."""
     if not isinstance(schema, dict):
         return False
     parts = {"not": [schema.get("not")], **{k: schema.get(k, []) for k in ("anyOf", "allOf")}}
+    parts["properties"] = list(schema.get("properties", {}).values())
     inner = [part for k in schema for part in parts.get(k, [])]
-    return schema.keys() <= {"required", *parts} and all(_exact(part) for part in inner)
+    text = isinstance(schema.get("const", ""), str)
+    return text and schema.keys() <= {"required", "const", *parts} and all(_exact(part) for part in inner)
 
 
 def _not(wanted: Any, _schema: Schema, root: Schema) -> Check:
