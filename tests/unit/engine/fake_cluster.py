@@ -28,7 +28,8 @@ from knowngood.ports.nodes import NodeWork, Outcome
 from knowngood.ports.readiness import Readiness
 from knowngood.ports.registry import Images, Registry
 
-DRIVER_PARTS = ("nvidia-driver", "nvidia-user-space", "gsp-firmware")
+DRIVER = "nvidia-driver"
+DRIVER_PARTS = (DRIVER, "nvidia-user-space", "gsp-firmware")
 VERSIONS = {
     "kernel-module-type": "open",
     "nic-firmware": "28.43.1014",
@@ -43,6 +44,8 @@ INVENTORY = {
 
 
 class FakeCluster(ClusterReader):
+    """Each look tells what the real one of its name can tell, and no more (`adapters.cluster.node_state`)."""
+
     def __init__(self, world: World) -> None:
         self.world = world
 
@@ -56,38 +59,63 @@ class FakeCluster(ClusterReader):
         return {n: Marks(o.claim, o.tainted, o.shut_by, o.cordoned) for n, o in self.world.nodes.items()}
 
     def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
-        return {n: self._one(n) for n in nodes}
+        return {n: self._one(n, specs) for n in nodes}
 
     def begin(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         return self.observe(nodes, specs)
 
     def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
-        return self.observe(nodes, specs)
+        """The kernel log alone: marks, their boot and their versions."""
+        return {n: self._logged(n, specs) for n in nodes}
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        return self.observe(nodes, {})
+        """The node object alone: no mark, nothing of the driver."""
+        return {n: self._known(n) for n in nodes}
 
-    def _one(self, name: str) -> NodeState:
+    def _known(self, name: str) -> NodeState:
+        node = self.world.nodes[name]
+        taints = ["knowngood.dev/maintenance=run:NoSchedule"] if node.tainted else []
+        taints += ["knowngood.dev/quarantine=run:NoSchedule"] if node.quarantined else []
+        found = NodeState(
+            name,
+            reachable=not node.down,
+            ready=not node.down,
+            written=tuple(sorted(_written(node.claim, taints))),
+            taints=tuple(sorted(taints)),
+            unschedulable=node.cordoned,
+            allocatable={"nvidia.com/gpu": "8"},
+        )
+        if node.down:
+            return replace(found, trouble="the node is not Ready")
+        kernel = {"rhcos-kernel": VERSIONS["rhcos-kernel"]}
+        return replace(found, boot_id=_boot(name, node.boots), versions=kernel)
+
+    def _logged(self, name: str, specs: Specs) -> NodeState:
         node = self.world.nodes[name]
         if node.down:
             return NodeState(name, reachable=False, trouble="the kubelet does not answer")
-        taints = ["knowngood.dev/maintenance=run:NoSchedule"] if node.tainted else []
-        taints += ["knowngood.dev/quarantine=run:NoSchedule"] if node.quarantined else []
+        boot = _boot(name, node.boots)
+        marks = {DRIVER: Mark(node.version, boot, node.loaded_at)} if DRIVER in specs else {}
         return NodeState(
             name,
             reachable=True,
-            ready=True,
-            boot_id=_boot(name, node.boots),
+            boot_id=boot if marks else "",
+            marks=marks,
+            versions={component: mark.version for component, mark in marks.items()},
+        )
+
+    def _one(self, name: str, specs: Specs) -> NodeState:
+        node, known = self.world.nodes[name], self._known(name)
+        if node.down:
+            return known
+        return replace(
+            known,
             uptime_seconds=self.world.uptime(),
-            marks={"nvidia-driver": Mark(node.version, _boot(name, node.boots), node.loaded_at)},
+            marks=self._logged(name, specs).marks,
             versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
             inventory=INVENTORY,
-            written=tuple(sorted(_written(node.claim, taints))),
-            operands={"nvidia-driver": "ready"},
-            taints=tuple(sorted(taints)),
-            unschedulable=node.cordoned,
-            images={"nvidia-driver": f"mirror/driver:{node.version}@sha256:1"},
-            allocatable={"nvidia.com/gpu": "8"},
+            operands={DRIVER: "ready"},
+            images={DRIVER: f"mirror/driver:{node.version}@sha256:1"},
         )
 
     def live_value(self, field: Field) -> str:
@@ -354,7 +382,7 @@ class FakeGates(Gates):
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         request = self.as_read(request)
         self.requests.append(request)
-        seen = FakeCluster(self.world).observe(request.nodes, {})
+        seen = FakeCluster(self.world).observe(request.nodes, request.movers)
         self.world.moment(f"judge {request.name}", cancel)
         results = []
         for gate in request.gates:

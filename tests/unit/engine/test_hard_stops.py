@@ -16,6 +16,7 @@ from knowngood.engine.engine import Engine
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Inconclusive, Interrupted, Unreachable
 from knowngood.model.field import FieldChange
+from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.record import RecordType
 from knowngood.model.state import End, RunState
@@ -258,8 +259,8 @@ def test_a_cluster_of_150_nodes_fits_into_the_journal(monkeypatch: pytest.Monkey
 class Poorer(FakeCluster):
     """gpu-1 loses sixty virtual functions when its driver is loaded again."""
 
-    def _one(self, name: str) -> NodeState:
-        seen = super()._one(name)
+    def _one(self, name: str, specs: Specs) -> NodeState:
+        seen = super()._one(name, specs)
         lost = name == "gpu-1" and self.world.nodes[name].loads > 1
         functions = {f"mlx5_{i:02d}": "0" if lost else "16" for i in range(60)}
         return replace(seen, inventory={**seen.inventory, "vfs": functions})

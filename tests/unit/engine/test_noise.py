@@ -52,14 +52,14 @@ class NoisyCluster(FakeCluster):
 
     def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         self.noise.meet()
-        return {n: self._noisy(n) for n in nodes}
+        return {n: self._noisy(n, specs) for n in nodes}
 
-    def _noisy(self, name: str) -> NodeState:
+    def _noisy(self, name: str, specs: Specs) -> NodeState:
         beat = str(self.noise.chance.random())
         if name == "cpu-1":
             ready = self.noise.chance.random() < 0.7
             return NodeState(name, reachable=ready, ready=ready, annotations={"agent.example/beat": beat})
-        seen = self._one(name)
+        seen = self._one(name, specs)
         return replace(seen, annotations={**seen.annotations, "agent.example/beat": beat})
 
 

@@ -28,12 +28,6 @@ class Looked(FakeCluster):
         self.looks.update(nodes)
         return super().observe(nodes, specs)
 
-    def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
-        return super().observe(nodes, specs)
-
-    def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
-        return super().observe(nodes, {})
-
 
 class Counted(FakeJournal):
     """Counts how often each kept file is read."""
@@ -78,13 +72,14 @@ class Telling(FakeNodes):
     """As the playbooks do: a claim and an apply tell what they have just measured."""
 
     def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
-        return self.told(super().claim(nodes, fence, cancel, hold=hold, specs=specs))
+        return self.told(super().claim(nodes, fence, cancel, hold=hold, specs=specs), specs)
 
     def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
-        return self.told(super().apply(nodes, fence, moves, cancel))
+        specs = {moving.component: moving.spec for moving in moves}
+        return self.told(super().apply(nodes, fence, moves, cancel), specs)
 
-    def told(self, outcome: Outcome) -> Outcome:
-        return replace(outcome, seen=FakeCluster(self.world).observe(outcome.done, {}))
+    def told(self, outcome: Outcome, specs: Specs) -> Outcome:
+        return replace(outcome, seen=FakeCluster(self.world).observe(outcome.done, specs))
 
 
 def test_what_a_playbook_tells_is_what_the_engine_would_have_seen() -> None:

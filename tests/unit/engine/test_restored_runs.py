@@ -36,13 +36,13 @@ class Busy(FakeCluster):
         return here | (dict.fromkeys(self.joined, "gpu") if self._late() else {})
 
     def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
-        return {n: self._seen(n) for n in nodes}
+        return {n: self._seen(n, specs) for n in nodes}
 
-    def _seen(self, name: str) -> NodeState:
+    def _seen(self, name: str, specs: Specs) -> NodeState:
         if name in self.joined:
             return self.joined[name]
         cpu = NodeState("cpu-1", reachable=True, ready=True, boot_id="boot-c")
-        seen = cpu if name == "cpu-1" else self._one(name)
+        seen = cpu if name == "cpu-1" else self._one(name, specs)
         return self.change[name](seen) if name in self.change and self._late() else seen
 
 
