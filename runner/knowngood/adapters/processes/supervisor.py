@@ -35,7 +35,7 @@ END_SECONDS = 30.0
 GRACE_SECONDS = 2.0
 """Between TERM and KILL: enough for ansible and pytest to write their last event."""
 MARK = "KNOWNGOOD_SUPERVISED"
-"""In the environment of everything supervised: the note's path. It finds orphans of a killed supervisor."""
+"""In the environment of everything supervised: the note's path, or a name. It finds orphans of a killed supervisor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,17 @@ def run(
     UsageError where the supervisor can't be started. An exception of `on_line` ends the tree and is raised.
     """
     note = _note(folder)
+    mark = str(note or uuid.uuid4().hex)
     read_end, write_end = os.pipe()
     try:
-        process = _start(argv, cwd, {**env, MARK: str(note or "")}, read_end, note, stdin is not None)
+        process = _start(argv, cwd, {**env, MARK: mark}, read_end, note, stdin is not None)
     except OSError as error:
         os.close(write_end)
         raise UsageError(f"can't start {sys.executable}: {error}", hint="reinstall knowngood") from error
     finally:
         os.close(read_end)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    watch = _Watch(process, write_end, time.monotonic() + deadline, cancel)
+    watch = _Watch(process, write_end, time.monotonic() + deadline, cancel, mark)
     try:
         watch.feed(stdin)
         watch.pump(on_line or (lambda _: None), tail.append)
@@ -128,11 +129,14 @@ def _start(
 class _Watch:
     """One supervised command: reads what it says until it ends, is cancelled or runs out of time."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipe: int, ends_at: float, cancel: Cancel) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], pipe: int, ends_at: float, cancel: Cancel, mark: str
+    ) -> None:
         self._process = process
         self._pipe: int | None = pipe
         self._ends_at = ends_at
         self._cancel = cancel
+        self._mark = mark
         self.timed_out = False
         self.cancelled = False
 
@@ -158,6 +162,9 @@ class _Watch:
                 if not selector.get_map():
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         self._process.wait(POLL_SECONDS)
+                if (self._process.poll() or 0) < 0 and self._pipe is not None:
+                    self._close_pipe()
+                    end_orphans(self._mark)  # they hold our streams, so nothing else would end this loop
                 if self._pipe is not None and self._process.poll() is None and self._must_stop():
                     self._close_pipe()
                     give_up_at = time.monotonic() + END_SECONDS
@@ -229,7 +236,24 @@ def _living(note: Path) -> list[int]:
     with contextlib.suppress(OSError):
         if supervisor_child.start_ticks(pid) == start and _state(pid) != "Z":
             return [pid]
-    orphans = _marked(str(note.absolute()))
+    return _killed(str(note.absolute()))
+
+
+def end_orphans(mark: str) -> None:
+    """End all that a supervisor left which was killed itself. DeadlineExceeded where something will not go."""
+    ends_at = time.monotonic() + END_SECONDS
+    while living := _killed(mark):
+        if time.monotonic() >= ends_at:
+            raise DeadlineExceeded(
+                f"processes {living} outlived their supervisor by {END_SECONDS:.0f} s",
+                hint="end them by hand, then resume",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _killed(mark: str) -> list[int]:
+    """Those that carry the mark and are told to end now."""
+    orphans = _marked(mark)
     for orphan in orphans:
         with contextlib.suppress(ProcessLookupError):
             os.kill(orphan, signal.SIGKILL)
@@ -241,8 +265,8 @@ def _state(pid: int) -> str:
     return stat.rpartition(")")[2].split()[0]
 
 
-def _marked(note: str) -> list[int]:
-    wanted = f"{MARK}={note}".encode()
+def _marked(mark: str) -> list[int]:
+    wanted = f"{MARK}={mark}".encode()
     found = []
     for pid, _ in supervisor_child.parents():
         with contextlib.suppress(OSError):

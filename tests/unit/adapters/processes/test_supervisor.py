@@ -202,6 +202,29 @@ def test_orphans_of_a_killed_supervisor_are_ended_before_resume(tmp_path: Path, 
     assert marked(str(tmp_path)) == []
 
 
+def test_orphans_of_a_killed_supervisor_do_not_outlive_the_call(tmp_path: Path, env: dict[str, str]) -> None:
+    """They hold its output open: neither the deadline nor a cancel was looked at once the supervisor was gone."""
+    killed: list[int] = []
+
+    def kill(_line: str) -> None:
+        (note,) = (tmp_path / "run" / "supervisors").glob("*.json")
+        killed.append(int(json.loads(note.read_text())["pid"]))
+        os.kill(killed[0], signal.SIGKILL)
+
+    (tmp_path / "run").mkdir()
+    done = supervisor.run(
+        python(STUBBORN, "600"),
+        cwd=tmp_path,
+        env=env,
+        deadline=60,
+        cancel=Cancel(),
+        on_line=kill,
+        folder=tmp_path / "run",
+    )
+    assert (done.pid, done.code) == (killed[0], -signal.SIGKILL)
+    assert marked(str(tmp_path)) == []
+
+
 def noted(tmp_path: Path, pid: int, start: str) -> Path:
     notes = tmp_path / "supervisors"
     notes.mkdir()
