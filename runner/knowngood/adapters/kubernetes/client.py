@@ -137,7 +137,9 @@ class Kube:
         token: dict[str, str] = {}
         while True:
             body = self._json("GET", where, query={**query, **token}, kind=kind)
-            page = body.get("items") or []
+            if "items" not in body:
+                raise self._not_told(f"GET {where}", "the answer is no list")
+            page = body["items"] or []
             items += page if keep is None else [keep(item) for item in page]
             more = (body.get("metadata") or {}).get("continue")
             if not more:
@@ -264,10 +266,14 @@ class Kube:
         try:
             answer = json.loads(data)
         except ValueError as error:
-            raise Unreachable(
-                f"{method} {where}: the answer is no JSON", where=self.access.server, hint=kubeconfig.HINT
-            ) from error
-        return answer if isinstance(answer, dict) else {}
+            raise self._not_told(f"{method} {where}", "the answer is no JSON") from error
+        if not isinstance(answer, dict):
+            raise self._not_told(f"{method} {where}", "the answer is no JSON object")
+        return answer
+
+    def _not_told(self, what: str, why: str) -> Unreachable:
+        """Something answers that is no API server: what it leaves out is no sign that there is nothing."""
+        return Unreachable(f"{what}: {why}", where=self.access.server, hint=kubeconfig.HINT)
 
     def _send(
         self,

@@ -79,6 +79,16 @@ def test_an_answer_that_is_no_json_is_not_an_api_server() -> None:
         Flaky(b"<html>").get("/x")
 
 
+@pytest.mark.parametrize("answer", [b"[]", b"null", b'"ok"', b'{"status": "up"}'])
+def test_an_answer_without_a_list_is_not_an_empty_one(answer: bytes) -> None:
+    with pytest.raises(Unreachable, match="the answer is no"):
+        Flaky(answer).list("/api/v1/nodes")
+
+
+def test_a_list_of_nothing_may_be_null() -> None:
+    assert Flaky(b'{"kind": "NodeList", "items": null}').list("/api/v1/nodes") == []
+
+
 def test_a_refusal_is_not_retried() -> None:
     kube = Flaky(ApiError(422, "Invalid", "no", "PATCH /x"))
     with pytest.raises(ApiError):
