@@ -138,7 +138,9 @@ def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         if holder.rpartition("/")[0] == task.run:
             if fence_number(holder) > fence_number(task.fence):
                 raise task.lost(holder)
-        elif _quarantined_by(node, task.run):  # a held run that is rolled back: the cordon is ours
+        elif not holder and _quarantined_by(
+            node, task.run
+        ):  # a held run that is rolled back: the cordon is ours
             fresh[names.REASON_ANNOTATION] = None
             before = bool(actors.marks(node).cordoned_before)
             fresh[names.SNAPSHOT_ANNOTATION] = snapshot(node, unschedulable=before)

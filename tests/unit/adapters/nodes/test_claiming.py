@@ -293,6 +293,15 @@ def test_quarantine_swaps_our_taint_says_why_and_is_final_for_release(kube: Fake
     assert now(kube)["spec"]["unschedulable"] is True
 
 
+def test_our_old_quarantine_does_not_open_a_node_that_another_run_has_claimed(kube: FakeKube) -> None:
+    claiming.quarantine(task(kube, reasons={NODE: "Xid 79"}), NODE)
+    annotate(kube, **{CLAIM: "r20260823-000000-beef/9"})
+    before = copy.deepcopy(now(kube))
+    with pytest.raises(NodeFailed, match="r20260823-000000-beef has claimed it"):
+        claiming.claim(task(kube), NODE)
+    assert now(kube) == before
+
+
 def test_a_node_that_is_not_claimed_can_be_quarantined(kube: FakeKube) -> None:
     assert claiming.quarantine(task(kube, reasons={NODE: "why"}), NODE)[0]
 
