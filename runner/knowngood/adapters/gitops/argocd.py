@@ -13,6 +13,7 @@ from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Application, Cluster
 from knowngood.model.values import Values
 from knowngood.planner.readiness.applications import (
+    APPLICATION_SET,
     ENDED_BADLY,
     against_delivering,
     against_set,
@@ -167,11 +168,16 @@ class ArgoDelivery(Delivery):
             yield from against_delivering(application)
             if made_by := set_of(application):
                 where = path(API, "applicationsets", made_by, named.namespace)
-                yield from against_set(self._kube.find(where) or {"metadata": {"name": made_by}})
+                found = self._kube.find(where)
+                if found is None:
+                    what = f"it made Application {named.name} and can't be found in {named.namespace}"
+                    yield unknown(f"{APPLICATION_SET} {made_by}", what, "find out what became of it")
+                else:
+                    yield from against_set(found)
             for parent in (name for name in parents_of(application) if name not in seen):
                 seen.add(parent)
-                found = self._kube.find(path(API, "applications", parent, named.namespace))
-                todo += [found] if found else []
+                above = self._kube.find(path(API, "applications", parent, named.namespace))
+                todo += [above] if above else []
 
     def _held_back(self, named: Application, seconds: float) -> Iterator[Finding]:
         """The sync windows of an Application's project that deny within that time."""

@@ -268,6 +268,12 @@ def test_the_set_that_made_an_application_must_not_be_in_trouble(kube: FakeKube)
     assert "no generator" in str(reason)
 
 
+def test_a_set_that_made_an_application_and_is_not_there_is_not_in_order(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["metadata"]["ownerReferences"] = [{"kind": "ApplicationSet", "name": "all"}]
+    (reason,) = delivery(kube).ready()
+    assert (reason.verdict, reason.where) == (Verdict.INCONCLUSIVE, "ApplicationSet all")
+
+
 DENY = {"kind": "deny", "schedule": "* * * * *", "duration": "1h"}
 
 
