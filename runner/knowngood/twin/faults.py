@@ -83,6 +83,18 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("rpcrdma-stays-out", "", part="networkOperator"),
         FaultKind("peermem-will-not-unload", "", part="networkOperator"),
         FaultKind("peermem-old-abi", "", part="networkOperator"),
+        FaultKind("leaked-node", NOW, part="clusterPolicy", defaults=ONCE),
+        FaultKind(
+            "operator-default-driver",
+            "",
+            ("default",),
+            needs_node=False,
+            part="clusterPolicy",
+            defaults={"default": "580.95.05"},  # an older one than any that is moved to
+        ),
+        FaultKind(
+            "os-tag-of-one-node", "", ("os",), needs_node=False, part="clusterPolicy", defaults={"os": "4.17"}
+        ),
         FaultKind("auto-picks-other-flavour", "", part="kernelModuleType"),
     )
 }
@@ -92,6 +104,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "machineConfig": ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
     "networkOperator": ("mellanox.com/v1alpha1", "NicNodePolicy"),
+    "clusterPolicy": ("nvidia.com/v1", "ClusterPolicy"),
     "kernelModuleType": ("nvidia.com/v1alpha1", "NVIDIADriver"),
 }
 """A kind that a cluster serves where its seed has the part."""

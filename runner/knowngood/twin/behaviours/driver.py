@@ -26,7 +26,7 @@ from knowngood.twin.behaviours.kube import (
     phase_of,
     requests,
 )
-from knowngood.twin.behaviours.programs import Program, ProgramError, Ready
+from knowngood.twin.behaviours.programs import Program, ProgramError, PullError, Ready
 from knowngood.twin.behaviours.sidecars import Sidecars
 from knowngood.twin.client import ClientError
 from knowngood.twin.values import Object
@@ -81,6 +81,7 @@ class DriverProgram(Program):
     async def run(self, ready: Ready) -> int:
         """Build, load, install; then hold."""
         twin = self.twin
+        self._check_image()
         await twin.clock.sleep(USER_SPACE_S if self.kept else BUILD_S)
         if not self.kept:
             self.machine.load_driver(self.version, self._flavour())
@@ -95,6 +96,13 @@ class DriverProgram(Program):
         await ready()
         await self.sidecars.hold(failing, self.tell)
         return 0
+
+    def _check_image(self) -> None:
+        """An image of another operating system is not there; the old module was taken out before that was seen."""
+        image = self.pod["spec"]["containers"][0]["image"]
+        wrong = self.twin.faults.active("os-tag-of-one-node", "", self.version)
+        if wrong and not image.endswith(f"-{self.twin.os[0]}"):
+            raise PullError(f"Failed to pull image {image}: manifest unknown")
 
     def _flavour(self) -> str:
         """Which modules it loads; `auto` leaves that to the driver container."""

@@ -32,6 +32,7 @@ from knowngood.twin.behaviours.kube import (
     name_of,
 )
 from knowngood.twin.behaviours.node_pools import Pool, pool_of
+from knowngood.twin.behaviours.policy_faults import PolicyFaults
 from knowngood.twin.behaviours.upgrade_seats import DONE, STATE_LABEL
 from knowngood.twin.values import Object
 
@@ -56,9 +57,11 @@ class GpuOperator(Controller):
         self._pools: Counter[Pool] = Counter()
         self._upgrading: set[str] = set()  # nodes in the middle of an automatic upgrade
         self._specs: dict[str, object] = {}
+        self._faults = PolicyFaults(twin)
 
     def listen(self) -> None:
         """Labels of nodes, the ClusterPolicy's spec, its DaemonSets."""
+        self._faults.start()
         self.every(NODE, self._node_changed)
         self.cache.listen(NODE, self._node_gone)
         self.every(CLUSTER_POLICY, self._policy_changed)
@@ -136,7 +139,7 @@ class GpuOperator(Controller):
         if not manifests.brings_drivers(policy):
             return []
         pools = sorted(self._pools, key=lambda pool: pool.build)
-        return [policy_daemon_set(policy, pool, around) for pool in pools]
+        return [policy_daemon_set(*self._faults.taken(policy, pool), around) for pool in pools]
 
     async def _label(self, name: str) -> None:
         node = self.cache.get(NODE, name)

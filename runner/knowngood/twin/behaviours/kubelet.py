@@ -186,7 +186,7 @@ class Runner:
                     init=WAITING if at_init else DONE,
                     main=WAITING,
                     restarts=restarts,
-                    reason="CrashLoopBackOff",
+                    reason=error.reason,
                     message=str(error),
                 )
                 await self.twin.clock.sleep(backoff)

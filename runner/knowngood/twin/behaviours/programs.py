@@ -38,6 +38,14 @@ STOP_S = 5.0  # what an obedient container needs after SIGTERM
 class ProgramError(Exception):
     """A container ended with an error; its message becomes the pod's."""
 
+    reason = "CrashLoopBackOff"  # of a container that is started again
+
+
+class PullError(ProgramError):
+    """An image that the registry does not have."""
+
+    reason = "ImagePullBackOff"
+
 
 class Program:
     """Does nothing but run: every container that is not on the list of commands."""
