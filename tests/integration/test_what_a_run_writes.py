@@ -26,6 +26,7 @@ WRITTEN = {
     ("ConfigMap", "create"),
     ("ConfigMap", "patch"),
     ("Application", "patch"),
+    ("MachineConfigPool", "patch"),
 }
 """All that we write, by kind and verb: one that comes or goes must be looked at, here and in deploy/."""
 MARKS = {
@@ -33,6 +34,7 @@ MARKS = {
     "ConfigMap": (names.ABORT_ANNOTATION, "binaryData", '"state"'),
     "Application": ("argocd.argoproj.io/refresh",),
     "Lease": ("holderIdentity",),
+    "MachineConfigPool": (names.HOLD_ANNOTATION, '"paused": true', '"paused": false'),
 }
 """What must be among the writes of a kind, or the runs below do not show all that can be written."""
 
@@ -66,11 +68,13 @@ def test_the_runs_write_every_kind_of_object_that_we_write_and_no_other(writes: 
 
 SERVERS = ("resourceVersion", "managedFields")
 """Fields that the API server writes, whatever is sent."""
-BUILT_IN = sorted({kind for kind, _ in WRITTEN} - {"Application"})
+PUBLISHED = ("Application", "MachineConfigPool")
+"""Kinds whose definitions are published elsewhere."""
+BUILT_IN = sorted({kind for kind, _ in WRITTEN} - {*PUBLISHED})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*BUILT_IN, pytest.param("Application", marks=needs_definitions)])
+@pytest.mark.parametrize("kind", [*BUILT_IN, *(pytest.param(k, marks=needs_definitions) for k in PUBLISHED)])
 def test_everything_written_is_valid_by_the_published_schema(kind: str, writes: list[dict[str, Any]]) -> None:
     objects = [sent(write) for write in writes if write["kind"] == kind]
     assert objects
@@ -82,7 +86,8 @@ def test_everything_written_is_valid_by_the_published_schema(kind: str, writes: 
 def test_the_api_server_drops_nothing_of_what_we_send(writes: list[dict[str, Any]]) -> None:
     """A misspelt field is no error to an API server: it would only be missing."""
     bodies = [write for write in writes if write["verb"] in ("create", "update", "patch")]
-    assert {write["kind"] for write in bodies} == {"Node", "Job", "Lease", "ConfigMap", "Application"}
+    kinds = {"Node", "Job", "Lease", "ConfigMap", "Application", "MachineConfigPool"}
+    assert {write["kind"] for write in bodies} == kinds
     for write in bodies:
         where = f"{write['verb']} {write['kind']} {write['name']}"
         assert lost(write["request"], write["object"]) == [], where
