@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.movers import COMPONENTS, DRIVER
+from tests.movers import COMPONENTS, SHIPPED
 
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.movers import node_work
@@ -17,10 +17,10 @@ from knowngood.model.jsonable import to_json
 FILE: dict[str, Any] = yaml.safe_load((Path(COMPONENTS) / "nvidia-driver.yaml").read_text())["mover"]
 
 
-@pytest.mark.parametrize("said", [to_json(DRIVER), FILE], ids=["as a plan froze it", "as its file has it"])
+@pytest.mark.parametrize("said", [to_json(SHIPPED), FILE], ids=["as a plan froze it", "as its file has it"])
 def test_a_mover_is_taken_as_a_plan_froze_it_and_as_its_file_has_it(said: dict[str, Any]) -> None:
     (moving,) = node_work._moves({"expect": {"nvidia-driver": "595"}, "movers": {"nvidia-driver": said}})
-    assert (moving.after, moving.spec) == ("595", DRIVER)
+    assert (moving.after, moving.spec) == ("595", SHIPPED)
 
 
 def test_by_hand_the_gpu_driver_needs_no_mover_and_all_else_does() -> None:
