@@ -143,9 +143,11 @@ def test_the_reader_writes_nothing_but_probe_jobs() -> None:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not here: deploy/ is not rendered")
-@pytest.mark.parametrize("folder", ["base", "openshift"])
-def test_the_folder_can_be_rendered(folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "first"), [("base", "Namespace"), ("openshift", "Namespace"), ("olm", "RoleBinding")]
+)
+def test_the_folder_can_be_rendered(folder: str, first: str) -> None:
     done = subprocess.run(
         ["kubectl", "kustomize", str(ROOT / "deploy" / folder)], check=True, capture_output=True, text=True
     )
-    assert {"Namespace", "ClusterRole"} <= {one["kind"] for one in yaml.safe_load_all(done.stdout)}
+    assert {first, "ClusterRole"} <= {one["kind"] for one in yaml.safe_load_all(done.stdout)}

@@ -36,7 +36,7 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
-from knowngood.model.mover import Hold, MoverSpec, Pods, Proof, Starts, Words
+from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Starts, Words
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -89,14 +89,15 @@ def mover(v: Values) -> MoverSpec:
     return MoverSpec(
         kind=v["class"],
         starts=Starts(v["starts"]),
-        hold=Hold(v["hold"]),
-        users=tuple(v["users"]),
+        hold=Hold(v.get("hold", Hold.CORDON)),
+        users=tuple(v.get("users", ())),
         fields={kind: dict(texts) for kind, texts in v["fields"].items()},
         values=dict(v.get("values", {})),
         pods=Pods(**v["pods"]) if "pods" in v else None,
         proof=Proof(**v["proof"]) if "proof" in v else None,
-        words=Words(**v["words"]),
+        words=Words(**v["words"]) if "words" in v else PLAIN,
         holds=tuple(v.get("holds", ())),
+        require={kind: dict(texts) for kind, texts in v.get("require", {}).items()},
         settles=tuple(v.get("settles", ())),
     )
 

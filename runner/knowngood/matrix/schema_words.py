@@ -108,6 +108,7 @@ _FIXED = {  # keyword: message, what was expected where the schema describes not
         _NAME,
         "write it in the form that is expected",
     ),
+    "const": ("{name} is {found}, which does not go with the others", "", "write what is expected"),
     "uniqueItems": ("{name} holds the same value twice", "each value once", "keep one of them"),
     "minItems": ("{name} is empty", "at least one value", "add one"),
     "minProperties": ("{name} is empty", "at least one key", "add one"),

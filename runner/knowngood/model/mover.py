@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from knowngood.model.field import ObjectRef
 
-CLASSES = frozenset({"daemon-driver"})
+CLASSES = frozenset({"daemon-driver", "olm-v0"})
 """The classes that this version can move; each is one file in adapters/movers."""
 
 

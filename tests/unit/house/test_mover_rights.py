@@ -6,20 +6,38 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.unit.planner.matrices import cluster
 
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Declaration
 from knowngood.model.mover import CLASSES, MoverSpec
+from knowngood.planner.readiness.rights import needed
 
-DEPLOY = Path(__file__).parents[3] / "deploy" / "base"
+DEPLOY = Path(__file__).parents[3] / "deploy"
+FOLDERS = ("base", "olm")
+"""All that deploy/ can grant a runner; operators of OLM have their own folder."""
 OPERATOR = "nvidia-gpu-operator"
-OF_A_CLASS = {"daemon-driver": {("pods", "delete"), ("pods/exec", "create"), ("daemonsets", "list")}}
+OF_A_CLASS = {
+    "daemon-driver": {("pods", "delete"), ("pods/exec", "create"), ("daemonsets", "list")},
+    "olm-v0": {
+        ("installplans", "patch"),
+        *(
+            (kind, verb)
+            for kind in ("subscriptions", "clusterserviceversions")
+            for verb in ("list", "delete")
+        ),
+        *((kind, "list") for kind in ("installplans", "packagemanifests", "deployments")),
+        *((kind, "get") for kind in ("subscriptions", "installplans", "customresourcedefinitions")),
+    },
+}
 """What a class does in the operator's namespace."""
 
 
 def rules() -> Iterator[tuple[str, str, str]]:
     """(namespace, resource, verb) of each right in deploy/; namespace "" is everywhere."""
-    for file in sorted(DEPLOY.glob("*.yaml")):
+    for file in (f for folder in FOLDERS for f in sorted((DEPLOY / folder).glob("*.yaml"))):
         for document in yaml.safe_load_all(file.read_text()):
             if document and document["kind"] in ("Role", "ClusterRole"):
                 yield from of_role(document)
@@ -53,3 +71,14 @@ def test_a_mover_in_use_has_its_rights(component: str, spec: MoverSpec) -> None:
 
 def test_each_class_says_what_it_needs() -> None:
     assert OF_A_CLASS.keys() == CLASSES
+
+
+def test_a_cluster_that_declares_operators_asks_for_what_deploy_grants() -> None:
+    at = ObjectRef("operators.coreos.com/v1alpha1", "Subscription", "gpu-operator-certified", OPERATOR)
+    declared = Declaration("gpu-operator", "subscription.yaml", "spec.startingCSV", at)
+    asked = {(r.resource, r.verb) for r in needed(cluster(declared))} - {
+        (r.resource, r.verb) for r in needed(cluster())
+    }
+    assert {(resource, verb) for resource, verb in asked if "subscriptions" in resource}
+    assert asked <= {(resource, verb) for _, resource, verb in rules()}
+    assert OF_A_CLASS["olm-v0"] <= {(r.resource, r.verb) for r in needed(cluster(declared))}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.cluster.held import PAUSABLES
+from knowngood.adapters.movers.fleet_work import FLEETS
 from knowngood.adapters.movers.node_work import MOVERS
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir, schema_dir
@@ -75,7 +76,7 @@ def test_no_vendors_driver_is_named_either(matrix: Matrix) -> None:
 def test_a_class_is_known_to_the_schema_the_model_and_the_adapters_alike() -> None:
     schema = json.loads((schema_dir() / "component.json").read_text())
     named = schema["$defs"]["mover"]["properties"]["class"]["enum"]
-    assert set(named) == CLASSES == set(MOVERS)
+    assert set(named) == CLASSES == {*MOVERS, *FLEETS}
 
 
 def test_what_can_be_held_is_known_to_the_schema_the_model_and_the_adapters_alike() -> None:
@@ -86,6 +87,6 @@ def test_what_can_be_held_is_known_to_the_schema_the_model_and_the_adapters_alik
 
 def test_each_class_is_one_file_of_under_250_lines() -> None:
     folder = PACKAGE / "adapters" / "movers"
-    for name in MOVERS:
+    for name in CLASSES:
         lines = (folder / f"{name.replace('-', '_')}.py").read_text().splitlines()
         assert len(lines) < 250

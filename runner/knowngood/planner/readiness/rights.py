@@ -129,6 +129,21 @@ TABLE = (
 """Rights on kinds that a cluster does not serve are needed too: who lacks them is told 403 there, not 404."""
 
 
+OLM = "operators.coreos.com"
+OPERATORS = (
+    (OLM, "subscriptions", ("get", "list", "delete"), "sees what operators ask for, and has one made anew"),
+    (
+        OLM,
+        "clusterserviceversions",
+        ("list", "delete"),
+        "sees which operators run, and takes a newer one away",
+    ),
+    (OLM, "installplans", ("get", "list", "patch"), "approves an operator's version"),
+    ("apps", "deployments", ("list",), "waits for operators"),
+)
+"""In the namespace of each Subscription that declares something: group, resource, verbs, why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Right:
     """One right to ask for. `namespace` "" is all of them, or an object of the cluster.
@@ -159,7 +174,19 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*found, *_of_operators(cluster))))
+
+
+def _of_operators(cluster: Cluster) -> Iterator[Right]:
+    """What operators need that OLM installs, where the cluster declares any."""
+    spaces = {d.object.namespace for d in cluster.declarations if d.kind == "Subscription"}
+    for space in sorted(spaces):
+        for group, resource, verbs, why in OPERATORS:
+            yield from (Right(verb, group, resource, space, why=why) for verb in verbs)
+    if spaces:
+        yield Right("list", f"packages.{OLM}", "packagemanifests", "", why="sees what catalogs offer")
+        kinds = "customresourcedefinitions"
+        yield Right("get", "apiextensions.k8s.io", kinds, "", why="sees which kinds operators serve")
 
 
 def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> Iterator[Right]:
