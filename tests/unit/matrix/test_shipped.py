@@ -152,8 +152,15 @@ def test_what_moves_together_says_so_on_both_sides(matrix: Matrix) -> None:
     assert {("doca-ofed", "nvidia-driver"), ("openshift", "rhcos-kernel")} <= pairs
 
 
-def test_only_the_driver_moves(matrix: Matrix) -> None:
-    assert [n for n, c in matrix.components.items() if c.movable] == ["nvidia-driver"]
+OPERATORS = (
+    *("csm-operator", "gpu-operator", "kueue", "network-operator", "nfd"),
+    *("openshift-ai", "quay", "sriov-network-operator"),
+)
+
+
+def test_what_moves_says_its_class(matrix: Matrix) -> None:
+    classes = {n: c.mover.kind for n, c in matrix.components.items() if c.mover and c.movable}
+    assert classes == {"nvidia-driver": "daemon-driver", **dict.fromkeys(OPERATORS, "olm-v0")}
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])
