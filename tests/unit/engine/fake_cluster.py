@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tests.unit.engine.world import NEW, OLD, Commit, Killed, World
 
@@ -72,50 +73,51 @@ class FakeCluster(ClusterReader):
         """The node object alone: no mark, nothing of the driver."""
         return {n: self._known(n) for n in nodes}
 
-    def _known(self, name: str) -> NodeState:
+    def _object(self, name: str) -> dict[str, Any]:
+        """What its node object says."""
         node = self.world.nodes[name]
         taints = ["knowngood.dev/maintenance=run:NoSchedule"] if node.tainted else []
         taints += ["knowngood.dev/quarantine=run:NoSchedule"] if node.quarantined else []
-        found = NodeState(
-            name,
-            reachable=not node.down,
-            ready=not node.down,
-            written=tuple(sorted(_written(node.claim, taints))),
-            taints=tuple(sorted(taints)),
-            unschedulable=node.cordoned,
-            allocatable={"nvidia.com/gpu": "8"},
-        )
-        if node.down:
-            return replace(found, trouble="the node is not Ready")
-        kernel = {"rhcos-kernel": VERSIONS["rhcos-kernel"]}
-        return replace(found, boot_id=_boot(name, node.boots), versions=kernel)
+        return {
+            "reachable": not node.down,
+            "ready": not node.down,
+            "boot_id": "" if node.down else _boot(name, node.boots),
+            "trouble": "the node is not Ready" if node.down else "",
+            "written": tuple(sorted(_written(node.claim, taints))),
+            "taints": tuple(sorted(taints)),
+            "unschedulable": node.cordoned,
+            "allocatable": {"nvidia.com/gpu": "8"},
+        }
+
+    def _known(self, name: str) -> NodeState:
+        kernel = "" if self.world.nodes[name].down else VERSIONS["rhcos-kernel"]
+        return NodeState(name, versions={"rhcos-kernel": kernel} if kernel else {}, **self._object(name))
+
+    def _marks(self, name: str, specs: Specs) -> dict[str, Mark]:
+        node = self.world.nodes[name]
+        mark = Mark(node.version, _boot(name, node.boots), node.loaded_at)
+        return {DRIVER: mark} if DRIVER in specs else {}
 
     def _logged(self, name: str, specs: Specs) -> NodeState:
-        node = self.world.nodes[name]
-        if node.down:
+        if self.world.nodes[name].down:
             return NodeState(name, reachable=False, trouble="the kubelet does not answer")
-        boot = _boot(name, node.boots)
-        marks = {DRIVER: Mark(node.version, boot, node.loaded_at)} if DRIVER in specs else {}
-        return NodeState(
-            name,
-            reachable=True,
-            boot_id=boot if marks else "",
-            marks=marks,
-            versions={component: mark.version for component, mark in marks.items()},
-        )
+        marks = self._marks(name, specs)
+        boot, versions = ("", {}) if not marks else (marks[DRIVER].boot_id, {DRIVER: marks[DRIVER].version})
+        return NodeState(name, reachable=True, boot_id=boot, marks=marks, versions=versions)
 
     def _one(self, name: str, specs: Specs) -> NodeState:
-        node, known = self.world.nodes[name], self._known(name)
+        node = self.world.nodes[name]
         if node.down:
-            return known
-        return replace(
-            known,
+            return self._known(name)
+        return NodeState(
+            name,
             uptime_seconds=self.world.uptime(),
-            marks=self._logged(name, specs).marks,
+            marks=self._marks(name, specs),
             versions={**VERSIONS, **dict.fromkeys(DRIVER_PARTS, node.version)},
             inventory=INVENTORY,
             operands={DRIVER: "ready"},
             images={DRIVER: f"mirror/driver:{node.version}@sha256:1"},
+            **self._object(name),
         )
 
     def live_value(self, field: Field) -> str:
