@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -28,24 +28,38 @@ class Sparse:
 
 def to_json(value: Any) -> Any:
     """Plain JSON values of a dataclass, recursively; tuples become lists, enums their value."""
-    if isinstance(value, Sparse):
-        return {name: to_json(v) for name, v in _said(value)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {_name(f): to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(k): to_json(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json(v) for v in value]
-    return value
+    return _writer(type(value))(value)
 
 
-def _said(value: Any) -> Iterator[tuple[str, Any]]:
-    for one in dataclasses.fields(value):
-        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
-        if (said := getattr(value, one.name)) != default:
-            yield _name(one), said
+@functools.cache
+def _writer(kind: type) -> Callable[[Any], Any]:
+    """What writes a value of this type; looked at once a type, for every record is written through here."""
+    if issubclass(kind, Sparse):
+        return _sparse(kind)
+    if dataclasses.is_dataclass(kind):
+        names = [(_name(one), one.name) for one in dataclasses.fields(kind)]
+        return lambda value: {name: to_json(getattr(value, own)) for name, own in names}
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, Mapping):
+        return lambda value: {str(k): to_json(v) for k, v in value.items()}
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        return lambda value: [to_json(v) for v in value]
+    return lambda value: value
+
+
+def _sparse(kind: Any) -> Callable[[Any], Any]:
+    names = [(_name(one), one.name, _default(one)) for one in dataclasses.fields(kind)]
+
+    def write(value: Any) -> Any:
+        said = ((name, getattr(value, own), default) for name, own, default in names)
+        return {name: to_json(v) for name, v, default in said if v != default}
+
+    return write
+
+
+def _default(one: dataclasses.Field[Any]) -> Any:
+    return one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
 
 
 def _name(one: dataclasses.Field[Any]) -> str:
