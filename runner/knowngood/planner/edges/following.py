@@ -122,10 +122,19 @@ def follows(bundle: Bundle, a: str) -> bool:
 
 
 def by_reinstall(
-    edges: Edges, a: str, b: str, *, openshift: str = "", catalog: Catalog | None = None
+    edges: Edges, a: str, b: str, *, openshift: str = "", catalog: Catalog | None = None, channel: str = ""
 ) -> bool:
-    """Whether the step is one that no catalog offers, but the vendor supports: remove the operator, install `b`."""
-    return b in _reinstalls(edges, catalogs(edges, openshift, catalog), a)
+    """Whether the step is one that no catalog offers, but the vendor supports: remove the operator, install `b`.
+
+    `channel`: the one that the Subscription will name. It may hold `b` without a way to it: what another channel offers
+    is no update there.
+    """
+    found = catalogs(edges, openshift, catalog)
+    if b in _reinstalls(edges, found, a):
+        return True
+    entries = {bundle for one in found for bundle in one.channels.get(channel, ()) if bundle.version == b}
+    supported = edges.steps is not None and edges.steps.reinstall and allowed(edges.steps, a, b)
+    return supported and bool(entries) and not any(follows(bundle, a) for bundle in entries)
 
 
 def _offered(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -118,6 +119,15 @@ def test_a_reinstallation_is_offered_only_where_the_vendor_says_so_and_no_catalo
     found = path(op(reinstall=True), "numeric", "24.4.1", "25.1.0")
     assert found
     assert [h.kind for h in found.hops] == ["reinstall", "reinstall", "real"]
+
+
+def test_what_another_channel_offers_is_no_update_for_a_subscription() -> None:
+    found = {"4.18": catalog("4.18", stable=(Bundle("25.10.0"), Bundle("26.1.0", replaces="25.10.0")))}
+    found["4.18"] = replace(found["4.18"], channels={**found["4.18"].channels, "v26.1": (Bundle("26.1.0"),)})
+    op = Edges("op", known("25.10.0", "26.1.0"), catalogs=found, steps=steps("25.10", "26.1", reinstall=True))
+    assert not by_reinstall(op, "25.10.0", "26.1.0", channel="stable")
+    assert by_reinstall(op, "25.10.0", "26.1.0", channel="v26.1")
+    assert not by_reinstall(replace(op, steps=steps("25.10", "26.1")), "25.10.0", "26.1.0", channel="v26.1")
 
 
 def test_a_graphs_moves_are_its_edges_oldest_first() -> None:
