@@ -156,13 +156,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """One component's part of a hop, with its frozen spec. `declared_by`: the live object, where one is there."""
+    """One component's part of a hop, with its frozen spec. `declared_by`: the live object, where one is there.
+
+    `reinstall`: it is removed and installed anew.
+    """
 
     component: str
     before: str
     after: str
     spec: MoverSpec
     declared_by: ObjectRef | None = None
+    reinstall: bool = False
 
 
 @dataclass(frozen=True, slots=True)

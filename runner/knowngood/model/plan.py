@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.model.field import FieldChange
+from knowngood.model.jsonable import Sparse
 from knowngood.model.matrix import Disruption, Scope, UndoClass
 from knowngood.model.mover import PLAIN, Hold, MoverSpec, Moving, Specs, Starts, Words, joined
 
@@ -14,16 +15,20 @@ FLEET = "fleet"
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One component's step inside a hop."""
+class Move(Sparse):
+    """One component's step inside a hop.
+
+    `reinstall`: nobody offers it as an update, so it is removed and installed anew.
+    """
 
     component: str
     from_version: str
     to_version: str
+    reinstall: bool = False
 
     def inverse(self) -> Move:
         """The way back."""
-        return Move(self.component, self.to_version, self.from_version)
+        return replace(self, from_version=self.to_version, to_version=self.from_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,14 @@ class Plan:
         moves = (m.inverse() if undo else m for m in ring.moves)
         by = {change.component: change.object for change in ring.changes}
         return tuple(
-            Moving(m.component, m.from_version, m.to_version, self.mover(m.component), by.get(m.component))
+            Moving(
+                m.component,
+                m.from_version,
+                m.to_version,
+                self.mover(m.component),
+                by.get(m.component),
+                m.reinstall,
+            )
             for m in moves
         )
 

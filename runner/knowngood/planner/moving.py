@@ -12,6 +12,9 @@ from knowngood.model.plan import Plan
 VERSION, MINOR = "{version}", "{minor}"
 """What stands in a mover's field for the version, and for its first two parts."""
 
+SUBSCRIPTION, STARTING, CHANNEL = "Subscription", "spec.startingCSV", "spec.channel"
+"""The kind that declares an operator of OLM, its version and where that is offered."""
+
 
 def with_movers(plan: Plan, movers: Specs) -> Plan:
     """The plan, with these movers where an older version made it, which froze none."""

@@ -9,13 +9,11 @@ from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.mover import MoverSpec, Moving
-from knowngood.planner.moving import shown, version_of
+from knowngood.planner.moving import CHANNEL, STARTING, SUBSCRIPTION, shown, version_of
 
 OLM = "operators.coreos.com/v1alpha1"
 PACKAGES = "packages.operators.coreos.com/v1"
 DEFINITIONS = "apiextensions.k8s.io/v1"
-SUBSCRIPTION = "Subscription"
-STARTING, CHANNEL = "spec.startingCSV", "spec.channel"
 COPIED = "olm.copiedFrom"
 SUCCEEDED, FAILED, COMPLETE = "Succeeded", "Failed", "Complete"
 UNPACK, RESOLUTION = "BundleUnpackFailed", "ResolutionFailed"

@@ -12,6 +12,7 @@ from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
 from knowngood.planner.movable import obstacle
+from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown
 from knowngood.planner.plan.case import Case
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.plan.parts import Parts
@@ -51,7 +52,11 @@ class Hops:
     def _hop(self, states: Sequence[Indexes], number: int) -> Hop:
         before, after = (self.space.versions(states[n]) for n in (number, number + 1))
         whole, then = self.question.state(before), self.question.state(after)
-        moves = tuple(Move(n, before[n], after[n]) for n in before if before[n] != after[n])
+        moves = tuple(
+            Move(n, before[n], after[n], self._reinstalls(n, before[n], after[n], whole))
+            for n in before
+            if before[n] != after[n]
+        )
         follows = tuple(
             Move(n, whole.get(n, ""), then.get(n, ""))
             for n in sorted(self.question.followers)
@@ -143,6 +148,15 @@ class Hops:
         met = risks(self.question.edges(move.component), move.from_version, move.to_version)
         return [f"{risk.name}: {risk.gist}" for risk in met]
 
+    def _reinstalls(self, name: str, a: str, b: str, versions: dict[str, str]) -> bool:
+        """Whether the step is the vendor's, and the channel that Git will name does not offer it as an update."""
+        edges, openshift = self.question.edges(name), minor(versions.get(OPENSHIFT, ""))
+        given, mover = self.question.catalogs.get((name, openshift)), self.case.component(name).mover
+        channel = (
+            shown(mover, SUBSCRIPTION, b).get(CHANNEL, "") if mover and SUBSCRIPTION in mover.fields else ""
+        )
+        return by_reinstall(edges, a, b, openshift=openshift, catalog=given, channel=channel)
+
     def _allowed_by(self, move: Move, versions: dict[str, str]) -> str:
         """Who offers the move: a channel, a catalog, or nobody but the vendor."""
         name, edges = move.component, self.question.edges(move.component)
@@ -154,8 +168,8 @@ class Hops:
         given = self.question.catalogs.get((name, openshift))
         if not edges.catalogs and given is None:
             return "any known version may follow"
-        if by_reinstall(edges, move.from_version, move.to_version, openshift=openshift, catalog=given):
-            return f"a step of the vendor that no catalog offers: remove {name}, install {move.to_version}"
+        if move.reinstall:
+            return f"a step of the vendor that OLM does not offer: remove {name}, install {move.to_version}"
         return f"catalog of OpenShift {openshift}" if openshift else "a catalog"
 
     def _not_movable(

@@ -13,6 +13,7 @@ from enum import StrEnum
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Specs
 from knowngood.model.names import LEASE, NAMESPACE
+from knowngood.planner.moving import SUBSCRIPTION
 
 
 class Place(StrEnum):
@@ -179,7 +180,7 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
 
 def _of_operators(cluster: Cluster) -> Iterator[Right]:
     """What operators need that OLM installs, where the cluster declares any."""
-    spaces = {d.object.namespace for d in cluster.declarations if d.kind == "Subscription"}
+    spaces = {d.object.namespace for d in cluster.declarations if d.kind == SUBSCRIPTION}
     for space in sorted(spaces):
         for group, resource, verbs, why in OPERATORS:
             yield from (Right(verb, group, resource, space, why=why) for verb in verbs)
