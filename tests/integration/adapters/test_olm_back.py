@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.integration.adapters.olm_moves import Desk, declared, moving, on_olm
 from tests.integration.twin.behaviour import SPACE, Play
 from tests.integration.twin.olm_stage import (
+    CONTENT,
     GPU,
     approve,
     begin,
     change,
+    channel,
     installed,
     phase,
     planned,
@@ -63,6 +66,27 @@ def test_version_and_subscription_are_made_anew_and_the_older_one_settles(tmp_pa
         assert await desk.back(BACK) == "", "a second time there is nothing to do"
 
     on_olm(tmp_path, story)
+
+
+def test_a_version_that_no_catalog_offers_as_an_update_is_removed_and_installed(tmp_path: Path) -> None:
+    alone = [row for row in CONTENT if row["name"] != "v26.7"] + [channel(GPU, "v26.7", "26.7.0")]
+    step = replace(moving("26.3.3", "26.7.0"), reinstall=True)
+
+    async def story(stage: Play, desk: Desk) -> None:
+        await up_to(stage, "26.3.3")
+        assert await desk.found(step) == ""
+        await declared(stage, "26.7.0")
+        argo = asyncio.create_task(self_heal(stage, channel="v26.7", version="26.7.0"))
+        done = await desk.start(step)
+        assert (f"{OLDER} deleted" in done, f"{NEWER} approved" in done) == (True, True)
+        assert (await desk.settled(step)).done
+        assert await desk.start(step) == "", "a second time there is nothing to do"
+        argo.cancel()
+        await declared(stage, "26.3.3")
+        assert f"{OLDER} approved" in await healed(stage, desk)
+        assert (await desk.settled(BACK)).done
+
+    on_olm(tmp_path, story, catalogs={"catalog:50051": alone})
 
 
 def test_nothing_is_deleted_before_git_is_back(tmp_path: Path) -> None:

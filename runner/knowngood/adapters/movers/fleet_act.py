@@ -75,4 +75,5 @@ def _moving(params: Mapping[str, Any]) -> Moving:
         at = from_json(ObjectRef, params["object"])
     except (TypeError, ValueError) as error:
         raise UsageError(f"the object that declares {component} can't be read: {error}") from error
-    return Moving(component, str(params["before"]), str(params["after"]), spec, at)
+    before, after = str(params["before"]), str(params["after"])
+    return Moving(component, before, after, spec, at, bool(params.get("reinstall")))

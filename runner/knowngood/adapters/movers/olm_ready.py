@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from knowngood.adapters.cluster.reader import live_value
 from knowngood.adapters.kubernetes.client import Object, path
 from knowngood.adapters.movers.olm_operator import (
-    SUBSCRIPTION,
     SUCCEEDED,
     UNPACK,
     Operator,
@@ -23,7 +22,7 @@ from knowngood.adapters.movers.required import unmet
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Moving
-from knowngood.planner.moving import shown
+from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown
 
 
 def forth(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator[Finding]:
@@ -38,7 +37,10 @@ def forth(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator[Find
         yield refused(str(operator), said, hint, passes=True)
     yield from _installed(operator, named(moving.spec, moving.before))
     yield from _offered(operator, sub, moving, "can't be installed")
-    yield from _pending(operator, sub, named(moving.spec, moving.after))
+    if moving.reinstall:
+        yield from _removable(operator, moving, cluster)
+    else:
+        yield from _pending(operator, sub, named(moving.spec, moving.after))
     yield from _pinned(operator, moving, cluster)
 
 
@@ -49,6 +51,11 @@ def back(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator[Findi
         yield _missing(operator)
         return
     yield from _offered(operator, sub, moving, "could not be brought back")
+    yield from _removable(operator, moving, cluster)
+
+
+def _removable(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator[Finding]:
+    """Version and Subscription can be deleted: nothing of its kinds goes along, and Argo CD makes it anew."""
     for csv in operator.versions():
         if (csv["spec"].get("cleanup") or {}).get("enabled"):
             what = "spec.cleanup is enabled: with it every object of its kinds would be deleted"
@@ -87,7 +94,7 @@ def _installed(operator: Operator, wanted: str) -> Iterator[Finding]:
 def _offered(operator: Operator, sub: Object, moving: Moving, effect: str) -> Iterator[Finding]:
     """The catalog must hold the version in the channel that Git will name."""
     target = named(moving.spec, moving.after)
-    channel = shown(moving.spec, SUBSCRIPTION, moving.after).get("spec.channel") or sub["spec"]["channel"]
+    channel = shown(moving.spec, SUBSCRIPTION, moving.after).get(CHANNEL) or sub["spec"]["channel"]
     where = f"CatalogSource {sub['spec']['sourceNamespace']}/{sub['spec']['source']}"
     offered = operator.offered(sub)
     if not offered:

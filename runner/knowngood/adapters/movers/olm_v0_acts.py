@@ -42,12 +42,17 @@ class OlmV0Acts:
     """See `fleet_task.FleetActor`."""
 
     def start(self, task: FleetTask, moving: Moving) -> str:
-        """Approve the plan of the Subscription if it carries this version and nothing else; wait for it first."""
+        """Approve the plan of the Subscription if it carries this version and nothing else; wait for it first.
+
+        What no catalog offers as an update is removed and installed anew, as on the way back.
+        """
         operator = Operator.of(task.kube, moving)
         _declared(operator, moving)
         if any(name_of(csv) == named(moving.spec, moving.after) for csv in operator.versions()):
             return ""
         olm_definitions.keep(task, operator)
+        if moving.reinstall:
+            return _replaced(task, operator, moving, operator.versions())
         return _approve(task, operator, named(moving.spec, moving.after))
 
     def back(self, task: FleetTask, moving: Moving) -> str:
@@ -63,11 +68,14 @@ class OlmV0Acts:
         if [name_of(csv) for csv in versions] == [older]:
             return ""
         told = [*olm_definitions.checked(task, operator, versions)] if versions else []
-        for csv in versions:
-            told.append(_delete_version(task, operator, csv))
-        task.until(lambda: _gone(operator), f"the end of {moving.component} {moving.before}")
-        told += [_anew(task, operator, moving)]
-        return "; ".join(filter(None, told))
+        return "; ".join([*told, _replaced(task, operator, moving, versions)])
+
+
+def _replaced(task: FleetTask, operator: Operator, moving: Moving, versions: list[Object]) -> str:
+    """Take these versions and the Subscription away, wait until it is made anew as Git says, and approve."""
+    told = [_delete_version(task, operator, csv) for csv in versions]
+    task.until(lambda: _gone(operator), f"the end of {moving.component} {moving.before}")
+    return "; ".join(filter(None, (*told, _anew(task, operator, moving))))
 
 
 def _declared(operator: Operator, moving: Moving) -> None:

@@ -42,6 +42,7 @@ class AnsibleFleet(KubeFleet):
             "knowngood_after": moving.after,
             "knowngood_movers": {moving.component: to_json(moving.spec)},
             "knowngood_object": to_json(moving.declared_by),
+            "knowngood_reinstall": moving.reinstall,
         }
         limit = self._cluster.limits.apply
         played = self._playbooks.play(verb, moving.component, variables, limit, cancel)

@@ -49,6 +49,10 @@ options:
     description: The Subscription that declares it, C(apiVersion), C(kind), C(name) and C(namespace).
     type: dict
     required: true
+  reinstall:
+    description: Whether C(approve) removes the operator and installs O(after), where no catalog offers it as an update.
+    type: bool
+    default: false
   key:
     description: Who does it, C(<run>/...), and the same at each try. Another run's Lease stops it.
     type: str
@@ -102,6 +106,7 @@ def main() -> None:
             "after": {"type": "str", "required": True},
             "mover": {"type": "dict", "required": True},
             "object": {"type": "dict", "required": True},
+            "reinstall": {"type": "bool", "default": False},
             "key": {"type": "str", "required": True, "no_log": False},
             "limits": {"type": "dict", "default": {}},
         },
