@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from knowngood.adapters.cluster.facts import (
@@ -20,6 +20,18 @@ from knowngood.model.claims import Marks
 from knowngood.planner.readiness.declaring import tolerates
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
+AT_WORK: Mapping[str, tuple[Collection[str], str]] = {
+    "nvidia.com/gpu-driver-upgrade-state": ({"upgrade-done"}, "a driver upgrade is going on"),
+    "nvidia.com/ofed-driver-upgrade-state": ({"upgrade-done"}, "a DOCA upgrade is going on"),
+    "nvidia.com/mig.config.state": ({"success", "failed"}, "the MIG manager works on it"),
+    "network.nvidia.com/operator.nic-configuration.wait": ({"false"}, "NIC firmware or settings change"),
+    "dgxc.nvidia.com/nvsentinel-state": ((), "NVSentinel has taken it out"),
+}
+"""Labels by which others say that they work on a node: the values at which they rest, and what it is.
+
+Sources: gpu-operator upgrade and MIG controllers; nic-configuration-operator; NVSentinel, whose state goes from
+quarantined through draining to remediation-succeeded, is then taken off, and stays at drain-failed for a human.
+"""
 MCO_STATE = "machineconfiguration.openshift.io/state"
 MCO_CURRENT = "machineconfiguration.openshift.io/currentConfig"
 MCO_DESIRED = "machineconfiguration.openshift.io/desiredConfig"
@@ -121,8 +133,10 @@ def busy(node: Mapping[str, Any], fence: str = "") -> str:
     state, current, desired = (annotation(node, k) for k in (MCO_STATE, MCO_CURRENT, MCO_DESIRED))
     if state not in {"", "Done"} or current != desired:
         return f"the machine-config operator works on it ({state or 'config pending'})"
-    if found := upgrading(node):
-        return f"a driver upgrade is going on ({found[0]})"
+    labels = node["metadata"].get("labels") or {}
+    for label, (rest, what) in AT_WORK.items():
+        if (value := labels.get(label)) and value not in rest:
+            return f"{what} ({label}={value})"
     if found := parked(node):
         return f"operands are parked ({found[0]})"
     return ""
