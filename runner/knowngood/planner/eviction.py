@@ -27,6 +27,10 @@ DEVICE_PATHS = {
     "rdma": ("/dev/infiniband", "/dev/gdrdrv"),
 }
 ALL_USERS = ("gpu", "rdma")
+RUNTIME_CLASSES = ("nvidia", "nvidia-cdi", "nvidia-legacy")
+"""Runtime classes whose containers may hold GPUs that they never asked for (NVIDIA_VISIBLE_DEVICES)."""
+CLIENT = ("nvidia.com/gpu.deploy.client", "true")
+"""A node selector by which a DaemonSet leaves before the driver does: the operator takes the label off (26.7)."""
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
 SYSTEM_PREFIXES = ("openshift-", "kube-")
 GANG_KEYS = (
@@ -120,10 +124,10 @@ def _fate(
         return Action.SKIP, "finished"
     if MIRROR_ANNOTATION in (metadata.get("annotations") or {}) or controller.get("kind") == "Node":
         return Action.SKIP, "static: the kubelet's own"
-    if controller.get("kind") == "DaemonSet":
-        return Action.SKIP, "a DaemonSet's: it would come back at once"
     if not is_tenants and (namespace in operators or is_system(namespace)):
         return Action.SKIP, f"namespace {namespace} is not ours to touch"
+    if controller.get("kind") == "DaemonSet":
+        return _fate_of_daemon(pod, users)
     use = uses(pod, users)
     if not use:
         named = [user.upper() for user in sorted(users)] or ["what moves"]
@@ -135,6 +139,24 @@ def _fate(
     return Action.EVICT, use
 
 
+def _fate_of_daemon(pod: Pod, users: Collection[str]) -> tuple[Action, str]:
+    """A DaemonSet's pod would come back at once. One that holds a module blocks, unless it leaves by itself.
+
+    Only what surely holds it counts: agents mount `/dev` to look at disks.
+    """
+    spec = pod.get("spec") or {}
+    key, value = CLIENT
+    if (spec.get("nodeSelector") or {}).get(key) == value:
+        return Action.SKIP, "a DaemonSet's that leaves before the driver does"
+    use = _asks_for(spec, users)
+    if not use:
+        return Action.SKIP, "a DaemonSet's: it would come back at once"
+    return (
+        Action.BLOCK,
+        f"a DaemonSet's that holds the driver ({use}): give it the node selector {key}: {value!r}",
+    )
+
+
 def is_system(namespace: str) -> bool:
     """Whether a namespace belongs to the cluster, not to people."""
     return namespace in SYSTEM_NAMESPACES or namespace.startswith(SYSTEM_PREFIXES)
@@ -142,9 +164,20 @@ def is_system(namespace: str) -> bool:
 
 def uses(pod: Pod, users: Collection[str] = ALL_USERS) -> str:
     """What of the GPU or RDMA a pod uses; "" if nothing. What may be either counts as both."""
-    resources_of = tuple(name for user in users for name in RESOURCES[user])
     paths = tuple(path for user in users for path in DEVICE_PATHS[user])
     spec = pod.get("spec") or {}
+    if asked := _asks_for(spec, users):
+        return asked
+    for volume in spec.get("volumes") or ():
+        path = str((volume.get("hostPath") or {}).get("path") or "")
+        if path == "/dev" or path.startswith(paths):
+            return f"host path {path}"
+    return ""
+
+
+def _asks_for(spec: Values, users: Collection[str]) -> str:
+    """What of the GPU or RDMA a pod asks for: a resource, a claim, a runtime that gives it all GPUs; "" if nothing."""
+    resources_of = tuple(name for user in users for name in RESOURCES[user])
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
         wanted = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
@@ -153,10 +186,8 @@ def uses(pod: Pod, users: Collection[str] = ALL_USERS) -> str:
                 return f"{name}: {amount}"
     if spec.get("resourceClaims"):
         return "a device claim"
-    for volume in spec.get("volumes") or ():
-        path = str((volume.get("hostPath") or {}).get("path") or "")
-        if path == "/dev" or path.startswith(paths):
-            return f"host path {path}"
+    if "gpu" in users and spec.get("runtimeClassName") in RUNTIME_CLASSES:
+        return f"runtime class {spec['runtimeClassName']}"
     return ""
 
 

@@ -53,10 +53,38 @@ ROWS = {
     ),
     "a pod owned by its Node is static too": (pod(owner="Node"), Action.SKIP),
     "a DaemonSet's pod is never evicted, emptyDir or not": (
-        pod(owner="DaemonSet", spec={"volumes": [{"name": "t", "emptyDir": {}}]}),
+        pod(owner="DaemonSet", container={}, spec={"volumes": [{"name": "t", "emptyDir": {}}]}),
         Action.SKIP,
     ),
-    "a tenant's DaemonSet with GPUs stays too": (pod(owner="DaemonSet"), Action.SKIP),
+    "a tenant's DaemonSet with GPUs holds the driver, and would come back": (
+        pod(owner="DaemonSet"),
+        Action.BLOCK,
+    ),
+    "... unless it leaves before the driver does": (
+        pod(owner="DaemonSet", spec={"nodeSelector": {"nvidia.com/gpu.deploy.client": "true"}}),
+        Action.SKIP,
+    ),
+    "an agent's DaemonSet that runs with all GPUs holds the driver": (
+        pod("monitoring", owner="DaemonSet", container={}, spec={"runtimeClassName": "nvidia"}),
+        Action.BLOCK,
+    ),
+    "an agent's DaemonSet that looks at devices holds nothing": (
+        pod(
+            "monitoring",
+            owner="DaemonSet",
+            container={},
+            spec={"volumes": [{"name": "d", "hostPath": {"path": "/dev"}}]},
+        ),
+        Action.SKIP,
+    ),
+    "a pod that has all GPUs by its runtime class goes": (
+        pod(container={}, spec={"runtimeClassName": "nvidia"}),
+        Action.EVICT,
+    ),
+    "a runtime class of somebody else gives no GPU": (
+        pod(container={}, spec={"runtimeClassName": "kata"}),
+        Action.SKIP,
+    ),
     "the operator's own pods are its to move": (pod("nvidia-gpu-operator"), Action.SKIP),
     "kube-system is not ours to touch": (pod("kube-system"), Action.SKIP),
     "nor are the platform's namespaces": (pod("openshift-storage"), Action.SKIP),
@@ -148,7 +176,7 @@ def test_a_gang_is_one_workload_however_many_ranks_run_here(key: str, kind: str)
 
 
 def test_who_stays_is_not_counted_as_disturbed() -> None:
-    decisions = decide([pod(container={}), pod(owner="DaemonSet")], TENANTS, OPERATORS, 600.0)
+    decisions = decide([pod(container={}), pod(owner="DaemonSet", container={})], TENANTS, OPERATORS, 600.0)
     assert workloads(decisions) == {}
 
 
