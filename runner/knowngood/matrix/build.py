@@ -36,7 +36,7 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
-from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Starts, Words
+from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Starts, Words, completed
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -47,7 +47,7 @@ DEFAULT_NAMESPACES = {GPU_OPERATOR: "nvidia-gpu-operator", "network-operator": "
 
 def matrix(documents: Documents, commit: str = "", *, dirty: bool = False) -> Matrix:
     """Every valid document as a value."""
-    components = {n: component(d) for n, d in documents.of("components").items()}
+    components = _completed({n: component(d) for n, d in documents.of("components").items()})
     return Matrix(
         components=components,
         releases={n: release(d) for n, d in documents.of("releases").items()},
@@ -58,6 +58,14 @@ def matrix(documents: Documents, commit: str = "", *, dirty: bool = False) -> Ma
         dirty=dirty,
         edges=edges(documents, components),
     )
+
+
+def _completed(components: Mapping[str, Component]) -> dict[str, Component]:
+    """With whole movers: one beside another that has none does not move, and `validate` says why."""
+    specs = {n: c.mover for n, c in components.items() if c.mover is not None}
+    known = {n for n, spec in specs.items() if spec.kind}
+    movers = completed({n: spec for n, spec in specs.items() if n in known or spec.beside in known})
+    return {n: replace(c, mover=movers.get(n)) for n, c in components.items()}
 
 
 def component(document: Document) -> Component:
@@ -80,15 +88,16 @@ def component(document: Document) -> Component:
         follows=Follows(v["follows"]["component"], dict(v["follows"]["versions"]))
         if "follows" in v
         else None,
-        mover=mover(v["mover"]) if "mover" in v else None,
+        mover=mover(v["mover"], v["scheme"]) if "mover" in v else None,
     )
 
 
-def mover(v: Values) -> MoverSpec:
-    """A component file's mover."""
+def mover(v: Values, scheme: str = "") -> MoverSpec:
+    """A component file's mover; of one beside another only what is its own."""
+    beside = v.get("with", "")
     return MoverSpec(
-        kind=v["class"],
-        starts=Starts(v["starts"]),
+        kind="" if beside else v["class"],
+        starts=Starts.RESTART if beside else Starts(v["starts"]),
         hold=Hold(v.get("hold", Hold.CORDON)),
         users=tuple(v.get("users", ())),
         fields={kind: dict(texts) for kind, texts in v["fields"].items()},
@@ -99,6 +108,10 @@ def mover(v: Values) -> MoverSpec:
         holds=tuple(v.get("holds", ())),
         require={kind: dict(texts) for kind, texts in v.get("require", {}).items()},
         settles=tuple(v.get("settles", ())),
+        order=v.get("order", 0),
+        beside=beside,
+        shows={version: dict(files) for version, files in v.get("shows", {}).items()},
+        scheme=scheme,
     )
 
 

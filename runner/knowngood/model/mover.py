@@ -133,6 +133,7 @@ def _beside(spec: MoverSpec, other: MoverSpec) -> MoverSpec:
         other,
         fields=spec.fields,
         values=spec.values,
+        require={**other.require, **spec.require},
         settles=spec.settles,
         beside=spec.beside,
         shows=spec.shows,

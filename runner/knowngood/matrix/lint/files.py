@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from knowngood.matrix.documents import KINDS
+from knowngood.matrix.documents import KINDS, Document
 from knowngood.matrix.lint.registry import Context, Finding, rule, while_reading
 from knowngood.matrix.reading import display
 from knowngood.model.errors import Location
@@ -133,14 +133,37 @@ def movers_tell_versions_apart(context: Context) -> Iterator[Finding]:
             if not any(VERSION in text for text in fields.values()):
                 what = f"no field of {kind} holds {VERSION}"
                 yield Finding(document.at("mover", "fields", kind), what, "one must say which version it is")
-        banner = mover.get("proof", {}).get("banner", "")
-        try:
-            known = re.compile(banner).groupindex
-        except re.error as error:
-            yield Finding(document.at("mover", "proof", "banner"), f"no regular expression: {error}", _BANNER)
-        else:
-            if banner and "version" not in known:
-                yield Finding(document.at("mover", "proof", "banner"), "it has no group `version`", _BANNER)
+        yield from _proofs(document, mover)
+        yield from _beside(document, mover, context)
+
+
+def _proofs(document: Document, mover: Values) -> Iterator[Finding]:
+    """A banner that can't be read, or a version that nothing tells."""
+    banner = mover.get("proof", {}).get("banner", "")
+    try:
+        known = re.compile(banner).groupindex
+    except re.error as error:
+        yield Finding(document.at("mover", "proof", "banner"), f"no regular expression: {error}", _BANNER)
+    else:
+        if banner and "version" not in known and "shows" not in mover:
+            yield Finding(document.at("mover", "proof", "banner"), "it has no group `version`", _BANNER)
+
+
+def _beside(document: Document, mover: Values, context: Context) -> Iterator[Finding]:
+    """One beside another has what is that one's from there, and can't tell what runs by its load."""
+    if "with" not in mover:
+        return
+    other = context.documents.of("components").get(mover["with"])
+    if other is not None and "class" not in other.value.get("mover", {}):
+        what = f"{mover['with']} has no pods of its own"
+        yield Finding(document.at("mover", "with"), what, "name the component whose pods they are")
+    for name in sorted(set(mover) & OF_THE_OTHER):
+        yield Finding(document.at("mover", name), f"{name} is that of {mover['with']}", "leave it out")
+    if "shows" not in mover:
+        yield Finding(document.at("mover", "with"), "nothing tells what of it runs", "say it by `shows`")
+
+
+OF_THE_OTHER = frozenset({"class", "starts", "hold", "holds", "users", "order", "pods", "proof", "words"})
 
 
 _BANNER = "write the line as the kernel prints it, with (?P<version>...) around the version"
@@ -167,6 +190,8 @@ def _relations(value: Values) -> Iterator[tuple[Path, str]]:
     mover = value.get("mover", {})
     for index, name in enumerate(mover.get("settles", ())):
         yield ("mover", "settles", index), name
+    if "with" in mover:
+        yield ("mover", "with"), mover["with"]
     if "operator" in mover.get("pods", {}):
         yield ("mover", "pods", "operator"), mover["pods"]["operator"]
     if "follows" in value:
