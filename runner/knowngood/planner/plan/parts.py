@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.model.field import FieldChange
@@ -28,9 +28,8 @@ class Parts:
         `versions` are those before the hop: what an operator makes anew on the nodes keeps its own.
         """
         once = tuple(m for m in moves if self._once(m.component))
-        fleet = PlannedRing(FLEET, (), tuple(c for m in once for c in self._changes(m, None)), once)
-        anew = tuple(self._anew(once, moves, versions))
-        rings = tuple(self._ring(ring, moves, anew) for ring in self.case.cluster.rings)
+        fleet = PlannedRing(FLEET, (), _each_once(c for m in once for c in self._changes(m, None)), once)
+        rings = tuple(self._ring(ring, moves, once, versions) for ring in self.case.cluster.rings)
         return fleet if once else None, tuple(ring for ring in rings if ring.own)
 
     def _once(self, component: str) -> bool:
@@ -38,20 +37,24 @@ class Parts:
         return declaration is not None and declaration.scope is Scope.CLUSTER
 
     def _anew(
-        self, once: tuple[Move, ...], moves: tuple[Move, ...], versions: Mapping[str, str]
+        self, ring: Ring, these: Sequence[Move], own: Sequence[Move], versions: Mapping[str, str]
     ) -> Iterator[Move]:
-        """What the fleet part makes anew on every node at its own version."""
-        moving = {m.component for m in moves}
-        settles = (name for m in once for name in self._mover(m.component).settles)
+        """What these moves make anew on the ring's nodes, each at the version that it has there."""
+        moving = {m.component for m in own}
+        settles = (name for m in these for name in self._mover(m.component).settles)
         for name in dict.fromkeys(settles):
             if name in versions and name not in moving:
-                yield Move(name, versions[name], versions[name])
+                has = self._has(Move(name, versions[name], versions[name]), ring)
+                yield Move(name, has, has)
 
-    def _ring(self, ring: Ring, moves: tuple[Move, ...], anew: tuple[Move, ...]) -> PlannedRing:
+    def _ring(
+        self, ring: Ring, moves: tuple[Move, ...], once: tuple[Move, ...], versions: Mapping[str, str]
+    ) -> PlannedRing:
         batches = tuple(ring.nodes[i : i + ring.batch] for i in range(0, len(ring.nodes), ring.batch))
         here = [m for m in moves if self._of_nodes(m.component) and self._open(m, ring)]
         own = tuple(Move(m.component, self._has(m, ring), m.to_version) for m in here)
-        changes = tuple(c for m in own if not self._once(m.component) for c in self._changes(m, ring))
+        changes = _each_once(c for m in own if not self._once(m.component) for c in self._changes(m, ring))
+        anew = tuple(self._anew(ring, (*once, *here), own, versions))
         for m in here:
             self._rings[m.component, ring.name] = m.to_version
         return PlannedRing(ring.name, batches, changes, (*own, *anew))
@@ -85,6 +88,14 @@ class Parts:
         if known is None and self._once(move.component):
             return move.from_version
         return known or self.case.before(move.component, ring.name)
+
+
+def _each_once(changes: Iterable[FieldChange]) -> tuple[FieldChange, ...]:
+    """Each field once: two components may be declared by the same one."""
+    found: dict[tuple[str, str], FieldChange] = {}
+    for change in changes:
+        found.setdefault((change.file, change.path), change)
+    return tuple(found.values())
 
 
 def _change(declaration: Declaration, ring: Ring | None, path: str, before: str, after: str) -> FieldChange:
