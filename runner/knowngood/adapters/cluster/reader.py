@@ -242,6 +242,8 @@ def live_value(kube: Kube, field: Field) -> str:
             found = found.get(part)
         else:
             return ""
+    if isinstance(found, bool):
+        return "true" if found else "false"  # as Git has it
     return "" if found is None or isinstance(found, (dict, list)) else str(found)
 
 
