@@ -26,7 +26,7 @@ BY_HAND = {
     "nvidia-driver": MoverSpec(
         kind="daemon-driver",
         users=("gpu", "rdma"),
-        pods=Pods(DRIVER_LABEL, DRIVER_CONTAINER),
+        pods=Pods(DRIVER_LABEL, DRIVER_CONTAINER, state="/run/nvidia/nvidia-driver.state"),
         proof=DRIVER_PROOF,
         words=Words("driver", "reload the driver", "reload the driver that was there before"),
     )
