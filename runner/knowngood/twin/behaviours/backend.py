@@ -14,12 +14,13 @@ from knowngood.twin.api.kubelet import (
     NodeUnreachableError,
 )
 from knowngood.twin.behaviours import doca, nvidia_smi, processes
+from knowngood.twin.behaviours.gpu_manifests import DRIVER_CONTAINER
 from knowngood.twin.behaviours.kube import POD, environment, node_of
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.nic_manifests import OFED_CONTAINER
 from knowngood.twin.behaviours.pod_status import READY, RUNNING
 from knowngood.twin.values import Object
-from knowngood.twin.world import Machine
+from knowngood.twin.world import DRIVER_STATE, Machine
 
 # Processes at the same time; more would only wait for the same two cores.
 PARALLEL = 8
@@ -54,6 +55,9 @@ class Backend(KubeletBackend):
             return nvidia_smi.run(machine, argv[1:])
         if argv == ["ofed_info", "-s"] and spec["name"] == OFED_CONTAINER:
             return ExecResult(doca.ofed_info(obj).encode(), b"", 0)
+        if argv == ["rm", "-f", f"/{DRIVER_STATE}"] and spec["name"] == DRIVER_CONTAINER:
+            machine.remove([DRIVER_STATE])  # its next start loads its module anew
+            return ExecResult(b"", b"", 0)
         view = self._kubelets.view(obj, spec)
         async with self._free:
             return await processes.run(
