@@ -208,4 +208,6 @@ def test_a_node_that_does_not_answer_is_inconclusive(bench: Bench, baseline: Map
         waiting.wait(0.2)
     found = bench.judge("gpu_errors", "rdma_health", nodes=(SECOND,), baseline=baseline)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert all("can't be read" in reason or "not ready" in reason for reason in reasons(found).values())
+    told = reasons(found)
+    assert set(told) == {f"gpu_errors/{SECOND}", f"rdma_health/{SECOND}"}
+    assert all("can't be read" in reason or "not ready" in reason for reason in told.values())

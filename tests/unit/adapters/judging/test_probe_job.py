@@ -230,6 +230,7 @@ def test_a_time_that_is_told_is_the_time_that_passed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(probe_job, "STARTED_WITHIN", 0.2)
     kube = FakeKube(lambda _node: condition("PodScheduled", FULL))
     answers = run(kube, deadline=54.0)
+    assert answers.missing
     assert all("not scheduled in 0 s" in why for why in answers.missing.values())
 
 
