@@ -28,7 +28,8 @@ class Sparse:
 
 def to_json(value: Any) -> Any:
     """Plain JSON values of a dataclass, recursively; tuples become lists, enums their value."""
-    return _writer(type(value))(value)
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
 @functools.cache
