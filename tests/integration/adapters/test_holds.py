@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from tests.published import needs_definitions, problems
 
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes.holding import KubeHolds, standing
+from knowngood.matrix.locate import playbooks_dir
 from knowngood.model.mover import HOLDS
 from knowngood.ports.holds import Term
 from knowngood.twin.behaviours.context import Controller, Twin
@@ -114,6 +119,33 @@ def test_the_sriov_operator_unpauses_a_pool_that_we_paused_and_that_is_answered(
         assert found == {CANARY: "somebody had it go on: held again"}
         assert (await stage.client.get(POOL, "canary"))["spec"]["paused"] is True
         assert await asyncio.to_thread(ours.keep, taken.held, TERM) == {}
+
+    tell(tmp_path, story)
+
+
+def by_hand(folder: Path, playbook: str) -> str:
+    """A playbook as a person runs it; what it printed."""
+    given = {"knowngood_nodes": ["gpu-1"], "knowngood_fence": "alice/0"}
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbooks_dir() / playbook)]
+    environment = {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8"}
+    environment |= {"KUBECONFIG": str(folder / "kubeconfig"), "USER": "alice"}
+    command += ["-e", json.dumps({**given, "ansible_python_interpreter": sys.executable})]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_by_hand_the_roles_hold_and_let_go(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        assert "changed=1" in await asyncio.to_thread(by_hand, tmp_path, "hold-others.yml")
+        found = await asyncio.to_thread(lambda: standing(Kube(tmp_path / "kubeconfig")))
+        assert [(left.where, left.run) for left in found] == [(CANARY, "alice")]
+        assert "of run alice (alice)" in found[0].detail
+        assert "changed=1" in await asyncio.to_thread(by_hand, tmp_path, "let-go.yml")
+        assert not (await stage.client.get(POOL, "canary"))["spec"]["paused"]
 
     tell(tmp_path, story)
 

@@ -1,0 +1,42 @@
+"""What our Ansible module for holds calls, with parameters as Ansible gives them. In a run it is the port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from knowngood.adapters.clock import timestamp
+from knowngood.adapters.kubernetes.client import AGENT, Kube
+from knowngood.adapters.kubernetes.kubeconfig import default_path
+from knowngood.adapters.nodes.holding import KubeHolds
+from knowngood.model.errors import KnowngoodError
+from knowngood.ports.holds import Term
+
+
+def perform(verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Hold others or let them go; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
+    try:
+        holds = KubeHolds(Kube(default_path(), agent=f"{AGENT}-{verb}"))
+        done, failed = _held(holds, params) if verb == "hold" else _let_go(holds, params)
+    except KnowngoodError as error:
+        done, failed = (), {"the cluster": f"{error}. {error.hint}".rstrip(". ")}
+    message = "; ".join(f"{what}: {why}" for what, why in failed.items())
+    told = {"verb": verb, "done": list(done), "failed": failed}
+    return {"changed": bool(done), "failed": bool(failed), "msg": message, "knowngood": told}
+
+
+def _held(holds: KubeHolds, params: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+    until = timestamp(datetime.now(UTC) + timedelta(seconds=float(params["seconds"])))
+    term = Term(_run(params), str(params.get("who") or ""), until)
+    taken = holds.take(params["holds"], [str(name) for name in params["nodes"]], term)
+    return taken.held, {**taken.busy, **taken.failed}
+
+
+def _let_go(holds: KubeHolds, params: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+    gone = holds.let_go(params["holds"], _run(params))
+    return gone.done, dict(gone.failed)
+
+
+def _run(params: Mapping[str, Any]) -> str:
+    return str(params["fence"]).rpartition("/")[0]
