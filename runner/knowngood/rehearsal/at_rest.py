@@ -10,6 +10,8 @@ from knowngood.model.matrix import Cluster, Declaration, Matrix, Profile, Releas
 from knowngood.model.mover import Specs
 from knowngood.planner.moving import shown
 
+OPERATOR = "gpu-operator"
+
 
 @dataclass(frozen=True)
 class AtRest:
@@ -37,9 +39,10 @@ class AtRest:
         """Whether the cluster is OpenShift: then it has its operators too."""
         return "openshift" in self.release.components
 
-    def declares(self, component: str) -> bool:
-        """Whether the cluster file says where Git declares it."""
-        return any(d.component == component for d in self.cluster.declarations)
+    @property
+    def by_helm(self) -> bool:
+        """Whether a Helm release installed the GPU Operator: no Subscription does, and there is no OLM by itself."""
+        return not self.openshift and not any(d.component == OPERATOR for d in self.cluster.declarations)
 
     def texts(self, declaration: Declaration) -> dict[str, str]:
         """Path -> text of the fields that declare the release's version; empty where the release has none."""

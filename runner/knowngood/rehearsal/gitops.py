@@ -14,7 +14,7 @@ from knowngood.model.matrix import Declaration, Scope
 from knowngood.model.values import Object
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.layout import Placed, laid_out
-from knowngood.rehearsal.objects import SPECS, cluster_policy, nic_policy
+from knowngood.rehearsal.objects import SPECS, cluster_policy, made, nic_policy
 from knowngood.rehearsal.operators import SUBSCRIPTION, subscription
 
 DRIVER, DOCA = "nvidia-driver", "doca-ofed"
@@ -35,12 +35,6 @@ def files(rest: AtRest) -> dict[str, Object]:
                 placed[named.file] = Placed(made(named.object, _spec(rest, declaration, ring)))
             placed[named.file].fields |= rest.texts(declaration)
     return laid_out(rest.cluster, placed | _beside(rest, placed))
-
-
-def made(named: ObjectRef, spec: Object) -> Object:
-    """An object of that name."""
-    metadata = {"name": named.name, **({"namespace": named.namespace} if named.namespace else {})}
-    return {"apiVersion": named.api_version, "kind": named.kind, "metadata": metadata, "spec": spec}
 
 
 def _spec(rest: AtRest, declaration: Declaration, ring: str) -> Object:
@@ -68,7 +62,7 @@ def _beside(rest: AtRest, placed: dict[str, Placed]) -> dict[str, Placed]:
     reading = [a.path for a in rest.cluster.gitops.applications if a.reads(file)]
     folder = PurePosixPath(reading[0]) if reading else PurePosixPath(file).parent
     found: dict[str, Placed] = {}
-    if POLICY.kind not in kinds:
+    if POLICY.kind not in kinds and not rest.by_helm:
         policy = made(POLICY, cluster_policy(rest, own_driver=False))
         found[str(folder / "clusterpolicy.yaml")] = Placed(policy)
     if DOCA in rest.release.components and not kinds & {NIC_POLICY.kind, "NicNodePolicy"}:

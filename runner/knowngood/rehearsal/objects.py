@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from knowngood.model.field import ObjectRef
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
 from knowngood.model.values import Object
 from knowngood.rehearsal.at_rest import AtRest
@@ -18,6 +19,12 @@ MIRROR = "mirror.example.com/nvidia"
 
 GPU_TAINT = "nvidia.com/gpu"
 PEERMEM = "nvidia-peermem"
+
+
+def made(named: ObjectRef, spec: Object) -> Object:
+    """An object of that name."""
+    metadata = {"name": named.name, **({"namespace": named.namespace} if named.namespace else {})}
+    return {"apiVersion": named.api_version, "kind": named.kind, "metadata": metadata, "spec": spec}
 
 
 def tolerations() -> list[Object]:

@@ -13,6 +13,7 @@ from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object
 from knowngood.rehearsal.at_rest import AtRest
+from knowngood.rehearsal.helm import releases
 from knowngood.rehearsal.operators import olm
 
 SEED_SCHEMA = 1
@@ -20,7 +21,7 @@ SEED_SCHEMA = 1
 DEFAULT_KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
 """RHEL 9.4's kernel, which RHCOS 4.18 carries; used where the release does not pin `rhcos-kernel`."""
 
-NETWORK_OPERATOR_NAMESPACE = "nvidia-network-operator"
+NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE = "network-operator", "nvidia-network-operator"
 
 
 def seed(rest: AtRest, repo: str) -> Object:
@@ -49,14 +50,17 @@ def seed(rest: AtRest, repo: str) -> Object:
             ],
         },
     }
-    if "network-operator" in release.components:
+    if NETWORK_OPERATOR in release.components:
         document["networkOperator"] = {
-            "version": release.components["network-operator"],
-            "namespace": NETWORK_OPERATOR_NAMESPACE,
+            "version": release.components[NETWORK_OPERATOR],
+            "namespace": cluster.namespaces.get(NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE),
         }
-    if installed := olm(rest):
-        document["olm"] = installed
-    return document
+    return document | {part: value for part, value in _parts(rest).items() if value}
+
+
+def _parts(rest: AtRest) -> Object:
+    """What only some clusters have."""
+    return {"olm": olm(rest), "helm": releases(rest)}
 
 
 def kubernetes_version(release: Release) -> str:

@@ -73,6 +73,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
     yield from seeded_olm.objects(seed)
     yield from health_objects.objects(seed)
+    yield from helm_objects(seed)
     yield node_feature_discovery(seed)
     if seed.gitops:
         for space in dict.fromkeys(app.namespace for app in seed.gitops.applications):
@@ -82,6 +83,18 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     for tenant in seed.tenants:
         for load in tenant.workloads:
             yield from workload(tenant, load)
+
+
+def helm_objects(seed: Seed) -> Iterator[Object]:
+    """What Helm releases own, marked as Helm marks it."""
+    for release in seed.helm:
+        said = {
+            "meta.helm.sh/release-name": release.name,
+            "meta.helm.sh/release-namespace": release.namespace,
+        }
+        labels = {"app.kubernetes.io/managed-by": "Helm"}
+        for obj in release.objects:
+            yield {**obj, "metadata": {**obj["metadata"], "labels": labels, "annotations": said}}
 
 
 def namespace(name: str, tenant: str = "") -> Object:

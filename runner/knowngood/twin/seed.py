@@ -13,7 +13,8 @@
          "source", "sourceNamespace"}]} (may be absent),
  "machineConfig": {"pools": [{"name", "nodeSelector": {}, "maxUnavailable", "paused"}]} (may be absent: then pools
          rest and nobody acts on them; those of master and worker are there by themselves),
- "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent)}
+ "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
+ "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
 
 from __future__ import annotations
@@ -168,6 +169,15 @@ class CheckSeed:
     maxUnhealthy: str = "40%"  # noqa: N815
 
 
+@dataclass(frozen=True, slots=True)
+class HelmSeed:
+    """A Helm release: its objects are there from the start, and say whose they are."""
+
+    name: str
+    namespace: str
+    objects: Sequence[Mapping[str, Any]] = ()
+
+
 @dataclass(frozen=True)
 class Seed:
     """A whole cluster."""
@@ -183,6 +193,7 @@ class Seed:
     olm: OlmSeed | None = None
     machine_config: MachineConfigSeed | None = None
     health_checks: tuple[CheckSeed, ...] = ()
+    helm: tuple[HelmSeed, ...] = ()
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -230,6 +241,7 @@ def parse(data: Mapping[str, Any]) -> Seed:
         health_checks=tuple(
             _fill(CheckSeed, row, f"healthChecks[{i}]") for i, row in enumerate(data.get("healthChecks", ()))
         ),
+        helm=tuple(_fill(HelmSeed, row, f"helm[{i}]") for i, row in enumerate(data.get("helm", ()))),
     )
     _check(seed)
     return seed
