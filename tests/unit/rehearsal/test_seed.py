@@ -13,6 +13,7 @@ from tests.unit.rehearsal.shipped import matrix, shipped
 from knowngood.model.errors import UsageError
 from knowngood.planner.version import runs
 from knowngood.rehearsal.seed import kubernetes_version, reported_kernel, seed
+from knowngood.twin.objects import all_objects
 from knowngood.twin.seed import parse
 
 CLUSTERS = sorted(matrix().clusters)
@@ -56,7 +57,7 @@ def test_a_node_reports_the_declared_versions_in_its_own_words(name: str) -> Non
     s, schemes = shipped(name), matrix().schemes
     for node in seed(s, "x")["nodes"]:
         for component, field in (("rhcos-kernel", "kernel"), ("doca-ofed", "docaOfed")):
-            if node["role"] == "gpu":
+            if node["role"] == "gpu" and component in s.release.components:
                 declared, reported = s.release.components[component], node[field]
                 assert declared != reported
                 assert runs(schemes[component], declared, reported)
@@ -73,6 +74,25 @@ def test_a_release_without_the_operator_is_refused_with_its_place() -> None:
     with pytest.raises(UsageError, match="gpu-operator") as raised:
         seed(replace(s, release=replace(s.release, components=components)), "x")
     assert raised.value.where is not None
+
+
+def test_openshift_has_olm_where_subscriptions_are_declared() -> None:
+    found = seed(shipped("fra-prod"), "x")
+    installed = {one["package"]: one["csv"] for one in found["olm"]["installed"]}
+    assert installed["gpu-operator-certified"] == "gpu-operator-certified.v25.10.1"
+    assert len(installed) == 4
+    assert "helm" not in found
+
+
+def test_upstream_kubernetes_has_a_helm_release_that_owns_the_policy() -> None:
+    found = seed(shipped("vanilla"), "x")
+    (release,) = found["helm"]
+    assert [obj["kind"] for obj in release["objects"]] == ["ClusterPolicy"]
+    assert release["namespace"] == found["gpuOperator"]["namespace"] == "gpu-operator"
+    assert not {"olm", "machineConfig", "healthChecks"} & found.keys()
+    assert found["openshift"] == ""
+    policy = next(o for o in all_objects(parse(found)) if o["kind"] == "ClusterPolicy")
+    assert policy["metadata"]["annotations"]["meta.helm.sh/release-name"] == "gpu-operator"
 
 
 def loads_of(tenants: list[dict[str, Any]]) -> list[dict[str, Any]]:
