@@ -36,7 +36,7 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
-from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Starts, Words, completed
+from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -110,7 +110,7 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         settles=tuple(v.get("settles", ())),
         order=v.get("order", 0),
         beside=beside,
-        shows={version: dict(files) for version, files in v.get("shows", {}).items()},
+        shows=tuple(Shown(s["version"], dict(s["files"])) for s in v.get("shows", ())),
         scheme=scheme,
     )
 

@@ -59,6 +59,14 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What shows a version on a node: files, path -> words in it. `{version}`: the first file's first line."""
+
+    version: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """What people call it: `it` is what starts anew (a driver), `does` and `undoes` what is done to a node."""
 
@@ -89,9 +97,8 @@ class MoverSpec:
     its move makes anew on every node.
 
     `order` is its turn on a node within a hop, the smallest first. `beside`: the component in whose pods it is, and
-    with whose restart it comes; its pods and proof are that one's. `shows` maps what runs to the files of a node that
-    say so, path -> words in it, the first that fits: `{version}` stands for the file's first line. `scheme`: how a
-    running version compares.
+    with whose restart it comes; its pods and proof are that one's. `shows` is how files of a node tell what runs, the
+    first that fits; without it the line in the kernel log does. `scheme`: how a running version compares.
     """
 
     kind: str = ""  # its class
@@ -108,7 +115,7 @@ class MoverSpec:
     settles: tuple[str, ...] = ()
     order: int = 0
     beside: str = ""
-    shows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    shows: tuple[Shown, ...] = ()
     scheme: str = ""
 
     def understands(self, kind: str, path: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from knowngood.model.mover import Specs
+from knowngood.model.mover import Shown, Specs
 from knowngood.model.node import NOT_LOADED
 from knowngood.planner.moving import VERSION
 from knowngood.probe import rdma as ports
@@ -123,17 +123,17 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
     return {component: version for component, version in found.items() if version}
 
 
-def shown(read: Lines, shows: Mapping[str, Mapping[str, str]]) -> str:
+def shown(read: Lines, shows: Iterable[Shown]) -> str:
     """What runs by a mover's `shows`: the first whose files are there with their words; "" where none is."""
-    for version, files in shows.items():
-        if files and all(any(words in line for line in read.get(path, ())) for path, words in files.items()):
-            return first(read, next(iter(files))) if version == VERSION else version
+    for one in shows:
+        if all(any(words in line for line in read.get(path, ())) for path, words in one.files.items()):
+            return first(read, next(iter(one.files))) if one.version == VERSION else one.version
     return ""
 
 
 def files_of(specs: Specs) -> tuple[str, ...]:
     """The files by which movers tell what runs, each once."""
-    every = (path for spec in specs.values() for files in spec.shows.values() for path in files)
+    every = (path for spec in specs.values() for one in spec.shows for path in one.files)
     return tuple(dict.fromkeys(every))
 
 
