@@ -10,7 +10,7 @@ from tests.integration.twin.behaviour import SPACE, Play, Story, play
 from tests.published import needs_definitions, problems
 
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import NODE, POD, annotations_of
+from knowngood.twin.behaviours.kube import NODE, POD, annotations_of, is_true
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
 from knowngood.twin.behaviours.mco_nodes import CONFIG, CURRENT, DESIRED, POOL, STATE, target
@@ -232,5 +232,37 @@ def test_a_power_cycle_in_the_middle_of_a_boot_begins_it_anew(tmp_path: Path) ->
         assert machine.boot_id != first
         await updated(stage, "canary")
         assert [row["fault"] for row in stage.events("fault-hit")] == ["boot-takes-15-minutes"]
+
+    tell(tmp_path, story)
+
+
+def test_a_pod_under_two_budgets_ends_the_drain_in_vain(tmp_path: Path) -> None:
+    """Its eviction is a 500, which is an answer: whoever took it for a busy server would ask for ever."""
+
+    async def story(stage: Play) -> None:
+        labels = {"app": "tenant"}
+        for name in ("one", "two"):
+            await stage.client.create(
+                {
+                    "apiVersion": "policy/v1",
+                    "kind": "PodDisruptionBudget",
+                    "metadata": {"name": name, "namespace": SPACE},
+                    "spec": {"minAvailable": 0, "selector": {"matchLabels": labels}},
+                }
+            )
+        await stage.client.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "tenant", "namespace": SPACE, "labels": labels},
+                "spec": {"nodeName": "gpu-2", "containers": [{"name": "x", "image": "w"}]},
+            }
+        )
+        await stage.until(
+            "the tenant runs", lambda: any(is_true(p, "Ready") for p in stage.twin.cache.all(POD))
+        )
+        await render(stage, "worker")
+        await stage.until("it gives up for now", lambda: stage.events("drain-failed"))
+        assert not stage.get(POD, "tenant")["metadata"].get("deletionTimestamp")
 
     tell(tmp_path, story)

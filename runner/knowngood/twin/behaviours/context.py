@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ SUM_EACH_S = 0.0005  # real seconds a node
 FaultHandler = Callable[[Fault, str], Coroutine[Any, Any, None]]
 """What a fault does on a node ("" where none is meant)."""
 RETRIED_CODES = {500, 502, 503, 504}
+MAY_NOT_GO = frozenset({429, 500})
+"""Answers to an eviction: a budget says no, or two budgets hold the pod."""
 
 
 class Clock:
@@ -130,9 +132,11 @@ class Api:
             self._cache.note({"apiVersion": kind[0], "kind": kind[1], **answer})
 
     async def evict(self, pod: Object) -> None:
-        """Evict that very pod; ClientError 429 where a budget forbids it."""
+        """Evict that very pod; ClientError of a code in MAY_NOT_GO where budgets forbid it."""
         options = {"preconditions": {"uid": uid_of(pod)}}
-        await _patiently(lambda: self.client.evict(namespace_of(pod), name_of(pod), options=options))
+        await _patiently(
+            lambda: self.client.evict(namespace_of(pod), name_of(pod), options=options), final=MAY_NOT_GO
+        )
 
     async def bind(self, pod: Object, node: str) -> None:
         """Bind a pod to a node, as the scheduler does."""
@@ -146,12 +150,13 @@ class Api:
         await _patiently(lambda: self.client.request("POST", path, body=binding))
 
 
-async def _patiently(call: Callable[[], Awaitable[Object]]) -> Object:
+async def _patiently(call: Callable[[], Awaitable[Object]], final: Collection[int] = ()) -> Object:
+    """Ask until there is an answer; `final`: codes that are one here."""
     while True:
         try:
             return await call()
         except ClientError as error:
-            if error.code not in RETRIED_CODES:
+            if error.code not in RETRIED_CODES or error.code in final:
                 raise
         except (aiohttp.ClientError, TimeoutError):
             pass

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from knowngood.twin.behaviours import nic_manifests as manifests
 from knowngood.twin.behaviours.census import HASH_LABEL
-from knowngood.twin.behaviours.context import Controller, Twin
+from knowngood.twin.behaviours.context import MAY_NOT_GO, Controller, Twin
 from knowngood.twin.behaviours.kube import (
     DAEMON_SET,
     NIC_CLUSTER_POLICY,
@@ -155,7 +155,7 @@ class DocaUpgrades(Controller):
             try:
                 await self.api.evict(pod)
             except ClientError as error:
-                if error.code not in {404, 429}:
+                if error.code not in {404, *MAY_NOT_GO}:
                     raise
 
     async def _restart(self, node: Object, pod: Object, _upgrade: Object) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from knowngood.twin import host_files
 from knowngood.twin.behaviours import gpu_manifests as manifests
-from knowngood.twin.behaviours.context import Twin
+from knowngood.twin.behaviours.context import MAY_NOT_GO, Twin
 from knowngood.twin.behaviours.indices import NODE as ON_NODE
 from knowngood.twin.behaviours.kube import (
     GPU,
@@ -180,7 +180,7 @@ class DriverProgram(Program):
             except ClientError as error:
                 if error.code == 404:
                     return
-                if error.code != 429:
+                if error.code not in MAY_NOT_GO:
                     raise
                 if time.monotonic() >= deadline:
                     raise ProgramError(f"Failed to evict GPU pods: {error.body.get('message')}") from error

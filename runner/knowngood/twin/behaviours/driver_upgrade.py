@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from knowngood.twin.behaviours.context import Controller, Twin
+from knowngood.twin.behaviours.context import MAY_NOT_GO, Controller, Twin
 from knowngood.twin.behaviours.gpu_manifests import OWNER_LABEL
 from knowngood.twin.behaviours.kube import (
     CLUSTER_POLICY,
@@ -235,7 +235,7 @@ class DriverUpgrades(Controller):
                 try:
                     await self.api.evict(pod)
                 except ClientError as error:
-                    if error.code not in {404, 429}:
+                    if error.code not in {404, *MAY_NOT_GO}:
                         raise
         if pods:
             self.enqueue_later(ALL, max(self.twin.clock.real(LOOK_AGAIN_S), 0.05))

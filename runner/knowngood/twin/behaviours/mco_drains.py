@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from knowngood.twin.behaviours import mco_nodes as mco
-from knowngood.twin.behaviours.context import Controller, Twin
+from knowngood.twin.behaviours.context import MAY_NOT_GO, Controller, Twin
 from knowngood.twin.behaviours.kube import ENDED, NODE, POD, annotations_of, controller_of, name_of, phase_of
 from knowngood.twin.client import ClientError
 from knowngood.twin.values import Object
@@ -100,7 +100,7 @@ class Drains(Controller):
         try:
             await self.api.evict(pod)
         except ClientError as error:
-            if error.code not in {404, 409, 429}:
+            if error.code not in {404, 409, *MAY_NOT_GO}:
                 raise
 
 
