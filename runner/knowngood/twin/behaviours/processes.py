@@ -57,7 +57,10 @@ class HostView:
         option, sign, value = text.partition("=")
         if sign and option.startswith("-") and value.startswith("/"):
             return f"{option}={self.local(value)}"
-        return self.local(text) if text.startswith("/") else text
+        if text.startswith("/"):
+            return self.local(text)
+        # One that leaves the pod's own folder would come to this machine's.
+        return self.local(f"/{text}") if ".." in text.split("/") else text
 
     def value(self, text: str) -> str:
         """An environment value with a leading mount path made local; other values stay."""
