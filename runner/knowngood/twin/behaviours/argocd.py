@@ -217,8 +217,10 @@ class ArgoCd(Controller):
         if not heals or operation.get("phase") != "Succeeded":
             return
         await self.twin.clock.sleep(SELF_HEAL_S)
-        await self._apply_all(app, memory)
-        await self._write(app, memory, synced=True)
+        problem = await self._apply_all(app, memory)
+        if problem:
+            log.warning("argocd %s: self-heal: %s", name_of(app), problem)
+        await self._write(app, memory, synced=not problem)
 
     async def _watch_kinds(self, rendered: list[Object]) -> None:
         for kind in {kind_of(obj) for obj in rendered} - self._watched:
