@@ -111,3 +111,17 @@ def test_a_node_that_nobody_hears_from_is_unknown_and_its_pods_are_not_ready(tmp
         assert await taints(made.client, "gpu-1") == []
 
     play(tmp_path, story, cast, nodes=NODES)
+
+
+def test_a_node_that_came_back_before_its_time_is_not_booted_again(tmp_path: Path) -> None:
+    async def story(stage: Play) -> None:
+        machine = stage.twin.world.machines["gpu-1"]
+        await stage.fault("node-stays-down", "gpu-1", when="now", seconds="150")
+        await stage.until("it is down", lambda: not machine.up)
+        await stage.clear()
+        await stage.until("it is up", lambda: machine.up)
+        boot = machine.boot_id
+        await stage.twin.clock.sleep(300.0)
+        assert machine.boot_id == boot
+
+    play(tmp_path, story, cast=lambda _twin: [], nodes=[{"name": "gpu-1", "role": "gpu", "gpus": 8}])

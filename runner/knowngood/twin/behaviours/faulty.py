@@ -177,7 +177,8 @@ class Faults:
         seconds = fault.number("seconds", 0)
         if seconds:
             await self._twin.clock.sleep(seconds)
-            await self._machines.come_back(node, fault.name)
+            if not self._twin.world.machines[node].up:  # else it was cleared, or somebody cycled its power
+                await self._machines.come_back(node, fault.name)
 
     async def _reboots(self, fault: Fault, node: str) -> None:
         self._twin.faults.hit(fault)
