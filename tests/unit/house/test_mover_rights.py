@@ -8,6 +8,7 @@ import pytest
 import yaml
 from tests.unit.planner.matrices import cluster
 
+from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.field import ObjectRef
@@ -16,11 +17,16 @@ from knowngood.model.mover import CLASSES, MoverSpec
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm")
-"""All that deploy/ can grant a runner; operators of OLM have their own folder."""
+FOLDERS = ("base", "olm", "network-operator")
+"""All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
-    "daemon-driver": {("pods", "delete"), ("pods/exec", "create"), ("daemonsets", "list")},
+    "daemon-driver": {
+        ("pods", "delete"),
+        ("pods/exec", "create"),
+        ("daemonsets", "list"),
+        ("controllerrevisions", "list"),
+    },
     "olm-v0": {
         ("installplans", "patch"),
         *(
@@ -62,7 +68,8 @@ def movers() -> dict[str, MoverSpec]:
 )
 def test_a_mover_in_use_has_its_rights(component: str, spec: MoverSpec) -> None:
     granted = set(rules())
-    there = {(resource, verb) for namespace, resource, verb in granted if namespace in ("", OPERATOR)}
+    at = DEFAULT_NAMESPACES.get(spec.pods.operator if spec.pods else "", OPERATOR)
+    there = {(resource, verb) for namespace, resource, verb in granted if namespace in ("", at)}
     declaring = {(plural(kind), verb) for kind in spec.fields for verb in ("get", "list")}
     whole_groups = {verb for resource, verb in there if resource == "*"}  # of what operators declare with
     missing = {(kind, verb) for kind, verb in declaring - there if verb not in whole_groups}

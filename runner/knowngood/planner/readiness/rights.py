@@ -66,6 +66,7 @@ TABLE = (
     Row(("list",), "apps", "deployments", Place.TENANTS, "counts the tenants' work"),
     Row(("list",), "apps", "statefulsets", Place.TENANTS, "counts the tenants' work"),
     Row(("list",), "apps", "daemonsets", Place.OPERATOR, "waits for drivers and operands"),
+    Row(("list",), "apps", "controllerrevisions", Place.OPERATOR, "tells a driver pod of older settings"),
     Row(("list",), "nvidia.com", "nvidiadrivers", Place.EVERYWHERE, "sees who declares drivers"),
     Row(("list",), "nvidia.com", "clusterpolicies", Place.EVERYWHERE, "sees who declares operands"),
     Row(("list",), "mellanox.com", "nicclusterpolicies", Place.EVERYWHERE, "sees who declares DOCA-OFED"),
