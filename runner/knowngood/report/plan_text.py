@@ -50,6 +50,8 @@ def plan_text(plan: Plan) -> Page:
             *((f"not applicable: {gate}", why) for gate, why in plan.not_applicable.items()),
         ]
     )
+    if plan.holds:
+        lines += ["", f"held while nodes are out, where it is there: {', '.join(plan.holds)}"]
     if plan.warnings:
         lines += ["", "warnings", *(f"  {w}" for w in plan.warnings)]
     lines += ["", *_time_in_all(plan), *_point_of_no_return(plan), *_no_canary(plan), *_by_hand(plan)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from tests.unit.engine.fakes import POOL
 from tests.unit.engine.scene import a_cluster, a_plan, a_world
-from tests.unit.engine.test_holds import an_engine
+from tests.unit.engine.test_holds import an_engine, holding
 from tests.unit.engine.world import World
 from tests.unit.report.played import Played
 
 from knowngood.model.text import page
 from knowngood.report.handover import handover
+from knowngood.report.plan_text import plan_text
 from knowngood.report.text import summary_text
 
 
@@ -57,3 +58,9 @@ def test_an_ended_run_tells_only_what_it_could_not_let_go(lifted: World) -> None
     world.broken.add("pool-stays")
     an_engine(world).run()
     assert told(world)[0] == {POOL: "403: you may not patch it"}
+
+
+def test_a_plan_tells_beforehand_whom_it_holds() -> None:
+    told = "held while nodes are out, where it is there: machine-config-pool"
+    assert told in plan_text(holding(a_plan()))
+    assert "held while" not in plan_text(a_plan())
