@@ -96,7 +96,8 @@ class GpuUse:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease.
+    """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease,
+    install-plan.
 
     `run`: whose it is, where that is known. Another's Job is no leftover of ours: a nightly gate may be at work.
     """

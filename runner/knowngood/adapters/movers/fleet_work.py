@@ -11,7 +11,7 @@ from knowngood.adapters.movers.olm_v0 import OlmV0
 from knowngood.model.errors import UsageError
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster
-from knowngood.model.mover import FleetState, Look, Moving
+from knowngood.model.mover import FleetState, Look, Moving, Starts
 from knowngood.model.node import Leftover
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.fleet import FleetWork
@@ -37,7 +37,7 @@ class KubeFleet(FleetWork):
 
     def start(self, moving: Moving, key: str, cancel: Cancel) -> str:
         """See the port: the commit alone starts a class that has no approval."""
-        self._of(moving)
+        self._needs_no_role(moving)
         return ""
 
     def look(self, moving: Moving) -> Look:
@@ -46,12 +46,19 @@ class KubeFleet(FleetWork):
 
     def back(self, moving: Moving, key: str, cancel: Cancel) -> str:
         """See the port: a revert is all that such a class needs."""
-        self._of(moving)
+        self._needs_no_role(moving)
         return ""
 
     def residue(self, moves: Sequence[Moving]) -> Sequence[Leftover]:
         """See the port."""
         return [left for m in moves for left in self._of(m).residue(m)]
+
+    def _needs_no_role(self, moving: Moving) -> None:
+        self._of(moving)
+        if moving.spec.starts is Starts.APPROVE:
+            raise UsageError(
+                f"{moving.component} is approved and brought back by its role, which is not here"
+            )
 
     def _of(self, moving: Moving) -> FleetMover:
         if moving.spec.kind not in FLEETS:
