@@ -28,8 +28,17 @@ class Operator:
     namespace: str
     version: str
     channel: str
-    csv: str
+    prefix: str  # of its ClusterServiceVersions' names; the version follows
     channels: Mapping[str, Sequence[Bundle]]
+
+    @property
+    def csv(self) -> str:
+        """The ClusterServiceVersion that is installed."""
+        return self.named(self.version)
+
+    def named(self, version: str) -> str:
+        """The ClusterServiceVersion of a version."""
+        return f"{self.prefix}{version}"
 
 
 def operators(rest: AtRest) -> tuple[Operator, ...]:
@@ -64,13 +73,13 @@ def operator(rest: AtRest, declaration: Declaration) -> Operator:
             hint=f"see knowngood show edge {name}",
         )
     channel = texts.get(CHANNEL) or (with_it[-1] if with_it else "stable")
-    csv = f"{package}.v{version}"
+    csv = texts.get(CSV) if declaration.component in rest.movers else ""
     return Operator(
         package,
         declaration.object.namespace,
         version,
         channel,
-        csv,
+        csv.removesuffix(version) if csv else f"{package}.v",
         channels or {channel: (Bundle(version),)},
     )
 
@@ -115,23 +124,23 @@ def _documents(one: Operator) -> Iterator[Object]:
     """A package as `opm render` prints it."""
     yield {"schema": "olm.package", "name": one.package, "defaultChannel": one.channel}
     for name, rows in one.channels.items():
-        entries = [_entry(one.package, row) for row in rows]
+        entries = [_entry(one, row) for row in rows]
         yield {"schema": "olm.channel", "package": one.package, "name": name, "entries": entries}
     for version in sorted({row.version for rows in one.channels.values() for row in rows}):
         value = {"packageName": one.package, "version": version}
         yield {
             "schema": "olm.bundle",
-            "name": f"{one.package}.v{version}",
+            "name": one.named(version),
             "package": one.package,
             "properties": [{"type": "olm.package", "value": value}],
         }
 
 
-def _entry(package: str, row: Bundle) -> Object:
+def _entry(one: Operator, row: Bundle) -> Object:
     """A bundle's place in a channel."""
     said = {
-        "replaces": f"{package}.v{row.replaces}" if row.replaces else "",
-        "skips": [f"{package}.v{version}" for version in row.skips],
+        "replaces": one.named(row.replaces) if row.replaces else "",
+        "skips": [one.named(version) for version in row.skips],
         "skipRange": row.skip_range,
     }
-    return {"name": f"{package}.v{row.version}", **{key: value for key, value in said.items() if value}}
+    return {"name": one.named(row.version), **{key: value for key, value in said.items() if value}}

@@ -80,6 +80,7 @@ def test_openshift_has_olm_where_subscriptions_are_declared() -> None:
     found = seed(shipped("fra-prod"), "x")
     installed = {one["package"]: one["csv"] for one in found["olm"]["installed"]}
     assert installed["gpu-operator-certified"] == "gpu-operator-certified.v25.10.1"
+    assert installed["nfd"] == "nfd.4.18.0", "named as its mover says, not as most are"
     assert len(installed) == 4
     assert "helm" not in found
 
