@@ -151,8 +151,7 @@ def test_init_never_writes_into_a_folder_that_is_not_empty(tmp_path: Path) -> No
 
 
 def test_the_faults_of_rehearse_are_the_twins() -> None:
-    """Not those of a part that a rehearsal does not play yet."""
-    assert {kind.name: kind.needs_node for kind in KINDS.values() if not kind.part} == FAULTS
+    assert {kind.name: kind.needs_node for kind in KINDS.values()} == FAULTS
 
 
 @pytest.mark.parametrize(
