@@ -25,6 +25,8 @@ CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
 SPACE = "notebooks"
 GUARDED, FILLER = "hub", "queue"  # the tenant's workload under a budget, and the one without
 OUTAGE_SECONDS = 3
+ROOM = Path(__file__).parents[1]
+ONCE = Path(__file__).with_name("test_declared_once.py")
 QUICK = {
     "applySeconds": 40,
     "operandAgeSeconds": 12,
@@ -150,13 +152,18 @@ def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
         says_true(play, row.end, before)
 
 
-def test_every_fault_has_a_row() -> None:
-    """But the power cycle: a health check's way to act on a node, no incident of a driver's move.
+def test_every_fault_has_a_row_or_a_test_of_its_own() -> None:
+    """A fault of one part is shown on that part alone, by a behaviour's or a mover's own test, or on fra-prod.
 
-    Faults of a part that these clusters do not have are shown on that part alone.
+    The power cycle is a health check's way to act on a node, no incident of a driver's move.
     """
+    others = [file for room in ("twin", "adapters", "gates") for file in (ROOM / room).glob("test_*.py")]
+    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ONCE))
+    shown = {row.fault for row in TABLE} | {name for name in KINDS if f'"{name}"' in texts}
+    assert shown >= KINDS.keys()
+    rows = {row.fault for row in TABLE}
     everywhere = {name for name, kind in KINDS.items() if not kind.part}
-    assert {row.fault for row in TABLE} == everywhere - {"node-reboots", "journal-vacuumed"}
+    assert rows == everywhere - {"node-reboots", "journal-vacuumed"}
 
 
 def test_a_row_that_ends_done_names_what_its_fault_does() -> None:
