@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.twin.behaviours.argo_git import Mirror
+from knowngood.twin.behaviours.argo_git import RENDERED, Mirror
 from knowngood.twin.behaviours.gpu_manifests import OPERANDS
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
@@ -138,10 +138,15 @@ async def _ours(client: Client, pods: list[Object]) -> dict[str, list[str]]:
 
 
 async def _declared(client: Client) -> dict[str, Any]:
-    """Every scalar of every manifest that the Applications read, by file: `spec.version` -> text."""
+    """Every scalar of every manifest that the Applications read, by file: `spec.version` -> text.
+
+    What a kustomization makes has no file of its own: it goes by its folder.
+    """
     try:
         apps = (await client.list(APPLICATION)).items
-    except ClientError:
+    except ClientError as error:
+        if error.code != 404:  # else both snapshots would say that nothing is declared, and be equal
+            raise
         return {}
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -151,7 +156,8 @@ async def _declared(client: Client) -> dict[str, Any]:
             commit = await mirror.fetch(source.get("targetRevision") or "HEAD")
             for name, content in (await mirror.files(commit.sha, source["path"], source)).items():
                 documents = list(yaml.load_all(content, Loader=yaml.BaseLoader))
-                found[name] = _flat(documents[0] if len(documents) == 1 else documents)
+                key = f"{source['path']} rendered" if name == RENDERED else name
+                found[key] = _flat(documents[0] if len(documents) == 1 else documents)
     return found
 
 

@@ -17,7 +17,10 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], also: Itera
     """One line a difference: `nodes.gpu-1.module: 580.173.02 -> 595.91.07`."""
     found: list[str] = []
     for section in (*COMPARED, *also):
-        found += _compare(section, before.get(section, {}), after.get(section, {}))
+        if section in before and section in after:
+            found += _compare(section, before[section], after[section])
+        else:
+            found.append(f"{section}: not told by both")
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from knowngood.twin.events import EventLog
 from knowngood.twin.oracle import host_view, load_view
-from knowngood.twin.oracle_judge import differences
+from knowngood.twin.oracle_judge import COMPARED, differences
 from knowngood.twin.seed import NodeSeed
 from knowngood.twin.world import Machine
 
@@ -21,7 +21,9 @@ def test_there_and_back_only_the_load_tells_and_what_was_lost(tmp_path: Path) ->
     host.write("sys/class/infiniband/mlx5_0/device/sriov_numvfs", "8\n")
 
     def look() -> dict[str, object]:
-        return {"nodes": {"gpu-1": host_view(host.root)}, "loads": {"gpu-1": load_view(host.root)}}
+        nothing: dict[str, object] = {name: {} for name in COMPARED}
+        seen = {"nodes": {"gpu-1": host_view(host.root)}, "loads": {"gpu-1": load_view(host.root)}}
+        return {**nothing, **seen}
 
     before = look()
     host.nic.unload()

@@ -46,6 +46,11 @@ def test_each_difference_is_a_line(after: dict[str, Any], lines: list[str]) -> N
     assert differences(BEFORE, after) == lines
 
 
+def test_what_neither_tells_is_not_equal() -> None:
+    silent = {name: rows for name, rows in BEFORE.items() if name != "nodes"}
+    assert differences(silent, silent) == ["nodes: not told by both"]
+
+
 def test_loads_and_workloads_count_where_asked() -> None:
     after = changed(loads={"gpu-1": {"monotonic": "2"}}, workloads={"Deployment vision/serve": "3 of 4"})
     assert len(differences(BEFORE, after, ["loads"])) == 1

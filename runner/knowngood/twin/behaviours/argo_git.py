@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 60.0
+RENDERED = "kustomize"  # in place of a file's name, what a kustomization makes
 
 
 class GitError(Exception):
@@ -79,7 +80,7 @@ class Mirror:
             raise GitError(f"{path}: app path does not exist")
         wanted = [name for name in names if name.endswith((".yaml", ".yml", ".json"))]
         if any(Path(name).name in {"kustomization.yaml", "kustomization.yml"} for name in wanted):
-            return {"kustomize": await self._kustomize(sha, folder)}
+            return {RENDERED: await self._kustomize(sha, folder)}
         return {name: await self._git("cat-file", "blob", f"{sha}:{name}") for name in wanted}
 
     async def _kustomize(self, sha: str, folder: str) -> bytes:
