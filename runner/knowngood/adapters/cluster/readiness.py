@@ -13,7 +13,8 @@ from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Specs
-from knowngood.planner.readiness import declaring, image_fields, selecting
+from knowngood.planner.readiness import declaring, image_fields, selecting, tolerating
+from knowngood.planner.readiness.required import unmet
 from knowngood.planner.readiness.rights import Right, needed
 from knowngood.ports.readiness import Readiness
 
@@ -97,6 +98,7 @@ class KubeReadiness(Readiness):
             if kind == declaring.NVIDIA_DRIVER and name not in having and (kind, name) not in moved:
                 continue  # it has no node and is not moved
             yield from declaring.against_moving(obj, taints)
+            yield from tolerating.against_nodes(obj, nodes)
             if kind in {declaring.NVIDIA_DRIVER, declaring.CLUSTER_POLICY}:
                 yield from declaring.against_trusting(obj)
 
@@ -125,6 +127,9 @@ class KubeReadiness(Readiness):
             trouble = [
                 refused(declaring.name_of(found), what, "wait for Argo CD, or plan again", passes=True)
             ]
+        spec = self._specs.get(change.component)
+        texts = spec.require.get(named.kind, {}) if spec else {}
+        trouble += unmet(f"{declaring.name_of(found)} in {change.file}", found, texts)
         return [*trouble, *image_fields.against_change(found, change)]
 
 

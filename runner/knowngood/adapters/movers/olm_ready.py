@@ -18,11 +18,11 @@ from knowngood.adapters.movers.olm_operator import (
     status_of,
     troubles,
 )
-from knowngood.adapters.movers.required import unmet
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Moving
 from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown
+from knowngood.planner.readiness.required import unmet
 
 
 def forth(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.field import ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Declaration
+from knowngood.model.mover import MoverSpec
 from knowngood.model.verdict import Verdict
 from knowngood.rehearsal.gitops import files
 from knowngood.rehearsal.objects import tolerations
@@ -128,3 +129,14 @@ def test_what_we_may_not_read_is_inconclusive(kube: FakeKube, plural: str) -> No
 def test_a_cluster_without_the_operators_kinds_has_none_of_their_objects(kube: FakeKube) -> None:
     kube.collections -= {"nvidiadrivers", "clusterpolicies"}
     assert KubeReadiness(kube, a_cluster()).declared([]) == []
+
+
+def test_a_field_that_a_mover_requires_is_refused_with_its_file(kube: FakeKube) -> None:
+    spec = MoverSpec(require={"NVIDIADriver": {"spec.gds.enabled": "true"}})
+    changes = [replace(field_of("ring-0"), component="gds")]
+    told = [str(f) for f in KubeReadiness(kube, cluster(), {"gds": spec}).declared(changes)]
+    assert any("spec.gds.enabled is not set, it must be true" in t and changes[0].file in t for t in told)
+    obj = kube.objects[f"{DRIVERS}/ring-0"]
+    obj["spec"]["gds"] = {"enabled": True}
+    kube.put(f"{DRIVERS}/ring-0", obj)
+    assert not [f for f in KubeReadiness(kube, cluster(), {"gds": spec}).declared(changes) if "gds" in str(f)]

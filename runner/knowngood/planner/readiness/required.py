@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from knowngood.adapters.kubernetes.client import Object
 from knowngood.model.finding import Finding, refused
+from knowngood.model.values import Values
 
 
-def unmet(where: str, obj: Object, required: Mapping[str, str]) -> Iterator[Finding]:
+def unmet(where: str, obj: Values, required: Mapping[str, str]) -> Iterator[Finding]:
     """Which fields of a live object are not as they must be. Argo CD is in sync by then, so Git says the same."""
     for path, text in required.items():
         live = _text(obj, path)
