@@ -186,7 +186,7 @@ def watching(plan: Plan, cluster: Cluster, so_far: Sequence[Record], *, quiet: b
         with Board(plan, soak=limits.soak, window_end=end, so_far=so_far) as board:
             yield board
     else:
-        yield PlainLines(moves=plan.words)
+        yield PlainLines(plan=plan)
 
 
 def advise(folder: Path, summary: Summary, then: Sequence[str]) -> None:

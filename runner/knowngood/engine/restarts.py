@@ -21,7 +21,7 @@ def restarted(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
     """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell."""
     before, now = at_baseline(work, step), judging.loads_of(seen)
     return {
-        node: _words(before[node], load, work.plan.words.it)
+        node: _words(before[node], load, work.plan.words_of(step.hop.name).it)
         for node, load in now.items()
         if node in before and not _same(before[node], load)
     }
@@ -38,7 +38,7 @@ def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
             running = state.versions.get(component, "")
             scheme = work.plan.schemes.get(component, TEXT)
             if running and not runs(scheme, wanted[component], running):
-                how = told.get(node, f"its {work.plan.words.it} was restarted {BY_OTHERS}")
+                how = told.get(node, f"its {work.plan.words_of(step.hop.name).it} was restarted {BY_OTHERS}")
                 found[node] = f"{how}: it runs {component} {running} before the run came to it"
     return found
 

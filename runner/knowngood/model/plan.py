@@ -197,6 +197,12 @@ class Plan:
         """What people call what it moves on a node."""
         return joined([spec.words for spec in self._on_nodes]) if self.movers else PLAIN
 
+    def words_of(self, hop: str) -> Words:
+        """What people call what one hop moves on a node; all of the plan's where it is no hop or none is said."""
+        moved = {m.component for h in self.hops if h.name == hop for ring in h.rings for m in ring.moves}
+        said = [spec.words for name, spec in self.movers.items() if name in moved]
+        return joined(said) if said else self.words
+
     def mover(self, component: str) -> MoverSpec:
         """How a component moves. KeyError where the plan froze no mover of it."""
         return self.movers[component]

@@ -21,7 +21,6 @@ from rich.text import Text
 
 from knowngood.model.claims import Hold
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.mover import PLAIN, Words
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record, RecordType, Status
@@ -32,7 +31,7 @@ from knowngood.planner.pace import seconds_between
 from knowngood.ports.observer import Observer
 from knowngood.report.disturbance import NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
-from knowngood.report.steps import place_of, sentence
+from knowngood.report.steps import place_of, planned_sentence
 
 COLOURS = {"ok": "green", "fail": "red", "inconclusive": "yellow", "foreign": "magenta"}
 MARKS = {"ok": "✓", "fail": "✗", "inconclusive": "?", "foreign": "!"}
@@ -48,9 +47,9 @@ def now() -> str:
 class PlainLines(Observer):
     """One line when a step begins and one when it ends."""
 
-    def __init__(self, stream: TextIO | None = None, moves: Words = PLAIN) -> None:
+    def __init__(self, stream: TextIO | None = None, plan: Plan | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._moves = moves
+        self._plan = plan
         self._began: dict[str, str] = {}
         self._said: set[tuple[str, str]] = set()
 
@@ -61,12 +60,14 @@ class PlainLines(Observer):
                 self._began[record.step] = record.time
                 self._said.clear()
                 self._print(
-                    record.time, f"  … {sentence(StepPath(record.step), self._moves)}{_nodes(record)}"
+                    record.time, f"  … {planned_sentence(StepPath(record.step), self._plan)}{_nodes(record)}"
                 )
             case RecordType.OUTCOME:
                 took = words(seconds_between(self._began.get(record.step, record.time), record.time))
                 why = str(record.detail.get("why", ""))
-                told = f"{record.status or '':<4} {sentence(StepPath(record.step), self._moves)} ({took})"
+                told = (
+                    f"{record.status or '':<4} {planned_sentence(StepPath(record.step), self._plan)} ({took})"
+                )
                 self._print(record.time, told + (f": {why}" if why else ""))
             case RecordType.PLAN:
                 self._print(record.time, f"run {record.detail.get('run')} on {record.detail.get('cluster')}")
@@ -200,12 +201,12 @@ class Board(Observer):
             result = state.results.get(path)
             if result is None:
                 since = words(seconds_between(state.open_since, self._clock()))
-                lines.append(f"  … {sentence(path, self._plan.words)} ({since})\n", style="bold")
+                lines.append(f"  … {planned_sentence(path, self._plan)} ({since})\n", style="bold")
                 continue
             status = str(result.status)
             took = words(seconds_between(result.started, result.ended))
             lines.append(f"  {MARKS[status]} ", style=COLOURS[status])
-            lines.append(f"{sentence(path, self._plan.words)} ({took})\n")
+            lines.append(f"{planned_sentence(path, self._plan)} ({took})\n")
             if result.status is not Status.OK:
                 lines.append(f"      {result.detail.why}\n", style=COLOURS[status])
         return lines

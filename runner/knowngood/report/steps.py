@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from knowngood.model.mover import PLAIN, Words
+from knowngood.model.plan import Plan
 from knowngood.model.steppath import StepPath
 
 WORDS = {
@@ -51,3 +52,11 @@ def sentence(path: StepPath, moves: Words = PLAIN) -> str:
     words = (UNDO_WORDS.get(verb) if path.is_undo else None) or WORDS.get(verb, verb)
     place = place_of(path)
     return f"{place}: {words}" if place else words
+
+
+def planned_sentence(path: StepPath, plan: Plan | None) -> str:
+    """A step of a plan in words: what its hop moves is called by its own names, and of several hops it says which."""
+    if plan is None:
+        return sentence(path)
+    words = sentence(path, plan.words_of(path.hop))
+    return f"{path.hop} {words}" if path.hop and len(plan.hops) > 1 else words

@@ -14,7 +14,7 @@ from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.holding import holds
 from knowngood.model.jsonable import from_json
 from knowngood.model.moved import still_moved
-from knowngood.model.mover import PLAIN, Words
+from knowngood.model.mover import PLAIN
 from knowngood.model.plan import Plan
 from knowngood.model.record import Record, Status
 from knowngood.model.state import RunState, StepResult, fold
@@ -23,7 +23,7 @@ from knowngood.model.values import Values
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
-from knowngood.report.steps import sentence
+from knowngood.report.steps import planned_sentence
 
 Load = Callable[[str], Any]
 
@@ -167,7 +167,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         status=promoted.detail.status if promoted else "",
         because=promoted.detail.because if promoted else "",
         warnings=plan.warnings,
-        steps=_steps(state, plan.words),
+        steps=_steps(state, plan),
         commits=_commits(state),
         judgements=tuple(_judgements(state, load)),
         nodes=node_times(state, plan.nodes, marks),
@@ -207,18 +207,18 @@ def plan_of(state: RunState, load: Load) -> Plan:
     return from_json(Plan, load(state.plan_digest))
 
 
-def _steps(state: RunState, moves: Words) -> tuple[StepLine, ...]:
+def _steps(state: RunState, plan: Plan) -> tuple[StepLine, ...]:
     lines = []
     for path in state.intended:
         result = state.results.get(path)
         if result is None:
-            lines.append(StepLine(path, sentence(path, moves), "running", state.open_since, "", 0.0))
+            lines.append(StepLine(path, planned_sentence(path, plan), "running", state.open_since, "", 0.0))
             continue
         seconds = round(seconds_between(result.started, result.ended), 1)
         why = result.detail.why
         status = str(result.status)
         lines.append(
-            StepLine(path, sentence(path, moves), status, result.started, result.ended, seconds, why)
+            StepLine(path, planned_sentence(path, plan), status, result.started, result.ended, seconds, why)
         )
     return tuple(lines)
 

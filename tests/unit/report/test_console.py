@@ -96,7 +96,7 @@ def test_the_board_of_a_resumed_run_begins_with_what_it_did_before() -> None:
 
 def lines_of(run: Played) -> str:
     stream = io.StringIO()
-    lines = PlainLines(stream, a_plan().words)
+    lines = PlainLines(stream, a_plan())
     for record in run.records:
         lines.record(record)
     return stream.getvalue()
