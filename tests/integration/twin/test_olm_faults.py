@@ -139,7 +139,7 @@ async def succeeds_twice(stage: Play) -> None:
 
 async def install_times_out(stage: Play) -> None:
     await up_to(stage, "26.3.2")
-    await stage.fault("olm-install-times-out", package=GPU)
+    await stage.fault("olm-install-times-out", package=GPU, version="26.3.3")
     name = f"{GPU}.v26.3.3"
     await approve(stage, name)
     await stage.until("it failed", lambda: "Failed" in stage.said(SERVICE_VERSION, name, "status", "phase"))

@@ -51,4 +51,6 @@ class Relapses:
 
     def _fault(self, name: str, csv: Object) -> Fault | None:
         fault = self._twin.faults.active(name)
-        return fault if fault and fault.param("package") in {"", package_of(csv)} else None
+        if fault is None or fault.param("package") not in {"", package_of(csv)}:
+            return None
+        return fault if fault.param("version") in {"", csv["spec"].get("version", "")} else None
