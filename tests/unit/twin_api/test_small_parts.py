@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.twin.api import durations, json_path, selectors
+from knowngood.twin.api import durations, json_path, rules, selectors
 from knowngood.twin.api.cluster import Actor, Cluster, Options
 from knowngood.twin.api.deletion import Deletion
 from knowngood.twin.api.disruption import Disruption
@@ -140,3 +140,15 @@ def test_a_budget_not_yet_processed_asks_to_come_back() -> None:
     assert (refused.value.code, refused.value.headers) == (429, {"Retry-After": "10"})
     disruption.refresh("a")
     assert not disruption.evict(pods, "a", "p", {}, ME, Options()).removed
+
+
+@pytest.mark.parametrize("key", ["state", ".hidden", "_", "a" * 253, "ca.crt"])
+def test_a_config_maps_key_may_be_long(key: str) -> None:
+    assert rules.check_object({"kind": "ConfigMap", "data": {key: "x"}}) == []
+
+
+@pytest.mark.parametrize("key", [".", "..", "..data", "a/b", "a" * 254, ""])
+@pytest.mark.parametrize("field", ["data", "binaryData"])
+def test_a_config_maps_key_is_no_path(key: str, field: str) -> None:
+    (found,) = rules.check_object({"kind": "ConfigMap", field: {key: "eA=="}})
+    assert "config key" in found["message"]

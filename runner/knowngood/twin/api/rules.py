@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from knowngood.twin.values import Object
 
 Causes = list[Object]
 
+_DATA_KEY = re.compile(r"(?!\.$|\.\.)[-._A-Za-z0-9]{1,253}")
 MAX_DATA = 1024 * 1024  # bytes in a ConfigMap or Secret
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all annotations together
 STANDARD_FINALIZERS = {
@@ -92,8 +94,8 @@ def _check_data(obj: Object) -> Iterator[Object]:
         size = size * 3 // 4
     if size > MAX_DATA:
         yield cause("FieldValueTooLong", "data", f"Too long: may not be more than {MAX_DATA} bytes")
-    for name in obj.get("data", {}):
-        if not meta.KEY_NAME.fullmatch(name.lstrip(".")) and len(name) <= 253:
+    for name in (*obj.get("data", {}), *obj.get("binaryData", {})):
+        if not _DATA_KEY.fullmatch(name):
             yield _invalid(
                 f"data[{name}]", name, "a valid config key consists of letters, digits, '-', '_' or '.'"
             )
