@@ -17,6 +17,14 @@ DRIVERS_LINES = "NVRM|nvidia|SXid|mlx5_|Linux version|kernel messages"
 """The drivers' lines, each boot's first line, and journald's word on lines it lost.
 
 Upper case letters, because journalctl ignores case for a pattern that has none."""
+
+
+def drivers_lines(words: str) -> str:
+    """A journal query for the drivers' lines and for those with one of these words, `a|b`."""
+    more = [word for word in words.split("|") if not re.search(DRIVERS_LINES, word)]
+    return "|".join((DRIVERS_LINES, *more))
+
+
 DRIVER_PROOF = Proof(
     module="nvidia",
     log="NVRM: loading NVIDIA",

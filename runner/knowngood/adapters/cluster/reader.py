@@ -75,11 +75,10 @@ class KubeCluster(ClusterReader):
             return self.observe(nodes, specs)
         told: dict[str, str] = {}
 
-        def journal(name: str, _words: str) -> str:
+        def journal(name: str, words: str) -> str:
             if name not in told:
-                told[name] = facts.journal(
-                    self._kube, name, grep=facts.DRIVERS_LINES, busy=node_state.PATIENCE
-                )
+                grep = facts.drivers_lines(words)
+                told[name] = facts.journal(self._kube, name, grep=grep, busy=node_state.PATIENCE)
             return told[name]
 
         with spool.writing(self._folder / spool.FILE) as keep:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from tests.movers import EVERY
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import BOOT, banner
 
@@ -115,3 +117,11 @@ def test_extended_resources_are_those_with_a_vendor() -> None:
         {"cpu": "64", "memory": "1Ti", "hugepages-2Mi": "0", "nvidia.com/gpu": 8, "rdma/a": "63"}
     )
     assert found == {"nvidia.com/gpu": "8", "rdma/a": "63"}
+
+
+def test_a_runs_first_look_reads_every_line_by_which_an_arrival_is_told() -> None:
+    """Else what came before the run can't be compared at its end."""
+    proofs = [spec.proof for spec in EVERY.values() if spec.proof]
+    query = re.compile(facts.drivers_lines("|".join(proof.log for proof in proofs)))
+    assert all(query.search(proof.log) for proof in proofs)
+    assert facts.drivers_lines(facts.DRIVER_PROOF.log) == facts.DRIVERS_LINES, "one query for both"
