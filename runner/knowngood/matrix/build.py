@@ -112,6 +112,7 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         beside=beside,
         shows=tuple(Shown(s["version"], dict(s["files"])) for s in v.get("shows", ())),
         scheme=scheme,
+        guards=tuple(v.get("guards", ())),
     )
 
 

@@ -98,7 +98,8 @@ class MoverSpec:
 
     `order` is its turn on a node within a hop, the smallest first. `beside`: the component in whose pods it is, and
     with whose restart it comes; its pods and proof are that one's. `shows` is how files of a node tell what runs, the
-    first that fits; without it the line in the kernel log does. `scheme`: how a running version compares.
+    first that fits; without it the line in the kernel log does. `scheme`: how a running version compares. `guards`
+    name what must not hang on its module when a node is taken: `uplink`, `storage`.
     """
 
     kind: str = ""  # its class
@@ -117,6 +118,7 @@ class MoverSpec:
     beside: str = ""
     shows: tuple[Shown, ...] = ()
     scheme: str = ""
+    guards: tuple[str, ...] = ()
 
     def understands(self, kind: str, path: str) -> bool:
         """Whether an object of this kind can declare it in this field."""

@@ -120,6 +120,7 @@ def firmware(node: NodeSeed) -> Files:
         "sys/class/dmi/id/sys_vendor": f"{vendor}\n",
         "sys/class/dmi/id/bios_version": "2.6.3\n",
         "etc/hostname": f"{node.name}\n",
+        **uplink("eno1", "tg3"),
     }
     vendor_id, _, device_id = (node.gpuPciId or "10de:233b").partition(":")
     for index, address in enumerate(gpu_addresses(node)):
@@ -127,6 +128,15 @@ def firmware(node: NodeSeed) -> Files:
     for index in range(node.nics):
         files |= _pci(nic_address(index), "15b3", "1021", "0x020700", index * 2 // max(node.nics, 1))
     return files
+
+
+def uplink(port: str, driver: str) -> Files:
+    """The node's own way to the network: its default route, and the driver of the port that it goes by."""
+    names = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+    return {
+        "proc/net/route": f"{names}{port}\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
+        f"sys/class/net/{port}/device/uevent": f"DRIVER={driver}\n",
+    }
 
 
 def nic(node: NodeSeed, index: int) -> Files:

@@ -17,7 +17,7 @@ from tests.movers import EVERY
 
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.movers import node_work
-from knowngood.adapters.nodes import batch, claiming
+from knowngood.adapters.nodes import batch, preflight
 from knowngood.adapters.nodes.batch import Action, Report, Task
 from knowngood.model.matrix import Limits
 from knowngood.model.mover import Mark, Moving
@@ -41,6 +41,7 @@ class Mover:
         self._kube = Kube(folder / "kubeconfig")
         self.told: list[str] = []
         self.limits = LIMITS
+        self.specs = {name: spec for name, spec in EVERY.items() if not spec.guards}
 
     def task(self, moves: tuple[Moving, ...] = ()) -> Task:
         return Task(
@@ -48,17 +49,21 @@ class Mover:
             fence=FENCE,
             limits=self.limits,
             namespaces={"network-operator": NIC_SPACE},
-            specs=EVERY,
+            specs=self.specs,
             moves=moves,
             tell=lambda _node, text: self.told.append(text),
         )
 
     async def claim(self) -> dict[str, Any]:
         """Claim and empty it; returns what was measured for its snapshot."""
-        report = await self._each(self.task(), claiming.claim)
+        report = await self.claimed()
         assert report.done == [NODE], report.failed
         await self.stage.empty(NODE)
         return dict(report.seen[NODE])
+
+    async def claimed(self) -> Report:
+        """As the playbook claims it."""
+        return await asyncio.to_thread(preflight.claim, self.task(), [NODE])
 
     async def apply(self, **versions: str) -> tuple[dict[str, Mark], dict[str, Any]]:
         """Bring these versions there (underscores for dashes); what came, and the figures."""
@@ -108,6 +113,7 @@ class Mover:
 
     async def with_nic_driver(self, **section: Any) -> None:
         """Its NIC driver comes from a pod, as the ring's NicNodePolicy says."""
+        self.specs = EVERY
         await self.stage.client.create(
             nic_ring(RING, OLD_NIC, tolerations=tolerations(*TAINTS), ofedDriver=section)
         )

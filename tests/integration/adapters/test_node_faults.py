@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.integration.adapters.node_moves import NODE, Mover, play
 from tests.integration.twin.nic_stage import NEW as NEW_NIC
 from tests.integration.twin.nic_stage import NEW_SAYS
 from tests.integration.twin.setting import NEW, OLD
+
+from knowngood.twin import host_files
 
 
 async def with_peermem(on: Mover) -> None:
@@ -71,5 +74,28 @@ def test_another_flavour_than_the_wanted_one_is_no_arrival(tmp_path: Path) -> No
         await on.stage.fault("auto-picks-other-flavour", NODE)
         why = await on.fails(nvidia_driver=NEW, kernel_module_type="open")
         assert "kernel-module-type is proprietary, not open" in why
+
+    play(tmp_path, story)
+
+
+def test_a_nic_driver_that_carries_the_nodes_own_route_or_storage_is_not_taken_out(tmp_path: Path) -> None:
+    """Refused before the node is claimed, so before anything is drained."""
+
+    async def story(on: Mover) -> None:
+        await on.with_nic_driver()
+        on.limits = replace(on.limits, claim=0.5)
+        machine = on.stage.twin.world.machines[NODE]
+        machine.write_files(host_files.uplink("ens1f0np0", "mlx5_core"))
+        report = await on.claimed()
+        assert "default route is by ens1f0np0, which mlx5_core would take down" in report.failed[NODE]
+        assert not report.could_not
+        machine.write_files(host_files.uplink("eno1", "tg3") | {"sys/module/rpcrdma/refcnt": "2\n"})
+        busy = await on.claimed()
+        assert "storage over doca-ofed is in use: rpcrdma by 2" in busy.failed[NODE]
+        machine.remove(["proc/net/route"])
+        unknown = await on.claimed()
+        assert "can't be told by its routes" in unknown.failed[NODE]
+        assert busy.could_not == unknown.could_not == [NODE]
+        assert not on.stage.node(NODE)["spec"].get("unschedulable")
 
     play(tmp_path, story)

@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 from knowngood.adapters.clock import pause
-from knowngood.adapters.cluster import actors, facts
+from knowngood.adapters.cluster import actors, facts, guards
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Report, Task, each
+from knowngood.model.errors import Unreachable
 
 LONGEST_PAUSE = 5.0  # seconds between two looks at who else is at work
 FRESH = 0.5  # seconds for which one node's look serves the others
@@ -44,6 +45,7 @@ def claim(task: Task, names: list[str]) -> Report:
         while True:
             try:
                 others.leave(of, name)
+                _spare(of, name)
                 return claiming.claim(of, name)
             except NotTold as taken:
                 if time.monotonic() >= ends or of.dry_run:
@@ -53,6 +55,19 @@ def claim(task: Task, names: list[str]) -> Report:
             others.look_again()
 
     return each(task, names, one)
+
+
+def _spare(task: Task, name: str) -> None:
+    """NodeFailed where what moves would cut the node off; NotTold where nobody can tell, or its storage is in use."""
+    if not any(spec.guards for spec in task.specs.values()) or claiming.is_ours(task, name):
+        return
+    pods = [p for label, namespace in task.drivers for p in task.view.labelled(name, label, namespace)]
+    try:
+        guards.refuse(task.kube, name, pods, task.specs)
+    except guards.Guarded as error:
+        raise NodeFailed(str(error)) from error
+    except Unreachable as error:
+        raise NotTold(str(error)) from error
 
 
 class _Others:

@@ -163,7 +163,9 @@ def _beside(document: Document, mover: Values, context: Context) -> Iterator[Fin
         yield Finding(document.at("mover", "with"), "nothing tells what of it runs", "say it by `shows`")
 
 
-OF_THE_OTHER = frozenset({"class", "starts", "hold", "holds", "users", "order", "pods", "proof", "words"})
+OF_THE_OTHER = frozenset(
+    {"class", "starts", "hold", "holds", "users", "order", "guards", "pods", "proof", "words"}
+)
 
 
 _BANNER = "write the line as the kernel prints it, with (?P<version>...) around the version"
