@@ -130,7 +130,7 @@ class KubeReadiness(Readiness):
         spec = self._specs.get(change.component)
         texts = spec.require.get(named.kind, {}) if spec else {}
         trouble += unmet(f"{declaring.name_of(found)} in {change.file}", found, texts)
-        return [*trouble, *image_fields.against_change(found, change)]
+        return [*trouble, *declaring.against_owner(found), *image_fields.against_change(found, change)]
 
 
 def _asked(troubles: list[Finding], what: str, ask: Callable[..., T], *about: Any) -> T | None:

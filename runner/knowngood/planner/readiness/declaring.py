@@ -16,6 +16,7 @@ from knowngood.model.values import Values
 Object = Values
 NVIDIA_DRIVER, CLUSTER_POLICY = "NVIDIADriver", "ClusterPolicy"
 GPU_TAINT = "nvidia.com/gpu"
+HELM_RELEASE = "meta.helm.sh/release-name"
 TROUBLE = frozenset({"Error", "Degraded", "ConflictingNodeSelector", "ReconcileFailed"})
 """Types of conditions that are bad where they are True. Their reasons and messages vary by version."""
 BAD_STATES = frozenset({"notReady", "error", "disabled"})
@@ -92,6 +93,19 @@ def tolerates(tolerations: Iterable[Object], key: str) -> bool:
         if keys and exists and entry.get("effect") in {None, "", "NoSchedule"}:
             return True
     return False
+
+
+def against_owner(obj: Object) -> Iterator[Finding]:
+    """A Helm release that owns the object: its next upgrade would write its own values over ours.
+
+    Charts that Argo CD renders have the label managed-by as well, but not Helm's annotation.
+    """
+    release = (obj["metadata"].get("annotations") or {}).get(HELM_RELEASE)
+    if release:
+        hint = "take it out of the chart and leave it to Git, or move it by the chart's values"
+        yield refused(
+            name_of(obj), f"Helm release {release} owns it, and would take a change of Git back", hint
+        )
 
 
 def against_trusting(obj: Object) -> Iterator[Finding]:

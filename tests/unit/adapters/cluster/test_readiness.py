@@ -105,6 +105,16 @@ def test_the_live_field_is_what_the_plan_starts_from(kube: FakeKube) -> None:
     assert only.what == f"spec.version is {NEW}, the plan starts from {OLD}"
 
 
+def test_an_object_of_a_helm_release_is_refused_and_one_that_argo_cd_rendered_is_not(kube: FakeKube) -> None:
+    metadata = kube.objects[f"{DRIVERS}/ring-1"]["metadata"]
+    metadata["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+    assert found(kube) == []
+    metadata["annotations"] = {"meta.helm.sh/release-name": "gpu-operator"}
+    (only,) = found(kube)
+    assert (only.where, only.verdict) == ("NVIDIADriver ring-1", Verdict.FAIL)
+    assert "Helm release gpu-operator owns it" in only.what
+
+
 def test_an_object_that_is_not_there_is_a_no(kube: FakeKube) -> None:
     del kube.objects[f"{DRIVERS}/ring-2"]
     assert ("NVIDIADriver ring-2", Verdict.FAIL) in {(f.where, f.verdict) for f in found(kube)}
