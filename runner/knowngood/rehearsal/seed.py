@@ -55,12 +55,19 @@ def seed(rest: AtRest, repo: str) -> Object:
             "version": release.components[NETWORK_OPERATOR],
             "namespace": cluster.namespaces.get(NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE),
         }
+    if rest.openshift:
+        document["machineConfig"] = {}  # its pools are there by themselves
     return document | {part: value for part, value in _parts(rest).items() if value}
 
 
 def _parts(rest: AtRest) -> Object:
-    """What only some clusters have."""
-    return {"olm": olm(rest), "helm": releases(rest)}
+    """What only some clusters have. A health check needs others that can take the work of the node it remedies."""
+    checked = rest.openshift and rest.cluster.traits.get("topology") == "ha"
+    return {
+        "olm": olm(rest),
+        "helm": releases(rest),
+        "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
+    }
 
 
 def kubernetes_version(release: Release) -> str:
