@@ -1,0 +1,118 @@
+"""An operator that OLM installs moves, with its drivers ring by ring: done, and what goes wrong on the way.
+
+Real twin with OLM, kustomize overlays, Git, Argo CD, Ansible, pytest; one run a row on `fra-prod`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.integration.play import Ended, Play, explained, staged
+
+from knowngood.adapters.kubernetes.client import Kube, path
+
+OPERATOR, SPACE, OLD, NEW = "gpu-operator", "nvidia-gpu-operator", "25.10.1", "26.3.3"
+CSV = "gpu-operator-certified.v"
+FROM, TO = "h200-4.18-r580.105", "operator-alone"
+CANARY = "fra-gpu-1"
+QUICK = {
+    "applySeconds": 40,
+    "operandAgeSeconds": 12,
+    "nodeUnreachableSeconds": 12,
+    "drainSeconds": 20,
+    "deliverSeconds": 20,
+    "settleSeconds": 20,
+    "undoSeconds": 30,
+}
+
+
+@contextmanager
+def on_fra(folder: Path) -> Iterator[Play]:
+    """`fra-prod`, and a release that differs from its own by the GPU Operator alone."""
+    with staged(folder / "stage", "fra-prod", limits=QUICK) as play:
+        releases = play.stage.matrix / "releases"
+        text = (releases / f"{FROM}.yaml").read_text()
+        assert f"{OPERATOR}: {OLD}" in text
+        (releases / f"{TO}.yaml").write_text(text.replace(f"{OPERATOR}: {OLD}", f"{OPERATOR}: {NEW}"))
+        git = ("git", "-C", str(play.stage.matrix), "-c", "user.name=t", "-c", "user.email=t@example.com")
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", "A release"], check=True)
+        yield play
+
+
+def moved(play: Play) -> Ended:
+    return play.knowngood(
+        *("upgrade", play.cluster, "--to", TO, "--yes", "--output", "json"), "--accept-no-canary", OPERATOR
+    )
+
+
+def installed(play: Play) -> dict[str, str]:
+    """ClusterServiceVersion -> phase."""
+    where = path("operators.coreos.com/v1alpha1", "clusterserviceversions", "", SPACE)
+    return {c["metadata"]["name"]: c["status"]["phase"] for c in Kube(play.stage.kubeconfig).list(where)}
+
+
+@pytest.mark.slow
+def test_the_operator_moves_and_each_driver_is_loaded_anew_in_its_ring(tmp_path: Path) -> None:
+    with on_fra(tmp_path) as play:
+        ended = moved(play)
+        assert ended.code == 0, explained(ended)
+        assert installed(play) == {f"{CSV}{NEW}": "Succeeded"}
+        assert {len(versions) for versions in play.drivers().values()} == {2}
+        approved = [w for w in play.writes() if w["kind"] == "InstallPlan"]
+        assert len(approved) == 1, "one plan was approved, and nothing else of OLM's was written"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Faults of OLM, each with a node or none; how the run must end, and what it must say."""
+
+    faults: tuple[tuple[str, str], ...]
+    end: str
+    code: int
+    says: str
+
+    @property
+    def id(self) -> str:
+        return " and ".join(name for name, _ in self.faults)
+
+
+TABLE = [
+    Row((("olm-plan-carries-more", ""),), "refused", 1, "it waits with neighbour-operator.v1.0.0"),
+    Row((("olm-catalog-moves", ""),), "refused", 1, f"so OLM makes none for {CSV}{NEW}"),
+    Row((("olm-stale-subscription", ""), ("xid-31-after-driver", CANARY)), "restored", 6, "gpu_errors"),
+]
+OF_IT = {"package": "gpu-operator-certified"}
+PARAMS = {
+    "olm-plan-carries-more": OF_IT,
+    "olm-catalog-moves": OF_IT,
+    "olm-stale-subscription": {**OF_IT, "times": "1"},
+    "xid-31-after-driver": {"version": "580.105.08"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+def test_what_goes_wrong_with_an_operator_is_refused_first_or_taken_back_whole(
+    row: Row, tmp_path: Path
+) -> None:
+    with on_fra(tmp_path) as play:
+        before = play.snapshot("before")
+        for name, node in row.faults:
+            play.stage.fault(name, node, PARAMS[name])
+        ended = moved(play)
+        assert ended.code == row.code, explained(ended)
+        assert ended.result["end"] == row.end, explained(ended)
+        assert row.says in ended.result["why"] + str(ended.result["blamed"]), explained(ended)
+        assert all(play.hits(name) for name, _ in row.faults), "it never hit"
+        play.stage.clear_faults()
+        assert installed(play) == {f"{CSV}{OLD}": "Succeeded"}
+        if row.code == 6:
+            assert play.differences(before) == ""
+        else:
+            assert not [subject for subject in play.commits() if OPERATOR in subject]
