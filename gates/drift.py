@@ -1,8 +1,8 @@
 """What runs is what the release says, and nothing is left over.
 
 Proves: module, user space and GSP firmware are one version, the expected one; the other measured components too;
-operands are ready and all GPUs allocatable; labels agree with the module; no drainer left its marks; taints and
-cordon are as they should be at this point of a run.
+operands are ready and all GPUs allocatable; labels agree with the module; modules beside the drivers are still there;
+no drainer left its marks; taints and cordon are as they should be at this point of a run.
 Needs: the node, its pods and the driver pod (exec).
 fail: something runs, is missing or is left over that should not. What may still settle (operands, labels,
 allocatable) gets `settleSeconds` for all nodes together (a proposal: 20).
@@ -23,7 +23,7 @@ from knowngood.gate.settling import Settle
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Profile
-from knowngood.model.node import Leftover, NodeState
+from knowngood.model.node import NOT_LOADED, Leftover, NodeState
 from knowngood.planner.version import TEXT, runs
 
 GPU = "nvidia.com/gpu"
@@ -94,6 +94,20 @@ def test_operands_work_and_nothing_is_parked(
         judge.fail("; ".join(wrong))
     if not state.operands:
         judge.inconclusive("no operand of the GPU Operator was found for this node")
+
+
+def test_the_modules_beside_the_drivers_are_still_there(
+    state: NodeState, baseline: Mapping[str, Any] | None
+) -> None:
+    """NFS over RDMA may stay out after another NIC driver (network-operator #1830). NVIDIA's own follow settings."""
+    modules = state.inventory.get("modules")
+    now = sorted(name for name, how in (modules or {}).items() if how != NOT_LOADED)
+    measure(modules=now)
+    before = (baseline or {}).get("modules", ())
+    if modules is None and before:
+        judge.inconclusive("can't read which modules are loaded")
+    if gone := [name for name in before if name not in now and not name.startswith("nvidia")]:
+        judge.fail(f"no longer loaded: {', '.join(gone)}")
 
 
 def test_taints_and_cordon_are_as_they_should_be(

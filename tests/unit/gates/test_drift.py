@@ -8,7 +8,7 @@ import pytest
 
 from knowngood.model.matrix import Profile
 from knowngood.model.mover import Mark
-from knowngood.model.node import Leftover
+from knowngood.model.node import NOT_LOADED, Leftover
 
 from .conftest import BOOT, DRIVER, gate, healthy, request, verdict
 
@@ -185,3 +185,24 @@ def test_leftovers_of_this_node_and_jobs_of_this_run_fail(left: list[Leftover], 
     asked = request(run="r1")
     found = verdict(DRIFT.test_nothing_is_left_over, node="gpu-1", leftovers=left, judgement=asked)
     assert found[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "expected"),
+    [
+        ({"rpcrdma": "srcversion A", "mlx5_core": "26.04-1.1.0"}, ["mlx5_core", "rpcrdma"], "pass"),
+        ({"rpcrdma": NOT_LOADED, "mlx5_core": "26.04-1.1.0"}, ["mlx5_core", "rpcrdma"], "fail"),
+        ({"nvidia_peermem": NOT_LOADED}, ["nvidia_peermem"], "pass"),
+        ({"rpcrdma": NOT_LOADED}, None, "pass"),
+        (None, ["mlx5_core"], "inconclusive"),
+        (None, None, "pass"),
+    ],
+    ids=["as before", "stays out", "a setting's own", "nothing before", "unread", "never read"],
+)
+def test_a_module_that_was_there_must_be_there(
+    now: dict[str, str] | None, before: list[str] | None, expected: str
+) -> None:
+    state = healthy(inventory={} if now is None else {"modules": now})
+    baseline = None if before is None else {"modules": before}
+    test = DRIFT.test_the_modules_beside_the_drivers_are_still_there
+    assert verdict(test, state=state, baseline=baseline)[0] == expected
