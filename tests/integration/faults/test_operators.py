@@ -85,12 +85,14 @@ class Row:
 TABLE = [
     Row((("olm-plan-carries-more", ""),), "refused", 1, "it waits with neighbour-operator.v1.0.0"),
     Row((("olm-catalog-moves", ""),), "refused", 1, f"so OLM makes none for {CSV}{NEW}"),
+    Row((("olm-install-times-out", ""),), "restored", 6, f"{CSV}{NEW}"),
     Row((("olm-stale-subscription", ""), ("xid-31-after-driver", CANARY)), "restored", 6, "gpu_errors"),
 ]
 OF_IT = {"package": "gpu-operator-certified"}
 PARAMS = {
     "olm-plan-carries-more": OF_IT,
     "olm-catalog-moves": OF_IT,
+    "olm-install-times-out": {**OF_IT, "version": NEW},
     "olm-stale-subscription": {**OF_IT, "times": "1"},
     "xid-31-after-driver": {"version": "580.105.08"},
 }
