@@ -15,8 +15,9 @@ def still_moved(plan: Plan, state: RunState) -> dict[str, str]:
         everywhere = hop.fleet is not None and _declares(hop, hop.fleet, state)
         if everywhere:
             declared = state.results.get(StepPath(hop.name).child(FLEET, "declare"))
-            since = f", since {declared.ended}" if declared and hop.leaky else ""
-            found |= {EVERYWHERE: f"{hop.leaky or f'Git declares {_versions(hop)}'}{since}"}
+            leaks = hop.leaky and not _proven(hop, state)
+            since = f", since {declared.ended}" if declared and leaks else ""
+            found |= {EVERYWHERE: f"{hop.leaky if leaks else f'Git declares {_versions(hop)}'}{since}"}
         for ring in hop.rings:
             found |= _of_ring(hop, ring, state, everywhere=everywhere)
     return found
@@ -24,6 +25,15 @@ def still_moved(plan: Plan, state: RunState) -> dict[str, str]:
 
 EVERYWHERE = "the cluster"
 """In place of a node's name: what is declared once for all of them."""
+
+
+def _proven(hop: Hop, state: RunState) -> bool:
+    """Whether each ring of a hop was judged to its end: then what any new pod takes is what runs everywhere."""
+    proofs = ((StepPath(hop.name).child(r.name, last) for last in ("confirm", "retest")) for r in hop.rings)
+    return all(
+        any(p in state.results and state.results[p].status is Status.OK for p in of_ring)
+        for of_ring in proofs
+    )
 
 
 def _declares(hop: Hop, part: PlannedRing, state: RunState) -> bool:

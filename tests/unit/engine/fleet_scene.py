@@ -59,3 +59,17 @@ def alone_plan() -> Plan:
     plan = operator_plan()
     (hop,) = plan.hops
     return replace(plan, hops=(replace(hop, rings=(), leaky=""),))
+
+
+def two_leaky_hops(last: str) -> Plan:
+    """The driver, declared once for all nodes, over a version between."""
+    plan = leaky_plan()
+    (first,) = plan.hops
+    assert first.fleet is not None
+    move = Move("nvidia-driver", NEW, last)
+    changes = tuple(replace(c, before=NEW, after=last) for c in first.fleet.changes)
+    fleet = replace(first.fleet, changes=changes, own=(move,))
+    rings = tuple(replace(ring, own=(move,)) for ring in first.rings)
+    leaky = f"any new pod takes nvidia-driver {last}"
+    second = replace(first, name="hop-2", moves=(move,), fleet=fleet, rings=rings, leaky=leaky)
+    return replace(plan, to_versions={"nvidia-driver": last}, hops=(first, second))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import snapshot
-from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
+from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan, two_leaky_hops
 from tests.unit.engine.scene import RINGS, a_cluster, a_standard, an_engine
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import NEW, OLD, Killed, World, new_world
@@ -289,3 +289,13 @@ def test_a_held_run_says_since_when_any_new_pod_takes_what_is_not_proven() -> No
 
 def test_what_is_done_on_a_node_is_called_by_what_comes_to_it() -> None:
     assert operator_plan().words.it == "driver"
+
+
+def test_what_every_ring_has_proven_is_no_leak_any_more() -> None:
+    last = "610.57.04"
+    world = a_fleet_world()
+    world.bad = sick("gpu-1", version=last)
+    end = ended(world, two_leaky_hops(last))
+    assert end.name == "restored", end.why
+    assert {n.version for n in world.nodes.values()} == {NEW}
+    assert end.moved["the cluster"] == f"Git declares nvidia-driver {NEW}"
