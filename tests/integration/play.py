@@ -227,13 +227,14 @@ def staged(
     limits: Mapping[str, float] | None = None,
     policy: str = "",
     patience: float = 0.0,
+    source: Path | None = None,
 ) -> Iterator[Play]:
     """A settled twin of a shipped cluster; ended with all its processes afterwards. `options`: more for `twin up`.
 
     `limits` and `policy` (for `onWaveFailure`) replace what the cluster file says; `patience`: seconds that each
-    tenant asks a drain to wait, instead of its own compressed ones.
+    tenant asks a drain to wait, instead of its own compressed ones. `source`: another matrix than ours.
     """
-    source = matrix_dir()
+    source = source or matrix_dir()
     matrix = load(source)
     found = matrix.clusters[cluster]
     rest = AtRest.of(matrix, found)
