@@ -162,6 +162,7 @@ def test_what_moves_together_says_so_on_both_sides(matrix: Matrix) -> None:
     assert {("doca-ofed", "nvidia-driver"), ("openshift", "rhcos-kernel")} <= pairs
 
 
+OF_DRIVER_PODS = ("doca-ofed", "gds", "gpu-operator-rdma", "kernel-module-type", "nvidia-driver", "rdma-mode")
 OPERATORS = (
     *("csm-operator", "gpu-operator", "kueue", "network-operator", "nfd"),
     *("openshift-ai", "quay", "sriov-network-operator"),
@@ -170,7 +171,8 @@ OPERATORS = (
 
 def test_what_moves_says_its_class(matrix: Matrix) -> None:
     classes = {n: c.mover.kind for n, c in matrix.components.items() if c.mover and c.movable}
-    assert classes == {"nvidia-driver": "daemon-driver", **dict.fromkeys(OPERATORS, "olm-v0")}
+    assert classes == {**dict.fromkeys(OF_DRIVER_PODS, "daemon-driver"), **dict.fromkeys(OPERATORS, "olm-v0")}
+    assert len(classes) == 14
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])
