@@ -41,7 +41,7 @@ COMMANDS = {
     "resume": "Go on with an interrupted run.",
     "abort": "Ask a run to stop, wherever it runs.",
     "rollback": "Take a run back, or a cluster to the release that its file pins.",
-    "clear": "Give back a node that no open run holds.",
+    "clear": "Give back a node that no open run holds, and let go what an ended run still holds.",
     "prune": "Forget old runs that a cluster keeps.",
     "gate": "Run gates against a cluster; changes nothing.",
     "rehearse": "Play an upgrade of your cluster file on the embedded cluster.",

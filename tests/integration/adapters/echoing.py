@@ -41,7 +41,7 @@ def echoing(folder: Path) -> Path:
     """A copy of the shipped playbooks whose module echoes, also into the file that ECHO names."""
     playbooks = folder / "playbooks"
     shutil.copytree(playbooks_dir(), playbooks, ignore=shutil.ignore_patterns("__pycache__"))
-    (module,) = playbooks.rglob("plugins/modules/*.py")
+    (module,) = playbooks.rglob("plugins/modules/node.py")
     module.write_text(ECHO)
     return playbooks
 
