@@ -69,7 +69,9 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("olm-orphan-csv", NOW, ("package",), needs_node=False, part="olm", defaults=ONCE),
         FaultKind("olm-plan-carries-more", NOW, ("package",), needs_node=False, part="olm", defaults=ONCE),
         FaultKind("olm-catalog-moves", NOW, ("package", "to"), needs_node=False, part="olm", defaults=ONCE),
-        FaultKind("olm-succeeds-twice", "", ("package",), needs_node=False, part="olm", defaults=ONCE),
+        FaultKind(
+            "olm-succeeds-twice", "", ("package", "version"), needs_node=False, part="olm", defaults=ONCE
+        ),
         FaultKind("olm-install-times-out", "", ("package", "version"), needs_node=False, part="olm"),
         FaultKind("olm-crd-data-loss", "", ("package", "stored"), needs_node=False, part="olm"),
         FaultKind("bundle-unpack-fails", "", ("package",), needs_node=False, part="olm"),

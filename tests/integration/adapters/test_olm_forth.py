@@ -33,6 +33,11 @@ STEP = moving("26.3.3", "26.7.0")
 TARGET = f"{GPU}.v26.7.0"
 
 
+def _approved_by(stage: Play) -> str:
+    annotations = plans(stage)[TARGET,]["metadata"].get("annotations") or {}
+    return str(annotations.get(APPROVED_ANNOTATION, ""))
+
+
 def test_the_plan_of_the_version_is_approved_once_and_has_arrived_when_all_of_it_is_there(
     tmp_path: Path,
 ) -> None:
@@ -41,8 +46,7 @@ def test_the_plan_of_the_version_is_approved_once_and_has_arrived_when_all_of_it
         assert await desk.found(STEP) == ""
         await declared(stage, "26.7.0")
         assert "InstallPlan" in await desk.start(STEP)
-        plan = plans(stage)[TARGET,]
-        assert plan["metadata"]["annotations"][APPROVED_ANNOTATION] == KEY
+        await stage.until("the plan says whose approval it is", lambda: _approved_by(stage) == KEY)
         assert (await desk.settled(STEP)).done
         assert phase(stage, TARGET) == "Succeeded"
         assert [c["metadata"]["name"] for c in stage.twin.cache.all(SERVICE_VERSION, SPACE)] == [TARGET]

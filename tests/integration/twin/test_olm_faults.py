@@ -126,7 +126,7 @@ async def data_loss(stage: Play) -> None:
 
 async def succeeds_twice(stage: Play) -> None:
     await up_to(stage, "26.3.2")
-    await stage.fault("olm-succeeds-twice", package=GPU)
+    await stage.fault("olm-succeeds-twice", package=GPU, version="26.3.3")
     name = f"{GPU}.v26.3.3"
     await approve(stage, name)
     await stage.until("it failed", lambda: "Failed" in stage.said(SERVICE_VERSION, name, "status", "phase"))
