@@ -54,7 +54,6 @@ TABLE = [
         "in the last ring",
     ),
     Row("operator-default-driver", "", "580.95.05", (), RELEASE),
-    Row("os-tag-of-one-node", "", "ImagePullBackOff", (CANARY,), RELEASE),
 ]
 
 
@@ -75,6 +74,22 @@ def test_what_goes_wrong_anywhere_is_taken_back_everywhere(row: Row, tmp_path: P
         drivers = play.drivers()
         assert {node for node, versions in drivers.items() if len(versions) > 1} == set(row.moved)
         assert {versions[-1] for versions in drivers.values()} == {OLD}
+
+
+@pytest.mark.slow
+def test_an_image_that_is_not_there_interrupts_the_run_and_a_rollback_restores_it(tmp_path: Path) -> None:
+    """Fault os-tag-of-one-node: nobody pulled it, which says nothing of the release."""
+    with staged(tmp_path / "stage", "fra-prod", limits=QUICK) as play:
+        before = play.snapshot("before")
+        play.stage.fault("os-tag-of-one-node", "", RELEASE)
+        ended = play.upgrade(TO)
+        assert ended.code == 130, explained(ended)
+        assert "ImagePullBackOff" in ended.stderr
+        assert play.hits("os-tag-of-one-node"), "it never hit"
+        play.stage.clear_faults()
+        back = play.knowngood("rollback", play.run_id(), "--yes", "--output", "json")
+        assert back.code == 6, explained(back)
+        assert play.differences(before) == ""
 
 
 @pytest.mark.slow
