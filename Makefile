@@ -44,7 +44,7 @@ test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit
 test-all: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
 	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
 
-kills: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, on the embedded cluster
+kills: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, and the longest fault rows
 	$(PY) -m pytest -m exhaustive -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
