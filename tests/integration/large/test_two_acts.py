@@ -87,7 +87,8 @@ def no_ring_moved_before_the_one_ahead_was_proven(first: Events) -> None:
         for node in nodes:
             loaded = of(first, "module-loaded", node, module="nvidia")[-1]["time"]
             assert loaded > proven, f"{node} ran {NEW} before the ring ahead was proven"
-            (free,) = [e["time"] for e in of(first, "uncordoned", node) if is_ours(e["by"])]
+            # A tenant's budget may have kept it from us once: then it was given back undone, and taken again.
+            *_, free = [e["time"] for e in of(first, "uncordoned", node) if is_ours(e["by"])]
             tests = [e for e in of(first, "job-ran", node) if loaded < e["time"] < free]
             assert tests, f"{node} was given back untested"
             assert all(e["exitCode"] == 0 for e in tests)
