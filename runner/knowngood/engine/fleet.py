@@ -81,7 +81,7 @@ def watch(work: Work, step: RingStep) -> Done:
     before, seen = work.before(step.hop), work.loads(step.nodes)
     moved = {m.component for ring in step.hop.rings if {*ring.nodes} & {*step.nodes} for m in ring.moves}
     found = {n: why for n in step.nodes if (why := _leak(before[n], seen[n], moved))}
-    unread = {n: seen[n].trouble or "unreachable" for n in step.nodes if not seen[n].reachable}
+    unread = {n: why for n in step.nodes if (why := _unread(before[n], seen[n], moved))}
     if found:
         why = named("it took what is declared for all nodes before its turn", found)
         return Done(Status.FAIL, Detail(why=why, failed=found))
@@ -98,6 +98,14 @@ def _leak(before: NodeState, now: NodeState, moved: set[str]) -> str:
         if was is not None and mark != was and (mark.version != was.version or mark.boot_id == was.boot_id):
             return f"{component} {_of(mark)}, it was {_of(was)}"
     return ""
+
+
+def _unread(before: NodeState, now: NodeState, moved: set[str]) -> str:
+    """Why nothing can be said of a node: it, or when one of these came there, can't be read."""
+    if not now.reachable:
+        return now.trouble or "unreachable"
+    silent = sorted(c for c in moved if c not in now.marks or c not in before.marks)
+    return f"when {', '.join(silent)} came can't be told" if silent else ""
 
 
 def _of(mark: Mark) -> str:

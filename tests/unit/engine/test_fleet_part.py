@@ -18,7 +18,9 @@ from knowngood.model.errors import ExitCode
 from knowngood.model.finding import refused
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Plan
+from knowngood.model.record import Status
 from knowngood.model.state import End, RunState
+from knowngood.model.steppath import StepPath
 from knowngood.planner.status import Standard
 
 Prepare = Callable[[World], None]
@@ -299,3 +301,19 @@ def test_what_every_ring_has_proven_is_no_leak_any_more() -> None:
     assert end.name == "restored", end.why
     assert {n.version for n in world.nodes.values()} == {NEW}
     assert end.moved["the cluster"] == f"Git declares nvidia-driver {NEW}"
+
+
+def test_a_node_whose_arrivals_can_not_be_read_is_not_taken_for_one_without_a_leak() -> None:
+    world = a_fleet_world()
+
+    def vacuumed(request: JudgeRequest, node: str, w: World) -> str:
+        if request.name == IN_RING_0:
+            w.broken.add("no-marks-gpu-5")
+        return ""
+
+    world.bad = vacuumed
+    state = played(world, leaky_plan())
+    seen = state.results[StepPath("hop-1/ring-0/watch")]
+    assert seen.status is Status.INCONCLUSIVE
+    assert seen.detail.failed == {"gpu-5": "when nvidia-driver came can't be told"}
+    assert StepPath("hop-1/ring-0/batch-1/claim") not in state.results, "the line stops before the canary"
