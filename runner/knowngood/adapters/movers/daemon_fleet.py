@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.cluster.reader import live_value
-from knowngood.adapters.kubernetes.client import Kube, path
+from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.field import Field
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster
@@ -23,7 +23,8 @@ class DaemonFleet:
 
     def state(self, moving: Moving) -> FleetState:
         """What the declaring object asks for; what runs is each node's own."""
-        of, paths = moving.declared_by, [p for fields in moving.spec.fields.values() for p in fields]
+        of = moving.declared_by
+        paths = [*moving.spec.fields.get(of.kind, {})] if of else []
         if of is None or not paths:
             return FleetState(trouble="no object declares it for all nodes")
         return FleetState(declared=live_value(self._kube, Field(moving.component, "", paths[0], of)))
@@ -33,7 +34,10 @@ class DaemonFleet:
         return ()
 
     def look(self, moving: Moving) -> Look:
-        """Whether every DaemonSet that has a node carries the version: the next pod anywhere takes it."""
+        """Whether every DaemonSet that has a node carries the version: the next pod anywhere takes it.
+
+        A setting beside it shows in no image: it is there when the DaemonSets are observed, and proven node by node.
+        """
         pods = moving.spec.pods
         if pods is None:
             return Look(done="it has no pods")
@@ -47,17 +51,21 @@ class DaemonFleet:
         wanted = [d for d in found if (d.get("status") or {}).get("desiredNumberScheduled")]
         if not wanted:
             return Look(waiting=f"no DaemonSet with pods {pods.label} has a node")
-        late = [
-            f"DaemonSet {d['metadata']['name']} has {image}"
-            for d in wanted
-            if not facts.carries(
-                image := facts.image_of(d["spec"]["template"]["spec"], pods.container), moving.after
-            )
-        ]
-        return (
-            Look(waiting="; ".join(sorted(late))) if late else Look(done=f"{len(wanted)} DaemonSets carry it")
-        )
+        late = sorted(why for d in wanted if (why := _late(d, moving)))
+        return Look(waiting="; ".join(late)) if late else Look(done=f"{len(wanted)} DaemonSets carry it")
 
     def residue(self, moving: Moving) -> Sequence[Leftover]:
         """Nothing but what every look at the nodes finds."""
         return ()
+
+
+def _late(daemon_set: Object, moving: Moving) -> str:
+    """Why a DaemonSet does not carry what moves, "" where it does."""
+    metadata, spec = daemon_set["metadata"], moving.spec
+    observed = int((daemon_set.get("status") or {}).get("observedGeneration") or 0)
+    if observed < int(metadata.get("generation") or 0):
+        return f"DaemonSet {metadata['name']} has been changed just now"
+    image = facts.image_of(daemon_set["spec"]["template"]["spec"], spec.pods.container if spec.pods else "")
+    if spec.beside or facts.carries(image, moving.after):
+        return ""
+    return f"DaemonSet {metadata['name']} has {image}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.movers import DRIVER
 from tests.unit.adapters.fake_kube import FakeKube
@@ -36,6 +38,17 @@ def test_it_is_there_once_every_daemon_set_with_a_node_carries_it() -> None:
     assert look(kube).waiting == f"DaemonSet driver-b has mirror/driver:{OLD}-rhcos4.18"
     daemon_set(kube, "driver-b", NEW, 1)
     assert look(kube).done == "2 DaemonSets carry it"
+
+
+def test_a_setting_shows_in_no_image_and_is_there_when_its_daemon_set_is_observed() -> None:
+    kube = FakeKube()
+    daemon_set(kube, "driver-a", OLD, 2)
+    beside = replace(DRIVER, beside="nvidia-driver")
+    setting = Moving("kernel-module-type", "proprietary", "open", beside)
+    assert KubeFleet(kube, a_cluster()).look(setting).done
+    where = "/apis/apps/v1/namespaces/nvidia-gpu-operator/daemonsets/driver-a"
+    kube.objects[where]["metadata"]["generation"] = 2
+    assert "changed just now" in KubeFleet(kube, a_cluster()).look(setting).waiting
 
 
 def test_without_a_daemon_set_it_is_not_there() -> None:
