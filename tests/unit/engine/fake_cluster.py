@@ -96,8 +96,7 @@ class FakeCluster(ClusterReader):
     def _marks(self, name: str, specs: Specs) -> dict[str, Mark]:
         node = self.world.nodes[name]
         mark = Mark(node.version, _boot(name, node.boots), node.loaded_at)
-        told = DRIVER in specs and f"no-marks-{name}" not in self.world.broken
-        return {DRIVER: mark} if told else {}
+        return {DRIVER: mark} if DRIVER in specs and f"no-marks-{name}" not in self.world.broken else {}
 
     def _logged(self, name: str, specs: Specs) -> NodeState:
         if self.world.nodes[name].down:

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from knowngood.adapters.clock import pause
 from knowngood.adapters.kubernetes.client import Kube, path
-from knowngood.adapters.waiting import waiting
+from knowngood.adapters.movers.looking import Stood, until_there
 from knowngood.model import names
 from knowngood.model.errors import CouldNot, LockHeld
 from knowngood.model.matrix import Limits
 from knowngood.model.mover import Moving
 
 T = TypeVar("T")
-LONGEST_PAUSE = 5.0  # seconds between two looks
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,15 @@ class FleetTask:
 
     def until(self, look: Callable[[], tuple[T | None, str]], what: str, hint: str = "") -> T:
         """Look until it is there. CouldNot when one state lasts longer than its age limit, or time is over."""
-        began = since = time.monotonic()
-        state, again = "", False
-        while True:
-            with waiting(again):
-                found, now_state = look()
-            again = True
-            if found is not None:
-                return found
-            now = time.monotonic()
-            if now_state != state:
-                state, since = now_state, now
-                self.tell(state)
-            if now - since >= self.limits.operand_age or now - began >= self.limits.apply:
-                raise CouldNot(f"{what}: {state} for {now - since:.0f} s", hint=hint)
-            time.sleep(pause(now - began, LONGEST_PAUSE))
+        try:
+            return until_there(
+                look,
+                age=lambda _state: self.limits.operand_age,
+                ends_at=time.monotonic() + self.limits.apply,
+                tell=self.tell,
+            )
+        except Stood as stood:
+            raise CouldNot(f"{what}: {stood}", hint=hint) from None
 
 
 class FleetActor(Protocol):

@@ -5,19 +5,17 @@ k8s-driver-manager uncordons a node before its driver is even built: cordon and 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors
+from knowngood.adapters.movers.looking import Stood, until_there
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
-from knowngood.adapters.waiting import waiting, working
+from knowngood.adapters.waiting import working
 from knowngood.model import names
 
 T = TypeVar("T")
-LONGEST_PAUSE = 5.0  # seconds between two looks
 NOT_READY = "the node is not Ready"
 UNREADABLE = "can't be read"
 WORDS_OF_OTHERS = (
@@ -47,25 +45,22 @@ class Watch:
 
         A look returns what it found, or None and the state.
         """
-        began = since = time.monotonic()
-        state, again = "", False
-        while True:
-            with waiting(again):
-                self._hold()
-                found, now_state = look()
-            again = True
-            if found is not None:
-                return found
-            now = time.monotonic()
-            if now_state != state:
-                state, since = now_state, now
-                self._task.tell(self._name, state)
-            limits = self._task.limits
-            age = limits.node_unreachable if state == NOT_READY else limits.operand_age
-            if now - since >= age or now >= self._ends_at:
-                kind = NotTold if any(word in state for word in WORDS_OF_OTHERS) else NodeFailed
-                raise kind(f"{what}: {state} for {now - since:.0f} s, {now - began:.0f} s in all")
-            time.sleep(pause(now - began, LONGEST_PAUSE))
+
+        def held_look() -> tuple[T | None, str]:
+            self._hold()
+            return look()
+
+        limits = self._task.limits
+        try:
+            return until_there(
+                held_look,
+                age=lambda state: limits.node_unreachable if state == NOT_READY else limits.operand_age,
+                ends_at=self._ends_at,
+                tell=lambda state: self._task.tell(self._name, state),
+            )
+        except Stood as stood:
+            kind = NotTold if any(word in stood.state for word in WORDS_OF_OTHERS) else NodeFailed
+            raise kind(f"{what}: {stood}") from None
 
     def _hold(self) -> None:
         """Re-read the claim; put cordon and taint back where they are gone."""

@@ -24,7 +24,7 @@ from tests.unit.adapters.machines import (
 )
 
 from knowngood.adapters.cluster.facts import BY_HAND, OPERANDS
-from knowngood.adapters.movers import node_work, watch
+from knowngood.adapters.movers import looking, node_work
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import ClaimLost, NodeFailed
 from knowngood.model import names
@@ -70,7 +70,7 @@ class Kubelet:
 
 @pytest.fixture(name="kube")
 def _kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    monkeypatch.setattr(watch, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(looking, "LONGEST_PAUSE", 0.02)
     kube = FakeKube()
     machine(kube)
     claiming.claim(task(kube), NODE)
