@@ -247,7 +247,10 @@ def staged(
         values["policy"] = {"onWaveFailure": policy}
     stage.build(
         source,
-        (cluster, values),
+        {
+            ("cluster", cluster): values,
+            ("profile", rest.profile.name): compress.profile_file(rest.profile, SCALE),
+        },
         files(rest),
         seed(rest, stage.repo_url),
         found.gitops.branch,

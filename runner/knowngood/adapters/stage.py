@@ -1,6 +1,6 @@
 """The stage of a rehearsal: a folder with its own matrix, its own GitOps repository and a running twin.
 
-<folder>/matrix/      the user's matrix, the cluster file rewritten; a Git repository of its own
+<folder>/matrix/      the user's matrix, cluster file and profile rewritten; a Git repository of its own
 <folder>/playbooks/   the user's own roles, where there are any
 <folder>/gitops.git   what Argo CD holds (bare), one commit
 <folder>/seed.json    what the twin starts with
@@ -80,12 +80,15 @@ class Stage:
     def build(
         self,
         matrix: Path,
-        cluster: tuple[str, Mapping[str, Any]],
+        rewritten: Mapping[tuple[str, str], Mapping[str, Any]],
         gitops: Mapping[str, Mapping[str, Any]],
         seed: Mapping[str, Any],
         branch: str,
     ) -> None:
-        """Lay the folder out; UsageError if there is something in it already."""
+        """Lay the folder out; UsageError if there is something in it already.
+
+        `rewritten`: what the matrix's files become here, by kind ("cluster", "profile") and name.
+        """
         if self.folder.exists() and any(self.folder.iterdir()):
             raise UsageError(
                 "the folder is not empty", where=str(self.folder), hint="name a new one with --dir"
@@ -96,9 +99,9 @@ class Stage:
         roles, _ = own_roles(matrix)
         if roles.is_dir():
             shutil.copytree(roles, own_roles(self.matrix)[0])
-        name, values = cluster
-        schema = "# yaml-language-server: $schema=../schema/cluster.json\n"
-        (self.matrix / "clusters" / f"{name}.yaml").write_text(schema + _yaml(values))
+        for (kind, name), values in rewritten.items():
+            schema = f"# yaml-language-server: $schema=../schema/{kind}.json\n"
+            (self.matrix / f"{kind}s" / f"{name}.yaml").write_text(schema + _yaml(values))
         commit_all(self.matrix / ".git", self.matrix, "main", "The matrix as it was when the rehearsal began")
         work = self.folder / "gitops-start"
         for path, value in gitops.items():

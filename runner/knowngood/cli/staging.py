@@ -38,7 +38,10 @@ def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterat
     stage = Stage(folder)
     stage.build(
         source.folder,
-        (found.name, compress.cluster_file(found, stage.repo_url, scale)),
+        {
+            ("cluster", found.name): compress.cluster_file(found, stage.repo_url, scale),
+            ("profile", rest.profile.name): compress.profile_file(rest.profile, scale),
+        },
         gitops.files(rest),
         seed(rest, stage.repo_url),
         found.gitops.branch,

@@ -174,6 +174,7 @@ def profile(document: Document) -> Profile:
         sources=_sources(v),
         where=document.where,
         traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},
+        raw=v,
     )
 
 

@@ -209,6 +209,7 @@ class Profile:
     vfs: bool = False
     optional_readings: tuple[str, ...] = ()
     soak_gpu_share: float = 0.1  # of a node's GPU-seconds over the soak: the work that it must have carried
+    raw: Values = field(default_factory=dict)  # the file as read (JSON values)
 
 
 @dataclass(frozen=True, slots=True)

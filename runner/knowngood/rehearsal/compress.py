@@ -1,4 +1,4 @@
-"""The cluster file a rehearsal runs with: the user's own, fed by a local repository, durations divided.
+"""The cluster and profile files a rehearsal runs with: the user's own, fed by a local repository, durations divided.
 
 Time stamps stay real; only durations are divided. What real processes need (Ansible, pytest, an API call)
 does not shrink with the twin's clock, so each deadline keeps a floor.
@@ -10,7 +10,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import fields
 
-from knowngood.model.matrix import Cluster, Limits
+from knowngood.model.matrix import Cluster, Limits, Profile
 from knowngood.model.values import Object
 
 FLOORS: Mapping[str, float] = {
@@ -35,6 +35,8 @@ FLOORS_EACH: Mapping[str, float] = {"claim": 0.5, "drain": 0.5, "apply": 1.0, "j
 eviction is a process or a dozen requests there; a probe takes a third of a second of them."""
 FEW = 6
 EVICTION_FLOOR = 10.0
+SETTLE_FLOOR = 10.0
+"""Seconds for labels and allocatable: a gate that finds them wrong waits so long, and once more in its second test."""
 
 
 def limits(original: Limits, scale: float, nodes: int = FEW) -> Limits:
@@ -66,6 +68,16 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
         if "evictionDeadlineSeconds" in tenant:
             deadline = float(tenant["evictionDeadlineSeconds"])
             tenant["evictionDeadlineSeconds"] = _number(min(deadline, max(deadline / scale, EVICTION_FLOOR)))
+    return data
+
+
+def profile_file(profile: Profile, scale: float) -> Object:
+    """The rehearsal's hardware profile as JSON values, made from `profile.raw`: gates wait less, ask the same."""
+    data: Object = copy.deepcopy(dict(profile.raw))
+    for gate in data["gates"].values():
+        if "settleSeconds" in gate:
+            seconds = float(gate["settleSeconds"])
+            gate["settleSeconds"] = _number(min(seconds, max(seconds / scale, SETTLE_FLOOR)))
     return data
 
 

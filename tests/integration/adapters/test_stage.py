@@ -18,7 +18,9 @@ def test_a_teams_own_roles_are_rehearsed_with_all_that_lies_beside_them(tmp_path
         file.parent.mkdir(parents=True)
         file.write_text("[]\n")
     stage = Stage(tmp_path / "rehearsal")
-    stage.build(matrix, ("small", {"name": "small"}), {"driver.yaml": {"a": 1}}, {"nodes": []}, "main")
+    stage.build(
+        matrix, {("cluster", "small"): {"name": "small"}}, {"driver.yaml": {"a": 1}}, {"nodes": []}, "main"
+    )
     roles, names = own_roles(stage.matrix)
     assert names == ("drain",)
     assert sorted(path.name for path in roles.iterdir()) == ["drain", "slurm"]

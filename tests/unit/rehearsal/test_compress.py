@@ -10,7 +10,7 @@ from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.matrix.schema import fits
 from knowngood.model.matrix import Limits
-from knowngood.rehearsal.compress import FLOORS, cluster_file, limits
+from knowngood.rehearsal.compress import FLOORS, cluster_file, limits, profile_file
 
 CLUSTERS = sorted(matrix().clusters)
 
@@ -23,6 +23,17 @@ def made(name: str = "ams-prod", scale: float = 600.0) -> dict[str, Any]:
 @pytest.mark.parametrize("scale", [1.0, 60.0, 1800.0])
 def test_it_is_a_cluster_file_by_the_schema(name: str, scale: float) -> None:
     assert fits("cluster", made(name, scale))
+
+
+@pytest.mark.parametrize("name", sorted(matrix().profiles))
+def test_a_profile_asks_for_the_same_and_waits_for_less(name: str) -> None:
+    profile = matrix().profiles[name]
+    made = profile_file(profile, 600.0)
+    assert fits("profile", made)
+    assert made["gates"]["drift"].pop("settleSeconds") == 10
+    left = {**profile.raw["gates"], "drift": made["gates"]["drift"]}
+    assert made == {**profile.raw, "gates": left}
+    assert profile.raw["gates"]["drift"]["settleSeconds"] == 30, "the user's own is left as it was"
 
 
 def test_no_rehearsal_can_become_evidence_or_reach_out() -> None:
