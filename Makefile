@@ -34,7 +34,7 @@ help: ## this list
 
 setup: $(VENV)/.run ## what a run needs, in .venv
 
-demo: setup ## both acts on the embedded cluster: an upgrade that is proven, and one that is undone
+demo: setup ## three acts on the embedded cluster: an upgrade that is proven, one that is undone, a coupled one that is undone
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
 test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)

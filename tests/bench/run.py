@@ -13,21 +13,21 @@ from typing import Any
 
 from tests.bench.measurement import BIN, Measurement
 
-AIM_SECONDS = 120
+AIM_SECONDS = 180
 
 
 def measure() -> list[Measurement]:
-    """Both acts once; the figures that an operator asks for."""
+    """All acts once; the figures that an operator asks for."""
     with tempfile.TemporaryDirectory() as out:
         begin = time.perf_counter()
         subprocess.run([str(BIN / "knowngood"), "demo", "--out", out], check=True, capture_output=True)
         took = time.perf_counter() - begin
         (folder,) = (path for path in Path(out).iterdir() if path.is_dir())
         summary = json.loads((folder / "summary.json").read_text())
-        upgrade, undo = (act["run"] for act in summary["acts"])
+        upgrade, undo, _ = (act["run"] for act in summary["acts"])
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
         return [
-            Measurement("demo, both acts", took, "s", aim=AIM_SECONDS),
+            Measurement("demo, all acts", took, "s", aim=AIM_SECONDS),
             Measurement("largest process of the demo, peak memory", peak, "MB"),
             *of_upgrade(upgrade, folder / "runs" / upgrade["run"]),
             *of_undo(undo, folder / "runs" / undo["run"]),

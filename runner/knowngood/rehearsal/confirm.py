@@ -52,3 +52,36 @@ def unproven(history: Values, version: str, allowed: Collection[str]) -> tuple[s
         for name, row in history["nodes"].items()
         if name not in allowed and any(d["version"] == version for d in row["drivers"])
     )
+
+
+def lived(history: Values, modules: Sequence[str], nodes: Collection[str]) -> tuple[str, ...]:
+    """What each of `nodes` lived through, in words: its drains, and the versions of each module in their order."""
+    return tuple(
+        f"{name}: drained {_often(history['nodes'][name]['drains'])}"
+        + "".join(f"; {module} {' → '.join(_versions(history, name, module))}" for module in modules)
+        for name in nodes
+    )
+
+
+def together(history: Values, modules: Sequence[str], nodes: Collection[str]) -> tuple[str, ...]:
+    """Nodes on which `modules` did not come with one drain and go back with it: a version, another, the first again."""
+    found = []
+    for name in nodes:
+        if (drains := history["nodes"][name]["drains"]) != 1:
+            found.append(f"{name} was drained {_often(drains)}, not once")
+        for module in modules:
+            versions = _versions(history, name, module)
+            if len(versions) != 3 or versions[0] != versions[2] or versions[0] == versions[1]:
+                found.append(f"{name}: {module} did not move once and back: {', '.join(versions)}")
+    return tuple(found)
+
+
+def _versions(history: Values, node: str, module: str) -> list[str]:
+    """What a node had loaded of a module, in order."""
+    row = history["nodes"][node]
+    times = row["drivers"] if module == "nvidia" else row["modules"].get(module, ())
+    return [time["version"] for time in times]
+
+
+def _often(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

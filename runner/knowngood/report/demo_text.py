@@ -15,13 +15,18 @@ from knowngood.report.text import columns, commit_rows, node_rows, tenant_rows, 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One act: how it should end, how it did, and what the oracle has against it (empty: it agrees)."""
+    """One act: how it should end, how it did, and what the oracle has against it (empty: it agrees).
+
+    folder: the run's; seen: what the oracle saw happen, one line each, where the act shows more than its end.
+    """
 
     title: str
     wanted: str
     summary: Summary
     ended_well: bool
     against: tuple[str, ...]
+    folder: Path = Path()
+    seen: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -34,14 +39,15 @@ def demo_text(acts: Sequence[Act], folder: Path, seconds: float, then: Sequence[
     lines: list[str] = []
     for number, act in enumerate(acts, start=1):
         lines += _act(number, act)
-    verdict = "both acts ended as they should" if all(a.good for a in acts) else "the demo FAILED"
+    verdict = "all acts ended as they should" if all(a.good for a in acts) else "the demo FAILED"
+    runs = dict.fromkeys(str(act.folder.parent) for act in acts)
     lines += [
         f"{verdict}, in {words(seconds)}",
         *columns(
             [
                 ("report", str(folder / "report.html")),
                 ("JUnit", str(folder / "junit.xml")),
-                ("journals", str(folder / "runs")),
+                *(("journals", run) for run in runs),
                 ("Git history", f"git --git-dir {folder / 'gitops.git'} log"),
             ]
         ),
@@ -64,6 +70,7 @@ def _act(number: int, act: Act) -> Iterator[str]:
     yield from _part("verdicts", _verdicts(run.judgements))
     yield from _part("nodes", [r for r in node_rows(run) if r[1] != f"out {times(0)}"])
     yield from _part("tenants disturbed", tenant_rows(run))
+    yield from _part("what the oracle saw", [(line,) for line in act.seen])
     yield "  oracle: agrees" if not act.against else "  oracle: DISAGREES"
     yield from (f"    {line}" for line in act.against[:10])
     if not act.ended_well:

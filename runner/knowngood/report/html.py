@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,10 +16,17 @@ from knowngood.report.summary import StepLine, Summary
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def html(summaries: Sequence[Summary], *, title: str = "", then: Sequence[str] = ()) -> str:
+def html(
+    summaries: Sequence[Summary],
+    *,
+    title: str = "",
+    then: Sequence[str] = (),
+    seen: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """The document. Everything shown is escaped and printable: a reason may quote a kernel line.
 
-    `then`: what to do next, where it is not what a run on a real cluster advises.
+    `then`: what to do next, where it is not what a run on a real cluster advises. `seen`: run -> what somebody outside
+    the program saw of it, one line each.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -41,7 +48,9 @@ def html(summaries: Sequence[Summary], *, title: str = "", then: Sequence[str] =
     )
     environment.globals.update(offset=offset, width=width)
     named = title or ", ".join(f"{s.cluster} → {s.to_release}: {s.end or 'running'}" for s in summaries)
-    return environment.get_template("report.html.j2").render(summaries=summaries, title=named, then=then)
+    return environment.get_template("report.html.j2").render(
+        summaries=summaries, title=named, then=then, seen=seen or {}
+    )
 
 
 def clock(time: str) -> str:

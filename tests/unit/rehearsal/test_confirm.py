@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.rehearsal.confirm import done, restored, unproven
+from knowngood.rehearsal.confirm import done, lived, restored, together, unproven
 
 OLD, NEW = "580.173.02", "595.91.07"
 
@@ -71,3 +71,39 @@ def test_restored_needs_the_oracles_comparison_to_be_empty() -> None:
 def test_a_node_outside_the_canary_that_ever_ran_the_new_driver_is_named() -> None:
     history = {"nodes": {n: {"drivers": [{"version": OLD}, {"version": NEW}]} for n in ("gpu-1", "gpu-3")}}
     assert unproven(history, NEW, ("gpu-1", "gpu-2")) == (f"gpu-3 ran {NEW}, which nothing had proven",)
+
+
+def history(drains: int, drivers: list[str], nic: list[str]) -> dict[str, Any]:
+    rows = {"mlx5_core": [{"version": v} for v in nic]}
+    return {
+        "nodes": {"gpu-1": {"drains": drains, "drivers": [{"version": v} for v in drivers], "modules": rows}}
+    }
+
+
+BOTH = ("mlx5_core", "nvidia")
+
+
+def test_what_a_node_lived_through_is_told_in_words() -> None:
+    told = lived(history(1, [OLD, NEW, OLD], ["1", "2", "1"]), BOTH, ("gpu-1",))
+    assert told == (f"gpu-1: drained once; mlx5_core 1 → 2 → 1; nvidia {OLD} → {NEW} → {OLD}",)
+
+
+@pytest.mark.parametrize(
+    ("drains", "drivers", "nic", "against"),
+    [
+        (1, [OLD, NEW, OLD], ["1", "2", "1"], ""),
+        (2, [OLD, NEW, OLD], ["1", "2", "1"], "gpu-1 was drained 2 times, not once"),
+        (1, [OLD], ["1", "2", "1"], f"gpu-1: nvidia did not move once and back: {OLD}"),
+        (1, [OLD, NEW, OLD], ["1", "2"], "gpu-1: mlx5_core did not move once and back: 1, 2"),
+        (
+            1,
+            [OLD, OLD, OLD],
+            ["1", "2", "1"],
+            f"gpu-1: nvidia did not move once and back: {OLD}, {OLD}, {OLD}",
+        ),
+    ],
+)
+def test_several_came_together_only_with_one_drain_forth_and_back(
+    drains: int, drivers: list[str], nic: list[str], against: str
+) -> None:
+    assert "\n".join(together(history(drains, drivers, nic), BOTH, ("gpu-1",))) == against

@@ -14,6 +14,7 @@ from knowngood.model.plan import Expected, Plan
 from knowngood.report.columns import wrapped
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.disturbance import Disturbed
+from knowngood.report.html import html
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import GateLine, JudgementLine
 from knowngood.report.text import columns, count_rows, node_rows, summary_text, times, verdict_rows
@@ -102,7 +103,7 @@ def test_the_demo_fails_where_the_oracle_disagrees_or_the_end_is_wrong() -> None
     good = Act("an upgrade", "done", calm().summary, True, ())
     against = replace(good, against=("gpu-1 runs the wrong driver",))
     wrong = replace(good, ended_well=False, wanted="restored")
-    assert "both acts ended as they should" in demo_text((good, good), Path("x"), 90)
+    assert "all acts ended as they should" in demo_text((good, good), Path("x"), 90)
     for act in (against, wrong):
         text = demo_text((good, act), Path("x"), 90)
         assert "FAILED" in text
@@ -112,6 +113,17 @@ def test_the_demo_fails_where_the_oracle_disagrees_or_the_end_is_wrong() -> None
 def test_the_demo_says_what_to_type_next() -> None:
     good = Act("an upgrade", "done", calm().summary, True, ())
     assert demo_text((good,), Path("x"), 90, ("knowngood status",)).endswith("next\n  knowngood status\n")
+
+
+def test_the_demo_shows_what_the_oracle_saw_on_the_screen_and_in_the_report() -> None:
+    run, saw = calm().summary, "gpu-1: drained once; nvidia 1 → 2 → 1"
+    shown = demo_text((Act("an upgrade", "done", run, True, (), Path("x/runs/r"), (saw,)),), Path("x"), 90)
+    assert f"  what the oracle saw\n    {saw}\n" in shown
+    assert "journals     x/runs\n" in shown
+    assert f"<li>{saw}</li>" in html((run,), seen={run.run: (saw,)})
+    assert "oracle saw" not in html((run,)) + demo_text(
+        (Act("an upgrade", "done", run, True, ()),), Path("x"), 90
+    )
 
 
 def judged(*verdicts: str, missing: tuple[str, ...] = ()) -> JudgementLine:
