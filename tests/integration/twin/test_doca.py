@@ -245,6 +245,10 @@ class Gpu:
         statuses = ((self.pod() or {}).get("status") or {}).get("containerStatuses") or ()
         return next((s for s in statuses if s["name"] == name), {})
 
+    def complaint(self, name: str) -> str:
+        """What a container waits for; it waits for the other drivers before it tries, and then it may fail."""
+        return str((self.container(name).get("state") or {}).get("waiting", {}).get("message", ""))
+
     async def restarted(self, **env: str) -> None:
         """Change variables of the template, delete the pod, wait for another."""
         play, before = self._nics.play, self.pod()
@@ -276,14 +280,12 @@ def test_after_doca_ofed_peermem_needs_a_gpu_driver_that_is_really_built_anew(tm
             "DOCA is there", lambda: nics.running("gpu-1") == NEW_SAYS and nics.ready("gpu-1")
         )
         failing = "nvidia-peermem-ctr"
-        await nics.play.until(
-            "its container fails", lambda: "waiting" in gpu.container(failing).get("state", {})
-        )
-        assert "Invalid argument" in gpu.container(failing)["state"]["waiting"]["message"]
+        refused = "Invalid argument"
+        await nics.play.until("its container fails", lambda: refused in gpu.complaint(failing))
         assert gpu.container("nvidia-driver-ctr")["ready"]
         assert not gpu.ready()
         await gpu.restarted()
-        await nics.play.until("it fails on", lambda: "waiting" in gpu.container(failing).get("state", {}))
+        await nics.play.until("it fails on", lambda: refused in gpu.complaint(failing))
         assert PEERMEM not in gpu.machine.modules
         await gpu.restarted(digest="2")
         await nics.play.until("ready", gpu.ready)
@@ -344,9 +346,7 @@ def test_peermem_old_abi(tmp_path: Path) -> None:
         )
         await gpu.restarted(digest="2")
         await nics.play.until("loaded anew", lambda: "peermem-old-abi" in hits(nics))
-        await nics.play.until(
-            "it fails", lambda: "waiting" in gpu.container("nvidia-peermem-ctr").get("state", {})
-        )
+        await nics.play.until("it fails", lambda: "Invalid argument" in gpu.complaint("nvidia-peermem-ctr"))
         lines = [entry["MESSAGE"] for entry in gpu.machine.journal.entries()]
         assert "nvidia_peermem: disagrees about version of symbol ib_register_peer_memory_client" in lines
 
