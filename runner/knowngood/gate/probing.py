@@ -11,12 +11,15 @@ from knowngood.adapters.judging.probe_manifest import GPU, Order
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import Context
+from knowngood.gate.events import gate_of
 from knowngood.gate.fixtures import COMPUTING, PAYLOAD, RDMA, REBOOTED, Look, module, payloads, readable
 from knowngood.gate.verdicts import judge
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
 
+UNASKED = ("kind", "needs", "source", "withinDays", "failsAtOnce")
+"""What a profile says of a gate and no payload has a use for."""
 PROBE_SHARE = 0.6
 """Share of the judgement's deadline that the probes may take."""
 
@@ -27,7 +30,7 @@ def answers(
 ) -> probe_job.Answers:
     """The answers of what computes: all nodes, all such payloads that the collected gates name."""
     computing = tuple(sorted(payloads(request) - {RDMA}))
-    return _asked(knowngood_context, kube, begun, computing)
+    return _asked(knowngood_context, kube, begun, computing, _parameters(request, knowngood_context))
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +42,13 @@ def portless(knowngood_context: Context, kube: Kube, look: Look) -> probe_job.An
 
 
 def _asked(
-    context: Context, kube: Kube, nodes: Mapping[str, NodeState], wanted: tuple[str, ...]
+    context: Context,
+    kube: Kube,
+    nodes: Mapping[str, NodeState],
+    wanted: tuple[str, ...],
+    parameters: Values | None = None,
 ) -> probe_job.Answers:
     asked, profile = context.request, context.profile
-    given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
-    params = {"gpus": profile.gpus} | {key: given[key] for key in ("steps", "requests") if key in given}
     gpus = profile.gpus if {*wanted} & {*COMPUTING} else 0
     unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, gpus))}
     order = Order(
@@ -51,7 +56,7 @@ def _asked(
         name=asked.name,
         nodes=tuple(n for n in nodes if n not in unfit),
         payloads=wanted,
-        params=params,
+        params={"gpus": profile.gpus, **(parameters or {})},
         image=context.cluster.probe_image,
         gpus=gpus,
         deadline=asked.deadline * PROBE_SHARE,
@@ -59,6 +64,18 @@ def _asked(
     )
     found = probe_job.run(kube, order, Cancel())
     return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
+
+
+def _parameters(request: pytest.FixtureRequest, context: Context) -> dict[str, Values]:
+    """Payload -> what its gate says of it in the profile, and what the machine has that it must use."""
+    profile = context.profile
+    machine = {"nvswitch": profile.nvswitch, "rdmaMode": profile.rdma_mode}
+    found: dict[str, Values] = {}
+    for item in request.session.items:
+        if (payload := str(getattr(module(item), PAYLOAD, ""))) in COMPUTING:
+            limits = profile.gates.get(gate_of(item), {})
+            found[payload] = {**machine, **{k: v for k, v in limits.items() if k not in UNASKED}}
+    return found
 
 
 @pytest.fixture

@@ -23,11 +23,17 @@ def judge_smoke(
     backend, measured = str(probe.get("backend", "")), dict(probe["measured"])
     ran_on(backend)
     measure(**measured, backend=backend)
+    reason = str(probe.get("reason") or "")
+    if probe.get("ok") is False:
+        judge.fail(reason or "the payload failed without a reason")
     if probe.get("ok") is not True:
-        judge.fail(str(probe.get("reason") or "the payload failed without a reason"))
+        judge.inconclusive(reason or f"the payload's answer is neither yes nor no: {probe.get('ok')!r}")
+    wanted = str(limits.get("backend") or backend)
+    if backend != wanted:
+        judge.inconclusive(f"it ran on {backend or 'no backend'}, the profile wants {wanted}")
     before = (baseline or {}).get("backend", backend)
     if before != backend:
-        judge.fail(f"it ran on {backend}, before the change on {before}")
+        judge.inconclusive(f"it ran on {backend}, before the change on {before}: nothing can be compared")
     if backend != "cuda":
         judge.note(f"on the {backend} backend: no evidence about GPUs")
         return

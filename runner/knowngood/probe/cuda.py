@@ -6,52 +6,16 @@ The functions take torch and the devices as arguments, so that they can be tried
 from __future__ import annotations
 
 import copy
-import importlib
-import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from knowngood.probe.host import Host
 
 Torch = Any
 VOCABULARY, WIDTH, LENGTH, BATCH = 64, 128, 64, 32
 LEARNED = 0.9
 """The last loss must be below this share of the first; 20 steps reach about 0.7 on one device."""
-CONTROL = "/dev/nvidiactl"
 REDUCE_BYTES = 256 * 1024 * 1024
 _TOLERANCE = 1e-3
-
-
-def backend() -> tuple[Torch | None, str]:
-    """torch where it can use GPUs; else None, and why if GPUs were given to this container all the same."""
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        return None, ""
-    if torch.cuda.is_available():
-        return torch, ""
-    if torch.version.cuda and given():
-        return (
-            None,
-            f"GPUs are here, but torch {torch.__version__} (CUDA {torch.version.cuda}) can't use them",
-        )
-    return None, ""
-
-
-def given() -> bool:
-    """Whether this container has GPUs, whatever its image can do with them. An empty list of visible ones is none."""
-    return Path(CONTROL).exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
-
-
-def ready(host: Host, gpus: int) -> tuple[Torch | None, dict[str, Any] | None]:
-    """torch where it can use the node's GPUs; and the payload's result where the node can't be computed on."""
-    torch, missing = backend()
-    if reason := host.trouble(gpus) or missing:
-        named = "cuda" if torch is not None or missing else "reference"
-        return torch, {"ok": False, "backend": named, "reason": reason, "measured": {}}
-    return torch, None
 
 
 def devices(torch: Torch) -> list[Any]:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowngood.probe import cuda
+from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, Numbers
+from knowngood.probe.smoke import backend
 
 _INPUTS, _HIDDEN, _CLASSES = 8, 24, 4
 # The probabilities for the first request on any correct machine.
@@ -16,19 +18,19 @@ _KNOWN = (0.017501561231, 0.105501057629, 0.792909667756, 0.084087713384)
 _TOLERANCE = 1e-9
 
 
-def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer requests. `params`: gpus (how many the node must have), requests."""
-    gpus = int(params.get("gpus", 0))
-    torch, refusal = cuda.ready(host, gpus)
+def run(host: Host, params: Mapping[str, Any]) -> Answer:
+    """Answer requests. `params`: gpus (how many the node must have); inference: the gate's own, of them requests."""
+    gpus, mine = int(params.get("gpus", 0)), params.get("inference") or {}
+    torch, refusal = backend.ready(host, gpus, str(mine.get("backend", "")))
     if refusal is not None:
         return refusal
-    requests = max(1, int(params.get("requests", 20)))
+    requests = max(1, int(mine.get("requests", 20)))
     if torch is not None:
         return cuda.infer(torch, gpus, requests)
     return reference(requests)
 
 
-def reference(requests: int) -> dict[str, Any]:
+def reference(requests: int) -> Answer:
     """The same in plain Python."""
     network = Network(_INPUTS, _HIDDEN, _CLASSES, seed=11)
     numbers = Numbers(5)
@@ -47,7 +49,7 @@ def reference(requests: int) -> dict[str, Any]:
         "p99Ms": round(percentile(latencies, 99), 4),
         "requestsPerSecond": round(1000 * requests / max(sum(latencies), 1e-6), 1),
     }
-    return {"ok": not wrong, "backend": "reference", "reason": reason, "measured": measured}
+    return bad(backend.REFERENCE, reason, measured) if reason else good(backend.REFERENCE, measured)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from knowngood.probe import cuda, training
+from knowngood.probe.smoke import backend
 
 STEPS = 20
 PAUSE = 0.05
@@ -15,12 +16,9 @@ PAUSE = 0.05
 
 def run(seconds: float, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
     """Compute for `seconds` by the clock; ends early with `ok: false` where a round goes wrong."""
-    torch, missing = cuda.backend()
-    if torch is None and cuda.given():
-        # Counted as work on these GPUs it would be a lie: the reference runs on the CPU.
-        missing = missing or "GPUs are here, but this image has no torch that can use them"
-    if missing:
-        return {"ok": False, "backend": "cuda", "reason": missing, "measured": {}}
+    torch, refusal = backend.usable()
+    if refusal is not None:
+        return refusal
     rounds, end = 0, clock() + seconds
     while True:
         if torch is None:

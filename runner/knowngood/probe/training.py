@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from knowngood.probe import cuda
+from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, samples
+from knowngood.probe.smoke import backend
 
 _COUNT, _INPUTS, _HIDDEN, _CLASSES = 48, 4, 12, 3
 _RATE = 1.0
@@ -18,18 +20,18 @@ _LAST_LOSS = 0.189693256
 _TOLERANCE = 1e-6
 
 
-def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Train. `params`: gpus (how many the node must have), steps (of the CUDA payload)."""
-    gpus = int(params.get("gpus", 0))
-    torch, refusal = cuda.ready(host, gpus)
+def run(host: Host, params: Mapping[str, Any]) -> Answer:
+    """Train. `params`: gpus (how many the node must have); training: the gate's own, of them backend and steps."""
+    gpus, mine = int(params.get("gpus", 0)), params.get("training") or {}
+    torch, refusal = backend.ready(host, gpus, str(mine.get("backend", "")))
     if refusal is not None:
         return refusal
     if torch is not None:
-        return cuda.train(torch, gpus, int(params.get("steps", 20)))
+        return cuda.train(torch, gpus, int(mine.get("steps", 20)))
     return reference()
 
 
-def reference() -> dict[str, Any]:
+def reference() -> Answer:
     """The same training in plain Python."""
     rows, labels = samples(_COUNT, _INPUTS, _CLASSES, seed=20)
     network = Network(_INPUTS, _HIDDEN, _CLASSES, seed=7)
@@ -48,4 +50,4 @@ def reference() -> dict[str, Any]:
         "lastLoss": round(last, 6),
         "samplesPerSecond": round(_STEPS * _COUNT / seconds, 1),
     }
-    return {"ok": not reason, "backend": "reference", "reason": reason, "measured": measured}
+    return bad(backend.REFERENCE, reason, measured) if reason else good(backend.REFERENCE, measured)

@@ -72,9 +72,15 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
 
 
 def profile_file(profile: Profile, scale: float) -> Object:
-    """The rehearsal's hardware profile as JSON values, made from `profile.raw`: gates wait less, ask the same."""
+    """The rehearsal's hardware profile as JSON values, made from `profile.raw`.
+
+    Gates wait less and ask the same, but for smoke gates: a twin has no GPU to compute on, and what ran on another
+    backend than the profile's is inconclusive.
+    """
     data: Object = copy.deepcopy(dict(profile.raw))
     for gate in data["gates"].values():
+        if "backend" in gate:
+            gate["backend"] = "reference"
         if "settleSeconds" in gate:
             seconds = float(gate["settleSeconds"])
             gate["settleSeconds"] = _number(min(seconds, max(seconds / scale, SETTLE_FLOOR)))

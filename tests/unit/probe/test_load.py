@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from knowngood.probe import __main__ as probe
-from knowngood.probe import cuda, load, training
+from knowngood.probe import load, training
+from knowngood.probe.answer import bad
+from knowngood.probe.smoke import backend
 
 
 def test_it_computes_at_least_once_and_counts_its_rounds() -> None:
@@ -32,17 +35,17 @@ def test_a_round_that_goes_wrong_ends_it_and_the_pod_fails(
 
 
 def test_gpus_that_torch_can_not_use_are_no_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "backend", lambda: (None, "GPUs are here, but torch can't use them"))
-    assert load.run(60.0)["reason"] == "GPUs are here, but torch can't use them"
+    monkeypatch.setattr(backend, "usable", lambda: (None, bad("cuda", "torch can't use them")))
+    assert load.run(60.0)["reason"] == "torch can't use them"
 
 
 def test_an_image_without_torch_is_no_load_on_a_node_with_gpus(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The reference on the CPU would run as long, and would be counted as work on the GPUs."""
-    monkeypatch.setattr(cuda, "backend", lambda: (None, ""))
+    monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(cuda, "CONTROL", str(tmp_path))
-    assert load.run(0.0)["reason"] == "GPUs are here, but this image has no torch that can use them"
+    monkeypatch.setattr(backend, "CONTROL", str(tmp_path))
+    assert not load.run(0.0)["ok"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert load.run(0.0)["ok"]  # none of them is given to it, as in a rehearsal on such a machine

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import math
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from knowngood.probe import cuda, inference, rdma, training
+from knowngood.probe import inference, rdma, training
 from knowngood.probe.host import Host
 
 from .conftest import DRIVER, write
@@ -191,40 +189,3 @@ def test_a_host_without_ports_is_not_ok(tmp_path: Path) -> None:
 def test_how_gpu_memory_reaches_the_nic(root: Path, path: str, text: str, mode: str) -> None:
     write(root, path, text)
     assert rdma.mode(Host(root)) == mode
-
-
-def torch(available: bool, built_for: str | None) -> Any:
-    return SimpleNamespace(
-        cuda=SimpleNamespace(is_available=lambda: available),
-        version=SimpleNamespace(cuda=built_for),
-        __version__="2.13.0",
-    )
-
-
-@pytest.mark.parametrize(
-    ("available", "built_for", "devices", "usable", "reason"),
-    [
-        (True, "13.0", True, True, ""),
-        (False, "13.0", True, False, "can't use them"),
-        (False, "13.0", False, False, ""),
-        (False, None, True, False, ""),
-    ],
-)
-def test_gpus_that_torch_cannot_use_are_a_failure_and_never_a_quiet_fallback(
-    monkeypatch: pytest.MonkeyPatch,
-    available: bool,
-    built_for: str | None,
-    devices: bool,
-    usable: bool,
-    reason: str,
-) -> None:
-    monkeypatch.setattr(importlib, "import_module", lambda _name: torch(available, built_for))
-    monkeypatch.setattr(Path, "exists", lambda _path: devices)
-    found, why = cuda.backend()
-    assert (found is not None, reason in why, bool(why)) == (usable, True, bool(reason))
-
-
-def test_gpus_that_torch_cannot_use_fail_the_payload(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "backend", lambda: (None, "torch can't use them"))
-    result = training.run(Host(root), {"gpus": 2})
-    assert (result["ok"], result["backend"], result["reason"]) == (False, "cuda", "torch can't use them")

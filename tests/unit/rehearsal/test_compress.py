@@ -31,6 +31,9 @@ def test_a_profile_asks_for_the_same_and_waits_for_less(name: str) -> None:
     made = profile_file(profile, 600.0)
     assert fits("profile", made)
     assert made["gates"]["drift"].pop("settleSeconds") == 10
+    for gate in ("smoke_training", "smoke_inference"):
+        assert made["gates"][gate].pop("backend") == "reference"
+        made["gates"][gate]["backend"] = profile.raw["gates"][gate]["backend"]
     left = {**profile.raw["gates"], "drift": made["gates"]["drift"]}
     assert made == {**profile.raw, "gates": left}
     assert profile.raw["gates"]["drift"]["settleSeconds"] == 30, "the user's own is left as it was"
