@@ -1,0 +1,143 @@
+"""A few sums a rank tell what happened to gradients, to their reduction and to the weights, and on which rank."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from knowngood.probe.smoke.by_value import SUMS, faults, mean
+
+RANKS, STEPS, RATE = 4, 3, 0.5
+
+
+def healthy(seed: int = 1, ranks: int = RANKS) -> list[list[dict[str, Any]]]:
+    """Steps as a healthy machine gives them, with the rounding that fp32 has."""
+    dice = random.Random(seed)  # noqa: S311 (no secret)
+
+    def vector(scale: float) -> list[float]:
+        return [dice.gauss(0, scale) for _ in range(SUMS)]
+
+    def rounded(values: list[float], share: float) -> list[float]:
+        return [x * (1 + dice.uniform(-share, share)) for x in values]
+
+    weights, steps = vector(20.0), []
+    for number in range(STEPS):
+        wanted = [vector(1.0) for _ in range(ranks)]
+        own = [rounded(w, 1e-5) for w in wanted]
+        after = [w - RATE * g for w, g in zip(weights, mean(own), strict=True)]
+        step = []
+        for rank in range(ranks):
+            step.append({"loss": 4.0 - number, "rate": RATE, "own": own[rank], "wanted": wanted[rank]})
+            step[rank] |= {"reduced": rounded(mean(own), 1e-6), "before": weights, "after": after}
+            step[rank] |= {} if number else {"seeded": weights}
+        steps.append(step)
+        weights = after
+    return steps
+
+
+@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("ranks", [1, 2, 8])
+def test_rounding_is_no_fault(seed: int, ranks: int) -> None:
+    assert not list(faults(healthy(seed, ranks)))
+
+
+def scaled(values: list[float], factor: float) -> list[float]:
+    return [factor * x for x in values]
+
+
+def own(change: Callable[[list[dict[str, Any]]], list[float]]) -> Callable[[list[dict[str, Any]]], None]:
+    """Rank 2 computes another gradient, and it is that one that is reduced and steps the weights."""
+
+    def spoil(step: list[dict[str, Any]]) -> None:
+        step[2]["own"] = change(step)
+        follow(step, mean([s["own"] for s in step]))
+
+    return spoil
+
+
+def follow(step: list[dict[str, Any]], reduced: list[float], *ranks: int) -> None:
+    for rank in ranks or range(len(step)):
+        step[rank]["reduced"] = reduced
+        step[rank]["after"] = [w - RATE * g for w, g in zip(step[rank]["before"], reduced, strict=True)]
+
+
+def everywhere(change: Callable[[list[list[float]]], list[float]]) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda step: follow(step, change([s["own"] for s in step]))
+
+
+def lost(step: list[dict[str, Any]]) -> None:
+    follow(
+        step, [m - p / RANKS for m, p in zip(mean([s["own"] for s in step]), step[1]["own"], strict=True)], 0
+    )
+
+
+def unreduced(step: list[dict[str, Any]]) -> None:
+    for rank in range(RANKS):
+        follow(step, step[rank]["own"], rank)
+
+
+SABOTAGE: dict[str, tuple[Callable[[list[dict[str, Any]]], None], int | None, str]] = {
+    "zeroed": (own(lambda s: [0.0] * SUMS), 2, "is zero"),
+    "negated": (own(lambda s: scaled(s[2]["own"], -1)), 2, "is negated"),
+    "times ten": (own(lambda s: scaled(s[2]["own"], 10)), 2, "is 10 times"),
+    "half": (own(lambda s: scaled(s[2]["own"], 0.5)), 2, "is 0.5 times"),
+    "random": (own(lambda s: [3.0, -1, 2, 0.5, -2, 1, 1, -3]), 2, "is wrong by"),
+    "an error of 5e-3": (
+        own(lambda s: [x + 5e-3 * y for x, y in zip(s[2]["own"], s[0]["own"], strict=True)]),
+        2,
+        "wrong by",
+    ),
+    "another's share": (own(lambda s: s[3]["own"]), 2, "that of rank 3's share"),
+    "not a number": (own(lambda s: [float("nan")] * SUMS), 2, "is not a number"),
+    "a broadcast in place of the mean": (
+        everywhere(lambda parts: parts[0]),
+        None,
+        "rank 0's gradient alone: a broadcast",
+    ),
+    "the sum in place of the mean": (
+        everywhere(lambda parts: scaled(mean(parts), RANKS)),
+        None,
+        "the sum in place",
+    ),
+    "a negated mean": (everywhere(lambda parts: scaled(mean(parts), -1)), None, "is negated on every rank"),
+    "no reduction at all": (
+        unreduced,
+        None,
+        "its own part, not reduced on every rank",
+    ),
+    "one part lost on one rank": (lost, 0, "without rank 1's part"),
+    "a loss that is not a number": (lambda s: s[3].update(loss=float("nan")), 3, "the loss is not a number"),
+    "stale weights": (lambda s: s[1].update(after=s[1]["before"]), 1, "stale"),
+    "weights that moved elsewhere": (
+        lambda s: s[1].update(after=scaled(s[1]["after"], 1.01)),
+        1,
+        "otherwise",
+    ),
+    "other weights than before": (lambda s: s[1].update(before=scaled(s[1]["before"], 1.01)), 1, "not those"),
+}
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+@pytest.mark.parametrize("name", SABOTAGE)
+def test_each_sabotage_is_caught_and_named_with_its_rank(name: str, step: int) -> None:
+    spoil, rank, words = SABOTAGE[name]
+    steps = copy.deepcopy(healthy())
+    spoil(steps[step])
+    found = list(faults(steps))
+    assert any(f.rank == rank and words in f.words and f.words.startswith(f"step {step}:") for f in found), (
+        found
+    )
+    if rank is not None:
+        assert {f.rank for f in found} == {rank}, "no other rank is blamed"
+
+
+def test_weights_that_no_seed_gives() -> None:
+    steps = copy.deepcopy(healthy())
+    steps[0][3]["seeded"] = scaled(steps[0][3]["seeded"], 1.001)
+    assert [(f.rank, f.words) for f in faults(steps)] == [
+        (3, "step 0: the first weights are not those of the seed")
+    ]
