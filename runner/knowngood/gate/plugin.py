@@ -27,3 +27,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("knowngood.gate.events")
     config.pluginmanager.import_plugin("knowngood.gate.fixtures")
     config.pluginmanager.import_plugin("knowngood.gate.probing")
+    config.pluginmanager.import_plugin("knowngood.gate.driver")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.twin.events import EventLog
+from knowngood.twin.gpu_health import AILMENTS
 
 NAMESPACE = "twin-system"
 LABEL = "twin.knowngood.dev/fault"
@@ -98,6 +99,7 @@ KINDS: Mapping[str, FaultKind] = {
             "os-tag-of-one-node", "", ("os",), needs_node=False, part="clusterPolicy", defaults={"os": "4.17"}
         ),
         FaultKind("auto-picks-other-flavour", "", part="kernelModuleType"),
+        *(FaultKind(ailment, NOW, ("gpu",)) for ailment in AILMENTS),
     )
 }
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from knowngood.twin import host_files
+from knowngood.twin import gpu_health, host_files
 from knowngood.twin.events import EventLog
 from knowngood.twin.host_files import Files
 from knowngood.twin.journal import Journal
@@ -70,6 +70,7 @@ class Machine:
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
         self._lost: set[str] = set()
+        self._ailing: dict[tuple[str, str], None] = {}  # (ailment, GPU)
         self.watchers: set[Callable[[], None]] = set()
         """Called after each change of the host's files; each once, then forgotten."""
         self.write_files(
@@ -102,6 +103,7 @@ class Machine:
         self.booted_at = time.time()
         self.up = True
         self._lost.clear()
+        self._ailing = {k: None for k in self._ailing if k[0] not in gpu_health.CURED_BY_BOOT}
         self.modules.clear()
         self.held = False
         self._forget_driver()
@@ -160,6 +162,21 @@ class Machine:
         """The GPU falls off the bus; only a boot brings it back."""
         self._lost.add(address)
         self.remove([f"proc/driver/nvidia/gpus/{address}", f"sys/bus/pci/devices/{address}"])
+
+    def ail(self, ailment: str, gpu: str) -> None:
+        """Something is wrong with a GPU, as the driver tells it."""
+        self._ailing[ailment, gpu] = None
+
+    def heal(self, ailment: str) -> None:
+        """It is repaired on all GPUs."""
+        self._ailing = {k: None for k in self._ailing if k[0] != ailment}
+
+    def ails(self, gpu: str) -> dict[str, str]:
+        """What is otherwise than on a healthy GPU, by path."""
+        found: dict[str, str] = {}
+        for ailment, whose in self._ailing:
+            found |= gpu_health.AILMENTS[ailment] if whose == gpu else {}
+        return found
 
     def load_peermem(self, users: int) -> None:
         """Load the legacy nvidia_peermem with that many users: GPUDirect no longer goes by DMA-BUF."""

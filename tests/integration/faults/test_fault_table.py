@@ -19,6 +19,7 @@ from tests.integration.play import Play, awaited, explained, staged
 
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.twin.faults import KINDS
+from knowngood.twin.gpu_health import AILMENTS
 
 OLD, NEW = "580.173.02", "595.91.07"
 CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
@@ -27,6 +28,7 @@ GUARDED, FILLER = "hub", "queue"  # the tenant's workload under a budget, and th
 OUTAGE_SECONDS = 3
 ROOM = Path(__file__).parents[1]
 ONCE = Path(__file__).with_name("test_declared_once.py")
+HEALTH = Path(__file__).with_name("test_gpu_health.py")
 QUICK = {
     "applySeconds": 40,
     "operandAgeSeconds": 12,
@@ -155,15 +157,16 @@ def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
 def test_every_fault_has_a_row_or_a_test_of_its_own() -> None:
     """A fault of one part is shown on that part alone, by a behaviour's or a mover's own test, or on fra-prod.
 
-    The power cycle is a health check's way to act on a node, no incident of a driver's move.
+    What ails a GPU and only its driver tells is shown by its gate alone. The power cycle is a health check's way to act
+    on a node, no incident of a driver's move.
     """
     others = [file for room in ("twin", "adapters", "gates") for file in (ROOM / room).glob("test_*.py")]
-    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ONCE))
+    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ONCE, HEALTH))
     shown = {row.fault for row in TABLE} | {name for name in KINDS if f'"{name}"' in texts}
     assert shown >= KINDS.keys()
     rows = {row.fault for row in TABLE}
     everywhere = {name for name, kind in KINDS.items() if not kind.part}
-    assert rows == everywhere - {"node-reboots", "journal-vacuumed"}
+    assert rows == everywhere - {"node-reboots", "journal-vacuumed"} - AILMENTS.keys()
 
 
 def test_a_row_that_ends_done_names_what_its_fault_does() -> None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.play import Play, staged
+from tests.integration.gates.bench import Bench
+from tests.integration.play import staged
 from tests.movers import MOVERS
 
 from knowngood.adapters.cluster.reader import KubeCluster
-from knowngood.adapters.judging.pytest_gates import PytestGates
-from knowngood.adapters.kubernetes.client import Kube, path
-from knowngood.matrix.load import load
-from knowngood.matrix.locate import gates_dir
-from knowngood.model.context import JudgeRequest, Window
+from knowngood.adapters.kubernetes.client import path
 from knowngood.model.errors import Interrupted
 from knowngood.model.verdict import Judgement, Verdict
 from knowngood.ports.cancel import Cancel
@@ -25,60 +21,6 @@ FIRST, SECOND = "lab-gpu-1", "lab-gpu-2"
 PASSIVE = ("gpu_errors", "drift", "rdma_health")
 ACTIVE = ("smoke_training", "smoke_inference")
 OLD = "580.173.02"
-
-
-class Bench:
-    """A twin, and a judge over the shipped gates."""
-
-    def __init__(self, play: Play, run: Path) -> None:
-        matrix = load(play.stage.matrix)
-        self.play = play
-        self.cluster = matrix.clusters[play.cluster]
-        self.profile = matrix.profiles[self.cluster.profile]
-        self.release = matrix.releases["r580"]
-        self.schemes = matrix.schemes
-        self.kube = Kube(play.stage.kubeconfig)
-        self.gates = PytestGates(
-            self.cluster, self.profile, self.release, play.stage.kubeconfig, run, gates_dir()
-        )
-
-    def windows(self, *nodes: str) -> dict[str, Window]:
-        """Windows that open now."""
-        seen = KubeCluster(self.kube, self.cluster).observe(nodes, MOVERS)
-        return {n: Window(s.boot_id, s.uptime_seconds or 0.0, "") for n, s in seen.items()}
-
-    def judge(
-        self, *gates: str, nodes: tuple[str, ...], cancel: Cancel | None = None, **fields: Any
-    ) -> Judgement:
-        """Judge nodes against the release that they run."""
-        values: dict[str, Any] = {
-            "name": "judge",
-            "run": "r1",
-            "gates": gates,
-            "nodes": nodes,
-            "expect": dict.fromkeys(nodes, self.release.components),
-            "windows": {},
-            "deadline": 60.0,
-            "schemes": self.schemes,
-        }
-        return self.gates.judge(JudgeRequest(**{**values, **fields}), cancel or Cancel())
-
-    def strike(self, fault: str, node: str, **params: str) -> None:
-        """Inject a fault and wait until it has hit."""
-        before = self._hits(fault)
-        self.play.stage.fault(fault, node, params)
-        waiting = Cancel()
-        while self._hits(fault) == before:
-            waiting.wait(0.1)
-
-    def _hits(self, fault: str) -> int:
-        return sum(e["event"] == "fault-hit" and e["fault"] == fault for e in self.play.events())
-
-    def jobs(self) -> list[str]:
-        """Our Jobs and their pods, by name."""
-        found = [*self.kube.list(path("batch/v1", "jobs", "", "knowngood"))]
-        found += self.kube.list(path("v1", "pods", "", "knowngood"))
-        return [o["metadata"]["name"] for o in found]
 
 
 @pytest.fixture(scope="module")

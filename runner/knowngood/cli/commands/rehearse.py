@@ -59,6 +59,16 @@ FAULTS = {
     "operator-default-driver": False,
     "os-tag-of-one-node": False,
     "auto-picks-other-flavour": True,
+    "row-remap-pending": True,
+    "row-remap-fails": True,
+    "sram-errors": True,
+    "ecc-switched-off": True,
+    "pcie-downtrains": True,
+    "thermal-slowdown": True,
+    "nvlink-goes-down": True,
+    "fabric-in-progress": True,
+    "inforom-corrupted": True,
+    "persistence-lost": True,
 }
 """The twin's faults, and whether each needs a node; the twin itself is never imported.
 

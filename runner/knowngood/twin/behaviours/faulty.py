@@ -28,6 +28,7 @@ from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.nodes import BOOT_S, Machines
 from knowngood.twin.behaviours.operands import PLUGIN, advertise
 from knowngood.twin.faults import Fault
+from knowngood.twin.gpu_health import AILMENTS
 from knowngood.twin.values import Object
 from knowngood.twin.world import Machine
 
@@ -64,6 +65,7 @@ class Faults:
             "api-outage": self._outage,
             "operands-left-paused": self._park,
             "journal-vacuumed": self._vacuum,
+            **dict.fromkeys(AILMENTS, self._ail),
         }
 
     async def start(self) -> None:
@@ -149,6 +151,13 @@ class Faults:
         pid = 20000 + len(machine.journal.entries())
         machine.kernel(f"NVRM: Xid (PCI:{gpu[:-2]}): {code}, pid={pid}, name={process}, {text}", 3)
         self._twin.faults.hit(fault, xid=code, gpu=gpu, version=machine.driver.version)
+
+    async def _ail(self, fault: Fault, node: str) -> None:
+        """The driver tells it of one GPU. No line in the kernel's log: those are other faults."""
+        machine = self._twin.world.machines[node]
+        if gpu := _gpu(machine, fault):
+            machine.ail(fault.name, gpu)
+            self._twin.faults.hit(fault, gpu=gpu)
 
     async def _vacuum(self, fault: Fault, node: str) -> None:
         self._twin.faults.hit(fault, entries=self._twin.world.machines[node].journal.vacuum())
@@ -280,7 +289,9 @@ class Faults:
 
     async def _clear(self, fault: Fault) -> None:
         """What ends with the fault. Broken hardware stays broken until it boots."""
-        if ender := self._twin.enders.get(fault.name):
+        if fault.name in AILMENTS:
+            self._twin.world.machines[fault.node].heal(fault.name)
+        elif ender := self._twin.enders.get(fault.name):
             await ender(fault, fault.node)
         elif fault.name in {"pdb-blocks-drain", "evict-429-halfway"}:
             await self._unblock(fault)

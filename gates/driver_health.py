@@ -1,0 +1,347 @@
+"""The driver itself finds nothing wrong with its GPUs, their memory, links and clocks.
+
+Proves: each GPU of the profile is there; no memory error since the driver's load, no row remap or page retirement
+pending or failed, ECC on; PCIe at its width and generation; NVLinks up at one rate, fabric trained and Fabric Manager
+running where there is NVSwitch; no hardware or thermal slowdown; InfoROM readable; persistence on; no reset asked for.
+Needs: the driver pod (exec of nvidia-smi -q -x and nvlink -s). No Job, no idle GPU: works on nodes in use.
+fail: any of these is otherwise, by the profile or against the same GPU (by UUID) before the change. What passes by
+itself (a slowdown, a fabric in progress) gets settleSeconds for all nodes together, and fails after them.
+inconclusive: no answer, or not this node's; a value of N/A, or a word that is not known, where one is promised. The
+profile's notApplicable names readings that such GPUs do not have (knowngood.gate.nvidia_smi.READINGS).
+Noted: a power cap; a link generation that rests while the GPU does; NVLinks and fabric of a GPU in MIG mode.
+Thresholds: the profile's. Sources there: limits of counters scitix/sichek, pending and failed remaps leptonai/gpud,
+PCIe and throttling as in NVIDIA/NVSentinel issue 890.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from knowngood.gate import judge, measure
+from knowngood.gate.driver import LinksTold, Reports, Told
+from knowngood.gate.nvidia_smi import UNTOLD, Gpu, Links
+from knowngood.model.matrix import Profile
+from knowngood.model.node import NodeState
+
+SETTLE = 10.0  # seconds; a proposal
+PENDING = {
+    "remapPending": "a row remap is pending: it needs a reset",
+    "remapFailure": "a row remap failed: replace it",
+    "sramThresholdExceeded": "its SRAM had more errors than NVIDIA allows: replace it",
+    "channelRepairPending": "a channel repair is pending",
+    "tpcRepairPending": "a TPC repair is pending",
+    "pageRetirementPending": "a page retirement is pending: it needs a reset",
+    "resetRequired": "it needs a reset",
+    "resetRecommended": "it asks to be drained and reset",
+}
+"""Readings that say Yes where something is wrong."""
+SLOWDOWNS = {
+    "hwSlowdown": "is slowed down by its hardware",
+    "hwThermalSlowdown": "is slowed down by its hardware, by heat",
+    "hwPowerBrake": "is slowed down by the power brake",
+    "swThermalSlowdown": "is slowed down by heat",
+}
+"""Readings that say Active where something is wrong."""
+WORDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(PENDING, ("No", "Yes")),
+    **dict.fromkeys(SLOWDOWNS, ("Not Active", "Active")),
+    **dict.fromkeys(("ecc", "eccPending", "persistence"), ("Enabled", "Disabled")),
+    "fabricState": ("Completed", "In Progress", "Not Started"),
+    "fabricBandwidth": ("Full", "Degraded"),
+    "fabricHealth": ("Healthy", "Unhealthy", "Limited Capacity"),
+    "routeUnhealthy": ("False", "True"),
+}
+"""The words that are known of a reading; the first says that all is well."""
+LOST = re.compile(r"GPU is lost|requires reset|fallen off", re.IGNORECASE)
+COUNTS = {
+    "maxVolatileSram": (
+        "SRAM errors since the load",
+        ("volatileSram", "volatileSramParity", "volatileSramSecded"),
+    ),
+    "maxVolatileDram": ("uncorrectable memory errors since the load", ("volatileDram",)),
+    "maxAggregateSram": ("SRAM errors ever", ("aggregateSram", "aggregateSramParity", "aggregateSramSecded")),
+    "maxRemappedRows": ("remapped rows", ("remappedUncorrectable",)),
+}
+NUMBERS = {r for _, readings in COUNTS.values() for r in readings}
+NUMBERS |= {"pcieGen", "pcieMaxGen", "pcieWidth", "pcieMaxWidth", "aggregateDram", "remappedCorrectable"}
+DEFAULTS = {"maxVolatileSram": 0, "maxVolatileDram": 0, "maxAggregateSram": 4, "maxRemappedRows": 512}
+PROMISED: tuple[tuple[str, ...], ...] = (
+    ("persistence",),
+    ("inforom",),
+    ("pcieWidth",),
+    ("pcieMaxWidth",),
+    ("pcieGen",),
+    ("pcieMaxGen",),
+    ("ecc",),
+    ("volatileSram", "volatileSramParity"),
+    ("volatileDram",),
+    ("aggregateSram", "aggregateSramParity"),
+    ("remapPending",),
+    ("remapFailure",),
+    ("remappedUncorrectable",),
+    ("hwSlowdown",),
+    ("hwThermalSlowdown",),
+    ("hwPowerBrake",),
+    ("swThermalSlowdown",),
+    ("resetRequired", "recoveryAction"),
+)
+"""Of each, one reading at least must have a value."""
+
+
+@pytest.fixture(scope="session")
+def told_at_rest(reports: Reports, profile: Profile) -> Mapping[str, Told]:
+    """All nodes' reports, once what passes by itself has passed."""
+
+    def waits(told: Told) -> bool:
+        return told.report is not None and any(transient(gpu, profile) for gpu in told.report.gpus)
+
+    return reports.settled(waits, float(profile.gates.get("driver_health", {}).get("settleSeconds", SETTLE)))
+
+
+def test_the_gpus_are_well(
+    node: str,
+    state: NodeState,
+    told_at_rest: Mapping[str, Told],
+    profile: Profile,
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+) -> None:
+    """Memory, PCIe, clocks, InfoROM and settings of each GPU."""
+    told = told_at_rest[node]
+    gpus = told.report.gpus if told.report else ()
+    before = (baseline or {}).get("gpus", {})
+    measure(gpus={gpu.uuid: figures(gpu) for gpu in gpus})
+    wrong = [told.wrong] if told.wrong else []
+    if told.report:
+        wrong += [f"the InfoROM of GPU {at} is corrupted" for at in told.report.corrupt]
+        wrong += missing(gpus, profile, before)
+    for gpu in gpus:
+        words = [*of_memory(gpu, limits), *of_settings(gpu, limits), *of_pcie(gpu, limits), *slowed(gpu)]
+        words += worse(gpu, before.get(gpu.uuid, {}))
+        wrong += [f"{named(gpu)}: {word}" for word in words]
+    if wrong:
+        judge.fail(some(wrong))
+    unread = [told.trouble] if told.trouble else [*strange(gpus, state)]
+    unread += [f"{named(gpu)}: {word}" for gpu in gpus for word in untold(gpu, limits)]
+    if unread:
+        judge.inconclusive(some(unread))
+    judge.note("; ".join(f"{named(gpu)} {word}" for gpu in gpus for word in resting(gpu, limits)))
+
+
+def test_the_fabric_is_up(
+    node: str,
+    state: NodeState,
+    told_at_rest: Mapping[str, Told],
+    nvlinks: Mapping[str, LinksTold],
+    profile: Profile,
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+) -> None:
+    """NVLinks of each GPU; with NVSwitch the fabric's state and its manager, too."""
+    told, links = told_at_rest[node], nvlinks[node]
+    gpus = told.report.gpus if told.report else ()
+    up = {gpu.uuid: links.links.get(gpu.uuid, Links()) for gpu in gpus}
+    measure(nvlinks={uuid: [found.up, max(found.rates.values(), default=0.0)] for uuid, found in up.items()})
+    before, whole = (baseline or {}).get("nvlinks", {}), [g for g in gpus if g.told("migMode") != "Enabled"]
+    wrong = []
+    for gpu in whole:
+        words = [*of_links(up[gpu.uuid], limits, before.get(gpu.uuid)), *of_fabric(gpu, profile)]
+        wrong += [f"{named(gpu)}: {word}" for word in words]
+    if profile.nvswitch and state.inventory and not state.inventory.get("fabric-manager"):
+        wrong.append("Fabric Manager does not run")
+    if wrong:
+        judge.fail(some(wrong))
+    unread = [told.trouble] if told.trouble else []
+    promised = bool(limits.get("nvlinks")) or any(before.get(gpu.uuid, [0])[0] for gpu in whole)
+    if promised:
+        unread += [links.trouble] if links.trouble else []
+        unread += [f"{named(g)}: its NVLinks are not told" for g in whole if not up[g.uuid].told]
+    if profile.nvswitch:
+        unread += [f"{named(g)}: its fabric state is not told" for g in whole if not g.told("fabricState")]
+        unread += [] if state.inventory else ["whether Fabric Manager runs can't be read"]
+    if unread:
+        judge.inconclusive(some(unread))
+    parted = [named(gpu) for gpu in gpus if gpu not in whole]
+    judge.note(f"in MIG mode, so without NVLink: {', '.join(parted)}" if parted else "")
+
+
+def named(gpu: Gpu) -> str:
+    """A GPU as people find it in a machine."""
+    return f"GPU {gpu.address}"
+
+
+def some(words: Sequence[str]) -> str:
+    """The first four of them, and how many more there are."""
+    more = f"; and {len(words) - 4} more" if len(words) > 4 else ""
+    return "; ".join(words[:4]) + more
+
+
+def figures(gpu: Gpu) -> dict[str, Any]:
+    """What is kept of a GPU to compare with: counters that are not zero, and its link."""
+    kept: dict[str, Any] = {"pcie": [gpu.number("pcieGen"), gpu.number("pcieWidth")]}
+    counters = {name: gpu.number(name) for name in sorted(NUMBERS) if not name.startswith("pcie")}
+    return kept | {name: count for name, count in counters.items() if count}
+
+
+def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> Iterator[str]:
+    """GPUs that are not there, or not those that should be."""
+    if len(gpus) != profile.gpus:
+        yield f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}"
+    for uuid in sorted(set(before) - {gpu.uuid for gpu in gpus}):
+        yield f"{uuid} is gone"
+    vendor, _, device = profile.gpu_pci_id.partition(":")
+    for gpu in gpus:
+        found = gpu.told("pciId").lower()
+        if found and found != f"{device}{vendor}":
+            yield f"{named(gpu)} has PCI id {found[4:]}:{found[:4]}, the profile {profile.gpu_pci_id}"
+
+
+def strange(gpus: Sequence[Gpu], state: NodeState) -> Iterator[str]:
+    """Whether the answer is of the machine whose files were read: by the UUIDs that the kernel shows."""
+    placed = state.inventory.get("gpus", {})
+    for gpu in gpus if placed else ():
+        if gpu.address not in placed:
+            yield f"{named(gpu)} is not in the kernel's files"
+        elif not gpu.uuid.startswith(placed[gpu.address].rpartition(" ")[2]):
+            yield f"{named(gpu)} is {gpu.uuid}, by the kernel's files another one"
+
+
+def of_memory(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
+    """Errors, remaps, resets."""
+    yield from dict.fromkeys(f"the driver says {text!r}" for text in gpu.values.values() if LOST.search(text))
+    yield from (words for reading, words in PENDING.items() if gpu.told(reading) == "Yes")
+    for limit, (words, readings) in COUNTS.items():
+        count, allowed = sum(gpu.number(r) or 0 for r in readings), int(limits.get(limit, DEFAULTS[limit]))
+        if count > allowed:
+            yield f"{count} {words}, {allowed} allowed"
+
+
+def of_settings(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
+    """ECC, persistence, and what the driver asks for."""
+    if gpu.told("ecc") == "Disabled" and limits.get("ecc", True):
+        yield "ECC is off"
+    if (pending := gpu.told("eccPending")) and gpu.told("ecc") and pending != gpu.told("ecc"):
+        yield f"ECC will be {pending.lower()} after the next reset"
+    if gpu.told("persistence") == "Disabled" and limits.get("persistence", True):
+        yield "persistence is off"
+    action = gpu.values.get("recoveryAction", "")
+    if action != "None" and not UNTOLD.match(action) and action:
+        yield f"the driver asks for: {action}"
+
+
+def of_pcie(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
+    """Width and generation, against the profile or else what GPU and slot can do."""
+    width, gen = gpu.number("pcieWidth"), gpu.number("pcieGen")
+    wide, fast = (
+        wanted(gpu, limits, *names) for names in (("pcieWidth", "pcieMaxWidth"), ("pcieGen", "pcieMaxGen"))
+    )
+    if width is not None and width < wide:
+        yield f"PCIe x{width}, expected x{wide}"
+    can = gpu.number("pcieMaxGen")
+    if can is not None and can < fast:
+        yield f"PCIe can do generation {can} there, expected {fast}"
+    elif gen is not None and gen < fast and not idle(gpu):
+        yield f"PCIe generation {gen}, expected {fast}"
+
+
+def wanted(gpu: Gpu, limits: Mapping[str, Any], reading: str, most: str) -> int:
+    """What the profile says of a link, or else the most that it can do."""
+    return int(limits.get(reading, gpu.number(most) or 0))
+
+
+def idle(gpu: Gpu) -> bool:
+    """Whether the GPU rests: then its link may, too. The width never does."""
+    return gpu.told("performanceState") not in {"", "P0"}
+
+
+def slowed(gpu: Gpu) -> Iterator[str]:
+    """Clocks held down by hardware or heat."""
+    yield from (words for reading, words in SLOWDOWNS.items() if gpu.told(reading) == "Active")
+
+
+def worse(gpu: Gpu, before: Mapping[str, Any]) -> Iterator[str]:
+    """What this very GPU did not have before the change."""
+    if not before:
+        return
+    for reading in ("remappedUncorrectable", "aggregateSram", "aggregateSramParity", "aggregateSramSecded"):
+        now, then = gpu.number(reading), int(before.get(reading, 0))
+        if now is not None and now > then:
+            yield f"{reading} grew from {then} to {now}"
+    gen, width = before.get("pcie", (None, None))
+    if width and (now := gpu.number("pcieWidth")) is not None and now < width:
+        yield f"PCIe x{now}, before the change x{width}"
+    if gen and (now := gpu.number("pcieGen")) is not None and now < gen and not idle(gpu):
+        yield f"PCIe generation {now}, before the change {gen}"
+
+
+def of_links(found: Links, limits: Mapping[str, Any], before: Sequence[Any] | None) -> Iterator[str]:
+    """NVLinks that are down, slow, or fewer than before."""
+    down = sorted(link for link, rate in found.rates.items() if not rate)
+    expected = int(limits.get("nvlinks", 0))
+    if found.told and found.up < expected:
+        yield f"{found.up} of {expected} NVLinks are up" + (f", down: {_few(down)}" if down else "")
+    elif found.told and before and found.up < before[0]:
+        yield f"{found.up} NVLinks are up, before the change {before[0]}"
+    fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", 0.0))], default=0.0)
+    if slow := {link: rate for link, rate in found.rates.items() if 0 < rate < fast * 0.99}:
+        link, rate = min(slow.items())
+        yield f"NVLink {link} runs at {rate} GB/s, others at {fast}"
+
+
+def of_fabric(gpu: Gpu, profile: Profile) -> Iterator[str]:
+    """The NVSwitch fabric as the GPU sees it."""
+    state, status = gpu.told("fabricState"), gpu.told("fabricStatus")
+    if not profile.nvswitch or not state:
+        return
+    if state in WORDS["fabricState"][1:]:
+        yield f"the fabric is {state.lower()}"
+    elif status and status != "Success":
+        yield f"the fabric ended with: {status}"
+    for reading in ("fabricBandwidth", "fabricHealth", "routeUnhealthy"):
+        if (said := gpu.told(reading)) in WORDS[reading][1:]:
+            yield f"{reading} is {said}"
+
+
+def transient(gpu: Gpu, profile: Profile) -> bool:
+    """Whether something is wrong with the GPU that may pass by itself."""
+    return any(True for _ in slowed(gpu)) or any(
+        word.startswith("the fabric is") for word in of_fabric(gpu, profile)
+    )
+
+
+def untold(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
+    """What the profile promises and the driver does not tell, tells twice, or tells in a word that is not known."""
+    spared = set(limits.get("notApplicable", ()))
+    for readings in PROMISED:
+        if not any(value_of(gpu, r) for r in readings) and not spared & {*readings}:
+            yield f"{readings[0]} is {gpu.values.get(readings[0]) or 'not told'}"
+    for reading, said in gpu.values.items():
+        unknown = reading in WORDS and said not in WORDS[reading]
+        uncounted = reading in NUMBERS and gpu.number(reading) is None
+        if gpu.told(reading) and (unknown or uncounted):
+            yield f"{reading} is {said[:40]!r}"
+    yield from (f"{reading} is there twice" for reading in gpu.doubled)
+
+
+def value_of(gpu: Gpu, reading: str) -> str:
+    """A reading's value; of the recovery action `None` is one."""
+    if reading == "recoveryAction" and gpu.values.get(reading) == "None":
+        return "None"
+    return gpu.told(reading)
+
+
+def resting(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
+    """What is said with a pass."""
+    gen = gpu.number("pcieGen")
+    if idle(gpu) and gen is not None and gen < wanted(gpu, limits, "pcieGen", "pcieMaxGen"):
+        yield f"rests at PCIe generation {gen} in {gpu.told('performanceState')}"
+    if gpu.told("swPowerCap") == "Active":
+        yield "is at its power cap"
+
+
+def _few(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:6])) + (", …" if len(numbers) > 6 else "")
