@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,7 @@ from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, path
 from knowngood.engine.restored import missing
 from knowngood.matrix.load import load
-from knowngood.model.errors import UsageError
+from knowngood.model.errors import Unreachable, UsageError
 from knowngood.planner.readings import required
 
 NODE = "lab-gpu-1"
@@ -58,6 +63,66 @@ def test_the_ca_of_another_cluster_is_found_out_at_once(
     config["clusters"][0]["cluster"]["certificate-authority-data"] = authority
     with pytest.raises(UsageError, match="TLS failed"):
         kube_of(tmp_path, config).get("/api/v1/nodes")
+
+
+def test_whom_the_kubeconfig_acts_as_is_whom_the_server_sees(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["users"][0]["user"] |= {"as": "eve", "as-groups": ["on-call", "night"]}
+    kube = kube_of(tmp_path, config)
+    seen = kube.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+    assert seen["status"]["userInfo"]["username"] == "eve"
+    assert set(seen["status"]["userInfo"]["groups"]) >= {"on-call", "night"}
+    with pytest.raises(UsageError, match='"eve" cannot list'):
+        kube.get("/api/v1/nodes")
+
+
+@contextmanager
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy on the loopback that wants a password: its address, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            request = [line.decode().strip() for line in iter(self.rfile.readline, b"\r\n")]
+            asked.append(request[0])
+            if not any(line.lower().startswith("proxy-authorization: basic ") for line in request):
+                self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+                return
+            host, _, port = request[0].split()[1].rpartition(":")
+            with socket.create_connection((host, int(port))) as there:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=_carry, args=(there, self.connection), daemon=True)
+                back.start()
+                _carry(self.connection, there)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://me:word@127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_requests_and_exec_go_through_the_proxy(tmp_path: Path, config: dict[str, Any]) -> None:
+    with proxy() as (url, asked):
+        config["clusters"][0]["cluster"]["proxy-url"] = url
+        kube = kube_of(tmp_path, config)
+        metadata = driver_pod(kube)["metadata"]
+        where = (metadata["namespace"], metadata["name"], facts.DRIVER_CONTAINER)
+        assert (
+            pod_exec.run(kube, *where, ["cat", "/sys/module/nvidia/version"]).stdout.strip() == "580.173.02"
+        )
+        there = config["clusters"][0]["cluster"]["server"].removeprefix("https://")
+        assert {line.rpartition(" ")[0] for line in asked} == {f"CONNECT {there}"}
+        assert len(asked) >= 2, "one for requests, one for exec"
+        config["clusters"][0]["cluster"]["proxy-url"] = url.replace("me:word@", "")
+        with pytest.raises(Unreachable):
+            kube_of(tmp_path, config).get("/api/v1/nodes")
 
 
 def driver_pod(kube: Kube) -> dict[str, Any]:

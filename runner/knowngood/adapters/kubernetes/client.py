@@ -105,7 +105,12 @@ class Kube:
         options: Object = {"ssl_context": self.tls, "maxsize": CONNECTIONS, "block": True}
         if self.access.server_name:
             options["server_hostname"] = self.access.server_name
-        self._pool = urllib3.PoolManager(**options)
+        self._pool = self._pool_of(options)
+
+    def _pool_of(self, options: Object) -> urllib3.PoolManager:
+        if (proxy := self.access.proxy) is None:
+            return urllib3.PoolManager(**options)
+        return urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers(), **options)
 
     def _init_transport(self, cancel: Cancel | None) -> None:
         self._cancel = cancel or Cancel()
@@ -234,14 +239,17 @@ class Kube:
         plural, namespaced = self._kinds[(api_version, kind)]
         return path(api_version, plural, name, namespace if namespaced else "")
 
-    def headers(self) -> dict[str, str]:
-        """What every request carries."""
+    def headers(self) -> urllib3.HTTPHeaderDict:
+        """What every request carries; a name may come several times."""
         token = self.access.token()
-        return {
-            "User-Agent": self.agent + (" (waiting)" if is_waiting() else ""),
-            "Accept": "application/json",
-            **({"Authorization": f"Bearer {token}"} if token else {}),
-        }
+        found = urllib3.HTTPHeaderDict(
+            {"User-Agent": self.agent + (" (waiting)" if is_waiting() else ""), "Accept": "application/json"}
+        )
+        if token:
+            found["Authorization"] = f"Bearer {token}"
+        for name, value in self.access.acting:
+            found.add(name, value)
+        return found
 
     def counted(self, calls: int = 1, received: int = 0) -> None:
         """Count a request, or an answer's bytes."""

@@ -1,7 +1,8 @@
 """How to reach an API server: a kubeconfig's current context, read without the generated client.
 
 Importing the `kubernetes` package takes about 0.75 s, which each Ansible module would pay; reading the file takes
-none. Only users whose credentials come from a plugin (`exec`, `auth-provider`) are left to that package.
+none. Only users whose credentials come from a plugin (`exec`, `auth-provider`) are left to that package. A file means
+here what it means to kubectl (kubernetes/client-go tools/clientcmd), or is refused by name.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 
+from knowngood.adapters.kubernetes import proxy
+from knowngood.adapters.kubernetes.proxy import Proxy
 from knowngood.model.errors import UsageError
 from knowngood.model.values import Values
 
 MAX_BYTES = 1 << 20
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HINT = "check --kubeconfig or KUBECONFIG"
+_IN_HEADERS = "!#$&'*+-.^_`|~"  # RFC 9110: a token's characters beside letters and digits
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -40,6 +45,8 @@ class Access:
     token: Callable[[], str] = field(default=lambda: "", repr=False)
     client_cert: bytes = field(default=b"", repr=False)
     client_key: bytes = field(default=b"", repr=False)
+    acting: tuple[tuple[str, str], ...] = ()  # the headers that ask to act as another user
+    proxy: Proxy | None = None
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the CA certificates, as DER, that the server must prove itself by.
@@ -102,8 +109,12 @@ def load(path: Path | None, context: str = "") -> Access:
     server = str(cluster.get("server") or "")
     if not server.startswith("https://"):
         raise UsageError(f"server {server!r} is no https address", where=str(path), hint=HINT)
-    if cluster.get("proxy-url"):
-        raise UsageError("proxy-url is not supported", where=str(path), hint="reach the API server directly")
+    if user.get("username") or user.get("password"):
+        raise UsageError(
+            f"user {who!r} has a name and a password, which API servers don't take since Kubernetes 1.19",
+            where=str(path),
+            hint="log in again: a token or a certificate is wanted",
+        )
     return Access(
         server=server.rstrip("/"),
         where=str(path),
@@ -113,7 +124,31 @@ def load(path: Path | None, context: str = "") -> Access:
         token=_token(user, path, chosen, f"user {who!r}"),
         client_cert=_bytes(user, "client-certificate", path),
         client_key=_bytes(user, "client-key", path),
+        acting=_acting(user, path, f"user {who!r}"),
+        proxy=proxy.of(server, str(cluster.get("proxy-url") or ""), str(path)),
     )
+
+
+def _acting(user: Values, path: Path, who: str) -> tuple[tuple[str, str], ...]:
+    """Impersonation (`as`, `as-uid`, `as-groups`, `as-user-extra`): what is asked, is asked as that user."""
+    name, uid = str(user.get("as") or ""), str(user.get("as-uid") or "")
+    groups = [str(group) for group in user.get("as-groups") or ()]
+    extra = {str(key): values or () for key, values in (user.get("as-user-extra") or {}).items()}
+    if not name and (uid or groups or extra):
+        raise UsageError(
+            f"{who} has as-groups, as-uid or as-user-extra, but no `as`", where=str(path), hint=HINT
+        )
+    found = [("Impersonate-User", name), ("Impersonate-Uid", uid)]
+    found += [("Impersonate-Group", group) for group in groups]
+    # A key may hold what no header's name may: escaped, as client-go transport/round_trippers.go does it.
+    found += [
+        (f"Impersonate-Extra-{quote(key.lower(), safe=_IN_HEADERS)}", str(value))
+        for key, values in extra.items()
+        for value in values
+    ]
+    if any(not (value.isascii() and value.isprintable()) for _, value in found):
+        raise UsageError(f"{who}: `as` holds characters that no header has", where=str(path), hint=HINT)
+    return tuple((key, value) for key, value in found if value)
 
 
 def _read(path: Path) -> Values:
@@ -132,7 +167,14 @@ def _read(path: Path) -> Values:
     return config
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _LOADER(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Safe; `!!binary` is text that was written in base64 once more, as it is to kubectl."""
+
+
+_LOADER.add_constructor(
+    "tag:yaml.org,2002:binary",
+    lambda loader, node: loader.construct_yaml_binary(node).decode("utf-8", "replace"),
+)
 
 
 def _named(config: Values, section: str, name: str, key: str, path: Path) -> Values:
@@ -146,12 +188,13 @@ def _bytes(values: Values, key: str, path: Path) -> bytes:
     """A certificate or key: from `<key>-data`, else from the file `<key>`, else nothing."""
     try:
         if values.get(f"{key}-data"):
-            return base64.b64decode(values[f"{key}-data"], validate=True)
+            text = str(values[f"{key}-data"]).replace("\n", "").replace("\r", "")  # as Go reads base64
+            return base64.b64decode(text, validate=True)
         if values.get(key):
             return (path.parent / str(values[key])).read_bytes()
     except OSError as error:
         raise UsageError(f"{key}: {error.strerror}: {error.filename}", where=str(path), hint=HINT) from error
-    except binascii.Error as error:
+    except (binascii.Error, ValueError) as error:  # ValueError: it is not even ASCII
         raise UsageError(f"{key}-data is no base64", where=str(path), hint=HINT) from error
     return b""
 
@@ -159,12 +202,10 @@ def _bytes(values: Values, key: str, path: Path) -> bytes:
 def _token(user: Values, path: Path, context: str, who: str) -> Callable[[], str]:
     if "exec" in user or "auth-provider" in user:
         return _plugin_token(path, context, who)
-    if user.get("token"):
-        token = _clean(str(user["token"]), f"{who}: the token", path)
-        return lambda: token
-    if user.get("tokenFile"):
+    if user.get("tokenFile"):  # goes before a token beside it
         return _file_token(path.parent / str(user["tokenFile"]), who)
-    return lambda: ""
+    token = _clean(str(user.get("token") or ""), f"{who}: the token", path)
+    return lambda: token
 
 
 def _clean(token: str, what: str, where: Path) -> str:

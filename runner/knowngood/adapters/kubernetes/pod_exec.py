@@ -96,6 +96,10 @@ def _connect(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeo
     options: Object = {"context": kube.tls}
     if kube.access.server_name:
         options["server_hostname"] = kube.access.server_name
+    way: Object = {"http_no_proxy": ["*"]}
+    if proxy := kube.access.proxy:
+        way = {"http_proxy_host": proxy.host, "http_proxy_port": proxy.port, "proxy_type": "http"}
+        way |= {"http_proxy_auth": (proxy.user, proxy.password)} if proxy.user else {}
     try:
         return websocket.create_connection(
             url,
@@ -104,7 +108,7 @@ def _connect(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeo
             header=[f"{key}: {value}" for key, value in kube.headers().items() if key != "Accept"],
             subprotocols=[PROTOCOL],
             suppress_origin=True,
-            http_no_proxy=["*"],
+            **way,
         )
     except websocket.WebSocketBadStatusException as error:
         refuse(int(error.status_code), error.resp_body or b"", what)

@@ -15,8 +15,9 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.published import CASES
 
-from knowngood.adapters.kubernetes import kubeconfig
+from knowngood.adapters.kubernetes import kubeconfig, proxy
 from knowngood.model.errors import UsageError
 
 DER = b"not a real certificate, but bytes"
@@ -162,7 +163,12 @@ def test_so_is_one_of_a_credential_plugin(tmp_path: Path, token: str) -> None:
         (lambda c: c.update({"current-context": "other"}), "clusters has no entry 'gone'"),
         (lambda c: c.update({"users": None}), "users has no entry 'u'"),
         (lambda c: c["clusters"][0]["cluster"].update({"server": "http://x"}), "no https"),
-        (lambda c: c["clusters"][0]["cluster"].update({"proxy-url": "http://p"}), "proxy-url"),
+        (lambda c: c["clusters"][0]["cluster"].update({"proxy-url": "socks5://p"}), "socks5:// is not"),
+        (lambda c: c["clusters"][0]["cluster"].update({"proxy-url": "http://p:x"}), "proxy-url is no"),
+        (lambda c: c["clusters"][0]["cluster"].update({"proxy-url": "http://"}), "names no host"),
+        (lambda c: c["users"][0]["user"].update({"username": "a", "password": "b"}), "a name and a password"),
+        (lambda c: c["users"][0]["user"].update({"as-groups": ["system:masters"]}), "no `as`"),
+        (lambda c: c["users"][0]["user"].update({"as": "two\nlines"}), "no header has"),
         (
             lambda c: c["clusters"][0]["cluster"].update({"certificate-authority-data": "%"}),
             "no base64",
@@ -249,3 +255,88 @@ def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch: pytes
     assert access.server == "https://[fd00::1]:443"
     assert access.token() == "mounted"
     assert access.fingerprint() == hashlib.sha256(DER).hexdigest()
+
+
+def test_binary_text_and_broken_lines_are_base64_to_kubectl_and_so_to_us(tmp_path: Path) -> None:
+    plain = config()
+    text = plain["clusters"][0]["cluster"]["certificate-authority-data"]
+    wanted = kubeconfig.load(write(tmp_path, plain)).ca
+    for written in (f"{text[:20]}\r\n{text[20:]}\n", f"{text[:20]}\n{text[20:]}".encode()):  # bytes: !!binary
+        plain["clusters"][0]["cluster"]["certificate-authority-data"] = written
+        assert kubeconfig.load(write(tmp_path, plain)).ca == wanted
+    plain["users"][0]["user"]["token"] = b"secret-token"
+    assert kubeconfig.load(write(tmp_path, plain)).token() == "secret-token"
+
+
+def test_a_blank_inside_base64_is_still_a_mistake(tmp_path: Path) -> None:
+    plain = config()
+    plain["clusters"][0]["cluster"]["certificate-authority-data"] = "TFM wdA=="
+    with pytest.raises(UsageError, match="no base64"):
+        kubeconfig.load(write(tmp_path, plain))
+
+
+def test_a_token_file_goes_before_a_token_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("fresh")
+    assert kubeconfig.load(write(tmp_path, config(tokenFile="token"))).token() == "fresh"
+
+
+def test_who_is_acted_as_is_told_to_the_server(tmp_path: Path) -> None:
+    user = {
+        "as": "admin",
+        "as-uid": "7",
+        "as-groups": ["a", "b"],
+        "as-user-extra": {"Reason/Why": ["x", "y"]},
+    }
+    assert kubeconfig.load(write(tmp_path, config(**user))).acting == (
+        ("Impersonate-User", "admin"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Group", "a"),
+        ("Impersonate-Group", "b"),
+        ("Impersonate-Extra-reason%2Fwhy", "x"),
+        ("Impersonate-Extra-reason%2Fwhy", "y"),
+    )
+
+
+@pytest.mark.parametrize("name", ["c1-binary-tag", "c3-impersonation", "c4-proxy-url"])
+def test_public_kubeconfigs_are_taken(name: str) -> None:
+    path = CASES / f"{name}.yaml"
+    if not path.exists():
+        pytest.skip("the public cases are not here")
+    access = kubeconfig.load(path)
+    assert access.server.startswith("https://api.")
+    assert bool(access.acting) == (name == "c3-impersonation")
+    assert bool(access.proxy) == (name == "c4-proxy-url")
+
+
+@pytest.mark.parametrize(
+    ("environment", "server", "wanted"),
+    [
+        ({}, "https://api.example.com", ""),
+        ({"HTTPS_PROXY": "http://p:3128"}, "https://api.example.com", "http://p:3128"),
+        ({"https_proxy": "p:3128"}, "https://api.example.com", "http://p:3128"),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": ".example.com"}, "https://api.example.com", ""),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "x, 10.0.0.0/8"}, "https://10.1.2.3:6443", ""),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "10.0.0.0/8"}, "https://192.0.2.1", "http://p:3128"),
+        ({"HTTPS_PROXY": "http://p:3128"}, "https://127.0.0.1:6443", ""),
+        ({"HTTPS_PROXY": "http://p:3128"}, "https://localhost:6443", ""),
+        ({"HTTP_PROXY": "http://p:3128"}, "https://api.example.com", ""),
+    ],
+)
+def test_the_environments_proxy_is_taken_as_kubectl_takes_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], server: str, wanted: str
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = proxy.of(server, "", "file")
+    assert (found.url if found else "") == wanted
+
+
+def test_a_proxys_password_is_told_to_the_proxy_and_shown_to_nobody() -> None:
+    found = proxy.of("https://api.example.com", "http://me:s%40cret@p:3128", "file")
+    assert found is not None
+    assert found.url == "http://p:3128"
+    assert "s@cret" not in repr(found)
+    assert found.headers() == {"proxy-authorization": "Basic " + base64.b64encode(b"me:s@cret").decode()}
