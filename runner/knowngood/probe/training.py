@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from knowngood.probe import cuda
 from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, samples
-from knowngood.probe.smoke import backend
+from knowngood.probe.smoke import backend, distributed
 
 _COUNT, _INPUTS, _HIDDEN, _CLASSES = 48, 4, 12, 3
 _RATE = 1.0
@@ -21,13 +20,13 @@ _TOLERANCE = 1e-6
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Answer:
-    """Train. `params`: gpus (how many the node must have); training: the gate's own, of them backend and steps."""
+    """Train. `params`: gpus (how many the node must have); training: the gate's own, see smoke.distributed."""
     gpus, mine = int(params.get("gpus", 0)), params.get("training") or {}
     torch, refusal = backend.ready(host, gpus, str(mine.get("backend", "")))
     if refusal is not None:
         return refusal
     if torch is not None:
-        return cuda.train(torch, gpus, int(mine.get("steps", 20)))
+        return distributed.run(torch, gpus, mine)
     return reference()
 
 

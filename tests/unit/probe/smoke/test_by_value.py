@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -11,38 +10,15 @@ import pytest
 
 from knowngood.probe.smoke.by_value import SUMS, faults, mean
 
-RANKS, STEPS, RATE = 4, 3, 0.5
+from .ranks import RATE, STEPS, steps
 
-
-def healthy(seed: int = 1, ranks: int = RANKS) -> list[list[dict[str, Any]]]:
-    """Steps as a healthy machine gives them, with the rounding that fp32 has."""
-    dice = random.Random(seed)  # noqa: S311 (no secret)
-
-    def vector(scale: float) -> list[float]:
-        return [dice.gauss(0, scale) for _ in range(SUMS)]
-
-    def rounded(values: list[float], share: float) -> list[float]:
-        return [x * (1 + dice.uniform(-share, share)) for x in values]
-
-    weights, steps = vector(20.0), []
-    for number in range(STEPS):
-        wanted = [vector(1.0) for _ in range(ranks)]
-        own = [rounded(w, 1e-5) for w in wanted]
-        after = [w - RATE * g for w, g in zip(weights, mean(own), strict=True)]
-        step = []
-        for rank in range(ranks):
-            step.append({"loss": 4.0 - number, "rate": RATE, "own": own[rank], "wanted": wanted[rank]})
-            step[rank] |= {"reduced": rounded(mean(own), 1e-6), "before": weights, "after": after}
-            step[rank] |= {} if number else {"seeded": weights}
-        steps.append(step)
-        weights = after
-    return steps
+RANKS = 4
 
 
 @pytest.mark.parametrize("seed", range(50))
 @pytest.mark.parametrize("ranks", [1, 2, 8])
 def test_rounding_is_no_fault(seed: int, ranks: int) -> None:
-    assert not list(faults(healthy(seed, ranks)))
+    assert not list(faults(steps(seed, ranks)))
 
 
 def scaled(values: list[float], factor: float) -> list[float]:
@@ -125,9 +101,9 @@ SABOTAGE: dict[str, tuple[Callable[[list[dict[str, Any]]], None], int | None, st
 @pytest.mark.parametrize("name", SABOTAGE)
 def test_each_sabotage_is_caught_and_named_with_its_rank(name: str, step: int) -> None:
     spoil, rank, words = SABOTAGE[name]
-    steps = copy.deepcopy(healthy())
-    spoil(steps[step])
-    found = list(faults(steps))
+    said = copy.deepcopy(steps())
+    spoil(said[step])
+    found = list(faults(said))
     assert any(f.rank == rank and words in f.words and f.words.startswith(f"step {step}:") for f in found), (
         found
     )
@@ -136,8 +112,8 @@ def test_each_sabotage_is_caught_and_named_with_its_rank(name: str, step: int) -
 
 
 def test_weights_that_no_seed_gives() -> None:
-    steps = copy.deepcopy(healthy())
-    steps[0][3]["seeded"] = scaled(steps[0][3]["seeded"], 1.001)
-    assert [(f.rank, f.words) for f in faults(steps)] == [
+    said = copy.deepcopy(steps())
+    said[0][3]["seeded"] = scaled(said[0][3]["seeded"], 1.001)
+    assert [(f.rank, f.words) for f in faults(said)] == [
         (3, "step 0: the first weights are not those of the seed")
     ]

@@ -1,0 +1,79 @@
+"""The smoke training under torch: how much of what, by the machine; launched, watched and judged."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from knowngood.probe.answer import Answer, bad
+from knowngood.probe.smoke import records
+from knowngood.probe.smoke.backend import CPU, CUDA
+from knowngood.probe.smoke.launch import WORKER, Nodes, launch
+from knowngood.probe.smoke.network import Size
+from knowngood.probe.smoke.verdict import answer
+
+GIB = 1 << 30
+LARGE = (
+    (60, Size(vocabulary=1024, width=4096, layers=8, heads=32, length=1024, batch=8, fused=True)),
+    (20, Size(vocabulary=1024, width=2048, layers=8, heads=16, length=1024, batch=8, fused=True)),
+    (0, Size(vocabulary=1024, width=1024, layers=4, heads=16, length=512, batch=4, fused=True)),
+)
+"""GiB of a device's memory from which on a load's size fits: weights, gradients, DDP's buckets and AdamW's state take
+20 bytes a weight (32 GiB of the largest), the activations a quarter of that. Ours; not measured on hardware yet."""
+REDUCE = 4 * GIB
+"""Bytes of the all-reduce on GPUs, an eighth of their memory at most: bus bandwidth levels off from about 1 GiB on."""
+
+
+def run(torch: Any, gpus: int, params: Mapping[str, Any], *, worker: str = WORKER) -> Answer:
+    """Train on `gpus` devices of this node.
+
+    `params`, all optional: backend; seconds of load; verified steps; nodes, node and meet ("host:port") where several
+    nodes train together; checkpointFolder; memoryShare of what is free; stallSeconds and deadlineSeconds.
+    """
+    on_cpu = params.get("backend") == CPU
+    if not on_cpu and torch.cuda.device_count() != gpus:
+        return bad(CUDA, f"torch sees {torch.cuda.device_count()} GPUs, expected {gpus}")
+    nodes = Nodes(int(params.get("nodes", 1)), int(params.get("node", 0)), str(params.get("meet", "")))
+    verified = int(params.get("verified", 4))
+    with tempfile.TemporaryDirectory(prefix="knowngood-") as made:
+        folder = Path(made)
+        order = {**(_small() if on_cpu else _whole(torch)), "verified": verified}
+        order["checkpoint"] = str(params.get("checkpointFolder") or folder)
+        order |= {key: params[key] for key in ("seconds", "memoryShare") if key in params}
+        stall = float(params.get("stallSeconds", 60 if on_cpu else 120))
+        ending = launch(
+            folder,
+            {**order, "patience": 2 * stall},
+            gpus,
+            nodes=nodes,
+            stall=stall,
+            deadline=float(params.get("deadlineSeconds", 300 if on_cpu else 600)),
+            worker=worker,
+        )
+        ranks = records.read(folder, gpus * nodes.count)
+        return answer(CPU if on_cpu else CUDA, ranks, ending, [], verified)
+
+
+def _small() -> dict[str, Any]:
+    """On a CPU: the same work, as little of it as shows that it is done rightly."""
+    size = Size().plain()
+    some = {"memoryBytes": 16 << 20, "reduceBytes": 1 << 20, "rounds": 3, "pairBytes": 1 << 18}
+    return {"backend": CPU, "small": size, "large": size, "seconds": 0.5, **some}
+
+
+def _whole(torch: Any) -> dict[str, Any]:
+    """On GPUs: by the smallest one's memory."""
+    least = min(torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count()))
+    large = next(size for gib, size in LARGE if least >= gib * GIB)
+    small = Size(width=256, layers=2, heads=8, length=64, batch=16).plain()
+    some = {"memoryBytes": 0, "memoryShare": 0.8, "reduceBytes": min(REDUCE, least // 8), "rounds": 10}
+    return {
+        "backend": CUDA,
+        "small": small,
+        "large": large.plain(),
+        "seconds": 10.0,
+        "pairBytes": GIB // 4,
+        **some,
+    }

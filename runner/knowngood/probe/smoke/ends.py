@@ -1,0 +1,95 @@
+"""How a rank ended, and what that says: of the node, of what was around it, or only of another rank's end. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+
+from knowngood.probe.smoke.backend import TOO_NEW
+from knowngood.probe.smoke.by_value import Finding
+from knowngood.probe.smoke.launch import Ending
+from knowngood.probe.smoke.records import Rank
+
+NO_ROOM = {
+    "out of memory": "out of memory",  # torch.OutOfMemoryError; cudaErrorMemoryAllocation (2)
+    "can't allocate memory": "out of memory",  # torch's CPU allocator
+    "cannot allocate memory": "out of memory",  # ENOMEM
+    "no space left on device": "no space left (/dev/shm, or the temporary folder)",  # ENOSPC; NCCL's shared memory
+    "shared memory": "no shared memory (/dev/shm)",
+    "bus error": "no shared memory (/dev/shm)",
+}
+"""What was missing around the payload: another image or Job would have had it, so it says nothing of the node."""
+OF_OTHERS = (
+    "connection closed by peer",  # gloo
+    "connection reset by peer",
+    "broken pipe",
+    "timed out waiting",
+    "remote process exited",  # NCCL
+    "remote error",
+    "watchdog",
+)
+"""How a rank ends because another one did."""
+OF_DEVICES = ("cuda", "cublas", "cudnn", "nccl", "uncorrectable", "device-side", "gpu")
+"""What an error of a device or between devices speaks of. Any other one is the payload's, or its library's."""
+
+
+def ended(ranks: Sequence[Rank], ending: Ending) -> Iterator[Finding]:
+    """What the ranks' ends say, of each rank that ended by itself; where none did, of those that ended with others."""
+    own, others = [], []
+    for rank in ranks:
+        if finding := _of_signal(rank, ending.codes.get(rank.number, 0), ending) or _of_error(rank):
+            own.append(finding)
+        elif words := str(rank.last("error").get("words", "")):
+            others.append(Finding(f"it lost the other ranks: {words[:300]}", rank.number))
+    yield from own or others
+
+
+def _of_signal(rank: Rank, code: int, ending: Ending) -> Finding | None:
+    if code >= 0 or -code == signal.SIGTERM:  # torchrun ends the others so
+        return None
+    number = rank.number
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    where = f"at {rank.stage}" if rank.stage else "before it began"
+    if -code == signal.SIGBUS:
+        return Finding(f"it ended by SIGBUS {where}: no shared memory (/dev/shm)?", number, ok=None)
+    if -code == signal.SIGKILL:
+        why = "the kernel killed it for memory" if ending.oom_kills else "somebody killed it"
+        return Finding(f"{why} (SIGKILL) {where}", number, ok=None)
+    return Finding(f"it ended by {name} {where}", number)
+
+
+def _of_error(rank: Rank) -> Finding | None:
+    said: Mapping[str, object] = rank.last("error")
+    kind, words = str(said.get("type", "")), str(said.get("words", ""))
+    low = words.lower()
+    if not kind or (any(phrase in low for phrase in OF_OTHERS) and kind != "OutOfMemoryError"):
+        return None
+    where = f" at {rank.stage}" if rank.stage else ""
+    told = f"{kind}{where}: {words[:300]}"
+    for phrase, why in NO_ROOM.items():
+        if phrase in low or (kind in {"OutOfMemoryError", "MemoryError"} and why == "out of memory"):
+            return Finding(f"{why}: {told}", rank.number, ok=None)
+    if any(phrase in low for phrase in TOO_NEW):
+        return Finding(f"image and driver don't go together: {told}", rank.number, ok=None)
+    return Finding(told, rank.number, ok=False if any(word in low for word in OF_DEVICES) else None)
+
+
+def hung(ranks: Sequence[Rank], ending: Ending) -> Iterator[Finding]:
+    """Who made the others wait, where nothing moved any more; or that the time was over."""
+    stages = {r.stage or "nowhere" for r in ranks}
+    if ending.stalled:
+        least = min((r.count for r in ranks), default=0)
+        behind = [r for r in ranks if r.count == least]
+        ahead = sorted(stages - {r.stage or "nowhere" for r in behind})
+        if len(behind) == len(ranks):
+            at = ", ".join(sorted(stages))
+            yield Finding(f"nothing moved for {ending.stalled:.0f} s: all ranks stand at {at}")
+            return
+        for rank in behind:
+            stands = f"at {rank.stage}" if rank.stage else "before it began"
+            yield Finding(
+                f"it hangs {stands} for {ending.stalled:.0f} s; others wait at {', '.join(ahead)}",
+                rank.number,
+            )
+    elif ending.late:
+        yield Finding(f"the time was over at {', '.join(sorted(stages))}", ok=None)
