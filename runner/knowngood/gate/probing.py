@@ -111,12 +111,15 @@ def _seen(state: NodeState) -> int:
 
 
 def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:
-    if answers.leftover:
-        judge.inconclusive(f"the probes could not be cleared away: {answers.leftover}")
+    if left := answers.leftover.get(state.name):
+        judge.inconclusive(f"the probe could not be cleared away: {left}")
     document = answers.documents.get(state.name)
     if document is None:
         judge.inconclusive(answers.missing.get(state.name, "the probe gave no answer"))
-    if kernel.plain(str(document.get("bootId", ""))) != kernel.plain(state.boot_id):
+    boot = kernel.plain(str(document.get("bootId", "")))
+    if not boot:
+        judge.inconclusive("the probe could not read the node's boot id")
+    if boot != kernel.plain(state.boot_id):
         judge.inconclusive(REBOOTED)
     result = document["results"].get(payload)
     if not isinstance(result, Mapping) or not isinstance(result.get("measured"), Mapping):

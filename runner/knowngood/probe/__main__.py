@@ -1,7 +1,9 @@
 """`python -m knowngood.probe run rdma training inference --root /host --params '{"gpus": 8}'`.
 
-Prints one JSON document on the last line of stdout: {schema, node, bootId, results: {payload: {ok, backend,
-reason, measured}}}. Exit status 0 whenever the document was printed, whatever it says.
+Prints one JSON document a payload, a line each, as soon as it is known: {schema, node, bootId, results: {payload:
+{ok, backend, reason, measured}}}. `ok` is true, false, or null where it could not be measured. Payloads run in the
+given order, so the first without a document is the one that ran when the probe was killed. Exit status 0: all was
+measured, whatever it says; 3: something could not be measured.
 """
 
 from __future__ import annotations
@@ -10,69 +12,121 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from knowngood.probe import inference, load, rdma, training
+from knowngood.probe import child, inference, isolation, load, rdma, training
+from knowngood.probe.child import Payload
 from knowngood.probe.host import Host
 
 LONGEST_ANSWER = 4096
 """Bytes: what Kubernetes keeps of a container's termination message."""
-Payload = Callable[[Host, Mapping[str, Any]], dict[str, Any]]
+DEADLINE = 300.0
+"""Seconds for each payload, unless told otherwise."""
+UNMEASURED = 3
 PAYLOADS: dict[str, Payload] = {"rdma": rdma.run, "training": training.run, "inference": inference.run}
-
-
-def document(host: Host, payloads: list[str], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the payloads one after another; one that breaks is `ok: false` with its error as the reason."""
-    results = {}
-    for name in payloads:
-        started = time.monotonic()
-        try:
-            result = PAYLOADS[name](host, params)
-        except Exception as error:  # noqa: BLE001 (whatever broke, the document must be printed)
-            words = f"{type(error).__name__}: {error}"[:500]
-            result = {"ok": False, "backend": "", "reason": f"the payload broke: {words}", "measured": {}}
-        result["measured"]["seconds"] = round(time.monotonic() - started, 4)
-        results[name] = result
-    node = os.environ.get("NODE_NAME") or host.text("etc/hostname") or ""
-    return {"schema": 1, "node": node, "bootId": host.boot_id(), "results": results}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run, print."""
-    parser = argparse.ArgumentParser(prog="python -m knowngood.probe", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    run = verbs.add_parser("run", help="run payloads and print one JSON document")
-    run.add_argument("payloads", nargs="+", choices=sorted(PAYLOADS))
-    run.add_argument("--root", default="/", help="where the host's root is mounted (default: /)")
-    run.add_argument("--params", default="{}", help="the payloads' parameters as a JSON object")
-    run.add_argument("--answer", type=Path, help="a file that gets the document, too, if it is short")
-    burn = verbs.add_parser("load", help="compute on the given GPUs, and print one JSON document")
-    burn.add_argument("--seconds", type=float, required=True, help="for how long")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     if options.verb == "load":
         return _load(options.seconds)
-    try:
-        params = json.loads(options.params)
-    except ValueError as error:
-        parser.error(f"--params: {error}")
-    if not isinstance(params, dict):
-        parser.error("--params: not a JSON object")
-    answer = document(Host(Path(options.root)), list(options.payloads), params)
-    _print(answer)
-    if options.answer is not None:
-        _leave(options.answer, _text(answer))
-    return 0
+    if options.verb == "payload":
+        child.run(
+            PAYLOADS[options.payload], Host(options.root), options.params, options.out, options.deadline
+        )
+    signal.signal(signal.SIGTERM, _interrupted)
+    return _Documents(options).run()
 
 
-def _leave(path: Path, text: str) -> None:
-    """Leave the document where the kubelet takes a container's last words from; what is cut there is no document."""
-    with contextlib.suppress(OSError):  # the log has it
-        if len(text.encode()) <= LONGEST_ANSWER:
-            path.write_text(text, encoding="utf-8")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m knowngood.probe", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="run payloads, each in a process of its own, and print JSON documents")
+    run.add_argument("payloads", nargs="+", choices=sorted(PAYLOADS))
+    run.add_argument("--answer", type=Path, help="a file that gets the documents, too, if they are short")
+    one = verbs.add_parser("payload", help="what `run` starts: one payload, which answers on a descriptor")
+    one.add_argument("payload", choices=sorted(PAYLOADS))
+    for verb in (run, one):
+        verb.add_argument(
+            "--root", type=Path, default=Path("/"), help="where the host's root is (default: /)"
+        )
+        verb.add_argument(
+            "--params", type=_object, default={}, help="the payloads' parameters, a JSON object"
+        )
+        verb.add_argument("--deadline", type=_seconds, default=DEADLINE, help="seconds for each payload")
+    one.add_argument("out", type=int, help="the descriptor for the answer")
+    burn = verbs.add_parser("load", help="compute on the given GPUs, and print one JSON document")
+    burn.add_argument("--seconds", type=float, required=True, help="for how long")
+    return parser
+
+
+class _Documents:
+    """The payloads one after another, and what is printed of them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        host = Host(options.root)
+        node = os.environ.get("NODE_NAME") or host.text("etc/hostname") or ""
+        self._options = options
+        self._head = {"schema": 1, "node": node, "bootId": host.boot_id()}
+        self._kept = b""
+
+    def run(self) -> int:
+        """Run all; the exit status."""
+        measured = True
+        for name in dict.fromkeys(self._options.payloads):
+            started = time.monotonic()
+            result = isolation.run(self._command(name), name, self._options.deadline, _log)
+            result["measured"]["seconds"] = round(time.monotonic() - started, 4)
+            measured = measured and result["ok"] is not None
+            self._say({**self._head, "results": {name: result}})
+        return 0 if measured else UNMEASURED
+
+    def _command(self, name: str) -> list[str]:
+        options = self._options
+        return [
+            *(sys.executable, *_flags(), "-m", "knowngood.probe", "payload", "--root", str(options.root)),
+            *("--params", json.dumps(options.params), "--deadline", str(options.deadline), name),
+        ]
+
+    def _say(self, document: Mapping[str, Any]) -> None:
+        """Print it, and leave it where the kubelet takes a container's last words from; what is cut there is none."""
+        _print(document)
+        if self._options.answer is None:
+            return
+        self._kept += _text(document).encode()
+        with contextlib.suppress(OSError):  # the log has it
+            self._options.answer.write_bytes(self._kept if len(self._kept) <= LONGEST_ANSWER else b"")
+
+
+def _flags() -> list[str]:
+    """Our own interpreter's: a child sees the modules that we see."""
+    return ["-S"] if sys.flags.no_site else []
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return found
+
+
+def _seconds(text: str) -> float:
+    found = float(text)
+    if not 0 < found < 1e6:
+        raise argparse.ArgumentTypeError("not a number of seconds")
+    return found
+
+
+def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM: the payload that runs is ended, then we are."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _load(seconds: float) -> int:
@@ -82,12 +136,17 @@ def _load(seconds: float) -> int:
     return 0 if result["ok"] else 1
 
 
-def _text(answer: Mapping[str, Any]) -> str:
-    return json.dumps(answer, sort_keys=True, separators=(",", ":")) + "\n"
+def _log(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
-def _print(answer: Mapping[str, Any]) -> None:
-    sys.stdout.write(_text(answer))
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    sys.stdout.write(_text(document))
     sys.stdout.flush()
 
 

@@ -5,70 +5,113 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from knowngood.probe import files
+from knowngood.probe.answer import Answer, bad, unmeasured
+
 _MAX_BYTES = 1024 * 1024
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+~_-]{0,63}")
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+LARGEST = 2**64 - 1
+"""The kernel's counters have at most 64 bits; some NICs count in 32, and stop there."""
+LIBRARIES = ("usr/lib64", "run/nvidia/driver/usr/lib64", "usr/lib/x86_64-linux-gnu")
+"""Where libcuda may lie: the host's own, the driver container's, Debian's and Ubuntu's."""
 
 
 class Host:
-    """A host's root. Every reader gives None, or nothing, for what is not there."""
+    """A host's root. Every reader gives None, or nothing, for what is not there or can't be read.
+
+    `unread` tells these two apart: path -> why that, which is there, can't be read. Could not is not no.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.unread: dict[str, str] = {}
 
     def text(self, path: str) -> str | None:
-        """A small file's text without the blank end; None where it can't be read."""
+        """A small file's text without the blank end; None where it is not there or can't be read."""
         try:
-            with (self.root / path).open("rb") as file:
-                return file.read(_MAX_BYTES).decode("utf-8", "replace").strip()
-        except OSError:
+            return files.read(self.root, path, _MAX_BYTES).decode("utf-8", "replace").strip()
+        except FileNotFoundError:
+            return None
+        except files.Unreadable as error:
+            self.unread[path] = str(error)
             return None
 
     def names(self, path: str) -> list[str]:
-        """What a folder holds, sorted."""
+        """What a folder holds, sorted; nothing where it is not there or can't be read."""
         try:
-            return sorted(entry.name for entry in (self.root / path).iterdir())
-        except OSError:
+            return files.names(self.root, path)
+        except FileNotFoundError:
             return []
+        except files.Unreadable as error:
+            self.unread[path] = str(error)
+            return []
+
+    def number(self, path: str) -> int | None:
+        """A counter's value, 0 to LARGEST; None where it is not there or is no such number."""
+        text = self.text(path)
+        if text is None:
+            return None
+        if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > LARGEST:
+            self.unread[path] = f"no 64-bit number: {text[:40]!a}"
+            return None
+        return int(text)
 
     def boot_id(self) -> str:
         """The boot's id."""
-        return self.text("proc/sys/kernel/random/boot_id") or ""
+        text = self.text("proc/sys/kernel/random/boot_id") or ""
+        return text if re.fullmatch(r"[0-9a-f-]{32,36}", text) else ""
 
     def uptime(self) -> float | None:
         """Seconds since boot."""
-        try:
-            return float((self.text("proc/uptime") or "").split()[0])
-        except (IndexError, ValueError):
-            return None
+        words = (self.text("proc/uptime") or "").split()
+        return float(words[0]) if words and _SECONDS.fullmatch(words[0]) else None
 
     def gpus(self) -> list[str]:
         """PCI addresses of the GPUs that the driver has."""
         return self.names("proc/driver/nvidia/gpus")
 
     def module_version(self, module: str = "nvidia") -> str:
-        """The loaded module's version; "" where it is not loaded."""
-        return self.text(f"sys/module/{module}/version") or ""
+        """The loaded module's version; "" where it is not loaded, or its version can't be read."""
+        path = f"sys/module/{module}/version"
+        text = self.text(path)
+        if text is not None and not _VERSION.fullmatch(text):
+            self.unread[path] = f"no version: {text[:40]!a}"
+            return ""
+        return text or ""
 
     def user_space_versions(self) -> list[str]:
         """The versions of libcuda that are installed, by file name."""
         found = {
             match.group(1)
-            for folder in ("usr/lib64", "run/nvidia/driver/usr/lib64", "usr/lib/x86_64-linux-gnu")
+            for folder in LIBRARIES
             for name in self.names(folder)
             if (match := re.fullmatch(r"libcuda\.so\.(\d+\.\d+(?:\.\d+)?)", name))
         }
         return sorted(found)
 
-    def trouble(self, gpus: int) -> str:
-        """Why this node's GPUs can't be trusted to work, or "": `gpus` is how many there must be."""
-        module = self.module_version()
+    def refusal(self, gpus: int) -> Answer | None:
+        """The result of a payload that can't compute on this node, or None: `gpus` is how many there must be.
+
+        What is not there or disagrees is measured, and bad; what can't be read is neither good nor bad.
+        """
+        module, present, versions = self.module_version(), self.gpus(), self.user_space_versions()
+        if self.unread:
+            return unmeasured("", self.why_unread())
+        if not module and not self.names("sys/module"):
+            return unmeasured("", f"nothing of the kernel's modules is below {self.root}")
         if not module:
-            return "the nvidia module is not loaded"
-        present = self.gpus()
+            return bad("", "the nvidia module is not loaded")
         if len(present) != gpus:
-            return f"the driver has {len(present)} GPUs, expected {gpus}"
-        versions = self.user_space_versions()
+            return bad("", f"the driver has {len(present)} GPUs, expected {gpus}")
         if not versions:
-            return "libcuda is not installed on the host"
+            return bad("", "libcuda is not installed on the host")
         if versions != [module]:
-            return f"libcuda is {', '.join(versions)}, the loaded module is {module}"
-        return ""
+            return bad("", f"libcuda is {', '.join(versions)}, the loaded module is {module}")
+        return None
+
+    def why_unread(self) -> str:
+        """What can't be read, in words: the first three of it."""
+        told = [f"/{path} can't be read: {why}" for path, why in sorted(self.unread.items())]
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        return "; ".join(told[:3]) + more

@@ -33,7 +33,7 @@ def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
         "uptimeSeconds": host.uptime(),
     }
     reason = "" if ports else f"no RDMA port under /{CLASS}"
-    return {"ok": bool(ports), "backend": "", "reason": reason, "measured": measured}
+    return {"ok": True if ports else None, "backend": "", "reason": reason, "measured": measured}
 
 
 def mode(host: Host) -> str:
@@ -94,8 +94,7 @@ def _counters(host: Host, ports: list[dict[str, Any]]) -> dict[str, dict[str, in
         for folder in ("counters", "hw_counters"):
             root = f"{CLASS}/{device}/ports/{number}/{folder}"
             for name in host.names(root):
-                text = host.text(f"{root}/{name}") or ""
-                if re.fullmatch("[0-9]+", text) and not HARMLESS.fullmatch(name):
-                    values[name] = int(text)
+                if not HARMLESS.fullmatch(name) and (value := host.number(f"{root}/{name}")) is not None:
+                    values[name] = value
         found[port["name"]] = values
     return found

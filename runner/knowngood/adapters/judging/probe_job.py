@@ -1,4 +1,4 @@
-"""The probes of a judgement: one Job a node, one JSON document a Job; all gone when they have answered."""
+"""The probes of a judgement: one Job a node, one JSON document a payload; all gone when they have answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.judging.probe_manifest import (
@@ -18,7 +18,15 @@ from knowngood.adapters.judging.probe_manifest import (
     job_name,
     manifest,
 )
-from knowngood.adapters.judging.probe_words import ENDED, document, hopeless, last_words, phase_of, why
+from knowngood.adapters.judging.probe_words import (
+    ENDED,
+    completed,
+    document,
+    hopeless,
+    last_words,
+    phase_of,
+    why,
+)
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.waiting import with_hands, working
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, KnowngoodError
@@ -33,54 +41,70 @@ STARTED_WITHIN = 120.0
 somebody's help could start it: no room, no image."""
 HANDS = 8
 """Logs read at the same time."""
+LOG_PATIENCE, MOST_LOG = 5.0, 8 * 1024 * 1024
+"""Seconds for a kubelet that is busy, and bytes of a log: a probe's is a few KB."""
+_UNKNOWN = ""  # the node of a Job that does not say which it was meant for
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The documents by node, why there is none by node, and why Jobs could not be cleared away ("" if all were)."""
+    """By node: its document, why there is none, and why its Job could not be cleared away."""
 
     documents: Mapping[str, Values]
     missing: Mapping[str, str] = field(default_factory=dict)
-    leftover: str = ""
+    leftover: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(kube: Kube, order: Order, cancel: Cancel) -> Answers:
     """Probe every node and take the answers; the Jobs are deleted, and that is verified, whatever happened.
 
-    A node without an answer is in `missing`, with what happened to its pod. Raises Interrupted when `cancel` is set,
-    and KnowngoodError where the API server takes no Job at all.
+    A node without an answer is in `missing`, with what happened to its pod; one whose older probe does not go is not
+    probed again. Raises Interrupted when `cancel` is set, and KnowngoodError where the API server takes no Job at all.
     """
     if not order.nodes:
         return Answers({})
-    left = remove(kube, order.namespace, order.group, cancel)
-    if left:
-        raise Inconclusive(f"older probe Jobs can't be deleted: {left}", where=order.group)
-    round_ = _Round(kube, order)
+    stuck = _cleared(kube, order.namespace, order.group, cancel)
+    if _UNKNOWN in stuck:
+        raise Inconclusive(f"older probe Jobs can't be deleted: {stuck[_UNKNOWN]}", where=order.group)
+    round_ = _Round(kube, replace(order, nodes=tuple(n for n in order.nodes if n not in stuck)))
     try:
         round_.play(cancel)
     finally:
         leftover = _remove_quietly(kube, order, cancel)
-    return Answers(round_.documents, round_.missing, leftover)
+    older = {node: f"no probe was sent: an older one is not gone: {words}" for node, words in stuck.items()}
+    return Answers(round_.documents, {**round_.missing, **older}, leftover)
 
 
 def remove(kube: Kube, namespace: str, group: str, cancel: Cancel) -> str:
     """Delete a judgement's Jobs and wait until they and their pods are gone; returns what is left, "" if nothing."""
+    left = sorted(set(_cleared(kube, namespace, group, cancel).values()))
+    return "; ".join(left[:3]) + (f"; and {len(left) - 3} more" if len(left) > 3 else "")
+
+
+def _cleared(kube: Kube, namespace: str, group: str, cancel: Cancel) -> dict[str, str]:
+    """Delete a judgement's Jobs, wait until they and their pods are gone; what is left, by the node it is meant for."""
     asked: set[str] = set()
+    left: dict[str, str] = {}
 
     def gone() -> bool:
         jobs = _jobs(kube, namespace, group)
         if fresh := {j["metadata"]["uid"] for j in jobs} - asked:
             kube.delete_all(path("batch/v1", "jobs", "", namespace), f"{PROBE_LABEL}={group}")
             asked.update(fresh)
-        return not jobs and not _pods(kube, namespace, group)
+        left.clear()
+        left.update(
+            {_node_of(one): one["metadata"]["name"] for one in (*jobs, *_pods(kube, namespace, group))}
+        )
+        return not left
 
     try:
         SystemClock().wait_for(
             gone, deadline=DELETED_WITHIN, what=f"deletion of Jobs {namespace}/{group}-*", cancel=cancel
         )
     except DeadlineExceeded as error:
-        return str(error)
-    return ""
+        after = f"is still there {DELETED_WITHIN:.0f} s after its deletion"
+        return {node: f"{namespace}/{name} {after}" for node, name in left.items()} or {_UNKNOWN: str(error)}
+    return {}
 
 
 @dataclass(slots=True)
@@ -165,7 +189,7 @@ class _Round:
             pod, job = pods.get(node), jobs.get(node)
             phase = phase_of(pod) if pod else ""
             probe.running = phase == "Running"
-            if phase in ENDED:
+            if pod and phase in ENDED:
                 ended.append((node, pod))
             elif _lost(job) if pod is None else (probe.late and not probe.running and hopeless(pod)):
                 self._miss(node, pod, job)
@@ -176,7 +200,7 @@ class _Round:
     def _seen(self) -> dict[str, Object]:
         """The pods by the node they are meant for."""
         found = _pods(self._kube, self._order.namespace, self._order.group)
-        return {str((p["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, "")): p for p in found}
+        return {_node_of(pod): pod for pod in found}
 
     def _jobs_without_pod(self, pods: Mapping[str, Object]) -> dict[str, Object | None]:
         """The Jobs of nodes that have no pod, asked for only where there are such; None: the Job is gone, too."""
@@ -191,24 +215,31 @@ class _Round:
     def _miss(self, node: str, pod: Object | None, job: Object | None) -> None:
         self.missing[node] = why(pod, job, self._live[node].seconds)
 
-    def _collect(self, ended: Sequence[tuple[str, Object | None]]) -> None:
-        def answer(one: tuple[str, Object | None]) -> tuple[str, Values | str]:
-            node, pod = one
-            if pod is None or phase_of(pod) != "Succeeded":
-                return node, why(pod, None, self._live[node].seconds)
-            with suppress(ValueError):
-                return node, document(last_words(pod), node)
-            where = path("v1", "pods", pod["metadata"]["name"], self._order.namespace, "log")
-            try:
-                return node, document(self._kube.text(where, container="probe"), node)
-            except (KnowngoodError, ValueError) as error:
-                return node, f"the probe's answer can't be read: {error}"
+    def _collect(self, ended: Sequence[tuple[str, Object]]) -> None:
+        """Take what the probes of these pods have said, and of what they have not said, why."""
 
-        for node, found in with_hands(answer, ended, HANDS):
+        def answer(one: tuple[str, Object]) -> Values | str:
+            node, pod = one
+            became = why(pod, None, self._live[node].seconds)
+            with suppress(ValueError):
+                found = document(last_words(pod), node)
+                if found["results"].keys() >= {*self._order.payloads}:
+                    return found
+            try:
+                return completed(document(self._log(pod), node), self._order.payloads, became)
+            except (KnowngoodError, ValueError) as error:
+                unread = f"the probe's answer can't be read: {error}"
+                return unread if phase_of(pod) == "Succeeded" else f"{became} ({unread})"
+
+        for (node, _), found in zip(ended, with_hands(answer, ended, HANDS), strict=True):
             if isinstance(found, str):
                 self.missing[node] = found
             else:
                 self.documents[node] = found
+
+    def _log(self, pod: Object) -> str:
+        where = path("v1", "pods", pod["metadata"]["name"], self._order.namespace, "log")
+        return self._kube.text(where, busy=LOG_PATIENCE, container="probe", limitBytes=str(MOST_LOG))
 
     def _over(self) -> set[int]:
         """Take those that have answered or were left from the live ones; the parts of which all are over then."""
@@ -228,8 +259,11 @@ class _Round:
         """The deadline: say of each node without an answer what its pod was doing, or that its turn never came."""
         pods = self._seen() if self._live else {}
         jobs = self._jobs_without_pod(pods)
-        for node in self._live:
+        running = [(node, pods[node]) for node in self._live if phase_of(pods.get(node) or {}) == "Running"]
+        for node in self._live.keys() - dict(running):
             self._miss(node, pods.get(node), jobs.get(node))
+        with working():
+            self._collect(running)  # what payloads have said before the one that hangs
         for node, _ in self._waiting:
             self.missing[node] = (
                 f"no probe was sent: the {self._order.deadline:.0f} s for all {len(self._order.nodes)} nodes"
@@ -251,9 +285,14 @@ def _pods(kube: Kube, namespace: str, group: str) -> list[Object]:
     return kube.list(path("v1", "pods", "", namespace), labels=f"{PROBE_LABEL}={group}")
 
 
-def _remove_quietly(kube: Kube, order: Order, cancel: Cancel) -> str:
+def _node_of(made: Object) -> str:
+    """The node that a Job or a pod is meant for."""
+    return str((made["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, _UNKNOWN))
+
+
+def _remove_quietly(kube: Kube, order: Order, cancel: Cancel) -> dict[str, str]:
     try:
         # Not the caller's cancel: what was started is cleared away also when the judgement is called off.
-        return remove(kube, order.namespace, order.group, Cancel() if cancel.is_set() else cancel)
+        return _cleared(kube, order.namespace, order.group, Cancel() if cancel.is_set() else cancel)
     except KnowngoodError as error:
-        return str(error)
+        return dict.fromkeys(order.nodes, str(error))

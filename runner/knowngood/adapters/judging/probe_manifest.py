@@ -29,6 +29,8 @@ ANSWER = "/dev/termination-log"
 NO_IMAGE = "knowngood.invalid/probe:not-configured"
 """Where the cluster file names no probeImage: a real cluster can't pull it, and says so in the pod's status."""
 DELETED_WITHIN = 60.0
+COMPUTING_SHARE = 0.75
+"""Share of a probe's deadline that its payloads may take; the rest is for placing it, its image and its answer."""
 AFTERLIFE = 600
 """Seconds after which Kubernetes deletes a finished Job that a killed run could not delete."""
 
@@ -49,6 +51,11 @@ class Order:
     gpus: int
     deadline: float
     namespace: str = names.NAMESPACE
+
+    @property
+    def each(self) -> int:
+        """Seconds for each payload: what is left of the deadline when the pod was placed and its image is there."""
+        return max(1, int(self.deadline * COMPUTING_SHARE / max(1, len(self.payloads))))
 
     @property
     def group(self) -> str:
@@ -138,7 +145,7 @@ def _container(order: Order) -> Object:
         "image": order.image or NO_IMAGE,
         "command": [
             *("python", "-m", "knowngood.probe", "run", *order.payloads),
-            *("--root", HOST, "--params", params, "--answer", ANSWER),
+            *("--root", HOST, "--params", params, "--deadline", str(order.each), "--answer", ANSWER),
         ],
         "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         "volumeMounts": [{"name": "host", "mountPath": HOST, "readOnly": True}],

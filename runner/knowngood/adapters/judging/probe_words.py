@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.model.values import Values
@@ -23,21 +24,49 @@ LONGEST = 200  # characters of somebody else's words
 
 
 def document(log: str, node: str) -> Values:
-    """The probe's document: the last line of its log that is one. ValueError where there is none from `node`."""
-    for line in reversed(log.split("\n")):
-        try:
-            found = json.loads(line)
-        except ValueError:
+    """What the probe said: its documents, a line each, as one. ValueError where there is none from `node`.
+
+    Lines that are none are other talk. Two boots in one log are two nodes' worth of answers, and so none.
+    """
+    results: dict[str, Values] = {}
+    boots: dict[str, None] = {}
+    for line in log.split("\n"):
+        found = _document(line)
+        if found is None:
             continue
-        if (
-            isinstance(found, dict)
-            and found.get("schema") == SCHEMA
-            and isinstance(found.get("results"), dict)
-        ):
-            if found.get("node") != node:
-                raise ValueError(f"the document is of node {found.get('node')!r}")
-            return found
-    raise ValueError(f"no document in {len(log.splitlines())} lines: {log.strip()[-LONGEST:]!r}")
+        if found.get("node") != node:
+            raise ValueError(f"the document is of node {found.get('node')!r}")
+        boots[str(found.get("bootId", ""))] = None
+        results |= found["results"]
+    if not boots:
+        raise ValueError(f"no document in {len(log.splitlines())} lines: {log.strip()[-LONGEST:]!r}")
+    if len(boots) > 1:
+        raise ValueError(f"the documents are of {len(boots)} boots")
+    return {"schema": SCHEMA, "node": node, "bootId": next(iter(boots)), "results": results}
+
+
+def _document(line: str) -> Object | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    ours = (
+        isinstance(found, dict) and found.get("schema") == SCHEMA and isinstance(found.get("results"), dict)
+    )
+    return found if ours else None
+
+
+def completed(said: Values, payloads: Sequence[str], why: str) -> Values:
+    """A probe's document with a place for every payload: those that said nothing could not be measured, for `why`.
+
+    Payloads run in their order, so the first of those is the one that ran when the probe ended.
+    """
+    results: dict[str, object] = dict(said["results"])
+    lost = [name for name in payloads if name not in results]
+    for name in lost:
+        words = f"{why} while it ran" if name == lost[0] else f"{why} before its turn"
+        results[name] = {"ok": None, "backend": "", "reason": words, "measured": {}}
+    return {**said, "results": results}
 
 
 def last_words(pod: Values) -> str:

@@ -30,8 +30,8 @@ Names and numbers of the errors: CUDA Runtime API, cudaError_t."""
 
 def ready(host: Host, gpus: int, wanted: str = "") -> tuple[Any | None, Answer | None]:
     """torch, where the payload shall compute with it; or the payload's answer, where it can't compute at all."""
-    if wanted != CPU and (reason := host.trouble(gpus)):
-        return None, bad(wanted or (CUDA if given() else REFERENCE), reason)
+    if wanted != CPU and (refusal := host.refusal(gpus)):
+        return None, {**refusal, "backend": wanted or (CUDA if given() else REFERENCE)}
     return usable(wanted)
 
 

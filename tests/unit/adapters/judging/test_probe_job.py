@@ -37,10 +37,13 @@ def order(**changes: Any) -> Order:
     return Order(**{**values, **changes})
 
 
+def said(node: str, payload: str, boot: str = "b") -> str:
+    return json.dumps({"schema": 1, "node": node, "bootId": boot, "results": {payload: {"ok": True}}}) + "\n"
+
+
 def answer(node: str) -> str:
-    return (
-        "a warning\n" + json.dumps({"schema": 1, "node": node, "bootId": "b", "results": {"rdma": {}}}) + "\n"
-    )
+    """A probe's log: a document a payload, among other talk."""
+    return "a warning\n" + said(node, "rdma") + "training| epoch 1\n" + said(node, "training")
 
 
 def succeeded(_node: str) -> Object | None:
@@ -67,7 +70,7 @@ class FakeKube(Kube):
         self.made: list[str] = []
         self.deleted: list[str] = []
         self.most = 0
-        self.sticky = False
+        self.stuck: set[str] = set()
         self.refusal: ApiError | None = None
         self.refused: set[str] = set()
         self._one = threading.Lock()
@@ -111,7 +114,10 @@ class FakeKube(Kube):
         self.deleted.append(labels)
         wanted = dict(part.split("=") for part in labels.split(","))
         for name, job in list(self.jobs.items()):
-            if not self.sticky and wanted.items() <= job["metadata"]["labels"].items():
+            stays = any(
+                pod["metadata"]["name"].partition("-on-")[2] in self.stuck for pod in self.pods.get(name, ())
+            )
+            if not stays and wanted.items() <= job["metadata"]["labels"].items():
                 del self.jobs[name]
                 self.pods.pop(name, None)
 
@@ -136,7 +142,7 @@ def test_every_node_gets_one_pod_however_quickly_the_probes_end() -> None:
 def test_every_nodes_document_is_read_and_the_jobs_are_gone() -> None:
     kube = FakeKube()
     answers = run(kube)
-    assert (set(answers.documents), answers.missing, answers.leftover) == ({"gpu-1", "gpu-2"}, {}, "")
+    assert (set(answers.documents), answers.missing, answers.leftover) == ({"gpu-1", "gpu-2"}, {}, {})
     assert (kube.jobs, len(kube.deleted)) == ({}, 1), "by one request, however many they are"
 
 
@@ -147,7 +153,7 @@ def test_a_part_goes_when_all_of_it_has_answered_and_others_are_still_to_come(
     monkeypatch.setattr(probe_job, "AT_A_TIME", 2)
     kube = FakeKube(nodes=TWELVE)
     answers = run(kube, nodes=TWELVE[:5])
-    assert (len(answers.documents), answers.leftover, kube.jobs) == (5, "", {})
+    assert (len(answers.documents), answers.leftover, kube.jobs) == (5, {}, {})
     assert [labels.partition("part=")[2] for labels in kube.deleted] == ["0", "1", ""]
     assert kube.most <= 4
 
@@ -218,7 +224,10 @@ FATES: dict[str, tuple[Object | None, str]] = {
 def test_what_is_said_is_what_happened_to_that_pod_on_that_node(case: str) -> None:
     """One node's trouble is said of that node, in the words of who knows; the other's answer stays."""
     status, words = FATES[case]
-    kube = FakeKube(lambda node: status if node == "gpu-2" else succeeded(node))
+    kube = FakeKube(
+        lambda node: status if node == "gpu-2" else succeeded(node),
+        lambda node: "" if node == "gpu-2" else answer(node),
+    )
     answers = run(kube)
     assert words in answers.missing["gpu-2"]
     assert set(answers.documents) == {"gpu-1"}
@@ -248,7 +257,7 @@ def test_nodes_that_cannot_start_keep_no_other_waiting(monkeypatch: pytest.Monke
 
 def test_a_node_whose_turn_never_came_is_told_so() -> None:
     nodes = tuple(f"gpu-{number}" for number in range(probe_job.AT_A_TIME + 1))
-    kube = FakeKube(lambda _node: {"phase": "Running"}, nodes=nodes)
+    kube = FakeKube(lambda _node: {"phase": "Running"}, lambda _node: "", nodes=nodes)
     answers = run(kube, nodes=nodes)
     assert "the 0 s for all 51 nodes were over before its turn" in answers.missing["gpu-50"]
     assert "still ran" in answers.missing["gpu-0"]
@@ -321,13 +330,45 @@ def test_what_a_killed_run_left_is_deleted_first() -> None:
     assert kube.deleted[0] == f"{PROBE_LABEL}={order().group}"
 
 
-def test_a_job_that_does_not_go_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_does_not_go_is_told_of_its_node_and_keeps_no_other_from_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(probe_job, "DELETED_WITHIN", 0.2)
     kube = FakeKube()
-    kube.sticky = True
-    assert "not within" in run(kube).leftover
-    with pytest.raises(Inconclusive, match="older probe Jobs"):
-        run(kube)
+    kube.stuck = {"gpu-2"}
+    first = run(kube)
+    assert set(first.documents) == {"gpu-1", "gpu-2"}
+    assert {node: "is still there" in words for node, words in first.leftover.items()} == {"gpu-2": True}
+    second = run(kube)
+    assert set(second.documents) == {"gpu-1"}
+    assert "an older one is not gone" in second.missing["gpu-2"]
+
+
+LOSSES: dict[str, tuple[Object, str]] = {
+    "hangs": ({"phase": "Running"}, "the probe still ran after 0 s while it ran"),
+    "out of memory": (
+        {
+            "phase": "Failed",
+            "containerStatuses": [{"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}],
+        },
+        "the probe pod failed: exit code 137, OOMKilled while it ran",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_probe_that_is_lost_on_the_way_keeps_what_it_had_said(case: str) -> None:
+    status, words = LOSSES[case]
+    kube = FakeKube(lambda _node: status, lambda node: said(node, "rdma"))
+    found = run(kube, payloads=("rdma", "training", "inference")).documents["gpu-1"]["results"]
+    assert found["rdma"] == {"ok": True}
+    assert (found["training"]["ok"], found["training"]["reason"]) == (None, words)
+    assert found["inference"]["reason"] == words.replace("while it ran", "before its turn")
+
+
+def test_documents_of_two_boots_are_no_answer() -> None:
+    kube = FakeKube(log=lambda node: said(node, "rdma") + said(node, "training", "another"))
+    assert "of 2 boots" in run(kube, nodes=("gpu-1",)).missing["gpu-1"]
 
 
 def test_a_round_that_is_called_off_leaves_nothing() -> None:
