@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from knowngood.gate.verdicts import judge, measure, ran_on
@@ -20,14 +21,7 @@ def judge_smoke(
 
     On the reference backend no speed is judged: it is the CPU's, and says nothing about the node's GPUs.
     """
-    backend, measured = str(probe.get("backend", "")), dict(probe["measured"])
-    ran_on(backend)
-    measure(**measured, backend=backend)
-    reason = str(probe.get("reason") or "")
-    if probe.get("ok") is False:
-        judge.fail(reason or "the payload failed without a reason")
-    if probe.get("ok") is not True:
-        judge.inconclusive(reason or f"the payload's answer is neither yes nor no: {probe.get('ok')!r}")
+    backend, measured = answered(probe)
     wanted = str(limits.get("backend") or backend)
     if backend != wanted:
         judge.inconclusive(f"it ran on {backend or 'no backend'}, the profile wants {wanted}")
@@ -38,11 +32,33 @@ def judge_smoke(
         judge.note(f"on the {backend} backend: no evidence about GPUs")
         return
     for limit, figure in floors.items():
-        if limit in limits and not measured.get(figure, 0) >= limits[limit]:
-            judge.fail(f"{figure} is {measured.get(figure)}, the profile's floor is {limits[limit]}")
+        if limit in limits and number(measured, figure) < limits[limit]:
+            judge.fail(f"{figure} is {measured[figure]}, the profile's floor is {limits[limit]}")
     if baseline is not None and rate in baseline:
-        floor = float(limits.get("minThroughputRatio", 0.9)) * float(baseline[rate])
-        if not float(measured.get(rate, 0)) >= floor:
-            judge.fail(
-                f"{rate} is {measured.get(rate)}, before the change {baseline[rate]}: below {floor:.0f}"
-            )
+        floor = float(limits.get("minThroughputRatio", 0.9)) * number(baseline, rate)
+        if number(measured, rate) < floor:
+            judge.fail(f"{rate} is {measured[rate]}, before the change {baseline[rate]}: below {floor:.0f}")
+
+
+def answered(probe: Values) -> tuple[str, Values]:
+    """A payload's backend and figures, once it is good: measured bad is a fail, and not measured is inconclusive."""
+    backend, measured, reason = (
+        str(probe.get("backend", "")),
+        dict(probe["measured"]),
+        str(probe.get("reason") or ""),
+    )
+    ran_on(backend)
+    measure(**{**measured, "backend": backend})
+    if probe.get("ok") is False:
+        judge.fail(reason or "the payload failed without a reason")
+    if probe.get("ok") is not True:
+        judge.inconclusive(reason or f"the payload's answer is neither yes nor no: {probe.get('ok')!r}")
+    return backend, measured
+
+
+def number(figures: Values, name: str) -> float:
+    """A figure as a number; inconclusive where it is none: what was not measured is not too little."""
+    value = figures.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        judge.inconclusive(f"{name} was not measured ({value!r:.40})")
+    return float(value)

@@ -27,6 +27,8 @@ TRANSITIONS: Mapping[ReleaseStatus, frozenset[ReleaseStatus]] = {
 RANK = {ReleaseStatus.CANDIDATE: 0, ReleaseStatus.REHEARSED: 1, ReleaseStatus.KNOWN_GOOD: 2}
 SKEW = timedelta(minutes=5)
 """How far in the future evidence may have been taken: clocks differ a little."""
+REFERENCE = "reference"
+"""The backend of a rehearsal: no profile makes evidence about GPUs of it."""
 MUST_BE_READ = ("nvidia-driver", "rhcos-kernel")
 """Without these, evidence is bound to nothing on that node."""
 
@@ -237,6 +239,8 @@ def _limits(evidence: Evidence, standard: Standard) -> Iterator[str]:
         wanted = str(profile.gates.get(said.gate, {}).get("backend", ""))
         if said.backend != wanted:
             yield f"{said.gate} ran on {said.backend or 'no backend'}, not on {wanted or 'no backend'}"
+        elif said.backend == REFERENCE:
+            yield f"{said.gate} ran on {REFERENCE}, as the profile asks: that shows nothing of a GPU"
     for node in cluster.gpu:
         measured = evidence.nodes.get(node)
         unread = [name for name in MUST_BE_READ if not (measured and measured.versions.get(name))]

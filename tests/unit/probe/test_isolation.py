@@ -141,7 +141,7 @@ def test_a_hanging_payload_says_where() -> None:
 
 
 def test_a_figure_that_is_no_number_is_told_by_name() -> None:
-    told = answer.checked(answer.bad("cuda", "NaN", {"lastLoss": float("nan"), "all": [float("-inf"), 1.0]}))
+    told = checked(bad("cuda", "NaN", {"lastLoss": float("nan"), "all": [float("-inf"), 1.0]}))
     assert told["measured"] == {"lastLoss": "nan", "all": ["-inf", 1.0]}
 
 
