@@ -72,9 +72,6 @@ GOOD = Evidence(
         Said("smoke_training", "gpu-1", "pass", "cuda"),
     ),
 )
-ON_REFERENCE = replace(
-    PROFILE, gates={**GATES, "smoke_training": {**GATES["smoke_training"], "backend": "reference"}}
-)
 STANDARD = Standard(
     release=RELEASE,
     profile=PROFILE,
@@ -271,11 +268,6 @@ LIMITED: dict[str, tuple[Evidence, Standard, str]] = {
         replace(GOOD, verdicts=(*GOOD.verdicts[:2], Said("smoke_training", "gpu-1", "pass", "reference"))),
         STANDARD,
         "smoke_training ran on reference, not on cuda",
-    ),
-    "a reference backend that the profile asks for": (
-        replace(GOOD, verdicts=(*GOOD.verdicts[:2], Said("smoke_training", "gpu-1", "pass", "reference"))),
-        replace(STANDARD, profile=ON_REFERENCE),
-        "smoke_training ran on reference, as the profile asks: that shows nothing of a GPU",
     ),
     "no backend": (
         replace(GOOD, verdicts=(*GOOD.verdicts[:2], Said("smoke_training", "gpu-1", "pass"))),
