@@ -102,7 +102,9 @@ def test_a_recovery_action_that_cannot_be_read_is_for_a_human() -> None:
         ("22013, Fatal, Link 07 Minion Link DLREQ interrupt", Action.DRAIN),
         ("20034, Non-fatal, Link 07 LTSSM Fault Up", Action.DRAIN),
         ("26008, SOE Watchdog error", Action.HOLD),
-        ("99999, Non-fatal, something new", Action.HOLD),
+        ("99999, Non-fatal, something new", Action.WATCH),
+        ("99999, Fatal, something new", Action.HOLD),
+        ("99999, something new", Action.HOLD),
     ],
 )
 def test_the_worse_of_a_switchs_word_and_its_class_wins(line: str, action: Action) -> None:

@@ -98,6 +98,9 @@ def test_severe_words_without_a_number_are_found_and_harmless_lines_are_not(publ
         first_lines_of_one_message = "lines 1-3" in sample.expected or "PCI ID" in sample.line
         if sample.expected.startswith(('not-an-xid "probe failure', 'not-an-xid "malformed')):
             assert event is not None
+        elif sample.expected.startswith('not-an-xid "NIC: '):
+            assert event is not None, sample.line
+            assert (event.kind, event.part) == ("signature", "nic")
         elif severe and not first_lines_of_one_message:
             assert event is not None, sample.line
             assert not event.name.startswith(("Xid", "SXid"))

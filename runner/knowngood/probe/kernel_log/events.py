@@ -1,0 +1,225 @@
+"""Reads GPU, switch, NIC and host errors out of kernel messages.
+
+Grammar: open-gpu-kernel-modules df1c9a3d, src/nvidia/src/kernel/gpu/rc/kernel_rc.c (Xid) and
+src/common/nvswitch/kernel/inc (SXid). Code and address are taken from the start of the line only: the process name
+further on is set by the process itself and may hold anything, line breaks too. Severe messages without a number have
+signatures. A line that begins as an Xid or SXid and can't be read is for a human, never dropped; a driver's line that
+says "failed" in words that nobody knows is compared with the baseline.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from knowngood.probe.kernel_log import messages
+from knowngood.probe.kernel_log.codes import MEANING, NVLINK5, RECOVERY, SXID, XID, Action
+from knowngood.probe.kernel_log.signatures import BDF, GPU, NIC
+
+_XID = re.compile(
+    rf"NVRM: Xid \((?:PCI:)?(?P<address>{BDF})(?:\.\d)?"
+    r"(?: GPU-I:(?P<gi>\d+)(?: GPU-CI:(?P<ci>\d+))?)?\): (?P<code>\d+)(?:,\s*(?P<text>.*))?$",
+    re.DOTALL,
+)
+_PROCESS = re.compile(
+    r"pid='?(?P<pid>\d+|<unknown>)'?(?:, name=(?P<name>.*?))?(?:, |$)(?P<text>.*)", re.DOTALL
+)
+_CAUSE = re.compile(r"caused by previous Xid (\d+)\s*$")
+_RECOVERY = re.compile(r"GPU recovery action changed from 0x([0-9a-fA-F]+) \(.*?\) to 0x([0-9a-fA-F]+)\b")
+_NVLINK5 = re.compile(
+    r"(?P<unit>\S+)\s+(?P<severity>Fatal|Nonfatal)\s+XC\d\s+i\d+\s+Link\s+(?P<link>-?\d+)\b"
+)
+_SXID = re.compile(
+    rf"nvidia-(?P<switch>nvswitch\d+): SXid \(PCI:(?P<address>{BDF}\.\d)\): (?P<code>\d{{5,}}),\s*(?P<text>.*)$",
+    re.DOTALL,
+)
+_UNREAD = re.compile(r"NVRM: (?P<kind>Xid)|nvidia-(?P<switch>nvswitch\d+): SXid")
+_SXID_MORE = re.compile(r"Severity \d+ Engine instance|Data \{")
+_SXID_EVENT = re.compile(r"(?P<severity>Fatal|Non-fatal|Correctable)\b,?(?:.*?\bLink (?P<link>\d+)\b)?")
+_FABRIC = re.compile(
+    rf"detected NVSwitch (?P<severity>fatal|non-fatal) error (?P<code>\d+) on fid \d+ on NVSwitch pci bus id"
+    rf" 0*(?P<address>{BDF}\.\d)(?: physical id \d+)?(?: port (?P<link>\d+))?"
+)
+_MULTICAST = re.compile(r"failed to find the GPU handle \d+ in the multicast team")
+FABRIC_MANAGER = "fabric-manager"
+
+
+class Event(NamedTuple):
+    """One error. `name`: "Xid 79", "SXid 20034", "unread Xid" or a signature. Empty fields were not in the line.
+
+    `pid` and `process` are "unknown" where the driver did not know; `cause` is the Xid that a 45 names; `recovery`
+    the numbers (from, to) of a 154; `gpu_instance` and `compute_instance` name the MIG slice. `address` of a GPU is
+    domain:bus:device, of a switch or a NIC with its function. `part`: gpu, nic or host. `source`: who wrote the line.
+    """
+
+    name: str
+    action: Action
+    address: str = ""
+    code: int | None = None
+    text: str = ""
+    pid: str = ""
+    process: str = ""
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
+    cause: int | None = None
+    recovery: tuple[int, int] | None = None
+    unit: str = ""
+    severity: str = ""
+    link: int | None = None
+    switch: str = ""
+    kind: str = "signature"
+    part: str = GPU
+    function: str = ""
+    source: str = "kernel"
+
+    @property
+    def bdf(self) -> str:
+        """The address as the line has it; "" where it names no device."""
+        return f"{self.address}.{self.function}" if self.function else self.address
+
+    @property
+    def key(self) -> str:
+        """What a baseline knows it by."""
+        return self.name if self.kind != "unread" else f"{self.name}: {messages.shape(self.text)}"
+
+    @property
+    def meaning(self) -> str:
+        """A few words for people."""
+        return MEANING.get(self.code or 0, "") if self.name.startswith("Xid") else self.text[:120]
+
+
+def parse(message: str) -> Event | None:
+    """The error in a kernel message (a journal entry's MESSAGE), None where there is none."""
+    message = message.strip()
+    if match := _XID.match(message):
+        return _xid(match)
+    if match := _SXID.match(message):
+        return _sxid(match)
+    if match := _UNREAD.match(message):
+        return _unread(match, message)
+    return _unnumbered(messages.joined(message))
+
+
+def fabric(message: str) -> Event | None:
+    """The error in a line of the Fabric Manager's log, without its time and level; None where there is none."""
+    if match := _FABRIC.match(message):
+        code, severity = int(match["code"]), match["severity"]
+        return Event(
+            name=f"SXid {code}",
+            action=_class(code, severity),
+            address=match["address"].lower(),
+            code=code,
+            text=message,
+            severity=severity,
+            link=_number(match["link"]),
+            kind="sxid",
+            source=FABRIC_MANAGER,
+        )
+    if _MULTICAST.match(message):
+        return Event("multicast-team", Action.FAULT, text=message, kind="sxid", source=FABRIC_MANAGER)
+    return None
+
+
+def _unnumbered(message: str) -> Event | None:
+    if found := messages.find(message):
+        signature, match = found
+        fields = match.groupdict()
+        address, function = (fields.get("address") or "").lower(), fields.get("function") or ""
+        return Event(
+            signature.name, signature.action, address, text=message, part=signature.part, function=function
+        )
+    if who := messages.unknown_failure(message):
+        part = NIC if who.startswith("mlx5") else GPU
+        switch = who.partition("-")[2] if "nvswitch" in who else ""
+        return Event(
+            f"unread {who.partition('-')[0]}",
+            Action.WATCH,
+            text=message,
+            switch=switch,
+            kind="unread",
+            part=part,
+        )
+    return None
+
+
+def is_continuation(message: str) -> bool:
+    """Whether the line goes on with an SXid that was printed before: never counted."""
+    match = _SXID.match(message.strip())
+    return bool(match and _SXID_MORE.match(match["text"]))
+
+
+def _xid(match: re.Match[str]) -> Event:
+    code, text = int(match["code"]), match["text"] or ""
+    pid = process = ""
+    if found := _PROCESS.match(text):
+        pid, process, text = _known(found["pid"]), _known(found["name"] or ""), found["text"]
+    cause = _CAUSE.search(text) if code == 45 else None
+    recovery = _RECOVERY.match(text) if code == 154 else None
+    nvlink = _NVLINK5.match(text) if code in NVLINK5 else None
+    numbers = (int(recovery[1], 16), int(recovery[2], 16)) if recovery else None
+    action = XID.get(code, Action.HOLD)
+    if code == 154:
+        action = RECOVERY.get(numbers[1], Action.HOLD) if numbers else Action.HOLD
+    if nvlink and nvlink["severity"] == "Nonfatal":
+        action = Action.WATCH
+    return Event(
+        name=f"Xid {code}",
+        kind="xid",
+        action=action,
+        address=match["address"].lower(),
+        code=code,
+        text=text.strip(),
+        pid=pid,
+        process=process,
+        gpu_instance=_number(match["gi"]),
+        compute_instance=_number(match["ci"]),
+        cause=int(cause[1]) if cause else None,
+        recovery=numbers,
+        unit=nvlink["unit"] if nvlink else "",
+        severity=nvlink["severity"].lower() if nvlink else "",
+        link=int(nvlink["link"]) if nvlink else None,
+    )
+
+
+def _sxid(match: re.Match[str]) -> Event | None:
+    code, text = int(match["code"]), match["text"].strip()
+    if _SXID_MORE.match(text):
+        return None
+    said = _SXID_EVENT.match(text)
+    severity = said["severity"].lower() if said else ""
+    return Event(
+        name=f"SXid {code}",
+        kind="sxid",
+        action=_class(code, severity),
+        address=match["address"].lower(),
+        code=code,
+        text=text,
+        severity=severity,
+        link=_number(said["link"]) if said else None,
+        switch=match["switch"],
+    )
+
+
+def _class(code: int, severity: str) -> Action:
+    """The guide's class and the driver's word at run time may differ: the worse one wins.
+
+    Without a word it is the switch's own controller, which is fatal until known otherwise.
+    """
+    mild = severity in {"correctable", "non-fatal"}
+    if code not in SXID:
+        return Action.WATCH if mild else Action.HOLD
+    return max(Action.INFO if mild else Action.DRAIN, SXID[code])
+
+
+def _unread(match: re.Match[str], message: str) -> Event:
+    """Cut off, or in a grammar that we do not know: it may be the worst error there is."""
+    kind, text = match["kind"] or "SXid", " ".join(message.split())
+    return Event(f"unread {kind}", Action.HOLD, text=text, switch=match["switch"] or "", kind="unread")
+
+
+def _known(word: str) -> str:
+    return "unknown" if word.strip("'") == "<unknown>" else word
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)

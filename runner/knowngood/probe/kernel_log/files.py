@@ -1,0 +1,161 @@
+"""A log file's lines that may matter, in bounded memory: found by grep, or by Python where there is none.
+
+Both answer the same lines: those with one of the keywords that every pattern needs. What is no regular file is not
+opened (a FIFO would wait for ever), except /dev/kmsg, which is read until it has no more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from knowngood.probe.kernel_log.messages import KEYWORDS
+
+CHUNK = 1 << 18
+LONGEST_LINE = 8 << 20
+"""Bytes. A longer line is no log's: what comes of it is read in parts."""
+BYTES_MESSAGE = ('"MESSAGE":[', '"MESSAGE" : [', '"MESSAGE": [')
+"""journald writes a message that is no UTF-8 as a list of bytes; only a parser can tell what it says."""
+_PATTERN = "|".join(re.escape(word) for word in (*KEYWORDS, *BYTES_MESSAGE))
+_ANY = re.compile(_PATTERN.encode())
+KMSG = Path("/dev/kmsg")
+
+
+class CannotReadError(Exception):
+    """The log can't be read, or not to its end; says why."""
+
+
+def regular(path: Path) -> int:
+    """The file's size; CannotReadError where it is none that ends."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CannotReadError(f"{path}: no regular file")
+    return found.st_size
+
+
+def head(path: Path, size: int = 65536) -> bytes:
+    """The file's first bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+
+
+def matching(path: Path, *, grep: bool = True) -> Iterator[bytes]:
+    """The lines with a keyword, without their line ends, in order. CannotReadError where the reading breaks."""
+    tool = shutil.which("grep") if grep else None
+    return _grepped(tool, path) if tool else _searched(path)
+
+
+def every(path: Path) -> Iterator[bytes]:
+    """All lines, without their line feeds."""
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LONGEST_LINE):
+                yield line.removesuffix(b"\n")
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+
+
+def kmsg(path: Path = KMSG) -> Iterator[bytes]:
+    """The records of the kernel's ring buffer that are there now."""
+    try:
+        ring = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+    try:
+        while True:
+            try:
+                record = os.read(ring, 8192)
+            except BlockingIOError:
+                return
+            except BrokenPipeError as error:  # records were overwritten while we read
+                raise CannotReadError(f"{path}: the kernel dropped records") from error
+            yield record.partition(b"\n")[0]
+    finally:
+        os.close(ring)
+
+
+def holes(path: Path) -> int:
+    """How many parts of the file hold NUL bytes: no log's text, as after a power cut."""
+    found = 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                found += b"\0" in chunk
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+    return found
+
+
+def _grepped(tool: str, path: Path) -> Iterator[bytes]:
+    words = [part for word in (*KEYWORDS, *BYTES_MESSAGE) for part in ("-e", word)]
+    command = [tool, "-a", "-F", *words, "--", str(path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
+    ) as child:
+        found, words_of_it = cast("IO[bytes]", child.stdout), cast("IO[bytes]", child.stderr)
+        try:
+            yield from _lines(iter(lambda: found.read(CHUNK), b""))
+            said = words_of_it.read(2000).decode("utf-8", "replace").strip()
+            child.wait()
+        finally:
+            child.kill()  # where nobody reads on; one that has ended is not there to be killed
+    if child.returncode not in (0, 1):
+        raise CannotReadError(f"{path}: grep ended with {child.returncode}: {said}")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > LONGEST_LINE:
+            lines.append(rest)
+            rest = b""
+        yield from (line.rstrip(b"\r") for line in lines)
+    if rest:
+        yield rest.rstrip(b"\r")
+
+
+def _searched(path: Path) -> Iterator[bytes]:
+    """A block of whole lines at a time: one search over all of it, and only its hits are cut out."""
+    rest = b""
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                block = rest + chunk
+                end = block.rfind(b"\n") + 1
+                if not end and len(block) <= LONGEST_LINE:
+                    rest = block
+                    continue
+                end = end or len(block)
+                yield from _hits(block[:end])
+                rest = block[end:]
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+    yield from _hits(rest)
+
+
+def _hits(block: bytes) -> Iterator[bytes]:
+    at = 0
+    while match := _ANY.search(block, at):
+        begin = block.rfind(b"\n", 0, match.start()) + 1
+        end = block.find(b"\n", match.end())
+        end = len(block) if end < 0 else end
+        yield block[begin:end].rstrip(b"\r")
+        at = end + 1
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

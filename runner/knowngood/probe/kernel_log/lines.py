@@ -1,0 +1,185 @@
+"""What log formats put around the kernel's own words: time, boot, and whether the kernel wrote it at all.
+
+Formats: /dev/kmsg records; dmesg with seconds, `-T` dates or `--decode`; syslog and rsyslog; journalctl short,
+short-precise, short-iso, short-unix, short-monotonic, json; the Fabric Manager's own file; bare messages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from knowngood.probe.kernel_log.events import Event, fabric, parse
+
+_STAMP = (
+    r"(?:\w{3} +\d+ (?:\d{4} )?[\d:]{8}(?:\.\d+)?"
+    r"|(?:\w{3} )?\d{4}-\d\d-\d\d[T ][\d:]{8}(?:[.,]\d+)?(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d:?\d\d))?"
+    r"|\d{9,11}\.\d+)"
+)
+_KMSG = re.compile(r"(?P<prio>\d+),\d+,(?P<us>\d+),[^;]*;")
+_FABRIC = re.compile(r"\[(?P<wall>\w{3} \d+ \d{4} [\d:]{8})\] \[\w+\] \[tid \d+\] ")
+_RFC5424 = re.compile(r"<\d+>1 (?P<wall>\S+) \S+ (?P<tag>\S+) \S+ \S+ (?:-|\[.*?\]) (?:\ufeff)?")
+_DECODED = re.compile(
+    r"(?P<facility>kern|user|daemon|mail|auth(?:priv)?|syslog|lpr|news|uucp|cron|ftp|local[0-7])\s*:\s*[a-z]+\s*:\s*"
+)
+_SYSLOG = re.compile(rf"(?P<wall>{_STAMP}) (?P<host>\S+) (?P<tag>[^\s:\[]+)(?:\[\d+\])?: ")
+_TAGGED = re.compile(r"[\w.-]+ (?P<tag>[^\s:\[]+)(?P<pid>\[\d+\])?: ")
+_BRACKET = re.compile(r"\[(?P<inside>[^\]\n]{1,64})\]\s*")
+_ISO = re.compile(rf"(?P<wall>{_STAMP})\s+")
+_SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)")
+_OWN_TAG = "kernel: "
+_KERNEL_TAGS = frozenset({"kernel", "kern"})
+_BEGINNINGS = ("NVRM: ", "nvidia-nvswitch", "mlx5_core ")
+_WORDS = re.compile("|".join(_BEGINNINGS))
+LONGEST_PREFIX = 1024
+_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+
+
+class Line(NamedTuple):
+    """One message. `seconds` since boot, `wall` as ISO 8601 (or as printed where no year is), each where known.
+
+    `kernel`: the kernel may have written it; False: another program did. `whole`: it begins with a time, a priority or
+    a tag, so it is no wrapped rest of the line before it. `fabric_manager`: of that program's own file.
+    """
+
+    message: str
+    seconds: float | None = None
+    wall: str | None = None
+    boot_id: str | None = None
+    kernel: bool = True
+    whole: bool = True
+    fabric_manager: bool = False
+
+    def event(self) -> Event | None:
+        """The error that it tells, None where it tells none or another program wrote it."""
+        if self.fabric_manager:
+            return fabric(self.message)
+        return parse(self.message) if self.kernel else None
+
+
+def of_text(raw: str) -> Line:
+    """A line of a text log."""
+    if raw[:1] == "[":
+        end = raw.find("] ", 1, 24)
+        if end > 0 and raw.startswith(_BEGINNINGS, end + 2):
+            try:
+                return Line(raw[end + 2 :], float(raw[1:end]))
+            except ValueError:
+                pass
+    elif match := _KMSG.match(raw):
+        text = raw[match.end() :]
+        text = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text) if "\\x" in text else text
+        return Line(text, seconds=int(match["us"]) / 1e6, kernel=int(match["prio"]) < 8)
+    # What comes before the driver's own words is often the same: it is read once.
+    word = _WORDS.search(raw, 0, LONGEST_PREFIX)
+    cut = word.start() if word else LONGEST_PREFIX
+    before = _prefix(raw[:cut])
+    return before._replace(message=before.message + raw[cut:])
+
+
+@lru_cache(maxsize=4096)
+def _prefix(raw: str) -> Line:
+    if match := _FABRIC.match(raw):
+        return Line(raw[match.end() :], wall=iso(match["wall"]), fabric_manager=True)
+    if match := _RFC5424.match(raw):
+        return Line(*_stamped(raw[match.end() :], iso(match["wall"])), kernel=match["tag"] in _KERNEL_TAGS)
+    return _prefixed(raw)
+
+
+def _prefixed(raw: str) -> Line:
+    """Syslog's, dmesg's and journalctl's prefixes, in any of the orders in which they stack."""
+    seconds, wall, kernel, at = None, None, True, 0
+    if raw[:1] == "<" and (end := raw.find(">", 1, 6)) > 0 and raw[1:end].isdigit():
+        kernel, at = int(raw[1:end]) < 8, end + 1
+    begins = at
+    if match := _SYSLOG.match(raw, at):
+        wall, kernel, at = iso(match["wall"]), kernel and match["tag"] in _KERNEL_TAGS, match.end()
+    elif match := _DECODED.match(raw, at):
+        kernel, at = match["facility"] == "kern", match.end()
+    if match := _ISO.match(raw, at):
+        wall, at = iso(match["wall"]), match.end()
+    for _ in range(3):  # journalctl's own brackets, then "host kernel: ", then the kernel's brackets
+        if match := _BRACKET.match(raw, at):
+            told = _SECONDS.fullmatch(match["inside"])
+            seconds = float(told[1]) if told else seconds
+            wall, at = wall if told else wall or iso(match["inside"]), match.end()
+        if tagged := _TAGGED.match(raw, at):
+            ours = tagged["tag"] in _KERNEL_TAGS
+            kernel = kernel and (ours or not tagged["pid"])
+            at = tagged.end() if ours else at
+        at += len(_OWN_TAG) if raw.startswith(_OWN_TAG, at) else 0
+    return Line(raw[at:], seconds, wall, None, kernel, whole=at > begins)
+
+
+def of_journal(entry: Mapping[str, Any]) -> Line:
+    """An entry of journalctl's JSON or export format. ValueError: it has no message, or a time that is none."""
+    transport = entry.get("_TRANSPORT")
+    ours = transport == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0"
+    stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
+    wall = entry.get("__REALTIME_TIMESTAMP") or entry.get("_SOURCE_REALTIME_TIMESTAMP")
+    boot = str(entry.get("_BOOT_ID") or "").replace("-", "").lower()
+    return Line(
+        text_of(entry.get("MESSAGE", "")),
+        seconds=int(str(stamp)) / 1e6 if stamp is not None else None,
+        wall=_iso_of_us(int(str(wall))) if wall is not None else None,
+        boot_id=boot or None,
+        kernel=ours,
+    )
+
+
+def text_of(message: Any) -> str:
+    """A journal's message: a list of bytes where it is no UTF-8."""
+    if isinstance(message, list):
+        if message and all(isinstance(part, (str, list)) for part in message):
+            return text_of(message[0])  # a field that was given twice
+        return bytes(b for b in message if isinstance(b, int) and 0 <= b < 256).decode("utf-8", "replace")
+    return "" if message is None else str(message)
+
+
+def parse_line(line: str) -> Event | None:
+    """The error in a kernel's line of a log file, with whatever prefix a tool put before it; None if there is none."""
+    if line.lstrip().startswith("{"):
+        try:
+            entry = json.loads(line)
+            return of_journal(entry).event() if isinstance(entry, dict) else None
+        except ValueError:
+            return None
+    found = of_text(line.strip())
+    return None if found.fabric_manager else found.event()
+
+
+def _stamped(message: str, wall: str | None) -> tuple[str, float | None, str | None]:
+    """A message with the kernel's own seconds before it."""
+    match = _BRACKET.match(message)
+    told = _SECONDS.fullmatch(match["inside"]) if match else None
+    return (message[match.end() :], float(told[1]), wall) if match and told else (message, None, wall)
+
+
+@lru_cache(maxsize=1024)
+def iso(text: str) -> str | None:
+    """A time as ISO 8601, or as it is printed where it has no year or zone that is known; None where it is none."""
+    text = text.strip()
+    if re.fullmatch(r"\d{9,11}\.\d+", text):
+        return _iso_of_us(int(float(text) * 1e6))
+    plain = text.replace(",", ".")
+    for form in ("%a %b %d %H:%M:%S %Y", "%b %d %Y %H:%M:%S", "%b %d %H:%M:%S %Y"):
+        try:
+            return datetime.strptime(plain, form).isoformat()
+        except ValueError:
+            continue
+    iso_text = re.sub(r"^\w{3} (?=\d{4})", "", plain)
+    if match := re.match(r"(\d{4}-\d\d-\d\d)[T ](.+)", iso_text):
+        rest = match[2].replace(" UTC", "+00:00").replace("Z", "+00:00")
+        return f"{match[1]}T{rest.replace(' ', '')}"
+    return text if re.match(r"\w{3} +\d+ [\d:]{8}", text) else None
+
+
+def _iso_of_us(microseconds: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(microseconds / 1e6, tz=timezone.utc).isoformat()  # noqa: UP017 (Python 3.9)
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -1,0 +1,101 @@
+"""What a message says that carries no number: one of the signatures, a failure in unknown words, or nothing."""
+
+from __future__ import annotations
+
+import re
+
+from knowngood.probe.kernel_log.signatures import BDF, SIGNATURES, Signature
+
+LONGEST = 4096
+"""Characters of a message that are looked at: the kernel prints no longer line (printk's record has 1 to 2 KiB)."""
+HARMLESS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # Each is on healthy nodes: NVIDIA/open-gpu-kernel-modules #427, NVIDIA/dcgm-exporter #657,
+        # Mellanox/nv_peer_memory #120, leptonai/gpud #1164, prometheus/node_exporter #3434.
+        r"NVRM: .*nvCheck\w*: Check failed: .*\[NV_ERR_(?:OBJECT_NOT_FOUND|NOT_SUPPORTED|INSUFFICIENT_PERMISSIONS)\]",
+        r"NVRM: Rate limiting GSP RPC error prints",
+        r"NVRM: (?:GPU ?\d+ )?(?:GSP )?RPC (?:buffer|history|event history|error history)\b",
+        r"NVRM:\s+-?\d+\s+\d+\s+\w+\s+0x",  # a row of that history
+        r"NVRM: (?:GPU at PCI:|GPU Board Serial Number)",
+        r"NVRM: .*(?:nvidia-bug-report|loading NVIDIA)",
+        r"(?:nvidia\S*|mlx5_\w+): module verification failed",
+        r"mlx5_(?:core \S+: )?(?:mlx5_)?\w*(?:cmd_out_err|cmd_check)\b.*ACCESS_REG\b.*failed",
+        r"nvidia-peermem .*invalid context",
+    )
+)
+
+_OURS = re.compile(rf"(?P<who>NVRM|mlx5_\w+|nvidia-nvswitch\d*|nvidia(?= {BDF}))(?:: | )")
+_FAILURE = re.compile(
+    r"\b(?:fail(?:ed|ure|ures|s|ing)?|errors?|cannot|can't|could not|unable|mismatch\w*|time(?:d[ -]?out|out)|fatal"
+    r"|corrupt\w*|refus\w+|abort\w*|unrecoverable|uncorrect\w+|unresponsive"
+    r"|lost|hung|stuck|locked up|panic|assert\w*)\b",
+    re.IGNORECASE,
+)
+_JOINT = re.compile(
+    r"\s*(?:\r?\n|\\n|\\x0a|\\012|#012|\|[0-7]\|)(?:\s|\\n|(?:\x01|\\x01|\\001|#001)[0-7])*(?:NVRM:\s*)?"
+)
+_BREAK = re.compile(r"[\n\\#|]")
+_DIGITS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{2,}(?:[:.][0-9a-fA-F]+)+\b|\d+")
+
+
+_NAMED = re.compile(r"\(\?P<\w+>")
+_ONE_OF_THEM = re.compile("|".join(_NAMED.sub("(?:", s.pattern.pattern) for s in SIGNATURES))
+"""All of them at once: most lines are none, and this tells it in one go."""
+
+
+def joined(message: str) -> str:
+    """A message of several lines as one, whatever a log made of its line breaks (a line feed, `#012`, `|3|`, ...)."""
+    return _JOINT.sub(" ", message[:LONGEST]).strip() if _BREAK.search(message) else message[:LONGEST]
+
+
+def find(message: str) -> tuple[Signature, re.Match[str]] | None:
+    """The first signature that the joined message begins with."""
+    if not _ONE_OF_THEM.match(message):
+        return None
+    for signature in SIGNATURES:
+        if match := signature.pattern.match(message):
+            return signature, match
+    return None
+
+
+def unknown_failure(message: str) -> str:
+    """Which driver says in a joined message that something failed, in words that no signature knows; "" if none."""
+    match = _OURS.match(message)
+    if not match or not _FAILURE.search(message, match.end()):
+        return ""
+    return "" if any(known.match(message) for known in HARMLESS) else match["who"]
+
+
+def shape(message: str) -> str:
+    """A message without its numbers and addresses: what a baseline knows it by."""
+    return _DIGITS.sub("#", message)[:160]
+
+
+KEYWORDS = (
+    "NVRM",
+    "SXid",
+    "mlx5_",
+    "nvidia",
+    "NVSwitch",
+    "multicast team",
+    "NETDEV WATCHDOG",
+    "PCIe ",
+    "AER: ",
+    "pcieport",
+    "Hardware Error",
+    "EDAC ",
+    "mce: ",
+    "blocked for more than",
+    "INFO: rcu",
+    "soft lockup",
+    "hard LOCKUP",
+    "Kernel panic",
+    "Oops: ",
+    "BUG: ",
+    "BUG at ",
+    "Internal error: ",
+    "Unable to handle kernel",
+    "general protection",
+)
+"""Every line that any pattern here matches has one of these: what a file, or a journal, is searched for."""

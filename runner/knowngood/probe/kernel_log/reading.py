@@ -1,0 +1,205 @@
+"""A log file as lines of the kernel, whatever its format; what could not be read is counted, never passed over.
+
+The format is told by the file's first line. Wrapped messages, in which the driver's words go on in the next lines, are
+joined again; a journal's entries are parsed whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from knowngood.probe.kernel_log import files
+from knowngood.probe.kernel_log.files import CannotReadError
+from knowngood.probe.kernel_log.lines import Line, of_journal, of_text
+
+MOST_PARTS = 6
+"""Lines over which the driver spreads one message."""
+_OPENS = re.compile(r"NVRM: (?:The NVIDIA (?:GPU|\S.* GPU|probe)|API mismatch|A GPU crash dump|This PCI I/O)")
+_GOES_ON = re.compile(
+    r"(?:NVRM: )?\s*(?!Xid|GPU ?[0-9a-fP]|loading |None of|No NVIDIA|API mismatch|The NVIDIA)(?:\S)"
+)
+_EXPORT = re.compile(rb"__CURSOR=|_BOOT_ID=|__REALTIME_TIMESTAMP=")
+
+
+@dataclass
+class Count:
+    """What was read. `broken`: entries or parts that are no log's; `first` says of the first of them where and why."""
+
+    lines: int = 0
+    broken: int = 0
+    first: str = ""
+
+    def note(self, why: str) -> None:
+        """Something could not be read."""
+        self.broken += 1
+        self.first = self.first or why
+
+
+class Read(NamedTuple):
+    """One message with the raw line, or lines, that it came from. `line` None: it could not be read at all."""
+
+    line: Line | None
+    raw: str
+
+
+def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
+    """The messages of a file that may matter. CannotReadError where nothing can be read, or the reading broke off."""
+    if path.resolve() == files.KMSG:
+        return _text(files.kmsg(path), count)
+    files.regular(path)
+    begin = files.head(path)
+    if begin[:2] in (b"\x1f\x8b", b"BZ", b"\xfd7", b"(\xb5") or begin[:8] == b"LPKSHHRH":
+        raise CannotReadError(
+            f"{path}: compressed, or journald's own file; unpack it, or use journalctl --output=json"
+        )
+    if _EXPORT.match(begin):  # its fields may hold any byte
+        return _export(files.every(path), count)
+    if holed := files.holes(path):
+        count.note(f"{path}: NUL bytes in {holed} part(s): what was written there is lost")
+    if _is_json(begin):
+        _look_at_end(path, count)
+        return _json(files.matching(path, grep=grep), count)
+    return _text(files.matching(path, grep=grep), count)
+
+
+def _is_json(begin: bytes) -> bool:
+    for raw in begin.split(b"\n"):
+        if raw.strip() and not raw.startswith(b"-- "):
+            return raw.lstrip().startswith(b"{")
+    return False
+
+
+def _look_at_end(path: Path, count: Count) -> None:
+    """A journal that was cut off ends within an entry."""
+    with path.open("rb") as file:
+        file.seek(max(0, files.regular(path) - files.LONGEST_LINE))
+        tail = file.read().rstrip(b"\r\n").rpartition(b"\n")[2]
+    if tail.startswith(b"-- "):
+        return
+    try:
+        json.loads(tail)
+    except (ValueError, RecursionError):
+        count.note(f"{path}: ends within an entry: {text(tail)[:80]!r}")
+
+
+def _json(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
+    for raw in lines:
+        count.lines += 1
+        if not raw.strip() or raw.startswith(b"-- "):
+            continue
+        try:
+            entry = json.loads(raw)
+            line = of_journal(entry)
+        except (ValueError, AttributeError, RecursionError, OverflowError):
+            count.note(f"no journal entry: {text(raw)[:80]!r}")
+            yield Read(None, text(raw))
+            continue
+        if line.kernel:
+            yield Read(line, text(raw))
+
+
+def _export(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
+    """journalctl --output=export: KEY=value lines, or KEY, eight bytes of length, and as many bytes; then a blank line.
+
+    https://systemd.io/JOURNAL_EXPORT_FORMATS
+    """
+    entry: dict[str, str] = {}
+    raws: list[str] = []
+    source = iter(lines)
+    for raw in source:
+        count.lines += 1
+        key, found, value = raw.partition(b"=")
+        if not raw:
+            yield from _entry(entry, raws, count)
+            entry, raws = {}, []
+        elif found:
+            entry[text(key)] = text(value)
+            raws.append(text(raw))
+        else:
+            told = _binary(source, count)
+            entry[text(key)] = text(told)
+            raws.append(f"{text(key)}={text(told)}")
+    yield from _entry(entry, raws, count)
+
+
+def _binary(source: Iterator[bytes], count: Count) -> bytes:
+    """A field with its length before it; its bytes may hold line feeds, and so may its length."""
+    data = next(source, b"")
+    while len(data) < 8:
+        more = next(source, None)
+        if more is None:
+            count.note("the export ends within a field")
+            return b""
+        data += b"\n" + more
+    length = int.from_bytes(data[:8], "little")
+    data = data[8:]
+    while len(data) < min(length, files.LONGEST_LINE):
+        more = next(source, None)
+        if more is None:
+            count.note("the export ends within a field")
+            break
+        data += b"\n" + more
+    return data
+
+
+def _entry(entry: dict[str, str], raws: list[str], count: Count) -> Iterator[Read]:
+    if not entry:
+        return
+    try:
+        line = of_journal(entry)
+    except (ValueError, OverflowError):
+        count.note(f"no journal entry: {raws[0][:80]!r}")
+        yield Read(None, "\n".join(raws))
+        return
+    if line.kernel:
+        yield Read(line, "\n".join(raws))
+
+
+def _text(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
+    """Lines of text, wrapped messages joined."""
+    opened: list[Read] = []
+    for data in lines:
+        count.lines += 1
+        raw = text(data)
+        line = of_text(raw.lstrip() if raw[:1].isspace() else raw)
+        if opened and _belongs(opened, raw, line):
+            opened.append(Read(line, raw))
+            continue
+        if opened:
+            yield _joined(opened)
+            opened = []
+        if raw[:1].isspace() and not line.whole and not line.message.startswith("NVRM"):
+            continue  # KEY=value of a /dev/kmsg record, or the rest of somebody's message
+        if _OPENS.match(line.message):
+            opened = [Read(line, raw)]
+        else:
+            yield Read(line, raw)
+    if opened:
+        yield _joined(opened)
+
+
+def _belongs(opened: list[Read], raw: str, line: Line) -> bool:
+    """Whether a line goes on with the message that was opened."""
+    if not line.kernel or len(opened) >= MOST_PARTS or not line.message.startswith("NVRM: "):
+        return False
+    if raw[:1].isspace() and not line.whole:
+        return True
+    return not opened[-1].raw.rstrip().endswith((".", "!")) and bool(_GOES_ON.match(line.message))
+
+
+def _joined(parts: list[Read]) -> Read:
+    first = parts[0].line
+    if first is None or len(parts) == 1:
+        return parts[0]
+    message = "\n".join(p.line.message.strip() for p in parts if p.line)
+    return Read(first._replace(message=message), "\n".join(p.raw for p in parts))
+
+
+def text(raw: bytes) -> str:
+    """What a line says; bytes that are no UTF-8 are marked."""
+    return raw.decode("utf-8", "replace")

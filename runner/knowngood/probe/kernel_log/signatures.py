@@ -1,0 +1,350 @@
+"""Severe messages without a number, as data: a name, what it asks for, how it reads, where that is known from.
+
+A message is matched from its start, after `messages.joined` made one line of it. `ADDRESS` names the device where the
+message does. The first one that matches counts, so the worse ones of a driver come first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from knowngood.probe.kernel_log.codes import Action
+
+BDF = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}"
+ADDRESS = rf"(?P<address>{BDF})(?:\.(?P<function>[0-7]))?"
+GPU, NIC, HOST = "gpu", "nic", "host"
+_OF_GPU = rf"(?:GPU ?(?:at )?(?:PCI:)?-?{ADDRESS}:? |GPU ?\d+:? )?"
+_MLX5 = rf"mlx5_(?:core|ib|en)?:? ?(?:{ADDRESS}(?: \S+)?: )?(?:\S+:\d+:\(pid \d+\): )?"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One message. `part`: gpu, nic or host; `source`: where the wording was read."""
+
+    name: str
+    part: str
+    action: Action
+    pattern: re.Pattern[str]
+    source: str
+
+
+def _of(name: str, part: str, action: Action, pattern: str, source: str) -> Signature:
+    return Signature(name, part, action, re.compile(pattern), source)
+
+
+_OPEN = "NVIDIA/open-gpu-kernel-modules"
+_NVS = "NVIDIA/NVSentinel docs/nic-health-monitor"
+_LINUX = "torvalds/linux"
+
+SIGNATURES = (
+    _of(
+        "fallen-off-bus",
+        GPU,
+        Action.REBOOT,
+        rf"NVRM: {_OF_GPU}(?:GPU )?has fallen off the bus",
+        f"{_OPEN} #1104",
+    ),
+    _of(
+        "fallen-off-bus",
+        GPU,
+        Action.REBOOT,
+        rf"NVRM: (?:The NVIDIA GPU {ADDRESS} .*)?fallen off the bus and is not responding",
+        "NVIDIA/NVSentinel #155",
+    ),
+    _of(
+        "reset-required",
+        GPU,
+        Action.RESET,
+        r"NVRM: .*\[NV_ERR_RESET_REQUIRED\]",
+        "kubernetes-sigs/dra-driver-nvidia-gpu #982",
+    ),
+    _of(
+        "uvm-fatal",
+        GPU,
+        Action.REBOOT,
+        r"(?:NVRM|nvidia-uvm): .*uvm encountered global fatal error",
+        f"{_OPEN} kernel-open/nvidia-uvm",
+    ),
+    _of(
+        "inforom-corrupted",
+        GPU,
+        Action.DRAIN,
+        rf"NVRM: .*infoROM is corrupted at gpu(?: {ADDRESS})?",
+        "awslabs/awsome-distributed-ai 2.gpu-cluster-healthcheck",
+    ),
+    _of(
+        "gsp-failed",
+        GPU,
+        Action.RESET,
+        rf"NVRM: {_OF_GPU}(?:_?kgsp\w*|_?ksec2\w*|RmInitAdapter): .*(?:WPR2 already up|cannot proceed"
+        r"|likely in a bad state|Cannot initialize GSP|[Nn]o firmware image found|(?i:timed out|failed|not booted))",
+        f"{_OPEN} #1230, #789, #1058",
+    ),
+    _of(
+        "gsp-failed",
+        GPU,
+        Action.RESET,
+        rf"NVRM: {_OF_GPU}.*(?:[Nn]o firmware image found|Cannot initialize GSP firmware"
+        r"|GSP (?:firmware )?(?:bootstrap|boot|init\w*)\b.*(?:failed|timed out))",
+        f"{_OPEN} #1230",
+    ),
+    _of(
+        "adapter-failed",
+        GPU,
+        Action.RESET,
+        rf"NVRM: {_OF_GPU}(?:RmInitAdapter failed|rm_init_adapter(?:\(\))? failed|rmInit\w* failed)",
+        f"{_OPEN} #1230",
+    ),
+    _of(
+        "probe-failed",
+        GPU,
+        Action.HOLD,
+        r"NVRM: The NVIDIA probe routine (?:failed|was not called) for \d+ device",
+        "NVIDIA/NVSentinel #155",
+    ),
+    _of(
+        "probe-failed",
+        GPU,
+        Action.HOLD,
+        rf"nvidia: probe of {ADDRESS} failed with error",
+        f"{_LINUX} drivers/base/dd.c",
+    ),
+    _of(
+        "probe-failed",
+        GPU,
+        Action.HOLD,
+        rf"nvidia {ADDRESS}: probe with driver nvidia failed with error",
+        "negativo17/nvidia-driver #158",
+    ),
+    _of(
+        "no-gpu",
+        GPU,
+        Action.HOLD,
+        r"NVRM: (?:No NVIDIA (?:GPU|graphics adapter|device)s? found"
+        r"|None of the NVIDIA (?:devices|GPUs|graphics adapters|graphics devices) were (?:initialized|probed))",
+        "NixOS/nixos-hardware #1880",
+    ),
+    _of(
+        "gpu-ignored",
+        GPU,
+        Action.HOLD,
+        r"NVRM: .*\b(?:driver will ignore(?: this GPU)?|supported through the NVIDIA \S+ Legacy drivers)",
+        "NixOS/nixos-hardware #1880; anomixer/proxmox-vgpu-installer #29",
+    ),
+    _of(
+        "gpu-unsupported",
+        GPU,
+        Action.HOLD,
+        rf"NVRM: (?:The NVIDIA GPU {ADDRESS} .*)?(?:installed in this system )?(?:is )?not supported by (?:the |open )",
+        "negativo17/nvidia-driver #158",
+    ),
+    _of(
+        "api-mismatch",
+        GPU,
+        Action.FAULT,
+        r"NVRM: API mismatch\b",
+        f"{_OPEN} src/nvidia/arch/nvalloc/unix/src/osapi.c",
+    ),
+    _of(
+        "d3cold",
+        GPU,
+        Action.REBOOT,
+        rf"(?:NVRM: .*|nvidia {ADDRESS}: .*)(?:from|in|is in) D3cold\b",
+        f"{_LINUX} drivers/pci/pci.c; {_OPEN} discussions of runtime power management",
+    ),
+    _of("rc-watchdog", GPU, Action.FAULT, r"NVRM: .*RC watchdog: ", f"{_OPEN} src/nvidia/src/kernel/gpu/rc"),
+    _of(
+        "crash-dump",
+        GPU,
+        Action.FAULT,
+        r"NVRM: A GPU crash dump has been created",
+        f"{_OPEN} arch/nvalloc/unix",
+    ),
+    # --- NICs: the driver lost its firmware, its commands or its queues
+    _of(
+        "nic-health-compromised",
+        NIC,
+        Action.DRAIN,
+        rf"{_MLX5}.*device's health compromised",
+        f"{_NVS}; NVSentinel #1257",
+    ),
+    _of(
+        "nic-unrecoverable",
+        NIC,
+        Action.DRAIN,
+        rf"{_MLX5}.*unrecoverable hardware error",
+        f"{_NVS}; NVSentinel #1257",
+    ),
+    _of(
+        "nic-command-timeout",
+        NIC,
+        Action.DRAIN,
+        rf"{_MLX5}.*timeout\. Will cause a leak of a command",
+        f"{_NVS}; #1257",
+    ),
+    _of(
+        "nic-fatal",
+        NIC,
+        Action.DRAIN,
+        rf"{_MLX5}.*(?:[Ff]atal (?:err|reset|sensor)|start health recovery flow aborted"
+        r"|PCI slot is unavailable|enter(?:ed)? error state|health recovery failed)",
+        f"{_LINUX} mlx5/core/health.c",
+    ),
+    _of(
+        "nic-firmware-trouble",
+        NIC,
+        Action.FAULT,
+        rf"{_MLX5}.*(?:Health issue observed|\bsynd 0x[0-9a-f]*[1-9a-f])",
+        f"{_LINUX} mlx5/core/health.c",
+    ),
+    _of(
+        "nic-tx-timeout",
+        NIC,
+        Action.FAULT,
+        rf"{_MLX5}.*TX timeout (?:detected|on queue)",
+        "NVIDIA/NVSentinel #1334",
+    ),
+    _of(
+        "nic-probe-failed",
+        NIC,
+        Action.HOLD,
+        rf"{_MLX5}(?:probe with driver mlx5_core failed"
+        r"|mlx5_(?:load_one|init_one|init_once|function_\w+|probe_one)\b.*\bfailed|handle_hca_cap\w* failed"
+        r"|(?:enable|init) hca failed|Firmware over \d+ MS in \S+ state|probe_one failed)",
+        "PeterSuh-Q3/tinycore-redpill #9; pocopico/rp-ext #129",
+    ),
+    _of(
+        "nic-probe-failed",
+        NIC,
+        Action.HOLD,
+        rf"mlx5_core: probe of {ADDRESS} failed",
+        f"{_LINUX} drivers/base/dd.c",
+    ),
+    _of(
+        "nic-slot-power",
+        NIC,
+        Action.FAULT,
+        rf"{_MLX5}.*insufficient power on the PCIe slot",
+        f"{_LINUX} mlx5/core/events.c",
+    ),
+    _of(
+        "nic-module-error",
+        NIC,
+        Action.FAULT,
+        rf"(?:{_MLX5}|mlx5_port_module_event:\S+ ?(?:\(pid \d+\): )?).*Port module event\[error\]",
+        "leptonai/gpud infiniband/kmsg_matcher.go",
+    ),
+    _of(
+        "nic-pcie-downgraded",
+        NIC,
+        Action.FAULT,
+        rf"{_MLX5}.*limited by .* PCIe x\d+ link",
+        "imbue-ai/cluster-health health_checks.py",
+    ),
+    _of(
+        "netdev-watchdog",
+        NIC,
+        Action.FAULT,
+        rf"(?:mlx5_core {ADDRESS} \S+: NETDEV WATCHDOG: |NETDEV WATCHDOG: \S+ \(mlx5_core\): ).*timed out",
+        f"{_LINUX} net/sched/sch_generic.c; {_NVS}",
+    ),
+    # --- the host below them
+    _of(
+        "netdev-watchdog",
+        HOST,
+        Action.WATCH,
+        r"(?:\S+ \S+ \S+: )?NETDEV WATCHDOG: .*timed out",
+        f"{_LINUX} sch_generic.c",
+    ),
+    _of(
+        "pcie-downgraded",
+        HOST,
+        Action.WATCH,
+        rf"\S+ {ADDRESS}: .*available PCIe bandwidth, limited by ",
+        f"{_LINUX} drivers/pci/pci.c",
+    ),
+    _of(
+        "pcie-downgraded",
+        HOST,
+        Action.WATCH,
+        rf"\S+ {ADDRESS}: .*(?:downgraded|retraining failed|link speed .*reduced)",
+        f"{_LINUX} drivers/pci/quirks.c",
+    ),
+    _of(
+        "aer-uncorrected",
+        HOST,
+        Action.FAULT,
+        rf"\S+ {ADDRESS}: (?:AER: )?(?:PCIe Bus Error: severity=Uncorrect\w+"
+        r"|(?:Multiple )?Uncorrect\w+ (?:\(\S+\) )?error|device recovery failed|can't recover)",
+        f"{_LINUX} drivers/pci/pcie/aer.c",
+    ),
+    _of(
+        "aer-corrected",
+        HOST,
+        Action.INFO,
+        rf"\S+ {ADDRESS}: (?:AER: )?(?:PCIe Bus Error: severity=Correct\w+"
+        r"|(?:Multiple )?Correct\w+ (?:\(\S+\) )?error)",
+        f"{_LINUX} drivers/pci/pcie/aer.c",
+    ),
+    _of(
+        "pcie-link-down",
+        HOST,
+        Action.FAULT,
+        rf"pcieport {ADDRESS}: (?:pciehp|DPC): .*(?:Link Down|not present|containment event)",
+        f"{_LINUX} drivers/pci/hotplug/pciehp_ctrl.c, pcie/dpc.c",
+    ),
+    _of(
+        "machine-check",
+        HOST,
+        Action.FAULT,
+        r"(?:mce: )?(?:\{\d+\})?\[Hardware Error\]: .*(?:Machine Check Exception"
+        r"|event severity: (?:fatal|recoverable|panic)|Uncorrected|Fatal|PANIC)|EDAC \S+: \d+ UE\b",
+        f"{_LINUX} arch/x86/kernel/cpu/mce, drivers/acpi/apei/ghes.c",
+    ),
+    _of(
+        "machine-check-corrected",
+        HOST,
+        Action.INFO,
+        r"(?:\{\d+\})?\[Hardware Error\]: .*event severity: (?:corrected|info)"
+        r"|EDAC \S+: \d+ CE\b",
+        f"{_LINUX} drivers/acpi/apei/ghes.c, drivers/edac",
+    ),
+    _of(
+        "machine-check-logged",
+        HOST,
+        Action.WATCH,
+        r"mce: (?:\[Hardware Error\]: )?Machine check events logged",
+        f"{_LINUX} arch/x86/kernel/cpu/mce/core.c",
+    ),
+    _of(
+        "hung-task",
+        HOST,
+        Action.WATCH,
+        r"INFO: task \S.*blocked for more than \d+ seconds",
+        f"{_LINUX} kernel/hung_task.c",
+    ),
+    _of(
+        "rcu-stall",
+        HOST,
+        Action.WATCH,
+        r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stall",
+        f"{_LINUX} kernel/rcu/tree_stall.h",
+    ),
+    _of(
+        "lockup",
+        HOST,
+        Action.FAULT,
+        r"(?:NMI )?watchdog: (?:BUG: soft lockup|Watchdog detected hard LOCKUP)|BUG: soft lockup",
+        f"{_LINUX} kernel/watchdog.c",
+    ),
+    _of("panic", HOST, Action.HOLD, r"Kernel panic - not syncing", f"{_LINUX} kernel/panic.c"),
+    _of(
+        "oops",
+        HOST,
+        Action.HOLD,
+        r"(?:BUG: (?:kernel NULL pointer|unable to handle)|Oops: |Internal error: |Unable to handle kernel "
+        r"|kernel BUG at |general protection fault\b.*\[#\d+\]|BUG: Bad page)",
+        f"{_LINUX} arch/x86/mm/fault.c, arch/arm64/kernel/traps.c",
+    ),
+)

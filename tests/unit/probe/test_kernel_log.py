@@ -1,0 +1,330 @@
+"""`kernel-log --file`: every format, wrapped and escaped; what can't be read is never passed over."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood.probe.kernel_log import command, files, messages
+from knowngood.probe.kernel_log.signatures import SIGNATURES
+
+ROOT = Path(__file__).parents[3]
+CASES = Path(os.environ.get("KNOWNGOOD_CASES", ROOT.parent / "shared" / "cases"))
+XID = "NVRM: Xid (PCI:0000:1A:00 GPU-I:05 GPU-CI:02): 94, pid=41, name=train, Contained: SM (0x1). RST: No"
+BOOT = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+Told = tuple[int, list[dict[str, Any]]]
+
+
+def told(path: Path, *, grep: bool = True) -> Told:
+    said: list[str] = []
+    status = command.run(path, said.append, grep=grep)
+    assert all(line.endswith("\n") for line in said)
+    return status, [json.loads(line) for line in said]
+
+
+def log(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "log"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def entry(message: Any = XID, **fields: Any) -> dict[str, Any]:
+    values = {
+        "_TRANSPORT": "kernel",
+        "_BOOT_ID": BOOT,
+        "__REALTIME_TIMESTAMP": "1767225600000000",
+        "__MONOTONIC_TIMESTAMP": "12345678",
+        "MESSAGE": message,
+    }
+    return values | fields
+
+
+def exported(message: bytes) -> bytes:
+    plain = "".join(f"{k}={v}\n" for k, v in entry().items() if k != "MESSAGE").encode()
+    return b"__CURSOR=s=1\n" + plain + b"MESSAGE\n" + len(message).to_bytes(8, "little") + message + b"\n\n"
+
+
+FORMATS = {
+    "bare": XID,
+    "journal json": json.dumps(entry()),
+    "journal json, bytes": json.dumps(entry(list(XID.encode()))),
+    "journal export": exported(XID.encode()).decode("latin-1"),
+    "journal short": f"Aug 17 10:00:00 gpu-1 kernel: {XID}",
+    "journal short-precise": f"Aug 17 10:00:00.123456 gpu-1 kernel: {XID}",
+    "journal short-iso": f"2026-08-17T10:00:00+0200 gpu-1 kernel: {XID}",
+    "journal short-full": f"Mon 2026-08-17 10:00:00 UTC gpu-1 kernel: {XID}",
+    "journal short-unix": f"1767225600.123456 gpu-1 kernel: {XID}",
+    "journal short-monotonic": f"[   12.345678] gpu-1 kernel: {XID}",
+    "kmsg": f"4,3973,12345678,-;{XID}\n SUBSYSTEM=pci\n DEVICE=+pci:0000:1a:00.0",
+    "rsyslog": f"<4>Aug 17 10:00:00 gpu-1 kernel: [   12.345678] {XID}",
+    "rsyslog, iso": f"2026-08-17T10:00:00.123456+02:00 gpu-1 kernel: [   12.345678] {XID}",
+    "rsyslog, rfc 5424": f"<4>1 2026-08-17T10:00:00.123Z gpu-1 kernel - - - {XID}",
+    "dmesg": f"[   12.345678] {XID}",
+    "dmesg -T": f"[Mon Aug 17 10:00:00 2026] {XID}",
+    "dmesg -r": f"<4>[   12.345678] {XID}",
+    "dmesg --decode": f"kern  :warn  : [   12.345678] {XID}",
+    "dmesg --decode --time-format iso": f"kern  :warn  : 2026-08-17T10:00:00,123456+00:00 {XID}",
+}
+
+
+@pytest.mark.parametrize("grep", [True, False], ids=["grep", "python"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_read(name: str, tmp_path: Path, *, grep: bool) -> None:
+    noise = "" if name.startswith("journal json") or "export" in name else "Started Session 1 of User root.\n"
+    status, found = told(log(tmp_path, f"{noise}{FORMATS[name]}\n".encode("latin-1")), grep=grep)
+    assert (status, len(found)) == (0, 1)
+    one = found[0]
+    assert (one["kind"], one["code"], one["bdf"]) == ("xid", 94, "0000:1a:00")
+    assert (one["gpu_instance"], one["compute_instance"], one["pid"], one["process"]) == (5, 2, 41, "train")
+    assert name == "bare" or one["time"] is not None
+    assert one["boot_id"] == (
+        BOOT.replace("-", "") if name.startswith("journal") and "short" not in name else None
+    )
+    assert name.startswith("journal export") or one["raw"] == FORMATS[name].partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Aug 17 10:00:00 gpu-1 monitor[12]: {XID}",
+        f"2026-08-17T10:00:00+00:00 gpu-1 k8s[7]: {XID}",
+        f"[   12.345678] gpu-1 monitor[12]: {XID}",
+        f"12,3973,12345678,-;{XID}",
+        f"<30>Aug 17 10:00:00 gpu-1 logger: {XID}",
+        f"user  :warn  : [   12.345678] {XID}",
+        f"<30>1 2026-08-17T10:00:00Z gpu-1 gpud 12 - - {XID}",
+        json.dumps(entry(_TRANSPORT="syslog")),
+        json.dumps(entry(SYSLOG_FACILITY="1")),
+        f"I0624 22:58:05 health.go:185] saw {XID}",
+        "r8169 0000:01:00.0 eth0: RTL8168, XID 609, IRQ 33",
+    ],
+)
+def test_another_programs_echo_is_no_event(line: str, tmp_path: Path) -> None:
+    assert told(log(tmp_path, line)) == (0, [])
+
+
+LOST = (
+    "NVRM: The NVIDIA GPU 0000:b3:00.0",
+    "(PCI ID: 10de:26b5) installed in this system has",
+    "fallen off the bus and is not responding to commands.",
+)
+WRAPPED = {
+    "indented": f"[ 1843.308145] {LOST[0]}\n               NVRM: {LOST[1]}\n               NVRM: {LOST[2]}",
+    "a stamp a line": "\n".join(
+        f"[ 1843.30814{i}] NVRM: {t.removeprefix('NVRM: ')}" for i, t in enumerate(LOST)
+    ),
+    "syslog, a line each": "\n".join(
+        f"Aug 17 10:00:00 n kernel: NVRM: {t.removeprefix('NVRM: ')}" for t in LOST
+    ),
+    "rsyslog's #012": f"Aug 17 10:00:00 n kernel: {LOST[0]}#012NVRM: {LOST[1]}#012NVRM: {LOST[2]}",
+    "kmsg's escapes": f"3,1,1843308145,-;{LOST[0]}\\x0aNVRM: {LOST[1]}\\x0aNVRM: {LOST[2]}",
+    "printk's levels": f"{LOST[0]}|3|NVRM: {LOST[1]}|3|NVRM: {LOST[2]}",
+    "journal": json.dumps(entry(f"{LOST[0]}\nNVRM: {LOST[1]}\nNVRM: {LOST[2]}")),
+}
+
+
+@pytest.mark.parametrize("text", WRAPPED.values(), ids=WRAPPED)
+def test_a_message_of_several_lines_is_one_event(text: str, tmp_path: Path) -> None:
+    status, found = told(log(tmp_path, f"{text}\n[ 1900.000000] NVRM: Xid (PCI:0000:b3:00): 79, x\n"))
+    if text.startswith("{"):
+        status, found = told(log(tmp_path, text))
+    assert status == 0
+    assert (found[0]["kind"], found[0]["code"], found[0]["bdf"]) == (
+        "signature",
+        "fallen-off-bus",
+        "0000:b3:00.0",
+    )
+    assert [f["code"] for f in found[1:]] == ([] if text.startswith("{") else [79])
+    assert found[0]["raw"] == text
+
+
+REAL = {
+    # the wording, where it was read, and what it is
+    "NVRM: API mismatch: the client has the version 550.54.14, but NVRM: this kernel module has": "api-mismatch",
+    "NVRM: API mismatch: the client 'gnome-shell' has the version 595.58.03,": "api-mismatch",
+    "NVRM: GPU-0000:3b:00: RmInitAdapter failed!": "adapter-failed",
+    "NVRM: RmInitAdapter failed! (0x62:0x65:2028)": "adapter-failed",
+    "NVRM: ksec2PrepareBootCommands_GB20B: SEC2 secure boot partition timed out.": "gsp-failed",
+    "NVRM: No NVIDIA graphics adapter found!": "no-gpu",
+    "NVRM: GPU at PCI:0000:01:00: GPU has fallen off the bus.": "fallen-off-bus",
+    "NVRM: GPU has fallen off the bus.": "fallen-off-bus",
+    "NVRM: A GPU crash dump has been created. If possible, please run": "crash-dump",
+    "NVRM: RC watchdog: GPU is probably locked!  Notify Timeout Seconds: 7": "rc-watchdog",
+    "nvidia 0000:18:00.0: Unable to change power state from D3cold to D0, device inaccessible": "d3cold",
+    "nvidia: probe of 0000:09:00.0 failed with error -1": "probe-failed",
+    "mlx5_core: INFO: synd 0x8: unrecoverable hardware error.": "nic-unrecoverable",
+    "mlx5_core 0000:d2:00.0: poll_health:174: device's health compromised - reached miss count.": (
+        "nic-health-compromised"
+    ),
+    "mlx5_core 0000:12:00.0: mlx5_pcie_event:299: Detected insufficient power on the PCIe slot (27W).": (
+        "nic-slot-power"
+    ),
+    "mlx5_core 0000:3b:00.0 eth0: NETDEV WATCHDOG: CPU: 60: transmit queue 6 timed out 5328 ms": "netdev-watchdog",
+    "NETDEV WATCHDOG: eth0 (mlx5_core): transmit queue 0 timed out": "netdev-watchdog",
+    "pcieport 0000:97:01.0: AER: Uncorrected (Fatal) error received: 0000:9c:00.0": "aer-uncorrected",
+    "nvidia 0000:18:00.0: PCIe Bus Error: severity=Uncorrectable (Non-Fatal), type=Transaction Layer": (
+        "aer-uncorrected"
+    ),
+    "pcieport 0000:97:01.0: AER: Multiple Corrected error received: 0000:9c:00.0": "aer-corrected",
+    "pci 0000:18:00.0: 252.048 Gb/s available PCIe bandwidth, limited by 32.0 GT/s PCIe x8 link": "pcie-downgraded",
+    "mce: [Hardware Error]: CPU 12: Machine Check Exception: 5 Bank 7: be00000000800400": "machine-check",
+    "{1}[Hardware Error]: event severity: corrected": "machine-check-corrected",
+    "INFO: task nvidia-smi:4711 blocked for more than 122 seconds.": "hung-task",
+    "watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [kworker/3:1:99]": "lockup",
+    "Kernel panic - not syncing: Fatal exception": "panic",
+    "BUG: kernel NULL pointer dereference, address: 0000000000000000": "oops",
+    "Oops: 0000 [#1] PREEMPT SMP NOPTI": "oops",
+    "general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP": "oops",
+}
+
+
+@pytest.mark.parametrize(("message", "name"), REAL.items())
+def test_severe_messages_without_a_number_have_a_name(message: str, name: str, tmp_path: Path) -> None:
+    """Wordings as published; each is found by its keyword, in a journal as in a text."""
+    for text in (
+        f"[   12.345678] {message}",
+        f"Aug 17 10:00:00 n kernel: {message}",
+        json.dumps(entry(message)),
+    ):
+        status, found = told(log(tmp_path, text))
+        assert (status, [(f["kind"], f["code"]) for f in found]) == (0, [("signature", name)])
+
+
+def test_every_signature_has_a_source_and_a_wording_that_shows_it() -> None:
+    assert all(signature.source for signature in SIGNATURES)
+    found = {messages.find(messages.joined(m)) for m in REAL}
+    assert all(found)
+    assert all(any(word in message for word in messages.KEYWORDS) for message in REAL)
+
+
+CASE_WANTS = {
+    "k1-gsp-boot.txt": ["gsp-failed", "gsp-failed", "gsp-failed", "adapter-failed", "adapter-failed"],
+    "k2-xid31-154.txt": [31, 154],
+    "k3-b200-145-137.txt": [None, 145, 137],
+    "k4-mlx5-health.txt": ["nic-health-compromised", "nic-unrecoverable", "nic-command-timeout"],
+    "k5-mlx5-txtimeout.txt": ["nic-tx-timeout"],
+    "k7-probe-22.txt": ["nic-probe-failed"] * 3,
+    "k8-legacy-ignored.txt": ["gpu-ignored", "no-gpu"],
+    "k9-open-unsupported.txt": ["gpu-unsupported", "probe-failed", "probe-failed", "no-gpu"],
+    "j1-vacuumed.jsonl": [],
+}
+
+
+@pytest.mark.parametrize("name", CASE_WANTS)
+def test_the_real_cases_are_told(name: str) -> None:
+    if not (CASES / name).exists():
+        pytest.skip(f"the real cases are not here: {name}")
+    status, found = told(CASES / name)
+    assert (status, [f["code"] for f in found]) == (0, CASE_WANTS[name])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "NVRM: nvCheckOkFailedNoLog: Check failed: Requested object not found [NV_ERR_OBJECT_NOT_FOUND] (0x57)",
+        "nvidia-peermem nv_get_p2p_free_callback:127 ERROR detected invalid context, skipping further processing",
+        "nvidia: module verification failed: signature and/or required key missing - tainting kernel",
+        "mlx5_cmd_out_err:838: ACCESS_REG(0x805) op_mod(0x1) failed, status bad operation(0x2)",
+        "mlx5_core 0000:12:00.0: mlx5_cmd_out_err:838:(pid 9): ACCESS_REG(0x805) op_mod(0x1) failed, err(-22)",
+        "NVRM: Rate limiting GSP RPC error prints for GPU at PCI:0000:9b:00 (printing 1 of every 30).",
+        "NVRM: GPU4 GSP RPC buffer contains function 103 (GSP_RM_ALLOC) and data 0x2081",
+        "mlx5_core 0000:3b:00.0 eth0: Link up",
+        "traps: python3[99] general protection fault ip:7f sp:7f error:0 in libcuda.so",
+    ],
+)
+def test_look_alikes_are_no_events(message: str, tmp_path: Path) -> None:
+    assert told(log(tmp_path, f"[   12.345678] {message}")) == (0, [])
+
+
+def test_a_drivers_failure_in_unknown_words_is_unread(tmp_path: Path) -> None:
+    words = "NVRM: GPU1 kfooBarBaz_GB100: Unable to reach the frobnicator"
+    status, found = told(log(tmp_path, words))
+    assert (status, found[0]["kind"], found[0]["code"], found[0]["raw"]) == (0, "unread", None, words)
+
+
+def test_a_flood_is_counted_and_what_is_apart_is_told_apart(tmp_path: Path) -> None:
+    flood = "".join(f"[{100 + i / 1000:12.6f}] {XID}\n" for i in range(5000))
+    status, found = told(log(tmp_path, f"{flood}[  900.000000] {XID}\n"))
+    assert (status, [f["count"] for f in found]) == (0, [5000, 1])
+    assert (found[0]["time"], found[0]["last"], found[1]["time"]) == (100.0, 104.999, 900.0)
+
+
+def test_events_stay_in_their_order(tmp_path: Path) -> None:
+    text = "".join(f"[{i:12.6f}] NVRM: Xid (PCI:0000:1a:00): {31 + i % 3}, x\n" for i in range(60))
+    found = told(log(tmp_path, text))[1]
+    times = [f["time"] for f in found]
+    assert times == sorted(times)
+    assert sum(f["count"] for f in found) == 60
+
+
+HOSTILE = {
+    "binary junk": bytes(range(256)) * 400,
+    "a hole after a power cut": f"[    1.000000] {XID}\n".encode() + b"\0" * 4096 + b"\n[    2.000000] end\n",
+    "a journal that is cut off": f"{json.dumps(entry())}\n{json.dumps(entry())[:90]}".encode(),
+    "a broken entry": f'{json.dumps(entry())}\n{{"MESSAGE": NVRM: Xid}}\n{json.dumps(entry())}\n'.encode(),
+    "no number": json.dumps(entry(__MONOTONIC_TIMESTAMP="x")).encode(),
+    "digits without end": json.dumps(entry(__MONOTONIC_TIMESTAMP="9" * 100_000)).encode(),
+    "deep": b'{"MESSAGE": "NVRM: x"' + b', "a": [' * 50_000,
+    "an export that ends in a field": exported(XID.encode())[:-40],
+    "compressed": b"\x1f\x8b\x08\x00" + b"x" * 100,
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("grep", [True, False], ids=["grep", "python"])
+def test_what_cannot_be_read_is_said(data: bytes, tmp_path: Path, *, grep: bool) -> None:
+    status, found = told(log(tmp_path, data), grep=grep)
+    assert status == 3
+    assert set(found[-1]) == {"error"}
+
+
+def test_an_error_beside_what_cannot_be_read_is_still_told(tmp_path: Path) -> None:
+    found = told(log(tmp_path, HOSTILE["a hole after a power cut"]))[1]
+    assert [f.get("code") for f in found] == [94, None]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("fifo", "loop", "missing", ".", "bad\0name"):
+        status, found = told(tmp_path / name)
+        assert (status, list(found[-1])) == (3, ["error"]), name
+
+
+@pytest.mark.parametrize("grep", [True, False], ids=["grep", "python"])
+def test_long_lines_and_bytes_that_are_no_text_are_read(tmp_path: Path, *, grep: bool) -> None:
+    long = f"[    1.000000] {XID} {'y' * 1_000_000}"
+    cut = b"[    2.000000] NVRM: Xid (PCI:0000:1a:00): 31, pid=7, name=caf\xc3, Ch 1"
+    blanks = b"[    3.000000] NVRM: " + b" " * 1_000_000 + b"x"
+    data = b"\n".join([long.encode(), cut, blanks, b"\xe2\x82"])
+    status, found = told(log(tmp_path, data), grep=grep)
+    assert (status, [f["code"] for f in found]) == (0, [94, 31])
+    assert (found[0]["raw"], found[1]["process"]) == (long, "caf\ufffd")
+
+
+def test_grep_and_python_find_the_same_lines(tmp_path: Path) -> None:
+    words = [*messages.KEYWORDS, *files.BYTES_MESSAGE, "other", "", "ähm", "x" * 300]
+    lines = [f"{a} {b}" if a else b for a in words for b in words] * 6
+    for end in ("", "\n", "\r\n"):
+        path = log(tmp_path, (end or "\n").join(lines) + end)
+        grepped, searched = list(files.matching(path)), list(files.matching(path, grep=False))
+        assert grepped == searched
+        assert len(grepped) > 1000
+
+
+def test_the_command_prints_and_exits(tmp_path: Path) -> None:
+    """As it is called on a node: the standard library, another process, no environment."""
+    path = log(tmp_path, XID)
+    call = [sys.executable, "-S", "-m", "knowngood.probe", "kernel-log", "--file"]
+    environment = {"PYTHONPATH": str(ROOT / "runner")}  # no PATH: no grep either
+    done = subprocess.run([*call, str(path)], check=False, capture_output=True, text=True, env=environment)
+    assert (done.returncode, json.loads(done.stdout)["raw"], done.stderr) == (0, XID, "")
+    away = subprocess.run([*call, "/nowhere"], check=False, capture_output=True, text=True, env=environment)
+    assert (away.returncode, away.stderr) == (3, "")
+    assert "/nowhere" in json.loads(away.stdout)["error"]
