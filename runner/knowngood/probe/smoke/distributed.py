@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from knowngood.probe.answer import Answer, bad
-from knowngood.probe.smoke import records
+from knowngood.probe.answer import MOST_WORDS, Answer, bad
+from knowngood.probe.smoke import nccl_log, records
 from knowngood.probe.smoke.backend import CPU, CUDA
+from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.launch import WORKER, Nodes, launch
+from knowngood.probe.smoke.nccl_log import Promise
 from knowngood.probe.smoke.network import Size
 from knowngood.probe.smoke.verdict import answer
 
 GIB = 1 << 30
+LONGEST_LOG = 8 << 20
+"""Bytes that are read of one rank's NCCL log; eight ranks on two nodes write some 100 KiB each."""
 LARGE = (
     (60, Size(vocabulary=1024, width=4096, layers=8, heads=32, length=1024, batch=8, fused=True)),
     (20, Size(vocabulary=1024, width=2048, layers=8, heads=16, length=1024, batch=8, fused=True)),
@@ -53,7 +58,29 @@ def run(torch: Any, gpus: int, params: Mapping[str, Any], *, worker: str = WORKE
             worker=worker,
         )
         ranks = records.read(folder, gpus * nodes.count)
-        return answer(CPU if on_cpu else CUDA, ranks, ending, [], verified)
+        if on_cpu:
+            return answer(CPU, ranks, ending, [], verified)
+        ours = range(nodes.number * gpus, (nodes.number + 1) * gpus)
+        promise = Promise(
+            nodes.count, ours, bool(params.get("nvswitch")), str(params.get("rdmaMode", "none"))
+        )
+        return _with_transports(folder, promise, lambda found: answer(CUDA, ranks, ending, found, verified))
+
+
+def _with_transports(folder: Path, promise: Promise, judge: Callable[[list[Finding]], Answer]) -> Answer:
+    """The answer, with what NCCL's logs say of the transports."""
+    seen = nccl_log.read(line for log in sorted(folder.glob("nccl.*.log")) for line in _lines(log))
+    found = judge(list(nccl_log.faults(seen, promise)))
+    found["measured"]["transports"] = nccl_log.named(seen)
+    found["measured"]["environment"] = {k: v for k, v in sorted(os.environ.items()) if k.startswith("NCCL_")}
+    if not found["ok"] and (warned := next((w for one in seen for w in one.warnings), "")):
+        found["reason"] = f"{found['reason']}; NCCL warned: {warned}"[:MOST_WORDS]
+    return found
+
+
+def _lines(log: Path) -> list[str]:
+    with log.open("rb") as file:
+        return file.read(LONGEST_LOG).decode("utf-8", "replace").splitlines()
 
 
 def _small() -> dict[str, Any]:
