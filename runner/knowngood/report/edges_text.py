@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from knowngood.model.graph import Edges, Risk
 from knowngood.model.text import Page, page
 from knowngood.planner.edges.following import Edge, allowed, published
+from knowngood.planner.edges.olm import skipped_for
 from knowngood.planner.edges.path import Path
 from knowngood.report.text import columns
 
@@ -51,6 +52,8 @@ def _verdict(edges: Edges, a: str, b: str, found: Edge) -> str:
         return f"an update, {kind}" if kind else "a move like any other: no graph says more"
     if edges.steps is not None and published(edges, a, b) and not allowed(edges.steps, a, b):
         return f"offered, but not supported: {edges.steps.message}"
+    if instead := skipped_for(edges.catalogs.values(), b):
+        return f"no update: {instead} skips {b}, so that OLM never goes there"
     return "no update"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Steps
+from knowngood.planner.edges.olm import line, targets
 from knowngood.planner.expression import compiled
 from knowngood.planner.ranges import parse_range
 from knowngood.planner.version import Key, key
@@ -134,7 +135,10 @@ def by_reinstall(
         return True
     entries = {bundle for one in found for bundle in one.channels.get(channel, ()) if bundle.version == b}
     supported = edges.steps is not None and edges.steps.reinstall and allowed(edges.steps, a, b)
-    return supported and bool(entries) and not any(follows(bundle, a) for bundle in entries)
+    updates = {
+        bundle for one in found for bundle in line(one.channels.get(channel, ())) if bundle.version == b
+    }
+    return supported and bool(entries) and not any(follows(bundle, a) for bundle in updates)
 
 
 def _offered(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
@@ -143,7 +147,7 @@ def _offered(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
 
 
 def _updates(found: Iterable[Catalog], a: str) -> set[str]:
-    return {b.version for b in _bundles(found) if follows(b, a)}
+    return {b.version for b in targets(found) if follows(b, a)}
 
 
 def _reinstalls(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
@@ -156,7 +160,7 @@ def _reinstalls(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
 
 
 def _bundles(found: Iterable[Catalog]) -> set[Bundle]:
-    """Every entry once: catalogs and channels repeat each other."""
+    """Every entry once: catalogs and channels repeat each other. An operator may be installed at any of them."""
     return {bundle for catalog in found for entries in catalog.channels.values() for bundle in entries}
 
 

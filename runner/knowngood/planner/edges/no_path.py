@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from knowngood.model.graph import Edges
-from knowngood.planner.edges.following import place
+from knowngood.planner.edges.following import catalogs, place
+from knowngood.planner.edges.olm import skipped_for, unresolved
 from knowngood.planner.edges.path import CHANNELS, Path, furthest, minor, path
 
 
@@ -120,5 +121,12 @@ def _catalog_reasons(edges: Edges, scheme: str, a: str, b: str, openshift: str) 
                 f"the catalog of OpenShift {openshift} offers no way, nor does any other alone",
                 "leave --openshift out to see the way through several minors",
             )
+    if instead := skipped_for(catalogs(edges, openshift, None), b):
+        yield NoPath(f"OLM never updates to {b}: {instead} skips it", f"go to {instead}")
+    if refused := list(unresolved(catalogs(edges, openshift, None))):
+        yield NoPath(
+            f"no catalog offers a way; OLM resolves nothing in {'; '.join(refused)}",
+            "choose another channel, or ask who makes the catalog: a channel must have one head",
+        )
     if edges.catalogs:
         yield NoPath("no catalog offers a way", "install the operator anew, as its vendor describes")

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from knowngood.model.graph import Catalog, Edges, Risk, Steps
 from knowngood.model.matrix import Disruption, ReleaseStatus, Scope, UndoClass
 from knowngood.planner.edges.following import ARCHITECTURE, allowed, catalogs, follows, major, place
+from knowngood.planner.edges.olm import targets as updated_to
 from knowngood.planner.edges.path import minor
 from knowngood.planner.expression import compiled
 from knowngood.planner.scope import Reach, reach, undo_of
@@ -148,13 +149,13 @@ def offers(edges: Edges, versions: tuple[str, ...], found: tuple[Catalog, ...]) 
     bundles = {b for c in found for entries in c.channels.values() for b in entries}
     held = union(1 << index[b.version] for b in bundles if b.version in index)
     reinstall = edges.steps is not None and edges.steps.reinstall
-    offered = []
+    offered, on_line = [], updated_to(found)
     for i, a in enumerate(versions):
-        updates = [b.version for b in bundles if follows(b, a)]
-        targets = union(1 << index[b] for b in updates if b in index)
+        updates = [b.version for b in on_line if follows(b, a)]
+        after = union(1 << index[b] for b in updates if b in index)
         if reinstall and not updates and a in edges.versions:
-            targets = held
-        ahead = bits(targets >> (i + 1) << (i + 1))
+            after = held
+        ahead = bits(after >> (i + 1) << (i + 1))
         offered.append(union(1 << j for j in ahead if allowed(edges.steps, a, versions[j])))
     return offered
 

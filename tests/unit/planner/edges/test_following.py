@@ -7,13 +7,16 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from tests.published import CASES
 from tests.unit.planner.matrices import HERE, SOURCE
 
+from knowngood.adapters.upstream.olm_catalog import catalog as read_catalog
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.graph import Bundle, Catalog, Edges, Risk, Steps, Version
 from knowngood.planner.edges.following import allowed, by_reinstall, edge, moves
 from knowngood.planner.edges.no_path import why_not
+from knowngood.planner.edges.olm import line
 from knowngood.planner.edges.path import path
 
 
@@ -39,7 +42,7 @@ OPERATOR = Edges(
                 Bundle("1.0.0"),
                 Bundle("1.1.0", replaces="1.0.0"),
                 Bundle("1.2.0", replaces="1.1.0", skips=("1.0.0",)),
-                Bundle("2.0.0", skip_range=">=1.1.0 <2.0.0 || 0.9.0"),
+                Bundle("2.0.0", replaces="1.2.0", skip_range=">=1.1.0 <2.0.0 || 0.9.0"),
             ),
         ),
         "4.19": catalog("4.19", stable=(Bundle("3.0.0", replaces="1.0.0"),)),
@@ -51,6 +54,59 @@ def test_replaced_skipped_and_in_range_are_olms_three_edges() -> None:
     assert moves(OPERATOR, "numeric", "1.0.0", openshift="4.18") == ("1.1.0", "1.2.0")
     assert moves(OPERATOR, "numeric", "1.1.0", openshift="4.18") == ("1.2.0", "2.0.0")
     assert moves(OPERATOR, "numeric", "0.9.0", openshift="4.18") == ("2.0.0",)
+
+
+def test_a_skipped_bundle_is_no_target_and_no_way_through() -> None:
+    """csm-operator's channel: 1.10.0 and 1.10.1 are there, and from 1.9.1 OLM goes to 1.10.2 only."""
+    entries = (
+        Bundle("1.9.1"),
+        Bundle("1.10.0", replaces="1.9.1"),
+        Bundle("1.10.1", replaces="1.9.1", skips=("1.10.0",)),
+        Bundle("1.10.2", replaces="1.9.1", skips=("1.10.0", "1.10.1")),
+        Bundle("1.11.0", replaces="1.10.2"),
+    )
+    one = Edges(
+        "op", known(*(b.version for b in entries)), catalogs={"4.18": catalog("4.18", stable=entries)}
+    )
+    assert moves(one, "numeric", "1.9.1", openshift="4.18") == ("1.10.2",)
+    assert moves(one, "numeric", "1.10.0", openshift="4.18") == ("1.10.2",), "who is on it gets off it"
+    assert not edge(one, "1.9.1", "1.10.1").exists
+    assert path(one, "numeric", "1.9.1", "1.10.1", openshift="4.18") is None
+    said = why_not(one, "numeric", "1.9.1", "1.10.1", openshift="4.18")
+    assert (said.reason, said.hint) == ("OLM never updates to 1.10.1: 1.10.2 skips it", "go to 1.10.2")
+
+
+def test_a_channel_with_two_heads_offers_nothing_and_that_is_why() -> None:
+    entries = (Bundle("1.0.0"), Bundle("1.1.0", replaces="1.0.0"), Bundle("1.2.0", replaces="1.0.0"))
+    two = Edges("op", known("1.0.0", "1.1.0", "1.2.0"), catalogs={"4.18": catalog("4.18", stable=entries)})
+    assert moves(two, "numeric", "1.0.0", openshift="4.18") == ()
+    said = why_not(two, "numeric", "1.0.0", "1.2.0", openshift="4.18").reason
+    assert "channel stable of 4.18 has several heads (1.1.0, 1.2.0)" in said
+
+
+def test_a_channel_that_runs_in_a_circle_has_no_head() -> None:
+    entries = (Bundle("1.0.0", replaces="1.1.0"), Bundle("1.1.0", replaces="1.0.0"))
+    assert line(entries) == ()
+
+
+@pytest.mark.parametrize(
+    ("case", "start", "wanted"),
+    [
+        ("o2-skips-chain", "1.0.0", ()),
+        ("o2-skips-chain", "2.0.0", ("3.0.0",)),
+        ("o2-skips-chain", "3.0.0", ("4.0.0",)),
+        ("o4-cross-channel", "0.0.12", ()),
+        ("o5-replaces-behind", "1.1.1", ("1.2.0",)),
+        ("o5-replaces-behind", "1.2.0", ()),
+    ],
+)
+def test_public_catalogs_offer_what_olm_offered(case: str, start: str, wanted: tuple[str, ...]) -> None:
+    file = CASES / "o" / f"{case}.yaml"
+    if not file.exists():
+        pytest.skip("the public cases are not here")
+    one = read_catalog(file, "test-operator")
+    versions = sorted({b.version for entries in one.channels.values() for b in entries})
+    assert moves(Edges("op", known(*versions), catalogs={"": one}), "numeric", start) == wanted
 
 
 def test_the_catalog_of_the_minor_decides_and_one_that_is_given_before_it() -> None:
@@ -108,7 +164,8 @@ def test_a_reinstallation_is_offered_only_where_the_vendor_says_so_and_no_catalo
     versions = known(*(b.version for b in entries))
 
     def op(*, reinstall: bool) -> Edges:
-        found = {"4.14": catalog("4.14", stable=entries)}
+        channels = {f"v{b.version}": (b,) for b in entries} | {"v25.1.0": entries[2:4]}
+        found = {"4.14": catalog("4.14", **channels)}
         return Edges("op", versions, catalogs=found, steps=steps(*order, reinstall=reinstall))
 
     assert moves(op(reinstall=False), "numeric", "24.4.1") == ()
