@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from knowngood.probe import files
@@ -15,6 +16,8 @@ LARGEST = 2**64 - 1
 """The kernel's counters have at most 64 bits; some NICs count in 32, and stop there."""
 LIBRARIES = ("usr/lib64", "run/nvidia/driver/usr/lib64", "usr/lib/x86_64-linux-gnu")
 """Where libcuda may lie: the host's own, the driver container's, Debian's and Ubuntu's."""
+_MAX_LONG = 64 * 1024 * 1024
+"""Bytes of a long file: a kernel's list of symbols has some 15 MB."""
 
 
 class Host:
@@ -29,13 +32,26 @@ class Host:
 
     def text(self, path: str) -> str | None:
         """A small file's text without the blank end; None where it is not there or can't be read."""
+        data = self.data(path)
+        return None if data is None else data.decode("utf-8", "replace").strip()
+
+    def data(self, path: str, most: int = _MAX_BYTES) -> bytes | None:
+        """A file's bytes, as they are; None where it is not there, can't be read, or has more."""
         try:
-            return files.read(self.root, path, _MAX_BYTES).decode("utf-8", "replace").strip()
+            return files.read(self.root, path, most)
         except FileNotFoundError:
             return None
         except files.Unreadable as error:
             self.unread[path] = str(error)
             return None
+
+    def matching(self, path: str, words: Collection[str]) -> list[str] | None:
+        """A long file's lines that have one of these words; None where it is not there or can't be read."""
+        data = self.data(path, _MAX_LONG)
+        if data is None:
+            return None
+        wanted = re.compile(rb"^.*\b(?:" + b"|".join(re.escape(w.encode()) for w in words) + rb")\b.*$", re.M)
+        return [line.decode("utf-8", "replace").strip() for line in wanted.findall(data)]
 
     def names(self, path: str) -> list[str]:
         """What a folder holds, sorted; nothing where it is not there or can't be read."""

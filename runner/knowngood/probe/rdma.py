@@ -1,8 +1,9 @@
-"""RDMA as the kernel shows it: ports, counters, firmware, and how GPU memory reaches the NIC.
+"""RDMA as the kernel shows it: devices, ports, counters, firmware, and how GPU memory reaches the NIC.
 
-Paths: the kernel's sysfs for InfiniBand (Documentation/ABI/stable/sysfs-class-infiniband). Counters that never
-mean trouble (data, packets, flushed completions) are left out. A zero is told as 0: a counter that is absent could not
-be read.
+Paths: the kernel's sysfs for InfiniBand (Documentation/ABI/stable/sysfs-class-infiniband) and PCI
+(Documentation/ABI/testing/sysfs-bus-pci). All counters are told but those of traffic
+and of queues that end. A zero is told as 0; a counter
+that is there and can't be read, or holds no number that 64 bits can, is `unread`.
 """
 
 from __future__ import annotations
@@ -11,52 +12,86 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from knowngood.probe import gpudirect
 from knowngood.probe.host import Host
 
 CLASS = "sys/class/infiniband"
-HARMLESS = re.compile(
-    r".*_data(_64)?|.*_packets(_64)?|lifespan|.*_cqe_flush_error|duplicate_request|rx_.*_requests|rx_dct_connect"
-    r"|rx_icrc_encapsulated|(multi|uni)cast_.*"
+TRAFFIC = re.compile(
+    r".*_data(_64)?|.*_packets(_64)?|.*_(bytes|pkts)|lifespan|.*_cqe_flush_error|duplicate_request|rx_.*_requests"
+    r"|rx_dct_connect|rx_icrc_encapsulated|(multi|uni)cast_.*"
 )
+PHYSICAL, VIRTUAL = "physical", "virtual"
 
 
 def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Read all ports. `ok`: there was something to read; whether it is healthy is the gate's to say."""
-    devices = host.names(CLASS)
-    ports = [port for device in devices for port in _ports(host, device)]
+    """Read all ports. `ok`: there was something to read, else None; whether it is healthy is the gate's.
+
+    measured: devices [{name, pci, guid, board, hca, firmware, function, pcie: {speed (GT/s), width, their max}}],
+    ports [{name, device, state, physState, rateGbps, linkLayer}], firmware {device: version}, counters and unread
+    {port: {counter: value}} and {port: [counter]}, mode with what shows it, peermem, uptimeSeconds, listed (whether
+    /sys/class was read at all).
+    """
+    names = host.names(CLASS)
+    devices = [_device(host, name) for name in names]
+    ports = [port for name in names for port in _ports(host, name)]
+    counters, unread = _counters(host, ports)
+    way = gpudirect.way(host)
     measured = {
+        "devices": devices,
         "ports": ports,
-        "firmware": {d: host.text(f"{CLASS}/{d}/fw_ver") or "" for d in devices},
-        "counters": _counters(host, ports),
-        "mode": mode(host),
+        "firmware": {d["name"]: d["firmware"] for d in devices},
+        "counters": counters,
+        "unread": unread,
+        "mode": way.mode,
+        "modeShownBy": way.by,
+        "modeTrouble": way.trouble,
         "peermem": _peermem(host),
         "uptimeSeconds": host.uptime(),
+        "listed": bool(host.names("sys/class")),
     }
     reason = "" if ports else f"no RDMA port under /{CLASS}"
     return {"ok": True if ports else None, "backend": "", "reason": reason, "measured": measured}
 
 
 def mode(host: Host) -> str:
-    """How GPU memory reaches the NIC: `dma-buf`, `nvidia-peermem`, `none`, or "" where it can't be told.
-
-    DMA-BUF needs the open kernel modules and Linux 5.12 (NVIDIA GPU Operator documentation, gpu-operator-rdma);
-    a loaded nvidia_peermem means that the legacy way is, or may be, in use.
-    """
-    if not host.module_version():
-        return ""
-    if "nvidia_peermem" in host.names("sys/module"):
-        return "nvidia-peermem"
-    flavour = host.text("proc/driver/nvidia/version")
-    kernel = re.search(r"Linux version (\d+)\.(\d+)", host.text("proc/version") or "")
-    if flavour is None or kernel is None:
-        return ""
-    new_enough = (int(kernel.group(1)), int(kernel.group(2))) >= (5, 12)
-    return "dma-buf" if "Open Kernel Module" in flavour and new_enough else "none"
+    """How GPU memory reaches the NIC: `dma-buf`, `nvidia-peermem`, `none`, or "" where it can't be told."""
+    return gpudirect.way(host).mode
 
 
 def _peermem(host: Host) -> dict[str, Any]:
     loaded = "nvidia_peermem" in host.names("sys/module")
     return {"loaded": loaded, "refcnt": host.text("sys/module/nvidia_peermem/refcnt") or "" if loaded else ""}
+
+
+def _device(host: Host, name: str) -> dict[str, Any]:
+    root = f"{CLASS}/{name}"
+    uevent = re.search(r"^PCI_SLOT_NAME=(\S+)$", host.text(f"{root}/device/uevent") or "", re.M)
+    # A virtual function has a physical one; a subfunction (mlx5's, without a PCI address) has a number.
+    virtual = {"physfn", "sfnum"} & {*host.names(f"{root}/device")}
+    return {
+        "name": name,
+        "pci": uevent.group(1) if uevent else "",
+        "guid": _guid(host.text(f"{root}/node_guid")),
+        "board": host.text(f"{root}/board_id") or "",
+        "hca": host.text(f"{root}/hca_type") or "",
+        "firmware": host.text(f"{root}/fw_ver") or "",
+        "function": VIRTUAL if virtual else PHYSICAL,
+        "pcie": {
+            key: value
+            for key, file in (
+                ("speed", "current_link_speed"),
+                ("width", "current_link_width"),
+                ("maxSpeed", "max_link_speed"),
+                ("maxWidth", "max_link_width"),
+            )
+            if (value := _leading(host.text(f"{root}/device/{file}"))) is not None
+        },
+    }
+
+
+def _guid(text: str | None) -> str:
+    """A GUID that tells devices apart: not the zero of a function that was given none."""
+    return "" if not text or not text.strip("0:") else text
 
 
 def _ports(host: Host, device: str) -> list[dict[str, Any]]:
@@ -66,6 +101,7 @@ def _ports(host: Host, device: str) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": f"{device}/{port}",
+                "device": device,
                 "state": _word(host.text(f"{root}/state")),
                 "physState": _word(host.text(f"{root}/phys_state")),
                 "rateGbps": _rate(host.text(f"{root}/rate")),
@@ -82,19 +118,31 @@ def _word(text: str | None) -> str:
 
 def _rate(text: str | None) -> float | None:
     """400 of `400 Gb/sec (4X NDR)`; None where it can't be read."""
-    match = re.match(r"(\d+(?:\.\d+)?) Gb/sec", text or "")
+    return _leading(text) if re.match(r"[\d.]+ Gb/sec", text or "") else None
+
+
+def _leading(text: str | None) -> float | None:
+    """32 of `32.0 GT/s PCIe` and 16 of `16`; None of what begins with no number of this kind."""
+    match = re.match(r"(\d{1,6}(?:\.\d{1,3})?)(?![\d.])", text or "")
     return float(match.group(1)) if match else None
 
 
-def _counters(host: Host, ports: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    found = {}
+def _counters(
+    host: Host, ports: list[dict[str, Any]]
+) -> tuple[dict[str, dict[str, int]], dict[str, list[str]]]:
+    found: dict[str, dict[str, int]] = {}
+    unread: dict[str, list[str]] = {}
     for port in ports:
         device, _, number = port["name"].partition("/")
-        values: dict[str, int] = {}
+        values = found.setdefault(port["name"], {})
         for folder in ("counters", "hw_counters"):
             root = f"{CLASS}/{device}/ports/{number}/{folder}"
             for name in host.names(root):
-                if not HARMLESS.fullmatch(name) and (value := host.number(f"{root}/{name}")) is not None:
+                if TRAFFIC.fullmatch(name):
+                    continue
+                value = host.number(f"{root}/{name}")
+                if value is None:
+                    unread.setdefault(port["name"], []).append(name)
+                else:
                     values[name] = value
-        found[port["name"]] = values
-    return found
+    return found, unread

@@ -14,6 +14,7 @@ from knowngood.twin.seed import NodeSeed
 
 GPU_BUSES = (0x18, 0x2A, 0x3A, 0x5D, 0x9A, 0xAB, 0xBA, 0xDB, 0x19, 0x2B, 0x3B, 0x5E, 0x9B, 0xAC, 0xBB, 0xDC)
 NIC_BUSES = (0x1C, 0x2E, 0x3E, 0x61, 0x9E, 0xAF, 0xBE, 0xDF, 0x1D, 0x2F, 0x3F, 0x62, 0x9F, 0xB0, 0xBF, 0xE0)
+MEMORY_PEER = "sys/kernel/mm/memory_peers/nv_mem"
 OPEN = "open"
 PROPRIETARY = "proprietary"
 COUNTERS = (
@@ -50,6 +51,11 @@ HW_COUNTERS = (
     "rp_cnp_handled",
     "rx_icrc_encapsulated",
 )
+PCI_LINK = {
+    f"{which}_link_{what}": value
+    for which in ("current", "max")
+    for what, value in (("speed", "32.0 GT/s PCIe"), ("width", "16"))
+}
 PORT_UP = {"state": "4: ACTIVE", "phys_state": "5: LinkUp"}
 PORT_DOWN = {"state": "1: DOWN", "phys_state": "2: Polling"}
 # R595 dropped GrdmaPciTopoCheckOverride (facts: NVIDIA/aicr); the set of keys changes with the driver.
@@ -154,6 +160,7 @@ def nic(node: NodeSeed, index: int) -> Files:
         f"{root}/node_guid": ":".join(guid[i : i + 4] for i in range(0, 16, 4)) + "\n",
         f"{root}/device/uevent": f"DRIVER=mlx5_core\nPCI_SLOT_NAME={nic_address(index)}\n",
         f"{root}/device/sriov_numvfs": "0\n",
+        **{f"{root}/device/{name}": f"{value}\n" for name, value in PCI_LINK.items()},
         f"{port}/rate": f"{rate}\n",
         f"{port}/link_layer": "InfiniBand\n",
     }
@@ -161,6 +168,19 @@ def nic(node: NodeSeed, index: int) -> Files:
     files |= {f"{port}/counters/{name}": "0\n" for name in COUNTERS}
     files |= {f"{port}/hw_counters/{name}": "0\n" for name in HW_COUNTERS}
     return files
+
+
+def symbols(*, nic: bool, gpu: bool) -> Files:
+    """Of /proc/kallsyms what tells of DMA-BUF: the kernel's own, and those of drivers that are loaded."""
+    lines = ["T linux_banner", "T pci_p2pdma_distance_many"]
+    lines += ["t mlx5_ib_reg_user_mr_dmabuf\t[mlx5_ib]"] if nic else []
+    lines += ["t nv_dma_buf_export\t[nvidia]"] if gpu else []
+    return {"proc/kallsyms": "".join(f"0000000000000000 {line}\n" for line in lines)}
+
+
+def memory_peer(version: str) -> Files:
+    """What OFED's ib_core lists of nvidia_peermem while it is loaded."""
+    return {f"{MEMORY_PEER}/version": f"{version}\n", f"{MEMORY_PEER}/num_alloc_mrs": "0\n"}
 
 
 def module(name: str, version: str) -> Files:

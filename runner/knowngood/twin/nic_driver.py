@@ -77,6 +77,7 @@ class NicDriver:
             address = host_files.nic_address(index)
             machine.kernel(f"mlx5_core {address}: firmware version: {machine.seed.nicFirmware}")
         machine.write_files(self._counters)
+        machine.show_symbols()
         machine.tell("module-loaded", NIC, version)
 
     def unload(self) -> None:
@@ -137,14 +138,17 @@ class NicDriver:
             self._vfs[f"{device}/device/sriov_numvfs"] = (
                 self._machine.read(f"{device}/device/sriov_numvfs") + "\n"
             )
-            for folder in ("counters", "hw_counters"):
-                for file in (root / device / "ports/1" / folder).glob("*"):
-                    path = f"{device}/ports/1/{folder}/{file.name}"
-                    text = self._machine.read(path)
-                    if text != "0":
-                        self._counters[path] = f"{text}\n"
+            port = f"{device}/ports/1/counters"  # those in hw_counters are queues', and begin anew
+            for file in (root / port).glob("*"):
+                if (text := self._machine.read(f"{port}/{file.name}")) != "0":
+                    self._counters[f"{port}/{file.name}"] = f"{text}\n"
+            downed = f"{port}/link_downed"  # the port goes down with its driver
+            self._counters[downed] = f"{int(self._machine.read(downed) or 0) + 1}\n"
 
     def _remove(self, name: str, *folders: str) -> None:
         gone = self._machine.modules.pop(name)
         self._machine.remove([f"sys/module/{folder}" for folder in folders])
+        if name == PEERMEM:
+            self._machine.remove([host_files.MEMORY_PEER])
+        self._machine.show_symbols()
         self._machine.tell("module-unloaded", name, gone.version)

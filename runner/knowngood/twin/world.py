@@ -18,7 +18,7 @@ from knowngood.twin import gpu_health, host_files
 from knowngood.twin.events import EventLog
 from knowngood.twin.host_files import Files
 from knowngood.twin.journal import Journal
-from knowngood.twin.nic_driver import NicDriver
+from knowngood.twin.nic_driver import NIC, NicDriver
 from knowngood.twin.pool import Pool, put
 from knowngood.twin.seed import NodeSeed, Seed
 
@@ -129,6 +129,7 @@ class Machine:
         self.write_files(host_files.nvidia_proc(self.seed, version, flavour, self.gpus()))
         for module in GPU_MODULES:
             self.write_files(host_files.module(module, version))
+        self.show_symbols()
         self.kernel("nvidia: loading out-of-tree module taints kernel.", 4)
         self.kernel("nvidia-nvlink: Nvlink Core is being initialized, major device number 510")
         self.kernel(f"NVRM: loading {host_files.banner(version, flavour)}")
@@ -184,6 +185,8 @@ class Machine:
         self.modules["nvidia_peermem"] = self.loaded(driver.version, abi=driver.abi)
         self.write_files(host_files.module("nvidia_peermem", driver.version))
         self.write_files({"sys/module/nvidia_peermem/refcnt": f"{users}\n"})
+        if self.nic.version:
+            self.write_files(host_files.memory_peer(driver.version))
         self.tell("module-loaded", "nvidia_peermem", driver.version)
 
     def load_beside(self, module: str, version: str) -> None:
@@ -251,7 +254,12 @@ class Machine:
             if (gone := self.modules.pop(name, None)) and name != "nvidia":
                 self.tell("module-unloaded", name, gone.version)
         modules = [f"sys/module/{name}" for name in (*GPU_MODULES, *WITH_NVIDIA)]
-        self.remove(["proc/driver/nvidia", *modules])
+        self.remove(["proc/driver/nvidia", host_files.MEMORY_PEER, *modules])
+        self.show_symbols()
+
+    def show_symbols(self) -> None:
+        """Bring /proc/kallsyms up to the modules that are loaded."""
+        self.write_files(host_files.symbols(nic=NIC in self.modules, gpu=self.driver is not None))
 
     def write_files(self, files: Files) -> None:
         """Write files of the host, each whole: path below the root -> text."""

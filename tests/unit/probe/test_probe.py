@@ -169,14 +169,19 @@ def test_a_counter_that_cannot_be_read_is_absent_and_not_zero(root: Path) -> Non
     write(port, "counters/symbol_error", "N/A\n")
     write(port, "hw_counters/packet_seq_err", "\u00b2\n")  # a digit, but no number
     write(port, "hw_counters/req_cqe_error", "0\n")
-    counters = rdma.run(Host(root), {})["measured"]["counters"]
-    assert counters["mlx5_0/1"] == {"out_of_sequence": 3, "req_cqe_error": 0}
+    write(port, "hw_counters/rnr_nak_retry_err", "9" * 100_000 + "\n")
+    write(port, "hw_counters/req_cqe_error_", f"{2**64}\n")
+    measured = rdma.run(Host(root), {})["measured"]
+    assert measured["counters"]["mlx5_0/1"] == {"out_of_sequence": 3, "req_cqe_error": 0}
+    unread = {"link_downed", "symbol_error", "packet_seq_err", "rnr_nak_retry_err", "req_cqe_error_"}
+    assert {*measured["unread"]["mlx5_0/1"]} == unread
 
 
 def test_a_host_without_ports_is_not_ok(tmp_path: Path) -> None:
     assert rdma.run(Host(tmp_path), {})["ok"] is None
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("path", "text", "mode"),
     [
@@ -191,3 +196,40 @@ def test_a_host_without_ports_is_not_ok(tmp_path: Path) -> None:
 def test_how_gpu_memory_reaches_the_nic(root: Path, path: str, text: str, mode: str) -> None:
     write(root, path, text)
     assert rdma.mode(Host(root)) == mode
+=======
+def torch(available: bool, built_for: str | None) -> Any:
+    return SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: available),
+        version=SimpleNamespace(cuda=built_for),
+        __version__="2.13.0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("available", "built_for", "devices", "usable", "reason"),
+    [
+        (True, "13.0", True, True, ""),
+        (False, "13.0", True, False, "can't use them"),
+        (False, "13.0", False, False, ""),
+        (False, None, True, False, ""),
+    ],
+)
+def test_gpus_that_torch_cannot_use_are_a_failure_and_never_a_quiet_fallback(
+    monkeypatch: pytest.MonkeyPatch,
+    available: bool,
+    built_for: str | None,
+    devices: bool,
+    usable: bool,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(importlib, "import_module", lambda _name: torch(available, built_for))
+    monkeypatch.setattr(Path, "exists", lambda _path: devices)
+    found, why = cuda.backend()
+    assert (found is not None, reason in why, bool(why)) == (usable, True, bool(reason))
+
+
+def test_gpus_that_torch_cannot_use_fail_the_payload(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "backend", lambda: (None, "torch can't use them"))
+    result = training.run(Host(root), {"gpus": 2})
+    assert (result["ok"], result["backend"], result["reason"]) == (False, "cuda", "torch can't use them")
+>>>>>>> 3dcfb0e (DMA-BUF is told by what shows it, not by version numbers)

@@ -8,13 +8,14 @@ proxy in front of an API server takes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from knowngood.model.mover import Shown, Specs
 from knowngood.model.node import NOT_LOADED
 from knowngood.planner.moving import VERSION
+from knowngood.probe import gpudirect
 from knowngood.probe import rdma as ports
 from knowngood.probe.host import Host
 
@@ -29,6 +30,11 @@ CAPABILITIES = "/proc/driver/nvidia/capabilities"
 """The driver's own list of MIG instances: gpu<minor>/mig/gi<n>/ci<n>/access (NVIDIA's MIG user guide)."""
 FABRIC_MANAGER = "/var/run/nvidia-fabricmanager/nv-fabricmanager.pid"
 """Where the driver container's own script looks for a Fabric Manager that it started."""
+SYMBOLS = f"/{gpudirect.SYMBOLS}"
+IDENTITY = ("fw_ver", "board_id", "hca_type", "node_guid")
+LINK = ("current_link_speed", "current_link_width", "max_link_speed", "max_link_width")
+SLOT = ("uevent", "sriov_numvfs", "physfn", "sfnum", *LINK)
+"""What is read of an RDMA device and of its place on the PCI bus; a virtual function's physical one by its address."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 UPTIME = "/proc/uptime"
 PRODUCT = "/sys/class/dmi/id/product_name"
@@ -38,6 +44,7 @@ FILES = (
     "/proc/version",
     "/proc/driver/nvidia/version",
     "/proc/driver/nvidia/gpus",
+    f"/{gpudirect.PEERS}",
     CAPABILITIES,
     FABRIC_MANAGER,
     "/sys/module/nvidia/version",
@@ -48,8 +55,6 @@ FILES = (
 DEEP = 5
 """Folders below the paths above: an MIG instance's file, a port's counter."""
 _LINE = re.compile(r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/[^:]+):(?P<text>.*)")
-_KERNEL = re.compile(r"Linux version (\d+)\.(\d+)")
-_DMA_BUF_KERNEL = (5, 12)  # NVIDIA GPU Operator documentation, gpu-operator-rdma
 _LIBCUDA = re.compile(rf"^{LIBRARIES}/libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
 _INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(?:/ci\d+)?)/access$")
 _NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")
@@ -62,18 +67,26 @@ def command(*, with_ports: bool = False, more: Iterable[str] = ()) -> list[str]:
 
     Of an RDMA device nothing else is touched: some of what lies beside is slow to read, or acts when it is.
     """
-    device = f"{DEVICES}/*/*"
-    wanted = ["!", "-name", "fw_ver", "!", "-path", f"{device[:-1]}device*"]
+    device, behind = f"{DEVICES}/*/*", f"{DEVICES}/*/device/*"
+    wanted = _but(IDENTITY if with_ports else ("fw_ver",))
+    wanted += ["!", "-path", f"{device[:-1]}device*"]
     wanted += ["!", "-path", f"{device[:-1]}ports*"] if with_ports else []
     tables = ["-name", "gids", "-o", "-name", "gid_attrs", "-o", "-name", "pkeys"]
+    symbols = [word for name in (gpudirect.ALWAYS_THERE, *gpudirect.NEEDED) for word in ("-e", name)]
     return [
-        *("find", "-L", *dict.fromkeys((*FILES, *more)), LIBRARIES, DEVICES, "-maxdepth", str(DEEP)),
+        *("find", "-L", *dict.fromkeys((*FILES, *more)), SYMBOLS, LIBRARIES, DEVICES, "-maxdepth", str(DEEP)),
         *("(", "-path", f"{LIBRARIES}/*", "-prune", "(", "-name", "libcuda.so.*.*", "-print", "-o", "-true"),
-        *(")", ")", "-o", "(", "-path", device, *wanted, "-prune", ")"),
-        *("-o", "(", "-path", f"{DEVICES}/*/device/*", "!", "-name", "uevent", "!", "-name", "sriov_numvfs"),
-        *("-prune", ")", "-o", "(", "(", *tables, ")", "-prune", ")"),
+        *(")", ")", "-o", "(", "-path", SYMBOLS, "-exec", "grep", "-sHwF", *symbols, "{}", "+", ")"),
+        *("-o", "(", "-path", device, *wanted, "-prune", ")"),
+        *("-o", "(", "-path", f"{behind[:-1]}physfn/*", *_but(("uevent",)), "-prune", ")"),
+        *("-o", "(", "-path", behind, *_but(SLOT if with_ports else SLOT[:2]), "-prune", ")"),
+        *("-o", "(", "(", *tables, ")", "-prune", ")"),
         *("-o", "(", "-type", "f", "-exec", "grep", "-sH", "", "{}", "+", ")"),
     ]
+
+
+def _but(names: Iterable[str]) -> list[str]:
+    return [word for name in names for word in ("!", "-name", name)]
 
 
 def parse_grep(text: str) -> dict[str, list[str]]:
@@ -117,7 +130,7 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
         "doca-ofed": first(read, "/sys/module/mlx5_core/version"),
         "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),
         "kernel-module-type": flavour,
-        "rdma-mode": rdma_mode(read),
+        "rdma-mode": ports.mode(_Printed(read)),
         "rhcos-kernel": kernel.group(1) if kernel else "",
     }
     return {component: version for component, version in found.items() if version}
@@ -135,22 +148,6 @@ def files_of(specs: Specs) -> tuple[str, ...]:
     """The files by which movers tell what runs, each once."""
     every = (path for spec in specs.values() for one in spec.shows for path in one.files)
     return tuple(dict.fromkeys(every))
-
-
-def rdma_mode(read: Lines) -> str:
-    """How GPU memory reaches the NIC: `dma-buf`, `nvidia-peermem`, `none`; "" where it can't be told.
-
-    Like `probe.rdma.mode`, from files read another way: a loaded nvidia_peermem is, or may be, in use; DMA-BUF needs
-    the open modules and Linux 5.12. That a transfer really goes by DMA-BUF only a smoke test shows.
-    """
-    if any(path.startswith("/sys/module/nvidia_peermem/") for path in read):
-        return "nvidia-peermem"
-    flavour = first(read, "/proc/driver/nvidia/version")
-    kernel = _KERNEL.search(first(read, "/proc/version"))
-    if not flavour or kernel is None:
-        return ""
-    new_enough = (int(kernel.group(1)), int(kernel.group(2))) >= _DMA_BUF_KERNEL
-    return "dma-buf" if "Open Kernel Module" in flavour and new_enough else "none"
 
 
 def inventory(read: Lines) -> dict[str, dict[str, str]]:
@@ -201,6 +198,15 @@ class _Printed(Host):
         """See Host."""
         lines = self._read.get(f"/{path}")
         return None if lines is None else "\n".join(lines).strip()
+
+    def data(self, path: str) -> bytes | None:
+        """See Host."""
+        text = self.text(path)
+        return None if text is None else text.encode()
+
+    def matching(self, path: str, words: Collection[str]) -> list[str] | None:
+        """See Host; only such lines were printed."""
+        return self._read.get(f"/{path}")
 
     def names(self, path: str) -> list[str]:
         """See Host."""

@@ -16,7 +16,7 @@ from knowngood.model import names
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
 from knowngood.planner.readings import required
-from knowngood.probe import rdma
+from knowngood.probe import gpudirect, rdma
 from knowngood.probe.host import Host
 from knowngood.twin import host_files
 from knowngood.twin.events import EventLog
@@ -56,26 +56,32 @@ def test_a_module_without_a_version_is_known_by_its_source_and_one_without_eithe
     assert "modules" not in inventory({"/proc/uptime": ["1 2"]}), "nothing of /sys/module was read"
 
 
+SYMBOLS = {
+    readouts.SYMBOLS: [f"0000000000000000 T {name}" for name in (gpudirect.ALWAYS_THERE, *gpudirect.NEEDED)]
+}
+
+
 @pytest.mark.parametrize(
     ("flavour", "kernel", "more", "mode"),
     [
-        ("UNIX Open Kernel Module for x86_64  595", "5.14.0", {}, "dma-buf"),
-        ("UNIX Open Kernel Module for x86_64  595", "4.18.0", {}, "none"),
-        ("UNIX x86_64 Kernel Module  595", "5.14.0", {}, "none"),
+        ("UNIX Open Kernel Module for x86_64  595", "6.8.0-45-generic", SYMBOLS, "dma-buf"),
+        ("UNIX Open Kernel Module for x86_64  595", "6.8.0-45-generic", {}, ""),
+        ("UNIX x86_64 Kernel Module  595", "6.8.0-45-generic", SYMBOLS, "none"),
         (
             "UNIX Open Kernel Module for x86_64  595",
             "5.14.0",
-            {"/sys/module/nvidia_peermem/refcnt": ["0"]},
+            {**SYMBOLS, "/sys/module/nvidia_peermem/refcnt": ["0"]},
             "nvidia-peermem",
         ),
-        ("", "5.14.0", {}, ""),
+        ("", "5.14.0", SYMBOLS, ""),
     ],
 )
-def test_the_rdma_mode_is_that_of_modules_and_kernel(
+def test_the_rdma_mode_is_what_the_files_show(
     flavour: str, kernel: str, more: dict[str, list[str]], mode: str
 ) -> None:
-    """As the probe tells it: open modules alone make no DMA-BUF on an older kernel."""
+    """As the probe tells it: open modules and a version number alone show no DMA-BUF."""
     read = {"/proc/version": [f"Linux version {kernel} (mockbuild@builder)"], **more}
+    read["/sys/module/nvidia/version"] = ["595.91.07"]
     if flavour:
         read["/proc/driver/nvidia/version"] = [f"NVRM version: NVIDIA {flavour}"]
     assert versions(read, "").get("rdma-mode", "") == mode
@@ -118,7 +124,8 @@ def test_of_an_rdma_device_nothing_is_touched_but_what_is_asked_for(tmp_path: Pa
     """As sysfs has it: the device is a link, with links back, and files beside that are slow to read or act."""
     name, device = "rocep24s0f0", tmp_path / "devices/0000:18:00.0"
     port = device / f"infiniband/{name}/ports/1"
-    for file in ("uevent", "sriov_numvfs", "vpd", "config", "reset", "msi_irqs/1"):
+    there = ("uevent", "sriov_numvfs", "current_link_width", "physfn/uevent", "physfn/vpd")
+    for file in (*there, "vpd", "config", "reset", "msi_irqs/1"):
         (device / file).parent.mkdir(parents=True, exist_ok=True)
         (device / file).write_text(f"{file}\n")
     for file in ("state", "counters/symbol_error", "hw_counters/np_cnp_sent", "gids/0", "pkeys/0"):
@@ -135,6 +142,7 @@ def test_of_an_rdma_device_nothing_is_touched_but_what_is_asked_for(tmp_path: Pa
     printed = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     read = {path.rpartition(f"/{name}/")[2] for path in parse_grep(printed)}
     counted = {"ports/1/state", "ports/1/counters/symbol_error", "ports/1/hw_counters/np_cnp_sent"}
+    counted |= {"node_guid", "device/current_link_width", "device/physfn/uevent"}
     assert read == {"fw_ver", "device/uevent", "device/sriov_numvfs"} | (counted if ports else set())
 
 
