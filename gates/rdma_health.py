@@ -1,13 +1,15 @@
 """RDMA ports are up at full rate, count no new errors, and GPU memory reaches them the way the release says.
 
-Proves: the profile's number of ports, each ACTIVE and LinkUp at its rate; error counters as in the baseline; DMA-BUF
-not fallen back to nvidia_peermem; NIC firmware as the release says; no complaint of mlx5 in the kernel log.
-Needs: the driver pod (exec); where it shows no port, a probe Job that reads /sys (no GPU). Does not measure
+Proves: the profile's number of ports of the compute NICs, each ACTIVE and LinkUp at its rate behind its PCIe link;
+error counters as in the baseline; NIC firmware as profile and release say; that GPU memory goes the release's way, by
+what shows it; no complaint of mlx5 in the kernel log. All other ports (storage, management, an NVSwitch's) are compared
+with the baseline only, virtual functions not at all.
+Needs: the driver pod (exec); where it shows too few ports, a probe Job that reads /sys (no GPU). Does not measure
 bandwidth: that needs a partner node.
-fail: any of these is otherwise. inconclusive: no answer, the mode can't be told, or an error counter of the
-baseline can't be read any more: what can't be read is not zero.
-Thresholds: the profile's (sources there): an error counter may not grow, symbol_error and link_error_recovery may by
-their rates (NVIDIA/NVSentinel docs/nic-health-monitor.md). Congestion counters are recorded, not judged.
+fail: any of these is otherwise. inconclusive: no answer; nothing shows the mode; which ports are the compute NICs', or
+how fast they should be, nobody says; a counter is full, was set back, or can't be read: what can't be read is not zero.
+Thresholds: the profile's (sources there) and those of knowngood.gate.rdma_counters. A link may go down while the NIC's
+driver is loaded anew, and not after.
 """
 
 from __future__ import annotations
@@ -16,35 +18,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from knowngood.gate import judge, measure
+from knowngood.gate import judge, measure, rdma_ports
 from knowngood.gate.kernel_log import KernelLog
+from knowngood.gate.rdma_counters import Finding, Reading, compare, finite, judged, packed, unpacked
+from knowngood.gate.rdma_ports import Port
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Profile
 
 PAYLOAD = "rdma"
-TRENDS = frozenset(
-    {
-        "port_xmit_wait",
-        "port_xmit_discards",
-        "np_cnp_sent",
-        "np_ecn_marked_roce_packets",
-        "rp_cnp_handled",
-        "roce_adp_retrans",
-        "roce_slow_restart",
-        "rx_out_of_buffer",
-        "VL15_dropped",
-    }
-)
-LIMITS = {
-    "link_downed": "maxLinkDowned",
-    "local_link_integrity_errors": "maxLocalLinkIntegrityErrors",
-    "excessive_buffer_overrun_errors": "maxExcessiveBufferOverrunErrors",
-}
-RATES = {
-    "symbol_error": ("maxSymbolErrorsPerHour", 120, 3600.0),
-    "link_error_recovery": ("maxLinkErrorRecoveryPerMinute", 5, 60.0),
-}
-SHORTEST = 60.0  # seconds; a rate over less says nothing
 COMPLAINTS = re.compile(
     r"(?:mlx5_core|mlx5_port_module_event).*"
     r"(?:insufficient power on the PCIe slot|Port module event\[error\]|limited by .* PCIe x\d+ link)"
@@ -61,28 +42,47 @@ def test_ports_are_up_and_count_no_new_errors(
 ) -> None:
     """Ports, counters, mode and firmware."""
     measured = probe["measured"]
-    counters = nonzero(measured.get("counters", {}))
+    found = rdma_ports.read(measured)
+    here = readings(measured, found, probe)
     measure(
-        counters=counters,
-        counterNames=grouped(measured.get("counters", {})),
-        uptimeSeconds=measured.get("uptimeSeconds"),
+        counters=packed({part: kept(r.values) for part, r in here.items()}),
+        uptimeSeconds=finite(measured.get("uptimeSeconds")),
         bootId=probe.get("bootId", ""),
+        loadedAt=probe.get("loadedAt", ""),
         mode=measured.get("mode", ""),
-        ports=len(measured.get("ports", ())),
+        modeShownBy=measured.get("modeShownBy", ""),
+        ports=len(found),
+        nics=rdma_ports.kept(found),
     )
-    wrong = [*ports(measured, profile, limits), *mode(measured, profile, expect), *firmware(measured, expect)]
-    if baseline is not None:
-        wrong += grown({**measured, "bootId": probe.get("bootId", "")}, baseline, limits)
-    if wrong:
-        judge.fail(some(wrong))
-    if not probe.get("ok"):
+    if not found and not measured.get("listed", True):
         judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
-    if not measured.get("mode"):
-        judge.inconclusive("can't tell how GPU memory reaches the NICs")
-    if baseline is not None and (lost := list(unread(measured, baseline))):
-        judge.inconclusive(some(lost))
+    chosen = rdma_ports.choose(found, profile, limits)
+    wrong = [*rdma_ports.faults(chosen, profile, limits), *rdma_ports.firmware(chosen, profile, expect)]
+    unsure = [*rdma_ports.doubts(chosen, profile, expect, limits), *unread(measured, found, limits)]
+    notes = []
+    before = baseline.get("nics", {}) if baseline is not None else {}
+    wrong += rdma_ports.changed(found, before, chosen.compute if expect.get("nic-firmware") else ())
+    for port, finding in counted(found, here, baseline, limits):
+        wrong += [(port.part, f"{port.label} {words}") for words in finding.wrong]
+        unsure += [f"{port.label} {words}" for words in finding.unsure]
+        notes += [f"{port.label} {words}" for words in finding.notes]
+    other, untold = mode(measured, profile, expect)
+    if words := judge.unwaived([*wrong, *(("rdma-mode", why) for why in other)]):
+        judge.fail(some(words))
+    if not chosen.sure and not before:
+        unsure += [
+            f"{p.label} is down and the profile does not say whose it is" for p in chosen.compute if not p.up
+        ]
+    if not probe.get("ok"):
+        unsure.append(str(probe.get("reason") or "the probe could not read the ports"))
+    if unsure or untold:
+        judge.inconclusive(some([*unsure, *untold]))
     if baseline is None:
-        judge.note("counters are recorded, nothing to compare them with")
+        notes.append("counters are recorded, nothing to compare them with")
+    if len(found) > chosen.wanted:
+        notes.append(f"{len(found)} ports are there, the profile has {chosen.wanted}")
+    if notes:
+        judge.note(some(notes))
 
 
 def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog, judgement: JudgeRequest) -> None:
@@ -102,92 +102,76 @@ def some(words: Sequence[str]) -> str:
     return "; ".join(words[:4]) + more
 
 
-def ports(measured: Mapping[str, Any], profile: Profile, limits: Mapping[str, Any]) -> Iterator[str]:
-    """Ports that are missing, down or slow."""
-    found = measured.get("ports", ())
-    wanted = int(limits.get("expectedPorts", profile.nics))
-    if len(found) != wanted:
-        yield f"{len(found)} ports, expected {wanted}"
-    for port in found:
-        if (port["state"], port["physState"]) != ("ACTIVE", "LinkUp"):
-            yield f"{port['name']} is {port['state'] or '?'}/{port['physState'] or '?'}"
-        elif (port["rateGbps"] or 0) < float(limits.get("rateGbps", 0)):
-            yield f"{port['name']} runs at {port['rateGbps']} Gb/s, expected {limits['rateGbps']}"
+def readings(
+    measured: Mapping[str, Any], ports: Sequence[Port], probe: Mapping[str, Any]
+) -> dict[str, Reading]:
+    """Part -> what its counters say, and since when."""
+    counters = measured.get("counters", {})
+    when = finite(measured.get("uptimeSeconds"))
+    boot, load = str(probe.get("bootId", "")), str(probe.get("loadedAt", ""))
+    return {
+        p.part: Reading(values := counters.get(p.name, {}), frozenset(values), boot, when, load)
+        for p in ports
+        if p.function == rdma_ports.PHYSICAL
+    }
 
 
-def mode(measured: Mapping[str, Any], profile: Profile, expect: Mapping[str, str]) -> Iterator[str]:
-    """Another way than the release says."""
+def kept(values: Mapping[str, int]) -> dict[str, int]:
+    """What a baseline keeps of a port: all that is judged, zero too, and what else has counted anything."""
+    return {name: n for name, n in values.items() if n or judged(name, "InfiniBand", {})}
+
+
+def counted(
+    ports: Sequence[Port],
+    here: Mapping[str, Reading],
+    baseline: Mapping[str, Any] | None,
+    limits: Mapping[str, Any],
+) -> Iterator[tuple[Port, Finding]]:
+    """Each port whose counters say something against those of the same port in the baseline."""
+    then: dict[str, dict[str, int]] = {}
+    same = {p.part: p.part for p in ports}
+    if baseline is not None:
+        then = dict(unpacked(baseline.get("counters"), baseline.get("counterNames", ())))
+        # A baseline of before parts were kept names ports by their devices.
+        same = (
+            rdma_ports.partners(ports, baseline["nics"])
+            if "nics" in baseline
+            else {p.part: p.name for p in ports}
+        )
+    for port in ports:
+        now = here.get(port.part)
+        if now is None:
+            continue
+        before = None
+        if baseline is not None:
+            old = then.get(same.get(port.part, ""), {})
+            when = finite(baseline.get("uptimeSeconds"))
+            boot, load = str(baseline.get("bootId", "")), str(baseline.get("loadedAt", ""))
+            before = Reading(old, frozenset(old), boot, when, load)
+        yield port, compare(now, before, port.layer, limits)
+
+
+def unread(measured: Mapping[str, Any], ports: Sequence[Port], limits: Mapping[str, Any]) -> Iterator[str]:
+    """Counters that decide, are there, and hold no number."""
+    for port in (p for p in ports if p.function == rdma_ports.PHYSICAL):
+        if "devices" in measured and not measured.get("counters", {}).get(port.name):
+            yield f"no error counter of {port.label} can be read"
+            continue
+        for name in measured.get("unread", {}).get(port.name, ()):
+            if judged(name, port.layer, limits):
+                yield f"{port.label} {name} can't be read"
+
+
+def mode(
+    measured: Mapping[str, Any], profile: Profile, expect: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Another way than the release says, and why the way can't be told."""
     wanted, found = expect.get("rdma-mode", profile.rdma_mode), measured.get("mode", "")
-    if found and found != wanted:
-        users = measured.get("peermem", {}).get("refcnt", "")
-        extra = f" (nvidia_peermem is loaded, {users or '?'} users)" if found == "nvidia-peermem" else ""
-        yield f"GPU memory goes by {found}, expected {wanted}{extra}"
-
-
-def firmware(measured: Mapping[str, Any], expect: Mapping[str, str]) -> Iterator[str]:
-    """NICs with another firmware than the release says."""
-    wanted = expect.get("nic-firmware")
-    for device, running in sorted(measured.get("firmware", {}).items()):
-        if wanted and running != wanted:
-            yield f"{device} has firmware {running or '?'}, expected {wanted}"
-
-
-def grown(
-    measured: Mapping[str, Any], baseline: Mapping[str, Any], limits: Mapping[str, Any]
-) -> Iterator[str]:
-    """Error counters that grew since the baseline. A reload or reboot starts them anew, from zero.
-
-    One counter of a port that went back tells it of them all: what earlier trouble had counted hides nothing new.
-    """
-    now, then = measured.get("uptimeSeconds") or 0.0, baseline.get("uptimeSeconds") or 0.0
-    boots = {measured.get("bootId", ""), baseline.get("bootId", "")} - {""}
-    booted = now < then or len(boots) > 1
-    seconds = max(now if booted else now - then, SHORTEST)
-    for port, values in sorted(measured.get("counters", {}).items()):
-        before = baseline.get("counters", {}).get(port, {})
-        anew = booted or any(values[name] < old for name, old in before.items() if name in values)
-        for counter, value in sorted(values.items()):
-            growth = value if anew else value - before.get(counter, 0)
-            if growth > allowed(counter, seconds, limits):
-                yield f"{port} {counter} grew by {growth}"
-
-
-def unread(measured: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[str]:
-    """Counters that the baseline has and that can't be read now. Trends are not judged and may go."""
-    read = measured.get("counters", {})
-    for port, names in sorted(known(baseline).items()):
-        for counter in sorted(names - TRENDS - read.get(port, {}).keys()):
-            yield f"{port} {counter} can't be read; the baseline has it"
-
-
-def nonzero(counters: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Ports and counters that have counted anything."""
-    found = {port: {name: n for name, n in values.items() if n} for port, values in counters.items()}
-    return {port: values for port, values in found.items() if values}
-
-
-def grouped(counters: Mapping[str, Mapping[str, int]]) -> list[dict[str, str]]:
-    """Which counters were read, zeros too. Ports have mostly the same ones: each set is kept once, to stay small."""
-    ports_of: dict[str, list[str]] = {}
-    for port, values in sorted(counters.items()):
-        ports_of.setdefault(" ".join(sorted(values)), []).append(port)
-    return [{"ports": " ".join(ports), "names": names} for names, ports in ports_of.items() if names]
-
-
-def known(baseline: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Port -> the counters that the baseline has a value of, zero too."""
-    found = {port: set(values) for port, values in baseline.get("counters", {}).items()}
-    for group in baseline.get("counterNames", ()):
-        for port in group["ports"].split():
-            found.setdefault(port, set()).update(group["names"].split())
-    return found
-
-
-def allowed(counter: str, seconds: float, limits: Mapping[str, Any]) -> float:
-    """How much a counter may grow in that time."""
-    if counter in TRENDS:
-        return float("inf")
-    if counter in RATES:
-        name, default, unit = RATES[counter]
-        return float(limits.get(name, default)) * seconds / unit
-    return float(limits.get(LIMITS.get(counter, ""), 0))
+    trouble = str(measured.get("modeTrouble", ""))
+    if not found:
+        return [], [f"can't tell how GPU memory reaches the NICs{trouble and ': '}{trouble}"]
+    if found == wanted:
+        return [], [trouble] if trouble else []
+    users = measured.get("peermem", {}).get("refcnt", "")
+    extra = f" (nvidia_peermem is loaded, {users or '?'} users)" if found == "nvidia-peermem" else ""
+    return [f"GPU memory goes by {found}, expected {wanted}{extra}"], []

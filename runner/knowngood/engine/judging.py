@@ -261,7 +261,7 @@ EARLIER = "earlier"
 COUNTERS = "counters"
 """The key of `measured` that holds counters since boot: an undo compares with their newest reading, or what grew
 because of the change would fail its undo for ever."""
-READ_AT = ("bootId", "uptimeSeconds")
+READ_AT = ("bootId", "uptimeSeconds", "loadedAt")
 """The keys that say when counters were read; they go with them."""
 
 
@@ -273,22 +273,27 @@ def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Values]
     later = hops[work.plan.hops.index(step.hop) + 1 :] if step.hop else ()
     found: dict[str, Values] = {}
     newest: dict[str, Values] = {}
+    passed: dict[str, Values] = {}
     for path in work.state.intended:
         result = work.state.results.get(path)
         if result is None or "judgement" not in result.files or path.is_undo:
             continue
         if asked.isdisjoint(_nodes_of(work.plan, path) or asked):
             continue
-        results = work.load(result.files["judgement"])["results"]
-        measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results if r["node"] in asked}
+        results = [r for r in work.load(result.files["judgement"])["results"] if r["node"] in asked]
+        measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results}
         newest |= measured
         if path.verb in (Verb.CHECK, Verb.BASELINE) and path.hop not in later:
             found |= measured
+            passed = {key: values for key, values in passed.items() if key not in measured}
+        elif path.verb in (Verb.JUDGE, Verb.RETEST):
+            good = {f"{r['gate']}/{r['node']}" for r in results if r["verdict"] == Verdict.PASS}
+            passed |= {key: values for key, values in measured.items() if key in good}
+    # What a restart of ours counted was judged with it: from there on nothing is excused.
+    for key, read in (newest if step.undo else passed).items():
+        if key in found and COUNTERS in found[key] and COUNTERS in read:
+            found[key] = {**found[key], **{k: read[k] for k in (COUNTERS, *READ_AT) if k in read}}
     if step.undo:
-        for key, before in found.items():
-            if COUNTERS in before and COUNTERS in newest[key]:
-                read = {k: newest[key][k] for k in (COUNTERS, *READ_AT) if k in newest[key]}
-                found[key] = {**before, **read}
         # A node that goes back before its idle baseline was taken: the profile's limits alone judge its load.
         found |= {
             f"{gate}/{node}": {}

@@ -14,12 +14,14 @@ from knowngood.gate.context import Context
 from knowngood.gate.events import gate_of
 from knowngood.gate.fixtures import COMPUTING, PAYLOAD, RDMA, REBOOTED, Look, module, payloads, readable
 from knowngood.gate.verdicts import judge
+from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
 
 UNASKED = ("kind", "needs", "source", "withinDays", "failsAtOnce")
 """What a profile says of a gate and no payload has a use for."""
+NIC_MODULE = "mlx5_core"
 PROBE_SHARE = 0.6
 """Share of the judgement's deadline that the probes may take."""
 
@@ -85,8 +87,19 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
     state = readable(begun.get(node))
     if payload != RDMA:
         return _answer(request.getfixturevalue("answers"), state, payload)
-    wanted = _wanted(request.getfixturevalue("knowngood_context"))
-    return ports(request.getfixturevalue("state"), wanted, lambda: request.getfixturevalue("portless"))
+    context: Context = request.getfixturevalue("knowngood_context")
+    seen: NodeState = request.getfixturevalue("state")
+    found = ports(seen, _wanted(context), lambda: request.getfixturevalue("portless"))
+    return {**found, "loadedAt": _nic_load(seen, context.request.movers)}
+
+
+def _nic_load(seen: NodeState, movers: Specs) -> str:
+    """Since when the NIC's driver is loaded, "" where nobody can tell: counters of its queues begin with it."""
+    proofs = {
+        name: spec.proof for name, spec in movers.items() if spec.proof and spec.proof.module == NIC_MODULE
+    }
+    marks = [mark for name, mark in seen.marks.items() if name in proofs]
+    return f"{marks[0].boot_id}/{marks[0].at}" if marks else ""
 
 
 def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers]) -> Values:

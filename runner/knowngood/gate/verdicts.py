@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
+
+from knowngood.model.parts import Waiver
 
 MAX_MEASURED_BYTES = 16 * 1024
 
@@ -27,14 +29,16 @@ class Notes:
     reason: str = ""
     backend: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
+    waived: list[dict[str, str]] = field(default_factory=list)
 
 
 _current: list[Notes] = [Notes()]
 
 
-def begin() -> Notes:
-    """Start the notes of the next test (the plugin's business)."""
-    _current[0] = Notes()
+def begin(waivers: Sequence[Waiver] = ()) -> Notes:
+    """Start the notes of the next test (the plugin's business). `waivers`: what it may find, and not count."""
+    _current[0] = Notes(waivers=tuple(waivers))
     return _current[0]
 
 
@@ -50,6 +54,20 @@ class Judge:
         """It can't be told: the line stops too."""
         __tracebackhide__ = True
         raise GateInconclusive(reason, pytrace=False)
+
+    def unwaived(self, found: Iterable[tuple[str, str]]) -> list[str]:
+        """The words of what was found, by part, without what the cluster file waives: that is kept beside the figures.
+
+        A waived part waives what belongs to it: `0000:18:00.0` also `0000:18:00.0/1`, the port of that NIC.
+        """
+        notes, left = _current[0], []
+        for part, words in found:
+            waiver = next((w for w in notes.waivers if part and f"{part}/".startswith(f"{w.part}/")), None)
+            if waiver is None:
+                left.append(words)
+            else:
+                notes.waived.append({"part": waiver.part, "found": words[:200], **waiver.said})
+        return left
 
     def note(self, reason: str) -> None:
         """Words that go with a pass."""

@@ -37,6 +37,7 @@ from knowngood.model.matrix import (
     UndoClass,
 )
 from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
+from knowngood.model.parts import ComputeNics
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -171,10 +172,25 @@ def profile(document: Document) -> Profile:
         vfs=v.get("vfs", False),
         optional_readings=tuple(v.get("optionalReadings", ())),
         soak_gpu_share=v.get("soakGpuShare", SOAK_GPU_SHARE),
+        compute_nics=_compute_nics(v.get("computeNics", {})),
         sources=_sources(v),
         where=document.where,
         traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},
         raw=v,
+    )
+
+
+def _compute_nics(v: Values) -> ComputeNics:
+    pcie = v.get("pcie", {})
+    return ComputeNics(
+        pci_addresses=tuple(v.get("pciAddresses", ())),
+        boards=tuple(v.get("boardIds", ())),
+        link_layer=v.get("linkLayer", ""),
+        ports=v.get("ports", 0),
+        rate_gbps=float(v.get("rateGbps", 0)),
+        pcie_gts=float(pcie.get("gtPerSecond", 0)),
+        pcie_width=pcie.get("lanes", 0),
+        firmware=dict(v.get("firmware", {})),
     )
 
 

@@ -13,6 +13,7 @@ from knowngood.model.errors import Location
 from knowngood.model.field import Field
 from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec, Specs
+from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -210,6 +211,7 @@ class Profile:
     optional_readings: tuple[str, ...] = ()
     soak_gpu_share: float = 0.1  # of a node's GPU-seconds over the soak: the work that it must have carried
     raw: Values = field(default_factory=dict)  # the file as read (JSON values)
+    compute_nics: ComputeNics = field(default_factory=ComputeNics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +337,7 @@ class Cluster:
     traits: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)  # node -> line, for messages
     evidence_max_age_days: int = 0  # 0: the profile's
+    waivers: tuple[Waiver, ...] = ()
 
     def namespace_of(self, operator: str) -> str:
         """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""

@@ -313,6 +313,26 @@ def test_an_undo_compares_counters_with_their_newest_reading_and_with_when_it_wa
     assert (compared["counters"], compared["bootId"], compared["names"]) == ({"p": 5}, "b2", "before")
 
 
+def test_what_a_restart_of_ours_counted_is_excused_once() -> None:
+    """The links went down with their driver and were judged so; after the soak the counters must stand as they did."""
+    world = a_world()
+    world.standard = a_standard
+
+    class Counting(FakeGates):
+        def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
+            judged = super().judge(request, cancel)
+            read = {"counters": {"p": int(request.name.endswith("/judge"))}, "loadedAt": request.name}
+            return replace(judged, results=tuple(_measured(r, read, bad=False) for r in judged.results))
+
+    gates = Counting(world)
+    Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_profile(), "run-1").run()
+    asked = {r.name: r.baseline.get("drift/gpu-1", {}) for r in gates.requests}
+    judged = "hop-1/ring-0/batch-1/judge"
+    assert asked[judged]["counters"] == {"p": 0}
+    for later in ("hop-1/ring-0/confirm", "prove"):
+        assert (asked[later]["counters"], asked[later]["loadedAt"]) == ({"p": 1}, judged), later
+
+
 def _measured(result: GateResult, read: Mapping[str, object], *, bad: bool) -> GateResult:
     verdict = Verdict.FAIL if bad and result.gate == "drift" else result.verdict
     return replace(result, verdict=verdict, measured={**read, "names": "after" if bad else "before"})

@@ -1,0 +1,372 @@
+"""Which ports are judged, by what they are known, and what each reading decides: from host files to the verdict."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cases import CASES, needs_cases
+
+from knowngood.gate.rdma_counters import FATAL, INFORM, RATES, WIDTHS
+from knowngood.matrix.load import load
+from knowngood.model.matrix import Profile
+from knowngood.model.parts import ComputeNics
+from knowngood.probe import rdma
+from knowngood.probe.host import Host
+from knowngood.twin import host_files
+from knowngood.twin.seed import NodeSeed
+
+from .conftest import gate, verdict
+
+RDMA = gate("rdma_health")
+FIRMWARE = "28.43.2026"
+SEED = NodeSeed("n1", "gpu", gpus=2, nics=4, nicModel="ConnectX-7", nicFirmware=FIRMWARE)
+LIMITS = {"expectedPorts": 4, "rateGbps": 400}
+EXPECT = {"rdma-mode": "dma-buf", "nic-firmware": FIRMWARE}
+ROCE = sorted(INFORM | {"out_of_sequence", "packet_seq_err", "a_name_of_next_year"})
+CLASS = "sys/class/infiniband"
+
+
+@functools.cache
+def shipped() -> Profile:
+    """The profile of the machine that the cases are of."""
+    return load(Path(__file__).parents[3] / "matrix").profiles["hgx-b200"]
+
+
+class Machine:
+    """A host's files, and the gate's verdict on what a probe reads of them."""
+
+    def __init__(self, root: Path, profile: Profile) -> None:
+        self.root = root
+        self.profile = replace(profile, nics=4, nic_model="ConnectX-7")
+        self.limits: dict[str, Any] = {**LIMITS}
+        self.about: dict[str, Any] = {"bootId": "b1", "loadedAt": "b1/10"}
+        files = {
+            "proc/uptime": "4000.00 1\n",
+            "proc/version": "Linux version 5.14.0-427.92.1.el9_4.x86_64 (x)\n",
+            **host_files.nvidia_proc(SEED, "580.1", host_files.OPEN, []),
+            **host_files.module("nvidia", "580.1"),
+            **host_files.symbols(nic=True, gpu=True),
+        }
+        for index in range(SEED.nics):
+            files |= host_files.nic(SEED, index)
+        self.write(files)
+
+    def write(self, files: dict[str, str]) -> None:
+        for path, text in files.items():
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_text(text)
+
+    def port(self, nic: int = 0, **values: object) -> None:
+        """Files of a port: `link_downed` is a counter, `rate` a file."""
+        for name, value in values.items():
+            folder = next(
+                (f"{f}/" for f in ("counters", "hw_counters") if self.there(nic, f"{f}/{name}")), ""
+            )
+            folder = folder or ("hw_counters/" if isinstance(value, int) else "")
+            self.write({f"{CLASS}/mlx5_{nic}/ports/1/{folder}{name}": f"{value}\n"})
+
+    def there(self, nic: int, file: str) -> bool:
+        return (self.root / f"{CLASS}/mlx5_{nic}/ports/1/{file}").exists()
+
+    def more(self, name: str, **files: str) -> None:
+        """Another device: as mlx5_0, but for these files."""
+        for path, text in host_files.nic(SEED, 0).items():
+            self.write({path.replace("mlx5_0", name): text})
+        slot = f"0000:f{name[-1]}:00.0"
+        self.write({f"{CLASS}/{name}/device/uevent": f"DRIVER=mlx5_core\nPCI_SLOT_NAME={slot}\n"})
+        self.write({f"{CLASS}/{name}/node_guid": f"5c25:7303:0000:000{name[-1]}\n"})
+        self.write({f"{CLASS}/{name}/{path}": f"{text}\n" for path, text in files.items()})
+
+    def judged(self, baseline: Any = None, **expect: str) -> tuple[str, str]:
+        self.measured: dict[str, Any] = {}
+        probe = {**rdma.run(Host(self.root), {}), **self.about}
+        found, why, notes = verdict(
+            RDMA.test_ports_are_up_and_count_no_new_errors,
+            node="n1",
+            probe=json.loads(json.dumps(probe)),
+            profile=self.profile,
+            limits=self.limits,
+            expect={**EXPECT, **expect},
+            baseline=baseline,
+        )
+        self.measured = json.loads(json.dumps(notes.measured))
+        return found, why
+
+    def baseline(self) -> dict[str, Any]:
+        """What the gate keeps of the machine as it is, which must pass."""
+        assert self.judged()[0] == "pass", self.judged()
+        self.about["uptime"] = ""
+        self.write({"proc/uptime": "7600.00 1\n"})
+        return self.measured
+
+
+@pytest.fixture
+def machine(tmp_path: Path, profile: Profile) -> Machine:
+    return Machine(tmp_path, profile)
+
+
+def test_a_healthy_machine_passes_with_and_without_a_baseline(machine: Machine) -> None:
+    assert machine.judged(machine.baseline())[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda m: m.port(2, rate="200 Gb/sec (2X NDR)"), "runs at 200.0 Gb/s, expected 400"),
+        (lambda m: m.port(2, state="1: DOWN"), "0/1) is DOWN/LinkUp"),
+        (lambda m: m.write({f"{CLASS}/mlx5_1/fw_ver": "28.39.1002\n"}), "mlx5_1 has firmware 28.39.1002"),
+        (lambda m: m.write({f"{CLASS}/mlx5_1/device/current_link_width": "8\n"}), "PCIe link of 32 GT/s x8"),
+        (lambda m: m.write({f"{CLASS}/mlx5_1/device/current_link_speed": "16.0 GT/s PCIe\n"}), "16 GT/s x16"),
+        (lambda m: m.write({"sys/kernel/mm/memory_peers/nv_mem/version": "1\n"}), "goes by nvidia-peermem"),
+    ],
+)
+def test_what_is_measured_bad_fails(machine: Machine, spoil: Callable[[Machine], None], words: str) -> None:
+    spoil(machine)
+    found, why = machine.judged()
+    assert (found, words in why) == ("fail", True), why
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda m: m.write({"proc/kallsyms": "0 T linux_banner\n"}),
+        lambda m: m.port(link_downed="9" * 100_000),
+        lambda m: m.port(link_downed="\x00\xff"),
+        lambda m: (m.root / f"{CLASS}/mlx5_0/fw_ver").unlink(),
+        lambda m: m.port(link_downed=255),
+        lambda m: m.port(excessive_buffer_overrun_errors=15),
+        lambda m: m.port(symbol_error=65535),
+        lambda m: m.port(rnr_nak_retry_err=2**32 - 1),
+    ],
+    ids=["mode", "digits", "junk", "firmware", "8 bits", "4 bits", "16 bits", "32 bits"],
+)
+def test_what_can_not_be_measured_is_inconclusive(machine: Machine, spoil: Callable[[Machine], None]) -> None:
+    spoil(machine)
+    assert machine.judged()[0] == "inconclusive"
+
+
+def test_an_empty_host_is_inconclusive_and_one_without_its_nic_driver_fails(
+    tmp_path: Path, machine: Machine
+) -> None:
+    machine.root = tmp_path / "nothing"
+    assert machine.judged()[0] == "inconclusive"
+    machine.write({"sys/class/net/eno1/operstate": "up\n"})
+    assert machine.judged() == ("fail", "0 ports, expected 4")
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [("10 Gb/sec (1X)", "inconclusive"), ("400 Gb/sec (4X NDR)", "pass")]
+)
+def test_without_a_rate_in_the_profile_a_card_must_do_what_it_can(
+    machine: Machine, rate: str, expected: str
+) -> None:
+    del machine.limits["rateGbps"]
+    machine.port(1, rate=rate)
+    assert machine.judged()[0] == expected
+    machine.profile = replace(machine.profile, compute_nics=ComputeNics(rate_gbps=10))
+    assert machine.judged()[0] == "pass"
+    machine.profile = replace(machine.profile, nic_model="X", compute_nics=ComputeNics())
+    machine.write({f"{CLASS}/mlx5_{i}/hca_type": "unheard of\n" for i in range(4)})
+    assert machine.judged()[0] == "inconclusive", "nobody knows what that card can do"
+
+
+def test_a_renamed_device_is_compared_with_itself(machine: Machine) -> None:
+    machine.port(3, link_downed=7)
+    before = machine.baseline()
+    folder = machine.root / CLASS
+    (folder / "mlx5_3").rename(folder / "mlx5_5")
+    assert machine.judged(before)[0] == "pass"
+    machine.write({f"{CLASS}/mlx5_5/ports/1/counters/link_downed": "8\n"})
+    assert "link_downed grew by 1" in machine.judged(before)[1]
+
+
+def test_a_card_that_moved_to_another_slot_is_known_by_its_guid_and_another_card_is_not(
+    machine: Machine,
+) -> None:
+    machine.port(3, link_downed=7)
+    before = machine.baseline()
+    machine.write({f"{CLASS}/mlx5_3/device/uevent": "PCI_SLOT_NAME=0000:ee:00.0\n"})
+    assert machine.judged(before)[0] == "pass"
+    machine.write({f"{CLASS}/mlx5_3/node_guid": "5c25:7303:00ab:cdef\n"})
+    found, why = machine.judged(before)
+    assert (found, "mlx5_3/1 (0000:" in why, "of the baseline is gone" in why) == ("fail", True, True)
+
+
+@pytest.mark.parametrize("layer", ["Ethernet", "InfiniBand"])
+def test_healthy_noise_of_roce_does_not_grow_to_a_fail(machine: Machine, layer: str) -> None:
+    for nic in range(4):
+        machine.port(nic, link_layer=layer, **dict.fromkeys(ROCE, 0))
+    before = machine.baseline()
+    for nic in range(4):
+        machine.port(nic, **{name: 1000 + i for i, name in enumerate(ROCE)})
+    found, why = machine.judged(before)
+    assert len(ROCE) >= 24
+    if layer == "Ethernet":
+        assert (found, "a_name_of_next_year grew by" in why) == ("pass", True), "and it is told"
+    else:
+        assert (found, "out_of_sequence grew" in why) == ("fail", True), "InfiniBand loses nothing"
+
+
+def test_every_counter_that_may_not_grow_fails_by_one_and_each_rate_above_its_limit(machine: Machine) -> None:
+    names = [*FATAL, *RATES]
+    for nic in range(4):
+        machine.port(nic, **dict.fromkeys(names, 0))
+    before = machine.baseline()
+    for name in FATAL:
+        machine.port(1, **{name: 1})
+        assert f"{name} grew by 1" in machine.judged(before)[1]
+        machine.port(1, **{name: 0})
+    for name, (_, limit, seconds) in RATES.items():
+        most = int(limit * 3600 / seconds)
+        for value, expected in ((most, "pass"), (most + 1, "fail")):
+            full = value >= 2 ** WIDTHS.get(name, 64) - 1
+            machine.port(1, **{name: value})
+            assert full or machine.judged(before)[0] == expected, (name, value)
+        machine.port(1, **{name: 0})
+
+
+def test_a_counter_that_is_full_in_both_readings_never_passes(machine: Machine) -> None:
+    before = machine.baseline()
+    counters = next(g for g in before["counters"] if "link_downed" in g["names"].split())
+    index = counters["names"].split().index("link_downed")
+    for row in counters["ports"].values():
+        row[index] = 255
+    for nic in range(4):
+        machine.port(nic, link_downed=255)
+    found, why = machine.judged(before)
+    assert (found, "link_downed is full (255)" in why) == ("inconclusive", True)
+
+
+def test_a_counter_that_was_set_back_or_is_gone_never_passes(machine: Machine) -> None:
+    machine.port(1, link_downed=5)
+    before = machine.baseline()
+    machine.port(1, link_downed=0)
+    found, why = machine.judged(before)
+    assert (found, "went back from 5 to 0" in why) == ("inconclusive", True)
+    (machine.root / f"{CLASS}/mlx5_1/ports/1/counters/link_downed").unlink()
+    found, why = machine.judged(before)
+    assert (found, "link_downed can't be read; the baseline has it" in why) == ("inconclusive", True)
+
+
+def test_links_go_down_while_the_nic_driver_is_loaded_anew_and_not_after(machine: Machine) -> None:
+    machine.port(0, rnr_nak_retry_err=0, np_cnp_sent=40)
+    machine.port(1, link_downed=5)
+    before = machine.baseline()
+    for nic in range(4):
+        machine.port(nic, link_downed=6 if nic == 1 else 1)
+    machine.port(0, np_cnp_sent=0)  # a queue's counter begins anew with the driver
+    assert machine.judged(before)[0] == "fail", "nobody loaded it"
+    machine.about["loadedAt"] = "b1/5000"
+    assert machine.judged(before)[0] == "pass"
+    after = machine.measured
+    machine.port(2, link_downed=2)
+    assert "link_downed grew by 1" in machine.judged(after)[1]
+    machine.port(2, link_downed=9)
+    assert "link_downed grew by 9" in machine.judged(before)[1], "a storm is no reload"
+
+
+STORAGE = {"board_id": "MT_0000000884", "hca_type": "MT41692", "fw_ver": "32.43.1014"}
+DOWN = {"ports/1/state": "1: DOWN", "ports/1/phys_state": "3: Disabled", "ports/1/rate": "40 Gb/sec (4X QDR)"}
+
+
+def test_storage_ports_are_compared_with_the_baseline_only(machine: Machine) -> None:
+    """As a DGX has them: another make, one of two ports without a cable."""
+    machine.more(
+        "mlx5_8", **STORAGE, **{"ports/1/link_layer": "Ethernet", "ports/1/rate": "200 Gb/sec (4X HDR)"}
+    )
+    machine.more("mlx5_9", **STORAGE, **DOWN)
+    before = machine.baseline()
+    assert machine.judged(before)[0] == "pass"
+    machine.write({f"{CLASS}/mlx5_8/ports/1/{f}": f"{t}\n" for f, t in host_files.PORT_DOWN.items()})
+    found, why = machine.judged(before)
+    assert (found, "mlx5_8/1 (0000:f8:00.0/1) is DOWN/Polling, it was up" in why) == ("fail", True)
+
+
+def test_virtual_functions_are_left_out(machine: Machine) -> None:
+    for number in range(4, 8):
+        machine.more(f"mlx5_{number}", **{"device/physfn/uevent": "PCI_SLOT_NAME=0000:18:00.0"}, **DOWN)
+    machine.more("mlx5_8", **{"device/sfnum": "88"}, **DOWN)
+    before = machine.baseline()
+    machine.write({f"{CLASS}/mlx5_4/ports/1/counters/link_downed": "9\n"})
+    assert machine.judged(before)[0] == "pass"
+
+
+def test_ports_that_nobody_tells_apart_are_good_as_long_as_all_are(machine: Machine) -> None:
+    machine.more("mlx5_8")
+    before = machine.baseline()
+    machine.write({f"{CLASS}/mlx5_8/ports/1/{f}": f"{t}\n" for f, t in host_files.PORT_DOWN.items()})
+    assert machine.judged(before)[0] == "fail"
+    found, why = machine.judged()
+    assert (found, "does not say whose it is" in why) == ("inconclusive", True)
+    machine.write({f"{CLASS}/mlx5_0/ports/1/{f}": f"{t}\n" for f, t in host_files.PORT_DOWN.items()})
+    assert machine.judged()[0] == "fail", "three of four"
+
+
+@pytest.mark.parametrize(
+    "nics",
+    [
+        ComputeNics(boards=("MT_0000000838",)),
+        ComputeNics(link_layer="InfiniBand"),
+        ComputeNics(pci_addresses=tuple(host_files.nic_address(i) for i in range(4))),
+    ],
+    ids=["board", "link layer", "address"],
+)
+def test_the_profile_names_the_compute_nics(machine: Machine, nics: ComputeNics) -> None:
+    machine.profile = replace(machine.profile, compute_nics=nics)
+    other = {"board_id": "DEL0000000036", "ports/1/link_layer": "Ethernet"}
+    for number in range(4, 8):  # as many of another make
+        machine.more(f"mlx5_{number}", **other, **DOWN)
+    assert machine.judged()[0] == "pass"
+    machine.port(3, state="2: INIT")
+    assert machine.judged()[0] == "fail"
+
+
+def test_a_boards_own_firmware_and_another_cards_component_are_what_is_expected_of_them(
+    machine: Machine,
+) -> None:
+    machine.more("mlx5_8", board_id="MT_X", hca_type="MT4125", fw_ver="22.43.1014", **DOWN)
+    assert machine.judged()[0] == "pass", "the release's nic-firmware is another card's"
+    newer = {"nic-firmware-connectx-6-dx": "22.47.1026"}
+    assert machine.judged(**newer) == ("fail", "mlx5_8 has firmware 22.43.1014, expected 22.47.1026")
+    own = ComputeNics(firmware={"MT_0000000838": "28.39.3560"})
+    machine.profile = replace(machine.profile, compute_nics=own)
+    assert "expected 28.39.3560" in machine.judged()[1]
+    machine.write({f"{CLASS}/mlx5_{i}/fw_ver": "28.39.3560\n" for i in range(4)})
+    assert machine.judged()[0] == "pass"
+
+
+def test_a_profile_that_names_the_pcie_link_must_be_able_to_read_it(machine: Machine) -> None:
+    machine.profile = replace(machine.profile, compute_nics=ComputeNics(pcie_gts=32, pcie_width=16))
+    assert machine.judged()[0] == "pass"
+    machine.write({f"{CLASS}/mlx5_1/device/current_link_width": "8\n"})
+    assert "PCIe link of 8 lanes, expected 16" in machine.judged()[1]
+    (machine.root / f"{CLASS}/mlx5_1/device/current_link_width").unlink()
+    assert machine.judged()[0] == "inconclusive"
+
+
+def test_peermem_that_is_expected_must_show_that_it_serves(machine: Machine) -> None:
+    machine.write(host_files.module("nvidia_peermem", "580.1"))
+    expect = {"rdma-mode": "nvidia-peermem"}
+    assert machine.judged(**expect)[0] == "inconclusive", "loaded, and nobody's peer"
+    machine.write(host_files.memory_peer("580.1"))
+    assert machine.judged(**expect)[0] == "pass"
+    assert machine.judged()[0] == "fail"
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [("r2-hgx-b200-lpf", "pass"), ("r3-sriov-vfs", "pass"), ("r5-no-p2pdma", "inconclusive")],
+)
+def test_roots_of_real_machines(machine: Machine, case: str, expected: str) -> None:
+    """siderolabs/extensions#893; a public note on SR-IOV; siderolabs/pkgs#1356."""
+    machine.root = CASES / case
+    machine.profile = shipped()
+    machine.limits = dict(machine.profile.gates["rdma_health"])
+    assert machine.judged()[0] == expected, machine.judged()
