@@ -56,7 +56,8 @@ def test_ports_are_up_and_count_no_new_errors(
     )
     if not found and not measured.get("listed", True):
         judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
-    chosen = rdma_ports.choose(found, profile, limits)
+    missing = judge.waived_but({name for p in found for name in (p.part, p.pci, p.guid)})
+    chosen = rdma_ports.choose(found, profile, limits, missing)
     wrong = [*rdma_ports.faults(chosen, profile, limits), *rdma_ports.firmware(chosen, profile, expect)]
     unsure = [*rdma_ports.doubts(chosen, profile, expect, limits), *unread(measured, found, limits)]
     notes = []
@@ -64,19 +65,18 @@ def test_ports_are_up_and_count_no_new_errors(
     wrong += rdma_ports.changed(found, before, chosen.compute if expect.get("nic-firmware") else ())
     for port, finding in counted(found, here, baseline, limits):
         wrong += [(port.part, f"{port.label} {words}") for words in finding.wrong]
-        unsure += [f"{port.label} {words}" for words in finding.unsure]
+        unsure += [(port.part, f"{port.label} {words}") for words in finding.unsure]
         notes += [f"{port.label} {words}" for words in finding.notes]
     other, untold = mode(measured, profile, expect)
-    if words := judge.unwaived([*wrong, *(("rdma-mode", why) for why in other)]):
+    if words := [*judge.unwaived(wrong), *other]:
         judge.fail(some(words))
     if not chosen.sure and not before:
-        unsure += [
-            f"{p.label} is down and the profile does not say whose it is" for p in chosen.compute if not p.up
-        ]
+        down = (p for p in chosen.compute if not p.up)
+        unsure += [(p.part, f"{p.label} is down and the profile does not say whose it is") for p in down]
     if not probe.get("ok"):
-        unsure.append(str(probe.get("reason") or "the probe could not read the ports"))
-    if unsure or untold:
-        judge.inconclusive(some([*unsure, *untold]))
+        untold.append(str(probe.get("reason") or "the probe could not read the ports"))
+    if words := [*judge.unwaived(unsure), *untold]:
+        judge.inconclusive(some(words))
     if baseline is None:
         notes.append("counters are recorded, nothing to compare them with")
     if len(found) > chosen.wanted:
@@ -151,15 +151,17 @@ def counted(
         yield port, compare(now, before, port.layer, limits)
 
 
-def unread(measured: Mapping[str, Any], ports: Sequence[Port], limits: Mapping[str, Any]) -> Iterator[str]:
-    """Counters that decide, are there, and hold no number."""
+def unread(
+    measured: Mapping[str, Any], ports: Sequence[Port], limits: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """(part, what can't be read): counters that decide, are there, and hold no number."""
     for port in (p for p in ports if p.function == rdma_ports.PHYSICAL):
         if "devices" in measured and not measured.get("counters", {}).get(port.name):
-            yield f"no error counter of {port.label} can be read"
+            yield port.part, f"no error counter of {port.label} can be read"
             continue
         for name in measured.get("unread", {}).get(port.name, ()):
             if judged(name, port.layer, limits):
-                yield f"{port.label} {name} can't be read"
+                yield port.part, f"{port.label} {name} can't be read"
 
 
 def mode(

@@ -15,7 +15,7 @@ from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import NOWHERE, StepPath
 from knowngood.model.values import Object
-from knowngood.model.verdict import GateResult, Judgement
+from knowngood.model.verdict import WAIVED, GateResult, Judgement
 from knowngood.planner.status import expiry, max_age_days
 
 Load = Callable[[str], Any]
@@ -144,10 +144,18 @@ def suite(state: RunState) -> GateSuite:
     return found[-1] if len({suite.digest for suite in found}) == 1 else GateSuite()
 
 
-def _verdicts(results: Iterable[GateResult]) -> list[dict[str, str]]:
+def _verdicts(results: Iterable[GateResult]) -> list[Object]:
     return [
-        {"gate": r.gate, "node": r.node, "verdict": r.verdict.value, "backend": r.backend} for r in results
+        {"gate": r.gate, "node": r.node, "verdict": r.verdict.value, "backend": r.backend, **_waived(r)}
+        for r in results
     ]
+
+
+def _waived(result: GateResult) -> Object:
+    """The known bad parts that a gate did not count: why, and until when."""
+    said = {k.removeprefix(WAIVED): v for k, v in result.measured.items() if k.startswith(WAIVED)}
+    found = [f"{part} until {v['until']}: {v['reason']}" for part, v in sorted(said.items())]
+    return {"waived": found} if found else {}
 
 
 def final_results(state: RunState, load: Load) -> tuple[GateResult, ...]:

@@ -16,9 +16,11 @@ from typing import IO, Any
 import pytest
 from _pytest.outcomes import Failed
 
+from knowngood.gate import context as contexts
 from knowngood.gate import verdicts
 from knowngood.gate.verdicts import GateFailed, GateInconclusive, Notes
-from knowngood.model.verdict import Verdict
+from knowngood.model.parts import Waiver
+from knowngood.model.verdict import WAIVED, Verdict
 
 MAX_REASON = 1000
 
@@ -38,8 +40,9 @@ class _Running:
 class Events:
     """Writes `events.jsonl`."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], waivers: Sequence[Waiver] = ()) -> None:
         self._file = file
+        self._waivers = waivers
         self._running: dict[str, _Running] = {}
 
     def write(self, event: str, **fields: Any) -> None:
@@ -85,7 +88,8 @@ class Events:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """One test: begin its notes, and write its result when it has ended."""
-        running = self._running[item.nodeid] = _Running(verdicts.begin())
+        mine = [w for w in self._waivers if (w.gate, w.node) == (gate_of(item), node_of(item))]
+        running = self._running[item.nodeid] = _Running(verdicts.begin(mine))
         try:
             return (yield)
         finally:
@@ -121,11 +125,19 @@ class Events:
             gate=gate_of(item),
             node=node_of(item),
             verdict=verdict.value,
-            reason=(reason or notes.reason)[:MAX_REASON],
-            measured=notes.measured,
+            reason="; ".join(filter(None, (reason or notes.reason, *_waived(notes))))[:MAX_REASON],
+            measured={**notes.measured, **{f"{WAIVED}{part}": said for part, said in notes.waived.items()}},
             backend=notes.backend,
             seconds=round(running.seconds, 3),
         )
+
+
+def _waived(notes: Notes) -> list[str]:
+    """In words, what was found and not counted."""
+    return [
+        f"{part} is waived until {said['until']} ({said['reason']}): {said['found']}"
+        for part, said in notes.waived.items()
+    ]
 
 
 def gate_of(item: pytest.Item) -> str:
@@ -154,7 +166,8 @@ def _verdict(error: BaseException, *, in_call: bool) -> tuple[Verdict, str]:
 def pytest_configure(config: pytest.Config) -> None:
     """Open the file and let a TERM of the supervisor end the session in order: fixtures delete what they made."""
     path = Path(config.getoption("--knowngood-events"))
-    events = Events(path.open("w", encoding="utf-8"))
+    waivers = contexts.load(Path(config.getoption("--knowngood-context"))).cluster.waivers
+    events = Events(path.open("w", encoding="utf-8"), waivers)
     config.pluginmanager.register(events, "knowngood-events")
     signal.signal(signal.SIGTERM, _interrupt)
 

@@ -101,9 +101,12 @@ def read(measured: Values) -> list[Port]:
     return found
 
 
-def choose(ports: Sequence[Port], profile: Profile, limits: Values) -> Chosen:
-    """The compute NICs' ports: those that the profile names, else those of the only make of which as many are there."""
-    wanted = int(limits.get("expectedPorts") or profile.compute_nics.ports or profile.nics)
+def choose(ports: Sequence[Port], profile: Profile, limits: Values, without: int = 0) -> Chosen:
+    """The compute NICs' ports: those that the profile names, else those of the only make of which as many are there.
+
+    `without`: so many are known to be missing.
+    """
+    wanted = int(limits.get("expectedPorts") or profile.compute_nics.ports or profile.nics) - without
     physical = [p for p in ports if p.function == PHYSICAL]
     nics = profile.compute_nics
     named = [
@@ -158,25 +161,26 @@ def rate_floor(profile: Profile, limits: Values) -> float:
     return float(limits.get("rateGbps", 0) or profile.compute_nics.rate_gbps)
 
 
-def doubts(chosen: Chosen, profile: Profile, expect: Mapping[str, str], limits: Values) -> Iterator[str]:
-    """What the profile leaves open and the machine doesn't tell either."""
+def doubts(
+    chosen: Chosen, profile: Profile, expect: Mapping[str, str], limits: Values
+) -> Iterator[tuple[str, str]]:
+    """(part, what can't be told): what the profile leaves open and the machine doesn't tell either."""
     for port in chosen.compute:
         if port.firmware == "" and ("nic-firmware" in expect or profile.compute_nics.firmware):
-            yield f"can't read the firmware of {port.label}"
+            yield port.part, f"can't read the firmware of {port.label}"
     if not rate_floor(profile, limits):
         for port in chosen.compute:
             top = TOPS.get(port.hca) or TOPS.get(profile.nic_model)
             if port.up and (top is None or (port.rate or 0) < top):
                 can = (
-                    f"and a {port.hca or profile.nic_model} can do {top:g}"
-                    if top
-                    else "and nobody knows what it can do"
+                    f"a {port.hca or profile.nic_model} can do {top:g}" if top else "who knows what it can do"
                 )
-                yield f"{port.label} runs at {port.rate} Gb/s {can}: name rateGbps in the profile"
+                words = f"runs at {port.rate} Gb/s and {can}: name rateGbps in the profile"
+                yield port.part, f"{port.label} {words}"
     wanted = profile.compute_nics.pcie_gts or profile.compute_nics.pcie_width
     for port in chosen.compute if wanted else ():
         if "speed" not in port.pcie or "width" not in port.pcie:
-            yield f"can't read the PCIe link of {port.label}"
+            yield port.part, f"can't read the PCIe link of {port.label}"
 
 
 def firmware(chosen: Chosen, profile: Profile, expect: Mapping[str, str]) -> Iterator[tuple[str, str]]:

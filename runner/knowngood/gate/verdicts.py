@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
@@ -30,7 +31,7 @@ class Notes:
     backend: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
-    waived: list[dict[str, str]] = field(default_factory=list)
+    waived: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 _current: list[Notes] = [Notes()]
@@ -60,14 +61,27 @@ class Judge:
 
         A waived part waives what belongs to it: `0000:18:00.0` also `0000:18:00.0/1`, the port of that NIC.
         """
-        notes, left = _current[0], []
+        notes, left, today = _current[0], [], datetime.now(UTC).date().isoformat()
         for part, words in found:
             waiver = next((w for w in notes.waivers if part and f"{part}/".startswith(f"{w.part}/")), None)
             if waiver is None:
                 left.append(words)
+            elif waiver.until < today:
+                left.append(f"{words} (waived until {waiver.until})")
             else:
-                notes.waived.append({"part": waiver.part, "found": words[:200], **waiver.said})
+                notes.waived[waiver.part] = {
+                    "found": words[:200],
+                    "reason": waiver.reason,
+                    "until": waiver.until,
+                }
         return left
+
+    def waived_but(self, there: Collection[str]) -> int:
+        """How many waived parts are not among those that are there: a known bad one may have been taken out."""
+        today = datetime.now(UTC).date().isoformat()
+        gone = [w for w in _current[0].waivers if w.until >= today and w.part not in there]
+        self.unwaived((w.part, "it is not there") for w in gone)
+        return len(gone)
 
     def note(self, reason: str) -> None:
         """Words that go with a pass."""

@@ -37,7 +37,7 @@ from knowngood.model.matrix import (
     UndoClass,
 )
 from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
-from knowngood.model.parts import ComputeNics
+from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -236,6 +236,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
+        waivers=tuple(Waiver(**w) for w in v.get("waivers", ())),
         runs_kept=v.get("limits", {}).get(RUNS_KEPT, RUNS_KEPT_BY_DEFAULT),
         raw=v,
         traits=dict(v.get("traits", {})),

@@ -35,12 +35,3 @@ class Waiver:
     part: str
     reason: str
     until: str
-
-    @property
-    def said(self) -> dict[str, str]:
-        """Why and until when."""
-        return {"reason": self.reason, "until": self.until}
-
-    def covers(self, gate: str, node: str, today: str) -> bool:
-        """Whether it speaks of that gate on that node, `today` (YYYY-MM-DD)."""
-        return (self.gate, self.node) == (gate, node) and today <= self.until

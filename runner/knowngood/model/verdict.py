@@ -9,6 +9,9 @@ from enum import StrEnum
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 
+WAIVED = "waived "
+"""What a key of `measured` begins with that names a known bad part, which was found and not counted."""
+
 
 class Verdict(StrEnum):
     """What a gate said."""

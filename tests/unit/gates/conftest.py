@@ -34,8 +34,8 @@ def gate(name: str) -> ModuleType:
 
 
 def verdict(test: Callable[..., None], /, **arguments: Any) -> tuple[str, str, Notes]:
-    """(verdict, reason, notes) of a gate's test."""
-    notes = verdicts.begin()
+    """(verdict, reason, notes) of a gate's test; `waivers` are the node's."""
+    notes = verdicts.begin(arguments.pop("waivers", ()))
     try:
         test(**arguments)
     except GateFailed as error:

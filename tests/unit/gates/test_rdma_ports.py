@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.cases import CASES, needs_cases
 from knowngood.gate.rdma_counters import FATAL, INFORM, RATES, WIDTHS
 from knowngood.matrix.load import load
 from knowngood.model.matrix import Profile
-from knowngood.model.parts import ComputeNics
+from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.probe import rdma
 from knowngood.probe.host import Host
 from knowngood.twin import host_files
@@ -45,6 +46,7 @@ class Machine:
         self.root = root
         self.profile = replace(profile, nics=4, nic_model="ConnectX-7")
         self.limits: dict[str, Any] = {**LIMITS}
+        self.waivers: list[Waiver] = []
         self.about: dict[str, Any] = {"bootId": "b1", "loadedAt": "b1/10"}
         files = {
             "proc/uptime": "4000.00 1\n",
@@ -88,6 +90,7 @@ class Machine:
         probe = {**rdma.run(Host(self.root), {}), **self.about}
         found, why, notes = verdict(
             RDMA.test_ports_are_up_and_count_no_new_errors,
+            waivers=self.waivers,
             node="n1",
             probe=json.loads(json.dumps(probe)),
             profile=self.profile,
@@ -101,7 +104,6 @@ class Machine:
     def baseline(self) -> dict[str, Any]:
         """What the gate keeps of the machine as it is, which must pass."""
         assert self.judged()[0] == "pass", self.judged()
-        self.about["uptime"] = ""
         self.write({"proc/uptime": "7600.00 1\n"})
         return self.measured
 
@@ -370,3 +372,21 @@ def test_roots_of_real_machines(machine: Machine, case: str, expected: str) -> N
     machine.profile = shipped()
     machine.limits = dict(machine.profile.gates["rdma_health"])
     assert machine.judged()[0] == expected, machine.judged()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_waived_nic_is_told_and_not_counted(machine: Machine, gone: bool) -> None:
+    address = host_files.nic_address(2)
+    before = machine.baseline()
+    if gone:
+        shutil.rmtree(machine.root / f"{CLASS}/mlx5_2")
+    else:
+        machine.port(2, state="1: DOWN", link_downed=255)
+    for baseline in (None, before):
+        assert machine.judged(baseline)[0] == "fail"
+        machine.waivers = [Waiver("n1", "rdma_health", address, "cable ordered", "2099-12-31")]
+        assert machine.judged(baseline)[0] == "pass", machine.judged(baseline)
+        machine.port(1, state="1: DOWN")
+        assert machine.judged(baseline)[0] == "fail", "another one is not waived"
+        machine.port(1, state="4: ACTIVE")
+        machine.waivers = []

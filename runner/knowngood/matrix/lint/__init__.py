@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, releases
+from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, releases, waivers
 from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "history",
     "problems",
     "releases",
+    "waivers",
 ]

@@ -1,0 +1,29 @@
+"""Rules about known bad parts that a cluster file waives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
+
+
+@rule("KG420", "A waiver names a GPU node of its cluster, a gate of its profile, and a day that exists.")
+def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
+    """One that fits nothing waives nothing, and is found out at night."""
+    for document in context.documents.of("clusters").values():
+        profile = context.matrix.profiles.get(document.value["profile"])
+        gpu = set(document.value["nodes"]["gpu"])
+        for index, waiver in enumerate(document.value.get("waivers", ())):
+            if waiver["node"] not in gpu:
+                message = f"{waiver['node']} is no GPU node of this cluster"
+                yield Finding(document.at("waivers", index, "node"), message, known_are(gpu))
+            if profile is not None and waiver["gate"] not in profile.gates:
+                message = f"{profile.name} has no gate {waiver['gate']!r}"
+                yield Finding(document.at("waivers", index, "gate"), message, known_are(set(profile.gates)))
+            try:
+                date.fromisoformat(waiver["until"])
+            except ValueError as error:
+                yield Finding(
+                    document.at("waivers", index, "until"), f"until: {error}", "a day, as 2026-12-31"
+                )

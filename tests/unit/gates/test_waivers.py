@@ -1,0 +1,47 @@
+"""A known bad part is found, told, and not counted until its day is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from knowngood.gate import verdicts
+from knowngood.gate.verdicts import judge
+from knowngood.model.parts import Waiver
+
+TODAY = datetime.now(UTC).date()
+NIC = "0000:9c:00.0"
+
+
+def waiver(part: str = NIC, days: int = 0) -> Waiver:
+    return Waiver("gpu-1", "rdma_health", part, "cable ordered", (TODAY + timedelta(days=days)).isoformat())
+
+
+@pytest.mark.parametrize(
+    ("part", "left"),
+    [(NIC, 0), (f"{NIC}/1", 0), ("0000:9c:00.1", 1), (f"{NIC}0", 1), ("", 1)],
+)
+def test_a_waiver_is_of_its_part_and_what_belongs_to_it(part: str, left: int) -> None:
+    notes = verdicts.begin([waiver()])
+    assert len(judge.unwaived([(part, "it is down")])) == left
+    assert (NIC in notes.waived) is not bool(left)
+
+
+def test_a_waiver_ends_with_its_day_and_is_told() -> None:
+    notes = verdicts.begin([waiver(days=-1)])
+    assert judge.unwaived([(NIC, "it is down")]) == [f"it is down (waived until {TODAY - timedelta(days=1)})"]
+    assert judge.waived_but(set()) == 0
+    assert notes.waived == {}
+
+
+def test_a_waived_part_may_be_missing() -> None:
+    notes = verdicts.begin([waiver()])
+    assert judge.waived_but({NIC}) == 0
+    assert judge.waived_but({"0000:18:00.0"}) == 1
+    assert notes.waived[NIC]["reason"] == "cable ordered"
+
+
+def test_without_waivers_everything_counts() -> None:
+    verdicts.begin()
+    assert judge.unwaived([(NIC, "it is down"), ("", "7 ports")]) == ["it is down", "7 ports"]
