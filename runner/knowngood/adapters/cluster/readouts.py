@@ -199,7 +199,7 @@ class _Printed(Host):
         lines = self._read.get(f"/{path}")
         return None if lines is None else "\n".join(lines).strip()
 
-    def data(self, path: str) -> bytes | None:
+    def data(self, path: str, most: int = 0) -> bytes | None:
         """See Host."""
         text = self.text(path)
         return None if text is None else text.encode()
