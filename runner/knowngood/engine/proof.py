@@ -16,6 +16,7 @@ from knowngood.model.state import RunState
 from knowngood.model.steppath import NOWHERE, StepPath
 from knowngood.model.values import Object
 from knowngood.model.verdict import WAIVED, GateResult, Judgement
+from knowngood.planner.gates import applicable
 from knowngood.planner.status import expiry, max_age_days
 
 Load = Callable[[str], Any]
@@ -133,6 +134,7 @@ def _bound_to(work: Work) -> Object:
         "versions": dict(plan.to_versions),
         "matrixCommit": plan.matrix_commit,
         "gates": to_json(suite(work.state)),
+        "gatesLeftOut": list(applicable(work.profile).left_out),
         "identity": to_json(work.ports.cluster.identity()),
         "commits": commits(work.state),
     }

@@ -7,14 +7,26 @@ from dataclasses import dataclass
 
 from knowngood.model.matrix import Profile
 
+MINIMUM: Mapping[str, str] = {
+    "drift": "what runs is what the release says",
+    "gpu_errors": "the driver complains of no GPU",
+    "smoke_training": "every GPU computes, and together they compute rightly",
+    "rdma_health": "RDMA ports are up and count no new errors",
+}
+"""Gates without which nothing becomes known-good, whatever a profile says, and what each of them alone proves.
+rdma_health only where the machine has RDMA ports by its profile's hardware facts."""
+RDMA = "rdma_health"
+
 
 @dataclass(frozen=True, slots=True)
 class Applicable:
-    """The required gates by kind, and those that a machine of this kind can't have, with the reason."""
+    """The required gates by kind; those that a machine of this kind can't have, with the reason; and those of the
+    minimum set that the profile leaves out."""
 
     active: tuple[str, ...]
     passive: tuple[str, ...]
     not_applicable: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
 
 def applicable(profile: Profile) -> Applicable:
@@ -25,7 +37,13 @@ def applicable(profile: Profile) -> Applicable:
         active=tuple(gate for gate, kind in needed if kind == "active"),
         passive=tuple(gate for gate, kind in needed if kind == "passive"),
         not_applicable=lacking,
+        left_out=tuple(g for g in MINIMUM if g not in dict(needed) and (g != RDMA or _has_rdma(profile))),
     )
+
+
+def why_left_out(gate: str, profile: str) -> str:
+    """What a gate of the minimum set that a profile leaves out costs."""
+    return f"profile {profile} leaves out {gate} ({MINIMUM[gate]}): without it nothing becomes known-good"
 
 
 def _lacks(profile: Profile, gate: str) -> str:
@@ -33,6 +51,10 @@ def _lacks(profile: Profile, gate: str) -> str:
     needs = profile.gates[gate].get("needs", "")
     if needs == "nvswitch" and not profile.nvswitch:
         return f"{profile.product} has no NVSwitch"
-    if needs == "rdma" and (profile.nics == 0 or profile.rdma_mode == "none"):
+    if needs == "rdma" and not _has_rdma(profile):
         return f"{profile.product} has no RDMA ports"
     return ""
+
+
+def _has_rdma(profile: Profile) -> bool:
+    return profile.nics > 0 and profile.rdma_mode != "none"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, MAX_AGE_DAYS, Appraisal, Evidence, Said
 from knowngood.model.matrix import Cluster, Component, Profile, Release, ReleaseStatus
-from knowngood.planner.gates import applicable
+from knowngood.planner.gates import applicable, why_left_out
 from knowngood.planner.version import runs
 
 TRANSITIONS: Mapping[ReleaseStatus, frozenset[ReleaseStatus]] = {
@@ -231,6 +231,7 @@ def _limits(evidence: Evidence, standard: Standard) -> Iterator[str]:
     cluster, profile = standard.cluster, standard.profile
     if cluster is None or profile is None:
         return
+    yield from (why_left_out(gate, profile.name) for gate in applicable(profile).left_out)
     if cluster.identity is None:
         yield "the cluster file pins no identity"
     elif evidence.identity != cluster.identity:

@@ -104,9 +104,15 @@ def evidence(ops: Ops, **changes: Any) -> dict[str, Any]:
             for n in ("gpu-1", "gpu-2")
         },
         "verdicts": [
-            {"gate": "drift", "node": "gpu-1", "verdict": "pass", "backend": ""},
-            {"gate": "drift", "node": "gpu-2", "verdict": "pass", "backend": ""},
-            {"gate": "smoke", "node": "gpu-1", "verdict": "pass", "backend": "cuda"},
+            *(
+                {"gate": gate, "node": node, "verdict": "pass", "backend": ""}
+                for gate in ("drift", "gpu_errors", "rdma_health")
+                for node in ("gpu-1", "gpu-2")
+            ),
+            *(
+                {"gate": gate, "node": "gpu-1", "verdict": "pass", "backend": "cuda"}
+                for gate in ("smoke", "smoke_training")
+            ),
         ],
     }
     return {**value, **changes}

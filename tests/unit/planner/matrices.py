@@ -70,7 +70,8 @@ def declaration(name: str, *, ring: bool = True) -> Declaration:
 
 
 def profile(**gates: Mapping[str, Any]) -> Profile:
-    default = {"smoke": {"kind": "active"}, "drift": {"kind": "passive"}}
+    passive = ("drift", "gpu_errors", "rdma_health")
+    default = {"smoke_training": {"kind": "active"}, **{gate: {"kind": "passive"} for gate in passive}}
     return Profile(
         "pcie",
         "PowerEdge",

@@ -33,9 +33,10 @@ COMPONENTS = {
 RELEASE = Release("r595", ReleaseStatus.CANDIDATE, VERSIONS, ("xe",), HERE)
 GATES: Mapping[str, Mapping[str, Any]] = {
     "drift": {"kind": "passive"},
+    "gpu_errors": {"kind": "passive"},
     "smoke_training": {"kind": "active", "backend": "cuda"},
 }
-PROFILE = Profile("xe", "XE7740", 8, "H200", "10de:233b", False, 8, "CX7", "dma-buf", GATES, (SOURCE,), HERE)
+PROFILE = Profile("xe", "XE7740", 8, "H200", "10de:233b", False, 0, "", "none", GATES, (SOURCE,), HERE)
 CLUSTER = Cluster(
     name="ams",
     profile="xe",
@@ -70,6 +71,8 @@ GOOD = Evidence(
         Said("drift", "gpu-1", "pass"),
         Said("drift", "gpu-2", "pass"),
         Said("smoke_training", "gpu-1", "pass", "cuda"),
+        Said("gpu_errors", "gpu-1", "pass"),
+        Said("gpu_errors", "gpu-2", "pass"),
     ),
 )
 STANDARD = Standard(
@@ -230,7 +233,7 @@ def test_evidence_is_refused_with_the_exact_reason(name: str) -> None:
 
 def test_every_reason_is_told_at_once() -> None:
     bad = replace(GOOD, gates=GateSuite(), verdicts=(Said("drift", "gpu-1", "fail"),))
-    assert len(appraise(bad, STANDARD).refusals) == 4
+    assert len(appraise(bad, STANDARD).refusals) == 5
 
 
 @pytest.mark.parametrize(
@@ -265,12 +268,19 @@ LIMITED: dict[str, tuple[Evidence, Standard, str]] = {
         "this is not the cluster that the cluster file pins",
     ),
     "a reference backend": (
-        replace(GOOD, verdicts=(*GOOD.verdicts[:2], Said("smoke_training", "gpu-1", "pass", "reference"))),
+        replace(
+            GOOD,
+            verdicts=verdicts(
+                Said("smoke_training", "gpu-1", "pass", "reference"), without="smoke_training/gpu-1"
+            ),
+        ),
         STANDARD,
         "smoke_training ran on reference, not on cuda",
     ),
     "no backend": (
-        replace(GOOD, verdicts=(*GOOD.verdicts[:2], Said("smoke_training", "gpu-1", "pass"))),
+        replace(
+            GOOD, verdicts=verdicts(Said("smoke_training", "gpu-1", "pass"), without="smoke_training/gpu-1")
+        ),
         STANDARD,
         "smoke_training ran on no backend, not on cuda",
     ),

@@ -8,7 +8,7 @@ from knowngood.model.errors import Inconclusive, Refused
 from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
 from knowngood.model.plan import Hop, Plan, Resting
 from knowngood.planner.digest import cluster_digest
-from knowngood.planner.gates import applicable
+from knowngood.planner.gates import applicable, why_left_out
 from knowngood.planner.plan.case import Case, Declared, Wishes
 from knowngood.planner.plan.hops import Hops
 from knowngood.planner.plan.no_plan import why_not
@@ -124,13 +124,15 @@ def _catalogs(case: Case, hops: tuple[Hop, ...]) -> Iterator[tuple[str, str]]:
 def _warnings(case: Case) -> Iterator[str]:
     """What a person should read before saying yes."""
     target, pinned = case.target, case.pinned
+    profile = case.matrix.profiles[case.cluster.profile]
+    yield from (why_left_out(gate, profile.name) for gate in applicable(profile).left_out)
     if target.status is ReleaseStatus.DEPRECATED:
         yield f"{target.name} is deprecated"
     if pinned.status is ReleaseStatus.REVOKED:
         yield f"{pinned.name} is revoked ({pinned.reason}): an undo returns to it"
     rules, components, start = case.matrix.rules.values(), case.matrix.components, case.start()
     moved = {name for name, version in target.components.items() if start.get(name) != version}
-    traits = traits_of(case.matrix.profiles[case.cluster.profile], case.cluster)
+    traits = traits_of(profile, case.cluster)
     findings = evaluate(rules, components, target.components, traits)
     for finding in broken(findings, Severity.WARN):
         yield finding.sentence()

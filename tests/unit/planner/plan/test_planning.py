@@ -264,6 +264,15 @@ def test_gates_are_split_by_kind_and_by_what_the_machine_has() -> None:
     assert made.not_applicable == {"rdma": "PowerEdge has no RDMA ports"}
 
 
+def test_a_gate_of_the_minimum_set_that_the_profile_leaves_out_is_said() -> None:
+    gates = {name: gate for name, gate in profile().gates.items() if name != "gpu_errors"}
+    warnings = plan(matrix(NEW, profiles={"pcie": profile(**gates)}), "lab", "new").warnings
+    assert [w for w in warnings if "leaves out" in w] == [
+        "profile pcie leaves out gpu_errors (the driver complains of no GPU): without it nothing becomes known-good"
+    ]
+    assert not [w for w in plan(matrix(NEW), "lab", "new").warnings if "leaves out" in w]
+
+
 def test_the_movers_are_frozen_in_the_plan() -> None:
     """A run that goes on tomorrow reads no newer component file."""
     made = plan(matrix(release("new", nvidia_driver="595.91.07")), "lab", "new")
