@@ -397,11 +397,3 @@ def test_a_release_takes_the_place_of_another_only_where_nothing_is_lost(
     old: Release, new: Release, reason: str
 ) -> None:
     assert why_not_superseded({old.name: old, new.name: new}, old, new) == reason
-
-
-def test_a_run_that_is_on_record_as_failed_proves_nothing_whatever_a_file_says() -> None:
-    """A run is its cluster and its id: the id alone may stand for two."""
-    worth = appraise(GOOD, replace(STANDARD, others=(replace(failed("2026-08-22T01:00:00Z"), run="r1"),)))
-    assert worth.refusals == ("the matrix has this same run on record as failed: Xid 31",)
-    elsewhere = replace(failed("2026-08-22T04:00:00Z"), run="r1", cluster="fra")
-    assert "failed later, in run r1 on fra" in appraise(GOOD, replace(STANDARD, others=(elsewhere,))).because

@@ -12,7 +12,7 @@ from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.gates import MINIMUM, applicable
 from knowngood.planner.status import appraise
 
-from .test_status import GATES, GOOD, PROFILE, STANDARD, verdicts
+from .test_status import GATES, GOOD, PROFILE, STANDARD, failed, verdicts
 
 
 def test_a_profile_that_asks_for_the_reference_backend_makes_no_evidence_of_it() -> None:
@@ -41,3 +41,11 @@ def test_rdma_health_is_of_the_minimum_set_where_the_hardware_has_rdma() -> None
     assert applicable(replace(PROFILE, nics=8, rdma_mode="dma-buf")).left_out == ("rdma_health",)
     asked = {**GATES, "rdma_health": {"kind": "passive", "needs": "rdma"}}
     assert applicable(replace(PROFILE, gates=asked)).left_out == ()
+
+
+def test_a_run_that_is_on_record_as_failed_proves_nothing_whatever_a_file_says() -> None:
+    """A run is its cluster and its id: the id alone may stand for two."""
+    worth = appraise(GOOD, replace(STANDARD, others=(replace(failed("2026-08-22T01:00:00Z"), run="r1"),)))
+    assert worth.refusals == ("the matrix has this same run on record as failed: Xid 31",)
+    elsewhere = replace(failed("2026-08-22T04:00:00Z"), run="r1", cluster="fra")
+    assert "failed later, in run r1 on fra" in appraise(GOOD, replace(STANDARD, others=(elsewhere,))).because
