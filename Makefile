@@ -41,7 +41,7 @@ test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit
 	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow and not exhaustive)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
-test-all: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
+test-all: $(VENV)/.dev $(VENV)/.torch $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
 	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
 
 kills: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, and the longest fault rows
@@ -92,6 +92,12 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.run
+
+# Without torch's CPU build (pip finds it where its configuration says) the tests that train are skipped with that reason.
+$(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
+	@$(PIP) install --require-hashes --requirement requirements/torch.txt \
+	  || echo "torch's CPU build could not be had: the tests that train and infer will be skipped"
+	@touch $@
 
 $(COLLECTIONS)/.done: requirements/collections.txt tools/unpack.py | $(VENV)/bin/python
 	$(PY) tools/unpack.py collections $(COLLECTIONS)

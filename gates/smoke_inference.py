@@ -1,27 +1,32 @@
-"""A small model answers rightly and in time on every GPU of the node.
+"""A model answers rightly and in time on every GPU of the node, by the API that inference servers have.
 
-Proves: every GPU gives the answers that the CPU gives, time after time.
-Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants).
-fail: a GPU is missing, the driver's parts disagree, an answer is wrong, or throughput is below minThroughputRatio of
-the node's own baseline (a proposal, after smoke_training) or a floor of the profile.
-inconclusive: no answer from the probe.
-On a machine without GPUs the same is computed in plain Python (backend reference): never evidence.
+Proves: each GPU gives the answers that the CPU gives, also when many ask at once, and how long they take.
+Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants), with torch in its image.
+fail: an answer is wrong or fails (the reason names the device); or a figure is below minThroughputRatio of the node's
+own baseline, above maxLatencyRatio of it, or outside the profile's own limits (the ratios are proposals).
+inconclusive: as in smoke_training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowngood.gate.smoke import judge_smoke
+from knowngood.gate.speeds import Figure
+from knowngood.model.matrix import Profile
 
 PAYLOAD = "inference"
-RATE = "requestsPerSecond"
-FLOORS = {"minRequestsPerSecond": "requestsPerSecond"}
+FIGURES = (Figure("requestsPerSecond", limit="minRequestsPerSecond", ratio="minThroughputRatio", share=0.9),)
 
 
 def test_smoke_inference(
-    node: str, probe: Mapping[str, Any], limits: Mapping[str, Any], baseline: Mapping[str, Any] | None
+    probe: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+    pool: Sequence[Mapping[str, Any]],
+    profile: Profile,
+    node: str,
 ) -> None:
     """See the module."""
-    judge_smoke(probe, limits, baseline, rate=RATE, floors=FLOORS)
+    judge_smoke(probe, limits, baseline, pool, FIGURES, nvswitch=profile.nvswitch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -100,6 +100,15 @@ def _nic_load(seen: NodeState, movers: Specs) -> str:
     }
     marks = [mark for name, mark in seen.marks.items() if name in proofs]
     return f"{marks[0].boot_id}/{marks[0].at}" if marks else ""
+
+
+@pytest.fixture
+def pool(request: pytest.FixtureRequest) -> Sequence[Values]:
+    """This gate's payload on all nodes of the judgement that gave an answer; what can't be read is left out."""
+    payload = str(getattr(module(request.node), PAYLOAD))
+    answers: probe_job.Answers = request.getfixturevalue("answers")
+    found = [document["results"].get(payload) for document in answers.documents.values()]
+    return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("measured"), Mapping)]
 
 
 def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers]) -> Values:

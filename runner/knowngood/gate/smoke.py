@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
+from knowngood.gate import speeds
+from knowngood.gate.speeds import Figure
 from knowngood.gate.verdicts import judge, measure, ran_on
 from knowngood.model.values import Values
+
+MOST = 5
+"""Things that a reason names."""
 
 
 def judge_smoke(
     probe: Values,
     limits: Values,
     baseline: Values | None,
+    pool: Sequence[Values],
+    figures: Sequence[Figure],
     *,
-    rate: str,
-    floors: Mapping[str, str],
+    nvswitch: bool,
 ) -> None:
-    """Say the verdict. `rate` names the figure that is compared with the baseline; `floors` limit -> figure.
+    """Say the verdict. `figures` are judged by gate/speeds.py; `pool`: the answers of all nodes of this judgement.
 
-    On the reference backend no speed is judged: it is the CPU's, and says nothing about the node's GPUs.
+    On another backend than cuda no speed is judged: it is the CPU's, and says nothing about the node's GPUs.
     """
     backend, measured = answered(probe)
     wanted = str(limits.get("backend") or backend)
@@ -31,13 +37,17 @@ def judge_smoke(
     if backend != "cuda":
         judge.note(f"on the {backend} backend: no evidence about GPUs")
         return
-    for limit, figure in floors.items():
-        if limit in limits and number(measured, figure) < limits[limit]:
-            judge.fail(f"{figure} is {measured[figure]}, the profile's floor is {limits[limit]}")
-    if baseline is not None and rate in baseline:
-        floor = float(limits.get("minThroughputRatio", 0.9)) * number(baseline, rate)
-        if number(measured, rate) < floor:
-            judge.fail(f"{rate} is {measured[rate]}, before the change {baseline[rate]}: below {floor:.0f}")
+    beside = [
+        dict(one["measured"]) for one in pool if one.get("backend") == backend and one.get("ok") is True
+    ]
+    found = [
+        *speeds.slow(figures, measured, limits, baseline, beside, number),
+        *speeds.lagging(measured, limits),
+        *speeds.links(measured, limits, baseline, equal=nvswitch),
+        *filter(None, [speeds.rerouted(measured, baseline)]),
+    ]
+    if found:
+        judge.fail("; ".join(found[:MOST]) + (f"; and {len(found) - MOST} more" if len(found) > MOST else ""))
 
 
 def answered(probe: Values) -> tuple[str, Values]:

@@ -33,7 +33,7 @@ def run(payload: Payload, host: Host, params: Mapping[str, Any], out: int, deadl
     faulthandler.enable()
     faulthandler.dump_traceback_later(deadline * BEFORE)
     try:
-        found = _told(checked(payload(host, params)), host)
+        found = _told(checked(payload(host, {**params, "deadline": deadline})), host)
     except MemoryError:
         found = unmeasured("", "out of memory")
     except Exception as error:  # noqa: BLE001 (whatever broke: it was not measured)

@@ -26,7 +26,9 @@ def run(host: Host, params: Mapping[str, Any]) -> Answer:
     if refusal is not None:
         return refusal
     if torch is not None:
-        return distributed.run(torch, gpus, mine)
+        return distributed.run(
+            torch, gpus, {"deadline": params.get("deadline", distributed.DEADLINE), **mine}
+        )
     return reference()
 
 

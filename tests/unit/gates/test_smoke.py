@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from knowngood.model.errors import Location
+from knowngood.model.matrix import Profile
+
 from .conftest import gate, verdict
 
 TRAINING, INFERENCE = gate("smoke_training"), gate("smoke_inference")
+PROFILE = Profile("p", "x", 8, "H200", "10de:233b", False, 8, "CX7", "dma-buf", {}, (), Location("test"))
 CUDA = {
     "ok": True,
     "backend": "cuda",
     "reason": "",
-    "measured": {"tokensPerSecond": 1000, "allReduceGBps": 200.0},
+    "measured": {"tokensPerSecond": 1000, "allReduceGBps": 200.0, "ranks": 8},
 }
 
 
-def judged(probe: dict[str, Any], baseline: Any = None, **limits: Any) -> tuple[str, str, Any]:
+def judged(
+    probe: dict[str, Any], baseline: Any = None, *, pool: Any = (), nvswitch: bool = False, **limits: Any
+) -> tuple[str, str, Any]:
     return verdict(
         TRAINING.test_smoke_training,
         node="gpu-1",
         probe=probe,
         limits={"minThroughputRatio": 0.9, **limits},
         baseline=baseline,
+        pool=pool,
+        profile=replace(PROFILE, nvswitch=nvswitch),
     )
 
 
@@ -46,7 +55,7 @@ def test_only_a_plain_yes_is_ok_and_only_a_plain_no_is_bad(ok: object, expected:
 
 @pytest.mark.parametrize(("before", "expected"), [(1000, "pass"), (1111, "pass"), (1112, "fail")])
 def test_throughput_is_compared_with_the_nodes_own(before: int, expected: str) -> None:
-    assert judged(CUDA, {"backend": "cuda", "tokensPerSecond": before})[0] == expected
+    assert judged(CUDA, {"backend": "cuda", "tokensPerSecond": before, "allReduceGBps": 200})[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -54,10 +63,10 @@ def test_throughput_is_compared_with_the_nodes_own(before: int, expected: str) -
     [
         ({"minTokensPerSecond": 1000}, "pass"),
         ({"minTokensPerSecond": 1001}, "fail"),
-        ({"minAllReduceGbPerSecond": 201}, "fail"),
+        ({"minAllReduceGBps": 201}, "fail"),
     ],
 )
-def test_a_floor_guards_the_baseline_itself(limits: dict[str, float], expected: str) -> None:
+def test_a_floor_guards_the_baseline_itself(limits: dict[str, Any], expected: str) -> None:
     assert judged(CUDA, **limits)[0] == expected
 
 
@@ -101,4 +110,96 @@ def test_the_reference_backends_speed_is_not_judged() -> None:
     slow = {"ok": True, "backend": "reference", "reason": "", "measured": {"requestsPerSecond": 1}}
     baseline = {"backend": "reference", "requestsPerSecond": 100_000}
     given = {"probe": slow, "limits": {"minThroughputRatio": 0.9}, "baseline": baseline}
+    given |= {"pool": (), "profile": PROFILE}
     assert verdict(INFERENCE.test_smoke_inference, node="gpu-1", **given)[0] == "pass"
+
+
+EIGHT = [f"GPU-{n}" for n in range(8)]
+
+
+def full(**changes: Any) -> dict[str, Any]:
+    """What a healthy node of eight GPUs measured."""
+    pairs = {f"{a}-{b}": 340.0 for a in range(8) for b in range(a + 1, 8)}
+    figures = {
+        "tokensPerSecond": 1000,
+        "allReduceGBps": 480.0,
+        "ranks": 8,
+        "devices": EIGHT,
+        "pairGBps": pairs,
+    }
+    figures |= {"rankTokensPerSecond": [130.0] * 8, "transports": {"NVLS": 8, "P2P/CUMEM": 8}}
+    return {**CUDA, "measured": {**figures, **changes}}
+
+
+BEFORE = {**full()["measured"], "backend": "cuda"}
+
+
+def pairs_with(change: float, *pairs: str) -> dict[str, float]:
+    return {key: value * (change if key in pairs else 1) for key, value in BEFORE["pairGBps"].items()}
+
+
+def test_a_node_that_is_as_it_was_passes() -> None:
+    assert judged(full(), BEFORE, nvswitch=True, pool=[full()] * 5)[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"allReduceGBps": 12.0}, "allReduceGBps is 12, before the change 480: below 432"),
+        ({"tokensPerSecond": 899}, "tokensPerSecond is 899, before the change 1000: below 900"),
+        (
+            {"rankTokensPerSecond": [130] * 5 + [90, 130, 130]},
+            "rank 5 (GPU-5) computes 90 tokens/s by itself",
+        ),
+        (
+            {"pairGBps": pairs_with(0.5, "2-6")},
+            "the link between GPU-2 and GPU-6 gives 170 GB/s, it should be 340",
+        ),
+        (
+            {"pairGBps": pairs_with(0.5, *(f"{min(n, 3)}-{max(n, 3)}" for n in range(8) if n != 3))},
+            "every link of GPU-3 is slow: 170 GB/s at worst",
+        ),
+        ({"transports": {"SHM": 8}}, "NCCL goes by SHM, before the change by NVLS, P2P/CUMEM"),
+        ({"transports": {}}, "NCCL goes by no transport"),
+    ],
+)
+def test_what_became_slower_is_named(changes: dict[str, Any], words: str) -> None:
+    found, reason, _ = judged(full(**changes), BEFORE)
+    assert (found, words in reason) == ("fail", True), reason
+
+
+def test_a_gpu_is_known_by_its_uuid_when_its_index_is_another() -> None:
+    """After a reboot the devices may be counted otherwise: the slow link of before is no new one."""
+    before = {**BEFORE, "pairGBps": pairs_with(0.5, "0-1")}
+    turned = {"devices": EIGHT[::-1], "pairGBps": pairs_with(0.5, "6-7")}
+    assert judged(full(**turned), before)[0] == "pass"
+    assert judged(full(pairGBps=pairs_with(0.5, "6-7")), before)[0] == "fail"
+
+
+def test_on_an_nvswitch_a_slow_link_shows_without_a_baseline() -> None:
+    slow = full(pairGBps=pairs_with(0.5, "2-6"))
+    assert judged(slow, nvswitch=True)[0] == "fail"
+    assert judged(slow)[0] == "pass", "on PCIe machines pairs differ by where they sit"
+
+
+@pytest.mark.parametrize(("value", "expected"), [(400, "pass"), (320, "pass"), (300, "fail")])
+def test_a_node_that_always_was_slow_shows_beside_others(value: float, expected: str) -> None:
+    slow = full(allReduceGBps=value)
+    others = [full(allReduceGBps=v) for v in (400, 399, 401)]
+    own = {**BEFORE, "allReduceGBps": value}
+    assert judged(slow, own, pool=[slow, *others])[0] == expected
+    assert judged(slow, own, pool=[slow, others[0]])[0] == "pass", "two nodes have no median"
+    assert judged(slow, own, pool=[slow, *({**o, "ok": False} for o in others)])[0] == "pass"
+
+
+def test_one_gpu_needs_no_all_reduce_and_eight_do() -> None:
+    assert judged(full(ranks=1, allReduceGBps=None), {**BEFORE, "ranks": 1})[0] == "pass"
+    assert judged(full(allReduceGBps=None), BEFORE)[0] == "inconclusive"
+    assert judged(full(), {k: v for k, v in BEFORE.items() if k != "allReduceGBps"})[0] == "inconclusive"
+
+
+def test_two_gpus_are_compared_with_each_other() -> None:
+    found, reason, _ = judged(
+        full(ranks=2, devices=EIGHT[:2], rankTokensPerSecond=[130, 60], pairGBps={"0-1": 340})
+    )
+    assert (found, "rank 1 (GPU-1)" in reason) == ("fail", True)

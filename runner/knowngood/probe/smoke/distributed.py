@@ -20,6 +20,10 @@ from knowngood.probe.smoke.verdict import answer
 GIB = 1 << 30
 LONGEST_LOG = 8 << 20
 """Bytes that are read of one rank's NCCL log; eight ranks on two nodes write some 100 KiB each."""
+DEADLINE, STALL = 300.0, 90.0
+"""Seconds. No stage of a healthy run moves nothing for longer than some 20 s: the first use of a GPU, and of NCCL."""
+OURS = 0.9
+"""Share of the payload's deadline after which we stop it ourselves, and can say which rank stands where."""
 LARGE = (
     (60, Size(vocabulary=1024, width=4096, layers=8, heads=32, length=1024, batch=8, fused=True)),
     (20, Size(vocabulary=1024, width=2048, layers=8, heads=16, length=1024, batch=8, fused=True)),
@@ -35,7 +39,7 @@ def run(torch: Any, gpus: int, params: Mapping[str, Any], *, worker: str = WORKE
     """Train on `gpus` devices of this node.
 
     `params`, all optional: backend; seconds of load; verified steps; nodes, node and meet ("host:port") where several
-    nodes train together; checkpointFolder; memoryShare of what is free; stallSeconds and deadlineSeconds.
+    nodes train together; checkpointFolder; memoryShare of what is free; stallSeconds; deadline, of the whole payload.
     """
     on_cpu = params.get("backend") == CPU
     if not on_cpu and torch.cuda.device_count() != gpus:
@@ -44,17 +48,18 @@ def run(torch: Any, gpus: int, params: Mapping[str, Any], *, worker: str = WORKE
     verified = int(params.get("verified", 4))
     with tempfile.TemporaryDirectory(prefix="knowngood-") as made:
         folder = Path(made)
-        order = {**(_small() if on_cpu else _whole(torch)), "verified": verified}
+        order = {**(small() if on_cpu else _whole(torch)), "verified": verified}
         order["checkpoint"] = str(params.get("checkpointFolder") or folder)
         order |= {key: params[key] for key in ("seconds", "memoryShare") if key in params}
-        stall = float(params.get("stallSeconds", 60 if on_cpu else 120))
+        deadline = OURS * float(params.get("deadline", DEADLINE))
+        stall = min(float(params.get("stallSeconds", STALL)), deadline / 2)
         ending = launch(
             folder,
             {**order, "patience": 2 * stall},
             gpus,
             nodes=nodes,
             stall=stall,
-            deadline=float(params.get("deadlineSeconds", 300 if on_cpu else 600)),
+            deadline=deadline,
             worker=worker,
         )
         ranks = records.read(folder, gpus * nodes.count)
@@ -83,8 +88,8 @@ def _lines(log: Path) -> list[str]:
         return file.read(LONGEST_LOG).decode("utf-8", "replace").splitlines()
 
 
-def _small() -> dict[str, Any]:
-    """On a CPU: the same work, as little of it as shows that it is done rightly."""
+def small() -> dict[str, Any]:
+    """The order on a CPU: the same work, as little of it as shows that it is done rightly."""
     size = Size().plain()
     some = {"memoryBytes": 16 << 20, "reduceBytes": 1 << 20, "rounds": 3, "pairBytes": 1 << 18}
     return {"backend": CPU, "small": size, "large": size, "seconds": 0.5, **some}

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from knowngood.probe import memory
 from knowngood.probe.smoke import records
 
 WORKER = "knowngood.probe.smoke.worker"
@@ -60,7 +61,7 @@ def launch(
     """Run `ranks` ranks here and wait. `stall`, `deadline`: seconds. `folder` gets their records and logs."""
     path, log = folder / "order.json", folder / "torchrun.log"
     path.write_text(json.dumps({**order, "folder": str(folder)}), encoding="utf-8")
-    before = _oom_kills()
+    before = memory.kills()
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*_torchrun(folder, ranks, nodes), "-m", worker, str(path)],
@@ -72,7 +73,7 @@ def launch(
         stalled, late = _watched(process, folder, ranks * nodes.count, stall, deadline)
     words = log.read_text(encoding="utf-8", errors="replace")
     codes = {int(rank): int(code) for rank, code in _FAILURE.findall(words)}
-    return Ending(process.returncode, codes, stalled, late, words[-2000:], _oom_kills() - before)
+    return Ending(process.returncode, codes, stalled, late, words[-2000:], memory.kills() - before)
 
 
 def _torchrun(folder: Path, ranks: int, nodes: Nodes) -> list[str]:
@@ -133,13 +134,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _oom_kills() -> int:
-    """How often the kernel has killed for memory in this container, by cgroup v2's memory.events; 0 where unknown."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").splitlines():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    return 0

@@ -57,6 +57,7 @@ class Verified:
         self.model = seeded.to(device)
         self._number = {p: n for n, p in enumerate(self.model.parameters())}
         self._own: list[float] = []
+        self._reducing: Callable[[], None] = lambda: None
         self.ddp = torch.nn.parallel.DistributedDataParallel(self.model)
         # DDP reads a hook's annotations and wants its own class, which is not known here.
         self.ddp.register_comm_hook(None, lambda _, bucket: self._before_reduction(bucket))
@@ -66,6 +67,7 @@ class Verified:
         for parameter, own in zip(bucket.parameters(), bucket.gradients()):  # noqa: B905 (strict= is from 3.10)
             sums = self.signs.sums([own], self._number[parameter])
             self._own = [a + b for a, b in zip(self._own, sums)]  # noqa: B905
+        self._reducing()
         return reduce(self.dist, bucket)
 
     def weights(self) -> list[float]:
@@ -87,6 +89,7 @@ class Verified:
         rank = self.dist.get_rank()
         before, wanted = self.weights(), self.wanted(rank, number)
         self._own = [0.0] * len(before)
+        self._reducing = lambda: tick(f"step {number}: reduction")
         self.optimizer.zero_grad(set_to_none=True)
         batch = sequences(self.torch, self.size, share(rank, number)).to(self.device)
         tick(f"step {number}: gradients")
@@ -119,21 +122,22 @@ class Load:
         found: AbstractContextManager[Any] = self.torch.autocast("cuda", dtype=self.torch.bfloat16)
         return found
 
-    def step(self, number: int) -> Any:
+    def step(self, number: int, tick: Tick) -> Any:
         """One step; the loss, still on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         with self._narrow():
             loss = loss_of(self.torch, self.ddp, self.batches[number % len(self.batches)])
+        tick(f"load, step {number}: reduction")
         loss.backward()
         self.optimizer.step()
         return loss.detach()
 
     def run(self, seconds: float, tick: Tick) -> Iterator[dict[str, Any]]:
         """`WINDOWS` windows of training that together take `seconds` or more; tokens a second of all ranks."""
-        losses = [self.step(0)]  # the first allocates
+        losses = [self.step(0, tick)]  # the first allocates
         wait(self.torch, self.device)
         started = time.perf_counter()
-        losses.append(self.step(1))
+        losses.append(self.step(1, tick))
         wait(self.torch, self.device)
         steps = self._agreed(seconds / WINDOWS / max(time.perf_counter() - started, 1e-4))
         for window in range(WINDOWS):
@@ -141,7 +145,7 @@ class Load:
             started = time.perf_counter()
             for number in range(steps):
                 tick(f"load, window {window}, step {number}")
-                losses.append(self.step(number))
+                losses.append(self.step(number, tick))
             wait(self.torch, self.device)
             tokens = steps * self.size.batch * self.size.length * self.dist.get_world_size()
             yield {"tokensPerSecond": tokens / (time.perf_counter() - started)}

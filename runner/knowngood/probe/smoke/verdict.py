@@ -40,7 +40,7 @@ def answer(
         *more,
     ]
     wrong = [f for f in found if f.ok is False]
-    if not wrong:
+    if not found:  # else what is missing follows from that
         found += _missing(ranks, ending, verified)
     measured = figures(ranks)
     if wrong:
@@ -60,18 +60,8 @@ def _words(ranks: Sequence[Rank], found: Sequence[Finding]) -> str:
 def _alone(rank: Rank) -> Iterator[Finding]:
     """What is wrong on one rank by itself."""
     for product in rank.of("product"):
-        form = product["form"]
-        if product["wrong"]:
-            yield Finding(
-                f"{product['wrong']} rows of a product of whole numbers in {form} are wrong", rank.number
-            )
-        elif not product["error"] <= TOLERANCE[form]:
-            yield Finding(
-                f"a product in {form} is off by {product['error']:.1e}, {TOLERANCE[form]:.0e} at most",
-                rank.number,
-            )
-        elif not product["steady"]:
-            yield Finding(f"the same product in {form} gives other bits each time", rank.number)
+        if words := _product(product):
+            yield Finding(words, rank.number)
     for memory in rank.of("memory"):
         if memory["wrongWord"] >= 0:
             yield Finding(
@@ -85,9 +75,18 @@ def _alone(rank: Rank) -> Iterator[Finding]:
                 f"the loss went from {load['firstLoss']:.4f} to {load['lastLoss']:.4f}: it did not fall",
                 rank.number,
             )
-    for checkpoint in rank.of("checkpoint"):
-        if not checkpoint["same"]:
-            yield Finding("the checkpoint that was read back is not what was written", rank.number)
+
+
+def _product(product: Mapping[str, Any]) -> str:
+    form, error, most = product["form"], product["error"], TOLERANCE[product["form"]]
+    off = "" if error <= most else f"off by {error:.1e}, {most:g} at most"
+    if product["wrong"]:
+        return f"{product['wrong']} rows of a product of whole numbers in {form} are wrong" + (
+            off and f"; one of normal numbers is {off}"
+        )
+    if off:
+        return f"a product in {form} is {off}"
+    return "" if product["steady"] else f"the same product in {form} gives other bits each time"
 
 
 def _together(ranks: Sequence[Rank]) -> Iterator[Finding]:
@@ -100,24 +99,30 @@ def _together(ranks: Sequence[Rank]) -> Iterator[Finding]:
                     f"{pair['wrong']} elements that came from rank {pair['partner']} are wrong", rank.number
                 )
     count = min((len(r.of("step")) for r in ranks), default=0)
-    yield from by_value.faults([[r.of("step")[number] for r in ranks] for number in range(count)])
+    steps = list(by_value.faults([[r.of("step")[number] for r in ranks] for number in range(count)]))
+    yield from steps
     yield from _agreement(ranks)
+    if steps:
+        return  # the ranks have other weights than each other, so the checkpoint is not everybody's
+    for rank in ranks:
+        if not all(checkpoint["same"] for checkpoint in rank.of("checkpoint")):
+            yield Finding("the checkpoint that was read back is not what was written", rank.number)
     digests = {r.number: r.last("checkpoint").get("digest") for r in ranks if r.of("checkpoint")}
     if len({*digests.values()}) > 1:
         yield Finding("ranks read different checkpoints")
 
 
 def _collectives(ranks: Sequence[Rank]) -> Iterator[Finding]:
-    said: dict[str, list[int]] = {}
+    said: dict[str, set[int]] = {}
     for rank in ranks:
         for one in rank.of("collective"):
             if one["wrong"]:
-                said.setdefault(_collective(one, rank.number), []).append(rank.number)
+                said.setdefault(_collective(one, rank.number), set()).add(rank.number)
     for words, whose in said.items():
         if len(whose) == len(ranks):
             yield Finding(f"{words}, on every rank")
             continue
-        for number in whose:
+        for number in sorted(whose):
             yield Finding(words, number)
 
 

@@ -140,7 +140,7 @@ def checkpoint(work: Work, model: Any) -> None:
     found = torch.load(path, map_location="cpu", weights_only=True)
     here = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     same = found["weights"].keys() == here.keys() and all(
-        bool(torch.equal(here[k], v)) for k, v in found["weights"].items()
+        bool(torch.equal(here[k].view(torch.int32), v.view(torch.int32))) for k, v in found["weights"].items()
     )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     work.notes.say("checkpoint", same=same, digest=digest, seconds=time.perf_counter() - started)
@@ -193,8 +193,8 @@ def gathered(work: Work, text: str) -> list[str]:
     return [bytes(p[: int(size)].tolist()).decode() for p, size in zip(places, sizes)]  # noqa: B905 (from Python 3.10)
 
 
-def main(argv: list[str]) -> None:
-    """Join the other ranks, run, and leave. What breaks is written down before it is raised."""
+def main(argv: list[str], work_through: Callable[[Work], None] = run) -> None:
+    """Join the other ranks, work, and leave. What breaks is written down before it is raised."""
     ctypes.CDLL(None).prctl(
         _DIES_WITH_PARENT, signal.SIGKILL
     )  # torchrun gives each rank a session of its own
@@ -211,7 +211,7 @@ def main(argv: list[str]) -> None:
             dist.init_process_group("nccl" if here else "gloo", timeout=patience, **here)
             work = Work(torch, dist, device, order, notes)
             work.control = dist.new_group(backend="gloo", timeout=patience)
-            run(work)
+            work_through(work)
             dist.destroy_process_group()
         except BaseException as error:
             notes.say("error", type=type(error).__name__, words=str(error)[:1000])

@@ -1,0 +1,131 @@
+"""The smoke training under torch on CPUs: two ranks by torchrun, healthy and sabotaged."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.smoke.sabotage import SABOTAGE
+
+from knowngood.probe.answer import Answer
+from knowngood.probe.smoke import distributed, launch, records
+from knowngood.probe.smoke.launch import Ending, Nodes
+from knowngood.probe.smoke.verdict import answer
+
+WORKER = "tests.integration.smoke.sabotage"
+VERIFIED, HEALTHY = 2, 50
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("torch") is None,
+        reason="torch is not installed (make test-all installs its CPU build)",
+    ),
+]
+
+
+def order(folder: Path, **more: Any) -> dict[str, Any]:
+    few = {
+        "memoryBytes": 1 << 20,
+        "reduceBytes": 1 << 16,
+        "pairBytes": 1 << 14,
+        "seconds": 0.01,
+        "verified": VERIFIED,
+    }
+    return {**distributed.small(), **few, "checkpoint": str(folder), "patience": 60, **more}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Answer]]:
+    """Sabotage -> the answers of its rounds, all of one launch."""
+    folder = tmp_path_factory.mktemp("sabotage")
+    names = [*SABOTAGE, *["healthy"] * (HEALTHY - 1)]
+    ending = launch.launch(folder, order(folder, rounds_of=names), 2, stall=60, deadline=280, worker=WORKER)
+    assert ending.code == 0, ending.words
+    found: dict[str, list[Answer]] = {}
+    for number, name in enumerate(names):
+        ranks = records.read(folder / f"{number}-{name}", 2)
+        found.setdefault(name, []).append(answer("cpu", ranks, Ending(0), [], VERIFIED))
+    return found
+
+
+def test_healthy_runs_fail_none(told: dict[str, list[Answer]]) -> None:
+    assert [a["reason"] for a in told["healthy"]] == [""] * HEALTHY
+    assert {a["ok"] for a in told["healthy"]} == {True}
+
+
+@pytest.mark.parametrize("name", [n for n, (_, words) in SABOTAGE.items() if words not in {"", "?"}])
+def test_a_sabotage_is_caught_and_named(told: dict[str, list[Answer]], name: str) -> None:
+    found = told[name][0]
+    assert found["ok"] is False
+    assert SABOTAGE[name][1] in found["reason"]
+    if SABOTAGE[name][1].startswith("rank 1") and name != "swapped-shares":
+        assert "rank 0 (cpu:0)" not in found["reason"]
+
+
+@pytest.mark.parametrize("name", [n for n, (_, words) in SABOTAGE.items() if words == "?"])
+def test_a_stage_that_was_left_out_is_never_good(told: dict[str, list[Answer]], name: str) -> None:
+    assert told[name][0]["ok"] is None
+
+
+def test_a_slow_rank_shows_in_its_own_figure(told: dict[str, list[Answer]]) -> None:
+    """Together all ranks are as slow as the slowest; alone it is the only slow one. The gate judges the figure."""
+    first, second = told["slow"][0]["measured"]["rankTokensPerSecond"]
+    assert second < 0.5 * first
+
+
+@pytest.mark.parametrize(
+    ("how", "ok", "words"),
+    [
+        ("hang", False, "rank 1 (cpu:1): it hangs at step 0: gradients"),
+        ("abort", False, "rank 1 (cpu:1): it ended by SIGABRT at step 0: gradients"),
+        ("oom", None, "rank 1 (cpu:1): out of memory: RuntimeError at step 0: gradients"),
+    ],
+)
+def test_a_rank_that_comes_to_an_end_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, ok: bool | None, words: str
+) -> None:
+    monkeypatch.setenv("SABOTAGE_OF_A_TEST", how)
+    stall = 5.0 if how == "hang" else 60.0
+    ending = launch.launch(tmp_path, order(tmp_path), 2, stall=stall, deadline=120, worker=WORKER)
+    found = answer("cpu", records.read(tmp_path, 2), ending, [], VERIFIED)
+    assert found["ok"] is ok
+    assert words in found["reason"]
+    assert "rank 0" not in found["reason"]
+
+
+def test_two_nodes_train_together_and_each_judges_all_ranks(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(2)]
+    processes = []
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        code = (
+            "import json, sys; from pathlib import Path; from knowngood.probe.smoke import launch\n"
+            "folder, number, order = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])\n"
+            "nodes = launch.Nodes(2, number, '127.0.0.1:29517')\n"
+            "sys.exit(launch.launch(folder, order, 1, nodes=nodes, stall=60, deadline=200).code)\n"
+        )
+        command = [sys.executable, "-c", code, str(folder), str(number), json.dumps(order(folder))]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GLOO_SOCKET_IFNAME": "lo"}
+        processes.append(subprocess.Popen(command, env=env))
+    assert [p.wait(240) for p in processes] == [0, 0]
+    assert Nodes().count == 1
+    for folder in folders:
+        found = answer("cpu", records.read(folder, 2), Ending(0), [], VERIFIED)
+        assert (found["ok"], found["reason"]) == (True, "")
+
+
+def test_the_probe_trains_and_infers_on_cpus_and_says_so() -> None:
+    params = {"gpus": 2, "training": {"backend": "cpu", "seconds": 0.1}, "inference": {"backend": "cpu"}}
+    command = [sys.executable, "-m", "knowngood.probe", "run", "training", "--params", json.dumps(params)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
+    results = {k: v for line in done.stdout.splitlines() for k, v in json.loads(line)["results"].items()}
+    assert {n: (r["ok"], r["backend"], r["reason"]) for n, r in results.items()} == {
+        "training": (True, "cpu", "")
+    }
+    assert done.returncode == 0
