@@ -48,7 +48,7 @@ def test_ports_are_up_and_count_no_new_errors(
         counters=packed({part: kept(r.values) for part, r in here.items()}),
         uptimeSeconds=finite(measured.get("uptimeSeconds")),
         bootId=probe.get("bootId", ""),
-        loadedAt=probe.get("loadedAt", ""),
+        loadedAt=probe.get("loadedAt"),
         mode=measured.get("mode", ""),
         modeShownBy=measured.get("modeShownBy", ""),
         ports=len(found),
@@ -108,7 +108,7 @@ def readings(
     """Part -> what its counters say, and since when."""
     counters = measured.get("counters", {})
     when = finite(measured.get("uptimeSeconds"))
-    boot, load = str(probe.get("bootId", "")), str(probe.get("loadedAt", ""))
+    boot, load = str(probe.get("bootId", "")), finite(probe.get("loadedAt"))
     return {
         p.part: Reading(values := counters.get(p.name, {}), frozenset(values), boot, when, load)
         for p in ports
@@ -146,7 +146,7 @@ def counted(
         if baseline is not None:
             old = then.get(same.get(port.part, ""), {})
             when = finite(baseline.get("uptimeSeconds"))
-            boot, load = str(baseline.get("bootId", "")), str(baseline.get("loadedAt", ""))
+            boot, load = str(baseline.get("bootId", "")), finite(baseline.get("loadedAt"))
             before = Reading(old, frozenset(old), boot, when, load)
         yield port, compare(now, before, port.layer, limits)
 

@@ -160,8 +160,8 @@ def reader(
 ) -> ClusterReader:
     """What reads the cluster. A look at a node reads all its drivers' kernel lines: the gates need them next."""
 
-    def journal(node: str, _words: str) -> str:
-        query = {"output": "json", "boot": "0", "grep": facts.DRIVERS_LINES}
+    def journal(node: str, words: str) -> str:
+        query = {"output": "json", "boot": "0", "grep": facts.drivers_lines(words)}
         told[node] = kube.text(_journal_of(node), busy=JOURNAL_PATIENCE, **query)
         return told[node]
 

@@ -93,13 +93,11 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
     return {**found, "loadedAt": _nic_load(seen, context.request.movers)}
 
 
-def _nic_load(seen: NodeState, movers: Specs) -> str:
-    """Since when the NIC's driver is loaded, "" where nobody can tell: counters of its queues begin with it."""
-    proofs = {
-        name: spec.proof for name, spec in movers.items() if spec.proof and spec.proof.module == NIC_MODULE
-    }
-    marks = [mark for name, mark in seen.marks.items() if name in proofs]
-    return f"{marks[0].boot_id}/{marks[0].at}" if marks else ""
+def _nic_load(seen: NodeState, movers: Specs) -> float | None:
+    """Seconds after boot when the NIC's driver was loaded, None where nobody can tell: its ports went down then."""
+    nics = {name for name, spec in movers.items() if spec.proof and spec.proof.module == NIC_MODULE}
+    marks = [m.at for name, m in seen.marks.items() if name in nics and m.boot_id == seen.boot_id]
+    return max(marks, default=None)
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ WHILE_RELOADING = 3
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One port's counters at one time. `seconds` since boot `boot`; `loaded`: when the NIC's driver was, "" unknown.
+    """One port's counters at one time, `seconds` since boot `boot`. `loaded`: when the NIC's driver was, None unknown.
 
     `known` has the names that were read, zero too.
     """
@@ -106,7 +106,7 @@ class Reading:
     known: frozenset[str]
     boot: str = ""
     seconds: float | None = None
-    loaded: str = ""
+    loaded: float | None = None
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ def compare(now: Reading, before: Reading | None, layer: str, limits: Values) ->
         found.unsure += [f"{name} is full ({now.values[name]}): clear it (perfquery -R)" for name in full]
         return found
     booted = before.boot != now.boot if before.boot and now.boot else _younger(now, before)
-    reloaded = not booted and before.loaded != now.loaded and bool(before.loaded and now.loaded)
+    reloaded = not booted and now.loaded is not None and now.loaded > (before.seconds or math.inf)
     back = {name for name, old in before.values.items() if now.values.get(name, old) < old}
     # One that went back without a reason that we know tells it of the whole port.
     anew = booted or (bool(back) and not reloaded)

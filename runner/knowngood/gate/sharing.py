@@ -1,0 +1,107 @@
+"""How a node offers its GPUs, by its own configuration: whole, in MIG instances, or each several times.
+
+What there is comes from the driver (its GPUs and its list of MIG instances); how it is offered from the labels of GPU
+feature discovery and of mig-manager (NVIDIA/k8s-device-plugin README, "GPU Feature Discovery labels"; NVIDIA GPU
+Operator documentation, gpu-operator-mig and gpu-sharing).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from knowngood.model.node import NodeState
+
+DOMAIN = "nvidia.com/"
+GPU, SHARED = f"{DOMAIN}gpu", f"{DOMAIN}gpu.shared"
+STRATEGY, REPLICAS, SHARING = (
+    f"{DOMAIN}mig.strategy",
+    f"{DOMAIN}gpu.replicas",
+    f"{DOMAIN}gpu.sharing-strategy",
+)
+CONFIG, STATE = f"{DOMAIN}mig.config", f"{DOMAIN}mig.config.state"
+_MIG = re.compile(r"nvidia\.com/mig-(?P<profile>\d{1,2}g\.\d{1,4}gb(?:\.me)?)(?:\.shared)?")
+_COUNT = re.compile(r"nvidia\.com/(?P<name>mig-[0-9a-z.]+?)\.count")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What must be allocatable, resource -> number; `trouble`: why that can't be told."""
+
+    resources: Mapping[str, int]
+    trouble: str = ""
+
+
+def offered(state: NodeState, gpus: int) -> Offer:
+    """What a node with so many GPUs offers, once it is at rest."""
+    replicas = _number(state.labels.get(REPLICAS, "1")) or 1
+    instances = _instances(state)
+    strategy = state.labels.get(STRATEGY, "none")
+    if instances is None and _labelled(state):
+        return Offer({}, "its labels speak of MIG, and the driver's list of instances can't be read")
+    if not instances:
+        return Offer({_renamed(GPU, state): gpus * replicas})
+    whole = gpus - len(instances)
+    if strategy == "single":
+        return Offer({_renamed(GPU, state): sum(instances.values()) * replicas})
+    if strategy == "mixed":
+        counts = dict(_labelled(state))
+        labelled, there = sum(counts.values()), sum(instances.values())
+        if labelled != there:
+            return Offer({}, f"the driver lists {there} MIG instances, its labels {labelled}")
+        found = {f"{DOMAIN}{n}": c * _replicas_of(state, n) for n, c in counts.items()}
+        return Offer({**found, GPU: whole * replicas})
+    return Offer(
+        {}, f"there are MIG instances on {len(instances)} GPUs, and the label {STRATEGY} is {strategy}"
+    )
+
+
+def missing(state: NodeState, gpus: int) -> Iterator[str]:
+    """What is not allocatable as the node's own configuration gives it."""
+    offer = offered(state, gpus)
+    if offer.trouble:
+        yield offer.trouble
+        return
+    named = {r for r in state.allocatable if r in (GPU, SHARED) or _MIG.fullmatch(r)}
+    for resource in sorted({*offer.resources, *named}):
+        here, wanted = state.allocatable.get(resource, "0"), offer.resources.get(resource, 0)
+        if here != str(wanted):
+            what = "GPUs" if resource == GPU else resource
+            yield f"{here} of {wanted} {what} are allocatable"
+
+
+def unsettled(state: NodeState) -> Iterator[str]:
+    """A MIG layout that is not what its label asks for, or not yet."""
+    how = state.labels.get(STATE, "")
+    if state.labels.get(CONFIG) and how not in ("success", ""):
+        yield f"MIG layout {state.labels[CONFIG]} is {how}"
+
+
+def _renamed(resource: str, state: NodeState) -> str:
+    """A plugin may offer shared GPUs under another name: then that one is there, and the plain one is not."""
+    shared = state.labels.get(SHARING, "none") != "none" and SHARED in state.allocatable
+    return SHARED if shared and state.allocatable.get(resource, "0") == "0" else resource
+
+
+def _instances(state: NodeState) -> dict[str, int] | None:
+    """GPU -> its MIG devices (compute instances), of those that have any; None where the list can't be read."""
+    found = state.inventory.get("mig")
+    if found is None:
+        return None
+    counts = {gpu: sum("/ci" in word for word in words.split()) for gpu, words in found.items()}
+    return {gpu: count for gpu, count in counts.items() if count}
+
+
+def _labelled(state: NodeState) -> list[tuple[str, int]]:
+    """MIG profiles and how many devices of each the labels tell."""
+    found = ((_COUNT.fullmatch(label), value) for label, value in state.labels.items())
+    return [(m["name"], n) for m, value in found if m and (n := _number(value))]
+
+
+def _replicas_of(state: NodeState, name: str) -> int:
+    return _number(state.labels.get(f"{DOMAIN}{name}.replicas", "1")) or 1
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,4}", text) else 0
