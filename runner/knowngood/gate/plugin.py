@@ -28,3 +28,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("knowngood.gate.fixtures")
     config.pluginmanager.import_plugin("knowngood.gate.probing")
     config.pluginmanager.import_plugin("knowngood.gate.driver")
+    config.pluginmanager.import_plugin("knowngood.gate.operands")

@@ -54,6 +54,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("xid-119-after-driver", GPU_POD, ("gpu",), defaults={"version": XID_31_VERSION}),
         FaultKind("driver-in-use", ""),
         FaultKind("validator-missing", ""),
+        FaultKind("validator-not-run-again", ""),
         FaultKind("dma-buf-falls-back", MODULE_LOAD),
         FaultKind("ib-link-flap", MODULE_LOAD, ("nic", "seconds")),
         FaultKind("node-stays-down", MODULE_LOAD, ("seconds",), defaults=ONCE),

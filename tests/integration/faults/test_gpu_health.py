@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 from tests.integration.gates.bench import Bench
-from tests.integration.play import staged
+from tests.integration.play import awaited, staged
 
+from knowngood.adapters.cluster.facts import is_ready
 from knowngood.adapters.judging.pytest_gates import PytestGates
+from knowngood.adapters.kubernetes.client import path
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.verdict import Verdict
 from knowngood.twin.gpu_health import AILMENTS
 
 NODES = ("fra-gpu-1", "fra-gpu-2", "fra-gpu-3")
 RELEASE = "h200-4.18-r580.105"
-GATE, OTHERS = "driver_health", ("gpu_errors", "drift", "rdma_health")
+GATE, OTHERS = "driver_health", ("gpu_errors", "drift", "rdma_health", "operators")
 CAUGHT = (
     {
         "row-remap-pending": "a row remap is pending",
@@ -47,8 +49,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("health")
     with staged(folder / "stage", "fra-prod") as play:
         found = Bench(play, folder / "run", RELEASE)
-        quick = {GATE: {**found.profile.gates[GATE], "settleSeconds": 0.5}}
-        profile = replace(found.profile, gates={**found.profile.gates, **quick})
+        quick = {gate: {**values, "settleSeconds": 0.5} for gate, values in found.profile.gates.items()}
+        profile = replace(found.profile, gates=quick)
+        limits = replace(found.cluster.limits, operand_age=2.0)
+        found.cluster = replace(found.cluster, limits=limits)
         where = (play.stage.kubeconfig, folder / "run", gates_dir())
         found.gates = PytestGates(found.cluster, profile, found.release, *where)
         yield found
@@ -89,5 +93,55 @@ def test_all_is_well_once_the_faults_are_cleared(bench: Bench, baseline: Mapping
     assert healed.verdict is Verdict.PASS, healed.bad()
 
 
+def test_a_validator_that_did_not_look_at_this_driver_is_caught_by_operators_alone(
+    bench: Bench, baseline: Mapping[str, Any]
+) -> None:
+    """The driver's pod is restarted; all is ready, and what the validator says is of the driver before."""
+    node, space = NODES[0], "nvidia-gpu-operator"
+    bench.play.stage.fault("validator-not-run-again", node)
+    (driver,) = (p for p in pods(bench, space, "app.kubernetes.io/component=nvidia-driver") if on(p) == node)
+    bench.kube.delete(path("v1", "pods", driver["metadata"]["name"], space), uid=driver["metadata"]["uid"])
+    awaited(
+        lambda: (
+            all(map(is_ready, now := pods(bench, space))) and driver not in now and allocatable(bench, node)
+        ),
+        "the driver and its operands",
+    )
+    found = bench.judge(GATE, *OTHERS, nodes=NODES[:1])
+    bench.play.stage.clear_faults()
+    assert {bad.gate for bad in found.bad()} == {"operators"}
+    assert "the validator ran at" in found.bad()[0].reason
+
+
+def test_an_operator_that_does_not_succeed_concerns_the_whole_cluster(bench: Bench) -> None:
+    """Its Deployment is gone and never comes to be available: only the operators' gate looks there."""
+    where = ("apps/v1", "deployments", "gpu-operator-certified", "nvidia-gpu-operator")
+    bench.play.stage.fault("olm-install-times-out", "")
+    bench.kube.delete(path(*where))
+    awaited(lambda: phase(bench) not in ("", "Succeeded"), "a phase that is not Succeeded")
+    found = bench.judge("operators", "drift", nodes=NODES[1:2])
+    bench.play.stage.clear_faults()
+    awaited(lambda: phase(bench) == "Succeeded", "the operator")
+    assert {(bad.gate, bad.node) for bad in found.bad()} == {("operators", "")}
+    assert "gpu-operator (Subscription" in found.bad()[0].reason
+
+
 def test_each_ailment_has_its_row() -> None:
     assert sorted(fault for row in CAUGHT for fault in row) == sorted(AILMENTS)
+
+
+def pods(bench: Bench, space: str, labels: str = "") -> list[dict[str, Any]]:
+    return list(bench.kube.list(path("v1", "pods", "", space), labels))
+
+
+def on(pod: Mapping[str, Any]) -> str:
+    return str(pod["spec"].get("nodeName"))
+
+
+def allocatable(bench: Bench, node: str) -> bool:
+    return bool(bench.kube.get(path("v1", "nodes", node))["status"]["allocatable"]["nvidia.com/gpu"] == "8")
+
+
+def phase(bench: Bench) -> str:
+    where = path("operators.coreos.com/v1alpha1", "clusterserviceversions", "", "nvidia-gpu-operator")
+    return "".join(str((csv.get("status") or {}).get("phase") or "") for csv in bench.kube.list(where))

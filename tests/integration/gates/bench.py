@@ -28,6 +28,7 @@ class Bench:
         self.profile = matrix.profiles[self.cluster.profile]
         self.release = matrix.releases[release]
         self.schemes = matrix.schemes
+        self.movers = matrix.movers
         self.kube = Kube(play.stage.kubeconfig)
         self.gates = PytestGates(
             self.cluster, self.profile, self.release, play.stage.kubeconfig, run, gates_dir()
@@ -51,6 +52,7 @@ class Bench:
             "windows": {},
             "deadline": 60.0,
             "schemes": self.schemes,
+            "movers": self.movers,
         }
         return self.gates.judge(JudgeRequest(**{**values, **fields}), cancel or Cancel())
 

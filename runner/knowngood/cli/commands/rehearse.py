@@ -25,6 +25,7 @@ FAULTS = {
     "xid-119-after-driver": True,
     "driver-in-use": True,
     "validator-missing": True,
+    "validator-not-run-again": True,
     "dma-buf-falls-back": True,
     "ib-link-flap": True,
     "node-stays-down": True,

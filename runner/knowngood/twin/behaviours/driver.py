@@ -33,6 +33,7 @@ from knowngood.twin.values import Object
 from knowngood.twin.world import DRIVER_STATE, FABRIC_MANAGER, Machine
 
 PAUSED = "paused-for-driver-upgrade"
+NOT_AGAIN, VALIDATOR = "validator-not-run-again", "nvidia-operator-validator"
 DRIVER_READY = "run/nvidia/validations/.driver-ctr-ready"
 MANAGER_S = 10.0  # start, read the node, park
 UNLOAD_S = 5.0
@@ -148,6 +149,9 @@ class DriverProgram(Program):
         """Pause the operands by their labels; returns the values to put back."""
         node = self._get_node()
         before = {name: labels_of(node).get(name, "") for name in manifests.PARKED_LABELS}
+        if fault := self.twin.faults.active(NOT_AGAIN, self.node, self.version):
+            before.pop(f"{manifests.DEPLOY}operator-validator", None)
+            self.twin.faults.hit(fault, version=self.version)
         parked = {name: value for name, value in before.items() if value == "true"}
         if parked:
             await self.twin.api.patch(node, {"metadata": {"labels": dict.fromkeys(parked, PAUSED)}})
@@ -197,7 +201,9 @@ class DriverProgram(Program):
             raise ProgramError(f"timed out waiting for {what}") from error
 
     def _operands(self) -> list[Object]:
-        return [p for p in self._pods() if _daemon_set_of(p) in manifests.OPERANDS]
+        """Of the operands, those that are parked: it waits for no other."""
+        spared = {VALIDATOR} if self.twin.faults.active(NOT_AGAIN, self.node, self.version) else set()
+        return [p for p in self._pods() if _daemon_set_of(p) in manifests.OPERANDS.keys() - spared]
 
     def _gpu_pods(self) -> list[Object]:
         """Pods that ask for a GPU, as the manager's filter sees them: not those of DaemonSets."""

@@ -1,0 +1,133 @@
+"""The operators of the release are installed and succeeded, and all that they run on a node is there and stays.
+
+Proves: each DaemonSet that selects the node has a ready pod there that does not restart again and again; the validator
+ran to its end, after the driver was started that it is about; no operand is parked; each declared operator's installed
+version is the release's and Succeeded; no declared object's controller reports an error.
+Needs: the Kubernetes API. No pod is asked, nothing is run.
+fail: any of these is otherwise for longer than the cluster's operandAgeSeconds, or can't become right by itself.
+inconclusive: it is otherwise, but not for so long: it may still settle; a Subscription or version can't be found.
+Noted: a catalog or a resolution that is in trouble (nothing that runs needs it); restarts below the limit.
+Thresholds: operandAgeSeconds of the cluster file (900: a proposal); maxRestarts of the profile (a proposal: 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand
+from knowngood.gate import judge, measure
+from knowngood.gate.operands import Operands
+from knowngood.model.context import JudgeRequest
+from knowngood.model.matrix import Cluster, Profile
+from knowngood.planner.version import TEXT, runs
+
+SETTLE = 20.0  # seconds; a proposal
+RESTARTS = 2
+SUCCEEDED = "Succeeded"
+NO_END = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError")
+"""States that a pod does not leave by itself."""
+
+Found = tuple[bool, str]
+"""Whether it is for good, and the words."""
+
+
+@pytest.fixture(scope="session")
+def at_rest(operands: Operands, cluster: Cluster, profile: Profile) -> Mapping[str, OnNode]:
+    """All nodes once nothing is left to settle, or settleSeconds are over."""
+
+    def waits(node: OnNode) -> bool:
+        found = [good for good, _ in out_of_place(node, cluster.limits.operand_age, settled=False)]
+        return bool(found) and not any(found)
+
+    return operands.settled(waits, float(profile.gates.get("operators", {}).get("settleSeconds", SETTLE)))
+
+
+def test_what_they_run_on_the_node_is_there_and_stays(
+    node: str,
+    at_rest: Mapping[str, OnNode],
+    cluster: Cluster,
+    limits: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None,
+) -> None:
+    """Each operand, the validator's end, parked operands, restarts."""
+    seen = at_rest.get(node)
+    if seen is None:
+        judge.inconclusive("there is no such node")
+    measure(operands={o.daemonset: [o.uid, o.restarts] for o in seen.operands})
+    found = list(out_of_place(seen, cluster.limits.operand_age))
+    before, most = (baseline or {}).get("operands", {}), int(limits.get("maxRestarts", RESTARTS))
+    again = {o.daemonset: n for o in seen.operands if (n := restarted(o, before.get(o.daemonset)))}
+    found += [(True, f"{name} restarted {n} times, {most} allowed") for name, n in again.items() if n > most]
+    say(found)
+    if not seen.operands:
+        judge.inconclusive("no pod of an operator was found on this node")
+    judge.note("; ".join(f"{name} restarted {n} times since the baseline" for name, n in again.items()))
+
+
+def test_the_operators_of_the_release_have_succeeded(
+    operators: Sequence[Declared], refusals: Sequence[str], judgement: JudgeRequest, cluster: Cluster
+) -> None:
+    """Each operator that a Subscription declares, and what the controllers of declared objects report."""
+    measure(versions={o.component: o.version for o in operators})
+    found: list[Found] = [(True, words) for words in refusals]
+    for operator in operators:
+        wanted = sorted({e[operator.component] for e in judgement.expect.values() if operator.component in e})
+        found += wrong(operator, wanted, judgement.schemes, cluster.limits.operand_age)
+    say(found)
+    judge.note("; ".join(f"{o.component}: {note}" for o in operators for note in o.notes))
+
+
+def say(found: Sequence[Found]) -> None:
+    """Fail for what is for good; else what may still settle is inconclusive."""
+    if for_good := [words for good, words in found if good]:
+        judge.fail("; ".join(for_good[:5]))
+    if found:
+        judge.inconclusive("; ".join(words for _, words in found[:5]))
+
+
+def out_of_place(seen: OnNode, most: float, *, settled: bool = True) -> Iterator[Found]:
+    """What of a node is not as it should be. `most`: seconds that a pod may be so; `settled`: it had its time.
+
+    A DaemonSet's pod and a label come back at once, if they do; only the driver's start parks operands for minutes.
+    """
+    yield from ((settled, f"{name} selects the node and has no pod there") for name in seen.missing)
+    yield from ((settled and bool(seen.driver_started), f"{label} is parked") for label in seen.parked)
+    for operand in seen.operands:
+        if operand.state != "ready":
+            for_good = operand.age > most or (operand.restarts > RESTARTS and operand.state.endswith(NO_END))
+            yield for_good, f"{operand.daemonset}: {operand.state} for {operand.age:.0f} s"
+        elif operand.daemonset == VALIDATOR:
+            yield from unproven(operand, seen, most)
+
+
+def unproven(validator: Operand, seen: OnNode, most: float) -> Iterator[Found]:
+    """A validator that is ready without having looked at the driver that runs."""
+    if validator.undone:
+        yield validator.age > most, f"the validator is ready without {', '.join(validator.undone)}"
+    if validator.started and seen.driver_started and validator.started < seen.driver_started:
+        words = f"the validator ran at {validator.started}, the driver was started at {seen.driver_started}"
+        yield validator.age > most, words
+
+
+def restarted(operand: Operand, before: Sequence[Any] | None) -> int:
+    """How often the very pod of the baseline has restarted since."""
+    return operand.restarts - int(before[1]) if before and before[0] == operand.uid else 0
+
+
+def wrong(
+    operator: Declared, wanted: Sequence[str], schemes: Mapping[str, str], most: float
+) -> Iterator[Found]:
+    """What is wrong with a declared operator."""
+    where = f"{operator.component} ({operator.where})"
+    if operator.trouble:
+        yield False, f"{where}: {operator.trouble}"
+        return
+    scheme = schemes.get(operator.component, TEXT)
+    if wanted and not any(runs(scheme, version, operator.version) for version in wanted):
+        yield True, f"{where} is {operator.version or 'unknown'}, expected {' or '.join(wanted)}"
+    if operator.phase != SUCCEEDED:
+        since = f"{operator.phase or 'without a phase'} for {operator.age:.0f} s"
+        yield operator.age > most, f"{where}: {since}{operator.reason and ', '}{operator.reason}"

@@ -1,0 +1,206 @@
+"""Operands and operators: each that is missing, stuck, restarting, parked or older than the driver does not pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand, of_node
+from knowngood.gate.operands import Operands
+from knowngood.model.errors import Location
+from knowngood.model.matrix import Cluster, GitOps, Limits, Profile
+
+from .conftest import gate, request, verdict
+
+GATE = gate("operators")
+EARLY, LATE = "2026-11-29T12:00:00Z", "2026-11-29T12:05:00Z"
+NOW = datetime(2026, 11, 29, 13, 0, tzinfo=UTC)
+DRIVER = Operand("nvidia-driver-daemonset", "u0", "ready", 3000.0, started=EARLY)
+PLUGIN = Operand("nvidia-device-plugin-daemonset", "u1", "ready", 3000.0, started=LATE)
+CHECK = Operand(VALIDATOR, "u2", "ready", 3000.0, started=LATE)
+WELL = OnNode((DRIVER, PLUGIN, CHECK), driver_started=EARLY)
+CLUSTER = Cluster(
+    name="c",
+    profile="p",
+    release="r",
+    control_plane=(),
+    cpu=(),
+    gpu=("gpu-1",),
+    virtual=(),
+    rings=(),
+    tenants=(),
+    gitops=GitOps("", "", ()),
+    declarations=(),
+    limits=Limits(operand_age=900.0),
+    on_wave_failure="hold",
+    where=Location("test"),
+)
+OPERATOR = Declared("gpu-operator", "Subscription x/y", "25.10.1", "Succeeded", "InstallSucceeded", 3000.0)
+
+
+def judged(seen: OnNode | None, baseline: Any = None, **limits: Any) -> tuple[str, str]:
+    at_rest = {"gpu-1": seen} if seen else {}
+    test = GATE.test_what_they_run_on_the_node_is_there_and_stays
+    return verdict(test, node="gpu-1", at_rest=at_rest, cluster=CLUSTER, limits=limits, baseline=baseline)[:2]
+
+
+def with_(one: Operand, **changes: Any) -> OnNode:
+    kept = tuple(replace(o, **changes) if o == one else o for o in WELL.operands)
+    return replace(WELL, operands=kept)
+
+
+def test_operands_at_rest_pass() -> None:
+    assert judged(WELL) == ("pass", "")
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "words"),
+    [
+        (with_(PLUGIN, state="Pending", age=901.0), "fail", "Pending for 901 s"),
+        (with_(PLUGIN, state="Pending", age=899.0), "inconclusive", "Pending for 899 s"),
+        (with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, restarts=3), "fail", "CrashLoopBackOff"),
+        (
+            with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, restarts=1),
+            "inconclusive",
+            "CrashLoopBackOff",
+        ),
+        (with_(PLUGIN, state="ctr: ImagePullBackOff", age=30.0), "inconclusive", "ImagePullBackOff"),
+        (replace(WELL, missing=("nvidia-dcgm",)), "fail", "nvidia-dcgm selects the node"),
+        (
+            replace(WELL, parked=("nvidia.com/gpu.deploy.dcgm=paused-for-driver-upgrade",)),
+            "fail",
+            "is parked",
+        ),
+        (replace(WELL, parked=("a=paused-for-x",), driver_started=""), "inconclusive", "is parked"),
+        (with_(CHECK, started="2026-11-29T11:59:00Z"), "fail", "the validator ran at"),
+        (with_(CHECK, started="2026-11-29T11:59:00Z", age=10.0), "inconclusive", "the validator ran at"),
+        (with_(CHECK, undone=("cuda-validation",)), "fail", "without cuda-validation"),
+        (OnNode(), "inconclusive", "no pod of an operator"),
+        (None, "inconclusive", "no such node"),
+    ],
+)
+def test_each_thing_out_of_place(seen: OnNode | None, expected: str, words: str) -> None:
+    verdict_, reason = judged(seen)
+    assert (verdict_, words in reason) == (expected, True), reason
+
+
+@pytest.mark.parametrize(
+    ("restarts", "uid", "limits", "expected"),
+    [
+        (5, "u1", {}, "pass"),
+        (7, "u1", {}, "pass"),
+        (8, "u1", {}, "fail"),
+        (8, "other", {}, "pass"),
+        (6, "u1", {"maxRestarts": 0}, "fail"),
+    ],
+)
+def test_restarts_count_since_the_baseline_of_the_very_pod(
+    restarts: int, uid: str, limits: dict[str, int], expected: str
+) -> None:
+    before = {"operands": {PLUGIN.daemonset: [uid, 5]}}
+    assert judged(with_(PLUGIN, restarts=restarts), before, **limits)[0] == expected
+
+
+def declared(
+    *operators: Declared, refusals: tuple[str, ...] = (), version: str = "25.10.1"
+) -> tuple[str, str]:
+    test = GATE.test_the_operators_of_the_release_have_succeeded
+    asked = request(expect={"gpu-1": {"gpu-operator": version}})
+    return verdict(test, operators=operators, refusals=refusals, judgement=asked, cluster=CLUSTER)[:2]
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected", "words"),
+    [
+        (OPERATOR, "pass", ""),
+        (replace(OPERATOR, version="26.3.1"), "fail", "is 26.3.1, expected 25.10.1"),
+        (replace(OPERATOR, version=""), "fail", "is unknown"),
+        (
+            replace(OPERATOR, phase="Failed", reason="ComponentUnhealthy: x"),
+            "fail",
+            "Failed for 3000 s, Component",
+        ),
+        (replace(OPERATOR, phase="Installing", age=20.0), "inconclusive", "Installing for 20 s"),
+        (replace(OPERATOR, phase=""), "fail", "without a phase"),
+        (replace(OPERATOR, trouble="it is gone"), "inconclusive", "it is gone"),
+        (
+            replace(OPERATOR, notes=("CatalogSourcesUnhealthy: x",)),
+            "pass",
+            "gpu-operator: CatalogSourcesUnhealthy: x",
+        ),
+    ],
+)
+def test_each_state_of_an_operator(operator: Declared, expected: str, words: str) -> None:
+    verdict_, reason = declared(operator)
+    assert (verdict_, words in reason) == (expected, True), reason
+
+
+def test_what_a_controller_can_not_do_fails() -> None:
+    assert declared(OPERATOR, refusals=("NVIDIADriver a: ConflictingNodeSelector",))[0] == "fail"
+
+
+def test_a_cluster_without_olm_has_nothing_to_say() -> None:
+    assert declared() == ("pass", "")
+
+
+def test_what_settles_is_read_again_and_what_is_for_good_is_not() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def again(nodes: Any) -> dict[str, OnNode]:
+        asked.append(tuple(nodes))
+        return dict.fromkeys(nodes, WELL)
+
+    seen = {
+        "well": WELL,
+        "waits": replace(WELL, missing=("nvidia-dcgm",)),
+        "lost": with_(PLUGIN, state="Pending", age=901.0),
+    }
+    profile = Profile(
+        "p", "x", 8, "H200", "10de:233b", False, 8, "CX7", "dma-buf", {"operators": {"settleSeconds": 0.01}}, (),
+        Location("test"),
+    )  # fmt: skip
+    found = GATE.at_rest.__wrapped__(Operands(seen, again), CLUSTER, profile)
+    assert asked == [("waits",)]
+    assert judged(found["waits"])[0] == "pass"
+    assert judged(found["lost"])[0] == "fail"
+
+
+def pod(daemonset: str, **status: Any) -> dict[str, Any]:
+    owner = {"kind": "DaemonSet", "name": daemonset, "controller": True}
+    metadata = {"name": f"{daemonset}-x", "uid": "u", "ownerReferences": [owner], "creationTimestamp": EARLY}
+    return {"metadata": metadata, "spec": {"nodeName": "gpu-1", "containers": []}, "status": status}
+
+
+def daemonset(name: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"template": {"spec": spec}}}
+
+
+def test_a_node_is_read_from_its_pods_and_the_daemonsets_that_select_it() -> None:
+    node = {"metadata": {"name": "gpu-1", "labels": {"a": "b", "nvidia.com/gpu.deploy.dcgm": "paused-for-x"}}}
+    affinity: dict[str, Any] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}}
+    sets = [
+        daemonset("here", nodeSelector={"a": "b"}),
+        daemonset("gone", nodeSelector={"a": "b"}),
+        daemonset("other", nodeSelector={"a": "c"}),
+        daemonset("by-affinity", nodeSelector={"a": "b"}, affinity=affinity),
+        daemonset("everywhere"),
+    ]
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": LATE}
+    running = {"name": "ctr", "restartCount": 4, "state": {"running": {"startedAt": LATE}}}
+    failed = {"name": "init", "state": {"terminated": {"exitCode": 1}}}
+    here = pod(
+        "here",
+        conditions=[ready],
+        containerStatuses=[running],
+        initContainerStatuses=[failed],
+        phase="Running",
+    )
+    found = of_node(node, sets, [here, {"metadata": {"name": "bare"}, "spec": {}}], NOW)
+    assert found.missing == ("gone",)
+    assert found.parked == ("nvidia.com/gpu.deploy.dcgm=paused-for-x",)
+    (operand,) = found.operands
+    assert (operand.state, operand.age, operand.restarts, operand.started) == ("Running", 3300.0, 4, LATE)
+    assert operand.undone == ("init",)
