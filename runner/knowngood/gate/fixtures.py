@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.cluster import facts, spool
+from knowngood.adapters.cluster import facts, journals, spool
+from knowngood.adapters.cluster.node_state import Moment
 from knowngood.adapters.judging.probe_manifest import group_name, is_of
 from knowngood.adapters.kubernetes.client import AGENT, Kube, path
 from knowngood.gate import context as contexts
@@ -160,10 +161,21 @@ def reader(
 ) -> ClusterReader:
     """What reads the cluster. A look at a node reads all its drivers' kernel lines: the gates need them next."""
 
-    def journal(node: str, words: str) -> str:
-        query = {"output": "json", "boot": "0", "grep": facts.drivers_lines(words)}
-        told[node] = kube.text(_journal_of(node), busy=JOURNAL_PATIENCE, **query)
-        return told[node]
+    judgement = knowngood_context.request
+
+    def journal(node: str, words: str, moment: Moment | None) -> str:
+        opened = opening(judgement, judgement.windows.get(node), judgement.loads.get(node))
+        since = (
+            opened.monotonic
+            if opened and moment and plain_boot(moment) == kernel.plain(opened.boot_id)
+            else None
+        )
+        up = moment[1] if moment else 0.0
+        told[node] = journals.read(kube, node, since=since, up=up, words=words)
+        if since is None or all(word in told[node] for word in words.split("|")):
+            return told[node]
+        # What was loaded before the window opened is asked for by its banner alone.
+        return facts.journal(kube, node, grep=words, busy=JOURNAL_PATIENCE) + told[node]
 
     return cluster_reader(kube, knowngood_context.cluster, journal, ports=RDMA in payloads(request))
 
@@ -259,14 +271,12 @@ def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftov
 
 
 @pytest.fixture(scope="session")
-def journals(kube: Kube, told: Mapping[str, str]) -> Journals:
-    """The drivers' kernel lines of a node's boot: the present one's as they were read last, others' asked for once."""
+def journals_of(kube: Kube, told: Mapping[str, str]) -> Journals:
+    """The kernel lines of a node's boot that matter: the present one's as they were read last, others' read once."""
 
     @functools.cache
     def fetch(node: str, boot: int) -> str:
-        if boot == 0 and node in told:
-            return told[node]
-        return kube.text(_journal_of(node), output="json", boot=str(boot), grep=facts.DRIVERS_LINES)
+        return told[node] if boot == 0 and node in told else journals.read(kube, node, boot=boot)
 
     return fetch
 
@@ -274,25 +284,33 @@ def journals(kube: Kube, told: Mapping[str, str]) -> Journals:
 @pytest.fixture
 def kernel_log(
     kube: Kube,
-    journals: Journals,
+    journals_of: Journals,
+    judgement: JudgeRequest,
     load: Window | None,
     state: NodeState,
     window: Window | None,
     look: Look,
 ) -> KernelLog:
     """The node's kernel lines since the window opened, or the module was loaded that is judged: what came first."""
-    opened = earlier_of(window, load)
 
     def before(moment: float) -> str:
         up = (state.uptime_seconds or moment) + time.monotonic() - look.at
         ago = math.ceil(up - moment) + SETTLED
-        return kube.text(_journal_of(state.name), output="json", boot="0", until=f"-{ago}s", tail="1")
+        where = path("v1", "nodes", state.name, sub="proxy/logs/journal")
+        return kube.text(where, output="json", boot="0", until=f"-{ago}s", tail="1")
 
-    return kernel.read(lambda boot: journals(state.name, boot), opened, state.boot_id, before)
+    opened = opening(judgement, window, load)
+    return kernel.read(lambda boot: journals_of(state.name, boot), opened, state.boot_id, before)
 
 
-def _journal_of(node: str) -> str:
-    return path("v1", "nodes", node, sub="proxy/logs/journal")
+def opening(judgement: JudgeRequest, window: Window | None, load: Window | None) -> Window | None:
+    """Since when a node's kernel lines are judged; for a baseline it is since the load, of which it tells the rate."""
+    return load or window if judgement.taking_baseline else earlier_of(window, load)
+
+
+def plain_boot(moment: Moment) -> str:
+    """The boot of a moment, as a journal writes it."""
+    return kernel.plain(moment[0])
 
 
 def same_boot(state: NodeState, begun: NodeState) -> NodeState:

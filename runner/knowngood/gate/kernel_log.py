@@ -7,16 +7,18 @@ into the ring buffer too, but then the facility is not the kernel's.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from knowngood.adapters.cluster.journals import COUNT, CUT, JOURNALD, LAST, LOST
 from knowngood.model.context import Span, Window
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.values import Values
+from knowngood.probe.kernel_log.lines import text_of
 
 MAX_BOOTS = 10
-_LOST = re.compile(r"Missed \d+ kernel messages")
+LONGEST_REBOOT = 2700.0
+"""Seconds from a boot's last line to the next boot: a large server's POST takes 10 to 20 minutes, twice that is two."""
 
 Fetch = Callable[[int], str]
 """The journal of a boot (0 the present one, -1 the one before) as JSON lines. Raises KnowngoodError."""
@@ -28,11 +30,22 @@ FIRST_LINE = "Linux version "
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One kernel line. `monotonic`: seconds since its boot."""
+    """One kernel line. `monotonic`: seconds since its boot. A flood of it is one: `count` of them, until `last`.
+
+    `wall`: seconds since the epoch, None where the log does not tell.
+    """
 
     boot_id: str
     monotonic: float
     message: str
+    count: int = 1
+    last: float = -1.0
+    wall: float | None = None
+
+    @property
+    def until(self) -> float:
+        """When the last of them came."""
+        return max(self.monotonic, self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ class KernelLog:
 
     `trouble`: why a line may be missing, "" where none is. `late`: why what came right after the window opened may be
     missing: the log has nothing of that time or before it, as after `journalctl --vacuum`. `begins`: the oldest moment
-    that the log is known to have, as (boot, seconds); None: not asked for.
+    that the log is known to have, as (boot, seconds); None: not asked for. `boots`: that the window touches.
     """
 
     lines: tuple[Line, ...]
@@ -55,7 +68,7 @@ class KernelLog:
         boot = plain(window.boot_id)
         of_boot = [i for i, line in enumerate(self.lines) if line.boot_id == boot]
         first = of_boot[0] if of_boot else 0  # a boot without a line: all that is here is newer
-        kept = [ln for ln in self.lines[first:] if ln.boot_id != boot or ln.monotonic >= window.monotonic]
+        kept = [ln for ln in self.lines[first:] if ln.boot_id != boot or ln.until >= window.monotonic]
         return KernelLog(tuple(kept), self.boots, self.trouble, _late(self.begins, window), self.begins)
 
 
@@ -72,15 +85,16 @@ def read(fetch: Fetch, window: Window | None, boot_id: str, before: Before | Non
         except ValueError as error:
             return KernelLog(tuple(lines), back, f"the kernel log can't be understood: {error}")
         boots = {line.boot_id for line in found}
-        if not found:
+        if not found and not lost:
             return KernelLog(tuple(lines), back, _nothing(back, wanted))
         if back == 0 and boot_id and boots != {plain(boot_id)}:
             return KernelLog(tuple(lines), back, "the kernel log has no line of the present boot")
         here = wanted in boots or not wanted
         opened = window.monotonic if here else 0.0
-        lines = [line for line in found if line.monotonic >= opened] + lines
-        if lost:
-            return KernelLog(tuple(lines), back + 1, "journald lost kernel lines")
+        gap = _gap(found, lines) if back else ""
+        lines = [line for line in found if line.until >= opened] + lines
+        if lost or gap:
+            return KernelLog(tuple(lines), back + 1, lost or gap)
         if here:
             begins = _begins(found, window, before if back == 0 else None)
             return KernelLog(tuple(lines), back + 1, "", _late(begins, window), begins)
@@ -130,15 +144,41 @@ def _late(begins: tuple[str, float] | None, window: Window) -> str:
     )
 
 
-def parse(text: str) -> tuple[list[Line], bool]:
-    """The kernel's lines of a journal in JSON lines, and whether journald says that it lost some."""
-    lines, lost = [], False
+def _gap(older: Sequence[Line], newer: Sequence[Line]) -> str:
+    """Why a boot may have been lost between two that the journal has; "" where there was hardly time for one."""
+    last = max((line.wall for line in older if line.wall), default=None)
+    first = min((line.wall - line.monotonic for line in newer if line.wall), default=None)
+    if last is None or first is None or first - last <= LONGEST_REBOOT:
+        return ""
+    return (
+        f"between the last line of boot {older[-1].boot_id[:8]} and the next boot that the log has are"
+        f" {(first - last) / 60:.0f} min: a boot between them may be lost"
+    )
+
+
+def parse(text: str) -> tuple[list[Line], str]:
+    """The kernel's lines of a journal in JSON lines, and why some may be missing: journald lost them, or it was cut."""
+    lines, lost = [], ""
     for entry in _entries(text):
-        message = _message(entry)
-        lost = lost or (entry.get("SYSLOG_IDENTIFIER") == "systemd-journald" and bool(_LOST.search(message)))
+        message = text_of(entry.get("MESSAGE", ""))
+        if entry.get("SYSLOG_IDENTIFIER") == JOURNALD and LOST.search(message):
+            lost = "journald lost kernel lines"
+        lost = str(entry.get(CUT) or lost)
         if entry.get("_TRANSPORT") == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0":
-            lines.append(Line(plain(str(entry.get("_BOOT_ID", ""))), _monotonic(entry), message))
+            lines.append(_line(entry, message))
     return lines, lost
+
+
+def _line(entry: Values, message: str) -> Line:
+    wall, last = entry.get("__REALTIME_TIMESTAMP"), entry.get(LAST)
+    return Line(
+        plain(str(entry.get("_BOOT_ID", ""))),
+        _monotonic(entry),
+        message,
+        count=int(entry.get(COUNT, 1)),
+        last=-1.0 if last is None else int(last) / 1e6,
+        wall=None if wall is None else int(wall) / 1e6,
+    )
 
 
 def _entries(text: str) -> Iterator[Values]:
@@ -155,14 +195,6 @@ def _entries(text: str) -> Iterator[Values]:
 def plain(boot_id: str) -> str:
     """A boot id without dashes: journald writes none, /proc does."""
     return boot_id.replace("-", "").strip().lower()
-
-
-def _message(entry: Values) -> str:
-    """MESSAGE is a list of bytes where it is not UTF-8."""
-    message = entry.get("MESSAGE", "")
-    if isinstance(message, list):
-        return bytes(b for b in message if isinstance(b, int) and 0 <= b < 256).decode("utf-8", "replace")
-    return str(message)
 
 
 def _monotonic(entry: Values) -> float:

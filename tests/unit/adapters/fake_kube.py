@@ -10,8 +10,11 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
+
+from urllib3 import HTTPResponse
 
 from knowngood.adapters.kubernetes import client as kube_module
 from knowngood.adapters.kubernetes.access import REVIEWS
@@ -84,6 +87,19 @@ class FakeKube(Kube):
         if code >= 400:
             kube_module.refuse(code, data, f"{method} {where}")
         return data
+
+    def request(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None,
+        own: Mapping[str, str],
+        **_options: Any,
+    ) -> HTTPResponse:
+        """What is read in pieces."""
+        return HTTPResponse(
+            body=BytesIO(self._once(method, where, query, None, "", 0.0)), preload_content=False
+        )
 
     def _serve(self, method: str, path: str, query: dict[str, str], body: Any, kind: str) -> tuple[int, Any]:
         if "/proxy/logs/journal" in path:

@@ -13,18 +13,6 @@ from knowngood.model.mover import Mark, MoverSpec, Pods, Proof, Words
 
 DRIVER_LABEL = "app.kubernetes.io/component=nvidia-driver"
 DRIVER_CONTAINER = "nvidia-driver-ctr"
-DRIVERS_LINES = "NVRM|nvidia|SXid|mlx5_|Linux version|kernel messages"
-"""The drivers' lines, each boot's first line, and journald's word on lines it lost.
-
-Upper case letters, because journalctl ignores case for a pattern that has none."""
-
-
-def drivers_lines(words: str) -> str:
-    """A journal query for the drivers' lines and for those with one of these words, `a|b`."""
-    more = [word for word in words.split("|") if not re.search(DRIVERS_LINES, word)]
-    return "|".join((DRIVERS_LINES, *more))
-
-
 DRIVER_PROOF = Proof(
     module="nvidia",
     log="NVRM: loading NVIDIA",
@@ -53,14 +41,15 @@ DEPLOY_PREFIX = "nvidia.com/gpu.deploy."
 PAUSED = "paused-for"
 
 
-def journal(kube: Kube, node: str, *, grep: str = "", busy: float | None = None) -> str:
-    """The journal of the present boot as JSON lines, through the kubelet's journal endpoint.
+def journal(kube: Kube, node: str, *, grep: str = "", tail: int = 0, busy: float | None = None) -> str:
+    """The journal of the present boot as JSON lines, through the kubelet's journal endpoint; `tail`: the last so many.
 
     `busy`: seconds to ask again while the API server can't reach the kubelet.
     """
     where = path("v1", "nodes", node, sub="proxy/logs/journal")
-    query = {"output": "json", "boot": "0", **({"grep": grep} if grep else {})}
-    return kube.text(where, busy=busy, **query)
+    more = {"grep": grep} if grep else {}
+    more |= {"tail": str(tail)} if tail else {}
+    return kube.text(where, busy=busy, **{"output": "json", "boot": "0", **more})
 
 
 def kernel_lines(node: str, text: str) -> list[Object]:

@@ -16,25 +16,32 @@ from knowngood.model.mover import Mark, Specs
 from knowngood.model.node import NodeState
 
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
+TAIL = 1000
+"""Entries of a journal among which there is one of the kernel."""
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
 
 
+Moment = tuple[str, float]
+"""A boot and seconds since it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How nodes are read. `journal`: the kernel lines of a node's boot that match, or more of them, as JSON lines.
+    """How nodes are read. `journal`: the kernel lines of a node's boot that match, or more of them, as JSON lines. It
+    is told the node, the words, and boot id and uptime at which its files were read, None where they were not.
 
     `ports`: RDMA ports are read, too.
     """
 
     kube: Kube
-    journal: Callable[[str, str], str]
+    journal: Callable[[str, str, Moment | None], str]
     ports: bool = False
 
 
 def reading(kube: Kube) -> Reading:
     """Of the kernel log only when modules were loaded."""
-    return Reading(kube, lambda node, grep: facts.journal(kube, node, grep=grep, busy=PATIENCE))
+    return Reading(kube, lambda node, grep, _moment: facts.journal(kube, node, grep=grep, busy=PATIENCE))
 
 
 def known(node: Object) -> NodeState:
@@ -111,7 +118,12 @@ def _marks(by: Reading, name: str, specs: Specs, read: Lines) -> dict[str, Mark]
     if not proofs:
         return {}
     words = "|".join(dict.fromkeys(proof.log for proof in proofs))
-    return marks_in(facts.kernel_lines(name, by.journal(name, words)), specs, read)
+    boot, up = readouts.first(read, readouts.BOOT_ID), _number(readouts.first(read, readouts.UPTIME))
+    return marks_in(
+        facts.kernel_lines(name, by.journal(name, words, (boot, up) if boot and up is not None else None)),
+        specs,
+        read,
+    )
 
 
 def marks_in(lines: Sequence[Object], specs: Specs, read: Lines) -> dict[str, Mark]:
@@ -135,8 +147,13 @@ def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
 
     The uptime is that of the newest line, so that a window opened now loses no line.
     """
+    words = "|".join(dict.fromkeys(spec.proof.log for spec in specs.values() if spec.proof))
     try:
-        lines = facts.kernel_lines(name, facts.journal(kube, name, busy=PATIENCE))
+        last = facts.kernel_lines(name, facts.journal(kube, name, tail=TAIL, busy=PATIENCE))
+        marked = (
+            facts.kernel_lines(name, facts.journal(kube, name, grep=words, busy=PATIENCE)) if words else []
+        )
+        lines = [*marked, *last]
     except (ApiError, Unreachable):
         return {}
     if not lines:
@@ -145,7 +162,7 @@ def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
     return {
         "boot_id": facts.dashed(str(newest.get("_BOOT_ID") or "")),
         "uptime_seconds": int(newest.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6,
-        "marks": marks_in(lines, specs, {}),
+        "marks": marks_in(marked, specs, {}),
     }
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import actors, facts, held, node_state, slim, spool
-from knowngood.adapters.cluster.node_state import Reading
+from knowngood.adapters.cluster import actors, facts, held, journals, node_state, slim, spool
+from knowngood.adapters.cluster.node_state import Moment, Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.kubeconfig import Access
@@ -75,10 +75,9 @@ class KubeCluster(ClusterReader):
             return self.observe(nodes, specs)
         told: dict[str, str] = {}
 
-        def journal(name: str, words: str) -> str:
+        def journal(name: str, words: str, _moment: Moment | None) -> str:
             if name not in told:
-                grep = facts.drivers_lines(words)
-                told[name] = facts.journal(self._kube, name, grep=grep, busy=node_state.PATIENCE)
+                told[name] = journals.read(self._kube, name, words=words)
             return told[name]
 
         with spool.writing(self._folder / spool.FILE) as keep:

@@ -338,23 +338,27 @@ class Kube:
         kind: str,
         timeout: float,
     ) -> bytes:
-        url = f"{self.access.server}{where}" + (f"?{urlencode(query)}" if query else "")
-        headers = self.headers() | {"Accept" if body is None else "Content-Type": kind}
+        own = {"Accept" if body is None else "Content-Type": kind}
         data = None if body is None else json.dumps(body).encode()
+        answer = self.request(method, where, query, own, body=data, timeout=timeout)
+        self.counted(0, len(answer.data))
+        if answer.status >= 400:
+            refuse(answer.status, answer.data, f"{method} {where}", answer.headers.get("Retry-After") or "")
+        return answer.data
+
+    def request(
+        self, method: str, where: str, query: Mapping[str, str] | None, own: Mapping[str, str], **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """One request, once, as it is answered; `own`: its headers. Busy where nobody answers."""
+        url = f"{self.access.server}{where}" + (f"?{urlencode(query)}" if query else "")
+        options |= {"headers": self.headers() | dict(own), "retries": False, "redirect": False}
         self.counted()
         try:
-            answer = self._pool.request(
-                method, url, body=data, headers=headers, retries=False, redirect=False, timeout=timeout
-            )
+            return self._pool.request(method, url, **options)
         except SSLError as error:
             raise refused_certificate(self, error) from error
         except HTTPError as error:
             raise Busy(type(error).__name__) from error
-        self.counted(0, len(answer.data))
-        if answer.status >= 400:
-            wait = answer.headers.get("Retry-After") or ""
-            refuse(answer.status, answer.data, f"{method} {where}", wait)
-        return answer.data
 
 
 def refused_certificate(kube: Kube, error: Exception) -> UsageError:
@@ -380,8 +384,7 @@ def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
         raise UsageError(f"{what}: forbidden: {message}", hint="see deploy/ for the rights that are needed")
     error = ApiError(code, str(status.get("reason") or ""), message, what)
     if code in BUSY and not _final(code, what):
-        wait = float(retry_after) if retry_after.isdecimal() else 0.0
-        raise Busy(str(error), min(wait, 10.0), error)
+        raise Busy(str(error), min(float(retry_after), 10.0) if retry_after.isdecimal() else 0.0, error)
     raise error
 
 

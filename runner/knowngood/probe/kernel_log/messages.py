@@ -99,3 +99,13 @@ KEYWORDS = (
     "general protection",
 )
 """Every line that any pattern here matches has one of these: what a file, or a journal, is searched for."""
+
+JOURNAL_PATTERN = (
+    r"^(?:NVRM|nvidia|mlx5_|NETDEV WATCHDOG|pcieport "
+    r"|\S+ [0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7][: ]"
+    r".*(?:AER|PCIe|NETDEV WATCHDOG|downgraded|retraining|link speed)"
+    r"|(?:mce: )?(?:\{\d+\})?\[Hardware Error\]|mce: |EDAC |(?:rcu: )?INFO: (?:task|rcu)|(?:NMI )?watchdog: |BUG: "
+    r"|Kernel panic|Oops: |Internal error: |Unable to handle kernel|kernel BUG|general protection fault"
+    r"|Linux version|Missed \d+ kernel messages)"
+)
+"""The same for a journal's messages, from their start: journalctl's --grep (PCRE2) and Python read it alike."""

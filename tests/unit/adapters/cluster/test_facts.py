@@ -10,7 +10,7 @@ from tests.movers import EVERY
 from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import BOOT, banner
 
-from knowngood.adapters.cluster import facts
+from knowngood.adapters.cluster import facts, journals
 from knowngood.adapters.cluster.readouts import gpu_of, parse_grep
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark
@@ -122,6 +122,6 @@ def test_extended_resources_are_those_with_a_vendor() -> None:
 def test_a_runs_first_look_reads_every_line_by_which_an_arrival_is_told() -> None:
     """Else what came before the run can't be compared at its end."""
     proofs = [spec.proof for spec in EVERY.values() if spec.proof]
-    query = re.compile(facts.drivers_lines("|".join(proof.log for proof in proofs)))
+    query = re.compile(journals.pattern("|".join(proof.log for proof in proofs)))
     assert all(query.search(proof.log) for proof in proofs)
-    assert facts.drivers_lines(facts.DRIVER_PROOF.log) == facts.DRIVERS_LINES, "one query for both"
+    assert journals.pattern(facts.DRIVER_PROOF.log) == journals.pattern(), "one query for both"

@@ -1,0 +1,42 @@
+"""Answers too large for the memory, line by line: they wait on disk, so that a broken one can be asked for again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import IO
+
+from urllib3.exceptions import HTTPError
+
+from knowngood.adapters.kubernetes.client import Busy, Kube, refuse
+
+IN_MEMORY = 1 << 20
+CHUNK = 1 << 16
+
+
+def lines(
+    kube: Kube, where: str, query: Mapping[str, str], *, timeout: float, busy: float | None = None
+) -> Iterator[str]:
+    """The lines of an answer that is no JSON, without their line feeds. `busy`: seconds a 503 is retried."""
+    with kube.patient(lambda: _spooled(kube, where, query, timeout), f"GET {where}", None, busy) as file:
+        for raw in file:
+            yield raw.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _spooled(kube: Kube, where: str, query: Mapping[str, str], timeout: float) -> IO[bytes]:
+    answer = kube.request("GET", where, query, {}, timeout=timeout, preload_content=False)
+    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (the reader closes it)
+    try:
+        for chunk in answer.stream(CHUNK):
+            kube.counted(0, len(chunk))
+            file.write(chunk)
+    except HTTPError as error:
+        file.close()
+        raise Busy(type(error).__name__) from error
+    finally:
+        answer.release_conn()
+    file.seek(0)
+    if answer.status >= 400:
+        with file:
+            refuse(answer.status, file.read(CHUNK), f"GET {where}", answer.headers.get("Retry-After") or "")
+    return file
