@@ -15,7 +15,7 @@ COLLECTIONS := .collections
 OUT ?= demo
 PYTEST_ARGS ?=
 FUZZ ?= -max_total_time=60
-WORKERS ?= 2
+WORKERS ?= 3
 
 # Tools come from the virtual environment, kubectl from the machine or else from $(CACHE)/bin.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):$(CURDIR)/$(CACHE)/bin

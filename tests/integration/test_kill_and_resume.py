@@ -73,8 +73,8 @@ def test_a_run_goes_on_only_by_the_files_it_began_with(tmp_path: Path) -> None:
         for place, was, becomes, says in (
             (
                 "profiles/xe7740-h200nvl",
-                "maxSameXid: 0 ",
-                "maxSameXid: 9 ",
+                "maxSameXid: 0\n",
+                "maxSameXid: 9\n",
                 "gates.gpu_errors.maxSameXid is 9, was 0",
             ),
             ("clusters/lab-small", "soakSeconds: 1\n", "soakSeconds: 2\n", "limits.soakSeconds is 2, was 1"),

@@ -10,6 +10,7 @@ from knowngood.cli.matrix_source import Source, pick
 from knowngood.model.errors import UsageError
 from knowngood.planner.rules.evaluation import traits_of
 from knowngood.planner.rules.known import known_versions
+from knowngood.planner.spelling import plain
 from knowngood.planner.version import is_whole
 
 profile_option = click.option(
@@ -21,16 +22,16 @@ cluster_option = click.option(
 
 
 def pairs(source: Source, arguments: tuple[str, ...]) -> dict[str, str]:
-    """Component -> what stands after the first `=`; UsageError."""
+    """Component -> what stands after the first `=`, as the matrix writes it; UsageError."""
     found: dict[str, str] = {}
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or not text.strip():
             raise UsageError(f"{argument!r} is no COMPONENT=VERSION", hint="like gpu-operator=26.7.0")
-        pick(source.matrix.components, name, "component", source.folder / "components")
+        component = pick(source.matrix.components, name, "component", source.folder / "components")
         if name in found:
             raise UsageError(f"{name} is given twice", hint="give one version of it")
-        found[name] = text.strip()
+        found[name] = plain(component.scheme, text)
     return found
 
 

@@ -8,6 +8,7 @@ from knowngood.cli.matrix_source import Source, pick
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Edges
 from knowngood.model.matrix import Component
+from knowngood.planner.spelling import plain
 
 
 def edges_of(source: Source, name: str) -> tuple[Component, Edges]:
@@ -24,8 +25,9 @@ def edges_of(source: Source, name: str) -> tuple[Component, Edges]:
     return component, edges
 
 
-def known_version(edges: Edges, version: str) -> str:
-    """The version itself; UsageError that names the near ones."""
+def known_version(component: Component, edges: Edges, text: str) -> str:
+    """The version that is meant; UsageError that names the near ones."""
+    version = plain(component.scheme, text)
     if version in edges.versions:
         return version
     near = difflib.get_close_matches(version, edges.versions, n=4, cutoff=0.5)

@@ -2,11 +2,11 @@
 
 | scheme | looks like | order |
 |---|---|---|
-| numeric | `26.7.0`, `28.47.1026` | number by number |
-| openshift | `4.18.52`, `4.19.0-rc.2`, `4.18.52+amd64` | semantic versioning; builds are not ordered |
+| numeric | `26.7.0`, `28.47.1026`, `1.15.0-0.1738074324.p` | number by number; a rebuilt bundle after its version |
+| openshift | `4.18.52`, `4.19.0-rc.2`, `4.18.52+amd64` | semantic versioning; builds have no order; OKD is refused |
 | nvidia-driver | `580.173.02`, `550.100` | number by number; two-digit patch numbers |
 | doca-ofed | `doca3.4.1-26.04-1.1.0.0-1`, `24.10-0.7.0.0-0` | the OFED part: `26.04`, then the build |
-| kernel | `5.14.0-427.el9_4`, `6.8.0-45-generic` | the numbers before the first letter |
+| kernel | `5.14.0-427.el9_4`, `5.14.0-427.el9_4+rt`, `6.8.0-45-generic` | the numbers before the first letter |
 | text | `open`, `dma-buf` | none: equal or not |
 
 Why not a library: packaging reads 580.95.05 as 580.95.5 and refuses 24.04-0.6.6.0-0; semver refuses
@@ -18,6 +18,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+
+from knowngood.planner.spelling import plain
 
 TEXT = "text"
 
@@ -38,12 +40,13 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 _NUMBERS = r"(?P<numbers>\d{1,9}(?:\.\d{1,9})*)"
+_REBUILT = r"(?:-0\.(?P<rebuilt>\d{1,12})\.p)?"  # of a bundle whose images were built anew
 _PRE = r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 
 SCHEMES: dict[str, Scheme] = {
     s.name: s
     for s in (
-        Scheme("numeric", _pattern(_NUMBERS), 3, "26.7.0"),
+        Scheme("numeric", _pattern(_NUMBERS + _REBUILT), 3, "26.7.0"),
         Scheme("openshift", _pattern(_NUMBERS + _PRE + r"(?:\+[0-9A-Za-z.-]+)?"), 3, "4.18.52"),
         Scheme("nvidia-driver", _pattern(r"(?P<numbers>\d{3}(?:\.\d{2,3}(?:\.\d{2})?)?)"), 2, "580.173.02"),
         Scheme(
@@ -55,7 +58,7 @@ SCHEMES: dict[str, Scheme] = {
         Scheme(
             "kernel",
             _pattern(
-                r"(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:-\d{1,9}(?:\.\d{1,9})*)?)?)(?:[.-][A-Za-z][\w.-]*)?"
+                r"(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:-\d{1,9}(?:\.\d{1,9})*)?)?)(?:[.-][A-Za-z][\w.+-]*)?"
             ),
             3,
             "5.14.0-427.el9_4",
@@ -67,6 +70,7 @@ SCHEMES: dict[str, Scheme] = {
 
 _Part = tuple[int, int, str]
 _FINAL: tuple[_Part, ...] = ((2, 0, ""),)
+_AFTER_FINAL = 3
 _FIRST: tuple[_Part, ...] = ()
 
 
@@ -110,7 +114,10 @@ def _key(scheme: str, version: str) -> Key:
     match = _match(scheme, version)
     if scheme == TEXT:
         return Key((), _FINAL, version)
-    return Key(_stripped(_numbers(match)), _pre(match.groupdict().get("pre")))
+    named = match.groupdict()
+    if rebuilt := named.get("rebuilt"):
+        return Key(_stripped(_numbers(match)), ((_AFTER_FINAL, int(rebuilt), ""),))
+    return Key(_stripped(_numbers(match)), _pre(named.get("pre")))
 
 
 def _match(scheme: str, version: str) -> re.Match[str]:
@@ -119,7 +126,15 @@ def _match(scheme: str, version: str) -> re.Match[str]:
         raise ValueError(f"there is no version scheme {scheme!r}; known are {', '.join(SCHEMES)}")
     match = rule.pattern.fullmatch(version)
     if match is None:
+        said = plain(scheme, version)
+        if said != version and rule.pattern.fullmatch(said):
+            raise ValueError(f"{version!r} is no {scheme} version; write it like {said}")
         raise ValueError(f"{version!r} is no {scheme} version; one looks like {rule.example}")
+    if scheme == "openshift" and "okd" in (match["pre"] or ""):
+        raise ValueError(
+            f"{version!r} is a version of OKD, another product than OpenShift (which looks like {rule.example}): "
+            "other kernels and other updates, of which nothing is known here"
+        )
     return match
 
 

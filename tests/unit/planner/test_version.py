@@ -7,10 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
+from knowngood.planner.spelling import plain
 from knowngood.planner.version import SCHEMES, bound, is_whole, key, runs
 
 ORDERED = {
-    "numeric": ["24.9.2", "25.3.0", "25.10.0", "26.3.3", "26.7.0", "28.47.1026"],
+    "numeric": [
+        "1.15.0",
+        "1.15.0-0.1738074324.p",
+        "1.15.0-0.1739000000.p",
+        "1.15.1",
+        "24.9.2",
+        "25.3.0",
+        "25.10.0",
+        "26.3.3",
+        "26.7.0",
+        "28.47.1026",
+    ],
     "openshift": ["4.18.9", "4.18.52", "4.19.0-ec.1", "4.19.0-rc.0", "4.19.0-rc.2", "4.19.0-rc.10", "4.19.0"],
     "nvidia-driver": [
         "550.54.15",
@@ -34,7 +46,8 @@ ORDERED = {
         "4.18.0-372.el8",
         "5.14.0-284.el9_2",
         "5.14.0-427.el9_4",
-        "5.14.0-427.109.1.el9_4.x86_64",
+        "5.14.0-427.109.1.el9_4.x86_64+rt",
+        "5.14.0-570.12.1.el9_6+64k",
         "6.8.0-45-generic",
         "6.12.6-talos",
     ],
@@ -55,6 +68,9 @@ def test_the_order_is_that_of_the_releases(scheme: str) -> None:
         ("numeric", "26.7"),
         ("numeric", "v26.7.0"),
         ("numeric", "26.7.0-rc1"),
+        ("numeric", "1.15.0-0.p"),
+        ("openshift", "4.21.0-okd-scos.11"),
+        ("openshift", "4.19.0-0.okd-2024-11-01-000000"),
         ("numeric", "\u0663.\u0667.\u0660"),
         ("openshift", "4.18"),
         ("openshift", "4.18.x"),
@@ -128,3 +144,33 @@ def test_drivers_order_by_their_numbers(numbers: list[tuple[int, int, int]]) -> 
 def test_what_runs_is_what_is_declared(scheme: str, declared: str, running: str, same: bool) -> None:
     """A node may say more or less than the declaration; it may never say something else."""
     assert runs(scheme, declared, running) is same
+
+
+@pytest.mark.parametrize(
+    ("scheme", "printed", "meant"),
+    [
+        ("numeric", "v25.3.4", "25.3.4"),
+        ("numeric", " V26.7.0 ", "26.7.0"),
+        ("numeric", "28.43.2026 (MT_0000000838)", "28.43.2026"),
+        ("numeric", "22.41.1000 (DEL0000000027)", "22.41.1000"),
+        ("openshift", "v1.34.6", "1.34.6"),
+        ("nvidia-driver", "v580.95.05", "580.95.05"),
+        ("doca-ofed", "MLNX_OFED_LINUX-24.10-3.2.5.0:", "24.10-3.2.5.0"),
+        ("doca-ofed", "OFED-internal-25.10-1.2.2", "25.10-1.2.2"),
+        ("doca-ofed", "doca3.2.0-25.10-1.2.8.0-2", "doca3.2.0-25.10-1.2.8.0-2"),
+        ("text", "v1", "v1"),
+        ("numeric", "vgpu", "vgpu"),
+    ],
+)
+def test_a_version_is_understood_as_clusters_print_it(scheme: str, printed: str, meant: str) -> None:
+    assert plain(scheme, printed) == meant
+
+
+def test_in_a_file_the_plain_form_is_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"write it like 26\.7\.0"):
+        key("numeric", "v26.7.0")
+
+
+def test_another_product_of_the_same_scheme_is_named() -> None:
+    with pytest.raises(ValueError, match="OKD, another product than OpenShift"):
+        key("openshift", "4.21.0-okd-scos.11")

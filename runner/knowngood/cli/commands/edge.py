@@ -34,8 +34,8 @@ def command(settings: Settings, component: str, start: str, goal: str, output: s
     \b
     Exit codes: 0 answered, 2 unknown component or version
     """
-    _, edges = edges_of(load(settings), component)
-    a, b = known_version(edges, start), known_version(edges, goal)
+    known, edges = edges_of(load(settings), component)
+    a, b = known_version(known, edges, start), known_version(known, edges, goal)
     found = edge(edges, a, b)
     if output == "json":
         value = {

@@ -72,7 +72,7 @@ def command(
     Exit codes: 0 there is a path, 1 there is none, and why, 2 unknown component, version, risk or minor
     """
     known, edges = edges_of(load(settings), component)
-    a, b = known_version(edges, start), known_version(edges, goal)
+    a, b = known_version(known, edges, start), known_version(known, edges, goal)
     _check(edges, accepted, openshift)
     channel = channel if edges.graph else ""
     scheme = known.scheme
