@@ -21,7 +21,7 @@ from knowngood.model.errors import DataError, ExitCode, KnowngoodError
 from knowngood.model.text import page
 
 COMMANDS = {
-    "demo": "Play an upgrade and an undo on the embedded cluster, and check both.",
+    "demo": "Play an upgrade and two undos on the embedded cluster, and check each.",
     "twin": "The embedded cluster: bring it up, inject faults, ask its oracle.",
     "validate": "Check the matrix: every problem with file and line.",
     "show": "Show the matrix, a part of it by name, or a run.",

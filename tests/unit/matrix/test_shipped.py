@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from knowngood import probe
 from knowngood.gate import verdicts
 from knowngood.matrix.load import check
 from knowngood.matrix.locate import gates_dir, matrix_dir
@@ -217,7 +218,8 @@ def test_no_figure_of_an_nvswitch_machine_reaches_a_pcie_one(matrix: Matrix) -> 
 def test_each_gate_has_a_suite_that_reads_its_parameters(matrix: Matrix) -> None:
     """A threshold that nothing reads would be a false promise."""
     package = Path(verdicts.__file__).parent
-    shared = "".join(path.read_text() for path in package.glob("*.py"))
+    payloads = Path(probe.__file__).parent  # some parameters say what to measure, not what is enough
+    shared = "".join(path.read_text() for path in (*package.glob("*.py"), *payloads.rglob("*.py")))
     for profile in matrix.profiles.values():
         for gate, parameters in profile.gates.items():
             text = (gates_dir() / f"{gate}.py").read_text() + shared
