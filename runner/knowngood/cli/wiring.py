@@ -111,7 +111,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             readiness=KubeReadiness(kube, cluster, place.matrix.movers),
             registry=UnaskedRegistry(),
             load=KubeLoad(kube, cluster.probe_image),
-            holds=KubeHolds(kube),
+            holds=KubeHolds(kube, cluster.alertmanager),
             observers=(audience,),
         )
 

@@ -30,6 +30,7 @@ def hold(work: Work, step: Step) -> Done:
     taken = work.ports.holds.take(work.plan.holds, work.plan.nodes, term)
     told = [named("paused before by others", dict.fromkeys(taken.others, "stays so"))] if taken.others else []
     told += [early] if early else []
+    told += taken.told
     told += [named("can't be held", {**taken.busy, **taken.failed})] if taken.busy or taken.failed else []
     detail = Detail(held=taken.held, until=term.until, why="; ".join(told))
     refused = (taken.busy or taken.failed) and not step.undo

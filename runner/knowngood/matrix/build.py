@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
+from knowngood.model.alerts import Alertmanager
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json
@@ -237,6 +238,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         probe_image=v.get("probeImage", ""),
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         waivers=tuple(Waiver(**w) for w in v.get("waivers", ())),
+        alertmanager=Alertmanager.of(v.get("alertmanager", {})),
         runs_kept=v.get("limits", {}).get(RUNS_KEPT, RUNS_KEPT_BY_DEFAULT),
         raw=v,
         traits=dict(v.get("traits", {})),

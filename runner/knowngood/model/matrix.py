@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from knowngood.model.alerts import NONE, Alertmanager
 from knowngood.model.errors import Location
 from knowngood.model.field import Field
 from knowngood.model.graph import Edges
@@ -338,6 +339,7 @@ class Cluster:
     lines: Mapping[str, int] = field(default_factory=dict)  # node -> line, for messages
     evidence_max_age_days: int = 0  # 0: the profile's
     waivers: tuple[Waiver, ...] = ()
+    alertmanager: Alertmanager = NONE
 
     def namespace_of(self, operator: str) -> str:
         """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""

@@ -12,8 +12,8 @@ CLASSES = frozenset({"daemon-driver", "olm-v0"})
 """The classes that this version can move; each is one file in adapters/movers."""
 
 
-HOLDS = frozenset({"machine-config-pool", "health-checks", "cluster-autoscaler"})
-"""Whose work on nodes can be paused while they are out."""
+HOLDS = frozenset({"machine-config-pool", "health-checks", "cluster-autoscaler", "alerts"})
+"""Whose work on nodes can be paused while they are out; of alerts: who is told of them."""
 
 
 class Starts(StrEnum):

@@ -25,13 +25,15 @@ class Taken:
     """What came of taking holds.
 
     `held` are ours now; `others` somebody else had paused before; `busy` can't be paused now, with the reason: it is at
-    work on our nodes, or another run holds it; `failed` could not be paused, which says nothing of it.
+    work on our nodes, or another run holds it; `failed` could not be paused, which says nothing of it. `told` must be
+    known all the same: what is left alone, and why.
     """
 
     held: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     busy: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

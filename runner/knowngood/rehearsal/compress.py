@@ -54,13 +54,16 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     """The rehearsal's cluster file as JSON values, made from `cluster.raw`.
 
     It reads the Git `repo` (a URL), pins no identity (a twin makes a new one at each start, so no rehearsal
-    can become evidence), has no window, and names no credentials.
+    can become evidence), has no window, names no credentials, and silences the twin's own alerts only.
     """
     data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
     data.pop("windowEnd", None)
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
     data["gitops"] = {**gitops, "repo": repo}
+    if "alertmanager" in data:
+        labels = {k: v for k, v in data["alertmanager"].items() if k == "labels"}
+        data["alertmanager"] = {"at": played_alertmanager(cluster), **labels}
     short = limits(cluster.limits, scale, len(cluster.gpu))
     seconds = {_key(name): _number(value) for name, value in _named(short)}
     data["limits"] = {**seconds, "runsKept": cluster.runs_kept}
@@ -69,6 +72,11 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
             deadline = float(tenant["evictionDeadlineSeconds"])
             tenant["evictionDeadlineSeconds"] = _number(min(deadline, max(deadline / scale, EVICTION_FLOOR)))
     return data
+
+
+def played_alertmanager(cluster: Cluster) -> str:
+    """Where the twin plays the cluster's Alertmanager: a rehearsal never asks the real one."""
+    return "monitoring/alertmanager:9093" if cluster.alertmanager.url else cluster.alertmanager.at
 
 
 def profile_file(profile: Profile, scale: float) -> Object:

@@ -61,6 +61,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     system = ["default", "kube-system", "kube-public", "kube-node-lease", "knowngood", faults.NAMESPACE]
     spaces = [*system, seed.gpu_operator.namespace, *network, *gitops, *seeded_olm.spaces(seed)]
     spaces += [health_objects.MACHINES] if seed.health_checks else []
+    spaces += [release.namespace for release in seed.helm]
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
@@ -94,7 +95,8 @@ def helm_objects(seed: Seed) -> Iterator[Object]:
         }
         labels = {"app.kubernetes.io/managed-by": "Helm"}
         for obj in release.objects:
-            yield {**obj, "metadata": {**obj["metadata"], "labels": labels, "annotations": said}}
+            own = obj["metadata"].get("labels") or {}
+            yield {**obj, "metadata": {**obj["metadata"], "labels": {**own, **labels}, "annotations": said}}
 
 
 def namespace(name: str, tenant: str = "") -> Object:

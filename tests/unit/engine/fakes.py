@@ -261,7 +261,7 @@ class FakeLoad(SyntheticLoad):
 
 
 class FakeHolds(Holds):
-    """One pool. In `world.broken`: `pool-rolls`, `pool-stays` (it can't be let go), `certificates-end`."""
+    """One pool. In `world.broken`: `pool-rolls`, `pool-stays` (can't be let go), `certificates-end`, `alerts-go-on`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -277,7 +277,7 @@ class FakeHolds(Holds):
         if self.world.paused.setdefault(POOL, term.run) != term.run:
             return Taken(busy={POOL: f"run {self.world.paused[POOL]} holds it"})
         self.world.moment("held")
-        return Taken((POOL,))
+        return Taken((POOL,), told=("alerts go on",) if "alerts-go-on" in self.world.broken else ())
 
     def keep(self, held: Sequence[str], term: Term) -> Mapping[str, str]:
         assert list(held) == [POOL]

@@ -228,6 +228,15 @@ def test_a_rollback_is_not_kept_by_what_can_not_be_held() -> None:
     assert "a certificate ends" in told
 
 
+def test_what_is_left_alone_is_told_and_keeps_nobody() -> None:
+    world = a_world()
+    world.standard = a_standard
+    world.broken |= {"alerts-go-on"}
+    state = run(world)
+    assert ended(state).name == "done"
+    assert [r.detail.why for path, r in state.results.items() if path == "hold"] == ["alerts go on"]
+
+
 def test_a_plan_that_holds_nobody_has_no_such_steps() -> None:
     world = a_world()
     world.standard = a_standard

@@ -1,6 +1,7 @@
 """What deploy/ grants is what the movers in use need: their declaring objects are read, their pods restarted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.unit.planner.matrices import cluster
 from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
+from knowngood.model.alerts import NONE
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration
 from knowngood.model.mover import CLASSES, MoverSpec
@@ -89,3 +91,13 @@ def test_a_cluster_that_declares_operators_asks_for_what_deploy_grants() -> None
     assert {(resource, verb) for resource, verb in asked if "subscriptions" in resource}
     assert asked <= {(resource, verb) for _, resource, verb in rules()}
     assert OF_A_CLASS["olm-v0"] <= {(r.resource, r.verb) for r in needed(cluster(declared))}
+
+
+def test_a_cluster_that_names_an_alertmanager_asks_for_what_deploy_grants() -> None:
+    vanilla = load(matrix_dir()).clusters["vanilla"]
+    bare = set(needed(replace(vanilla, alertmanager=NONE)))
+    asked = {(r.namespace, r.resource, r.name, r.verb) for r in set(needed(vanilla)) - bare}
+    role, _ = yaml.safe_load_all((DEPLOY / "alertmanager" / "silences.yaml").read_text())
+    (rule,) = role["rules"]
+    space, (name,) = role["metadata"]["namespace"], rule["resourceNames"]
+    assert asked == {(space, "services/proxy", name, verb) for verb in rule["verbs"]}

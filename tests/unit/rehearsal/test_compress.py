@@ -9,6 +9,7 @@ import pytest
 from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.matrix.schema import fits
+from knowngood.model.alerts import Alertmanager
 from knowngood.model.matrix import Limits
 from knowngood.rehearsal.compress import FLOORS, cluster_file, limits, profile_file
 
@@ -67,3 +68,18 @@ def test_durations_shrink_to_their_floors_and_never_grow() -> None:
 
 def test_every_limit_has_a_floor() -> None:
     assert set(FLOORS) == {f.name for f in fields(Limits)}
+
+
+@pytest.mark.parametrize(
+    ("at", "played"),
+    [
+        ("mon/https:alerts:web", "mon/https:alerts:web"),
+        ("https://alerts.example.com", "monitoring/alertmanager:9093"),
+    ],
+)
+def test_a_rehearsal_never_silences_the_alerts_of_the_real_cluster(at: str, played: str) -> None:
+    one = shipped("ams-prod").cluster
+    raw = {**one.raw, "alertmanager": {"at": at, "token": "env:X", "labels": ["node"]}}
+    cluster = replace(one, alertmanager=Alertmanager(at, "env:X"), raw=raw)
+    found = cluster_file(cluster, "file:///x", 60.0)
+    assert found["alertmanager"] == {"at": played, "labels": ["node"]}

@@ -89,8 +89,9 @@ def test_openshift_has_olm_where_subscriptions_are_declared() -> None:
 
 def test_upstream_kubernetes_has_a_helm_release_that_owns_the_policy() -> None:
     found = seed(shipped("vanilla"), "x")
-    (release,) = found["helm"]
+    release, alerts = found["helm"]
     assert [obj["kind"] for obj in release["objects"]] == ["ClusterPolicy"]
+    assert [obj["metadata"]["name"] for obj in alerts["objects"]] == ["alertmanager-operated"]
     assert release["namespace"] == found["gpuOperator"]["namespace"] == "gpu-operator"
     assert not {"olm", "machineConfig", "healthChecks"} & found.keys()
     assert found["openshift"] == ""

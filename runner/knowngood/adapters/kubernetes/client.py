@@ -228,6 +228,10 @@ class Kube:
         """An answer that is no JSON: logs, the node's journal. `busy`: seconds a 503 is retried."""
         return self._send("GET", where, query=query, busy=busy).decode("utf-8", "replace")
 
+    def raw(self, method: str, where: str, body: Object | None = None) -> bytes:
+        """What something behind a service's proxy answers, be it JSON or nothing."""
+        return self._send(method, where, body=body)
+
     def locate(self, api_version: str, kind: str, name: str, namespace: str = "") -> str:
         """The path of an object named by its kind, asked of the server's discovery; ApiError 404 if not served."""
         if (api_version, kind) not in self._kinds:

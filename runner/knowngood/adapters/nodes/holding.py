@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from knowngood.adapters.clock import pause, timestamp
-from knowngood.adapters.cluster import actors, held
+from knowngood.adapters.cluster import actors, held, silences
 from knowngood.adapters.cluster.held import NODE, POOL, Pausable
 from knowngood.adapters.cluster.reader import FEW
+from knowngood.adapters.cluster.silences import Silences
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
+from knowngood.model.alerts import NONE, Alertmanager
 from knowngood.model.errors import CouldNot, UsageError
 from knowngood.model.node import Leftover
 from knowngood.planner.holding import certificates_end, matches, pool_of, worn
@@ -29,16 +31,18 @@ Change = Callable[[Object], Object | None]
 """The merge patch that an object needs, None where it needs none."""
 
 
-def standing(kube: Kube) -> list[Leftover]:
+def standing(kube: Kube, alerts: Alertmanager = NONE) -> list[Leftover]:
     """Every hold that stands on this cluster, whosever it is."""
-    return held.leftovers(kube, kube.list(path("v1", "nodes"), keep=_slim))
+    found = held.leftovers(kube, kube.list(path("v1", "nodes"), keep=_slim))
+    return [*found, *Silences(kube, alerts).leftovers()]
 
 
 class KubeHolds(Holds):
     """The holds of one cluster."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, alerts: Alertmanager = NONE) -> None:
         self._kube = kube
+        self._silences = Silences(kube, alerts)
 
     def bound(self, kinds: Collection[str]) -> tuple[str, str]:
         """See the port: the certificates that a node's machine-config daemon renews."""
@@ -70,11 +74,18 @@ class KubeHolds(Holds):
                 failed[called] = why
             else:
                 ours.append(called)
-        return Taken(tuple(ours), tuple(others), busy, failed)
+        if silences.HOLD not in kinds:
+            return Taken(tuple(ours), tuple(others), busy, failed)
+        if not self._silences.there:
+            return Taken(tuple(ours), tuple(others), busy, failed, (silences.NOBODY,))
+        silenced, loud = self._silences.take(nodes, term)
+        return Taken((*ours, *silenced), tuple(others), busy, {**failed, **loud})
 
     def keep(self, kept: Sequence[str], term: Term) -> Mapping[str, str]:
         """See the port."""
-        found: dict[str, str] = {}
+        quiet = [called for called in kept if called.startswith(f"{silences.KIND} ")]
+        kept = [called for called in kept if called not in quiet]
+        found = self._silences.keep(quiet, term)
         many = self._many(kept)
         for called in kept:
             pausable, name = held.by_name(called)
@@ -105,7 +116,8 @@ class KubeHolds(Holds):
                 failed[pausable.called(item)] = why
             else:
                 done.append(pausable.called(item))
-        return LetGo(tuple(done), failed)
+        gone = self._silences.let_go(run) if silences.HOLD in kinds else LetGo()
+        return LetGo((*done, *gone.done), {**failed, **gone.failed})
 
     def _held_by(self, kinds: Collection[str], run: str) -> Iterator[tuple[Pausable, Object]]:
         found = list(held.paused_objects(self._kube))

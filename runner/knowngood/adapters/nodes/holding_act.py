@@ -10,6 +10,7 @@ from knowngood.adapters.clock import timestamp
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.nodes.holding import KubeHolds
+from knowngood.model.alerts import Alertmanager
 from knowngood.model.errors import KnowngoodError
 from knowngood.ports.holds import Term
 
@@ -17,7 +18,8 @@ from knowngood.ports.holds import Term
 def perform(verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Hold others or let them go; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
     try:
-        holds = KubeHolds(Kube(default_path(), agent=f"{AGENT}-{verb}"))
+        alerts = Alertmanager.of(params.get("alertmanager") or {})
+        holds = KubeHolds(Kube(default_path(), agent=f"{AGENT}-{verb}"), alerts)
         done, failed = _held(holds, params) if verb == "hold" else _let_go(holds, params)
     except KnowngoodError as error:
         done, failed = (), {"the cluster": f"{error}. {error.hint}".rstrip(". ")}

@@ -11,11 +11,12 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes import clearing
 from knowngood.adapters.nodes.holding import KubeHolds, standing
 from knowngood.cli.asking import ask
-from knowngood.cli.matrix_source import kubeconfig_of
+from knowngood.cli.matrix_source import kubeconfig_of, load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, yes_option
 from knowngood.cli.terminal import say
+from knowngood.model.alerts import NONE, Alertmanager
 from knowngood.model.claims import Marks
-from knowngood.model.errors import Inconclusive, LockHeld, UsageError
+from knowngood.model.errors import Inconclusive, KnowngoodError, LockHeld, UsageError
 from knowngood.model.mover import HOLDS
 from knowngood.model.node import Leftover
 from knowngood.planner import clearing as planner
@@ -38,7 +39,7 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
     declares.
 
     With --holds it is about others whose work a run paused and could not let go on: machine-config pools, health
-    checks, nodes kept from the autoscaler. What somebody else paused stays paused.
+    checks, nodes kept from the autoscaler, silenced alerts. What somebody else paused stays paused.
 
     \b
     Examples:
@@ -54,7 +55,7 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
         raise UsageError("nothing to clear is named", hint="knowngood clear NODE, or knowngood clear --holds")
     kube = Kube(kubeconfig_of(settings))
     if holds:
-        let_go(kube, yes=yes)
+        let_go(kube, alertmanager_of(settings, kube), yes=yes)
     return give_back(kube, nodes, yes=yes)
 
 
@@ -75,9 +76,22 @@ def give_back(kube: Kube, nodes: tuple[str, ...], *, yes: bool) -> int:
     return 0
 
 
-def let_go(kube: Kube, *, yes: bool) -> None:
+def alertmanager_of(settings: Settings, kube: Kube) -> Alertmanager:
+    """As the matrix has it of the cluster that this one's runs name; none, and said, where that can't be told."""
+    clusters = {run.cluster for run in ConfigMapCheckpoint(kube).runs() if run.cluster}
+    if not clusters:
+        return NONE
+    try:
+        known = load(settings).matrix.clusters
+    except KnowngoodError as error:
+        say(f"silences of alerts are not looked for: {error}", err=True)
+        return NONE
+    return next((known[name].alertmanager for name in sorted(clusters & known.keys())), NONE)
+
+
+def let_go(kube: Kube, alerts: Alertmanager, *, yes: bool) -> None:
     """Let go what runs that have ended still hold. LockHeld where an open run holds something."""
-    found = standing(kube)
+    found = standing(kube, alerts)
     refuse_open(kube, found)
     if not found:
         say("nothing is held", err=True)
@@ -87,7 +101,7 @@ def let_go(kube: Kube, *, yes: bool) -> None:
     ask(f"Let go {', '.join(hold.where for hold in found)} on {kube.access.server}?", yes=yes)
     refuse_open(kube, found)  # somebody may have gone on while we asked
     for run in dict.fromkeys(hold.run for hold in found):
-        gone = KubeHolds(kube).let_go(HOLDS, run)
+        gone = KubeHolds(kube, alerts).let_go(HOLDS, run)
         for what in gone.done:
             say(f"{what}: goes on")
         if gone.failed:

@@ -176,7 +176,15 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    return tuple(dict.fromkeys((*found, *_of_operators(cluster))))
+    return tuple(dict.fromkeys((*found, *_of_operators(cluster), *_of_alerts(cluster))))
+
+
+def _of_alerts(cluster: Cluster) -> Iterator[Right]:
+    """What silences need, where they are asked for through the API server."""
+    namespace, name = cluster.alertmanager.service
+    if name:
+        for verb in ("get", "create", "delete"):
+            yield Right(verb, "", "services/proxy", namespace, name, "silences alerts of nodes that are out")
 
 
 def _of_operators(cluster: Cluster) -> Iterator[Right]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from knowngood.twin.api import auth, bodies, discovery, meta, openapi, scale, streams
+from knowngood.twin.api import alertmanager, auth, bodies, discovery, meta, openapi, scale, streams
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.collector import Collector
 from knowngood.twin.api.deletion import DeleteOptions, Deletion
@@ -58,6 +58,7 @@ class Handler:
         self.authorizer = Authorizer(cluster)
         self._version = encode(discovery.version_document(version))
         self.kubelet: KubeletBackend | None = None
+        self._alertmanager = alertmanager.Alertmanager()
         self.writes = Writes(cluster)
         self.writes.guard = Escalation(self.authorizer).check
         self.deletion = Deletion(cluster)
@@ -240,6 +241,8 @@ class Handler:
             ("GET", "exec"): self._exec,
             ("POST", "exec"): self._exec,
             ("GET", "proxy"): self._proxy,
+            ("POST", "proxy"): self._proxy,
+            ("DELETE", "proxy"): self._proxy,
             ("POST", "eviction"): self._evict,
             ("POST", "binding"): self._bind,
             ("POST", "token"): self._token,
@@ -264,8 +267,14 @@ class Handler:
         return await streams.execute(call.request, call.target, self._object(call), self.kubelet)
 
     async def _proxy(self, call: Call) -> web.StreamResponse:
+        target, method = call.target, call.request.method
+        if target.resource.plural == "services":
+            service = self.cluster.find(target.resource, target.namespace, alertmanager.bare(target.name)).obj
+            return self._alertmanager.answer(method, target.rest, service, call.body)
         self._object(call)
-        return await streams.node_proxy(call.request, call.target, self.kubelet)
+        if method != "GET":
+            raise method_not_allowed()
+        return await streams.node_proxy(call.request, target, self.kubelet)
 
     async def _evict(self, call: Call) -> web.StreamResponse:
         target = call.target

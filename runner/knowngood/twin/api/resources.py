@@ -95,7 +95,7 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _kind("v1", "configmaps", "ConfigMap", "cm"),
     _kind("v1", "secrets", "Secret"),
     _kind("v1", "serviceaccounts", "ServiceAccount", "sa", sub="token"),
-    _kind("v1", "services", "Service", "svc", sub="status", categories="all"),
+    _kind("v1", "services", "Service", "svc", sub="status proxy", categories="all"),
     _kind("v1", "endpoints", "Endpoints", "ep"),
     _kind("v1", "events", "Event", "ev"),
     _kind("v1", "persistentvolumeclaims", "PersistentVolumeClaim", "pvc", sub="status"),
