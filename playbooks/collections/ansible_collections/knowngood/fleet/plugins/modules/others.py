@@ -41,7 +41,11 @@ options:
     type: list
     elements: str
     default: [machine-config-pool, health-checks]
-    choices: [machine-config-pool, health-checks, cluster-autoscaler]
+    choices: [machine-config-pool, health-checks, cluster-autoscaler, alerts]
+  alertmanager:
+    description: Where C(alerts) are silenced, as in a cluster file. Without it they go on.
+    type: dict
+    default: {}
   seconds:
     description: How long the hold is needed, for people who find it.
     type: int
@@ -90,8 +94,9 @@ def main() -> None:
                 "type": "list",
                 "elements": "str",
                 "default": ["machine-config-pool", "health-checks"],
-                "choices": ["machine-config-pool", "health-checks", "cluster-autoscaler"],
+                "choices": ["machine-config-pool", "health-checks", "cluster-autoscaler", "alerts"],
             },
+            "alertmanager": {"type": "dict", "default": {}},
             "seconds": {"type": "int", "default": 14400},
             "who": {"type": "str", "default": ""},
         },
