@@ -1,6 +1,8 @@
 """A model answers rightly and in time on every GPU of the node, by the API that inference servers have.
 
-Proves: each GPU gives the answers that the CPU gives, also when many ask at once, and how long they take.
+Proves: each GPU gives the answers that the CPU gives in fp64 (tokens, why they end, how many, and the log-probabilities
+of the best five), also when many ask at once; and how long the first token and the next ones take. `server` in the
+figures says who served: our own minimal server, or another behind the same port.
 Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants), with torch in its image.
 fail: an answer is wrong or fails (the reason names the device); or a figure is below minThroughputRatio of the node's
 own baseline, above maxLatencyRatio of it, or outside the profile's own limits (the ratios are proposals).
@@ -17,7 +19,11 @@ from knowngood.gate.speeds import Figure
 from knowngood.model.matrix import Profile
 
 PAYLOAD = "inference"
-FIGURES = (Figure("requestsPerSecond", limit="minRequestsPerSecond", ratio="minThroughputRatio", share=0.9),)
+FIGURES = (
+    Figure("requestsPerSecond", limit="minRequestsPerSecond", ratio="minThroughputRatio", share=0.9),
+    Figure("firstTokenP50Ms", limit="maxFirstTokenP50Ms", ratio="maxLatencyRatio", share=1.5, less=True),
+    Figure("nextTokenP99Ms", limit="maxNextTokenP99Ms", ratio="maxLatencyRatio", share=1.5, less=True),
+)
 
 
 def test_smoke_inference(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from knowngood.probe import cuda
 from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, Numbers
-from knowngood.probe.smoke import backend
+from knowngood.probe.smoke import backend, serving
+from knowngood.probe.smoke.asking import percentile
 
 _INPUTS, _HIDDEN, _CLASSES = 8, 24, 4
 # The probabilities for the first request on any correct machine.
@@ -19,15 +19,14 @@ _TOLERANCE = 1e-9
 
 
 def run(host: Host, params: Mapping[str, Any]) -> Answer:
-    """Answer requests. `params`: gpus (how many the node must have); inference: the gate's own, of them requests."""
+    """Answer requests. `params`: gpus (how many the node must have); inference: the gate's own, see smoke.serving."""
     gpus, mine = int(params.get("gpus", 0)), params.get("inference") or {}
     torch, refusal = backend.ready(host, gpus, str(mine.get("backend", "")))
     if refusal is not None:
         return refusal
-    requests = max(1, int(mine.get("requests", 20)))
     if torch is not None:
-        return cuda.infer(torch, gpus, requests)
-    return reference(requests)
+        return serving.run(torch, gpus, {"deadline": params.get("deadline", serving.DEADLINE), **mine})
+    return reference(max(1, int(mine.get("requests", 20))))
 
 
 def reference(requests: int) -> Answer:
@@ -45,14 +44,8 @@ def reference(requests: int) -> Answer:
     reason = f"{wrong} of {requests} answers are wrong" if wrong else ""
     measured = {
         "requests": requests,
-        "p50Ms": round(percentile(latencies, 50), 4),
-        "p99Ms": round(percentile(latencies, 99), 4),
+        "p50Ms": percentile(latencies, 50),
+        "p99Ms": percentile(latencies, 99),
         "requestsPerSecond": round(1000 * requests / max(sum(latencies), 1e-6), 1),
     }
     return bad(backend.REFERENCE, reason, measured) if reason else good(backend.REFERENCE, measured)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

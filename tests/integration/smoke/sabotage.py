@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from knowngood.probe.smoke import arithmetic, learning, worker
+from knowngood.probe.smoke import arithmetic, learning, server, worker
 from knowngood.probe.smoke.records import Notes
 from knowngood.probe.smoke.worker import Work
 
@@ -271,23 +271,25 @@ def rounds(work: Work) -> None:
             worker.run(replace(work, notes=notes, order={**work.order, "checkpoint": str(folder)}))
 
 
+def ends(how: str, torch: Any) -> None:
+    """Come to an end."""
+    if how == "hang":
+        time.sleep(600)
+    if how == "abort":
+        os.abort()
+    if how == "oom":
+        torch.empty(1 << 50)
+
+
 def broken(how: str) -> Callable[[Work], None]:
     """One round in which rank 1 comes to an end at the first gradient."""
-
-    def ends(torch: Any) -> None:
-        if how == "hang":
-            time.sleep(600)
-        if how == "abort":
-            os.abort()
-        if how == "oom":
-            torch.empty(1 << 50)
 
     def work_through(work: Work) -> None:
         calls = iter(range(1000))
 
         def gradient(torch: Any, model: Any, batch: Any, original: Any = learning.gradient) -> float:
             if next(calls) == 0:
-                ends(torch)
+                ends(how, torch)
             return float(original(torch, model, batch))
 
         with patch.object(learning, "gradient", gradient if work.rank == BROKEN else learning.gradient):
@@ -296,6 +298,22 @@ def broken(how: str) -> Callable[[Work], None]:
     return work_through
 
 
+def serving(how: str) -> None:
+    """A server whose device comes to an end with the third token that it is asked for, if it is the sabotaged one."""
+    calls, original = iter(range(1_000_000)), server.Model.scores
+
+    def scores(self: server.Model, tokens: Any) -> list[float]:
+        if int(sys.argv[2]) == BROKEN and next(calls) == 2:
+            ends(how, self.torch)
+        return original(self, tokens)
+
+    with patch.object(server.Model, "scores", scores):
+        server.main(sys.argv[1:])
+
+
 if __name__ == "__main__":
     how = os.environ.get("SABOTAGE_OF_A_TEST", "")
-    worker.main(sys.argv[1:], broken(how) if how else rounds)
+    if len(sys.argv) > 2:
+        serving(how)
+    else:
+        worker.main(sys.argv[1:], broken(how) if how else rounds)

@@ -122,10 +122,35 @@ def test_two_nodes_train_together_and_each_judges_all_ranks(tmp_path: Path) -> N
 
 def test_the_probe_trains_and_infers_on_cpus_and_says_so() -> None:
     params = {"gpus": 2, "training": {"backend": "cpu", "seconds": 0.1}, "inference": {"backend": "cpu"}}
-    command = [sys.executable, "-m", "knowngood.probe", "run", "training", "--params", json.dumps(params)]
+    payloads = ["training", "inference"]
+    command = [sys.executable, "-m", "knowngood.probe", "run", *payloads, "--params", json.dumps(params)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     results = {k: v for line in done.stdout.splitlines() for k, v in json.loads(line)["results"].items()}
     assert {n: (r["ok"], r["backend"], r["reason"]) for n, r in results.items()} == {
-        "training": (True, "cpu", "")
+        "training": (True, "cpu", ""),
+        "inference": (True, "cpu", ""),
     }
     assert done.returncode == 0
+    assert results["inference"]["measured"]["server"] == "knowngood"
+    assert all(len(line) < 4096 for line in done.stdout.splitlines()), "a pod's last words hold it"
+
+
+@pytest.mark.parametrize(
+    ("how", "ok", "words"), [("abort", False, "SIGABRT"), ("oom", None, "out of memory")]
+)
+def test_a_server_that_comes_to_an_end_is_named(
+    monkeypatch: pytest.MonkeyPatch, how: str, ok: bool | None, words: str
+) -> None:
+    monkeypatch.setenv("SABOTAGE_OF_A_TEST", how)
+    code = (
+        "import json, warnings; warnings.simplefilter('ignore'); import torch\n"
+        "from knowngood.probe.smoke import serving\n"
+        "server = serving.Ours('cpu', 'tests.integration.smoke.sabotage')\n"
+        "print(json.dumps(serving.run(torch, 2, {'backend': 'cpu', 'requests': 8}, server)))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    assert found["ok"] is ok
+    assert "device 1 (cpu:1): " in found["reason"]
+    assert words in found["reason"]

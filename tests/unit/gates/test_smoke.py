@@ -203,3 +203,27 @@ def test_two_gpus_are_compared_with_each_other() -> None:
         full(ranks=2, devices=EIGHT[:2], rankTokensPerSecond=[130, 60], pairGBps={"0-1": 340})
     )
     assert (found, "rank 1 (GPU-1)" in reason) == ("fail", True)
+
+
+SERVED = {"requestsPerSecond": 100.0, "firstTokenP50Ms": 20.0, "nextTokenP99Ms": 8.0, "devices": EIGHT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "limits", "words"),
+    [
+        ({}, {}, ""),
+        ({"firstTokenP50Ms": 29.0, "nextTokenP99Ms": 11.9, "requestsPerSecond": 91}, {}, ""),
+        ({"requestsPerSecond": 89}, {}, "requestsPerSecond is 89, before the change 100: below 90"),
+        ({"firstTokenP50Ms": 31.0}, {}, "firstTokenP50Ms is 31, before the change 20: above 30"),
+        ({"nextTokenP99Ms": 13.0}, {}, "nextTokenP99Ms is 13, before the change 8: above 12"),
+        ({}, {"maxFirstTokenP50Ms": 19}, "firstTokenP50Ms is 20, the profile's ceiling is 19"),
+        ({"rankTokensPerSecond": [50.0] * 7 + [20.0]}, {}, "rank 7 (GPU-7) computes 20 tokens/s by itself"),
+    ],
+)
+def test_an_inference_that_became_slower_is_named(changes: Any, limits: Any, words: str) -> None:
+    probe = {**CUDA, "measured": {**SERVED, **changes}}
+    given = {"probe": probe, "limits": limits, "baseline": {**SERVED, "backend": "cuda"}}
+    found, reason, _ = verdict(
+        INFERENCE.test_smoke_inference, node="gpu-1", pool=(), profile=PROFILE, **given
+    )
+    assert (found, words in reason) == ("fail" if words else "pass", True)

@@ -11,6 +11,8 @@ from knowngood.probe.smoke.launch import Ending
 from knowngood.probe.smoke.records import Rank
 
 NO_ROOM = {
+    "outofmemoryerror": "out of memory",
+    "memoryerror": "out of memory",
     "out of memory": "out of memory",  # torch.OutOfMemoryError; cudaErrorMemoryAllocation (2)
     "can't allocate memory": "out of memory",  # torch's CPU allocator
     "cannot allocate memory": "out of memory",  # ENOMEM
@@ -66,12 +68,17 @@ def _of_error(rank: Rank) -> Finding | None:
         return None
     where = f" at {rank.stage}" if rank.stage else ""
     told = f"{kind}{where}: {words[:300]}"
-    for phrase, why in NO_ROOM.items():
-        if phrase in low or (kind in {"OutOfMemoryError", "MemoryError"} and why == "out of memory"):
-            return Finding(f"{why}: {told}", rank.number, ok=None)
+    if why := no_room(f"{kind}: {words}"):
+        return Finding(f"{why}: {told}", rank.number, ok=None)
     if any(phrase in low for phrase in TOO_NEW):
         return Finding(f"image and driver don't go together: {told}", rank.number, ok=None)
     return Finding(told, rank.number, ok=False if any(word in low for word in OF_DEVICES) else None)
+
+
+def no_room(words: str) -> str:
+    """What was missing around the payload, by an error's words; "" for another error."""
+    low = words.lower()
+    return next((why for phrase, why in NO_ROOM.items() if phrase in low), "")
 
 
 def hung(ranks: Sequence[Rank], ending: Ending) -> Iterator[Finding]:

@@ -59,19 +59,26 @@ def device_of(torch: Torch, local: int, backend: str) -> Any:
     return torch.device("cuda", local)
 
 
-def identity(work: Work) -> None:
+def described(torch: Torch, device: Any, local: int) -> dict[str, Any]:
     """Who computes, on what, with which libraries."""
-    torch, device = work.torch, work.device
     said = {"host": socket.gethostname(), "torch": torch.__version__, "cuda": torch.version.cuda or ""}
     if device.type != "cuda":
-        work.notes.say("identity", device=f"cpu:{os.environ['LOCAL_RANK']}", memory=0, **said)
-        return
+        return {**said, "device": f"cpu:{local}", "memory": 0}
     has = torch.cuda.get_device_properties(device)
     domain, bus, slot = (getattr(has, f"pci_{x}_id", 0) for x in ("domain", "bus", "device"))
     said["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
     said["bdf"] = f"{domain:04x}:{bus:02x}:{slot:02x}.0"
-    uuid = f"GPU-{getattr(has, 'uuid', device.index)}"
-    work.notes.say("identity", device=uuid, memory=has.total_memory, name=has.name, **said)
+    return {
+        **said,
+        "device": f"GPU-{getattr(has, 'uuid', local)}",
+        "memory": has.total_memory,
+        "name": has.name,
+    }
+
+
+def identity(work: Work) -> None:
+    """Whose records these are."""
+    work.notes.say("identity", **described(work.torch, work.device, int(os.environ["LOCAL_RANK"])))
 
 
 def arithmetic_stage(work: Work) -> None:
