@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from knowngood.adapters.judging import probe_job
-from knowngood.adapters.judging.probe_manifest import GPU, Order
+from knowngood.adapters.judging.probe_manifest import Order
+from knowngood.adapters.judging.probe_pod import GPU
+from knowngood.adapters.judging.probe_pod import asked as taken
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import Context
@@ -52,7 +54,8 @@ def _asked(
 ) -> probe_job.Answers:
     asked, profile = context.request, context.profile
     gpus = profile.gpus if {*wanted} & {*COMPUTING} else 0
-    unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, gpus))}
+    devices = taken(profile.probe, gpus).devices
+    unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, devices))}
     order = Order(
         run=asked.run,
         name=asked.name,
@@ -63,6 +66,8 @@ def _asked(
         gpus=gpus,
         deadline=asked.deadline * PROBE_SHARE,
         namespace=context.namespace,
+        needs=profile.probe,
+        site=context.cluster.probe,
     )
     found = probe_job.run(kube, order, Cancel())
     return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
@@ -147,11 +152,13 @@ def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Value
     return {**result, "bootId": kernel.plain(state.boot_id)}
 
 
-def _unfit(state: NodeState, gpus: int) -> str:
+def _unfit(state: NodeState, devices: Mapping[str, int]) -> str:
     """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
     if not state.reachable or not state.ready:
         return "no probe was sent: the node is not ready"
-    allocatable = state.allocatable.get(GPU, "0")
-    if gpus and allocatable != str(gpus):
-        return f"no probe was sent: {allocatable} of {gpus} GPUs are allocatable"
+    for name, count in devices.items():
+        allocatable = state.allocatable.get(name, "0")
+        if not allocatable.isdigit() or int(allocatable) < count:
+            what = "GPUs" if name == GPU else name
+            return f"no probe was sent: {allocatable} of {count} {what} are allocatable"
     return ""

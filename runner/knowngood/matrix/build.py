@@ -39,6 +39,7 @@ from knowngood.model.matrix import (
 )
 from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
 from knowngood.model.parts import ComputeNics, Waiver
+from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -174,6 +175,7 @@ def profile(document: Document) -> Profile:
         optional_readings=tuple(v.get("optionalReadings", ())),
         soak_gpu_share=v.get("soakGpuShare", SOAK_GPU_SHARE),
         compute_nics=_compute_nics(v.get("computeNics", {})),
+        probe=_needs(v.get("probe", {})),
         sources=_sources(v),
         where=document.where,
         traits={**v.get("traits", {}), "nvswitch": "true" if v["nvswitch"] else "false"},
@@ -192,6 +194,30 @@ def _compute_nics(v: Values) -> ComputeNics:
         pcie_gts=float(pcie.get("gtPerSecond", 0)),
         pcie_width=pcie.get("lanes", 0),
         firmware=dict(v.get("firmware", {})),
+    )
+
+
+def _needs(v: Values) -> PodNeeds:
+    return PodNeeds(
+        resources=dict(v.get("resources", {})),
+        rdma=dict(v.get("rdmaResources", {})),
+        networks=tuple(v.get("networks", ())),
+        cpus=v.get("cpus", 0),
+        memory_mib=v.get("memoryMiB", 0),
+        shm_mib=v.get("shmMiB", 0),
+        tmp_mib=v.get("tmpMiB", 0),
+    )
+
+
+def _site(v: Values) -> PodSite:
+    return PodSite(
+        tolerations=tuple(v.get("tolerations", ())),
+        pull_secrets=tuple(v.get("pullSecrets", ())),
+        labels=dict(v.get("labels", {})),
+        scheduler=v.get("schedulerName", ""),
+        priority_class=v.get("priorityClassName", ""),
+        runtime_class=v.get("runtimeClassName", ""),
+        driver_root=v.get("driverRoot", DRIVER_ROOT),
     )
 
 
@@ -236,6 +262,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         identity=Identity(identity["uid"], identity["ca"]) if identity else None,
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
+        probe=_site(v.get("probe", {})),
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         waivers=tuple(Waiver(**w) for w in v.get("waivers", ())),
         alertmanager=Alertmanager.of(v.get("alertmanager", {})),

@@ -15,6 +15,7 @@ from knowngood.model.field import Field
 from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec, Specs
 from knowngood.model.parts import ComputeNics, Waiver
+from knowngood.model.probe_pod import PodNeeds, PodSite
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -213,6 +214,7 @@ class Profile:
     soak_gpu_share: float = 0.1  # of a node's GPU-seconds over the soak: the work that it must have carried
     raw: Values = field(default_factory=dict)  # the file as read (JSON values)
     compute_nics: ComputeNics = field(default_factory=ComputeNics)
+    probe: PodNeeds = field(default_factory=PodNeeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +334,7 @@ class Cluster:
     identity: Identity | None = None
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
+    probe: PodSite = field(default_factory=PodSite)
     runs_kept: int = 10  # of those that changed the cluster, and as many of the others
     raw: Values = field(default_factory=dict)
     # What rules ask of a cluster: platform, network, ...

@@ -65,6 +65,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
+    yield probes_account()
     for node in seed.nodes:
         yield node_object(seed, node)
     if seed.openshift:
@@ -109,6 +110,12 @@ def namespace(name: str, tenant: str = "") -> Object:
         "spec": {"finalizers": ["kubernetes"]},
         "status": {"phase": "Active"},
     }
+
+
+def probes_account() -> Object:
+    """Whom a probe's pod runs as; on a real cluster deploy/base makes it."""
+    metadata = {"name": "knowngood-probe", "namespace": "knowngood"}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
 
 
 def node_object(seed: Seed, node: NodeSeed) -> Object:

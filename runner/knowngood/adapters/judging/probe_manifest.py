@@ -2,7 +2,7 @@
 
 The scheduler places the pod (required node affinity on the node's own name), so the device plugin accounts for the
 GPUs that smoke payloads use: nothing is pinned by nodeName. Anti-affinity would not do: it forgets a pod that has
-ended, and then two probes run on one node and none on another. The host's root is mounted read-only.
+ended, and then two probes run on one node and none on another.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from knowngood.adapters.judging.probe_pod import HOST, asked, attached, spec
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.model import names
+from knowngood.model.probe_pod import PodNeeds, PodSite
 from knowngood.model.values import Values
 
 PROBE_LABEL = f"{names.DOMAIN}/probe"
@@ -22,8 +24,6 @@ PART_LABEL = f"{names.DOMAIN}/probe-part"
 """On Jobs: which of the judgement's parts it belongs to. A part is deleted at once, when all of it has answered."""
 NODE_ANNOTATION = f"{names.DOMAIN}/probed-node"
 """On Jobs and pods: the node that is meant. A label's value would be too short for some names."""
-GPU = "nvidia.com/gpu"
-HOST = "/host"
 ANSWER = "/dev/termination-log"
 """Where a container leaves its last words: the kubelet puts them into the pod's status, so nobody asks for the log."""
 NO_IMAGE = "knowngood.invalid/probe:not-configured"
@@ -51,6 +51,8 @@ class Order:
     gpus: int
     deadline: float
     namespace: str = names.NAMESPACE
+    needs: PodNeeds = field(default_factory=PodNeeds)
+    site: PodSite = field(default_factory=PodSite)
 
     @property
     def each(self) -> int:
@@ -81,7 +83,8 @@ def is_of(group: str, job: str) -> bool:
 
 def manifest(order: Order, node: str, part: int = 0) -> Object:
     """The Job that probes `node`."""
-    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.group}
+    own = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.group}
+    labels, want = {**order.site.labels, **own}, asked(order.needs, order.gpus)
     meant = {NODE_ANNOTATION: node}
     # Later than our own deadline, after which we still want to see why a pod did not run.
     deadline = math.ceil(order.deadline + DELETED_WITHIN)
@@ -100,63 +103,20 @@ def manifest(order: Order, node: str, part: int = 0) -> Object:
             "activeDeadlineSeconds": deadline,
             "ttlSecondsAfterFinished": AFTERLIFE,
             "template": {
-                "metadata": {"labels": labels, "annotations": meant},
-                "spec": _pod_spec(order, node),
+                "metadata": {"labels": labels, "annotations": {**meant, **attached(want)}},
+                "spec": spec(node, order.site, want, _container(order)),
             },
         },
     }
 
 
-def only_on(node: str) -> Object:
-    """The affinity of a pod that can run on this node only.
-
-    By the node's name, as the DaemonSet controller does it: a host name label can be another's or missing.
-    """
-    only = {"key": "metadata.name", "operator": "In", "values": [node]}
-    terms = {"nodeSelectorTerms": [{"matchFields": [only]}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
-
-
-def _pod_spec(order: Order, node: str) -> Object:
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 5,
-        "affinity": only_on(node),
-        "tolerations": [
-            {"key": key, "operator": "Exists", "effect": "NoSchedule"}
-            for key in (
-                "node.kubernetes.io/unschedulable",
-                names.MAINTENANCE_TAINT,
-                names.QUARANTINE_TAINT,
-                GPU,
-            )
-        ],
-        "containers": [_container(order)],
-        "volumes": [{"name": "host", "hostPath": {"path": "/", "type": "Directory"}}],
-    }
-
-
 def _container(order: Order) -> Object:
     params = json.dumps(dict(order.params), sort_keys=True, separators=(",", ":"))
-    container: Object = {
+    return {
         "name": "probe",
         "image": order.image or NO_IMAGE,
         "command": [
             *("python", "-m", "knowngood.probe", "run", *order.payloads),
             *("--root", HOST, "--params", params, "--deadline", str(order.each), "--answer", ANSWER),
         ],
-        "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
-        "volumeMounts": [{"name": "host", "mountPath": HOST, "readOnly": True}],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsUser": 0,  # parts of the host's /sys are root's
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    if order.gpus:
-        container["resources"] = {"limits": {GPU: str(order.gpus)}, "requests": {GPU: str(order.gpus)}}
-    return container

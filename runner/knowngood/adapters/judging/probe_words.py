@@ -115,7 +115,7 @@ def _without_pod(job: Object | None, within: str, after: str) -> str:
             return f"the probe pod is gone, its Job failed{after}: {said}"
     return (
         f"Kubernetes made no pod for Job {job['metadata']['name']}{within}"
-        " (its events say why: a quota, a Pod Security level, a webhook)"
+        " (its events say why: a quota, a webhook, or a deploy/base that is older than this program)"
     )
 
 

@@ -9,14 +9,13 @@ from knowngood.adapters.cluster import facts
 from knowngood.adapters.judging.probe_job import remove
 from knowngood.adapters.judging.probe_manifest import (
     AFTERLIFE,
-    GPU,
     NO_IMAGE,
     NODE_ANNOTATION,
     PROBE_LABEL,
     group_name,
     job_name,
-    only_on,
 )
+from knowngood.adapters.judging.probe_pod import GPU, only_on
 from knowngood.adapters.judging.probe_words import phase_of, why
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names

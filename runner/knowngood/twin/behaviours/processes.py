@@ -88,11 +88,24 @@ def host_view(pod: Object, container: Object, root: Path, own: Path) -> HostView
         for mount in container.get("volumeMounts") or ()
         if mount["name"] in volumes
     ]
+    if parts := _parts(mounts, str(root)):
+        mounts.append((parts, str(root)))
     if (container.get("securityContext") or {}).get("privileged"):
         named = {mount for mount, _ in mounts}
         mounts += [(folder, f"{root}{folder}") for folder in KERNEL_FOLDERS if folder not in named]
     # The longest mount path wins: /host/run before /host.
     return HostView(tuple(sorted(mounts, key=lambda pair: -len(pair[0]))), own, str(root))
+
+
+def _parts(mounts: Sequence[tuple[str, str]], root: str) -> str:
+    """The folder below which a pod has parts of its host at their own paths, "" where there is none.
+
+    A path of it is the host's here, and shows what was not mounted, too: the test of the probe's manifest shows that
+    nothing else is read.
+    """
+    above = {mount.removesuffix(folder.removeprefix(root)) for mount, folder in mounts if folder != root}
+    found = above.pop() if len(above) == 1 else ""
+    return found if found not in {mount for mount, _ in mounts} else ""
 
 
 def command_of(container: Object, env: Mapping[str, str]) -> list[str]:
