@@ -48,7 +48,7 @@ def test_ports_are_up_and_count_no_new_errors(
         counters=packed({part: kept(r.values) for part, r in here.items()}),
         uptimeSeconds=finite(measured.get("uptimeSeconds")),
         bootId=probe.get("bootId", ""),
-        loadedAt=probe.get("loadedAt"),
+        loadedAt=max(probe.get("nicLoads", ()), default=None),
         mode=measured.get("mode", ""),
         modeShownBy=measured.get("modeShownBy", ""),
         ports=len(found),
@@ -108,9 +108,9 @@ def readings(
     """Part -> what its counters say, and since when."""
     counters = measured.get("counters", {})
     when = finite(measured.get("uptimeSeconds"))
-    boot, load = str(probe.get("bootId", "")), finite(probe.get("loadedAt"))
+    boot, loads = str(probe.get("bootId", "")), tuple(probe.get("nicLoads", ()))
     return {
-        p.part: Reading(values := counters.get(p.name, {}), frozenset(values), boot, when, load)
+        p.part: Reading(values := counters.get(p.name, {}), frozenset(values), boot, when, loads)
         for p in ports
         if p.function == rdma_ports.PHYSICAL
     }
@@ -146,8 +146,8 @@ def counted(
         if baseline is not None:
             old = then.get(same.get(port.part, ""), {})
             when = finite(baseline.get("uptimeSeconds"))
-            boot, load = str(baseline.get("bootId", "")), finite(baseline.get("loadedAt"))
-            before = Reading(old, frozenset(old), boot, when, load)
+            boot = str(baseline.get("bootId", ""))
+            before = Reading(old, frozenset(old), boot, when)
         yield port, compare(now, before, port.layer, limits)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import pytest
 
+from knowngood.adapters.cluster import facts
 from knowngood.adapters.judging import probe_job
 from knowngood.adapters.judging.probe_manifest import Order
 from knowngood.adapters.judging.probe_pod import GPU
@@ -95,23 +96,18 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
     context: Context = request.getfixturevalue("knowngood_context")
     seen: NodeState = request.getfixturevalue("state")
     found = ports(seen, _wanted(context), lambda: request.getfixturevalue("portless"))
-    return {**found, "loadedAt": _nic_load(seen, context.request.movers)}
+    log = request.getfixturevalue("told").get(node, "")
+    return {**found, "nicLoads": _nic_loads(seen, context.request.movers, log)}
 
 
-def _nic_load(seen: NodeState, movers: Specs) -> float | None:
-    """Seconds after boot when the NIC's driver was loaded, None where nobody can tell: its ports went down then."""
-    nics = {name for name, spec in movers.items() if spec.proof and spec.proof.module == NIC_MODULE}
-    marks = [m.at for name, m in seen.marks.items() if name in nics and m.boot_id == seen.boot_id]
-    return max(marks, default=None)
-
-
-@pytest.fixture
-def pool(request: pytest.FixtureRequest) -> Sequence[Values]:
-    """This gate's payload on all nodes of the judgement that gave an answer; what can't be read is left out."""
-    payload = str(getattr(module(request.node), PAYLOAD))
-    answers: probe_job.Answers = request.getfixturevalue("answers")
-    found = [document["results"].get(payload) for document in answers.documents.values()]
-    return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("measured"), Mapping)]
+def _nic_loads(seen: NodeState, movers: Specs, log: str) -> list[float]:
+    """Seconds after boot when the NIC's driver was loaded, as far as the kernel log tells: its ports went down then."""
+    proofs = [spec.proof for spec in movers.values() if spec.proof and spec.proof.module == NIC_MODULE]
+    if not proofs:
+        return []
+    lines = facts.kernel_lines(seen.name, log)
+    boot = kernel.plain(seen.boot_id)
+    return [mark.at for mark in facts.loads(lines, proofs[0]) if kernel.plain(mark.boot_id) == boot]
 
 
 def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers]) -> Values:

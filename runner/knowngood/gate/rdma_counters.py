@@ -91,13 +91,13 @@ WIDTHS = {
 """Bits of those that InfiniBand keeps short; they stop at their largest value."""
 OTHER_WIDTHS = (32, 64)
 SHORTEST = 60.0  # seconds; a rate over less says nothing
-WHILE_RELOADING = 3
-"""Times that a link may go down while the NIC's driver is loaded anew or the node boots: a proposal."""
+PER_LOAD = 1
+"""Times that a link goes down each time the NIC's driver is loaded anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One port's counters at one time, `seconds` since boot `boot`. `loaded`: when the NIC's driver was, None unknown.
+    """One port's counters at one time, `seconds` since boot `boot`. `loads`: when the NIC's driver was loaded on it.
 
     `known` has the names that were read, zero too.
     """
@@ -106,7 +106,7 @@ class Reading:
     known: frozenset[str]
     boot: str = ""
     seconds: float | None = None
-    loaded: float | None = None
+    loads: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -141,10 +141,10 @@ def compare(now: Reading, before: Reading | None, layer: str, limits: Values) ->
         found.unsure += [f"{name} is full ({now.values[name]}): clear it (perfquery -R)" for name in full]
         return found
     booted = before.boot != now.boot if before.boot and now.boot else _younger(now, before)
-    reloaded = not booted and now.loaded is not None and now.loaded > (before.seconds or math.inf)
+    reloads = 0 if booted else sum(at > (before.seconds or math.inf) for at in now.loads)
     back = {name for name, old in before.values.items() if now.values.get(name, old) < old}
     # One that went back without a reason that we know tells it of the whole port.
-    anew = booted or (bool(back) and not reloaded)
+    anew = booted or (bool(back) and not reloads)
     seconds = _seconds(now, before, anew=anew)
     for name in sorted(now.values):
         value, old = now.values[name], before.values.get(name, 0)
@@ -152,27 +152,27 @@ def compare(now: Reading, before: Reading | None, layer: str, limits: Values) ->
         if not judged(name, layer, limits):
             if growth and name not in INFORM and name not in LOSSLESS:
                 found.notes.append(f"{name} grew by {growth}")
-        elif growth > allowed(name, layer, seconds, limits, reloaded=reloaded):
+        elif growth > allowed(name, layer, seconds, limits, reloads):
             found.wrong.append(f"{name} grew by {growth}")
         elif name in full:
             found.unsure.append(
                 f"{name} is full ({value}): what came since can't be told; clear it (perfquery -R)"
             )
-        elif name in back and not (booted or reloaded):
+        elif name in back and not (booted or reloads):
             found.unsure.append(f"{name} went back from {old} to {value}: what it had counted is lost")
     gone = sorted(name for name in before.known - now.known if judged(name, layer, limits))
     found.unsure += [f"{name} can't be read; the baseline has it" for name in gone]
     return found
 
 
-def allowed(name: str, layer: str, seconds: float, limits: Values, *, reloaded: bool) -> float:
-    """How much a counter may grow in that time; `reloaded`: the NIC's driver went and came in it."""
+def allowed(name: str, layer: str, seconds: float, limits: Values, reloads: int) -> float:
+    """How much a counter may grow in that time; `reloads`: how often the NIC's driver was loaded in it."""
     if _class(name, layer, limits) == "rate":
         key, default, unit = RATES[name]
         return float(limits.get(key, default)) * seconds / unit
     limit = float(limits.get(LIMITS.get(name, ""), 0))
-    if name == LINK_DOWNED and reloaded:
-        limit += float(limits.get("maxLinkDownedWhileReloading", WHILE_RELOADING))
+    if name == LINK_DOWNED:
+        limit += reloads * float(limits.get("maxLinkDownedPerLoad", PER_LOAD))
     return limit
 
 
