@@ -1,12 +1,14 @@
 """What runs is what the release says, and nothing is left over.
 
-Proves: module, user space and GSP firmware are one version, the expected one; the other measured components too;
-operands are ready and all GPUs allocatable; labels agree with the module; modules beside the drivers are still there;
-no drainer left its marks; taints and cordon are as they should be at this point of a run.
+Proves: module, user space and GSP firmware are one version, the expected one; the other components that a node shows
+too (of the rest of a release it says that they are not compared); operands are ready, and allocatable is what the
+node's own configuration gives: whole GPUs, MIG instances, or each several times; labels agree with the module; modules
+beside the drivers are still there; no drainer left its marks; taints and cordon are as they should be at this point.
 Needs: the node, its pods and the driver pod (exec).
 fail: something runs, is missing or is left over that should not. What may still settle (operands, labels,
-allocatable) gets `settleSeconds` for all nodes together (a proposal: 20).
-inconclusive: the node or a version can't be read.
+allocatable) gets the profile's `settleSeconds` for all nodes together (a proposal: 20).
+inconclusive: the node or a version can't be read; a module reports a version that no known package has; somebody else
+cordoned the node.
 Thresholds: the profile's number of GPUs; operandAgeSeconds is the playbooks' limit before this gate runs.
 """
 
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate import judge, measure
+from knowngood.gate import judge, measure, sharing
 from knowngood.gate.fixtures import readable
 from knowngood.gate.settling import Settle
 from knowngood.model import names
@@ -26,9 +28,20 @@ from knowngood.model.matrix import Profile
 from knowngood.model.node import NOT_LOADED, Leftover, NodeState
 from knowngood.planner.version import TEXT, runs
 
-GPU = "nvidia.com/gpu"
-MEASURED = ("nvidia-driver", "kernel-module-type", "doca-ofed", "rdma-mode", "rhcos-kernel")
+MEASURED = (
+    "nvidia-driver",
+    "kernel-module-type",
+    "doca-ofed",
+    "rdma-mode",
+    "rhcos-kernel",
+    "gds",
+    "bios",
+    "kubernetes",
+    "talos",
+)
 """Components that are read on the node; the others of a release are cluster-wide or another gate's."""
+NO_MIG = "all-disabled"
+"""The layout of a node without a label."""
 DEPLOY = "nvidia.com/gpu.deploy."
 GFD = "nvidia.com/cuda.driver-version.full"
 UPGRADE_STATES = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
@@ -55,14 +68,18 @@ def test_versions_are_the_releases(
 
     A node may report a longer kernel or a shorter DOCA-OFED version than the release declares.
     """
-    measure(versions=dict(state.versions), bootId=state.boot_id)
-    wrong = [
-        f"{component} is {running}, expected {expect[component]}"
-        for component in MEASURED
-        if component in expect
-        and (running := state.versions.get(component, ""))
-        and not runs(judgement.schemes.get(component, TEXT), expect[component], running)
-    ]
+    left = sorted({*expect} - {*MEASURED, "mig-config"})
+    measure(versions=dict(state.versions), bootId=state.boot_id, notCompared=left)
+    wrong, unsure = [], []
+    for component in (c for c in MEASURED if c in expect and state.versions.get(c)):
+        running, told = state.versions[component], judgement.reported.get(component, {})
+        scheme, package = judgement.schemes.get(component, TEXT), told.get(running, running)
+        if runs(scheme, expect[component], package):
+            continue
+        if told and not any(runs(scheme, known, package) for known in told.values()):
+            unsure.append(f"{component} reports {running}, which no known package does")
+        else:
+            wrong.append(f"{component} is {package}, expected {expect[component]}")
     driver = expect.get("nvidia-driver") or state.versions.get("nvidia-driver", "")
     for part in ("nvidia-user-space", "gsp-firmware"):
         running = state.versions.get(part, "")
@@ -71,12 +88,18 @@ def test_versions_are_the_releases(
     loaded = state.marks.get("nvidia-driver")
     if loaded is not None and loaded.version != state.versions.get("nvidia-driver", ""):
         wrong.append(f"the kernel log says that {loaded.version} was loaded last")
+    if (layout := expect.get("mig-config")) and (here := state.labels.get(sharing.CONFIG, NO_MIG)) != layout:
+        wrong.append(f"the MIG layout is {here}, expected {layout}")
     if wrong:
         judge.fail("; ".join(wrong))
     needed = [c for c in MEASURED if c in expect] + ["nvidia-driver", "nvidia-user-space"]
     unread = [c for c in dict.fromkeys(needed) if not state.versions.get(c)]
     if unread:
-        judge.inconclusive(f"can't read {', '.join(unread)}{state.trouble and ': '}{state.trouble}")
+        unsure.append(f"can't read {', '.join(unread)}{state.trouble and ': '}{state.trouble}")
+    if unsure:
+        judge.inconclusive("; ".join(unsure))
+    if left:
+        judge.note(f"not compared here: {', '.join(left)}")
 
 
 def test_operands_work_and_nothing_is_parked(
@@ -88,8 +111,10 @@ def test_operands_work_and_nothing_is_parked(
     """Operands ready, all GPUs allocatable, labels in step with the module, no drainer's marks."""
     before = tuple((baseline or {}).get("operands", ()))
     state = readable(states_at_rest.get(node))
-    wrong = [*wrong_for_good(state, profile), *unsettled(state, profile, before)]
+    gone = judge.waived_but(state.gpus)
+    wrong = [*wrong_for_good(state, profile, gone), *unsettled(state, profile, before, gone)]
     measure(operands=dict(state.operands), images=dict(state.images), gpus=len(state.gpus))
+    measure(allocatable={r: n for r, n in state.allocatable.items() if r.startswith(sharing.DOMAIN)})
     if wrong:
         judge.fail("; ".join(wrong))
     if not state.operands:
@@ -113,7 +138,7 @@ def test_the_modules_beside_the_drivers_are_still_there(
 def test_taints_and_cordon_are_as_they_should_be(
     node: str, state: NodeState, judgement: JudgeRequest
 ) -> None:
-    """While a run holds the node: our taint and a cordon. Otherwise: nothing of ours, and nobody's cordon."""
+    """While a run holds the node: our taint and a cordon. Otherwise: nothing of ours. Another's cordon is not ours."""
     measure(taints=list(state.taints), unschedulable=state.unschedulable)
     keys = {taint.partition("=")[0].partition(":")[0] for taint in state.taints}
     wrong = []
@@ -129,10 +154,10 @@ def test_taints_and_cordon_are_as_they_should_be(
             wrong.append("our maintenance taint is left over")
         if claim := state.annotations.get(names.CLAIM_ANNOTATION):
             wrong.append(f"the claim {claim} is left over")
-        if state.unschedulable:
-            wrong.append("the node is cordoned")
     if wrong:
         judge.fail("; ".join(wrong))
+    if state.unschedulable and not judgement.claimed:
+        judge.inconclusive("somebody else cordoned the node: ask who, before it is used or judged")
 
 
 def test_nothing_is_left_over(node: str, leftovers: Sequence[Leftover], judgement: JudgeRequest) -> None:
@@ -149,13 +174,13 @@ def test_nothing_is_left_over(node: str, leftovers: Sequence[Leftover], judgemen
         judge.fail("; ".join(f"{x.kind} {x.where}: {x.detail}" for x in mine[:5]))
 
 
-def wrong_for_good(state: NodeState, profile: Profile) -> Iterator[str]:
-    """What no waiting mends."""
-    if len(state.gpus) != profile.gpus:
+def wrong_for_good(state: NodeState, profile: Profile, gone: int = 0) -> Iterator[str]:
+    """What no waiting mends. `gone`: so many GPUs are known to be missing."""
+    if len(state.gpus) != profile.gpus - gone:
         yield f"the driver has {len(state.gpus)} GPUs, the profile {profile.gpus}"
 
 
-def unsettled(state: NodeState, profile: Profile, before: Sequence[str] = ()) -> Iterator[str]:
+def unsettled(state: NodeState, profile: Profile, before: Sequence[str] = (), gone: int = 0) -> Iterator[str]:
     """What is not right now, but may still become so. `before`: the operands that ran before the change."""
     if not state.ready:
         yield "the node is not Ready"
@@ -164,8 +189,8 @@ def unsettled(state: NodeState, profile: Profile, before: Sequence[str] = ()) ->
             yield f"{operand}: {how}"
     for operand in sorted(set(before) - set(state.operands)):
         yield f"{operand} is gone"
-    if state.allocatable.get(GPU, "0") != str(profile.gpus):
-        yield f"{state.allocatable.get(GPU, '0')} of {profile.gpus} GPUs are allocatable"
+    yield from sharing.missing(state, profile.gpus - gone)
+    yield from sharing.unsettled(state)
     yield from marks(state)
 
 

@@ -87,6 +87,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             taking_baseline=taking,
             deadline=work.cluster.limits.judge,
             schemes=work.source.matrix.schemes,
+            reported=work.source.matrix.reported,
             movers=work.source.matrix.movers,
         )
         cancel = Cancel()

@@ -142,6 +142,7 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         taking_baseline=baseline,
         deadline=work.cluster.limits.judge,
         schemes=plan.schemes,
+        reported=plan.reported,
         loads=since,
         loads_as_read=as_read,
         movers=plan.movers,

@@ -42,6 +42,7 @@ from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
 from knowngood.model.source import Source
 from knowngood.model.values import Values
+from knowngood.planner.moving import VERSION
 
 GPU_OPERATOR = "gpu-operator"
 DEFAULT_NAMESPACES = {GPU_OPERATOR: "nvidia-gpu-operator", "network-operator": "nvidia-network-operator"}
@@ -74,6 +75,7 @@ def _completed(components: Mapping[str, Component]) -> dict[str, Component]:
 def component(document: Document) -> Component:
     """A component file's value."""
     v = document.value
+    reports = dict(v.get("reports", {}))
     return Component(
         name=document.name,
         title=v["title"],
@@ -91,8 +93,17 @@ def component(document: Document) -> Component:
         follows=Follows(v["follows"]["component"], dict(v["follows"]["versions"]))
         if "follows" in v
         else None,
-        mover=mover(v["mover"], v["scheme"]) if "mover" in v else None,
+        mover=_telling(mover(v["mover"], v["scheme"]), reports) if "mover" in v else None,
+        reports=reports,
     )
+
+
+def _telling(spec: MoverSpec, reports: Mapping[str, str]) -> MoverSpec:
+    """The mover that knows what its module says, where that is another version than its package's."""
+    files = next((one.files for one in spec.shows if one.version == VERSION), {})
+    first = next(iter(files), "")
+    told = tuple(Shown(version, {first: said}) for said, version in reports.items() if first)
+    return replace(spec, shows=(*told, *spec.shows))
 
 
 def mover(v: Values, scheme: str = "") -> MoverSpec:

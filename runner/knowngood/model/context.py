@@ -38,7 +38,8 @@ class JudgeRequest:
     `expect` maps a node to the versions that must run there. `baseline` maps "<gate>/<node>" to the
     figures measured before the change (empty for a baseline itself). `claimed`: our taint is on the nodes,
     so drift does not count it as left over. `schemes` maps a component to how its versions are read; one that
-    is not named must report the very text that is expected.
+    is not named must report the very text that is expected. `reported`: of components whose modules may say another
+    version than their package's, what is said -> the version, and all versions that are known.
 
     `loads` says since when the module that is judged is loaded: its errors are counted from there, for a baseline as
     for a judgement. A node that is not in it: nobody knows. `loads_as_read`: the judge reads them itself, with all else
@@ -63,3 +64,4 @@ class JudgeRequest:
     begun: bool = False
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)
+    reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -119,6 +119,7 @@ class Component:
     moves_with: tuple[str, ...] = ()
     follows: Follows | None = None
     mover: MoverSpec | None = None
+    reports: Mapping[str, str] = field(default_factory=dict)  # what a node says -> the version that it is
 
     @property
     def movable(self) -> bool:
@@ -383,6 +384,17 @@ class Matrix:
     def movers(self) -> Specs:
         """How each component moves, of those that do."""
         return {n: c.mover for n, c in self.components.items() if c.mover is not None}
+
+    @property
+    def reported(self) -> Mapping[str, Mapping[str, str]]:
+        """Of components whose modules may say another version: what is said -> the version, and all that are known."""
+        named = [(name, v) for r in self.releases.values() for name, v in r.components.items()]
+        named += [(name, v) for name, edges in self.edges.items() for v in edges.versions]
+        return {
+            c.name: {**{v: v for name, v in named if name == c.name}, **c.reports}
+            for c in self.components.values()
+            if c.reports
+        }
 
     @property
     def schemes(self) -> Mapping[str, str]:

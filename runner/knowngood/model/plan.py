@@ -133,7 +133,8 @@ class Plan:
     """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown.
 
     `schemes` maps a component to how its versions are read (`planner.version`).
-    `movers` says of each component that moves how it does: a run goes by nothing newer.
+    `movers` says of each component that moves how it does: a run goes by nothing newer. `reported`: what modules say
+    that is not their package's version (`Matrix.reported`).
     `catalogs` says for each operator where its edges come from; `accepted` are the risks that a person took;
     `cost` is what the plan was chosen by, the most important first.
     """
@@ -159,6 +160,7 @@ class Plan:
     accepted: tuple[str, ...] = ()
     cost: Mapping[str, int] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)
+    reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def moving(self, ring: PlannedRing, *, undo: bool = False) -> tuple[Moving, ...]:
         """What a ring moves, with its movers; turned around for an undo."""

@@ -181,6 +181,7 @@ def _running_otherwise(
         for name, version in release.components.items():
             running = measured.versions.get(name, "")
             component = components.get(name)
+            running = component.reports.get(running, running) if component else running
             if running and component and not runs(component.scheme, version, running):
                 yield f"{node} ran {name} {running}, {release.name} names {version}"
 

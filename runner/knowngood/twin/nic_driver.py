@@ -21,6 +21,8 @@ OFED_READY = "run/mellanox/drivers/.driver-ready"
 """The DOCA container's mark: its driver is loaded and the network as it was."""
 CLASS = "sys/class/infiniband"
 TREE = "mlnx_ofed/mlnx-ofa_kernel-4.0.git"
+SAYS = {"25.10-1.2.8": "25.10-1.2.2"}
+"""What a module says of itself, where that is not its package's version (network-operator#3104)."""
 SYMBOLS = ("ib_register_peer_memory_client", "ib_unregister_peer_memory_client")
 
 
@@ -66,7 +68,8 @@ class NicDriver:
         machine.modules[NIC] = machine.loaded(version)
         for name in NIC_MODULES:
             in_tree = host_files.in_tree(name, machine.seed.kernel)
-            machine.write_files(host_files.module(name, version) if version else in_tree)
+            said = host_files.module(name, SAYS.get(version, version))
+            machine.write_files(said if version else in_tree)
         if version:
             commit = host_files.stable_id(version)[:7]
             machine.kernel(f"Compat-mlnx-ofed backport release: {commit}")

@@ -9,6 +9,7 @@ import pytest
 from knowngood.model.matrix import Profile
 from knowngood.model.mover import Mark
 from knowngood.model.node import NOT_LOADED, Leftover
+from knowngood.model.parts import Waiver
 
 from .conftest import BOOT, DRIVER, gate, healthy, request, verdict
 
@@ -23,13 +24,60 @@ def versions(**changes: str) -> dict[str, str]:
 SCHEMES = {"rhcos-kernel": "kernel", "doca-ofed": "doca-ofed", "nvidia-driver": "nvidia-driver"}
 
 
+REPORTED = {
+    "doca-ofed": {"25.10-1.2.2": "25.10-1.2.8", "doca3.4.0-26.04-0.8.6.0-0": "doca3.4.0-26.04-0.8.6.0-0"}
+}
+
+
 def judged(expect: dict[str, str] = EXPECT, **changes: Any) -> tuple[str, str]:
     test = DRIFT.test_versions_are_the_releases
-    return verdict(test, state=healthy(**changes), expect=expect, judgement=request(schemes=SCHEMES))[:2]
+    asked = request(schemes=SCHEMES, reported=REPORTED)
+    return verdict(test, state=healthy(**changes), expect=expect, judgement=asked)[:2]
 
 
-def test_the_release_passes() -> None:
-    assert judged()[0] == "pass"
+def test_the_release_passes_and_what_was_not_compared_is_said() -> None:
+    assert judged() == ("pass", "not compared here: openshift")
+    assert judged({"nvidia-driver": DRIVER}) == ("pass", "")
+    more = {**EXPECT, "gpu-operator": "26.7.0", "bmc": "7.20"}
+    assert judged(more) == ("pass", "not compared here: bmc, gpu-operator, openshift")
+
+
+@pytest.mark.parametrize(
+    ("running", "expected", "words"),
+    [
+        ("25.10-1.2.8", "pass", ""),
+        ("25.10-1.2.2", "pass", ""),
+        ("25.10-9.9.9", "inconclusive", "reports 25.10-9.9.9, which no known package does"),
+        ("26.04-0.8.6", "fail", "doca-ofed is 26.04-0.8.6, expected"),
+    ],
+    ids=["its package's", "another, known", "unknown", "another package's"],
+)
+def test_a_module_may_report_another_version_than_its_package(
+    running: str, expected: str, words: str
+) -> None:
+    expect = {**EXPECT, "doca-ofed": "doca3.2.0-25.10-1.2.8.0-2"}
+    found, why = judged(expect, versions=versions(doca_ofed=running))
+    assert (found, words in why) == (expected, True), why
+    other = {**EXPECT, "doca-ofed": "doca3.4.0-26.04-0.8.6.0-0"}
+    assert running == "26.04-0.8.6" or judged(other, versions=versions(doca_ofed=running))[0] != "pass"
+
+
+@pytest.mark.parametrize(
+    ("component", "declared"),
+    [("gds", "2.28.4"), ("bios", "2.6.3"), ("kubernetes", "1.34.3"), ("talos", "1.11.3")],
+)
+def test_each_component_that_a_node_shows_is_compared(component: str, declared: str) -> None:
+    expect = {**EXPECT, component: declared}
+    assert judged(expect, versions=versions(**{component: declared}))[0] == "pass"
+    assert judged(expect, versions=versions(**{component: "0.0.1"}))[0] == "fail"
+    assert judged(expect)[0] == "inconclusive"
+
+
+def test_a_release_that_names_a_mig_layout_is_held_to_it() -> None:
+    labels = {**healthy().labels, "nvidia.com/mig.config": "all-1g.18gb"}
+    assert judged({**EXPECT, "mig-config": "all-1g.18gb"}, labels=labels)[0] == "pass"
+    assert judged({**EXPECT, "mig-config": "all-disabled"}, labels=labels)[0] == "fail"
+    assert judged({**EXPECT, "mig-config": "all-disabled"})[0] == "pass"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +199,8 @@ MAINTENANCE, QUARANTINE = "knowngood.dev/maintenance=r1:NoSchedule", "knowngood.
         (False, {}, "pass"),
         (False, {"taints": ("nvidia.com/gpu=:NoSchedule",)}, "pass"),
         (False, {"taints": (MAINTENANCE,)}, "fail"),
-        (False, {"unschedulable": True}, "fail"),
+        (False, {"unschedulable": True}, "inconclusive"),
+        (False, {"unschedulable": True, "taints": (MAINTENANCE,)}, "fail"),
         (False, {"annotations": {"knowngood.dev/claim": "r0/1"}}, "fail"),
         (False, {"taints": (QUARANTINE,)}, "fail"),
         (True, {"taints": (MAINTENANCE,), "unschedulable": True}, "pass"),
@@ -206,3 +255,84 @@ def test_a_module_that_was_there_must_be_there(
     baseline = None if before is None else {"modules": before}
     test = DRIFT.test_the_modules_beside_the_drivers_are_still_there
     assert verdict(test, state=state, baseline=baseline)[0] == expected
+
+
+def mig(*counts: int, **labels: str) -> dict[str, Any]:
+    """A node with so many MIG devices on its first GPUs."""
+    instances = {
+        f"gpu{i}": " ".join(f"gi{n} gi{n}/ci0" for n in range(count)) for i, count in enumerate(counts)
+    }
+    own = {key.replace("__", ".").replace("_", "-"): value for key, value in labels.items()}
+    return {
+        "inventory": {"mig": {**{f"gpu{i}": "" for i in range(8)}, **instances}},
+        "labels": {**healthy().labels, **{f"nvidia.com/{key}": value for key, value in own.items()}},
+    }
+
+
+ALL, MIXED = {"mig__strategy": "single"}, {"mig__strategy": "mixed"}
+SLICES, HALVES = "nvidia.com/mig-1g.18gb", "nvidia.com/mig-3g.71gb"
+
+
+def counted(**counts: int) -> dict[str, str]:
+    names = {"slices": SLICES, "halves": HALVES, "gpu": "nvidia.com/gpu", "shared": "nvidia.com/gpu.shared"}
+    return {names[key]: str(count) for key, count in counts.items()}
+
+
+COUNTS = {"mig-1g__18gb__count": "14", "mig-3g__71gb__count": "2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "allocatable", "expected"),
+    [
+        (mig(), counted(gpu=8), "pass"),
+        (mig(gpu__replicas="4"), counted(gpu=32), "pass"),
+        (mig(gpu__replicas="4"), counted(gpu=31), "fail"),
+        (mig(gpu__replicas="4"), counted(gpu=8), "fail"),
+        (mig(), counted(gpu=32), "fail"),
+        (mig(gpu__replicas="4", gpu__sharing_strategy="time-slicing"), counted(gpu=0, shared=32), "pass"),
+        (mig(gpu__replicas="4", gpu__sharing_strategy="time-slicing"), counted(gpu=0, shared=31), "fail"),
+        (mig(gpu__replicas="4", gpu__sharing_strategy="mps"), counted(gpu=32), "pass"),
+        (mig(*[7] * 8, **ALL), counted(gpu=56), "pass"),
+        (mig(*[7] * 7, 6, **ALL), counted(gpu=56), "fail"),
+        (mig(*[7] * 8, **ALL), counted(gpu=55), "fail"),
+        (mig(*[7] * 8, gpu__replicas="2", **ALL), counted(gpu=112), "pass"),
+        (mig(7, 7, 2, **MIXED, **COUNTS), counted(slices=14, halves=2, gpu=5), "pass"),
+        (mig(7, 7, 2, **MIXED, **COUNTS), counted(slices=13, halves=2, gpu=5), "fail"),
+        (mig(7, 7, 2, **MIXED, **COUNTS), counted(slices=14, gpu=5), "fail"),
+        (mig(7, 7, 2, **MIXED, **COUNTS), counted(slices=14, halves=2, gpu=8), "fail"),
+        (mig(7, 6, 2, **MIXED, **COUNTS), counted(slices=14, halves=2, gpu=5), "fail"),
+        (
+            mig(7, 7, 2, mig_1g__18gb__replicas="2", **MIXED, **COUNTS),
+            counted(slices=28, halves=2, gpu=5),
+            "pass",
+        ),
+        (mig(*[7] * 8), counted(gpu=8), "fail"),
+        (mig(), counted(gpu=8, slices=7), "fail"),
+        ({**mig(**MIXED, **COUNTS), "inventory": {}}, counted(slices=14, halves=2, gpu=5), "fail"),
+        (mig(gpu__replicas="9" * 500), counted(gpu=8), "pass"),
+        (mig(mig__config="all-1g.18gb", mig__config__state="success"), counted(gpu=8), "pass"),
+        (mig(mig__config="all-1g.18gb", mig__config__state="pending"), counted(gpu=8), "fail"),
+        (mig(mig__config="all-1g.18gb", mig__config__state="failed"), counted(gpu=8), "fail"),
+    ],
+)
+def test_allocatable_is_what_the_nodes_own_configuration_gives(
+    profile: Profile, changes: dict[str, Any], allocatable: dict[str, str], expected: str
+) -> None:
+    found, why = settled(profile, **changes, allocatable=allocatable)
+    assert found == expected, why
+
+
+def test_a_waived_gpu_may_be_missing(profile: Profile) -> None:
+    """Taken out, or fallen off: known, on order, and told."""
+    gpus, state = healthy().gpus, healthy(gpus=healthy().gpus[:7], allocatable={"nvidia.com/gpu": "7"})
+    waiver = Waiver("gpu-1", "drift", gpus[7], "replacement ordered", "2099-12-31")
+    for waivers, expected in (((), "fail"), ((waiver,), "pass")):
+        found, why, notes = verdict(
+            DRIFT.test_operands_work_and_nothing_is_parked,
+            waivers=waivers,
+            node="gpu-1",
+            states_at_rest={"gpu-1": state},
+            profile=profile,
+            baseline=None,
+        )
+        assert (found, len(notes.waived)) == (expected, len(waivers)), why

@@ -50,7 +50,7 @@ def known(node: Object) -> NodeState:
     if not facts.node_ready(node):
         return NodeState(name, reachable=False, trouble="the node is not Ready", **common)
     info = node["status"].get("nodeInfo") or {}
-    versions = {"rhcos-kernel": str(info.get("kernelVersion") or "")}
+    versions = {"rhcos-kernel": str(info.get("kernelVersion") or ""), **readouts.of_kubelet(info)}
     boot = str(info.get("bootID") or "")
     return NodeState(name, reachable=True, ready=True, boot_id=boot, versions=versions, **common)
 
@@ -85,7 +85,7 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         marks=marks,
-        versions=_shown(read, specs) | readouts.versions(read, printed),
+        versions={**readouts.versions(read, printed), **_shown(read, specs), **_told(read, node)},
         gpus=readouts.gpus(read),
         inventory=readouts.inventory(read),
         facts=readouts.machine(read),
@@ -135,6 +135,13 @@ def marks_in(lines: Sequence[Object], specs: Specs, read: Lines) -> dict[str, Ma
         if mark is not None and version:
             found[component] = replace(mark, version=version)
     return found
+
+
+def _told(read: Lines, node: Object) -> dict[str, str]:
+    """What nothing else may stand in for: a mode that is shown, and what the kubelet says of itself."""
+    mode = readouts.rdma_mode(read)
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    return {**readouts.of_kubelet(info), **({"rdma-mode": mode} if mode else {})}
 
 
 def _shown(read: Lines, specs: Specs) -> dict[str, str]:

@@ -38,6 +38,7 @@ SLOT = ("uevent", "sriov_numvfs", "physfn", "sfnum", *LINK)
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 UPTIME = "/proc/uptime"
 PRODUCT = "/sys/class/dmi/id/product_name"
+BIOS = "/sys/class/dmi/id/bios_version"
 FILES = (
     BOOT_ID,
     UPTIME,
@@ -50,6 +51,7 @@ FILES = (
     "/sys/module/nvidia/version",
     *(f"/sys/module/{name}/{file}" for name in MODULES for file in ("version", "srcversion", "refcnt")),
     PRODUCT,
+    BIOS,
 )
 """Files and folders that are read whole."""
 DEEP = 5
@@ -128,9 +130,11 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
         "nvidia-user-space": _one(_LIBCUDA.findall(printed)),
         "gsp-firmware": _one(rows.get("GPU Firmware", "") for rows in _information(read).values()),
         "doca-ofed": first(read, "/sys/module/mlx5_core/version"),
+        "gds": first(read, "/sys/module/nvidia_fs/version"),
         "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),
         "kernel-module-type": flavour,
-        "rdma-mode": ports.mode(_Printed(read)),
+        "rdma-mode": rdma_mode(read),
+        "bios": first(read, BIOS),
         "rhcos-kernel": kernel.group(1) if kernel else "",
     }
     return {component: version for component, version in found.items() if version}
@@ -148,6 +152,19 @@ def files_of(specs: Specs) -> tuple[str, ...]:
     """The files by which movers tell what runs, each once."""
     every = (path for spec in specs.values() for one in spec.shows for path in one.files)
     return tuple(dict.fromkeys(every))
+
+
+def rdma_mode(read: Lines) -> str:
+    """How GPU memory reaches the NIC, as far as these files show it: `probe.gpudirect`."""
+    return ports.mode(_Printed(read))
+
+
+def of_kubelet(info: Mapping[str, Any]) -> dict[str, str]:
+    """What a node's nodeInfo tells beside its kernel: Kubernetes, and Talos where it is that."""
+    kubelet = re.match(r"v?(\d+\.\d+\.\d+)", str(info.get("kubeletVersion") or ""))
+    talos = re.fullmatch(r"Talos \(v?(\d+\.\d+\.\d+)\)", str(info.get("osImage") or ""))
+    found = {"kubernetes": kubelet, "talos": talos}
+    return {component: match.group(1) for component, match in found.items() if match}
 
 
 def inventory(read: Lines) -> dict[str, dict[str, str]]:

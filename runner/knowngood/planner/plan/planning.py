@@ -77,6 +77,7 @@ def _made(case: Case, solved: Solved) -> Plan:
         matrix_commit=case.matrix.commit,
         cluster_digest=cluster_digest(case.cluster),
         schemes=case.matrix.schemes,
+        reported=case.matrix.reported,
         point_of_no_return=closed[0] if closed else "",
         resting=tuple(resting),
         catalogs=dict(_catalogs(case, hops)),

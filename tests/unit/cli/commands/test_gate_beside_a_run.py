@@ -75,7 +75,9 @@ class Night:
         profile = SimpleNamespace(
             **{f: getattr(a_profile(), f) for f in a_profile().__slots__} | {"gates": GATES}
         )
-        source = SimpleNamespace(profile=lambda _: profile, matrix=SimpleNamespace(schemes={}, movers={}))
+        source = SimpleNamespace(
+            profile=lambda _: profile, matrix=SimpleNamespace(schemes={}, movers={}, reported={})
+        )
         release = Release("r595", ReleaseStatus.CANDIDATE, {}, (), a_cluster().where)
         place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)
         work = gate_work.Work(*place, nightly=True)  # type: ignore[arg-type]  # a source in words
