@@ -53,6 +53,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("xid-31-after-driver", GPU_POD, ("gpu",), defaults={"version": XID_31_VERSION}),
         FaultKind("xid-119-after-driver", GPU_POD, ("gpu",), defaults={"version": XID_31_VERSION}),
         FaultKind("driver-in-use", ""),
+        FaultKind("host-process-has-gpu-open", NOW),
         FaultKind("validator-missing", ""),
         FaultKind("validator-not-run-again", ""),
         FaultKind("dma-buf-falls-back", MODULE_LOAD),

@@ -27,6 +27,8 @@ JOURNAL = "var/log/journal.jsonl"
 POOL = "same"
 """In the state folder: originals of files that many hosts have alike."""
 FABRIC_MANAGER = "var/run/nvidia-fabricmanager/nv-fabricmanager.pid"
+IN_A_POD = "0::/kubepods.slice/kubepods-besteffort.slice/crio-0.scope\n"
+"""The cgroup of whoever asks for its own: it runs in a pod."""
 GPU_MODULES = ("nvidia", "nvidia_uvm", "nvidia_modeset")
 WITH_NVIDIA = ("nvidia_peermem", "nvidia_fs", "gdrdrv", "nvidia")
 """In the order in which they go: those before it need it."""
@@ -108,7 +110,9 @@ class Machine:
         self.held = False
         self._forget_driver()
         self.remove(["run", FABRIC_MANAGER, "sys/module"])
-        self.write_files({"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n"})
+        self.write_files(
+            {"proc/sys/kernel/random/boot_id": f"{self.boot_id}\n", "proc/self/cgroup": IN_A_POD}
+        )
         self.tick()
         self.kernel(f"Linux version {self.seed.kernel} (mockbuild@builder) #1 SMP PREEMPT_DYNAMIC")
         self._events.write("booted", self.name, bootId=self.boot_id, cause=cause)
@@ -231,6 +235,14 @@ class Machine:
     def write(self, path: str, text: str) -> None:
         """Write one file of the host."""
         self.write_files({path: text})
+
+    def open_gpu(self, pid: int, name: str, cgroup: str) -> None:
+        """A process of the host opens the first GPU."""
+        self.write_files({f"proc/{pid}/comm": f"{name}\n", f"proc/{pid}/cgroup": f"0::{cgroup}\n"})
+        device = self.root / f"proc/{pid}/fd/3"
+        device.parent.mkdir(exist_ok=True)
+        if not device.is_symlink():
+            device.symlink_to("/dev/nvidia0")
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files or folders; what is not there is fine."""

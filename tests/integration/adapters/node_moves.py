@@ -17,7 +17,7 @@ from tests.movers import EVERY
 
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.movers import node_work
-from knowngood.adapters.nodes import batch, preflight
+from knowngood.adapters.nodes import batch, drain, preflight
 from knowngood.adapters.nodes.batch import Action, Report, Task
 from knowngood.model.matrix import Limits
 from knowngood.model.mover import Mark, Moving
@@ -64,6 +64,13 @@ class Mover:
     async def claimed(self) -> Report:
         """As the playbook claims it."""
         return await asyncio.to_thread(preflight.claim, self.task(), [NODE])
+
+    async def drained(self, seconds: float) -> Report:
+        """As the playbook drains it, within so many seconds."""
+        self.limits = replace(self.limits, drain=seconds)
+        report = await self._each(self.task(), drain.drain)
+        self.limits = LIMITS
+        return report
 
     async def apply(self, **versions: str) -> tuple[dict[str, Mark], dict[str, Any]]:
         """Bring these versions there (underscores for dashes); what came, and the figures."""

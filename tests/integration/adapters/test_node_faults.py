@@ -99,3 +99,25 @@ def test_a_nic_driver_that_carries_the_nodes_own_route_or_storage_is_not_taken_o
         assert not on.stage.node(NODE)["spec"].get("unschedulable")
 
     play(tmp_path, story)
+
+
+def test_a_node_whose_gpu_is_open_on_the_host_is_given_back_and_drained_once_it_is_not(
+    tmp_path: Path,
+) -> None:
+    """A service in no pod: nobody evicts it, and unloading under it would fail."""
+
+    async def story(on: Mover) -> None:
+        await on.claim()
+        await on.stage.fault("host-process-has-gpu-open", NODE)
+        await on.stage.until("it is there", lambda: on.stage.events("fault-hit", NODE))
+        report = await on.drained(0.5)
+        assert "the GPU is open in gpu-burn (pid 31337) on the host" in report.given_back[NODE]
+        assert (report.done, report.failed) == ([], {})
+        assert not on.stage.node(NODE)["spec"].get("unschedulable"), "untouched"
+        assert on.loads("nvidia") == []
+        await on.stage.clear()
+        assert (await on.claimed()).done == [NODE]
+        assert (await on.drained(20.0)).done == [NODE]
+        assert "can't be told" not in "".join(on.told)
+
+    play(tmp_path, story)

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from knowngood.adapters.clock import pause
-from knowngood.adapters.cluster import actors, facts
-from knowngood.adapters.kubernetes.client import ApiError
+from knowngood.adapters.cluster import actors, facts, holders
+from knowngood.adapters.kubernetes.client import ApiError, Object
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import GivenBack, NodeFailed, Task
 from knowngood.adapters.waiting import waiting
@@ -17,7 +17,8 @@ LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after 
 
 
 def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
-    """Evict until no user is left. GivenBack when a budget or a pod that nobody would restart stands in the way.
+    """Evict until no user is left. GivenBack when a budget, a pod that nobody would restart or a process of the host
+    stands in the way.
 
     As long as nothing was evicted, each round first asks with a dry run whether every budget agrees: a node that
     a tenant won't give up is given back with nobody disturbed. One with nothing of ours on it was given back before:
@@ -33,16 +34,23 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
     while True:
         with waiting(again):
             claiming.hold(task, name)  # also finds out whether the claim is still ours
-            decisions = _decide(task, name)
+            pods = facts.pods_of_node(task.kube, name)
+            decisions = decide(pods, task.tenants, task.operators, task.limits.drain, task.users)
         again = True
         if task.dry_run:
             return False, _figures(decisions, workloads(decisions))
         if blocked := [d for d in decisions if d.action is Action.BLOCK]:
             return _give_back(task, name, evicted, f"{_pod(blocked[0])}: {blocked[0].reason}")
         left = [d for d in decisions if d.action in {Action.EVICT, Action.WAIT}]
-        if not left:
-            return bool(evicted), _figures(decisions, evicted)
         elapsed = time.monotonic() - began
+        if not left:
+            if not (why := _held_by_the_host(task, name, pods)):
+                return bool(evicted), _figures(decisions, evicted)
+            if elapsed >= task.limits.drain:
+                return _give_back(task, name, evicted, why)
+            task.tell(name, why)
+            time.sleep(pause(elapsed, LONGEST_PAUSE))
+            continue
         if late := [d for d in left if elapsed >= d.deadline]:
             worst = next((d for d in late if d.uid in refused), late[0])
             why = refused.get(worst.uid, worst.reason)
@@ -53,10 +61,14 @@ def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
         time.sleep(pause(elapsed, LONGEST_PAUSE))
 
 
-def _decide(task: Task, name: str) -> tuple[Decision, ...]:
-    return decide(
-        facts.pods_of_node(task.kube, name), task.tenants, task.operators, task.limits.drain, task.users
-    )
+def _held_by_the_host(task: Task, name: str, pods: list[Object]) -> str:
+    """Who has the GPU open though no pod is left that has, "" for nobody. A way back does not wait for them."""
+    if "gpu" not in task.users or task.keep:
+        return ""
+    found = holders.of_no_pod(task.kube, pods, task.specs)
+    if found is None:
+        task.tell(name, "whether processes of the host have its GPUs open can't be told")
+    return holders.in_words(found) if found else ""
 
 
 def _round(task: Task, name: str, left: list[Decision], evicted: dict[Owner, int]) -> dict[str, str]:

@@ -134,6 +134,9 @@ class DriverProgram(Program):
         if fault:
             self.twin.faults.hit(fault, version=self.version)
             raise ProgramError("Could not unload NVIDIA driver kernel modules, driver is in use")
+        if holder := self.twin.faults.active("host-process-has-gpu-open", self.node, ""):
+            self.twin.faults.hit(holder, version=self.version)
+            raise ProgramError("Could not unload NVIDIA driver kernel modules, driver is in use")
         if self._gpu_pods():
             raise ProgramError("Could not unload NVIDIA driver kernel modules, GPU pods are running")
         stuck = self.twin.faults.active("module-not-reloaded", self.node, self.version)

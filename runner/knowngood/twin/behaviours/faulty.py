@@ -41,6 +41,7 @@ GSP_TIMEOUT = (
     "Expected function 76 (GSP_RM_CONTROL) (0x90cc0301 0xc)."
 )
 FLAP_S = 30.0
+HOST_PROCESS = 31337  # its pid
 BUDGET_LABEL = "twin.knowngood.dev/blocks"
 
 
@@ -65,6 +66,7 @@ class Faults:
             "api-outage": self._outage,
             "operands-left-paused": self._park,
             "journal-vacuumed": self._vacuum,
+            "host-process-has-gpu-open": self._open,
             **dict.fromkeys(AILMENTS, self._ail),
         }
 
@@ -115,6 +117,11 @@ class Faults:
     def _version(self, node: str) -> str:
         machine = self._twin.world.machines.get(node)
         return machine.driver.version if machine and machine.driver else ""
+
+    async def _open(self, fault: Fault, node: str) -> None:
+        machine = self._twin.world.machines[node]
+        machine.open_gpu(HOST_PROCESS, "gpu-burn", "/system.slice/gpu-burn.service")
+        self._twin.faults.hit(fault)
 
     async def _xid_79(self, fault: Fault, node: str) -> None:
         machine = self._twin.world.machines[node]
@@ -295,6 +302,8 @@ class Faults:
             await ender(fault, fault.node)
         elif fault.name in {"pdb-blocks-drain", "evict-429-halfway"}:
             await self._unblock(fault)
+        elif fault.name == "host-process-has-gpu-open":
+            self._twin.world.machines[fault.node].remove([f"proc/{HOST_PROCESS}"])
         elif fault.name == "node-stays-down" and not self._twin.world.machines[fault.node].up:
             await self._machines.come_back(fault.node, "fault cleared")
 
