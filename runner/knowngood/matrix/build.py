@@ -27,7 +27,6 @@ from knowngood.model.matrix import (
     Limits,
     Matrix,
     Profile,
-    Reading,
     Release,
     ReleaseStatus,
     Ring,
@@ -40,6 +39,7 @@ from knowngood.model.matrix import (
 from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
+from knowngood.model.reading import Reading
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 from knowngood.planner.moving import VERSION

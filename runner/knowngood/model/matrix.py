@@ -16,6 +16,7 @@ from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec, Specs
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import PodNeeds, PodSite
+from knowngood.model.reading import Reading
 from knowngood.model.source import Source
 from knowngood.model.values import Values
 
@@ -62,16 +63,6 @@ class Severity(StrEnum):
     BLOCK = "block"
     WARN = "warn"
     INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to read a version: `of` is running or declared, `via` an API or a place, `what` the field there."""
-
-    of: str
-    via: str  # object, label, csv, image, node, redfish, command
-    what: str
-    verified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
