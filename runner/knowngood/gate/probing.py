@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -108,6 +108,15 @@ def _nic_loads(seen: NodeState, movers: Specs, log: str) -> list[float]:
     lines = facts.kernel_lines(seen.name, log)
     boot = kernel.plain(seen.boot_id)
     return [mark.at for mark in facts.loads(lines, proofs[0]) if kernel.plain(mark.boot_id) == boot]
+
+
+@pytest.fixture
+def pool(request: pytest.FixtureRequest) -> Sequence[Values]:
+    """This gate's payload on all nodes of the judgement that gave an answer; what can't be read is left out."""
+    payload = str(getattr(module(request.node), PAYLOAD))
+    answers: probe_job.Answers = request.getfixturevalue("answers")
+    found = [document["results"].get(payload) for document in answers.documents.values()]
+    return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("measured"), Mapping)]
 
 
 def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers]) -> Values:
