@@ -34,7 +34,15 @@ from knowngood.rehearsal.seed import seed
 from knowngood.rehearsal.widen import widened
 
 FLEETS = (10, 100, 1000)
-READING = ("gpu_errors", "drift", "driver_health", "operators", "rdma_health")
+READING = (
+    "gpu_errors",
+    "drift",
+    "driver_health",
+    "operators",
+    "mig_layout",
+    "time_slicing",
+    "rdma_health",
+)
 """The passive gates: no pod is made for them."""
 
 

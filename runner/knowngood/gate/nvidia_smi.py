@@ -43,6 +43,7 @@ READINGS: Mapping[str, tuple[str, ...]] = {
     "product": ("product_name",),
     "pciId": ("pci/pci_device_id",),
     "persistence": ("persistence_mode",),
+    "computeMode": ("compute_mode",),
     "migMode": ("mig_mode/current_mig",),
     "migPending": ("mig_mode/pending_mig",),
     "inforom": ("inforom_version/img_version",),

@@ -29,3 +29,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("knowngood.gate.probing")
     config.pluginmanager.import_plugin("knowngood.gate.driver")
     config.pluginmanager.import_plugin("knowngood.gate.operands")
+    config.pluginmanager.import_plugin("knowngood.gate.parting")

@@ -57,6 +57,21 @@ def offered(state: NodeState, gpus: int) -> Offer:
     )
 
 
+def devices(state: NodeState, gpus: int) -> Mapping[str, int] | str:
+    """Resource -> devices behind it, each counted once whoever shares it; or why that can't be told."""
+    instances = _instances(state)
+    if instances is None and _labelled(state):
+        return "its labels speak of MIG, and the driver's list of instances can't be read"
+    if not instances:
+        return {GPU: gpus}
+    strategy = state.labels.get(STRATEGY, "none")
+    if strategy == "single":
+        return {GPU: sum(instances.values())}
+    if strategy == "mixed":
+        return {f"{DOMAIN}{name}": count for name, count in _labelled(state)} | {GPU: gpus - len(instances)}
+    return f"there are MIG instances on {len(instances)} GPUs, and the label {STRATEGY} is {strategy}"
+
+
 def missing(state: NodeState, gpus: int) -> Iterator[str]:
     """What is not allocatable as the node's own configuration gives it."""
     offer = offered(state, gpus)

@@ -184,7 +184,15 @@ def test_each_release_can_be_reached_and_left(matrix: Matrix, cluster: str, pinn
     assert [move.component for hop in made.hops for move in hop.moves] == ["nvidia-driver"]
     assert made.nodes == at.gpu
     assert made.active_gates == ("smoke_training", "smoke_inference")
-    assert made.passive_gates == ("gpu_errors", "drift", "driver_health", "operators", "rdma_health")
+    assert made.passive_gates == (
+        "gpu_errors",
+        "drift",
+        "driver_health",
+        "operators",
+        "mig_layout",
+        "time_slicing",
+        "rdma_health",
+    )
     assert made.warnings == ()
 
 

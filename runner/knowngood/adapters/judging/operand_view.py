@@ -12,7 +12,7 @@ from typing import Any
 
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import Kube, Object, path
-from knowngood.adapters.movers.olm_operator import Operator, name_of, named, status_of, troubles
+from knowngood.adapters.movers.olm_operator import Operator, name_of, status_of, troubles
 from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster
@@ -142,7 +142,7 @@ def _declared(kube: Kube, moving: Moving, now: datetime) -> Declared:
     if sub is None:
         return replace(blank, trouble="it is gone")
     installed = str(status_of(sub).get("installedCSV") or "")
-    csv = kube.find(operator.path("clusterserviceversions", installed)) if installed else None
+    csv = next((found for found in operator.versions() if name_of(found) == installed), None)
     notes = tuple(troubles(sub).values())
     if csv is None:
         return replace(blank, trouble=f"{installed or 'no version'} is not there", notes=notes)
@@ -156,11 +156,6 @@ def _declared(kube: Kube, moving: Moving, now: datetime) -> Declared:
         age=_age(status.get("lastTransitionTime"), now),
         notes=notes,
     )
-
-
-def name_for(specs: Specs, component: str, version: str) -> str:
-    """The ClusterServiceVersion of a component's version, as people know it."""
-    return named(specs[component], version)
 
 
 def _operand(owner: str, pod: Object, now: datetime) -> Operand:

@@ -22,6 +22,7 @@ class Place(StrEnum):
     EVERYWHERE = "everywhere"  # all namespaces, or an object of the cluster
     OURS = "ours"
     OPERATOR = "operator"  # the namespaces of the operators whose pods move
+    GPUS = "gpus"  # the GPU operator's own namespace
     TENANTS = "tenants"  # everywhere, or in each namespace that a tenant of the cluster file has
     APPLICATIONS = "applications"  # each Application of the cluster file, by name
     PROJECTS = "projects"  # the namespaces of the Applications
@@ -51,6 +52,7 @@ TABLE = (
     Row(("create",), "", "pods/eviction", Place.TENANTS, "drains"),
     Row(("delete",), "", "pods", Place.OPERATOR, "restarts a driver"),
     Row(("create", "get"), "", "pods/exec", Place.OPERATOR, "reads facts in the driver pod"),
+    Row(("get",), "", "configmaps", Place.GPUS, "reads how GPUs are to be parted and shared"),
     Row(("get",), "", "pods/log", Place.OURS, "takes a probe's answer"),
     Row(
         ("create", "delete", "get", "list", "patch"),
@@ -212,6 +214,8 @@ def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> 
             yield of(NAMESPACE)
         case Place.OPERATOR:
             yield from map(of, operators)
+        case Place.GPUS:
+            yield of(operators[0])
         case Place.TENANTS:
             yield of("", instead=tenants)
         case Place.APPLICATIONS:

@@ -1,0 +1,137 @@
+"""Each GPU is parted as the node's own configuration says, in the same places as before, and offered so.
+
+Proves: mig-manager has applied the layout that the node's label names; each GPU is in the mode and has the MIG devices
+that this layout gives it, by the driver's own list; their places are those of the baseline; what is allocatable
+follows from them. A node without MIG proves that it has none.
+Needs: the driver pod (exec of nvidia-smi -q -x, and -L where a GPU is in MIG mode), the ClusterPolicy and mig-manager's
+ConfigMap (get on configmaps in the operator's namespace).
+fail: another mode, number, profile or place; mig-manager says failed; a mode that waits for a reset; MIG where no
+layout asks for it.
+inconclusive: the layout, the ConfigMap or the driver's list can't be read; mig-manager is still at work after
+settleSeconds (of the profile, a proposal: 20).
+Noted: GPUs that somebody parted by hand, without a label: they are compared with the baseline only.
+Thresholds: none; counts are the configuration's. After a driver's move Hopper's layout is gone until it is applied
+again (NVIDIA's MIG user guide; NVIDIA/mig-parted issues 9 and 219).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from knowngood.adapters.judging.gpu_config import GpuConfig
+from knowngood.gate import judge, measure, sharing
+from knowngood.gate.driver import Reports, Told
+from knowngood.gate.fixtures import readable
+from knowngood.gate.nvidia_smi import Gpu
+from knowngood.gate.parting import MIG_CONFIG, MIG_STATE, Layout, counted, in_mig, layouts
+from knowngood.gate.settling import Settle
+from knowngood.model.matrix import Profile
+from knowngood.model.node import NodeState
+
+SETTLE = 20.0  # seconds
+NONE = "all-disabled"
+Slices = Mapping[str, Mapping[str, str]]
+
+
+@pytest.fixture(scope="session")
+def parted_at_rest(settle: Settle, profile: Profile) -> Mapping[str, NodeState]:
+    """All nodes once mig-manager is not at work any more, or settleSeconds are over."""
+    limits = profile.gates.get("mig_layout", {})
+    return settle(lambda s: s.reachable and at_work(s), float(limits.get("settleSeconds", SETTLE)))
+
+
+def test_each_gpu_is_parted_as_configured(
+    node: str,
+    parted_at_rest: Mapping[str, NodeState],
+    reports: Reports,
+    parted: Mapping[str, Slices],
+    gpu_settings: GpuConfig,
+    profile: Profile,
+    baseline: Mapping[str, Any] | None,
+) -> None:
+    """Mode, devices, places and what is allocatable."""
+    state, told = readable(parted_at_rest.get(node)), reports.told[node]
+    gpus = told.report.gpus if told.report else ()
+    slices, places = parted.get(node), dict(state.inventory.get("mig", {}))
+    label, how = state.labels.get(MIG_CONFIG, ""), state.labels.get(MIG_STATE, "")
+    used = any(map(in_mig, gpus)) or any(places.values()) or label not in ("", NONE)
+    measure(layout=label, places={gpu: words for gpu, words in places.items() if words})
+    wrong = [f"mig-manager says {how} of layout {label}"] if label and how == "failed" else []
+    wrong += [f"{gpu.address} waits for a reset to change its MIG mode" for gpu in gpus if pending(gpu)]
+    unread = unreadable(told, gpus, slices, state) if used or told.trouble else []
+    if label and used:
+        found = expected(label, gpus, gpu_settings)
+        unread += [found] if isinstance(found, str) else []
+        if not isinstance(found, str) and not unread and not at_work(state):
+            wrong += otherwise(gpus, found, slices or {})
+    wrong += moved(places, (baseline or {}).get("places"), state)
+    if used and not at_work(state) and not unread:
+        wrong += sharing.missing(state, profile.gpus)
+    if wrong:
+        judge.fail("; ".join(wrong[:5]))
+    if label and at_work(state):
+        unread.append(f"mig-manager is at work: {how or 'it has said nothing'}")
+    if unread:
+        judge.inconclusive("; ".join(unread[:5]))
+    judge.note("" if label or not used else "parted by hand: no layout is named, only the baseline counts")
+
+
+def at_work(state: NodeState) -> bool:
+    """Whether mig-manager has a layout to apply and has not ended."""
+    return bool(state.labels.get(MIG_CONFIG)) and state.labels.get(MIG_STATE, "") not in ("success", "failed")
+
+
+def pending(gpu: Gpu) -> bool:
+    """Whether its MIG mode changes at the next reset."""
+    now, then = gpu.told("migMode"), gpu.told("migPending")
+    return bool(now and then and now != then)
+
+
+def unreadable(told: Told, gpus: Sequence[Gpu], slices: Slices | None, state: NodeState) -> list[str]:
+    """What must be known of a node with MIG and is not."""
+    if told.trouble:
+        return [told.trouble]
+    found = [f"{gpu.address}: its MIG mode is not told" for gpu in gpus if not gpu.told("migMode")]
+    if any(map(in_mig, gpus)) and slices is None:
+        found.append("the driver's list of MIG devices can't be read")
+    if "mig" not in state.inventory:
+        found.append("the places of MIG instances can't be read")
+    return found
+
+
+def expected(label: str, gpus: Sequence[Gpu], config: GpuConfig) -> list[Layout] | str:
+    """What the layout makes of each GPU, or why that can't be told."""
+    if label not in config.mig:
+        return config.mig_trouble or f"mig-manager's configuration has no layout {label}"
+    try:
+        return layouts(config.mig[label], gpus)
+    except ValueError as error:
+        return f"layout {label} can't be understood: {error}"
+
+
+def otherwise(gpus: Sequence[Gpu], wanted: Sequence[Layout], slices: Slices) -> Iterator[str]:
+    """GPUs that are not parted as they should be."""
+    for gpu, layout in zip(gpus, wanted, strict=True):
+        there = counted(slices.get(gpu.uuid, {}))
+        if in_mig(gpu) != layout.mig:
+            yield f"{gpu.address} is {'in' if in_mig(gpu) else 'not in'} MIG mode"
+        elif there != dict(layout.devices):
+            yield f"{gpu.address} has {told_of(there)}, its layout {told_of(layout.devices)}"
+
+
+def told_of(devices: Mapping[str, int]) -> str:
+    """Devices in words."""
+    return ", ".join(f"{n} x {profile}" for profile, n in sorted(devices.items())) or "no MIG device"
+
+
+def moved(places: Mapping[str, str], before: Mapping[str, str] | None, state: NodeState) -> Iterator[str]:
+    """GPUs whose instances are not where they were: counts alone are no placement."""
+    if before is None or "mig" not in state.inventory:
+        return
+    for gpu in sorted({*places, *before}):
+        now, then = places.get(gpu, ""), before.get(gpu, "")
+        if now != then:
+            yield f"{gpu} has instances {now or 'none'}, before the change {then or 'none'}"
