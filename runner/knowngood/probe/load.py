@@ -1,4 +1,4 @@
-"""A load: the smoke training again and again, on every GPU that this container was given, until its time is over."""
+"""A load: a training again and again, on every GPU that this container was given, until its time is over."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from knowngood.probe import cuda, training
+from knowngood.probe import training
 from knowngood.probe.smoke import backend
+from knowngood.probe.smoke.burn import Burn
 
-STEPS = 20
 PAUSE = 0.05
 """Seconds between two rounds without GPUs: what only rehearses must not take a whole core."""
 
@@ -19,13 +19,17 @@ def run(seconds: float, clock: Callable[[], float] = time.monotonic) -> dict[str
     torch, refusal = backend.usable()
     if refusal is not None:
         return refusal
+    burning: Burn | None = None
     rounds, end = 0, clock() + seconds
     while True:
         if torch is None:
             result = training.reference()
             time.sleep(PAUSE)
         else:
-            result = cuda.train(torch, len(cuda.devices(torch)), STEPS)
+            burning = burning or Burn(
+                torch, [torch.device("cuda", n) for n in range(torch.cuda.device_count())]
+            )
+            result = burning.round()
         rounds += 1
         if not result["ok"] or clock() >= end:
             result["measured"]["rounds"] = rounds

@@ -154,3 +154,30 @@ def test_a_server_that_comes_to_an_end_is_named(
     assert found["ok"] is ok
     assert "device 1 (cpu:1): " in found["reason"]
     assert words in found["reason"]
+
+
+def test_a_load_keeps_each_device_busy_and_inference_runs_fail_none() -> None:
+    """One process for both: torch takes a while to load. Fifty loads of requests on the same two servers."""
+    code = (
+        "import json, time, tempfile, warnings; warnings.simplefilter('ignore'); import torch\n"
+        "from pathlib import Path\n"
+        "from knowngood.probe.smoke import burn, serving, asking, network\n"
+        "load = burn.Burn(torch, [torch.device('cpu')] * 2, network.Size())\n"
+        "results = [load.round()['ok'] for _ in range(2)]\n"
+        "folder = Path(tempfile.mkdtemp())\n"
+        "serving.trained(torch, folder / 'c.pt', 'cpu')\n"
+        "known, server = serving.expected(torch, folder / 'c.pt'), serving.Ours('cpu')\n"
+        "until = time.monotonic() + 250\n"
+        "try:\n"
+        "    places = server.start(folder / 'c.pt', folder, 2, until)\n"
+        "    for _ in range(50):\n"
+        "        load = asking.Load(places, known, server.tolerance, {'requests': 4, 'concurrency': 2}, until)\n"
+        "        load.run()\n"
+        "        results.append(not list(load.findings()) and len(load.figures()) > 6)\n"
+        "finally:\n"
+        "    server.stop()\n"
+        "print(json.dumps(results))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == [True] * 52, done.stderr

@@ -37,20 +37,15 @@ def ready(host: Host, gpus: int, wanted: str = "") -> tuple[Any | None, Answer |
 
 def usable(wanted: str = "") -> tuple[Any | None, Answer | None]:
     """torch, where it can compute on what is wanted; an answer, where what is wanted or given can't be used."""
-    if wanted == REFERENCE:
+    if wanted == REFERENCE or not (wanted or given()):
         return None, None
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:
-        if wanted or given():
-            return None, unmeasured(
-                "", f"the profile wants {wanted or CUDA}: this image can't load torch ({error})"
-            )
-        return None, None
+        words = f"the profile wants {wanted or CUDA}: this image can't load torch ({error})"
+        return None, unmeasured("", words)
     if wanted == CPU or torch.cuda.is_available():
         return torch, None
-    if not (wanted or given()):
-        return None, None
     return None, _unusable(torch)
 
 

@@ -99,7 +99,7 @@ def _whole(torch: Any) -> dict[str, Any]:
     """On GPUs: by the smallest one's memory."""
     least = min(torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count()))
     large = next(size for gib, size in LARGE if least >= gib * GIB)
-    small = Size(width=256, layers=2, heads=8, length=64, batch=16).plain()
+    small = Size(width=256, layers=2, heads=8, length=64, batch=8).plain()
     some = {"memoryBytes": 0, "memoryShare": 0.8, "reduceBytes": min(REDUCE, least // 8), "rounds": 10}
     return {
         "backend": CUDA,

@@ -66,7 +66,7 @@ def all_reduce(
     the size (nccl-tests doc/PERFORMANCE.md).
     """
     world = dist.get_world_size()
-    data = torch.ones(size // 4, device=device)
+    data = torch.zeros(size // 4, device=device)  # however often they are added
     dist.all_reduce(data)
     found = []
     for _ in range(REPEATS):
@@ -75,7 +75,6 @@ def all_reduce(
         wait(torch, device)
         started = time.perf_counter()
         for _ in range(rounds):
-            data.fill_(1.0)
             dist.all_reduce(data)
         wait(torch, device)
         seconds = (time.perf_counter() - started) / rounds

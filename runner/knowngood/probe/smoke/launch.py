@@ -68,7 +68,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            env=_environment(folder, nodes),
+            env=_environment(folder, ranks, nodes),
         )
         stalled, late = _watched(process, folder, ranks * nodes.count, stall, deadline)
     words = log.read_text(encoding="utf-8", errors="replace")
@@ -94,10 +94,10 @@ def _torchrun(folder: Path, ranks: int, nodes: Nodes) -> list[str]:
     return [*command, "--nnodes", str(nodes.count), "--node-rank", str(nodes.number), *where]
 
 
-def _environment(folder: Path, nodes: Nodes) -> dict[str, str]:
+def _environment(folder: Path, ranks: int, nodes: Nodes) -> dict[str, str]:
     """The tenants' own NCCL settings stay; NCCL says in a file of each process what it chose."""
     env = dict(os.environ)
-    env.setdefault("OMP_NUM_THREADS", "1")
+    env.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // ranks)))
     env["NCCL_DEBUG"] = "INFO"
     env["NCCL_DEBUG_SUBSYS"] = "INIT,NET,GRAPH,ENV"
     env["NCCL_DEBUG_FILE"] = str(folder / "nccl.%h.%p.log")

@@ -18,6 +18,7 @@ RATE = 0.1
 """Of the verified steps: plain gradient descent, so that a step of the weights can be recomputed from sums."""
 WINDOWS = 3
 SOLO = 3
+WARM = 3
 
 
 def share(rank: int, step: int) -> int:
@@ -134,10 +135,10 @@ class Load:
 
     def run(self, seconds: float, tick: Tick) -> Iterator[dict[str, Any]]:
         """`WINDOWS` windows of training that together take `seconds` or more; tokens a second of all ranks."""
-        losses = [self.step(0, tick)]  # the first allocates
+        losses = [self.step(number, tick) for number in range(WARM)]  # they allocate, and choose kernels
         wait(self.torch, self.device)
         started = time.perf_counter()
-        losses.append(self.step(1, tick))
+        losses.append(self.step(WARM, tick))
         wait(self.torch, self.device)
         steps = self._agreed(seconds / WINDOWS / max(time.perf_counter() - started, 1e-4))
         for window in range(WINDOWS):
@@ -157,7 +158,7 @@ class Load:
 
     def _agreed(self, steps: float) -> int:
         """The same number on all ranks: rank 0's, at least as many as show a loss that falls."""
-        said = self.torch.tensor([max(8.0, math.ceil(steps * 1.1))], device=self.device)
+        said = self.torch.tensor([max(8.0, math.ceil(steps * 1.2))], device=self.device)
         self.dist.broadcast(said, 0)
         return int(said)
 
