@@ -2,7 +2,8 @@
 
 A one-line diff is what lets a later revert apply after others have pushed. What can't be edited safely is
 refused with file and line: anchors, tags, block scalars, values over several lines, a missing or doubled
-path, several documents. After the edit the text is parsed again: only that path may differ.
+path. Of several documents the one is meant that the named object is. After the edit the text is parsed again: only that
+path may differ.
 """
 
 from __future__ import annotations
@@ -13,34 +14,76 @@ from typing import Any
 
 import yaml
 
-from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse, refusal
+from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse, parse_all, refusal
 from knowngood.model.errors import DataError, Location
+from knowngood.model.field import ObjectRef
 
 _STRING_TAG = "tag:yaml.org,2002:str"
 _resolver: Any = yaml.resolver.Resolver()
 
 
-def read_scalar(text: str, path: str, *, file: str) -> str:
+def read_scalar(text: str, path: str, *, file: str, of: ObjectRef | None = None) -> str:
     """The value at the dotted `path` (`spec.version`; a list's item by its number), as text.
 
+    `of`: the object whose document is meant, where the file holds several; without it there must be one.
     DataError where the path is missing, doubled or no scalar. `file` is only used in messages.
     """
-    return _find(parse(text, file), path, file).text
+    documents = _documents(text, file, of)
+    return _find(documents[_meant(documents, of, file)], path, file).text
 
 
-def edit_scalar(text: str, path: str, new: str, *, file: str) -> str:
+def edit_scalar(text: str, path: str, new: str, *, file: str, of: ObjectRef | None = None) -> str:
     """`text` with the scalar at the dotted `path` replaced by `new`; quotes stay as they are.
 
     A plain value that YAML would read as a number or a boolean gets quotes, so that text stays text. The
     same value gives the same text. DataError where the edit is not safe.
     """
-    tree = parse(text, file)
-    old = _find(tree, path, file)
+    documents = _documents(text, file, of)
+    meant = _meant(documents, of, file)
+    old = _find(documents[meant], path, file)
     if old.text == new:
         return text
     edited = text[: old.span.start] + _written(old, new, path, file) + text[old.span.end :]
-    _prove(tree, edited, path, new, file)
+    _prove(documents, _documents(edited, file, of), (meant, f".{path}"), new, file)
     return edited
+
+
+def _documents(text: str, file: str, of: ObjectRef | None) -> tuple[Node, ...]:
+    return parse_all(text, file) if of else (parse(text, file),)
+
+
+def _meant(documents: tuple[Node, ...], of: ObjectRef | None, file: str) -> int:
+    """The only document, or the one that the object is; a patch or a base need not say who it is, if it is alone."""
+    if len(documents) == 1 or of is None:
+        return 0
+    found = [number for number, one in enumerate(documents) if _is(one, of)]
+    if len(found) == 1:
+        return found[0]
+    hint = "name one of them as the object in the cluster file's `declare`"
+    if found:
+        raise _refusal(
+            at(documents[found[1]], file), f"{of} stands here {len(found)} times", "keep one of them"
+        )
+    held = ", ".join(f"{_said(one, 'kind')} {_said(one, 'metadata', 'name')}" for one in documents)
+    raise _refusal(
+        Location(file), f"none of its {len(documents)} documents is {of}; they are {held or 'empty'}", hint
+    )
+
+
+def _is(document: Node, of: ObjectRef) -> bool:
+    """Namespaces are compared where both say one: an overlay may set it."""
+    space = _said(document, "metadata", "namespace")
+    named = (_said(document, "apiVersion"), _said(document, "kind"), _said(document, "metadata", "name"))
+    return named == (of.api_version, of.kind, of.name) and (
+        not space or not of.namespace or space == of.namespace
+    )
+
+
+def _said(document: Node, *keys: str) -> str:
+    node: Node | None = document
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node.text if isinstance(node, Scalar) else ""
 
 
 def _find(tree: Node, path: str, file: str) -> Scalar:
@@ -109,15 +152,19 @@ def _is_plain(text: str) -> bool:
     return True
 
 
-def _prove(tree: Node, edited: str, path: str, new: str, file: str) -> None:
-    """Parse again: the same leaves in the same order, and only `path` changed."""
-    before = list(_leaves(tree, ""))
-    after = list(_leaves(parse(edited, file), ""))
-    expected = [(where, new if where == f".{path}" else value) for where, value in before]
-    if after != expected:
-        raise _refusal(
-            Location(file), f"editing {path} would change more than that", "edit this file by hand"
-        )
+def _prove(
+    before: tuple[Node, ...], after: tuple[Node, ...], meant: tuple[int, str], new: str, file: str
+) -> None:
+    """The same leaves in the same order in each document, and only the one that is meant changed."""
+    expected = [(where, new if where == meant else value) for where, value in _all_leaves(before)]
+    if list(_all_leaves(after)) != expected:
+        what = f"editing {meant[1].removeprefix('.')} would change more than that"
+        raise _refusal(Location(file), what, "edit this file by hand")
+
+
+def _all_leaves(documents: tuple[Node, ...]) -> Iterator[tuple[tuple[int, str], str]]:
+    for number, one in enumerate(documents):
+        yield from (((number, where), value) for where, value in _leaves(one, ""))
 
 
 def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:

@@ -1,20 +1,22 @@
 """YAML as text with places: a small tree in which every value knows its file, line and column.
 
-Stricter than YAML on purpose: one document, no anchors or aliases, no tags, no doubled keys, bounded size and
-depth. Scalars stay text (`550.100` is not a number); who wants a number asks the schema (`matrix.schema`).
+Stricter than YAML on purpose: one document (manifests of a GitOps repository may have several), no anchors or
+aliases, no tags, no doubled keys, bounded size and depth. Scalars stay text (`550.100` is not a number); who wants a
+number asks the schema (`matrix.schema`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
 from knowngood.model.errors import DataError, Location, Problem
 
+T = TypeVar("T")
 MAX_BYTES = 1024 * 1024
 """Of one file. The largest shipped file has some 5 KiB."""
 MAX_DEPTH = 32
@@ -81,10 +83,19 @@ Node = Scalar | Sequence | Mapping
 
 def parse(text: str, file: str) -> Node:
     """The tree of one document; DataError at the first thing that is not allowed."""
+    return _parsed(text, file, _Builder.document)
+
+
+def parse_all(text: str, file: str) -> tuple[Node, ...]:
+    """The trees of a file's documents, without empty ones; DataError as `parse`."""
+    return _parsed(text, file, _Builder.documents)
+
+
+def _parsed(text: str, file: str, read: Callable[[_Builder], T]) -> T:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise refusal(Location(file), f"larger than {MAX_BYTES // 1024} KiB", _ONE_FACT)
     try:
-        return _Builder(text, file).document()
+        return read(_Builder(text, file))
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
         where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
@@ -148,15 +159,28 @@ class _Builder:
         self._nodes = 0
 
     def document(self) -> Node:
+        node, after = self._first()
+        if type(after) is not yaml.StreamEndEvent:
+            raise self._refused(after, "a second YAML document begins here", "one document a file; split it")
+        return node
+
+    def documents(self) -> tuple[Node, ...]:
+        node, after = self._first()
+        found = [node]
+        while type(after) is not yaml.StreamEndEvent:
+            found.append(self._node(self._next(), 0))
+            self._next()  # the document ends
+            after = self._next()
+        return tuple(one for one in found if not (isinstance(one, Scalar) and not one.text and not one.style))
+
+    def _first(self) -> tuple[Node, Any]:
+        """The first document and the event after it."""
         self._next()  # the stream begins
         if type(self._next()) is yaml.StreamEndEvent:
             raise refusal(Location(self._file, 1, 1), "the file is empty", "see docs/matrix.md for its keys")
         node = self._node(self._next(), 0)
         self._next()  # the document ends
-        after = self._next()
-        if type(after) is not yaml.StreamEndEvent:
-            raise self._refused(after, "a second YAML document begins here", "one document a file; split it")
-        return node
+        return node, self._next()
 
     def _node(self, event: Any, depth: int) -> Node:
         kind = type(event)

@@ -9,9 +9,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.published import CASES
 
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model.errors import DataError
+from knowngood.model.field import ObjectRef
 
 DRIVER = """\
 # declared for ring-0; see the runbook
@@ -136,3 +138,65 @@ def test_only_that_path_changes(
     before, after = text.splitlines(), edited.splitlines()
     assert len(before) == len(after)
     assert sum(a != b for a, b in zip(before, after, strict=True)) <= 1
+
+
+TWO = """\
+---
+apiVersion: nvidia.com/v1alpha1
+kind: NVIDIADriver
+metadata: {name: ring-0}
+spec:
+  version: "580.126.20"
+---
+apiVersion: nvidia.com/v1alpha1
+kind: NVIDIADriver
+metadata: {name: ring-1, namespace: gpu}
+spec:
+  version: "580.126.20"  # the second
+---
+"""
+
+
+def of(name: str, namespace: str = "") -> ObjectRef:
+    return ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", name, namespace)
+
+
+def test_of_several_documents_the_object_s_own_is_edited() -> None:
+    assert read_scalar(TWO, "spec.version", file="f", of=of("ring-1")) == "580.126.20"
+    edited = edit_scalar(TWO, "spec.version", "595.91.07", file="f", of=of("ring-1"))
+    assert edited == TWO.replace('"580.126.20"  # the second', '"595.91.07"  # the second')
+    first = edit_scalar(TWO, "spec.version", "595.91.07", file="f", of=of("ring-0", "gpu"))
+    assert first == TWO.replace('"580.126.20"\n---', '"595.91.07"\n---')
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        (
+            TWO,
+            of("ring-2"),
+            "none of its 2 documents is NVIDIADriver ring-2; they are NVIDIADriver ring-0,",
+        ),
+        (TWO, of("ring-1", "other"), "none of its 2 documents"),
+        (TWO + TWO.removeprefix("---\n"), of("ring-0"), "NVIDIADriver ring-0 stands here 2 times"),
+    ],
+)
+def test_an_object_that_is_not_there_once_is_refused(text: str, name: ObjectRef, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_scalar(text, "spec.version", file="f", of=name)
+    with pytest.raises(DataError, match=words):
+        edit_scalar(text, "spec.version", "595.91.07", file="f", of=name)
+
+
+def test_a_lone_document_need_not_say_who_it_is() -> None:
+    assert read_scalar("spec: {version: a1}\n", "spec.version", file="f", of=of("ring-0")) == "a1"
+
+
+def test_a_public_file_of_two_drivers_is_edited_at_the_one_that_is_named() -> None:
+    file = CASES / "g" / "g2-two-drivers.yaml"
+    if not file.exists():
+        pytest.skip("the public cases are not here")
+    text = file.read_text()
+    edited = edit_scalar(text, "spec.version", "595.91.07", file="f", of=of("ring-1"))
+    assert [d["spec"]["version"] for d in yaml.safe_load_all(edited)] == ["580.126.20", "595.91.07"]
+    assert sum(a != b for a, b in zip(text.splitlines(), edited.splitlines(), strict=True)) == 1
