@@ -229,6 +229,7 @@ def _site(v: Values) -> PodSite:
         priority_class=v.get("priorityClassName", ""),
         runtime_class=v.get("runtimeClassName", ""),
         driver_root=v.get("driverRoot", DRIVER_ROOT),
+        cuda=v.get("cuda", ""),
     )
 
 

@@ -30,7 +30,10 @@ class PodNeeds:
 
 @dataclass(frozen=True, slots=True)
 class PodSite:
-    """How this cluster lets a probe's pod in. `labels` are the Job's and the pod's: queues are chosen by them."""
+    """How this cluster lets a probe's pod in. `labels` are the Job's and the pod's: queues are chosen by them.
+
+    `cuda` is the image's, major.minor as its inventory prints it; "" where nobody said.
+    """
 
     tolerations: tuple[Values, ...] = ()
     pull_secrets: tuple[str, ...] = ()
@@ -39,3 +42,4 @@ class PodSite:
     priority_class: str = ""
     runtime_class: str = ""
     driver_root: str = DRIVER_ROOT
+    cuda: str = ""

@@ -5,6 +5,7 @@ Prints one JSON document a payload, a line each, as soon as it is known: {schema
 given order, so the first without a document is the one that ran when the probe was killed. Exit status 0: all was
 measured, whatever it says; 3: something could not be measured.
 
+`python -m knowngood.probe inventory` prints what this image brings, as one JSON document.
 `python -m knowngood.probe kernel-log --file F` prints a kernel log's errors as JSON lines: see kernel_log/command.py.
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 from knowngood.probe import child, inference, isolation, load, rdma, training
 from knowngood.probe.child import Payload
 from knowngood.probe.host import Host
+from knowngood.probe.inventory import inventory
 from knowngood.probe.kernel_log import command as kernel_log
 
 LONGEST_ANSWER = 4096
@@ -40,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.verb == "kernel-log":
         return kernel_log.run(options.file, sys.stdout.write, grep=not options.no_grep)
+    if options.verb == "inventory":
+        _print({"schema": 1, "inventory": inventory()})
+        return 0
     if options.verb == "load":
         return _load(options.seconds)
     if options.verb == "payload":
@@ -69,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("out", type=int, help="the descriptor for the answer")
     burn = verbs.add_parser("load", help="compute on the given GPUs, and print one JSON document")
     burn.add_argument("--seconds", type=float, required=True, help="for how long")
+    verbs.add_parser("inventory", help="print what this image brings")
     log = verbs.add_parser("kernel-log", help="print the errors of a kernel log as JSON lines")
     log.add_argument("--file", type=Path, required=True, help="the log; exit status 3 where it can't be read")
     log.add_argument("--no-grep", action="store_true", help="search it without the help of grep")

@@ -18,6 +18,9 @@ from knowngood.planner.search.a_star import TooLarge
 from knowngood.planner.search.cost import unpacked
 from knowngood.planner.search.solve import Solved, solve
 
+CUDA = "cuda"
+"""The component that rules name when they ask for a driver that is new enough."""
+
 
 def plan(
     matrix: Matrix,
@@ -144,7 +147,21 @@ def _warnings(case: Case) -> Iterator[str]:
             yield finding.sentence()
     for finding in broken(evaluate(rules, components, pinned.components, traits), Severity.BLOCK):
         yield f"an undo returns to a state that breaks a blocking rule: {finding.sentence()}"
+    yield from _newer_than_a_driver(case)
     yield from _departures(case)
+
+
+def _newer_than_a_driver(case: Case) -> Iterator[str]:
+    """Where the probe's image has a CUDA that the driver before or after does not run: an undo must be judged, too."""
+    cuda = case.cluster.probe.cuda
+    rules = [r for r in case.matrix.rules.values() if CUDA in asks_about(r)]
+    for release in (case.pinned, case.target) if cuda else ():
+        findings = evaluate(rules, case.matrix.components, {**release.components, CUDA: f"{cuda}.0"})
+        for finding in broken(findings, Severity.BLOCK):
+            yield (
+                f"the probe's image has CUDA {cuda}: on {release.name} the smoke gates would be inconclusive:"
+                f" {finding.sentence()}"
+            )
 
 
 def _departures(case: Case) -> Iterator[str]:

@@ -22,6 +22,7 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
 from knowngood.model.mover import MoverSpec
 from knowngood.model.plan import Move, Plan, Resting
+from knowngood.model.probe_pod import PodSite
 from knowngood.planner.plan.planning import plan, refuse_unmovable
 
 NEW = release("new", nvidia_driver="595.91.07")
@@ -271,6 +272,23 @@ def test_a_gate_of_the_minimum_set_that_the_profile_leaves_out_is_said() -> None
         "profile pcie leaves out gpu_errors (the driver complains of no GPU): without it nothing becomes known-good"
     ]
     assert not [w for w in plan(matrix(NEW), "lab", "new").warnings if "leaves out" in w]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "said"), [("12.8", []), ("13.0", ["old"]), ("13.1", ["old", "new"]), ("", [])]
+)
+def test_an_image_that_is_newer_than_a_driver_of_the_way_is_said(cuda: str, said: list[str]) -> None:
+    """Before and after: what an undo comes back to must be judged by the same image."""
+    rules = (
+        rule("cuda-13", {"cuda": ">=13.0 <14"}, {"nvidia-driver": ">=590"}),
+        rule("cuda-13-1", {"cuda": ">=13.1 <14"}, {"nvidia-driver": ">=600"}),
+    )
+    lab = cluster(declaration("nvidia-driver"))
+    clusters = {"lab": replace(lab, probe=PodSite(cuda=cuda))}
+    value = with_component(matrix(NEW, rules=rules, clusters=clusters), component("cuda", "numeric"))
+    warnings = [w for w in plan(value, "lab", "new").warnings if "the probe's image" in w]
+    told = [w.partition(": on ")[2].partition(" ")[0] for w in warnings]
+    assert list(dict.fromkeys(told)) == said
 
 
 def test_the_movers_are_frozen_in_the_plan() -> None:
