@@ -54,7 +54,7 @@ def test_ports_are_up_and_count_no_new_errors(
         ports=len(found),
         nics=rdma_ports.kept(found),
     )
-    if not found and not measured.get("listed", True):
+    if not found and not ("ports" in measured and measured.get("listed", True)):
         judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
     missing = judge.waived_but({name for p in found for name in (p.part, p.pci, p.guid)})
     chosen = rdma_ports.choose(found, profile, limits, missing)

@@ -50,7 +50,7 @@ def _told(found: Answer, host: Host) -> Answer:
     if not host.unread:
         return found
     unread = dict(sorted(host.unread.items())[:MOST_UNREAD])
-    told = {**found, "measured": {**found["measured"], "unread": unread}}
+    told = {**found, "measured": {**found["measured"], "unreadFiles": unread}}
     if found["ok"] is False:
         told = {
             **told,

@@ -112,7 +112,7 @@ def test_a_hostile_root_gives_documents_and_exit_code_3(root: Path) -> None:
         "inference": None,
     }
     assert f"/{MODULE} can't be read: a FIFO, not a file" in found["training"]["reason"]
-    assert found["rdma"]["measured"]["unread"][CLASS] == "a FIFO, not a file"
+    assert found["rdma"]["measured"]["unreadFiles"][CLASS] == "a FIFO, not a file"
 
 
 @pytest.mark.parametrize("missing", ["", "no/such/root"])
