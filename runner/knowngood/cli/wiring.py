@@ -110,7 +110,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),
             readiness=KubeReadiness(kube, cluster, place.matrix.movers),
             registry=UnaskedRegistry(),
-            load=KubeLoad(kube, cluster.probe_image),
+            load=KubeLoad(kube, cluster.probe_image, cluster.probe),
             holds=KubeHolds(kube, cluster.alertmanager),
             observers=(audience,),
         )

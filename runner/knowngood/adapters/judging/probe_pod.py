@@ -23,6 +23,18 @@ ACCOUNT = "knowngood-probe"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 """Multus' annotation: what a network's resource gives the pod is attached by it."""
 KERNEL_FOLDERS = ("/proc", "/sys")
+SCRATCH = (
+    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 (a volume of the pod)
+    {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+)
+"""Where a container of the image writes; its root is read-only."""
+ENVIRONMENT = (
+    {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108
+    {"name": "HOME", "value": "/tmp"},  # noqa: S108 (where libraries keep what they make)
+    # Which of the driver's libraries the NVIDIA runtime gives a container: nvidia-container-toolkit's own name.
+    {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"},
+)
+CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True}
 READS_ONLY = PodNeeds(cpus=1, memory_mib=512, shm_mib=64, tmp_mib=64)
 """Of a probe that computes nothing."""
 BASE_MEMORY, MEMORY_EACH = 4096, 4096
@@ -92,7 +104,7 @@ def spec(node: str, site: PodSite, want: Asked, container: Object) -> Object:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [{**container, **_container(site, want)}],
-        "volumes": [*_scratch(want), *_host_volumes(site)],
+        "volumes": [*scratch(want), *_host_volumes(site)],
     }
 
 
@@ -118,28 +130,16 @@ def attached(want: Asked) -> dict[str, str]:
 
 
 def _container(site: PodSite, want: Asked) -> Object:
-    devices = {name: str(count) for name, count in sorted(want.devices.items())}
-    memory = {"memory": f"{want.memory_mib}Mi"}
+    node = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     return {
-        "env": [
-            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-            {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108 (a volume of the pod)
-            {"name": "HOME", "value": "/tmp"},  # noqa: S108 (where libraries keep what they make)
-            # Which of the driver's libraries the NVIDIA runtime gives a container: nvidia-container-toolkit's own name.
-            {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"},
-        ],
-        "resources": {
-            "requests": {"cpu": str(want.cpus), **memory, **devices},
-            "limits": {**memory, **devices},
-        },
+        "env": [node, *ENVIRONMENT],
+        "resources": resources(want),
         "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
+            **CONFINED,
             "capabilities": {"drop": ["ALL"], **({"add": ["IPC_LOCK"]} if want.pinned else {})},
         },
         "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+            *SCRATCH,
             *(
                 {
                     "name": _volume(folder),
@@ -154,7 +154,17 @@ def _container(site: PodSite, want: Asked) -> Object:
     }
 
 
-def _scratch(want: Asked) -> list[Object]:
+def resources(want: Asked) -> Object:
+    """Devices and memory, bounded; CPUs asked for and not bounded."""
+    bounded = {
+        "memory": f"{want.memory_mib}Mi",
+        **{n: str(count) for n, count in sorted(want.devices.items())},
+    }
+    return {"requests": {"cpu": str(want.cpus), **bounded}, "limits": bounded}
+
+
+def scratch(want: Asked) -> list[Object]:
+    """The volumes of SCRATCH."""
     return [
         {"name": "tmp", "emptyDir": {"sizeLimit": f"{want.tmp_mib}Mi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{want.shm_mib}Mi"}},

@@ -103,7 +103,21 @@ def why(pod: Object | None, job: Object | None, seconds: float | None = None) ->
     if phase == "Running":
         return f"the probe still ran{after}"
     waiting = [f"{reason}: {message}".rstrip(": ") for reason, message in _states(pod, "waiting")]
-    return f"the probe pod did not start{within}: {(waiting or [_condition(pod, 'Ready')])[0]}"
+    pulls = " (its image is being pulled)" if pulling(pod) else ""
+    return f"the probe pod did not start{within}{pulls}: {(waiting or [_condition(pod, 'Ready')])[0]}"
+
+
+def pulling(pod: Values) -> bool:
+    """Whether a pod has its sandbox and network and waits for nothing but its image, which takes the time it takes.
+
+    The kubelet says so by PodReadyToStartContainers (beta, and on, from Kubernetes 1.29).
+    """
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    ready = any(
+        c.get("type") == "PodReadyToStartContainers" and c.get("status") == "True" for c in conditions
+    )
+    reasons = {reason for reason, _ in _states(pod, "waiting")}
+    return ready and bool(reasons) and reasons <= {"ContainerCreating"}
 
 
 def _without_pod(job: Object | None, within: str, after: str) -> str:

@@ -15,31 +15,45 @@ from knowngood.adapters.judging.probe_manifest import (
     group_name,
     job_name,
 )
-from knowngood.adapters.judging.probe_pod import GPU, only_on
+from knowngood.adapters.judging.probe_pod import (
+    CONFINED,
+    ENVIRONMENT,
+    GPU,
+    SCRATCH,
+    asked,
+    only_on,
+    placed,
+    resources,
+    scratch,
+)
 from knowngood.adapters.judging.probe_words import phase_of, why
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
+from knowngood.model.probe_pod import PodNeeds, PodSite
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.load import SyntheticLoad
 
 PRIORITY = "knowngood-load"
 """The PriorityClass of deploy/: below zero, which is what a tenant's pod has without one, and preempting nobody."""
 NAME = "soak"
+NOWHERE_SPECIAL = PodSite()
 
 
 class KubeLoad(SyntheticLoad):
     """Pods of the probe's image in our namespace. The nodes are in service, so nothing special is tolerated."""
 
-    def __init__(self, kube: Kube, image: str) -> None:
+    def __init__(self, kube: Kube, image: str, site: PodSite = NOWHERE_SPECIAL) -> None:
         self._kube = kube
         self._image = image
+        self._site = site
 
     def start(self, run: str, gpus: Mapping[str, int], seconds: float) -> None:
         """See the port."""
         for node, count in gpus.items():
             try:
                 self._kube.create(
-                    path("batch/v1", "jobs", "", names.NAMESPACE), job(run, node, count, seconds, self._image)
+                    path("batch/v1", "jobs", "", names.NAMESPACE),
+                    job(run, node, count, seconds, self._image, self._site),
                 )
             except ApiError as error:
                 if error.code != 409:  # 409: it is there
@@ -83,22 +97,23 @@ def _gpus(pod: Object) -> int:
     return int(limits.get(GPU, 0))
 
 
-def job(run: str, node: str, gpus: int, seconds: float, image: str) -> Object:
+def job(
+    run: str, node: str, gpus: int, seconds: float, image: str, site: PodSite = NOWHERE_SPECIAL
+) -> Object:
     """The Job that computes on one node; a pod that tenants displaced comes again when there is room."""
     group = group_name(run, NAME)
-    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: run, PROBE_LABEL: group}
+    own = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: run, PROBE_LABEL: group}
+    labels, want = {**site.labels, **own}, asked(PodNeeds(), gpus)
     meant = {NODE_ANNOTATION: node}
     whole = math.ceil(seconds)
     container = {
         "name": "load",
         "image": image or NO_IMAGE,
         "command": ["python", "-m", "knowngood.probe", "load", "--seconds", str(whole)],
-        "resources": {"limits": {GPU: str(gpus)}, "requests": {GPU: str(gpus)}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "env": [*ENVIRONMENT],
+        "resources": resources(want),
+        "securityContext": {**CONFINED, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [*SCRATCH],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     spec = {
@@ -106,10 +121,15 @@ def job(run: str, node: str, gpus: int, seconds: float, image: str) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
+        **placed(site),
         "priorityClassName": PRIORITY,
         "affinity": only_on(node),
-        "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+        "tolerations": [
+            {"key": GPU, "operator": "Exists", "effect": "NoSchedule"},
+            *map(dict, site.tolerations),
+        ],
         "containers": [container],
+        "volumes": scratch(want),
     }
     return {
         "apiVersion": "batch/v1",

@@ -188,6 +188,13 @@ FATES: dict[str, tuple[Object | None, str]] = {
         waiting("ContainerCreating", ""),
         "the probe pod did not start in 0 s: ContainerCreating",
     ),
+    "an image that is pulled": (
+        {
+            **waiting("ContainerCreating", ""),
+            "conditions": [{"type": "PodReadyToStartContainers", "status": "True"}],
+        },
+        "the probe pod did not start in 0 s (its image is being pulled): ContainerCreating",
+    ),
     "a crash": (
         {"phase": "Failed", "containerStatuses": [{"state": ENDED}]},
         "the probe pod failed: exit code 1, Error: ImportError: torch",

@@ -10,6 +10,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from knowngood.adapters.judging.probe_manifest import NODE_ANNOTATION, PROBE_LABEL, group_name
 from knowngood.adapters.judging.smoke_load import NAME, PRIORITY, KubeLoad, job
 from knowngood.model import names
+from knowngood.model.probe_pod import PodSite
 from knowngood.ports.cancel import Cancel
 
 NAMESPACE = f"/api/v1/namespaces/{names.NAMESPACE}"
@@ -44,7 +45,7 @@ def test_it_gives_way_to_everybody_and_tolerates_nothing_of_ours() -> None:
     assert template["priorityClassName"] == PRIORITY
     assert [t["key"] for t in template["tolerations"]] == ["nvidia.com/gpu"]
     assert "nodeName" not in template
-    assert "volumes" not in template
+    assert all("emptyDir" in volume for volume in template["volumes"])
     assert template["containers"][0]["command"][-2:] == ["--seconds", "91"]
     assert template["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "3"}
     assert spec["activeDeadlineSeconds"] == 151
@@ -82,3 +83,21 @@ def test_its_deletion_is_verified(kube: FakeKube) -> None:
     load.start("run-2", {"gpu-1": 8}, 60.0)
     assert load.clear("run-1", Cancel()) == ""
     assert [j["metadata"]["labels"][names.RUN_LABEL] for j in kube.list(JOBS)] == ["run-2"]
+
+
+def test_it_writes_where_the_image_writes_and_comes_in_as_the_site_wants() -> None:
+    taint = {"key": "example.com/only", "operator": "Exists"}
+    site = PodSite(
+        tolerations=(taint,), pull_secrets=("mirror",), priority_class="high", labels={"queue": "q"}
+    )
+    made = job("run-1", "gpu-1", 8, 60.0, "x", site)
+    spec = made["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert {m["mountPath"] for m in container["volumeMounts"]} == {"/tmp", "/dev/shm"}  # noqa: S108
+    assert all("emptyDir" in volume for volume in spec["volumes"]), "and it reads nothing of the host"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert "memory" in container["resources"]["limits"]
+    assert taint in spec["tolerations"]
+    assert spec["imagePullSecrets"] == [{"name": "mirror"}]
+    assert spec["priorityClassName"] == PRIORITY, "below all tenants, whatever the site's probes have"
+    assert made["metadata"]["labels"]["queue"] == "q"
