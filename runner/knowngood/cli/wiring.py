@@ -28,10 +28,13 @@ from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, own_roles, playbooks_dir
 from knowngood.model.destination import HERE, Destination
+from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
+from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.planner.plan.case import Declared
+from knowngood.planner.readiness.required import unmet_in_git, wanted
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
@@ -147,6 +150,16 @@ def gitops(cluster: Cluster, folder: Path, matrix: Matrix | None = None) -> GitO
         for application in other.gitops.applications
     ]
     return GitOpsRepository(cluster.gitops, folder, others=others)
+
+
+def required_in_git(cluster: Cluster, plan: Plan) -> tuple[Finding, ...]:
+    """What Git says otherwise than the movers of a plan require, read in a clone that is thrown away."""
+    required = wanted(plan)
+    if not required:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="knowngood-") as folder:
+        said = gitops(cluster, Path(folder) / "gitops").texts(required)
+    return tuple(unmet_in_git(required, said))
 
 
 def declared_versions(cluster: Cluster) -> Declared:

@@ -20,6 +20,7 @@ from knowngood.model.progress import Progress
 from knowngood.model.record import Status
 from knowngood.model.verdict import Verdict, worst
 from knowngood.planner.pace import run_and_undo
+from knowngood.planner.readiness.required import unmet_in_git, wanted
 
 SETTLES = 20.0
 """Seconds that controllers get to settle what is likely to pass by itself: an operator looks again every few seconds,
@@ -39,6 +40,7 @@ def preflight(work: Work, step: Step) -> Done:
     busy = dict(work.ports.cluster.quiet(work.plan.nodes))
     unproven: list[str] = []
     found = [*_left_over(work), *_busy(busy), *_images(work, unproven)]
+    found += _required(work)
     found += _settled(work, changes)
     found += _fleet(work)
     for text in unproven:
@@ -46,6 +48,13 @@ def preflight(work: Work, step: Step) -> Done:
             observer.progress(Progress(step.path, step.verb.value, "not proven", text))
     unsure = "" if found else work.ports.promotion.ready(work.plan.to_release, work.plan.cluster)
     return ended(found, Detail(failed=busy, not_proven=tuple(unproven), record=unsure))
+
+
+def _required(work: Work) -> Iterator[Finding]:
+    """What Git must say beside the versions, of all hops: Argo CD may bring it at any time."""
+    required = wanted(work.plan)
+    if required:
+        yield from unmet_in_git(required, work.ports.gitops.texts(required))
 
 
 def _fleet(work: Work) -> Iterator[Finding]:

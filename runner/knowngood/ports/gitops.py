@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from knowngood.model.errors import Refused
-from knowngood.model.field import Field, FieldChange
+from knowngood.model.field import Field, FieldChange, ObjectRef
 
 
 class FieldTaken(Refused):
@@ -26,6 +26,13 @@ class GitOps(Protocol):
 
     def value(self, field: Field) -> str:
         """The field's value at the remote head; DataError where it is missing or doubled."""
+        ...
+
+    def texts(self, wanted: Mapping[ObjectRef, Collection[str]]) -> Mapping[ObjectRef, Mapping[str, str]]:
+        """What these objects will have at dotted paths, as Argo CD renders the remote head; "" where nothing is.
+
+        Inconclusive where that can't be told.
+        """
         ...
 
     def find(self, trailers: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import UsageError
 from knowngood.model.evidence import GateSuite
-from knowngood.model.field import Field, FieldChange
+from knowngood.model.field import Field, FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Identity
 from knowngood.model.mover import Hold, Mark, Moving, Specs
@@ -161,6 +161,9 @@ class FakeGitOps(GitOps):
 
     def value(self, field: Field) -> str:
         return self.world.head().fields[(field.file, field.path)]
+
+    def texts(self, wanted: Mapping[ObjectRef, Collection[str]]) -> Mapping[ObjectRef, Mapping[str, str]]:
+        return {named: {path: self.world.beside.get(path, "") for path in wanted[named]} for named in wanted}
 
     def find(self, trailers: Mapping[str, str]) -> str:
         for commit in reversed(self.world.commits):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from tests.movers import DRIVER
 from tests.unit.engine.fake_cluster import FakeReadiness, FakeRegistry
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_world, an_engine
 from tests.unit.engine.world import World
 
+from knowngood.engine.engine import Engine
 from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
@@ -56,6 +59,21 @@ def test_all_findings_are_told_and_a_measured_no_outweighs_what_could_not_be_ask
     end = ended(world)
     assert end.name == "refused"
     assert end.why.index(str(NO)) < end.why.index(str(MAYBE))
+
+
+@pytest.mark.parametrize(("said", "name"), [("", "refused"), ("True", "refused"), ("False", "done")])
+def test_what_a_mover_requires_must_stand_in_git_too(said: str, name: str) -> None:
+    world = a_world()
+    world.beside = {"spec.upgradePolicy.autoUpgrade": said}
+    driver = replace(DRIVER, require={"NVIDIADriver": {"spec.upgradePolicy.autoUpgrade": "false"}})
+    plan = replace(a_plan(), movers={"nvidia-driver": driver})
+    end = Engine(ports(world), plan, a_cluster(), a_profile(), "run-1").run().end
+    assert end is not None
+    assert end.name == name
+    if name == "refused":
+        told = f"autoUpgrade is {said or 'not set'}, it must be false (set it in Git first)"
+        assert f"NVIDIADriver ring-0 in Git: spec.upgradePolicy.{told}" in end.why
+        untouched(world)
 
 
 class SettlesAtTheThirdLook(FakeReadiness):

@@ -73,6 +73,7 @@ class World:
     nodes: dict[str, FakeNode]
     commits: list[Commit]
     live: dict[tuple[str, str], str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)  # what Git says beside the versions, path -> text
     synced: str = ""
     operator: str = "25.10.1"  # what of it runs, where a plan moves one
     bad: Callable[[JudgeRequest, str, World], str] = lambda request, node, world: ""

@@ -6,15 +6,15 @@ proven again on the new head. A commit is found by its trailers, so a repeated s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from knowngood.adapters.gitops.clone import Clone, message
-from knowngood.adapters.gitops.render import FolderRenderer, Rendered, Renderer, differences, prove
+from knowngood.adapters.gitops.render import FolderRenderer, Rendered, Renderer, differences, fields_of, prove
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import matrix, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable
-from knowngood.model.field import Field, FieldChange
+from knowngood.model.field import Field, FieldChange, ObjectRef
 from knowngood.ports.gitops import FieldTaken, GitOps
 
 TRAILER_WAY_BACK = "Knowngood-Way-Back"
@@ -54,6 +54,15 @@ class GitOpsRepository(GitOps):
         """The field's value at the remote head."""
         self._clone.checkout(self.head())
         return self._read(field)
+
+    def texts(self, wanted: Mapping[ObjectRef, Collection[str]]) -> Mapping[ObjectRef, Mapping[str, str]]:
+        """See the port."""
+        if not wanted:
+            return {}
+        self._clone.checkout(self.head())
+        rendered = [self._renderer.render(self._clone.tree, a) for a in self._applications]
+        found = {named: fields_of(rendered, named) for named in wanted}
+        return {named: {p: found[named].get(p, "") for p in paths} for named, paths in wanted.items()}
 
     def find(self, trailers: Mapping[str, str]) -> str:
         """The newest upstream commit with all these trailers, or ""."""

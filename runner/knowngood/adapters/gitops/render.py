@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import yaml
 
 from knowngood.model.errors import Inconclusive
-from knowngood.model.field import FieldChange
+from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.matrix import Application
 from knowngood.ports.gitops import RenderMismatch
 
@@ -125,6 +125,21 @@ def differences(application: str, before: Rendered, after: Rendered) -> list[Dif
     return found
 
 
+def fields_of(rendered: Iterable[Rendered], named: ObjectRef) -> Mapping[str, str]:
+    """The fields of an object, from the first rendering that has it; none where no one has."""
+    for one in rendered:
+        for key, fields in one.items():
+            if _is(key, named):
+                return fields
+    return {}
+
+
+def _is(key: Key, named: ObjectRef) -> bool:
+    api_version, kind, namespace, name = key
+    same = (api_version, kind, name) == (named.api_version, named.kind, named.name)
+    return same and namespace in ("", named.namespace or namespace)
+
+
 def prove(found: Sequence[Difference], changes: Sequence[FieldChange]) -> None:
     """RenderMismatch unless the differences are exactly the planned fields, each in one Application."""
     open_changes = list(changes)
@@ -142,13 +157,8 @@ def prove(found: Sequence[Difference], changes: Sequence[FieldChange]) -> None:
 
 
 def _is_planned(difference: Difference, change: FieldChange) -> bool:
-    api_version, kind, namespace, name = difference.object
-    wanted = change.object
-    return (
-        (difference.path, difference.before, difference.after) == (change.path, change.before, change.after)
-        and (api_version, kind, name) == (wanted.api_version, wanted.kind, wanted.name)
-        and namespace in ("", wanted.namespace or namespace)
-    )
+    planned = (difference.path, difference.before, difference.after)
+    return planned == (change.path, change.before, change.after) and _is(difference.object, change.object)
 
 
 def _read(file: Path, where: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
+from knowngood.model.plan import Plan
 from knowngood.model.text import as_json
 from knowngood.planner.edges.path import CHANNELS
 from knowngood.planner.plan.case import Declared, GivenCatalog, Wishes
@@ -105,6 +108,8 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     )
     declared = _declared(found) if from_git else None
     made = plan(source.matrix, name, release, declared=declared, wishes=wishes)
+    if from_git:
+        made = replace(made, warnings=(*made.warnings, *_required(found, made)))
     made = warned(source, made, settings.kubeconfig)
     if explain is not None:
         hop = next((h for h in made.hops if h.name == explain), None)
@@ -123,6 +128,13 @@ def _declared(cluster: Cluster) -> Declared:
     from knowngood.cli.wiring import declared_versions  # noqa: PLC0415 (0.2 s that a plan from files need not wait)
 
     return declared_versions(cluster)
+
+
+def _required(cluster: Cluster, made: Plan) -> Iterator[str]:
+    """What Git says otherwise than it must, so that the upgrade would be refused."""
+    from knowngood.cli.wiring import required_in_git  # noqa: PLC0415 (as above)
+
+    yield from map(str, required_in_git(cluster, made))
 
 
 def _one(argument: str | None, option: str | None) -> str:

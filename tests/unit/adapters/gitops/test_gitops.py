@@ -13,6 +13,7 @@ import pytest
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.render import FolderRenderer, Rendered
 from knowngood.model.errors import DataError, Inconclusive, Unreachable, UsageError
+from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Application, GitOps
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
 
@@ -102,6 +103,15 @@ def test_a_doubled_field_is_refused_with_file_and_line(team: Team, clone: Clone)
     team.push(f"{FOLDER}/nvidiadriver-ring-0.yaml", text + 'spec:\n  version: "1"\n')
     with pytest.raises(DataError, match=r"nvidiadriver-ring-0\.yaml:\d+"):
         clone().value(change("ring-0"))
+
+
+def test_beside_the_field_an_object_is_read_as_argo_cd_would_render_it(team: Team, clone: Clone) -> None:
+    named, nobody = change("ring-0").object, ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "ring-9")
+    paths = ("spec.gds.enabled", "spec.repository")
+    team.push(f"{FOLDER}/nvidiadriver-ring-0.yaml", team.driver("ring-0") + "  gds: {enabled: true}\n")
+    found = clone().texts({named: paths, nobody: paths})
+    assert found[named] == {"spec.gds.enabled": "true", "spec.repository": "nvcr.io/nvidia"}
+    assert found[nobody] == dict.fromkeys(paths, "")
 
 
 def test_a_clean_undo_is_a_revert_of_the_named_commit(team: Team, clone: Clone) -> None:

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.called import knowngood
 
+from knowngood.cli import wiring
+from knowngood.model.field import ObjectRef
+from knowngood.planner.readiness.required import unmet_in_git
+
+NAMED = ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "ring-0")
 OBSERVED = """openshift: 4.21.28
 rhcos-kernel: 5.14.0-570.el9_6
 gpu-operator: 26.7.0
@@ -138,3 +143,15 @@ def test_no_plan_is_exit_1_and_says_what_would_have_to_give() -> None:
     said = knowngood("plan", "ams-prod", "--to", "h200-4.14-r550")
     assert said.code == 1
     assert "going back is a procedure by hand" in said.err
+
+
+def test_what_git_says_otherwise_than_a_mover_requires_is_a_warning_of_a_plan_from_git(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = unmet_in_git({NAMED: {"spec.gds.enabled": "true"}}, {NAMED: {"spec.gds.enabled": "false"}})
+    monkeypatch.setattr(wiring, "declared_versions", lambda _cluster: {})
+    monkeypatch.setattr(wiring, "required_in_git", lambda _cluster, _plan: tuple(said))
+    found = knowngood("plan", "ams-prod", "--to", "r595", "--from-git")
+    told = "NVIDIADriver ring-0 in Git: spec.gds.enabled is false, it must be true (set it in Git first)"
+    assert told in found.out
+    assert told not in knowngood("plan", "ams-prod", "--to", "r595").out
