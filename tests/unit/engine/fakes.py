@@ -13,12 +13,12 @@ from tests.unit.engine.fake_cluster import (
     FakeCluster,
     FakeDelivery,
     FakeGates,
-    FakeGitOps,
     FakeNodes,
     FakeReadiness,
     FakeRegistry,
 )
 from tests.unit.engine.fake_fleet import FakeFleet
+from tests.unit.engine.fake_git import FakeGitOps
 from tests.unit.engine.world import FakeNode, Holder, Killed, World
 
 from knowngood.engine.ports import Ports

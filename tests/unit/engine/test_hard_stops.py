@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.unit.engine.fake_cluster import FakeCluster, FakeGates, FakeGitOps, FakeNodes
+from tests.unit.engine.fake_cluster import FakeCluster, FakeGates, FakeNodes
+from tests.unit.engine.fake_git import FakeGitOps
 from tests.unit.engine.fakes import FakeCheckpoint, FakeJournal, ports
 from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_standard, a_world, an_engine
 from tests.unit.engine.test_two_hops import standard, two_hops

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGitOps
+from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery
+from tests.unit.engine.fake_git import FakeGitOps
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_trouble import AWAY, BUSY, LOGIN, TroubledNodes
 from tests.unit.engine.world import NEW, World

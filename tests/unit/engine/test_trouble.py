@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates, FakeGitOps, FakeNodes
+from tests.unit.engine.fake_cluster import FakeCluster, FakeDelivery, FakeGates, FakeNodes
+from tests.unit.engine.fake_git import FakeGitOps
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import sick
