@@ -6,11 +6,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
 
-from knowngood.model.parts import Waiver
+if TYPE_CHECKING:  # the plugin loads this file in every pytest of its users
+    from knowngood.model.parts import Waiver
 
 MAX_MEASURED_BYTES = 16 * 1024
 

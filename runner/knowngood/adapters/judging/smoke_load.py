@@ -23,7 +23,6 @@ from knowngood.adapters.judging.probe_pod import (
     asked,
     only_on,
     placed,
-    resources,
     scratch,
 )
 from knowngood.adapters.judging.probe_words import phase_of, why
@@ -111,7 +110,7 @@ def job(
         "image": image or NO_IMAGE,
         "command": ["python", "-m", "knowngood.probe", "load", "--seconds", str(whole)],
         "env": [*ENVIRONMENT],
-        "resources": resources(want),
+        "resources": {"limits": {GPU: str(gpus)}, "requests": {GPU: str(gpus)}},
         "securityContext": {**CONFINED, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [*SCRATCH],
         "terminationMessagePolicy": "FallbackToLogsOnError",

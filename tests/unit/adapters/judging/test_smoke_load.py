@@ -96,7 +96,6 @@ def test_it_writes_where_the_image_writes_and_comes_in_as_the_site_wants() -> No
     assert {m["mountPath"] for m in container["volumeMounts"]} == {"/tmp", "/dev/shm"}  # noqa: S108
     assert all("emptyDir" in volume for volume in spec["volumes"]), "and it reads nothing of the host"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
-    assert "memory" in container["resources"]["limits"]
     assert taint in spec["tolerations"]
     assert spec["imagePullSecrets"] == [{"name": "mirror"}]
     assert spec["priorityClassName"] == PRIORITY, "below all tenants, whatever the site's probes have"
