@@ -144,10 +144,16 @@ def test_the_reader_writes_nothing_but_probe_jobs() -> None:
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not here: deploy/ is not rendered")
 @pytest.mark.parametrize(
-    ("folder", "first"), [("base", "Namespace"), ("openshift", "Namespace"), ("olm", "RoleBinding")]
+    ("folder", "kinds"),
+    [
+        ("base", {"Namespace", "ClusterRole"}),
+        ("openshift", {"Namespace", "ClusterRole", "SecurityContextConstraints"}),
+        ("olm", {"RoleBinding", "ClusterRole"}),
+        ("admission", {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}),
+    ],
 )
-def test_the_folder_can_be_rendered(folder: str, first: str) -> None:
+def test_the_folder_can_be_rendered(folder: str, kinds: set[str]) -> None:
     done = subprocess.run(
         ["kubectl", "kustomize", str(ROOT / "deploy" / folder)], check=True, capture_output=True, text=True
     )
-    assert {first, "ClusterRole"} <= {one["kind"] for one in yaml.safe_load_all(done.stdout)}
+    assert kinds <= {one["kind"] for one in yaml.safe_load_all(done.stdout)}

@@ -59,6 +59,7 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
     data.pop("windowEnd", None)
+    data.pop("probe", None)  # a twin has no queues, pull secrets or runtime classes of this site
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
     data["gitops"] = {**gitops, "repo": repo}
     if "alertmanager" in data:
@@ -86,6 +87,7 @@ def profile_file(profile: Profile, scale: float) -> Object:
     backend than the profile's is inconclusive.
     """
     data: Object = copy.deepcopy(dict(profile.raw))
+    data.pop("probe", None)  # nor device plugins of this site: its GPUs are whole
     for gate in data["gates"].values():
         if "backend" in gate:
             gate["backend"] = "reference"

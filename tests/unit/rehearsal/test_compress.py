@@ -83,3 +83,12 @@ def test_a_rehearsal_never_silences_the_alerts_of_the_real_cluster(at: str, play
     cluster = replace(one, alertmanager=Alertmanager(at, "env:X"), raw=raw)
     found = cluster_file(cluster, "file:///x", 60.0)
     assert found["alertmanager"] == {"at": played, "labels": ["node"]}
+
+
+def test_a_twin_has_none_of_what_lets_a_probe_in_at_the_site() -> None:
+    cluster = shipped("ams-prod").cluster
+    asked = {**cluster.raw, "probe": {"schedulerName": "kai-scheduler", "runtimeClassName": "nvidia"}}
+    assert "probe" not in cluster_file(replace(cluster, raw=asked), "file:///gitops.git", 60)
+    profile = next(iter(matrix().profiles.values()))
+    resources = {**profile.raw, "probe": {"resources": {"nvidia.com/mig-1g.18gb": 7}}}
+    assert "probe" not in profile_file(replace(profile, raw=resources), 60.0)

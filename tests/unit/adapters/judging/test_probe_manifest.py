@@ -135,6 +135,17 @@ def test_rdma_memory_needs_a_capability_and_networks_their_annotation() -> None:
     assert "k8s.v1.cni.cncf.io/networks" not in pod()["metadata"]["annotations"]
 
 
+@pytest.mark.parametrize(
+    ("payloads", "deadline", "each"),
+    [(("training",), 1080.0, 810), (("rdma", "training"), 1080.0, 405), (("rdma",), 0.3, 1)],
+)
+def test_each_payload_has_its_share_of_the_time_and_the_rest_is_for_the_image(
+    payloads: tuple[str, ...], deadline: float, each: int
+) -> None:
+    command = container(payloads=payloads, deadline=deadline)["command"]
+    assert command[command.index("--deadline") + 1] == str(each)
+
+
 def test_a_site_lets_it_in_by_its_own_rules() -> None:
     taint = {"key": "example.com/only", "operator": "Exists", "effect": "NoExecute"}
     site = PodSite(
