@@ -2,8 +2,8 @@
 
 Prints one JSON document a payload, a line each, as soon as it is known: {schema, node, bootId, results: {payload:
 {ok, backend, reason, measured}}}. `ok` is true, false, or null where it could not be measured. Payloads run in the
-given order, so the first without a document is the one that ran when the probe was killed. Exit status 0: all was
-measured, whatever it says; 3: something could not be measured.
+given order, so the first without a document is the one that ran when the probe was killed. Exit status 0: all was read
+and measured, whatever it says; 3: something was not.
 
 `python -m knowngood.probe inventory` prints what this image brings, as one JSON document.
 `python -m knowngood.probe kernel-log --file F` prints a kernel log's errors as JSON lines: see kernel_log/command.py.
@@ -89,18 +89,18 @@ class _Documents:
         node = os.environ.get("NODE_NAME") or host.text("etc/hostname") or ""
         self._options = options
         self._head = {"schema": 1, "node": node, "bootId": host.boot_id()}
+        self._measured = not host.unread
         self._kept = b""
 
     def run(self) -> int:
         """Run all; the exit status."""
-        measured = True
         for name in dict.fromkeys(self._options.payloads):
             started = time.monotonic()
             result = isolation.run(self._command(name), name, self._options.deadline, _log)
             result["measured"]["seconds"] = round(time.monotonic() - started, 4)
-            measured = measured and result["ok"] is not None
+            self._measured &= result["ok"] is not None and child.UNREAD not in result["measured"]
             self._say({**self._head, "results": {name: result}})
-        return 0 if measured else UNMEASURED
+        return 0 if self._measured else UNMEASURED
 
     def _command(self, name: str) -> list[str]:
         options = self._options

@@ -19,7 +19,8 @@ from knowngood.probe.host import Host
 Payload = Callable[[Host, Mapping[str, Any]], dict[str, Any]]
 BEFORE = 0.9
 """Share of its deadline after which a payload's process prints where it is: if it hangs, that is what it hangs in."""
-MOST_UNREAD = 20
+UNREAD, MOST_UNREAD = "unreadFiles", 20
+"""The figure that names what of the host could not be read, and how many files it names."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -50,7 +51,7 @@ def _told(found: Answer, host: Host) -> Answer:
     if not host.unread:
         return found
     unread = dict(sorted(host.unread.items())[:MOST_UNREAD])
-    told = {**found, "measured": {**found["measured"], "unreadFiles": unread}}
+    told = {**found, "measured": {**found["measured"], UNREAD: unread}}
     if found["ok"] is False:
         told = {
             **told,

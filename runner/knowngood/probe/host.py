@@ -75,8 +75,12 @@ class Host:
 
     def boot_id(self) -> str:
         """The boot's id."""
-        text = self.text("proc/sys/kernel/random/boot_id") or ""
-        return text if re.fullmatch(r"[0-9a-f-]{32,36}", text) else ""
+        path = "proc/sys/kernel/random/boot_id"
+        text = self.text(path)
+        if text is not None and not re.fullmatch(r"[0-9a-f-]{32,36}", text):
+            self.unread[path] = f"no boot id: {text[:40]!a}"
+            return ""
+        return text or ""
 
     def uptime(self) -> float | None:
         """Seconds since boot."""

@@ -11,6 +11,8 @@ CGROUP = Path("/sys/fs/cgroup")
 NEAR = 0.97
 """Share of the memory limit at which a payload is ended by us: the kernel would end every process of the container
 (the kubelet sets memory.oom.group from Kubernetes 1.28), and with it the other payloads."""
+KEPT = ("anon", "shmem", "kernel_stack", "pagetables", "slab_unreclaimable", "sock")
+"""What the kernel can't take back, of memory.stat; files' pages it can, /dev/shm's (shmem) not. cgroup-v2.rst"""
 FULL = 0.01  # share of a folder that is still free when we call it full
 SHM = "/dev/shm"  # noqa: S108 (looked at, not written)
 
@@ -26,12 +28,11 @@ def kills() -> int:
 
 def pressing() -> str:
     """That the container has next to no memory left, in words, or ""."""
-    limit, used = _number("memory.max"), _number("memory.current")
-    if limit is None or used is None:
-        return ""
+    limit = _number("memory.max")
     rows = dict(line.split(" ", 1) for line in _text("memory.stat").splitlines() if " " in line)
-    cache = rows.get("inactive_file", "")
-    kept = used - int(cache) if cache.isdigit() else used  # the kernel takes that back before it kills
+    if limit is None or "anon" not in rows:
+        return ""
+    kept = sum(int(rows[name]) for name in KEPT if rows.get(name, "").isdigit())
     return f"{_mib(kept)} of the container's {_mib(limit)} MiB are used" if kept > NEAR * limit else ""
 
 

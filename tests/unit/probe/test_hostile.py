@@ -115,6 +115,15 @@ def test_a_hostile_root_gives_documents_and_exit_code_3(root: Path) -> None:
     assert found["rdma"]["measured"]["unreadFiles"][CLASS] == "a FIFO, not a file"
 
 
+@pytest.mark.parametrize("path", [COUNTER, "proc/sys/kernel/random/boot_id", "proc/version"])
+def test_one_file_that_can_not_be_read_is_told_by_the_exit_code(root: Path, path: str) -> None:
+    (root / path).unlink()
+    os.mkfifo(root / path)
+    code, found = probe(root, "rdma")
+    assert code == 3
+    assert found["rdma"]["measured"]["counters"]["mlx5_1/1"]["link_downed"] == 0, "the others are read"
+
+
 @pytest.mark.parametrize("missing", ["", "no/such/root"])
 def test_nothing_there_is_could_not(tmp_path: Path, missing: str) -> None:
     code, found = probe(tmp_path / missing, "rdma", "training")

@@ -149,8 +149,7 @@ def test_a_figure_that_is_no_number_is_told_by_name() -> None:
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text("1048576000\n")
-    (tmp_path / "memory.current").write_text("1040000000\n")
-    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 0\n")
+    (tmp_path / "memory.stat").write_text("anon 940000000\nfile 500000000\nshmem 100000000\n")
     (tmp_path / "memory.events").write_text("oom 3\noom_kill 2\n")
     return tmp_path
 
@@ -158,9 +157,12 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_container_that_is_all_but_full_ends_its_payload_before_the_kernel_ends_all(cgroup: Path) -> None:
     assert memory.pressing() == "991 of the container's 1000 MiB are used"
     assert memory.kills() == 2
-    (cgroup / "memory.stat").write_text("inactive_file 100000000\n")  # what the kernel would take back first
+    (cgroup / "memory.stat").write_text(
+        "anon 940000000\nfile 100000000\nshmem 0\n"
+    )  # the kernel takes that back
     assert memory.pressing() == ""
-    (cgroup / "memory.stat").write_text("inactive_file 0\n")
+    (cgroup / "memory.stat").write_text("anon 2000000000\n")
+    assert memory.pressing()
     (cgroup / "memory.max").write_text("max\n")
     assert memory.pressing() == ""
 
