@@ -17,6 +17,8 @@ STUCK = frozenset(
         "InvalidImageName",
         "ErrImageNeverPull",
         "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
     }
 )
 """Reasons of a waiting container that do not pass by waiting a little longer."""
@@ -103,21 +105,23 @@ def why(pod: Object | None, job: Object | None, seconds: float | None = None) ->
     if phase == "Running":
         return f"the probe still ran{after}"
     waiting = [f"{reason}: {message}".rstrip(": ") for reason, message in _states(pod, "waiting")]
-    pulls = " (its image is being pulled)" if pulling(pod) else ""
-    return f"the probe pod did not start{within}{pulls}: {(waiting or [_condition(pod, 'Ready')])[0]}"
+    return f"the probe pod did not start{within}{_behind(pod)}: {(waiting or [_condition(pod, 'Ready')])[0]}"
 
 
-def pulling(pod: Values) -> bool:
-    """Whether a pod has its sandbox and network and waits for nothing but its image, which takes the time it takes.
+def _behind(pod: Values) -> str:
+    """What a container waits for that is merely being created: its volumes and network, or its image.
 
-    The kubelet says so by PodReadyToStartContainers (beta, and on, from Kubernetes 1.29).
+    The kubelet tells them apart by PodReadyToStartContainers (beta, and on, from Kubernetes 1.29).
     """
+    if not {reason for reason, _ in _states(pod, "waiting")} <= {"ContainerCreating"}:
+        return ""
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(
-        c.get("type") == "PodReadyToStartContainers" and c.get("status") == "True" for c in conditions
-    )
-    reasons = {reason for reason, _ in _states(pod, "waiting")}
-    return ready and bool(reasons) and reasons <= {"ContainerCreating"}
+    ready = {c.get("status") for c in conditions if c.get("type") == "PodReadyToStartContainers"}
+    if "True" in ready:
+        return " (its image is being pulled)"
+    if "False" in ready:
+        return " (a volume or its network is not ready; its events say which. Is driverRoot of the cluster file right?)"
+    return ""
 
 
 def _without_pod(job: Object | None, within: str, after: str) -> str:

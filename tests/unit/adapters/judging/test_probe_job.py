@@ -195,6 +195,13 @@ FATES: dict[str, tuple[Object | None, str]] = {
         },
         "the probe pod did not start in 0 s (its image is being pulled): ContainerCreating",
     ),
+    "a folder of the host that is not there": (
+        {
+            **waiting("ContainerCreating", ""),
+            "conditions": [{"type": "PodReadyToStartContainers", "status": "False"}],
+        },
+        "did not start in 0 s (a volume or its network is not ready; its events say which. Is driverRoot",
+    ),
     "a crash": (
         {"phase": "Failed", "containerStatuses": [{"state": ENDED}]},
         "the probe pod failed: exit code 1, Error: ImportError: torch",
