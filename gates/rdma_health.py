@@ -14,22 +14,18 @@ driver is loaded anew, and not after.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from knowngood.gate import judge, measure, rdma_ports
+from knowngood.gate import judge, log_errors, measure, rdma_ports
 from knowngood.gate.kernel_log import KernelLog
 from knowngood.gate.rdma_counters import Finding, Reading, compare, finite, judged, packed, unpacked
 from knowngood.gate.rdma_ports import Port
+from knowngood.gate.xid_table import Action
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Profile
 
 PAYLOAD = "rdma"
-COMPLAINTS = re.compile(
-    r"(?:mlx5_core|mlx5_port_module_event).*"
-    r"(?:insufficient power on the PCIe slot|Port module event\[error\]|limited by .* PCIe x\d+ link)"
-)
 
 
 def test_ports_are_up_and_count_no_new_errors(
@@ -86,10 +82,19 @@ def test_ports_are_up_and_count_no_new_errors(
 
 
 def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog, judgement: JudgeRequest) -> None:
-    """Power, cables and PCIe width, as mlx5 says them."""
-    words = [line.message for line in kernel_log.lines if COMPLAINTS.search(line.message)]
-    if words:
-        judge.fail(words[0][:300])
+    """Its firmware, commands, queues, power, cables and PCIe width, as mlx5 says them; what is mild, if it is new."""
+    found = log_errors.seen(kernel_log.lines, ("nic",))
+    before = log_errors.Before(judgement.baseline.get(f"rdma_health/{node}", {}).get("complaints", {}))
+    measure(complaints=log_errors.figures(found)["errors"])
+    bad = [s for s in found if s.event.action >= Action.RESET]
+    mild: list[log_errors.Seen] = []
+    if not judgement.taking_baseline:
+        bad += log_errors.new(found, Action.FAULT, before, None)
+        mild = log_errors.new(found, Action.WATCH, before, None)
+    if bad:
+        judge.fail(f"{log_errors.described(bad)}: {bad[0].event.text[:200]}")
+    if mild:
+        judge.inconclusive(f"new on this node, and in unknown words: {mild[0].event.text[:200]}")
     if kernel_log.trouble:
         judge.inconclusive(kernel_log.trouble)
     if kernel_log.late and not judgement.taking_baseline:

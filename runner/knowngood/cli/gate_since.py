@@ -14,6 +14,8 @@ from knowngood.model.node import NodeState
 from knowngood.model.values import Object, Values
 from knowngood.ports.checkpoint import Checkpoint
 
+DAY = 86400.0
+"""Seconds."""
 Loads = Callable[[str], tuple[Mark, ...]]
 """All loads of a node's module on its present boot, oldest first."""
 
@@ -26,6 +28,22 @@ class Since:
     loads: Mapping[str, Window]
     figures: Mapping[str, Values] = field(default_factory=dict)
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    still: tuple[str, ...] = ()
+
+
+def today(seen: Mapping[str, NodeState]) -> Since:
+    """The cluster as it is: since the driver's load, and at most a day. What came before was yesterday's to tell."""
+    as_is = now(seen)
+    day = {
+        n: Window(s.boot_id, max(0.0, (s.uptime_seconds or 0.0) - DAY), "")
+        for n, s in seen.items()
+        if s.boot_id
+    }
+    loads = {
+        n: day[n] if n in day and day[n].boot_id == w.boot_id and day[n].monotonic > w.monotonic else w
+        for n, w in as_is.loads.items()
+    }
+    return Since(day | loads, loads)
 
 
 def now(seen: Mapping[str, NodeState]) -> Since:
@@ -69,4 +87,5 @@ def after(value: Values, seen: Mapping[str, NodeState], loads: Loads) -> Since:
             anew = [load for load in loads(node) if load.at > opened.monotonic]
             if anew:
                 since[node] = Window(anew[0].boot_id, anew[0].at, "")
-    return Since(windows, since, value["figures"], {n: s for n, s in excluded.items() if s})
+    still = tuple(n for n in windows if n in counted and present.get(n) == counted[n])
+    return Since(windows, since, value["figures"], {n: s for n, s in excluded.items() if s}, still)

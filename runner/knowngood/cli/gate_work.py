@@ -65,7 +65,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
     """Judge passively, and for the nightly job actively where nobody works; nowhere on a node that a run holds."""
     use = gate_held.in_use(work.kubeconfig, work.cluster, work.nodes)
     seen = reader(work.kubeconfig, work.cluster).observe(work.nodes, work.source.matrix.movers)
-    opened = gate_since.now(seen)
+    opened = gate_since.today(seen)
     if taking:
         opened = gate_since.before(seen, checkpoint(work.kubeconfig))
         work.kept = gate_since.kept(seen, opened, SystemClock().now())
@@ -89,6 +89,9 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             schemes=work.source.matrix.schemes,
             reported=work.source.matrix.reported,
             movers=work.source.matrix.movers,
+            tenants_work=True,
+            still=opened.still,
+            by_hand=since is not None,
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):

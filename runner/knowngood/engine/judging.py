@@ -148,7 +148,15 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         movers=plan.movers,
         begun=step.verb is Verb.CHECK,
         excluded=excluded(work, step, nodes, None if baseline else since),
+        tenants_work=step.verb in (Verb.CONFIRM, Verb.PROVE),
+        still=_still(work, step),
     )
+
+
+def _still(work: Work, step: Step) -> tuple[str, ...]:
+    """GPU nodes to which nothing of this run came so far."""
+    came = {n for path in _ways(work, step, Verb.APPLY) for n in _done(work, path)}
+    return tuple(n for n in work.cluster.gpu if n not in came)
 
 
 def expected(plan: Plan, step: Step, node: str) -> Mapping[str, str]:

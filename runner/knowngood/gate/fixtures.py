@@ -283,6 +283,7 @@ def journals_of(kube: Kube, told: Mapping[str, str]) -> Journals:
 
 @pytest.fixture
 def kernel_log(
+    request: pytest.FixtureRequest,
     kube: Kube,
     journals_of: Journals,
     judgement: JudgeRequest,
@@ -300,7 +301,13 @@ def kernel_log(
         return kube.text(where, output="json", boot="0", until=f"-{ago}s", tail="1")
 
     opened = opening(judgement, window, load)
-    return kernel.read(lambda boot: journals_of(state.name, boot), opened, state.boot_id, before)
+    found = kernel.read(lambda boot: journals_of(state.name, boot), opened, state.boot_id, before)
+    return replace(
+        found,
+        up=state.uptime_seconds,
+        beside=lambda: request.getfixturevalue("neighbours")(state.name, found.hours or 0.0),
+        remap_failed=lambda address: request.getfixturevalue("remap_failed")(state.name, address),
+    )
 
 
 def opening(judgement: JudgeRequest, window: Window | None, load: Window | None) -> Window | None:

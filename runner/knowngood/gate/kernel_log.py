@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from knowngood.adapters.cluster.journals import COUNT, CUT, JOURNALD, LAST, LOST
 from knowngood.model.context import Span, Window
@@ -55,6 +56,9 @@ class KernelLog:
     `trouble`: why a line may be missing, "" where none is. `late`: why what came right after the window opened may be
     missing: the log has nothing of that time or before it, as after `journalctl --vacuum`. `begins`: the oldest moment
     that the log is known to have, as (boot, seconds); None: not asked for. `boots`: that the window touches.
+    `opened`: the window; `boot_id` and `up`: the present boot and seconds since it, "" and None where not known.
+    `beside` tells of other nodes' errors, `remap_failed` whether a GPU has a failed row remap (None: not known): both
+    are asked for only where it matters.
     """
 
     lines: tuple[Line, ...]
@@ -62,6 +66,23 @@ class KernelLog:
     trouble: str = ""
     late: str = ""
     begins: tuple[str, float] | None = None
+    opened: Window | None = None
+    boot_id: str = ""
+    up: float | None = None
+    beside: Callable[[], Any] | None = None
+    remap_failed: Callable[[str], bool | None] = lambda _address: None
+
+    @property
+    def hours(self) -> float | None:
+        """How long the window is open; None where that is not known, or it opened in another boot."""
+        if self.opened is None or self.up is None or plain(self.opened.boot_id) != self.boot_id:
+            return None
+        return max(0.0, self.up - self.opened.monotonic) / 3600
+
+    @property
+    def rebooted(self) -> bool:
+        """Whether the node runs another boot than the one in which the window opened."""
+        return bool(self.opened and self.boot_id and plain(self.opened.boot_id) not in ("", self.boot_id))
 
     def since(self, window: Window) -> KernelLog:
         """What of it came since a later window opened."""
@@ -69,13 +90,17 @@ class KernelLog:
         of_boot = [i for i, line in enumerate(self.lines) if line.boot_id == boot]
         first = of_boot[0] if of_boot else 0  # a boot without a line: all that is here is newer
         kept = [ln for ln in self.lines[first:] if ln.boot_id != boot or ln.until >= window.monotonic]
-        return KernelLog(tuple(kept), self.boots, self.trouble, _late(self.begins, window), self.begins)
+        return replace(self, lines=tuple(kept), late=_late(self.begins, window), opened=window)
 
 
 def read(fetch: Fetch, window: Window | None, boot_id: str, before: Before | None = None) -> KernelLog:
     """The lines since `window` opened; of the whole present boot without one. `boot_id`: the present boot's."""
+    opened = window or Window(boot_id, 0.0, "")
+    return replace(_read(fetch, opened, boot_id, before), opened=opened, boot_id=plain(boot_id))
+
+
+def _read(fetch: Fetch, window: Window, boot_id: str, before: Before | None) -> KernelLog:
     lines: list[Line] = []
-    window = window or Window(boot_id, 0.0, "")
     wanted = plain(window.boot_id)
     for back in range(MAX_BOOTS):
         try:

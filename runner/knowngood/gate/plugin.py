@@ -28,5 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("knowngood.gate.fixtures")
     config.pluginmanager.import_plugin("knowngood.gate.probing")
     config.pluginmanager.import_plugin("knowngood.gate.driver")
+    config.pluginmanager.import_plugin("knowngood.gate.neighbours")
     config.pluginmanager.import_plugin("knowngood.gate.operands")
     config.pluginmanager.import_plugin("knowngood.gate.parting")

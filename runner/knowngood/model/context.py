@@ -45,6 +45,9 @@ class JudgeRequest:
     for a judgement. A node that is not in it: nobody knows. `loads_as_read`: the judge reads them itself, with all else
     of the nodes. `excluded` are the spans that earlier runs answer for: what they caused is no measure of anything.
     `movers`: what may move, and what proves that it did.
+    `tenants_work`: the nodes are at their tenants' work, so an application's error may be theirs; `still` are GPU nodes
+    that did not move: what their logs show, too, is not the change's. `by_hand`: somebody moves the nodes by hand, so
+    their boots are told, not judged.
     `begun`: the run looked at the nodes just now, at its start; that very look may be judged.
     """
 
@@ -62,6 +65,9 @@ class JudgeRequest:
     loads: Mapping[str, Window] = field(default_factory=dict)
     loads_as_read: bool = False
     begun: bool = False
+    tenants_work: bool = False
+    still: tuple[str, ...] = ()
+    by_hand: bool = False
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

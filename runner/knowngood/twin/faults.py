@@ -1,8 +1,8 @@
 """Faults: what can go wrong on purpose, by name and node. They are ConfigMaps in namespace `twin-system`.
 
 `data`: fault, node ("" for the whole cluster), params (JSON object of texts). A fault is active while its
-ConfigMap is there. Parameters that many share: `when` (now, on-module-load, on-gpu-pod, on-drain, on-commit),
-`version` (only while the node's driver is that version) and `times` (at most so many hits).
+ConfigMap is there. Parameters that many share: `when` (now, on-module-load, on-gpu-pod, on-drain, on-commit,
+on-uncordon), `version` (only while the node's driver is that version) and `times` (at most so many hits).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from knowngood.twin.gpu_health import AILMENTS
 NAMESPACE = "twin-system"
 LABEL = "twin.knowngood.dev/fault"
 NOW, MODULE_LOAD, GPU_POD, DRAIN, COMMIT = "now", "on-module-load", "on-gpu-pod", "on-drain", "on-commit"
-WHEN = (NOW, MODULE_LOAD, GPU_POD, DRAIN, COMMIT)
+UNCORDON = "on-uncordon"
+WHEN = (NOW, MODULE_LOAD, GPU_POD, DRAIN, COMMIT, UNCORDON)
 
 # The public incident: open-gpu-kernel-modules issue 1370.
 XID_31_VERSION = "610.57.04"

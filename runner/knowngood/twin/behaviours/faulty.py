@@ -53,6 +53,7 @@ class Faults:
         self._kubelets = kubelets
         self._machines = machines
         self._evictions: dict[str, int] = {}
+        self._cordoned: set[str] = set()
         self._handlers: Mapping[str, FaultHandler] = {
             "xid-79": self._xid_79,
             "xid-31-after-driver": self._xid_31,
@@ -78,6 +79,7 @@ class Faults:
         self._twin.cache.listen(CONFIG_MAP, self._changed)
         for obj in self._twin.cache.all(CONFIG_MAP, faults.NAMESPACE):
             self._changed("ADDED", obj)
+        self._twin.cache.listen(NODE, self._node)
 
     def fire(self, when: str, node: str) -> None:
         """A trigger: start what waits for it."""
@@ -90,6 +92,14 @@ class Faults:
         elif event["event"] == "pod-evicted":
             self._evictions[event["node"]] = self._evictions.get(event["node"], 0) + 1
             self.fire(faults.DRAIN, event["node"])
+
+    def _node(self, _event: str, obj: Object) -> None:
+        name = str(obj["metadata"]["name"])
+        if (obj.get("spec") or {}).get("unschedulable"):
+            self._cordoned.add(name)
+        elif name in self._cordoned:
+            self._cordoned.discard(name)
+            self.fire(faults.UNCORDON, name)
 
     def _changed(self, event: str, obj: Object) -> None:
         fault = faults.from_config_map(obj)
