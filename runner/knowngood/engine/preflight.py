@@ -87,7 +87,7 @@ HINTS = {
 
 
 def _left_over(work: Work) -> Iterator[Finding]:
-    for left in work.ports.cluster.leftovers():
+    for left in (*work.ports.cluster.leftovers(), *work.ports.holds.standing()):
         if left.of_others(work.run):
             yield unknown(f"job {left.where}", f"a probe is at work: {left.detail}", "wait until it is done")
         elif left.kind != "lease":

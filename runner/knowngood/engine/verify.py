@@ -96,7 +96,8 @@ def _all_as_before(work: Work, step: Step) -> Done:
 
 def _left(work: Work, hop: Hop | None) -> list[str]:
     """What of ours is left on the cluster, and what a fleet part's way forth or back left behind."""
-    found = [x for x in work.ports.cluster.leftovers() if x.kind != "lease" and not x.of_others(work.run)]
+    every = (*work.ports.cluster.leftovers(), *work.ports.holds.standing())
+    found = [x for x in every if x.kind != "lease" and not x.of_others(work.run)]
     if hop and hop.fleet:
         found += work.ports.fleet.residue(work.plan.moving(hop.fleet, undo=True))
     return [f"{x.kind} at {x.where}" for x in found]

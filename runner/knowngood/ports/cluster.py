@@ -59,7 +59,10 @@ class ClusterReader(Protocol):
         ...
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Everything of ours, or of an interrupted drainer, that should not be there when no run is open."""
+        """Everything of ours, or of an interrupted drainer, that should not be there when no run is open.
+
+        Holds are asked of their own port: judgements, which look for the rest too, have no use for them.
+        """
         ...
 
     def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:

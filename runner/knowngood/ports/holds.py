@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from knowngood.model.node import Leftover
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -63,6 +65,10 @@ class Holds(Protocol):
 
         Name -> what was found, for those that were not as we left them.
         """
+        ...
+
+    def standing(self) -> Sequence[Leftover]:
+        """Every hold that stands on this cluster, whichever run's."""
         ...
 
     def let_go(self, kinds: Collection[str], run: str) -> LetGo:

@@ -133,7 +133,6 @@ class FakeCluster(ClusterReader):
 
     def leftovers(self) -> Sequence[Leftover]:
         jobs = [Leftover("job", f"knowngood/load-{n}", "of run-1") for n in self.world.load_on]
-        jobs += [Leftover("hold", what, f"of run {run}", run) for what, run in self.world.paused.items()]
         return jobs + [Leftover("claim", n, node.claim) for n, node in self.world.nodes.items() if node.claim]
 
     def quiet(self, nodes: Sequence[str]) -> Mapping[str, str]:

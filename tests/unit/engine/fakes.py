@@ -26,6 +26,7 @@ from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, U
 from knowngood.model.evidence import Appraisal, evidence_of
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.mover import HOLDS
+from knowngood.model.node import Leftover
 from knowngood.model.record import MAX_RECORD_BYTES, Record
 from knowngood.model.run_summary import RunSummary, summary_of
 from knowngood.model.state import RunState
@@ -286,6 +287,9 @@ class FakeHolds(Holds):
         self.world.lifts -= 1
         self.world.moment("held again")
         return {POOL: "somebody had it go on: held again"}
+
+    def standing(self) -> Sequence[Leftover]:
+        return [Leftover("hold", what, f"of run {run}", run) for what, run in self.world.paused.items()]
 
     def let_go(self, kinds: Collection[str], run: str) -> LetGo:
         if self.world.paused.get(POOL) != run:

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import actors, facts, held, journals, node_state, slim, spool
+from knowngood.adapters.cluster import actors, facts, journals, node_state, slim, spool
 from knowngood.adapters.cluster.node_state import Moment, Reading
-from knowngood.adapters.cluster.silences import Silences
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.kubeconfig import Access
@@ -177,8 +176,6 @@ class KubeCluster(ClusterReader):
         """See the port. The Lease counts only once it has run out: a valid one is a run's."""
         nodes = self._nodes()
         found = [left for node in nodes for left in _left_on(node)]
-        found += held.leftovers(self._kube, nodes)
-        found += Silences(self._kube, self._cluster.alertmanager).leftovers()
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
         for job in self._kube.list(path("batch/v1", "jobs", "", names.NAMESPACE), selector):
             run = str((job["metadata"].get("labels") or {}).get(names.RUN_LABEL, ""))

@@ -42,6 +42,7 @@ class KubeHolds(Holds):
 
     def __init__(self, kube: Kube, alerts: Alertmanager = NONE) -> None:
         self._kube = kube
+        self._alerts = alerts
         self._silences = Silences(kube, alerts)
 
     def bound(self, kinds: Collection[str]) -> tuple[str, str]:
@@ -106,6 +107,10 @@ class KubeHolds(Holds):
         if len(nodes) <= FEW:
             return {}
         return {NODE.called(node): node for node in self._kube.list(path("v1", "nodes"), keep=_slim)}
+
+    def standing(self) -> list[Leftover]:
+        """See the port."""
+        return standing(self._kube, self._alerts)
 
     def let_go(self, kinds: Collection[str], run: str) -> LetGo:
         """See the port."""

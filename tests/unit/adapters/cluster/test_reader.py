@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -308,16 +307,3 @@ def test_where_nothing_is_pinned_an_unverified_server_has_no_fingerprint(kube: F
     cluster = pinned(kube, Access("https://x", "file", ca=PEM, verify=False))
     cluster._cluster = replace(cluster._cluster, identity=None)
     assert cluster.identity() == Identity("u-1", "")
-
-
-def test_a_hold_that_stands_is_left_over(kube: FakeKube) -> None:
-    """Of a run that was killed, or let go of all but this."""
-    kube.collections.add("machineconfigpools")
-    mark = json.dumps({"run": "r1", "who": "ana@laptop", "until": "2026-08-22T04:00:00Z"})
-    pool = {
-        "metadata": {"name": "gpu", "annotations": {names.HOLD_ANNOTATION: mark}},
-        "spec": {"paused": True},
-    }
-    kube.put("/apis/machineconfiguration.openshift.io/v1/machineconfigpools/gpu", pool)
-    (left,) = reader(kube).leftovers()
-    assert (left.kind, left.where, left.run) == ("hold", "MachineConfigPool gpu", "r1")

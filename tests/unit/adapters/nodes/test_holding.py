@@ -246,7 +246,7 @@ def test_certificates_bound_the_hold_of_a_pool_only(kube: FakeKube) -> None:
 def test_every_hold_that_stands_is_a_leftover_with_whose_it_is(kube: FakeKube) -> None:
     KubeHolds(kube).take(["machine-config-pool"], ["gpu-1"], TERM)
     kube.objects[where(CHECK)]["metadata"]["annotations"] = {HOLD_ANNOTATION: "who knows"}
-    found = {left.where: left for left in held.leftovers(kube, [])}
+    found = {left.where: left for left in KubeHolds(kube).standing()}
     assert found.keys() == {POOL, CHECK}
     assert found[POOL].run == "r1"
     assert found[POOL].detail == f"of run r1 (ana@laptop), meant until {TERM.until}"
