@@ -78,3 +78,16 @@ def test_no_quiet_fallback_where_gpus_are_here(image: Any) -> None:
     image(torch(False, NOT_READY), gpus=True)
     assert backend.usable()[0] is None
     assert backend.usable()[1] is not None
+
+
+@pytest.mark.parametrize(
+    ("seen", "visible", "ok"),
+    [(8, "all", True), (7, "all", False), (1, "MIG-1f5d1a8c,MIG-2", None), (1, "", False)],
+)
+def test_gpus_that_torch_does_not_see(
+    monkeypatch: pytest.MonkeyPatch, seen: int, visible: str, ok: bool | None
+) -> None:
+    """CUDA shows a process one MIG device only, however many its container has: that says nothing of the others."""
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", visible)
+    found = backend.counted(SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: seen)), 8)
+    assert (True if found is None else found["ok"]) is ok

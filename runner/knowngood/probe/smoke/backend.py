@@ -54,6 +54,20 @@ def given() -> bool:
     return Path(CONTROL).exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
 
 
+def counted(torch: Any, gpus: int) -> Answer | None:
+    """The answer where torch sees another number of GPUs than there must be; None where it sees as many."""
+    seen = torch.cuda.device_count()
+    if seen == gpus:
+        return None
+    if "MIG-" in os.environ.get("NVIDIA_VISIBLE_DEVICES", "") or "MIG-" in os.environ.get(
+        "CUDA_VISIBLE_DEVICES", ""
+    ):
+        return unmeasured(
+            CUDA, f"CUDA shows a process one MIG device, {gpus} were expected: ask for one a pod"
+        )
+    return bad(CUDA, f"torch sees {seen} GPUs, expected {gpus}")
+
+
 def _unusable(torch: Any) -> Answer:
     """Why torch can't use GPUs: the image's fault, or else the node's."""
     words = ""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from knowngood.probe.answer import MOST_WORDS, Answer, bad
+from knowngood.probe.answer import MOST_WORDS, Answer
 from knowngood.probe.smoke import nccl_log, records
-from knowngood.probe.smoke.backend import CPU, CUDA
+from knowngood.probe.smoke.backend import CPU, CUDA, counted
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.launch import WORKER, Nodes, launch
 from knowngood.probe.smoke.nccl_log import Promise
@@ -42,8 +42,8 @@ def run(torch: Any, gpus: int, params: Mapping[str, Any], *, worker: str = WORKE
     nodes train together; checkpointFolder; memoryShare of what is free; stallSeconds; deadline, of the whole payload.
     """
     on_cpu = params.get("backend") == CPU
-    if not on_cpu and torch.cuda.device_count() != gpus:
-        return bad(CUDA, f"torch sees {torch.cuda.device_count()} GPUs, expected {gpus}")
+    if not on_cpu and (refusal := counted(torch, gpus)):
+        return refusal
     nodes = Nodes(int(params.get("nodes", 1)), int(params.get("node", 0)), str(params.get("meet", "")))
     verified = int(params.get("verified", 4))
     with tempfile.TemporaryDirectory(prefix="knowngood-") as made:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from knowngood.probe.answer import Answer, bad, good, unmeasured
 from knowngood.probe.smoke import records
 from knowngood.probe.smoke.asking import Load
-from knowngood.probe.smoke.backend import CPU, CUDA
+from knowngood.probe.smoke.backend import CPU, CUDA, counted
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.completions import TOP, Endpoint, Expected
 from knowngood.probe.smoke.ends import ended
@@ -119,8 +119,8 @@ def run(torch: Any, gpus: int, params: Mapping[str, Any], serving: Serving | Non
     `params`, all optional: backend; requests for each device; concurrency; deadline, of the whole payload; patience.
     """
     backend = CPU if params.get("backend") == CPU else CUDA
-    if backend == CUDA and torch.cuda.device_count() != gpus:
-        return bad(CUDA, f"torch sees {torch.cuda.device_count()} GPUs, expected {gpus}")
+    if backend == CUDA and (refusal := counted(torch, gpus)):
+        return refusal
     server = serving or Ours(backend)
     until = time.monotonic() + 0.9 * float(params.get("deadline", DEADLINE))
     with tempfile.TemporaryDirectory(prefix="knowngood-") as made:

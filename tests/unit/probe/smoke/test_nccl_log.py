@@ -110,3 +110,13 @@ def test_one_rank_has_nobody_to_reach() -> None:
 )
 def test_transports_in_short(via: str, expected: str) -> None:
     assert short(via) == expected
+
+
+def test_processes_of_two_hosts_with_one_number_are_two() -> None:
+    """In pods process numbers are small and often the same."""
+    said = [
+        f"{host}:7:7 [0] NCCL INFO comm 0x1 rank {n} nranks 2 cudaDev 0 busId 1000 - Init COMPLETE"
+        for n, host in enumerate("ab")
+    ]
+    said += ["a:7:7 [0] NCCL INFO Channel 00 : 0[0] -> 1[0] [send] via NET/IB/0/GDRDMA"]
+    assert [(s.rank, s.via) for s in read(said)] == [(0, {"NET/IB/GDRDMA": 1}), (1, {})]

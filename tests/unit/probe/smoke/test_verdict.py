@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from knowngood.probe.smoke.arithmetic import TOLERANCE
 from knowngood.probe.smoke.launch import Ending
 from knowngood.probe.smoke.records import Rank
-from knowngood.probe.smoke.verdict import ONCE, TOGETHER, answer
+from knowngood.probe.smoke.verdict import LEARNED, ONCE, TOGETHER, answer
 
 from .ranks import STEPS, ranks, records
 
@@ -245,3 +246,12 @@ def test_when_all_hang_together_no_rank_is_blamed_and_the_node_is() -> None:
 def test_a_deadline_is_not_a_hang() -> None:
     said = [mine[:-1] for mine in records()]
     assert judged(said, Ending(-15, late=True))["ok"] is None
+
+
+def test_what_is_just_enough_is_enough() -> None:
+    """A tolerance may be used up; a loss must fall below its share, not to it."""
+    said = copy.deepcopy(HEALTHY)
+    product("bf16", error=TOLERANCE["bf16"])(said)
+    assert judged(said)["ok"] is True
+    each("load", lastLoss=LEARNED * 4.1)(said)
+    assert judged(said)["ok"] is False
