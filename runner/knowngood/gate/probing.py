@@ -132,8 +132,9 @@ def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers
 
 def _wanted(context: Context) -> int:
     """The number of ports that each node must have by its profile; one at least, or nothing was seen."""
-    given = {key: value for gate in context.profile.gates.values() for key, value in gate.items()}
-    return max(1, int(given.get("expectedPorts", context.profile.nics)))
+    profile = context.profile
+    given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
+    return max(1, int(given.get("expectedPorts") or profile.compute_nics.ports or profile.nics))
 
 
 def _seen(state: NodeState) -> int:

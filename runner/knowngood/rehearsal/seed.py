@@ -11,7 +11,7 @@ import re
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
-from knowngood.model.values import Object
+from knowngood.model.values import Object, Values
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
 from knowngood.rehearsal.operators import olm
@@ -126,10 +126,17 @@ def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[Object]
             "role": "gpu",
             "labels": {RING_LABEL: rings[name]} if name in rings else {},
             **hardware,
+            **_sharing(cluster.raw.get("sharing", {}).get(name, {})),
         }
         for name in cluster.gpu
     ]
     return plain + gpu
+
+
+def _sharing(said: Values) -> Object:
+    """How a node offers its GPUs, where it is not each GPU once."""
+    keys = {"mig": "migConfig", "replicas": "replicas"}
+    return {keys[key]: value for key, value in said.items()}
 
 
 def reported_kernel(declared: str) -> str:

@@ -209,7 +209,19 @@ def nvidia_proc(node: NodeSeed, version: str, flavour: str, gpus: list[str]) -> 
     for minor, address in enumerate(gpu_addresses(node)):
         if address in gpus:
             files |= _information(node, address, minor, version, flavour)
+            files |= _mig_devices(node, minor)
     return files
+
+
+def _mig_devices(node: NodeSeed, gpu: int) -> Files:
+    """A GPU's MIG instances as the driver lists them, each with one compute instance."""
+    root = f"proc/driver/nvidia/capabilities/gpu{gpu}/mig"
+    found = {}
+    for number in range(node.instances):
+        minor = 3 + 9 * (gpu * 7 + number)
+        found[f"{root}/gi{number}/access"] = capability(minor)
+        found[f"{root}/gi{number}/ci0/access"] = capability(minor + 1)
+    return found
 
 
 def capability(minor: int) -> str:

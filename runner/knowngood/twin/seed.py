@@ -3,7 +3,8 @@
 {"schema": 1, "cluster": "ams-prod", "kubernetes": "v1.31.9", "openshift": "4.18.52" or "",
  "nodes": [{"name", "role": control-plane|cpu|gpu|virtual, "labels": {}, and for GPU nodes "product", "gpus",
             "gpuModel", "gpuPciId", "nvswitch", "nics", "nicModel", "nicFirmware", "docaOfed", "kernel", "rdmaMode",
-            "modules": what else the host loads at boot, of which rpcrdma is known}],
+            "modules": what else the host loads at boot, of which rpcrdma is known,
+            "migConfig": all-1g.18gb and its like, "replicas": of each GPU or MIG device}],
  "gpuOperator": {"version", "namespace"}, "networkOperator": {"version", "namespace"} (may be absent),
  "tenants": [{"name", "namespace", "workloads": [{"name", "kind": Deployment|StatefulSet|gang, "replicas",
               "gpusPerPod", "minAvailable"}]}],
@@ -20,6 +21,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -30,6 +32,8 @@ from typing import Any, TypeVar
 SCHEMA = 1
 ROLES = ("control-plane", "cpu", "gpu", "virtual")
 MODULES = ("rpcrdma",)
+MIG_CONFIG = re.compile(r"all-([123467])g\.\d{1,3}gb")
+MIG_DEVICES = {"1": 7, "2": 3, "3": 2, "4": 1, "6": 1, "7": 1}
 CHECKS = ("MachineHealthCheck", "NodeHealthCheck")
 WORKLOADS = ("Deployment", "StatefulSet", "gang")
 
@@ -59,6 +63,14 @@ class NodeSeed:
     kernel: str = "5.14.0-427.92.1.el9_4.x86_64"
     rdmaMode: str = "dma-buf"  # noqa: N815
     modules: Sequence[str] = ()  # more that the host loads at boot: rpcrdma
+    migConfig: str = ""  # noqa: N815 (all GPUs in equal instances: all-1g.18gb)
+    replicas: int = 1  # how often time-slicing offers each GPU or MIG device
+
+    @property
+    def instances(self) -> int:
+        """MIG devices of one GPU, 0 without MIG: what fits by compute slices, of which there are seven."""
+        match = MIG_CONFIG.fullmatch(self.migConfig)
+        return MIG_DEVICES[match.group(1)] if match else 0
 
     @property
     def machine(self) -> bool:
@@ -306,8 +318,7 @@ def _check(seed: Seed) -> None:
             raise SeedError(f"node {node.name}: role {node.role!r} is not one of {', '.join(ROLES)}")
         if not 0 <= node.gpus <= 16 or not 0 <= node.nics <= 16:
             raise SeedError(f"node {node.name}: gpus and nics are 0 to 16")
-        if unknown := sorted(set(node.modules) - set(MODULES)):
-            raise SeedError(f"node {node.name}: module {unknown[0]!r} is not one of {', '.join(MODULES)}")
+        _check_node(node)
     for check in seed.health_checks:
         if check.kind not in CHECKS:
             raise SeedError(
@@ -319,3 +330,12 @@ def _check(seed: Seed) -> None:
                 raise SeedError(
                     f"tenant {tenant.name}, workload {load.name}: kind {load.kind!r} is not known"
                 )
+
+
+def _check_node(node: NodeSeed) -> None:
+    if node.migConfig and not MIG_CONFIG.fullmatch(node.migConfig):
+        raise SeedError(f"node {node.name}: migConfig {node.migConfig!r} is none like all-1g.18gb")
+    if not 1 <= node.replicas <= 64:
+        raise SeedError(f"node {node.name}: replicas are 1 to 64")
+    if unknown := sorted(set(node.modules) - set(MODULES)):
+        raise SeedError(f"node {node.name}: module {unknown[0]!r} is not one of {', '.join(MODULES)}")

@@ -163,6 +163,10 @@ class Machine:
         """Addresses of the GPUs that answer."""
         return [gpu for gpu in host_files.gpu_addresses(self.seed) if gpu not in self._lost]
 
+    def devices(self, gpus: int) -> int:
+        """What the device plugin offers of so many GPUs: the GPUs, or their MIG devices, each so often."""
+        return gpus * (self.seed.instances or 1) * self.seed.replicas
+
     def lose_gpu(self, address: str) -> None:
         """The GPU falls off the bus; only a boot brings it back."""
         self._lost.add(address)

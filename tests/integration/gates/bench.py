@@ -29,6 +29,7 @@ class Bench:
         self.release = matrix.releases[release]
         self.schemes = matrix.schemes
         self.movers = matrix.movers
+        self.reported = matrix.reported
         self.kube = Kube(play.stage.kubeconfig)
         self.gates = PytestGates(
             self.cluster, self.profile, self.release, play.stage.kubeconfig, run, gates_dir()

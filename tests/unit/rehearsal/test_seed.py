@@ -145,3 +145,12 @@ def test_work_waits_while_a_batch_is_out_and_every_budget_can_give_way(
 def test_every_shipped_cluster_is_that_full(name: str) -> None:
     s = shipped(name)
     assert any(w["name"] == "queue" for w in loads_of(seed(s, "x")["tenants"]))
+
+
+def test_nodes_that_share_their_gpus_do_so_on_the_twin() -> None:
+    nodes = {n.name: n for n in parse(seed(shipped("fra-prod"), "x")).nodes}
+    assert [(nodes[f"fra-gpu-{i}"].migConfig, nodes[f"fra-gpu-{i}"].replicas) for i in (1, 2, 3)] == [
+        ("", 1),
+        ("all-1g.18gb", 1),
+        ("", 4),
+    ]

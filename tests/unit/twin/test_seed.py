@@ -37,6 +37,8 @@ GOOD: dict[str, Any] = {
         ({"nodes": [{**NODE, "role": "quantum"}]}, "gpu-1: role 'quantum'"),
         ({"nodes": [{**NODE, "gpus": 99}]}, "gpu-1: gpus"),
         ({"nodes": [NODE, NODE]}, "gpu-1 named twice"),
+        ({"nodes": [{**NODE, "migConfig": "1g.18gb"}]}, "gpu-1: migConfig '1g.18gb' is none like"),
+        ({"nodes": [{**NODE, "replicas": 0}]}, "gpu-1: replicas are 1 to 64"),
         ({"nodes": ["gpu-1"]}, r"nodes\[0\]: an object"),
         ({"olm": {"catalogs": {"c:1": [{"name": "x"}]}}}, r"olm.catalogs\[c:1\]\[0\]: schema and name"),
         ({"olm": {"catalogs": {}, "installed": [INSTALLED]}}, r"olm.installed\[0\]: no catalog.* holds a.v1.0.0"),

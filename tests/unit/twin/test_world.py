@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from knowngood.twin import host_files
 from knowngood.twin.events import EventLog
 from knowngood.twin.pool import Pool
@@ -84,3 +86,30 @@ def test_user_space_is_of_one_version_only(tmp_path: Path) -> None:
     for version in ("580.173.02", "595.91.07"):
         host.install_user_space(version)
     assert [p.name for p in (host.root / "usr/lib64").iterdir()] == ["libcuda.so.595.91.07"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "replicas", "instances", "offered"),
+    [
+        ("", 1, 0, 2),
+        ("", 4, 0, 8),
+        ("all-1g.18gb", 1, 7, 14),
+        ("all-3g.71gb", 2, 2, 8),
+        ("all-7g.141gb", 1, 1, 2),
+    ],
+)
+def test_gpus_are_offered_whole_in_instances_or_several_times(
+    tmp_path: Path, layout: str, replicas: int, instances: int, offered: int
+) -> None:
+    """The driver lists MIG instances while it is loaded; the device plugin counts them."""
+    tmp_path.joinpath("root").mkdir()
+    seed = replace(SEED, gpus=2, migConfig=layout, replicas=replicas)
+    host = Machine(seed, tmp_path / "root", EventLog(tmp_path / "e"), {"ID": "rhcos"})
+    host.boot("power-on")
+    listed = host.root / "proc/driver/nvidia/capabilities/gpu1/mig"
+    assert not listed.exists()
+    host.load_driver("595.91.07", host_files.OPEN)
+    assert len(list(listed.glob("gi*/ci0/access"))) == instances
+    assert host.devices(2) == offered
+    host.unload_driver()
+    assert not listed.exists(), "a layout goes with the module"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, releases, waivers
+from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, nodes, releases
 from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "files",
     "graphs",
     "history",
+    "nodes",
     "problems",
     "releases",
-    "waivers",
 ]

@@ -104,7 +104,8 @@ class OperandProgram(Program):
 
 async def advertise(twin: Twin, machine: Machine) -> None:
     """The device plugin tells the kubelet how many GPUs are healthy."""
-    await set_allocatable(twin, machine.name, len(machine.gpus()), capacity=machine.seed.gpus)
+    there, all_of_them = machine.devices(len(machine.gpus())), machine.devices(machine.seed.gpus)
+    await set_allocatable(twin, machine.name, there, capacity=all_of_them)
 
 
 async def set_allocatable(twin: Twin, node: str, gpus: int, capacity: int | None = None) -> None:
@@ -124,8 +125,7 @@ def gpu_labels(machine: Machine, version: str) -> dict[str, str]:
     minor, _, patch = rest.partition(".")
     cuda = {"580": "13.0", "595": "13.2", "610": "13.3"}.get(major, "13.0")
     return {
-        "nvidia.com/gpu.count": str(len(machine.gpus())),
-        "nvidia.com/gpu.product": machine.seed.gpuModel.replace(" ", "-"),
+        **shared(machine),
         "nvidia.com/gpu.family": "hopper",
         "nvidia.com/gpu.memory": "143771",
         "nvidia.com/mig.capable": "true",
@@ -134,6 +134,21 @@ def gpu_labels(machine: Machine, version: str) -> dict[str, str]:
         "nvidia.com/cuda.driver-version.minor": minor,
         "nvidia.com/cuda.driver-version.revision": patch,
         "nvidia.com/cuda.runtime-version.full": cuda,
+    }
+
+
+def shared(machine: Machine) -> dict[str, str]:
+    """How the GPUs are offered: MIG by the strategy `single`, and time-slicing."""
+    seed, count = machine.seed, len(machine.gpus())
+    product = seed.gpuModel.replace(" ", "-") + (f"-MIG-{seed.migConfig[4:]}" if seed.instances else "")
+    mig = {"nvidia.com/mig.config": seed.migConfig, "nvidia.com/mig.config.state": "success"}
+    return {
+        "nvidia.com/gpu.count": str(count * (seed.instances or 1)),
+        "nvidia.com/gpu.product": product + ("-SHARED" if seed.replicas > 1 else ""),
+        "nvidia.com/gpu.replicas": str(seed.replicas),
+        "nvidia.com/gpu.sharing-strategy": "time-slicing" if seed.replicas > 1 else "none",
+        "nvidia.com/mig.strategy": "single",
+        **(mig if seed.instances else {}),
     }
 
 

@@ -96,5 +96,6 @@ def _gpus(twin: Twin) -> Iterator[str]:
         owned = own or OWNER_LABEL in labels
         if labels.get(MIG_CAPABLE_LABEL) == "true" and MIG_MANAGER_LABEL not in labels:
             yield f"node {name_of(node)} is not labelled for the MIG manager"
-        if seed and owned and int(have) != seed.gpus:
-            yield f"node {name_of(node)} has {have} of {seed.gpus} GPUs allocatable"
+        wanted = seed.gpus * (seed.instances or 1) * seed.replicas if seed else 0
+        if seed and owned and int(have) != wanted:
+            yield f"node {name_of(node)} has {have} of {wanted} GPUs allocatable"

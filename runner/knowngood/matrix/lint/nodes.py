@@ -1,4 +1,4 @@
-"""Rules about known bad parts that a cluster file waives."""
+"""Rules about what a cluster file says of single nodes: known bad parts, and how their GPUs are offered."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
                 yield Finding(
                     document.at("waivers", index, "until"), f"until: {error}", "a day, as 2026-12-31"
                 )
+
+
+@rule("KG421", "GPUs are shared on GPU nodes of the cluster.")
+def sharing_is_of_gpu_nodes(context: Context) -> Iterator[Finding]:
+    """A rehearsal would play a node that is not there as one that it is not."""
+    for document in context.documents.of("clusters").values():
+        gpu = set(document.value["nodes"]["gpu"])
+        for name in document.value.get("sharing", {}):
+            if name not in gpu:
+                message = f"{name} is no GPU node of this cluster"
+                yield Finding(document.at("sharing", name), message, known_are(gpu))

@@ -1,0 +1,69 @@
+"""Nodes that offer their GPUs in MIG instances, or several times: drift goes by the node's own configuration."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.play import staged
+
+from knowngood.adapters.kubernetes.client import path
+from knowngood.model.verdict import Judgement, Verdict
+
+from .bench import Bench
+
+WHOLE, MIG, SLICED = "fra-gpu-1", "fra-gpu-2", "fra-gpu-3"
+NODES = (WHOLE, MIG, SLICED)
+RELEASE = "h200-4.18-r580.105"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("shared")
+    with staged(folder / "stage", "fra-prod") as play:
+        yield Bench(play, folder / "run", release=RELEASE)
+
+
+@pytest.fixture(scope="module")
+def baseline(bench: Bench) -> Mapping[str, Mapping[str, Any]]:
+    found = judged(bench, taking_baseline=True)
+    assert (found.verdict, found.trouble) == (Verdict.PASS, ""), found.bad()
+    return {f"{r.gate}/{r.node}": r.measured for r in found.results}
+
+
+def files(bench: Bench, node: str) -> Path:
+    """A node's root folder."""
+    return bench.play.stage.state / "nodes" / node / "root"
+
+
+def judged(bench: Bench, *gates: str, **fields: Any) -> Judgement:
+    own = gates or ("drift", "rdma_health")
+    return bench.judge(*own, **{"nodes": NODES, "reported": bench.reported, **fields})
+
+
+def test_each_node_offers_what_its_own_configuration_gives(
+    bench: Bench, baseline: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """And the right DOCA-OFED passes whose module says another version."""
+    counts = {n: baseline[f"drift/{n}"]["allocatable"]["nvidia.com/gpu"] for n in NODES}
+    assert counts == {WHOLE: "8", MIG: "56", SLICED: "32"}
+    assert judged(bench, baseline=baseline).verdict is Verdict.PASS
+    raw = files(bench, WHOLE) / "sys/module/mlx5_core/version"
+    assert raw.read_text().strip() == "25.10-1.2.2"
+
+
+def test_a_lost_instance_and_a_plugin_that_offers_too_little_fail_on_their_nodes(
+    bench: Bench, baseline: Mapping[str, Mapping[str, Any]]
+) -> None:
+    shutil.rmtree(files(bench, MIG) / "proc/driver/nvidia/capabilities/gpu3/mig/gi2")
+    node = bench.kube.get(path("v1", "nodes", SLICED))
+    labels = {"metadata": {"labels": {**node["metadata"]["labels"], "nvidia.com/gpu.replicas": "5"}}}
+    bench.kube.merge(path("v1", "nodes", SLICED), labels)
+    found = judged(bench, "drift", baseline=baseline)
+    told = {r.node: r.reason for r in found.bad()}
+    assert "56 of 55 GPUs are allocatable" in told[MIG]
+    assert "32 of 40 GPUs are allocatable" in told[SLICED]
+    assert found.of_node(WHOLE) is Verdict.PASS
