@@ -52,7 +52,7 @@ def run(command: Sequence[str], name: str, deadline: float, log: Log) -> Answer:
         stuck = _ended(child)
         watched.close()
     found = _answer(watched.said)
-    if found is not None and not why and child.returncode == 0:
+    if found is not None and not why and not stuck and child.returncode == 0:
         return checked(found)
     told = (why, stuck) if why else (stuck or _end_of(child.returncode, killed=memory.kills() > kills),)
     return unmeasured("", "; ".join(filter(None, [*told, memory.full(), watched.last_words()])))

@@ -106,6 +106,15 @@ def test_a_payload_that_left_a_process_behind_has_answered_all_the_same() -> Non
     assert not Path(f"/proc/{int(log.split()[-1])}").exists()
 
 
+def test_an_answer_of_a_payload_that_does_not_end_is_none() -> None:
+    """A process that the kernel holds for a device takes no KILL: what it said before is not the whole story."""
+    held = "import knowngood.probe.isolation as i; i._ended = lambda child: (child.wait(), 'the kernel holds it')[1]"
+    command = [sys.executable, "-S", "-c", f"{held}\n{WATCH}", GOOD, "5"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=60)
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["reason"]) == (None, "the kernel holds it")
+
+
 def test_a_flood_of_words_neither_fills_the_log_nor_stops_the_payload() -> None:
     found, log = watched("import sys; [print('y' * 99) for _ in range(20000)];" + GOOD)
     assert found["ok"] is True

@@ -131,6 +131,10 @@ def _without_pod(job: Object | None, within: str, after: str) -> str:
         if condition.get("type") == "Failed" and condition.get("status") == "True":
             said = f"{condition.get('reason', '')}: {condition.get('message', '')}"[:LONGEST]
             return f"the probe pod is gone, its Job failed{after}: {said}"
+    if (job.get("spec") or {}).get("suspend"):
+        return (
+            f"the probe's Job {job['metadata']['name']} was not let in by its queue{within} (it is suspended)"
+        )
     return (
         f"Kubernetes made no pod for Job {job['metadata']['name']}{within}"
         " (its events say why: a quota, a webhook, or a deploy/base that is older than this program)"

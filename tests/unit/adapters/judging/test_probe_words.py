@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knowngood.adapters.judging.probe_words import completed, document
+from knowngood.adapters.judging.probe_words import completed, document, why
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -53,3 +53,11 @@ def test_the_first_payload_without_a_word_is_the_one_that_ran(
     results = completed({"results": {n: {"ok": True} for n in said}}, ("a", "b", "c"), "it died")["results"]
     told = [results[name]["reason"] for name in lost]
     assert told == ["it died while it ran", *["it died before its turn"] * (len(lost) - 1)]
+
+
+def test_a_job_that_its_queue_holds_back_says_so() -> None:
+    held = {"metadata": {"name": "probe-1"}, "spec": {"suspend": True}, "status": {}}
+    assert (
+        why(None, held, 7.0) == "the probe's Job probe-1 was not let in by its queue in 7 s (it is suspended)"
+    )
+    assert "made no pod" in why(None, {**held, "spec": {"suspend": False}}, 7.0)
