@@ -173,6 +173,12 @@ def test_a_link_is_followed_as_on_the_host_and_never_out_of_the_root(
     assert host.unread == {}
 
 
+def test_a_file_is_no_folder(root: Path) -> None:
+    host = Host(root)
+    assert (host.text(f"{MODULE}/more"), host.names(MODULE), host.text(f"{MODULE}/.")) == (None, [], DRIVER)
+    assert host.unread == {}, "nothing is there"
+
+
 def test_a_folder_without_end_is_not_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_NAMES", 1)
     host = Host(root)
