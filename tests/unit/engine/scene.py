@@ -23,6 +23,7 @@ from knowngood.model.matrix import (
     UndoClass,
 )
 from knowngood.model.plan import Hop, Move, Plan, PlannedRing
+from knowngood.model.values import Values
 from knowngood.planner.status import Standard
 
 RINGS = {"ring-0": ("gpu-1", "gpu-2"), "ring-1": ("gpu-3", "gpu-4"), "ring-2": ("gpu-5", "gpu-6")}
@@ -89,9 +90,10 @@ def a_cluster(on_wave_failure: str = "hold") -> Cluster:
 
 
 def a_profile() -> Profile:
-    return Profile(
-        "xe", "XE7740", 8, "H200 NVL", "10de:233b", False, 8, "ConnectX-7", "dma-buf", {}, (), HERE
-    )
+    """A machine without RDMA ports, with the least of gates that may promote."""
+    gates: dict[str, Values] = {"smoke_training": {"kind": "active"}}
+    gates |= {gate: {"kind": "passive"} for gate in ("gpu_errors", "drift")}
+    return Profile("xe", "XE7740", 8, "H200 NVL", "10de:233b", False, 0, "none", "none", gates, (), HERE)
 
 
 def a_standard(world: World, now: str, cluster: Cluster | None = None) -> Standard:
