@@ -51,9 +51,9 @@ class Port:
     pcie: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def kind(self) -> tuple[str, str, str]:
-        """What ports of one make have in common."""
-        return self.board, self.hca, self.layer
+    def kind(self) -> tuple[str, str, str, str]:
+        """What ports of one make have in common; a firmware's first number is the card's."""
+        return self.board, self.hca, self.layer, _card(self.firmware or "")
 
     @property
     def label(self) -> str:

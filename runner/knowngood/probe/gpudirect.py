@@ -31,6 +31,7 @@ NEEDED = {
     "mlx5_ib_reg_user_mr_dmabuf": "the NIC's driver registers no DMA-BUF",
     "nv_dma_buf_export": "the GPU's driver exports no DMA-BUF",
 }
+CONFIGURED = ("PCI_P2PDMA", "DMA_SHARED_BUFFER")
 _WITH_P2PDMA = re.compile(r"\.el(?:9|1\d)(?:_\d+)?(?:\.x86_64)?$")
 """Red Hat's builds from 9 on, x86: "basically enabled on all large x86 distros" (Linux commit 7ffb791423c7)."""
 _DMA_BUF_KERNEL = (5, 12)  # NVIDIA GPU Operator documentation, gpu-operator-rdma
@@ -68,8 +69,9 @@ def _dma_buf(host: Host) -> Way:
     release = re.search(r"Linux version (\S+)", host.text("proc/version") or "")
     kernel = release.group(1) if release else ""
     config = _config(host, kernel)
-    if config is not None and not _has(config, "PCI_P2PDMA"):
-        return Way("", "", "the kernel's config has no CONFIG_PCI_P2PDMA: GPU memory may not reach the NIC")
+    for name in CONFIGURED if config is not None else ():
+        if not _has(config or "", name):
+            return Way("", "", f"the kernel's config has no CONFIG_{name}: GPU memory may not reach the NIC")
     read = host.matching(SYMBOLS, (ALWAYS_THERE, *NEEDED))
     if read is not None and any(ALWAYS_THERE in line.split() for line in read):
         here = {word for line in read for word in line.split()}

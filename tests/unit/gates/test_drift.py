@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from knowngood.matrix.load import load
 from knowngood.model.matrix import Profile
 from knowngood.model.mover import Mark
 from knowngood.model.node import NOT_LOADED, Leftover
@@ -336,3 +338,18 @@ def test_a_waived_gpu_may_be_missing(profile: Profile) -> None:
             baseline=None,
         )
         assert (found, len(notes.waived)) == (expected, len(waivers)), why
+
+
+def test_the_shipped_table_takes_every_release_of_that_package() -> None:
+    """Mellanox/network-operator#3104: three shipped releases name it, and its module says otherwise."""
+    matrix = load(Path(__file__).parents[3] / "matrix")
+    named = {r.components["doca-ofed"] for r in matrix.releases.values() if "doca-ofed" in r.components}
+    (package,) = (version for version in named if "25.10-1.2.8" in version)
+    for said, expected in (("25.10-1.2.2", "pass"), ("25.10-1.2.3", "inconclusive"), ("26.04-1.1.0", "fail")):
+        found = verdict(
+            DRIFT.test_versions_are_the_releases,
+            state=healthy(versions=versions(doca_ofed=said)),
+            expect={**EXPECT, "doca-ofed": package},
+            judgement=request(schemes=matrix.schemes, reported=matrix.reported),
+        )
+        assert found[0] == expected, found[1]

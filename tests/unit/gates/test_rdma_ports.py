@@ -292,6 +292,17 @@ def test_storage_ports_are_compared_with_the_baseline_only(machine: Machine) -> 
     assert (found, "mlx5_8/1 (0000:f8:00.0/1) is DOWN/Polling, it was up" in why) == ("fail", True)
 
 
+def test_a_management_port_of_another_card_is_told_by_its_firmware_alone(machine: Machine) -> None:
+    """As roots without board ids show it: all ports are Ethernet, one card is another and has no cable."""
+    for nic in range(4):
+        machine.port(nic, link_layer="Ethernet")
+    machine.more("mlx5_8", fw_ver="26.43.1014", **{"ports/1/link_layer": "Ethernet"}, **DOWN)
+    for nic in (*range(4), 8):
+        for file in ("board_id", "hca_type"):
+            (machine.root / f"{CLASS}/mlx5_{nic}/{file}").unlink()
+    assert machine.judged()[0] == "pass"
+
+
 def test_virtual_functions_are_left_out(machine: Machine) -> None:
     for number in range(4, 8):
         machine.more(f"mlx5_{number}", **{"device/physfn/uevent": "PCI_SLOT_NAME=0000:18:00.0"}, **DOWN)

@@ -15,7 +15,8 @@ from knowngood.probe.host import Host
 from .conftest import write
 
 UBUNTU = "6.8.0-45-generic"
-WITH, WITHOUT = "CONFIG_PCI_P2PDMA=y\n", "# CONFIG_PCI_P2PDMA is not set\n"
+SHARED = "CONFIG_DMA_SHARED_BUFFER=y\n"
+WITH, WITHOUT = f"CONFIG_PCI_P2PDMA=y\n{SHARED}", f"# CONFIG_PCI_P2PDMA is not set\n{SHARED}"
 
 
 @pytest.fixture
@@ -46,8 +47,9 @@ def test_open_modules_on_a_new_kernel_are_no_proof(ubuntu: Path) -> None:
 def test_the_kernels_config_shows_it_or_denies_it(ubuntu: Path, place: str) -> None:
     write(ubuntu, place, WITH)
     assert told(ubuntu)[0] == "dma-buf"
-    write(ubuntu, place, WITHOUT)
-    assert told(ubuntu)[0] == ""
+    for denied in (WITHOUT, "CONFIG_PCI_P2PDMA=y\n# CONFIG_DMA_SHARED_BUFFER is not set\n"):
+        write(ubuntu, place, denied)
+        assert told(ubuntu)[0] == ""
     write(ubuntu, "proc/kallsyms", symbols())
     assert told(ubuntu)[0] == "", "whatever else is shown"
 
