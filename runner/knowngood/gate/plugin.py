@@ -31,3 +31,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("knowngood.gate.neighbours")
     config.pluginmanager.import_plugin("knowngood.gate.operands")
     config.pluginmanager.import_plugin("knowngood.gate.parting")
+    config.pluginmanager.import_plugin("knowngood.gate.images")

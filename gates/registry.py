@@ -1,0 +1,43 @@
+"""Every image of what runs and of what the release brings can still be pulled, for each judged node.
+
+Proves: by the references that pods name, and those that the operators will compose for each node's operating system,
+kernel and architecture, driver toolkit included: the mirror that the cluster's mirror sets name, or else the source,
+has a manifest, and one for the node's architecture. Nothing is pulled.
+Needs: the way from here to the registry; get on the pull secret of openshift-config, list on mirror sets, get on the
+image stream openshift/driver-toolkit: deploy/base does not grant these, grant them where this gate is used. In no
+shipped profile: a rehearsal has no registry.
+fail: every place that a node would ask says that it is not there: without the present release's there is no way back.
+inconclusive: a registry does not answer, denies, redirects; an image can't be named (no repository in the live object).
+Thresholds: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from knowngood.gate import judge, measure
+from knowngood.gate.images import Looked
+
+SHOWN = 5
+
+
+@pytest.mark.parametrize("part", ["present", "target"])
+def test_every_image_can_be_pulled(part: str, images: Mapping[str, Looked]) -> None:
+    """Of the present release, or of the one that is judged."""
+    looked = images[part]
+    measure(**{f"{part}Images": len(looked.asked), f"{part}Missing": len(looked.answer.missing)})
+    if looked.answer.missing:
+        judge.fail(told(looked.answer.missing))
+    if looked.answer.unproven or looked.untold:
+        judge.inconclusive("; ".join([*looked.untold[:SHOWN], told(looked.answer.unproven)]).strip("; "))
+    if part == "present" and not looked.asked:
+        judge.inconclusive("no image of an operator was found on the judged nodes")
+    judge.note(f"{len(looked.asked)} images of the {part} release are there")
+
+
+def told(images: Mapping[str, str]) -> str:
+    """The first of them with why, and how many more there are."""
+    more = f"; and {len(images) - SHOWN} more" if len(images) > SHOWN else ""
+    return "; ".join(f"{image}: {why}" for image, why in list(images.items())[:SHOWN]) + more
