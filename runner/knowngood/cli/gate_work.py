@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from knowngood.model.mover import Mark
 from knowngood.model.values import Object, Values
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
-from knowngood.planner.gates import applicable
+from knowngood.planner.gates import PROFILES, applicable
 from knowngood.ports.cancel import Cancel
 from knowngood.report.console import PlainLines
 from knowngood.report.summary import JudgementLine, judgement_line
@@ -48,7 +47,7 @@ class Work:
     folder: Path
     nodes: tuple[str, ...]
     gates: tuple[str, ...]
-    nightly: bool
+    profile: str
 
     def __post_init__(self) -> None:
         self.figures: dict[str, Values] = {}
@@ -62,7 +61,7 @@ def new_id() -> str:
 
 
 def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine]:
-    """Judge passively, and for the nightly job actively where nobody works; nowhere on a node that a run holds."""
+    """Judge passively, and by the call's profile actively where nobody works; nowhere on a node that a run holds."""
     use = gate_held.in_use(work.kubeconfig, work.cluster, work.nodes)
     seen = reader(work.kubeconfig, work.cluster).observe(work.nodes, work.source.matrix.movers)
     opened = gate_since.today(seen)
@@ -85,7 +84,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             loads={n: opened.loads[n] for n in nodes if n in opened.loads},
             excluded={n: opened.excluded[n] for n in nodes if n in opened.excluded},
             taking_baseline=taking,
-            deadline=work.cluster.limits.judge,
+            deadline=PROFILES[work.profile].budget or work.cluster.limits.judge,
             schemes=work.source.matrix.schemes,
             reported=work.source.matrix.reported,
             movers=work.source.matrix.movers,
@@ -132,7 +131,7 @@ def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tupl
         return [("gate", work.gates, free)] if free else []
     _missed(work, known.passive, use.held)
     wanted = [("passive", known.passive, free)]
-    if work.nightly:
+    if PROFILES[work.profile].active:
         _missed(work, known.active, {**use.held, **use.busy})
         wanted.append(("active", known.active, tuple(n for n in free if n not in use.busy)))
     return [w for w in wanted if w[2]]
@@ -189,9 +188,3 @@ def read(file: Path, cluster: str) -> Object:
     if value.get("schema") != SCHEMA or value.get("cluster") != cluster:
         raise UsageError(f"this is no baseline of {cluster}", where=str(file), hint="name another file")
     return value
-
-
-def proves(file: Path) -> str:
-    """The first line of a gate's docstring."""
-    text = ast.get_docstring(ast.parse(file.read_text())) or ""
-    return text.partition("\n")[0]

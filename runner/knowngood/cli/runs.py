@@ -17,6 +17,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.record import Record
 from knowngood.model.values import Object
+from knowngood.report.ctrf import ctrf
 from knowngood.report.html import html
 from knowngood.report.junit import junit
 from knowngood.report.summary import RecordLine, Summary, summarise
@@ -123,7 +124,7 @@ def told(summary: Summary, folder: Path) -> Summary:
 
 
 def write_reports(folder: Path, marks: Mapping[str, Marks] | None = None) -> Summary:
-    """Write report.html, junit.xml and summary.json into the run's folder; returns the summary.
+    """Write report.html, junit.xml, ctrf.json and summary.json into the run's folder; returns the summary.
 
     `marks`: what the nodes say now, where they were asked.
     """
@@ -131,11 +132,12 @@ def write_reports(folder: Path, marks: Mapping[str, Marks] | None = None) -> Sum
         summary = told(summarise(run.records, run.load, marks), folder)
     (folder / "summary.json").write_text(json.dumps(to_json(summary), indent=2) + "\n")
     (folder / "junit.xml").write_text(junit(summary))
+    (folder / "ctrf.json").write_text(ctrf(summary))
     (folder / "report.html").write_text(html((summary,)))
     return summary
 
 
-REPORTS = ("report.html", "summary.json", "junit.xml")
+REPORTS = ("report.html", "summary.json", "junit.xml", "ctrf.json")
 
 
 def copy_reports(run: Path, folder: Path) -> None:

@@ -19,6 +19,27 @@ RDMA = "rdma_health"
 
 
 @dataclass(frozen=True, slots=True)
+class GateProfile:
+    """Which gates one call of `knowngood gate` runs, and how long a judgement may take.
+
+    `active`: those that compute, too. `budget`: seconds, None: the cluster's own limit.
+    """
+
+    active: bool
+    budget: float | None = None
+
+
+PROFILES: Mapping[str, GateProfile] = {
+    "passive": GateProfile(active=False),
+    "wave": GateProfile(active=False, budget=600.0),
+    "canary": GateProfile(active=True, budget=1800.0),
+    "full": GateProfile(active=True, budget=7200.0),
+    "nightly": GateProfile(active=True),
+}
+"""Budgets are proposals: between two waves somebody waits, a canary may take as long as its drain did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Applicable:
     """The required gates by kind; those that a machine of this kind can't have, with the reason; and those of the
     minimum set that the profile leaves out."""

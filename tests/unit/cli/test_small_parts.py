@@ -15,7 +15,7 @@ import pytest
 from tests.unit.cli.called import knowngood
 from tests.unit.report.played import calm, undone
 
-from knowngood.cli import gate_work
+from knowngood.cli import gate_author, gate_work
 from knowngood.cli.commands.rehearse import FAULTS, advice, parsed
 from knowngood.cli.options import Settings
 from knowngood.cli.signals import STOPPING, stopped_by_signals
@@ -97,6 +97,30 @@ def test_gates_are_listed_with_what_they_prove() -> None:
         r["gate"] for r in rows
     }
     assert all(r["proves"].endswith(".") for r in rows)
+    assert [r["gate"] for r in rows if not (r["needs"] and r["fail"] and r["inconclusive"])] == []
+    text = knowngood("gate", "--list").out
+    assert "driver_health (passive): The driver itself finds nothing wrong" in text
+    assert "registry (in no profile): " in text
+
+
+def test_a_new_gate_comes_with_a_test_that_passes_and_takes_no_place(tmp_path: Path) -> None:
+    said = knowngood("gate", "new", "storage_mounts", "--out", tmp_path)
+    assert said.code == 0
+    test = tmp_path / "tests" / "test_storage_mounts.py"
+    assert str(test) in said.out
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", str(test)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    assert gate_author.told(tmp_path / "gates" / "storage_mounts.py")["inconclusive"]
+    for wrong in (["storage_mounts"], ["../up"], ["Upper"], []):
+        assert knowngood("gate", "new", *wrong, "--out", tmp_path).code == 2
+    assert knowngood("gate", "ams-prod", "one-too-many").code == 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.cli import gate_work
+from knowngood.cli import gate_author, gate_work
 from knowngood.cli.matrix_source import kubeconfig_of, load, pick
 from knowngood.cli.options import (
     Settings,
@@ -29,6 +29,8 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.text import as_json, page
 from knowngood.model.verdict import Verdict, worst
 from knowngood.planner.freshness import NotRun
+from knowngood.planner.gates import PROFILES
+from knowngood.report import ctrf
 from knowngood.report.junit import document
 from knowngood.report.summary import JudgementLine
 from knowngood.report.text import columns, count_rows
@@ -45,6 +47,7 @@ class Asked:
     """The command line. `baseline` and `since`: None not given, "" the usual place."""
 
     cluster: str | None
+    name: str | None
     gates: tuple[str, ...]
     nodes: tuple[str, ...]
     profile: str
@@ -58,14 +61,15 @@ class Asked:
 
 @click.command("gate")
 @click.argument("cluster", required=False)
+@click.argument("name", required=False)
 @click.option("--gate", "gates", metavar="NAME", multiple=True, help="Only this gate; may be repeated.")
 @click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated.")
 @click.option(
     "--profile",
-    type=click.Choice(["passive", "nightly"]),
+    type=click.Choice(list(PROFILES)),
     default="passive",
     show_default=True,
-    help="nightly also runs the active gates, on nodes where no tenant's work runs.",
+    help="Which gates, and how long they may take: see below.",
 )
 @click.option("--release", metavar="RELEASE", help="What must run.  [default: the cluster's pinned release]")
 @click.option(
@@ -85,9 +89,13 @@ class Asked:
 def command(settings: Settings, /, **words: Any) -> int:
     """Run gates against a cluster; changes nothing.
 
-    Passive gates only read and may run at any time; active ones compute on idle GPUs. For an upgrade by hand take
-    a --baseline before it and judge --since it afterwards: only what happened after the baseline counts, and
-    figures are compared with those of the same node. Writes JUnit and JSON into its folder.
+    Passive gates only read and may run at any time; active ones compute on idle GPUs. --profile passive and wave run
+    the passive ones (wave within 10 minutes: between two waves), canary, full and nightly the active ones too, on
+    nodes where no tenant works (canary within 30 minutes, full within 2 hours, passive and nightly as long as the
+    cluster's judgeSeconds). `gate new NAME` lays out a new gate with its test in --out, or here.
+
+    For an upgrade by hand take a --baseline before it and judge --since it afterwards: only what happened after the
+    baseline counts, and figures are compared with those of the same node. Writes JUnit, CTRF and JSON into its folder.
 
     A node that a run holds is left out and named, and active gates run on nodes where no tenant works and no run may
     come. A required gate that did not run on a node is inconclusive, unless the profile's `withinDays` for that gate
@@ -96,6 +104,7 @@ def command(settings: Settings, /, **words: Any) -> int:
     \b
     Examples:
       knowngood gate --list
+      knowngood gate new storage_mounts --out ops
       knowngood gate ams-prod --kubeconfig ~/.kube/ams-prod
       knowngood gate ams-prod --node gpu-3 --gate gpu_errors
       knowngood gate ams-prod --baseline            then upgrade by hand, then
@@ -105,6 +114,12 @@ def command(settings: Settings, /, **words: Any) -> int:
     Exit codes: 0 all pass, 1 at least one fail, 2 usage, 3 inconclusive (nothing failed, something could not be told)
     """
     asked = Asked(**words)
+    if asked.cluster == "new":
+        return _new(asked)
+    if asked.name is not None:
+        raise UsageError(
+            f"{asked.name!r} is one word too many", hint="knowngood gate CLUSTER, or gate new NAME"
+        )
     if asked.listing:
         return _list(settings, asked)
     work = _work(settings, asked)
@@ -142,7 +157,7 @@ def _work(settings: Settings, asked: Asked) -> gate_work.Work:
         folder=asked.out or settings.runs.parent / "gates" / gate_work.new_id(),
         nodes=asked.nodes or cluster.gpu,
         gates=asked.gates,
-        nightly=asked.profile == "nightly",
+        profile=asked.profile,
     )
 
 
@@ -155,16 +170,27 @@ def verdict_of(work: gate_work.Work, lines: Sequence[JudgementLine]) -> Verdict:
 def _report(
     work: gate_work.Work, lines: Sequence[JudgementLine], verdict: Verdict, output: str, seconds: float
 ) -> None:
-    """JUnit and JSON into the folder, the result on stdout."""
-    name = work.cluster.name
+    """JUnit, CTRF and JSON into the folder, the result on stdout."""
+    name, ended = work.cluster.name, SystemClock().now()
     suites = [(line.step, line) for line in lines]
+    command = _again(work)
+    again = [ctrf.rerun(command, g) for line in lines for g in line.results if g.verdict != Verdict.PASS]
     (work.folder / "junit.xml").write_text(document(f"knowngood gate {name}", suites, seconds, work.not_run))
-    result = {"schema": 1, "cluster": name, "release": work.release.name, "time": SystemClock().now()}
+    (work.folder / "ctrf.json").write_text(ctrf.document(suites, seconds, ended, work.not_run, command))
+    result = {"schema": 1, "cluster": name, "release": work.release.name, "time": ended, "again": again}
     result |= {"verdict": verdict.value, "judgements": to_json(lines), "not_run": to_json(work.not_run)}
     text = as_json(result)
     (work.folder / "summary.json").write_text(text)
-    say(text if output == "json" else page([f"{name}: {verdict}", *_text(lines), *_missed(work.not_run)]))
+    told = [f"{name}: {verdict}", *_text(lines), *_missed(work.not_run)]
+    told += ["", "once more", *again] if again else []
+    say(text if output == "json" else page(told))
     say(f"kept in {work.folder}", err=True)
+
+
+def _again(work: gate_work.Work) -> str:
+    """How this cluster is judged once more against the same release; the gate and its node follow."""
+    release = "" if work.release.name == work.cluster.release else f" --release {work.release.name}"
+    return f"knowngood gate {work.cluster.name}{release}"
 
 
 def _text(lines: Sequence[JudgementLine]) -> list[str]:
@@ -179,7 +205,18 @@ def _missed(found: Sequence[NotRun]) -> list[str]:
     return ["", "not run", *columns(rows)] if rows else []
 
 
+def _new(asked: Asked) -> int:
+    """Lay out a gate and its test."""
+    if asked.name is None:
+        raise UsageError("which name has the new gate?", hint="knowngood gate new NAME")
+    gate, test = gate_author.lay_out(asked.name, asked.out or Path())
+    say(page([str(gate), str(test)]))
+    say(f"  next: pytest {test}, then name {asked.name} in a profile's gates", err=True)
+    return 0
+
+
 def _list(settings: Settings, asked: Asked) -> int:
+    """Each gate: what it proves, needs and means, and in which way it runs."""
     source = load(settings)
     profile = source.profile(source.cluster(asked.cluster)) if asked.cluster else None
     rows = []
@@ -187,9 +224,19 @@ def _list(settings: Settings, asked: Asked) -> int:
         kinds = [p.gates[file.stem]["kind"] for p in source.matrix.profiles.values() if file.stem in p.gates]
         if profile and file.stem not in profile.gates:
             continue
-        rows.append((file.stem, kinds[0] if kinds else "in no profile", gate_work.proves(file)))
+        parts = gate_author.told(file)
+        row = {"gate": file.stem, "kind": kinds[0] if kinds else "in no profile", "proves": parts["says"]}
+        rows.append(
+            {**row, **{part: parts[part] for part in ("needs", "fail", "inconclusive", "thresholds")}}
+        )
     if asked.output == "json":
-        say_json([dict(zip(("gate", "kind", "proves"), r, strict=True)) for r in rows])
+        say_json(rows)
     else:
-        say(page(columns(rows, "")))
+        say(page([line for row in rows for line in _entry(row)]))
     return 0
+
+
+def _entry(row: dict[str, str]) -> list[str]:
+    """One gate in a few lines."""
+    parts = [(part, row[part]) for part in ("needs", "fail", "inconclusive") if row[part]]
+    return [f"{row['gate']} ({row['kind']}): {row['proves']}", *columns(parts), ""]

@@ -80,7 +80,7 @@ class Night:
         )
         release = Release("r595", ReleaseStatus.CANDIDATE, {}, (), a_cluster().where)
         place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)
-        work = gate_work.Work(*place, nightly=True)  # type: ignore[arg-type]  # a source in words
+        work = gate_work.Work(*place, profile="nightly")  # type: ignore[arg-type]  # a source in words
         lines = gate_work.judge(work, since=None, taking=False)
         verdict = gate.verdict_of(work, lines)
         gate._report(work, lines, verdict, "text", 1.0)
