@@ -39,8 +39,6 @@ READING = (
     "drift",
     "driver_health",
     "operators",
-    "mig_layout",
-    "time_slicing",
     "rdma_health",
 )
 """The passive gates: no pod is made for them."""

@@ -24,7 +24,7 @@ NODES = ("fra-gpu-1", "fra-gpu-2", "fra-gpu-3")
 RELEASE = "h200-4.18-r580.105"
 GATE, OTHERS = (
     "driver_health",
-    ("gpu_errors", "drift", "rdma_health", "operators", "mig_layout", "time_slicing"),
+    ("gpu_errors", "drift", "rdma_health", "operators"),
 )
 CAUGHT = (
     {
