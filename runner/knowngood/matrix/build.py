@@ -213,6 +213,7 @@ def _needs(v: Values) -> PodNeeds:
         resources=dict(v.get("resources", {})),
         rdma=dict(v.get("rdmaResources", {})),
         networks=tuple(v.get("networks", ())),
+        claims=tuple(v.get("claimTemplates", ())),
         cpus=v.get("cpus", 0),
         memory_mib=v.get("memoryMiB", 0),
         shm_mib=v.get("shmMiB", 0),

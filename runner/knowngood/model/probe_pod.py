@@ -17,11 +17,13 @@ class PodNeeds:
 
     `resources` are device plugins' names and counts: whole GPUs, MIG profiles, time-sliced replicas. Empty: all GPUs
     as nvidia.com/gpu. `rdma` are those of RDMA and SR-IOV device plugins, `networks` the Multus networks with them.
+    `claims` are ResourceClaimTemplates of our namespace, where devices are given by DRA: no GPUs are added to them.
     """
 
     resources: Mapping[str, int] = field(default_factory=dict)
     rdma: Mapping[str, int] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
     cpus: int = 0
     memory_mib: int = 0
     shm_mib: int = 0

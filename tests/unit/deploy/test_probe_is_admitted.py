@@ -25,6 +25,7 @@ ORDERS: dict[str, Object] = {
     "computes": {"gpus": 8},
     "MIG": {"gpus": 8, "needs": PodNeeds(resources={"nvidia.com/mig-1g.18gb": 7})},
     "RDMA": {"gpus": 8, "needs": RDMA},
+    "DRA": {"gpus": 8, "needs": PodNeeds(claims=("all-gpus",))},
     "a driver of the host": {"gpus": 8, "site": PodSite(driver_root="/")},
     "a site": {"gpus": 8, "site": PodSite(pull_secrets=("mirror",), scheduler="kai", priority_class="low")},
 }

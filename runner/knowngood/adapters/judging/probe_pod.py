@@ -50,6 +50,7 @@ class Asked:
 
     devices: Mapping[str, int] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()  # ResourceClaimTemplates
     pinned: bool = False  # memory for RDMA
     cpus: int = 1
     memory_mib: int = 0
@@ -63,8 +64,9 @@ def asked(needs: PodNeeds, gpus: int) -> Asked:
         only = READS_ONLY
         return Asked(cpus=only.cpus, memory_mib=only.memory_mib, shm_mib=only.shm_mib, tmp_mib=only.tmp_mib)
     return Asked(
-        devices={**(needs.resources or {GPU: gpus}), **needs.rdma},
+        devices={**(needs.resources or ({} if needs.claims else {GPU: gpus})), **needs.rdma},
         networks=needs.networks,
+        claims=needs.claims,
         pinned=bool(needs.rdma),
         cpus=needs.cpus or gpus,
         memory_mib=needs.memory_mib or BASE_MEMORY + MEMORY_EACH * gpus,
@@ -103,6 +105,7 @@ def spec(node: str, site: PodSite, want: Asked, container: Object) -> Object:
             "seLinuxOptions": {"type": "spc_t", "level": "s0"},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        **_claims(want),
         "containers": [{**container, **_container(site, want)}],
         "volumes": [*scratch(want), *_host_volumes(site)],
     }
@@ -160,7 +163,14 @@ def resources(want: Asked) -> Object:
         "memory": f"{want.memory_mib}Mi",
         **{n: str(count) for n, count in sorted(want.devices.items())},
     }
-    return {"requests": {"cpu": str(want.cpus), **bounded}, "limits": bounded}
+    claims = {"claims": [{"name": name} for name in want.claims]} if want.claims else {}
+    return {"requests": {"cpu": str(want.cpus), **bounded}, "limits": bounded, **claims}
+
+
+def _claims(want: Asked) -> Object:
+    """A claim of its own for each template, made with the pod and gone with it. Kubernetes 1.34 and newer."""
+    claims = [{"name": name, "resourceClaimTemplateName": name} for name in want.claims]
+    return {"resourceClaims": claims} if claims else {}
 
 
 def scratch(want: Asked) -> list[Object]:

@@ -125,6 +125,17 @@ def test_devices_are_asked_for_by_the_profiles_names_and_only_to_compute(
         assert {k: v for k, v in found[kind].items() if "/" in k} == devices
 
 
+def test_devices_by_claim_are_claimed_and_not_asked_of_a_device_plugin() -> None:
+    needs = PodNeeds(claims=("all-gpus",), rdma={"rdma/shared_a": 1})
+    assert pod(needs=needs)["spec"]["resourceClaims"] == [
+        {"name": "all-gpus", "resourceClaimTemplateName": "all-gpus"}
+    ]
+    found = container(needs=needs)["resources"]
+    assert found["claims"] == [{"name": "all-gpus"}]
+    assert {name for name in found["limits"] if "/" in name} == {"rdma/shared_a"}
+    assert "resourceClaims" not in pod(needs=needs, gpus=0)["spec"]
+
+
 def test_rdma_memory_needs_a_capability_and_networks_their_annotation() -> None:
     needs = PodNeeds(rdma={"openshift.io/mlx5": 2}, networks=("fabric/rail-1", "fabric/rail-2"))
     assert container(needs=needs)["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
