@@ -83,7 +83,7 @@ def test_a_rank_that_comes_to_an_end_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, ok: bool | None, words: str
 ) -> None:
     monkeypatch.setenv("SABOTAGE_OF_A_TEST", how)
-    stall = 5.0 if how == "hang" else 60.0
+    stall = 20.0 if how == "hang" else 60.0
     ending = launch.launch(tmp_path, order(tmp_path), 2, stall=stall, deadline=120, worker=WORKER)
     found = answer("cpu", records.read(tmp_path, 2), ending, [], VERIFIED)
     assert found["ok"] is ok

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from knowngood.probe.smoke.backend import TOO_NEW
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.launch import Ending
-from knowngood.probe.smoke.records import Rank
+from knowngood.probe.smoke.records import START, Rank
 
 NO_ROOM = {
     "outofmemoryerror": "out of memory",
@@ -90,7 +90,9 @@ def hung(ranks: Sequence[Rank], ending: Ending) -> Iterator[Finding]:
         ahead = sorted(stages - {r.stage or "nowhere" for r in behind})
         if len(behind) == len(ranks):
             at = ", ".join(sorted(stages))
-            yield Finding(f"nothing moved for {ending.stalled:.0f} s: all ranks stand at {at}")
+            loading = stages <= {START, "nowhere"}
+            words = f"nothing moved for {ending.stalled:.0f} s: all ranks stand at {at}"
+            yield Finding(words, ok=None if loading else False)
             return
         for rank in behind:
             stands = f"at {rank.stage}" if rank.stage else "before it began"

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any
 
 Record = dict[str, Any]
+START = "start"
+"""Where a rank stands while it loads its libraries: how long that takes is the disk's and the other pods' doing."""
 _WIDTH = 64
 
 

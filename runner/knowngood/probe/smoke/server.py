@@ -20,7 +20,7 @@ from typing import Any
 from knowngood.probe.smoke import worker
 from knowngood.probe.smoke.completions import END, PREFIX
 from knowngood.probe.smoke.network import Size, network
-from knowngood.probe.smoke.records import Notes
+from knowngood.probe.smoke.records import START, Notes
 
 Torch = Any
 HOST, MODEL = "127.0.0.1", "knowngood-smoke"
@@ -184,7 +184,7 @@ def main(argv: list[str]) -> None:
     number = int(argv[1])
     with Notes(Path(order["folder"]), number) as notes:
         try:
-            notes.at("start")
+            notes.at(START)
             torch = importlib.import_module("torch")
             device = worker.device_of(torch, number, order["backend"])
             notes.say("identity", **worker.described(torch, device, number))

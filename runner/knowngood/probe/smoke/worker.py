@@ -22,7 +22,7 @@ from typing import Any
 
 from knowngood.probe.smoke import arithmetic, exchange, learning
 from knowngood.probe.smoke.network import Size
-from knowngood.probe.smoke.records import Notes
+from knowngood.probe.smoke.records import START, Notes
 
 Torch = Any
 CHUNK = 256 << 20
@@ -56,6 +56,7 @@ def device_of(torch: Torch, local: int, backend: str) -> Any:
     if backend == "cpu":
         return torch.device("cpu")
     torch.cuda.set_device(local)
+    torch.zeros(1, device="cuda").item()  # a device that hangs does so here, before anybody waits for it
     return torch.device("cuda", local)
 
 
@@ -209,10 +210,12 @@ def main(argv: list[str], work_through: Callable[[Work], None] = run) -> None:
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     with Notes(Path(order["folder"]), rank) as notes:
         try:
-            notes.at("start")
+            notes.at(START)
             torch = importlib.import_module("torch")
             dist = importlib.import_module("torch.distributed")
+            notes.at("the device's first use")
             device = device_of(torch, local, order["backend"])
+            notes.at("joining the others")
             here = {"device_id": device} if device.type == "cuda" else {}
             patience = datetime.timedelta(seconds=float(order["patience"]))
             dist.init_process_group("nccl" if here else "gloo", timeout=patience, **here)

@@ -243,6 +243,19 @@ def test_when_all_hang_together_no_rank_is_blamed_and_the_node_is() -> None:
     assert (found["ok"], "all ranks stand at load done" in found["reason"]) == (False, True)
 
 
+def test_ranks_that_still_load_their_libraries_hang_nowhere() -> None:
+    """A cold disk, or other pods' work: nothing was asked of a GPU yet."""
+    said: Said = [[] for _ in range(4)]
+    found = judged(said, Ending(-15, stalled=60.0), dict.fromkeys(range(4), (1, "start")))
+    assert (found["ok"], "all ranks stand at start" in found["reason"]) == (None, True)
+    stages = dict.fromkeys(range(4), (3, "joining the others")) | {2: (2, "the device's first use")}
+    found = judged(said, Ending(-15, stalled=60.0), stages)
+    assert (found["ok"], "rank 2 (GPU-2): it hangs at the device's first use" in found["reason"]) == (
+        False,
+        True,
+    )
+
+
 def test_a_deadline_is_not_a_hang() -> None:
     said = [mine[:-1] for mine in records()]
     assert judged(said, Ending(-15, late=True))["ok"] is None
