@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tests.unit.engine import scene
 from tests.unit.engine.fake_cluster import FakeGates
 from tests.unit.engine.scene import a_cluster, a_standard, a_world, an_engine
 from tests.unit.engine.test_runs import ROWS, sick
@@ -52,6 +53,20 @@ def test_evidence_is_bound_to_versions_images_kernel_gates_identity_profile_and_
     assert proof["time"].startswith("2026-08-22T03:00:00.")
     assert proof["expires"] == "2026-11-20T03:00:00Z"
     assert proof["because"] == "the cluster file pins no identity"
+    assert proof["gatesLeftOut"] == []
+
+
+def test_evidence_names_the_gates_that_the_profile_left_out_and_is_worth_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = scene.a_profile()
+    less = replace(whole, gates={name: gate for name, gate in whole.gates.items() if name != "gpu_errors"})
+    monkeypatch.setattr(scene, "a_profile", lambda: less)
+    world = a_world()
+    world.standard = pinned
+    assert played(world).name == "done"
+    assert world.promoted == [("r595", "rehearsed")]
+    assert world.proof["gatesLeftOut"] == ["gpu_errors"]
 
 
 def test_a_node_that_can_not_be_read_at_the_end_makes_it_a_rehearsal() -> None:
