@@ -5,9 +5,10 @@ A verdict is taken from what the test raised, before any other plugin or conftes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ from knowngood.gate import context as contexts
 from knowngood.gate import verdicts
 from knowngood.gate.verdicts import GateFailed, GateInconclusive, Notes
 from knowngood.model.parts import Waiver
-from knowngood.model.verdict import WAIVED, Verdict
+from knowngood.model.verdict import MEASURED_FILE, WAIVED, Verdict
 
 MAX_REASON = 1000
 
@@ -101,6 +102,15 @@ class Events:
         self.write("session_finish", exitstatus=int(exitstatus))
         self._file.close()
 
+    def _kept(self, measured: Mapping[str, Any]) -> dict[str, Any]:
+        """Figures for a line of the events, or the digest of the file beside it that has them."""
+        text = json.dumps(measured)
+        if len(text) <= verdicts.MAX_MEASURED_BYTES:
+            return {"measured": measured}
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        Path(self._file.name).with_name(MEASURED_FILE.format(digest)).write_text(text, encoding="utf-8")
+        return {"measured": {}, "measuredFile": digest}
+
     def _note(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         running = self._running[item.nodeid]
         running.seconds += call.duration
@@ -126,7 +136,7 @@ class Events:
             node=node_of(item),
             verdict=verdict.value,
             reason="; ".join(filter(None, (reason or notes.reason, *_waived(notes))))[:MAX_REASON],
-            measured={**notes.measured, **{f"{WAIVED}{part}": said for part, said in notes.waived.items()}},
+            **self._kept({**notes.measured, **{f"{WAIVED}{part}": w for part, w in notes.waived.items()}}),
             backend=notes.backend,
             seconds=round(running.seconds, 3),
         )

@@ -9,6 +9,8 @@ from enum import StrEnum
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 
+MEASURED_FILE = "measured-{}.json"
+"""Beside the events: the figures of one test that are too large for its line, by their sha256."""
 WAIVED = "waived "
 """What a key of `measured` begins with that names a known bad part, which was found and not counted."""
 

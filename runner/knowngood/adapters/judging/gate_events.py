@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.values import Values
-from knowngood.model.verdict import GateResult, Judgement, Verdict, worst
+from knowngood.model.verdict import MEASURED_FILE, GateResult, Judgement, Verdict, worst
 
 _SEPARATOR = "; "
 
@@ -36,8 +39,8 @@ def read(path: Path) -> Events:
         return events
     for number, line in enumerate(lines, start=1):
         try:
-            _take(events, json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _take(events, json.loads(line), path.parent)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             events.trouble = f"line {number} of the events can't be read: {error}"
             return events
     return events
@@ -60,7 +63,7 @@ def judgement(
     return Judgement(results, missing, _SEPARATOR.join(filter(None, [why, *broken])), artifacts)
 
 
-def _take(events: Events, event: Values) -> None:
+def _take(events: Events, event: Values, folder: Path) -> None:
     if events.exitstatus is not None:
         raise ValueError("a line after session_finish")
     match event["event"]:
@@ -68,7 +71,7 @@ def _take(events: Events, event: Values) -> None:
             Verdict(event["verdict"])
             events.results.append(
                 {key: event[key] for key in ("test", "gate", "node", "verdict", "reason", "seconds")}
-                | {"measured": dict(event["measured"]), "backend": str(event["backend"])}
+                | {"measured": _measured(event, folder), "backend": str(event["backend"])}
             )
         case "collected":
             events.tests = [str(test) for test in event["tests"]]
@@ -83,6 +86,19 @@ def _take(events: Events, event: Values) -> None:
             pass
         case other:
             raise ValueError(f"unknown event {other}")
+
+
+def _measured(event: Values, folder: Path) -> dict[str, Any]:
+    """A result's figures: in its line, or in the file that it names. OSError, ValueError: it is another, or gone."""
+    digest = event.get("measuredFile")
+    if digest is None:
+        return dict(event["measured"])
+    if not re.fullmatch("[0-9a-f]{64}", str(digest)):
+        raise ValueError(f"{digest!r} is no digest")
+    data = (folder / MEASURED_FILE.format(digest)).read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError(f"{MEASURED_FILE.format(digest)} is not what was measured")
+    return dict(json.loads(data))
 
 
 def _distrust(events: Events, code: int) -> str:

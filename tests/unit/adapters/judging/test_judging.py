@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from knowngood.adapters.judging import gate_events
 from knowngood.adapters.judging.pytest_gates import environment
 from knowngood.model.errors import Interrupted
 from knowngood.model.progress import Progress
@@ -61,6 +62,22 @@ def test_several_tests_of_a_gate_fold_to_the_worst(judge: Judge) -> None:
     assert result.measured == {"a": 1, "b": 2}
 
 
+def test_large_figures_go_to_a_file_by_digest_and_come_back_whole(judge: Judge, tmp_path: Path) -> None:
+    large = """
+        from knowngood.gate import measure
+        def test_large(node): measure(counters=[f"a counter {i}" for i in range(3000)])
+        """
+    (result,) = judge(large=large).results
+    assert (result.verdict, len(result.measured["counters"])) == (Verdict.PASS, 3000)
+    (file,) = tmp_path.rglob("measured-*.json")
+    events = next(tmp_path.rglob("events.jsonl"))
+    assert len(events.read_text()) < 4096
+    file.write_text(file.read_text().replace("counter 7", "counter 8"))
+    assert "is not what was measured" in gate_events.read(events).trouble
+    file.unlink()
+    assert "can't be read" in gate_events.read(events).trouble
+
+
 HEAD = "import pytest\nfrom knowngood.gate import judge, measure\n"
 BODIES = {
     "assertion": ("def test_it(node): assert 1 == 2, 'one is not two'", Verdict.FAIL, "one is not two"),
@@ -98,7 +115,7 @@ BODIES = {
         "bad",
     ),
     "exit": ("def test_it(node): raise SystemExit(0)", Verdict.INCONCLUSIVE, "SystemExit"),
-    "too_much": ("def test_it(node): measure(x='y' * 20000)", Verdict.INCONCLUSIVE, "16384 bytes"),
+    "too_much": ("def test_it(node): measure(x='y' * 300_000)", Verdict.INCONCLUSIVE, "262144 bytes"),
 }
 EMPTY = {
     "empty": "",
