@@ -21,7 +21,7 @@ def run(path: Path, write: Callable[[str], object], *, grep: bool = True) -> int
     count = Count()
     try:
         for record in records(read(path, count, grep=grep)):
-            write(json.dumps(record) + "\n")
+            write(record + "\n")
         trouble = count.first and f"{count.broken} part(s) can't be read; the first: {count.first}"
     except CannotReadError as error:
         trouble = str(error)

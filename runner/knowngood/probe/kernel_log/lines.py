@@ -58,7 +58,14 @@ class Line(NamedTuple):
         """The error that it tells, None where it tells none or another program wrote it."""
         if self.fabric_manager:
             return fabric(self.message)
-        return parse(self.message) if self.kernel else None
+        if not self.kernel:
+            return None
+        return _parsed(self.message) if len(self.message) < SHORT else parse(self.message)
+
+
+_parsed = lru_cache(maxsize=4096)(parse)
+"""The same lines come again and again: links that go up, floods."""
+SHORT = 512
 
 
 def of_text(raw: str) -> Line:
@@ -78,7 +85,7 @@ def of_text(raw: str) -> Line:
     word = _WORDS.search(raw, 0, LONGEST_PREFIX)
     cut = word.start() if word else LONGEST_PREFIX
     before = _prefix(raw[:cut])
-    return before._replace(message=before.message + raw[cut:])
+    return Line(before[0] + raw[cut:], *before[1:])
 
 
 @lru_cache(maxsize=4096)

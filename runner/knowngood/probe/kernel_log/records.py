@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from json.encoder import encode_basestring_ascii
 
+from knowngood.probe.kernel_log.codes import Action
 from knowngood.probe.kernel_log.events import Event
 from knowngood.probe.kernel_log.lines import Line
 from knowngood.probe.kernel_log.reading import Read
@@ -15,7 +16,8 @@ FLOOD_S = 10.0
 """Seconds within which the same message again is the same flood (kernel lines that have no time are always)."""
 OPEN, OPEN_BYTES = 2048, 8 << 20
 """Messages of which a flood may still go on, and their size: what bounds the memory."""
-Record = dict[str, Any]
+Record = str
+"""A JSON object."""
 Key = tuple[str, "str | None", bool]
 
 
@@ -75,53 +77,40 @@ def _goes_on(last: Line, line: Line) -> bool:
     return last.wall is line.wall
 
 
-def _record(flood: _Flood) -> Record:
+def _record(flood: _Flood) -> str:
+    """One object, written by hand: json.dumps takes as long as all of the parsing."""
     event, line = flood.event, flood.first
-    signature = event.kind == "signature"
-    return {
-        "kind": event.kind,
-        "code": event.name if signature else event.code,
-        "bdf": event.bdf or None,
-        "gpu_instance": event.gpu_instance,
-        "compute_instance": event.compute_instance,
-        "pid": int(event.pid) if event.pid.isdigit() else None,
-        "process": event.process if event.process not in ("", "unknown") else None,
-        "previous_xid": event.cause,
-        "recovery_action": event.recovery[1] if event.recovery else None,
-        "link": event.link,
-        "severity": event.severity or None,
-        "time": _time(line),
-        "boot_id": line.boot_id,
-        "raw": flood.raw,
-        "action": event.action.word,
-        "unit": event.unit or None,
-        "switch": event.switch or None,
-        "source": event.source,
-        "count": flood.count,
-        "last": _time(flood.last),
-    }
-
-
-def _time(line: Line) -> str | float | None:
-    """Wall time where the log has one, else seconds since boot."""
-    return line.wall if line.wall is not None else line.seconds
-
-
-def _unread(raw: str) -> Record:
-    """What no reader of this format understands."""
-    empty = dict.fromkeys(
-        (
-            "code",
-            "bdf",
-            "gpu_instance",
-            "compute_instance",
-            "pid",
-            "process",
-            "previous_xid",
-            "recovery_action",
-            "link",
-        )
+    code = _text(event.name) if event.kind == "signature" else _number(event.code)
+    recovery = event.recovery[1] if event.recovery else None
+    known = event.process not in ("", "unknown")
+    return (
+        f'{{"kind": "{event.kind}", "code": {code}, "bdf": {_text(event.bdf)}, '
+        f'"gpu_instance": {_number(event.gpu_instance)}, "compute_instance": {_number(event.compute_instance)}, '
+        f'"pid": {int(event.pid) if event.pid.isdecimal() else "null"}, '
+        f'"process": {_text(event.process) if known else "null"}, "previous_xid": {_number(event.cause)}, '
+        f'"recovery_action": {_number(recovery)}, "link": {_number(event.link)}, '
+        f'"severity": {_text(event.severity)}, "time": {_time(line)}, "boot_id": {_text(line.boot_id)}, '
+        f'"raw": {_text(flood.raw)}, "action": "{event.action.word}", "unit": {_text(event.unit)}, '
+        f'"switch": {_text(event.switch)}, "source": "{event.source}", "count": {flood.count}, '
+        f'"last": {_time(flood.last)}}}'
     )
-    rest = dict.fromkeys(("severity", "time", "boot_id"))
-    more = {"action": "hold", "unit": None, "switch": None, "source": "kernel", "count": 1, "last": None}
-    return {"kind": "unread", **empty, **rest, "raw": raw, **more}
+
+
+def _text(words: str | None) -> str:
+    return encode_basestring_ascii(words) if words else "null"
+
+
+def _number(number: float | None) -> str:
+    return "null" if number is None else repr(number)
+
+
+def _time(line: Line) -> str:
+    """Wall time where the log has one, else seconds since boot."""
+    return _number(line.seconds) if line.wall is None else _text(line.wall)
+
+
+def _unread(raw: str) -> str:
+    """What no reader of this format understands."""
+    empty = Event("unread", Action.HOLD, kind="unread")
+    line = Line("")
+    return _record(_Flood(empty, line, raw, 1, line))
