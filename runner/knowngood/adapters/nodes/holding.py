@@ -43,13 +43,20 @@ class KubeHolds(Holds):
     def __init__(self, kube: Kube, alerts: Alertmanager = NONE) -> None:
         self._kube = kube
         self._alerts = alerts
+        self._certificates: Sequence[Object] | None = None
         self._silences = Silences(kube, alerts)
 
     def bound(self, kinds: Collection[str]) -> tuple[str, str]:
-        """See the port: the certificates that a node's machine-config daemon renews."""
-        found = self._kube.find(CONTROLLER_CONFIG) if POOL.hold in kinds else None
-        certificates = ((found or {}).get("status") or {}).get("controllerCertificates") or ()
-        end = certificates_end(certificates, timestamp())
+        """See the port: the certificates that a node's machine-config daemon renews.
+
+        They are read once: while its pool is paused none of them is renewed.
+        """
+        if POOL.hold not in kinds:
+            return "", ""
+        if self._certificates is None:
+            found = self._kube.find(CONTROLLER_CONFIG) or {}
+            self._certificates = (found.get("status") or {}).get("controllerCertificates") or ()
+        end = certificates_end(self._certificates, timestamp())
         return (
             (end, f"a paused pool renews no certificates, and the first ends at {end}") if end else ("", "")
         )
