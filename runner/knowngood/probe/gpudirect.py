@@ -66,7 +66,7 @@ def way(host: Host) -> Way:
 def _dma_buf(host: Host) -> Way:
     if _attached(host):
         return Way(DMA_BUF, f"a NIC is attached to a GPU's buffer in /{BUFFERS}")
-    release = re.search(r"Linux version (\S+)", host.text("proc/version") or "")
+    release = re.search(r"Linux version ([\w.+~-]{1,64})(?!\S)", host.text("proc/version") or "", re.ASCII)
     kernel = release.group(1) if release else ""
     config = _config(host, kernel)
     for name in CONFIGURED if config is not None else ():
@@ -122,7 +122,7 @@ def _config(host: Host, kernel: str) -> str | None:
         except zlib.error:
             pass
     places = (f"boot/config-{kernel}", f"usr/lib/modules/{kernel}/config", f"lib/modules/{kernel}/config")
-    found = [text for place in places if kernel and "/" not in kernel and (text := host.text(place))]
+    found = [text for place in places if kernel and (text := host.text(place))]
     return found[0] if found and "CONFIG_" in found[0] else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -18,6 +19,7 @@ LIBRARIES = ("usr/lib64", "run/nvidia/driver/usr/lib64", "usr/lib/x86_64-linux-g
 """Where libcuda may lie: the host's own, the driver container's, Debian's and Ubuntu's."""
 _MAX_LONG = 64 * 1024 * 1024
 """Bytes of a long file: a kernel's list of symbols has some 15 MB."""
+_LONG_LINE, _MOST_MATCHES = 4096, 10_000
 
 
 class Host:
@@ -50,8 +52,14 @@ class Host:
         data = self.data(path, _MAX_LONG)
         if data is None:
             return None
-        wanted = re.compile(rb"^.*\b(?:" + b"|".join(re.escape(w.encode()) for w in words) + rb")\b.*$", re.M)
-        return [line.decode("utf-8", "replace").strip() for line in wanted.findall(data)]
+        wanted = re.compile(rb"\b(?:" + b"|".join(re.escape(w.encode()) for w in words) + rb")\b")
+        found: dict[str, None] = {}
+        for match in itertools.islice(wanted.finditer(data), _MOST_MATCHES):
+            start = data.rfind(b"\n", max(0, match.start() - _LONG_LINE), match.start()) + 1
+            end = data.find(b"\n", match.end(), match.end() + _LONG_LINE)
+            line = data[start or match.start() : end if end >= 0 else match.end()]
+            found[line.decode("utf-8", "replace").strip()] = None
+        return list(found)
 
     def names(self, path: str) -> list[str]:
         """What a folder holds, sorted; nothing where it is not there or can't be read."""

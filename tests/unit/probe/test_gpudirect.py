@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,30 @@ def test_what_each_reading_shows(root: Path, path: str, text: str, mode: str, sh
 def test_talos_without_p2pdma_shows_no_dma_buf() -> None:
     """siderolabs/pkgs#1356."""
     assert told(CASES / "r5-no-p2pdma")[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("proc/version", b"Linux version \x00../../etc/passwd (x)\n"),
+        ("proc/version", b"Linux version " + b"6" * 100_000),
+        ("proc/kallsyms", b"linux_banner " * 300_000),
+        ("proc/kallsyms", b"\xff\x00" * 500_000 + b"linux_banner"),
+        ("proc/config.gz", gzip.compress(b"CONFIG_" * 2_000_000)),
+        ("sys/kernel/debug/dma_buf/bufinfo", b"1 2 3 4 nvidia\n" * 50_000),
+        ("sys/kernel/mm/memory_peers", b"no folder"),
+    ],
+)
+def test_hostile_files_show_nothing_and_break_nothing(ubuntu: Path, file: str, text: bytes) -> None:
+    (ubuntu / file).parent.mkdir(parents=True, exist_ok=True)
+    (ubuntu / file).write_bytes(text)
+    started = time.process_time()
+    assert told(ubuntu)[0] == ""
+    assert time.process_time() - started < 2.0
+
+
+def test_a_symbol_at_the_very_beginning_and_end_of_its_list_is_found(ubuntu: Path) -> None:
+    names = [ALWAYS_THERE, *NEEDED]
+    write(ubuntu, "proc/kallsyms", "\n".join(names))
+    assert Host(ubuntu).matching("proc/kallsyms", names) == names
+    assert told(ubuntu)[0] == "dma-buf"
