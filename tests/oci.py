@@ -73,7 +73,10 @@ class Served:
         headers = {"Content-Type": kind} if kind else {}
         headers |= {"Authorization": f"Basic {self.login}"} if self.login else {}
         request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 (http, composed here)
-        return urllib.request.urlopen(request, timeout=5)  # noqa: S310
+        try:
+            return urllib.request.urlopen(request, timeout=5)  # noqa: S310
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {url}: {error.code} {error.read()[:500]!r}") from error
 
 
 @contextmanager

@@ -112,13 +112,14 @@ def _kept(failure: Failure, different: tuple[str, ...]) -> Values:
 def _attempt(source: Source, plan: Plan, kubeconfig: Path, failures: tuple[Failure, ...]) -> Attempt:
     from knowngood.adapters.gitops.gate_suite import suite_of  # noqa: PLC0415 (as in `history`)
     from knowngood.cli.wiring import reader  # noqa: PLC0415
-    from knowngood.matrix.locate import gates_dir  # noqa: PLC0415
+    from knowngood.matrix.locate import gates_dir, own_gates  # noqa: PLC0415
 
     images: Mapping[str, Mapping[str, str]] = {}
     if any(failure.images for failure in failures):
         seen = reader(kubeconfig, source.cluster(plan.cluster)).observe(plan.nodes, plan.movers)
         images = {name: dict(state.images) for name, state in seen.items() if state.images}
-    return Attempt(plan.from_release, suite_of(gates_dir()).digest, plan.to_versions, plan.nodes, images)
+    suite = suite_of(gates_dir(), own_gates(source.folder))
+    return Attempt(plan.from_release, suite.digest, plan.to_versions, plan.nodes, images)
 
 
 def _refused(plan: Plan, bars: tuple[Failure, ...]) -> Refused:

@@ -26,7 +26,7 @@ from knowngood.adapters.processes.ansible_fleet import AnsibleFleet
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
-from knowngood.matrix.locate import gates_dir, own_roles, playbooks_dir
+from knowngood.matrix.locate import gates_dir, own_gates, own_roles, playbooks_dir
 from knowngood.model.destination import HERE, Destination
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
@@ -121,8 +121,16 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
 
 def judge_of(place: Place, observer: Observer) -> PytestGates:
     """The gates, for a run and for `knowngood gate`."""
+    own = own_gates(place.matrix_folder)
     return PytestGates(
-        place.cluster, place.profile, place.release, place.kubeconfig, place.folder, gates_dir(), observer
+        place.cluster,
+        place.profile,
+        place.release,
+        place.kubeconfig,
+        place.folder,
+        gates_dir(),
+        observer,
+        own,
     )
 
 

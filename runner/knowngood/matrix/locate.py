@@ -75,6 +75,12 @@ def gates_dir() -> Path:
     return data_root() / "gates"
 
 
+def own_gates(matrix: Path) -> Path | None:
+    """A team's own gates, beside its matrix: what is there and not shipped is theirs, and read beside ours."""
+    folder = matrix.absolute().parent / "gates"
+    return folder if folder.is_dir() and folder.resolve() != gates_dir().resolve() else None
+
+
 def playbooks_dir() -> Path:
     """The shipped playbooks."""
     return data_root() / "playbooks"

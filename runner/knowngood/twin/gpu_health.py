@@ -80,8 +80,8 @@ def values(node: NodeSeed, gpu: str, minor: int, uuid: str, driver: str) -> dict
         "display_active": "Disabled",
         "persistence_mode": "Enabled",
         "addressing_mode": "None",
-        "mig_mode/current_mig": "Disabled",
-        "mig_mode/pending_mig": "Disabled",
+        "mig_mode/current_mig": "Enabled" if node.instances else "Disabled",
+        "mig_mode/pending_mig": "Enabled" if node.instances else "Disabled",
         "mig_devices": "None",
         "serial": f"16530{minor:02}0{len(node.name):05}",
         "uuid": uuid,
@@ -117,7 +117,7 @@ def values(node: NodeSeed, gpu: str, minor: int, uuid: str, driver: str) -> dict
         "gpu_power_readings/power_state": "P0",
         "gpu_power_readings/instant_power_draw": "76.41 W",
         "gpu_power_readings/current_power_limit": "700.00 W",
-        **_fabric(nvswitch=node.nvswitch),
+        **_fabric(nvswitch=node.nvswitch and not node.instances),
     }
 
 

@@ -14,9 +14,12 @@ FOLDER = "gates"
 DEADLINE = 60.0
 
 
-def suite_of(folder: Path) -> GateSuite:
-    """The suites in a folder, and the commit of the repository that tracks them ("" for an installed program)."""
-    files = {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*.py"))}
+def suite_of(folder: Path, more: Path | None = None) -> GateSuite:
+    """The suites in a folder, and the commit of the repository that tracks them ("" for an installed program).
+
+    `more`: a team's own gates, of which those count that the folder has not.
+    """
+    files = {**(_files(more) if more else {}), **_files(folder)}
     git = _git(folder)
     tracked = git.run("ls-files", "--", ".", ok=(0, 128))
     if tracked.code != 0 or not tracked.text:
@@ -42,6 +45,10 @@ def digest_at(matrix: Path, commit: str) -> str:
         if path.endswith(".py"):
             files[path.removeprefix(f"{folder}/")] = git.run("cat-file", "blob", meta.split()[2]).out
     return files_digest(files)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*.py"))}
 
 
 def _git(folder: Path) -> GitCommand:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from knowngood.adapters.gitops.gate_suite import digest_at, suite_of
 from knowngood.matrix import build, documents
-from knowngood.matrix.locate import gates_dir
+from knowngood.matrix.locate import gates_dir, own_gates
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import names
 from knowngood.model.errors import UsageError
@@ -156,7 +156,7 @@ class MatrixFiles:
         for folder in (self.folder, self._known):
             if folder and (at_commit := digest_at(folder, evidence.gates.commit)):
                 return at_commit, f"commit {evidence.gates.commit[:12]}"
-        return suite_of(gates_dir()).digest, "this program"
+        return suite_of(gates_dir(), own_gates(self.folder)).digest, "this program"
 
     def _change(
         self,

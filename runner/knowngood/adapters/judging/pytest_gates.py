@@ -41,7 +41,10 @@ CLEAN_UP_PATIENCE = 10.0
 
 
 class PytestGates(Gates):
-    """Judges one cluster. `folder` is the run's; `gates` holds the suites; `release` None: as it is."""
+    """Judges one cluster. `folder` is the run's; `gates` holds the suites; `release` None: as it is.
+
+    `own`: a team's folder, for gates that are not in ours. One of our name there is not read.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,9 @@ class PytestGates(Gates):
         folder: Path,
         gates: Path,
         observer: Observer | None = None,
+        own: Path | None = None,
     ) -> None:
+        self._own = own
         self._cluster = cluster
         self._profile = profile
         self._release = release
@@ -63,14 +68,14 @@ class PytestGates(Gates):
 
     def suite(self) -> GateSuite:
         """The files that judge, as they are now."""
-        return suite_of(self._gates)
+        return suite_of(self._gates, self._own)
 
     def judge(self, request: JudgeRequest, cancel: Cancel) -> Judgement:
         """Run the request's gates."""
         folder = self._new_folder(request.name)
         context, events = folder / "context.json", folder / "events.jsonl"
         context.write_text(json.dumps(self._context(request, folder), indent=1, sort_keys=True) + "\n")
-        files = [f for f in (self._gates / f"{gate}.py" for gate in request.gates) if f.is_file()]
+        files = [file for gate in request.gates if (file := self._file(gate))]
         follower = _Follower(events, request.name, self._observer)
         done = supervisor.run(
             [*_pytest(self._gates, folder), *map(str, files)] if files else [sys.executable, "-I", "-c", ""],
@@ -93,6 +98,11 @@ class PytestGates(Gates):
             request, said, done.code, self._trouble(request, done, files), self._artifacts(folder)
         )
         return replace(told, seen=seen)
+
+    def _file(self, gate: str) -> Path | None:
+        """The gate's file: ours, or else the team's own."""
+        places = (folder / f"{gate}.py" for folder in (self._gates, self._own) if folder)
+        return next((file.resolve() for file in places if file.is_file()), None)
 
     def _context(self, request: JudgeRequest, folder: Path) -> Object:
         return {

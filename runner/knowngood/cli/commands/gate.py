@@ -23,7 +23,7 @@ from knowngood.cli.options import (
 )
 from knowngood.cli.play import check_cluster
 from knowngood.cli.terminal import say, say_json
-from knowngood.matrix.locate import gates_dir
+from knowngood.matrix.locate import gates_dir, own_gates
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.text import as_json, page
@@ -220,7 +220,9 @@ def _list(settings: Settings, asked: Asked) -> int:
     source = load(settings)
     profile = source.profile(source.cluster(asked.cluster)) if asked.cluster else None
     rows = []
-    for file in sorted(gates_dir().glob("[!_]*.py")):
+    own = own_gates(source.folder)
+    files = {file.stem: file for folder in (own, gates_dir()) if folder for file in folder.glob("[!_]*.py")}
+    for _, file in sorted(files.items()):
         kinds = [p.gates[file.stem]["kind"] for p in source.matrix.profiles.values() if file.stem in p.gates]
         if profile and file.stem not in profile.gates:
             continue

@@ -39,12 +39,12 @@ def run(machine: Machine, arguments: Sequence[str]) -> ExecResult:
             "driver_version": driver.version,
             "gsp_firmware_version": driver.version,
             "vbios_version": "96.00.cf.00.02",
-            "mig.mode.current": "Disabled",
+            "mig.mode.current": "Enabled" if machine.seed.instances else "Disabled",
         }
         for index, gpu in present
     ]
     if list(arguments) == ["-L"]:
-        lines = [f"GPU {row['index']}: {row['name']} (UUID: {row['uuid']})" for row in rows]
+        lines = [line for row in rows for line in _listed(machine, row)]
         return ExecResult("".join(f"{line}\n" for line in lines).encode(), b"", 0)
     if list(arguments) == ["-q", "-x"]:
         return _document(machine, present)
@@ -74,7 +74,9 @@ def _document(machine: Machine, present: Iterable[tuple[int, str]]) -> ExecResul
     for name, text in head.items():
         ET.SubElement(root, name).text = text
     for values in gpus:
-        _fill(ET.SubElement(root, "gpu", {"id": values["pci/pci_bus_id"]}), values)
+        gpu = ET.SubElement(root, "gpu", {"id": values["pci/pci_bus_id"]})
+        _fill(gpu, values)
+        _mig_devices(gpu, machine.seed.instances)
     ET.indent(root, "\t")
     version = 12 if branch.isdigit() and int(branch) < OLD_DTD else 13
     dtd = f'<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v{version}.dtd">'
@@ -82,6 +84,29 @@ def _document(machine: Machine, present: Iterable[tuple[int, str]]) -> ExecResul
     text = f'<?xml version="1.0" ?>\n{dtd}\n{ET.tostring(root, encoding="unicode")}\n'
     text += "".join(f"WARNING: infoROM is corrupted at gpu {address}\n" for address in corrupt)
     return ExecResult(text.encode(), b"", INFOROM_CORRUPTED if corrupt else 0)
+
+
+def _mig_devices(gpu: ET.Element, instances: int) -> None:
+    """Its MIG devices, as the kernel's files number them: one compute instance each."""
+    place = gpu.find("mig_devices")
+    if place is None or not instances:
+        return
+    place.text = None
+    for number in range(instances):
+        device = ET.SubElement(place, "mig_device")
+        told = {"index": number, "gpu_instance_id": number, "compute_instance_id": 0}
+        for name, value in told.items():
+            ET.SubElement(device, name).text = str(value)
+
+
+def _listed(machine: Machine, row: Mapping[str, str]) -> list[str]:
+    """A GPU's lines of -L: itself, and its MIG devices with their profile."""
+    profile = machine.seed.migConfig.removeprefix("all-")
+    devices = [
+        f"  MIG {profile:<12}Device {number:>2}: (UUID: MIG-{stable_id(row['uuid'], 'mig', str(number))})"
+        for number in range(machine.seed.instances)
+    ]
+    return [f"GPU {row['index']}: {row['name']} (UUID: {row['uuid']})", *devices]
 
 
 def _values(machine: Machine, minor: int, gpu: str) -> dict[str, str]:
@@ -102,12 +127,12 @@ def _fill(element: ET.Element, values: Mapping[str, str]) -> None:
 
 
 def _nvlinks(machine: Machine, rows: Iterable[Mapping[str, str]]) -> str:
-    """A GPU's links, one a line. Without NVSwitch there is none."""
-    lines = []
+    """A GPU's links, one a line. Without NVSwitch, and in MIG mode, there is none."""
+    lines, links = [], machine.seed.nvswitch and not machine.seed.instances
     for row in rows:
         lines.append(f"GPU {row['index']}: {row['name']} (UUID: {row['uuid']})")
         ails = machine.ails(row["pci.bus_id"].lower()[4:])
         rates = {n: ails.get(f"{gpu_health.LINK}{n}", gpu_health.LINK_RATE) for n in range(gpu_health.LINKS)}
         none = ["\t Unable to retrieve NVLink information as all links are inActive"]
-        lines += [f"\t Link {n}: {rate}" for n, rate in rates.items()] if machine.seed.nvswitch else none
+        lines += [f"\t Link {n}: {rate}" for n, rate in rates.items()] if links else none
     return "".join(f"{line}\n" for line in lines)

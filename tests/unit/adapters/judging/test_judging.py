@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.judging import gate_events
-from knowngood.adapters.judging.pytest_gates import environment
+from knowngood.adapters.judging.pytest_gates import PytestGates, environment
 from knowngood.model.errors import Interrupted
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
@@ -18,7 +18,7 @@ from knowngood.model.verdict import Judgement, Verdict
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer
 
-from .conftest import Judge, judge_in
+from .conftest import Judge, cluster, judge_in, profile, request
 
 PASSING = "def test_it(node): pass"
 
@@ -313,3 +313,22 @@ def test_it(load):
 def test_a_judge_that_reads_the_loads_itself_counts_from_the_newest_mark(judge: Judge) -> None:
     judgement = judge(fine=LOADED, fields={"loads_as_read": True})
     assert judgement.verdict is Verdict.PASS
+
+
+def test_a_teams_own_gate_is_read_beside_ours_and_takes_no_name_of_ours(tmp_path: Path) -> None:
+    """Theirs judges too, and is part of what evidence is bound to; one of our name there is not read."""
+    ours, theirs = tmp_path / "gates", tmp_path / "ops" / "gates"
+    for folder in (ours, theirs):
+        folder.mkdir(parents=True)
+    (ours / "drift.py").write_text("def test_drift(node): pass\n")
+    (theirs / "drift.py").write_text("def test_drift(node): assert False\n")
+    (theirs / "mounts.py").write_text("def test_mounts(node): assert False, 'no mount'\n")
+    nowhere = tmp_path / "no-kubeconfig"
+    gates = PytestGates(cluster(), profile(), None, nowhere, tmp_path / "run", ours, None, theirs)
+    found = gates.judge(request(("drift", "mounts")), Cancel())
+    assert {(r.gate, r.verdict) for r in found.results} == {("drift", Verdict.PASS), ("mounts", Verdict.FAIL)}
+    with_theirs = gates.suite().digest
+    (theirs / "drift.py").write_text("# another\n")
+    assert gates.suite().digest == with_theirs
+    (theirs / "mounts.py").write_text("def test_mounts(node): pass\n")
+    assert gates.suite().digest != with_theirs
