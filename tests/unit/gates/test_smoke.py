@@ -198,6 +198,20 @@ def test_one_gpu_needs_no_all_reduce_and_eight_do() -> None:
     assert judged(full(), {k: v for k, v in BEFORE.items() if k != "allReduceGBps"})[0] == "inconclusive"
 
 
+def test_two_gpus_have_an_all_reduce_that_is_judged() -> None:
+    two = {"ranks": 2, "devices": EIGHT[:2], "rankTokensPerSecond": [130, 130], "pairGBps": {"0-1": 340}}
+    assert judged(full(**two, allReduceGBps=12), {**BEFORE, **two})[0] == "fail"
+    assert judged(full(**two), {**BEFORE, **two})[0] == "pass"
+
+
+def test_figures_that_no_payload_of_ours_gives_are_left_out() -> None:
+    strange = {"x-y": 1.0, "0-1": "fast", "0": 1.0, "0-1-2": 1.0, "2-": 1.0, "0-2": True, "0-9": 340.0}
+    assert judged(full(pairGBps=strange), BEFORE, nvswitch=True)[0] == "pass"
+    lonely = full(devices=None, pairGBps={"0-1": 340.0, "0-9": 100.0, "1-9": 340.0})
+    found, reason, _ = judged(lonely, nvswitch=True)
+    assert (found, "the link between rank 0 and rank 9 gives 100 GB/s" in reason) == ("fail", True)
+
+
 def test_two_gpus_are_compared_with_each_other() -> None:
     found, reason, _ = judged(
         full(ranks=2, devices=EIGHT[:2], rankTokensPerSecond=[130, 60], pairGBps={"0-1": 340})

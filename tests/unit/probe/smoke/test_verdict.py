@@ -151,6 +151,11 @@ def test_a_format_or_a_pair_that_was_left_out_is_missed() -> None:
         assert judged(said)["ok"] is None
 
 
+def test_a_launch_that_ended_badly_is_not_good_whatever_was_measured() -> None:
+    found = judged(HEALTHY, Ending(1, words="a line\nthe last word\n"))
+    assert (found["ok"], found["reason"]) == (None, "torchrun ended with 1: the last word")
+
+
 def test_no_rank_at_all_is_not_measured() -> None:
     assert answer("cuda", [Rank(0), Rank(1)], Ending(1, words="boom"), [], STEPS)["ok"] is None
 
