@@ -30,6 +30,7 @@ _SYSLOG = re.compile(rf"(?P<wall>{_STAMP}) (?P<host>\S+) (?P<tag>[^\s:\[]+)(?:\[
 _TAGGED = re.compile(r"[\w.-]+ (?P<tag>[^\s:\[]+)(?P<pid>\[\d+\])?: ")
 _BRACKET = re.compile(r"\[(?P<inside>[^\]\n]{1,64})\]\s*")
 _ISO = re.compile(rf"(?P<wall>{_STAMP})\s+")
+_NO_YEAR = re.compile(r"\w{3} +\d+ [\d:]{8}(?:\.\d+)?")
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)")
 _OWN_TAG = "kernel: "
 _KERNEL_TAGS = frozenset({"kernel", "kern"})
@@ -77,7 +78,7 @@ def of_text(raw: str) -> Line:
                 return Line(raw[end + 2 :], float(raw[1:end]))
             except ValueError:
                 pass
-    elif match := _KMSG.match(raw):
+    elif raw[:1].isdigit() and (match := _KMSG.match(raw)):
         text = raw[match.end() :]
         text = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text) if "\\x" in text else text
         return Line(text, seconds=int(match["us"]) / 1e6, kernel=int(match["prio"]) < 8)
@@ -170,6 +171,8 @@ def _stamped(message: str, wall: str | None) -> tuple[str, float | None, str | N
 def iso(text: str) -> str | None:
     """A time as ISO 8601, or as it is printed where it has no year or zone that is known; None where it is none."""
     text = text.strip()
+    if _NO_YEAR.fullmatch(text):
+        return text
     if re.fullmatch(r"\d{9,11}\.\d+", text):
         return _iso_of_us(int(float(text) * 1e6))
     plain = text.replace(",", ".")
@@ -182,7 +185,7 @@ def iso(text: str) -> str | None:
     if match := re.match(r"(\d{4}-\d\d-\d\d)[T ](.+)", iso_text):
         rest = match[2].replace(" UTC", "+00:00").replace("Z", "+00:00")
         return f"{match[1]}T{rest.replace(' ', '')}"
-    return text if re.match(r"\w{3} +\d+ [\d:]{8}", text) else None
+    return None
 
 
 def _iso_of_us(microseconds: int) -> str | None:

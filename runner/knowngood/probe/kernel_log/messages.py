@@ -42,6 +42,7 @@ _DIGITS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{2,}(?:[:.][0-9a-fA-F]+)+\b|\
 _NAMED = re.compile(r"\(\?P<\w+>")
 _ONE_OF_THEM = re.compile("|".join(_NAMED.sub("(?:", s.pattern.pattern) for s in SIGNATURES))
 """All of them at once: most lines are none, and this tells it in one go."""
+_EVERYDAY = re.compile(rf"mlx5_core {BDF}\.[0-7] \S+: Link (?:up|down)\b|NVRM: +-?\d+ ")
 
 
 def joined(message: str) -> str:
@@ -51,7 +52,7 @@ def joined(message: str) -> str:
 
 def find(message: str) -> tuple[Signature, re.Match[str]] | None:
     """The first signature that the joined message begins with."""
-    if not _ONE_OF_THEM.match(message):
+    if _EVERYDAY.match(message) or not _ONE_OF_THEM.match(message):
         return None
     for signature in SIGNATURES:
         if match := signature.pattern.match(message):
