@@ -38,13 +38,14 @@ CAUGHT = (
         "thermal-slowdown": "slowed down by its hardware, by heat",
     },
     {
-        "ecc-switched-off": "ECC is off",
         "fabric-in-progress": "the fabric is in progress",
+        "ecc-switched-off": "ECC is off",
         "inforom-corrupted": "InfoROM of GPU 0000:18:00.0 is corrupted",
     },
     {"persistence-lost": "persistence is off"},
 )
-"""Fault -> the gate's words; those of a row strike together, each on a node of its own."""
+"""Fault -> the gate's words; those of a row strike together, each on a node of its own. The second is in MIG mode, so
+neither NVLink nor fabric is its to lose."""
 
 
 @pytest.fixture(scope="module")
