@@ -52,8 +52,10 @@ def test_ports_are_up_and_count_no_new_errors(
     )
     if not found and not ("ports" in measured and measured.get("listed", True)):
         judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
-    missing = judge.waived_but({name for p in found for name in (p.part, p.pci, p.guid)})
+    there = {name for p in found for name in (p.part, p.pci, p.guid)}
+    missing = judge.waived_but(there, (baseline or {}).get("compute"))
     chosen = rdma_ports.choose(found, profile, limits, missing)
+    measure(compute=[p.part for p in chosen.compute])
     wrong = [*rdma_ports.faults(chosen, profile, limits), *rdma_ports.firmware(chosen, profile, expect)]
     unsure = [*rdma_ports.doubts(chosen, profile, expect, limits), *unread(measured, found, limits)]
     notes = []

@@ -79,10 +79,15 @@ class Judge:
                 }
         return left
 
-    def waived_but(self, there: Collection[str]) -> int:
-        """How many waived parts are not among those that are there: a known bad one may have been taken out."""
+    def waived_but(self, there: Collection[str], of: Collection[str] | None = None) -> int:
+        """How many waived parts are not among those that are there: a known bad one may have been taken out.
+
+        `of`: the parts that are meant; None: nobody knows.
+        """
         today = datetime.now(UTC).date().isoformat()
         gone = [w for w in _current[0].waivers if w.until >= today and w.part not in there]
+        if of is not None:
+            gone = [w for w in gone if any(f"{part}/".startswith(f"{w.part}/") for part in of)]
         self.unwaived((w.part, "it is not there") for w in gone)
         return len(gone)
 

@@ -323,3 +323,13 @@ def test_a_waived_nic_is_told_and_not_counted(machine: Machine, gone: bool) -> N
         assert machine.judged(baseline)[0] == "fail", "another one is not waived"
         machine.port(1, state="4: ACTIVE")
         machine.waivers = []
+
+
+def test_a_waived_storage_nic_that_is_gone_hides_no_compute_nic(machine: Machine) -> None:
+    machine.more("mlx5_8", **STORAGE, **{"ports/1/link_layer": "Ethernet"})
+    before = machine.baseline()
+    machine.waivers = [Waiver("n1", "rdma_health", "0000:f8:00.0", "taken out", "2099-12-31")]
+    shutil.rmtree(machine.root / f"{CLASS}/mlx5_8")
+    assert machine.judged(before)[0] == "pass"
+    shutil.rmtree(machine.root / f"{CLASS}/mlx5_2")
+    assert "3 ports, expected 4" in machine.judged(before)[1]
