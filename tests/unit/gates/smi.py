@@ -49,19 +49,23 @@ def profile(seed: NodeSeed = SXM, **limits: Any) -> Profile:
     )
 
 
+PARTED = replace(SXM, migConfig="all-1g.18gb")
+"""The same machine, all of its GPUs in MIG instances."""
+
+
 def printed(
     seed: NodeSeed = SXM, argv: tuple[str, ...] = ("-q", "-x"), ailment: str = "", gpu: int = 2
 ) -> str:
     """The twin's answer, of a machine whose GPU `gpu` has that ailment."""
-    return _printed(seed.nvswitch, argv, ailment, gpu)
+    return _printed((SXM, PCIE, PARTED).index(seed), argv, ailment, gpu)
 
 
 @cache
-def _printed(nvswitch: bool, argv: tuple[str, ...], ailment: str, gpu: int) -> str:
+def _printed(which: int, argv: tuple[str, ...], ailment: str, gpu: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         root.mkdir()
-        seed = SXM if nvswitch else PCIE
+        seed = (SXM, PCIE, PARTED)[which]
         machine = Machine(seed, root, EventLog(Path(folder) / "events.jsonl"), {"ID": "rhcos"})
         machine.boot("power-on")
         machine.load_driver("580.173.02", "open")

@@ -11,10 +11,11 @@ from knowngood.adapters.judging.gpu_config import GpuConfig
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.driver import Reports, Told, report_of
 from knowngood.gate.nvidia_smi import Gpu, parse
+from knowngood.gate.nvidia_smi import slices as listed
 from knowngood.gate.parting import Layout, Share, layouts, shares
 
 from .conftest import gate, healthy, verdict
-from .smi import edited, printed, profile
+from .smi import PARTED, edited, printed, profile
 
 STATE, KEY, KIND = (
     "nvidia.com/mig.config.state",
@@ -294,3 +295,20 @@ def test_mig_devices_may_be_shared_too() -> None:
 def test_mps_is_another_way_to_share() -> None:
     config = {"sharing": {"mps": {"resources": [{"name": "nvidia.com/gpu", "replicas": 10}]}}}
     assert shares(config) == [Share("mps", "nvidia.com/gpu", 10, "nvidia.com/gpu")]
+
+
+def test_the_twins_parted_node_is_parted_as_its_layout_says() -> None:
+    labels = {**LABELS, "nvidia.com/mig.config": "seven", "nvidia.com/mig.strategy": "single"}
+    places = {f"gpu{n}": " ".join(f"gi{i} gi{i}/ci0" for i in range(7)) for n in range(GPUS)}
+    there: dict[str, Any] = {
+        "text": printed(PARTED),
+        "labels": labels,
+        "places": places,
+        "allocatable": {"nvidia.com/gpu": "56"},
+    }
+    found = listed(printed(PARTED, ("-L",)))
+    assert layout(**there, found=found) == ("pass", "")
+    uuid = next(iter(found))
+    fewer = {**found, uuid: dict(list(found[uuid].items())[1:])}
+    verdict_, reason = layout(**there, found=fewer)
+    assert (verdict_, "has 6 x 1g.18gb, its layout 7 x 1g.18gb" in reason) == ("fail", True), reason
