@@ -72,8 +72,8 @@ class _Restart:
         observed = int((found.get("status") or {}).get("observedGeneration") or 0)
         if observed < int(metadata.get("generation") or 0):
             return None, f"DaemonSet {metadata['name']} has been changed just now"
-        pod = self._pod()
-        if self._shown_elsewhere() and pod and self._started(pod) and self._is_current(pod, found):
+        pod = self._pod() if self._shown_elsewhere() else None
+        if pod and self._started(pod) and self._is_current(pod, found):
             marks, state = self._judge(pod)
             if marks is None and self._of_a_setting(state):
                 return None, f"DaemonSet {metadata['name']} is as its pod is, and {state}"

@@ -14,8 +14,12 @@ from knowngood.adapters.nodes.batch import Task
 def settled(task: Task, name: str, ends_at: float) -> int:
     """Wait for it, once all that moves has come; returns how often the node had to be held again."""
     watch = Watch(task, name, ends_at)
-    before = task.snapshot(watch.node).get("allocatable") or {}
-    watch.until(lambda: _look(task, name, watch.node, before), "the operands")
+
+    def look() -> tuple[bool | None, str]:
+        before = task.snapshot(watch.node).get("allocatable") or {}
+        return _look(task, name, watch.node, before)
+
+    watch.until(look, "the operands")
     return watch.held
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from knowngood.adapters.cluster import actors
+from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.movers.looking import Stood, until_there
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
@@ -37,8 +38,15 @@ class Watch:
         self._task = task
         self._name = name
         self._ends_at = ends_at
-        self.node = task.held(name)
+        self._seen: Object | None = None
         self.held = 0
+
+    @property
+    def node(self) -> Object:
+        """Read before the first look only where somebody asks for it then."""
+        if self._seen is None:
+            self._seen = self._task.held(self._name)
+        return self._seen
 
     def until(self, look: Callable[[], tuple[T | None, str]], what: str) -> T:
         """Look until it is there. NodeFailed when one state lasts longer than its age limit, or time is over.
@@ -64,7 +72,7 @@ class Watch:
 
     def _hold(self) -> None:
         """Re-read the claim; put cordon and taint back where they are gone."""
-        self.node = self._task.held(self._name)
+        self._seen = self._task.held(self._name)
         with working():
             self._put_back()
 
