@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from knowngood.probe.kernel_log import command, files, messages
 from knowngood.probe.kernel_log.signatures import SIGNATURES
@@ -316,6 +318,32 @@ def test_grep_and_python_find_the_same_lines(tmp_path: Path) -> None:
         grepped, searched = list(files.matching(path)), list(files.matching(path, grep=False))
         assert grepped == searched
         assert len(grepped) > 1000
+
+
+PIECES = [
+    *(f"{text}\n".encode("latin-1") for text in (*FORMATS.values(), *WRAPPED.values(), *REAL)),
+    *(
+        b"\0",
+        b"\n",
+        b"\xff\xfe",
+        b"{",
+        b'{"MESSAGE":',
+        b"[",
+        b"\\x0a",
+        b"#012",
+        b"__CURSOR=x\n",
+        b"MESSAGE\n",
+    ),
+]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=40)), max_size=12))
+def test_whatever_a_file_holds_it_is_read_or_said(tmp_path: Path, pieces: list[bytes]) -> None:
+    status, found = told(log(tmp_path, b"".join(pieces)), grep=False)
+    assert status in (0, 3)
+    assert ("error" in found[-1] if found else False) == (status == 3)
+    assert "the parser broke" not in str(found[-1:])
 
 
 def test_the_command_prints_and_exits(tmp_path: Path) -> None:

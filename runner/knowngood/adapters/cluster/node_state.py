@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knowngood.adapters.cluster import actors, facts, readouts
+from knowngood.adapters.cluster import actors, facts, journals, readouts
 from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
 from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
@@ -17,7 +17,7 @@ from knowngood.model.node import NodeState
 
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
 TAIL = 1000
-"""Entries of a journal among which there is one of the kernel."""
+"""The newest entries of a journal, among which there is one of the kernel as a rule."""
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
 
@@ -160,6 +160,9 @@ def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
         marked = (
             facts.kernel_lines(name, facts.journal(kube, name, grep=words, busy=PATIENCE)) if words else []
         )
+        if not last:  # a chatty node: the newest line that the kernel's drivers wrote
+            told = facts.journal(kube, name, grep=journals.pattern(), tail=1, busy=PATIENCE)
+            last = facts.kernel_lines(name, told)
         lines = [*marked, *last]
     except (ApiError, Unreachable):
         return {}
