@@ -60,6 +60,7 @@ FAULTS = {
     "operator-default-driver": False,
     "os-tag-of-one-node": False,
     "auto-picks-other-flavour": True,
+    "host-process-has-gpu-open": True,
     "row-remap-pending": True,
     "row-remap-fails": True,
     "sram-errors": True,
