@@ -56,6 +56,9 @@ FORMATS = {
     "bare": XID,
     "journal json": json.dumps(entry()),
     "journal json, bytes": json.dumps(entry(list(XID.encode()))),
+    "journal json, few fields": json.dumps({"MESSAGE": XID, "_BOOT_ID": BOOT, "__MONOTONIC_TIMESTAMP": "1"}),
+    "journal json-seq": f"\x1e{json.dumps(entry())}",
+    "journal json-sse": f"data: {json.dumps(entry())}\n",
     "journal export": exported(XID.encode()).decode("latin-1"),
     "journal short": f"Aug 17 10:00:00 gpu-1 kernel: {XID}",
     "journal short-precise": f"Aug 17 10:00:00.123456 gpu-1 kernel: {XID}",
@@ -103,6 +106,7 @@ def test_every_format_is_read(name: str, tmp_path: Path, *, grep: bool) -> None:
         f"<30>1 2026-08-17T10:00:00Z gpu-1 gpud 12 - - {XID}",
         json.dumps(entry(_TRANSPORT="syslog")),
         json.dumps(entry(SYSLOG_FACILITY="1")),
+        json.dumps({"MESSAGE": XID, "SYSLOG_IDENTIFIER": "monitor"}),
         f"I0624 22:58:05 health.go:185] saw {XID}",
         "r8169 0000:01:00.0 eth0: RTL8168, XID 609, IRQ 33",
     ],
@@ -274,6 +278,8 @@ HOSTILE = {
     "digits without end": json.dumps(entry(__MONOTONIC_TIMESTAMP="9" * 100_000)).encode(),
     "deep": b'{"MESSAGE": "NVRM: x"' + b', "a": [' * 50_000,
     "an export that ends in a field": exported(XID.encode())[:-40],
+    "json-pretty": json.dumps(entry(), indent=1).encode(),
+    "verbose": f"Mon 2026-08-17 10:00:00 UTC [s=1;i=2]\n    _TRANSPORT=kernel\n    MESSAGE={XID}\n".encode(),
     "compressed": b"\x1f\x8b\x08\x00" + b"x" * 100,
 }
 

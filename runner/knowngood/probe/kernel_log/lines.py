@@ -125,8 +125,9 @@ def _prefixed(raw: str) -> Line:
 
 def of_journal(entry: Mapping[str, Any]) -> Line:
     """An entry of journalctl's JSON or export format. ValueError: it has no message, or a time that is none."""
-    transport = entry.get("_TRANSPORT")
-    ours = transport == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0"
+    # Without these fields it was asked for without them, as a log of the kernel's alone.
+    writer = entry.get("_TRANSPORT") or entry.get("SYSLOG_IDENTIFIER") or "kernel"
+    ours = writer == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0"
     stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
     wall = entry.get("__REALTIME_TIMESTAMP") or entry.get("_SOURCE_REALTIME_TIMESTAMP")
     boot = str(entry.get("_BOOT_ID") or "").replace("-", "").lower()

@@ -23,6 +23,7 @@ _OPENS = re.compile(r"NVRM: (?:The NVIDIA (?:GPU|\S.* GPU|probe)|API mismatch|A 
 _GOES_ON = re.compile(
     r"(?:NVRM: )?\s*(?!Xid|GPU ?[0-9a-fP]|loading |None of|No NVIDIA|API mismatch|The NVIDIA)(?:\S)"
 )
+_MANY_LINES = re.compile(rb"\A\{\s*\n|^ +_(?:BOOT_ID|TRANSPORT)=", re.MULTILINE)
 _EXPORT = re.compile(rb"__CURSOR=|_BOOT_ID=|__REALTIME_TIMESTAMP=")
 
 
@@ -57,6 +58,8 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
         raise CannotReadError(
             f"{path}: compressed, or journald's own file; unpack it, or use journalctl --output=json"
         )
+    if _MANY_LINES.search(begin):
+        raise CannotReadError(f"{path}: journalctl's verbose or json-pretty; use --output=json")
     if _EXPORT.match(begin):  # its fields may hold any byte
         return _export(files.every(path), count)
     if holed := files.holes(path):
@@ -70,8 +73,13 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
 def _is_json(begin: bytes) -> bool:
     for raw in begin.split(b"\n"):
         if raw.strip() and not raw.startswith(b"-- "):
-            return raw.lstrip().startswith(b"{")
+            return _unframed(raw.lstrip()).startswith(b"{")
     return False
+
+
+def _unframed(raw: bytes) -> bytes:
+    """An entry without what journalctl's json-seq and json-sse put before it."""
+    return raw.lstrip(b"\x1e").removeprefix(b"data: ")
 
 
 def _look_at_end(path: Path, count: Count) -> None:
@@ -82,7 +90,7 @@ def _look_at_end(path: Path, count: Count) -> None:
     if tail.startswith(b"-- "):
         return
     try:
-        json.loads(tail)
+        json.loads(_unframed(tail))
     except (ValueError, RecursionError):
         count.note(f"{path}: ends within an entry: {text(tail)[:80]!r}")
 
@@ -93,7 +101,7 @@ def _json(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
         if not raw.strip() or raw.startswith(b"-- "):
             continue
         try:
-            entry = json.loads(raw)
+            entry = json.loads(_unframed(raw))
             line = of_journal(entry)
         except (ValueError, AttributeError, RecursionError, OverflowError):
             count.note(f"no journal entry: {text(raw)[:80]!r}")
