@@ -5,22 +5,29 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.oci import USER, WORD, needs_registry, served
 from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.gates.conftest import request
 from tests.unit.gates.test_operators import CLUSTER
 
 from knowngood.adapters.judging import gpu_config, image_list
 from knowngood.adapters.kubernetes.client import path
 from knowngood.adapters.upstream.oci import Mirror
+from knowngood.gate import images as gate_images
+from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Declaration, Ring
+from knowngood.model.matrix import Declaration, Release, ReleaseStatus, Ring
+from knowngood.ports.registry import Images
 
 OS = "feature.node.kubernetes.io/system-os_release."
 DRIVER = ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "gpu-{ring}")
 RING = Declaration("nvidia-driver", "{ring}/driver.yaml", "spec.version", DRIVER)
 SPACE = "nvidia-gpu-operator"
+LOGIN = base64.b64encode(f"{USER}:{WORD}".encode()).decode()
 
 
 class Fake(FakeKube):
@@ -145,3 +152,40 @@ def test_a_cluster_without_a_policy_says_so(kube: Fake) -> None:
     kube.collections -= {"clusterpolicies"}
     found = gpu_config.read(kube, SPACE)
     assert (found.policy, found.named) == (False, False)
+
+
+@needs_registry
+def test_the_gate_asks_the_mirror_that_the_cluster_names_for_what_runs_and_what_comes(
+    kube: Fake, tmp_path: Path
+) -> None:
+    """A real registry behind a login holds the present release; the target's image was never mirrored."""
+    with served(tmp_path, login=LOGIN) as registry:
+        registry.push("mirrored/nvidia/driver", "580.1-rhcos4.18", "amd64")
+        secret = json.dumps({"auths": {registry.host: {"auth": LOGIN}}})
+        data = {".dockerconfigjson": base64.b64encode(secret.encode()).decode()}
+        kube.put(path("v1", "secrets", "pull-secret", "openshift-config"), {"data": data})
+        entry = {"source": "m.example.com", "mirrors": [f"{registry.host}/mirrored"]}
+        only = {**entry, "mirrorSourcePolicy": "NeverContactSource"}
+        where = path("config.openshift.io/v1", "imagetagmirrorsets", "all")
+        kube.put(where, {"spec": {"imageTagMirrors": [only]}})
+        insecure = {"registrySources": {"insecureRegistries": [registry.host]}}
+        kube.put(path("config.openshift.io/v1", "images", "cluster"), {"spec": insecure})
+        running = "m.example.com/nvidia/driver:580.1-rhcos4.18"
+        spec = {"nodeName": "a", "containers": [{"image": running}]}
+        kube.put(path("v1", "pods", "driver", SPACE), {"spec": spec})
+        asked = request(nodes=("a",))
+        found = images_of(kube, cluster(RING), asked, release("595.1"))
+        assert (found["present"].asked, found["present"].answer) == ((running,), Images())
+        (gone,) = found["target"].answer.missing
+        assert gone == "m.example.com/nvidia/driver:595.1-rhcos4.18"
+        assert "404" in found["target"].answer.missing[gone]
+        assert images_of(kube, cluster(RING), asked, release("580.1"))["target"].answer == Images()
+        assert LOGIN not in repr(found)
+
+
+def images_of(kube: Fake, of: Any, asked: Any, wanted: Release) -> Any:
+    return gate_images.images.__wrapped__(kube, of, asked, wanted)  # type: ignore[attr-defined]
+
+
+def release(driver: str) -> Release:
+    return Release("r", ReleaseStatus.CANDIDATE, {"nvidia-driver": driver}, (), Location("test"))
