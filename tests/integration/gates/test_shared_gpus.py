@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,6 +56,35 @@ def test_each_node_offers_what_its_own_configuration_gives(
     assert raw.read_text().strip() == "25.10-1.2.2"
 
 
+def test_the_nodes_are_parted_and_shared_as_their_configuration_says(bench: Bench) -> None:
+    """The ConfigMaps as a team would write them; a layout or a number that is another is a fail."""
+    space = bench.cluster.operator_namespace
+    layouts: dict[str, Any] = {
+        "all-1g.18gb": [{"devices": "all", "mig-enabled": True, "mig-devices": {"1g.18gb": 7}}]
+    }
+    resources: list[dict[str, Any]] = [{"name": "nvidia.com/gpu", "replicas": 4}]
+    plugin: dict[str, Any] = {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
+    keep(bench, space, "default-mig-parted-config", "config.yaml", {"version": "v1", "mig-configs": layouts})
+    keep(bench, space, "shared-gpus", "four", plugin)
+    policy = path("nvidia.com/v1", "clusterpolicies", "gpu-cluster-policy")
+    named = {"enabled": True, "config": {"name": "shared-gpus", "default": ""}}
+    bench.kube.merge(policy, {"spec": {"devicePlugin": named}})
+    label = {"nvidia.com/device-plugin.config": "four"}
+    bench.kube.merge(path("v1", "nodes", SLICED), {"metadata": {"labels": label}})
+    found = judged(bench, "mig_layout", "time_slicing")
+    told = {(r.gate, r.node): r.reason for r in found.bad()}
+    assert told == {}
+    layouts["all-1g.18gb"][0]["mig-devices"] = {"2g.35gb": 3}
+    resources[0]["replicas"] = 2
+    keep(bench, space, "default-mig-parted-config", "config.yaml", {"version": "v1", "mig-configs": layouts})
+    keep(bench, space, "shared-gpus", "four", plugin)
+    found = judged(bench, "mig_layout", "time_slicing")
+    told = {(r.gate, r.node): r.reason for r in found.bad()}
+    assert told.keys() == {("mig_layout", MIG), ("time_slicing", SLICED)}
+    assert "7 x 1g.18gb, its layout 3 x 2g.35gb" in told["mig_layout", MIG]
+    assert "32 of 16 nvidia.com/gpu" in told["time_slicing", SLICED]
+
+
 def test_a_lost_instance_and_a_plugin_that_offers_too_little_fail_on_their_nodes(
     bench: Bench, baseline: Mapping[str, Mapping[str, Any]]
 ) -> None:
@@ -67,3 +97,11 @@ def test_a_lost_instance_and_a_plugin_that_offers_too_little_fail_on_their_nodes
     assert "56 of 55 GPUs are allocatable" in told[MIG]
     assert "32 of 40 GPUs are allocatable" in told[SLICED]
     assert found.of_node(WHOLE) is Verdict.PASS
+
+
+def keep(bench: Bench, space: str, name: str, key: str, value: Any) -> None:
+    where = path("v1", "configmaps", name, space)
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": space}}
+    if bench.kube.find(where):
+        bench.kube.delete(where)
+    bench.kube.create(path("v1", "configmaps", "", space), {**body, "data": {key: json.dumps(value)}})
