@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from knowngood.model.state import RunState
-from knowngood.model.steppath import StepPath
+from knowngood.model.steppath import NOWHERE, StepPath
 
 
 class Standing(StrEnum):
@@ -33,9 +33,11 @@ def standing(here: RunState, there: RunState | None) -> Standing:
     if there.fence <= here.fence and _follows(here, there):
         return Standing.SAME
     overtaken = there.fence > here.fence or (there.fence == here.fence and there.seq > here.seq)
-    # What only we know of is the outcome of the step at which they took over: they did it again.
+    # What only we know of is the step at which they took over: its outcome, for they did it again, or that it was
+    # begun, where they ended the run without doing it again.
     ours, theirs = _outcomes(here), _outcomes(there)
     unknown = {path for path, outcome in ours.items() if theirs.get(path) != outcome}
+    unknown |= {here.open} - {NOWHERE, *there.intended}
     known = set(here.intended) <= set(there.intended) | unknown
     if not overtaken or not known or len(unknown) > 1:
         return Standing.DIVERGED

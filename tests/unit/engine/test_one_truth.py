@@ -261,6 +261,17 @@ def test_only_a_run_that_a_human_holds_can_be_rolled_back() -> None:
         (lambda s: replace(s, fence=s.fence + 1, intended=(*s.intended, "x/y")), Standing.DIVERGED),
         (lambda s: replace(s, results={"a": StepResult(Status.OK, ended="t")}), Standing.DIVERGED),
         (lambda s: replace(s, fence=0, results={**s.results, "a": StepResult(Status.OK)}), Standing.BEHIND),
+        (lambda s: replace(s, fence=0, intended=(*s.intended, "x/y"), open="x/y"), Standing.BEHIND),
+        (
+            lambda s: replace(
+                s,
+                fence=0,
+                intended=(*s.intended, "x/y"),
+                open="x/y",
+                results={**s.results, "a": StepResult(Status.OK)},
+            ),
+            Standing.DIVERGED,
+        ),
         (
             lambda s: replace(
                 s, fence=0, results={**s.results, **dict.fromkeys("ab", StepResult(Status.OK))}
