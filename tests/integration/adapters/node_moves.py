@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from tests.integration.twin.nic_stage import OLD as OLD_NIC
 from tests.integration.twin.nic_stage import ring as nic_ring
-from tests.integration.twin.setting import tolerations
-from tests.integration.twin.stage import Stage, raised
+from tests.integration.twin.setting import OLD, tolerations
+from tests.integration.twin.stage import RUNNING, Stage, raised
 from tests.movers import EVERY
 
 from knowngood.adapters.kubernetes.client import Kube
@@ -127,6 +127,17 @@ class Mover:
         await self.stage.until("the DOCA pod is ready", lambda: is_true(self.nic_pod() or {}, "Ready"))
 
 
+def operands(stage: Stage) -> list[Object]:
+    """What runs on the node beside its drivers."""
+    found = [stage.operand(name, NODE) for name in RUNNING]
+    return [pod or {} for pod in found]
+
+
+def tolerates(pod: Object) -> bool:
+    """Whether a pod may run on a node that is claimed."""
+    return any(t.get("key") == MAINTENANCE_TAINT for t in pod.get("spec", {}).get("tolerations", ()))
+
+
 def play(folder: Path, story: Callable[[Mover], Awaitable[None]]) -> None:
     """Raise a twin whose operands tolerate our taints, and tell the story on it."""
 
@@ -138,6 +149,9 @@ def play(folder: Path, story: Callable[[Mover], Awaitable[None]]) -> None:
                 at["tolerations"] = tolerations("nvidia.com/gpu", *TAINTS)
                 file.write_text(yaml.safe_dump(obj), encoding="utf-8")
             await stage.sync(stage.repository.push("they tolerate our taints"))
+            # Their pods are made anew for it, and no GPU is offered meanwhile: what is claimed then had none.
+            await stage.until("they tolerate our taints", lambda: all(map(tolerates, operands(stage))))
+            await stage.at_rest(NODE, OLD)
             await story(Mover(stage, folder))
 
     asyncio.run(run())
