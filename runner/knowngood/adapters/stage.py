@@ -29,6 +29,7 @@ from knowngood.adapters.processes.git_command import GitCommand, GitFailed
 from knowngood.adapters.processes.git_environment import identity, quiet_environment
 from knowngood.matrix.locate import own_roles
 from knowngood.model.errors import Inconclusive, UsageError
+from knowngood.model.values import Object, Values
 from knowngood.ports.cancel import Cancel
 
 TWIN = (sys.executable, "-m", "knowngood.twin")
@@ -80,9 +81,9 @@ class Stage:
     def build(
         self,
         matrix: Path,
-        rewritten: Mapping[tuple[str, str], Mapping[str, Any]],
-        gitops: Mapping[str, Mapping[str, Any]],
-        seed: Mapping[str, Any],
+        rewritten: Mapping[tuple[str, str], Values],
+        gitops: Mapping[str, Values],
+        seed: Values,
         branch: str,
     ) -> None:
         """Lay the folder out; UsageError if there is something in it already.
@@ -179,11 +180,9 @@ class Stage:
             raise Inconclusive(f"twin oracle compare: {done.stderr.strip()}")
         return tuple(str(line) for line in json.loads(done.stdout)["differences"])
 
-    def history(self) -> dict[str, Any]:
+    def history(self) -> Object:
         """What each node lived through, by the twin's event log."""
-        found: dict[str, Any] = json.loads(
-            self._ask("oracle", "history", "--state", str(self.state), "--json")
-        )
+        found: Object = json.loads(self._ask("oracle", "history", "--state", str(self.state), "--json"))
         return found
 
     def clear_faults(self) -> None:
@@ -234,7 +233,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": package_parent}
 
 
-def _yaml(value: Mapping[str, Any]) -> str:
+def _yaml(value: Values) -> str:
     """Block YAML; text that looks like a number keeps quotes."""
     return yaml.safe_dump(_plain(value), sort_keys=False, default_flow_style=False, width=120)
 

@@ -66,7 +66,7 @@ from knowngood.model.node import NodeState
 
 
 def test_NAME(
-    node: str, state: NodeState, limits: Mapping[str, Any], baseline: Mapping[str, Any] | None
+    node: str, state: NodeState, limits: Values, baseline: Values | None
 ) -> None:
     """Runs once a node. `state`: the node as it was read; `limits`: this gate's part of the profile."""
     answer = len(state.gpus)

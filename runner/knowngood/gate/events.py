@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from knowngood.gate import context as contexts
 from knowngood.gate import verdicts
 from knowngood.gate.verdicts import GateFailed, GateInconclusive, Notes
 from knowngood.model.parts import Waiver
+from knowngood.model.values import Object, Values
 from knowngood.model.verdict import MEASURED_FILE, WAIVED, Verdict
 
 MAX_REASON = 1000
@@ -102,7 +103,7 @@ class Events:
         self.write("session_finish", exitstatus=int(exitstatus))
         self._file.close()
 
-    def _kept(self, measured: Mapping[str, Any]) -> dict[str, Any]:
+    def _kept(self, measured: Values) -> Object:
         """Figures for a line of the events, or the digest of the file beside it that has them."""
         text = json.dumps(measured)
         if len(text) <= verdicts.MAX_MEASURED_BYTES:

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from knowngood.gate.kernel_log import Line
 from knowngood.gate.xid import Event, parse
 from knowngood.gate.xid_table import Action
+from knowngood.model.values import Values
 
 RESET_CURES = frozenset({63, 64, 95})
 """Besides all that asks for a reset: 154 says that no action is asked for any more (NVIDIA's Xid catalogue)."""
@@ -86,7 +86,7 @@ class Before:
         return max(1, math.ceil(expected + 3 * math.sqrt(expected)))
 
 
-def before_of(baseline: Mapping[str, Any] | None) -> Before:
+def before_of(baseline: Values | None) -> Before:
     """What a gate's baseline counted."""
     given = baseline or {}
     return Before(given.get("errors", {}), given.get("errorPlaces", {}), given.get("hours"))

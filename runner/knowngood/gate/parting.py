@@ -21,6 +21,7 @@ from knowngood.gate.driver import LIST, Ask, Reports
 from knowngood.gate.nvidia_smi import Gpu
 from knowngood.model.matrix import Cluster
 from knowngood.model.node import NodeState
+from knowngood.model.values import Values
 
 MIG_CONFIG, MIG_STATE = "nvidia.com/mig.config", "nvidia.com/mig.config.state"
 PLUGIN_CONFIG = "nvidia.com/device-plugin.config"
@@ -90,7 +91,7 @@ def layouts(rules: Any, gpus: Sequence[Gpu]) -> list[Layout]:
     return found
 
 
-def _layout(rule: Mapping[str, Any]) -> Layout:
+def _layout(rule: Values) -> Layout:
     devices = rule.get("mig-devices") or {}
     if not isinstance(devices, Mapping) or not all(isinstance(n, int) for n in devices.values()):
         raise ValueError("mig-devices is no list of profiles with their numbers")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from knowngood.model.values import Values
+from knowngood.model.values import Object, Values
 
 LINK_DOWNED = "link_downed"
 FATAL = (
@@ -191,7 +191,7 @@ def _seconds(now: Reading, before: Reading, *, anew: bool) -> float:
     return max(here if anew else here - there, SHORTEST)
 
 
-def packed(ports: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+def packed(ports: Mapping[str, Mapping[str, int]]) -> list[Object]:
     """Ports' counters, small: ports mostly have the same ones, so the names are kept once for those that agree."""
     groups: dict[tuple[str, ...], dict[str, list[int]]] = {}
     for port, values in sorted(ports.items()):

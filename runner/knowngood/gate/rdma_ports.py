@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.gate.rdma_counters import finite
 from knowngood.model.matrix import Profile
-from knowngood.model.values import Values
+from knowngood.model.values import Object, Values
 
 TOPS = {
     "MT4123": 200.0,
@@ -208,7 +207,7 @@ def _card(version: str) -> str:
     return version.partition(".")[0]
 
 
-def kept(ports: Sequence[Port]) -> dict[str, Any]:
+def kept(ports: Sequence[Port]) -> Object:
     """What a baseline keeps of ports, by part."""
     return {
         p.part: {

@@ -18,16 +18,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from knowngood.probe import child, inference, isolation, load, rdma, training
 from knowngood.probe.child import Payload
 from knowngood.probe.host import Host
 from knowngood.probe.inventory import inventory
 from knowngood.probe.kernel_log import command as kernel_log
+from knowngood.probe.values import Object, Values
 
 LONGEST_ANSWER = 4096
 """Bytes: what Kubernetes keeps of a container's termination message."""
@@ -109,7 +108,7 @@ class _Documents:
             *("--params", json.dumps(options.params), "--deadline", str(options.deadline), name),
         ]
 
-    def _say(self, document: Mapping[str, Any]) -> None:
+    def _say(self, document: Values) -> None:
         """Print it, and leave it where the kubelet takes a container's last words from; what is cut there is none."""
         _print(document)
         if self._options.answer is None:
@@ -124,7 +123,7 @@ def _flags() -> list[str]:
     return ["-S"] if sys.flags.no_site else []
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str) -> Object:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise argparse.ArgumentTypeError("not a JSON object")
@@ -155,11 +154,11 @@ def _log(line: str) -> None:
     sys.stderr.flush()
 
 
-def _text(document: Mapping[str, Any]) -> str:
+def _text(document: Values) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
 
 
-def _print(document: Mapping[str, Any]) -> None:
+def _print(document: Values) -> None:
     sys.stdout.write(_text(document))
     sys.stdout.flush()
 

@@ -10,6 +10,8 @@ import json
 import math
 from typing import Any
 
+from knowngood.probe.values import Object
+
 Answer = dict[str, Any]
 LONGEST = 1024 * 1024
 """Bytes of one answer."""
@@ -17,22 +19,22 @@ MOST_WORDS = 1500
 """Characters of a reason: it must fit into a pod's termination message beside the figures."""
 
 
-def good(backend: str, measured: dict[str, Any]) -> Answer:
+def good(backend: str, measured: Object) -> Answer:
     """Measured, and as it should be."""
     return _answer(ok=True, backend=backend, reason="", measured=measured)
 
 
-def bad(backend: str, reason: str, measured: dict[str, Any] | None = None) -> Answer:
+def bad(backend: str, reason: str, measured: Object | None = None) -> Answer:
     """Measured, and wrong: `reason` names the rank or the device."""
     return _answer(ok=False, backend=backend, reason=reason, measured=measured)
 
 
-def unmeasured(backend: str, reason: str, measured: dict[str, Any] | None = None) -> Answer:
+def unmeasured(backend: str, reason: str, measured: Object | None = None) -> Answer:
     """It could not be told, and why."""
     return _answer(ok=None, backend=backend, reason=reason, measured=measured)
 
 
-def _answer(*, ok: bool | None, backend: str, reason: str, measured: dict[str, Any] | None) -> Answer:
+def _answer(*, ok: bool | None, backend: str, reason: str, measured: Object | None) -> Answer:
     return {"ok": ok, "backend": backend, "reason": reason[:MOST_WORDS], "measured": measured or {}}
 
 

@@ -9,14 +9,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from knowngood.probe.answer import MOST_WORDS, Answer, checked, unmeasured
 from knowngood.probe.host import Host
+from knowngood.probe.values import Object, Values
 
-Payload = Callable[[Host, Mapping[str, Any]], dict[str, Any]]
+Payload = Callable[[Host, Values], Object]
 BEFORE = 0.9
 """Share of its deadline after which a payload's process prints where it is: if it hangs, that is what it hangs in."""
 UNREAD, MOST_UNREAD = "unreadFiles", 20
@@ -24,7 +25,7 @@ UNREAD, MOST_UNREAD = "unreadFiles", 20
 _PR_SET_PDEATHSIG = 1
 
 
-def run(payload: Payload, host: Host, params: Mapping[str, Any], out: int, deadline: float) -> NoReturn:
+def run(payload: Payload, host: Host, params: Values, out: int, deadline: float) -> NoReturn:
     """Run the payload, write its answer as one JSON line to the descriptor `out`, and end."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing of a probe outlives it
     with contextlib.suppress(OSError):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, Numbers
 from knowngood.probe.smoke import backend, serving
 from knowngood.probe.smoke.asking import percentile
+from knowngood.probe.values import Values
 
 _INPUTS, _HIDDEN, _CLASSES = 8, 24, 4
 # The probabilities for the first request on any correct machine.
@@ -18,7 +17,7 @@ _KNOWN = (0.017501561231, 0.105501057629, 0.792909667756, 0.084087713384)
 _TOLERANCE = 1e-9
 
 
-def run(host: Host, params: Mapping[str, Any]) -> Answer:
+def run(host: Host, params: Values) -> Answer:
     """Answer requests. `params`: gpus (how many the node must have); inference: the gate's own, see smoke.serving."""
     gpus, mine = int(params.get("gpus", 0)), params.get("inference") or {}
     torch, refusal = backend.ready(host, gpus, str(mine.get("backend", "")))

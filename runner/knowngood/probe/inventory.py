@@ -8,7 +8,8 @@ import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from knowngood.probe.values import Object
 
 PARTS = {
     "torch": ("torch",),
@@ -21,9 +22,9 @@ TOOLS = {"perftest": "ib_write_bw", "nccl-tests": "all_reduce_perf"}
 """A part that is built from source, and a program of it; its version lies beside it in share/knowngood."""
 
 
-def inventory() -> dict[str, Any]:
+def inventory() -> Object:
     """{python, libc, torch, cuda, nccl, triton, perftest, nccl-tests}: versions, "" of what is not there."""
-    found: dict[str, Any] = {
+    found: Object = {
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()).strip(),
         **{part: _version(names) for part, names in PARTS.items()},

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from knowngood.probe import training
 from knowngood.probe.smoke import backend
 from knowngood.probe.smoke.burn import Burn
+from knowngood.probe.values import Object
 
 PAUSE = 0.05
 """Seconds between two rounds without GPUs: what only rehearses must not take a whole core."""
 
 
-def run(seconds: float, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
+def run(seconds: float, clock: Callable[[], float] = time.monotonic) -> Object:
     """Compute for `seconds` by the clock; ends early with `ok: false` where a round goes wrong."""
     torch, refusal = backend.usable()
     if refusal is not None:

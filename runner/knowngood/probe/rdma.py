@@ -9,11 +9,10 @@ that is there and can't be read, or holds no number that 64 bits can, is `unread
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from knowngood.probe import gpudirect
 from knowngood.probe.host import Host
+from knowngood.probe.values import Object, Values
 
 CLASS = "sys/class/infiniband"
 TRAFFIC = re.compile(
@@ -23,7 +22,7 @@ TRAFFIC = re.compile(
 PHYSICAL, VIRTUAL = "physical", "virtual"
 
 
-def run(host: Host, params: Mapping[str, Any]) -> dict[str, Any]:
+def run(host: Host, params: Values) -> Object:
     """Read all ports. `ok`: there was something to read, else None; whether it is healthy is the gate's.
 
     measured: devices [{name, pci, guid, board, hca, firmware, function, pcie: {speed (GT/s), width, their max}}],
@@ -58,12 +57,12 @@ def mode(host: Host) -> str:
     return gpudirect.way(host).mode
 
 
-def _peermem(host: Host) -> dict[str, Any]:
+def _peermem(host: Host) -> Object:
     loaded = "nvidia_peermem" in host.names("sys/module")
     return {"loaded": loaded, "refcnt": host.text("sys/module/nvidia_peermem/refcnt") or "" if loaded else ""}
 
 
-def _device(host: Host, name: str) -> dict[str, Any]:
+def _device(host: Host, name: str) -> Object:
     root = f"{CLASS}/{name}"
     uevent = re.search(r"^PCI_SLOT_NAME=(\S+)$", host.text(f"{root}/device/uevent") or "", re.M)
     # A virtual function has a physical one; a subfunction (mlx5's, without a PCI address) has a number.
@@ -94,7 +93,7 @@ def _guid(text: str | None) -> str:
     return "" if not text or not text.strip("0:") else text
 
 
-def _ports(host: Host, device: str) -> list[dict[str, Any]]:
+def _ports(host: Host, device: str) -> list[Object]:
     found = []
     for port in host.names(f"{CLASS}/{device}/ports"):
         root = f"{CLASS}/{device}/ports/{port}"
@@ -127,9 +126,7 @@ def _leading(text: str | None) -> float | None:
     return float(match.group(1)) if match else None
 
 
-def _counters(
-    host: Host, ports: list[dict[str, Any]]
-) -> tuple[dict[str, dict[str, int]], dict[str, list[str]]]:
+def _counters(host: Host, ports: list[Object]) -> tuple[dict[str, dict[str, int]], dict[str, list[str]]]:
     found: dict[str, dict[str, int]] = {}
     unread: dict[str, list[str]] = {}
     for port in ports:

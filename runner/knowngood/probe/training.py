@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, samples
 from knowngood.probe.smoke import backend, distributed
+from knowngood.probe.values import Values
 
 _COUNT, _INPUTS, _HIDDEN, _CLASSES = 48, 4, 12, 3
 _RATE = 1.0
@@ -19,7 +18,7 @@ _LAST_LOSS = 0.189693256
 _TOLERANCE = 1e-6
 
 
-def run(host: Host, params: Mapping[str, Any]) -> Answer:
+def run(host: Host, params: Values) -> Answer:
     """Train. `params`: gpus (how many the node must have); training: the gate's own, see smoke.distributed."""
     gpus, mine = int(params.get("gpus", 0)), params.get("training") or {}
     torch, refusal = backend.ready(host, gpus, str(mine.get("backend", "")))

@@ -14,6 +14,7 @@ from typing import Any
 
 from knowngood.twin.events import EventLog
 from knowngood.twin.gpu_health import AILMENTS
+from knowngood.twin.values import Object, Values
 
 NAMESPACE = "twin-system"
 LABEL = "twin.knowngood.dev/fault"
@@ -160,7 +161,7 @@ def make(name: str, node: str, params: Mapping[str, str]) -> Fault:
     return Fault(name, node, dict(params))
 
 
-def to_config_map(fault: Fault) -> dict[str, Any]:
+def to_config_map(fault: Fault) -> Object:
     """The object that injects the fault."""
     name = "-".join(part for part in (fault.name, fault.node) if part)
     return {
@@ -171,7 +172,7 @@ def to_config_map(fault: Fault) -> dict[str, Any]:
     }
 
 
-def from_config_map(obj: Mapping[str, Any]) -> Fault | None:
+def from_config_map(obj: Values) -> Fault | None:
     """The fault of a ConfigMap; None for any other ConfigMap, or one that is not understood."""
     data = obj.get("data") or {}
     if obj["metadata"].get("namespace") != NAMESPACE or "fault" not in data:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.behaviours.health_checks import MACHINE_CHECK, NODE_CHECK, is_paused
 from knowngood.twin.behaviours.kube import Kind, digest, name_of, namespace_of
 from knowngood.twin.behaviours.mco_nodes import POOL, target
@@ -12,7 +10,7 @@ from knowngood.twin.client import Client, ClientError
 from knowngood.twin.values import Object
 
 
-async def fleet(client: Client) -> dict[str, Any]:
+async def fleet(client: Client) -> Object:
     """By kind of thing; what a cluster does not serve is left out."""
     versions = await _all(client, SERVICE_VERSION)
     found = {

@@ -13,7 +13,8 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from knowngood.twin.values import Values
 
 Entry = dict[str, str]
 
@@ -107,7 +108,7 @@ def _of_boot(entries: list[Entry], boot: str) -> list[Entry]:
     return [e for e in entries if e["_BOOT_ID"] == boots[index]]
 
 
-def _at(entry: Mapping[str, Any]) -> float:
+def _at(entry: Values) -> float:
     return int(entry["__REALTIME_TIMESTAMP"]) / 1e6
 
 

@@ -37,7 +37,7 @@ OURS = "knowngood"
 WORKLOADS: tuple[Kind, ...] = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
 
 
-async def snapshot(client: Client, state_dir: Path) -> dict[str, Any]:
+async def snapshot(client: Client, state_dir: Path) -> Object:
     """Everything that must be equal when a run says `restored`, and the loads and workloads beside it."""
     pods = (await client.list(POD)).items
     nodes = {}
@@ -59,7 +59,7 @@ async def snapshot(client: Client, state_dir: Path) -> dict[str, Any]:
     }
 
 
-def _api_view(node: Object, pods: list[Object]) -> dict[str, Any]:
+def _api_view(node: Object, pods: list[Object]) -> Object:
     taints = node["spec"].get("taints") or ()
     return {
         "labels": dict(labels_of(node)),
@@ -85,7 +85,7 @@ def _operands(node: str, pods: list[Object]) -> dict[str, str]:
     return found
 
 
-def host_view(root: Path) -> dict[str, Any]:
+def host_view(root: Path) -> Object:
     """What a machine's files say: drivers with what belongs to them, GPUs, ports, virtual functions."""
     libraries = sorted(p.name for p in (root / "usr/lib64").glob("libcuda.so.*"))
     gpus = root / "proc/driver/nvidia/gpus"
@@ -137,7 +137,7 @@ async def _ours(client: Client, pods: list[Object]) -> dict[str, list[str]]:
     }
 
 
-async def _declared(client: Client) -> dict[str, Any]:
+async def _declared(client: Client) -> Object:
     """Every scalar of every manifest that the Applications read, by file: `spec.version` -> text.
 
     What a kustomization makes has no file of its own: it goes by its folder.
@@ -148,7 +148,7 @@ async def _declared(client: Client) -> dict[str, Any]:
         if error.code != 404:  # else both snapshots would say that nothing is declared, and be equal
             raise
         return {}
-    found: dict[str, Any] = {}
+    found: Object = {}
     with tempfile.TemporaryDirectory() as folder:
         for app in apps:
             source = app["spec"]["source"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.twin import events, oracle_judge
+from knowngood.twin.values import Object
 
 
 def add_parser(commands: Any) -> None:
@@ -41,7 +42,7 @@ def _snapshot(arguments: argparse.Namespace) -> int:
     from knowngood.twin.client import Client  # noqa: PLC0415
     from knowngood.twin.oracle import snapshot  # noqa: PLC0415
 
-    async def take() -> dict[str, Any]:
+    async def take() -> Object:
         async with Client.from_kubeconfig(arguments.kubeconfig, "twin-oracle") as client:
             return await snapshot(client, arguments.state)
 

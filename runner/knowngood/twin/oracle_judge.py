@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from knowngood.twin.values import Object, Values
+
 COMPARED = ("nodes", "fleet", "ours", "declared")
 OPTIONAL = ("loads", "workloads")
 OF_THE_FLEET = {"operator-installed", "operator-removed", "definition-replaced", "plan-approved"}
@@ -13,7 +15,7 @@ MISSED = {"nvidia": "no driver", "mlx5_core": "no NIC driver"}
 """Modules without which tenants can't use a node, and how that is called."""
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], also: Iterable[str] = ()) -> list[str]:
+def differences(before: Values, after: Values, also: Iterable[str] = ()) -> list[str]:
     """One line a difference: `nodes.gpu-1.module: 580.173.02 -> 595.91.07`."""
     found: list[str] = []
     for section in (*COMPARED, *also):
@@ -69,10 +71,10 @@ class _Node:
     drained: bool = False
 
 
-def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def history(events: Iterable[Values]) -> Object:
     """Fold the event log: {nodes: {name: NodeHistory}, fleet: events, evictions: {tenant: count}, settled: time}."""
     nodes: dict[str, _Node] = {}
-    fleet: list[Mapping[str, Any]] = []
+    fleet: list[Values] = []
     settled = ""
     for event in events:
         if event["event"] == "settled":
@@ -94,7 +96,7 @@ def history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"settled": settled, "nodes": rows, "fleet": fleet, "evictions": evictions}
 
 
-def _fold_modules(row: NodeHistory, event: Mapping[str, Any]) -> None:
+def _fold_modules(row: NodeHistory, event: Values) -> None:
     """A boot ends every module's time, a load or an unload its own module's."""
     if event["event"] in {"booted", "node-down"}:
         ended = [row.drivers, *row.modules.values()]
@@ -109,17 +111,17 @@ def _fold_modules(row: NodeHistory, event: Mapping[str, Any]) -> None:
         _times(row, event).append({"version": event["version"], "from": event["time"], "to": ""})
 
 
-def _times(row: NodeHistory, event: Mapping[str, Any]) -> list[dict[str, str]]:
+def _times(row: NodeHistory, event: Values) -> list[dict[str, str]]:
     """When the module of an event was loaded."""
     return row.drivers if _module(event) == "nvidia" else row.modules.setdefault(_module(event), [])
 
 
-def _module(event: Mapping[str, Any]) -> str:
+def _module(event: Values) -> str:
     """Which module came or went; the GPU driver where an older log does not say."""
     return str(event.get("module", "nvidia"))
 
 
-def _fold_service(node: _Node, event: Mapping[str, Any], *, since_settled: bool) -> None:
+def _fold_service(node: _Node, event: Values, *, since_settled: bool) -> None:
     """A node is out while cordoned, tainted against scheduling, down or without a driver."""
     match event["event"]:
         case "cordoned":
@@ -150,7 +152,7 @@ def _fold_service(node: _Node, event: Mapping[str, Any], *, since_settled: bool)
         node.history.out[-1]["to"] = event["time"]
 
 
-def _fold_count(node: _Node, event: Mapping[str, Any]) -> None:
+def _fold_count(node: _Node, event: Values) -> None:
     row = node.history
     match event["event"]:
         case "module-loaded" if _module(event) == "nvidia":

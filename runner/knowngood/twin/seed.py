@@ -29,6 +29,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from knowngood.twin.values import Values
+
 SCHEMA = 1
 ROLES = ("control-plane", "cpu", "gpu", "virtual")
 MODULES = ("rpcrdma",)
@@ -149,7 +151,7 @@ class InstalledSeed:
 class OlmSeed:
     """The Operator Lifecycle Manager: its catalogs by image or address, and what it installed already."""
 
-    catalogs: Mapping[str, Sequence[Mapping[str, Any]]]
+    catalogs: Mapping[str, Sequence[Values]]
     sources: tuple[SourceSeed, ...] = ()
     installed: tuple[InstalledSeed, ...] = ()
 
@@ -187,7 +189,7 @@ class HelmSeed:
 
     name: str
     namespace: str
-    objects: Sequence[Mapping[str, Any]] = ()
+    objects: Sequence[Values] = ()
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def load(path: Path) -> Seed:
         raise SeedError(f"{path}: {error}") from error
 
 
-def parse(data: Mapping[str, Any]) -> Seed:
+def parse(data: Values) -> Seed:
     """Turn the document into a Seed; SeedError names the field."""
     if data.get("schema") != SCHEMA:
         raise SeedError(f"schema {data.get('schema')!r} is not known; this twin reads {SCHEMA}")
@@ -259,19 +261,19 @@ def parse(data: Mapping[str, Any]) -> Seed:
     return seed
 
 
-def _tenant(row: Mapping[str, Any], where: str) -> TenantSeed:
+def _tenant(row: Values, where: str) -> TenantSeed:
     rows = row.get("workloads", ())
     loads = tuple(_fill(WorkloadSeed, load, f"{where}.workloads[{i}]") for i, load in enumerate(rows))
     return _fill(TenantSeed, {**row, "workloads": loads}, where)
 
 
-def _gitops(row: Mapping[str, Any]) -> GitOpsSeed:
+def _gitops(row: Values) -> GitOpsSeed:
     rows = row.get("applications", ())
     apps = tuple(_fill(ApplicationSeed, app, f"gitops.applications[{i}]") for i, app in enumerate(rows))
     return _fill(GitOpsSeed, {**row, "applications": apps}, "gitops")
 
 
-def _olm(row: Mapping[str, Any]) -> OlmSeed:
+def _olm(row: Values) -> OlmSeed:
     sources = tuple(
         _fill(SourceSeed, one, f"olm.sources[{i}]") for i, one in enumerate(row.get("sources", ()))
     )
@@ -290,7 +292,7 @@ def _olm(row: Mapping[str, Any]) -> OlmSeed:
     return found
 
 
-def _machine_config(row: Mapping[str, Any]) -> MachineConfigSeed:
+def _machine_config(row: Values) -> MachineConfigSeed:
     rows = enumerate(row.get("pools", ()))
     pools = tuple(_fill(PoolSeed, one, f"machineConfig.pools[{i}]") for i, one in rows)
     return _fill(MachineConfigSeed, {**row, "pools": pools}, "machineConfig")

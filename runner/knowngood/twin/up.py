@@ -14,7 +14,6 @@ import signal
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -115,7 +114,7 @@ async def start(options: Options, stack: contextlib.AsyncExitStack) -> Twin:
     stack.callback(audit.close)
     recorders: list[Recorder] = []
 
-    def audited(record: dict[str, Any]) -> None:
+    def audited(record: Object) -> None:
         kept = {name: value for name, value in record.items() if options.audit_objects or name not in LARGE}
         audit.write(json.dumps(kept) + "\n")
         for recorder in recorders:
@@ -296,7 +295,7 @@ async def _settle(twin: Twin, patience: float | None) -> None:
         raise TwinError(f"not settled after {patience:.0f} s: {'; '.join(reasons)}") from error
 
 
-def crds_of(seed: Seed) -> list[dict[str, Any]]:
+def crds_of(seed: Seed) -> list[Object]:
     """The definitions that this cluster serves from the start."""
     return [
         *crds.all_crds(openshift=bool(seed.openshift)),
@@ -316,7 +315,7 @@ def _clean(state: Path) -> None:
             target.unlink(missing_ok=True)
 
 
-def _private(path: Path, config: dict[str, Any]) -> Path:
+def _private(path: Path, config: Object) -> Path:
     """Write a kubeconfig, whole or not at all, for our eyes only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

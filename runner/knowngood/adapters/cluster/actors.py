@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from knowngood.adapters.cluster.facts import (
     DEPLOY_PREFIX,
@@ -17,6 +16,7 @@ from knowngood.adapters.cluster.facts import (
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.claims import Marks
+from knowngood.model.values import Values
 from knowngood.planner.readiness.declaring import tolerates
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
@@ -52,17 +52,17 @@ MAINTENANCES = (
 )
 
 
-def annotation(node: Mapping[str, Any], key: str) -> str:
+def annotation(node: Values, key: str) -> str:
     """A node's annotation, "" where it has none."""
     return str((node["metadata"].get("annotations") or {}).get(key) or "")
 
 
-def taints(node: Mapping[str, Any]) -> list[Object]:
+def taints(node: Values) -> list[Object]:
     """A node's taints."""
     return list((node.get("spec") or {}).get("taints") or ())
 
 
-def marks(node: Mapping[str, Any]) -> Marks:
+def marks(node: Values) -> Marks:
     """What a node object carries of ours."""
     ours = {t["key"]: str(t.get("value") or "?") for t in taints(node)}
     return Marks(
@@ -85,19 +85,19 @@ def _cordoned_before(snapshot: str) -> bool | None:
     return before if isinstance(before, bool) else None
 
 
-def parked(node: Mapping[str, Any]) -> list[str]:
+def parked(node: Values) -> list[str]:
     """Operands that somebody paused on a node, as `label=value`."""
     labels = node["metadata"].get("labels") or {}
     return [f"{k}={v}" for k, v in sorted(labels.items()) if k.startswith(DEPLOY_PREFIX) and PAUSED in str(v)]
 
 
-def upgrading(node: Mapping[str, Any]) -> list[str]:
+def upgrading(node: Values) -> list[str]:
     """Driver upgrades that a controller has begun and not ended, as `label=value`."""
     labels = node["metadata"].get("labels") or {}
     return [f"{k}={labels[k]}" for k in UPGRADE_LABELS if labels.get(k) not in {None, "", "upgrade-done"}]
 
 
-def written(node: Mapping[str, Any]) -> tuple[str, ...]:
+def written(node: Values) -> tuple[str, ...]:
     """What we and the GPU stack's drainers have written on a node, sorted: what `restored` must find as it was.
 
     Not what the machine-config and SR-IOV operators keep in their annotations: they change with other work than ours.
@@ -115,7 +115,7 @@ def written(node: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def busy(node: Mapping[str, Any], fence: str = "") -> str:
+def busy(node: Values, fence: str = "") -> str:
     """Why a node object says that somebody works on it, "" if it is quiet. A claim by `fence`'s run is ours."""
     holder = annotation(node, names.CLAIM_ANNOTATION)
     if holder and holder.rpartition("/")[0] != fence.rpartition("/")[0]:

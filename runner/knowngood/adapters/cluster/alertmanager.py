@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ import urllib3
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.alerts import Alertmanager
 from knowngood.model.errors import Unreachable, UsageError
+from knowngood.model.values import Values
 
 SILENCES, SILENCE = "/api/v2/silences", "/api/v2/silence"
 TIMEOUT = 15.0  # seconds
@@ -109,7 +109,7 @@ class Silencer:
         found = self._told(self._wire.ask("GET", SILENCES), list)
         return [item for item in found if isinstance(item, dict)]
 
-    def write(self, body: Mapping[str, Any]) -> str:
+    def write(self, body: Values) -> str:
         """Make a silence, or renew the one of its `id`; the id that it has then."""
         answer = self._told(self._wire.ask("POST", SILENCES, dict(body)), dict)
         return str(answer.get("silenceID") or "")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark, MoverSpec, Pods, Proof, Words
+from knowngood.model.values import Values
 
 DRIVER_LABEL = "app.kubernetes.io/component=nvidia-driver"
 DRIVER_CONTAINER = "nvidia-driver-ctr"
@@ -68,7 +68,7 @@ def kernel_lines(node: str, text: str) -> list[Object]:
     return lines
 
 
-def loads(lines: Iterable[Mapping[str, Any]], proof: Proof = DRIVER_PROOF) -> tuple[Mark, ...]:
+def loads(lines: Iterable[Values], proof: Proof = DRIVER_PROOF) -> tuple[Mark, ...]:
     """The loads of a module among kernel lines, oldest first: its banners. A banner may not tell the version: ""."""
     found, banner = [], re.compile(proof.banner)
     tells = "version" in banner.groupindex
@@ -82,7 +82,7 @@ def loads(lines: Iterable[Mapping[str, Any]], proof: Proof = DRIVER_PROOF) -> tu
     return tuple(found)
 
 
-def last_load(lines: Iterable[Mapping[str, Any]], proof: Proof = DRIVER_PROOF) -> Mark | None:
+def last_load(lines: Iterable[Values], proof: Proof = DRIVER_PROOF) -> Mark | None:
     """The newest load of a module among kernel lines."""
     found = loads(lines, proof)
     return found[-1] if found else None
@@ -114,25 +114,25 @@ def pods_of_node(kube: Kube, node: str, namespace: str = "", labels: str = "") -
     return kube.list(path("v1", "pods", "", namespace), labels, f"spec.nodeName={node}")
 
 
-def has_label(pod: Mapping[str, Any], label: str) -> bool:
+def has_label(pod: Values, label: str) -> bool:
     """Whether a pod, or a pod template, has a label `key=value`."""
     key, _, value = label.partition("=")
     return bool((pod["metadata"].get("labels") or {}).get(key) == value)
 
 
-def is_driver_pod(pod: Mapping[str, Any]) -> bool:
+def is_driver_pod(pod: Values) -> bool:
     """Whether a pod is a driver DaemonSet's."""
     return has_label(pod, DRIVER_LABEL)
 
 
-def is_ready(pod: Mapping[str, Any]) -> bool:
+def is_ready(pod: Values) -> bool:
     """Whether a pod is Ready and not on its way out."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")
 
 
-def pod_state(pod: Mapping[str, Any]) -> str:
+def pod_state(pod: Values) -> str:
     """`ready`, or in a few words why not."""
     if pod["metadata"].get("deletionTimestamp"):
         return "terminating"
@@ -147,7 +147,7 @@ def pod_state(pod: Mapping[str, Any]) -> str:
     return str(status.get("phase") or "Unknown")
 
 
-def image_of(pod_spec: Mapping[str, Any], container: str = "") -> str:
+def image_of(pod_spec: Values, container: str = "") -> str:
     """The image of a container of a pod spec; of the first one by default."""
     for entry in pod_spec.get("containers") or ():
         if not container or entry.get("name") == container:
@@ -155,7 +155,7 @@ def image_of(pod_spec: Mapping[str, Any], container: str = "") -> str:
     return ""
 
 
-def running_image(pod: Mapping[str, Any], container: str = "") -> str:
+def running_image(pod: Values, container: str = "") -> str:
     """The image that a container (the first one by default) runs: as its spec names it, and the digest that was pulled.
 
     A tag can be pushed anew, a digest can't. The kubelet tells it as `name@sha256:...`, with or without a prefix, or
@@ -176,13 +176,13 @@ def carries(image: str, version: str) -> bool:
     return not tag or tag == version or tag.startswith(f"{version}-")
 
 
-def node_ready(node: Mapping[str, Any]) -> bool:
+def node_ready(node: Values) -> bool:
     """Whether a node's Ready condition is True."""
     conditions = (node.get("status") or {}).get("conditions") or ()
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def extended(resources: Mapping[str, Any]) -> dict[str, str]:
+def extended(resources: Values) -> dict[str, str]:
     """The extended resources among a node's allocatable: those with a vendor's domain."""
     return {
         name: str(amount)

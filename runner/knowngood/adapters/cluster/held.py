@@ -11,6 +11,7 @@ from knowngood.adapters.cluster.actors import annotation, optional
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model import names
 from knowngood.model.node import Leftover
+from knowngood.model.values import Values
 from knowngood.ports.holds import Term
 
 MACHINE_CHECK_PAUSED = "cluster.x-k8s.io/paused"
@@ -148,6 +149,6 @@ def _leftover(pausable: Pausable, item: Object, hold: Term) -> Leftover:
     return Leftover("hold", pausable.called(item), f"of run {hold.run or 'unknown'}{by}{until}", hold.run)
 
 
-def labels(item: Mapping[str, Any]) -> Mapping[str, str]:
+def labels(item: Values) -> Mapping[str, str]:
     """An object's labels."""
     return item["metadata"].get("labels") or {}

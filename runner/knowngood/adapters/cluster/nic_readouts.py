@@ -8,13 +8,13 @@ files say which DOCA-OFED runs: the pod's packages and its image's tag do not, a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.adapters.cluster.facts import dashed, is_ready
 from knowngood.adapters.cluster.readouts import Lines, first
 from knowngood.model.mover import Mark
+from knowngood.model.values import Values
 
 NIC, PEERMEM = "mlx5_core", "nvidia_peermem"
 POD_LABEL, POD_CONTAINER = "nvidia.com/ofed-driver", "mofed-container"
@@ -69,7 +69,7 @@ def nic_driver(read: Lines) -> NicDriver | None:
     return NicDriver("", in_tree=True) if source or users else None
 
 
-def loads(lines: Iterable[Mapping[str, Any]], devices: Collection[str] = ()) -> tuple[Mark, ...]:
+def loads(lines: Iterable[Values], devices: Collection[str] = ()) -> tuple[Mark, ...]:
     """The loads of the NIC driver among one boot's kernel lines, oldest first. Their `version` is "": no line tells it.
 
     DOCA-OFED's begin with its backport line. The kernel's own says nothing of itself: there a load is when all of the
@@ -84,7 +84,7 @@ def loads(lines: Iterable[Mapping[str, Any]], devices: Collection[str] = ()) -> 
 
 
 def last_load(
-    lines: Iterable[Mapping[str, Any]], running: NicDriver | None, devices: Collection[str] = ()
+    lines: Iterable[Values], running: NicDriver | None, devices: Collection[str] = ()
 ) -> Mark | None:
     """The load of what runs now, with its version; None where the journal holds none, or nothing is known to run."""
     found = loads(lines, devices)
@@ -93,7 +93,7 @@ def last_load(
     return Mark(running.version, found[-1].boot_id, found[-1].at)
 
 
-def refused(lines: Iterable[Mapping[str, Any]]) -> tuple[Refusal, ...]:
+def refused(lines: Iterable[Values]) -> tuple[Refusal, ...]:
     """The modules that were refused for another driver's symbols, oldest first, each once a moment."""
     found: dict[tuple[str, float], Refusal] = {}
     for entry in lines:
@@ -104,7 +104,7 @@ def refused(lines: Iterable[Mapping[str, Any]]) -> tuple[Refusal, ...]:
     return tuple(found.values())
 
 
-def stale_modules(lines: Sequence[Mapping[str, Any]], nic: Mark | None, gpu: Mark | None) -> tuple[str, ...]:
+def stale_modules(lines: Sequence[Values], nic: Mark | None, gpu: Mark | None) -> tuple[str, ...]:
     """Modules that still belong to an older NIC driver: refused, or built with a GPU driver that was loaded before it.
 
     Of the second kind only nvidia_peermem is told, and only on the same boot; who has no such module asks for nothing.
@@ -125,7 +125,7 @@ def ofed_info(printed: str) -> str:
     return found["version"] if found else ""
 
 
-def doca_pod(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def doca_pod(pods: Iterable[Values]) -> Values | None:
     """Of a node's pods the one that can be asked in the GPU driver pod's place: the DOCA pod, if it is ready."""
     for pod in pods:
         containers = {c.get("name") for c in (pod.get("spec") or {}).get("containers") or ()}
@@ -138,7 +138,7 @@ def doca_pod(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return None
 
 
-def _passes(lines: Iterable[Mapping[str, Any]]) -> list[_Pass]:
+def _passes(lines: Iterable[Values]) -> list[_Pass]:
     """Adapters that appeared together. A backport line begins a pass, a device's second line, or a long pause."""
     found: list[_Pass] = []
     for entry in lines:
@@ -155,7 +155,7 @@ def _passes(lines: Iterable[Mapping[str, Any]]) -> list[_Pass]:
     return found
 
 
-def _moment(entry: Mapping[str, Any]) -> tuple[str, float]:
+def _moment(entry: Values) -> tuple[str, float]:
     """Boot id and seconds since boot at which the kernel printed a line, not when journald read it."""
     stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
     return dashed(str(entry.get("_BOOT_ID") or "")), int(stamp or 0) / 1e6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from knowngood.adapters.cluster import actors, facts, journals, readouts
 from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
@@ -14,6 +13,7 @@ from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark, Specs
 from knowngood.model.node import NodeState
+from knowngood.model.values import Values
 
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
 TAIL = 1000
@@ -149,7 +149,7 @@ def _shown(read: Lines, specs: Specs) -> dict[str, str]:
     return {component: version for component, version in told.items() if version}
 
 
-def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
+def _by_journal(kube: Kube, name: str, specs: Specs) -> Object:
     """Boot id, uptime and marks as far as the kernel journal tells them: it needs no driver pod.
 
     The uptime is that of the newest line, so that a window opened now loses no line.
@@ -176,7 +176,7 @@ def _by_journal(kube: Kube, name: str, specs: Specs) -> dict[str, Any]:
     }
 
 
-def _of_object(node: Object) -> dict[str, Any]:
+def _of_object(node: Object) -> Object:
     labels = {str(k): str(v) for k, v in (node["metadata"].get("labels") or {}).items()}
     annotations = node["metadata"].get("annotations") or {}
     return {
@@ -189,7 +189,7 @@ def _of_object(node: Object) -> dict[str, Any]:
     }
 
 
-def _taint(taint: Mapping[str, Any]) -> str:
+def _taint(taint: Values) -> str:
     return f"{taint['key']}={taint.get('value') or ''}:{taint['effect']}"
 
 
@@ -229,7 +229,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _daemonset(pod: Mapping[str, Any]) -> str:
+def _daemonset(pod: Values) -> str:
     for owner in pod["metadata"].get("ownerReferences") or ():
         if owner.get("controller") and owner.get("kind") == "DaemonSet":
             return str(owner["name"])

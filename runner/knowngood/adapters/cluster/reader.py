@@ -22,6 +22,7 @@ from knowngood.model.field import Field
 from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.mover import Specs
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
+from knowngood.model.values import Values
 from knowngood.ports.cluster import ClusterReader
 
 READERS = 8  # nodes read at the same time
@@ -244,7 +245,7 @@ def live_value(kube: Kube, field: Field) -> str:
     return "" if found is None or isinstance(found, (dict, list)) else str(found)
 
 
-def role(node: Mapping[str, Any]) -> str:
+def role(node: Values) -> str:
     """control-plane, gpu, virtual (Liqo and other virtual kubelets) or worker."""
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) == value for key, value in VIRTUAL_LABELS.items()):
@@ -256,7 +257,7 @@ def role(node: Mapping[str, Any]) -> str:
     return "control-plane" if any(key in labels for key in CONTROL_PLANE_LABELS) else "worker"
 
 
-def _left_on(node: Mapping[str, Any]) -> list[Leftover]:
+def _left_on(node: Values) -> list[Leftover]:
     name = str(node["metadata"]["name"])
     found = []
     if claim := actors.annotation(node, names.CLAIM_ANNOTATION):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from knowngood.model.mover import Shown, Specs
 from knowngood.model.node import NOT_LOADED
+from knowngood.model.values import Object, Values
 from knowngood.planner.moving import VERSION
 from knowngood.probe import gpudirect
 from knowngood.probe import rdma as ports
@@ -159,7 +159,7 @@ def rdma_mode(read: Lines) -> str:
     return ports.mode(_Printed(read))
 
 
-def of_kubelet(info: Mapping[str, Any]) -> dict[str, str]:
+def of_kubelet(info: Values) -> dict[str, str]:
     """What a node's nodeInfo tells beside its kernel: Kubernetes, and Talos where it is that."""
     kubelet = re.match(r"v?(\d+\.\d+\.\d+)", str(info.get("kubeletVersion") or ""))
     talos = re.fullmatch(r"Talos \(v?(\d+\.\d+\.\d+)\)", str(info.get("osImage") or ""))
@@ -189,7 +189,7 @@ def machine(read: Lines) -> dict[str, str]:
     return {"product": product} if product else {}
 
 
-def rdma(read: Lines) -> dict[str, Any]:
+def rdma(read: Lines) -> Object:
     """RDMA ports and their counters, as a probe would measure them on the node; empty where no port was seen.
 
     Where RDMA devices belong to network namespaces, the driver pod sees none although the node has some.

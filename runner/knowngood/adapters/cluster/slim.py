@@ -7,10 +7,11 @@ None of it is looked at, so it goes as soon as its page is parsed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from knowngood.adapters.cluster.actors import OTHERS_ANNOTATIONS
+from knowngood.model.values import Values
 
 Object = dict[str, Any]
 METADATA = (
@@ -25,7 +26,7 @@ METADATA = (
 )
 
 
-def node(found: Mapping[str, Any]) -> Object:
+def node(found: Values) -> Object:
     """A node: metadata with the annotations that somebody reads, taints, cordon, readiness, boot, allocatable."""
     metadata, status = found["metadata"], found.get("status") or {}
     kept = _metadata(metadata)
@@ -41,7 +42,7 @@ def node(found: Mapping[str, Any]) -> Object:
     }
 
 
-def pod(found: Mapping[str, Any]) -> Object:
+def pod(found: Values) -> Object:
     """A pod: whose it is, where it is, how its containers do, and their images."""
     spec, status = found.get("spec") or {}, found.get("status") or {}
     metadata = found["metadata"]
@@ -60,7 +61,7 @@ def pod(found: Mapping[str, Any]) -> Object:
     }
 
 
-def _metadata(metadata: Mapping[str, Any]) -> Object:
+def _metadata(metadata: Values) -> Object:
     kept = _some(metadata, METADATA)
     # A thousand nodes have the same hundred labels: each text is kept once.
     kept["labels"] = {_once(k): _once(v) for k, v in (metadata.get("labels") or {}).items()}
@@ -71,9 +72,9 @@ def _once(text: Any) -> Any:
     return sys.intern(text) if isinstance(text, str) else text
 
 
-def _some(values: Mapping[str, Any], keys: Iterable[str]) -> Object:
+def _some(values: Values, keys: Iterable[str]) -> Object:
     return {key: values[key] for key in keys if key in values}
 
 
-def _of_type(conditions: Iterable[Mapping[str, Any]], kind: str) -> list[Object]:
+def _of_type(conditions: Iterable[Values], kind: str) -> list[Object]:
     return [_some(c, ("type", "status")) for c in conditions if c.get("type") == kind]

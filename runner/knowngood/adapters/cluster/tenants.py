@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.adapters.cluster import facts, slim
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model.matrix import Tenant
 from knowngood.model.node import GpuUse, Workload
+from knowngood.model.values import Object, Values
 from knowngood.planner.eviction import Owner, owner_of
 from knowngood.planner.gpu_work import gpus_of
 
@@ -55,7 +55,7 @@ def gpu_use(kube: Kube, tenants: Sequence[Tenant], nodes: Sequence[str]) -> dict
     return found
 
 
-def _use(pod: Mapping[str, Any]) -> dict[str, Any]:
+def _use(pod: Values) -> Object:
     ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
     node = "" if ended else str((pod.get("spec") or {}).get("nodeName") or "")
     return {"node": node, "gpus": gpus_of(pod), "ready": facts.is_ready(pod)}
@@ -85,14 +85,14 @@ def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]
                 count.ready_nodes.add(str(node))
 
 
-def _as_pod(item: Mapping[str, Any], kind: str, namespace: str) -> dict[str, Any]:
+def _as_pod(item: Values, kind: str, namespace: str) -> Object:
     """A pod as this controller would make it, for `owner_of`."""
     template = (item["spec"].get("template") or {}).get("metadata") or {}
     reference = {"kind": kind, "name": item["metadata"]["name"], "controller": True}
     return {"metadata": {**template, "namespace": namespace, "ownerReferences": [reference]}}
 
 
-def _figures(item: Mapping[str, Any], kind: str) -> tuple[int, int]:
+def _figures(item: Values, kind: str) -> tuple[int, int]:
     """Desired and ready pods. A finished Job wants none."""
     spec, status = item["spec"], item.get("status") or {}
     if kind != "Job":

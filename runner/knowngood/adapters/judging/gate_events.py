@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from knowngood.model.context import JudgeRequest
-from knowngood.model.values import Values
+from knowngood.model.values import Object, Values
 from knowngood.model.verdict import MEASURED_FILE, GateResult, Judgement, Verdict, worst
 
 _SEPARATOR = "; "
@@ -88,7 +87,7 @@ def _take(events: Events, event: Values, folder: Path) -> None:
             raise ValueError(f"unknown event {other}")
 
 
-def _measured(event: Values, folder: Path) -> dict[str, Any]:
+def _measured(event: Values, folder: Path) -> Object:
     """A result's figures: in its line, or in the file that it names. OSError, ValueError: it is another, or gone."""
     digest = event.get("measuredFile")
     if digest is None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.movers.olm_operator import name_of
+from knowngood.model.values import Values
 
 DEFAULT_MIG = "default-mig-parted-config"
 MIG_KEY = "config.yaml"
@@ -27,8 +27,8 @@ class GpuConfig:
     there; `named`: whether it gives the plugin a ConfigMap.
     """
 
-    mig: Mapping[str, Any] = field(default_factory=dict)
-    plugin: Mapping[str, Any] = field(default_factory=dict)
+    mig: Values = field(default_factory=dict)
+    plugin: Values = field(default_factory=dict)
     default: str = ""
     named: bool = False
     policy: bool = False
@@ -73,12 +73,12 @@ def _config(spec: Object | None, part: str) -> Object:
     return dict(((spec or {}).get(part) or {}).get("config") or {})
 
 
-def _keys(kube: Kube, namespace: str, name: str) -> tuple[dict[str, Any], str]:
+def _keys(kube: Kube, namespace: str, name: str) -> tuple[Object, str]:
     """Each key of a ConfigMap as YAML; what is no YAML is left out and told."""
     found = kube.find(path("v1", "configmaps", name, namespace))
     if found is None:
         return {}, f"there is no ConfigMap {name} in {namespace}"
-    keys: dict[str, Any] = {}
+    keys: Object = {}
     for key, text in (found.get("data") or {}).items():
         try:
             keys[key] = yaml.safe_load(str(text)[:MAX_CHARS])

@@ -17,6 +17,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Moving, Specs
+from knowngood.model.values import Values
 from knowngood.planner.moving import SUBSCRIPTION
 
 VALIDATOR = "nvidia-operator-validator"
@@ -181,7 +182,7 @@ def _started(pod: Object, container: str) -> str:
     return ""
 
 
-def _succeeded(status: Mapping[str, Any]) -> bool:
+def _succeeded(status: Values) -> bool:
     return ((status.get("state") or {}).get("terminated") or {}).get("exitCode") == 0
 
 

@@ -7,7 +7,6 @@ custom resource's status count.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from knowngood.adapters.cluster import facts, node_state, readouts
 from knowngood.adapters.cluster.readouts import Lines
@@ -20,6 +19,7 @@ from knowngood.adapters.nodes.batch import NodeFailed, Task
 from knowngood.adapters.waiting import waiting, working
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark, Pods, Proof
+from knowngood.model.values import Values
 from knowngood.planner.version import TEXT, runs
 
 JOURNAL_PATIENCE = 2.0  # seconds; the next look asks again
@@ -209,9 +209,9 @@ class _Restart:
         same_image = facts.image_of(pod["spec"], self._of.container) == self._template_image(daemonset)
         return same_image and (wanted is None or has is None or wanted == has)
 
-    def _template_image(self, daemonset: Mapping[str, Any]) -> str:
+    def _template_image(self, daemonset: Values) -> str:
         return facts.image_of(daemonset["spec"]["template"]["spec"], self._of.container)
 
 
-def _created(pod: Mapping[str, Any]) -> str:
+def _created(pod: Values) -> str:
     return str(pod["metadata"].get("creationTimestamp") or "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
@@ -14,6 +13,7 @@ from knowngood.model.errors import CouldNot, Inconclusive, KnowngoodError, LockH
 from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json
 from knowngood.model.mover import Moving
+from knowngood.model.values import Object, Values
 
 ACTORS: Mapping[str, FleetActor] = {"olm-v0": OlmV0Acts()}
 """The classes with something to do once a cluster, each by its name in a component file."""
@@ -27,7 +27,7 @@ ENDS: Mapping[str, type[KnowngoodError]] = {
 """How an act can end badly, as its answer says it: the first that fits."""
 
 
-def perform(verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def perform(verb: str, params: Values) -> Object:
     """Approve, or take back; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
     calls = 0
     try:
@@ -65,7 +65,7 @@ def _end(error: KnowngoodError) -> str:
     return next((name for name, kind in ENDS.items() if isinstance(error, kind)), "could not")
 
 
-def _moving(params: Mapping[str, Any]) -> Moving:
+def _moving(params: Values) -> Moving:
     """The move. UsageError where its mover can't be read, or its class has nothing to do once a cluster."""
     component = str(params["component"])
     spec = spec_of(component, params["mover"])

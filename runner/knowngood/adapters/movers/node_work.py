@@ -8,7 +8,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
@@ -22,6 +21,7 @@ from knowngood.model.errors import KnowngoodError, UsageError
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Limits, Tenant
 from knowngood.model.mover import MoverSpec, Moving, completed
+from knowngood.model.values import Object, Values
 from knowngood.planner.eviction import ALL_USERS
 
 PROGRESS = "KNOWNGOOD_PROGRESS"
@@ -38,7 +38,7 @@ MOVERS: Mapping[str, NodeMover] = {"daemon-driver": daemon_driver.apply}
 """The classes, each by its name in a component file."""
 
 
-def _apply(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+def _apply(task: Task, name: str) -> tuple[bool, Object]:
     """Move what is to be moved on one node: each restart in its turn, then what depends on all of them."""
     ends_at = time.monotonic() + task.limits.apply
     came: list[Arrived] = []
@@ -80,7 +80,7 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+def perform(verb: str, params: Values, *, dry_run: bool = False) -> Object:
     """Do a verb on the nodes of a batch; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
     nodes, calls = [str(name) for name in params["nodes"]], 0
     reasons = {str(k): str(v) for k, v in (params.get("reasons") or {}).items()}
@@ -103,7 +103,7 @@ def perform(verb: str, params: Mapping[str, Any], *, dry_run: bool = False) -> d
     }
 
 
-def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, dry_run: bool) -> Task:
+def _task(verb: str, params: Values, reasons: Mapping[str, str], *, dry_run: bool) -> Task:
     cluster = params.get("cluster") or {}
     limits = limits_of(params.get("limits") or {})
     namespaces = {str(k): str(v) for k, v in (cluster.get("namespaces") or {}).items()}
@@ -137,7 +137,7 @@ def _task(verb: str, params: Mapping[str, Any], reasons: Mapping[str, str], *, d
     )
 
 
-def _specs(params: Mapping[str, Any]) -> dict[str, MoverSpec]:
+def _specs(params: Values) -> dict[str, MoverSpec]:
     """How components move: as the parameters say, by hand as the GPU driver does."""
     found = {
         str(component): spec_of(component, said) for component, said in (params.get("movers") or {}).items()
@@ -152,7 +152,7 @@ FILE_KEYS = {"class": "kind", "with": "beside"}
 """How a component file calls what has another name in a plan."""
 
 
-def spec_of(component: str, said: Mapping[str, Any]) -> MoverSpec:
+def spec_of(component: str, said: Values) -> MoverSpec:
     """A mover as a plan froze it, or as a component file has it."""
     try:
         return from_json(MoverSpec, {FILE_KEYS.get(key, key): value for key, value in said.items()})
@@ -160,7 +160,7 @@ def spec_of(component: str, said: Mapping[str, Any]) -> MoverSpec:
         raise UsageError(f"the mover of {component} can't be read: {error}") from error
 
 
-def _moves(params: Mapping[str, Any]) -> Iterator[Moving]:
+def _moves(params: Values) -> Iterator[Moving]:
     """What the parameters say that moves. UsageError where they do not say how."""
     specs = _specs(params)
     for component, version in (params.get("expect") or {}).items():
@@ -174,7 +174,7 @@ def _moves(params: Mapping[str, Any]) -> Iterator[Moving]:
         yield Moving(component, "", str(version), specs[component])
 
 
-def limits_of(values: Mapping[str, Any]) -> Limits:
+def limits_of(values: Values) -> Limits:
     """Deadlines as the parameters give them, ours for the others."""
     known = {f.name for f in dataclasses.fields(Limits)}
     return Limits(**{key: float(value) for key, value in values.items() if key in known})

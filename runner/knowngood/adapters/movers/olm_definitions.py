@@ -18,6 +18,7 @@ from knowngood.adapters.kubernetes.client import Object, path
 from knowngood.adapters.movers.fleet_task import FleetTask
 from knowngood.adapters.movers.olm_operator import Operator, name_of, owned, status_of
 from knowngood.model.errors import DataError, Refused, UsageError
+from knowngood.model.values import Values
 
 SHOWN = 5  # fields that are named
 OPEN = "x-kubernetes-preserve-unknown-fields"
@@ -117,7 +118,7 @@ def plain(schema: Any) -> Any:
     return found
 
 
-def unknown(obj: Object, schema: Mapping[str, Any], at: str = "") -> Iterator[str]:
+def unknown(obj: Object, schema: Values, at: str = "") -> Iterator[str]:
     """The fields of an object that a structural schema does not know, dotted; metadata is the server's own."""
     properties = schema.get("properties")
     if schema.get(OPEN) or not isinstance(properties, Mapping):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.movers.watch import NOT_READY, Watch
 from knowngood.adapters.nodes.batch import Task
+from knowngood.model.values import Values
 
 
 def settled(task: Task, name: str, ends_at: float) -> int:
@@ -58,7 +58,7 @@ def _late(task: Task, name: str, node: Object, namespace: str, labels: Sequence[
     return ""
 
 
-def selects(daemonset: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+def selects(daemonset: Values, node: Values) -> bool:
     """Whether a DaemonSet's nodeSelector matches a node."""
     labels = node["metadata"].get("labels") or {}
     wanted = daemonset["spec"]["template"]["spec"].get("nodeSelector") or {}

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from knowngood.adapters.cluster import actors
 from knowngood.adapters.cluster.facts import BY_HAND
@@ -23,6 +22,7 @@ from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Limits, Tenant
 from knowngood.model.mover import Mark, Moving, Pods, Specs
+from knowngood.model.values import Values
 from knowngood.planner.eviction import ALL_USERS
 
 WORKERS = 256
@@ -130,7 +130,7 @@ class Task:
         if int((lease.get("spec") or {}).get("leaseTransitions") or 0) > fence_number(self.fence):
             raise Overtaken(f"the Lease was taken over: it counts further than {self.fence}")
 
-    def snapshot(self, node: Mapping[str, Any]) -> dict[str, Any]:
+    def snapshot(self, node: Values) -> Object:
         """What the node was like when this run claimed it."""
         text = actors.annotation(node, names.SNAPSHOT_ANNOTATION)
         try:
@@ -138,7 +138,7 @@ class Task:
         except (ValueError, TypeError) as error:
             raise NodeFailed(f"annotation {names.SNAPSHOT_ANNOTATION} is missing or unreadable") from error
 
-    def marks_before(self, node: Mapping[str, Any]) -> dict[str, Mark]:
+    def marks_before(self, node: Values) -> dict[str, Mark]:
         """What had come to the node by this run's claim; versions before 0.1 kept one load for all that moves."""
         snapshot = self.snapshot(node)
         if "marks" in snapshot:
@@ -165,13 +165,13 @@ class Report:
     could_not: list[str] = field(default_factory=list)  # those of `failed` that say nothing of the node
     stripped: list[str] = field(default_factory=list)  # those of `failed` whose claim somebody removed
     given_back: dict[str, str] = field(default_factory=dict)
-    detail: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, Any] = field(default_factory=dict)  # those of `done` that were measured, as far as needed
+    detail: Object = field(default_factory=dict)
+    seen: Object = field(default_factory=dict)  # those of `done` that were measured, as far as needed
 
 
 SEEN = "seen"
 """In what an action says of a node: the NodeState that it has just measured."""
-Action = Callable[[Task, str], tuple[bool, dict[str, Any]]]
+Action = Callable[[Task, str], tuple[bool, Object]]
 """Does one node; returns whether it changed anything, and small JSON about it."""
 
 

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from knowngood.adapters.clock import pause, timestamp
 from knowngood.adapters.cluster import actors, facts, node_state
@@ -119,7 +118,7 @@ def _with(node: Object, key: str, run: str, *, without: Sequence[str] = ()) -> l
     return [*kept, _taint(key, run)]
 
 
-def claim(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+def claim(task: Task, name: str) -> tuple[bool, Object]:
     """Claim a quiet node: snapshot, claim, taint and cordon in one patch. Our run's older fence is replaced.
 
     A node that is newly ours was measured for its snapshot, right before: the judgement's window opens there.
@@ -212,7 +211,7 @@ def hold(task: Task, name: str, seen: Object | None = None) -> bool:
     return change(task, name, want, seen)
 
 
-def release(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+def release(task: Task, name: str) -> tuple[bool, Object]:
     """Put back what the snapshot says; taint, claim and snapshot go.
 
     A node with nothing of ours was released before. One whose claim somebody removed while our taint stays is not.
@@ -239,7 +238,7 @@ def release(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
     return change(task, name, want), {}
 
 
-def quarantine(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+def quarantine(task: Task, name: str) -> tuple[bool, Object]:
     """Taint and cordon a node for a human; the claim and the maintenance taint go."""
 
     def want(node: Object) -> Wanted:

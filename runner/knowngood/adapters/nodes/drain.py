@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts, holders
@@ -16,7 +15,7 @@ from knowngood.planner.eviction import Action, Decision, Owner, decide, workload
 LONGEST_PAUSE = 5.0  # seconds between two rounds, as kubectl drain waits after a 429
 
 
-def drain(task: Task, name: str) -> tuple[bool, dict[str, Any]]:
+def drain(task: Task, name: str) -> tuple[bool, Object]:
     """Evict until no user is left. GivenBack when a budget, a pod that nobody would restart or a process of the host
     stands in the way.
 
@@ -106,7 +105,7 @@ def _evict(task: Task, decision: Decision, *, dry_run: bool) -> str | None:
     return ""
 
 
-def _give_back(task: Task, name: str, evicted: dict[Owner, int], why: str) -> tuple[bool, dict[str, Any]]:
+def _give_back(task: Task, name: str, evicted: dict[Owner, int], why: str) -> tuple[bool, Object]:
     gone = ", ".join(str(owner) for owner in evicted)
     reason = f"{why} (evicted before that: {gone or 'nothing'})"
     if task.keep:
@@ -115,7 +114,7 @@ def _give_back(task: Task, name: str, evicted: dict[Owner, int], why: str) -> tu
     raise GivenBack(reason)
 
 
-def _figures(decisions: tuple[Decision, ...], evicted: dict[Owner, int]) -> dict[str, Any]:
+def _figures(decisions: tuple[Decision, ...], evicted: dict[Owner, int]) -> Object:
     """Who was disturbed, counted in workloads."""
     return {
         "evicted": [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from knowngood.adapters.clock import timestamp
 from knowngood.adapters.kubernetes.client import AGENT, Kube
@@ -12,10 +10,11 @@ from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.nodes.holding import KubeHolds
 from knowngood.model.alerts import Alertmanager
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.values import Object, Values
 from knowngood.ports.holds import Term
 
 
-def perform(verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def perform(verb: str, params: Values) -> Object:
     """Hold others or let them go; returns the module's result: `changed`, `failed`, `msg`, `knowngood`."""
     try:
         alerts = Alertmanager.of(params.get("alertmanager") or {})
@@ -28,17 +27,17 @@ def perform(verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"changed": bool(done), "failed": bool(failed), "msg": message, "knowngood": told}
 
 
-def _held(holds: KubeHolds, params: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _held(holds: KubeHolds, params: Values) -> tuple[tuple[str, ...], dict[str, str]]:
     until = timestamp(datetime.now(UTC) + timedelta(seconds=float(params["seconds"])))
     term = Term(_run(params), str(params.get("who") or ""), until)
     taken = holds.take(params["holds"], [str(name) for name in params["nodes"]], term)
     return taken.held, {**taken.busy, **taken.failed}
 
 
-def _let_go(holds: KubeHolds, params: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _let_go(holds: KubeHolds, params: Values) -> tuple[tuple[str, ...], dict[str, str]]:
     gone = holds.let_go(params["holds"], _run(params))
     return gone.done, dict(gone.failed)
 
 
-def _run(params: Mapping[str, Any]) -> str:
+def _run(params: Values) -> str:
     return str(params["fence"]).rpartition("/")[0]

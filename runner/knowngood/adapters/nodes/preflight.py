@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from knowngood.adapters.clock import pause
 from knowngood.adapters.cluster import actors, facts, guards
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Report, Task, each
 from knowngood.model.errors import Unreachable
+from knowngood.model.values import Object
 
 LONGEST_PAUSE = 5.0  # seconds between two looks at who else is at work
 FRESH = 0.5  # seconds for which one node's look serves the others
@@ -21,7 +21,7 @@ def preflight(task: Task, names: list[str]) -> Report:
     elsewhere = actors.elsewhere(task.kube)
     intolerant = actors.intolerant(task.kube, task.gpu_operator, task.drivers)
 
-    def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
+    def one(of: Task, name: str) -> tuple[bool, Object]:
         reason = actors.busy(of.node(name), of.fence) or elsewhere.get(name) or "; ".join(intolerant)
         if reason:
             raise NodeFailed(reason)
@@ -40,7 +40,7 @@ def claim(task: Task, names: list[str]) -> Report:
     ends = time.monotonic() + task.limits.claim
     others = _Others(task)
 
-    def one(of: Task, name: str) -> tuple[bool, dict[str, Any]]:
+    def one(of: Task, name: str) -> tuple[bool, Object]:
         began = time.monotonic()
         while True:
             try:

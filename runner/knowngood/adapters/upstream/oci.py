@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from knowngood.model.values import Values
 from knowngood.ports.registry import Images, Registry
 
 TIMEOUT = 10.0  # seconds a request
@@ -160,7 +161,7 @@ class OciRegistry(Registry):
                     f"{place.wanted} is for {config.get('architecture')}, not {', '.join(lacking)}"
                 )
 
-    def _get(self, place: Reference, what: str) -> tuple[str, Mapping[str, Any]]:
+    def _get(self, place: Reference, what: str) -> tuple[str, Values]:
         """Content type and JSON document."""
         schemes = ("https", "http") if place.host in self.mirrors.insecure else ("https",)
         trouble = ""
@@ -172,7 +173,7 @@ class OciRegistry(Registry):
                 trouble = f"it does not answer: {getattr(error, 'reason', error)}"
         raise UntoldError(trouble)
 
-    def _asked(self, url: str, place: Reference) -> tuple[str, Mapping[str, Any]]:
+    def _asked(self, url: str, place: Reference) -> tuple[str, Values]:
         headers = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
         if token := self._tokens.get((place.host, place.name)):
             headers["Authorization"] = token
@@ -186,7 +187,7 @@ class OciRegistry(Registry):
                 return self._asked(url, place)
             raise _said(error) from None
 
-    def _read(self, url: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
+    def _read(self, url: str, headers: Mapping[str, str]) -> tuple[str, Values]:
         request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 (http or https, composed above)
         with self._opener.open(request, timeout=self.timeout) as answer:
             body = answer.read(MAX_BYTES + 1)
@@ -265,7 +266,7 @@ def logins(pull_secret: str) -> dict[str, str]:
     }
 
 
-def mirrors_of(sets: Sequence[Mapping[str, Any]]) -> Iterator[Mirror]:
+def mirrors_of(sets: Sequence[Values]) -> Iterator[Mirror]:
     """The entries of an ImageDigestMirrorSet, an ImageTagMirrorSet or an older ImageContentSourcePolicy."""
     for one in sets:
         spec = one.get("spec") or {}
@@ -275,7 +276,7 @@ def mirrors_of(sets: Sequence[Mapping[str, Any]]) -> Iterator[Mirror]:
                 yield Mirror(str(entry["source"]), tuple(map(str, entry.get("mirrors") or ())), only)
 
 
-def _auth(entry: Mapping[str, Any]) -> str:
+def _auth(entry: Values) -> str:
     if entry.get("auth"):
         return str(entry["auth"])
     if entry.get("username"):

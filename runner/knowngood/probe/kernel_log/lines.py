@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from knowngood.probe.kernel_log.events import Event, fabric, parse
+from knowngood.probe.values import Values
 
 _STAMP = (
     r"(?:\w{3} +\d+ (?:\d{4} )?[\d:]{8}(?:\.\d+)?"
@@ -123,7 +123,7 @@ def _prefixed(raw: str) -> Line:
     return Line(raw[at:], seconds, wall, None, kernel, whole=at > begins)
 
 
-def of_journal(entry: Mapping[str, Any]) -> Line:
+def of_journal(entry: Values) -> Line:
     """An entry of journalctl's JSON or export format. ValueError: it has no message, or a time that is none."""
     # Without these fields it was asked for without them, as a log of the kernel's alone.
     writer = entry.get("_TRANSPORT") or entry.get("SYSLOG_IDENTIFIER") or "kernel"

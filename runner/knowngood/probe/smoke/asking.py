@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.completions import Answered, Endpoint, Expected, Failed, ask, wrong
 from knowngood.probe.smoke.ends import no_room
+from knowngood.probe.values import Object, Values
 
 CONCURRENCY, REQUESTS = 8, 64
 """Requests at once on each device, and in all. Ours."""
@@ -25,7 +25,7 @@ class Load:
         places: Sequence[Endpoint],
         known: Sequence[Expected],
         tolerance: float,
-        params: Mapping[str, Any],
+        params: Values,
         until: float,
     ) -> None:
         self._places, self._known, self._tolerance, self._until = places, known, tolerance, until
@@ -105,7 +105,7 @@ class Load:
             if len(took) < self._each:
                 yield Finding(f"{len(took)} of {self._each} requests were answered in time", number, ok=None)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Object:
         """Of the slowest device each: milliseconds, requests and tokens a second."""
         devices = [self._of(number) for number in self._took if self._took[number]]
         if len(devices) < len(self._places):

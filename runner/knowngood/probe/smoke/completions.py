@@ -12,7 +12,8 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from knowngood.probe.values import Values
 
 TOP = 5
 PREFIX = "token_id:"
@@ -110,7 +111,7 @@ def _streamed(response: http.client.HTTPResponse, began: float) -> Answered:
     raise Failed(f"the stream ended after {len(found.tokens)} tokens without [DONE]")
 
 
-def _take(found: Answered, event: Mapping[str, Any]) -> bool:
+def _take(found: Answered, event: Values) -> bool:
     """Add what an event says; whether it brought a token. Raises Failed where it says an error."""
     if error := event.get("error"):
         raise Failed(str(error.get("message", error) if isinstance(error, Mapping) else error)[:300])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from knowngood.probe.smoke.launch import WORKER, Nodes, launch
 from knowngood.probe.smoke.nccl_log import Promise
 from knowngood.probe.smoke.network import Size
 from knowngood.probe.smoke.verdict import answer
+from knowngood.probe.values import Object, Values
 
 GIB = 1 << 30
 LONGEST_LOG = 8 << 20
@@ -35,7 +36,7 @@ REDUCE = 4 * GIB
 """Bytes of the all-reduce on GPUs, an eighth of their memory at most: bus bandwidth levels off from about 1 GiB on."""
 
 
-def run(torch: Any, gpus: int, params: Mapping[str, Any], *, worker: str = WORKER) -> Answer:
+def run(torch: Any, gpus: int, params: Values, *, worker: str = WORKER) -> Answer:
     """Train on `gpus` devices of this node.
 
     `params`, all optional: backend; seconds of load; verified steps; nodes, node and meet ("host:port") where several
@@ -88,14 +89,14 @@ def _lines(log: Path) -> list[str]:
         return file.read(LONGEST_LOG).decode("utf-8", "replace").splitlines()
 
 
-def small() -> dict[str, Any]:
+def small() -> Object:
     """The order on a CPU: the same work, as little of it as shows that it is done rightly."""
     size = Size().plain()
     some = {"memoryBytes": 16 << 20, "reduceBytes": 1 << 20, "rounds": 3, "pairBytes": 1 << 18}
     return {"backend": CPU, "small": size, "large": size, "seconds": 0.5, **some}
 
 
-def _whole(torch: Any) -> dict[str, Any]:
+def _whole(torch: Any) -> Object:
     """On GPUs: by the smallest one's memory."""
     least = min(torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count()))
     large = next(size for gib, size in LARGE if least >= gib * GIB)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from knowngood.probe.smoke.network import Signs
+from knowngood.probe.values import Object
 
 Torch = Any
 Tensor = Any
@@ -25,7 +26,7 @@ def part(torch: Torch, rank: int, count: int, kind: str, device: Any) -> Tensor:
 
 def by_value(
     torch: Torch, dist: Any, device: Any, sizes: list[int], tick: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Object]:
     """All-reduce and all-gather of `sizes` elements; each says how many elements are wrong, and of a wrong one the sums
     of what was got and of what each rank brought.
     """
@@ -49,8 +50,8 @@ def by_value(
 
 
 def _compared(
-    torch: Torch, what: str, got: Tensor, wanted: Tensor, parts: list[Tensor], more: dict[str, Any]
-) -> dict[str, Any]:
+    torch: Torch, what: str, got: Tensor, wanted: Tensor, parts: list[Tensor], more: Object
+) -> Object:
     wrong = got.double() != wanted
     said = {"what": what, "wrong": int(wrong.sum()), **more}
     if said["wrong"]:
@@ -94,9 +95,7 @@ def rounds_of(world: int) -> list[list[tuple[int, int]]]:
     return found
 
 
-def pairs(
-    torch: Torch, dist: Any, device: Any, size: int, tick: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
+def pairs(torch: Torch, dist: Any, device: Any, size: int, tick: Callable[[str], None]) -> Iterator[Object]:
     """Each pair of ranks sends `size` bytes both ways at once; GB/s one way, the best of `REPEATS`, and the wrong
     elements of what came.
     """

@@ -13,10 +13,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from knowngood.probe import memory
 from knowngood.probe.smoke import records
+from knowngood.probe.values import Values
 
 WORKER = "knowngood.probe.smoke.worker"
 LOOK = 0.2
@@ -50,7 +50,7 @@ class Ending:
 
 def launch(
     folder: Path,
-    order: Mapping[str, Any],
+    order: Values,
     ranks: int,
     *,
     nodes: Nodes = Nodes(),

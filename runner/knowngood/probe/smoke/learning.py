@@ -10,6 +10,7 @@ from typing import Any
 
 from knowngood.probe.smoke.exchange import wait
 from knowngood.probe.smoke.network import Signs, Size, loss_of, network, sequences
+from knowngood.probe.values import Object
 
 Torch = Any
 Tick = Callable[[str], None]
@@ -85,7 +86,7 @@ class Verified:
         loss_of(self.torch, self.wide, sequences(self.torch, self.size, 1000 * (rank + 1) + step)).backward()
         return self.cpu.sums([p.grad for p in self.wide.parameters()])
 
-    def step(self, number: int, tick: Tick) -> dict[str, Any]:
+    def step(self, number: int, tick: Tick) -> Object:
         """One step, with its sums."""
         rank = self.dist.get_rank()
         before, wanted = self.weights(), self.wanted(rank, number)
@@ -133,7 +134,7 @@ class Load:
         self.optimizer.step()
         return loss.detach()
 
-    def run(self, seconds: float, tick: Tick) -> Iterator[dict[str, Any]]:
+    def run(self, seconds: float, tick: Tick) -> Iterator[Object]:
         """`WINDOWS` windows of training that together take `seconds` or more; tokens a second of all ranks."""
         losses = [self.step(number, tick) for number in range(WARM)]  # they allocate, and choose kernels
         wait(self.torch, self.device)
@@ -162,7 +163,7 @@ class Load:
         self.dist.broadcast(said, 0)
         return int(said)
 
-    def alone(self, tick: Tick) -> dict[str, Any]:
+    def alone(self, tick: Tick) -> Object:
         """This rank by itself, all at the same time and without a word between them: tokens a second, best of `SOLO`.
 
         Together they are as fast as the slowest; this tells which one that is.
@@ -186,7 +187,7 @@ class Load:
             loss = loss_of(self.torch, self.ddp, batch)
         loss.backward()
 
-    def common(self) -> dict[str, Any]:
+    def common(self) -> Object:
         """The sums of the weights, and of the gradient on a batch that is the same on all ranks: they must agree."""
         signs = Signs(self.torch, [p.shape for p in self.model.parameters()], self.device, most=4096)
         weights = signs.sums(list(self.model.parameters()))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from knowngood.probe.smoke.by_value import SUMS
+from knowngood.probe.values import Object
 
 Torch = Any
 Tensor = Any
@@ -29,7 +30,7 @@ class Size:
     batch: int = 8
     fused: bool = False
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Object:
         """As JSON values."""
         return asdict(self)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from knowngood.probe.values import Values
 
 Record = dict[str, Any]
 START = "start"
@@ -73,7 +74,7 @@ class Rank:
         """Its records of a kind, in the order of writing."""
         return [r for r in self.records if r.get("kind") == kind]
 
-    def last(self, kind: str) -> Mapping[str, Any]:
+    def last(self, kind: str) -> Values:
         """The newest of a kind; empty where there is none."""
         found = self.of(kind)
         return found[-1] if found else {}

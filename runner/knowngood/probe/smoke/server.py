@@ -21,6 +21,7 @@ from knowngood.probe.smoke import worker
 from knowngood.probe.smoke.completions import END, PREFIX
 from knowngood.probe.smoke.network import Size, network
 from knowngood.probe.smoke.records import START, Notes
+from knowngood.probe.values import Object, Values
 
 Torch = Any
 HOST, MODEL = "127.0.0.1", "knowngood-smoke"
@@ -102,14 +103,14 @@ class Handler(BaseHTTPRequestHandler):
             raise ValueError(f"a body of {count} bytes")
         return count
 
-    def _whole(self, asked: Mapping[str, Any]) -> None:
+    def _whole(self, asked: Values) -> None:
         said = list(answer(self.model, asked["prompt"], asked["max_tokens"]))
         choice = _choice(
             [(t, best(s, asked["logprobs"])) for t, s, _ in said], said[-1][2] if said else "length"
         )
         self._say(200, {**_head(), "choices": [choice], "usage": _usage(asked["prompt"], len(said))})
 
-    def _stream(self, asked: Mapping[str, Any]) -> None:
+    def _stream(self, asked: Values) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -129,11 +130,11 @@ class Handler(BaseHTTPRequestHandler):
         self._event({**_head(), "choices": [], "usage": _usage(asked["prompt"], count)})
         self.wfile.write(b"data: [DONE]\n\n")
 
-    def _event(self, event: Mapping[str, Any]) -> None:
+    def _event(self, event: Values) -> None:
         self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
         self.wfile.flush()
 
-    def _say(self, code: int, found: Mapping[str, Any]) -> None:
+    def _say(self, code: int, found: Values) -> None:
         body = json.dumps(found).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
@@ -145,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: a line a request would be the container's whole log."""
 
 
-def _checked(asked: Any, size: Size) -> dict[str, Any]:
+def _checked(asked: Any, size: Size) -> Object:
     prompt = asked["prompt"]
     if not isinstance(prompt, list) or not prompt or not all(isinstance(t, int) for t in prompt):
         raise ValueError("prompt: a list of token numbers")
@@ -159,11 +160,11 @@ def _checked(asked: Any, size: Size) -> dict[str, Any]:
     return {"prompt": prompt, "max_tokens": most, "logprobs": top, "stream": bool(asked.get("stream"))}
 
 
-def _head() -> dict[str, Any]:
+def _head() -> Object:
     return {"id": "cmpl-knowngood", "object": "text_completion", "created": 0, "model": MODEL}
 
 
-def _choice(said: Sequence[tuple[int, Mapping[int, float]]], finish: str | None) -> dict[str, Any]:
+def _choice(said: Sequence[tuple[int, Mapping[int, float]]], finish: str | None) -> Object:
     logprobs = {
         "tokens": [f"{PREFIX}{token}" for token, _ in said],
         "token_logprobs": [top.get(token) for token, top in said],

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from knowngood.probe.smoke.launch import Ending
 from knowngood.probe.smoke.learning import SEED
 from knowngood.probe.smoke.network import Size, loss_of, network, sequences
 from knowngood.probe.smoke.server import HOST, MODEL, Model, answer, best
+from knowngood.probe.values import Object, Values
 
 SERVER = "knowngood.probe.smoke.server"
 PROMPTS, PROMPT, MOST = 6, 12, 24
@@ -113,7 +114,7 @@ class Ours(Serving):
             process.wait()
 
 
-def run(torch: Any, gpus: int, params: Mapping[str, Any], serving: Serving | None = None) -> Answer:
+def run(torch: Any, gpus: int, params: Values, serving: Serving | None = None) -> Answer:
     """Serve on `gpus` devices of this node and ask.
 
     `params`, all optional: backend; requests for each device; concurrency; deadline, of the whole payload; patience.
@@ -143,11 +144,11 @@ def _asked(
     folder: Path,
     gpus: int,
     known: Sequence[Expected],
-    params: Mapping[str, Any],
+    params: Values,
     until: float,
 ) -> Answer:
     places = server.start(folder / "checkpoint.pt", folder, gpus, until)
-    measured: dict[str, Any] = {"server": server.by, "devices": [p.device for p in places]}
+    measured: Object = {"server": server.by, "devices": [p.device for p in places]}
     if len(places) < gpus:
         found = list(server.ends()) or [
             Finding(f"{gpus - len(places)} of {gpus} servers did not start in time", ok=None)
@@ -159,7 +160,7 @@ def _asked(
     return _answer(backend, [*load.findings(), *(server.ends() if load.failed else ())], measured)
 
 
-def _answer(backend: str, found: Sequence[Finding], measured: dict[str, Any]) -> Answer:
+def _answer(backend: str, found: Sequence[Finding], measured: Object) -> Answer:
     wrongs = [f for f in found if f.ok is False]
     devices = measured["devices"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from knowngood.probe.answer import Answer, bad, good, unmeasured
@@ -13,6 +13,7 @@ from knowngood.probe.smoke.by_value import Finding, apart, explained, length, re
 from knowngood.probe.smoke.ends import ended, hung
 from knowngood.probe.smoke.launch import Ending
 from knowngood.probe.smoke.records import Rank
+from knowngood.probe.values import Object, Values
 
 LEARNED = 0.9
 """The last loss must be below this share of the first."""
@@ -77,7 +78,7 @@ def _alone(rank: Rank) -> Iterator[Finding]:
             )
 
 
-def _product(product: Mapping[str, Any]) -> str:
+def _product(product: Values) -> str:
     form, error, most = product["form"], product["error"], TOLERANCE[product["form"]]
     off = "" if error <= most else f"off by {error:.1e}, {most:g} at most"
     if product["wrong"]:
@@ -126,7 +127,7 @@ def _collectives(ranks: Sequence[Rank]) -> Iterator[Finding]:
             yield Finding(words, number)
 
 
-def _collective(one: Mapping[str, Any], rank: int) -> str:
+def _collective(one: Values, rank: int) -> str:
     parts = one["parts"]
     if one["what"] == "all-gather":
         others = {f"rank {k}'s part": part for k, part in enumerate(parts) if k != one["place"]}
@@ -173,9 +174,9 @@ def _missing(ranks: Sequence[Rank], ending: Ending, verified: int) -> Iterator[F
         yield Finding(f"torchrun ended with {ending.code}: {last[0][:200]}", ok=None)
 
 
-def figures(ranks: Sequence[Rank]) -> dict[str, Any]:
+def figures(ranks: Sequence[Rank]) -> Object:
     """The figures of all ranks, as a gate compares them; what was not measured is left out. GB/s, tokens/s, bytes."""
-    found: dict[str, Any] = {"ranks": len(ranks), "devices": [r.device for r in ranks]}
+    found: Object = {"ranks": len(ranks), "devices": [r.device for r in ranks]}
     first = ranks[0].last("identity") if ranks else {}
     found |= {key: first[key] for key in ("torch", "cuda", "nccl", "name") if first.get(key)}
     windows = [w["tokensPerSecond"] for w in ranks[0].of("load") if "tokensPerSecond" in w] if ranks else []
@@ -212,7 +213,7 @@ def _spread(values: Sequence[float]) -> float:
     return round(1 - min(values) / max(*values, 1e-30), 4)
 
 
-def _column(name: str, values: Sequence[Any], digits: int) -> dict[str, Any]:
+def _column(name: str, values: Sequence[Any], digits: int) -> Object:
     if not values or any(v is None for v in values):
         return {}
     return {name: [round(float(v), digits) for v in values]}

@@ -23,6 +23,7 @@ from typing import Any
 from knowngood.probe.smoke import arithmetic, exchange, learning
 from knowngood.probe.smoke.network import Size
 from knowngood.probe.smoke.records import START, Notes
+from knowngood.probe.values import Object
 
 Torch = Any
 CHUNK = 256 << 20
@@ -36,7 +37,7 @@ class Work:
     torch: Torch
     dist: Any
     device: Any
-    order: dict[str, Any]
+    order: Object
     notes: Notes
     control: Any = None
 
@@ -60,7 +61,7 @@ def device_of(torch: Torch, local: int, backend: str) -> Any:
     return torch.device("cuda", local)
 
 
-def described(torch: Torch, device: Any, local: int) -> dict[str, Any]:
+def described(torch: Torch, device: Any, local: int) -> Object:
     """Who computes, on what, with which libraries."""
     said = {"host": socket.gethostname(), "torch": torch.__version__, "cuda": torch.version.cuda or ""}
     if device.type != "cuda":

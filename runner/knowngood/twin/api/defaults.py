@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import itertools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from knowngood.twin.api.errors import cause, invalid
-from knowngood.twin.values import Object
+from knowngood.twin.values import Object, Values
 
 SERVICE_NETWORK = "172.30"  # OpenShift's default service network is 172.30.0.0/16
 _service_hosts = itertools.count(10)
@@ -26,7 +25,7 @@ _NODE_LOST_TOLERATIONS: tuple[Object, ...] = tuple(
 )
 
 
-def _fill(target: Object, defaults: Mapping[str, Any]) -> None:
+def _fill(target: Object, defaults: Values) -> None:
     for name, value in defaults.items():
         if name not in target:
             target[name] = value

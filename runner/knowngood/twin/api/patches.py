@@ -6,6 +6,7 @@ from typing import Any
 
 from knowngood.twin.api.errors import ApiError, bad_request, cause
 from knowngood.twin.api.meta import copy
+from knowngood.twin.values import Object
 
 
 def _refused(why: str) -> ApiError:
@@ -40,7 +41,7 @@ def json_patch(target: Any, operations: Any) -> Any:
     return document
 
 
-def _apply(document: Any, operation: dict[str, Any]) -> Any:
+def _apply(document: Any, operation: Object) -> Any:
     path = _pointer(operation["path"])
     match operation.get("op"):
         case "add":
@@ -63,7 +64,7 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
     raise bad_request(f"unknown JSON patch operation {operation.get('op')!r}")
 
 
-def _value(operation: dict[str, Any]) -> Any:
+def _value(operation: Object) -> Any:
     if "value" not in operation:
         raise bad_request(f"JSON patch operation without a value: {operation!r}")
     return operation["value"]

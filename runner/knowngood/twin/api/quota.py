@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 from knowngood.twin.api.cluster import Actor, Cluster
 from knowngood.twin.api.errors import ApiError, forbidden
 from knowngood.twin.api.quantities import parse, show
 from knowngood.twin.api.resources import ResourceType
-from knowngood.twin.values import Object
+from knowngood.twin.values import Object, Values
 
 Usage = dict[str, Decimal]
 
@@ -65,7 +63,7 @@ class Quotas:
                 why = f"exceeded quota: {name}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
                 raise _refusal(resource, obj, why)
 
-    def used(self, namespace: str, hard: Mapping[str, Any]) -> Usage:
+    def used(self, namespace: str, hard: Values) -> Usage:
         """Return how much of what the quota limits is there."""
         total: Usage = defaultdict(Decimal)
         for resource in self._cluster.resources.stored():
@@ -91,11 +89,9 @@ def _refusal(resource: ResourceType, obj: Object, why: str) -> ApiError:
     return forbidden(resource.plural, resource.group, obj["metadata"]["name"], why)
 
 
-def _hard(quota: Object) -> Mapping[str, Any]:
+def _hard(quota: Object) -> Values:
     spec = quota.get("spec", {})
-    found: Mapping[str, Any] = (
-        {} if spec.get("scopes") or spec.get("scopeSelector") else spec.get("hard") or {}
-    )
+    found: Values = {} if spec.get("scopes") or spec.get("scopeSelector") else spec.get("hard") or {}
     return found
 
 
@@ -129,7 +125,7 @@ def _total(spec: Object, kind: str) -> Usage:
     return total
 
 
-def _silent(spec: Object, hard: Mapping[str, Any]) -> str:
+def _silent(spec: Object, hard: Values) -> str:
     """What a quota limits and a container doesn't say."""
     found = []
     for what in sorted(hard):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from aiohttp import web
+
+from knowngood.twin.values import Object
 
 
 class Tally:
@@ -22,9 +23,9 @@ class Tally:
         body = answer.body if isinstance(answer, web.Response) else None
         self._bytes[agent] += len(body) if isinstance(body, bytes) else 0
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Object:
         """Agent -> {requests: method -> number, shapes: "<method> <shape>" -> number, bytes}."""
-        found: dict[str, Any] = {}
+        found: Object = {}
         for (agent, method, where), number in sorted(self._requests.items()):
             entry = found.setdefault(agent, {"requests": {}, "shapes": {}, "bytes": self._bytes[agent]})
             entry["requests"][method] = entry["requests"].get(method, 0) + number

@@ -8,7 +8,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from knowngood.twin.values import Values
 
 TIMEOUT_S = 60.0
 RENDERED = "kustomize"  # in place of a file's name, what a kustomization makes
@@ -69,7 +70,7 @@ class Mirror:
             self._commits[revision] = Commit(sha, message.strip())
             return self._commits[revision]
 
-    async def files(self, sha: str, path: str, source: Mapping[str, Any]) -> dict[str, bytes]:
+    async def files(self, sha: str, path: str, source: Values) -> dict[str, bytes]:
         """The YAML and JSON files of a folder; its subfolders too where the source says so."""
         recurse = ["-r"] if (source.get("directory") or {}).get("recurse") else []
         folder = path.strip("/")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from knowngood.twin import faults, host_files
 from knowngood.twin.behaviours import gpu_manifests as manifests
@@ -86,7 +85,7 @@ class Faults:
         for fault in self._twin.faults.waiting(when, node, self._version(node)):
             self._strike(fault, node or fault.node)
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def _event(self, event: Object) -> None:
         if event["event"] == "module-loaded" and event["module"] == "nvidia":
             self.fire(faults.MODULE_LOAD, event["node"])
         elif event["event"] == "pod-evicted":

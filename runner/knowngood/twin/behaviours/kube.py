@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from knowngood.twin.values import Object
+from knowngood.twin.values import Object, Values
 
 Kind = tuple[str, str]
 Key = tuple[str, str]  # namespace ("" for cluster scope), name
@@ -161,7 +161,7 @@ def merge_conditions(old: Iterable[Object], new: Iterable[Object]) -> list[Objec
     return list(merged.values())
 
 
-def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Values | None, labels: Mapping[str, str]) -> bool:
     """A LabelSelector against labels; None selects nothing, an empty one everything."""
     if selector is None:
         return False
@@ -189,7 +189,7 @@ def matches_node(spec: Object, node: Object) -> bool:
     )
 
 
-def _expression(entry: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def _expression(entry: Values, labels: Mapping[str, str]) -> bool:
     value, values = labels.get(entry["key"]), entry.get("values") or ()
     match entry["operator"]:
         case "In":

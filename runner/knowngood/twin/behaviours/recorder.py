@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.kube import (
     COMPONENT_LABEL,
@@ -39,7 +37,7 @@ class Recorder:
         self._twin.cache.listen(NODE, self._node_changed)
         self._twin.cache.listen(POD, self._pod_changed)
 
-    def audit(self, record: dict[str, Any]) -> None:
+    def audit(self, record: Object) -> None:
         """One accepted write of the API server in this process."""
         if record["kind"] == "Node":
             self._last_writer[record["name"]] = record["userAgent"] or record["user"]
