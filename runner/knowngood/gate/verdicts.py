@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
 
-from knowngood.model.values import Object
-
 if TYPE_CHECKING:  # the plugin loads this file in every pytest of its users
     from knowngood.model.parts import Waiver
 
@@ -34,7 +32,7 @@ class Notes:
 
     reason: str = ""
     backend: str = ""
-    measured: Object = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
     waived: dict[str, dict[str, str]] = field(default_factory=dict)
 
