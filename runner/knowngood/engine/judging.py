@@ -165,7 +165,16 @@ def expected(plan: Plan, step: Step, node: str) -> Mapping[str, str]:
         return plan.starts_with(node) if step.verb is Verb.CHECK else plan.to_versions
     before = step.undo or step.verb is Verb.BASELINE or node not in step.nodes
     number = plan.hops.index(step.hop) + (0 if before else 1)
-    return plan.versions_after(number) if number else plan.starts_with(node)
+    found = plan.versions_after(number) if number else plan.starts_with(node)
+    return {**found, **_there_already(step)} if before else found
+
+
+def _there_already(step: Step) -> Mapping[str, str]:
+    """What the hop's fleet part has brought to the whole cluster before its rings; an undo takes it back first."""
+    hop = step.hop
+    if hop is None or hop.fleet is None or step.undo:
+        return {}
+    return {m.component: m.to_version for m in hop.moves if m.component in hop.without_canary}
 
 
 def windows_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]:

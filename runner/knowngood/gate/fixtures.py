@@ -27,7 +27,7 @@ from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import SEEN, Context
 from knowngood.gate.events import gate_of
-from knowngood.gate.kernel_log import KernelLog, earlier_of
+from knowngood.gate.kernel_log import FIRST_LINE, KernelLog, earlier_of
 from knowngood.gate.reading import cluster_reader
 from knowngood.gate.settling import Settle, Waits, settled
 from knowngood.gate.verdicts import judge
@@ -298,7 +298,11 @@ def kernel_log(
         up = (state.uptime_seconds or moment) + time.monotonic() - look.at
         ago = math.ceil(up - moment) + SETTLED
         where = path("v1", "nodes", state.name, sub="proxy/logs/journal")
-        return kube.text(where, output="json", boot="0", until=f"-{ago}s", tail="1")
+        told = kube.text(where, output="json", boot="0", until=f"-{ago}s", tail="1")
+        if "{" in told:
+            return told
+        # So near to the boot there is no older entry: the boot's own first line shows that the log begins with it.
+        return kube.text(where, output="json", boot="0", grep=f"^{FIRST_LINE}", tail="1")
 
     opened = opening(judgement, window, load)
     found = kernel.read(lambda boot: journals_of(state.name, boot), opened, state.boot_id, before)

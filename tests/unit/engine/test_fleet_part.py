@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
+from tests.unit.engine.fake_fleet import IS, OPERATOR, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan, two_leaky_hops
 from tests.unit.engine.scene import RINGS, a_cluster, a_standard, an_engine
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import NEW, OLD, Killed, World, new_world
 
+from knowngood.engine.judging import expected
+from knowngood.engine.steps import Place, Verb
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
 from knowngood.model.finding import refused
@@ -317,3 +319,24 @@ def test_a_node_whose_arrivals_can_not_be_read_is_not_taken_for_one_without_a_le
     assert seen.status is Status.INCONCLUSIVE
     assert seen.detail.failed == {"gpu-5": "when nvidia-driver came can't be told"}
     assert StepPath("hop-1/ring-0/batch-1/claim") not in state.results, "the line stops before the canary"
+
+
+def test_what_came_for_the_whole_cluster_is_expected_from_then_on() -> None:
+    """The operator's version by its Subscription is judged, too: a ring's first judgement comes after it."""
+    plan = operator_plan()
+    (hop,) = plan.hops
+    assert hop.fleet is not None
+    first, last = Place.of(hop, hop.rings[0]), Place.of(hop, hop.rings[-1])
+    for step in (
+        Place.of(hop, hop.fleet).step(Verb.CONFIRM),
+        first.step(Verb.BASELINE),
+        first.step(Verb.JUDGE),
+        last.step(Verb.BASELINE, drained=True),
+    ):
+        assert expected(plan, step, "gpu-1")[OPERATOR] == IS, step.path
+    assert expected(plan, first.back(Verb.JUDGE), "gpu-1")[OPERATOR] == WAS
+    leaky = leaky_plan()
+    ring = Place.of(leaky.hops[0], leaky.hops[0].rings[1])
+    assert expected(leaky, ring.step(Verb.BASELINE), "gpu-3")["nvidia-driver"] == OLD, (
+        "nodes take it ring by ring"
+    )
