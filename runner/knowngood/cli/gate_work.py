@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,8 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
         opened = gate_since.after(read(since, work.cluster.name), seen, partial(_loads, work))
     work.folder.mkdir(parents=True, exist_ok=True)
     lines = []
+    budget = PROFILES[work.profile].budget  # of the whole call
+    ends = time.monotonic() + budget if budget else None
     for name, gates, nodes in _judgements(work, use):
         request = JudgeRequest(
             name=name,
@@ -84,7 +87,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             loads={n: opened.loads[n] for n in nodes if n in opened.loads},
             excluded={n: opened.excluded[n] for n in nodes if n in opened.excluded},
             taking_baseline=taking,
-            deadline=PROFILES[work.profile].budget or work.cluster.limits.judge,
+            deadline=max(1.0, ends - time.monotonic()) if ends else work.cluster.limits.judge,
             schemes=work.source.matrix.schemes,
             reported=work.source.matrix.reported,
             movers=work.source.matrix.movers,

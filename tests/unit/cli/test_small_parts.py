@@ -117,6 +117,10 @@ def test_a_new_gate_comes_with_a_test_that_passes_and_takes_no_place(tmp_path: P
         timeout=60,
     )
     assert done.returncode == 0, done.stdout
+    clean = subprocess.run(
+        ["ruff", "check", "--isolated", "--select", "F", str(tmp_path)], capture_output=True, check=False
+    )
+    assert clean.returncode == 0, clean.stdout
     assert gate_author.told(tmp_path / "gates" / "storage_mounts.py")["inconclusive"]
     for wrong in (["storage_mounts"], ["../up"], ["Upper"], []):
         assert knowngood("gate", "new", *wrong, "--out", tmp_path).code == 2

@@ -17,7 +17,6 @@ from knowngood.twin.api.errors import ApiError
 from knowngood.twin.values import Object
 
 NAME_LABEL, NAME = "app.kubernetes.io/name", "alertmanager"
-SILENCES, SILENCE = ("api", "v2", "silences"), ("api", "v2", "silence")
 NEEDED = ("matchers", "startsAt", "endsAt", "createdBy", "comment")
 
 
