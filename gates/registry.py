@@ -32,8 +32,8 @@ def test_every_image_can_be_pulled(part: str, images: Mapping[str, Looked]) -> N
         judge.fail(told(looked.answer.missing))
     if looked.answer.unproven or looked.untold:
         judge.inconclusive("; ".join([*looked.untold[:SHOWN], told(looked.answer.unproven)]).strip("; "))
-    if part == "present" and not looked.asked:
-        judge.inconclusive("no image of an operator was found on the judged nodes")
+    if not looked.asked:
+        judge.inconclusive(f"no image of the {part} release could be named on the judged nodes")
     judge.note(f"{len(looked.asked)} images of the {part} release are there")
 
 

@@ -306,9 +306,9 @@ def kernel_log(
 
     opened = opening(judgement, window, load)
     found = kernel.read(lambda boot: journals_of(state.name, boot), opened, state.boot_id, before)
+    found = replace(found, up=state.uptime_seconds)
     return replace(
         found,
-        up=state.uptime_seconds,
         beside=lambda: request.getfixturevalue("neighbours")(state.name, found.hours or 0.0),
         remap_failed=lambda address: request.getfixturevalue("remap_failed")(state.name, address),
     )

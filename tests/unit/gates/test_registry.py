@@ -26,8 +26,8 @@ def judged(part: str, looked: Looked) -> tuple[str, str]:
     ("part", "looked", "expected", "words"),
     [
         ("present", Looked(("a", "b"), Images()), "pass", "2 images of the present"),
-        ("target", Looked((), Images()), "pass", "0 images"),
-        ("present", Looked((), Images()), "inconclusive", "no image of an operator"),
+        ("target", Looked((), Images()), "inconclusive", "no image of the target"),
+        ("present", Looked((), Images()), "inconclusive", "no image of the present"),
         ("present", Looked(("a",), Images({"a": "404"})), "fail", "a: 404"),
         ("target", Looked(("a", "b"), Images({"a": "404"}, {"b": "silent"})), "fail", "a: 404"),
         ("target", Looked(("a",), Images(unproven={"a": "silent"})), "inconclusive", "a: silent"),

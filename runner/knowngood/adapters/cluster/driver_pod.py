@@ -9,7 +9,7 @@ from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, path
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.adapters.waiting import with_hands
-from knowngood.model.errors import Unreachable
+from knowngood.model.errors import Unreachable, UsageError
 
 HANDS = 8  # nodes asked at the same time
 TIMEOUT = 30.0
@@ -31,7 +31,7 @@ def ask(
             return "no driver pod runs on it"
         try:
             return pod_exec.run(kube, namespace, pods[node], facts.DRIVER_CONTAINER, argv, timeout=timeout)
-        except (ApiError, Unreachable) as error:
+        except (ApiError, Unreachable, UsageError) as error:
             return str(error)
 
     return dict(zip(nodes, with_hands(one, nodes, HANDS), strict=True))

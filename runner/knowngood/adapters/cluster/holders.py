@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from knowngood.adapters.cluster import facts, readouts
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
-from knowngood.model.errors import Unreachable
+from knowngood.model.errors import Unreachable, UsageError
 from knowngood.model.mover import Specs
 
 SELF = "/proc/self/cgroup"
@@ -44,7 +44,7 @@ def of_no_pod(kube: Kube, pods: Iterable[Object], specs: Specs) -> tuple[str, ..
                 continue
             found = _holders(told)
             names = _names(kube, where, found) if found else {}
-        except (ApiError, Unreachable):
+        except (ApiError, Unreachable, UsageError):
             continue
         return tuple(f"{names.get(pid) or 'a process'} (pid {pid})" for pid in found)
     return None

@@ -43,6 +43,8 @@ MOST = 5_000
 """Entries that are kept of one answer. Of more, only errors; of more errors than that, one of each kind."""
 LOST = re.compile(r"Missed \d+ kernel messages")
 JOURNALD = "systemd-journald"
+NO_ENTRIES = "-- "  # journalctl's "-- No entries --"
+NO_NEWEST = "the journal did not say what its newest entry is"
 NO_END = "the journal's answer was cut off: its newest entry is missing"
 Entry = dict[str, Any]
 
@@ -63,7 +65,12 @@ def read(
 
     newest = next((raw for raw in reversed(list(ask(tail="1"))) if raw), "")
     ago = {} if since is None else {"since": f"-{max(1, math.ceil(up - since) + SETTLED)}s"}
-    return "".join(thinned(ask(**ago), _entry(newest), since))
+    told = "".join(thinned(ask(**ago), _entry(newest), since))
+    if (
+        told and _entry(newest) is None and not newest.startswith(NO_ENTRIES)
+    ):  # that query is ended after 30 s, too
+        told += json.dumps({CUT: NO_NEWEST}) + "\n"
+    return told
 
 
 def pattern(words: str = "") -> str:
@@ -80,7 +87,7 @@ def thinned(raws: Iterable[str], newest: Entry | None = None, since: float | Non
     """
     kept, last = _Kept(), -1
     for raw in raws:
-        if not raw or raw.startswith("-- "):  # journalctl's "-- No entries --"
+        if not raw or raw.startswith(NO_ENTRIES):
             continue
         entry = _entry(raw)
         if entry is None:
@@ -90,7 +97,7 @@ def thinned(raws: Iterable[str], newest: Entry | None = None, since: float | Non
         last = max(last, _moment(entry))
         kept.add(entry)
     wanted = _moment(newest) if newest else -1
-    if newest and last < 0 and since is not None and wanted < (since + SETTLED) * 1e6:
+    if newest and last < 0 and since is not None and wanted < since * 1e6:
         kept.add(newest)
         last = wanted
     yield from kept.lines()

@@ -15,6 +15,7 @@ from typing import Any
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.movers.olm_operator import name_of
 from knowngood.adapters.upstream.oci import Mirrors, OciRegistry, logins, mirrors_of
+from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster
 
@@ -101,7 +102,11 @@ def coming(kube: Kube, cluster: Cluster, release: Mapping[str, str], nodes: Sequ
         for ref, machine in _declaring(cluster, declaration.object, nodes):
             section = _section(kube, ref, declaration.path)
             repository, image = (str(section.get(key) or "") for key in ("repository", "image"))
-            if not repository or not image:
+            if not (machine.os_id and machine.os_version and machine.arch):
+                untold.append(
+                    f"{machine.name}: NFD names no operating system: which image fits can't be told"
+                )
+            elif not repository or not image:
                 untold.append(f"{ref} names no repository and image: which image {version} is can't be told")
             elif version.startswith("sha256:"):
                 images.setdefault(f"{repository}/{image}@{version}", set()).add(machine.arch)
@@ -151,8 +156,8 @@ def _toolkits(kube: Kube, nodes: Sequence[Machine]) -> tuple[list[tuple[str, str
         return [], []
     try:
         stream = kube.find(path("image.openshift.io/v1", "imagestreams", "driver-toolkit", "openshift"))
-    except ApiError as error:
-        return [], [f"the driver toolkit's image stream can't be read ({error.code})"]
+    except (ApiError, UsageError) as error:
+        return [], [f"the driver toolkit's image stream can't be read: {error}"]
     if stream is None:
         return [], ["there is no image stream openshift/driver-toolkit: the driver can't be built"]
     tags = {
@@ -189,7 +194,7 @@ def _secret(kube: Kube) -> str:
     try:
         found = kube.find(path("v1", "secrets", name, space)) or {}
         return base64.b64decode((found.get("data") or {}).get(".dockerconfigjson") or "").decode()
-    except (ApiError, ValueError):
+    except (ApiError, UsageError, ValueError):
         return ""
 
 

@@ -154,7 +154,9 @@ class OciRegistry(Registry):
             }
             if lacking := [m for m in machines if m not in there]:
                 raise MissingError(f"{place.wanted} is there, but not for {', '.join(lacking)}")
-        elif machines and (digest := str((manifest.get("config") or {}).get("digest") or "")):
+        elif kind not in MANIFESTS or not (digest := str((manifest.get("config") or {}).get("digest") or "")):
+            raise UntoldError("it answers something else than a manifest")
+        elif machines:
             _, config = self._get(place, f"blobs/{digest}")
             if lacking := [m for m in machines if m != config.get("architecture")]:
                 raise MissingError(
@@ -202,7 +204,7 @@ class OciRegistry(Registry):
 
     def _login(self, challenges: Sequence[str] | None, url: str, place: Reference) -> str:
         """The Authorization that the registry asks for."""
-        login = self._login_for(place)
+        login = self._login_for(place) if url.startswith("https://") else ""  # in clear it would be anybody's
         for challenge in challenges or ():
             kind, _, rest = challenge.partition(" ")
             if kind.lower() == "basic" and login:
@@ -213,7 +215,7 @@ class OciRegistry(Registry):
 
     def _token(self, challenge: Mapping[str, str], url: str, login: str) -> str:
         realm = urllib.parse.urlsplit(challenge.get("realm", ""))
-        safe = realm.scheme == "https" or (realm.scheme == "http" and url.startswith("http://"))
+        safe = realm.scheme == "https" or (realm.scheme == "http" and url.startswith("http://") and not login)
         if not safe or not realm.netloc:
             raise UntoldError("it names a token service without TLS")
         query = urllib.parse.urlencode({k: v for k, v in challenge.items() if k in ("service", "scope")})

@@ -115,3 +115,8 @@ def test_a_million_entries_take_little_memory_and_lose_no_kind_of_error() -> Non
     assert (len(lines), trouble) == (5000 + 2, "")
     for code in ("): 31,", "): 79,"):
         assert sum(line.count for line in lines if code in line.message) == 4000
+
+
+def test_what_came_since_is_missing_where_the_newest_entry_is_and_nothing_else_came() -> None:
+    """The newest entry came 10 s after the window opened; what came before it is not known to be nothing."""
+    assert journals.CUT in thinned(newest=entry(5010), since=5000.0)[-1]
