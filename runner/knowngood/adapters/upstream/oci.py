@@ -94,6 +94,12 @@ class Mirrors:
         return found if any(m.only for m in closest) else [*found, wanted]
 
 
+def _private(url: str) -> bool:
+    """Whether nobody between here and there can read what is sent: TLS, or this very machine."""
+    place = urllib.parse.urlsplit(url)
+    return place.scheme == "https" or place.hostname in ("127.0.0.1", "::1", "localhost")
+
+
 class MissingError(Exception):
     """The registry says that there is no such image."""
 
@@ -204,7 +210,7 @@ class OciRegistry(Registry):
 
     def _login(self, challenges: Sequence[str] | None, url: str, place: Reference) -> str:
         """The Authorization that the registry asks for."""
-        login = self._login_for(place) if url.startswith("https://") else ""  # in clear it would be anybody's
+        login = self._login_for(place) if _private(url) else ""
         for challenge in challenges or ():
             kind, _, rest = challenge.partition(" ")
             if kind.lower() == "basic" and login:
@@ -215,7 +221,9 @@ class OciRegistry(Registry):
 
     def _token(self, challenge: Mapping[str, str], url: str, login: str) -> str:
         realm = urllib.parse.urlsplit(challenge.get("realm", ""))
-        safe = realm.scheme == "https" or (realm.scheme == "http" and url.startswith("http://") and not login)
+        safe = _private(realm.geturl()) or (
+            realm.scheme == "http" and url.startswith("http://") and not login
+        )
         if not safe or not realm.netloc:
             raise UntoldError("it names a token service without TLS")
         query = urllib.parse.urlencode({k: v for k, v in challenge.items() if k in ("service", "scope")})

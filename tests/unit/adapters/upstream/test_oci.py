@@ -12,7 +12,14 @@ import pytest
 from tests.oci import USER, WORD, Served, free_port, needs_registry, served
 
 from knowngood.adapters.upstream import oci
-from knowngood.adapters.upstream.oci import Mirror, Mirrors, OciRegistry, Reference, UntoldError
+from knowngood.adapters.upstream.oci import (
+    Mirror,
+    Mirrors,
+    OciRegistry,
+    Reference,
+    UntoldError,
+    _private,
+)
 
 DIGEST = "sha256:" + "a" * 64
 LOGIN = base64.b64encode(f"{USER}:{WORD}".encode()).decode()
@@ -175,3 +182,34 @@ def test_a_login_opens_and_a_wrong_or_missing_one_proves_nothing(tmp_path: Path)
         told = " ".join(look({registry.host: wrong}))
         assert wrong not in told
         assert "another-word" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("https://mirror.example.com/v2/", True),
+        ("http://mirror.example.com/v2/", False),
+        ("http://127.0.0.1:5000/v2/", True),
+        ("http://localhost.example.com/v2/", False),
+    ],
+)
+def test_a_login_is_sent_where_nobody_else_reads_it(url: str, private: bool) -> None:
+    assert _private(url) is private
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        ("application/json", {}),
+        ("application/json", {"errors": [{"code": "DENIED"}]}),
+        ("application/vnd.oci.image.manifest.v1+json", {"schemaVersion": 2}),
+    ],
+)
+def test_a_document_that_is_no_manifest_is_no_image(
+    monkeypatch: pytest.MonkeyPatch, kind: str, document: dict[str, object]
+) -> None:
+    """A gateway's answer with status 200."""
+    one = OciRegistry()
+    monkeypatch.setattr(one, "_get", lambda *_: (kind, document))
+    found = one.look(["mirror.example.com/nvidia/driver:580"])
+    assert (found.missing, len(found.unproven)) == ({}, 1)
