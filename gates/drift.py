@@ -118,6 +118,8 @@ def test_operands_work_and_nothing_is_parked(
     measure(allocatable={r: n for r, n in state.allocatable.items() if r.startswith(sharing.DOMAIN)})
     if wrong:
         judge.fail("; ".join(wrong))
+    if why := sharing.untold(state, profile.gpus - gone):
+        judge.inconclusive(why)
     if not state.operands:
         judge.inconclusive("no operand of the GPU Operator was found for this node")
 

@@ -61,15 +61,16 @@ def test_each_gpu_is_parted_as_configured(
     measure(layout=label, places={gpu: words for gpu, words in places.items() if words})
     wrong = [f"mig-manager says {how} of layout {label}"] if label and how == "failed" else []
     wrong += [f"{gpu.address} waits for a reset to change its MIG mode" for gpu in gpus if pending(gpu)]
-    unread = unreadable(told, gpus, slices, state) if used or told.trouble else []
+    unread = unreadable(told, gpus, slices, state)
     if label and used:
         found = expected(label, gpus, gpu_settings)
         unread += [found] if isinstance(found, str) else []
         if not isinstance(found, str) and not unread and not at_work(state):
             wrong += otherwise(gpus, found, slices or {})
-    wrong += moved(places, (baseline or {}).get("places"), state)
+    wrong += moved(places, (baseline or {}).get("places"), state) if not at_work(state) else ()
     if used and not at_work(state) and not unread:
         wrong += sharing.missing(state, profile.gpus)
+        unread += filter(None, [sharing.untold(state, profile.gpus)])
     if wrong:
         judge.fail("; ".join(wrong[:5]))
     if label and at_work(state):
@@ -91,10 +92,12 @@ def pending(gpu: Gpu) -> bool:
 
 
 def unreadable(told: Told, gpus: Sequence[Gpu], slices: Slices | None, state: NodeState) -> list[str]:
-    """What must be known of a node with MIG and is not."""
+    """What must be known to tell how a node is parted, or that it is not, and is not known."""
     if told.trouble:
         return [told.trouble]
-    found = [f"{gpu.address}: its MIG mode is not told" for gpu in gpus if not gpu.told("migMode")]
+    found = [] if gpus else ["the driver describes no GPU"]
+    # A GPU that can't be parted says N/A.
+    found += [f"{gpu.address}: its MIG mode is not told" for gpu in gpus if not gpu.values.get("migMode")]
     if any(map(in_mig, gpus)) and slices is None:
         found.append("the driver's list of MIG devices can't be read")
     if "mig" not in state.inventory:

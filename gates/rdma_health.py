@@ -41,7 +41,7 @@ def test_ports_are_up_and_count_no_new_errors(
     found = rdma_ports.read(measured)
     here = readings(measured, found, probe)
     measure(
-        counters=packed({part: kept(r.values) for part, r in here.items()}),
+        counters=packed({part: kept(r.values, limits) for part, r in here.items()}),
         uptimeSeconds=finite(measured.get("uptimeSeconds")),
         bootId=probe.get("bootId", ""),
         loadedAt=max(probe.get("nicLoads", ()), default=None),
@@ -123,9 +123,9 @@ def readings(
     }
 
 
-def kept(values: Mapping[str, int]) -> dict[str, int]:
+def kept(values: Mapping[str, int], limits: Mapping[str, Any]) -> dict[str, int]:
     """What a baseline keeps of a port: all that is judged, zero too, and what else has counted anything."""
-    return {name: n for name, n in values.items() if n or judged(name, "InfiniBand", {})}
+    return {name: n for name, n in values.items() if n or judged(name, "InfiniBand", limits)}
 
 
 def counted(

@@ -67,8 +67,13 @@ def test_what_is_shared_is_offered_as_configured(
         wrong += exclusive(told.report.gpus if told.report else ())
     if wrong:
         judge.fail("; ".join(wrong[:5]))
+    if why := sharing.untold(state, profile.gpus):
+        judge.inconclusive(why)
     if told.trouble:
         judge.inconclusive(told.trouble)
+    gpus = told.report.gpus if told.report else ()
+    if found and (silent := [gpu.address for gpu in gpus if not gpu.told("computeMode")]):
+        judge.inconclusive(f"the compute mode of {', '.join(silent)} is not told")
     judge.note("" if found else "no GPU is shared")
 
 
@@ -93,7 +98,7 @@ def otherwise(state: NodeState, found: Sequence[Share], profile: Profile) -> Ite
     """What is not offered as it should be."""
     here = sharing.devices(state, profile.gpus)
     if isinstance(here, str):
-        yield here
+        yield from () if sharing.untold(state, profile.gpus) else (here,)
         return
     by_name = {share.resource: share for share in found}
     wanted: dict[str, int] = {}

@@ -25,12 +25,16 @@ _MIG = re.compile(r"nvidia\.com/mig-(?P<profile>\d{1,2}g\.\d{1,4}gb(?:\.me)?)(?:
 _COUNT = re.compile(r"nvidia\.com/(?P<name>mig-[0-9a-z.]+?)\.count")
 
 
+UNREAD = "its labels speak of MIG, and the driver's list of instances can't be read"
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What must be allocatable, resource -> number; `trouble`: why that can't be told."""
 
     resources: Mapping[str, int]
     trouble: str = ""
+    unread: bool = False  # the trouble is that something can't be read, and no contradiction
 
 
 def offered(state: NodeState, gpus: int) -> Offer:
@@ -39,7 +43,7 @@ def offered(state: NodeState, gpus: int) -> Offer:
     instances = _instances(state)
     strategy = state.labels.get(STRATEGY, "none")
     if instances is None and _labelled(state):
-        return Offer({}, "its labels speak of MIG, and the driver's list of instances can't be read")
+        return Offer({}, UNREAD, unread=True)
     if not instances:
         return Offer({_renamed(GPU, state): gpus * replicas})
     whole = gpus - len(instances)
@@ -61,7 +65,7 @@ def devices(state: NodeState, gpus: int) -> Mapping[str, int] | str:
     """Resource -> devices behind it, each counted once whoever shares it; or why that can't be told."""
     instances = _instances(state)
     if instances is None and _labelled(state):
-        return "its labels speak of MIG, and the driver's list of instances can't be read"
+        return UNREAD
     if not instances:
         return {GPU: gpus}
     strategy = state.labels.get(STRATEGY, "none")
@@ -73,10 +77,10 @@ def devices(state: NodeState, gpus: int) -> Mapping[str, int] | str:
 
 
 def missing(state: NodeState, gpus: int) -> Iterator[str]:
-    """What is not allocatable as the node's own configuration gives it."""
+    """What is not allocatable as the node's own configuration gives it; `untold` says where that can't be told."""
     offer = offered(state, gpus)
     if offer.trouble:
-        yield offer.trouble
+        yield from () if offer.unread else (offer.trouble,)
         return
     named = {r for r in state.allocatable if r in (GPU, SHARED) or _MIG.fullmatch(r)}
     for resource in sorted({*offer.resources, *named}):
@@ -84,6 +88,12 @@ def missing(state: NodeState, gpus: int) -> Iterator[str]:
         if here != str(wanted):
             what = "GPUs" if resource == GPU else resource
             yield f"{here} of {wanted} {what} are allocatable"
+
+
+def untold(state: NodeState, gpus: int) -> str:
+    """Why it can't be told what should be allocatable, "" where it can."""
+    offer = offered(state, gpus)
+    return offer.trouble if offer.unread else ""
 
 
 def unsettled(state: NodeState) -> Iterator[str]:

@@ -127,7 +127,10 @@ def refused(kube: Kube, cluster: Cluster) -> Iterator[str]:
         refs |= {(one.object.kind, ref.name): ref for ring in rings if (ref := one.object.of_ring(ring))}
     for ref in (r for r in refs.values() if r.kind != SUBSCRIPTION and "." in r.api_version):
         obj = kube.find(kube.locate(ref.api_version, ref.kind, ref.name, ref.namespace))
-        for condition in status_of(obj or {}).get("conditions") or ():
+        if obj is None:
+            yield f"{ref} is gone"
+            continue
+        for condition in status_of(obj).get("conditions") or ():
             error = (condition.get("type"), condition.get("status")) == ("Error", "True")
             if error and condition.get("reason") in REFUSED:
                 yield f"{ref}: {condition.get('reason')} {condition.get('message') or ''}".strip()

@@ -125,6 +125,8 @@ def _prefixed(raw: str) -> Line:
 
 def of_journal(entry: Values) -> Line:
     """An entry of journalctl's JSON or export format. ValueError: it has no message, or a time that is none."""
+    if "MESSAGE" not in entry:
+        raise ValueError("the entry has no message")
     # Without these fields it was asked for without them, as a log of the kernel's alone.
     writer = entry.get("_TRANSPORT") or entry.get("SYSLOG_IDENTIFIER") or "kernel"
     ours = writer == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0"

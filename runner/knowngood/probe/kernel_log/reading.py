@@ -132,6 +132,8 @@ def _export(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
             told = _binary(source, count)
             entry[text(key)] = text(told)
             raws.append(f"{text(key)}={text(told)}")
+    if entry:  # a whole one ends with a blank line
+        count.note("the export ends within an entry")
     yield from _entry(entry, raws, count)
 
 

@@ -13,6 +13,8 @@ from knowngood.probe.values import Object, Values
 
 CONCURRENCY, REQUESTS = 8, 64
 """Requests at once on each device, and in all. Ours."""
+FAILED = "a request failed"
+"""How the words of a finding begin where no answer came."""
 PATIENCE = 30.0
 """Seconds without a word from a server: an answer takes well under one."""
 
@@ -81,7 +83,7 @@ class Load:
             got = ask(self._places[number], wanted.prompt, wanted.most, self._patience)
             words = wrong(got, wanted, self._tolerance)
         except Failed as error:
-            words = f"a request failed: {error}"
+            words = f"{FAILED}: {error}"
         with self._lock:
             if words:
                 self._wrong[number].append(words)

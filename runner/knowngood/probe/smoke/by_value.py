@@ -138,7 +138,9 @@ def _weights(ranks: Sequence[Step], previous: Sequence[Step] | None) -> Iterator
     for rank, step in enumerate(ranks):
         before, after, rate = step["before"], step["after"], step["rate"]
         if not all(math.isfinite(x) for x in step["reduced"]):
-            continue  # said already, and of the rank that brought it
+            if len(ranks) == 1:  # else it is said already, and of the rank that brought it
+                yield Finding("the reduced gradient is not a number", rank)
+            continue
         rounding = ROUNDING * max(length(before), 1e-30)
         origin = previous[rank]["after"] if previous else step["seeded"]
         if not apart(before, origin) <= rounding:

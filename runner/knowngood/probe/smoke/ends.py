@@ -42,7 +42,7 @@ def ended(ranks: Sequence[Rank], ending: Ending) -> Iterator[Finding]:
         if finding := _of_signal(rank, ending.codes.get(rank.number, 0), ending) or _of_error(rank):
             own.append(finding)
         elif words := str(rank.last("error").get("words", "")):
-            others.append(Finding(f"it lost the other ranks: {words[:300]}", rank.number))
+            others.append(Finding(f"it lost the other ranks: {words[:300]}", rank.number, ok=None))
     yield from own or others
 
 

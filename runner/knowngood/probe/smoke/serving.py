@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from knowngood.probe.answer import Answer, bad, good, unmeasured
 from knowngood.probe.smoke import records
-from knowngood.probe.smoke.asking import Load
+from knowngood.probe.smoke.asking import FAILED, Load
 from knowngood.probe.smoke.backend import CPU, CUDA, counted
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.completions import TOP, Endpoint, Expected
@@ -153,21 +153,24 @@ def _asked(
         found = list(server.ends()) or [
             Finding(f"{gpus - len(places)} of {gpus} servers did not start in time", ok=None)
         ]
-        return _answer(backend, found, measured)
+        return _answer(backend, found, measured, gpus)
     load = Load(places, known, server.tolerance, params, until)
     load.run()
     measured |= load.figures()
-    return _answer(backend, [*load.findings(), *(server.ends() if load.failed else ())], measured)
+    ends = list(server.ends()) if load.failed else []
+    over = {finding.rank for finding in ends}  # its requests failed because it ended, which says why
+    found = [f for f in load.findings() if not (f.rank in over and f.words.startswith(FAILED))]
+    return _answer(backend, [*found, *ends], measured, gpus)
 
 
-def _answer(backend: str, found: Sequence[Finding], measured: Object) -> Answer:
+def _answer(backend: str, found: Sequence[Finding], measured: Object, gpus: int) -> Answer:
     wrongs = [f for f in found if f.ok is False]
-    devices = measured["devices"]
+    devices = measured["devices"]  # of those that serve: in the order of the numbers where all do
 
     def words(finding: Finding) -> str:
         if finding.rank is None:
             return finding.words
-        named = devices[finding.rank] if finding.rank < len(devices) else f"number {finding.rank}"
+        named = devices[finding.rank] if len(devices) == gpus else f"number {finding.rank}"
         return f"device {finding.rank} ({named}): {finding.words}"
 
     reason = "; ".join(dict.fromkeys(words(f) for f in (wrongs or found)[:6]))

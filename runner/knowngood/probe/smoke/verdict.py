@@ -160,7 +160,9 @@ def _missing(ranks: Sequence[Rank], ending: Ending, verified: int) -> Iterator[F
         forms = {p["form"] for p in rank.of("product")}
         if forms != {p["form"] for p in ranks[0].of("product")} or "fp32" not in forms:
             lacks.append("product")
-        if len(rank.of("step")) < verified:
+        if rank.of("memory") and rank.last("memory").get("bytes", 0) <= 0:
+            lacks.append("memory")
+        if len(rank.of("step")) < max(verified, 1):
             lacks.append("step")
         if several and len(rank.of("pair")) < len(ranks) - 1:
             lacks.append("pair")
