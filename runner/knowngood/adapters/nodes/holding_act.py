@@ -19,24 +19,28 @@ def perform(verb: str, params: Values) -> Object:
     try:
         alerts = Alertmanager.of(params.get("alertmanager") or {})
         holds = KubeHolds(Kube(default_path(), agent=f"{AGENT}-{verb}"), alerts)
-        done, failed = _held(holds, params) if verb == "hold" else _let_go(holds, params)
+        done, failed, said = _held(holds, params) if verb == "hold" else _let_go(holds, params)
     except KnowngoodError as error:
-        done, failed = (), {"the cluster": f"{error}. {error.hint}".rstrip(". ")}
-    message = "; ".join(f"{what}: {why}" for what, why in failed.items())
+        done, failed, said = (), {"the cluster": f"{error}. {error.hint}".rstrip(". ")}, ()
+    message = "; ".join([*(f"{what}: {why}" for what, why in failed.items()), *said])
     told = {"verb": verb, "done": list(done), "failed": failed}
     return {"changed": bool(done), "failed": bool(failed), "msg": message, "knowngood": told}
 
 
-def _held(holds: KubeHolds, params: Values) -> tuple[tuple[str, ...], dict[str, str]]:
+Did = tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]
+"""What was done, what could not be and why, and what must be known all the same."""
+
+
+def _held(holds: KubeHolds, params: Values) -> Did:
     until = timestamp(datetime.now(UTC) + timedelta(seconds=float(params["seconds"])))
     term = Term(_run(params), str(params.get("who") or ""), until)
     taken = holds.take(params["holds"], [str(name) for name in params["nodes"]], term)
-    return taken.held, {**taken.busy, **taken.failed}
+    return taken.held, {**taken.busy, **taken.failed}, tuple(taken.told)
 
 
-def _let_go(holds: KubeHolds, params: Values) -> tuple[tuple[str, ...], dict[str, str]]:
+def _let_go(holds: KubeHolds, params: Values) -> Did:
     gone = holds.let_go(params["holds"], _run(params))
-    return gone.done, dict(gone.failed)
+    return gone.done, dict(gone.failed), ()
 
 
 def _run(params: Values) -> str:

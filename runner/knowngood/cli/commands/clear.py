@@ -76,25 +76,27 @@ def give_back(kube: Kube, nodes: tuple[str, ...], *, yes: bool) -> int:
     return 0
 
 
-def alertmanager_of(settings: Settings, kube: Kube) -> Alertmanager:
-    """As the matrix has it of the cluster that this one's runs name; none, and said, where that can't be told."""
+def alertmanager_of(settings: Settings, kube: Kube) -> Alertmanager | None:
+    """As the matrix has it of the cluster that this one's runs name; None, and said, where that can't be told."""
     clusters = {run.cluster for run in ConfigMapCheckpoint(kube).runs() if run.cluster}
-    if not clusters:
-        return NONE
     try:
-        known = load(settings).matrix.clusters
+        known = load(settings).matrix.clusters if clusters else {}
+        why = f"{', '.join(sorted(clusters - known.keys())) or 'no run'} names no cluster of this matrix"
     except KnowngoodError as error:
-        say(f"silences of alerts are not looked for: {error}", err=True)
-        return NONE
-    return next((known[name].alertmanager for name in sorted(clusters & known.keys())), NONE)
+        known, why = {}, str(error)
+    if not clusters or clusters - known.keys():
+        say(f"silences of alerts are not looked for: {why}", err=True)
+        return None
+    return next((found for name in sorted(clusters) if (found := known[name].alertmanager) != NONE), NONE)
 
 
-def let_go(kube: Kube, alerts: Alertmanager, *, yes: bool) -> None:
+def let_go(kube: Kube, alerts: Alertmanager | None, *, yes: bool) -> None:
     """Let go what runs that have ended still hold. LockHeld where an open run holds something."""
+    untold, alerts = alerts is None, alerts or NONE
     found = standing(kube, alerts)
     refuse_open(kube, found)
     if not found:
-        say("nothing is held", err=True)
+        say("nothing else is held" if untold else "nothing is held", err=True)
         return
     for hold in found:
         say(f"{hold.where}: lets it go on, held by a hold {hold.detail}", err=True)

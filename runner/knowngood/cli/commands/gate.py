@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def command(settings: Settings, /, **words: Any) -> int:
     verdict = verdict_of(work, lines)
     if asked.baseline is not None and verdict is Verdict.PASS:
         gate_work.keep(work, Path(asked.baseline or kept))
-    _report(work, lines, verdict, asked.output, time.monotonic() - began)
+    _report(work, lines, verdict, asked.output, time.monotonic() - began, since)
     return int(EXITS[verdict])
 
 
@@ -168,12 +169,17 @@ def verdict_of(work: gate_work.Work, lines: Sequence[JudgementLine]) -> Verdict:
 
 
 def _report(
-    work: gate_work.Work, lines: Sequence[JudgementLine], verdict: Verdict, output: str, seconds: float
+    work: gate_work.Work,
+    lines: Sequence[JudgementLine],
+    verdict: Verdict,
+    output: str,
+    seconds: float,
+    since: Path | None = None,
 ) -> None:
     """JUnit, CTRF and JSON into the folder, the result on stdout."""
     name, ended = work.cluster.name, SystemClock().now()
     suites = [(line.step, line) for line in lines]
-    command = _again(work)
+    command = _again(work, since)
     again = [ctrf.rerun(command, g) for line in lines for g in line.results if g.verdict != Verdict.PASS]
     (work.folder / "junit.xml").write_text(document(f"knowngood gate {name}", suites, seconds, work.not_run))
     (work.folder / "ctrf.json").write_text(ctrf.document(suites, seconds, ended, work.not_run, command))
@@ -187,10 +193,13 @@ def _report(
     say(f"kept in {work.folder}", err=True)
 
 
-def _again(work: gate_work.Work) -> str:
-    """How this cluster is judged once more against the same release; the gate and its node follow."""
-    release = "" if work.release.name == work.cluster.release else f" --release {work.release.name}"
-    return f"knowngood gate {work.cluster.name}{release}"
+def _again(work: gate_work.Work, since: Path | None) -> str:
+    """How the same is asked once more of this cluster; the gate and its node follow."""
+    words = ["knowngood", "gate", work.cluster.name]
+    words += ["--release", work.release.name] if work.release.name != work.cluster.release else []
+    words += ["--kubeconfig", str(work.kubeconfig)] if work.kubeconfig else []
+    words += [f"--since={since}"] if since else []
+    return shlex.join(words)
 
 
 def _text(lines: Sequence[JudgementLine]) -> list[str]:
