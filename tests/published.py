@@ -19,8 +19,6 @@ from jsonschema import Draft202012Validator
 from kubernetes_validate.utils import SchemaNotFoundError, ValidationError
 
 DEFINITIONS = Path(os.environ.get("KNOWNGOOD_CRDS") or Path(__file__).parents[2] / "shared" / "crds")
-CASES = DEFINITIONS.parent / "cases"
-"""Real public cases, beside the definitions; they are no part of the project either."""
 KUBERNETES = "1.31"
 needs_definitions = pytest.mark.skipif(
     not DEFINITIONS.is_dir(), reason="the vendors' definitions are not beside this checkout"

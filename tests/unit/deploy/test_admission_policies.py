@@ -19,11 +19,24 @@ CONTROLLER = "system:serviceaccount:kube-system:job-controller"
 
 
 def told(
-    policy: str, obj: Object, user: str, groups: tuple[str, ...] = (), operation: str = "CREATE"
+    policy: str,
+    obj: Object,
+    user: str,
+    groups: tuple[str, ...] = (),
+    operation: str = "CREATE",
+    resource: str = "",
 ) -> list[str]:
-    """The messages of the validations that do not hold; one that can not be evaluated raises."""
+    """The messages of the validations that do not hold; one that can not be evaluated raises.
+
+    `resource`: what is written, if not what the policy is called after; the policy must be asked about it.
+    """
     spec = only("admission", "ValidatingAdmissionPolicy", policy)["spec"]
     assert spec["failurePolicy"] == "Fail"
+    asked = resource or policy.removeprefix("knowngood-")
+    rules = spec["matchConstraints"]["resourceRules"]
+    assert any(asked in r["resources"] and operation in r["operations"] for r in rules), (
+        f"nobody asks of {asked}"
+    )
     request = {"operation": operation, "userInfo": {"username": user, "groups": list(groups)}}
     known = {"object": celpy.json_to_cel(obj), "request": celpy.json_to_cel(request)}
     variables = celpy.celtypes.MapType()
@@ -53,7 +66,7 @@ def test_anybody_elses_probe_is_not() -> None:
     assert told("knowngood-pods", pod(), "alice") == [
         "a probe's pod is made by its Job, and stays as it was made"
     ]
-    late = told("knowngood-pods", pod(), CONTROLLER, operation="UPDATE")
+    late = told("knowngood-pods", pod(), CONTROLLER, operation="UPDATE", resource="pods/ephemeralcontainers")
     assert late == ["a probe's pod is made by its Job, and stays as it was made"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.published import CASES
+from tests.cases import CASES, needs_cases
 
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model.errors import DataError
@@ -192,10 +192,9 @@ def test_a_lone_document_need_not_say_who_it_is() -> None:
     assert read_scalar("spec: {version: a1}\n", "spec.version", file="f", of=of("ring-0")) == "a1"
 
 
+@needs_cases
 def test_a_public_file_of_two_drivers_is_edited_at_the_one_that_is_named() -> None:
     file = CASES / "g" / "g2-two-drivers.yaml"
-    if not file.exists():
-        pytest.skip("the public cases are not here")
     text = file.read_text()
     edited = edit_scalar(text, "spec.version", "595.91.07", file="f", of=of("ring-1"))
     assert [d["spec"]["version"] for d in yaml.safe_load_all(edited)] == ["580.126.20", "595.91.07"]

@@ -15,7 +15,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.published import CASES
+from tests.cases import CASES, needs_cases
 
 from knowngood.adapters.kubernetes import kubeconfig, proxy
 from knowngood.model.errors import UsageError
@@ -298,10 +298,9 @@ def test_who_is_acted_as_is_told_to_the_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["c1-binary-tag", "c3-impersonation", "c4-proxy-url"])
+@needs_cases
 def test_public_kubeconfigs_are_taken(name: str) -> None:
     path = CASES / f"{name}.yaml"
-    if not path.exists():
-        pytest.skip("the public cases are not here")
     access = kubeconfig.load(path)
     assert access.server.startswith("https://api.")
     assert bool(access.acting) == (name == "c3-impersonation")
