@@ -9,6 +9,7 @@ import pytest
 
 from knowngood import probe
 from knowngood.gate import verdicts
+from knowngood.matrix.lint.nodes import HEEDING
 from knowngood.matrix.load import check
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.matrix.schema import validator
@@ -244,3 +245,10 @@ def test_each_gate_has_a_suite_that_reads_its_parameters(matrix: Matrix) -> None
 def test_schemas_are_schemas(kind: str) -> None:
     schema = validator(kind)
     schema.check_schema(schema.schema)
+
+
+def test_the_gates_that_heed_a_waiver_are_known() -> None:
+    """A waiver of another one would be taken and waive nothing."""
+    heeding = {file.stem for file in gates_dir().glob("*.py") if "judge.unwaived" in file.read_text()}
+    heeding |= {file.stem for file in gates_dir().glob("*.py") if "judge.waived_but" in file.read_text()}
+    assert heeding == HEEDING

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from datetime import date
 
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
+from knowngood.matrix.locate import gates_dir
+
+HEEDING = frozenset({"drift", "rdma_health"})
+"""Of the gates that ship, those that heed a waiver: the others judge no part that could be left out by itself."""
 
 
 @rule("KG420", "A waiver names a GPU node of its cluster, a gate of its profile, and a day that exists.")
@@ -21,6 +25,9 @@ def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
             if profile is not None and waiver["gate"] not in profile.gates:
                 message = f"{profile.name} has no gate {waiver['gate']!r}"
                 yield Finding(document.at("waivers", index, "gate"), message, known_are(set(profile.gates)))
+            elif waiver["gate"] not in HEEDING and (gates_dir() / f"{waiver['gate']}.py").exists():
+                message = f"the gate {waiver['gate']} heeds no waiver, so this one waives nothing"
+                yield Finding(document.at("waivers", index, "gate"), message, known_are(set(HEEDING)))
             try:
                 date.fromisoformat(waiver["until"])
             except ValueError as error:
