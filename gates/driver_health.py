@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate import judge, measure
+from knowngood.gate import judge, measure, some
 from knowngood.gate.driver import LinksTold, Reports, Told
 from knowngood.gate.nvidia_smi import UNTOLD, Gpu, Links
 from knowngood.model.matrix import Profile
@@ -172,12 +172,6 @@ def test_the_fabric_is_up(
 def named(gpu: Gpu) -> str:
     """A GPU as people find it in a machine."""
     return f"GPU {gpu.address}"
-
-
-def some(words: Sequence[str]) -> str:
-    """The first four of them, and how many more there are."""
-    more = f"; and {len(words) - 4} more" if len(words) > 4 else ""
-    return "; ".join(words[:4]) + more
 
 
 def figures(gpu: Gpu) -> dict[str, Any]:

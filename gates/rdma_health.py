@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from knowngood.gate import judge, log_errors, measure, rdma_ports
+from knowngood.gate import judge, log_errors, measure, rdma_ports, some
 from knowngood.gate.kernel_log import KernelLog
 from knowngood.gate.rdma_counters import Finding, Reading, compare, finite, judged, packed, unpacked
 from knowngood.gate.rdma_ports import Port
@@ -101,12 +101,6 @@ def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog, judg
         judge.inconclusive(kernel_log.trouble)
     if kernel_log.late and not judgement.taking_baseline:
         judge.inconclusive(kernel_log.late)
-
-
-def some(words: Sequence[str]) -> str:
-    """The first four of them, and how many more there are."""
-    more = f"; and {len(words) - 4} more" if len(words) > 4 else ""
-    return "; ".join(words[:4]) + more
 
 
 def readings(

@@ -8,6 +8,6 @@ the verdict: they are the baseline of the next judgement.
 
 from __future__ import annotations
 
-from knowngood.gate.verdicts import judge, measure, ran_on
+from knowngood.gate.verdicts import judge, measure, ran_on, some
 
-__all__ = ["judge", "measure", "ran_on"]
+__all__ = ["judge", "measure", "ran_on", "some"]

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 
 from knowngood.gate import speeds
 from knowngood.gate.speeds import Figure
-from knowngood.gate.verdicts import judge, measure, ran_on
+from knowngood.gate.verdicts import judge, measure, ran_on, some
 from knowngood.model.values import Values
-
-MOST = 5
-"""Things that a reason names."""
 
 
 def judge_smoke(
@@ -47,7 +44,7 @@ def judge_smoke(
         *filter(None, [speeds.rerouted(measured, baseline)]),
     ]
     if found:
-        judge.fail("; ".join(found[:MOST]) + (f"; and {len(found) - MOST} more" if len(found) > MOST else ""))
+        judge.fail(some(found))
 
 
 def answered(probe: Values) -> tuple[str, Values]:

@@ -112,3 +112,9 @@ def ran_on(backend: str) -> None:
 judge = Judge()
 
 Figures = Mapping[str, Any]
+
+
+def some(words: Sequence[str], most: int = 4) -> str:
+    """The first of what is wrong, and how much more there is: a reason is read on a phone."""
+    more = f"; and {len(words) - most} more" if len(words) > most else ""
+    return "; ".join(words[:most]) + more

@@ -32,7 +32,7 @@ def judged(part: str, looked: Looked) -> tuple[str, str]:
         ("target", Looked(("a", "b"), Images({"a": "404"}, {"b": "silent"})), "fail", "a: 404"),
         ("target", Looked(("a",), Images(unproven={"a": "silent"})), "inconclusive", "a: silent"),
         ("target", Looked((), Images(), ("it names no repository",)), "inconclusive", "no repository"),
-        ("present", Looked(("x",) * 7, Images({str(n): "404" for n in range(7)})), "fail", "and 2 more"),
+        ("present", Looked(("x",) * 7, Images({str(n): "404" for n in range(7)})), "fail", "and 3 more"),
     ],
 )
 def test_each_answer_has_its_verdict(part: str, looked: Looked, expected: str, words: str) -> None:
