@@ -81,9 +81,11 @@ def alertmanager_of(settings: Settings, kube: Kube) -> Alertmanager | None:
     clusters = {run.cluster for run in ConfigMapCheckpoint(kube).runs() if run.cluster}
     try:
         known = load(settings).matrix.clusters if clusters else {}
-        why = f"{', '.join(sorted(clusters - known.keys())) or 'no run'} names no cluster of this matrix"
+        why = f"this matrix has no cluster {', '.join(sorted(clusters - known.keys()))}"
     except KnowngoodError as error:
         known, why = {}, str(error)
+    if not clusters:
+        why = "no run is kept here that says which cluster of the matrix this is"
     if not clusters or clusters - known.keys():
         say(f"silences of alerts are not looked for: {why}", err=True)
         return None

@@ -183,8 +183,19 @@ def test_what_an_open_run_holds_is_refused(kube: FakeKube, tmp_path: Path) -> No
 
 
 def test_nothing_held_is_said(kube: FakeKube, tmp_path: Path) -> None:
+    save(kube, undone())
     said = let_go(tmp_path)
     assert (said.code, said.err.strip()) == (0, "nothing is held")
+
+
+def test_what_could_not_be_looked_for_is_no_nothing(kube: FakeKube, tmp_path: Path) -> None:
+    """Without a run nobody says which cluster this is, and so where its silences would be."""
+    said = let_go(tmp_path)
+    assert said.code == 0
+    assert said.err.strip().splitlines() == [
+        "silences of alerts are not looked for: no run is kept here that says which cluster of the matrix this is",
+        "nothing else is held",
+    ]
 
 
 def test_nothing_named_is_usage(tmp_path: Path) -> None:
