@@ -64,13 +64,15 @@ def run(torch: Any, gpus: int, params: Values, *, worker: str = WORKER) -> Answe
             worker=worker,
         )
         ranks = records.read(folder, gpus * nodes.count)
-        if on_cpu:
-            return answer(CPU, ranks, ending, [], verified)
         ours = range(nodes.number * gpus, (nodes.number + 1) * gpus)
+        if on_cpu:
+            return answer(CPU, ranks, ending, [], verified, ours)
         promise = Promise(
             nodes.count, ours, bool(params.get("nvswitch")), str(params.get("rdmaMode", "none"))
         )
-        return _with_transports(folder, promise, lambda found: answer(CUDA, ranks, ending, found, verified))
+        return _with_transports(
+            folder, promise, lambda found: answer(CUDA, ranks, ending, found, verified, ours)
+        )
 
 
 def _with_transports(folder: Path, promise: Promise, judge: Callable[[list[Finding]], Answer]) -> Answer:

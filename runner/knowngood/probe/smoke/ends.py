@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from knowngood.probe.smoke.backend import TOO_NEW
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.launch import Ending
-from knowngood.probe.smoke.records import START, Rank
+from knowngood.probe.smoke.records import FIRST_USE, START, Rank
 
 NO_ROOM = {
     "outofmemoryerror": "out of memory",
@@ -31,6 +31,8 @@ OF_OTHERS = (
     "watchdog",
 )
 """How a rank ends because another one did."""
+ALONE = (FIRST_USE, "products", "memory")
+"""Where a rank works by itself; "products, fp32" is such a stage, too."""
 OF_DEVICES = ("cuda", "cublas", "cudnn", "nccl", "uncorrectable", "device-side", "gpu")
 """What an error of a device or between devices speaks of. Any other one is the payload's, or its library's."""
 
@@ -81,24 +83,39 @@ def no_room(words: str) -> str:
     return next((why for phrase, why in NO_ROOM.items() if phrase in low), "")
 
 
-def hung(ranks: Sequence[Rank], ending: Ending) -> Iterator[Finding]:
-    """Who made the others wait, where nothing moved any more; or that the time was over."""
-    stages = {r.stage or "nowhere" for r in ranks}
-    if ending.stalled:
-        least = min((r.count for r in ranks), default=0)
-        behind = [r for r in ranks if r.count == least]
-        ahead = sorted(stages - {r.stage or "nowhere" for r in behind})
-        if len(behind) == len(ranks):
-            at = ", ".join(sorted(stages))
-            loading = stages <= {START, "nowhere"}
-            words = f"nothing moved for {ending.stalled:.0f} s: all ranks stand at {at}"
-            yield Finding(words, ok=None if loading else False)
-            return
-        for rank in behind:
-            stands = f"at {rank.stage}" if rank.stage else "before it began"
-            yield Finding(
-                f"it hangs {stands} for {ending.stalled:.0f} s; others wait at {', '.join(ahead)}",
-                rank.number,
-            )
-    elif ending.late:
-        yield Finding(f"the time was over at {', '.join(sorted(stages))}", ok=None)
+def hung(ranks: Sequence[Rank], ending: Ending, ours: Collection[int] | None = None) -> Iterator[Finding]:
+    """Who made the others wait, where nothing moved any more; or that the time was over.
+
+    `ours`: the ranks on this node; None: all are. Of those on other nodes nothing is known before the end, so that one
+    has no records speaks against nobody, and neither does one of ours that waits where it may wait for them.
+    """
+    here = [r for r in ranks if ours is None or r.number in ours]
+    stages = {r.stage or "nowhere" for r in here}
+    if not ending.stalled:
+        if ending.late:
+            yield Finding(f"the time was over at {', '.join(sorted(stages))}", ok=None)
+        return
+    least = min((r.count for r in here), default=0)
+    behind = [r for r in here if r.count == least]
+    elsewhere = len(here) < len(ranks)
+    if len(behind) == len(here):
+        at = ", ".join(sorted(stages))
+        loading = stages <= {START, "nowhere"}
+        whose = "all ranks of this node" if elsewhere else "all ranks"
+        words = f"nothing moved for {ending.stalled:.0f} s: {whose} stand at {at}"
+        alone = not elsewhere or all(_alone_at(r) for r in here)
+        yield Finding(words, ok=False if alone and not loading else None)
+        return
+    ahead = sorted(stages - {r.stage or "nowhere" for r in behind})
+    for rank in behind:
+        stands = f"at {rank.stage}" if rank.stage else "before it began"
+        words = f"it hangs {stands} for {ending.stalled:.0f} s; others wait at {', '.join(ahead)}"
+        if elsewhere and not _alone_at(rank):
+            yield Finding(f"{words} (it may wait for a rank of another node)", rank.number, ok=None)
+        else:
+            yield Finding(words, rank.number)
+
+
+def _alone_at(rank: Rank) -> bool:
+    """Whether a rank stands where it needs no other one."""
+    return rank.stage.partition(",")[0] in ALONE

@@ -19,6 +19,8 @@ from knowngood.probe.values import Values
 Record = dict[str, Any]
 START = "start"
 """Where a rank stands while it loads its libraries: how long that takes is the disk's and the other pods' doing."""
+FIRST_USE = "the device's first use"
+"""Where a rank stands until its device has answered: a device that hangs does so here."""
 _WIDTH = 64
 
 

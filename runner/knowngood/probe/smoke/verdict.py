@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from knowngood.probe.answer import Answer, bad, good, unmeasured
@@ -27,15 +27,21 @@ TOGETHER = ("collective", "allReduce", "pair")
 
 
 def answer(
-    backend: str, ranks: Sequence[Rank], ending: Ending, more: Sequence[Finding], verified: int
+    backend: str,
+    ranks: Sequence[Rank],
+    ending: Ending,
+    more: Sequence[Finding],
+    verified: int,
+    ours: Collection[int] | None = None,
 ) -> Answer:
     """The answer: bad as soon as one thing is, else unmeasured as soon as one thing is.
 
-    `verified`: steps that must have been verified; `more`: findings of others (the transport).
+    `verified`: steps that must have been verified; `more`: findings of others (the transport); `ours`: the ranks
+    on this node, None: all are.
     """
     found = [
         *ended(ranks, ending),
-        *hung(ranks, ending),
+        *hung(ranks, ending, ours),
         *(f for r in ranks for f in _alone(r)),
         *_together(ranks),
         *more,

@@ -22,7 +22,7 @@ from typing import Any
 
 from knowngood.probe.smoke import arithmetic, exchange, learning
 from knowngood.probe.smoke.network import Size
-from knowngood.probe.smoke.records import START, Notes
+from knowngood.probe.smoke.records import FIRST_USE, START, Notes
 from knowngood.probe.values import Object
 
 Torch = Any
@@ -214,7 +214,7 @@ def main(argv: list[str], work_through: Callable[[Work], None] = run) -> None:
             notes.at(START)
             torch = importlib.import_module("torch")
             dist = importlib.import_module("torch.distributed")
-            notes.at("the device's first use")
+            notes.at(FIRST_USE)
             device = device_of(torch, local, order["backend"])
             notes.at("joining the others")
             here = {"device_id": device} if device.type == "cuda" else {}

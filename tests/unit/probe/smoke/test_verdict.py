@@ -261,6 +261,35 @@ def test_ranks_that_still_load_their_libraries_hang_nowhere() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ours", "ok", "words"),
+    [
+        ((70, "step 2: gradients"), None, "nothing moved for 60 s: all ranks of this node stand at step 2"),
+        ((9, "products, bf16"), False, "all ranks of this node stand at products, bf16"),
+        ((3, "start"), None, "all ranks of this node stand at start"),
+    ],
+)
+def test_on_two_nodes_no_rank_of_the_other_one_is_blamed(
+    ours: tuple[int, str], ok: bool | None, words: str
+) -> None:
+    """Their records come at the end; until then they have none, and that speaks against nobody."""
+    said: Said = [[{"kind": "identity", "device": f"GPU-{n}"}] if n < 2 else [] for n in range(4)]
+    found = answer("cuda", ranks(said, {0: ours, 1: ours}), Ending(-15, stalled=60.0), [], STEPS, range(2))
+    assert (found["ok"], words in found["reason"]) == (ok, True)
+    assert "rank 2" not in found["reason"]
+
+
+@pytest.mark.parametrize(("stage", "ok"), [("products, fp8", False), ("all-reduce, float32", None)])
+def test_on_two_nodes_a_rank_that_lags_is_blamed_only_for_what_it_does_alone(
+    stage: str, ok: bool | None
+) -> None:
+    said: Said = [[{"kind": "identity", "device": f"GPU-{n}"}] if n > 1 else [] for n in range(4)]
+    stages = {2: (20, "all-reduce done"), 3: (18, stage)}
+    found = answer("cuda", ranks(said, stages), Ending(-15, stalled=60.0), [], STEPS, range(2, 4))
+    assert (found["ok"], f"rank 3 (GPU-3): it hangs at {stage}" in found["reason"]) == (ok, True)
+    assert ("of another node" in found["reason"]) is (ok is None)
+
+
 def test_a_deadline_is_not_a_hang() -> None:
     said = [mine[:-1] for mine in records()]
     assert judged(said, Ending(-15, late=True))["ok"] is None
