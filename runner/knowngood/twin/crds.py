@@ -350,4 +350,18 @@ def _openshift() -> list[Schema]:
                 ("Progressing", "string", condition_path("Progressing")),
             ),
         ),
+        definition(
+            "config.openshift.io",
+            "v1",
+            "ClusterOperator",
+            "clusteroperators",
+            {"spec": ANY, "status": ANY},
+            (
+                ("Version", "string", '.status.versions[?(@.name=="operator")].version'),
+                ("Available", "string", condition_path("Available")),
+                ("Progressing", "string", condition_path("Progressing")),
+                ("Degraded", "string", condition_path("Degraded")),
+            ),
+            short=("co",),
+        ),
     ]

@@ -6,9 +6,8 @@ Nodes are complete: typed clients refuse a whole list for one missing field.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
-from knowngood.twin import faults, health_objects, pool_objects, seeded_olm
+from knowngood.twin import faults, health_objects, pool_objects, release_objects, seeded_olm
 from knowngood.twin.argo_objects import application, default_project
 from knowngood.twin.behaviours.kube import (
     GPU,
@@ -60,6 +59,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     gitops = [app.namespace for app in seed.gitops.applications] if seed.gitops else []
     system = ["default", "kube-system", "kube-public", "kube-node-lease", "knowngood", faults.NAMESPACE]
     spaces = [*system, seed.gpu_operator.namespace, *network, *gitops, *seeded_olm.spaces(seed)]
+    spaces += release_objects.spaces(seed)
     spaces += [health_objects.MACHINES] if seed.health_checks else []
     spaces += [release.namespace for release in seed.helm]
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
@@ -69,7 +69,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     for node in seed.nodes:
         yield node_object(seed, node)
     if seed.openshift:
-        yield cluster_version(seed)
+        yield from release_objects.objects(seed)
         yield from pool_objects.pools(seed)
     if not seeded_olm.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
@@ -205,39 +205,6 @@ def _node_labels(seed: Seed, node: NodeSeed) -> dict[str, str]:
     if node.nics:
         labels |= {NIC_PCI_LABEL: "true", "network.nvidia.com/operator.mofed.wait": "false"}
     return labels
-
-
-def cluster_version(seed: Seed) -> Object:
-    """The ClusterVersion of a cluster that has settled."""
-    image = f"quay.io/openshift-release-dev/ocp-release@sha256:{'0' * 64}"
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    words = {"Available": True, "Progressing": False, "Failing": False, "RetrievedUpdates": True}
-    return {
-        "apiVersion": "config.openshift.io/v1",
-        "kind": "ClusterVersion",
-        "metadata": {"name": "version"},
-        "spec": {
-            "clusterID": stable_id(seed.cluster, "cluster"),
-            "channel": f"stable-{'.'.join(seed.openshift.split('.')[:2])}",
-        },
-        "status": {
-            "desired": {"version": seed.openshift, "image": image},
-            "observedGeneration": 1,
-            "versionHash": stable_id(seed.openshift)[:12],
-            "availableUpdates": None,
-            "history": [
-                {
-                    "state": "Completed",
-                    "version": seed.openshift,
-                    "image": image,
-                    "startedTime": now,
-                    "completionTime": now,
-                    "verified": True,
-                }
-            ],
-            "conditions": [condition(kind, state, "AsExpected") for kind, state in words.items()],
-        },
-    }
 
 
 def operator_deployment(space: str, name: str, version: str) -> Object:

@@ -14,6 +14,9 @@
          "source", "sourceNamespace"}]} (may be absent),
  "machineConfig": {"pools": [{"name", "nodeSelector": {}, "maxUnavailable", "paused"}]} (may be absent: then pools
          rest and nobody acts on them; those of master and worker are there by themselves),
+ "clusterVersion": {"payloads": [{"version", "image", "kernel", "kubernetes", "signed"}], "operators": [names in the
+         order of their updates], "gates": {admin gate: what it asks}, "otherManifests"} (may be absent: then the
+         ClusterVersion rests and nobody acts on it),
  "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
@@ -174,6 +177,34 @@ class MachineConfigSeed:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadSeed:
+    """A release image that the mirror holds. kernel, kubernetes: what its nodes run, "" as before.
+
+    signed: whether its signature is where the cluster-version operator looks.
+    """
+
+    version: str
+    image: str
+    kernel: str = ""
+    kubernetes: str = ""
+    signed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterVersionSeed:
+    """The cluster-version operator at work.
+
+    operators: in the order in which they are updated. gates: acks that a minor asks for, ack -> why.
+    otherManifests: what a payload has beside operators; they count in its progress.
+    """
+
+    payloads: tuple[PayloadSeed, ...]
+    operators: Sequence[str] = ("etcd", "kube-apiserver", "network", "machine-config")
+    gates: Mapping[str, str] = field(default_factory=dict)
+    otherManifests: int = 2  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSeed:
     """A check that power-cycles workers which are not ready. timeout: a Go duration; maxUnhealthy: of them."""
 
@@ -206,6 +237,7 @@ class Seed:
     gitops: GitOpsSeed | None
     olm: OlmSeed | None = None
     machine_config: MachineConfigSeed | None = None
+    cluster_version: ClusterVersionSeed | None = None
     health_checks: tuple[CheckSeed, ...] = ()
     helm: tuple[HelmSeed, ...] = ()
 
@@ -252,6 +284,7 @@ def parse(data: Values) -> Seed:
         gitops=_gitops(gitops) if gitops else None,
         olm=_olm(data["olm"]) if data.get("olm") else None,
         machine_config=_machine_config(data["machineConfig"]) if "machineConfig" in data else None,
+        cluster_version=_cluster_version(data["clusterVersion"]) if "clusterVersion" in data else None,
         health_checks=tuple(
             _fill(CheckSeed, row, f"healthChecks[{i}]") for i, row in enumerate(data.get("healthChecks", ()))
         ),
@@ -298,6 +331,12 @@ def _machine_config(row: Values) -> MachineConfigSeed:
     return _fill(MachineConfigSeed, {**row, "pools": pools}, "machineConfig")
 
 
+def _cluster_version(row: Values) -> ClusterVersionSeed:
+    rows = enumerate(row.get("payloads", ()))
+    payloads = tuple(_fill(PayloadSeed, one, f"clusterVersion.payloads[{i}]") for i, one in rows)
+    return _fill(ClusterVersionSeed, {**row, "payloads": payloads}, "clusterVersion")
+
+
 def _fill(kind: type[T], row: Any, where: str) -> T:
     """Build a value of `kind`; every key must be a field, every field without default must be there."""
     if not isinstance(row, Mapping):
@@ -321,6 +360,10 @@ def _check(seed: Seed) -> None:
         if not 0 <= node.gpus <= 16 or not 0 <= node.nics <= 16:
             raise SeedError(f"node {node.name}: gpus and nics are 0 to 16")
         _check_node(node)
+    if seed.cluster_version and seed.openshift not in {p.version for p in seed.cluster_version.payloads}:
+        raise SeedError(
+            f"clusterVersion: no payload is {seed.openshift or 'of the openshift that is missing'}"
+        )
     for check in seed.health_checks:
         if check.kind not in CHECKS:
             raise SeedError(
