@@ -90,7 +90,7 @@ async def serve(seed: Seed, state: Path) -> None:
     server = ApiServer(state)
     for crd in crds.all_crds(openshift=bool(seed.openshift)):
         server.install_crd(crd)
-    world = World(seed, state, EventLog(state / "events.jsonl"), objects.os_release(seed))
+    world = World(seed, state, EventLog(state / "events.jsonl"), objects.os_release(seed.openshift))
     world.boot()
     for obj in objects.all_objects(seed):
         machine = world.machines.get(obj["metadata"]["name"]) if obj["kind"] == "Node" else None

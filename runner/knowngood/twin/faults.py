@@ -84,6 +84,15 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("mco-uncordons-quarantine", "", part="machineConfig", defaults=ONCE),
         FaultKind("sriov-unpauses-pool", "", ("seconds",), part="machineConfig", defaults=ONCE),
         FaultKind("boot-takes-15-minutes", "", ("seconds",), part="machineConfig", defaults=ONCE),
+        FaultKind(
+            "operator-degrades-halfway",
+            "",
+            ("operator", "message"),
+            needs_node=False,
+            part="clusterVersion",
+            defaults={"operator": "network"},
+        ),
+        FaultKind("kubelet-stays-away", "", ("seconds",), part="machineConfig", defaults=ONCE),
         FaultKind("mhc-power-cycles", NOW, ("seconds",), part="healthChecks", defaults=ONCE),
         FaultKind("mofed-wait-label-lies", "", part="networkOperator"),
         FaultKind("doca-dtk-mismatch", "", part="networkOperator"),
@@ -110,6 +119,7 @@ KINDS: Mapping[str, FaultKind] = {
 PARTS: Mapping[str, tuple[str, str]] = {
     "olm": ("operators.coreos.com/v1alpha1", "Subscription"),
     "machineConfig": ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
+    "clusterVersion": ("config.openshift.io/v1", "ClusterOperator"),
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
     "networkOperator": ("mellanox.com/v1alpha1", "NicNodePolicy"),
     "clusterPolicy": ("nvidia.com/v1", "ClusterPolicy"),

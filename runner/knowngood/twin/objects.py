@@ -24,7 +24,7 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.behaviours.kubelet import host_ip
 from knowngood.twin.host_files import stable_id
 from knowngood.twin.seed import NodeSeed, Seed, TenantSeed, WorkloadSeed
-from knowngood.twin.values import Object
+from knowngood.twin.values import Object, Values
 
 RDMA = "rdma/rdma_shared_device_a"
 RDMA_SHARES = "63"
@@ -33,21 +33,21 @@ PAUSE_IMAGE = "registry.example.com/tenants/workload@sha256:" + "0" * 64
 VIRTUAL_TAINT = {"key": "virtual-node.liqo.io/not-allowed", "value": "true", "effect": "NoExecute"}
 
 
-def operating_system(seed: Seed) -> tuple[str, str, str]:
-    """The driver image's OS tag, NFD's OSTREE_VERSION and the osImage line.
+def operating_system(openshift: str) -> tuple[str, str, str]:
+    """The driver image's OS tag, NFD's OSTREE_VERSION and the osImage line; `openshift`: its version, "" without it.
 
     RHCOS numbers its builds <OpenShift minor>.<RHEL minor>; 4.18 is built from RHEL 9.4.
     """
-    if not seed.openshift:
+    if not openshift:
         return "rhel9.4", "9.4", "Red Hat Enterprise Linux 9.4 (Plow)"
-    major, minor, patch = [*seed.openshift.split("."), "0", "0"][:3]
+    major, minor, patch = [*openshift.split("."), "0", "0"][:3]
     build = f"{major}{minor}.94.2026{int(patch) % 12 + 1:02d}150000-0"
     return f"rhcos{major}.{minor}", build, f"Red Hat Enterprise Linux CoreOS {build}"
 
 
-def os_release(seed: Seed) -> dict[str, str]:
+def os_release(openshift: str) -> dict[str, str]:
     """/etc/os-release of the machines."""
-    tag, build, line = operating_system(seed)
+    tag, build, line = operating_system(openshift)
     identity = "rhcos" if tag.startswith("rhcos") else "rhel"
     version = tag.removeprefix(identity)
     return {"ID": identity, "VERSION_ID": version, "OSTREE_VERSION": build, "PRETTY_NAME": line}
@@ -87,6 +87,16 @@ def all_objects(seed: Seed) -> Iterator[Object]:
             yield from workload(tenant, load)
 
 
+def os_labels(release: Values, kernel: str, *, openshift: bool) -> dict[str, str]:
+    """What NFD says of an operating system."""
+    return {
+        OS_ID_LABEL: release["ID"],
+        OS_VERSION_LABEL: release["VERSION_ID"],
+        KERNEL_LABEL: kernel,
+        **({OSTREE_LABEL: release["OSTREE_VERSION"]} if openshift else {}),
+    }
+
+
 def helm_objects(seed: Seed) -> Iterator[Object]:
     """What Helm releases own, marked as Helm marks it."""
     for release in seed.helm:
@@ -120,7 +130,7 @@ def probes_account() -> Object:
 
 def node_object(seed: Seed, node: NodeSeed) -> Object:
     """A complete Node."""
-    _, _, line = operating_system(seed)
+    _, _, line = operating_system(seed.openshift)
     capacity = {"cpu": "128", "memory": "1056000000Ki", "pods": "250", "ephemeral-storage": "900000000Ki"}
     if node.gpus:
         capacity |= {GPU: "0"}
@@ -192,14 +202,7 @@ def _node_labels(seed: Seed, node: NodeSeed) -> dict[str, str]:
     labels[f"node-role.kubernetes.io/{role}"] = ""
     if role == "control-plane":
         labels["node-role.kubernetes.io/master"] = ""
-    _, build, _ = operating_system(seed)
-    release = os_release(seed)
-    labels |= {
-        OS_ID_LABEL: release["ID"],
-        OS_VERSION_LABEL: release["VERSION_ID"],
-        KERNEL_LABEL: node.kernel,
-        **({OSTREE_LABEL: build} if seed.openshift else {}),
-    }
+    labels |= os_labels(os_release(seed.openshift), node.kernel, openshift=bool(seed.openshift))
     if node.gpus:
         labels[GPU_PCI_LABEL] = "true"
     if node.nics:

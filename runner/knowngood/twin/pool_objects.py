@@ -16,7 +16,7 @@ def said_of(seed: Seed, node: NodeSeed) -> dict[str, str]:
     """What its machine-config daemon says of a node at rest."""
     if not seed.openshift or not node.machine:
         return {}
-    config = _rendered(_pool_of(seed, node), seed)
+    config = rendered(_pool_of(seed, node), seed.openshift)
     return {
         f"{MCO}/currentConfig": config,
         f"{MCO}/desiredConfig": config,
@@ -27,8 +27,9 @@ def said_of(seed: Seed, node: NodeSeed) -> dict[str, str]:
     }
 
 
-def _rendered(pool_name: str, seed: Seed) -> str:
-    return f"rendered-{pool_name}-{stable_id(pool_name, seed.openshift).replace('-', '')}"
+def rendered(pool_name: str, openshift: str) -> str:
+    """The name of what a pool's config is by a release alone."""
+    return f"rendered-{pool_name}-{stable_id(pool_name, openshift).replace('-', '')}"
 
 
 def pools(seed: Seed) -> Iterator[Object]:
@@ -41,6 +42,12 @@ def pools(seed: Seed) -> Iterator[Object]:
         yield pool(seed, PoolSeed(name, {f"node-role.kubernetes.io/{name}": ""}), members.get(name, 0))
     for custom in seed.machine_config.pools if seed.machine_config else ():
         yield pool(seed, custom, members.get(custom.name, 0))
+
+
+def _labels(name: str) -> dict[str, str]:
+    """The control plane's pool is the one that an update waits for."""
+    required = {f"operator.{MCO}/required-for-upgrade": ""} if name == "master" else {}
+    return {f"pools.operator.{MCO}/{name}": "", **required}
 
 
 def _pool_of(seed: Seed, node: NodeSeed) -> str:
@@ -56,7 +63,7 @@ def _pool_of(seed: Seed, node: NodeSeed) -> str:
 def pool(seed: Seed, wanted: PoolSeed, count: int) -> Object:
     """A MachineConfigPool of so many nodes at rest."""
     name = wanted.name
-    config = {"name": _rendered(name, seed)}
+    config = {"name": rendered(name, seed.openshift)}
     custom = name not in {"master", "worker"}
     selector: Object = {"matchLabels": {f"{MCO}/role": name}}
     if custom:
@@ -72,7 +79,7 @@ def pool(seed: Seed, wanted: PoolSeed, count: int) -> Object:
     return {
         "apiVersion": f"{MCO}/v1",
         "kind": "MachineConfigPool",
-        "metadata": {"name": name, "labels": {f"pools.operator.{MCO}/{name}": ""}},
+        "metadata": {"name": name, "labels": _labels(name)},
         "spec": {
             "paused": wanted.paused,
             "configuration": config,

@@ -212,7 +212,7 @@ def _twin(
 ) -> Twin:
     seed = options.seed
     cache = Cache(client)
-    tag, build, _ = objects.operating_system(seed)
+    tag, build, _ = objects.operating_system(seed.openshift)
     served = {POD_GROUP}
     if seed.network_operator:
         served |= {NIC_CLUSTER_POLICY, NIC_NODE_POLICY}
@@ -229,12 +229,14 @@ def _twin(
         cache=cache,
         api=Api(client, cache),
         clock=Clock(options.time_scale),
-        world=World(seed, options.state, events, objects.os_release(seed)),
+        world=World(seed, options.state, events, objects.os_release(seed.openshift)),
         events=events,
         faults=FaultBook(events),
         python_path=PACKAGE_PARENT,
         pods_dir=options.state / "pods",
         os=(tag, build),
+        releases={seed.openshift},
+        openshift=seed.openshift,
         served=served,
         set_outage=set_outage if server else None,
         without=without,

@@ -47,6 +47,15 @@ class Loaded:
     abi: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An operating system to boot into. kernel, kubelet: their versions, "" as before. release: /etc/os-release."""
+
+    kernel: str
+    kubelet: str
+    release: Mapping[str, str]
+
+
 class Machine:
     """One host: its root directory, boot, driver and GPUs."""
 
@@ -59,6 +68,9 @@ class Machine:
         pool: Pool | None = None,
     ) -> None:
         self.seed = seed
+        self.release = os_release
+        self.kubelet = ""  # its version, "" as the seed says
+        self._staged: Staged | None = None
         self._pool = pool or Pool(root.parent / POOL)
         self.root = root
         self._base = str(root)
@@ -75,9 +87,8 @@ class Machine:
         self._ailing: dict[tuple[str, str], None] = {}  # (ailment, GPU)
         self.watchers: set[Callable[[], None]] = set()
         """Called after each change of the host's files; each once, then forgotten."""
-        self.write_files(
-            host_files.firmware(seed) | host_files.kernel_release(seed) | host_files.os_release(os_release)
-        )
+        self.write_files(host_files.firmware(seed))
+        self._install()
 
     @property
     def name(self) -> str:
@@ -99,8 +110,19 @@ class Machine:
         abi = loaded.abi if loaded else ""
         self._events.write(event, self.name, module=module, version=version, abi=abi, bootId=self.boot_id)
 
+    def stage(self, system: Staged) -> None:
+        """The next boot is into this operating system."""
+        self._staged = system
+
+    def _install(self) -> None:
+        self.write_files(host_files.kernel_release(self.seed) | host_files.os_release(self.release))
+
     def boot(self, cause: str) -> None:
         """Start the host: new boot id, only the modules that it loads by itself, all devices back."""
+        if self._staged is not None:
+            self.seed = replace(self.seed, kernel=self._staged.kernel or self.seed.kernel)
+            self.release, self.kubelet, self._staged = self._staged.release, self._staged.kubelet, None
+            self._install()
         self.boot_id = str(uuid.uuid4())
         self.booted_at = time.time()
         self.up = True

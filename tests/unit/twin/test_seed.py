@@ -59,5 +59,5 @@ def test_without_openshift_there_is_nothing_of_openshift() -> None:
 
 
 def test_the_driver_images_os_tag_follows_openshift() -> None:
-    assert operating_system(parse(GOOD))[0] == "rhcos4.18"
-    assert operating_system(parse({**GOOD, "openshift": ""}))[0] == "rhel9.4"
+    assert operating_system(parse(GOOD).openshift)[0] == "rhcos4.18"
+    assert operating_system("")[0] == "rhel9.4"

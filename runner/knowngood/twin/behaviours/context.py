@@ -190,6 +190,13 @@ class Twin:
     handlers: dict[str, FaultHandler] = field(default_factory=dict)  # of faults that a behaviour sets off
     enders: dict[str, FaultHandler] = field(default_factory=dict)  # what they do when the fault is cleared
     operators: dict[str, str] = field(default_factory=dict)  # those of OLM: package -> version that runs
+    releases: set[str] = field(
+        default_factory=set
+    )  # of OpenShift, that this cluster has begun: their toolkits are there
+    openshift: str = ""  # the newest that is complete
+    release: Callable[[str], None] = lambda _version: (
+        None
+    )  # another OpenShift's configs are rendered from now on
     reboot: Callable[[str, str, float], Awaitable[None]] = _nobody  # node, cause, seconds; see nodes.py
     kubelet: KubeletBackend | None = None  # exec, logs and journal, as the API server is given them
     causes: dict[str, str] = field(default_factory=dict)  # pod uid -> why a controller deleted it

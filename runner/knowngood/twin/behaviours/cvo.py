@@ -96,10 +96,18 @@ class ClusterVersionOperator(Controller):
         standing = self._upgradeable(version)
         status = status_of(version, target, operators, self._plan.otherManifests, standing)
         if any(version["status"].get(key) != value for key, value in status.items()):
-            before = version["status"]["desired"]["version"]
-            if before != target.version:
-                self.twin.events.write("release", "", version=target.version, before=before)
             await self.api.status(version, status)
+            self._tell(version["status"]["history"][0], status["history"][0])
+
+    def _tell(self, before: Object, now: Object) -> None:
+        """Note that an update has begun, or ended."""
+        release = str(now["version"])
+        if before["version"] != release:
+            self.twin.releases.add(release)
+            self.twin.events.write("release-begun", "", version=release, before=before["version"])
+        if now["state"] == "Completed" and (before["state"], before["version"]) != ("Completed", release):
+            self.twin.openshift = release
+            self.twin.events.write("release-completed", "", version=release)
 
     def _deployed(self, target: PayloadSeed) -> None:
         """Its own Deployment is the first of a payload's manifests."""

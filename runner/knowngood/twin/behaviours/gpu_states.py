@@ -22,8 +22,8 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.objects import operating_system
 from knowngood.twin.values import Object
 
-OPERATOR_CAME = {"operator-installed", "operator-removed"}
-"""Events after which another version of the operator runs, or none."""
+OPERATOR_CAME = {"operator-installed", "operator-removed", "release-begun", "release-completed"}
+"""Events after which another version of the operator runs, or none, or the same on another OpenShift."""
 SPEC_HASH = "nvidia.com/last-applied-hash"
 MESSAGE_MAX = 32768
 
@@ -32,9 +32,9 @@ def surroundings(twin: Twin) -> Surroundings:
     """What the operator finds out about its cluster, and its own version: "" while OLM has none of it installed."""
     seed = twin.seed
     version = twin.operator_version("gpu-operator", seed.gpu_operator.version)
-    minor = ".".join(seed.openshift.split(".")[:2])
-    _, build, _ = operating_system(seed)
-    return Surroundings(seed.gpu_operator.namespace, minor, frozenset({build}), version)
+    minor = ".".join(twin.openshift.split(".")[:2])
+    builds = frozenset(operating_system(release)[1] for release in twin.releases)
+    return Surroundings(seed.gpu_operator.namespace, minor, builds, version)
 
 
 async def apply(twin: Twin, owner: Object, wanted: Object) -> Object:

@@ -23,6 +23,9 @@ POOL: Kind = (f"{GROUP}/v1", "MachineConfigPool")
 CONFIG: Kind = (f"{GROUP}/v1", "MachineConfig")
 CURRENT, DESIRED, STATE = f"{GROUP}/currentConfig", f"{GROUP}/desiredConfig", f"{GROUP}/state"
 REASON = f"{GROUP}/reason"
+RELEASE = f"{GROUP}/release-image-version"
+"""On a rendered config: of which OpenShift version it is."""
+REQUIRED = f"operator.{GROUP}/required-for-upgrade"
 DRAIN, DRAINED = f"{GROUP}/desiredDrain", f"{GROUP}/lastAppliedDrain"
 DONE, WORKING = "Done", "Working"
 BROKEN = {"Degraded", "Unreconcilable"}
@@ -50,6 +53,11 @@ def _selects(pool: Object, node: Object) -> bool:
 def target(pool: Object) -> str:
     """The rendered config that a pool's nodes should have."""
     return str((pool["spec"].get("configuration") or {}).get("name", ""))
+
+
+def is_required(pool: Object) -> bool:
+    """Whether an update of OpenShift waits for it: those are the control plane's."""
+    return REQUIRED in labels_of(pool)
 
 
 def is_target(node: Object, pool: Object) -> bool:

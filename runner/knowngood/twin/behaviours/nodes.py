@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from knowngood.twin.behaviours.context import Twin
-from knowngood.twin.behaviours.kube import GPU, NODE
+from knowngood.twin.behaviours.kube import GPU, NODE, labels_of
 from knowngood.twin.behaviours.kubelet import Kubelets
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
-from knowngood.twin.objects import node_conditions
+from knowngood.twin.objects import node_conditions, os_labels
 
 BOOT_S = 600.0
 LOOK_S = 5.0
+DISCOVERY_S = 30.0
 
 
 class Machines:
@@ -51,6 +52,7 @@ class Machines:
             await self._twin.api.status(node, {"allocatable": {GPU: "0"}})
         await self._post(name)
         self._twin.events.write("node-up", name)
+        self._twin.spawn(self._discover(name), f"NFD on {name}")
         self._kubelets.node_up(name)
 
     async def reboot(self, name: str, cause: str, seconds: float = BOOT_S) -> None:
@@ -70,5 +72,22 @@ class Machines:
         node = self._twin.cache.get(NODE, name)
         if node is None:
             return
-        info = {**node["status"]["nodeInfo"], "bootID": self._twin.world.machines[name].boot_id}
+        machine = self._twin.world.machines[name]
+        info = {
+            **node["status"]["nodeInfo"],
+            "bootID": machine.boot_id,
+            "kernelVersion": machine.seed.kernel,
+            "osImage": machine.release["PRETTY_NAME"],
+            **({"kubeletVersion": machine.kubelet} if machine.kubelet else {}),
+        }
         await self._twin.api.status(node, {"nodeInfo": info, "conditions": node_conditions(ready=True)})
+
+    async def _discover(self, name: str) -> None:
+        """NFD looks at the host some time after the boot; until then its labels say what was there before."""
+        machine = self._twin.world.machines[name]
+        await self._twin.clock.sleep(DISCOVERY_S)
+        node = self._twin.cache.get(NODE, name)
+        openshift = bool(self._twin.seed.openshift)
+        found = os_labels(machine.release, machine.seed.kernel, openshift=openshift)
+        if node is not None and machine.up and any(labels_of(node).get(k) != v for k, v in found.items()):
+            await self._twin.api.patch(node, {"metadata": {"labels": found}})

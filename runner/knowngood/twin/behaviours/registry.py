@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from knowngood.twin.behaviours.argocd import ArgoCd
 from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.cvo import ClusterVersionOperator
+from knowngood.twin.behaviours.cvo_operators import ClusterOperators
 from knowngood.twin.behaviours.daemonsets import DaemonSets
 from knowngood.twin.behaviours.doca_upgrade import DocaUpgrades
 from knowngood.twin.behaviours.driver_upgrade import DriverUpgrades
@@ -44,6 +45,7 @@ _ALL: tuple[type[Controller], ...] = (
     DocaUpgrades,
     Olm,
     ClusterVersionOperator,
+    ClusterOperators,
     MachineConfigOperator,
     MachineConfigDaemons,
     HealthChecks,
@@ -71,6 +73,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         DocaUpgrades: seed.network_operator is None or NetworkOperator.name in without,
         Olm: seed.olm is None,
         ClusterVersionOperator: seed.cluster_version is None,
+        ClusterOperators: seed.cluster_version is None,
         MachineConfigOperator: not seed.machine_config,
         MachineConfigDaemons: not seed.machine_config,
         HealthChecks: not seed.health_checks,
