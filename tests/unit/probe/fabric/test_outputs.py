@@ -1,0 +1,97 @@
+"""What perftest and nccl-tests print, read: figures as printed, and never a figure of what did not run to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowngood.probe.fabric import nccl_tests, perftest
+from knowngood.probe.fabric.perftest import DEAD, MEASURED, OWN, UNMEASURED, Reading
+
+OUTPUTS = Path(__file__).parent / "outputs"
+
+
+def output(name: str) -> str:
+    origin, _, text = (OUTPUTS / f"{name}.txt").read_text().partition("\n")
+    assert origin.startswith(("origin: published", "origin: by hand"))
+    return text
+
+
+def test_a_bandwidth_is_the_average_of_the_last_row_and_dma_buf_is_what_it_said() -> None:
+    assert perftest.bandwidth(output("write_bw_cuda"), 0) == Reading(MEASURED, 391.87, dma_buf=True)
+    assert perftest.bandwidth(output("write_bw_42"), 0) == Reading(MEASURED, 42.31, dma_buf=False)
+
+
+def test_a_bandwidth_in_other_units_is_told_in_ours() -> None:
+    text = output("write_bw_42").replace("Gb/sec", "MiB/sec")
+    assert perftest.bandwidth(text, 0).value == pytest.approx(42.31 * 8 * 1048576 / 1e9)
+    assert perftest.bandwidth(text.replace("MiB/sec", "furlongs"), 0).end == UNMEASURED
+
+
+def test_a_latency_is_the_typical_one() -> None:
+    assert perftest.latency(output("read_lat"), 0) == Reading(MEASURED, 3.79, dma_buf=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "words"),
+    [
+        ("write_bw_dead", DEAD, "transport retry counter exceeded (12)"),
+        ("send_dead_old", DEAD, "Failed status 12"),
+        ("no_region", OWN, "errno 14"),
+        ("no_device", UNMEASURED, "Unable to find the Infiniband/RoCE device"),
+        ("no_cuda", UNMEASURED, "Parser function exited with Error"),
+    ],
+)
+def test_why_there_is_no_figure(name: str, end: str, words: str) -> None:
+    """A link that loses what is sent is bad; memory that can't be registered is this node's; a build says nothing."""
+    found = perftest.bandwidth(output(name), 1)
+    assert (found.end, found.value, words in found.why) == (end, None, True), found
+
+
+def test_memory_that_the_pod_may_not_pin_says_nothing_of_the_node() -> None:
+    text = output("no_region").replace("error=14", "error=12")
+    assert (perftest.bandwidth(text, 1).end, "memlock" in perftest.bandwidth(text, 1).why) == (
+        UNMEASURED,
+        True,
+    )
+
+
+def test_a_gpu_without_dma_buf_is_this_nodes() -> None:
+    assert perftest.bandwidth("DMA-BUF is not supported on this GPU\n", 1).end == OWN
+
+
+def test_a_figure_of_a_tool_that_failed_is_none() -> None:
+    assert perftest.bandwidth(output("write_bw_cuda"), 1).end == UNMEASURED
+    assert perftest.bandwidth("", 0).end == UNMEASURED
+
+
+def test_all_reduce_across_two_nodes() -> None:
+    found = nccl_tests.read(output("all_reduce_spark"))
+    assert found.ranks == {0: "spark-d708", 1: "spark-dbf4"}
+    assert found.bus_gbps == {8192: 0.27, 16384: 0.53, 32768: 0.88, 65536: 1.01}
+    assert (found.best, found.wrong, found.whole, found.average) == (1.01, 0, True, 0.65375)
+
+
+def test_a_test_that_was_cut_off_has_measured_nothing() -> None:
+    found = nccl_tests.read(output("all_reduce_old"))
+    assert (len(found.bus_gbps), found.best, found.wrong, found.whole) == (5, None, None, False)
+    failure = "n1: Test NCCL failure all_reduce.cu:44 'unhandled system error / '\n"
+    found = nccl_tests.read(failure + output("all_reduce_spark"))
+    assert (found.best, "unhandled system error" in found.failure) == (None, True)
+
+
+def test_wrong_values_are_counted_and_unchecked_ones_are_not_right() -> None:
+    found = nccl_tests.read(output("all_reduce_wrong"))
+    assert (found.wrong, found.best, [*found.ranks]) == (12, 487.88, [0, 8])
+    unchecked = output("all_reduce_spark").replace("      0\n", "    N/A\n")
+    assert nccl_tests.read(unchecked).wrong is None
+
+
+@given(st.text(max_size=400), st.integers(-15, 2))
+def test_any_text_is_read_without_an_error(text: str, code: int) -> None:
+    for read in (perftest.bandwidth, perftest.latency):
+        assert read(text, code).end in (MEASURED, DEAD, OWN, UNMEASURED)
+    assert nccl_tests.read(text).best is None or "Out of bounds" in text
