@@ -23,6 +23,7 @@ from knowngood.adapters.kubernetes.lease import KubeLock
 from knowngood.adapters.nodes.holding import KubeHolds
 from knowngood.adapters.processes.ansible import AnsibleNodeWork, Playbooks
 from knowngood.adapters.processes.ansible_fleet import AnsibleFleet
+from knowngood.adapters.processes.machine import LocalMachine
 from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
@@ -115,6 +116,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             registry=UnaskedRegistry(),
             load=KubeLoad(kube, cluster.probe_image, cluster.probe),
             holds=KubeHolds(kube, cluster.alertmanager),
+            machine=LocalMachine(place.folder),
             observers=(audience,),
         )
 

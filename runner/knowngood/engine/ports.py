@@ -15,6 +15,7 @@ from knowngood.ports.holds import Holds
 from knowngood.ports.journal import Journal
 from knowngood.ports.load import SyntheticLoad
 from knowngood.ports.lock import Lock
+from knowngood.ports.machine import Machine
 from knowngood.ports.nodes import NodeWork
 from knowngood.ports.observer import Observer
 from knowngood.ports.promotion import Promotion
@@ -41,4 +42,5 @@ class Ports:
     registry: Registry
     load: SyntheticLoad
     holds: Holds
+    machine: Machine
     observers: tuple[Observer, ...] = ()

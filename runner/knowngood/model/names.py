@@ -6,6 +6,9 @@ DOMAIN = "knowngood.dev"
 NAMESPACE = "knowngood"
 """Where the Lease, the checkpoints and the probe Jobs live."""
 
+PROBE_ACCOUNT = "knowngood-probe"
+"""Whom a probe's pod runs as: it has no rights (deploy/base). The constraints of deploy/openshift have its name."""
+
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "knowngood"
 RUN_LABEL = f"{DOMAIN}/run"

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from knowngood.model.errors import Refused
 from knowngood.model.field import Field, FieldChange, ObjectRef
+from knowngood.model.finding import Finding
 
 
 class FieldTaken(Refused):
@@ -32,6 +33,13 @@ class GitOps(Protocol):
         """What these objects will have at dotted paths, as Argo CD renders the remote head; "" where nothing is.
 
         Inconclusive where that can't be told.
+        """
+        ...
+
+    def taking(self) -> Sequence[Finding]:
+        """Why our push would be refused, by a dry run: credentials, the branch, what can't be rendered; empty: taken.
+
+        A protected branch says no only to a real push.
         """
         ...
 

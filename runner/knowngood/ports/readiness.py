@@ -16,6 +16,18 @@ class Readiness(Protocol):
         """Every right of the run, and of its undo, that we do not have. `changes`: the objects it moves."""
         ...
 
+    def lease(self, run: str) -> Sequence[Finding]:
+        """Who else than this run holds the cluster."""
+        ...
+
+    def clock(self) -> Sequence[Finding]:
+        """How far this machine's time of day is from the cluster's, where that is too far."""
+        ...
+
+    def probes(self, active: Sequence[str]) -> Sequence[Finding]:
+        """Why a probe's pod would not be made. `active`: the gates that ask for one."""
+        ...
+
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         """What the live objects that declare drivers and operands say against moving them with `changes`.
 

@@ -13,6 +13,9 @@ from dataclasses import fields
 from knowngood.model.matrix import Cluster, Limits, Profile
 from knowngood.model.values import Object
 
+PROBE_IMAGE = f"knowngood.invalid/probe@sha256:{'0' * 64}"
+"""Where the cluster file names none: a twin's kubelet starts the probe as a process and pulls nothing."""
+
 FLOORS: Mapping[str, float] = {
     "lease": 15.0,
     "deliver": 60.0,
@@ -58,6 +61,7 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     """
     data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
+    data.setdefault("probeImage", PROBE_IMAGE)
     data.pop("windowEnd", None)
     data.pop("probe", None)  # a twin has no queues, pull secrets or runtime classes of this site
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}

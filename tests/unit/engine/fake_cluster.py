@@ -23,6 +23,7 @@ from knowngood.ports.cancel import Cancel
 from knowngood.ports.cluster import ClusterReader
 from knowngood.ports.delivery import Delivery, SyncFailed
 from knowngood.ports.gates import Gates
+from knowngood.ports.machine import Machine
 from knowngood.ports.nodes import NodeWork, Outcome
 from knowngood.ports.readiness import Readiness
 from knowngood.ports.registry import Images, Registry
@@ -183,8 +184,28 @@ class FakeReadiness(Readiness):
         self.world.rights_asked_for = tuple(changes)
         return self.world.found.get("rights", ())
 
+    def lease(self, run: str) -> Sequence[Finding]:
+        return self.world.found.get("lease", ())
+
+    def clock(self) -> Sequence[Finding]:
+        return self.world.found.get("clock", ())
+
+    def probes(self, active: Sequence[str]) -> Sequence[Finding]:
+        return self.world.found.get("probes", ())
+
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         return self.world.found.get("declared", ())
+
+
+class FakeMachine(Machine):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def tools(self) -> Sequence[Finding]:
+        return self.world.found.get("tools", ())
+
+    def room(self) -> Sequence[Finding]:
+        return self.world.found.get("room", ())
 
 
 class FakeRegistry(Registry):

@@ -8,6 +8,7 @@ from tests.unit.engine.world import Commit, World
 
 from knowngood.model.errors import UsageError
 from knowngood.model.field import Field, FieldChange, ObjectRef
+from knowngood.model.finding import Finding
 from knowngood.ports.gitops import FieldTaken, GitOps
 
 
@@ -23,6 +24,9 @@ class FakeGitOps(GitOps):
 
     def texts(self, wanted: Mapping[ObjectRef, Collection[str]]) -> Mapping[ObjectRef, Mapping[str, str]]:
         return {named: {path: self.world.beside.get(path, "") for path in wanted[named]} for named in wanted}
+
+    def taking(self) -> Sequence[Finding]:
+        return self.world.found.get("taking", ())
 
     def find(self, trailers: Mapping[str, str]) -> str:
         for commit in reversed(self.world.commits):

@@ -13,6 +13,7 @@ from tests.unit.engine.fake_cluster import (
     FakeCluster,
     FakeDelivery,
     FakeGates,
+    FakeMachine,
     FakeNodes,
     FakeReadiness,
     FakeRegistry,
@@ -318,6 +319,7 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
         registry=FakeRegistry(world),
         load=FakeLoad(world),
         holds=FakeHolds(world),
+        machine=FakeMachine(world),
         observers=observers,
     )
 

@@ -37,7 +37,9 @@ def untouched(world: World) -> None:
     assert not any(node.claim or node.cordoned for node in world.nodes.values())
 
 
-@pytest.mark.parametrize("call", ["rights", "declared", "ready", "windows"])
+@pytest.mark.parametrize(
+    "call", ["tools", "room", "rights", "clock", "lease", "probes", "taking", "declared", "ready", "windows"]
+)
 @pytest.mark.parametrize(
     ("finding", "name", "code"),
     [(NO, "refused", ExitCode.REFUSED), (MAYBE, "inconclusive", ExitCode.INCONCLUSIVE)],

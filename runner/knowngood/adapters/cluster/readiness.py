@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from knowngood.adapters.cluster import surroundings
 from knowngood.adapters.cluster.reader import live_value, role
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -44,6 +45,23 @@ class KubeReadiness(Readiness):
         for named in dict.fromkeys(change.object for change in changes):
             rights += _asked(troubles, str(named), self._right, named) or ()
         return [*troubles, *access.missing(self._kube, list(dict.fromkeys(rights)))]
+
+    def lease(self, run: str) -> Sequence[Finding]:
+        """See the port."""
+        return self._all("leases", surroundings.taken_lease, run)
+
+    def clock(self) -> Sequence[Finding]:
+        """See the port."""
+        return list(surroundings.skewed(self._kube))
+
+    def probes(self, active: Sequence[str]) -> Sequence[Finding]:
+        """See the port."""
+        return self._all("what a probe needs", surroundings.no_place_for_probes, self._cluster, active)
+
+    def _all(self, what: str, look: Callable[..., Iterator[Finding]], *about: Any) -> list[Finding]:
+        """All findings of a look; one more where the API server does not let us go on."""
+        troubles: list[Finding] = []
+        return [*(_asked(troubles, what, lambda: list(look(self._kube, *about))) or ()), *troubles]
 
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         """See the port."""

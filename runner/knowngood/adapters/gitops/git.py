@@ -15,6 +15,7 @@ from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import matrix, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable
 from knowngood.model.field import Field, FieldChange, ObjectRef
+from knowngood.model.finding import Finding
 from knowngood.ports.gitops import FieldTaken, GitOps
 
 TRAILER_WAY_BACK = "Knowngood-Way-Back"
@@ -63,6 +64,16 @@ class GitOpsRepository(GitOps):
         rendered = [self._renderer.render(self._clone.tree, a) for a in self._applications]
         found = {named: fields_of(rendered, named) for named in wanted}
         return {named: {p: found[named].get(p, "") for p in paths} for named, paths in wanted.items()}
+
+    def taking(self) -> Sequence[Finding]:
+        """See the port. What can't be asked, or rendered, is raised."""
+        head = self.head()
+        self._clone.checkout(head)
+        self._render()
+        commit = self._clone.commit("knowngood: would this be taken?\n", ())  # stays in our clone
+        self._clone.checkout(head)
+        self._clone.push(commit, dry_run=True)
+        return ()
 
     def find(self, trailers: Mapping[str, str]) -> str:
         """The newest upstream commit with all these trailers, or ""."""

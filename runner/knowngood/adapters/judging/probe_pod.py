@@ -18,8 +18,6 @@ from knowngood.model.probe_pod import PodNeeds, PodSite
 
 GPU = "nvidia.com/gpu"
 HOST = "/host"
-ACCOUNT = "knowngood-probe"
-"""The ServiceAccount of deploy/base: it has no rights, and deploy/openshift admits its pods."""
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 """Multus' annotation: what a network's resource gives the pod is attached by it."""
 KERNEL_FOLDERS = ("/proc", "/sys")
@@ -93,7 +91,7 @@ def spec(node: str, site: PodSite, want: Asked, container: Object) -> Object:
     ]
     return {
         "restartPolicy": "Never",
-        "serviceAccountName": ACCOUNT,
+        "serviceAccountName": names.PROBE_ACCOUNT,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,

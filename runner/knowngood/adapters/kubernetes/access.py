@@ -16,6 +16,16 @@ ASKERS = 8  # reviews at the same time
 HINT = "grant it as deploy/ does, or run as a user that has it"
 
 
+def whoami(kube: Kube) -> str:
+    """The user that the API server takes us for; "" where it does not say."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = kube.create(path("authentication.k8s.io/v1", "selfsubjectreviews"), body)
+    except ApiError:
+        return ""  # before Kubernetes 1.28 nobody answers this
+    return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")
+
+
 def missing(kube: Kube, rights: Sequence[Right]) -> list[Finding]:
     """A finding for each right that we do not have, or of which the API server does not say whether we do."""
     with ThreadPoolExecutor(max_workers=ASKERS) as askers:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Specs
-from knowngood.model.names import LEASE, NAMESPACE
+from knowngood.model.names import LEASE, NAMESPACE, PROBE_ACCOUNT
 from knowngood.planner.moving import SUBSCRIPTION
 
 
@@ -45,6 +45,16 @@ class Row:
 
 TABLE = (
     Row(("get",), "", "namespaces", Place.EVERYWHERE, "tells which cluster this is", "kube-system"),
+    Row(("get",), "", "namespaces", Place.EVERYWHERE, "sees whether probes have a place", NAMESPACE),
+    Row(("get",), "", "serviceaccounts", Place.OURS, "sees whether probes have a place", PROBE_ACCOUNT),
+    Row(
+        ("get",),
+        "security.openshift.io",
+        "securitycontextconstraints",
+        Place.EVERYWHERE,
+        "sees whether probes are admitted",
+        PROBE_ACCOUNT,
+    ),
     Row(("get", "list"), "", "nodes", Place.EVERYWHERE, "looks at every node"),
     Row(("patch",), "", "nodes", Place.EVERYWHERE, "claims, cordons, taints and gives back"),
     Row(("get",), "", "nodes/proxy", Place.EVERYWHERE, "reads the kernel's lines through the kubelet"),

@@ -1,0 +1,250 @@
+"""What must be so before a run's first commit, forward and back: the one list, for preflight and for `doctor`.
+
+Each check changes nothing. It gives a finding for each reason not to start, with what to do about it, or none; what
+could not be asked at all is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from knowngood.engine.standing import last_change
+from knowngood.engine.work import Done, Work
+from knowngood.model.errors import DeadlineExceeded, Inconclusive
+from knowngood.model.field import FieldChange
+from knowngood.model.finding import Finding, refused, unknown
+from knowngood.model.record import Status
+from knowngood.planner.pace import run_and_undo
+from knowngood.planner.readiness.required import unmet_in_git, wanted
+
+SETTLES = 20.0
+"""Seconds that controllers get to settle what is likely to pass by itself: an operator looks again every few seconds,
+and so does an Application that a push has just made OutOfSync."""
+SHOWN = 5  # nodes in one finding
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the checks are about. `observed`: how the first look at all nodes ended.
+
+    Filled by the checks: `busy` with the nodes that somebody else works on, `unproven` with what nobody could tell and
+    no run waits for, `unsure` with what only the run's end can tell.
+    """
+
+    work: Work
+    observed: Done
+    busy: dict[str, str] = field(default_factory=dict)
+    unproven: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> tuple[FieldChange, ...]:
+        """What the first hop changes: what a later one starts from is what an earlier one brings."""
+        hops = self.work.plan.hops
+        return tuple(c for part in hops[0].parts for c in part.changes) if hops else ()
+
+    @property
+    def every(self) -> tuple[FieldChange, ...]:
+        """What all hops change."""
+        return tuple(c for hop in self.work.plan.hops for part in hop.parts for c in part.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the list. `title` says what is so where nothing is found.
+
+    `first`: without it nothing after it can be asked. `settles`: some of what it finds passes by itself. `last`: asked
+    by a run only where nothing else was found.
+    """
+
+    name: str
+    title: str
+    look: Callable[[Asked], Iterable[Finding]]
+    first: bool = False
+    settles: bool = False
+    last: bool = False
+
+
+def _rights(asked: Asked) -> Iterable[Finding]:
+    return asked.work.ports.readiness.rights(asked.every)
+
+
+def _open_run(asked: Asked) -> Iterator[Finding]:
+    before = last_change(asked.work.ports.checkpoint, without=asked.work.run)
+    if before is not None and not before.end:
+        hint = f"knowngood resume {before.run}, or knowngood rollback {before.run}"
+        yield refused(f"run {before.run}", "it changed the cluster and has not ended", hint)
+
+
+def _nodes(asked: Asked) -> Iterator[Finding]:
+    done = asked.observed
+    if done.status is not Status.OK:
+        told = refused if done.status is Status.FAIL else unknown
+        yield told("", done.detail.why, done.detail.hint)
+
+
+HINTS = {
+    "claim": "once it is well: knowngood clear {where}",
+    "taint": "once it is well: knowngood clear {where}",
+    "hold": "once its run has ended: knowngood clear --holds",
+}
+"""What helps against what was left over, by its kind."""
+
+
+def _left_over(asked: Asked) -> Iterator[Finding]:
+    ports = asked.work.ports
+    for left in (*ports.cluster.leftovers(), *ports.holds.standing()):
+        if left.of_others(asked.work.run):
+            yield unknown(f"job {left.where}", f"a probe is at work: {left.detail}", "wait until it is done")
+        elif left.kind != "lease":
+            hint = HINTS.get(left.kind, "knowngood status").format(where=left.where)
+            yield refused(f"{left.kind} at {left.where}", f"left over from before: {left.detail}", hint)
+
+
+def _busy(asked: Asked) -> Iterator[Finding]:
+    """One finding a reason: what keeps one node from us often keeps them all."""
+    asked.busy.update(asked.work.ports.cluster.quiet(asked.work.plan.nodes))
+    for reason in dict.fromkeys(asked.busy.values()):
+        nodes = [node for node, why in asked.busy.items() if why == reason]
+        named = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else "")
+        yield refused(
+            f"node {named}", f"somebody else works on it: {reason}", "wait until it is done, or clear it"
+        )
+
+
+def _images(asked: Asked) -> Iterator[Finding]:
+    """The way back pulls what runs now. What nobody could tell does not stop a run, and is told."""
+    work = asked.work
+    if asked.observed.status is not Status.OK and not asked.observed.files:
+        raise Inconclusive(
+            "which images run is not known: the nodes could not be read", hint="mend that first"
+        )
+    before = work.before()
+    images = sorted({i for n in work.cluster.gpu if n in before for i in before[n].images.values()})
+    answer = work.ports.registry.look(images)
+    for image, why in answer.missing.items():
+        yield refused(f"image {image}", f"it runs now and can't be pulled any more: {why}", "mirror it again")
+    for why in dict.fromkeys(answer.unproven.values()):
+        count = list(answer.unproven.values()).count(why)
+        asked.unproven.append(f"{count} images of the present release can still be pulled: {why}")
+
+
+def _required(asked: Asked) -> Iterator[Finding]:
+    """What Git must say beside the versions, of all hops: Argo CD may bring it at any time."""
+    required = wanted(asked.work.plan)
+    if required:
+        yield from unmet_in_git(required, asked.work.ports.gitops.texts(required))
+
+
+def _values(asked: Asked) -> Iterator[Finding]:
+    for change in asked.first:
+        value = asked.work.ports.gitops.value(change)
+        if value != change.before:
+            what = f"{change.path} is {value}, the plan starts from {change.before}"
+            yield refused(change.file, what, "plan again")
+
+
+def _fleet(asked: Asked) -> Iterator[Finding]:
+    """What stands in the way of a fleet part, or of its way back later."""
+    plan, fleet = asked.work.plan, asked.work.ports.fleet
+    for number, hop in enumerate(plan.hops):
+        if hop.fleet is None:
+            continue
+        # What a later hop needs may be what an earlier one brings; its way back leads to where that one ends.
+        if number == 0:
+            yield from fleet.ready(plan.moving(hop.fleet))
+        yield from fleet.ready(plan.moving(hop.fleet, undo=True), undo=True)
+
+
+def _record(asked: Asked) -> Iterable[Finding]:
+    plan = asked.work.plan
+    if unsure := asked.work.ports.promotion.ready(plan.to_release, plan.cluster):
+        asked.unsure.append(unsure)
+    return ()
+
+
+CHECKS = (
+    Check(
+        "tools", "the programs that a run calls are here", lambda a: a.work.ports.machine.tools(), first=True
+    ),
+    Check("room", "the run's folder takes its journal", lambda a: a.work.ports.machine.room(), first=True),
+    Check("rights", "every right of a run and of its undo", _rights, first=True),
+    Check(
+        "clock", "this machine and the cluster agree on the time", lambda a: a.work.ports.readiness.clock()
+    ),
+    Check("lease", "nobody else holds the cluster", lambda a: a.work.ports.readiness.lease(a.work.run)),
+    Check("open-run", "no earlier run has changed the cluster and not ended", _open_run),
+    Check("nodes", "every GPU node is there, is read, and runs what Git declares", _nodes),
+    Check("left-over", "nothing of ours is left from before: claims, taints, holds, Jobs", _left_over),
+    Check("actors", "no pool, operator, drainer or person is at work on the nodes", _busy),
+    Check(
+        "probes",
+        "a probe's pod would be made: image, namespace, account, constraints",
+        lambda a: a.work.ports.readiness.probes(a.work.plan.active_gates),
+    ),
+    Check("images", "what runs now is not known to be gone from its registry", _images),
+    Check(
+        "push", "the GitOps branch can be rendered and takes our push", lambda a: a.work.ports.gitops.taking()
+    ),
+    Check("beside", "Git says what the movers require beside the versions", _required),
+    Check("values", "Git declares what a plan starts from", _values, settles=True),
+    Check(
+        "declaring",
+        "who declares drivers: one a node, autoUpgrade off, our taints tolerated, taken by the operator",
+        lambda a: a.work.ports.readiness.declared(a.first),
+        settles=True,
+    ),
+    Check(
+        "delivery",
+        "Argo CD would deliver: synced, automatic, no parent in the way",
+        lambda a: a.work.ports.delivery.ready(),
+        settles=True,
+    ),
+    Check(
+        "windows",
+        "no sync window would hold a commit or its revert back",
+        lambda a: a.work.ports.delivery.windows(run_and_undo(a.work.plan)),
+        settles=True,
+    ),
+    Check("operators", "operators can move, and come back", _fleet),
+    Check("record", "the matrix's branch takes the record", _record, last=True),
+)
+
+Looking = Callable[[Check], Sequence[Finding]]
+"""Does one check; who asks decides what becomes of what it raises."""
+Found = dict[str, Sequence[Finding]]
+"""Check -> its findings."""
+
+
+def looked(asked: Asked, look: Looking, *, all_of_it: bool) -> Found:
+    """Do the list, in order. `all_of_it`: also what a run leaves out once it knows that it does not start."""
+    found: Found = {}
+    for check in (c for c in CHECKS if not c.last):
+        found[check.name] = look(check)
+        if check.first and found[check.name] and not all_of_it:
+            return found
+    _settle(asked, found, look)
+    for check in (c for c in CHECKS if c.last):
+        if all_of_it or not any(found.values()):
+            found[check.name] = look(check)
+    return found
+
+
+def _settle(asked: Asked, found: Found, look: Looking) -> None:
+    """Look again at what settles, where all that was found of it is likely to pass."""
+    these = [check for check in CHECKS if check.settles]
+
+    def left() -> list[Finding]:
+        return [finding for check in these for finding in found[check.name]]
+
+    def over() -> bool:
+        found.update({check.name: look(check) for check in these})
+        return not left() or not all(f.passes for f in left())
+
+    first = left()
+    if first and all(f.passes for f in first):
+        clock, what = asked.work.ports.clock, f"{first[0].where} to settle"
+        with suppress(DeadlineExceeded):
+            clock.wait_for(over, deadline=SETTLES, what=what, cancel=asked.work.cancel, every=2.0)
