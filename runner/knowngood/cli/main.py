@@ -36,6 +36,7 @@ COMMANDS = {
     "refresh": "Read a component's edges from upstream's data again, as a difference to review.",
     "diff": "Say what lies between two releases, or what changed in the matrix.",
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
+    "doctor": "Everything that a run will need, line by line: pass, FAIL or could not ask, each with its fix.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "status": "Where a run is, why it stopped, and what to type next.",
     "resume": "Go on with an interrupted run.",
