@@ -240,6 +240,14 @@ def _intruder() -> Mapping[str, Any]:
     }
 
 
+@contextmanager
+def _moved(folder: Path) -> Iterator[None]:
+    away = folder.with_name("away")
+    folder.rename(away)
+    yield
+    away.rename(folder)
+
+
 WINDOW = {"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}
 NO_PROGRAM = {"a-program-that-nobody-has": "install it"}
 
@@ -350,14 +358,6 @@ TAKEN: Mapping[str, tuple[Taking, str, str, str]] = {
     ),
     "the GitOps branch": (lambda w, _: _moved(w.play.stage.repo), "push", "", "gitops.repo"),
 }
-
-
-@contextmanager
-def _moved(folder: Path) -> Iterator[None]:
-    away = folder.with_name("away")
-    folder.rename(away)
-    yield
-    away.rename(folder)
 
 
 def line(found: Examination, check: str) -> Line:
