@@ -155,7 +155,8 @@ def _fleet(asked: Asked) -> Iterator[Finding]:
         # What a later hop needs may be what an earlier one brings; its way back leads to where that one ends.
         if number == 0:
             yield from fleet.ready(plan.moving(hop.fleet))
-        yield from fleet.ready(plan.moving(hop.fleet, undo=True), undo=True)
+        if not hop.closed:
+            yield from fleet.ready(plan.moving(hop.fleet, undo=True), undo=True)
 
 
 def _record(asked: Asked) -> Iterable[Finding]:

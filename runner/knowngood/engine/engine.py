@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from knowngood.engine.ahead import refuse_past_return
 from knowngood.engine.doing import Doing
 from knowngood.engine.flow import ROLLBACK
 from knowngood.engine.ports import Ports
@@ -147,6 +148,7 @@ class Engine:
             self._adopt(there)
         if self._back:
             refuse_final(self._state)
+            refuse_past_return(self.plan, self._state)
             self._append(RecordType.REOPENED)
         return self._state.end is None or (there is not None and there.end is None)
 

@@ -41,7 +41,8 @@ class Stop(Exception):
     """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is.
 
     `measured` are those of `nodes` on which a gate measured a fail. `usage`: it stopped at what the user wrote (a file,
-    a credential), not at what a gate or a rule said. `verb`: of the step that did not end OK.
+    a credential), not at what a gate or a rule said. `verb`: of the step that did not end OK. `broken`: nodes to which
+    what moves did not come.
     """
 
     why: str
@@ -49,6 +50,7 @@ class Stop(Exception):
     nodes: dict[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
     hold: bool = False
     aborted: bool = False
     usage: bool = False
@@ -102,11 +104,18 @@ def need(step: Step) -> Ask:
             result.status,
             nodes,
             measured=told.measured,
+            broken=did_not_come(step, result),
             usage=told.usage,
             hint=told.hint,
             verb=step.verb,
         )
     return result
+
+
+def did_not_come(step: Step, result: StepResult) -> tuple[str, ...]:
+    """The nodes on which it was seen that what moves did not come, and not only not told."""
+    failed = result.detail.failed if step.verb is Verb.APPLY else {}
+    return tuple(n for n in failed if n not in result.detail.could_not and n not in result.lost)
 
 
 def flow(plan: Plan, policy: Policy) -> Flow:
@@ -127,6 +136,8 @@ def flow(plan: Plan, policy: Policy) -> Flow:
             except Stop as stop:
                 if moved and (stop.verb is Verb.WATCH or not any(p.ring.nodes for p in moved)):
                     return (yield from stopped(stop, place, moved, policy))
+                if moved and place.hop.closed:
+                    return (yield from stays(stop, place))
                 return (yield from at_rest(stop, moved or before, policy))
             try:
                 yield from forward(place)
@@ -150,7 +161,7 @@ def at_rest(stop: Stop, moved: list[Place], policy: Policy) -> Flow:
     """
     if not moved:
         return nothing_changed(stop)
-    if policy.on_wave_failure != ROLLBACK:
+    if policy.on_wave_failure != ROLLBACK or moved[-1].hop.closed:
         return held(stop)
     return (yield from undo_rings(parts_back(moved), stop.back(policy.undo)))
 
@@ -279,7 +290,9 @@ def stopped(stop: Stop, place: Place, moved: list[Place], policy: Policy) -> Flo
     An abort takes a later ring back before it holds; what was declared for all nodes can only go back for all.
     """
     if stop.hold and policy.on_wave_failure != ROLLBACK:
-        return held(stop)
+        return replace(held(stop), within=place.hop.name if place.hop.closed else "")
+    if place.hop.closed:
+        return (yield from stays(stop, place))
     back, fleet = stop.back(policy.undo), place.hop.fleet is not None
     canary = not any(p.ring.nodes for p in moved)
     if canary or policy.on_wave_failure in ("undo", ROLLBACK) or (stop.aborted and fleet):
@@ -294,6 +307,17 @@ def stopped(stop: Stop, place: Place, moved: list[Place], policy: Policy) -> Flo
     return End("held", ExitCode.HUMAN, stop.why, named)
 
 
+def stays(stop: Stop, place: Place) -> Flow:
+    """The end of a run inside a hop that can't be undone: the rest stays on what it has, whoever asked to stop."""
+    named = stop.nodes
+    if stop.verb is Verb.WATCH:
+        named = yield from hold_leaked(place.part("hold"), stop)
+    elif place.ring.nodes and stop.verb not in (Verb.WINDOW, Verb.DECLARE):
+        named = yield from hold_ring(place.part("hold"), stop, broken=stop.broken)
+    why = f"{stop.why}; {place.hop.name} can't be undone, what it has not come to stays as it is"
+    return End("held", ExitCode.HUMAN, why, named, within=place.hop.name)
+
+
 def hold_leaked(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
     """Nodes that took what is declared for all before their turn: what fails is quarantined, the rest is taken out."""
     nodes, lost = tuple(stop.nodes), Lost(held=dict(stop.nodes))
@@ -305,11 +329,13 @@ def hold_leaked(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[st
     return lost.nodes
 
 
-def hold_ring(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str, str]]:
+def hold_ring(
+    place: Place, stop: Stop, broken: tuple[str, ...] = ()
+) -> Generator[Step, StepResult, dict[str, str]]:
     """Hold a later ring: what passed or was never touched goes back to work, what measurably failed is quarantined.
 
     What failed a gate before anything was applied is judged again first; what moved and is not proven stays claimed.
-    Returns the nodes a human must look at.
+    `broken` are quarantined as well. Returns the nodes a human must look at.
     """
     ring = place.ring
     seen = yield place.step(Verb.LOOK)
@@ -317,7 +343,7 @@ def hold_ring(place: Place, stop: Stop) -> Generator[Step, StepResult, dict[str,
     changed = seen.detail.changed if known else ring.nodes
     claimed = seen.detail.claimed if known else ring.nodes
     lost, failed = Lost(), {n: w for n, w in stop.nodes.items() if n in changed and n in stop.measured}
-    failed |= stripped(seen)
+    failed |= stripped(seen) | {n: stop.nodes[n] for n in broken}
     unproven = dict.fromkeys((n for n in claimed if n in changed), "moved, but not proven")
     blamed = {n: w for n, w in stop.nodes.items() if n in changed}
     lost.held |= {n: w for n, w in (unproven | blamed).items() if n not in (*stop.passed, *failed)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from knowngood.engine.ahead import brake
 from knowngood.engine.steps import Step, Verb
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.detail import Detail
@@ -14,6 +15,9 @@ from knowngood.model.record import Status
 from knowngood.planner.holding import ends_before, lifted_twice, until
 from knowngood.planner.pace import run_and_undo
 from knowngood.ports.holds import Term
+
+BRAKE = "it would move nodes on to what can't be undone"
+"""Why a hold stays when a run has ended."""
 
 WATCHED = (Verb.CLAIM, Verb.JUDGE)
 """The steps before which it is seen that the holds stand: while a node is on its way, nothing is changed for it."""
@@ -38,11 +42,13 @@ def hold(work: Work, step: Step) -> Done:
 
 
 def let_go(work: Work, step: Step) -> Done:
-    """Let those go on whom this run holds."""
-    gone = work.ports.holds.let_go(work.plan.holds, work.run)
+    """Let those go on whom this run holds; but for the brake of a hop without a way back, where the run ends inside."""
+    stays = brake(work.plan, step.hop.name) if step.hop else ()
+    gone = work.ports.holds.let_go([what for what in work.plan.holds if what not in stays], work.run)
     if gone.failed:
         return Done(Status.FAIL, Detail(why=named("could not let go", gone.failed), kept=gone.failed))
-    return Done(Status.OK)
+    left = [one.where for one in work.ports.holds.standing() if one.run == work.run] if stays else []
+    return Done(Status.OK, Detail(kept=dict.fromkeys(left, BRAKE)))
 
 
 def watched(work: Work, step: Step, do: Callable[[], Done]) -> Done:

@@ -22,7 +22,7 @@ def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
     """The next step of a run, or how it ends. Pure: the same records give the same answer."""
     policy = Policy(on_wave_failure, state.undo)
     run = flow(plan, policy)
-    script = holding(run, policy) if plan.holds else run
+    script = holding(plan, run, policy) if plan.holds else run
     try:
         step = next(script)
         while (result := state.results.get(step.path)) is not None:
@@ -32,8 +32,11 @@ def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
     return step
 
 
-def holding(run: Flow, policy: Policy) -> Flow:
-    """A run's flow, with holds. What stops at one stops the run where it stands."""
+def holding(plan: Plan, run: Flow, policy: Policy) -> Flow:
+    """A run's flow, with holds. What stops at one stops the run where it stands.
+
+    Where it ends inside a hop that can't be undone, that hop's brake stays on.
+    """
     ended = policy.on_wave_failure == ROLLBACK  # it ended once, and let all go
     at, began, held, kept = StepPath(), False, False, dict[str, str]()
     try:
@@ -60,7 +63,12 @@ def holding(run: Flow, policy: Policy) -> Flow:
     except StopIteration as finished:
         end: End = finished.value
     if held:
-        kept = still_held((yield Step(at.child("let-go"), Verb.LET_GO)))
+        inside = next((hop for hop in plan.hops if hop.name == end.within), None)
+        gone = yield Step(at.child("let-go"), Verb.LET_GO, hop=inside)
+        kept = still_held(gone)
+        if inside and not kept and gone.detail.kept:
+            stays = ", ".join(gone.detail.kept)
+            end = replace(end, why=f"{end.why}; {stays} stays paused (knowngood clear --holds ends that)")
     return named(end, kept)
 
 

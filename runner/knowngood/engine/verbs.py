@@ -141,6 +141,10 @@ def declare(work: Work, step: RingStep) -> Done:
     commit = work.ports.gitops.find(work.trailers(forward))
     if not commit:
         return Done(Status.OK, Detail(why="the commit never reached the branch"))
+    if step.hop.closed:
+        return Done(
+            Status.FAIL, Detail(commit=commit, why=f"{step.hop.name} can't be undone: its commit stays")
+        )
     subject = f"{work.plan.cluster} {step.ring.name}: back from {moves}"
     undone = work.ports.gitops.undo(commit, step.ring.changes, subject, work.trailers(step))
     return Done(Status.OK, Detail(commit=undone, undoes=commit))

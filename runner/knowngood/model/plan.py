@@ -114,6 +114,11 @@ class Hop:
         return (self.fleet, *self.rings) if self.fleet else self.rings
 
     @property
+    def closed(self) -> bool:
+        """Whether there is no way back once its commit is out."""
+        return self.undo is UndoClass.FORWARD_ONLY
+
+    @property
     def without_canary(self) -> tuple[str, ...]:
         """The components that reach all nodes at once, or that no node has: no ring goes first with them."""
         of_rings = {m.component for ring in self.rings for m in ring.moves}

@@ -35,7 +35,8 @@ class End:
     """How a run ended: done, refused, inconclusive, restored, quarantined or held.
 
     `nodes` names the nodes a human (or the next reader) must look at, with the reason; `moved` those that still run, or
-    for which Git still declares, what a run that is not `done` brought.
+    for which Git still declares, what a run that is not `done` brought. `within`: the hop that can't be undone and in
+    which it ended, "" for none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class End:
     why: str = ""
     nodes: Mapping[str, str] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)

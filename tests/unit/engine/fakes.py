@@ -293,7 +293,7 @@ class FakeHolds(Holds):
         return [Leftover("hold", what, f"of run {run}", run) for what, run in self.world.paused.items()]
 
     def let_go(self, kinds: Collection[str], run: str) -> LetGo:
-        if self.world.paused.get(POOL) != run:
+        if self.world.paused.get(POOL) != run or "machine-config-pool" not in kinds:
             return LetGo()
         if "pool-stays" in self.world.broken:
             return LetGo(failed={POOL: "403: you may not patch it"})

@@ -1,0 +1,37 @@
+"""A hop that can't be undone: once its commit may be out, the run stops where it stands and claims no way back.
+
+What measurably failed is quarantined, and so is a node to which what moved did not come; every other one stays as it
+is. Those who would move the others on by themselves stay paused: that is the hop's brake.
+"""
+
+from __future__ import annotations
+
+from knowngood.model.errors import Refused
+from knowngood.model.plan import Hop, Plan
+from knowngood.model.state import RunState
+
+
+def past_return(plan: Plan, state: RunState) -> Hop | None:
+    """The hop that a run is in, or ended in, where that can't be undone and its commit may be out."""
+    begun = {path.hop for path in state.intended if path.verb == "declare" and not path.is_undo}
+    last = next((hop for hop in reversed(plan.hops) if hop.name in begun), None)
+    return last if last is not None and last.closed else None
+
+
+def refuse_past_return(plan: Plan, state: RunState) -> None:
+    """Refused where somebody asks to take back what can't be."""
+    hop = past_return(plan, state)
+    if hop is not None:
+        moves = ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
+        raise Refused(
+            f"run {state.run} is past its point of no return: {hop.name} ({moves}) can't be undone",
+            hint="go on instead: mend what stopped it, then knowngood upgrade again",
+        )
+
+
+def brake(plan: Plan, hop: str) -> tuple[str, ...]:
+    """Whose work stays paused when a run ends inside a hop that can't be undone: whom its fleet part holds."""
+    fleet = next((h.fleet for h in plan.hops if h.name == hop), None)
+    moved = {m.component for m in fleet.moves} if fleet else set()
+    held = (what for name, spec in plan.movers.items() if name in moved for what in spec.holds)
+    return tuple(dict.fromkeys(held))

@@ -1,0 +1,172 @@
+"""A hop that can't be undone: whatever stops it, nothing of it is reverted, and the rest stays on what it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
+from tests.unit.engine.fakes import POOL, snapshot
+from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
+from tests.unit.engine.scene import an_engine
+from tests.unit.engine.test_fleet_part import (
+    IN_RING_2,
+    a_fleet_world,
+    anew,
+    broken,
+    calm,
+    ended,
+    leaks,
+    played,
+)
+from tests.unit.engine.world import NEW, Killed, World
+
+from knowngood.model.context import JudgeRequest
+from knowngood.model.errors import ExitCode, Refused
+from knowngood.model.matrix import UndoClass
+from knowngood.model.plan import Plan
+
+Prepare = Callable[[World], None]
+HOLDS = ("machine-config-pool",)
+
+
+def ahead(plan: Plan) -> Plan:
+    """The same, without a way back; what its fleet part moves holds the pools."""
+    (hop,) = plan.hops
+    movers = {
+        name: replace(spec, holds=HOLDS if name in _fleet(plan) else ()) for name, spec in plan.movers.items()
+    }
+    return replace(plan, hops=(replace(hop, undo=UndoClass.FORWARD_ONLY),), movers=movers)
+
+
+def _fleet(plan: Plan) -> set[str]:
+    fleet = plan.hops[0].fleet
+    return {m.component for m in fleet.moves} if fleet else set()
+
+
+def onward() -> Plan:
+    return ahead(operator_plan())
+
+
+def asked(at: str, how: str) -> Prepare:
+    """Somebody asks to abort while that step judges."""
+
+    def find(request: JudgeRequest, _node: str, w: World) -> str:
+        w.abort = how if request.name == at else w.abort
+        return ""
+
+    return lambda world: setattr(world, "bad", find)
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    prepare: Prepare
+    quarantined: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    on_wave_failure: str = "hold"
+    plan: Callable[[], Plan] = onward
+
+
+ROWS = [
+    Row("the canary fails a gate", anew("gpu-1"), ("gpu-1",), ("gpu-1",)),
+    Row("... where it undoes", anew("gpu-1"), ("gpu-1",), ("gpu-1",), "undo"),
+    Row("a later node fails", anew("gpu-4"), ("gpu-4",), ("gpu-4",), "undo"),
+    Row("what is declared once fails", broken("csv-fails")),
+    Row("... and touches no node", broken("csv-fails"), plan=lambda: ahead(alone_plan())),
+    Row("it stands still", broken("csv-stands-still")),
+    Row("it does not sync", broken("argo-fails")),
+    Row("a leak after the canary", leaks("gpu-5", IN_RING_2), (), ("gpu-5",)),
+    Row(
+        "a node does not come back",
+        broken("dies-gpu-1"),
+        ("gpu-1",),
+        ("gpu-1",),
+        plan=lambda: ahead(leaky_plan()),
+    ),
+    Row("a budget keeps the canary", lambda w: w.blocked.update({"gpu-1": 99}), (), ("gpu-1",)),
+    Row("somebody aborts", asked("hop-1/ring-0/batch-1/judge", "stop")),
+    Row("... or freezes", asked("hop-1/ring-1/batch-1/judge", "hold")),
+]
+
+
+def says_true(world: World, row: Row, before: Mapping[str, object]) -> None:
+    moved = {SUBSCRIPTION: IS} if row.name != "a node does not come back" else {POLICY: NEW}
+    assert moved.items() <= world.head().fields.items(), "its commit stays"
+    assert not any("undo" in str(c.trailers) for c in world.commits)
+    assert {n for n, one in world.nodes.items() if one.quarantined} == {*row.quarantined}
+    later = [n for n in ("gpu-5", "gpu-6") if n not in row.named]
+    assert {n: snapshot(world)[n] for n in later} == {n: before[n] for n in later}, "the rest is as it was"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_whatever_stops_it_nothing_is_taken_back(row: Row) -> None:
+    world = a_fleet_world()
+    row.prepare(world)
+    before = dict(snapshot(world))
+    end = ended(world, row.plan(), row.on_wave_failure)
+    assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
+    assert set(row.named) <= set(end.nodes)
+    says_true(world, row, before)
+    assert world.paused == {POOL: "run-1"}, "else the pools would move every node on"
+    assert f"{POOL} stays paused" in end.why
+
+
+@pytest.mark.parametrize("row", ROWS[:5], ids=lambda row: row.name)
+def test_killed_at_any_record_it_ends_as_an_undisturbed_one(row: Row) -> None:
+    whole = a_fleet_world()
+    row.prepare(whole)
+    end = ended(whole, row.plan(), row.on_wave_failure)
+    for boundary in range(len(whole.records)):
+        world = a_fleet_world()
+        row.prepare(world)
+        world.kill_after, world.kill_before_write = boundary, bool(boundary % 2)
+        with pytest.raises(Killed):
+            played(world, row.plan(), row.on_wave_failure)
+        world.dead, world.kill_after = False, -1
+        resumed = ended(world, row.plan(), row.on_wave_failure)
+        at = f"killed at record {boundary}"
+        assert (resumed.name, resumed.why) == (end.name, end.why), at
+        assert snapshot(world) == snapshot(whole), at
+        assert world.paused == whole.paused, at
+
+
+def test_all_well_it_is_done_and_lets_go() -> None:
+    world = a_fleet_world()
+    calm(world)
+    end = ended(world, onward())
+    assert (end.name, world.operator, world.paused) == ("done", IS, {})
+
+
+def test_before_its_commit_is_out_nothing_was_changed() -> None:
+    """Somebody else changes the field between the first look and our commit."""
+    world = a_fleet_world()
+
+    def find(request: JudgeRequest, _node: str, w: World) -> str:
+        if request.name == "check":
+            w.head().fields[SUBSCRIPTION] = "26.3.0"
+        return ""
+
+    world.bad = find
+    end = ended(world, onward())
+    assert end.exit_code in (ExitCode.REFUSED, ExitCode.INCONCLUSIVE), end.why
+    assert (world.operator, world.paused) == (WAS, {})
+
+
+def test_the_way_back_is_not_asked_for() -> None:
+    """There is none: a finding of it would refuse every such hop."""
+    world = a_fleet_world()
+    world.found["fleet-back"] = ["the catalog lacks it"]  # type: ignore[list-item]
+    assert ended(world, onward()).name == "done"
+
+
+def test_no_rollback_passes_it() -> None:
+    world = a_fleet_world()
+    anew("gpu-1")(world)
+    ended(world, onward())
+    engine = an_engine(world, plan=onward())
+    engine.roll_back()
+    with pytest.raises(Refused, match="past its point of no return: hop-1"):
+        engine.run()
+    assert world.head().fields[SUBSCRIPTION] == IS
