@@ -29,8 +29,8 @@ Number = Callable[[Values, str], float]
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A figure that is judged. `limit`: the profile's key for a floor, of one where less is better a ceiling; `ratio`:
-    the profile's key for the share of the baseline that must be reached, and the default. `needed`: it must be there
-    where the machine has several GPUs (always, if not `several`).
+    the profile's key for the share of the baseline that must be reached; `share`: the default. It must be there where
+    the machine has several GPUs (always, if not `several`).
     """
 
     name: str

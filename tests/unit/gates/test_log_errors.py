@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import CASES
 
 from knowngood.gate.kernel_log import KernelLog, Line, read
 from knowngood.gate.log_errors import Before, Beside
@@ -18,7 +17,6 @@ from .conftest import gate, request, verdict
 from .test_kernel_log import BEFORE, FIRST, LONG_AGO, NOW, entry, journal
 
 GPU_ERRORS, RDMA = gate("gpu_errors"), gate("rdma_health")
-CASES = Path(os.environ.get("KNOWNGOOD_CASES", Path(__file__).parents[4] / "shared" / "cases"))
 LOAD = Window("b", 0.0, "")
 
 

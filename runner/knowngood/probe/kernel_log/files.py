@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -28,6 +28,18 @@ _PATTERN = "|".join(re.escape(word) for word in (*KEYWORDS, *BYTES_MESSAGE))
 _EXTENDED = "|".join(re.sub(r"[][().*+?{}|^$\\]", r"\\\g<0>", word) for word in (*KEYWORDS, *BYTES_MESSAGE))
 """For grep -E, a fifth faster than -F with a list."""
 _ANY = re.compile(_PATTERN.encode())
+_EVERYWHERE = 'abcdefghilmnoprstu: "'
+"""Letters at which a search would stop all the time."""
+_PLAIN = tuple(word.encode() for word in KEYWORDS if not word.strip(_EVERYWHERE))
+"""Keywords without any other letter; most blocks have none of them."""
+_RARE = re.compile(
+    b"|".join(
+        re.escape(word.lstrip(_EVERYWHERE)).encode()
+        for word in (*KEYWORDS, *BYTES_MESSAGE)
+        if word.encode() not in _PLAIN
+    )
+)
+"""The others, each from its first rare letter on: all that have them, and a few lines more, in a third less time."""
 KMSG = Path("/dev/kmsg")
 
 
@@ -55,10 +67,18 @@ def head(path: Path, size: int = 65536) -> bytes:
         raise CannotReadError(f"{path}: {_why(error)}") from error
 
 
-def matching(path: Path, *, grep: bool = True) -> Iterator[bytes]:
-    """The lines with a keyword, without their line ends, in order. CannotReadError where the reading breaks."""
+def matching(path: Path, *, grep: bool = True) -> Iterator[str]:
+    """The lines with a keyword, without their line ends, in order; bytes that are no UTF-8 are marked.
+
+    CannotReadError where the reading breaks.
+    """
     tool = shutil.which("grep") if grep else None
-    return _grepped(tool, path) if tool else _searched(path)
+    for block in _grepped(tool, path) if tool else _searched(path):
+        # Decoded together: no byte of a character of several is a line feed.
+        lines = block.decode("utf-8", "replace").split("\n")
+        if not lines[-1]:
+            lines.pop()
+        yield from (line.rstrip("\r") for line in lines) if b"\r" in block else lines
 
 
 def every(path: Path) -> Iterator[bytes]:
@@ -108,13 +128,14 @@ def holes(path: Path) -> int:
 
 
 def _grepped(tool: str, path: Path) -> Iterator[bytes]:
+    """Whole lines of what grep finds."""
     command = [tool, "-a", "-E", "-e", _EXTENDED, "--", str(path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
     ) as child:
         found, words_of_it = cast("IO[bytes]", child.stdout), cast("IO[bytes]", child.stderr)
         try:
-            yield from _lines(iter(lambda: found.read(CHUNK), b""))
+            yield from _blocks(lambda: found.read(CHUNK))
             said = words_of_it.read(2000).decode("utf-8", "replace").strip()
             child.wait()
         finally:
@@ -123,46 +144,43 @@ def _grepped(tool: str, path: Path) -> Iterator[bytes]:
         raise CannotReadError(f"{path}: grep ended with {child.returncode}: {said}")
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop()
-        if len(rest) > LONGEST_LINE:
-            lines.append(rest)
-            rest = b""
-        yield from (line.rstrip(b"\r") for line in lines)
-    if rest:
-        yield rest.rstrip(b"\r")
-
-
 def _searched(path: Path) -> Iterator[bytes]:
-    """A block of whole lines at a time: one search over all of it, and only its hits are cut out."""
-    rest = b""
+    """The same without grep: one search over a block of lines at a time, and only its hits are cut out."""
     try:
         with path.open("rb", buffering=0) as file:
-            while chunk := file.read(CHUNK):
-                block = rest + chunk
-                end = block.rfind(b"\n") + 1
-                if not end and len(block) <= LONGEST_LINE:
-                    rest = block
-                    continue
-                end = end or len(block)
-                yield from _hits(block[:end])
-                rest = block[end:]
+            for block in _blocks(lambda: file.read(CHUNK)):
+                yield from _hits(block)
     except OSError as error:
         raise CannotReadError(f"{path}: {_why(error)}") from error
-    yield from _hits(rest)
+
+
+def _blocks(read: Callable[[], bytes]) -> Iterator[bytes]:
+    """Blocks of whole lines. A line without end is cut where it is longer than any log's."""
+    rest = b""
+    while chunk := read():
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield rest + chunk[:end]
+            rest = chunk[end:]
+        else:
+            rest += chunk
+            if len(rest) > LONGEST_LINE:
+                yield rest
+                rest = b""
+    if rest:
+        yield rest
 
 
 def _hits(block: bytes) -> Iterator[bytes]:
+    """The lines of a block that have a keyword."""
+    likely = _ANY if any(word in block for word in _PLAIN) else _RARE
     at = 0
-    while match := _ANY.search(block, at):
+    while match := likely.search(block, at):
         begin = block.rfind(b"\n", 0, match.start()) + 1
-        end = block.find(b"\n", match.end())
-        end = len(block) if end < 0 else end
-        yield block[begin:end].rstrip(b"\r")
-        at = end + 1
+        end = block.find(b"\n", match.end()) + 1 or len(block)
+        if likely is _ANY or _ANY.search(block, begin, end):
+            yield block[begin:end]
+        at = end
 
 
 def _why(error: Exception) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from knowngood.probe.kernel_log.events import Event, fabric, parse
+from knowngood.probe.kernel_log.events import NUMBERED, Event, fabric, parse
 from knowngood.probe.values import Values
 
 _STAMP = (
@@ -61,11 +61,12 @@ class Line(NamedTuple):
             return fabric(self.message)
         if not self.kernel:
             return None
-        return _parsed(self.message) if len(self.message) < SHORT else parse(self.message)
+        numbered = self.message.startswith(NUMBERED)  # seldom twice the same: a flood of them is counted
+        return parse(self.message) if numbered or len(self.message) > SHORT else _parsed(self.message)
 
 
 _parsed = lru_cache(maxsize=4096)(parse)
-"""The same lines come again and again: links that go up, floods."""
+"""What is no error comes again and again: links that go up."""
 SHORT = 512
 
 

@@ -82,6 +82,9 @@ KEYWORDS = (
     "multicast team",
     "NETDEV WATCHDOG",
     "PCIe ",
+    "downgraded",
+    "retraining failed",
+    "link speed ",
     "AER: ",
     "pcieport",
     "Hardware Error",
@@ -103,7 +106,7 @@ KEYWORDS = (
 
 JOURNAL_PATTERN = (
     r"^(?:NVRM|nvidia|mlx5_|NETDEV WATCHDOG|pcieport "
-    r"|\S+ [0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7][: ]"
+    r"|\S+ [0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7][: ]"
     r".*(?:AER|PCIe|NETDEV WATCHDOG|downgraded|retraining|link speed)"
     r"|(?:mce: )?(?:\{\d+\})?\[Hardware Error\]|mce: |EDAC |(?:rcu: )?INFO: (?:task|rcu)|(?:NMI )?watchdog: |BUG: "
     r"|Kernel panic|Oops: |Internal error: |Unable to handle kernel|kernel BUG|general protection fault"

@@ -20,6 +20,7 @@ from knowngood.probe.kernel_log.lines import Line, of_journal, of_text
 MOST_PARTS = 6
 """Lines over which the driver spreads one message."""
 _OPENS = re.compile(r"NVRM: (?:The NVIDIA (?:GPU|\S.* GPU|probe)|API mismatch|A GPU crash dump|This PCI I/O)")
+_MAY_OPEN = ("NVRM: T", "NVRM: A")
 _GOES_ON = re.compile(
     r"(?:NVRM: )?\s*(?!Xid|GPU ?[0-9a-fP]|loading |None of|No NVIDIA|API mismatch|The NVIDIA)(?:\S)"
 )
@@ -31,7 +32,6 @@ _EXPORT = re.compile(rb"__CURSOR=|_BOOT_ID=|__REALTIME_TIMESTAMP=")
 class Count:
     """What was read. `broken`: entries or parts that are no log's; `first` says of the first of them where and why."""
 
-    lines: int = 0
     broken: int = 0
     first: str = ""
 
@@ -51,7 +51,7 @@ class Read(NamedTuple):
 def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
     """The messages of a file that may matter. CannotReadError where nothing can be read, or the reading broke off."""
     if path.resolve() == files.KMSG:
-        return _text(files.kmsg(path), count)
+        return _text(map(text, files.kmsg(path)))
     files.regular(path)
     begin = files.head(path)
     if begin[:2] in (b"\x1f\x8b", b"BZ", b"\xfd7", b"(\xb5") or begin[:8] == b"LPKSHHRH":
@@ -67,7 +67,7 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
     if _is_json(begin):
         _look_at_end(path, count)
         return _json(files.matching(path, grep=grep), count)
-    return _text(files.matching(path, grep=grep), count)
+    return _text(files.matching(path, grep=grep))
 
 
 def _is_json(begin: bytes) -> bool:
@@ -95,20 +95,19 @@ def _look_at_end(path: Path, count: Count) -> None:
         count.note(f"{path}: ends within an entry: {text(tail)[:80]!r}")
 
 
-def _json(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
+def _json(lines: Iterable[str], count: Count) -> Iterator[Read]:
     for raw in lines:
-        count.lines += 1
-        if not raw.strip() or raw.startswith(b"-- "):
+        if not raw.strip() or raw.startswith("-- "):
             continue
         try:
-            entry = json.loads(_unframed(raw))
+            entry = json.loads(raw.lstrip("\x1e").removeprefix("data: "))
             line = of_journal(entry)
         except (ValueError, AttributeError, RecursionError, OverflowError):
-            count.note(f"no journal entry: {text(raw)[:80]!r}")
-            yield Read(None, text(raw))
+            count.note(f"no journal entry: {raw[:80]!r}")
+            yield Read(None, raw)
             continue
         if line.kernel:
-            yield Read(line, text(raw))
+            yield Read(line, raw)
 
 
 def _export(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
@@ -120,7 +119,6 @@ def _export(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
     raws: list[str] = []
     source = iter(lines)
     for raw in source:
-        count.lines += 1
         key, found, value = raw.partition(b"=")
         if not raw:
             yield from _entry(entry, raws, count)
@@ -170,22 +168,21 @@ def _entry(entry: dict[str, str], raws: list[str], count: Count) -> Iterator[Rea
         yield Read(line, "\n".join(raws))
 
 
-def _text(lines: Iterable[bytes], count: Count) -> Iterator[Read]:
+def _text(lines: Iterable[str]) -> Iterator[Read]:
     """Lines of text, wrapped messages joined."""
     opened: list[Read] = []
-    for data in lines:
-        count.lines += 1
-        raw = text(data)
-        line = of_text(raw.lstrip() if raw[:1].isspace() else raw)
-        if opened and _belongs(opened, raw, line):
-            opened.append(Read(line, raw))
-            continue
+    for raw in lines:
+        indented = raw[:1].isspace()
+        line = of_text(raw.lstrip() if indented else raw)
         if opened:
+            if _belongs(opened, raw, line):
+                opened.append(Read(line, raw))
+                continue
             yield _joined(opened)
             opened = []
-        if raw[:1].isspace() and not line.whole and not line.message.startswith("NVRM"):
+        if indented and not line.whole and not line.message.startswith("NVRM"):
             continue  # KEY=value of a /dev/kmsg record, or the rest of somebody's message
-        if _OPENS.match(line.message):
+        if line.message.startswith(_MAY_OPEN) and _OPENS.match(line.message):
             opened = [Read(line, raw)]
         else:
             yield Read(line, raw)

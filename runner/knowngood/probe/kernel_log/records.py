@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from json.encoder import encode_basestring_ascii
+from itertools import islice
+from json.encoder import encode_basestring_ascii as quoted
 
 from knowngood.probe.kernel_log.codes import Action
 from knowngood.probe.kernel_log.events import Event
@@ -18,6 +18,7 @@ OPEN, OPEN_BYTES = 2048, 8 << 20
 """Messages of which a flood may still go on, and their size: what bounds the memory."""
 Record = str
 """A JSON object."""
+_WORDS = [action.word for action in Action]
 Key = tuple[str, "str | None", bool]
 
 
@@ -25,6 +26,7 @@ Key = tuple[str, "str | None", bool]
 class _Flood:
     """One message, its first line, and how often it came."""
 
+    __slots__ = ("count", "event", "first", "last", "raw")
     event: Event
     first: Line
     raw: str
@@ -34,11 +36,11 @@ class _Flood:
 
 def records(messages: Iterable[Read]) -> Iterator[Record]:
     """The events of messages, floods counted."""
-    waiting: OrderedDict[Key, _Flood] = OrderedDict()
+    waiting: dict[Key, _Flood] = {}
     size = 0
     for line, raw in messages:
         if line is None:
-            yield from _all(waiting)
+            yield from _told(waiting)
             size = 0
             yield _unread(raw)
             continue
@@ -49,24 +51,23 @@ def records(messages: Iterable[Read]) -> Iterator[Record]:
                 flood.count += 1
                 flood.last = line
                 continue
-            yield from _all(waiting)
+            yield from _told(waiting)
             size = 0
         event = line.event()
         if event is None:
             continue
         waiting[key] = _Flood(event, line, raw, 1, line)
         size += len(raw)
-        while len(waiting) > OPEN or (size > OPEN_BYTES and len(waiting) > 1):
-            _, oldest = waiting.popitem(last=False)
-            size -= len(oldest.raw)
-            yield _record(oldest)
-    yield from _all(waiting)
+        if len(waiting) > OPEN or size > OPEN_BYTES:
+            yield from _told(waiting, len(waiting) // 2)
+            size = sum(len(flood.raw) for flood in waiting.values())
+    yield from _told(waiting)
 
 
-def _all(waiting: OrderedDict[Key, _Flood]) -> Iterator[Record]:
-    """All floods end: what comes is told after what came before."""
-    while waiting:
-        yield _record(waiting.popitem(last=False)[1])
+def _told(waiting: dict[Key, _Flood], oldest: int | None = None) -> Iterator[Record]:
+    """The oldest floods end, all by default: what comes is told after what came before."""
+    for key in list(islice(waiting, oldest)):
+        yield _record(waiting.pop(key))
 
 
 def _goes_on(last: Line, line: Line) -> bool:
@@ -80,24 +81,24 @@ def _goes_on(last: Line, line: Line) -> bool:
 def _record(flood: _Flood) -> str:
     """One object, written by hand: json.dumps takes as long as all of the parsing."""
     event, line = flood.event, flood.first
-    code = _text(event.name) if event.kind == "signature" else _number(event.code)
-    recovery = event.recovery[1] if event.recovery else None
+    code = quoted(event.name) if event.kind == "signature" else _number(event.code)
     known = event.process not in ("", "unknown")
+    begun = _time(line)
     return (
-        f'{{"kind": "{event.kind}", "code": {code}, "bdf": {_text(event.bdf)}, '
+        f'{{"kind": "{event.kind}", "code": {code}, "bdf": {quoted(event.bdf) if event.address else "null"}, '
         f'"gpu_instance": {_number(event.gpu_instance)}, "compute_instance": {_number(event.compute_instance)}, '
         f'"pid": {int(event.pid) if event.pid.isdecimal() else "null"}, '
-        f'"process": {_text(event.process) if known else "null"}, "previous_xid": {_number(event.cause)}, '
-        f'"recovery_action": {_number(recovery)}, "link": {_number(event.link)}, '
-        f'"severity": {_text(event.severity)}, "time": {_time(line)}, "boot_id": {_text(line.boot_id)}, '
-        f'"raw": {_text(flood.raw)}, "action": "{event.action.word}", "unit": {_text(event.unit)}, '
+        f'"process": {quoted(event.process) if known else "null"}, "previous_xid": {_number(event.cause)}, '
+        f'"recovery_action": {event.recovery[1] if event.recovery else "null"}, "link": {_number(event.link)}, '
+        f'"severity": {_text(event.severity)}, "time": {begun}, "boot_id": {_text(line.boot_id)}, '
+        f'"raw": {quoted(flood.raw)}, "action": "{_WORDS[event.action]}", "unit": {_text(event.unit)}, '
         f'"switch": {_text(event.switch)}, "source": "{event.source}", "count": {flood.count}, '
-        f'"last": {_time(flood.last)}}}'
+        f'"last": {begun if flood.last is line else _time(flood.last)}}}'
     )
 
 
 def _text(words: str | None) -> str:
-    return encode_basestring_ascii(words) if words else "null"
+    return quoted(words) if words else "null"
 
 
 def _number(number: float | None) -> str:
@@ -106,7 +107,7 @@ def _number(number: float | None) -> str:
 
 def _time(line: Line) -> str:
     """Wall time where the log has one, else seconds since boot."""
-    return _number(line.seconds) if line.wall is None else _text(line.wall)
+    return _number(line.seconds) if line.wall is None else quoted(line.wall)
 
 
 def _unread(raw: str) -> str:

@@ -14,6 +14,8 @@ from knowngood.probe.kernel_log.codes import Action
 BDF = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}"
 ADDRESS = rf"(?P<address>{BDF})(?:\.(?P<function>[0-7]))?"
 GPU, NIC, HOST = "gpu", "nic", "host"
+_OF_DEVICE = rf"\S+ (?P<address>{BDF})\.(?P<function>[0-7]): "
+"""As the kernel names any PCI device: its driver, and its address."""
 _OF_GPU = rf"(?:GPU ?(?:at )?(?:PCI:)?-?{ADDRESS}:? |GPU ?\d+:? )?"
 _MLX5 = rf"mlx5_(?:core|ib|en)?:? ?(?:{ADDRESS}(?: \S+)?: )?(?:\S+:\d+:\(pid \d+\): )?"
 
@@ -254,37 +256,37 @@ SIGNATURES = (
         "netdev-watchdog",
         HOST,
         Action.WATCH,
-        r"(?:\S+ \S+ \S+: )?NETDEV WATCHDOG: .*timed out",
+        rf"(?:\S+ {BDF}\.[0-7] \S+: )?NETDEV WATCHDOG: .*timed out",
         f"{_LINUX} sch_generic.c",
     ),
     _of(
         "pcie-downgraded",
         HOST,
         Action.WATCH,
-        rf"\S+ {ADDRESS}: .*available PCIe bandwidth, limited by ",
+        rf"{_OF_DEVICE}.*available PCIe bandwidth, limited by ",
         f"{_LINUX} drivers/pci/pci.c",
     ),
     _of(
         "pcie-downgraded",
         HOST,
         Action.WATCH,
-        rf"\S+ {ADDRESS}: .*(?:downgraded|retraining failed|link speed .*reduced)",
+        rf"{_OF_DEVICE}.*(?:downgraded|retraining failed|link speed .*reduced)",
         f"{_LINUX} drivers/pci/quirks.c",
     ),
     _of(
         "aer-uncorrected",
         HOST,
         Action.FAULT,
-        rf"\S+ {ADDRESS}: (?:AER: )?(?:PCIe Bus Error: severity=Uncorrect\w+"
-        r"|(?:Multiple )?Uncorrect\w+ (?:\(\S+\) )?error|device recovery failed|can't recover)",
+        rf"{_OF_DEVICE}(?:(?:AER: )?PCIe Bus Error: severity=Uncorrect\w+"
+        r"|AER: (?:(?:Multiple )?Uncorrect\w+ (?:\(\S+\) )?error|device recovery failed|can't recover))",
         f"{_LINUX} drivers/pci/pcie/aer.c",
     ),
     _of(
         "aer-corrected",
         HOST,
         Action.INFO,
-        rf"\S+ {ADDRESS}: (?:AER: )?(?:PCIe Bus Error: severity=Correct\w+"
-        r"|(?:Multiple )?Correct\w+ (?:\(\S+\) )?error)",
+        rf"{_OF_DEVICE}(?:(?:AER: )?PCIe Bus Error: severity=Correct\w+"
+        r"|AER: (?:Multiple )?Correct\w+ (?:\(\S+\) )?error)",
         f"{_LINUX} drivers/pci/pcie/aer.c",
     ),
     _of(
