@@ -21,9 +21,10 @@ import pytest
 
 from knowngood.gate import judge, measure, sharing
 from knowngood.gate.fixtures import readable
-from knowngood.gate.settling import Settle
+from knowngood.gate.settling import Settle, settle_seconds
 from knowngood.model import names
 from knowngood.model.context import JudgeRequest
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NOT_LOADED, Leftover, NodeState
 from knowngood.planner.version import TEXT, runs
@@ -40,6 +41,7 @@ MEASURED = (
     "talos",
 )
 """Components that are read on the node; the others of a release are cluster-wide or another gate's."""
+SETTLE = 20.0  # seconds
 NO_MIG = "all-disabled"
 """The layout of a node without a label."""
 DEPLOY = "nvidia.com/gpu.deploy."
@@ -50,15 +52,16 @@ LEFT = ("parked-operand", "upgrade-state", "hold")
 
 
 @pytest.fixture(scope="session")
-def states_at_rest(judgement: JudgeRequest, profile: Profile, settle: Settle) -> Mapping[str, NodeState]:
+def states_at_rest(judgement: JudgeRequest, hardware: Hardware, settle: Settle) -> Mapping[str, NodeState]:
     """All nodes of the judgement, once nothing is left to settle or settleSeconds are over: waited for once."""
 
     def waits(state: NodeState) -> bool:
+        profile = hardware.of(state.name)
         before = judgement.baseline.get(f"drift/{state.name}", {}).get("operands", ())
         late = state.reachable and any(True for _ in unsettled(state, profile, tuple(before)))
         return late and not any(True for _ in wrong_for_good(state, profile))
 
-    return settle(waits, float(profile.gates.get("drift", {}).get("settleSeconds", 20)))
+    return settle(waits, settle_seconds(hardware, "drift", SETTLE))
 
 
 def test_versions_are_the_releases(

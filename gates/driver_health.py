@@ -24,6 +24,8 @@ import pytest
 from knowngood.gate import judge, measure, some
 from knowngood.gate.driver import LinksTold, Reports, Told
 from knowngood.gate.nvidia_smi import UNTOLD, Gpu, Links
+from knowngood.gate.settling import settle_seconds
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
 
@@ -93,13 +95,14 @@ PROMISED: tuple[tuple[str, ...], ...] = (
 
 
 @pytest.fixture(scope="session")
-def told_at_rest(reports: Reports, profile: Profile) -> Mapping[str, Told]:
+def told_at_rest(reports: Reports, hardware: Hardware) -> Mapping[str, Told]:
     """All nodes' reports, once what passes by itself has passed."""
 
-    def waits(told: Told) -> bool:
+    def waits(node: str, told: Told) -> bool:
+        profile = hardware.of(node)
         return told.report is not None and any(transient(gpu, profile) for gpu in told.report.gpus)
 
-    return reports.settled(waits, float(profile.gates.get("driver_health", {}).get("settleSeconds", SETTLE)))
+    return reports.settled(waits, settle_seconds(hardware, "driver_health", SETTLE))
 
 
 def test_the_gpus_are_well(

@@ -27,7 +27,8 @@ from knowngood.gate.driver import Reports, Told
 from knowngood.gate.fixtures import readable
 from knowngood.gate.nvidia_smi import Gpu
 from knowngood.gate.parting import MIG_CONFIG, MIG_STATE, Layout, counted, in_mig, layouts
-from knowngood.gate.settling import Settle
+from knowngood.gate.settling import Settle, settle_seconds
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
 
@@ -37,10 +38,10 @@ Slices = Mapping[str, Mapping[str, str]]
 
 
 @pytest.fixture(scope="session")
-def parted_at_rest(settle: Settle, profile: Profile) -> Mapping[str, NodeState]:
+def parted_at_rest(settle: Settle, hardware: Hardware) -> Mapping[str, NodeState]:
     """All nodes once mig-manager is not at work any more, or settleSeconds are over."""
-    limits = profile.gates.get("mig_layout", {})
-    return settle(lambda s: s.reachable and at_work(s), float(limits.get("settleSeconds", SETTLE)))
+    seconds = settle_seconds(hardware, "mig_layout", SETTLE)
+    return settle(lambda s: s.reachable and at_work(s), seconds)
 
 
 def test_each_gpu_is_parted_as_configured(

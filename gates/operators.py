@@ -20,8 +20,10 @@ import pytest
 from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand
 from knowngood.gate import judge, measure
 from knowngood.gate.operands import Operands
+from knowngood.gate.settling import settle_seconds
 from knowngood.model.context import JudgeRequest
-from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.hardware import Hardware
+from knowngood.model.matrix import Cluster
 from knowngood.planner.version import TEXT, runs
 
 SETTLE = 20.0  # seconds; a proposal
@@ -35,14 +37,14 @@ Found = tuple[bool, str]
 
 
 @pytest.fixture(scope="session")
-def at_rest(operands: Operands, cluster: Cluster, profile: Profile) -> Mapping[str, OnNode]:
+def at_rest(operands: Operands, cluster: Cluster, hardware: Hardware) -> Mapping[str, OnNode]:
     """All nodes once nothing is left to settle, or settleSeconds are over."""
 
     def waits(node: OnNode) -> bool:
         found = [good for good, _ in out_of_place(node, cluster.limits.operand_age, settled=False)]
         return bool(found) and not any(found)
 
-    return operands.settled(waits, float(profile.gates.get("operators", {}).get("settleSeconds", SETTLE)))
+    return operands.settled(waits, settle_seconds(hardware, "operators", SETTLE))
 
 
 def test_what_they_run_on_the_node_is_there_and_stays(

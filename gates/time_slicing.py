@@ -23,7 +23,8 @@ from knowngood.gate.driver import Reports
 from knowngood.gate.fixtures import readable
 from knowngood.gate.nvidia_smi import Gpu
 from knowngood.gate.parting import Share, in_mig, plugin_key, shares
-from knowngood.gate.settling import Settle
+from knowngood.gate.settling import Settle, settle_seconds
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
 
@@ -34,19 +35,18 @@ ALONE = ("Exclusive_Process", "Exclusive_Thread", "Prohibited")
 
 
 @pytest.fixture(scope="session")
-def shared_at_rest(settle: Settle, profile: Profile, gpu_settings: GpuConfig) -> Mapping[str, NodeState]:
+def shared_at_rest(settle: Settle, hardware: Hardware, gpu_settings: GpuConfig) -> Mapping[str, NodeState]:
     """All nodes once they offer what is configured, or settleSeconds are over."""
-    limits = profile.gates.get("time_slicing", {})
 
     def waits(state: NodeState) -> bool:
         found = configured(state, gpu_settings)
         return (
             state.reachable
             and not isinstance(found, str)
-            and any(True for _ in otherwise(state, found, profile))
+            and any(True for _ in otherwise(state, found, hardware.of(state.name)))
         )
 
-    return settle(waits, float(limits.get("settleSeconds", SETTLE)))
+    return settle(waits, settle_seconds(hardware, "time_slicing", SETTLE))
 
 
 def test_what_is_shared_is_offered_as_configured(

@@ -69,7 +69,7 @@ def main(nodes: int) -> None:
     checkpoint = Measured(world)
     before = resource.getrusage(resource.RUSAGE_SELF)
     idle = before.ru_maxrss
-    engine = Engine(replace(ports(world), checkpoint=checkpoint), plan, cluster, scene.a_profile(), "run-1")
+    engine = Engine(replace(ports(world), checkpoint=checkpoint), plan, cluster, scene.a_hardware(), "run-1")
     engine.run()
     used = resource.getrusage(resource.RUSAGE_SELF)
     ended = world.records[-1].detail

@@ -28,6 +28,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.context import JudgeRequest
+from knowngood.model.hardware import Hardware
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
@@ -153,7 +154,7 @@ def judge(nodes: int, kubeconfig: Path, folder: Path) -> None:
     )
     begin = time.monotonic()
     KubeCluster(Kube(kubeconfig), cluster).observe(cluster.gpu, matrix.movers)
-    gates = PytestGates(cluster, profile, release, kubeconfig, folder / "run", gates_dir())
+    gates = PytestGates(cluster, Hardware((profile,)), release, kubeconfig, folder / "run", gates_dir())
     found = gates.judge(request, Cancel())
     took = time.monotonic() - begin
     own, pytest = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

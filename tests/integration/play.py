@@ -249,7 +249,7 @@ def staged(
         source,
         {
             ("cluster", cluster): values,
-            ("profile", rest.profile.name): compress.profile_file(rest.profile, SCALE),
+            **{("profile", one.name): compress.profile_file(one, SCALE) for one in rest.hardware.profiles},
         },
         files(rest),
         seed(rest, stage.repo_url),

@@ -8,7 +8,7 @@ import click
 
 from knowngood.cli.matrix_source import Source, pick
 from knowngood.model.errors import UsageError
-from knowngood.planner.rules.evaluation import traits_of
+from knowngood.planner.rules.evaluation import Traits, traits_of, traits_on
 from knowngood.planner.rules.known import known_versions
 from knowngood.planner.spelling import plain
 from knowngood.planner.version import is_whole
@@ -52,15 +52,17 @@ def exact(source: Source, given: Mapping[str, str]) -> None:
             )
 
 
-def traits(source: Source, profile: str | None, cluster: str | None) -> Mapping[str, str]:
+def traits(source: Source, profile: str | None, cluster: str | None) -> Traits:
     """What is known of hardware and cluster; nothing where neither is named."""
     if cluster:
         found = source.cluster(cluster)
-        if profile and profile != found.profile:
+        hardware = source.hardware(found)
+        there = {one.name: one for one in hardware.profiles}
+        if profile and profile not in there:
             raise UsageError(
-                f"{cluster} has profile {found.profile}, not {profile}", hint="name one of the two"
+                f"{cluster} has profile {', '.join(there)}, not {profile}", hint="name one of the two"
             )
-        return traits_of(source.profile(found), found)
+        return traits_of(there[profile], found) if profile else traits_on(hardware, found)
     if profile:
         return traits_of(pick(source.matrix.profiles, profile, "profile", source.folder / "profiles"), None)
     return {}

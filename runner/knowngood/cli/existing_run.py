@@ -24,6 +24,7 @@ from knowngood.engine.standing import last_change, refuse_different
 from knowngood.matrix.build import cluster_of
 from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import KnowngoodError, Location, Refused, UsageError
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.plan import Plan
@@ -61,10 +62,12 @@ class Known:
         """What the cluster file said when the run began; None where an older version did not keep it."""
         return self._kept("cluster_file")
 
-    def profile(self) -> Profile | None:
-        """What the hardware profile said when the run began; None where an older version did not keep it."""
+    def hardware(self) -> Hardware | None:
+        """What the hardware profiles said when the run began; None where an older version did not keep it."""
         kept = self._kept("profile_file")
-        return from_json(Profile, kept) if kept else None
+        if kept is None:
+            return None
+        return from_json(Hardware, kept) if "profiles" in kept else Hardware((from_json(Profile, kept),))
 
     def _kept(self, name: str) -> Values | None:
         digest = str(self.state.frozen.get(name, ""))
@@ -194,13 +197,13 @@ def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
         settings = replace(settings, matrix=Path(recorded))
     source = load(settings)
     cluster = _as_it_began(run, source.cluster(run.plan.cluster), back=back)
-    profile = _profile_as_it_began(run, source.profile(cluster), back=back)
+    hardware = _hardware_as_it_began(run, source.hardware(cluster), back=back)
     run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Place(
         matrix_folder=source.folder,
         matrix=source.matrix,
         cluster=cluster,
-        profile=profile,
+        hardware=hardware,
         release=source.release(run.plan.to_release),
         kubeconfig=run.cluster(),
         folder=run.folder,
@@ -236,14 +239,22 @@ def _as_it_began(run: Known, present: Cluster, *, back: bool) -> Cluster:
     return cluster_of(present.name, began, present.where)
 
 
-def _profile_as_it_began(run: Known, present: Profile, *, back: bool) -> Profile:
-    """The hardware profile, if it judges as it did when the run began; for the way back, what it said then."""
-    began = run.profile()
-    changes = profile_changed(began, present) if began else ()
-    if began is None or not changes:
+def _hardware_as_it_began(run: Known, present: Hardware, *, back: bool) -> Hardware:
+    """The hardware profiles, if they judge as they did when the run began; for the way back, what they said then.
+
+    Which node has which is the cluster file's, and compared with it.
+    """
+    began = run.hardware()
+    if began is None:
         return present
-    _only_back(run, present.where, changes, back=back)
-    return began
+    now = {profile.name: profile for profile in present.profiles}
+    for profile in began.profiles:
+        found = now.get(profile.name)
+        changes = profile_changed(profile, found) if found else (f"it names {profile.name} no more",)
+        if changes:
+            _only_back(run, (found or profile).where, changes, back=back)
+            return began
+    return present
 
 
 def _only_back(run: Known, where: Location, changes: tuple[str, ...], *, back: bool) -> None:

@@ -26,7 +26,7 @@ from knowngood.model.mover import Mark
 from knowngood.model.values import Object, Values
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
-from knowngood.planner.gates import PROFILES, applicable
+from knowngood.planner.gates import PROFILES, applicable, applicable_on
 from knowngood.ports.cancel import Cancel
 from knowngood.report.console import PlainLines
 from knowngood.report.summary import JudgementLine, judgement_line
@@ -94,6 +94,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             tenants_work=True,
             still=opened.still,
             by_hand=since is not None,
+            only=_only(work, gates, nodes),
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):
@@ -122,7 +123,7 @@ def _judged(work: Work, request: JudgeRequest, cancel: Cancel) -> Judgement:
 def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """Name, gates and nodes of each judgement; what does not run goes to `work.not_run`."""
     free = tuple(n for n in work.nodes if n not in use.held)
-    known = applicable(work.source.profile(work.cluster))
+    known = applicable_on(work.source.hardware(work.cluster))
     if work.gates:
         unknown = [g for g in work.gates if g not in (*known.active, *known.passive)]
         if unknown:
@@ -140,11 +141,24 @@ def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tupl
     return [w for w in wanted if w[2]]
 
 
+def _only(work: Work, gates: Sequence[str], nodes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Gates that not every node's hardware needs, with the nodes that they judge."""
+    hardware = work.source.hardware(work.cluster)
+    known = {node: applicable(hardware.of(node)) for node in nodes}
+    judged = {
+        gate: tuple(node for node, of in known.items() if gate in (*of.active, *of.passive)) for gate in gates
+    }
+    return {gate: mine for gate, mine in judged.items() if mine != tuple(nodes)}
+
+
 def _missed(work: Work, gates: Sequence[str], nodes: Mapping[str, str]) -> None:
     """Note gates that do not run on nodes in use (node -> why), with what earlier results are worth."""
-    profile, now = work.source.profile(work.cluster), SystemClock().now()
+    hardware, now = work.source.hardware(work.cluster), SystemClock().now()
     earlier = gate_held.earlier(work.folder.parent, work.cluster.name) if nodes else []
-    work.not_run += not_run(profile.gates, gates, nodes, earlier, work.release.name, now)
+    for node, why in nodes.items():
+        known = hardware.of(node).gates
+        needed = [gate for gate in gates if gate in known]
+        work.not_run += not_run(known, needed, {node: why}, earlier, work.release.name, now)
 
 
 def _place(work: Work) -> Place:
@@ -152,7 +166,7 @@ def _place(work: Work) -> Place:
         matrix_folder=work.source.folder,
         matrix=work.source.matrix,
         cluster=work.cluster,
-        profile=work.source.profile(work.cluster),
+        hardware=work.source.hardware(work.cluster),
         release=work.release,
         kubeconfig=work.kubeconfig,
         folder=work.folder,

@@ -14,7 +14,8 @@ from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings
 from knowngood.matrix.load import load as load_matrix
 from knowngood.model.errors import UsageError
-from knowngood.model.matrix import Cluster, Matrix, Profile, Release
+from knowngood.model.hardware import Hardware, pools_of
+from knowngood.model.matrix import Cluster, Matrix, Release
 
 T = TypeVar("T")
 
@@ -34,9 +35,11 @@ class Source:
         """The release of that name."""
         return pick(self.matrix.releases, name, "release", self.folder / "releases")
 
-    def profile(self, cluster: Cluster) -> Profile:
-        """The cluster's hardware profile."""
-        return pick(self.matrix.profiles, cluster.profile, "profile", self.folder / "profiles")
+    def hardware(self, cluster: Cluster) -> Hardware:
+        """The hardware profiles of the cluster's nodes."""
+        for name in pools_of(cluster):
+            pick(self.matrix.profiles, name, "profile", self.folder / "profiles")
+        return Hardware.of_cluster(cluster, self.matrix.profiles)
 
 
 def load(settings: Settings) -> Source:

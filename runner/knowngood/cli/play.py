@@ -104,7 +104,7 @@ def start(request: Request, plan: Plan, *, quiet: bool = False, more: Values | N
         matrix_folder=request.source.folder,
         matrix=request.source.matrix,
         cluster=cluster,
-        profile=request.source.profile(cluster),
+        hardware=request.source.hardware(cluster),
         release=request.source.release(request.release),
         kubeconfig=request.kubeconfig,
         folder=folder,
@@ -158,7 +158,7 @@ def play(
         watcher = watching(plan, place.cluster, so_far, quiet=quiet)
         audience.watching.append(stack.enter_context(watcher))
         engine = Engine(
-            open_ports, plan, place.cluster, place.profile, place.run_id, cancel, frozen or {}, runner()
+            open_ports, plan, place.cluster, place.hardware, place.run_id, cancel, frozen or {}, runner()
         )
         engine.known = known
         if back:

@@ -40,7 +40,7 @@ def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterat
         source.folder,
         {
             ("cluster", found.name): compress.cluster_file(found, stage.repo_url, scale),
-            ("profile", rest.profile.name): compress.profile_file(rest.profile, scale),
+            **{("profile", one.name): compress.profile_file(one, scale) for one in rest.hardware.profiles},
         },
         gitops.files(rest),
         seed(rest, stage.repo_url),

@@ -43,7 +43,7 @@ def history(source: Source, plan: Plan, kubeconfig: Path | None) -> History:
     """By the matrix's evidence, and by the runs that the cluster knows of, where one is named."""
     cluster = source.cluster(plan.cluster)
     evidence = evidence_about(source.folder, plan.to_release)
-    failures, proofs = of_evidence(evidence, plan.to_release, plan.profile)
+    failures, proofs = of_evidence(evidence, plan.to_release, plan.profiles)
     own = cluster.release == plan.to_release
     if kubeconfig is not None:
         # The clients of clusters take 0.2 s to import, which a plan from files need not wait for.

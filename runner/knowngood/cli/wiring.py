@@ -30,7 +30,8 @@ from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, own_gates, own_roles, playbooks_dir
 from knowngood.model.destination import HERE, Destination
 from knowngood.model.finding import Finding
-from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Scope
+from knowngood.model.hardware import Hardware
+from knowngood.model.matrix import Cluster, Matrix, Release, Scope
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
@@ -50,7 +51,7 @@ class Place:
     matrix_folder: Path
     matrix: Matrix
     cluster: Cluster
-    profile: Profile
+    hardware: Hardware
     release: Release | None  # the target; None: judged as it is
     kubeconfig: Path
     folder: Path  # the run's
@@ -126,7 +127,7 @@ def judge_of(place: Place, observer: Observer) -> PytestGates:
     own = own_gates(place.matrix_folder)
     return PytestGates(
         place.cluster,
-        place.profile,
+        place.hardware,
         place.release,
         place.kubeconfig,
         place.folder,

@@ -24,8 +24,9 @@ from knowngood.model.errors import (
     LockHeld,
     UsageError,
 )
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.matrix import Cluster
 from knowngood.model.moved import still_moved
 from knowngood.model.names import claim_value
 from knowngood.model.packing import LIMIT, bound
@@ -58,7 +59,7 @@ class Engine:
     ports: Ports
     plan: Plan
     cluster: Cluster
-    profile: Profile
+    hardware: Hardware
     run_id: str
     cancel: Cancel = field(default_factory=Cancel)
     frozen: Values = field(default_factory=dict)  # more for record 0: arguments, places
@@ -193,7 +194,11 @@ class Engine:
         if self._state.next_seq == 0:
             self._refuse_too_large()
             digest = self._keep(json.dumps(to_json(self.plan), sort_keys=True).encode())
-            cluster, profile = (self._keep(canonical(v)) for v in (self.cluster.raw, self.profile))
+            single = (
+                len(self.hardware.profiles) == 1
+            )  # written as ever: an older version goes on with it, too
+            hardware = self.hardware.profiles[0] if single else self.hardware
+            cluster, profile = (self._keep(canonical(v)) for v in (self.cluster.raw, hardware))
             kept = dict(zip(KEPT, (cluster, profile), strict=True))
             move = {"cluster": self.plan.cluster, "from": self.plan.from_release, "to": self.plan.to_release}
             detail = {**self.frozen, "run": self.run_id, **move, "fence": fence, **self.runner, **kept}
@@ -254,7 +259,7 @@ class Engine:
         self.cancel.check()  # the Lease may have been lost meanwhile
         self._append(RecordType.INTENT, step.path, detail=detail)
         part = self.cancel.part()
-        about = (self.ports, self.plan, self.cluster, self.profile, self.run_id)
+        about = (self.ports, self.plan, self.cluster, self.hardware, self.run_id)
         work = Work(*about, fence, self._state, part, self._read)
         done = self._cuttable(work, step)
         self._append(RecordType.OUTCOME, step.path, done.status, to_json(done.detail), done.files)

@@ -70,7 +70,8 @@ def _unproven(work: Work, seen: Mapping[str, NodeState]) -> dict[str, str]:
     passed, its = _passed_actively(work), work.plan.words.it
     found: dict[str, str] = {}
     for node in work.plan.nodes:
-        missing = [gate for gate in work.plan.active_gates if (gate, node) not in passed]
+        needed = [gate for gate in work.plan.active_gates if work.plan.judged_by(gate, [node])]
+        missing = [gate for gate in needed if (gate, node) not in passed]
         if missing:
             found[node] = f"{', '.join(missing)} did not pass on it in this run"
         elif node not in judged or node not in now:

@@ -11,8 +11,8 @@ from knowngood.engine.work import Done, Work
 from knowngood.model.context import JudgeRequest, Span, Window
 from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import from_json
-from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState, node_from
 from knowngood.model.plan import Plan
 from knowngood.model.record import Status
@@ -58,7 +58,7 @@ def judge(work: Work, step: Step) -> Done:
             failed=failed,
             why=why[: 3 * REASON_LENGTH],
             measured=tuple(measured),
-            at_once=_at_once(judgement, work.profile),
+            at_once=_at_once(judgement, work.hardware),
             trouble=judgement.trouble[:REASON_LENGTH],
         )
     return Done(STATUS[judgement.verdict], detail, files, judgement.seen)
@@ -69,15 +69,16 @@ def _nodes(result: GateResult, request: JudgeRequest) -> tuple[str, ...]:
     return (result.node,) if result.node else request.nodes
 
 
-def _at_once(judgement: Judgement, profile: Profile) -> bool:
+def _at_once(judgement: Judgement, hardware: Hardware) -> bool:
     """Whether a gate failed for something that its profile lists as needing no second look (`failsAtOnce`).
 
-    A gate names what it failed for in `measured.failed`.
+    A gate names what it failed for in `measured.failed`. One of the whole cluster goes by any of its profiles.
     """
     return any(
         kind in profile.gates.get(result.gate, {}).get("failsAtOnce", ())
         for result in judgement.bad()
         if result.verdict is Verdict.FAIL
+        for profile in ((hardware.of(result.node),) if result.node else hardware.profiles)
         for kind in result.measured.get("failed", ())
     )
 
@@ -88,8 +89,7 @@ def _counted(request: JudgeRequest, judgement: Judgement) -> Judgement:
     Also beside a fail: only the nodes that did not pass are tested once more, the others are released.
     """
     seen = {(r.gate, r.node) for r in judgement.results} | {*judgement.missing}
-    asked = ((gate, node) for gate in request.gates for node in request.nodes)
-    missing = tuple((g, n) for g, n in asked if (g, n) not in seen and (g, "") not in seen)
+    missing = tuple((g, n) for g, n in request.asked if (g, n) not in seen and (g, "") not in seen)
     return replace(judgement, missing=(*judgement.missing, *missing)) if missing else judgement
 
 
@@ -130,6 +130,8 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         case Verb.CONFIRM:
             nodes = step.nodes or work.cluster.gpu  # a fleet part is all nodes' affair
     since = {} if as_read else loads_for(work, step, nodes)
+    judges = {gate: plan.judged_by(gate, nodes) for gate in gates}
+    gates = tuple(gate for gate in gates if judges[gate])
     return JudgeRequest(
         name=step.path,
         run=work.run,
@@ -150,6 +152,7 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         excluded=excluded(work, step, nodes, None if baseline else since),
         tenants_work=step.verb in (Verb.CONFIRM, Verb.PROVE),
         still=_still(work, step),
+        only={gate: judges[gate] for gate in gates if judges[gate] != tuple(nodes)},
     )
 
 
@@ -316,7 +319,7 @@ def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Values]
         found |= {
             f"{gate}/{node}": {}
             for gate in work.plan.active_gates
-            for node in step.nodes
+            for node in work.plan.judged_by(gate, step.nodes)
             if f"{gate}/{node}" not in found
         }
     return found

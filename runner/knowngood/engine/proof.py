@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from knowngood.engine.steps import Verb
@@ -15,8 +15,8 @@ from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import NOWHERE, StepPath
 from knowngood.model.values import Object
-from knowngood.model.verdict import WAIVED, GateResult, Judgement
-from knowngood.planner.gates import applicable
+from knowngood.model.verdict import WAIVED, GateResult, Judgement, Verdict
+from knowngood.planner.gates import applicable_on
 from knowngood.planner.status import expiry, max_age_days
 
 Load = Callable[[str], Any]
@@ -38,7 +38,7 @@ def evidence(work: Work) -> Object:
     return {
         **_bound_to(work),
         "time": taken,
-        "expires": expiry(taken, max_age_days(work.cluster, work.profile)),
+        "expires": expiry(taken, min(max_age_days(work.cluster, one) for one in work.hardware.profiles)),
         "nodes": measured(_proven(work)),
         "verdicts": _verdicts(final_results(work.state, work.load)),
     }
@@ -68,8 +68,10 @@ def failure(work: Work) -> Object | None:
     status = FAILED if _ran_it(work.plan, stopped) and said_no_twice(state, stopped) else INCONCLUSIVE
     data = result.files.get("judgement")
     bad = from_json(Judgement, work.load(data)).results if data else ()
+    nodes = {*result.detail.failed, *(r.node for r in bad if r.verdict is not Verdict.PASS)}
     return {
         **_bound_to(work),
+        **_pools_that_said_no(work, nodes),
         "status": status,
         "because": result.detail.why or f"{stopped}: {result.status}",
         "time": result.ended,
@@ -128,16 +130,29 @@ def _bound_to(work: Work) -> Object:
     return {
         "run": work.run,
         "cluster": plan.cluster,
-        "profile": plan.profile,
+        **_hardware(plan),
         "release": plan.to_release,
         "from": plan.from_release,
         "versions": dict(plan.to_versions),
         "matrixCommit": plan.matrix_commit,
         "gates": to_json(suite(work.state)),
-        "gatesLeftOut": list(applicable(work.profile).left_out),
+        "gatesLeftOut": list(applicable_on(work.hardware).left_out),
         "identity": to_json(work.ports.cluster.identity()),
         "commits": commits(work.state),
     }
+
+
+def _hardware(plan: Plan) -> Object:
+    """Which machines it speaks of: those of one profile, or of each of its pools by itself."""
+    if not plan.pools:
+        return {"profile": plan.profile}
+    return {"pools": {pool.profile: list(pool.nodes) for pool in plan.pools}}
+
+
+def _pools_that_said_no(work: Work, nodes: Collection[str]) -> Object:
+    """The pools of these nodes, of a cluster that has several; all of them where it is no node's fault."""
+    bad = [pool for pool in work.plan.pools if {*pool.nodes} & {*nodes}]
+    return {"pools": {pool.profile: list(pool.nodes) for pool in bad}} if bad else {}
 
 
 def suite(state: RunState) -> GateSuite:

@@ -60,16 +60,15 @@ class Comparison:
 class Asked:
     """What is compared.
 
-    `required` and `optional` are readings of the nodes in `known`, the cluster file's GPU nodes; `gpu` are all nodes
-    with GPUs. `moved` are the nodes of the rings that came back. `taken_back` maps a component to the version that no
-    node of those rings may run, `kept` names the rings that keep it. `called` is what people call a component's pods.
+    `required` and `optional` are readings, by node, of the cluster file's GPU nodes; `gpu` are all nodes with GPUs.
+    `moved` are the nodes of the rings that came back. `taken_back` maps a component to the version that no node of
+    those rings may run, `kept` names the rings that keep it. `called` is what people call a component's pods.
     """
 
-    required: frozenset[str]
+    required: Mapping[str, frozenset[str]]
     gpu: frozenset[str]
-    known: frozenset[str]
     moved: frozenset[str]
-    optional: frozenset[str] = frozenset()
+    optional: Mapping[str, frozenset[str]] = field(default_factory=dict)
     taken_back: Mapping[str, str] = field(default_factory=dict)
     schemes: Mapping[str, str] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
@@ -182,7 +181,7 @@ def _gpu_node(old: NodeState, new: NodeState, asked: Asked) -> Comparison:
     if old.unschedulable != new.unschedulable:
         text = "it is cordoned" if new.unschedulable else "it was cordoned and is not any more"
         found += Comparison(differs=(text,)) if moved else Comparison(reported=(text,))
-    known = name in asked.known
+    known = name in asked.required
     if not new.reachable:
         found += _unread(f"can't be read: {new.trouble or 'unreachable'}", known or old.reachable)
         return found + _of_others(old, new, judged="")
@@ -190,14 +189,14 @@ def _gpu_node(old: NodeState, new: NodeState, asked: Asked) -> Comparison:
         found += Comparison(differs=("the node is not Ready",))
     found += _start(old, new, asked, moved=moved)
     # On a node that the cluster file does not name, the profile asks for nothing.
-    required = asked.required if known else frozenset()
+    required = asked.required.get(name, frozenset())
     read = {*required, *old.versions, *new.versions, *old.inventory, *new.inventory, "operands"}
     for key in sorted(read - {*START}):
         was, now = _reading(old, key), _reading(new, key)
         if was is not None and now is not None:
             found += _same(key, was, now)
         elif was is not None or key in required:
-            found += _unread(_why_unread(key, was, now), key not in asked.optional)
+            found += _unread(_why_unread(key, was, now), key not in asked.optional.get(name, ()))
         elif now is not None:
             found += Comparison(reported=(f"{key} could not be read before",))
     for key in START:

@@ -24,10 +24,11 @@ def soak(work: Work, step: RingStep) -> Done:
     load can't run either, the step is interrupted: CouldNot.
     """
     limit = work.cluster.limits.soak
-    wanted = work.profile.soak_gpu_share * work.profile.gpus * limit
+    machines = {node: work.hardware.of(node) for node in step.nodes}
+    wanted = {node: one.soak_gpu_share * one.gpus * limit for node, one in machines.items()}
     every = max(0.05, min(60.0, limit / LOOKS))
     _cleared(work, work.cancel)  # what a killed runner left
-    soaked = _Soak(work, step, Meter(longest=3 * every + 5.0, gpus=work.profile.gpus), every)
+    soaked = _Soak(work, step, Meter(3 * every + 5.0, {n: one.gpus for n, one in machines.items()}), every)
     soaked.tenants(limit)
     if short := soaked.short(wanted):
         soaked.fill(short, wanted)
@@ -54,11 +55,11 @@ class _Soak:
         what = f"{limit:.0f} s of soak"
         clock.wait_for(over, deadline=limit + 600.0, what=what, cancel=self.work.cancel, every=self.every)
 
-    def short(self, wanted: float) -> dict[str, float]:
+    def short(self, wanted: Mapping[str, float]) -> dict[str, float]:
         """Node -> GPU-seconds that it still has to carry."""
-        return {n: wanted - c for n in self.step.nodes if (c := self.meter.carried(n)) < wanted}
+        return {n: wanted[n] - c for n in self.step.nodes if (c := self.meter.carried(n)) < wanted[n]}
 
-    def fill(self, short: Mapping[str, float], wanted: float) -> None:
+    def fill(self, short: Mapping[str, float], wanted: Mapping[str, float]) -> None:
         """Run our own load until every node has carried enough; it is gone afterwards, whatever happened."""
         load, run, clock = self.work.ports.load, self.work.run, self.work.ports.clock
         gpus = {n: self._gpus(n) for n in short}
@@ -83,7 +84,7 @@ class _Soak:
             raise
         _cleared(self.work, self.work.cancel)
 
-    def _unfilled(self, wanted: float, seconds: float) -> CouldNot:
+    def _unfilled(self, wanted: Mapping[str, float], seconds: float) -> CouldNot:
         why = self.work.ports.load.trouble(self.work.run)
         told = {n: why.get(n, f"{gap:.0f} GPU-seconds are missing") for n, gap in self.short(wanted).items()}
         return CouldNot(
@@ -91,13 +92,14 @@ class _Soak:
             hint="see that a pod of the probe's image can run there (image, quota, PriorityClass of deploy/)",
         )
 
-    def told(self, wanted: float, limit: float) -> Done:
+    def told(self, wanted: Mapping[str, float], limit: float) -> Done:
         """Who worked how much."""
         tenants = sum(self.meter.tenants.get(n, 0.0) for n in self.step.nodes)
         ours = {n: s for n in self.step.nodes if (s := self.meter.synthetic.get(n, 0.0))}
         why = ""
         if ours:
-            asked = f"{wanted:.0f} GPU-seconds a node"
+            least, most = min(wanted.values()), max(wanted.values())
+            asked = f"{least:.0f}" + (f" to {most:.0f}" if most > least else "") + " GPU-seconds a node"
             why = (
                 f"tenants brought {tenants:.0f} GPU-seconds in all; a synthetic load of {sum(ours.values()):.0f}"
                 f" filled up to {asked} on {', '.join(sorted(ours)[:5])}{' and others' if len(ours) > 5 else ''}"
@@ -105,7 +107,7 @@ class _Soak:
         detail = Detail(
             why=why,
             seconds=limit,
-            wanted_gpu_seconds=round(wanted, 1),
+            wanted_gpu_seconds=round(max(wanted.values()), 1),
             tenants_gpu_seconds=round(tenants, 1),
             synthetic_gpu_seconds=round(sum(ours.values()), 1),
             filled=tuple(sorted(ours)[:20]),
@@ -117,8 +119,11 @@ class _Soak:
         }
         return Done(Status.OK, detail, self.work.keep("soak", each))
 
+    def _gpus_of(self, node: str) -> int:
+        return self.work.hardware.of(node).gpus
+
     def _gpus(self, node: str) -> int:
-        free = (self.free or {}).get(node, float(self.work.profile.gpus))
+        free = (self.free or {}).get(node, float(self._gpus_of(node)))
         return max(1, int(free))
 
     def _look(self, *, ours: bool = False) -> None:
@@ -131,7 +136,7 @@ class _Soak:
         except KnowngoodError:
             self.meter.blind()
             return
-        self.free = {n: self.work.profile.gpus - u.asked for n, u in use.items()}
+        self.free = {n: self._gpus_of(n) - u.asked for n, u in use.items()}
         self.meter.sample(self.work.ports.clock.monotonic(), use, mine)
 
 

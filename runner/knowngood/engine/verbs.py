@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from knowngood.engine import earlier, fleet, holding, judgements, judging, recording, restarts, restored
+from knowngood.engine import (
+    earlier,
+    fleet,
+    holding,
+    judgements,
+    judging,
+    pools,
+    recording,
+    restarts,
+    restored,
+)
 from knowngood.engine.preflight import preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
@@ -51,8 +61,12 @@ def observe(work: Work, step: Step) -> Done:
     unread = {n: seen[n].trouble or "unreachable" for n in asked if not seen[n].reachable}
     if unread:
         return Done(Status.INCONCLUSIVE, Detail(why=named("can't be read", unread), failed=unread), files)
-    needed = readings.required(work.profile)
-    gaps = {n: ", ".join(lacks) for n in asked if (lacks := restored.missing(seen[n], needed))}
+    if strange := pools.otherwise(work, seen):
+        return Done(
+            Status.FAIL, Detail(why=named(pools.WHY, strange), failed=strange, hint=pools.HINT), files
+        )
+    needed = {n: readings.required(work.hardware.of(n)) for n in asked}
+    gaps = {n: ", ".join(lacks) for n in asked if (lacks := restored.missing(seen[n], needed[n]))}
     if gaps:
         hint = "the profile's optionalReadings names what such a machine may not give"
         why = named("what a proof of the way back needs can't be read", gaps)

@@ -110,10 +110,9 @@ def _asked(
     back = [h for h in work.plan.hops if any(r in undone for r in h.parts)]
     of_nodes = [m for hop in back for ring in hop.rings for m in ring.moves]
     return restored.Asked(
-        required=readings.required(work.profile),
-        optional=readings.optional(work.profile),
+        required={n: readings.required(work.hardware.of(n)) for n in work.cluster.gpu},
+        optional={n: readings.optional(work.hardware.of(n)) for n in work.cluster.gpu},
         gpu=frozenset({*work.cluster.gpu, *(n for n, role in roles.items() if role == "gpu")}),
-        known=frozenset(work.cluster.gpu),
         moved=frozenset(step.nodes),
         taken_back={m.component: m.to_version for m in of_nodes if m.to_version != m.from_version},
         schemes=work.plan.schemes,

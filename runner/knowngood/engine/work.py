@@ -13,8 +13,9 @@ from knowngood.model import names
 from knowngood.model.detail import Detail
 from knowngood.model.errors import CouldNot, JournalDamaged, UsageError
 from knowngood.model.field import FieldChange
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import to_json
-from knowngood.model.matrix import Cluster, Profile
+from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Moving
 from knowngood.model.node import NodeState, node_from
 from knowngood.model.plan import Hop, Plan
@@ -54,7 +55,7 @@ class Work:
     ports: Ports
     plan: Plan
     cluster: Cluster
-    profile: Profile
+    hardware: Hardware
     run: str
     fence: str
     state: RunState

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import from_json
-from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.matrix import Cluster, Release
 from knowngood.model.values import Object
 
 SCHEMA = 1
@@ -18,11 +19,11 @@ SEEN = "seen.json"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One judgement's request, the cluster and profile it is about, and how the cluster is reached."""
+    """One judgement's request, the cluster and the hardware it is about, and how the cluster is reached."""
 
     request: JudgeRequest
     cluster: Cluster
-    profile: Profile
+    hardware: Hardware
     release: Release | None
     kubeconfig: str
     folder: str

@@ -15,7 +15,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate import nvidia_smi
 from knowngood.gate.nvidia_smi import Links, Report
-from knowngood.gate.settling import settled
+from knowngood.gate.settling import Seconds, settled
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Cluster
 from knowngood.model.node import NodeState
@@ -59,8 +59,8 @@ class Reports:
     told: Mapping[str, Told]
     again: Callable[[Sequence[str]], Mapping[str, Told]]
 
-    def settled(self, waits: Callable[[Told], bool], seconds: float) -> Mapping[str, Told]:
-        """The same once no node `waits` any more, or `seconds` are over: all nodes together."""
+    def settled(self, waits: Callable[[str, Told], bool], seconds: Seconds) -> Mapping[str, Told]:
+        """The same once no node `waits` any more, or its seconds are over: all nodes together."""
         return settled(self.told, self.again, waits, seconds)
 
 

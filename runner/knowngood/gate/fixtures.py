@@ -29,10 +29,11 @@ from knowngood.gate.context import SEEN, Context
 from knowngood.gate.events import gate_of
 from knowngood.gate.kernel_log import FIRST_LINE, KernelLog, earlier_of
 from knowngood.gate.reading import cluster_reader
-from knowngood.gate.settling import Settle, Waits, settled
+from knowngood.gate.settling import Seconds, Settle, Waits, settled
 from knowngood.gate.verdicts import judge
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.node import Leftover, NodeState
@@ -57,7 +58,8 @@ Journals = Callable[[str, int], str]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `node` runs once for each node of the request."""
     if "node" in metafunc.fixturenames:
-        nodes = _context(metafunc.config).request.nodes
+        request, gate = _context(metafunc.config).request, Path(str(metafunc.module.__file__)).stem
+        nodes = request.only.get(gate, request.nodes)
         metafunc.parametrize("node", nodes, ids=nodes)
 
 
@@ -84,9 +86,15 @@ def cluster(knowngood_context: Context) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def profile(knowngood_context: Context) -> Profile:
-    """The hardware profile."""
-    return knowngood_context.profile
+def hardware(knowngood_context: Context) -> Hardware:
+    """The hardware profiles of the cluster's nodes."""
+    return knowngood_context.hardware
+
+
+@pytest.fixture
+def profile(hardware: Hardware, node: str) -> Profile:
+    """The node's hardware profile."""
+    return hardware.of(node)
 
 
 @pytest.fixture(scope="session")
@@ -257,8 +265,8 @@ def settle(reader: ClusterReader, states: Mapping[str, NodeState], judgement: Ju
 
     again = functools.partial(reader.observe, specs=judgement.movers)
 
-    def wait(waits: Waits, seconds: float) -> Mapping[str, NodeState]:
-        return settled(states, again, waits, seconds)
+    def wait(waits: Waits, seconds: Seconds) -> Mapping[str, NodeState]:
+        return settled(states, again, lambda _, state: waits(state), seconds)
 
     return wait
 

@@ -10,7 +10,7 @@ import pytest
 from knowngood.adapters.judging import operand_view
 from knowngood.adapters.judging.operand_view import Declared, OnNode
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.gate.settling import settled
+from knowngood.gate.settling import Seconds, settled
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Cluster
 
@@ -22,9 +22,9 @@ class Operands:
     nodes: Mapping[str, OnNode]
     again: Callable[[Sequence[str]], Mapping[str, OnNode]]
 
-    def settled(self, waits: Callable[[OnNode], bool], seconds: float) -> Mapping[str, OnNode]:
-        """The same once no node `waits` any more, or `seconds` are over: all nodes together."""
-        return settled(self.nodes, self.again, waits, seconds)
+    def settled(self, waits: Callable[[OnNode], bool], seconds: Seconds) -> Mapping[str, OnNode]:
+        """The same once no node `waits` any more, or its seconds are over: all nodes together."""
+        return settled(self.nodes, self.again, lambda _, node: waits(node), seconds)
 
 
 @pytest.fixture(scope="session")

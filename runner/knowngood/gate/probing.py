@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
 from knowngood.adapters.cluster import facts
-from knowngood.adapters.judging import probe_job
+from knowngood.adapters.judging import probe_job, probe_manifest
 from knowngood.adapters.judging.probe_manifest import Order
 from knowngood.adapters.judging.probe_pod import GPU
 from knowngood.adapters.judging.probe_pod import asked as taken
@@ -17,6 +18,8 @@ from knowngood.gate.context import Context
 from knowngood.gate.events import gate_of
 from knowngood.gate.fixtures import COMPUTING, PAYLOAD, RDMA, REBOOTED, Look, module, payloads, readable
 from knowngood.gate.verdicts import judge
+from knowngood.model.hardware import Hardware
+from knowngood.model.matrix import Profile
 from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
@@ -25,6 +28,8 @@ from knowngood.ports.cancel import Cancel
 UNASKED = ("kind", "needs", "source", "withinDays", "failsAtOnce")
 """What a profile says of a gate and no payload has a use for."""
 NIC_MODULE = "mlx5_core"
+Parameters = Callable[[Profile], Values]
+"""What a gate's payloads are told on a machine of this kind."""
 PROBE_SHARE = 0.6
 """Share of the judgement's deadline that the probes may take."""
 
@@ -35,14 +40,14 @@ def answers(
 ) -> probe_job.Answers:
     """The answers of what computes: all nodes, all such payloads that the collected gates name."""
     computing = tuple(sorted(payloads(request) - {RDMA}))
-    return _asked(knowngood_context, kube, begun, computing, _parameters(request, knowngood_context))
+    return _asked(knowngood_context, kube, begun, computing, partial(_parameters, request))
 
 
 @pytest.fixture(scope="session")
 def portless(knowngood_context: Context, kube: Kube, look: Look) -> probe_job.Answers:
     """What probes say of RDMA on the nodes whose driver pod shows too few ports."""
-    wanted = _wanted(knowngood_context)
-    nodes = {name: state for name, state in look.states.items() if state.reachable and _seen(state) < wanted}
+    hardware = knowngood_context.hardware
+    nodes = {n: s for n, s in look.states.items() if s.reachable and _seen(s) < _wanted(hardware.of(n))}
     return _asked(knowngood_context, kube, nodes, (RDMA,))
 
 
@@ -51,32 +56,43 @@ def _asked(
     kube: Kube,
     nodes: Mapping[str, NodeState],
     wanted: tuple[str, ...],
-    parameters: Values | None = None,
+    parameters: Parameters | None = None,
 ) -> probe_job.Answers:
-    asked, profile = context.request, context.profile
-    gpus = profile.gpus if {*wanted} & {*COMPUTING} else 0
-    devices = taken(profile.probe, gpus).devices
-    unfit = {name: why for name, state in nodes.items() if (why := _unfit(state, devices))}
+    """Each node by its own profile: it has other GPUs, under other names, and is judged by other limits."""
+    asked = context.request
+    own = {name: _share(context, name, wanted, parameters) for name in nodes}
+    unfit = {
+        name: why
+        for name, state in nodes.items()
+        if (why := _unfit(state, taken(own[name].needs, own[name].gpus).devices))
+    }
     order = Order(
         run=asked.run,
         name=asked.name,
         nodes=tuple(n for n in nodes if n not in unfit),
         payloads=wanted,
-        params={"gpus": profile.gpus, **(parameters or {})},
         image=context.cluster.probe_image,
-        gpus=gpus,
         deadline=asked.deadline * PROBE_SHARE,
         namespace=context.namespace,
-        needs=profile.probe,
         site=context.cluster.probe,
+        own=own,
     )
     found = probe_job.run(kube, order, Cancel())
     return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
 
 
-def _parameters(request: pytest.FixtureRequest, context: Context) -> dict[str, Values]:
+def _share(
+    context: Context, node: str, wanted: tuple[str, ...], parameters: Parameters | None
+) -> probe_manifest.Share:
+    """What a node's probe takes and is told."""
+    profile = context.hardware.of(node)
+    told = parameters(profile) if parameters else {}
+    gpus = profile.gpus if {*wanted} & {*COMPUTING} else 0
+    return probe_manifest.Share({"gpus": profile.gpus, **told}, gpus, profile.probe)
+
+
+def _parameters(request: pytest.FixtureRequest, profile: Profile) -> dict[str, Values]:
     """Payload -> what its gate says of it in the profile, and what the machine has that it must use."""
-    profile = context.profile
     machine = {"nvswitch": profile.nvswitch, "rdmaMode": profile.rdma_mode}
     found: dict[str, Values] = {}
     for item in request.session.items:
@@ -95,7 +111,7 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
         return _answer(request.getfixturevalue("answers"), state, payload)
     context: Context = request.getfixturevalue("knowngood_context")
     seen: NodeState = request.getfixturevalue("state")
-    found = ports(seen, _wanted(context), lambda: request.getfixturevalue("portless"))
+    found = ports(seen, _wanted(context.hardware.of(node)), lambda: request.getfixturevalue("portless"))
     log = request.getfixturevalue("told").get(node, "")
     return {**found, "nicLoads": _nic_loads(seen, context.request.movers, log)}
 
@@ -111,11 +127,12 @@ def _nic_loads(seen: NodeState, movers: Specs, log: str) -> list[float]:
 
 
 @pytest.fixture
-def pool(request: pytest.FixtureRequest) -> Sequence[Values]:
-    """This gate's payload on all nodes of the judgement that gave an answer; what can't be read is left out."""
+def pool(request: pytest.FixtureRequest, hardware: Hardware, node: str) -> Sequence[Values]:
+    """This gate's payload on all nodes of the node's pool that gave an answer; what can't be read is left out."""
     payload = str(getattr(module(request.node), PAYLOAD))
     answers: probe_job.Answers = request.getfixturevalue("answers")
-    found = [document["results"].get(payload) for document in answers.documents.values()]
+    mine = hardware.nodes(hardware.of(node), answers.documents)
+    found = [answers.documents[one]["results"].get(payload) for one in mine]
     return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("measured"), Mapping)]
 
 
@@ -130,9 +147,8 @@ def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers
     return {"ok": True, "backend": "", "reason": "", "measured": seen.rdma, "bootId": boot}
 
 
-def _wanted(context: Context) -> int:
-    """The number of ports that each node must have by its profile; one at least, or nothing was seen."""
-    profile = context.profile
+def _wanted(profile: Profile) -> int:
+    """The number of ports that a node must have by its profile; one at least, or nothing was seen."""
     given = {key: value for gate in profile.gates.values() for key, value in gate.items()}
     return max(1, int(given.get("expectedPorts") or profile.compute_nics.ports or profile.nics))
 

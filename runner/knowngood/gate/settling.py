@@ -7,25 +7,38 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from knowngood.adapters.waiting import waiting
+from knowngood.model.hardware import Hardware
 from knowngood.model.node import NodeState
 
 LOOK_AGAIN = 1.0  # seconds
 Seen = TypeVar("Seen")
+Seconds = Callable[[str], float]
+"""How long a node may take."""
 Waits = Callable[[NodeState], bool]
-Settle = Callable[[Waits, float], Mapping[str, NodeState]]
+Settle = Callable[[Waits, Seconds], Mapping[str, NodeState]]
+
+
+def settle_seconds(hardware: Hardware, gate: str, default: float) -> Seconds:
+    """A gate's `settleSeconds`, by each node's own profile."""
+    return lambda node: float(hardware.of(node).gates.get(gate, {}).get("settleSeconds", default))
 
 
 def settled(
     seen: Mapping[str, Seen],
     look: Callable[[Sequence[str]], Mapping[str, Seen]],
-    waits: Callable[[Seen], bool],
-    seconds: float,
+    waits: Callable[[str, Seen], bool],
+    seconds: Seconds,
     every: float = LOOK_AGAIN,
 ) -> dict[str, Seen]:
-    """The nodes once none of them `waits` any more, or `seconds` are over. Only those that wait are looked at again."""
-    found, ends = dict(seen), time.monotonic() + seconds
-    while (late := [name for name, state in found.items() if waits(state)]) and time.monotonic() < ends:
+    """The nodes once none of them `waits` any more, or its seconds are over. Only who waits is looked at again."""
+    found, begun = dict(seen), time.monotonic()
+
+    def late() -> list[str]:
+        passed = time.monotonic() - begun
+        return [name for name, state in found.items() if passed < seconds(name) and waits(name, state)]
+
+    while names := late():
         time.sleep(every)
         with waiting():
-            found |= look(late)
+            found |= look(names)
     return found

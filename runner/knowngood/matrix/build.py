@@ -257,7 +257,8 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
     namespaces = {**DEFAULT_NAMESPACES, **older, **v.get("namespaces", {})}
     return Cluster(
         name=name,
-        profile=v["profile"],
+        profile="" if "pools" in v else v.get("profile", ""),
+        pools={profile: tuple(nodes) for profile, nodes in v.get("pools", {}).items()},
         release=v["release"],
         control_plane=tuple(nodes.get("controlPlane", ())),
         cpu=tuple(nodes.get("cpu", ())),

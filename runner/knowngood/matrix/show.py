@@ -5,10 +5,11 @@ from __future__ import annotations
 from knowngood.matrix.lint import RULES
 from knowngood.model.errors import Problem
 from knowngood.model.graph import Edges
+from knowngood.model.hardware import Hardware, pools_of
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Matrix, Profile, Release, Rule
 from knowngood.model.values import Object
-from knowngood.planner.gates import applicable
+from knowngood.planner.gates import applicable_on
 from knowngood.planner.rules.evaluation import Finding, asks_about, evaluate, standing, traits_of
 
 
@@ -151,10 +152,11 @@ def describe_conflicts(matrix: Matrix) -> list[Object]:
 def describe_cluster(matrix: Matrix, name: str) -> Object:
     """A cluster: its pin, rings, gates and what stands between it and known-good; KeyError where there is none."""
     cluster = matrix.clusters[name]
-    gates = applicable(matrix.profiles[cluster.profile])
+    gates = applicable_on(Hardware.of_cluster(cluster, matrix.profiles))
     return {
         **_cluster_row(cluster),
         "file": str(cluster.where),
+        **({"pools": {name: list(nodes) for name, nodes in cluster.pools.items()}} if cluster.pools else {}),
         "identityPinned": cluster.identity is not None,
         "nodes": {
             "controlPlane": list(cluster.control_plane),
@@ -228,12 +230,13 @@ def _release_row(release: Release) -> Object:
 
 def _cluster_row(cluster: Cluster) -> Object:
     gpus = len(cluster.gpu)
-    return {"name": cluster.name, "profile": cluster.profile, "release": cluster.release, "gpuNodes": gpus}
+    profile = ", ".join(pools_of(cluster))
+    return {"name": cluster.name, "profile": profile, "release": cluster.release, "gpuNodes": gpus}
 
 
 def _is_target(release: Release, cluster: Cluster) -> bool:
     return (
         release.name != cluster.release
         and release.status != "revoked"
-        and cluster.profile in release.profiles
+        and set(pools_of(cluster)) <= set(release.profiles)
     )

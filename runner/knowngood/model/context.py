@@ -48,6 +48,7 @@ class JudgeRequest:
     `tenants_work`: the nodes are at their tenants' work, so an application's error may be theirs; `still` are GPU nodes
     that did not move: what their logs show, too, is not the change's. `by_hand`: somebody moves the nodes by hand, so
     their boots are told, not judged.
+    `only`: gates that judge not all of the nodes, with those that they judge; the others' hardware has no need of them.
     `begun`: the run looked at the nodes just now, at its start; that very look may be judged.
     """
 
@@ -71,3 +72,9 @@ class JudgeRequest:
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """Each gate with each node that it is required on."""
+        return tuple((gate, node) for gate in self.gates for node in self.only.get(gate, self.nodes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.model.matrix import Identity, ReleaseStatus
 from knowngood.model.values import Values
@@ -64,6 +64,30 @@ class Evidence:
     nodes: Mapping[str, Measured] = field(default_factory=dict)
     verdicts: tuple[Said, ...] = ()
     from_release: str = ""
+    pools: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # profile -> nodes, where there are several
+
+
+def by_pool(evidence: Evidence) -> tuple[Evidence, ...]:
+    """One for each hardware profile: what was proven on one kind of machine says nothing of another.
+
+    A verdict on a node of no pool, or on the whole cluster, counts for all of them.
+    """
+    placed = {node for nodes in evidence.pools.values() for node in nodes}
+
+    def part(profile: str, nodes: tuple[str, ...]) -> Evidence:
+        return replace(
+            evidence,
+            profile=profile,
+            pools={},
+            nodes={
+                name: said for name, said in evidence.nodes.items() if name in nodes or name not in placed
+            },
+            verdicts=tuple(v for v in evidence.verdicts if v.node in nodes or v.node not in placed),
+        )
+
+    return tuple(part(profile, nodes) for profile, nodes in evidence.pools.items()) or (evidence,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +123,5 @@ def evidence_of(value: Values) -> Evidence:
             Said(v["gate"], v["node"], v["verdict"], v.get("backend", "")) for v in value.get("verdicts", ())
         ),
         from_release=value.get("from", ""),
+        pools={profile: tuple(nodes) for profile, nodes in value.get("pools", {}).items()},
     )

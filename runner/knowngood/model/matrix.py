@@ -305,10 +305,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster file. `raw` is the file as read (JSON values), what gates and playbooks are given."""
+    """One cluster file. `raw` is the file as read (JSON values), what gates and playbooks are given.
+
+    `profile` is "" where `pools` says more; `model.hardware` tells both as one.
+    """
 
     name: str
-    profile: str
+    profile: str  # the hardware profile of all GPU nodes
     release: str  # pinned: what Git declares today
     control_plane: tuple[str, ...]
     cpu: tuple[str, ...]
@@ -335,6 +338,7 @@ class Cluster:
     evidence_max_age_days: int = 0  # 0: the profile's
     waivers: tuple[Waiver, ...] = ()
     alertmanager: Alertmanager = NONE
+    pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # profile -> its nodes
 
     def namespace_of(self, operator: str) -> str:
         """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""

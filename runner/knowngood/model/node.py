@@ -9,6 +9,8 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.mover import Mark
 from knowngood.model.values import Values
 
+PCI_IDS = "gpu-pci-ids"
+"""In `NodeState.facts`: vendor and device of its GPUs, each once, as the kernel lists them: 10de:2335."""
 NOT_LOADED = "not loaded"
 """In `NodeState.inventory`: a kernel module that is not there."""
 
@@ -45,7 +47,7 @@ class NodeState:
     images: Mapping[str, str] = field(default_factory=dict)
     inventory: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     written: tuple[str, ...] = ()  # sorted
-    facts: Mapping[str, str] = field(default_factory=dict)  # DMI product
+    facts: Mapping[str, str] = field(default_factory=dict)  # DMI product, PCI ids of the GPUs
     rdma: Values = field(default_factory=dict)
     trouble: str = ""
 

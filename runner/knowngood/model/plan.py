@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from knowngood.model.field import FieldChange
@@ -134,8 +134,19 @@ class Resting:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPool:
+    """The GPU nodes of one hardware profile, and the gates that judge them."""
+
+    profile: str
+    nodes: tuple[str, ...]
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run will do. `gates` are the required gates by kind; `warnings` are broken `warn` rules, shown.
+
+    `pools` is empty where all GPU nodes have one profile; else `profile` names all of them.
 
     `schemes` maps a component to how its versions are read (`planner.version`).
     `movers` says of each component that moves how it does: a run goes by nothing newer. `reported`: what modules say
@@ -166,6 +177,17 @@ class Plan:
     cost: Mapping[str, int] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    pools: tuple[PlannedPool, ...] = ()
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The hardware profiles of its GPU nodes."""
+        return tuple(pool.profile for pool in self.pools) or (self.profile,)
+
+    def judged_by(self, gate: str, nodes: Sequence[str]) -> tuple[str, ...]:
+        """Those of the nodes whose pool has the gate."""
+        without = {node for pool in self.pools if gate not in pool.gates for node in pool.nodes}
+        return tuple(node for node in nodes if node not in without)
 
     def moving(self, ring: PlannedRing, *, undo: bool = False) -> tuple[Moving, ...]:
         """What a ring moves, with its movers; turned around for an undo."""

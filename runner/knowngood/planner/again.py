@@ -6,10 +6,10 @@ A later proof takes that back: one from here what happened here, any what happen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from knowngood.model.evidence import FAILED, Evidence
+from knowngood.model.evidence import FAILED, Evidence, by_pool
 from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import moment
 
@@ -36,6 +36,7 @@ class Failure:
     versions: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
     images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    profile: str = ""  # the hardware; "": all of the cluster's
 
     @property
     def sentence(self) -> str:
@@ -45,10 +46,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One run that proved a release."""
+    """One run that proved a release; `profile` as of a failure."""
 
     cluster: str
     time: str
+    profile: str = ""
+
+    def takes_back(self, failure: Failure, cluster: str) -> bool:
+        """Whether it is later, on the same hardware, and speaks of `cluster` where the failure does."""
+        alike = "" in (self.profile, failure.profile) or self.profile == failure.profile
+        near = failure.cluster != cluster or self.cluster == cluster
+        return alike and near and _later(self.time, failure.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +71,12 @@ class Attempt:
 
 
 def of_evidence(
-    evidence: Iterable[Evidence], release: str, profile: str
+    evidence: Iterable[Evidence], release: str, profiles: Collection[str]
 ) -> tuple[list[Failure], list[Proof]]:
     """What the matrix's evidence says of a release on this hardware."""
     failures, proofs = [], []
-    for one in evidence:
-        if one.release != release or one.profile not in ("", profile):
+    for one in (part for whole in evidence for part in by_pool(whole)):
+        if one.release != release or one.profile not in ("", *profiles):
             continue
         if one.status == FAILED:
             nodes = tuple(dict.fromkeys(said.node for said in one.verdicts if said.verdict == "fail"))
@@ -82,10 +90,11 @@ def of_evidence(
                     one.gates.digest,
                     one.versions,
                     tuple(node for node in nodes if node),
+                    profile=one.profile,
                 )
             )
         elif one.status == ReleaseStatus.KNOWN_GOOD:
-            proofs.append(Proof(one.cluster, one.time))
+            proofs.append(Proof(one.cluster, one.time, one.profile))
     return failures, proofs
 
 
@@ -94,12 +103,7 @@ def standing(failures: Iterable[Failure], proofs: Iterable[Proof], cluster: str)
     known = tuple(proofs)
     found: dict[str, Failure] = {}
     for failure in failures:
-        voided = any(
-            _later(proof.time, failure.time)
-            for proof in known
-            if failure.cluster != cluster or proof.cluster == cluster
-        )
-        if not voided:
+        if not any(proof.takes_back(failure, cluster) for proof in known):
             found.setdefault(failure.run, failure)
     newest = sorted(found.values(), key=lambda f: f.time, reverse=True)
     return tuple(sorted(newest, key=lambda f: f.cluster != cluster))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowngood.model.errors import Refused, UsageError
-from knowngood.model.evidence import Evidence
+from knowngood.model.evidence import Evidence, by_pool
 from knowngood.model.matrix import ReleaseStatus, UndoClass
 from knowngood.model.plan import Move, Plan
 from knowngood.model.values import Object
@@ -28,20 +28,23 @@ def without_canary(plan: Plan) -> tuple[Move, ...]:
 
 
 def untried(plan: Plan, evidence: Iterable[Evidence], now: str) -> tuple[Move, ...]:
-    """Those of them whose new version is known-good on no other cluster of this hardware profile.
+    """Those of them whose new version is known-good on no other cluster of some hardware profile of this one.
 
     `now` (RFC 3339): evidence that has run out counts no more.
     """
     known = {
-        item
-        for one in evidence
+        (one.profile, *item)
+        for one in (part for whole in evidence for part in by_pool(whole))
         if one.status == ReleaseStatus.KNOWN_GOOD
-        and one.profile == plan.profile
         and one.cluster != plan.cluster
         and not (one.expires and moment(one.expires) <= moment(now))
         for item in one.versions.items()
     }
-    return tuple(m for m in without_canary(plan) if (m.component, m.to_version) not in known)
+    return tuple(
+        m
+        for m in without_canary(plan)
+        if any((profile, m.component, m.to_version) not in known for profile in plan.profiles)
+    )
 
 
 def refuse_unasked(plan: Plan, evidence: Iterable[Evidence], consent: Consent, now: str) -> Object:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Disruption, Profile
 from knowngood.model.plan import Expected, PlannedRing
 
@@ -12,13 +13,30 @@ OUT = (Disruption.DRAIN, Disruption.REBOOT, Disruption.POWER_CYCLE)
 
 
 def expected(
-    disruption: Disruption, nodes: int, rings: Sequence[PlannedRing], profile: Profile, soak: float
+    disruption: Disruption, nodes: int, rings: Sequence[PlannedRing], hardware: Hardware, soak: float
 ) -> Expected:
     """Batch after batch, then each ring's soak; without rings node after node, as the cluster's own operators go.
 
-    `nodes` are those that are disturbed, `soak` is seconds a ring.
+    `nodes` are those that are disturbed, `soak` is seconds a ring. A batch takes as long as its slowest kind of
+    machine; without rings the slowest of all counts, since nobody says which nodes go.
     """
-    batches = sum(len(ring.batches) for ring in rings)
-    turns = (batches or nodes) if nodes and disruption in OUT else 0
-    minutes = profile.minutes_out.get(disruption, 0) if turns else 0
-    return Expected(turns * minutes * 60 + len(rings) * soak, turns, minutes, len(rings), soak)
+    batches = [batch for ring in rings for batch in ring.batches]
+    turns = (len(batches) or nodes) if nodes and disruption in OUT else 0
+    kinds = [{hardware.of(node).name: hardware.of(node) for node in batch}.values() for batch in batches]
+    every = [_minutes(disruption, kind) for kind in kinds] or [
+        _minutes(disruption, hardware.profiles)
+    ] * turns
+    known = turns > 0 and all(every)
+    return Expected(
+        (sum(every) * 60 if known else 0) + len(rings) * soak,
+        turns,
+        max(every) if known else 0,
+        len(rings),
+        soak,
+    )
+
+
+def _minutes(disruption: Disruption, profiles: Iterable[Profile]) -> int:
+    """Of the slowest; 0 where that of one of them is not known."""
+    found = [profile.minutes_out.get(disruption, 0) for profile in profiles]
+    return max(found) if all(found) else 0

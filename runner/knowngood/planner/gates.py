@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 
 MINIMUM: Mapping[str, str] = {
@@ -59,6 +60,18 @@ def applicable(profile: Profile) -> Applicable:
         passive=tuple(gate for gate, kind in needed if kind == "passive"),
         not_applicable=lacking,
         left_out=tuple(g for g in MINIMUM if g not in dict(needed) and (g != RDMA or _has_rdma(profile))),
+    )
+
+
+def applicable_on(hardware: Hardware) -> Applicable:
+    """Those of all pools together; a gate judges the nodes of the pools that need it."""
+    every = [applicable(profile) for profile in hardware.profiles]
+    reasons = {gate: why for one in every for gate, why in one.not_applicable.items()}
+    return Applicable(
+        active=tuple(dict.fromkeys(gate for one in every for gate in one.active)),
+        passive=tuple(dict.fromkeys(gate for one in every for gate in one.passive)),
+        not_applicable=reasons,
+        left_out=tuple(dict.fromkeys(gate for one in every for gate in one.left_out)),
     )
 
 

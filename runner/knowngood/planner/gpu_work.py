@@ -34,12 +34,12 @@ def gpus_of(pod: Values) -> float:
 class Meter:
     """GPU-seconds by node: between two samples counts what both of them saw.
 
-    `longest`: seconds between two samples beyond which nobody looked, so nothing counts. `gpus`: how many a node has;
+    `longest`: seconds between two samples beyond which nobody looked, so nothing counts. `gpus`: how many each has;
     pods that share GPUs by time-slicing ask for more, and do no more work.
     """
 
     longest: float
-    gpus: float
+    gpus: Mapping[str, float]
     tenants: dict[str, float] = field(default_factory=dict)
     synthetic: dict[str, float] = field(default_factory=dict)
     unseen: float = 0.0
@@ -54,7 +54,7 @@ class Meter:
             self.unseen += passed
         else:
             for node in use:
-                both = min(use[node].ready, self._use.get(node, GpuUse()).ready, self.gpus)
+                both = min(use[node].ready, self._use.get(node, GpuUse()).ready, self.gpus[node])
                 self.tenants[node] = self.tenants.get(node, 0.0) + both * passed
                 both = min(ours.get(node, 0), self._ours.get(node, 0))
                 self.synthetic[node] = self.synthetic.get(node, 0.0) + both * passed

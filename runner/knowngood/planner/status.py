@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from knowngood.model.evidence import FAILED, INCONCLUSIVE, MAX_AGE_DAYS, Appraisal, Evidence, Said
+from knowngood.model.evidence import FAILED, INCONCLUSIVE, MAX_AGE_DAYS, Appraisal, Evidence, Said, by_pool
+from knowngood.model.hardware import pools_of
 from knowngood.model.matrix import Cluster, Component, Profile, Release, ReleaseStatus
 from knowngood.planner.gates import applicable, why_left_out
 from knowngood.planner.version import runs
@@ -91,6 +92,30 @@ def _no_time(text: str) -> ValueError:
     return ValueError(f"{text!r} is no time; write it like 2026-08-22T03:00:00Z")
 
 
+def appraise_pools(evidence: Evidence, standard: Callable[[str], Standard]) -> Appraisal:
+    """What evidence of several hardware profiles is worth together: what the least of its pools is.
+
+    `standard` gives that of a profile. Evidence that lacks a pool of its cluster is refused.
+    """
+    parts = by_pool(evidence)
+    worth = [appraise(part, standard(part.profile)) for part in parts]
+    cluster = standard(parts[0].profile).cluster
+    refusals = tuple(dict.fromkeys(text for one in worth for text in one.refusals))
+    told = {part.profile for part in parts}
+    if cluster and (silent := [p for p in cluster.pools if p not in told]):
+        refusals = (*refusals, f"it says nothing of the pool {', '.join(silent)}")
+    expires = min((one.expires for one in worth), key=_end)
+    if refusals:
+        return Appraisal(None, "; ".join(refusals), refusals, expires)
+    least = min(worth, key=lambda one: RANK[one.status] if one.status else 0)
+    return replace(least, expires=expires)
+
+
+def _end(text: str) -> datetime:
+    """When that is; what can't be read is said among the refusals."""
+    return moment(text) if text else datetime.max.replace(tzinfo=UTC)
+
+
 def appraise(evidence: Evidence, standard: Standard) -> Appraisal:
     """What the evidence is worth now: a status, or every reason why it is refused."""
     refusals = tuple(_refusals(evidence, standard))
@@ -120,8 +145,8 @@ def _refusals(evidence: Evidence, standard: Standard) -> Iterator[str]:
         return
     if evidence.status in (FAILED, INCONCLUSIVE):
         yield f"it is the evidence of a run that proved nothing ({evidence.status}): {evidence.because}"
-    if cluster.profile != evidence.profile:
-        yield f"it was taken on profile {evidence.profile}; {cluster.name} has {cluster.profile}"
+    if evidence.profile not in pools_of(cluster):
+        yield f"it was taken on profile {evidence.profile}; {cluster.name} has {', '.join(pools_of(cluster))}"
     if evidence.profile not in release.profiles:
         yield f"{release.name} is not meant for profile {evidence.profile}"
     yield from _other_versions(evidence, release)
@@ -156,7 +181,11 @@ def _missing_gates(verdicts: Iterable[Said], profile: Profile, cluster: Cluster)
         if not any(name == gate for name, _ in seen):
             yield f"{gate} gave no verdict"
     for gate in gates.passive:
-        silent = [n for n in cluster.gpu if (gate, n) not in seen and (gate, "") not in seen]
+        silent = [
+            n
+            for n in pools_of(cluster).get(profile.name, ())
+            if (gate, n) not in seen and (gate, "") not in seen
+        ]
         if silent and any(name == gate for name, _ in seen):
             yield f"{gate} gave no verdict on {', '.join(silent)}"
 
@@ -243,7 +272,7 @@ def _limits(evidence: Evidence, standard: Standard) -> Iterator[str]:
             yield f"{said.gate} ran on {said.backend or 'no backend'}, not on {wanted or 'no backend'}"
         elif said.backend == REFERENCE:
             yield f"{said.gate} ran on {REFERENCE}, as the profile asks: that shows nothing of a GPU"
-    for node in cluster.gpu:
+    for node in pools_of(cluster).get(profile.name, ()):
         measured = evidence.nodes.get(node)
         unread = [name for name in MUST_BE_READ if not (measured and measured.versions.get(name))]
         if unread:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from knowngood.model.graph import Edges
-from knowngood.model.matrix import Cluster, Declaration, Matrix, Profile, Release
+from knowngood.model.hardware import Hardware
+from knowngood.model.matrix import Cluster, Declaration, Matrix, Release
 from knowngood.model.mover import Specs
 from knowngood.planner.moving import shown
 
@@ -18,7 +19,7 @@ class AtRest:
     """A cluster on its pinned release; `movers` and `edges` are the matrix's."""
 
     cluster: Cluster
-    profile: Profile
+    hardware: Hardware
     release: Release
     movers: Specs = field(default_factory=dict)
     edges: Mapping[str, Edges] = field(default_factory=dict)
@@ -28,7 +29,7 @@ class AtRest:
         """As the matrix says. KeyError where it lacks the cluster's profile or release."""
         return cls(
             cluster,
-            matrix.profiles[cluster.profile],
+            Hardware.of_cluster(cluster, matrix.profiles),
             matrix.releases[cluster.release],
             matrix.movers,
             matrix.edges,

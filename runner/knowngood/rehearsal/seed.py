@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from knowngood.model.errors import UsageError
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
@@ -29,18 +30,18 @@ def seed(rest: AtRest, repo: str) -> Object:
 
     Raises UsageError when the release lacks a version the twin can't do without.
     """
-    cluster, profile, release = rest.cluster, rest.profile, rest.release
+    cluster, hardware, release = rest.cluster, rest.hardware, rest.release
     document: Object = {
         "schema": SEED_SCHEMA,
         "cluster": cluster.name,
         "kubernetes": kubernetes_version(release),
         "openshift": release.components.get("openshift", ""),
-        "nodes": _nodes(cluster, profile, release),
+        "nodes": _nodes(cluster, hardware, release),
         "gpuOperator": {
             "version": _needed(release, "gpu-operator"),
             "namespace": cluster.operator_namespace,
         },
-        "tenants": _tenants(cluster, profile),
+        "tenants": _tenants(cluster, hardware),
         "gitops": {
             "repo": repo,
             "branch": cluster.gitops.branch,
@@ -96,7 +97,7 @@ def _needed(release: Release, component: str) -> str:
     return version
 
 
-def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[Object]:
+def _nodes(cluster: Cluster, hardware: Hardware, release: Release) -> list[Object]:
     rings = {node: ring.name for ring in cluster.rings for node in ring.nodes}
     plain = [
         {"name": name, "role": role, "labels": {}}
@@ -107,7 +108,22 @@ def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[Object]
         )
         for name in names
     ]
-    hardware = {
+    gpu = [
+        {
+            "name": name,
+            "role": "gpu",
+            "labels": {RING_LABEL: rings[name]} if name in rings else {},
+            **_machine(hardware.of(name), release),
+            **_sharing(cluster.raw.get("sharing", {}).get(name, {})),
+        }
+        for name in cluster.gpu
+    ]
+    return plain + gpu
+
+
+def _machine(profile: Profile, release: Release) -> Object:
+    """What a machine of this kind has."""
+    return {
         "product": profile.product,
         "gpus": profile.gpus,
         "gpuModel": profile.gpu_model,
@@ -120,17 +136,6 @@ def _nodes(cluster: Cluster, profile: Profile, release: Release) -> list[Object]
         "kernel": reported_kernel(release.components.get("rhcos-kernel", DEFAULT_KERNEL)),
         "rdmaMode": profile.rdma_mode,
     }
-    gpu = [
-        {
-            "name": name,
-            "role": "gpu",
-            "labels": {RING_LABEL: rings[name]} if name in rings else {},
-            **hardware,
-            **_sharing(cluster.raw.get("sharing", {}).get(name, {})),
-        }
-        for name in cluster.gpu
-    ]
-    return plain + gpu
 
 
 def _sharing(said: Values) -> Object:
@@ -151,10 +156,10 @@ def reported_ofed(declared: str) -> str:
     return found.group() if found else declared
 
 
-def _tenants(cluster: Cluster, profile: Profile) -> list[Object]:
+def _tenants(cluster: Cluster, hardware: Hardware) -> list[Object]:
     """What the cluster file says runs there, one entry a namespace; a typical load where it says nothing."""
     said = {str(t.get("name", "")): t.get("workloads", ()) for t in cluster.raw.get("tenants", ())}
-    share = _share(cluster, profile)
+    share = _share(cluster, hardware)
     rows: list[Object] = []
     for index, tenant in enumerate(cluster.tenants):
         first, *others = tenant.namespaces or (tenant.name,)
@@ -165,11 +170,11 @@ def _tenants(cluster: Cluster, profile: Profile) -> list[Object]:
         rows.append({"name": tenant.name, "namespace": first, "workloads": loads})
         rows += [{"name": tenant.name, "namespace": n, "workloads": []} for n in others]
     if rows:
-        rows[-1]["workloads"] += _queue(cluster, profile, rows)
+        rows[-1]["workloads"] += _queue(cluster, hardware, rows)
     return rows
 
 
-def _queue(cluster: Cluster, profile: Profile, rows: list[Object]) -> list[Object]:
+def _queue(cluster: Cluster, hardware: Hardware, rows: list[Object]) -> list[Object]:
     """Work without a budget that keeps the cluster as full as real ones are.
 
     While the largest batch is out, some of it must wait and then takes the batch's nodes again: without that no
@@ -181,21 +186,24 @@ def _queue(cluster: Cluster, profile: Profile, rows: list[Object]) -> list[Objec
     bound = [w for w in loads if w.get("minAvailable")]
     yielding = sum((w["replicas"] - w["minAvailable"]) * w.get("gpusPerPod", 1) for w in bound)
     loose = sum(w["replicas"] * w.get("gpusPerPod", 1) for w in loads if w not in bound)
-    left = (len(cluster.gpu) - _largest_batch(cluster)) * profile.gpus
+    left, smallest = _left(cluster, hardware), min(p.gpus for p in hardware.profiles)
     for each in (8, 4, 2, 1):
         replicas = (left - yielding - loose) // each
-        if each <= profile.gpus and replicas > 0 and total + replicas * each > left:
+        if each <= smallest and replicas > 0 and total + replicas * each > left:
             return [{"name": "queue", "kind": "Deployment", "replicas": replicas, "gpusPerPod": each}]
     return []
 
 
-def _largest_batch(cluster: Cluster) -> int:
-    return max((min(r.batch, len(r.nodes)) for r in cluster.rings), default=0)
+def _left(cluster: Cluster, hardware: Hardware) -> int:
+    """GPUs of the cluster while the batch with the most of them is out."""
+    gpus = {node: hardware.of(node).gpus for node in cluster.gpu}
+    batches = (r.nodes[i : i + r.batch] for r in cluster.rings for i in range(0, len(r.nodes), r.batch))
+    return sum(gpus.values()) - max((sum(gpus[n] for n in b) for b in batches), default=0)
 
 
-def _share(cluster: Cluster, profile: Profile) -> int:
+def _share(cluster: Cluster, hardware: Hardware) -> int:
     """GPUs a tenant may use: all still fit, with room for fragments, while the largest batch is out."""
-    left = max(len(cluster.gpu) - _largest_batch(cluster), 1) * profile.gpus
+    left = max(_left(cluster, hardware), min(p.gpus for p in hardware.profiles))
     return left * 3 // 4 // max(len(cluster.tenants), 1)
 
 

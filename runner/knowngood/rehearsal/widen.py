@@ -32,8 +32,15 @@ def widened(cluster: Cluster, nodes: int) -> Cluster:
     rings = _rings(cluster.rings, fresh, nodes)
     raw = copy.deepcopy(dict(cluster.raw))
     raw["nodes"] = {**raw.get("nodes", {}), "gpu": [*cluster.gpu, *fresh]}
+    if cluster.pools:  # what is added is of the last pool's kind
+        *_, last = cluster.pools
+        raw["pools"] = {
+            **{name: [*nodes] for name, nodes in cluster.pools.items()},
+            last: [*cluster.pools[last], *fresh],
+        }
     raw["rings"] = [{"name": r.name, "nodes": list(r.nodes), "batch": r.batch} for r in rings]
-    return replace(cluster, gpu=(*cluster.gpu, *fresh), rings=rings, raw=raw)
+    pools = {name: tuple(nodes) for name, nodes in raw.get("pools", {}).items()}
+    return replace(cluster, gpu=(*cluster.gpu, *fresh), rings=rings, pools=pools, raw=raw)
 
 
 def described(cluster: Cluster) -> str:

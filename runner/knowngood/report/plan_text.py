@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Disruption, Scope, UndoClass
-from knowngood.model.plan import Expected, Hop, Plan
+from knowngood.model.plan import Expected, Hop, Plan, PlannedPool
 from knowngood.model.text import Page, page
 from knowngood.report.columns import columns
 from knowngood.report.estimate import words
@@ -47,6 +47,7 @@ def plan_text(plan: Plan) -> Page:
         [
             ("active, on drained nodes", ", ".join(plan.active_gates) or "none"),
             ("passive, any time", ", ".join(plan.passive_gates) or "none"),
+            *((f"only {pool.profile}", ", ".join(own)) for pool in plan.pools if (own := _own(plan, pool))),
             *((f"not applicable: {gate}", why) for gate, why in plan.not_applicable.items()),
         ]
     )
@@ -75,6 +76,11 @@ def hop_text(plan: Plan, hop: Hop) -> Page:
     if hop.name == plan.point_of_no_return:
         lines += ["", "this is the point of no return"]
     return page(lines)
+
+
+def _own(plan: Plan, pool: PlannedPool) -> list[str]:
+    """Gates that judge this pool, and not every one."""
+    return [gate for gate in pool.gates if any(gate not in other.gates for other in plan.pools)]
 
 
 def _accepted(plan: Plan) -> str:
@@ -127,7 +133,9 @@ def _time(expected: Expected) -> str:
     """`about 4 h: 3 x 20 min, 3 soaks of 60 min`; "" where nothing is known."""
     parts = []
     if expected.turns and expected.minutes:
-        parts.append(f"{expected.turns} x {words(expected.minutes * 60)}")
+        alike = expected.seconds == expected.turns * expected.minutes * 60 + expected.soaks * expected.soak
+        most = "" if alike else "at most "
+        parts.append(f"{expected.turns} x {most}{words(expected.minutes * 60)}")
     if expected.soaks and expected.soak:
         parts.append(f"{_count(expected.soaks, 'soak')} of {words(expected.soak)}")
     if not parts:

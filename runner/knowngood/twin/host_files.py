@@ -129,6 +129,14 @@ def firmware(node: NodeSeed) -> Files:
         **uplink("eno1", "tg3"),
     }
     vendor_id, _, device_id = (node.gpuPciId or "10de:233b").partition(":")
+    files["proc/bus/pci/devices"] = "".join(
+        f"{address[5:7]}00\t{ids}\t0\n"
+        for addresses, ids in (
+            (gpu_addresses(node), f"{vendor_id}{device_id}"),
+            (map(nic_address, range(node.nics)), "15b31021"),
+        )
+        for address in addresses
+    )
     for index, address in enumerate(gpu_addresses(node)):
         files |= _pci(address, vendor_id, device_id, "0x030200", index * 2 // max(node.gpus, 1))
     for index in range(node.nics):

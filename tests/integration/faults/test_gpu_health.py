@@ -17,6 +17,7 @@ from knowngood.adapters.cluster.facts import is_ready
 from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.adapters.kubernetes.client import path
 from knowngood.matrix.locate import gates_dir
+from knowngood.model.hardware import Hardware
 from knowngood.model.verdict import Verdict
 from knowngood.twin.gpu_health import AILMENTS
 
@@ -58,7 +59,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         limits = replace(found.cluster.limits, operand_age=2.0)
         found.cluster = replace(found.cluster, limits=limits)
         where = (play.stage.kubeconfig, folder / "run", gates_dir())
-        found.gates = PytestGates(found.cluster, profile, found.release, *where)
+        found.gates = PytestGates(found.cluster, Hardware((profile,)), found.release, *where)
         yield found
 
 

@@ -14,6 +14,7 @@ from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.hardware import Hardware
 from knowngood.model.verdict import Judgement
 from knowngood.ports.cancel import Cancel
 
@@ -32,7 +33,7 @@ class Bench:
         self.reported = matrix.reported
         self.kube = Kube(play.stage.kubeconfig)
         self.gates = PytestGates(
-            self.cluster, self.profile, self.release, play.stage.kubeconfig, run, gates_dir()
+            self.cluster, Hardware((self.profile,)), self.release, play.stage.kubeconfig, run, gates_dir()
         )
 
     def windows(self, *nodes: str) -> dict[str, Window]:

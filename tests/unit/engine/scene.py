@@ -9,6 +9,7 @@ from tests.unit.engine.world import NEW, OLD, World, new_world
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import Location
 from knowngood.model.field import FieldChange, ObjectRef
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import (
     Cluster,
     Disruption,
@@ -96,6 +97,11 @@ def a_profile() -> Profile:
     return Profile("xe", "XE7740", 8, "H200 NVL", "10de:233b", False, 0, "none", "none", gates, (), HERE)
 
 
+def a_hardware() -> Hardware:
+    """All its GPU nodes are alike."""
+    return Hardware((a_profile(),))
+
+
 def a_standard(world: World, now: str, cluster: Cluster | None = None) -> Standard:
     """What the matrix of this scene says of evidence."""
     return Standard(
@@ -122,4 +128,4 @@ def an_engine(
     plan: Plan | None = None,
 ) -> Engine:
     world.standard = world.standard or a_standard
-    return Engine(ports(world), plan or a_plan(batch), a_cluster(on_wave_failure), a_profile(), run)
+    return Engine(ports(world), plan or a_plan(batch), a_cluster(on_wave_failure), a_hardware(), run)

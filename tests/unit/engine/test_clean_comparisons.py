@@ -9,7 +9,7 @@ import pytest
 from tests.movers import MOVERS
 from tests.unit.engine.fake_cluster import FakeGates, FakeNodes
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_standard, a_world
+from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_standard, a_world
 from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.engine.earlier import spans
@@ -75,7 +75,7 @@ def play(world: World, logs: KernelLogs, run: str, *sick: str) -> tuple[RunState
     world.records, world.files = [], {}
     world.standard = a_standard
     gates = LoggingGates(world, logs, sick)
-    engine = Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_profile(), run)
+    engine = Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_hardware(), run)
     return engine.run(), gates
 
 
@@ -161,7 +161,7 @@ def test_a_baseline_is_taken_before_each_ring_is_declared() -> None:
 def test_a_later_ring_that_is_sick_before_it_is_declared_holds_the_run_untouched() -> None:
     world = a_world()
     world.bad = lambda request, node, w: "Xid 79" if node == "gpu-3" and "ring-1" in request.name else ""
-    engine = Engine(ports(world), a_plan(), a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), a_plan(), a_cluster(), a_hardware(), "run-1")
     world.standard = a_standard
     end = engine.run().end
     assert end is not None
@@ -188,7 +188,7 @@ def test_a_restart_between_baseline_and_claim_is_told_as_what_it_is(version: str
     world = a_world()
     world.standard = a_standard
     nodes = DisturbedNodes(world, version)
-    state = Engine(replace(ports(world), nodes=nodes), a_plan(), a_cluster(), a_profile(), "run-1").run()
+    state = Engine(replace(ports(world), nodes=nodes), a_plan(), a_cluster(), a_hardware(), "run-1").run()
     claimed = state.results[StepPath("hop-1/ring-0/batch-1/claim")].detail
     words = "its driver was restarted at 1001.0 s after boot by somebody else, not by this run"
     assert state.end is not None
@@ -221,7 +221,7 @@ def test_a_restart_while_the_idle_baseline_is_taken_does_not_stop_a_healthy_node
             return judged
 
     engine = Engine(
-        replace(ports(world), gates=Disturbed(world)), a_plan(), a_cluster(), a_profile(), "run-1"
+        replace(ports(world), gates=Disturbed(world)), a_plan(), a_cluster(), a_hardware(), "run-1"
     )
     state = engine.run()
     assert state.end is not None
@@ -236,7 +236,7 @@ def test_a_node_that_goes_back_before_its_idle_baseline_is_judged_by_the_profile
     world.standard = a_standard
     gates, nodes = FakeGates(world), DisturbedNodes(world, NEW)
     both = replace(ports(world), gates=gates, nodes=nodes)
-    Engine(both, a_plan(), a_cluster(), a_profile(), "run-1").run()
+    Engine(both, a_plan(), a_cluster(), a_hardware(), "run-1").run()
     back = next(r for r in gates.requests if r.name == "hop-1/ring-0/undo/judge")
     assert back.baseline["smoke_training/gpu-1"] == {}
 
@@ -246,7 +246,7 @@ def test_prove_holds_a_node_whose_driver_was_loaded_anew_after_its_active_gates(
     world = a_world()
     world.standard = a_standard
     world.bad = lambda request, node, w: _reloads(request, w)
-    engine = Engine(ports(world), a_plan(), a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), a_plan(), a_cluster(), a_hardware(), "run-1")
     state = engine.run()
     assert state.end is not None
     assert (state.end.name, set(state.end.nodes)) == ("held", {"gpu-2"})
@@ -287,7 +287,7 @@ def test_a_restart_before_the_ring_is_measured_is_no_change_that_an_undo_would_b
             return judged
 
     both = replace(ports(world), gates=Restarting(world))
-    state = Engine(both, a_plan(), a_cluster(), a_profile(), "run-1").run()
+    state = Engine(both, a_plan(), a_cluster(), a_hardware(), "run-1").run()
     assert state.end is not None
     assert state.end.name == "restored"
     assert state.results[StepPath("hop-1/ring-0/undo/look")].detail.changed == ()
@@ -307,7 +307,7 @@ def test_an_undo_compares_counters_with_their_newest_reading_and_with_when_it_wa
             return replace(judged, results=tuple(_measured(r, read, bad=bad) for r in judged.results))
 
     gates = Counting(world)
-    Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_profile(), "run-1").run()
+    Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_hardware(), "run-1").run()
     back = next(r for r in gates.requests if r.name == "hop-1/ring-0/undo/judge")
     compared = back.baseline["drift/gpu-1"]
     assert (compared["counters"], compared["bootId"], compared["names"]) == ({"p": 5}, "b2", "before")
@@ -325,7 +325,7 @@ def test_what_a_restart_of_ours_counted_is_excused_once() -> None:
             return replace(judged, results=tuple(_measured(r, read, bad=False) for r in judged.results))
 
     gates = Counting(world)
-    Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_profile(), "run-1").run()
+    Engine(replace(ports(world), gates=gates), a_plan(), a_cluster(), a_hardware(), "run-1").run()
     asked = {r.name: r.baseline.get("drift/gpu-1", {}) for r in gates.requests}
     judged = "hop-1/ring-0/batch-1/judge"
     assert asked[judged]["counters"] == {"p": 0}

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.engine.fake_cluster import FakeCluster, FakeGates, FakeNodes
 from tests.unit.engine.fake_git import FakeGitOps
 from tests.unit.engine.fakes import FakeCheckpoint, FakeJournal, ports
-from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_standard, a_world, an_engine
+from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_standard, a_world, an_engine
 from tests.unit.engine.test_two_hops import standard, two_hops
 from tests.unit.engine.world import NEW, OLD, World, new_world
 
@@ -90,13 +90,13 @@ class OnceUnreadable(FakeCluster):
 def test_a_hiccup_between_two_hops_interrupts_at_the_resting_state_and_drains_nobody() -> None:
     world = a_world()
     world.standard = standard
-    engine = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), two_hops(), a_cluster(), a_hardware(), "run-1")
     engine.ports = replace(engine.ports, cluster=OnceUnreadable(world))
     with pytest.raises(Interrupted, match="leader changed"):
         engine.run()
     assert versions(world) == {NEW}
     assert not [r.step for r in world.records if r.step.startswith("hop-2/ring") and "window" not in r.step]
-    assert ended(Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")).name == "done"
+    assert ended(Engine(ports(world), two_hops(), a_cluster(), a_hardware(), "run-1")).name == "done"
 
 
 class NoCommit(FakeGitOps):
@@ -236,7 +236,7 @@ def wide_engine(
     world: World, rings: Mapping[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> Engine:
     monkeypatch.setattr("tests.unit.engine.scene.RINGS", rings)
-    return Engine(ports(world), a_plan(40), a_cluster(), a_profile(), "run-1")
+    return Engine(ports(world), a_plan(40), a_cluster(), a_hardware(), "run-1")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.engine.fake_cluster import FakeNodes
 from tests.unit.engine.fakes import POOL, ports, snapshot
-from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_standard, a_world
+from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_standard, a_world
 from tests.unit.engine.test_runs import ROWS, Row, sick
 from tests.unit.engine.world import Killed, World
 
@@ -41,7 +41,7 @@ class Careful(FakeNodes):
 def an_engine(world: World, *, batch: int = 2, on_wave_failure: str = "hold") -> Engine:
     world.standard = world.standard or a_standard
     there = replace(ports(world), nodes=Careful(world))
-    return Engine(there, holding(a_plan(batch)), a_cluster(on_wave_failure), a_profile(), "run-1")
+    return Engine(there, holding(a_plan(batch)), a_cluster(on_wave_failure), a_hardware(), "run-1")
 
 
 def run(world: World, row: Row = ROWS[0]) -> RunState:
@@ -219,7 +219,7 @@ def test_a_rollback_is_not_kept_by_what_can_not_be_held() -> None:
     run(world)
     world.bad = sick()
     world.broken |= {"pool-rolls", "certificates-end"}
-    engine = Engine(ports(world), holding(a_plan()), a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), holding(a_plan()), a_cluster(), a_hardware(), "run-1")
     engine.roll_back()
     state = engine.run()
     assert ended(state).name == "restored"
@@ -240,6 +240,6 @@ def test_what_is_left_alone_is_told_and_keeps_nobody() -> None:
 def test_a_plan_that_holds_nobody_has_no_such_steps() -> None:
     world = a_world()
     world.standard = a_standard
-    Engine(ports(world), a_plan(), a_cluster(), a_profile(), "run-1").run()
+    Engine(ports(world), a_plan(), a_cluster(), a_hardware(), "run-1").run()
     assert steps(world, "hold", "let-go") == []
     assert "held" not in world.moments

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from tests.unit.engine.fake_cluster import FakeGates
 from tests.unit.engine.fakes import snapshot
-from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.scene import a_profile, a_world, an_engine
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import NEW, Killed, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
+from knowngood.model.hardware import Hardware
 from knowngood.model.state import End
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.cancel import Cancel
@@ -83,7 +84,7 @@ def test_a_fail_that_the_profile_lists_needs_no_second_test() -> None:
     world.bad = sick("gpu-1", what="Xid 79")
     engine = an_engine(world)
     gates = {"gpu_errors": {"kind": "passive", "failsAtOnce": ["Xid 79"]}}
-    engine.profile = replace(engine.profile, gates=gates)
+    engine.hardware = Hardware((replace(a_profile(), gates=gates),))
     fakes = FallenOff(world)
     engine.ports = replace(engine.ports, gates=fakes)
     end = engine.run().end

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.movers import MOVERS
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_world, an_engine
+from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, Killed, World
 
 from knowngood.engine.engine import Engine, frozen_plan
@@ -67,7 +67,7 @@ def test_a_run_that_an_older_version_began_goes_on_to_the_same_end(boundary: int
     open_ports = ports(world)
     plan = frozen_plan(open_ports, "run-1")
     assert not plan.movers
-    engine = Engine(open_ports, with_movers(plan, MOVERS), a_cluster(), a_profile(), "run-1")
+    engine = Engine(open_ports, with_movers(plan, MOVERS), a_cluster(), a_hardware(), "run-1")
     end = engine.run().end
     assert end is not None
     assert end.name == ("restored" if bad else "done"), end
@@ -77,7 +77,7 @@ def test_a_plan_without_movers_moves_nothing() -> None:
     """Nobody is drained by guess."""
     world = begun(12)
     plan = frozen_plan(ports(world), "run-1")
-    engine = Engine(ports(world), plan, a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), plan, a_cluster(), a_hardware(), "run-1")
     before = {name: node.version for name, node in world.nodes.items()}
     engine.cluster = a_cluster()
     with pytest.raises(Exception, match="does not say how nvidia-driver moves"):

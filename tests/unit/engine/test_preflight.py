@@ -9,7 +9,7 @@ import pytest
 from tests.movers import DRIVER
 from tests.unit.engine.fake_cluster import FakeReadiness, FakeRegistry
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_world, an_engine
+from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
 from tests.unit.engine.world import World
 
 from knowngood.engine.engine import Engine
@@ -69,7 +69,7 @@ def test_what_a_mover_requires_must_stand_in_git_too(said: str, name: str) -> No
     world.beside = {"spec.upgradePolicy.autoUpgrade": said}
     driver = replace(DRIVER, require={"NVIDIADriver": {"spec.upgradePolicy.autoUpgrade": "false"}})
     plan = replace(a_plan(), movers={"nvidia-driver": driver})
-    end = Engine(ports(world), plan, a_cluster(), a_profile(), "run-1").run().end
+    end = Engine(ports(world), plan, a_cluster(), a_hardware(), "run-1").run().end
     assert end is not None
     assert end.name == name
     if name == "refused":

@@ -56,10 +56,9 @@ CPU = NodeState(
 
 def asked(profile: Profile = PARTITIONED, moved: str = "gpu-1", **changes: Any) -> Asked:
     values: dict[str, Any] = {
-        "required": readings.required(profile),
-        "optional": readings.optional(profile),
+        "required": dict.fromkeys(("gpu-1", "gpu-2"), readings.required(profile)),
+        "optional": dict.fromkeys(("gpu-1", "gpu-2"), readings.optional(profile)),
         "gpu": frozenset({"gpu-1", "gpu-2", "gpu-9"}),
-        "known": frozenset({"gpu-1", "gpu-2"}),
         "moved": frozenset({moved}),
         "taken_back": {"nvidia-driver": NEW},
         "schemes": {"nvidia-driver": "nvidia-driver"},

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from tests.unit.engine.fake_cluster import FakeCluster
-from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.scene import a_profile, a_world, an_engine
 from tests.unit.engine.world import NEW, World
 
 from knowngood.model.errors import ExitCode
+from knowngood.model.hardware import Hardware
 from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
 from knowngood.model.record import RecordType, Status
@@ -88,7 +89,7 @@ def test_a_required_reading_that_can_not_be_taken_after_is_not_restored() -> Non
 def test_a_required_reading_that_can_not_be_taken_before_starts_no_run() -> None:
     world = a_world()
     engine = an_engine(world)
-    engine.profile = replace(engine.profile, mig=True)
+    engine.hardware = Hardware((replace(a_profile(), mig=True),))
     end = engine.run().end
     assert end is not None
     assert (end.name, len(end.nodes)) == ("inconclusive", 6)

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 from tests.unit.engine.fake_cluster import FakeCluster
 from tests.unit.engine.fakes import FakeLoad
-from tests.unit.engine.scene import a_world, an_engine
+from tests.unit.engine.scene import a_profile, a_world, an_engine
 from tests.unit.engine.world import Killed, World
 
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import Interrupted, Unreachable
+from knowngood.model.hardware import Hardware
 from knowngood.model.node import GpuUse
 from knowngood.model.record import Record, Status
 from knowngood.model.state import fold
@@ -134,7 +135,7 @@ def test_a_profile_may_ask_for_no_work() -> None:
     world = a_world()
     world.idle = set(world.nodes)
     engine = an_engine(world)
-    engine.profile = replace(engine.profile, soak_gpu_share=0.0)
+    engine.hardware = Hardware((replace(a_profile(), soak_gpu_share=0.0),))
     engine.run()
     assert ended(world) == "done"
     assert not [m for m in world.moments if m.startswith("load")]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.engine.fakes import ports, snapshot
-from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_standard, a_world
+from tests.unit.engine.scene import RINGS, a_cluster, a_hardware, a_plan, a_standard, a_world
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import NEW, OLD, World
 
@@ -41,7 +41,7 @@ def standard(world: World, now: str) -> Standard:
 
 def played(world: World) -> End:
     world.standard = standard
-    end = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1").run().end
+    end = Engine(ports(world), two_hops(), a_cluster(), a_hardware(), "run-1").run().end
     assert end is not None
     return end
 
@@ -83,7 +83,7 @@ def test_the_versions_after_each_hop_are_the_resting_states() -> None:
 
 
 def _rolled_back(world: World) -> End:
-    engine = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), two_hops(), a_cluster(), a_hardware(), "run-1")
     engine.roll_back()
     end = engine.run().end
     assert end is not None

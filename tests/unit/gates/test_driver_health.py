@@ -10,6 +10,7 @@ import pytest
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.driver import QUERY, LinksTold, Reports, Told, links_of, report_of
 from knowngood.gate.nvidia_smi import parse
+from knowngood.model.hardware import Hardware
 from knowngood.twin.gpu_health import AILMENTS
 from knowngood.twin.seed import NodeSeed
 
@@ -297,7 +298,7 @@ def test_what_may_pass_is_asked_again_and_the_rest_is_not() -> None:
     def at_rest(fault: str) -> Mapping[str, Told]:
         first = {"a": report_of(Ran(printed(ailment=fault), "", 0)), "b": report_of(Ran(printed(), "", 0))}
         found: Callable[..., Mapping[str, Told]] = GATE.told_at_rest.__wrapped__
-        return found(Reports(first, again), profile(settleSeconds=0.01))
+        return found(Reports(first, again), Hardware((profile(settleSeconds=0.01),)))
 
     report = at_rest("thermal-slowdown")["a"].report
     assert report is not None

@@ -11,6 +11,7 @@ import pytest
 from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand, of_node
 from knowngood.gate.operands import Operands
 from knowngood.model.errors import Location
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, GitOps, Limits, Profile
 
 from .conftest import gate, request, verdict
@@ -162,7 +163,7 @@ def test_what_settles_is_read_again_and_what_is_for_good_is_not() -> None:
         "p", "x", 8, "H200", "10de:233b", False, 8, "CX7", "dma-buf", {"operators": {"settleSeconds": 0.01}}, (),
         Location("test"),
     )  # fmt: skip
-    found = GATE.at_rest.__wrapped__(Operands(seen, again), CLUSTER, profile)
+    found = GATE.at_rest.__wrapped__(Operands(seen, again), CLUSTER, Hardware((profile,)))
     assert asked == [("waits",)]
     assert judged(found["waits"])[0] == "pass"
     assert judged(found["lost"])[0] == "fail"

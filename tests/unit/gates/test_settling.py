@@ -31,7 +31,7 @@ class Looks:
         return {n: late(NODES[n]) if n in self.late else NODES[n] for n in nodes}
 
 
-def waits(state: NodeState) -> bool:
+def waits(_: str, state: NodeState) -> bool:
     return state.allocatable != {"nvidia.com/gpu": "8"}
 
 
@@ -41,16 +41,16 @@ def first(*names: str) -> dict[str, NodeState]:
 
 def test_nodes_at_rest_are_not_looked_at_again() -> None:
     looks = Looks(())
-    assert settled(NODES, looks, waits, 60) == NODES
+    assert settled(NODES, looks, waits, lambda _: 60) == NODES
     assert looks.asked == []
 
 
 def test_those_that_wait_are_looked_at_together_and_no_other() -> None:
     looks = Looks(("gpu-2", "gpu-5"))
-    assert settled(first("gpu-2", "gpu-5"), looks, waits, 60, every=0.0) == NODES
+    assert settled(first("gpu-2", "gpu-5"), looks, waits, lambda _: 60, every=0.0) == NODES
     assert looks.asked == [("gpu-2", "gpu-5"), ("gpu-5",)]
 
 
 def test_what_does_not_settle_in_time_is_told_as_it_is() -> None:
     looks = Looks(("gpu-2",) * 1000)
-    assert waits(settled(first("gpu-2"), looks, waits, 0.0, every=0.0)["gpu-2"])
+    assert waits("gpu-2", settled(first("gpu-2"), looks, waits, lambda _: 0.0, every=0.0)["gpu-2"])

@@ -117,8 +117,8 @@ def test_evidence_speaks_of_its_release_and_its_hardware_only() -> None:
         replace(failed, run="r5", status="rehearsed"),
     )
     proven = replace(failed, run="r6", status="known-good", time=LATER)
-    failures, proofs = of_evidence((failed, *others, proven), "r610", "hgx")
+    failures, proofs = of_evidence((failed, *others, proven), "r610", ("hgx",))
     assert [(f.run, f.nodes, f.from_release, f.gates) for f in failures] == [
         ("r1", ("gpu-7",), "r595", "a" * 64)
     ]
-    assert proofs == [Proof(THERE, LATER)]
+    assert proofs == [Proof(THERE, LATER, "hgx")]

@@ -34,7 +34,7 @@ def test_requests_and_limits_of_one_container_are_the_same_gpus() -> None:
 
 
 def test_time_in_which_nobody_looked_is_no_work() -> None:
-    meter = Meter(longest=10.0, gpus=8)
+    meter = Meter(longest=10.0, gpus={"n": 8})
     for at in (0.0, 5.0, 100.0, 105.0):
         meter.sample(at, {"n": GpuUse(2.0, 2.0)}, {"n": 1})
     assert (meter.tenants["n"], meter.synthetic["n"], meter.unseen) == (20.0, 10.0, 95.0)
@@ -44,7 +44,7 @@ def test_time_in_which_nobody_looked_is_no_work() -> None:
 
 def test_a_node_whose_gpus_are_time_sliced_does_no_more_work_than_its_gpus_can() -> None:
     """Its device plugin offers each GPU several times under the same name, so pods ask for more than there are."""
-    meter = Meter(longest=10.0, gpus=8)
+    meter = Meter(longest=10.0, gpus={"n": 8})
     for at in (0.0, 10.0):
         meter.sample(at, {"n": GpuUse(32.0, 32.0)}, {})
     assert meter.tenants["n"] == 80.0

@@ -132,7 +132,7 @@ def test_work_waits_while_a_batch_is_out_and_every_budget_can_give_way(
     )
     loads = loads_of(seed(replace(s, cluster=cluster), "x")["tenants"])
     total = sum(w["replicas"] * w["gpusPerPod"] for w in loads)
-    left = (nodes - batch) * s.profile.gpus
+    left = (nodes - batch) * s.hardware.profiles[0].gpus
     bound = [w for w in loads if w.get("minAvailable")]
     if not any(w["name"] == "queue" for w in loads):
         return  # the tenants alone fill it: nothing to add

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import RINGS, a_cluster, a_plan, a_profile, a_world
+from tests.unit.engine.scene import RINGS, a_cluster, a_hardware, a_plan, a_world
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.test_two_hops import LAST, standard, two_hops
 from tests.unit.engine.world import OLD
@@ -82,7 +82,7 @@ def test_of_two_hops_only_the_undone_one_is_taken_back() -> None:
     world = a_world()
     world.standard = standard
     world.bad = sick("gpu-1", version=LAST)
-    engine = Engine(ports(world), two_hops(), a_cluster(), a_profile(), "run-1")
+    engine = Engine(ports(world), two_hops(), a_cluster(), a_hardware(), "run-1")
     end = engine.run().end
     assert end is not None
     assert end.name == "restored"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from knowngood.model.mover import Shown, Specs
-from knowngood.model.node import NOT_LOADED
+from knowngood.model.node import NOT_LOADED, PCI_IDS
 from knowngood.model.values import Object, Values
 from knowngood.planner.moving import VERSION
 from knowngood.probe import gpudirect
@@ -37,6 +37,8 @@ SLOT = ("uevent", "sriov_numvfs", "physfn", "sfnum", *LINK)
 """What is read of an RDMA device and of its place on the PCI bus; a virtual function's physical one by its address."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 UPTIME = "/proc/uptime"
+PCI_DEVICES = "/proc/bus/pci/devices"
+"""One line a device: bus and function, then vendor and device, in hexadecimal (the kernel's drivers/pci/proc.c)."""
 PRODUCT = "/sys/class/dmi/id/product_name"
 BIOS = "/sys/class/dmi/id/bios_version"
 FILES = (
@@ -50,6 +52,7 @@ FILES = (
     FABRIC_MANAGER,
     "/sys/module/nvidia/version",
     *(f"/sys/module/{name}/{file}" for name in MODULES for file in ("version", "srcversion", "refcnt")),
+    PCI_DEVICES,
     PRODUCT,
     BIOS,
 )
@@ -185,8 +188,26 @@ def inventory(read: Lines) -> dict[str, dict[str, str]]:
 
 def machine(read: Lines) -> dict[str, str]:
     """Facts of the machine itself."""
-    product = first(read, PRODUCT)
-    return {"product": product} if product else {}
+    found = {"product": first(read, PRODUCT), PCI_IDS: _pci_ids(read)}
+    return {fact: text for fact, text in found.items() if text}
+
+
+def _pci_ids(read: Lines) -> str:
+    """Vendor and device of the driver's GPUs, as the kernel's table tells them; "" where it was not read."""
+    rows = [words for line in read.get(PCI_DEVICES, ()) if len(words := line.split()) > 1]
+    ids = {words[0].lower(): words[1].lower() for words in rows}
+    found = (ids.get(_place(gpu), "") for gpu in gpus(read))
+    return _one(f"{one[:4]}:{one[4:]}" for one in found if len(one) == 8)
+
+
+def _place(address: str) -> str:
+    """A PCI address as that table has it: bus, then device and function in one; it knows no domains."""
+    bus, _, rest = address.partition(":")[2].partition(":")
+    slot, _, function = rest.partition(".")
+    try:
+        return f"{int(bus, 16):02x}{int(slot, 16) << 3 | int(function or '0', 16):02x}"
+    except ValueError:
+        return ""
 
 
 def rdma(read: Lines) -> Object:

@@ -14,11 +14,11 @@ from knowngood.matrix.locate import gates_dir, own_gates
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import names
 from knowngood.model.errors import UsageError
-from knowngood.model.evidence import FAILED, INCONCLUSIVE, REFUSED, Appraisal, Evidence, evidence_of
+from knowngood.model.evidence import FAILED, INCONCLUSIVE, REFUSED, Appraisal, Evidence, by_pool, evidence_of
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import ReleaseStatus
 from knowngood.model.values import Object, Values
-from knowngood.planner.status import RANK, Standard, appraise, moment, raised
+from knowngood.planner.status import RANK, Standard, appraise_pools, moment, raised
 
 TRAILER_CLUSTER = "Knowngood-Cluster"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -74,17 +74,21 @@ class MatrixFiles:
         values = build.matrix(found)
         taken = evidence_of(evidence)
         gates, gates_from = self._gates_for(taken)
-        standard = Standard(
-            release=values.releases.get(taken.release),
-            profile=values.profiles.get(taken.profile),
-            cluster=values.clusters.get(taken.cluster),
-            components=values.components,
-            gates=gates,
-            gates_from=gates_from,
-            now=now,
-            others=tuple(evidence_of(e.value) for e in found.evidence),
-        )
-        return appraise(taken, standard)
+        others = tuple(part for e in found.evidence for part in by_pool(evidence_of(e.value)))
+
+        def standard(profile: str) -> Standard:
+            return Standard(
+                release=values.releases.get(taken.release),
+                profile=values.profiles.get(profile),
+                cluster=values.clusters.get(taken.cluster),
+                components=values.components,
+                gates=gates,
+                gates_from=gates_from,
+                now=now,
+                others=others,
+            )
+
+        return appraise_pools(taken, standard)
 
     def start(self, release: str, cluster: str) -> Start:
         """What a plan for the cluster starts from and goes to."""

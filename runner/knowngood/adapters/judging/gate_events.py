@@ -53,8 +53,7 @@ def judgement(
     judged = {(r.gate, r.node) for r in results}
     missing = tuple(
         (gate, node)
-        for gate in request.gates
-        for node in request.nodes
+        for gate, node in request.asked
         if (gate, node) not in judged and (gate, "") not in judged
     )
     why = trouble or events.trouble or _distrust(events, code)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from knowngood.adapters.judging.probe_pod import HOST, asked, attached, spec
@@ -36,23 +37,27 @@ AFTERLIFE = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to probe. `gpus` a node when a payload computes on them, 0 for payloads that only read.
+class Share:
+    """What one node's probe is told and takes: `gpus` when a payload computes on them, 0 where all only read."""
 
-    `deadline` in seconds, from the first Job's creation to the last answer.
-    """
+    params: Values = field(default_factory=dict)
+    gpus: int = 0
+    needs: PodNeeds = field(default_factory=PodNeeds)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to probe; `own` is each node's share. `deadline` in seconds, from the first Job to the last answer."""
 
     run: str
     name: str  # the judgement's
     nodes: tuple[str, ...]
     payloads: tuple[str, ...]
-    params: Values
     image: str
-    gpus: int
     deadline: float
     namespace: str = names.NAMESPACE
-    needs: PodNeeds = field(default_factory=PodNeeds)
     site: PodSite = field(default_factory=PodSite)
+    own: Mapping[str, Share] = field(default_factory=dict)
 
     @property
     def each(self) -> int:
@@ -84,7 +89,8 @@ def is_of(group: str, job: str) -> bool:
 def manifest(order: Order, node: str, part: int = 0) -> Object:
     """The Job that probes `node`."""
     own = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.group}
-    labels, want = {**order.site.labels, **own}, asked(order.needs, order.gpus)
+    share = order.own.get(node, Share())
+    labels, want = {**order.site.labels, **own}, asked(share.needs, share.gpus)
     meant = {NODE_ANNOTATION: node}
     # Later than our own deadline, after which we still want to see why a pod did not run.
     deadline = math.ceil(order.deadline + DELETED_WITHIN)
@@ -104,14 +110,14 @@ def manifest(order: Order, node: str, part: int = 0) -> Object:
             "ttlSecondsAfterFinished": AFTERLIFE,
             "template": {
                 "metadata": {"labels": labels, "annotations": {**meant, **attached(want)}},
-                "spec": spec(node, order.site, want, _container(order)),
+                "spec": spec(node, order.site, want, _container(order, share.params)),
             },
         },
     }
 
 
-def _container(order: Order) -> Object:
-    params = json.dumps(dict(order.params), sort_keys=True, separators=(",", ":"))
+def _container(order: Order, told: Values) -> Object:
+    params = json.dumps(dict(told), sort_keys=True, separators=(",", ":"))
     return {
         "name": "probe",
         "image": order.image or NO_IMAGE,

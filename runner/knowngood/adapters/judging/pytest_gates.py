@@ -24,8 +24,9 @@ from knowngood.model import names
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.evidence import GateSuite
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.matrix import Cluster, Release
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.values import Object
@@ -49,7 +50,7 @@ class PytestGates(Gates):
     def __init__(
         self,
         cluster: Cluster,
-        profile: Profile,
+        hardware: Hardware,
         release: Release | None,
         kubeconfig: Path | None,
         folder: Path,
@@ -59,7 +60,7 @@ class PytestGates(Gates):
     ) -> None:
         self._own = own
         self._cluster = cluster
-        self._profile = profile
+        self._hardware = hardware
         self._release = release
         self._kubeconfig = kubeconfig
         self._folder = folder
@@ -109,7 +110,7 @@ class PytestGates(Gates):
             "schema": SCHEMA,
             "request": to_json(request),
             "cluster": to_json(self._cluster),
-            "profile": to_json(self._profile),
+            "hardware": to_json(self._hardware),
             "release": to_json(self._release),
             "kubeconfig": str(self._kubeconfig.absolute()) if self._kubeconfig else "",
             "folder": str(folder),

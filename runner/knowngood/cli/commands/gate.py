@@ -227,13 +227,13 @@ def _new(asked: Asked) -> int:
 def _list(settings: Settings, asked: Asked) -> int:
     """Each gate: what it proves, needs and means, and in which way it runs."""
     source = load(settings)
-    profile = source.profile(source.cluster(asked.cluster)) if asked.cluster else None
+    hardware = source.hardware(source.cluster(asked.cluster)) if asked.cluster else None
     rows = []
     own = own_gates(source.folder)
     files = {file.stem: file for folder in (own, gates_dir()) if folder for file in folder.glob("[!_]*.py")}
     for _, file in sorted(files.items()):
         kinds = [p.gates[file.stem]["kind"] for p in source.matrix.profiles.values() if file.stem in p.gates]
-        if profile and file.stem not in profile.gates:
+        if hardware and not any(file.stem in profile.gates for profile in hardware.profiles):
             continue
         parts = gate_author.told(file)
         row = {"gate": file.stem, "kind": kinds[0] if kinds else "in no profile", "proves": parts["says"]}

@@ -24,6 +24,7 @@ from knowngood.matrix.show import (
     edge_row,
 )
 from knowngood.model.errors import UsageError
+from knowngood.model.hardware import pools_of
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Component, Matrix
 from knowngood.model.text import Page, as_json, page
@@ -194,7 +195,7 @@ def _clusters(source: Source) -> Rows:
         (
             c.name,
             c.release,
-            c.profile,
+            ", ".join(pools_of(c)),
             f"{len(c.gpu)} gpu",
             ", ".join(r.name for r in c.rings),
             "pinned" if c.identity else "not pinned",

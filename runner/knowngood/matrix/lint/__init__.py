@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, nodes, releases
+from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, nodes, pools, releases
 from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "graphs",
     "history",
     "nodes",
+    "pools",
     "problems",
     "releases",
 ]

@@ -10,12 +10,15 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from knowngood.matrix.documents import Document
+from knowngood.matrix.lint import pools as hardware
+from knowngood.matrix.lint.pools import pools
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.model.matrix import Severity
 from knowngood.model.plan import FLEET
 from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, traits_of
 from knowngood.planner.rules.evaluation import Finding as RuleFinding
 
+RuleMark = tuple[str, Outcome, str, str]
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
 
 
@@ -23,29 +26,20 @@ def _clusters(context: Context) -> Iterator[Document]:
     yield from context.documents.of("clusters").values()
 
 
-@rule("KG401", "A cluster has a known hardware profile.")
-def profile_exists(context: Context) -> Iterator[Finding]:
-    """The profile says which gates judge it."""
-    known = context.documents.names("profiles")
-    for document in _clusters(context):
-        if document.value["profile"] not in known:
-            name = document.value["profile"]
-            yield Finding(document.at("profile"), f"there is no profile {name!r}", known_are(known))
-
-
-@rule("KG402", "A cluster is pinned to a known release that is meant for its profile.")
+@rule("KG402", "A cluster is pinned to a known release that is meant for its profiles.")
 def release_exists(context: Context) -> Iterator[Finding]:
     """The pin is where every plan starts."""
     known = context.documents.names("releases")
     profiles = context.documents.names("profiles")
     for document in _clusters(context):
-        name, profile = document.value["release"], document.value["profile"]
+        name = document.value["release"]
         release = context.matrix.releases.get(name)
         if name not in known:
             yield Finding(document.at("release"), f"there is no release {name!r}", known_are(known))
-        elif release and profile in profiles and profile not in release.profiles:
-            message = f"{name} is meant for {', '.join(release.profiles)}, not for {profile}"
-            yield Finding(document.at("release"), message, "pin a release that names this profile")
+        for profile in pools(document) if release else ():
+            if release and profile in profiles and profile not in release.profiles:
+                message = f"{name} is meant for {', '.join(release.profiles)}, not for {profile}"
+                yield Finding(document.at("release"), message, "pin a release that names this profile")
 
 
 @rule("KG403", "A node has one role.")
@@ -220,14 +214,13 @@ def no_secret_in_url(context: Context) -> Iterator[Finding]:
 def workloads_fit(context: Context) -> Iterator[Finding]:
     """It would stay Pending in every rehearsal."""
     for document in _clusters(context):
-        profile = context.matrix.profiles.get(document.value["profile"])
+        known = [p for name in pools(document) if (p := context.matrix.profiles.get(name))]
+        largest = max((p.gpus for p in known), default=None)
         for tenant, entry in enumerate(document.value.get("tenants", ())):
             for index, work in enumerate(entry.get("workloads", ())):
                 at = document.at("tenants", tenant, "workloads", index)
-                if profile and work["gpusPerPod"] > profile.gpus:
-                    message = (
-                        f"{work['name']} asks for {work['gpusPerPod']} GPUs, a machine has {profile.gpus}"
-                    )
+                if largest is not None and work["gpusPerPod"] > largest:
+                    message = f"{work['name']} asks for {work['gpusPerPod']} GPUs, a machine has {largest}"
                     yield Finding(at, message, "ask for less")
                 if work.get("minAvailable", 0) > work["replicas"]:
                     message = f"{work['name']} keeps {work['minAvailable']} of {work['replicas']} pods"
@@ -270,7 +263,7 @@ def pinned_release_fits(context: Context) -> Iterator[Finding]:
     told = {
         (j.document.name, j.finding.rule.name) for j in context.judged if j.finding.outcome is Outcome.BROKEN
     }
-    for document, release, finding in _on_clusters(context):
+    for document, release, _, finding in _on_clusters(context):
         if broken([finding], Severity.BLOCK) and (release, finding.rule.name) not in told:
             yield Finding(
                 document.at("release"), finding.sentence(), "move the cluster to a release that fits it"
@@ -284,22 +277,28 @@ def pinned_release_fits(context: Context) -> Iterator[Finding]:
 )
 def traits_are_said(context: Context) -> Iterator[Finding]:
     """A rule that can't be told is not kept."""
-    for document, _, finding in _on_clusters(context):
+    for document, _, profile, finding in _on_clusters(context):
         unknown = finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO
         if unknown and finding.component in CLUSTER_TRAITS:  # a profile's own are KG206's
             hint = f"say {finding.component} in `traits` of the cluster"
-            yield Finding(document.at("profile"), finding.sentence(), hint)
+            yield Finding(hardware.place(document, profile), finding.sentence(), hint)
 
 
-def _on_clusters(context: Context) -> Iterator[tuple[Document, str, RuleFinding]]:
-    """What the rules say about each cluster's pinned release, with the cluster's own traits."""
+def _on_clusters(context: Context) -> Iterator[tuple[Document, str, str, RuleFinding]]:
+    """What the rules say about each cluster's pinned release, with its own traits: once, by the first such pool."""
     matrix = context.matrix
     for document in _clusters(context):
         cluster = matrix.clusters[document.name]
-        release, profile = matrix.releases.get(cluster.release), matrix.profiles.get(cluster.profile)
-        if release and profile:
+        release, said = matrix.releases.get(cluster.release), set[RuleMark]()
+        for name in pools(document) if release else ():
+            profile = matrix.profiles.get(name)
+            if release is None or profile is None:
+                continue
             for finding in context.judge.findings(release.components, traits_of(profile, cluster)):
-                yield document, release.name, finding
+                mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
+                if mark not in said:
+                    yield document, release.name, name, finding
+                said.add(mark)
 
 
 def _ring_nodes(document: Document) -> Iterator[tuple[int, int, str]]:

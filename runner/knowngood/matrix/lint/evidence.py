@@ -8,6 +8,7 @@ from datetime import datetime
 from knowngood.matrix.documents import KINDS, Evidence
 from knowngood.matrix.lint.registry import Context, Finding, rule
 from knowngood.model.errors import Location
+from knowngood.model.hardware import pools_of
 from knowngood.model.matrix import ReleaseStatus
 from knowngood.planner.status import expiry, max_age_days, moment
 
@@ -115,9 +116,11 @@ def expires(context: Context, evidence: Evidence) -> datetime | None:
     """When it stops to count: the earlier of its own word and what cluster and profile allow; None where unreadable."""
     matrix, value = context.matrix, evidence.value
     cluster = matrix.clusters.get(str(value["cluster"]))
-    profile = matrix.profiles.get(str(value.get("profile") or (cluster.profile if cluster else "")))
+    said = [*(value.get("pools") or ()), *filter(None, [value.get("profile")])]
+    named = said or (list(pools_of(cluster)) if cluster else [""])
+    days = min(max_age_days(cluster, matrix.profiles.get(name)) for name in named)
     try:
-        allowed = moment(expiry(str(value["time"]), max_age_days(cluster, profile)))
+        allowed = moment(expiry(str(value["time"]), days))
         own = moment(str(value["expires"])) if value.get("expires") else allowed
     except (ValueError, OverflowError):
         return None

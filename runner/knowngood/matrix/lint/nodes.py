@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from knowngood.matrix.lint.pools import pools
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.matrix.locate import gates_dir
 
@@ -16,12 +17,13 @@ HEEDING = frozenset({"drift", "rdma_health"})
 def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
     """One that fits nothing waives nothing, and is found out at night."""
     for document in context.documents.of("clusters").values():
-        profile = context.matrix.profiles.get(document.value["profile"])
+        of = {node: name for name, nodes in pools(document).items() for node in nodes}
         gpu = set(document.value["nodes"]["gpu"])
         for index, waiver in enumerate(document.value.get("waivers", ())):
             if waiver["node"] not in gpu:
                 message = f"{waiver['node']} is no GPU node of this cluster"
                 yield Finding(document.at("waivers", index, "node"), message, known_are(gpu))
+            profile = context.matrix.profiles.get(of.get(waiver["node"], ""))
             if profile is not None and waiver["gate"] not in profile.gates:
                 message = f"{profile.name} has no gate {waiver['gate']!r}"
                 yield Finding(document.at("waivers", index, "gate"), message, known_are(set(profile.gates)))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
-from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Profile, Release, Ring, Scope
+from knowngood.model.hardware import Hardware
+from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release, Ring, Scope
 from knowngood.planner.moving import version_of
-from knowngood.planner.rules.evaluation import traits_of
+from knowngood.planner.rules.evaluation import Traits, traits_on
 from knowngood.planner.search.question import Question
 
 Declared = Mapping[tuple[str, str], str]
@@ -71,9 +72,14 @@ class Case:
         return self.matrix.components[name]
 
     @property
-    def profile(self) -> Profile:
+    def hardware(self) -> Hardware:
         """The hardware of the cluster's GPU nodes."""
-        return self.matrix.profiles[self.cluster.profile]
+        return Hardware.of_cluster(self.cluster, self.matrix.profiles)
+
+    @property
+    def traits(self) -> Traits:
+        """What rules may ask of the cluster and of its machines."""
+        return traits_on(self.hardware, self.cluster)
 
     def declaration(self, name: str) -> Declaration | None:
         """Where Git declares the component on this cluster."""
@@ -116,7 +122,7 @@ class Case:
             cluster=self.cluster,
             start=start,
             goal=dict(self.target.components),
-            traits=traits_of(self.profile, self.cluster),
+            traits=self.traits,
             channel=self.wishes.channel,
             accepted=self.wishes.accepted,
             catalogs={(name, minor or now): g.catalog for (name, minor), g in self.wishes.catalogs.items()},

@@ -96,7 +96,9 @@ class Hops:
             leaky=_leaky(fleet, rings),
             warnings=self._warned(then, number, len(states) - 2),
             disturbed=disturbed,
-            expected=expected(disruption, disturbed, rings, self.case.profile, self.case.cluster.limits.soak),
+            expected=expected(
+                disruption, disturbed, rings, self.case.hardware, self.case.cluster.limits.soak
+            ),
             paused=any(m.component == OPENSHIFT for m in moves) and not any(c.reboots for c in charges),
         )
 

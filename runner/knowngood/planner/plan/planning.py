@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from knowngood.model.errors import Inconclusive, Refused
 from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
-from knowngood.model.plan import Hop, Plan, Resting
+from knowngood.model.plan import Hop, Plan, PlannedPool, Resting
 from knowngood.planner.digest import cluster_digest
-from knowngood.planner.gates import applicable, why_left_out
+from knowngood.planner.gates import applicable, applicable_on, why_left_out
 from knowngood.planner.plan.case import Case, Declared, Wishes
 from knowngood.planner.plan.hops import Hops
 from knowngood.planner.plan.no_plan import why_not
 from knowngood.planner.plan.reasons import Reason, reasons
-from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, evaluate, traits_of
+from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, evaluate
 from knowngood.planner.search.a_star import TooLarge
 from knowngood.planner.search.cost import unpacked
 from knowngood.planner.search.solve import Solved, solve
@@ -54,7 +54,7 @@ def plan(
 
 
 def _made(case: Case, solved: Solved) -> Plan:
-    gates = applicable(case.matrix.profiles[case.cluster.profile])
+    gates, hardware = applicable_on(case.hardware), case.hardware
     hops = Hops(case, solved.space, gates).all(solved.states)
     closed = [h.name for h in hops if h.undo is UndoClass.FORWARD_ONLY]
     states = [solved.space.versions(state) for state in solved.states[1:-1]]
@@ -67,7 +67,8 @@ def _made(case: Case, solved: Solved) -> Plan:
     )
     return Plan(
         cluster=case.cluster.name,
-        profile=case.cluster.profile,
+        profile=", ".join(profile.name for profile in hardware.profiles),
+        pools=tuple(_pools(case)) if len(hardware.profiles) > 1 else (),
         from_release=case.pinned.name,
         to_release=case.target.name,
         to_versions=dict(case.target.components),
@@ -89,6 +90,14 @@ def _made(case: Case, solved: Solved) -> Plan:
         cost=unpacked(solved.cost)._asdict(),
         movers={name: spec for name in _moved(hops) if (spec := case.component(name).mover) is not None},
     )
+
+
+def _pools(case: Case) -> Iterator[PlannedPool]:
+    """The nodes of each profile, with the gates that judge them."""
+    for profile in case.hardware.profiles:
+        gates = applicable(profile)
+        nodes = case.hardware.nodes(profile, case.cluster.gpu)
+        yield PlannedPool(profile.name, nodes, (*gates.active, *gates.passive))
 
 
 def _moved(hops: Iterable[Hop]) -> Iterable[str]:
@@ -128,15 +137,15 @@ def _catalogs(case: Case, hops: tuple[Hop, ...]) -> Iterator[tuple[str, str]]:
 def _warnings(case: Case) -> Iterator[str]:
     """What a person should read before saying yes."""
     target, pinned = case.target, case.pinned
-    profile = case.matrix.profiles[case.cluster.profile]
-    yield from (why_left_out(gate, profile.name) for gate in applicable(profile).left_out)
+    for profile in case.hardware.profiles:
+        yield from (why_left_out(gate, profile.name) for gate in applicable(profile).left_out)
     if target.status is ReleaseStatus.DEPRECATED:
         yield f"{target.name} is deprecated"
     if pinned.status is ReleaseStatus.REVOKED:
         yield f"{pinned.name} is revoked ({pinned.reason}): an undo returns to it"
     rules, components, start = case.matrix.rules.values(), case.matrix.components, case.start()
     moved = {name for name, version in target.components.items() if start.get(name) != version}
-    traits = traits_of(profile, case.cluster)
+    traits = case.traits
     findings = evaluate(rules, components, target.components, traits)
     for finding in broken(findings, Severity.WARN):
         yield finding.sentence()

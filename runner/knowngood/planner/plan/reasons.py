@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from knowngood.model.hardware import pools_of
 from knowngood.model.matrix import ReleaseStatus, Severity
 from knowngood.planner.plan.case import Case
-from knowngood.planner.rules.evaluation import broken, evaluate, traits_of
+from knowngood.planner.rules.evaluation import broken, evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,15 @@ def _release_reasons(case: Case) -> Iterator[Reason]:
     target, cluster = case.target, case.cluster
     if target.status is ReleaseStatus.REVOKED:
         yield Reason(f"{target.name} is revoked: {target.reason}", "choose another release")
-    if cluster.profile not in target.profiles:
-        meant = ", ".join(target.profiles)
-        yield Reason(
-            f"{target.name} is meant for {meant}, {cluster.name} is {cluster.profile}",
-            f"add {cluster.profile} to the release's profiles once its versions fit that machine",
-        )
-    traits = traits_of(case.matrix.profiles[cluster.profile], cluster)
-    findings = evaluate(case.matrix.rules.values(), case.matrix.components, target.components, traits)
+    meant = ", ".join(target.profiles)
+    for profile in pools_of(cluster):
+        if profile not in target.profiles:
+            yield Reason(
+                f"{target.name} is meant for {meant}, {cluster.name} is {profile}",
+                f"add {profile} to the release's profiles once its versions fit that machine",
+            )
+    rules, components = case.matrix.rules.values(), case.matrix.components
+    findings = evaluate(rules, components, target.components, case.traits)
     for finding in broken(findings, Severity.BLOCK):
         yield Reason(f"{target.name} breaks a blocking rule: {finding.sentence()}", "choose another version")
 

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model.matrix import Matrix, Rule, Severity, UndoClass
-from knowngood.planner.rules.evaluation import Finding, Outcome, asks_about, broken, completed, evaluate
+from knowngood.planner.rules.evaluation import (
+    Finding,
+    Outcome,
+    Traits,
+    asks_about,
+    broken,
+    completed,
+    evaluate,
+)
 from knowngood.planner.rules.known import alike, known_versions
 from knowngood.planner.version import TEXT, key
 
@@ -62,7 +70,7 @@ class Checked:
     nearest: Nearest | None = None
 
 
-def check(matrix: Matrix, versions: Mapping[str, str], traits: Mapping[str, str]) -> Checked:
+def check(matrix: Matrix, versions: Mapping[str, str], traits: Traits) -> Checked:
     """Every rule that speaks of these versions, gravest first. ValueError where a version can't be read."""
     findings = evaluate(matrix.rules.values(), matrix.components, versions, traits)
     said = tuple(sorted(findings, key=_gravity))
@@ -88,7 +96,7 @@ def _gravity(finding: Finding) -> tuple[int, int, str]:
 class _Search:
     """Deeper by one change at a time; within a depth the lowest rank wins, then names, then newer versions."""
 
-    def __init__(self, matrix: Matrix, versions: Mapping[str, str], traits: Mapping[str, str]) -> None:
+    def __init__(self, matrix: Matrix, versions: Mapping[str, str], traits: Traits) -> None:
         self._matrix = matrix
         self._given = dict(versions)
         self._traits = traits

@@ -8,9 +8,13 @@ from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Case, Claim, Cluster, Component, Profile, Rule, Severity
 from knowngood.planner.ranges import Range, parse_range
 
+Traits = Mapping[str, str] | tuple[Mapping[str, str], ...]
+"""What rules may ask of the hardware and of a cluster; several where a cluster has several kinds of machines: what a
+rule says of one of them, it says of the cluster."""
 NO_TRAITS: Mapping[str, str] = MappingProxyType({})
 CLUSTER_TRAITS = frozenset({"platform", "infrastructure", "network", "disconnected", "topology"})
 """What only a cluster can tell; the other traits are the hardware profile's."""
@@ -105,6 +109,17 @@ def traits_of(profile: Profile, cluster: Cluster | None) -> Mapping[str, str]:
     return {**profile.traits, **(cluster.traits if cluster else {})}
 
 
+def traits_on(hardware: Hardware, cluster: Cluster) -> Traits:
+    """Those of a cluster, one for each of its pools."""
+    first, *others = (traits_of(profile, cluster) for profile in hardware.profiles)
+    return (first, *others) if others else first
+
+
+def kinds_of(traits: Traits) -> tuple[Mapping[str, str], ...]:
+    """The kinds of machines that traits speak of."""
+    return traits if isinstance(traits, tuple) else (traits,)
+
+
 def completed(components: Mapping[str, Component], versions: Mapping[str, str]) -> Mapping[str, str]:
     """`versions` with those that follow from them; an explicit version wins."""
     known = dict(versions)
@@ -123,16 +138,23 @@ def evaluate(
     rules: Iterable[Rule],
     components: Mapping[str, Component],
     versions: Mapping[str, str],
-    traits: Mapping[str, str] = NO_TRAITS,
+    traits: Traits = NO_TRAITS,
 ) -> tuple[Finding, ...]:
     """One finding for each rule that applies to `versions` (component -> exact version) and `traits`.
+
+    Of several kinds of machines what is said alike is said once.
 
     A rule with cases gives one for each case that applies. A component that `versions` lacks makes `when` false and
     `require` unknown; a trait that `traits` lacks makes the rule unknown, unless it is kept whatever the trait is.
     ValueError where a version or a range can't be read; loaded matrices have none.
     """
-    state = _State(components, completed(components, versions), traits)
-    return tuple(finding for rule in rules for finding in state.findings(rule))
+    known = completed(components, versions)
+    if not isinstance(traits, tuple):
+        state = _State(components, known, traits)
+        return tuple(finding for rule in rules for finding in state.findings(rule))
+    states = [_State(components, known, kind) for kind in traits]
+    found = (f for rule in rules for state in states for f in state.findings(rule))
+    return tuple({(f.rule.name, f.outcome, f.component, f.required): f for f in found}.values())
 
 
 def broken(findings: Iterable[Finding], severity: Severity) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from knowngood.model.graph import Risk
 from knowngood.model.matrix import Matrix, Release, ReleaseStatus, Severity
-from knowngood.planner.rules.evaluation import Finding, Outcome, completed, evaluate
+from knowngood.planner.rules.evaluation import Finding, Outcome, Traits, completed, evaluate
 from knowngood.planner.rules.known import line_of
 
 EVERYBODY = (".*", "^.*$")
@@ -68,7 +68,7 @@ class Running:
     name: str
     versions: Mapping[str, str]
     since: Mapping[str, Since]
-    traits: Mapping[str, str]
+    traits: Traits
     release: Release | None = None
     revoked_on: Mapping[str, str] = field(default_factory=dict)  # revoked release -> day, where it is known
     ruled_on: Mapping[str, str] = field(default_factory=dict)  # rule -> since when this matrix has it

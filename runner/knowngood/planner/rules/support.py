@@ -16,6 +16,7 @@ from knowngood.model.matrix import Matrix, Rule, Severity
 from knowngood.planner.rules.evaluation import (
     Finding,
     Outcome,
+    Traits,
     asks_about,
     completed,
     evaluate,
@@ -124,7 +125,7 @@ def support(
     matrix: Matrix,
     given: Mapping[str, tuple[str, ...]],
     wanted: Iterable[str],
-    traits: Mapping[str, str],
+    traits: Traits,
 ) -> Support:
     """Which versions of each wanted component may run with the given ones. ValueError: too many combinations."""
     rules = [r for r in matrix.rules.values() if r.severity is not Severity.INFO]
@@ -162,7 +163,7 @@ def _lines(
     rules: list[Rule],
     name: str,
     combinations: tuple[Mapping[str, str], ...],
-    traits: Mapping[str, str],
+    traits: Traits,
 ) -> tuple[Line, ...]:
     scheme = matrix.components[name].scheme
     versions = known_versions(matrix, name)
@@ -181,7 +182,7 @@ def _best(
     rules: list[Rule],
     group: Alike,
     combinations: tuple[Mapping[str, str], ...],
-    traits: Mapping[str, str],
+    traits: Traits,
 ) -> tuple[Limit, ...]:
     """What still limits these versions with the given versions that suit them best."""
     best: tuple[Limit, ...] | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from knowngood.model.matrix import Component, Rule, Severity
 from knowngood.planner.edges.following import place
 from knowngood.planner.ranges import Term
-from knowngood.planner.rules.evaluation import in_range, parsed, standing
+from knowngood.planner.rules.evaluation import Traits, in_range, kinds_of, parsed, standing
 from knowngood.planner.search.problem import Box, bits
 from knowngood.planner.version import Key
 
@@ -118,15 +118,16 @@ class Versions:
         return box.masks if box else None
 
 
-def boxes(rule: Rule, versions: Versions, traits: Mapping[str, str]) -> Iterator[Box]:
+def boxes(rule: Rule, versions: Versions, traits: Traits) -> Iterator[Box]:
     """The boxes of a rule; none where it does not block, or does not speak of this cluster.
 
     As in `rules.evaluate`: what is not known makes a condition false and a requirement undecided, so neither closes
     anything here; the plan's warnings say what could not be told.
     """
-    if rule.severity is not Severity.BLOCK or any(
-        traits.get(trait) not in values for trait, values in rule.traits.items()
-    ):
+    about = any(
+        all(kind.get(trait) in values for trait, values in rule.traits.items()) for kind in kinds_of(traits)
+    )
+    if rule.severity is not Severity.BLOCK or not about:
         return
     when: Terms = [(name, text, True) for name, text in rule.when.items()]
     for more, require in _requirements(rule):

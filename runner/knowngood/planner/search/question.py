@@ -8,7 +8,7 @@ from functools import cached_property
 
 from knowngood.model.graph import Catalog, Edges
 from knowngood.model.matrix import Cluster, Component, Matrix
-from knowngood.planner.rules.evaluation import completed, in_range
+from knowngood.planner.rules.evaluation import Traits, completed, in_range
 
 OPENSHIFT = "openshift"
 
@@ -25,7 +25,7 @@ class Question:
     cluster: Cluster
     start: Mapping[str, str]
     goal: Mapping[str, str]
-    traits: Mapping[str, str] = field(default_factory=dict)
+    traits: Traits = field(default_factory=dict)
     channel: str = "stable"
     accepted: frozenset[str] = frozenset()
     catalogs: Mapping[tuple[str, str], Catalog] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import pytest
 from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Location
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, GitOps, Limits, Profile
 from knowngood.model.verdict import Judgement
 from knowngood.ports.cancel import Cancel
@@ -72,7 +73,9 @@ def judge_in(tmp_path: Path) -> Judge:
         for name, text in gates.items():
             (folder / f"{name}.py").write_text(textwrap.dedent(text))
         nowhere = tmp_path / "no-kubeconfig"
-        judge = PytestGates(cluster(), profile(), None, nowhere, tmp_path / "run", folder, observer)
+        judge = PytestGates(
+            cluster(), Hardware((profile(),)), None, nowhere, tmp_path / "run", folder, observer
+        )
         return judge.judge(request(required or tuple(gates), **(fields or {})), cancel or Cancel())
 
     return run

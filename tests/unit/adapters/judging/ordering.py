@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from knowngood.adapters.judging.probe_manifest import Order
+from knowngood.adapters.judging.probe_manifest import Order, Share
+
+SHARE = ("params", "gpus", "needs")
+"""What is each node's own; here all have the same."""
 
 
 def order(**changes: Any) -> Order:
@@ -13,9 +17,11 @@ def order(**changes: Any) -> Order:
         "name": "hop-1/ring-0/judge",
         "nodes": ("gpu-1", "gpu-2"),
         "payloads": ("rdma", "training"),
-        "params": {"gpus": 8},
         "image": "registry.example.com/probe@sha256:0",
-        "gpus": 8,
         "deadline": 0.3,
     }
-    return Order(**{**values, **changes})
+    share: dict[str, Any] = {"params": {"gpus": 8}, "gpus": 8} | {
+        k: changes.pop(k) for k in SHARE if k in changes
+    }
+    made = Order(**{**values, **changes})
+    return replace(made, own=dict.fromkeys(made.nodes, Share(**share)))

@@ -12,6 +12,7 @@ import pytest
 from knowngood.adapters.judging import gate_events
 from knowngood.adapters.judging.pytest_gates import PytestGates, environment
 from knowngood.model.errors import Interrupted
+from knowngood.model.hardware import Hardware
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
 from knowngood.model.verdict import Judgement, Verdict
@@ -324,7 +325,9 @@ def test_a_teams_own_gate_is_read_beside_ours_and_takes_no_name_of_ours(tmp_path
     (theirs / "drift.py").write_text("def test_drift(node): assert False\n")
     (theirs / "mounts.py").write_text("def test_mounts(node): assert False, 'no mount'\n")
     nowhere = tmp_path / "no-kubeconfig"
-    gates = PytestGates(cluster(), profile(), None, nowhere, tmp_path / "run", ours, None, theirs)
+    gates = PytestGates(
+        cluster(), Hardware((profile(),)), None, nowhere, tmp_path / "run", ours, None, theirs
+    )
     found = gates.judge(request(("drift", "mounts")), Cancel())
     assert {(r.gate, r.verdict) for r in found.results} == {("drift", Verdict.PASS), ("mounts", Verdict.FAIL)}
     with_theirs = gates.suite().digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from knowngood.cli.commands import gate
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode
+from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Release, ReleaseStatus
 from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState, Workload
@@ -26,7 +28,10 @@ from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.cancel import Cancel
 
 NODES = ("gpu-1", "gpu-2", "gpu-3")
-GATES = {"errors": {"kind": "passive"}, "smoke": {"kind": "active", "withinDays": 7}}
+GATES: dict[str, dict[str, Any]] = {
+    "errors": {"kind": "passive"},
+    "smoke": {"kind": "active", "withinDays": 7},
+}
 SCHEMAS = Path(__file__).parents[4] / "docs"
 
 
@@ -72,11 +77,9 @@ class Night:
 
     def run(self, name: str = "g2", gates: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], ET.Element]:
         """Exit code, summary and JUnit."""
-        profile = SimpleNamespace(
-            **{f: getattr(a_profile(), f) for f in a_profile().__slots__} | {"gates": GATES}
-        )
+        hardware = Hardware((replace(a_profile(), gates=GATES),))
         source = SimpleNamespace(
-            profile=lambda _: profile, matrix=SimpleNamespace(schemes={}, movers={}, reported={})
+            hardware=lambda _: hardware, matrix=SimpleNamespace(schemes={}, movers={}, reported={})
         )
         release = Release("r595", ReleaseStatus.CANDIDATE, {}, (), a_cluster().where)
         place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)

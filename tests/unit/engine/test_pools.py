@@ -1,0 +1,84 @@
+"""A cluster of two kinds of machines: each node is judged by its own profile, and what it is must be what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+from tests.unit.engine.fake_cluster import FakeCluster, FakeGates
+from tests.unit.engine.fakes import ports
+from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_world
+from tests.unit.engine.world import World
+
+from knowngood.engine import pools
+from knowngood.engine.engine import Engine
+from knowngood.model.hardware import Hardware
+from knowngood.model.mover import Specs
+from knowngood.model.node import PCI_IDS, NodeState
+from knowngood.model.plan import PlannedPool
+from knowngood.model.state import RunState
+
+OTHER = replace(a_profile(), name="hgx", gpu_pci_id="10de:2335")
+GPU = a_cluster().gpu
+POOLS = {"xe": (GPU[0], *GPU[2:]), "hgx": (GPU[1],)}
+HARDWARE = Hardware((a_profile(), OTHER), {node: name for name, nodes in POOLS.items() for node in nodes})
+
+
+class Machines(FakeCluster):
+    """Nodes whose GPUs have these PCI ids; others say nothing of theirs."""
+
+    def __init__(self, world: World, ids: Mapping[str, str]) -> None:
+        super().__init__(world)
+        self.ids = ids
+
+    def observe(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
+        seen = super().observe(nodes, specs)
+        return {n: replace(s, facts={PCI_IDS: self.ids[n]} if n in self.ids else {}) for n, s in seen.items()}
+
+
+def played(ids: Mapping[str, str]) -> tuple[World, FakeGates, RunState]:
+    world = a_world()
+    judge = FakeGates(world)
+    gates = (*a_plan().active_gates, *a_plan().passive_gates)
+    own = {"xe": tuple(g for g in gates if g != "gpu_errors"), "hgx": gates}
+    plan = replace(
+        a_plan(), pools=tuple(PlannedPool(name, nodes, own[name]) for name, nodes in POOLS.items())
+    )
+    where = replace(ports(world), cluster=Machines(world, ids), gates=judge)
+    cluster = replace(a_cluster(), profile="", pools=POOLS)
+    return world, judge, Engine(where, plan, cluster, HARDWARE, "run-1").run()
+
+
+def test_a_gate_of_one_pool_is_asked_of_its_nodes_only() -> None:
+    _, judge, state = played({GPU[0]: "10de:233b", GPU[1]: "10de:2335"})
+    assert state.end is not None
+    assert state.end.name == "done"
+    asked = [r for r in judge.requests if r.name == "prove"][-1]
+    assert asked.only["gpu_errors"] == (GPU[1],)
+    assert ("gpu_errors", GPU[0]) not in asked.asked
+    assert ("drift", GPU[0]) in asked.asked
+
+
+def test_hardware_of_another_kind_ends_the_run_before_anything_is_changed() -> None:
+    world, _, state = played({GPU[1]: "10de:233b"})
+    assert state.end is not None
+    assert state.end.name != "done"
+    assert "its GPUs are 10de:233b, those of hgx 10de:2335" in state.end.why
+    assert [r.step for r in world.records if r.status is not None] == ["observe"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "gone", "words"),
+    [
+        (8, 0, ""),
+        (4, 0, "it has 4 GPUs, xe has 8"),
+        (7, 1, ""),
+        (0, 0, ""),
+        (9, 1, "it has 9 GPUs, xe has 8"),
+    ],
+)
+def test_the_number_of_gpus_is_the_profiles(gpus: int, gone: int, words: str) -> None:
+    """None at all could not be read; a waived one may be out."""
+    state = NodeState("gpu-1", reachable=True, gpus=tuple(f"0000:{n:02x}:00.0" for n in range(gpus)))
+    assert "; ".join(pools.contradictions(state, a_profile(), gone)) == words
