@@ -55,13 +55,13 @@ class Ward:
         """What ends a run before its first commit: its first look, else its preflight."""
         source = load(self.settings)
         cluster = source.cluster(CLUSTER)
-        profile, plan = source.profile(cluster), still(source.matrix, CLUSTER)
+        hardware, plan = source.hardware(cluster), still(source.matrix, CLUSTER)
         place = Place(
-            *(source.folder, source.matrix, cluster, profile, None, self.kubeconfig, folder, "run-1")
+            *(source.folder, source.matrix, cluster, hardware, None, self.kubeconfig, folder, "run-1")
         )
         with ports(place, Audience(), Cancel()) as opened:
             here = replace(opened, checkpoint=ReadOnly(opened.checkpoint))
-            work = Work(here, plan, cluster, profile, "run-1", "", RunState(), Cancel())
+            work = Work(here, plan, cluster, hardware, "run-1", "", RunState(), Cancel())
             looked = observe(work, Step(StepPath(Verb.OBSERVE), Verb.OBSERVE))
             if looked.status is not Status.OK:
                 return looked

@@ -26,6 +26,11 @@ class Hardware:
         pools = {node: name for name, nodes in cluster.pools.items() for node in nodes}
         return cls(tuple(profiles[name] for name in pools_of(cluster)), pools)
 
+    @property
+    def names(self) -> str:
+        """The profiles' names in a row."""
+        return ", ".join(profile.name for profile in self.profiles)
+
     def of(self, node: str) -> Profile:
         """A node's profile. KeyError where it is in no pool."""
         if len(self.profiles) == 1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
+from knowngood.model.plan import PlannedPool
 
 MINIMUM: Mapping[str, str] = {
     "drift": "what runs is what the release says",
@@ -72,6 +73,18 @@ def applicable_on(hardware: Hardware) -> Applicable:
         passive=tuple(dict.fromkeys(gate for one in every for gate in one.passive)),
         not_applicable=reasons,
         left_out=tuple(dict.fromkeys(gate for one in every for gate in one.left_out)),
+    )
+
+
+def planned_pools(hardware: Hardware, nodes: Iterable[str]) -> tuple[PlannedPool, ...]:
+    """The nodes of each profile, with the gates that judge them; none where all nodes have the same."""
+    if len(hardware.profiles) == 1:
+        return ()
+    known = [(profile, applicable(profile)) for profile in hardware.profiles]
+    of = tuple(nodes)
+    return tuple(
+        PlannedPool(profile.name, hardware.nodes(profile, of), (*gates.active, *gates.passive))
+        for profile, gates in known
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.unit.engine.fakes import ports
-from tests.unit.engine.scene import a_cluster, a_plan, a_profile, a_world, an_engine
+from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
 from tests.unit.engine.world import World
 
 from knowngood.engine.checks import CHECKS
@@ -33,7 +33,7 @@ BY_NAME = {
 
 
 def examined(world: World) -> dict[str, Line]:
-    work = Work(ports(world), a_plan(), a_cluster(), a_profile(), "doctor", "", RunState(), Cancel())
+    work = Work(ports(world), a_plan(), a_cluster(), a_hardware(), "doctor", "", RunState(), Cancel())
     return {line.check: line for line in examine(work)}
 
 

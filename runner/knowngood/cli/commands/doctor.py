@@ -82,7 +82,7 @@ def command(settings: Settings, cluster: str, release: str, record: str, output:
     Exit codes: 0 all passes, 1 something fails, 2 a name is wrong, 3 nothing fails, but something could not be asked
     """
     source = load(settings)
-    source.profile(source.cluster(cluster))
+    source.hardware(source.cluster(cluster))
     if release:
         source.release(release)
     found = Doctor(settings, source, cluster, release, record).examined()
@@ -169,7 +169,7 @@ class Doctor:
                 matrix_folder=self.source.folder,
                 matrix=self.source.matrix,
                 cluster=cluster,
-                profile=self.source.profile(cluster),
+                hardware=self.source.hardware(cluster),
                 release=self.source.matrix.releases.get(plan.to_release),
                 kubeconfig=kubeconfig,
                 folder=Path(folder),
@@ -179,7 +179,7 @@ class Doctor:
             cancel = Cancel()
             with ports(place, Audience(), cancel) as of_a_run:
                 here = replace(of_a_run, machine=LocalMachine(self.settings.runs))
-                work = Work(here, plan, cluster, place.profile, place.run_id, "", RunState(), cancel)
+                work = Work(here, plan, cluster, place.hardware, place.run_id, "", RunState(), cancel)
                 return examine(work, _tell)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from knowngood.model.errors import Inconclusive, Refused
 from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
-from knowngood.model.plan import Hop, Plan, PlannedPool, Resting
+from knowngood.model.plan import Hop, Plan, Resting
 from knowngood.planner.digest import cluster_digest
-from knowngood.planner.gates import applicable, applicable_on, why_left_out
+from knowngood.planner.gates import applicable, applicable_on, planned_pools, why_left_out
 from knowngood.planner.plan.case import Case, Declared, Wishes
 from knowngood.planner.plan.hops import Hops
 from knowngood.planner.plan.no_plan import why_not
@@ -67,8 +67,8 @@ def _made(case: Case, solved: Solved) -> Plan:
     )
     return Plan(
         cluster=case.cluster.name,
-        profile=", ".join(profile.name for profile in hardware.profiles),
-        pools=tuple(_pools(case)) if len(hardware.profiles) > 1 else (),
+        profile=hardware.names,
+        pools=planned_pools(hardware, case.cluster.gpu),
         from_release=case.pinned.name,
         to_release=case.target.name,
         to_versions=dict(case.target.components),
@@ -90,14 +90,6 @@ def _made(case: Case, solved: Solved) -> Plan:
         cost=unpacked(solved.cost)._asdict(),
         movers={name: spec for name in _moved(hops) if (spec := case.component(name).mover) is not None},
     )
-
-
-def _pools(case: Case) -> Iterator[PlannedPool]:
-    """The nodes of each profile, with the gates that judge them."""
-    for profile in case.hardware.profiles:
-        gates = applicable(profile)
-        nodes = case.hardware.nodes(profile, case.cluster.gpu)
-        yield PlannedPool(profile.name, nodes, (*gates.active, *gates.passive))
 
 
 def _moved(hops: Iterable[Hop]) -> Iterable[str]:

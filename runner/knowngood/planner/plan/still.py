@@ -10,7 +10,7 @@ from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Declaration, Disruption, Matrix, Ring, Scope, UndoClass
 from knowngood.model.plan import FLEET, Hop, Move, Plan, PlannedRing
 from knowngood.planner.digest import cluster_digest
-from knowngood.planner.gates import applicable
+from knowngood.planner.gates import applicable_on, planned_pools
 from knowngood.planner.movable import obstacle
 from knowngood.planner.moving import shown
 from knowngood.planner.plan.case import Case, Declared, Wishes
@@ -39,11 +39,11 @@ def still(matrix: Matrix, cluster: str, declared: Declared | None = None) -> Pla
         rings,
         fleet=once if once.own else None,
     )
-    gates = applicable(case.profile)
+    gates = applicable_on(case.hardware)
     versions = case.start()
     return Plan(
         cluster=cluster,
-        profile=case.profile.name,
+        profile=case.hardware.names,
         from_release=pinned,
         to_release=pinned,
         to_versions=versions,
@@ -56,6 +56,7 @@ def still(matrix: Matrix, cluster: str, declared: Declared | None = None) -> Pla
         cluster_digest=cluster_digest(case.cluster),
         schemes=matrix.schemes,
         reported=matrix.reported,
+        pools=planned_pools(case.hardware, case.cluster.gpu),
         movers={d.component: spec for d in movable if (spec := case.component(d.component).mover)},
     )
 
