@@ -31,13 +31,13 @@ class Measured(FakeCheckpoint):
         self.packer = Packer()
         self.largest = self.beside = self.written = 0
 
-    def save(self, state: RunState) -> None:
+    def save(self, state: RunState, *, heed: bool = False) -> str:
         packed = self.packer.pack(state)
         size = len(json.dumps(packed.document, separators=(",", ":")))
         self.largest = max(self.largest, size)
         self.written += size
         self.beside += sum(map(len, packed.files.values()))
-        super().save(state)
+        return super().save(state, heed=heed)
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         self.beside += len(gzip.compress(data))

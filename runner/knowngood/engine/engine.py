@@ -98,7 +98,7 @@ class Engine:
                 self.ports.load.clear(self.run_id, Cancel())
             while self._state.end is None:
                 self._advance(fence)
-            self._checkpoint(self._state)
+            self.ports.checkpoint.save(self._state)
             self._forget()
         except Interrupted as stopped:
             with suppress(KnowngoodError):  # the disk may be full: it is an interruption all the same
@@ -226,10 +226,8 @@ class Engine:
         following = next_step(self.plan, self._state, policy)
         if isinstance(following, End):
             self._finish(following)
-        elif (mode := self._abort_asked()) and not self._finishing(following):
-            self._append(RecordType.ABORTED, self._state.last, detail={"mode": mode})
         else:
-            self._do(following, fence)
+            self._do(following, fence, heed=self._heeds(following))
 
     def _heartbeat(self, seconds: float) -> None:
         """On the Lease's thread: an abort that somebody asks for cuts a long step short."""
@@ -237,26 +235,29 @@ class Engine:
         if step is not None and (mode := self.ports.checkpoint.abort_asked(self.run_id, seconds)):
             step.set(mode)
 
-    def _abort_asked(self) -> str:
+    def _heeds(self, step: Step) -> bool:
+        """Whether an abort that somebody asks for keeps a step from being begun: it ends the one before."""
         last = self._state.results.get(self._state.last)
-        if last is None or last.abort:
-            return ""
-        return self.ports.checkpoint.abort_asked(self.run_id)
+        return last is not None and not last.abort and not self._finishing(step)
 
     def _finishing(self, step: Step) -> bool:
         """Whether a step belongs to the way back or the end, which an abort does not turn around."""
         settling = step.verb in SETTLING
         return step.undo or settling or step.path.is_hold
 
-    def _do(self, step: Step, fence: str) -> None:
-        """Checkpoint, intent, effect, outcome."""
+    def _do(self, step: Step, fence: str, *, heed: bool = False) -> None:
+        """Checkpoint, intent, effect, outcome; `heed`: nothing of it, where somebody asks for an abort."""
         self.cancel.check()
         detail: Object = {"nodes": list(step.nodes)}
         intent = Record(
             self._state.next_seq, RecordType.INTENT, self.ports.clock.now(), step.path, None, detail
         )
-        self._checkpoint(after(self._state, intent))
+        # With the step about to be done as intended, for a runner elsewhere.
+        mode = self.ports.checkpoint.save(after(self._state, intent), heed=heed)
         self.cancel.check()  # the Lease may have been lost meanwhile
+        if mode:
+            self._append(RecordType.ABORTED, self._state.last, detail={"mode": mode})
+            return
         self._append(RecordType.INTENT, step.path, detail=detail)
         part = self.cancel.part()
         about = (self.ports, self.plan, self.cluster, self.hardware, self.run_id)
@@ -286,10 +287,6 @@ class Engine:
         detail = {"end": end.name, "exit": int(end.exit_code), "why": end.why[:800], "nodes": nodes}
         detail |= {"moved": moved} if moved else {}
         self._append(RecordType.FINISHED, detail=detail)
-
-    def _checkpoint(self, state: RunState) -> None:
-        """Save the state, with the step about to be done as intended, for a runner elsewhere."""
-        self.ports.checkpoint.save(state)
 
     def _append(
         self,

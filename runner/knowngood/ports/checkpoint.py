@@ -11,8 +11,11 @@ from knowngood.model.state import RunState
 class Checkpoint(Protocol):
     """One ConfigMap a run, compare-and-swapped on its resourceVersion."""
 
-    def save(self, state: RunState) -> None:
-        """Write the folded state, and its summary beside it.
+    def save(self, state: RunState, *, heed: bool = False) -> str:
+        """Write the folded state, and its summary beside it; returns "".
+
+        `heed`: where an abort is asked for, write nothing and return its mode. One write answers both, so none comes
+        between a look and the write.
 
         Raises LockHeld where that would overwrite what somebody else wrote: in between, or a state that is newer, or
         one that has ended and from which this one was not reopened.

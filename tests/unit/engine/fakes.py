@@ -157,7 +157,7 @@ class FakeCheckpoint(Checkpoint):
         self.world = world
         self.seen: dict[str, int] = {}
 
-    def save(self, state: RunState) -> None:
+    def save(self, state: RunState, *, heed: bool = False) -> str:
         there: RunState | None = self.world.saved.get(state.run)
         written = self.world.writes.get(state.run, 0)
         if self.seen.setdefault(state.run, written) != written:
@@ -167,9 +167,12 @@ class FakeCheckpoint(Checkpoint):
         )
         if overtaken:
             raise LockHeld(f"the checkpoint of {state.run} is newer")
+        if heed and self.world.abort:
+            return str(self.world.abort)
         self.seen[state.run] = self.world.writes[state.run] = written + 1
         self.world.saved[state.run] = state
         self.world.moment("save")
+        return ""
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         self.world.saved[f"{run}/{name}"] = data

@@ -134,10 +134,10 @@ class LeaderChanged(FakeCheckpoint):
 
     step = "/apply"
 
-    def save(self, state: RunState) -> None:
+    def save(self, state: RunState, *, heed: bool = False) -> str:
         if state.open.endswith(self.step):
             raise Unreachable("PATCH configmap: 500 InternalError: etcdserver: leader changed")
-        super().save(state)
+        return super().save(state, heed=heed)
 
 
 def test_books_that_can_not_be_kept_interrupt_a_run_that_can_be_resumed() -> None:

@@ -136,9 +136,10 @@ def test_a_journal_that_tells_another_story_is_refused_and_both_are_named() -> N
     states = []
 
     class Watched(FakeCheckpoint):
-        def save(self, state: object) -> None:
-            super().save(state)  # type: ignore[arg-type]
+        def save(self, state: object, *, heed: bool = False) -> str:
+            mode = super().save(state, heed=heed)  # type: ignore[arg-type]
             states.append(self.world.saved["run-1"])
+            return mode
 
     engine = an_engine(world)
     engine.ports = replace(engine.ports, checkpoint=Watched(world))

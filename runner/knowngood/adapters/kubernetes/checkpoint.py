@@ -36,12 +36,16 @@ COLLECTION = path("v1", "configmaps", "", names.NAMESPACE)
 
 @dataclass(slots=True)
 class Seen:
-    """What lies in the cluster as far as we know: the version of the ConfigMap and what we would replace."""
+    """What lies in the cluster as far as we know: the version of the ConfigMap and what we would replace.
+
+    An abort that is asked for makes another version.
+    """
 
     version: str
     text: str
     writer: str
     summary: RunSummary
+    abort: str
 
 
 class ConfigMapCheckpoint(Checkpoint):
@@ -53,13 +57,15 @@ class ConfigMapCheckpoint(Checkpoint):
         self._packers: dict[str, Packer] = {}
         self._writer = uuid.uuid4().hex
 
-    def save(self, state: RunState) -> None:
+    def save(self, state: RunState, *, heed: bool = False) -> str:
         """See the port. An abort's annotation is no conflict; another state is."""
         run = state.run
         if run not in self._seen and (found := self._kube.find(_state_path(run))) is not None:
             self._seen[run] = _seen(found)
         if run in self._seen:
             _refuse_newer(self._seen[run].summary, state)
+            if heed and self._seen[run].abort:
+                return self._seen[run].abort
         packed = self._packers.setdefault(run, Packer()).pack(state)
         for digest, data in packed.files.items():
             self.keep(run, digest, data)
@@ -67,28 +73,34 @@ class ConfigMapCheckpoint(Checkpoint):
         metadata = {"annotations": self._annotations(state)}
         if run not in self._seen:
             self._create(run, metadata, text)
-            return
-        before = self._seen[run]
+            return ""
         for _ in range(5):
-            body = {"metadata": {**metadata, "resourceVersion": before.version}, "data": {"state": text}}
-            try:
-                written = self._kube.merge(_state_path(run), body)
-            except ApiError as error:
-                if error.missing:
-                    raise LockHeld(
-                        f"the checkpoint of {run} was deleted", hint=f"knowngood handover {run}"
-                    ) from error
-                if not error.conflict:
-                    raise
-                found = self._kube.get(_state_path(run))
-                now = _seen(found)
-                if (now.text, now.writer) not in {(before.text, before.writer), (text, self._writer)}:
-                    raise _overtaken(now.summary) from error
-                before = now
-            else:
-                self._seen[run] = _seen(written)
-                return
+            if self._written(run, metadata, text):
+                return ""
+            if heed and self._seen[run].abort:
+                return self._seen[run].abort
         raise Inconclusive(f"the checkpoint of {run} changed five times while we wrote it")
+
+    def _written(self, run: str, metadata: Object, text: str) -> bool:
+        """Replace what we have seen; False where somebody wrote on it, which we then have seen."""
+        before, where = self._seen[run], _state_path(run)
+        body = {"metadata": {**metadata, "resourceVersion": before.version}, "data": {"state": text}}
+        try:
+            self._seen[run] = _seen(self._kube.merge(where, body))
+        except ApiError as error:
+            if error.missing:
+                raise LockHeld(
+                    f"the checkpoint of {run} was deleted", hint=f"knowngood handover {run}"
+                ) from error
+            if not error.conflict:
+                raise
+            now = _seen(self._kube.get(where))
+            ours = (now.text, now.writer) == (text, self._writer)  # its answer got lost: it was sent again
+            if not ours and (now.text, now.writer) != (before.text, before.writer):
+                raise _overtaken(now.summary) from error
+            self._seen[run] = now
+            return ours
+        return True
 
     def _annotations(self, state: RunState) -> dict[str, str]:
         return {**_told(summary_of(state)), names.WRITER_ANNOTATION: self._writer}
@@ -237,8 +249,9 @@ def _overtaken(there: RunSummary) -> LockHeld:
 
 def _seen(found: Object) -> Seen:
     version = str(found["metadata"]["resourceVersion"])
-    writer = _notes(found).get(names.WRITER_ANNOTATION, "")
-    return Seen(version, _text(found), writer, _summary(found))
+    notes = _notes(found)
+    told = notes.get(names.WRITER_ANNOTATION, ""), _summary(found), notes.get(names.ABORT_ANNOTATION, "")
+    return Seen(version, _text(found), *told)
 
 
 def _run(found: Object) -> str:

@@ -80,6 +80,23 @@ def test_an_abort_is_no_conflict_and_is_kept(kube: FakeKube) -> None:
     assert mine.load(RUN) == at(2)
 
 
+def test_who_heeds_an_abort_is_told_of_it_by_the_write_that_it_keeps_from_being_made(kube: FakeKube) -> None:
+    mine = ConfigMapCheckpoint(kube)
+    mine.save(at(1))
+    asked = kube.calls
+    assert mine.save(at(2), heed=True) == ""
+    assert kube.calls == asked + 1, "nobody asks for an abort: that is told by the write alone"
+    ConfigMapCheckpoint(kube).ask_abort(RUN, "hold")
+    assert mine.save(at(3), heed=True) == "hold"
+    assert mine.save(at(3), heed=True) == "hold"
+    assert mine.load(RUN) == at(2)
+    other = ConfigMapCheckpoint(kube)
+    other.load(RUN)
+    assert other.save(at(3), heed=True) == "hold", "it stood there when the state was read"
+    assert mine.save(at(3)) == ""
+    assert mine.load(RUN) == at(3)
+
+
 def test_an_abort_is_looked_for_in_one_attempt_where_time_is_short(kube: FakeKube) -> None:
     mine = ConfigMapCheckpoint(kube)
     mine.save(at(1))
