@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.errors import Unreachable
@@ -39,6 +39,10 @@ OPERANDS = (
 """What the GPU Operator runs beside the driver on a node; selected by `nvidia.com/gpu.deploy.<x>=true`."""
 DEPLOY_PREFIX = "nvidia.com/gpu.deploy."
 PAUSED = "paused-for"
+HOSTNAME = "kubernetes.io/hostname"
+"""The kubelet's own label, the node's name as a rule."""
+NAMES = 100
+"""Nodes in one selector: it travels in the URL, of which proxies take 8 KiB."""
 
 
 def journal(kube: Kube, node: str, *, grep: str = "", tail: int = 0, busy: float | None = None) -> str:
@@ -107,6 +111,23 @@ def dashed(boot_id: str) -> str:
     if len(plain) != 32:
         return boot_id.strip()
     return "-".join((plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]))
+
+
+def nodes_named(
+    kube: Kube, names: Sequence[str], keep: Callable[[Object], Object] | None = None
+) -> dict[str, Object]:
+    """These nodes' objects, as far as there are any, by one list: by the label that has their name, many from all.
+
+    A node whose label says something else is asked for by name. `keep`: what is kept of each of a list.
+    """
+    found: dict[str, Object] = {}
+    if len(names) > 1:
+        selector = f"{HOSTNAME} in ({','.join(names)})" if len(names) <= NAMES else ""
+        found = {n["metadata"]["name"]: n for n in kube.list(path("v1", "nodes"), selector, keep=keep)}
+    for name in names:
+        if name not in found and (node := kube.find(path("v1", "nodes", name))) is not None:
+            found[name] = node
+    return {name: found[name] for name in names if name in found}
 
 
 def pods_of_node(kube: Kube, node: str, namespace: str = "", labels: str = "") -> list[Object]:

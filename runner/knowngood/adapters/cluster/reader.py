@@ -27,7 +27,7 @@ from knowngood.ports.cluster import ClusterReader
 
 READERS = 8  # nodes read at the same time
 FEW = READERS
-"""Up to so many nodes are asked for one by one."""
+"""Up to so many nodes are asked one by one for their pods."""
 T = TypeVar("T")
 GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 VIRTUAL_LABELS = {"type": "virtual-kubelet", "liqo.io/type": "virtual-node"}
@@ -127,10 +127,8 @@ class KubeCluster(ClusterReader):
         return {name: node_state.known(node) if (node := found[name]) else _missing(name) for name in nodes}
 
     def _objects(self, nodes: Sequence[str]) -> Mapping[str, Object | None]:
-        """Each node's object, None where there is none: few are asked for by name, many are taken from one list."""
-        if len(nodes) <= FEW:
-            return self._each(lambda name: self._kube.find(path("v1", "nodes", name)), nodes)
-        found = {str(n["metadata"]["name"]): n for n in self._nodes()}
+        """Each node's object, None where there is none."""
+        found = facts.nodes_named(self._kube, nodes, slim.node)
         return {name: found.get(name) for name in nodes}
 
     def _look(
@@ -138,8 +136,8 @@ class KubeCluster(ClusterReader):
     ) -> Mapping[str, tuple[Object | None, Sequence[Object]]]:
         """Each node's object, None where there is none, and the pods on it of the operators that move drivers.
 
-        Few nodes are asked for by name, many are taken from one list: so a look at a node costs the same however large
-        the cluster is, and a look at all of them is two lists.
+        Few nodes' pods are asked for by node, many are taken from one list: so a look at a node costs the same however
+        large the cluster is, and a look at all of them is two lists.
         """
         objects, pods = self._objects(nodes), self._pods(nodes, specs)
         return {name: (objects[name], pods.get(name, ())) for name in nodes}

@@ -84,7 +84,7 @@ def on_nodes(
 ) -> dict[str, OnNode]:
     """What runs on each of these nodes, by three lists a namespace however many nodes there are."""
     at = now or datetime.now(UTC)
-    objects = {name_of(n): n for n in kube.list(path("v1", "nodes"))}
+    objects = facts.nodes_named(kube, nodes)
     sets = [d for space in spaces for d in kube.list(path("apps/v1", "daemonsets", "", space))]
     pods: dict[str, list[Object]] = {}
     for pod in (p for space in spaces for p in kube.list(path("v1", "pods", "", space), keep=_slim)):

@@ -18,10 +18,6 @@ from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
 
 T = TypeVar("T")
-HOSTNAME = "kubernetes.io/hostname"
-"""The kubelet's own label. Where it is another than the node's name, the node is asked for by name."""
-NAMES = 100
-"""Nodes in one selector: it travels in the URL, of which proxies take 8 KiB."""
 SHARE, LONGEST = 5.0, 5.0
 """A reading begins again after so many times what it took, and after so many seconds at most."""
 
@@ -71,7 +67,7 @@ class View:
         self._kube = kube
         self._namespace = namespace
         self._many = tuple(batch) if len(batch) > FEW else ()
-        self._nodes = Shared(self._list_nodes)
+        self._nodes = Shared(lambda: facts.nodes_named(kube, self._many))
         self._labelled: dict[tuple[str, str], Shared[dict[str, list[Object]]]] = {}
         self._listed: dict[tuple[str, str, str], Shared[list[Object]]] = {}
         self._one = threading.Lock()
@@ -79,8 +75,9 @@ class View:
 
     def node(self, name: str) -> Object | None:
         """The node's object, whole."""
-        found = self._nodes.now().get(name) if name in self._many else None
-        return found or self._kube.find(path("v1", "nodes", name))
+        if name in self._many:
+            return self._nodes.now().get(name)
+        return self._kube.find(path("v1", "nodes", name))
 
     def labelled(self, name: str, label: str, namespace: str = "") -> list[Object]:
         """The operator's pods on a node that have a label `key=value`, as its driver's.
@@ -116,13 +113,6 @@ class View:
     def lease(self) -> Object:
         """The Lease that says who may run, empty where there is none."""
         return self._lease.now()
-
-    def _list_nodes(self) -> dict[str, Object]:
-        found: dict[str, Object] = {}
-        for at in range(0, len(self._many), NAMES):
-            selector = f"{HOSTNAME} in ({','.join(self._many[at : at + NAMES])})"
-            found |= {n["metadata"]["name"]: n for n in self._kube.list(path("v1", "nodes"), selector)}
-        return found
 
     def _list_pods(self, label: str, namespace: str) -> dict[str, list[Object]]:
         found: dict[str, list[Object]] = {}

@@ -87,6 +87,21 @@ def test_a_look_at_one_node_costs_the_same_in_a_cluster_of_any_size(count: int) 
     assert reader.observe(names[5:6], MOVERS)[names[5]].reachable
 
 
+def test_a_few_nodes_are_one_list_of_just_these_and_one_with_another_label_is_asked_for_by_name() -> None:
+    kube, reader, names = fleet(100)
+    calls, received = spent(kube, lambda: reader.standing(names[5:8]))
+    assert calls == 1
+    assert received < 3 * 3000
+    odd = node("odd")
+    odd["metadata"]["labels"]["kubernetes.io/hostname"] = "its-bios-says-so"
+    kube.put("/api/v1/nodes/odd", odd)
+    found = reader.standing(["odd", "gone", *names[5:7]])
+    assert {name: state.reachable for name, state in found.items()} == {
+        **dict.fromkeys(["odd", *names[5:7]], True),
+        "gone": False,
+    }
+
+
 def test_nodes_that_are_asked_for_one_by_one_and_from_a_list_are_the_same() -> None:
     _, reader, names = fleet(FEW + 2)
     assert reader.observe(names[:FEW], MOVERS) == {
