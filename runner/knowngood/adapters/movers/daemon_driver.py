@@ -35,9 +35,8 @@ def apply(task: Task, name: str, turn: Turn) -> Arrived:
     watch = Watch(task, name, turn.ends_at)
     of = _Restart(task, name, turn, watch, (first.spec.pods, first.spec.proof))
     it = first.spec.words.it
-    watch.until(of.template, f"the {it} DaemonSet")
-    restarted = of.start()
-    marks = watch.until(of.loaded, f"the {it}")
+    restarted = of.start(watch.until(of.template, f"the {it} DaemonSet"))
+    marks = watch.until(of.loaded, f"the {it}", later=restarted)
     return Arrived(restarted, watch.held, marks)
 
 
@@ -56,13 +55,14 @@ class _Restart:
         self._it = turn.moves[0].spec.words.it
         self._lead = next((m for m in turn.moves if not m.spec.beside), None)
         self._specs = {m.component: m.spec for m in turn.moves}
-        self._before = task.marks_before(watch.node)
+        self._before: Mapping[str, Mark] = {}  # as the first look at the node finds it
         self._namespace = task.namespace_of(self._of)
         self._deleted = ""
         self._asked = False  # for its load
 
     def template(self) -> tuple[Object | None, str]:
         """The DaemonSet that drives this node, once it carries what is wanted: Git's change has arrived."""
+        self._before = self._before or self._task.marks_before(self._watch.node)
         found = self._daemonset()
         if found is None:
             return None, f"no {self._it} DaemonSet selects it"
@@ -79,10 +79,10 @@ class _Restart:
                 return None, f"DaemonSet {metadata['name']} is as its pod is, and {state}"
         return found, ""
 
-    def start(self) -> bool:
-        """Delete the pod if it must start anew, as the pod we have looked at and no other."""
-        pod, daemonset = self._pod(), self._daemonset()
-        if pod is None or daemonset is None or pod["metadata"].get("deletionTimestamp"):
+    def start(self, daemonset: Object) -> bool:
+        """Delete the pod if it must start anew, as the pod we have looked at and no other. `daemonset`: as it is."""
+        pod = self._pod()
+        if pod is None or pod["metadata"].get("deletionTimestamp"):
             return False
         current = self._is_current(pod, daemonset)
         if current and (not self._started(pod) or self._judge(pod)[0]):

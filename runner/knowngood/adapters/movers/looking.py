@@ -28,13 +28,17 @@ def until_there(
     age: Callable[[str], float],
     ends_at: float,
     tell: Callable[[str], None],
+    later: bool = False,
 ) -> A:
     """Look until it is there: a look returns what it found, or None and the state. Stood where it does not come.
 
     `age`: seconds that a state may last. `ends_at`: on time.monotonic()'s clock. `tell` hears of each new state.
+    `later`: it was asked for just now, so nobody looks before the first pause is over.
     """
     began = since = time.monotonic()
-    state, again = "", False
+    state, again = "", later
+    if later:
+        time.sleep(pause(0.0, LONGEST_PAUSE))
     while True:
         with waiting(again):
             found, now_state = look()

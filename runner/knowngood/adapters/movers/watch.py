@@ -48,10 +48,10 @@ class Watch:
             self._seen = self._task.held(self._name)
         return self._seen
 
-    def until(self, look: Callable[[], tuple[T | None, str]], what: str) -> T:
+    def until(self, look: Callable[[], tuple[T | None, str]], what: str, *, later: bool = False) -> T:
         """Look until it is there. NodeFailed when one state lasts longer than its age limit, or time is over.
 
-        A look returns what it found, or None and the state.
+        A look returns what it found, or None and the state. `later`: it can't be there yet, so the first waits.
         """
 
         def held_look() -> tuple[T | None, str]:
@@ -65,6 +65,7 @@ class Watch:
                 age=lambda state: limits.node_unreachable if state == NOT_READY else limits.operand_age,
                 ends_at=self._ends_at,
                 tell=lambda state: self._task.tell(self._name, state),
+                later=later,
             )
         except Stood as stood:
             kind = NotTold if any(word in stood.state for word in WORDS_OF_OTHERS) else NodeFailed

@@ -23,16 +23,19 @@ def drain(task: Task, name: str) -> tuple[bool, Object]:
     a tenant won't give up is given back with nobody disturbed. One with nothing of ours on it was given back before:
     that answer got lost.
     """
-    marks = actors.marks(task.node(name))
+    node = task.node(name)
+    marks = actors.marks(node)
     if not (marks.any or marks.cordoned or task.keep):
         raise GivenBack("it was given back before")
     began = time.monotonic()
     evicted: dict[Owner, int] = {}
     refused: dict[str, str] = {}
-    again = False
+    again, seen = False, node
     while True:
         with waiting(again):
-            claiming.hold(task, name)  # also finds out whether the claim is still ours
+            if again:
+                seen = task.node(name)
+            claiming.hold(task, name, seen)  # also finds out whether the claim is still ours
             pods = facts.pods_of_node(task.kube, name)
             decisions = decide(pods, task.tenants, task.operators, task.limits.drain, task.users)
         again = True
