@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.adapters.cluster import facts, slim
@@ -44,21 +44,34 @@ def workloads(kube: Kube, tenants: Sequence[Tenant]) -> tuple[Workload, ...]:
 
 
 def gpu_use(kube: Kube, tenants: Sequence[Tenant], nodes: Sequence[str]) -> dict[str, GpuUse]:
-    """GPUs that tenants' pods use on these nodes; a list a namespace, of which three figures a pod are kept."""
+    """GPUs that tenants' pods use on these nodes: a list a node or a namespace, whichever are fewer.
+
+    Of a pod four figures are kept.
+    """
     found = dict.fromkeys(nodes, GpuUse())
-    for namespace in (n for t in tenants for n in t.namespaces):
-        for pod in kube.list(path("v1", "pods", "", namespace), keep=_use):
-            node, gpus = pod["node"], pod["gpus"]
-            if node in found and gpus:
-                ready = found[node].ready + (gpus if pod["ready"] else 0.0)
-                found[node] = GpuUse(ready, found[node].asked + gpus)
+    namespaces = [n for t in tenants for n in t.namespaces]
+    for pod in _pods(kube, nodes, namespaces):
+        node, gpus = pod["node"], pod["gpus"]
+        if node in found and gpus and pod["namespace"] in namespaces:
+            ready = found[node].ready + (gpus if pod["ready"] else 0.0)
+            found[node] = GpuUse(ready, found[node].asked + gpus)
     return found
+
+
+def _pods(kube: Kube, nodes: Sequence[str], namespaces: Sequence[str]) -> Iterator[Object]:
+    if len(nodes) < len(namespaces):
+        for node in nodes:
+            yield from kube.list(path("v1", "pods"), fields=f"spec.nodeName={node}", keep=_use)
+        return
+    for namespace in namespaces:
+        yield from kube.list(path("v1", "pods", "", namespace), keep=_use)
 
 
 def _use(pod: Values) -> Object:
     ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
     node = "" if ended else str((pod.get("spec") or {}).get("nodeName") or "")
-    return {"node": node, "gpus": gpus_of(pod), "ready": facts.is_ready(pod)}
+    namespace = str(pod["metadata"].get("namespace") or "")
+    return {"namespace": namespace, "node": node, "gpus": gpus_of(pod), "ready": facts.is_ready(pod)}
 
 
 def _count(kube: Kube, tenant: str, namespace: str, counted: dict[Owner, _Count]) -> None:
