@@ -226,12 +226,16 @@ def live_value(kube: Kube, field: Field) -> str:
     named = field.object
     try:
         where = kube.locate(named.api_version, named.kind, named.name, named.namespace)
-        found: Any = kube.find(where)
+        return scalar_at(kube.find(where), field.path)
     except ApiError as error:
         if error.missing:
             return ""
         raise
-    for part in field.path.split("."):
+
+
+def scalar_at(found: Any, where: str) -> str:
+    """The scalar at a path in an object; "" if it is missing."""
+    for part in where.split("."):
         if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
             found = found[int(part)]
         elif isinstance(found, dict):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from knowngood.adapters.cluster import surroundings
-from knowngood.adapters.cluster.reader import live_value, role
+from knowngood.adapters.cluster.reader import role, scalar_at
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import UsageError
@@ -138,7 +138,7 @@ class KubeReadiness(Readiness):
         if found is None:
             hint = "see the cluster file's declare, and what Argo CD made of it"
             return [refused(str(named), "there is none on this cluster", hint)]
-        value = live_value(self._kube, change)
+        value = scalar_at(found, change.path)
         trouble = []
         if value != change.before:
             what = f"{change.path} is {value or 'not set'}, the plan starts from {change.before}"
