@@ -53,6 +53,7 @@ SETTLED = 30
 
 Observe = Callable[[str], NodeState]
 Journals = Callable[[str, int], str]
+EntryBefore = Callable[[str, float], str]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -289,30 +290,37 @@ def journals_of(kube: Kube, told: Mapping[str, str]) -> Journals:
     return fetch
 
 
-@pytest.fixture
-def kernel_log(
-    request: pytest.FixtureRequest,
-    kube: Kube,
-    journals_of: Journals,
-    judgement: JudgeRequest,
-    load: Window | None,
-    state: NodeState,
-    window: Window | None,
-    look: Look,
-) -> KernelLog:
-    """The node's kernel lines since the window opened, or the module was loaded that is judged: what came first."""
+@pytest.fixture(scope="session")
+def entry_before(kube: Kube, look: Look) -> EntryBefore:
+    """The newest entry of a node's journal from before a moment of its present boot: each is asked for once."""
 
-    def before(moment: float) -> str:
-        up = (state.uptime_seconds or moment) + time.monotonic() - look.at
+    @functools.cache
+    def ask(node: str, moment: float) -> str:
+        up = (look.states[node].uptime_seconds or moment) + time.monotonic() - look.at
         ago = math.ceil(up - moment) + SETTLED
-        where = path("v1", "nodes", state.name, sub="proxy/logs/journal")
+        where = path("v1", "nodes", node, sub="proxy/logs/journal")
         told = kube.text(where, output="json", boot="0", until=f"-{ago}s", tail="1")
         if "{" in told:
             return told
         # So near to the boot there is no older entry: the boot's own first line shows that the log begins with it.
         return kube.text(where, output="json", boot="0", grep=f"^{FIRST_LINE}", tail="1")
 
+    return ask
+
+
+@pytest.fixture
+def kernel_log(
+    request: pytest.FixtureRequest,
+    entry_before: EntryBefore,
+    journals_of: Journals,
+    judgement: JudgeRequest,
+    load: Window | None,
+    state: NodeState,
+    window: Window | None,
+) -> KernelLog:
+    """The node's kernel lines since the window opened, or the module was loaded that is judged: what came first."""
     opened = opening(judgement, window, load)
+    before = functools.partial(entry_before, state.name)
     found = kernel.read(lambda boot: journals_of(state.name, boot), opened, state.boot_id, before)
     found = replace(found, up=state.uptime_seconds)
     return replace(
