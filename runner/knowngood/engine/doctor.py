@@ -31,8 +31,9 @@ class Unkept(Checkpoint):
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._there = checkpoint
 
-    def save(self, state: RunState) -> None:
+    def save(self, state: RunState, *, heed: bool = False) -> str:
         """Nothing is written."""
+        return ""
 
     def keep(self, run: str, name: str, data: bytes) -> None:
         """Nothing is written."""
