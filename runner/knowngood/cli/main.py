@@ -38,6 +38,7 @@ COMMANDS = {
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
     "doctor": "Everything that a run will need, line by line: pass, FAIL or could not ask, each with its fix.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
+    "fleet": "Many clusters: a release reaches them stage by stage.",
     "status": "Where a run is, why it stopped, and what to type next.",
     "resume": "Go on with an interrupted run.",
     "abort": "Ask a run to stop, wherever it runs.",

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
+from knowngood.matrix.stages import stages
 from knowngood.model.alerts import Alertmanager
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
@@ -58,6 +59,7 @@ def matrix(documents: Documents, commit: str = "", *, dirty: bool = False) -> Ma
         rules={n: rule(d) for n, d in documents.of("rules").items()},
         profiles={n: profile(d) for n, d in documents.of("profiles").items()},
         clusters={n: cluster(d) for n, d in documents.of("clusters").items()},
+        stages=stages(documents.fleet),
         commit=commit,
         dirty=dirty,
         edges=edges(documents, components),

@@ -31,6 +31,9 @@ KINDS = {
 }
 """Folder -> schema."""
 
+FLEET = "fleet"
+"""The one file beside the folders: fleet.yaml, where there are several clusters."""
+
 PROBLEMS_A_FILE = 50
 """A file with more is none that a person would read to the end."""
 
@@ -113,12 +116,14 @@ class Fault:
 class Documents:
     """All files of a matrix by folder and name, and what was wrong with them as files.
 
-    `strangers` are files in the data folders that are not data. `edges` holds the files of edges/<component>/ by
-    component and path (`risks/SomeRisk`); `edge_faults` is what `matrix.edges` found while it made values of them.
+    `fleet` is None where there is no such file. `strangers` are files in the data folders that are not data. `edges`
+    holds the files of edges/<component>/ by component and path (`risks/SomeRisk`); `edge_faults` is what `matrix.edges`
+    found while it made values of them.
     """
 
     root: Path
     by_kind: dict[str, dict[str, Document]] = field(default_factory=lambda: {k: {} for k in KINDS})
+    fleet: Document | None = None
     evidence: list[Evidence] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     strangers: list[Path] = field(default_factory=list)
@@ -128,7 +133,8 @@ class Documents:
     @property
     def files(self) -> int:
         """How many data files were read."""
-        return len(self.evidence) + sum(len(of) for of in (*self.by_kind.values(), *self.edges.values()))
+        several = (*self.by_kind.values(), *self.edges.values())
+        return len(self.evidence) + (self.fleet is not None) + sum(len(of) for of in several)
 
     def of(self, kind: str) -> dict[str, Document]:
         """The documents that passed their schema; only these can be turned into values."""
@@ -147,6 +153,8 @@ def read(root: Path, *, edges: bool = True) -> Documents:
         for path in _files(root / folder, ".yaml", documents):
             file = f"{shown}/{folder}/{path.name}"
             documents.by_kind[folder][path.stem] = _read(path, file, kind, documents)
+    if (root / f"{FLEET}.yaml").is_file():
+        documents.fleet = _read(root / f"{FLEET}.yaml", f"{shown}/{FLEET}.yaml", FLEET, documents)
     for component, is_folder in entries(root / "edges", root, documents.problems) if edges else ():
         if is_folder:
             documents.edges[component.name] = dict(_edge_files(component, shown, documents))

@@ -18,6 +18,7 @@ from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import PodNeeds, PodSite
 from knowngood.model.reading import Reading
 from knowngood.model.source import Source
+from knowngood.model.stages import Stage
 from knowngood.model.values import Values
 
 
@@ -374,6 +375,7 @@ class Matrix:
     commit: str = ""
     dirty: bool = False
     edges: Mapping[str, Edges] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
 
     @property
     def movers(self) -> Specs:

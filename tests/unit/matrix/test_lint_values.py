@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from knowngood.matrix import build, documents
 from knowngood.matrix.lint import Context, problems
+from knowngood.matrix.load import check
 from knowngood.model.errors import Location, Problem
 from knowngood.model.graph import Bundle, Catalog, Edges, Version
 from knowngood.model.matrix import Matrix, Rule
@@ -116,3 +118,13 @@ def test_a_rule_of_some_hardware_names_the_profile() -> None:
     found = problems(Context(changed, matrix, datetime(2026, 8, 22, tzinfo=UTC)))
     (problem,) = (p for p in found if p.rule == "KG204")
     assert problem.message.endswith(" on hgx")
+
+
+def test_a_cluster_in_no_stage_is_a_warning(tmp_path: Path) -> None:
+    """One that is left behind in silence is found out when the others have moved."""
+    base = shutil.copytree(BASE, tmp_path / "matrix")
+    second = (base / "clusters/lab.yaml").read_text()
+    (base / "clusters/other.yaml").write_text(second)
+    (base / "fleet.yaml").write_text("stages:\n  - {name: all, clusters: [lab]}\n")
+    (problem,) = check(base).problems
+    assert (problem.rule, problem.severity, problem.message) == ("KG432", "warning", "other is in no stage")

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from knowngood.matrix.lint import clusters, edges, evidence, files, graphs, history, nodes, pools, releases
+from knowngood.matrix.lint import (
+    clusters,
+    edges,
+    evidence,
+    files,
+    graphs,
+    history,
+    nodes,
+    pools,
+    releases,
+    stages,
+)
 from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
 __all__ = [
@@ -19,4 +30,5 @@ __all__ = [
     "pools",
     "problems",
     "releases",
+    "stages",
 ]

@@ -1,0 +1,142 @@
+"""What `knowngood fleet` knows of its clusters: where each goes, how it is reached, and what its run is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from knowngood.adapters.clock import SystemClock
+from knowngood.cli.matrix_source import Source
+from knowngood.cli.options import Settings
+from knowngood.cli.told import of_cluster, open_one
+from knowngood.matrix.evidence import evidence_about
+from knowngood.model.errors import KnowngoodError, Refused, UsageError
+from knowngood.model.hardware import pools_of
+from knowngood.model.plan import Plan
+from knowngood.model.run_summary import RunSummary
+from knowngood.planner.consent import Consent, without_canary
+from knowngood.planner.plan.planning import plan
+from knowngood.planner.stages import aims, proven_before, unproven
+from knowngood.report.fleet_text import Row, move_text
+
+NAMES = ("{}", "{}.kubeconfig", "{}.yaml", "{}.conf")
+"""How a cluster's kubeconfig may be called in their folder."""
+
+
+def staged(source: Source) -> Source:
+    """The source; UsageError where it has no stages."""
+    if not source.matrix.stages:
+        raise UsageError(
+            "the matrix names no stages",
+            where=str(source.folder / "fleet.yaml"),
+            hint="stages: [{name: staging, clusters: [NAME]}, ...]; docs/matrix.md has an example",
+        )
+    return source
+
+
+def aims_of(source: Source, wanted: Sequence[str]) -> dict[str, str]:
+    """Where each cluster goes; UsageError also for a release that is not there."""
+    for text in wanted:
+        source.release(text.rpartition("=")[2])
+    return aims(source.matrix, source.matrix.stages, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How each cluster is reached: `folder` has a kubeconfig for each, called as the cluster."""
+
+    settings: Settings
+    folder: Path
+
+    def of(self, cluster: str) -> Settings:
+        """The settings for one cluster; UsageError where there is no kubeconfig."""
+        found = [p for n in NAMES if (p := self.folder / n.format(cluster)).is_file()]
+        if not found:
+            raise UsageError(
+                f"there is no kubeconfig for {cluster}",
+                where=str(self.folder),
+                hint=f"put it there as {cluster}, or name the folder: --kubeconfigs DIR",
+            )
+        return replace(self.settings, kubeconfig=found[0])
+
+    def open_run(self, cluster: str) -> RunSummary | None:
+        """The run that is open there. Unreachable and the like."""
+        return open_one(of_cluster(self.of(cluster)))
+
+    def last_run(self, cluster: str) -> str:
+        """The run that somebody must know of there, in words. Unreachable and the like."""
+        runs = of_cluster(self.of(cluster))
+        run = open_one(runs) or next(iter(runs), None)
+        if run is None:
+            return "none"
+        how = f"{run.end} {run.updated}" if run.end else f"open since {run.started}, at {run.step}"
+        return f"{run.run} → {run.to_release}: {how}"
+
+
+def row_of(source: Source, cluster: str) -> Row:
+    """A cluster by its file."""
+    found = source.matrix.clusters[cluster]
+    return Row(cluster, ", ".join(pools_of(found)), found.release)
+
+
+def planned_row(source: Source, releases: Mapping[str, str], cluster: str) -> Row:
+    """What the move does to a cluster, and what it needs a yes for; `note` begins with `refused` where it can't go."""
+    row = row_of(source, cluster)
+    release = releases.get(cluster)
+    if release is None:
+        return replace(row, told="not meant for this hardware")
+    if release == row.release:
+        return replace(row, told="proven")
+    try:
+        made = plan(source.matrix, cluster, release)
+    except KnowngoodError as error:
+        return replace(row, told=f"→ {release}: no plan", note=f"refused: {error}")
+    return replace(row, told=move_text(made), note=_needs(source, releases, made))
+
+
+def _needs(source: Source, releases: Mapping[str, str], made: Plan) -> str:
+    before = proven_before(source.matrix, source.matrix.stages, releases, made.cluster)
+    open_ = unproven(made, evidence_about(source.folder), SystemClock().now(), before)
+    if open_:
+        return "no canary goes first: " + " ".join(f"--accept-no-canary {name}" for name in open_)
+    return (
+        f"what has no canary is proven on {' and '.join(before)} first"
+        if before and without_canary(made)
+        else ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What every cluster's run is told alike: where its record goes, and what was said yes to."""
+
+    record: str
+    consent: Consent
+
+    def arguments(self, reached: Reached, source: Source, cluster: str, release: str) -> list[str]:
+        """Go on with the run that is open on a cluster, or begin one. Refused where that one goes somewhere else."""
+        at = reached.of(cluster)
+        where = [
+            "--matrix",
+            str(source.folder),
+            "--kubeconfig",
+            str(at.kubeconfig),
+            "--runs-dir",
+            str(at.runs),
+        ]
+        open_ = reached.open_run(cluster)
+        if open_ is not None and open_.to_release != release:
+            raise Refused(
+                f"run {open_.run} to {open_.to_release or 'another release'} is open on {cluster}",
+                hint=f"knowngood status {open_.run} --kubeconfig {at.kubeconfig}",
+            )
+        if open_ is not None:
+            return [*where, "resume", open_.run, "--output", "json"]
+        said = ["--accept-forward-only"] if self.consent.forward_only else []
+        said += ["--try-again"] if self.consent.try_again else []
+        moved = {m.component for m in without_canary(plan(source.matrix, cluster, release))}
+        for name in sorted(self.consent.no_canary & moved):
+            said += ["--accept-no-canary", name]
+        to = ("--record", f"branch={self.record}")
+        return [*where, "upgrade", cluster, "--to", release, "--yes", "--output", "json", *to, *said]
