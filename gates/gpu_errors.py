@@ -85,8 +85,10 @@ def test_no_new_gpu_errors(
 def test_no_boot_that_nobody_asked_for(
     node: str, kernel_log: KernelLog, judgement: JudgeRequest, window: Window | None
 ) -> None:
-    """No way of moving a component restarts a node by itself: a node that did has crashed, or somebody cycled it."""
+    """A node that was booted more often than the run did it itself has crashed, or somebody cycled it."""
     if judgement.taking_baseline or judgement.by_hand or window is None or not kernel_log.rebooted:
+        return
+    if kernel_log.boots - 1 <= judgement.own_boots.get(node, 0):
         return
     earlier = [line for line in kernel_log.lines if line.boot_id != kernel_log.boot_id]
     last = f"; the log before it ends with: {earlier[-1].message[:200]}" if earlier else ""

@@ -32,6 +32,9 @@ from knowngood.model.steppath import StepPath
 ROLLBACK = "rollback"
 """As a wave's failure policy: a human asked for all of it to be undone, whatever held the run."""
 
+TWICE = "twice"
+"""The part of a batch in which what was proven is loaded a second time."""
+
 Flow = Generator[Step, StepResult, End]
 Ask = Generator[Step, StepResult, StepResult]
 
@@ -255,8 +258,24 @@ def batch(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, l
         yield from need(place.step(Verb.BASELINE, out, drained=True))
         yield from need(place.step(Verb.APPLY, out))
         yield from judged(place.step(Verb.JUDGE, out), Verb.RETEST)
+        if place.hop.again and place.ring.name in place.hop.again.rings:
+            yield from twice(place.part(TWICE), out)
         yield from need(place.step(Verb.RELEASE, out))
     return list(given_back)
+
+
+def twice(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:
+    """Load once more what these nodes were proven to run, and judge that too: many faults show at the second load.
+
+    Where it did not come as it must, the gates say what is there instead; that they find nothing is no proof.
+    """
+    loaded = yield from ask(place.step(Verb.SECOND_LOAD, nodes))
+    why = loaded.detail.why or f"{place.path}: {loaded.status}"
+    if loaded.status is Status.INCONCLUSIVE:
+        raise Stop(why, loaded.status, dict(loaded.detail.failed), verb=Verb.SECOND_LOAD)
+    yield from judged(place.step(Verb.JUDGE, nodes), Verb.RETEST)
+    if loaded.status is not Status.OK:
+        raise Stop(why, Status.INCONCLUSIVE, dict(loaded.detail.failed), verb=Verb.SECOND_LOAD)
 
 
 def judged(step: Step, retest: Verb) -> Generator[Step, StepResult, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from knowngood.engine import judging, restarts
+from knowngood.engine import again, judging, restarts
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import Window
@@ -83,9 +83,9 @@ def _unproven(work: Work, seen: Mapping[str, NodeState]) -> dict[str, str]:
 
 
 def _loads_judged(work: Work) -> dict[str, Window]:
-    """The load of each node that the last apply of the way forward found."""
+    """The load of each node that the last arrival of the way forward found."""
     loads: dict[str, Window] = {}
-    for path in _forward(work, Verb.APPLY):
+    for path in _forward(work, *again.ARRIVALS):
         loads |= work.state.results[path].detail.loads
     return loads
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from knowngood.engine import again
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import JudgeRequest, Span, Window
@@ -114,6 +115,8 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
     """What a step's judgement asks."""
     plan, passive = work.plan, tuple(work.plan.passive_gates)
     gates, nodes, claimed, baseline, as_read = passive, step.nodes, False, False, False
+    first: Mapping[str, Window] = {}
+    missed: Mapping[str, str] = {}
     match step.verb:
         case Verb.CHECK:
             nodes, baseline = step.nodes or work.cluster.gpu, True
@@ -125,6 +128,9 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         case Verb.JUDGE | Verb.RETEST:
             # The load first: what it does to the node is what the passive gates must see.
             gates, claimed = tuple(plan.active_gates) + passive, True
+            if (second := again.judged_by(work, step)) is not None:
+                gates, missed = again.gates(work, second), again.not_again(second)
+                first = again.first_loads(work, step)
         case Verb.PROVE:
             nodes = work.cluster.gpu
         case Verb.CONFIRM:
@@ -149,6 +155,9 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         loads_as_read=as_read,
         movers=plan.movers,
         begun=step.verb is Verb.CHECK,
+        first_loads=first,
+        not_again=missed,
+        own_boots=again.own_boots(work, step, nodes),
         excluded=excluded(work, step, nodes, None if baseline else since),
         tenants_work=step.verb in (Verb.CONFIRM, Verb.PROVE),
         still=_still(work, step),
@@ -205,12 +214,14 @@ def loads_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]
         found = looked | _later(_recorded(work, step, Verb.APPLY, "loads", nodes), looked)
     else:
         found = loads_of(_began(work, nodes))
-        for verb in () if step.verb is Verb.CHECK else (Verb.BASELINE, Verb.APPLY):
-            found |= _recorded(work, step, verb, "loads", nodes)
-        applied = {n for path in _ways(work, step, Verb.APPLY) for n in _done(work, path)}
-        known = _recorded(work, step, Verb.APPLY, "loads", nodes)
-        # Where an apply could not tell, no older load stands in for it: the node's window does.
-        found = {n: w for n, w in found.items() if n in known or n not in applied}
+        if step.verb is not Verb.CHECK:
+            found |= _recorded(work, step, Verb.BASELINE, "loads", nodes)
+        # What comes with its second load, and on the way there, is judged with both of them.
+        both = again.judged_by(work, step) is not None
+        for path in _ways(work, step, Verb.APPLY) if both else _ways(work, step, *again.ARRIVALS):
+            # Where an arrival could not be told, no older load stands in for it: the node's window does.
+            found = {n: w for n, w in found.items() if n not in _done(work, path)}
+            found |= work.state.results[path].detail.loads
     return {n: found[n] for n in nodes if n in found}
 
 
@@ -221,11 +232,11 @@ def _began(work: Work, nodes: Sequence[str]) -> dict[str, NodeState]:
     return {name: node_from(data[name], work.plan.movers) for name in nodes if name in data}
 
 
-def _ways(work: Work, step: Step, verb: Verb) -> list[StepPath]:
-    """The paths of a verb on the way that the step is on, forth or its ring's way back, oldest first."""
+def _ways(work: Work, step: Step, *verbs: Verb) -> list[StepPath]:
+    """The paths of these verbs on the way that the step is on, forth or its ring's way back, oldest first."""
     here = step.path.parent
     mine = [p for p in work.state.intended if (p.within(here) if step.undo else not p.is_undo)]
-    return [p for p in mine if p.verb == verb and p in work.state.results]
+    return [p for p in mine if p.verb in verbs and p in work.state.results]
 
 
 def _done(work: Work, path: StepPath) -> Sequence[str]:

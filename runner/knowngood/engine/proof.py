@@ -97,7 +97,7 @@ def said_no_twice(state: RunState, stopped: StepPath) -> bool:
     return bool(before & set(last.detail.measured))
 
 
-JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY, Verb.SETTLE)
+JUDGING = (Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE, Verb.APPLY, Verb.SECOND_LOAD, Verb.SETTLE)
 """Steps whose end says something of the release."""
 
 

@@ -30,6 +30,7 @@ class Verb(StrEnum):
     DRAIN = "drain"
     BASELINE = "baseline"
     APPLY = "apply"
+    SECOND_LOAD = "second-load"  # load once more what was proven
     JUDGE = "judge"
     RETEST = "retest"
     RELEASE = "release"
@@ -52,6 +53,7 @@ LONG = frozenset(
         Verb.DRAIN,
         Verb.BASELINE,
         Verb.APPLY,
+        Verb.SECOND_LOAD,
         Verb.JUDGE,
         Verb.RETEST,
         Verb.SOAK,

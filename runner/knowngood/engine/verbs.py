@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from knowngood.engine import (
+    again,
     earlier,
     fleet,
     holding,
@@ -213,6 +214,21 @@ def apply(work: Work, step: RingStep) -> Done:
     return Done(done.status, detail, done.files)
 
 
+def second_load(work: Work, step: RingStep) -> Done:
+    """Load once more what the nodes were proven to run; whether it came as it must is for the gates to say."""
+    since = again.first_loads(work, step)
+    if untold := [n for n in step.nodes if n not in since]:
+        why = "when it was loaded first can't be told, so no second load can be proven"
+        failed = dict.fromkeys(untold, why)
+        return Done(Status.INCONCLUSIVE, Detail(why=named("not loaded again", failed), failed=failed))
+    outcome = work.ports.nodes.load_again(
+        step.nodes, work.fence, work.moving(step), work.cancel, how=again.how(step), since=since
+    )
+    done = _folded(step, outcome, work)
+    seen = work.look(outcome.done, outcome.seen)
+    return Done(done.status, replace(done.detail, loads=judging.loads_of(seen)), done.files)
+
+
 def release(work: Work, step: RingStep) -> Done:
     """Give the nodes back as the snapshot says."""
     return _folded(step, work.ports.nodes.release(step.nodes, work.fence, work.cancel))
@@ -369,6 +385,7 @@ OF_A_RING: Mapping[Verb, Callable[[Work, RingStep], Done]] = {
     Verb.DRAIN: drain,
     Verb.BASELINE: judgements.baseline,
     Verb.APPLY: apply,
+    Verb.SECOND_LOAD: second_load,
     Verb.RELEASE: release,
     Verb.SOAK: soak,
     Verb.QUARANTINE: quarantine,

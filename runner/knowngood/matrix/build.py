@@ -37,7 +37,7 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
-from knowngood.model.mover import PLAIN, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
+from knowngood.model.mover import PLAIN, Again, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
 from knowngood.model.reading import Reading
@@ -129,6 +129,7 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         shows=tuple(Shown(s["version"], dict(s["files"])) for s in v.get("shows", ())),
         scheme=scheme,
         guards=tuple(v.get("guards", ())),
+        again=Again(v["again"]) if "again" in v else None,
     )
 
 

@@ -49,6 +49,8 @@ class JudgeRequest:
     that did not move: what their logs show, too, is not the change's. `by_hand`: somebody moves the nodes by hand, so
     their boots are told, not judged.
     `only`: gates that judge not all of the nodes, with those that they judge; the others' hardware has no need of them.
+    `first_loads`: what is judged was proven once before, from that load: it must have come a second time; `not_again`:
+    why it did not, as it was measured. `own_boots`: how often the run itself booted a node since its window opened.
     `begun`: the run looked at the nodes just now, at its start; that very look may be judged.
     """
 
@@ -66,6 +68,9 @@ class JudgeRequest:
     loads: Mapping[str, Window] = field(default_factory=dict)
     loads_as_read: bool = False
     begun: bool = False
+    first_loads: Mapping[str, Window] = field(default_factory=dict)
+    not_again: Mapping[str, str] = field(default_factory=dict)
+    own_boots: Mapping[str, int] = field(default_factory=dict)
     tenants_work: bool = False
     still: tuple[str, ...] = ()
     by_hand: bool = False

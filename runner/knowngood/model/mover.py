@@ -31,6 +31,17 @@ class Hold(StrEnum):
     TAINT = "taint"  # by the taint alone: others must still schedule there
 
 
+class Again(StrEnum):
+    """How what was proven is loaded a second time, since many faults show only then."""
+
+    RELOAD = "reload"  # out and in again on the same boot
+    REBOOT = "reboot"
+
+
+REBOOTS: frozenset[str] = frozenset()
+"""The classes that can boot a node anew where nothing is to be changed; none can yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pods:
     """The pods whose start brings the version to a node, in their operator's namespace.
@@ -99,7 +110,8 @@ class MoverSpec:
     `order` is its turn on a node within a hop, the smallest first. `beside`: the component in whose pods it is, and
     with whose restart it comes; its pods and proof are that one's. `shows` is how files of a node tell what runs, the
     first that fits; without it the line in the kernel log does. `scheme`: how a running version compares. `guards`
-    name what must not hang on its module when a node is taken: `uplink`, `storage`.
+    name what must not hang on its module when a node is taken: `uplink`, `storage`. `again`: which second load would
+    show its latent faults.
     """
 
     kind: str = ""  # its class
@@ -119,6 +131,12 @@ class MoverSpec:
     shows: tuple[Shown, ...] = ()
     scheme: str = ""
     guards: tuple[str, ...] = ()
+    again: Again | None = None
+
+    @property
+    def reloads(self) -> bool:
+        """Whether a restart of its pods can be made to load anew what is loaded already."""
+        return self.pods is not None and bool(self.pods.state)
 
     def understands(self, kind: str, path: str) -> bool:
         """Whether an object of this kind can declare it in this field."""
@@ -147,6 +165,7 @@ def _beside(spec: MoverSpec, other: MoverSpec) -> MoverSpec:
         beside=spec.beside,
         shows=spec.shows,
         scheme=spec.scheme,
+        again=spec.again or other.again,
     )
 
 

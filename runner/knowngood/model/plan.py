@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from knowngood.model.field import FieldChange
 from knowngood.model.jsonable import Sparse
 from knowngood.model.matrix import Disruption, Scope, UndoClass
-from knowngood.model.mover import PLAIN, Hold, MoverSpec, Moving, Specs, Starts, Words, joined
+from knowngood.model.mover import PLAIN, Again, Hold, MoverSpec, Moving, Specs, Starts, Words, joined
 
 FLEET = "fleet"
 """The name of a hop's fleet part; no ring may have it."""
@@ -61,6 +61,7 @@ class Expected:
     """How long a hop takes: `turns` one after the other, each `minutes` out of service, then `soaks` of `soak` seconds.
 
     `minutes` 0 where there are turns: nobody knows how long one takes, and `seconds` is what is known without them.
+    `again`: seconds of second loads.
     """
 
     seconds: float = 0.0
@@ -68,11 +69,26 @@ class Expected:
     minutes: int = 0
     soaks: int = 0
     soak: float = 0.0
+    again: float = 0.0
 
     @property
     def whole(self) -> bool:
         """Whether nothing is missing in `seconds`."""
         return not self.turns or self.minutes > 0
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLoad:
+    """The second load of what a hop brought, on the nodes of its canaries, the `rings`, once they are proven.
+
+    `minutes` that one takes. `lacks`: why it is not the one that would show every latent fault of the hop; where none
+    can be made, that is all there is.
+    """
+
+    rings: tuple[str, ...]
+    how: Again | None
+    minutes: int = 0
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +123,7 @@ class Hop:
     fleet: PlannedRing | None = None
     leaky: str = ""
     paused: bool = False  # the workers stay behind the control plane until the next minor
+    again: SecondLoad | None = None
 
     @property
     def parts(self) -> tuple[PlannedRing, ...]:
@@ -178,6 +195,7 @@ class Plan:
     movers: Specs = field(default_factory=dict)
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pools: tuple[PlannedPool, ...] = ()
+    second_load_gates: tuple[str, ...] = ()  # they judge a hop's second load
 
     @property
     def profiles(self) -> tuple[str, ...]:

@@ -6,19 +6,25 @@ from collections.abc import Iterable, Sequence
 
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Disruption, Profile
-from knowngood.model.plan import Expected, PlannedRing
+from knowngood.model.plan import Expected, PlannedRing, SecondLoad
 
 OUT = (Disruption.DRAIN, Disruption.REBOOT, Disruption.POWER_CYCLE)
 """Disruptions that take a node out of service for a while."""
 
 
 def expected(
-    disruption: Disruption, nodes: int, rings: Sequence[PlannedRing], hardware: Hardware, soak: float
+    disruption: Disruption,
+    nodes: int,
+    rings: Sequence[PlannedRing],
+    hardware: Hardware,
+    soak: float,
+    again: SecondLoad | None = None,
 ) -> Expected:
     """Batch after batch, then each ring's soak; without rings node after node, as the cluster's own operators go.
 
     `nodes` are those that are disturbed, `soak` is seconds a ring. A batch takes as long as its slowest kind of
-    machine; without rings the slowest of all counts, since nobody says which nodes go.
+    machine; without rings the slowest of all counts, since nobody says which nodes go. `again`: what the batches of the
+    canaries load once more.
     """
     batches = [batch for ring in rings for batch in ring.batches]
     turns = (len(batches) or nodes) if nodes and disruption in OUT else 0
@@ -26,13 +32,16 @@ def expected(
     every = [_minutes(disruption, kind) for kind in kinds] or [
         _minutes(disruption, hardware.profiles)
     ] * turns
+    twice = [batch for ring in rings if again and ring.name in again.rings for batch in ring.batches]
+    more = len(twice) * again.minutes * 60.0 if again else 0.0
     known = turns > 0 and all(every)
     return Expected(
-        (sum(every) * 60 if known else 0) + len(rings) * soak,
+        (sum(every) * 60 if known else 0) + len(rings) * soak + more,
         turns,
         max(every) if known else 0,
         len(rings),
         soak,
+        more,
     )
 
 

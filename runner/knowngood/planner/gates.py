@@ -18,6 +18,8 @@ MINIMUM: Mapping[str, str] = {
 """Gates without which nothing becomes known-good, whatever a profile says, and what each of them alone proves.
 rdma_health only where the machine has RDMA ports by its profile's hardware facts."""
 RDMA = "rdma_health"
+SECOND_LOAD = "second-load"
+"""The kind of a gate that judges what was loaded a second time: a profile that has one asks for that load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +46,26 @@ PROFILES: Mapping[str, GateProfile] = {
 @dataclass(frozen=True, slots=True)
 class Applicable:
     """The required gates by kind; those that a machine of this kind can't have, with the reason; and those of the
-    minimum set that the profile leaves out."""
+    minimum set that the profile leaves out. `second_load`: those that judge what the canary has loaded twice."""
 
     active: tuple[str, ...]
     passive: tuple[str, ...]
     not_applicable: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    second_load: tuple[str, ...] = ()
 
 
 def applicable(profile: Profile) -> Applicable:
     """Split a profile's gates. A gate with `needs` applies only where the machine has that."""
     lacking = {gate: reason for gate in profile.gates if (reason := _lacks(profile, gate))}
     needed = [(gate, profile.gates[gate]["kind"]) for gate in profile.gates if gate not in lacking]
+    judging = {gate for gate, kind in needed if kind != SECOND_LOAD}
     return Applicable(
         active=tuple(gate for gate, kind in needed if kind == "active"),
         passive=tuple(gate for gate, kind in needed if kind == "passive"),
         not_applicable=lacking,
-        left_out=tuple(g for g in MINIMUM if g not in dict(needed) and (g != RDMA or _has_rdma(profile))),
+        left_out=tuple(g for g in MINIMUM if g not in judging and (g != RDMA or _has_rdma(profile))),
+        second_load=tuple(gate for gate, kind in needed if kind == SECOND_LOAD),
     )
 
 
@@ -73,6 +78,7 @@ def applicable_on(hardware: Hardware) -> Applicable:
         passive=tuple(dict.fromkeys(gate for one in every for gate in one.passive)),
         not_applicable=reasons,
         left_out=tuple(dict.fromkeys(gate for one in every for gate in one.left_out)),
+        second_load=tuple(dict.fromkeys(gate for one in every for gate in one.second_load)),
     )
 
 
@@ -83,7 +89,9 @@ def planned_pools(hardware: Hardware, nodes: Iterable[str]) -> tuple[PlannedPool
     known = [(profile, applicable(profile)) for profile in hardware.profiles]
     of = tuple(nodes)
     return tuple(
-        PlannedPool(profile.name, hardware.nodes(profile, of), (*gates.active, *gates.passive))
+        PlannedPool(
+            profile.name, hardware.nodes(profile, of), (*gates.active, *gates.passive, *gates.second_load)
+        )
         for profile, gates in known
     )
 

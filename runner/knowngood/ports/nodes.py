@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knowngood.model.mover import Hold, Moving, Specs
+from knowngood.model.context import Window
+from knowngood.model.mover import Again, Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 from knowngood.ports.cancel import Cancel
@@ -62,6 +63,23 @@ class NodeWork(Protocol):
         """Bring what moves to its `after`, each as its class does, and wait for the proof and for what depends on it.
 
         A node that already runs it from an arrival of this claim is done at once.
+        """
+        ...
+
+    def load_again(
+        self,
+        nodes: Sequence[str],
+        fence: str,
+        moves: Sequence[Moving],
+        cancel: Cancel,
+        *,
+        how: Again,
+        since: Mapping[str, Window],
+    ) -> Outcome:
+        """Load once more what nodes run already, by a reload or a reboot, and wait as `apply` does.
+
+        A node is done once what it runs arrived later than `since` says of it, also where that came before this call.
+        UsageError for a reboot that no class of what moves can make.
         """
         ...
 

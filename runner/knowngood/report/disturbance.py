@@ -75,7 +75,7 @@ def _fold(known: dict[str, _Node], verb: str, result: StepResult) -> None:
         node = known.setdefault(str(name), _Node())
         if verb in ("claim", "reclaim"):
             node.out(result.started)
-        elif verb == "apply":
+        elif verb in ("apply", "second-load"):
             node.reloads += 1
         elif verb == "release":
             node.back(result.ended)

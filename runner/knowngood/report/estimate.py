@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from knowngood.model.plan import Plan, PlannedRing
+from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
 from knowngood.planner.pace import PER_BATCH, UNDO, measured, seconds_between, undo_seconds
@@ -64,19 +64,25 @@ def steps_of(plan: Plan) -> Iterable[StepPath]:
     yield from map(StepPath, BEFORE)
     for hop in plan.hops:
         for part in hop.parts:
-            yield from _part(StepPath(hop.name).child(part.name), part, leaky=bool(hop.leaky))
+            yield from _part(hop, part)
     yield from map(StepPath, AFTER)
 
 
-def _part(at: StepPath, ring: PlannedRing, *, leaky: bool) -> Iterable[StepPath]:
+def _part(hop: Hop, ring: PlannedRing) -> Iterable[StepPath]:
+    at = StepPath(hop.name).child(ring.name)
+    twice = hop.again is not None and ring.name in hop.again.rings
     declared = ("declare", "deliver") if ring.changes else ()
     if not ring.nodes:
         yield from (at.child(verb) for verb in ("window", *declared, "approve", "settle", "confirm"))
         return
-    watched = ("watch",) if leaky else ()
+    watched = ("watch",) if hop.leaky else ()
     yield from (at.child(verb) for verb in ("window", *watched, "baseline", *declared))
     for number in range(1, len(ring.batches) + 1):
-        yield from (at.child(f"batch-{number}", verb) for verb in PER_BATCH)
+        batch = at.child(f"batch-{number}")
+        for verb in PER_BATCH:
+            if verb == "release" and twice:
+                yield from (batch.child("twice", step) for step in ("second-load", "judge"))
+            yield batch.child(verb)
     yield from (at.child(verb) for verb in ("soak", "confirm"))
 
 
@@ -86,7 +92,7 @@ def rings_of(plan: Plan, state: RunState) -> Mapping[StepPath, tuple[int, int]]:
     for hop in plan.hops:
         for part in hop.parts:
             at = StepPath(hop.name).child(part.name)
-            paths = list(_part(at, part, leaky=bool(hop.leaky)))
+            paths = list(_part(hop, part))
             found[at] = (sum(p in state.results for p in paths), len(paths))
     return found
 

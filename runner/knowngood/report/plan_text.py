@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from knowngood.model.matrix import Disruption, Scope, UndoClass
-from knowngood.model.plan import Expected, Hop, Plan, PlannedPool
+from knowngood.model.plan import Expected, Hop, Plan, PlannedPool, SecondLoad
 from knowngood.model.text import Page, page
 from knowngood.report.columns import columns
 from knowngood.report.estimate import words
@@ -47,6 +47,7 @@ def plan_text(plan: Plan) -> Page:
         [
             ("active, on drained nodes", ", ".join(plan.active_gates) or "none"),
             ("passive, any time", ", ".join(plan.passive_gates) or "none"),
+            *([("of a second load", ", ".join(plan.second_load_gates))] if plan.second_load_gates else []),
             *((f"only {pool.profile}", ", ".join(own)) for pool in plan.pools if (own := _own(plan, pool))),
             *((f"not applicable: {gate}", why) for gate, why in plan.not_applicable.items()),
         ]
@@ -111,8 +112,17 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
     if time := _time(hop.expected):
         yield f"  time: {time}"
     yield from columns(list(_parts(hop)))
+    yield from _second_load(hop.again) if hop.again else ()
     if hop.leaky:
         yield f"  from the first commit on {hop.leaky}: each ring starts only if no node did so before its turn"
+
+
+def _second_load(again: SecondLoad) -> Iterator[str]:
+    """What the canary loads once more, how long that takes, and what it does not show."""
+    if again.how:
+        yield f"  once proven, {', '.join(again.rings)}: a second {again.how}, judged again"
+    if again.lacks:
+        yield f"  {'not shown by it' if again.how else 'no second load'}: {again.lacks}"
 
 
 def _scope(hop: Hop) -> str:
@@ -133,11 +143,14 @@ def _time(expected: Expected) -> str:
     """`about 4 h: 3 x 20 min, 3 soaks of 60 min`; "" where nothing is known."""
     parts = []
     if expected.turns and expected.minutes:
-        alike = expected.seconds == expected.turns * expected.minutes * 60 + expected.soaks * expected.soak
+        rest = expected.soaks * expected.soak + expected.again
+        alike = expected.seconds == expected.turns * expected.minutes * 60 + rest
         most = "" if alike else "at most "
         parts.append(f"{expected.turns} x {most}{words(expected.minutes * 60)}")
     if expected.soaks and expected.soak:
         parts.append(f"{_count(expected.soaks, 'soak')} of {words(expected.soak)}")
+    if expected.again:
+        parts.append(f"{words(expected.again)} of second loads")
     if not parts:
         return ""
     if not expected.whole:

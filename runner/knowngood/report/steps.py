@@ -23,6 +23,7 @@ WORDS = {
     "claim": "claim, taint and cordon",
     "drain": "take the tenants' work off",
     "baseline": "measure the nodes for comparison",
+    "second-load": "load once more what was proven",
     "judge": "judge",
     "retest": "judge the failed nodes once more",
     "release": "give back to the tenants",

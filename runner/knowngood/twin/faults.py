@@ -68,6 +68,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("api-outage", NOW, ("seconds", "delay"), needs_node=False, defaults=ONCE),
         FaultKind("operands-left-paused", ""),
         FaultKind("module-not-reloaded", ""),
+        FaultKind("fails-at-second-load", ""),
         FaultKind("stale-gfd-label", ""),
         FaultKind("journal-vacuumed", NOW),
         FaultKind("olm-stale-subscription", "", ("package",), needs_node=False, part="olm"),

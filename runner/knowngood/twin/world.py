@@ -80,6 +80,7 @@ class Machine:
         self.booted_at = 0.0
         self.modules: dict[str, Loaded] = {}
         self.held = False  # nvidia_peermem, by something else than a pod
+        self.came: set[str] = set()  # versions of the GPU driver that it has loaded ever
         self.nic = NicDriver(self)
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
@@ -152,6 +153,7 @@ class Machine:
     def load_driver(self, version: str, flavour: str) -> None:
         """Load the nvidia modules of a version; the banner goes to the kernel log."""
         self.modules["nvidia"] = self.loaded(version, flavour, abi=self.nic.version)
+        self.came.add(version)
         self.write_files(host_files.nvidia_proc(self.seed, version, flavour, self.gpus()))
         for module in GPU_MODULES:
             self.write_files(host_files.module(module, version))

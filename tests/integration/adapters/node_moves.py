@@ -88,9 +88,14 @@ class Mover:
         return report.failed[NODE]
 
     async def tried(self, **versions: str) -> Report:
+        return await self.again(None, **versions)
+
+    async def again(self, since: Mark | None, **versions: str) -> Report:
+        """Bring them there from a newer load than this one."""
         named = {name.replace("_", "-"): version for name, version in versions.items()}
         moves = tuple(Moving(name, "", version, EVERY[name]) for name, version in named.items())
-        return await self._each(self.task(moves), node_work._apply)
+        task = replace(self.task(moves), since={NODE: since} if since else {})
+        return await self._each(task, node_work._apply)
 
     async def _each(self, task: Task, action: Action) -> Report:
         return await asyncio.to_thread(batch.each, task, [NODE], action)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.unit.engine.world import NEW, OLD, Killed, World
+from tests.unit.engine.world import NEW, OLD, FakeNode, Killed, World
 
 from knowngood.model import names
 from knowngood.model.claims import Marks
@@ -15,7 +15,7 @@ from knowngood.model.evidence import GateSuite
 from knowngood.model.field import Field, FieldChange
 from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Identity
-from knowngood.model.mover import Hold, Mark, Moving, Specs
+from knowngood.model.mover import Again, Hold, Mark, Moving, Specs
 from knowngood.model.names import fence_of
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 from knowngood.model.verdict import GateResult, Judgement, Verdict
@@ -142,6 +142,10 @@ class FakeCluster(ClusterReader):
 
 def _boot(name: str, boots: int) -> str:
     return f"boot-{name}" if boots == 1 else f"boot-{name}-{boots}"
+
+
+def _same(name: str, node: FakeNode, first: Window) -> bool:
+    return (_boot(name, node.boots), node.loaded_at) == (first.boot_id, first.monotonic)
 
 
 def _written(claim: str, taints: Sequence[str]) -> list[str]:
@@ -303,6 +307,34 @@ class FakeNodes(NodeWork):
                 failed[name] = f"the module is still {node.version}"
         return Outcome(tuple(done), failed, stripped=self._stripped(failed))
 
+    def load_again(
+        self,
+        nodes: Sequence[str],
+        fence: str,
+        moves: Sequence[Moving],
+        cancel: Cancel,
+        *,
+        how: Again,
+        since: Mapping[str, Window],
+    ) -> Outcome:
+        """`latent-<node>`: its second load of NEW finds no module any more; `lazy-<node>`: nothing is loaded."""
+        failed = self._held(nodes, fence)
+        done = []
+        for name in (n for n in nodes if n not in failed):
+            node, first = self.world.nodes[name], since[name]
+            assert node.drained, "never restart a driver under a tenant"
+            there = node.version == moves[0].after
+            if _same(name, node, first) and there and f"lazy-{name}" not in self.world.broken:
+                node.boots += how is Again.REBOOT
+                latent = f"latent-{name}" in self.world.broken and moves[0].after == NEW
+                self.world.load(name, "none" if latent else self.world.declared(node))
+            self.world.moment(f"load again {name}", cancel)
+            if node.version == moves[0].after:
+                done.append(name)
+            else:
+                failed[name] = "no driver was loaded on this boot"
+        return Outcome(tuple(done), failed, stripped=self._stripped(failed))
+
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
         held = {n: self.world.nodes[n] for n in nodes}
         failed = {n: "the claim is not ours" for n, o in held.items() if o.claim not in ("", fence)}
@@ -358,8 +390,11 @@ class FakeGates(Gates):
                 verdict = Verdict.FAIL if found else Verdict.PASS
                 if found.startswith("?"):
                     verdict = Verdict.INCONCLUSIVE
-                runs = self.world.nodes[node].version
-                if gate == "drift" and runs != request.expect[node]["nvidia-driver"]:
+                there = self.world.nodes[node]
+                runs, other = there.version, there.version != request.expect[node]["nvidia-driver"]
+                if gate == "latent_fault" and (other or _same(node, there, request.first_loads[node])):
+                    verdict, found = Verdict.FAIL, request.not_again.get(node, "nothing came since")
+                if gate == "drift" and other:
                     verdict, found = Verdict.FAIL, f"runs {runs}"
                 results.append(GateResult(gate, node, verdict, found or "as expected", {"xids": 0}))
         return Judgement(tuple(results), seen=seen)

@@ -23,6 +23,7 @@ ABOUT = {
     "table": ("nvidia-driver", "rdma-mode"),
     "once": ("nvidia-driver",),
     "nic": ("doca-ofed",),
+    "twice": ("nvidia-driver",),
     "coupled": ("nvidia-driver", "kernel-module-type", "rdma-mode", "gpu-operator-rdma", "doca-ofed"),
     "operators": ("gpu-operator",),
 }

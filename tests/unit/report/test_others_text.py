@@ -47,7 +47,19 @@ EVIL = (
 )
 FIXED = {
     *("started", "ended", "updated", "end", "status", "verdict", "now", "kind", "step", "path", "running"),
-    *("interrupted", "undo", "disruption", "scope", "schema", "time", "type", "starts", "hold"),
+    *(
+        "interrupted",
+        "undo",
+        "disruption",
+        "scope",
+        "schema",
+        "time",
+        "type",
+        "starts",
+        "hold",
+        "again",
+        "how",
+    ),
 }
 """Fields that hold our own words or times."""
 T = TypeVar("T")

@@ -150,6 +150,8 @@ class _Restart:
         what = f"module {load.version}".strip()
         since = self._turn.since
         if since and load.boot_id == since.boot_id and load.at <= since.at:
+            if since == self._task.since.get(self._name):
+                return f"{what} was not loaded a second time"
             return f"{what} was loaded before the driver that it is built for"
         known = {c: mark for c, mark in self._before.items() if c in marks}
         newer = all(load.boot_id != mark.boot_id or load.at > mark.at for mark in known.values())

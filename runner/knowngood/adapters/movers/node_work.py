@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
@@ -16,11 +16,11 @@ from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.movers import daemon_driver, operands
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
-from knowngood.adapters.nodes.batch import Report, Task
+from knowngood.adapters.nodes.batch import NotTold, Report, Task
 from knowngood.model.errors import KnowngoodError, UsageError
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Limits, Tenant
-from knowngood.model.mover import MoverSpec, Moving, completed
+from knowngood.model.mover import Mark, MoverSpec, Moving, completed
 from knowngood.model.values import Object, Values
 from knowngood.planner.eviction import ALL_USERS
 
@@ -42,9 +42,9 @@ def _apply(task: Task, name: str) -> tuple[bool, Object]:
     """Move what is to be moved on one node: each restart in its turn, then what depends on all of them."""
     ends_at = time.monotonic() + task.limits.apply
     came: list[Arrived] = []
-    for moves in _turns(task.moves):
+    for moves in _turns(task, name):
         marks = [mark for arrived in came for mark in arrived.marks.values()]
-        since = max(marks, key=lambda mark: mark.at, default=None)
+        since = max(marks, key=lambda mark: mark.at, default=task.since.get(name))
         came.append(MOVERS[moves[0].spec.kind](task, name, Turn(moves, ends_at, since)))
     held = sum(arrived.held for arrived in came) + operands.settled(task, name, ends_at)
     every = {component: mark for arrived in came for component, mark in arrived.marks.items()}
@@ -62,11 +62,20 @@ def _apply(task: Task, name: str) -> tuple[bool, Object]:
     return restarted or held > 0, detail
 
 
-def _turns(moves: Sequence[Moving]) -> list[tuple[Moving, ...]]:
-    """What comes with one restart together, in the order in which the restarts are made."""
+def _turns(task: Task, name: str) -> list[tuple[Moving, ...]]:
+    """What comes with one restart together, in the order in which the restarts are made.
+
+    A second load is made of what a restart can load a second time: the pods of the others keep what is loaded.
+    NodeFailed where there is none.
+    """
+    again = name in task.since
     found: dict[str, list[Moving]] = {}
-    for moving in sorted(moves, key=lambda m: m.spec.order):
+    for moving in sorted(task.moves, key=lambda m: m.spec.order):
+        if again and not moving.spec.reloads:
+            continue
         found.setdefault(moving.spec.beside or moving.component, []).append(moving)
+    if not found:
+        raise NotTold("nothing of what moves can be loaded a second time by a restart")
     return [tuple(sorted(group, key=lambda m: bool(m.spec.beside))) for group in found.values()]
 
 
@@ -132,6 +141,7 @@ def _task(verb: str, params: Values, reasons: Mapping[str, str], *, dry_run: boo
         users=tuple(params.get("users") or ALL_USERS),
         reasons=reasons,
         keep=bool(params.get("keep")),
+        since=_since(params.get("since") or {}),
         dry_run=dry_run,
         tell=teller(),
     )
@@ -146,6 +156,14 @@ def _specs(params: Values) -> dict[str, MoverSpec]:
         return completed(found) or dict(BY_HAND)
     except KeyError as error:
         raise UsageError(f"{error} is named by a mover, and its own is not given") from error
+
+
+def _since(said: Values) -> dict[str, Mark]:
+    """Node -> the load that does not count any more."""
+    try:
+        return {str(n): Mark("", str(one["boot_id"]), float(one["monotonic"])) for n, one in said.items()}
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(f"since when a load counts can't be read: {error!r}") from error
 
 
 FILE_KEYS = {"class": "kind", "with": "beside"}

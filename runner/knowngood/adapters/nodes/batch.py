@@ -64,6 +64,7 @@ class Task:
     users: Collection[str] = ALL_USERS  # who must leave
     reasons: Mapping[str, str] = field(default_factory=dict)  # of a quarantine, by node
     keep: bool = False  # a node that can't be drained stays ours
+    since: Mapping[str, Mark] = field(default_factory=dict)  # by node: what was loaded then does not count
     dry_run: bool = False
     tell: Callable[[str, str], None] = lambda _node, _text: None
     batch: tuple[str, ...] = ()  # the nodes that are done at the same time

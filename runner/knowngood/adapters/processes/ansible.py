@@ -13,10 +13,11 @@ from typing import Any
 import knowngood
 from knowngood.adapters.movers.node_work import PROGRESS
 from knowngood.adapters.processes import supervisor
+from knowngood.model.context import Window
 from knowngood.model.errors import LockHeld, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Limits
-from knowngood.model.mover import Hold, Moving, Specs
+from knowngood.model.mover import Again, Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.values import Object
@@ -163,14 +164,22 @@ class AnsibleNodeWork(Playbooks, NodeWork):
 
     def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
         """See the port. UsageError for two classes at once: a role moves those of one."""
-        classes = {moving.spec.kind for moving in moves}
-        if len(classes) != 1:
-            raise UsageError(f"{', '.join(sorted(classes)) or 'nothing'} can't be moved by one role")
-        more = {
-            "knowngood_mover": classes.pop(),
-            "knowngood_expect": {moving.component: moving.after for moving in moves},
-            "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
-        }
+        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, _moved(moves))
+
+    def load_again(
+        self,
+        nodes: Sequence[str],
+        fence: str,
+        moves: Sequence[Moving],
+        cancel: Cancel,
+        *,
+        how: Again,
+        since: Mapping[str, Window],
+    ) -> Outcome:
+        """See the port: the same role, told since when each node's load does not count any more."""
+        if how is not Again.RELOAD:
+            raise UsageError(f"no class of what moves can {how} a node where nothing is to be changed")
+        more = {**_moved(moves), "knowngood_since": {node: to_json(since[node]) for node in nodes}}
         return self._play("apply", list(nodes), fence, self._limits.apply, cancel, more)
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
@@ -235,6 +244,18 @@ def untemplated(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [untemplated(inner) for inner in value]
     return value
+
+
+def _moved(moves: Sequence[Moving]) -> dict[str, object]:
+    """What the role of their class is told of moves. UsageError for two classes at once: a role moves those of one."""
+    classes = {moving.spec.kind for moving in moves}
+    if len(classes) != 1:
+        raise UsageError(f"{', '.join(sorted(classes)) or 'nothing'} can't be moved by one role")
+    return {
+        "knowngood_mover": classes.pop(),
+        "knowngood_expect": {moving.component: moving.after for moving in moves},
+        "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
+    }
 
 
 def _tenants(cluster: Cluster) -> list[Object]:

@@ -154,3 +154,19 @@ def profile_is_judged(context: Context) -> Iterator[Finding]:
 def _of_rule(judged: Judged, hint: str) -> Finding:
     where = judged.document.at_key("components", judged.finding.component)
     return Finding(where, judged.sentence, hint)
+
+
+@rule("KG302", "What a gate of a second load is narrowed to can be loaded a second time.")
+def second_loads_are_possible(context: Context) -> Iterator[Finding]:
+    """A slip in a name would leave the second load out without a word."""
+    known = {name for name, spec in context.matrix.movers.items() if spec.again}
+    for document in context.documents.of("profiles").values():
+        profile = context.matrix.profiles[document.name]
+        for gate in applicable(profile).second_load:
+            named = profile.gates[gate].get("components", ())
+            if wrong := [c for c in named if c not in known]:
+                yield Finding(
+                    document.at("gates", gate, "components"),
+                    f"{gate} names {', '.join(wrong)}, which no second load is known for",
+                    f"name some of {', '.join(sorted(known))}, or leave it out",
+                )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.model.matrix import Component, Disruption, ReleaseStatus, Scope, Severity, UndoClass
-from knowngood.model.plan import Hop, Move, PlannedRing
+from knowngood.model.plan import Hop, Move, PlannedRing, SecondLoad
 from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
@@ -22,6 +22,7 @@ from knowngood.planner.search.problem import Indexes
 from knowngood.planner.search.question import OPENSHIFT, Question
 from knowngood.planner.search.space import Space
 from knowngood.planner.search.tracks import charge_of
+from knowngood.planner.second_load import second_load
 
 DISRUPTIONS = list(Disruption)
 UNDOS = list(UndoClass)
@@ -78,6 +79,7 @@ class Hops:
         charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
         disturbed = max(max(c.reboots, c.drains) for c in charges)
         known = [m for m in moves if self.question.edges(m.component).versions]
+        again = self._second_load(rings, disruption)
         return Hop(
             name=hop_name(number),
             moves=moves,
@@ -97,10 +99,17 @@ class Hops:
             warnings=self._warned(then, number, len(states) - 2),
             disturbed=disturbed,
             expected=expected(
-                disruption, disturbed, rings, self.case.hardware, self.case.cluster.limits.soak
+                disruption, disturbed, rings, self.case.hardware, self.case.cluster.limits.soak, again
             ),
+            again=again,
             paused=any(m.component == OPENSHIFT for m in moves) and not any(c.reboots for c in charges),
         )
+
+    def _second_load(self, rings: tuple[PlannedRing, ...], disruption: Disruption) -> SecondLoad | None:
+        """What the profiles' gates ask the canaries to load once more."""
+        specs = {m.component: self.case.component(m.component).mover for r in rings for m in r.moves}
+        movers = {name: spec for name, spec in specs.items() if spec is not None}
+        return second_load(rings, movers, self.case.hardware, disruption)
 
     def _scope(self, component: Component, versions: dict[str, str]) -> Scope:
         """Whom the move reaches in a state with these versions."""

@@ -76,6 +76,7 @@ def _made(case: Case, solved: Solved) -> Plan:
         hops=hops,
         active_gates=gates.active,
         passive_gates=gates.passive,
+        second_load_gates=gates.second_load,
         not_applicable=gates.not_applicable,
         warnings=tuple(_warnings(case)),
         matrix_commit=case.matrix.commit,

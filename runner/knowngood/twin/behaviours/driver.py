@@ -85,6 +85,7 @@ class DriverProgram(Program):
         self._check_image()
         await twin.clock.sleep(USER_SPACE_S if self.kept else BUILD_S)
         if not self.kept:
+            self._check_second_load()
             self.machine.load_driver(self.version, self._flavour())
             self.sidecars.built(self.version, self._nic_before)
         self.machine.install_user_space(self.version)
@@ -104,6 +105,15 @@ class DriverProgram(Program):
         wrong = self.twin.faults.active("os-tag-of-one-node", "", self.version)
         if wrong and not image.endswith(f"-{self.twin.os[0]}"):
             raise PullError(f"Failed to pull image {image}: manifest unknown")
+
+    def _check_second_load(self) -> None:
+        """What was loaded well once may be built for symbols that only its first load found."""
+        fault = self.twin.faults.active("fails-at-second-load", self.node, self.version)
+        if fault and self.version in self.machine.came:
+            self.twin.faults.hit(fault, version=self.version)
+            raise ProgramError(
+                "modprobe: ERROR: could not insert 'nvidia': disagrees about version of symbol"
+            )
 
     def _flavour(self) -> str:
         """Which modules it loads; `auto` leaves that to the driver container."""

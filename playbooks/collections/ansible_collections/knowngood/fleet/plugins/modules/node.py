@@ -42,6 +42,12 @@ options:
         O(verb=apply) moves by them. By hand it may be left out for the GPU driver.
     type: dict
     default: {}
+  since:
+    description:
+      - Of each node the load, C(boot_id) and C(monotonic) seconds, that O(verb=apply) must be newer than although the
+        version is right. What a restart of its pods can load a second time is loaded so.
+    type: dict
+    default: {}
   users:
     description: Whose pods O(verb=drain) evicts, C(gpu), C(rdma) or both.
     type: list
@@ -109,6 +115,7 @@ def main() -> None:
             "limits": {"type": "dict", "default": {}},
             "expect": {"type": "dict"},
             "movers": {"type": "dict", "default": {}},
+            "since": {"type": "dict", "default": {}},
             "users": {"type": "list", "elements": "str", "default": ["gpu", "rdma"]},
             "keep": {"type": "bool", "default": False},
             "reasons": {"type": "dict"},

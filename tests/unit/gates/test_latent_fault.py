@@ -1,0 +1,82 @@
+"""A second load is proven by a newer arrival of the same versions, and by nothing less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.movers import MOVERS
+
+from knowngood.gate.kernel_log import KernelLog, Line
+from knowngood.model.context import Window
+from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
+
+from .conftest import BOOT, DRIVER, gate, healthy, request, verdict
+
+TEST = gate("latent_fault").test_it_came_a_second_time
+NO_OTHER_BOOT = gate("gpu_errors").test_no_boot_that_nobody_asked_for
+FIRST = Window(BOOT, 10.0, "")
+GONE = "no driver was loaded on this boot"
+
+
+def at(seconds: float, boot: str = BOOT) -> dict[str, Any]:
+    return {"marks": {"nvidia-driver": Mark(DRIVER, boot, seconds)}}
+
+
+def judged(state: NodeState | None, **given: Any) -> tuple[str, str]:
+    asked = {"first_loads": {"gpu-1": FIRST}, "movers": MOVERS, **given}
+    states = {"gpu-1": state} if state else {}
+    expect = {"nvidia-driver": DRIVER}
+    return verdict(TEST, node="gpu-1", states=states, expect=expect, judgement=request(**asked))[:2]
+
+
+def test_a_later_load_of_the_same_passes_and_says_how() -> None:
+    assert judged(healthy(**at(99.0))) == ("pass", "it came again by a reload, 99.0 s after boot")
+    assert judged(healthy(boot_id="b2", **at(7.0, "b2")))[1] == "it came again by a reboot, 7.0 s after boot"
+
+
+@pytest.mark.parametrize("seconds", [10.0, 9.9])
+def test_the_first_load_is_no_second_one(seconds: float) -> None:
+    found, reason = judged(healthy(**at(seconds)))
+    assert (found, "nothing was loaded since" in reason) == ("inconclusive", True)
+
+
+def test_what_was_seen_not_to_come_fails_also_where_the_node_can_not_be_read_now() -> None:
+    """Its driver's pod is away, and with it what reads the node's files."""
+    for state in (None, NodeState("gpu-1", reachable=False), healthy(**at(10.0))):
+        found, reason = judged(state, not_again={"gpu-1": GONE})
+        assert (found, reason) == ("fail", f"{GONE}; it had come once, at 10.0 s after boot")
+
+
+def test_what_came_late_is_judged_as_it_is() -> None:
+    assert judged(healthy(**at(99.0)), not_again={"gpu-1": GONE})[0] == "pass"
+
+
+def test_another_version_fails() -> None:
+    found, reason = judged(healthy(versions={"nvidia-driver": "580.95.05"}, **at(99.0)))
+    assert found == "fail"
+    assert reason == f"nvidia-driver is 580.95.05, it was proven as {DRIVER}"
+
+
+@pytest.mark.parametrize(
+    ("state", "given"),
+    [
+        (NodeState("gpu-1", reachable=False), {}),
+        (healthy(marks={}), {}),
+        (healthy(**at(99.0)), {"first_loads": {}}),
+        (healthy(versions={}, **at(99.0)), {}),
+    ],
+    ids=["not read", "no mark", "no first load", "no version"],
+)
+def test_what_can_not_be_told_is_inconclusive(state: NodeState, given: dict[str, Any]) -> None:
+    assert judged(state, **given)[0] == "inconclusive"
+
+
+@pytest.mark.parametrize(("boots", "own", "wanted"), [(2, 0, "fail"), (2, 1, "pass"), (3, 1, "fail")])
+def test_boots_of_the_second_load_are_ours_and_one_more_is_not(boots: int, own: int, wanted: str) -> None:
+    log = KernelLog((Line("c", 1.0, "x"),), boots, opened=Window("b", 0.0, ""), boot_id="c")
+    asked = request(own_boots={"gpu-1": own} if own else {})
+    window = Window("b", 0.0, "")
+    found = verdict(NO_OTHER_BOOT, node="gpu-1", kernel_log=log, judgement=asked, window=window)
+    assert found[0] == wanted
