@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.cluster import facts, journals, spool
+from knowngood.adapters.cluster import facts, journals, kernel_source, spool
 from knowngood.adapters.cluster.node_state import Moment
 from knowngood.adapters.judging.probe_manifest import group_name, is_of
-from knowngood.adapters.kubernetes.client import AGENT, Kube, path
+from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.context import SEEN, Context
@@ -298,12 +298,11 @@ def entry_before(kube: Kube, look: Look) -> EntryBefore:
     def ask(node: str, moment: float) -> str:
         up = (look.states[node].uptime_seconds or moment) + time.monotonic() - look.at
         ago = math.ceil(up - moment) + SETTLED
-        where = path("v1", "nodes", node, sub="proxy/logs/journal")
-        told = kube.text(where, output="json", boot="0", until=f"-{ago}s", tail="1")
+        told = "\n".join(kernel_source.ask(kube, node, {"until": f"-{ago}s", "tail": "1"}))
         if "{" in told:
             return told
         # So near to the boot there is no older entry: the boot's own first line shows that the log begins with it.
-        return kube.text(where, output="json", boot="0", grep=f"^{FIRST_LINE}", tail="1")
+        return "\n".join(kernel_source.ask(kube, node, {"grep": f"^{FIRST_LINE}", "tail": "1"}))
 
     return ask
 

@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from knowngood.twin.values import Values
@@ -86,6 +86,16 @@ def answer(entries: list[Entry], query: Mapping[str, str]) -> bytes:
         found = found[-int(tail) :] if int(tail) else []
     lines = [_render(e, query.get("output", "short")) for e in found]
     return "".join(line + "\n" for line in lines).encode()
+
+
+def kern_log(entries: list[Entry]) -> bytes:
+    """What rsyslog keeps of the kernel's lines, with the kernel's own time: of all boots, oldest first."""
+    lines = []
+    for entry in entries:
+        at, since = _at(entry), int(entry["_SOURCE_MONOTONIC_TIMESTAMP"]) / 1e6
+        stamp = datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="microseconds")
+        lines.append(f"{stamp} {entry['_HOSTNAME']} kernel: [{since:12.6f}] {entry['MESSAGE']}\n")
+    return "".join(lines).encode()
 
 
 def instant(text: str) -> float:

@@ -20,7 +20,7 @@ from knowngood.twin.api.kubelet import (
     NodeUnreachableError,
 )
 from knowngood.twin.api.requests import flag, number
-from knowngood.twin.api.streams import converse
+from knowngood.twin.api.streams import converse, node_log
 from knowngood.twin.api.tls import new_authority
 
 SHUTDOWN_S = 1.0
@@ -75,8 +75,8 @@ class KubeletServer:
         match parts:
             case ["healthz"]:
                 return web.Response(text="ok")
-            case ["logs", "journal"]:
-                return web.Response(body=await backend.journal(node, dict(request.query)))
+            case ["logs", name]:
+                return await node_log(backend, node, name, dict(request.query))
             case ["containerLogs", namespace, pod, container]:
                 return await _logs(request, backend, namespace, pod, container)
             case ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container]:

@@ -69,7 +69,7 @@ def test_exec_runs_listed_commands_only_and_only_in_a_running_container(tmp_path
 def test_the_journal_endpoint_knows_boots_and_formats(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         async def lines(**query: str) -> list[str]:
-            return (await stage.backend.journal("gpu-1", query)).decode().splitlines()
+            return (await stage.backend.journal("gpu-1", query) or b"").decode().splitlines()
 
         now = [json.loads(line) for line in await lines(boot="0", output="json")]
         assert {entry["_TRANSPORT"] for entry in now} == {"kernel"}
@@ -81,6 +81,20 @@ def test_the_journal_endpoint_knows_boots_and_formats(tmp_path: Path) -> None:
         before = [json.loads(line) for line in await lines(boot="-1", output="json")]
         assert {e["_BOOT_ID"] for e in before} == {e["_BOOT_ID"] for e in now}
         assert len(await lines(boot="0", grep="loading NVIDIA", output="cat")) == 1
+
+    play(tmp_path, story)
+
+
+def test_a_kubelet_that_is_not_openshifts_serves_a_file_of_all_boots_instead(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        assert await stage.backend.log_file("gpu-1", "kern.log") is None, "RHEL CoreOS has no rsyslog"
+        stage.twin.openshift = ""
+        assert await stage.backend.journal("gpu-1", {"boot": "0"}) is None
+        assert await stage.backend.log_file("gpu-1", "messages") is None
+        lines = (await stage.backend.log_file("gpu-1", "kern.log") or b"").decode().splitlines()
+        assert "kernel: [    0." in lines[0]
+        assert "Linux version" in lines[0]
+        assert [line for line in lines if "loading NVIDIA" in line]
 
     play(tmp_path, story)
 

@@ -133,3 +133,5 @@ def test_the_kubelets_journal_is_reached_through_the_node(twin: Twin) -> None:
     assert answer.body == {"node": "n1", "boot": "0", "output": "json", "grep": "NVRM"}
     assert twin.http("GET", "/api/v1/nodes/down/proxy/logs/journal").status == 503
     assert twin.http("GET", "/api/v1/nodes/absent/proxy/logs/journal").status == 404
+    assert twin.http("GET", "/api/v1/nodes/n1/proxy/logs/kern.log").status == 200
+    assert twin.http("GET", "/api/v1/nodes/n1/proxy/logs/other.log").status == 404

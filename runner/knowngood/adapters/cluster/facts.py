@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from knowngood.adapters.cluster import kernel_source
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark, MoverSpec, Pods, Proof, Words
@@ -46,14 +47,13 @@ NAMES = 100
 
 
 def journal(kube: Kube, node: str, *, grep: str = "", tail: int = 0, busy: float | None = None) -> str:
-    """The journal of the present boot as JSON lines, through the kubelet's journal endpoint; `tail`: the last so many.
+    """The kernel lines, and maybe others, of the present boot as JSON lines; `tail`: the last so many.
 
     `busy`: seconds to ask again while the API server can't reach the kubelet.
     """
-    where = path("v1", "nodes", node, sub="proxy/logs/journal")
     more = {"grep": grep} if grep else {}
     more |= {"tail": str(tail)} if tail else {}
-    return kube.text(where, busy=busy, **{"output": "json", "boot": "0", **more})
+    return "".join(f"{line}\n" for line in kernel_source.ask(kube, node, more, busy=busy))
 
 
 def kernel_lines(node: str, text: str) -> list[Object]:

@@ -15,8 +15,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from knowngood.adapters.kubernetes import streamed
-from knowngood.adapters.kubernetes.client import Kube, path
+from knowngood.adapters.cluster import kernel_source
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.probe.kernel_log.events import parse
 from knowngood.probe.kernel_log.messages import JOURNAL_PATTERN, LONGEST, shape
 
@@ -57,13 +57,17 @@ def read(
     `since`: only from that moment on, in seconds since the present boot, which is `up` seconds ago. What is not all of
     it ends with an entry CUT.
     """
-    where = path("v1", "nodes", node, sub="proxy/logs/journal")
-    query = {"output": "json", "boot": str(boot), "grep": pattern(words)}
+    query = {"boot": str(boot), "grep": pattern(words)}
+    uptime = up or None
 
     def ask(**more: str) -> Iterator[str]:
-        return streamed.lines(kube, where, query | more, busy=PATIENCE, timeout=TIMEOUT)
+        return kernel_source.ask(kube, node, query | more, busy=PATIENCE, timeout=TIMEOUT, up=uptime)
 
-    newest = next((raw for raw in reversed(list(ask(tail="1"))) if raw), "")
+    newest = ""
+    if not kernel_source.proves_its_end(kube):
+        newest = next((raw for raw in reversed(list(ask(tail="1"))) if raw), "")
+    if kernel_source.proves_its_end(kube):  # all of it comes anyway
+        return "".join(thinned(ask()))
     ago = {} if since is None else {"since": f"-{max(1, math.ceil(up - since) + SETTLED)}s"}
     told = "".join(thinned(ask(**ago), _entry(newest), since))
     if (

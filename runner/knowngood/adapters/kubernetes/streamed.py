@@ -9,6 +9,7 @@ from typing import IO
 from urllib3.exceptions import HTTPError
 
 from knowngood.adapters.kubernetes.client import Busy, Kube, refuse
+from knowngood.model.errors import Unreachable
 
 IN_MEMORY = 1 << 20
 CHUNK = 1 << 16
@@ -23,7 +24,16 @@ def lines(
             yield raw.decode("utf-8", "replace").removesuffix("\n")
 
 
-def _spooled(kube: Kube, where: str, query: Mapping[str, str], timeout: float) -> IO[bytes]:
+def whole(
+    kube: Kube, where: str, query: Mapping[str, str], *, timeout: float, busy: float | None = None
+) -> IO[bytes]:
+    """An answer as a file, proven to be all of it by its length. Unreachable where it came without one."""
+    return kube.patient(lambda: _spooled(kube, where, query, timeout, sized=True), f"GET {where}", None, busy)
+
+
+def _spooled(
+    kube: Kube, where: str, query: Mapping[str, str], timeout: float, *, sized: bool = False
+) -> IO[bytes]:
     answer = kube.request("GET", where, query, {}, timeout=timeout, preload_content=False)
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (the reader closes it)
     try:
@@ -39,4 +49,7 @@ def _spooled(kube: Kube, where: str, query: Mapping[str, str], timeout: float) -
     if answer.status >= 400:
         with file:
             refuse(answer.status, file.read(CHUNK), f"GET {where}", answer.headers.get("Retry-After") or "")
+    if sized and "Content-Length" not in answer.headers:
+        file.close()
+        raise Unreachable(f"GET {where}: the answer has no length, so it can't be told whether it is all")
     return file

@@ -1,7 +1,8 @@
 """What log formats put around the kernel's own words: time, boot, and whether the kernel wrote it at all.
 
-Formats: /dev/kmsg records; dmesg with seconds, `-T` dates or `--decode`; syslog and rsyslog; journalctl short,
-short-precise, short-iso, short-unix, short-monotonic, json; the Fabric Manager's own file; bare messages.
+Formats: /dev/kmsg records; dmesg with seconds, `-T` dates or `--decode`; syslog and rsyslog; Talos' kernel.log and
+dmesg; journalctl short, short-precise, short-iso, short-unix, short-monotonic, json; the Fabric Manager's own file;
+bare messages.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ _RFC5424 = re.compile(r"<\d+>1 (?P<wall>\S+) \S+ (?P<tag>\S+) \S+ \S+ (?:-|\[.*?
 _DECODED = re.compile(
     r"(?P<facility>kern|user|daemon|mail|auth(?:priv)?|syslog|lpr|news|uucp|cron|ftp|local[0-7])\s*:\s*[a-z]+\s*:\s*"
 )
+_TALOS = re.compile(
+    r"(?:[\w.:-]+: )?(?:(?P<stored>\d{4}-\d\d-\d\d [\d:]{8}(?:\.\d+)? [+-]\d{4}) \w+: (?P<facility>\w+): "
+    r"|(?P<of>[a-z0-7]+): +[a-z]+: \[(?P<printed>[^\]]+)\]: )"
+)
+"""Its stored kernel.log, and what `talosctl dmesg` prints, with the node's address before it."""
 _SYSLOG = re.compile(rf"(?P<wall>{_STAMP}) (?P<host>\S+) (?P<tag>[^\s:\[]+)(?:\[\d+\])?: ")
 _TAGGED = re.compile(r"[\w.-]+ (?P<tag>[^\s:\[]+)(?P<pid>\[\d+\])?: ")
 _BRACKET = re.compile(r"\[(?P<inside>[^\]\n]{1,64})\]\s*")
@@ -94,6 +100,9 @@ def of_text(raw: str) -> Line:
 def _prefix(raw: str) -> Line:
     if match := _FABRIC.match(raw):
         return Line(raw[match.end() :], wall=iso(match["wall"]), fabric_manager=True)
+    if match := _TALOS.match(raw):
+        wall, facility = match["stored"] or match["printed"], match["facility"] or match["of"]
+        return Line(raw[match.end() :], wall=iso(wall), kernel=facility == "kern")
     if match := _RFC5424.match(raw):
         return Line(*_stamped(raw[match.end() :], iso(match["wall"])), kernel=match["tag"] in _KERNEL_TAGS)
     return _prefixed(raw)

@@ -49,6 +49,13 @@ class KubeletBackend(Protocol):
         """Return the container's log as chunks; `follow` goes on until the container ends."""
         ...
 
-    async def journal(self, node: str, query: Mapping[str, str]) -> bytes:
-        """Answer GET /api/v1/nodes/<node>/proxy/logs/journal with the query's boot, output, since, grep."""
+    async def journal(self, node: str, query: Mapping[str, str]) -> bytes | None:
+        """Answer GET /api/v1/nodes/<node>/proxy/logs/journal with the query's boot, output, since, grep.
+
+        None: this kubelet has no such endpoint, it is OpenShift's own; there is a folder of that name.
+        """
+        ...
+
+    async def log_file(self, node: str, name: str) -> bytes | None:
+        """The file of that name in the node's /var/log, None where there is none."""
         ...

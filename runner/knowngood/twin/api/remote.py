@@ -78,15 +78,21 @@ class RemoteKubelets(KubeletBackend):
             raise ContainerNotFoundError(text)
         return _chunks(session, answer)
 
-    async def journal(self, node: str, query: Mapping[str, str]) -> bytes:
+    async def journal(self, node: str, query: Mapping[str, str]) -> bytes | None:
         """Answer GET /api/v1/nodes/<node>/proxy/logs/journal."""
-        url = f"{self._of_node(node)}/logs/journal"
+        return await self._log(f"{self._of_node(node)}/logs/journal", query)
+
+    async def log_file(self, node: str, name: str) -> bytes | None:
+        """Answer GET /api/v1/nodes/<node>/proxy/logs/<name>."""
+        return await self._log(f"{self._of_node(node)}/logs/{name}", {})
+
+    async def _log(self, url: str, query: Mapping[str, str]) -> bytes | None:
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
-                session.get(url, params=query, ssl=self._context) as answer,
+                session.get(url, params=query, ssl=self._context, allow_redirects=False) as answer,
             ):
-                return await answer.read()
+                return await answer.read() if answer.status == 200 else None
         except aiohttp.ClientError as error:
             raise NodeUnreachableError(str(error)) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import WSMsgType, web
 
@@ -185,16 +185,30 @@ async def logs(
 async def node_proxy(
     request: web.BaseRequest, target: Target, kubelet: KubeletBackend | None
 ) -> web.StreamResponse:
-    """Answer what `oc adm node-logs` asks: the node's journal through its kubelet."""
-    if target.rest != ("logs", "journal"):
+    """Answer what is asked of a node's /var/log: its journal (OpenShift), and files, through its kubelet."""
+    if len(target.rest) != 2 or target.rest[0] != "logs":
         raise not_found("nodes/proxy", "", "/".join(target.rest))
     if kubelet is None:
         raise _unreachable("no kubelet answers")
     try:
-        body = await kubelet.journal(target.name, dict(request.query))
+        return await node_log(kubelet, target.name, target.rest[1], dict(request.query))
     except NodeUnreachableError as error:
         raise _unreachable(str(error)) from None
-    return web.Response(body=body, content_type="text/plain")
+
+
+async def node_log(
+    kubelet: KubeletBackend, node: str, name: str, query: Mapping[str, str]
+) -> web.StreamResponse:
+    """What a kubelet answers for logs/<name>, as a file server: a folder sends on to its own listing."""
+    body = await (kubelet.journal(node, query) if name == "journal" else kubelet.log_file(node, name))
+    if body is not None:
+        return web.Response(body=body, content_type="text/plain")
+    if name == "journal":
+        moved = '<a href="journal/">Moved Permanently</a>.\n\n'
+        return web.Response(
+            status=301, headers={"Location": "journal/"}, text=moved, content_type="text/html"
+        )
+    return web.Response(status=404, text="404 page not found\n")
 
 
 def _unreachable(why: str) -> ApiError:

@@ -72,9 +72,18 @@ class Backend(KubeletBackend):
         self._machine(node_of(obj))
         return self._log(obj, spec, follow=follow, tail=tail)
 
-    async def journal(self, node: str, query: Mapping[str, str]) -> bytes:
-        """The node's journal."""
+    async def log_file(self, node: str, name: str) -> bytes | None:
+        """rsyslog's kern.log, which RHEL CoreOS has not."""
         machine = self._machine(node)
+        if self._twin.openshift or name != "kern.log":
+            return None
+        return journals.kern_log(machine.journal.entries())
+
+    async def journal(self, node: str, query: Mapping[str, str]) -> bytes | None:
+        """The node's journal; its endpoint is OpenShift's own."""
+        machine = self._machine(node)
+        if not self._twin.openshift:
+            return None
         try:
             return journals.answer(machine.journal.entries(), query)
         except ValueError as error:
