@@ -50,6 +50,8 @@ FAULTS = {
     "mco-uncordons-quarantine": True,
     "sriov-unpauses-pool": True,
     "boot-takes-15-minutes": True,
+    "kubelet-stays-away": True,
+    "operator-degrades-halfway": False,
     "mhc-power-cycles": True,
     "mofed-wait-label-lies": True,
     "doca-dtk-mismatch": True,
