@@ -84,8 +84,7 @@ class Judge:
 
         `of`: the parts that are meant; None: nobody knows.
         """
-        today = datetime.now(UTC).date().isoformat()
-        gone = [w for w in _current[0].waivers if w.until >= today and w.part not in there]
+        gone = absent(_current[0].waivers, there)
         if of is not None:
             gone = [w for w in gone if any(f"{part}/".startswith(f"{w.part}/") for part in of)]
         self.unwaived((w.part, "it is not there") for w in gone)
@@ -94,6 +93,12 @@ class Judge:
     def note(self, reason: str) -> None:
         """Words that go with a pass."""
         _current[0].reason = reason
+
+
+def absent(waivers: Iterable[Waiver], there: Collection[str]) -> list[Waiver]:
+    """The waivers that count today of parts that are not there."""
+    today = datetime.now(UTC).date().isoformat()
+    return [w for w in waivers if w.until >= today and w.part not in there]
 
 
 def measure(**figures: Any) -> None:

@@ -210,3 +210,10 @@ def extended(resources: Values) -> dict[str, str]:
         for name, amount in sorted(resources.items())
         if "/" in name and not name.startswith(("kubernetes.io/", "hugepages-"))
     }
+
+
+def selects(daemonset: Values, node: Values) -> bool:
+    """Whether a DaemonSet's nodeSelector matches a node."""
+    labels = node["metadata"].get("labels") or {}
+    wanted = daemonset["spec"]["template"]["spec"].get("nodeSelector") or {}
+    return all(labels.get(key) == value for key, value in wanted.items())

@@ -8,7 +8,6 @@ from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.movers.watch import NOT_READY, Watch
 from knowngood.adapters.nodes.batch import Task
-from knowngood.model.values import Values
 
 
 def settled(task: Task, name: str, ends_at: float) -> int:
@@ -51,15 +50,8 @@ def _late(task: Task, name: str, node: Object, namespace: str, labels: Sequence[
     for daemonset in task.view.daemonsets(namespace):
         which = daemonset["metadata"]["name"]
         is_driver = any(facts.has_label(daemonset["spec"]["template"], label) for label in labels)
-        if (which in facts.OPERANDS or is_driver) and selects(daemonset, node):
+        if (which in facts.OPERANDS or is_driver) and facts.selects(daemonset, node):
             state = states.get(which, "no pod")
             if state != "ready":
                 return f"{which}: {state}"
     return ""
-
-
-def selects(daemonset: Values, node: Values) -> bool:
-    """Whether a DaemonSet's nodeSelector matches a node."""
-    labels = node["metadata"].get("labels") or {}
-    wanted = daemonset["spec"]["template"]["spec"].get("nodeSelector") or {}
-    return all(labels.get(key) == value for key, value in wanted.items())

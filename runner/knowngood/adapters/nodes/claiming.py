@@ -21,6 +21,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.node import NodeState
 from knowngood.model.text import printable
 
+GPU_DOMAIN, PLUGIN = "nvidia.com/", "nvidia-device-plugin-daemonset"
 PATCH_TRIES = 20
 """A node's status is written by others all the time; each patch that meets one of those is built anew."""
 
@@ -118,10 +119,15 @@ def _with(node: Object, key: str, run: str, *, without: Sequence[str] = ()) -> l
     return [*kept, _taint(key, run)]
 
 
-def claim(task: Task, name: str) -> tuple[bool, Object]:
+class Restarting(NotTold):
+    """What the node offers can't be remembered now: its device plugin is there and offers nothing."""
+
+
+def claim(task: Task, name: str, *, patient: bool = False) -> tuple[bool, Object]:
     """Claim a quiet node: snapshot, claim, taint and cordon in one patch. Our run's older fence is replaced.
 
     A node that is newly ours was measured for its snapshot, right before: the judgement's window opens there.
+    `patient`: a device plugin that seems to restart is waited for (Restarting); else nothing is remembered of it.
     """
     seen: list[NodeState] = []
 
@@ -145,6 +151,8 @@ def claim(task: Task, name: str) -> tuple[bool, Object]:
             fresh[names.SNAPSHOT_ANNOTATION] = snapshot(node, unschedulable=before)
         elif reason := actors.busy(node, task.fence):
             raise NotTold(reason)
+        elif patient and _restarts(task, node):
+            raise Restarting("its device plugin offers no GPU, as one that restarts")
         else:
             cordoned = bool(node["spec"].get("unschedulable"))
             fresh[names.SNAPSHOT_ANNOTATION] = snapshot(node, unschedulable=cordoned)
@@ -155,6 +163,20 @@ def claim(task: Task, name: str) -> tuple[bool, Object]:
     changed = change(task, name, want)
     found = {SEEN: seen[0]} if seen and seen[0].reachable else {}
     return changed, {"claim": task.fence, **found}
+
+
+def _restarts(task: Task, node: Object) -> bool:
+    """Whether the operator's device plugin belongs on the node, and the kubelet has nothing of it."""
+    offered = _remembered(node)
+    if any(resource.startswith(GPU_DOMAIN) for resource in offered):
+        return False
+    return any(d["metadata"]["name"] == PLUGIN and facts.selects(d, node) for d in task.view.daemonsets())
+
+
+def _remembered(node: Object) -> dict[str, str]:
+    """What a node offers of extended resources; 0 is not kept: a plugin that restarts says so, too."""
+    offered = facts.extended((node.get("status") or {}).get("allocatable") or {})
+    return {resource: amount for resource, amount in offered.items() if amount != "0"}
 
 
 def _quarantined_by(node: Object, run: str) -> bool:
@@ -183,7 +205,7 @@ def _snapshot(node: Object, seen: NodeState, *, unschedulable: bool) -> str:
     """What release puts back (`unschedulable`) and what apply compares with, as the annotation's JSON."""
     snapshot = {
         "unschedulable": unschedulable,
-        "allocatable": facts.extended((node.get("status") or {}).get("allocatable") or {}),
+        "allocatable": _remembered(node),
         "marks": to_json(seen.marks),
         "time": timestamp(),
     }

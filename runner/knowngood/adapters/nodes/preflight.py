@@ -34,6 +34,9 @@ def preflight(task: Task, names: list[str]) -> Report:
 def claim(task: Task, names: list[str]) -> Report:
     """Claim the nodes that nobody else works on; who does is waited for, as long as a claim may take.
 
+    So is a device plugin that restarts, for what the node offered before is compared with later; one that stays away
+    keeps no node from us: it may be what our own change broke, and the gates judge what the node offers.
+
     A node that is this run's already only gets the new fence: what others do there, or what our own change broke in
     theirs, must not keep us from going on, or back.
     """
@@ -46,9 +49,10 @@ def claim(task: Task, names: list[str]) -> Report:
             try:
                 others.leave(of, name)
                 _spare(of, name)
-                return claiming.claim(of, name)
+                return claiming.claim(of, name, patient=time.monotonic() < ends and not of.dry_run)
             except NotTold as taken:
-                if time.monotonic() >= ends or of.dry_run:
+                over = time.monotonic() >= ends or of.dry_run
+                if over and not isinstance(taken, claiming.Restarting):
                     raise
                 of.tell(name, f"waiting: {taken}")
             time.sleep(pause(time.monotonic() - began, LONGEST_PAUSE))
