@@ -8,7 +8,7 @@ ConfigMap (get on configmaps in the operator's namespace).
 fail: another mode, number, profile or place; mig-manager says failed; a mode that waits for a reset; MIG where no
 layout asks for it.
 inconclusive: the layout, the ConfigMap or the driver's list can't be read; mig-manager is still at work after
-settleSeconds (of the profile, a proposal: 20).
+settleSeconds (of the profile, a proposal: 60), which the device plugin after it has, too.
 Noted: GPUs that somebody parted by hand, without a label: they are compared with the baseline only.
 Thresholds: none; counts are the configuration's. After a driver's move Hopper's layout is gone until it is applied
 again (NVIDIA's MIG user guide; NVIDIA/mig-parted issues 9 and 219).
@@ -23,10 +23,10 @@ import pytest
 
 from knowngood.adapters.judging.gpu_config import GpuConfig
 from knowngood.gate import judge, measure, sharing
-from knowngood.gate.driver import Reports, Told
+from knowngood.gate.driver import Ask, Reports, Told
 from knowngood.gate.fixtures import readable
 from knowngood.gate.nvidia_smi import Gpu
-from knowngood.gate.parting import MIG_CONFIG, MIG_STATE, Layout, counted, in_mig, layouts
+from knowngood.gate.parting import MIG_CONFIG, MIG_STATE, Layout, Parted, counted, in_mig, layouts, parted
 from knowngood.gate.settling import Settle, settle_seconds
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
@@ -39,24 +39,38 @@ Slices = Mapping[str, Mapping[str, str]]
 
 @pytest.fixture(scope="session")
 def parted_at_rest(settle: Settle, hardware: Hardware) -> Mapping[str, NodeState]:
-    """All nodes once mig-manager is not at work any more, or settleSeconds are over."""
-    seconds = settle_seconds(hardware, "mig_layout", SETTLE)
-    return settle(lambda s: s.reachable and at_work(s), seconds)
+    """All nodes once mig-manager is not at work any more and the GPUs are offered again, or settleSeconds are over."""
+
+    def waits(state: NodeState) -> bool:
+        if not state.reachable or not state.labels.get(MIG_CONFIG):
+            return False
+        there = sharing.present(state, hardware.of(state.name).gpus)
+        return at_work(state) or any(True for _ in sharing.missing(state, there))
+
+    return settle(waits, settle_seconds(hardware, "mig_layout", SETTLE))
+
+
+@pytest.fixture(scope="session")
+def parted_now(
+    parted_at_rest: Mapping[str, NodeState], states: Mapping[str, NodeState], reports: Reports, ask: Ask
+) -> Mapping[str, Parted]:
+    """What the driver says of how each node is parted: asked again where mig-manager was at work when it was asked."""
+    late = [n for n, s in states.items() if s.reachable and at_work(s) and not at_work(parted_at_rest[n])]
+    return parted(ask, {**reports.told, **(reports.again(late) if late else {})})
 
 
 def test_each_gpu_is_parted_as_configured(
     node: str,
     parted_at_rest: Mapping[str, NodeState],
-    reports: Reports,
-    parted: Mapping[str, Slices],
+    parted_now: Mapping[str, Parted],
     gpu_settings: GpuConfig,
     profile: Profile,
     baseline: Mapping[str, Any] | None,
 ) -> None:
     """Mode, devices, places and what is allocatable."""
-    state, told = readable(parted_at_rest.get(node)), reports.told[node]
+    state, told = readable(parted_at_rest.get(node)), parted_now[node].told
     gpus = told.report.gpus if told.report else ()
-    slices, places = parted.get(node), dict(state.inventory.get("mig", {}))
+    slices, places = parted_now[node].slices, dict(state.inventory.get("mig", {}))
     label, how = state.labels.get(MIG_CONFIG, ""), state.labels.get(MIG_STATE, "")
     used = any(map(in_mig, gpus)) or any(places.values()) or label not in ("", NONE)
     measure(layout=label, places={gpu: words for gpu, words in places.items() if words})
@@ -70,8 +84,9 @@ def test_each_gpu_is_parted_as_configured(
             wrong += otherwise(gpus, found, slices or {})
     wrong += moved(places, (baseline or {}).get("places"), state) if not at_work(state) else ()
     if used and not at_work(state) and not unread:
-        wrong += sharing.missing(state, profile.gpus)
-        unread += filter(None, [sharing.untold(state, profile.gpus)])
+        there = sharing.present(state, profile.gpus)
+        wrong += sharing.missing(state, there)
+        unread += filter(None, [sharing.untold(state, there)])
     if wrong:
         judge.fail("; ".join(wrong[:5]))
     if label and at_work(state):

@@ -67,7 +67,7 @@ def test_what_is_shared_is_offered_as_configured(
         wrong += exclusive(told.report.gpus if told.report else ())
     if wrong:
         judge.fail("; ".join(wrong[:5]))
-    if why := sharing.untold(state, profile.gpus):
+    if why := sharing.untold(state, sharing.present(state, profile.gpus)):
         judge.inconclusive(why)
     if told.trouble:
         judge.inconclusive(told.trouble)
@@ -96,9 +96,10 @@ def configured(state: NodeState, config: GpuConfig) -> list[Share] | str:
 
 def otherwise(state: NodeState, found: Sequence[Share], profile: Profile) -> Iterator[str]:
     """What is not offered as it should be."""
-    here = sharing.devices(state, profile.gpus)
+    gpus = sharing.present(state, profile.gpus)
+    here = sharing.devices(state, gpus)
     if isinstance(here, str):
-        yield from () if sharing.untold(state, profile.gpus) else (here,)
+        yield from () if sharing.untold(state, gpus) else (here,)
         return
     by_name = {share.resource: share for share in found}
     wanted: dict[str, int] = {}

@@ -17,7 +17,7 @@ from knowngood.adapters.judging import gpu_config
 from knowngood.adapters.judging.gpu_config import GpuConfig
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.gate import nvidia_smi
-from knowngood.gate.driver import LIST, Ask, Reports
+from knowngood.gate.driver import LIST, Ask, Told
 from knowngood.gate.nvidia_smi import Gpu
 from knowngood.model.matrix import Cluster
 from knowngood.model.node import NodeState
@@ -54,14 +54,25 @@ def gpu_settings(kube: Kube, cluster: Cluster) -> GpuConfig:
     return gpu_config.read(kube, cluster.operator_namespace)
 
 
-@pytest.fixture(scope="session")
-def parted(ask: Ask, reports: Reports) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    """node -> GPU UUID -> MIG device's UUID -> profile, of the nodes that have a GPU in MIG mode."""
-    nodes = [n for n, told in reports.told.items() if told.report and any(map(in_mig, told.report.gpus))]
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """How one node's driver says that its GPUs are parted.
+
+    `slices`: GPU UUID -> MIG device's UUID -> profile; None where no GPU is in MIG mode, or it can't be told.
+    """
+
+    told: Told
+    slices: Mapping[str, Mapping[str, str]] | None = None
+
+
+def parted(ask: Ask, told: Mapping[str, Told]) -> dict[str, Parted]:
+    """All nodes by their reports; those that have a GPU in MIG mode are asked for their devices."""
+    nodes = [n for n, one in told.items() if one.report and any(map(in_mig, one.report.gpus))]
     answers = ask(nodes, LIST).items() if nodes else ()
-    return {
+    slices = {
         n: nvidia_smi.slices(ran.stdout) for n, ran in answers if not isinstance(ran, str) and not ran.code
     }
+    return {n: Parted(one, slices.get(n)) for n, one in told.items()}
 
 
 def in_mig(gpu: Gpu) -> bool:

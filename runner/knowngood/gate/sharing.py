@@ -37,6 +37,11 @@ class Offer:
     unread: bool = False  # the trouble is that something can't be read, and no contradiction
 
 
+def present(state: NodeState, gpus: int) -> int:
+    """How many GPUs there are to offer, by the driver's own list: that none of `gpus` is missing is drift's to say."""
+    return len(state.gpus) or gpus
+
+
 def offered(state: NodeState, gpus: int) -> Offer:
     """What a node with so many GPUs offers, once it is at rest."""
     replicas = _number(state.labels.get(REPLICAS, "1")) or 1

@@ -12,6 +12,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration, Scope
 from knowngood.model.values import Object
+from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.layout import Placed, laid_out
 from knowngood.rehearsal.objects import SPECS, cluster_policy, made, nic_policy
@@ -65,6 +66,9 @@ def _beside(rest: AtRest, placed: dict[str, Placed]) -> dict[str, Placed]:
     if POLICY.kind not in kinds and not rest.by_helm:
         policy = made(POLICY, cluster_policy(rest, own_driver=False))
         found[str(folder / "clusterpolicy.yaml")] = Placed(policy)
+    if not rest.by_helm:
+        maps = sharing.config_maps(rest)
+        found |= {str(folder / f"{name}.yaml"): Placed(config_map) for name, config_map in maps.items()}
     if DOCA in rest.release.components and not kinds & {NIC_POLICY.kind, "NicNodePolicy"}:
         found[_network_file(rest, folder)] = Placed(made(NIC_POLICY, nic_policy(rest)))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from knowngood.model.field import ObjectRef
 from knowngood.model.values import Object
+from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import OPERATOR, AtRest
 from knowngood.rehearsal.compress import played_alertmanager
 from knowngood.rehearsal.objects import cluster_policy, made
@@ -40,4 +41,5 @@ def _operator(rest: AtRest) -> list[Object]:
     if declared or not rest.by_helm:
         return []
     policy = made(POLICY, cluster_policy(rest, own_driver=False))
-    return [{"name": OPERATOR, "namespace": rest.cluster.operator_namespace, "objects": [policy]}]
+    objects = [policy, *sharing.config_maps(rest).values()]
+    return [{"name": OPERATOR, "namespace": rest.cluster.operator_namespace, "objects": objects}]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from knowngood.model.field import ObjectRef
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
 from knowngood.model.values import Object
+from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest
 
 MIRROR = "mirror.example.com/nvidia"
@@ -59,6 +60,7 @@ def cluster_policy(rest: AtRest, *, own_driver: bool = True) -> Object:
         "dcgmExporter": {"enabled": True},
         "gfd": {"enabled": True},
         "nodeStatusExporter": {"enabled": False},
+        **sharing.configured(rest),
     }
 
 

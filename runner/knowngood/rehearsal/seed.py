@@ -16,6 +16,7 @@ from knowngood.model.values import Object, Values
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
 from knowngood.rehearsal.operators import olm
+from knowngood.rehearsal.sharing import labels
 
 SEED_SCHEMA = 1
 
@@ -98,6 +99,7 @@ def _needed(release: Release, component: str) -> str:
 
 
 def _nodes(cluster: Cluster, hardware: Hardware, release: Release) -> list[Object]:
+    sharing = cluster.raw.get("sharing", {})
     rings = {node: ring.name for ring in cluster.rings for node in ring.nodes}
     plain = [
         {"name": name, "role": role, "labels": {}}
@@ -112,9 +114,12 @@ def _nodes(cluster: Cluster, hardware: Hardware, release: Release) -> list[Objec
         {
             "name": name,
             "role": "gpu",
-            "labels": {RING_LABEL: rings[name]} if name in rings else {},
+            "labels": {
+                **({RING_LABEL: rings[name]} if name in rings else {}),
+                **labels(sharing.get(name, {})),
+            },
             **_machine(hardware.of(name), release),
-            **_sharing(cluster.raw.get("sharing", {}).get(name, {})),
+            **_sharing(sharing.get(name, {})),
         }
         for name in cluster.gpu
     ]

@@ -57,27 +57,22 @@ def test_each_node_offers_what_its_own_configuration_gives(
 
 
 def test_the_nodes_are_parted_and_shared_as_their_configuration_says(bench: Bench) -> None:
-    """The ConfigMaps as a team would write them; a layout or a number that is another is a fail."""
-    space = bench.cluster.operator_namespace
-    layouts: dict[str, Any] = {
-        "all-1g.18gb": [{"devices": "all", "mig-enabled": True, "mig-devices": {"1g.18gb": 7}}]
-    }
-    resources: list[dict[str, Any]] = [{"name": "nvidia.com/gpu", "replicas": 4}]
-    plugin: dict[str, Any] = {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
-    keep(bench, space, "default-mig-parted-config", "config.yaml", {"version": "v1", "mig-configs": layouts})
-    keep(bench, space, "shared-gpus", "four", plugin)
-    policy = path("nvidia.com/v1", "clusterpolicies", "gpu-cluster-policy")
-    named = {"enabled": True, "config": {"name": "shared-gpus", "default": ""}}
-    bench.kube.merge(policy, {"spec": {"devicePlugin": named}})
-    label = {"nvidia.com/device-plugin.config": "four"}
-    bench.kube.merge(path("v1", "nodes", SLICED), {"metadata": {"labels": label}})
+    """By the ConfigMaps that the rehearsal writes, as a team would; a layout or a number that is another is a fail."""
     found = judged(bench, "mig_layout", "time_slicing")
-    told = {(r.gate, r.node): r.reason for r in found.bad()}
-    assert told == {}
-    layouts["all-1g.18gb"][0]["mig-devices"] = {"2g.35gb": 3}
-    resources[0]["replicas"] = 2
-    keep(bench, space, "default-mig-parted-config", "config.yaml", {"version": "v1", "mig-configs": layouts})
-    keep(bench, space, "shared-gpus", "four", plugin)
+    assert {(r.gate, r.node): r.reason for r in found.bad()} == {}
+    layouts: dict[str, Any] = {
+        "all-1g.18gb": [{"devices": "all", "mig-enabled": True, "mig-devices": {"2g.35gb": 3}}]
+    }
+    resources: list[dict[str, Any]] = [{"name": "nvidia.com/gpu", "replicas": 2}]
+    plugin: dict[str, Any] = {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
+    keep(bench, "other-layouts", "config.yaml", {"version": "v1", "mig-configs": layouts})
+    keep(bench, "other-shares", "replicas-4", plugin)
+    policy = path("nvidia.com/v1", "clusterpolicies", "gpu-cluster-policy")
+    spec = {"migManager": "other-layouts", "devicePlugin": "other-shares"}
+    changed = {part: {"enabled": True, "config": {"name": name}} for part, name in spec.items()}
+    by_hand = path("argoproj.io/v1alpha1", "applications", "fra-prod-gpu", "openshift-gitops")
+    bench.kube.merge(by_hand, {"spec": {"syncPolicy": {"automated": None}}})
+    bench.kube.merge(policy, {"spec": changed})
     found = judged(bench, "mig_layout", "time_slicing")
     told = {(r.gate, r.node): r.reason for r in found.bad()}
     assert told.keys() == {("mig_layout", MIG), ("time_slicing", SLICED)}
@@ -99,9 +94,7 @@ def test_a_lost_instance_and_a_plugin_that_offers_too_little_fail_on_their_nodes
     assert found.of_node(WHOLE) is Verdict.PASS
 
 
-def keep(bench: Bench, space: str, name: str, key: str, value: Any) -> None:
-    where = path("v1", "configmaps", name, space)
+def keep(bench: Bench, name: str, key: str, value: Any) -> None:
+    space = bench.cluster.operator_namespace
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": space}}
-    if bench.kube.find(where):
-        bench.kube.delete(where)
     bench.kube.create(path("v1", "configmaps", "", space), {**body, "data": {key: json.dumps(value)}})

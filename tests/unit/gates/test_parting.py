@@ -12,7 +12,8 @@ from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.driver import Reports, Told, report_of
 from knowngood.gate.nvidia_smi import Gpu, parse
 from knowngood.gate.nvidia_smi import slices as listed
-from knowngood.gate.parting import Layout, Share, layouts, shares
+from knowngood.gate.parting import Layout, Parted, Share, layouts, shares
+from knowngood.model.hardware import Hardware
 
 from .conftest import gate, healthy, verdict
 from .smi import PARTED, edited, printed, profile
@@ -80,8 +81,7 @@ def layout(
         MIG.test_each_gpu_is_parted_as_configured,
         node="gpu-1",
         parted_at_rest={"gpu-1": state},
-        reports=Reports({"gpu-1": told}, dict),  # type: ignore[arg-type]
-        parted={"gpu-1": found} if found is not None else {},
+        parted_now={"gpu-1": Parted(told, found)},
         gpu_settings=config,
         profile=profile(),
         baseline=baseline,
@@ -172,6 +172,49 @@ def test_what_was_parted_by_hand_is_noted_and_compared() -> None:
     labels = {"nvidia.com/mig.strategy": "mixed", **COUNTS}
     verdict_, reason = layout(labels=labels, baseline={"places": PLACES})
     assert (verdict_, "by hand" in reason) == ("pass", True), reason
+
+
+def test_the_driver_is_asked_again_where_mig_manager_was_at_work_when_it_was_asked() -> None:
+    """What it said while the GPUs were being parted is no layout."""
+    work, rest = healthy(labels={**LABELS, STATE: "pending"}), healthy(labels=LABELS)
+    asked: list[Any] = []
+
+    def again(nodes: Any) -> dict[str, Told]:
+        asked.append(list(nodes))
+        return {node: report_of(Ran(parted(), "", 0)) for node in nodes}
+
+    def ask(nodes: Any, _: Any) -> dict[str, Ran]:
+        return {node: Ran("", "", 0) for node in nodes}
+
+    before = report_of(Ran(printed(), "", 0))
+    reports = Reports({"a": before, "b": before}, again)
+    now = MIG.parted_now.__wrapped__({"a": rest, "b": rest}, {"a": work, "b": rest}, reports, ask)
+    assert asked == [["a"]]
+    assert (now["a"].told is before, now["b"].told is before) == (False, True)
+    assert (now["a"].slices, now["b"].slices) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "allocatable", "waits"),
+    [
+        ({**LABELS, **COUNTS}, OFFERED, False),
+        ({**LABELS, **COUNTS, STATE: "pending"}, OFFERED, True),
+        ({**LABELS, **COUNTS}, {"nvidia.com/gpu": "0"}, True),
+        ({}, {"nvidia.com/gpu": "0"}, False),
+    ],
+)
+def test_mig_manager_and_the_device_plugin_after_it_are_waited_for(
+    labels: dict[str, str], allocatable: dict[str, str], waits: bool
+) -> None:
+    state = healthy(labels=labels, allocatable=allocatable, inventory={"mig": PLACES})
+    seen: list[bool] = []
+
+    def settle(asked: Any, _: Any) -> dict[str, Any]:
+        seen.append(asked(state))
+        return {}
+
+    MIG.parted_at_rest.__wrapped__(settle, Hardware((profile(),)))
+    assert seen == [waits]
 
 
 def test_rules_count_for_the_gpus_that_they_name() -> None:

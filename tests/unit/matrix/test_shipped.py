@@ -190,6 +190,8 @@ def test_each_release_can_be_reached_and_left(matrix: Matrix, cluster: str, pinn
         "drift",
         "driver_health",
         "operators",
+        "mig_layout",
+        "time_slicing",
         "rdma_health",
     )
     assert made.warnings == ()

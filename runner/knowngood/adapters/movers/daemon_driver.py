@@ -13,7 +13,6 @@ from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.movers.base import Arrived, Turn
-from knowngood.adapters.movers.operands import selects
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
 from knowngood.adapters.nodes.batch import NodeFailed, Task
 from knowngood.adapters.waiting import waiting, working
@@ -185,7 +184,7 @@ class _Restart:
 
     def _daemonset(self) -> Object | None:
         for daemonset in self._task.view.daemonsets(self._namespace):
-            if facts.has_label(daemonset["spec"]["template"], self._of.label) and selects(
+            if facts.has_label(daemonset["spec"]["template"], self._of.label) and facts.selects(
                 daemonset, self._watch.node
             ):
                 return daemonset

@@ -1,0 +1,80 @@
+"""How a cluster's GPUs are parted and shared, as a team writes it: the ConfigMaps of mig-manager and the device plugin.
+
+Formats: mig-parted's config (devices, mig-enabled, mig-devices), the device plugin's (sharing.timeSlicing); NVIDIA GPU
+Operator documentation, gpu-operator-mig and gpu-sharing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from knowngood.model.values import Object, Values
+from knowngood.rehearsal.at_rest import AtRest
+
+MIG, PLUGIN = "mig-layouts", "shared-gpus"
+MIG_KEY = "config.yaml"
+PLUGIN_LABEL = "nvidia.com/device-plugin.config"
+NONE = "all-disabled"
+FITTING = {"1": 7, "2": 3, "3": 2, "4": 1, "7": 1}
+"""How many MIG devices of that many compute slices a GPU holds (NVIDIA's MIG user guide)."""
+_ALL = re.compile(r"all-(?P<device>(?P<slices>\d)g\.\d{1,3}gb)")
+
+
+def said(rest: AtRest) -> Mapping[str, Values]:
+    """Node -> how it offers its GPUs, of those that do otherwise than each GPU once."""
+    found: Mapping[str, Values] = rest.cluster.raw.get("sharing", {})
+    return found
+
+
+def configured(rest: AtRest) -> Object:
+    """The parts of a ClusterPolicy's spec that name the ConfigMaps; nothing where no node needs one."""
+    maps = config_maps(rest)
+    named: Object = {}
+    if MIG in maps:
+        named["migManager"] = {"enabled": True, "config": {"name": MIG, "default": NONE}}
+    if PLUGIN in maps:
+        named["devicePlugin"] = {"enabled": True, "config": {"name": PLUGIN, "default": ""}}
+    return named
+
+
+def config_maps(rest: AtRest) -> dict[str, Object]:
+    """The ConfigMaps by name."""
+    nodes = said(rest).values()
+    layouts = {str(node["mig"]): _layout(str(node["mig"])) for node in nodes if "mig" in node}
+    shares = {key_of(node): _plugin(int(node["replicas"])) for node in nodes if "replicas" in node}
+    found: dict[str, Object] = {}
+    if layouts:
+        whole = {NONE: [{"devices": "all", "mig-enabled": False}], **layouts}
+        found[MIG] = _map(rest, MIG, {MIG_KEY: {"version": "v1", "mig-configs": whole}})
+    if shares:
+        found[PLUGIN] = _map(rest, PLUGIN, shares)
+    return found
+
+
+def labels(node: Values) -> dict[str, str]:
+    """What a node says of the device plugin's configuration that it takes."""
+    return {PLUGIN_LABEL: key_of(node)} if "replicas" in node else {}
+
+
+def key_of(node: Values) -> str:
+    """The device plugin's configuration of a node that shares its GPUs."""
+    return f"replicas-{node['replicas']}"
+
+
+def _layout(name: str) -> list[Object]:
+    match = _ALL.fullmatch(name)
+    devices = {match["device"]: FITTING[match["slices"]]} if match and match["slices"] in FITTING else {}
+    return [{"devices": "all", "mig-enabled": bool(devices), "mig-devices": devices}]
+
+
+def _plugin(replicas: int) -> Object:
+    resources = [{"name": "nvidia.com/gpu", "replicas": replicas}]
+    return {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
+
+
+def _map(rest: AtRest, name: str, data: Mapping[str, Object]) -> Object:
+    metadata = {"name": name, "namespace": rest.cluster.operator_namespace}
+    texts = {key: json.dumps(value) for key, value in data.items()}  # JSON is YAML
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": texts}
