@@ -74,8 +74,6 @@ FAULTS = {
     "inforom-corrupted": True,
     "persistence-lost": True,
     "fails-at-second-load": True,
-    "kubelet-stays-away": True,
-    "operator-degrades-halfway": False,
 }
 """The twin's faults, and whether each needs a node; the twin itself is never imported.
 
