@@ -25,6 +25,7 @@ def told(
     groups: tuple[str, ...] = (),
     operation: str = "CREATE",
     resource: str = "",
+    before: Object | None = None,
 ) -> list[str]:
     """The messages of the validations that do not hold; one that can not be evaluated raises.
 
@@ -39,6 +40,7 @@ def told(
     )
     request = {"operation": operation, "userInfo": {"username": user, "groups": list(groups)}}
     known = {"object": celpy.json_to_cel(obj), "request": celpy.json_to_cel(request)}
+    known["oldObject"] = celpy.json_to_cel(before)
     variables = celpy.celtypes.MapType()
     for variable in spec.get("variables", ()):
         value = evaluated(variable["expression"], {**known, "variables": variables})
@@ -66,8 +68,28 @@ def test_anybody_elses_probe_is_not() -> None:
     assert told("knowngood-pods", pod(), "alice") == [
         "a probe's pod is made by its Job, and stays as it was made"
     ]
-    late = told("knowngood-pods", pod(), CONTROLLER, operation="UPDATE", resource="pods/ephemeralcontainers")
-    assert late == ["a probe's pod is made by its Job, and stays as it was made"]
+
+
+def updated(now: Object, resource: str = "pods", user: str = "alice") -> list[str]:
+    return told("knowngood-pods", now, user, operation="UPDATE", resource=resource, before=pod())
+
+
+def test_nobody_changes_the_image_of_a_probes_pod_or_adds_a_container() -> None:
+    """Both are what may be changed of a pod that is there, and either would run with the host's folders."""
+    other, more = pod(), pod()
+    other["spec"]["containers"][0]["image"] = "registry.example.com/mine:1"
+    more["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "registry.example.com/mine:1"}]
+    for user in ("alice", CONTROLLER):
+        assert updated(other, user=user) == ["a probe's pod is made by its Job, and stays as it was made"]
+        late = updated(more, "pods/ephemeralcontainers", user)
+        assert late == ["a probe's pod is made by its Job, and stays as it was made"]
+
+
+def test_the_job_controller_may_take_its_finalizer_off_a_probes_pod() -> None:
+    """Else no Job of ours would ever be over."""
+    kept = pod()
+    kept["metadata"]["finalizers"] = []
+    assert updated(kept, user=CONTROLLER) == []
 
 
 def more(**fields: Any) -> Callable[[Object], None]:
