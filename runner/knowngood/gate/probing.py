@@ -73,6 +73,7 @@ def _asked(
         payloads=wanted,
         image=context.cluster.probe_image,
         deadline=asked.deadline * PROBE_SHARE,
+        pull=context.cluster.limits.image_pull if {*wanted} & {*COMPUTING} else 0.0,
         namespace=context.namespace,
         site=context.cluster.probe,
         own=own,

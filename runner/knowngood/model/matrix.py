@@ -296,6 +296,7 @@ class Limits:
     apply: float = 1800.0
     settle: float = 3600.0  # until what is declared once for all nodes is there
     judge: float = 1800.0
+    image_pull: float = 1800.0  # on top of it, while nothing but a probe's image is waited for
     release: float = 300.0
     soak: float = 3600.0
     operand_age: float = 900.0  # a state older than this is a failure, not a wait

@@ -23,6 +23,7 @@ FLOORS: Mapping[str, float] = {
     "drain": 60.0,
     "apply": 60.0,
     "judge": 90.0,
+    "image_pull": 60.0,
     "release": 60.0,
     "soak": 1.0,
     "operand_age": 20.0,

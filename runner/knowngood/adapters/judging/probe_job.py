@@ -25,6 +25,7 @@ from knowngood.adapters.judging.probe_words import (
     hopeless,
     last_words,
     phase_of,
+    pulls,
     why,
 )
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -109,11 +110,23 @@ def _cleared(kube: Kube, namespace: str, group: str, cancel: Cancel) -> dict[str
 
 @dataclass(slots=True)
 class _Probe:
-    """A Job on its way: its part, since when, on the monotonic clock, and whether its container runs."""
+    """A Job on its way: its part, since when, on the monotonic clock, and whether its container runs.
+
+    `pulled`: seconds for which it waited for its image alone.
+    """
 
     part: int
     since: float
     running: bool = False
+    pulled: float = 0.0
+    _pulls: float | None = None  # since when it does now
+
+    def sees(self, pod: Object | None) -> None:
+        """Take note of how its pod is now."""
+        now = time.monotonic()
+        if self._pulls is not None:
+            self.pulled += now - self._pulls
+        self._pulls = now if pod is not None and pulls(pod) else None
 
     @property
     def seconds(self) -> float:
@@ -139,14 +152,22 @@ class _Round:
         self._order = order
         self._waiting = deque((node, at // AT_A_TIME) for at, node in enumerate(order.nodes))
         self._live: dict[str, _Probe] = {}
+        self._pulled = 0.0  # seconds for which the slowest of them waited for its image alone
         self.documents: dict[str, Values] = {}
         self.missing: dict[str, str] = {}
 
     def play(self, cancel: Cancel) -> None:
         """Probe all nodes; who has not answered by the deadline has not answered."""
-        what = f"probes {self._order.group}"
+        what, order = f"probes {self._order.group}", self._order
+        ends = time.monotonic() + order.deadline
+
+        def over() -> bool:
+            if (answered := self._turn()) or time.monotonic() < ends + min(self._pulled, order.pull):
+                return answered
+            raise DeadlineExceeded(what)
+
         try:
-            SystemClock().wait_for(self._turn, deadline=self._order.deadline, what=what, cancel=cancel)
+            SystemClock().wait_for(over, deadline=order.deadline + order.pull, what=what, cancel=cancel)
         except DeadlineExceeded:
             self._give_up()
 
@@ -189,6 +210,8 @@ class _Round:
             pod, job = pods.get(node), jobs.get(node)
             phase = phase_of(pod) if pod else ""
             probe.running = phase == "Running"
+            probe.sees(pod)
+            self._pulled = max(self._pulled, probe.pulled)
             if pod and phase in ENDED:
                 ended.append((node, pod))
             elif _lost(job) if pod is None else (probe.late and not probe.running and hopeless(pod)):

@@ -47,7 +47,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to probe; `own` is each node's share. `deadline` in seconds, from the first Job to the last answer."""
+    """What to probe; `own` is each node's share. `deadline` in seconds, from the first Job to the last answer.
+
+    `pull`: seconds more while only an image is waited for.
+    """
 
     run: str
     name: str  # the judgement's
@@ -58,6 +61,7 @@ class Order:
     namespace: str = names.NAMESPACE
     site: PodSite = field(default_factory=PodSite)
     own: Mapping[str, Share] = field(default_factory=dict)
+    pull: float = 0.0
 
     @property
     def each(self) -> int:
@@ -93,7 +97,7 @@ def manifest(order: Order, node: str, part: int = 0) -> Object:
     labels, want = {**order.site.labels, **own}, asked(share.needs, share.gpus)
     meant = {NODE_ANNOTATION: node}
     # Later than our own deadline, after which we still want to see why a pod did not run.
-    deadline = math.ceil(order.deadline + DELETED_WITHIN)
+    deadline = math.ceil(order.deadline + order.pull + DELETED_WITHIN)
     name = job_name(order.group, node)
     return {
         "apiVersion": "batch/v1",

@@ -108,6 +108,17 @@ def why(pod: Object | None, job: Object | None, seconds: float | None = None) ->
     return f"the probe pod did not start{within}{_behind(pod)}: {(waiting or [_condition(pod, 'Ready')])[0]}"
 
 
+def pulls(pod: Values) -> bool:
+    """Whether a pod waits for its image and for nothing else: it is placed, its volumes and network are there."""
+    states = {reason for reason, _ in _states(pod, "waiting")}
+    return bool(states) and states <= {"ContainerCreating"} and "True" in _can_start(pod)
+
+
+def _can_start(pod: Values) -> set[object]:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return {c.get("status") for c in conditions if c.get("type") == "PodReadyToStartContainers"}
+
+
 def _behind(pod: Values) -> str:
     """What a container waits for that is merely being created: its volumes and network, or its image.
 
@@ -115,8 +126,7 @@ def _behind(pod: Values) -> str:
     """
     if not {reason for reason, _ in _states(pod, "waiting")} <= {"ContainerCreating"}:
         return ""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = {c.get("status") for c in conditions if c.get("type") == "PodReadyToStartContainers"}
+    ready = _can_start(pod)
     if "True" in ready:
         return " (its image is being pulled)"
     if "False" in ready:

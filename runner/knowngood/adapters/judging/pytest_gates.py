@@ -82,7 +82,7 @@ class PytestGates(Gates):
             [*_pytest(self._gates, folder), *map(str, files)] if files else [sys.executable, "-I", "-c", ""],
             cwd=folder,
             env=environment(os.environ, self._cluster.gitops.credentials),
-            deadline=request.deadline,
+            deadline=self._seconds(request),
             cancel=cancel,
             on_line=follower.line,
             folder=self._folder,
@@ -99,6 +99,11 @@ class PytestGates(Gates):
             request, said, done.code, self._trouble(request, done, files), self._artifacts(folder)
         )
         return replace(told, seen=seen)
+
+    def _seconds(self, request: JudgeRequest) -> float:
+        """How long a judgement may take in all: where a probe computes, its image may have to be pulled first."""
+        kinds = {p.gates.get(gate, {}).get("kind") for p in self._hardware.profiles for gate in request.gates}
+        return request.deadline + (self._cluster.limits.image_pull if "active" in kinds else 0.0)
 
     def _file(self, gate: str) -> Path | None:
         """The gate's file: ours, or else the team's own."""
@@ -130,7 +135,7 @@ class PytestGates(Gates):
 
     def _trouble(self, request: JudgeRequest, done: supervisor.Completed, files: list[Path]) -> str:
         if done.timed_out:
-            return f"the gates did not end within {request.deadline:.0f} s"
+            return f"the gates did not end within {self._seconds(request):.0f} s"
         if not files:
             return f"none of the gates {', '.join(request.gates)} is in {self._gates}"
         return ""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knowngood.adapters.judging.probe_words import completed, document, why
+from knowngood.adapters.judging.probe_words import completed, document, pulls, why
+from knowngood.adapters.kubernetes.client import Object
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -61,3 +62,15 @@ def test_a_job_that_its_queue_holds_back_says_so() -> None:
         why(None, held, 7.0) == "the probe's Job probe-1 was not let in by its queue in 7 s (it is suspended)"
     )
     assert "made no pod" in why(None, {**held, "spec": {"suspend": False}}, 7.0)
+
+
+def test_only_an_image_that_is_being_pulled_is_pulling() -> None:
+    def pod(reason: str, ready: str) -> Object:
+        conditions = [{"type": "PodReadyToStartContainers", "status": ready}]
+        states = [{"state": {"waiting": {"reason": reason}}}]
+        return {"spec": {}, "status": {"conditions": conditions, "containerStatuses": states}}
+
+    assert pulls(pod("ContainerCreating", "True"))
+    assert not pulls(pod("ContainerCreating", "False")), "its volumes are not there"
+    assert not pulls(pod("ImagePullBackOff", "True")), "it can't be pulled"
+    assert not pulls({"spec": {}, "status": {"phase": "Running"}})
