@@ -317,7 +317,8 @@ def _reading(value: Values) -> Reading:
 
 def _declared_by(value: Values) -> DeclaredBy:
     scope = Scope(value["scope"])
-    return DeclaredBy(value["kind"], scope, value.get("leaky", False), dict(value.get("when", {})))
+    leaky, when = value.get("leaky", False), dict(value.get("when", {}))
+    return DeclaredBy(value["kind"], scope, leaky, when, value.get("toRings", ""))
 
 
 def _tenant(value: Values) -> Tenant:

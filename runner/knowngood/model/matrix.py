@@ -71,12 +71,14 @@ class DeclaredBy:
     """A kind of object that can declare a component, and what that makes of its scope.
 
     `leaky`: any restart on any node takes the new version. `when` are ranges of other components that it needs.
+    `to_rings`: how an installation comes from here to one object a ring, and why that is no hop.
     """
 
     kind: str
     scope: Scope
     leaky: bool = False
     when: Mapping[str, str] = field(default_factory=dict)
+    to_rings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Hop:
     first; `allowed_by` who offers each move; `procedure` how it is undone where a Git revert is not all.
     `proves_again`: gates whose evidence a new kernel voids. `not_movable`: why knowngood does not make this hop yet,
     empty where it does. `warnings`: what is not advised of the state that it leads to, although both ends are clear of
-    it.
+    it. `to_rings`: how what moves is declared by one object a ring instead, and why that is no hop.
     """
 
     name: str
@@ -122,6 +122,7 @@ class Hop:
     expected: Expected = Expected()
     fleet: PlannedRing | None = None
     leaky: str = ""
+    to_rings: tuple[str, ...] = ()
     paused: bool = False  # the workers stay behind the control plane until the next minor
     again: SecondLoad | None = None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knowngood.model.matrix import Cluster, Component, Declaration, Scope, UndoClass
+from knowngood.model.matrix import Cluster, Component, Declaration, DeclaredBy, Scope, UndoClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def reach(component: Component, cluster: Cluster) -> Reach:
     if declaration is not None:
         if declaration.scope is Scope.CLUSTER:
             return Reach(Scope.CLUSTER)
-        kinds = tuple(k for k in kinds if re.split(r"[ ,]", k.kind)[0] == declaration.kind)
+        kinds = tuple(k for k in kinds if _kind_of(k) == declaration.kind)
         if not kinds:
             return Reach(Scope.NODE)
         kinds = tuple(k for k in kinds if k.scope is Scope.NODE)
@@ -44,6 +44,17 @@ def reach(component: Component, cluster: Cluster) -> Reach:
 
 def _declaration(component: Component, cluster: Cluster) -> Declaration | None:
     return next((d for d in cluster.declarations if d.component == component.name), None)
+
+
+def to_rings(component: Component, cluster: Cluster) -> str:
+    """How the cluster comes to one object a ring for it, and why that is no hop; "" where nothing is known of it."""
+    declaration = _declaration(component, cluster)
+    kinds = [k for k in component.declared_by if declaration and _kind_of(k) == declaration.kind]
+    return next((k.to_rings for k in kinds if k.to_rings), "")
+
+
+def _kind_of(declared: DeclaredBy) -> str:
+    return re.split(r"[ ,]", declared.kind)[0]
 
 
 def client_of(cluster: Cluster) -> str:

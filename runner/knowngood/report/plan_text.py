@@ -115,6 +115,7 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
     yield from _second_load(hop.again) if hop.again else ()
     if hop.leaky:
         yield f"  from the first commit on {hop.leaky}: each ring starts only if no node did so before its turn"
+    yield from (f"  one object a ring instead? {told}" for told in hop.to_rings)
 
 
 def _second_load(again: SecondLoad) -> Iterator[str]:

@@ -17,6 +17,7 @@ from knowngood.model.errors import Refused
 from knowngood.model.matrix import Matrix, ReleaseStatus, Severity
 from knowngood.planner.plan.planning import plan
 from knowngood.planner.rules.evaluation import Outcome, broken, evaluate, traits_of
+from knowngood.report.plan_text import plan_text
 
 DRIVERS = {"r580": "580.173.02", "r595": "595.91.07", "r610": "610.57.04"}
 
@@ -256,3 +257,13 @@ def test_the_gates_that_heed_a_waiver_are_known() -> None:
     heeding = {file.stem for file in gates_dir().glob("*.py") if "judge.unwaived" in file.read_text()}
     heeding |= {file.stem for file in gates_dir().glob("*.py") if "judge.waived_but" in file.read_text()}
     assert heeding == HEEDING
+
+
+def test_who_declares_a_driver_once_for_all_nodes_is_told_why_rings_are_no_hop(matrix: Matrix) -> None:
+    """By the cluster's own declaration; what the plan then says points to a page that is there."""
+    once = plan(matrix, "fra-prod", "h200-4.18-r580")
+    (told,) = [text for hop in once.hops for text in hop.to_rings]
+    assert told.startswith("nvidia-driver: no hop. ")
+    assert (Path(__file__).parents[3] / told.rpartition(" ")[2]).is_file()
+    assert f"one object a ring instead? {told}" in plan_text(once)
+    assert not any(hop.to_rings for hop in plan(matrix, "ams-prod", "r595").hops), "it has rings"

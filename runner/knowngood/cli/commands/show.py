@@ -30,6 +30,7 @@ from knowngood.model.matrix import Cluster, Component, Matrix
 from knowngood.model.text import Page, as_json, page
 from knowngood.model.values import Object
 from knowngood.planner.movable import obstacle
+from knowngood.planner.scope import to_rings
 from knowngood.report.columns import WIDTH, columns, wrapped
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
@@ -151,7 +152,11 @@ def _obstacles(source: Source, cluster: Cluster | None) -> Object:
 
 
 def _movable(component: Component, cluster: Cluster | None) -> str:
-    return obstacle(component, cluster) or (f"movable on {cluster.name}" if cluster else "")
+    why = obstacle(component, cluster)
+    if why or cluster is None:
+        return why
+    once = to_rings(component, cluster)
+    return f"movable on {cluster.name}{', by one object for all nodes; rings are no hop' if once else ''}"
 
 
 def _conflicts(conflicts: list[Object]) -> list[str]:

@@ -17,7 +17,7 @@ from knowngood.planner.plan.case import Case
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.plan.parts import Parts
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
-from knowngood.planner.scope import reach, undo_of
+from knowngood.planner.scope import reach, to_rings, undo_of
 from knowngood.planner.search.problem import Indexes
 from knowngood.planner.search.question import OPENSHIFT, Question
 from knowngood.planner.search.space import Space
@@ -96,6 +96,9 @@ class Hops:
             not_movable=blocked,
             fleet=fleet,
             leaky=_leaky(fleet, rings),
+            to_rings=tuple(
+                f"{c.name}: {told}" for c in components if (told := to_rings(c, self.case.cluster))
+            ),
             warnings=self._warned(then, number, len(states) - 2),
             disturbed=disturbed,
             expected=expected(
