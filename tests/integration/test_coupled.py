@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.integration.faults.rows import COUPLED
 from tests.integration.play import Play, explained, staged
 
 
@@ -15,12 +16,13 @@ def loads(play: Play, module: str, node: str) -> list[str]:
 
 @pytest.mark.slow
 def test_four_components_come_with_one_drain_and_go_back_with_one(tmp_path: Path) -> None:
-    canary, other = "rdma-gpu-1", "rdma-gpu-2"
+    canary, other = COUPLED.node, "rdma-gpu-2"
     with staged(tmp_path / "stage", "lab-rdma") as play:
         before = play.snapshot("before")
-        play.stage.fault("xid-31-after-driver", canary, {"version": "595.91.07"})
+        play.stage.fault(COUPLED.fault, canary, COUPLED.params)
         ended = play.upgrade("r595")
-        assert ended.code == 6, explained(ended)
+        assert (ended.code, ended.result["end"]) == (COUPLED.code, COUPLED.end), explained(ended)
+        assert COUPLED.caught_by in ended.result["why"] + str(ended.result["blamed"]), explained(ended)
         assert play.differences(before) == ""
         assert loads(play, "nvidia", canary) == ["580.173.02", "595.91.07", "580.173.02"]
         assert loads(play, "mlx5_core", canary)[-2:] == ["26.04-1.1.0", "26.01-1.0.0"]

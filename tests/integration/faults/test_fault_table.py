@@ -8,135 +8,23 @@ run at the end), and a row that ends done nevertheless names what the twin's boo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.faults.rows import CANARY, GUARDED, LATER, NEW, OLD, QUICK, TABLE, TWICE, Row, moment
 from tests.integration.play import Play, awaited, explained, staged
 
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.twin.faults import KINDS
 from knowngood.twin.gpu_health import AILMENTS
 
-OLD, NEW = "580.173.02", "595.91.07"
-CANARY, LATER = "lab-gpu-1", "lab-gpu-2"
 SPACE = "notebooks"
-GUARDED, FILLER = "hub", "queue"  # the tenant's workload under a budget, and the one without
-OUTAGE_SECONDS = 3
+FILLER = "queue"  # the tenant's workload without a budget
 ROOM = Path(__file__).parents[1]
-SECOND = "fails-at-second-load"
-ONCE = Path(__file__).with_name("test_declared_once.py")
+
+ROWS = Path(__file__).with_name("rows.py")
 HEALTH = Path(__file__).with_name("test_gpu_health.py")
-QUICK = {
-    "applySeconds": 40,
-    "operandAgeSeconds": 12,
-    "nodeUnreachableSeconds": 12,
-    "drainSeconds": 20,
-    "deliverSeconds": 20,
-    "undoSeconds": 15,
-}
-
-
-def evictions_were_held_up(play: Play, hit: datetime) -> bool:
-    """The canary's pods under a budget stayed until the twin loosened the budget again, and then one went."""
-    changed = [
-        moment(r) for r in play.audit() if r["kind"] == "PodDisruptionBudget" and r["userAgent"] == "twin"
-    ]
-    went = [
-        moment(e)
-        for e in play.events()
-        if (e["event"], e["node"]) == ("pod-evicted", CANARY) and e["pod"].startswith(GUARDED)
-    ]
-    loosened = min((time for time in changed if time > hit), default=hit)
-    return not any(hit < time < loosened for time in went) and any(time > loosened > hit for time in went)
-
-
-def nobody_was_answered(play: Play, hit: datetime) -> bool:
-    """No write was accepted for the outage's seconds, and then they went on."""
-    later = [moment(r) - hit for r in play.audit() if moment(r) > hit]
-    return min(later, default=timedelta()) >= timedelta(seconds=OUTAGE_SECONDS)
-
-
-def moment(entry: Mapping[str, Any]) -> datetime:
-    """When it happened."""
-    return datetime.fromisoformat(entry["time"])
-
-
-@dataclass(frozen=True)
-class Row:
-    """A fault, where it strikes, what must catch it (text of the reason), and how the run must end.
-
-    A row that ends done has `felt`: whether the twin's books show the effect after the moment that the fault hit.
-    """
-
-    fault: str
-    node: str
-    caught_by: str
-    end: str
-    code: int
-    named: tuple[str, ...] = ()
-    params: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, float] = field(default_factory=lambda: QUICK)
-    note: str = ""
-    felt: Callable[[Play, datetime], bool] | None = None
-
-    @property
-    def id(self) -> str:
-        return f"{self.fault}{f' ({self.note})' if self.note else ''}"
-
-
-RELEASE = {"version": NEW}
-TABLE = [
-    Row("xid-79", CANARY, "gpu_errors", "refused", 1, (CANARY,), note="before the start"),
-    Row("xid-31-after-driver", CANARY, "gpu_errors", "restored", 6, (CANARY,), RELEASE),
-    Row("xid-31-after-driver", LATER, "gpu_errors", "held", 5, (LATER,), RELEASE, note="in a later ring"),
-    Row("xid-119-after-driver", CANARY, "gpu_errors", "restored", 6, (CANARY,), RELEASE),
-    Row("driver-in-use", CANARY, "apply", "restored", 6, (CANARY,), RELEASE),
-    Row("module-not-reloaded", CANARY, "apply", "restored", 6, (CANARY,), RELEASE),
-    Row("validator-missing", CANARY, "nvidia-operator-validator", "restored", 6, (CANARY,), RELEASE),
-    Row("operands-left-paused", CANARY, "parked", "restored", 6, (CANARY,), RELEASE),
-    Row("stale-gfd-label", CANARY, "drift", "restored", 6, (CANARY,), RELEASE),
-    Row("dma-buf-falls-back", CANARY, "rdma_health", "restored", 6, (CANARY,), RELEASE),
-    Row("ib-link-flap", CANARY, "rdma_health", "restored", 6, (CANARY,), {"times": "1"}, note="once"),
-    Row("ib-link-flap", CANARY, "rdma_health", "quarantined", 5, (CANARY,), note="the undo does not cure it"),
-    Row("node-stays-down", CANARY, "not Ready", "quarantined", 5, (CANARY,), RELEASE),
-    Row(
-        "node-reboots",
-        CANARY,
-        "rebooted since the window opened",
-        "restored",
-        6,
-        (CANARY,),
-        {"when": "on-uncordon", "version": NEW, "seconds": "60"},  # a second on the twin's clock
-        note="by itself, in the soak",
-    ),
-    Row("argo-sync-fails", "", "sync", "restored", 6, params={"which": "ours-only"}),
-    Row("argo-sync-fails", "", "sync", "", 130, params={"which": "revert-too"}, note="the revert too"),
-    Row("pdb-blocks-drain", CANARY, "drain", "restored", 6, (CANARY,)),
-    Row(
-        "evict-429-halfway",
-        CANARY,
-        "",
-        "done",
-        0,
-        params={"seconds": "240"},  # 4 s on the twin's clock; the tenant's deadline is 10
-        note="then it lets go",
-        felt=evictions_were_held_up,
-    ),
-    Row(
-        "api-outage",
-        "",
-        "",
-        "done",
-        0,
-        params={"when": "on-commit", "seconds": str(OUTAGE_SECONDS)},
-        note="shorter than the Lease",
-        felt=nobody_was_answered,
-    ),
-]
 
 
 @pytest.mark.slow
@@ -172,12 +60,12 @@ def test_every_fault_has_a_row_or_a_test_of_its_own() -> None:
     on a node, no incident of a driver's move.
     """
     others = [file for room in ("twin", "adapters", "gates") for file in (ROOM / room).glob("test_*.py")]
-    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ONCE, HEALTH))
+    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ROWS, HEALTH))
     shown = {row.fault for row in TABLE} | {name for name in KINDS if f'"{name}"' in texts}
     assert shown >= KINDS.keys()
     rows = {row.fault for row in TABLE}
     everywhere = {name for name, kind in KINDS.items() if not kind.part}
-    alone = {"journal-vacuumed", "validator-not-run-again", "host-process-has-gpu-open", SECOND}
+    alone = {"journal-vacuumed", "validator-not-run-again", "host-process-has-gpu-open", TWICE.fault}
     assert rows == everywhere - alone - AILMENTS.keys()
 
 

@@ -6,17 +6,24 @@ Real twin with OLM, kustomize overlays, Git, Ansible, pytest; one run a row on `
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.integration.faults.test_declared_once import CANARY, LAST, LATER, QUICK
+from tests.integration.faults.rows import (
+    FRA_CANARY,
+    FRA_LAST,
+    FRA_LATER,
+    FRA_QUICK,
+    NIC,
+    NIC_NEW_SAYS,
+    NIC_OLD_SAYS,
+    Once,
+)
 from tests.integration.play import Play, explained, staged
 
 OLD, NEW = "doca3.2.0-25.10-1.2.8.0-2", "doca3.3.0-26.01-1.0.0.0-0"
-OLD_SAYS, NEW_SAYS = "25.10-1.2.8", "26.01-1.0.0"
 GPU_DRIVER = "580.105.08"
 FROM, TO = "h200-4.18-r580.105", "nic-alone"
 
@@ -24,7 +31,7 @@ FROM, TO = "h200-4.18-r580.105", "nic-alone"
 @contextmanager
 def on_fra(folder: Path) -> Iterator[Play]:
     """`fra-prod`, and a release that differs from its own by DOCA-OFED alone."""
-    with staged(folder / "stage", "fra-prod", limits=QUICK) as play:
+    with staged(folder / "stage", "fra-prod", limits=FRA_QUICK) as play:
         releases = play.stage.matrix / "releases"
         text = (releases / f"{FROM}.yaml").read_text()
         assert f"doca-ofed: {OLD}" in text
@@ -52,46 +59,25 @@ def test_each_node_loads_the_nic_driver_and_then_its_own_gpu_driver_anew(tmp_pat
         ended = play.upgrade(TO)
         assert ended.code == 0, explained(ended)
         assert ended.result["end"] == "done"
-        nodes = (CANARY, LATER, LAST)
-        assert loads(play, "mlx5_core") == {node: [NEW_SAYS] for node in nodes}
+        nodes = (FRA_CANARY, FRA_LATER, FRA_LAST)
+        assert loads(play, "mlx5_core") == {node: [NIC_NEW_SAYS] for node in nodes}
         assert loads(play, "nvidia") == {node: [GPU_DRIVER] for node in nodes}
         assert play.commits()[0] == f"fra-prod fleet: doca-ofed {NEW}"
 
 
-@dataclass(frozen=True)
-class Row:
-    """A fault, where it strikes, what catches it, and which nodes load the new NIC driver before all is as it was."""
-
-    fault: str
-    node: str
-    caught_by: str
-    moved: tuple[str, ...]
-    params: Mapping[str, str]
-
-    @property
-    def id(self) -> str:
-        return f"{self.fault} on {self.node}"
-
-
-TABLE = [
-    Row("ib-link-flap", CANARY, "rdma_health", (CANARY,), {"times": "1"}),
-    Row("doca-dtk-mismatch", LAST, "mofed-container", (CANARY, LATER), {"version": NEW_SAYS}),
-]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
-def test_what_goes_wrong_in_a_ring_is_taken_back_on_every_node(row: Row, tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", NIC, ids=lambda row: row.id)
+def test_what_goes_wrong_in_a_ring_is_taken_back_on_every_node(row: Once, tmp_path: Path) -> None:
     with on_fra(tmp_path) as play:
         before = play.snapshot("before")
         play.stage.fault(row.fault, row.node, row.params)
         ended = play.upgrade(TO)
-        assert ended.code == 6, explained(ended)
-        assert ended.result["end"] == "restored", explained(ended)
+        assert ended.code == row.code, explained(ended)
+        assert ended.result["end"] == row.end, explained(ended)
         assert row.caught_by in ended.result["why"] + str(ended.result["blamed"]), explained(ended)
         assert play.hits(row.fault), "it never hit"
         play.stage.clear_faults()
         assert play.differences(before) == ""
         nic = loads(play, "mlx5_core")
-        assert {node for node, versions in nic.items() if NEW_SAYS in versions} == set(row.moved)
-        assert {versions[-1] for versions in nic.values()} <= {OLD_SAYS}
+        assert {node for node, versions in nic.items() if NIC_NEW_SAYS in versions} == set(row.moved)
+        assert {versions[-1] for versions in nic.values()} <= {NIC_OLD_SAYS}

@@ -8,37 +8,26 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.integration.faults.rows import CSV, CSV_NEW, FRA_QUICK, OPERATORS, OfOperator
 from tests.integration.play import Ended, Play, explained, staged
 
 from knowngood.adapters.kubernetes.client import Kube, path
 
-OPERATOR, SPACE, OLD, NEW = "gpu-operator", "nvidia-gpu-operator", "25.10.1", "26.3.3"
-CSV = "gpu-operator-certified.v"
+OPERATOR, SPACE, OLD = "gpu-operator", "nvidia-gpu-operator", "25.10.1"
 FROM, TO = "h200-4.18-r580.105", "operator-alone"
-CANARY = "fra-gpu-1"
-QUICK = {
-    "applySeconds": 40,
-    "operandAgeSeconds": 12,
-    "nodeUnreachableSeconds": 12,
-    "drainSeconds": 20,
-    "deliverSeconds": 20,
-    "settleSeconds": 20,
-    "undoSeconds": 30,
-}
 
 
 @contextmanager
 def on_fra(folder: Path) -> Iterator[Play]:
     """`fra-prod`, and a release that differs from its own by the GPU Operator alone."""
-    with staged(folder / "stage", "fra-prod", limits=QUICK) as play:
+    with staged(folder / "stage", "fra-prod", limits=FRA_QUICK) as play:
         releases = play.stage.matrix / "releases"
         text = (releases / f"{FROM}.yaml").read_text()
         assert f"{OPERATOR}: {OLD}" in text
-        (releases / f"{TO}.yaml").write_text(text.replace(f"{OPERATOR}: {OLD}", f"{OPERATOR}: {NEW}"))
+        (releases / f"{TO}.yaml").write_text(text.replace(f"{OPERATOR}: {OLD}", f"{OPERATOR}: {CSV_NEW}"))
         git = ("git", "-C", str(play.stage.matrix), "-c", "user.name=t", "-c", "user.email=t@example.com")
         subprocess.run([*git, "add", "-A"], check=True)
         subprocess.run([*git, "commit", "-qm", "A release"], check=True)
@@ -62,37 +51,17 @@ def test_the_operator_moves_and_each_driver_is_loaded_anew_in_its_ring(tmp_path:
     with on_fra(tmp_path) as play:
         ended = moved(play)
         assert ended.code == 0, explained(ended)
-        assert installed(play) == {f"{CSV}{NEW}": "Succeeded"}
+        assert installed(play) == {f"{CSV}{CSV_NEW}": "Succeeded"}
         assert {len(versions) for versions in play.drivers().values()} == {2}
         approved = [w for w in play.writes() if w["kind"] == "InstallPlan"]
         assert len(approved) == 1, "one plan was approved, and nothing else of OLM's was written"
 
 
-@dataclass(frozen=True)
-class Row:
-    """Faults of OLM, each with a node or none; how the run must end, and what it must say."""
-
-    faults: tuple[tuple[str, str], ...]
-    end: str
-    code: int
-    says: str
-
-    @property
-    def id(self) -> str:
-        return " and ".join(name for name, _ in self.faults)
-
-
-TABLE = [
-    Row((("olm-plan-carries-more", ""),), "refused", 1, "it waits with neighbour-operator.v1.0.0"),
-    Row((("olm-catalog-moves", ""),), "refused", 1, f"so OLM makes none for {CSV}{NEW}"),
-    Row((("olm-install-times-out", ""),), "restored", 6, f"{CSV}{NEW}"),
-    Row((("olm-stale-subscription", ""), ("xid-31-after-driver", CANARY)), "restored", 6, "gpu_errors"),
-]
 OF_IT = {"package": "gpu-operator-certified"}
 PARAMS = {
     "olm-plan-carries-more": OF_IT,
     "olm-catalog-moves": OF_IT,
-    "olm-install-times-out": {**OF_IT, "version": NEW},
+    "olm-install-times-out": {**OF_IT, "version": CSV_NEW},
     "olm-stale-subscription": {**OF_IT, "times": "1"},
     "xid-31-after-driver": {"version": "580.105.08"},
 }
@@ -106,11 +75,11 @@ LONG = ("olm-stale-subscription and xid-31-after-driver",)
     "row",
     [
         pytest.param(row, id=row.id, marks=pytest.mark.exhaustive if row.id in LONG else pytest.mark.slow)
-        for row in TABLE
+        for row in OPERATORS
     ],
 )
 def test_what_goes_wrong_with_an_operator_is_refused_first_or_taken_back_whole(
-    row: Row, tmp_path: Path
+    row: OfOperator, tmp_path: Path
 ) -> None:
     with on_fra(tmp_path) as play:
         before = play.snapshot("before")

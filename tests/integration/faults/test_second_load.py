@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.integration.faults.test_fault_table import CANARY, LATER, NEW, OLD, QUICK
+from tests.integration.faults.rows import CANARY, LATER, NEW, OLD, TWICE
 from tests.integration.play import Play, explained, staged
-
-FAULT = "fails-at-second-load"
 
 
 def with_the_gate(play: Play) -> None:
@@ -27,15 +25,15 @@ def with_the_gate(play: Play) -> None:
 
 @pytest.mark.slow
 def test_a_fault_of_the_second_load_is_found_on_the_canary_and_undone(tmp_path: Path) -> None:
-    with staged(tmp_path / "stage", "lab-small", limits={**QUICK, "operandAgeSeconds": 6}) as play:
+    with staged(tmp_path / "stage", "lab-small", limits=TWICE.limits) as play:
         with_the_gate(play)
         before = play.snapshot("before")
-        play.stage.fault(FAULT, CANARY, {"version": NEW})
+        play.stage.fault(TWICE.fault, TWICE.node, TWICE.params)
         ended = play.upgrade("r595")
-        assert (ended.code, ended.result["end"]) == (6, "restored"), explained(ended)
-        assert "latent_fault" in ended.result["why"]
-        assert list(ended.result["blamed"]) == [CANARY]
-        assert play.hits(FAULT)
+        assert (ended.code, ended.result["end"]) == (TWICE.code, TWICE.end), explained(ended)
+        assert TWICE.caught_by in ended.result["why"]
+        assert tuple(ended.result["blamed"]) == TWICE.named
+        assert play.hits(TWICE.fault)
         play.stage.clear_faults()
         assert play.differences(before) == ""
         assert play.drivers() == {CANARY: [OLD, NEW, OLD], LATER: [OLD]}

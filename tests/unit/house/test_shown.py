@@ -1,10 +1,15 @@
-"""docs/twin.md says of each component that moves which test shows it done, restored and with which faults: they do."""
+"""docs/twin.md says of each component that moves which test shows it done, restored and with which faults: they do.
+
+What a whole run moves is told by the matrix, how it ends by the rows that the tests play.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import yaml
+from tests.integration.faults.rows import lines, shown
 from tests.movers import EVERY
 
 from knowngood.twin.faults import KINDS
@@ -16,25 +21,41 @@ FILES = {
     name: ROOT / "tests/integration" / file
     for name, file in re.findall(r"\*(\w+)\*\s+`([\w/]+\.py)`", SECTION)
 }
+COMPONENTS, _, RUNS = SECTION.partition("\n### ")
 ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")] for line in SECTION.splitlines() if "| " in line
+    [cell.strip() for cell in line.strip("|").split("|")] for line in COMPONENTS.splitlines() if "| " in line
 ]
-ABOUT = {
-    "table": ("nvidia-driver", "rdma-mode"),
-    "once": ("nvidia-driver",),
-    "nic": ("doca-ofed",),
-    "twice": ("nvidia-driver",),
-    "coupled": ("nvidia-driver", "kernel-module-type", "rdma-mode", "gpu-operator-rdma", "doca-ofed"),
-    "operators": ("gpu-operator",),
+MOVES = {
+    "table": ("lab-small", "r595"),
+    "twice": ("lab-small", "r595"),
+    "once": ("fra-prod", "h200-4.18-r580"),
+    "coupled": ("lab-rdma", "r595"),
 }
-"""Which components a whole run moves, where its text does not name each; lab-rdma's release moves five at once."""
+"""Whole runs that move what two shipped releases differ in, and from which cluster's own one to which they go."""
+ALONE = {"nic": "doca-ofed", "operators": "gpu-operator"}
+"""Whole runs that move one component alone, in a release that they make of the cluster's own."""
+
+
+def moved_by(name: str) -> set[str]:
+    """The components that a whole run moves, by the matrix; none where it is no whole run."""
+    if name in ALONE:
+        return {ALONE[name]}
+    if name not in MOVES:
+        return set()
+    cluster, to = MOVES[name]
+    pinned = yaml.safe_load((ROOT / f"matrix/clusters/{cluster}.yaml").read_text())["release"]
+    before, after = (
+        yaml.safe_load((ROOT / f"matrix/releases/{release}.yaml").read_text())["components"]
+        for release in (pinned, to)
+    )
+    return {component for component in EVERY if before.get(component) != after.get(component)}
 
 
 def test_each_component_that_moves_has_a_row_and_no_other() -> None:
     assert sorted(row[0] for row in ROWS[1:]) == sorted(EVERY)
 
 
-def test_each_test_that_is_named_is_there_and_about_that_component() -> None:
+def test_each_test_that_is_named_is_there_and_moves_that_component() -> None:
     for component, *cells in ROWS[1:]:
         assert all(cells), component
         named = {name for cell in cells[:2] for name in cell.split(", ")}
@@ -42,28 +63,49 @@ def test_each_test_that_is_named_is_there_and_about_that_component() -> None:
         for name in named:
             text = FILES[name].read_text(encoding="utf-8")
             adapter = f'"{component}"' in text or component.replace("-", "_") in text
-            assert component in ABOUT.get(name, ()) or adapter, f"{component}: {name}"
+            whole = name in (*MOVES, *ALONE)
+            assert component in moved_by(name) if whole else adapter, f"{component}: {name}"
+
+
+def test_a_run_that_moves_one_alone_changes_just_that_one_in_the_release() -> None:
+    for name, component in ALONE.items():
+        text = FILES[name].read_text(encoding="utf-8")
+        assert text.count(".replace(f") == 1, name
+        assert f"{component}: " in text or f'OPERATOR, SPACE, OLD = "{component}"' in text, name
 
 
 def test_each_component_has_faults_and_each_is_in_the_test_that_is_named() -> None:
+    played: dict[str, set[str]] = {}
+    for name, fault, _, _ in shown():
+        played.setdefault(name, set()).update(re.findall(r"`([\w-]+)`", fault))
     for component, _, _, cell in ROWS[1:]:
-        found = set()
+        found: set[str] = set()
         for part in cell.split("; "):
             name, _, told = part.partition(": ")
-            faults = re.findall(r"`([\w-]+)`", told)
-            text = FILES[name].read_text(encoding="utf-8")
-            assert faults or "all of every cluster" in told, part
-            assert [f for f in faults if f not in KINDS or f'"{f}"' not in text] == [], f"{component}: {part}"
-            found |= set(faults)
+            faults = set(re.findall(r"`([\w-]+)`", told)) or played[name]
+            assert faults <= KINDS.keys(), part
+            if name in played:
+                assert faults <= played[name], f"{component}: {part}"
+            else:
+                text = FILES[name].read_text(encoding="utf-8")
+                assert [f for f in faults if f'"{f}"' not in text] == [], f"{component}: {part}"
+            found |= faults
         assert len(found) >= 3, f"{component}: at least three faults"
 
 
-def test_the_coupled_run_moves_what_the_table_says() -> None:
-    before, after = (
-        (ROOT / f"matrix/releases/{name}.yaml").read_text(encoding="utf-8")
-        for name in ("r580-peermem", "r595")
-    )
-    moved = set(before.splitlines()) - set(after.splitlines())
-    assert {name for name in ABOUT["coupled"] if any(f"  {name}: " in line for line in moved)} == set(
-        ABOUT["coupled"]
-    )
+def test_how_each_whole_run_ends_is_told_as_its_test_has_it() -> None:
+    """A row that is changed in the test changes the page, or this fails."""
+    assert [line for line in RUNS.splitlines() if line.startswith("|")] == lines()
+
+
+def test_each_whole_run_that_a_component_names_has_a_row_with_an_end() -> None:
+    ends = {name: {end for other, _, _, end in shown() if other == name} for name in (*MOVES, *ALONE)}
+    assert all("restored" in found for found in ends.values()), ends
+    assert set().union(*ends.values()) <= {
+        "done",
+        "refused",
+        "restored",
+        "held",
+        "quarantined",
+        "interrupted",
+    }
