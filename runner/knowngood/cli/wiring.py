@@ -28,10 +28,11 @@ from knowngood.adapters.upstream.registry import UnaskedRegistry
 from knowngood.cli.who import runner
 from knowngood.engine.ports import Ports
 from knowngood.matrix.locate import gates_dir, own_gates, own_roles, playbooks_dir
+from knowngood.model.declared import Scope
 from knowngood.model.destination import HERE, Destination
 from knowngood.model.finding import Finding
 from knowngood.model.hardware import Hardware
-from knowngood.model.matrix import Cluster, Matrix, Release, Scope
+from knowngood.model.matrix import Cluster, Matrix, Release
 from knowngood.model.plan import Plan
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record

@@ -10,6 +10,7 @@ from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
 from knowngood.matrix.stages import stages
 from knowngood.model.alerts import Alertmanager
+from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json
@@ -20,7 +21,6 @@ from knowngood.model.matrix import (
     Cluster,
     Component,
     Declaration,
-    DeclaredBy,
     Disruption,
     Follows,
     GitOps,
@@ -32,7 +32,6 @@ from knowngood.model.matrix import (
     ReleaseStatus,
     Ring,
     Rule,
-    Scope,
     Severity,
     Tenant,
     UndoClass,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from knowngood.model.alerts import NONE, Alertmanager
+from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import Field
 from knowngood.model.graph import Edges
@@ -41,13 +42,6 @@ class UndoClass(StrEnum):
     FORWARD_ONLY = "forward-only"
 
 
-class Scope(StrEnum):
-    """Whether nodes may differ in a component on a given cluster."""
-
-    NODE = "node"
-    CLUSTER = "cluster"
-
-
 class ReleaseStatus(StrEnum):
     """A release's status."""
 
@@ -64,21 +58,6 @@ class Severity(StrEnum):
     BLOCK = "block"
     WARN = "warn"
     INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredBy:
-    """A kind of object that can declare a component, and what that makes of its scope.
-
-    `leaky`: any restart on any node takes the new version. `when` are ranges of other components that it needs.
-    `to_rings`: how an installation comes from here to one object a ring, and why that is no hop.
-    """
-
-    kind: str
-    scope: Scope
-    leaky: bool = False
-    when: Mapping[str, str] = field(default_factory=dict)
-    to_rings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from knowngood.model.declared import Scope
 from knowngood.model.field import FieldChange
 from knowngood.model.jsonable import Sparse
-from knowngood.model.matrix import Disruption, Scope, UndoClass
+from knowngood.model.matrix import Disruption, UndoClass
 from knowngood.model.mover import PLAIN, Again, Hold, MoverSpec, Moving, Specs, Starts, Words, joined
 
 FLEET = "fleet"

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knowngood.model.matrix import Cluster, Component, Declaration, DeclaredBy, Scope, UndoClass
+from knowngood.model.declared import DeclaredBy, Scope
+from knowngood.model.matrix import Cluster, Component, Declaration, UndoClass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from knowngood.model.declared import Scope
 from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Declaration, Scope
+from knowngood.model.matrix import Declaration
 from knowngood.model.values import Object
 from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest

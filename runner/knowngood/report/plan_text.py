@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from knowngood.model.matrix import Disruption, Scope, UndoClass
+from knowngood.model.declared import Scope
+from knowngood.model.matrix import Disruption, UndoClass
 from knowngood.model.plan import Expected, Hop, Plan, PlannedPool, SecondLoad
 from knowngood.model.text import Page, page
 from knowngood.report.columns import columns

@@ -13,8 +13,9 @@ from tests.unit.engine.fake_fleet import IS, OPERATOR, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.scene import a_plan
 from tests.unit.engine.world import NEW, OLD
 
+from knowngood.model.declared import Scope
 from knowngood.model.field import FieldChange, ObjectRef
-from knowngood.model.matrix import Scope, UndoClass
+from knowngood.model.matrix import UndoClass
 from knowngood.model.mover import MoverSpec, Starts, Words
 from knowngood.model.plan import FLEET, Move, Plan, PlannedRing
 

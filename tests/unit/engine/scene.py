@@ -7,6 +7,7 @@ from tests.unit.engine.fakes import ports
 from tests.unit.engine.world import NEW, OLD, World, new_world
 
 from knowngood.engine.engine import Engine
+from knowngood.model.declared import Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.hardware import Hardware
@@ -19,7 +20,6 @@ from knowngood.model.matrix import (
     Release,
     ReleaseStatus,
     Ring,
-    Scope,
     Tenant,
     UndoClass,
 )

@@ -9,7 +9,8 @@ from typing import Any
 from tests.unit.engine.scene import a_plan
 from tests.unit.report.played import calm, held, undone
 
-from knowngood.model.matrix import Scope, UndoClass
+from knowngood.model.declared import Scope
+from knowngood.model.matrix import UndoClass
 from knowngood.model.plan import Expected, Plan
 from knowngood.report.columns import wrapped
 from knowngood.report.demo_text import Act, demo_text

@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from knowngood.model.declared import Scope
 from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
 from knowngood.model.hardware import Hardware
-from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release, Ring, Scope
+from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release, Ring
 from knowngood.planner.moving import version_of
 from knowngood.planner.rules.evaluation import Traits, traits_on
 from knowngood.planner.search.question import Question

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from knowngood.model.matrix import Component, Disruption, ReleaseStatus, Scope, Severity, UndoClass
+from knowngood.model.declared import Scope
+from knowngood.model.matrix import Component, Disruption, ReleaseStatus, Severity, UndoClass
 from knowngood.model.plan import Hop, Move, PlannedRing, SecondLoad
 from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from knowngood.model.declared import Scope
 from knowngood.model.field import FieldChange
-from knowngood.model.matrix import Declaration, Ring, Scope
+from knowngood.model.matrix import Declaration, Ring
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import FLEET, Move, PlannedRing
 from knowngood.planner.moving import shown

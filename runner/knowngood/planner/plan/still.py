@@ -6,8 +6,9 @@ to go to. It is never played.
 
 from __future__ import annotations
 
+from knowngood.model.declared import Scope
 from knowngood.model.field import FieldChange
-from knowngood.model.matrix import Declaration, Disruption, Matrix, Ring, Scope, UndoClass
+from knowngood.model.matrix import Declaration, Disruption, Matrix, Ring, UndoClass
 from knowngood.model.plan import FLEET, Hop, Move, Plan, PlannedRing
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable_on, planned_pools

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+from knowngood.model.declared import Scope
 from knowngood.model.graph import Catalog, Edges, Risk, Steps
-from knowngood.model.matrix import Disruption, ReleaseStatus, Scope, UndoClass
+from knowngood.model.matrix import Disruption, ReleaseStatus, UndoClass
 from knowngood.planner.edges.following import ARCHITECTURE, allowed, catalogs, follows, major, place
 from knowngood.planner.edges.olm import targets as updated_to
 from knowngood.planner.edges.path import minor

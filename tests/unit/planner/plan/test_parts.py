@@ -14,7 +14,8 @@ from tests.unit.planner.matrices import (
     with_component,
 )
 
-from knowngood.model.matrix import Component, Matrix, Scope
+from knowngood.model.declared import Scope
+from knowngood.model.matrix import Component, Matrix
 from knowngood.model.mover import Starts
 from knowngood.model.plan import Hop, Move
 from knowngood.planner.plan.planning import plan

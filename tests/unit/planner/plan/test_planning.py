@@ -16,10 +16,11 @@ from tests.unit.planner.matrices import (
     with_component,
 )
 
+from knowngood.model.declared import Scope
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json, to_json
-from knowngood.model.matrix import Disruption, Matrix, Release, Scope, UndoClass
+from knowngood.model.matrix import Disruption, Matrix, Release, UndoClass
 from knowngood.model.mover import MoverSpec
 from knowngood.model.plan import Move, Plan, Resting
 from knowngood.model.probe_pod import PodSite

@@ -11,18 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.planner.matrices import HERE, SOURCE, cluster, component, matrix
 
+from knowngood.model.declared import Scope
 from knowngood.model.graph import Bundle, Catalog, Edges, Steps, Version
-from knowngood.model.matrix import (
-    Case,
-    Claim,
-    Component,
-    Disruption,
-    Follows,
-    Rule,
-    Scope,
-    Severity,
-    UndoClass,
-)
+from knowngood.model.matrix import Case, Claim, Component, Disruption, Follows, Rule, Severity, UndoClass
 from knowngood.planner.edges.following import moves, place, risks
 from knowngood.planner.edges.path import in_channel, minor
 from knowngood.planner.rules.evaluation import Outcome, evaluate
