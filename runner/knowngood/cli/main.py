@@ -36,6 +36,7 @@ COMMANDS = {
     "refresh": "Read a component's edges from upstream's data again, as a difference to review.",
     "diff": "Say what lies between two releases, or what changed in the matrix.",
     "plan": "Say what an upgrade would do, and what it would take to undo it.",
+    "discover": "Write a cluster file from what a cluster shows, and what runs as an observed release.",
     "doctor": "Everything that a run will need, line by line: pass, FAIL or could not ask, each with its fix.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "fleet": "Many clusters: a release reaches them stage by stage.",

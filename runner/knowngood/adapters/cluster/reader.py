@@ -23,15 +23,13 @@ from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.mover import Specs
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload
 from knowngood.model.values import Values
+from knowngood.planner.roles import role
 from knowngood.ports.cluster import ClusterReader
 
 READERS = 8  # nodes read at the same time
 FEW = READERS
 """Up to so many nodes are asked one by one for their pods."""
 T = TypeVar("T")
-GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
-VIRTUAL_LABELS = {"type": "virtual-kubelet", "liqo.io/type": "virtual-node"}
-CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
 class KubeCluster(ClusterReader):
@@ -245,18 +243,6 @@ def scalar_at(found: Any, where: str) -> str:
     if isinstance(found, bool):
         return "true" if found else "false"  # as Git has it
     return "" if found is None or isinstance(found, (dict, list)) else str(found)
-
-
-def role(node: Values) -> str:
-    """control-plane, gpu, virtual (Liqo and other virtual kubelets) or worker."""
-    labels = node["metadata"].get("labels") or {}
-    if any(labels.get(key) == value for key, value in VIRTUAL_LABELS.items()):
-        return "virtual"
-    if any(t["key"].startswith("virtual-node.liqo.io/") for t in actors.taints(node)):
-        return "virtual"
-    if any(labels.get(key) == "true" for key in GPU_LABELS):
-        return "gpu"
-    return "control-plane" if any(key in labels for key in CONTROL_PLANE_LABELS) else "worker"
 
 
 def _left_on(node: Values) -> list[Leftover]:

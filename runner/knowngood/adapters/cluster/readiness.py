@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from knowngood.adapters.cluster import surroundings
-from knowngood.adapters.cluster.reader import role, scalar_at
+from knowngood.adapters.cluster.reader import scalar_at
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import UsageError
@@ -17,6 +17,7 @@ from knowngood.model.mover import Specs
 from knowngood.planner.readiness import declaring, image_fields, selecting, tolerating
 from knowngood.planner.readiness.required import unmet
 from knowngood.planner.readiness.rights import Right, needed
+from knowngood.planner.roles import role
 from knowngood.ports.readiness import Readiness
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import NODE, NODE_PATH, machine
 
 from knowngood.adapters.cluster import node_state
-from knowngood.adapters.cluster.reader import KubeCluster, role
+from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.kubernetes.client import Object, refuse
 from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.kubernetes.lease import LEASE_PATH
@@ -21,6 +21,7 @@ from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
 from knowngood.model.field import Field, ObjectRef
 from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant
 from knowngood.model.node import GpuUse, NodeState, Workload
+from knowngood.planner.roles import role
 
 VISION = "/apis/apps/v1/namespaces/vision"
 PODS = "/api/v1/namespaces/vision/pods"

@@ -1,0 +1,179 @@
+"""Where Git declares each component: Applications, files and fields, from the live objects and a checkout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Component, Matrix
+from knowngood.model.mover import MoverSpec
+from knowngood.model.values import Object
+from knowngood.planner.discover.nodes import natural
+from knowngood.planner.discover.seen import File, Seen, Told, name_of, space_of
+from knowngood.planner.moving import VERSION, version_of
+
+RING_FIRST = ("NVIDIADriver", "NicNodePolicy")
+"""Kinds of which a ring has its own object; where one declares a component, an object for all nodes does not."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A component's version in one object of one file."""
+
+    component: str
+    file: File
+    path: str
+    api_version: str
+    application: Object
+
+
+def gitops(seen: Seen, told: Told) -> None:
+    """Applications whose resources declare components, and the repository that they read."""
+    found = [a for a in seen.of("Application") if _declares(a)]
+    if not seen.read("Application") or not found:
+        why = seen.unread.get(
+            "Application", "no Argo CD Application manages an object that declares a component"
+        )
+        told.ask("gitops", f"which repository Argo CD reads, and which Applications: {why}")
+        return
+    sources = {(_source(a).get("repoURL", ""), _source(a).get("targetRevision", "HEAD")) for a in found}
+    rows = [_row(a) for a in sorted(found, key=lambda a: natural(name_of(a)))]
+    if len(sources) > 1:
+        words = ", ".join(sorted(f"{repo} at {branch}" for repo, branch in sources))
+        told.ask("gitops", f"one repository and branch: the Applications read {words}")
+        return
+    ((repo, branch),) = sources
+    how = "spec.source of " + ", ".join(r["name"] for r in rows)
+    told.tell("gitops", {"repo": repo, "branch": branch, "applications": rows}, how)
+    if branch == "HEAD":
+        told.ask("gitops", "branch: the Applications follow HEAD; name the branch that it is")
+    told.ask("gitops", "credentials: where those for a push are (env:NAME or file:PATH), if it needs any")
+
+
+def _source(application: Object) -> Object:
+    spec = application.get("spec") or {}
+    found: Object = spec.get("source") or next(iter(spec.get("sources") or ()), {})
+    return found
+
+
+def _row(application: Object) -> Object:
+    path = str(_source(application).get("path") or "")
+    return {"name": name_of(application), "namespace": space_of(application), "path": path}
+
+
+DECLARING = {"NVIDIADriver", "ClusterPolicy", "NicClusterPolicy", "NicNodePolicy", "Subscription"}
+
+
+def _declares(application: Object) -> bool:
+    resources = (application.get("status") or {}).get("resources") or ()
+    return any(r.get("kind") in DECLARING for r in resources)
+
+
+def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
+    """File and path of each component that has a mover, where exactly one place says it."""
+    if seen.files is None:
+        told.ask("declare", "where Git declares each component: no checkout was given (--gitops DIR)")
+        return
+    found: dict[str, Object] = {}
+    rings = [str(r["name"]) for r in told.values.get("rings", ())]
+    for component in matrix.components.values():
+        if component.movable and component.mover is not None:
+            places = list(_places(seen, component, component.mover))
+            if places:
+                _settled(told, component.name, _narrowed(places), rings, found)
+    if found:
+        told.tell("declare", found, f"{len(seen.files)} objects in the checkout")
+    else:
+        told.ask(
+            "declare", "where Git declares each component: no file of the checkout has an object that does"
+        )
+
+
+def _places(seen: Seen, component: Component, mover: MoverSpec) -> Iterator[Field]:
+    """Each file in an Application's folder with an object that is live, managed by it, and says a version."""
+    for application in (a for a in seen.of("Application") if _declares(a)):
+        folder = str(_source(application).get("path") or "").strip("/")
+        managed = {
+            (r.get("kind"), r.get("name")): r
+            for r in (application.get("status") or {}).get("resources") or ()
+        }
+        for file in seen.files or ():
+            resource = managed.get((file.kind, file.name))
+            if resource is None or not _below(file.path, folder):
+                continue
+            if path := _path(mover, file):
+                group = f"{resource['group']}/" if resource.get("group") else ""
+                yield Field(component.name, file, path, f"{group}{resource.get('version')}", application)
+
+
+def _below(path: str, folder: str) -> bool:
+    return folder in ("", ".") or path.startswith(f"{folder}/")
+
+
+def _path(mover: MoverSpec, file: File) -> str:
+    """The field of a file's object that says the version, "" for none."""
+    for path, template in mover.fields.get(file.kind, {}).items():
+        text = file.texts.get(path, "")
+        if VERSION in template and text:
+            try:
+                if version_of(mover, file.kind, {path: text}):
+                    return path
+            except UsageError:
+                continue
+    return ""
+
+
+def _narrowed(places: Sequence[Field]) -> Sequence[Field]:
+    """Those of rings where there are any."""
+    of_rings = [p for p in places if p.file.kind in RING_FIRST]
+    return of_rings or places
+
+
+def _settled(
+    told: Told, component: str, places: Sequence[Field], rings: Sequence[str], found: dict[str, Object]
+) -> None:
+    """One declaration of these places, or a question."""
+    if len(places) == 1 and places[0].file.name not in rings:
+        found[component] = _one(places[0], places[0].file.path, places[0].file.name)
+        return
+    shapes = {(_ringless(p.file.path, p.file.name), p.path, p.file.kind, p.api_version) for p in places}
+    names = {p.file.name for p in places}
+    if len(shapes) == 1 and names == set(rings):
+        found[component] = _one(places[0], _ringless(places[0].file.path, places[0].file.name), "{ring}")
+        return
+    where = ", ".join(sorted({p.file.path for p in places})[:4])
+    told.ask(
+        "declare",
+        f"{component}: {len(places)} places say it ({where}); it takes one, or one a ring by its name",
+    )
+
+
+def _ringless(path: str, ring: str) -> str:
+    head, slash, name = path.rpartition("/")
+    return head + slash + name.replace(ring, "{ring}")
+
+
+def _one(place: Field, file: str, name: str) -> Object:
+    obj = {"apiVersion": place.api_version, "kind": place.file.kind, "name": name}
+    if place.file.namespace:
+        obj["namespace"] = place.file.namespace
+    return {"file": file, "path": place.path, "object": obj}
+
+
+def namespaces(seen: Seen, told: Told, default: Mapping[str, str]) -> dict[str, str]:
+    """The operators' namespaces, by the DaemonSets and Deployments that they make; those that are not the default."""
+    found: dict[str, str] = {}
+    for policy in seen.of("ClusterPolicy"):
+        if space := str((policy.get("status") or {}).get("namespace") or ""):
+            found["gpu-operator"] = space
+    for obj in (*seen.of("Deployment"), *seen.of("DaemonSet")):
+        name = name_of(obj)
+        if name == "gpu-operator":
+            found.setdefault("gpu-operator", space_of(obj))
+        if name in {"nvidia-network-operator", "network-operator"} or name.startswith("mofed-"):
+            found.setdefault("network-operator", space_of(obj))
+    other = {name: space for name, space in sorted(found.items()) if default.get(name) != space}
+    if other:
+        told.tell("namespaces", other, "where the operators' objects are")
+    return {**default, **found}
