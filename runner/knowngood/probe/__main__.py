@@ -23,6 +23,7 @@ from types import FrameType
 
 from knowngood.probe import child, inference, isolation, load, rdma, training
 from knowngood.probe.child import Payload
+from knowngood.probe.fabric import payload as fabric
 from knowngood.probe.host import Host
 from knowngood.probe.inventory import inventory
 from knowngood.probe.kernel_log import command as kernel_log
@@ -33,7 +34,12 @@ LONGEST_ANSWER = 4096
 DEADLINE = 300.0
 """Seconds for each payload, unless told otherwise."""
 UNMEASURED = 3
-PAYLOADS: dict[str, Payload] = {"rdma": rdma.run, "training": training.run, "inference": inference.run}
+PAYLOADS: dict[str, Payload] = {
+    "rdma": rdma.run,
+    "training": training.run,
+    "inference": inference.run,
+    "fabric": fabric.run,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from knowngood.twin.events import EventLog
 from knowngood.twin.gpu_health import AILMENTS
+from knowngood.twin.stand_ins.hardware import HALF, HANGS, LOSES, RAIL, SOCKETS
 from knowngood.twin.values import Object, Values
 
 NAMESPACE = "twin-system"
@@ -27,6 +28,16 @@ XID_31_VERSION = "610.57.04"
 
 
 ONCE = {"times": "1"}  # what would set itself off again
+
+
+FABRIC: Mapping[str, tuple[str, ...]] = {
+    HALF: ("nic", "peer"),
+    RAIL: ("nic",),
+    LOSES: ("nic", "peer"),
+    SOCKETS: (),
+    HANGS: (),
+}
+"""What only a partner notices: fault -> its parameters. `peer`: the node towards which; without it all are."""
 
 
 class FaultError(Exception):
@@ -114,6 +125,7 @@ KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind("auto-picks-other-flavour", "", part="kernelModuleType"),
         *(FaultKind(ailment, NOW, ("gpu",)) for ailment in AILMENTS),
+        *(FaultKind(name, NOW, params, needs_node=name != RAIL) for name, params in FABRIC.items()),
     )
 }
 

@@ -23,10 +23,12 @@ from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
 from knowngood.twin.behaviours.context import Api, Clock, Twin
 from knowngood.twin.behaviours.doca import nic_program
+from knowngood.twin.behaviours.fabric import Fabric
 from knowngood.twin.behaviours.faulty import Faults
 from knowngood.twin.behaviours.heartbeats import Heartbeats
 from knowngood.twin.behaviours.kube import APPLICATION, BUDGET, NIC_CLUSTER_POLICY, NIC_NODE_POLICY, POD_GROUP
 from knowngood.twin.behaviours.kubelet import Kubelets, host_ip
+from knowngood.twin.behaviours.meeting import TOOLS
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nic_admission import webhook
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
@@ -57,7 +59,7 @@ PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 LARGE = ("object", "request")
 """Of the audit's records: written only where asked for."""
 COSTS = "costs.json"
-OURS = ("nodes", "same", "pods", "argocd", "events.jsonl", "audit.jsonl", "seed.json", COSTS)
+OURS = ("nodes", "same", "pods", TOOLS, "argocd", "events.jsonl", "audit.jsonl", "seed.json", COSTS)
 
 
 class TwinError(Exception):
@@ -274,6 +276,7 @@ async def _behave(twin: Twin, recorder: Recorder, front: ApiServer | KubeletServ
         front.kubelet = twin.kubelet
     await recorder.start()
     await machines.start()
+    Fabric(twin)
     await Faults(twin, kubelets, machines).start()
     await kubelets.start()
     for controller in played(twin.seed, twin.without | {NodeLifecycle.name}):

@@ -141,8 +141,9 @@ async def start(
     stdin: int | None = None,
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
+    more: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Start a listed command in its own session with nothing of our environment but PATH."""
+    """Start a listed command in its own session with nothing of our environment but PATH, and what `more` says."""
     command = listed(argv)
     if command is None:
         raise PermissionError(f"{argv[0] if argv else ''}: not on the twin's list of commands")
@@ -157,7 +158,7 @@ async def start(
     return await asyncio.create_subprocess_exec(
         command[0],
         *(view.argument(word) for word in command[1:]),
-        env={**values, **base, "PYTHONPATH": python_path},
+        env={**values, **base, "PYTHONPATH": python_path, **(more or {})},
         cwd=view.own,
         stdin=stdin if stdin is not None else asyncio.subprocess.DEVNULL,
         stdout=stdout,

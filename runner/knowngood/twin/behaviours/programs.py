@@ -8,7 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from knowngood.twin.behaviours import processes
+from knowngood.twin.behaviours import meeting, processes
 from knowngood.twin.behaviours.context import Twin
 from knowngood.twin.behaviours.indices import GROUP
 from knowngood.twin.behaviours.kube import (
@@ -120,14 +120,17 @@ class ProcessProgram(Program):
         """Run the command to its end."""
         container = self.pod["spec"]["containers"][0]
         env = environment(self.pod, container)
+        here = await meeting.place(self.twin, self.pod)
         argv = processes.command_of(container, env)
+        if here:
+            argv = meeting.resolved(self.twin, argv)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self.twin.world.machines[node_of(self.pod)].tick()
         words = Path(self._view.local(str(container.get("terminationMessagePath") or LAST_WORDS)))
         words.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             process = self._process = await processes.start(
-                argv, env, self._view, self.twin.python_path, stdout=log, stderr=log
+                argv, env, self._view, self.twin.python_path, stdout=log, stderr=log, more=here
             )
         await ready()
         code = await process.wait()
