@@ -138,6 +138,10 @@ def test_the_reader_writes_nothing_but_probe_jobs() -> None:
     assert writes == {
         ("knowngood", "jobs", "create"),
         ("knowngood", "jobs", "deletecollection"),
+        ("knowngood", "networkpolicies", "create"),
+        ("knowngood", "networkpolicies", "delete"),
+        ("knowngood", "services", "create"),
+        ("knowngood", "services", "delete"),
         ("nvidia-gpu-operator", "pods/exec", "create"),
     }
 

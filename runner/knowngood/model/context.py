@@ -51,6 +51,7 @@ class JudgeRequest:
     `only`: gates that judge not all of the nodes, with those that they judge; the others' hardware has no need of them.
     `first_loads`: what is judged was proven once before, from that load: it must have come a second time; `not_again`:
     why it did not, as it was measured. `own_boots`: how often the run itself booted a node since its window opened.
+    `partners`: nodes outside that a judged one may meet where too few are judged, while no tenant works there.
     `begun`: the run looked at the nodes just now, at its start; that very look may be judged.
     """
 
@@ -74,6 +75,7 @@ class JudgeRequest:
     tenants_work: bool = False
     still: tuple[str, ...] = ()
     by_hand: bool = False
+    partners: tuple[str, ...] = ()
     excluded: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     movers: Specs = field(default_factory=dict)
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -27,6 +27,7 @@ ORDERS: dict[str, Object] = {
     "RDMA": {"gpus": 8, "needs": RDMA},
     "DRA": {"gpus": 8, "needs": PodNeeds(claims=("all-gpus",))},
     "a driver of the host": {"gpus": 8, "site": PodSite(driver_root="/")},
+    "meets others": {"gpus": 8, "needs": RDMA, "together": True},
     "a site": {"gpus": 8, "site": PodSite(pull_secrets=("mirror",), scheduler="kai", priority_class="low")},
 }
 

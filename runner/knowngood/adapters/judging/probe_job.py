@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.judging import gang
 from knowngood.adapters.judging.probe_manifest import (
     DELETED_WITHIN,
     NODE_ANNOTATION,
@@ -64,7 +65,7 @@ def run(kube: Kube, order: Order, cancel: Cancel) -> Answers:
     """
     if not order.nodes:
         return Answers({})
-    stuck = _cleared(kube, order.namespace, order.group, cancel)
+    stuck = _cleared(kube, order.namespace, order.group, cancel, together=order.together)
     if _UNKNOWN in stuck:
         raise Inconclusive(f"older probe Jobs can't be deleted: {stuck[_UNKNOWN]}", where=order.group)
     round_ = _Round(kube, replace(order, nodes=tuple(n for n in order.nodes if n not in stuck)))
@@ -76,13 +77,18 @@ def run(kube: Kube, order: Order, cancel: Cancel) -> Answers:
     return Answers(round_.documents, {**round_.missing, **older}, leftover)
 
 
-def remove(kube: Kube, namespace: str, group: str, cancel: Cancel) -> str:
-    """Delete a judgement's Jobs and wait until they and their pods are gone; returns what is left, "" if nothing."""
-    left = sorted(set(_cleared(kube, namespace, group, cancel).values()))
+def remove(kube: Kube, namespace: str, group: str, cancel: Cancel, *, together: bool = False) -> str:
+    """Delete a judgement's Jobs and wait until they and their pods are gone; returns what is left, "" if nothing.
+
+    `together`: and what probes that meet find each other by.
+    """
+    left = sorted(set(_cleared(kube, namespace, group, cancel, together=together).values()))
     return "; ".join(left[:3]) + (f"; and {len(left) - 3} more" if len(left) > 3 else "")
 
 
-def _cleared(kube: Kube, namespace: str, group: str, cancel: Cancel) -> dict[str, str]:
+def _cleared(
+    kube: Kube, namespace: str, group: str, cancel: Cancel, *, together: bool = False
+) -> dict[str, str]:
     """Delete a judgement's Jobs, wait until they and their pods are gone; what is left, by the node it is meant for."""
     asked: set[str] = set()
     left: dict[str, str] = {}
@@ -96,6 +102,8 @@ def _cleared(kube: Kube, namespace: str, group: str, cancel: Cancel) -> dict[str
         left.update(
             {_node_of(one): one["metadata"]["name"] for one in (*jobs, *_pods(kube, namespace, group))}
         )
+        if together and (names := gang.left(kube, namespace, group)):
+            left.setdefault(_UNKNOWN, ", ".join(names))
         return not left
 
     try:
@@ -150,7 +158,8 @@ class _Round:
     def __init__(self, kube: Kube, order: Order) -> None:
         self._kube = kube
         self._order = order
-        self._waiting = deque((node, at // AT_A_TIME) for at, node in enumerate(order.nodes))
+        self._at_once = len(order.nodes) if order.together else AT_A_TIME
+        self._waiting = deque((node, at // self._at_once) for at, node in enumerate(order.nodes))
         self._live: dict[str, _Probe] = {}
         self._pulled = 0.0  # seconds for which the slowest of them waited for its image alone
         self.documents: dict[str, Values] = {}
@@ -179,7 +188,7 @@ class _Round:
         return not self._live and not self._waiting
 
     def _top_up(self) -> None:
-        while self._waiting and sum(p.keeps_others_waiting for p in self._live.values()) < AT_A_TIME:
+        while self._waiting and sum(p.keeps_others_waiting for p in self._live.values()) < self._at_once:
             node, part = self._waiting.popleft()
             began = time.monotonic()
             try:
@@ -192,7 +201,9 @@ class _Round:
         """Make a node's Job."""
         place = self._order.namespace
         try:
-            self._kube.create(path("batch/v1", "jobs", "", place), manifest(self._order, node, part))
+            job = self._kube.create(path("batch/v1", "jobs", "", place), manifest(self._order, node, part))
+            if self._order.together and node == self._order.nodes[0]:
+                gang.make(self._kube, self._order, job)
         except ApiError as error:
             if error.missing:
                 raise Inconclusive(
@@ -316,6 +327,7 @@ def _node_of(made: Object) -> str:
 def _remove_quietly(kube: Kube, order: Order, cancel: Cancel) -> dict[str, str]:
     try:
         # Not the caller's cancel: what was started is cleared away also when the judgement is called off.
-        return _cleared(kube, order.namespace, order.group, Cancel() if cancel.is_set() else cancel)
+        patience = Cancel() if cancel.is_set() else cancel
+        return _cleared(kube, order.namespace, order.group, patience, together=order.together)
     except KnowngoodError as error:
         return dict.fromkeys(order.nodes, str(error))

@@ -62,6 +62,7 @@ class Order:
     site: PodSite = field(default_factory=PodSite)
     own: Mapping[str, Share] = field(default_factory=dict)
     pull: float = 0.0
+    together: bool = False  # its probes meet: all are on their way at once, and find each other by name
 
     @property
     def each(self) -> int:
@@ -72,6 +73,20 @@ class Order:
     def group(self) -> str:
         """What all its Jobs have in common: their label, and the beginning of their names."""
         return group_name(self.run, self.name)
+
+    def name_of(self, node: str) -> str:
+        """The name by which the others find the probe of a node, where they meet."""
+        return f"{host_name(node)}.{self.group}.{self.namespace}.svc"
+
+
+def fabric_name(judgement: str) -> str:
+    """The name of a judgement's meeting: its probes are Jobs of their own, after those that compute alone."""
+    return f"{judgement}/fabric"
+
+
+def host_name(node: str) -> str:
+    """The host name of a node's probe: the same each time, and short whatever the node is called."""
+    return f"n-{hashlib.sha256(node.encode()).hexdigest()[:10]}"
 
 
 def group_name(run: str, judgement: str) -> str:
@@ -114,10 +129,18 @@ def manifest(order: Order, node: str, part: int = 0) -> Object:
             "ttlSecondsAfterFinished": AFTERLIFE,
             "template": {
                 "metadata": {"labels": labels, "annotations": {**meant, **attached(want)}},
-                "spec": spec(node, order.site, want, _container(order, share.params)),
+                "spec": {
+                    **_found(order, node),
+                    **spec(node, order.site, want, _container(order, share.params)),
+                },
             },
         },
     }
+
+
+def _found(order: Order, node: str) -> Object:
+    """How a pod is found by name: by the headless Service of its group (gang.py)."""
+    return {"hostname": host_name(node), "subdomain": order.group} if order.together else {}
 
 
 def _container(order: Order, told: Values) -> Object:

@@ -17,7 +17,7 @@ import knowngood
 from knowngood.adapters.cluster import spool
 from knowngood.adapters.gitops.gate_suite import suite_of
 from knowngood.adapters.judging import gate_events, probe_job
-from knowngood.adapters.judging.probe_manifest import group_name
+from knowngood.adapters.judging.probe_manifest import fabric_name, group_name
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.processes import supervisor
 from knowngood.model import names
@@ -31,6 +31,7 @@ from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.values import Object
 from knowngood.model.verdict import Judgement
+from knowngood.planner.gates import paired
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.gates import Gates
 from knowngood.ports.observer import Observer
@@ -146,10 +147,12 @@ class PytestGates(Gates):
 
     def _clear_away(self, request: JudgeRequest) -> None:
         """A killed session could not delete its probes' Jobs. Kubernetes would, later: this is only sooner."""
-        group = group_name(request.run, request.name)
+        group, meeting = (group_name(request.run, name) for name in (request.name, fabric_name(request.name)))
         try:
             kube = Kube(self._kubeconfig, patience=CLEAN_UP_PATIENCE)
             probe_job.remove(kube, names.NAMESPACE, group, Cancel())
+            if paired(self._profile) & {*request.gates}:
+                probe_job.remove(kube, names.NAMESPACE, meeting, Cancel(), together=True)
         except KnowngoodError:
             return  # the cluster does not answer; the Jobs end at their own deadline
 
