@@ -18,6 +18,7 @@ from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.stage import Stage
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
+from knowngood.planner.gates import paired
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress
 from knowngood.rehearsal.at_rest import AtRest
@@ -228,11 +229,13 @@ def staged(
     policy: str = "",
     patience: float = 0.0,
     source: Path | None = None,
+    meets: bool = False,
 ) -> Iterator[Play]:
     """A settled twin of a shipped cluster; ended with all its processes afterwards. `options`: more for `twin up`.
 
     `limits` and `policy` (for `onWaveFailure`) replace what the cluster file says; `patience`: seconds that each
     tenant asks a drain to wait, instead of its own compressed ones. `source`: another matrix than ours.
+    `meets`: whether nodes meet, too, in its runs; tests of other things have no use for it.
     """
     source = source or matrix_dir()
     matrix = load(source)
@@ -249,7 +252,12 @@ def staged(
         source,
         {
             ("cluster", cluster): values,
-            **{("profile", one.name): compress.profile_file(one, SCALE) for one in rest.hardware.profiles},
+            **{
+                ("profile", one.name): compress.profile_file(
+                    one, SCALE, () if meets else paired(rest.hardware)
+                )
+                for one in rest.hardware.profiles
+            },
         },
         files(rest),
         seed(rest, stage.repo_url),

@@ -26,7 +26,7 @@ from knowngood.model.mover import Mark
 from knowngood.model.values import Object, Values
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
-from knowngood.planner.gates import PROFILES, applicable, applicable_on
+from knowngood.planner.gates import PROFILES, applicable, applicable_on, paired
 from knowngood.ports.cancel import Cancel
 from knowngood.report.console import PlainLines
 from knowngood.report.summary import JudgementLine, judgement_line
@@ -95,6 +95,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             still=opened.still,
             by_hand=since is not None,
             only=_only(work, gates, nodes),
+            partners=_partners(work, nodes) if paired(work.source.hardware(work.cluster)) & {*gates} else (),
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):
@@ -137,7 +138,14 @@ def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tupl
     wanted = [("passive", known.passive, free)]
     if PROFILES[work.profile].active:
         _missed(work, known.active, {**use.held, **use.busy})
-        wanted.append(("active", known.active, tuple(n for n in free if n not in use.busy)))
+        idle = tuple(n for n in free if n not in use.busy)
+        alone = (
+            paired(work.source.hardware(work.cluster))
+            if len(idle) == 1 and not _partners(work, idle)
+            else frozenset[str]()
+        )
+        _missed(work, sorted(alone), dict.fromkeys(idle, "no other node is free to meet it"))
+        wanted.append(("active", tuple(g for g in known.active if g not in alone), idle))
     return [w for w in wanted if w[2]]
 
 
@@ -149,6 +157,13 @@ def _only(work: Work, gates: Sequence[str], nodes: Sequence[str]) -> dict[str, t
         gate: tuple(node for node, of in known.items() if gate in (*of.active, *of.passive)) for gate in gates
     }
     return {gate: mine for gate, mine in judged.items() if mine != tuple(nodes)}
+
+
+def _partners(work: Work, judged: Sequence[str]) -> tuple[str, ...]:
+    """Nodes that are not asked about and free, whom a judged one may meet; those that the cluster file names first."""
+    others = [n for n in dict.fromkeys((*work.cluster.partners, *work.cluster.gpu)) if n not in judged]
+    use = gate_held.in_use(work.kubeconfig, work.cluster, others) if others else None
+    return tuple(n for n in others if use and n not in use.held and n not in use.busy)
 
 
 def _missed(work: Work, gates: Sequence[str], nodes: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,10 @@ def new_folder(out: Path) -> Path:
 
 
 @contextmanager
-def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterator[Stage]:
-    """The cluster at rest on its pinned release, running as a twin as long as the block lasts."""
+def staged(
+    source: Source, found: Cluster, folder: Path, scale: float, without: Collection[str] = ()
+) -> Iterator[Stage]:
+    """The cluster at rest on its pinned release, as a twin as long as the block lasts; `without`: gates left out."""
     source.release(found.release)
     rest = AtRest.of(source.matrix, found)
     stage = Stage(folder)
@@ -40,7 +42,10 @@ def staged(source: Source, found: Cluster, folder: Path, scale: float) -> Iterat
         source.folder,
         {
             ("cluster", found.name): compress.cluster_file(found, stage.repo_url, scale),
-            **{("profile", one.name): compress.profile_file(one, scale) for one in rest.hardware.profiles},
+            **{
+                ("profile", one.name): compress.profile_file(one, scale, without)
+                for one in rest.hardware.profiles
+            },
         },
         gitops.files(rest),
         seed(rest, stage.repo_url),

@@ -160,9 +160,20 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         own_boots=again.own_boots(work, step, nodes),
         excluded=excluded(work, step, nodes, None if baseline else since),
         tenants_work=step.verb in (Verb.CONFIRM, Verb.PROVE),
+        partners=_partners(work, step),
         still=_still(work, step),
         only={gate: judges[gate] for gate in gates if judges[gate] != tuple(nodes)},
     )
+
+
+def _partners(work: Work, step: Step) -> tuple[str, ...]:
+    """Whom a judged node may meet: the others of its batch, which are idle while it is tested once more or brought
+    back, then those that the cluster file names."""
+    if not isinstance(step, RingStep):
+        return ()
+    mates = _nodes_of(work.plan, step.path) if step.verb is Verb.RETEST or step.undo else ()
+    others = (*mates, *work.cluster.partners)
+    return tuple(n for n in dict.fromkeys(others) if n not in step.nodes)
 
 
 def _still(work: Work, step: Step) -> tuple[str, ...]:

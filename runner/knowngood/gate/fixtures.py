@@ -21,7 +21,7 @@ import pytest
 
 from knowngood.adapters.cluster import facts, journals, kernel_source, spool
 from knowngood.adapters.cluster.node_state import Moment
-from knowngood.adapters.judging.probe_manifest import group_name, is_of
+from knowngood.adapters.judging.probe_manifest import fabric_name, group_name, is_of
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.gate import context as contexts
 from knowngood.gate import kernel_log as kernel
@@ -43,6 +43,8 @@ from knowngood.ports.cluster import ClusterReader
 PAYLOAD = "PAYLOAD"
 """A gate that needs a probe names its payload in a module constant of this name."""
 COMPUTING = ("training", "inference")
+FABRIC = "fabric"
+"""The payload with which nodes measure between each other: meeting.py."""
 RDMA = "rdma"
 """The payload that the driver pod's files answer, too: a Job is sent only where they show no port."""
 JOURNAL_PATIENCE = 5.0
@@ -219,6 +221,9 @@ def look(
     if payloads(request) & {*COMPUTING}:
         with suppress(KnowngoodError):  # the gates that need the answers say so
             request.getfixturevalue("answers")
+    if FABRIC in payloads(request):
+        with suppress(KnowngoodError):
+            request.getfixturevalue("meeting")
     kept = spool.read(knowngood_context.first_look)
     first = {name: kept.states[name] for name in judgement.nodes if name in kept.states}
     told.update({name: kept.journals[name] for name in first})
@@ -275,8 +280,12 @@ def settle(reader: ClusterReader, states: Mapping[str, NodeState], judgement: Ju
 @pytest.fixture(scope="session")
 def leftovers(reader: ClusterReader, judgement: JudgeRequest) -> Sequence[Leftover]:
     """What runs or drainers left behind, anywhere on the cluster; not this judgement's own probes."""
-    own = group_name(judgement.run, judgement.name)
-    return [x for x in reader.leftovers() if x.kind != "job" or not is_of(own, x.where.rpartition("/")[2])]
+    own = [group_name(judgement.run, name) for name in (judgement.name, fabric_name(judgement.name))]
+    return [
+        x
+        for x in reader.leftovers()
+        if x.kind != "job" or not any(is_of(group, x.where.rpartition("/")[2]) for group in own)
+    ]
 
 
 @pytest.fixture(scope="session")

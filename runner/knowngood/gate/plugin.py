@@ -32,3 +32,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("knowngood.gate.operands")
     config.pluginmanager.import_plugin("knowngood.gate.parting")
     config.pluginmanager.import_plugin("knowngood.gate.images")
+    config.pluginmanager.import_plugin("knowngood.gate.meeting")

@@ -39,7 +39,7 @@ def answers(
     request: pytest.FixtureRequest, knowngood_context: Context, kube: Kube, begun: Mapping[str, NodeState]
 ) -> probe_job.Answers:
     """The answers of what computes: all nodes, all such payloads that the collected gates name."""
-    computing = tuple(sorted(payloads(request) - {RDMA}))
+    computing = tuple(sorted(payloads(request) & {*COMPUTING}))
     return _asked(knowngood_context, kube, begun, computing, partial(_parameters, request))
 
 
@@ -61,15 +61,15 @@ def _asked(
     """Each node by its own profile: it has other GPUs, under other names, and is judged by other limits."""
     asked = context.request
     own = {name: _share(context, name, wanted, parameters) for name in nodes}
-    unfit = {
+    unable = {
         name: why
         for name, state in nodes.items()
-        if (why := _unfit(state, taken(own[name].needs, own[name].gpus).devices))
+        if (why := unfit(state, taken(own[name].needs, own[name].gpus).devices))
     }
     order = Order(
         run=asked.run,
         name=asked.name,
-        nodes=tuple(n for n in nodes if n not in unfit),
+        nodes=tuple(n for n in nodes if n not in unable),
         payloads=wanted,
         image=context.cluster.probe_image,
         deadline=asked.deadline * PROBE_SHARE,
@@ -79,7 +79,7 @@ def _asked(
         own=own,
     )
     found = probe_job.run(kube, order, Cancel())
-    return probe_job.Answers(found.documents, {**found.missing, **unfit}, found.leftover)
+    return probe_job.Answers(found.documents, {**found.missing, **unable}, found.leftover)
 
 
 def _share(
@@ -109,7 +109,7 @@ def probe(request: pytest.FixtureRequest, begun: Mapping[str, NodeState], node: 
     payload = str(getattr(module(request.node), PAYLOAD))
     state = readable(begun.get(node))
     if payload != RDMA:
-        return _answer(request.getfixturevalue("answers"), state, payload)
+        return answer(request.getfixturevalue("answers"), state, payload)
     context: Context = request.getfixturevalue("knowngood_context")
     seen: NodeState = request.getfixturevalue("state")
     found = ports(seen, _wanted(context.hardware.of(node)), lambda: request.getfixturevalue("portless"))
@@ -143,7 +143,7 @@ def ports(seen: NodeState, wanted: int, portless: Callable[[], probe_job.Answers
     What belongs to the network namespace of the host, or of somebody's pod, is hidden from a pod with its own.
     """
     if _seen(seen) < wanted:
-        return _answer(portless(), seen, RDMA)
+        return answer(portless(), seen, RDMA)
     boot = kernel.plain(seen.boot_id)
     return {"ok": True, "backend": "", "reason": "", "measured": seen.rdma, "bootId": boot}
 
@@ -158,7 +158,8 @@ def _seen(state: NodeState) -> int:
     return len(state.rdma.get("ports", ()))
 
 
-def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:
+def answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Values:
+    """A payload's result from a node, of the boot in which it was judged; inconclusive where there is none."""
     if left := answers.leftover.get(state.name):
         judge.inconclusive(f"the probe could not be cleared away: {left}")
     document = answers.documents.get(state.name)
@@ -175,7 +176,7 @@ def _answer(answers: probe_job.Answers, state: NodeState, payload: str) -> Value
     return {**result, "bootId": kernel.plain(state.boot_id)}
 
 
-def _unfit(state: NodeState, devices: Mapping[str, int]) -> str:
+def unfit(state: NodeState, devices: Mapping[str, int]) -> str:
     """Why no probe pod could run on the node, known without waiting for the scheduler; "" if it could."""
     if not state.reachable or not state.ready:
         return "no probe was sent: the node is not ready"

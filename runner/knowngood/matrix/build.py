@@ -279,6 +279,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         window_end=v.get("windowEnd", ""),
         probe_image=v.get("probeImage", ""),
         probe=_site(v.get("probe", {})),
+        partners=tuple(v.get("probe", {}).get("partners", ())),
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         waivers=tuple(Waiver(**w) for w in v.get("waivers", ())),
         alertmanager=Alertmanager.of(v.get("alertmanager", {})),

@@ -152,7 +152,7 @@ def describe_conflicts(matrix: Matrix) -> list[Object]:
 def describe_cluster(matrix: Matrix, name: str) -> Object:
     """A cluster: its pin, rings, gates and what stands between it and known-good; KeyError where there is none."""
     cluster = matrix.clusters[name]
-    gates = applicable_on(Hardware.of_cluster(cluster, matrix.profiles))
+    gates = applicable_on(Hardware.of_cluster(cluster, matrix.profiles), cluster)
     return {
         **_cluster_row(cluster),
         "file": str(cluster.where),

@@ -313,6 +313,7 @@ class Cluster:
     window_end: str = ""  # RFC 3339; "" means no window
     probe_image: str = ""  # by digest
     probe: PodSite = field(default_factory=PodSite)
+    partners: tuple[str, ...] = ()  # GPU nodes that a judged one may meet while no tenant works there
     runs_kept: int = 10  # of those that changed the cluster, and as many of the others
     raw: Values = field(default_factory=dict)
     # What rules ask of a cluster: platform, network, ...

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from knowngood.model.hardware import Hardware
-from knowngood.model.matrix import Profile
+from knowngood.model.hardware import Hardware, pools_of
+from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.plan import PlannedPool
 
 MINIMUM: Mapping[str, str] = {
@@ -20,6 +20,8 @@ rdma_health only where the machine has RDMA ports by its profile's hardware fact
 RDMA = "rdma_health"
 SECOND_LOAD = "second-load"
 """The kind of a gate that judges what was loaded a second time: a profile that has one asks for that load."""
+PAIR = "pair"
+"""What a gate `needs` for which nodes meet: RDMA ports, and two nodes that are idle at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,12 @@ class Applicable:
     second_load: tuple[str, ...] = ()
 
 
-def applicable(profile: Profile) -> Applicable:
-    """Split a profile's gates. A gate with `needs` applies only where the machine has that."""
-    lacking = {gate: reason for gate in profile.gates if (reason := _lacks(profile, gate))}
+def applicable(profile: Profile, together: int = 2) -> Applicable:
+    """Split a profile's gates. A gate with `needs` applies only where the machine has that.
+
+    `together`: how many nodes are judged at once at least, partners outside included (judged_together).
+    """
+    lacking = {gate: reason for gate in profile.gates if (reason := _lacks(profile, gate, together))}
     needed = [(gate, profile.gates[gate]["kind"]) for gate in profile.gates if gate not in lacking]
     judging = {gate for gate, kind in needed if kind != SECOND_LOAD}
     return Applicable(
@@ -69,9 +74,9 @@ def applicable(profile: Profile) -> Applicable:
     )
 
 
-def applicable_on(hardware: Hardware) -> Applicable:
-    """Those of all pools together; a gate judges the nodes of the pools that need it."""
-    every = [applicable(profile) for profile in hardware.profiles]
+def applicable_on(hardware: Hardware, cluster: Cluster | None = None) -> Applicable:
+    """Those of all pools together; a gate judges the nodes of the pools that need it. `cluster`: for its runs."""
+    every = [_in_a_run(profile, cluster) for profile in hardware.profiles]
     reasons = {gate: why for one in every for gate, why in one.not_applicable.items()}
     return Applicable(
         active=tuple(dict.fromkeys(gate for one in every for gate in one.active)),
@@ -82,11 +87,17 @@ def applicable_on(hardware: Hardware) -> Applicable:
     )
 
 
-def planned_pools(hardware: Hardware, nodes: Iterable[str]) -> tuple[PlannedPool, ...]:
+def _in_a_run(profile: Profile, cluster: Cluster | None) -> Applicable:
+    return applicable(profile, judged_together(cluster, profile.name)) if cluster else applicable(profile)
+
+
+def planned_pools(
+    hardware: Hardware, nodes: Iterable[str], cluster: Cluster | None = None
+) -> tuple[PlannedPool, ...]:
     """The nodes of each profile, with the gates that judge them; none where all nodes have the same."""
     if len(hardware.profiles) == 1:
         return ()
-    known = [(profile, applicable(profile)) for profile in hardware.profiles]
+    known = [(profile, _in_a_run(profile, cluster)) for profile in hardware.profiles]
     of = tuple(nodes)
     return tuple(
         PlannedPool(
@@ -101,12 +112,32 @@ def why_left_out(gate: str, profile: str) -> str:
     return f"profile {profile} leaves out {gate} ({MINIMUM[gate]}): without it nothing becomes known-good"
 
 
-def _lacks(profile: Profile, gate: str) -> str:
+def judged_together(cluster: Cluster, profile: str) -> int:
+    """How many nodes of a profile a run on this cluster has idle at once, at least: of its batches that have any, the
+    smallest number, and the partners outside."""
+    pool = {*pools_of(cluster).get(profile, ())}
+    batches = [
+        len(pool & {*ring.nodes[at : at + ring.batch]})
+        for ring in cluster.rings
+        for at in range(0, len(ring.nodes), ring.batch)
+    ]
+    return min(filter(None, batches), default=0) + len(pool & {*cluster.partners})
+
+
+def paired(hardware: Hardware) -> frozenset[str]:
+    """The gates for which two nodes must meet."""
+    every = (item for profile in hardware.profiles for item in profile.gates.items())
+    return frozenset(gate for gate, limits in every if limits.get("needs") == PAIR)
+
+
+def _lacks(profile: Profile, gate: str, together: int) -> str:
     """Why the gate does not apply to such a machine; "" where it does."""
     needs = profile.gates[gate].get("needs", "")
+    if needs == PAIR and _has_rdma(profile) and together < 2:
+        return "a batch of one node meets no other, and the cluster file names no probe.partners"
     if needs == "nvswitch" and not profile.nvswitch:
         return f"{profile.product} has no NVSwitch"
-    if needs == "rdma" and not _has_rdma(profile):
+    if needs in ("rdma", PAIR) and not _has_rdma(profile):
         return f"{profile.product} has no RDMA ports"
     return ""
 

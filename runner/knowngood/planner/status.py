@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from knowngood.model.evidence import FAILED, INCONCLUSIVE, MAX_AGE_DAYS, Appraisal, Evidence, Said, by_pool
 from knowngood.model.hardware import pools_of
 from knowngood.model.matrix import Cluster, Component, Profile, Release, ReleaseStatus
-from knowngood.planner.gates import applicable, why_left_out
+from knowngood.planner.gates import applicable, judged_together, why_left_out
 from knowngood.planner.version import runs
 
 TRANSITIONS: Mapping[ReleaseStatus, frozenset[ReleaseStatus]] = {
@@ -176,7 +176,7 @@ def _missing_gates(verdicts: Iterable[Said], profile: Profile, cluster: Cluster)
     if not seen:
         yield "it holds no verdict"
         return
-    gates = applicable(profile)
+    gates = applicable(profile, judged_together(cluster, profile.name))
     for gate in (*gates.active, *gates.passive):
         if not any(name == gate for name, _ in seen):
             yield f"{gate} gave no verdict"

@@ -7,7 +7,7 @@ does not shrink with the twin's clock, so each deadline keeps a floor.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 
 from knowngood.model.matrix import Cluster, Limits, Profile
@@ -64,7 +64,9 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     data.pop("identity", None)
     data.setdefault("probeImage", PROBE_IMAGE)
     data.pop("windowEnd", None)
-    data.pop("probe", None)  # a twin has no queues, pull secrets or runtime classes of this site
+    # A twin has no queues, pull secrets or runtime classes of this site; whom its nodes may meet is the plan's.
+    if partners := (data.pop("probe", None) or {}).get("partners"):
+        data["probe"] = {"partners": partners}
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
     data["gitops"] = {**gitops, "repo": repo}
     if "alertmanager" in data:
@@ -85,14 +87,15 @@ def played_alertmanager(cluster: Cluster) -> str:
     return "monitoring/alertmanager:9093" if cluster.alertmanager.url else cluster.alertmanager.at
 
 
-def profile_file(profile: Profile, scale: float) -> Object:
-    """The rehearsal's hardware profile as JSON values, made from `profile.raw`.
+def profile_file(profile: Profile, scale: float, without: Collection[str] = ()) -> Object:
+    """The rehearsal's hardware profile as JSON values, made from `profile.raw`; `without`: gates that it leaves out.
 
     Gates wait less and ask the same, but for smoke gates: a twin has no GPU to compute on, and what ran on another
     backend than the profile's is inconclusive.
     """
     data: Object = copy.deepcopy(dict(profile.raw))
     data.pop("probe", None)  # nor device plugins of this site: its GPUs are whole
+    data["gates"] = {name: gate for name, gate in data["gates"].items() if name not in without}
     for gate in data["gates"].values():
         if "backend" in gate:
             gate["backend"] = "reference"

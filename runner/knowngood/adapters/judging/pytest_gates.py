@@ -151,7 +151,7 @@ class PytestGates(Gates):
         try:
             kube = Kube(self._kubeconfig, patience=CLEAN_UP_PATIENCE)
             probe_job.remove(kube, names.NAMESPACE, group, Cancel())
-            if paired(self._profile) & {*request.gates}:
+            if paired(self._hardware) & {*request.gates}:
                 probe_job.remove(kube, names.NAMESPACE, meeting, Cancel(), together=True)
         except KnowngoodError:
             return  # the cluster does not answer; the Jobs end at their own deadline

@@ -20,6 +20,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
 from knowngood.model.text import Page, as_json, page
 from knowngood.model.values import Object
+from knowngood.planner.gates import paired
 from knowngood.rehearsal import confirm
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.html import html
@@ -103,7 +104,8 @@ def command(settings: Settings, out: Path, output: str) -> int:
     histories = {}
     for cluster, where, parts in ((CLUSTER, folder, (first, second)), (COUPLED, folder / COUPLED, (third,))):
         found = source.cluster(cluster)
-        with staged(source, found, where, SCALE) as stage:
+        meets = paired(source.hardware(found))  # every batch's meeting would make the acts half as long again
+        with staged(source, found, where, SCALE, meets) as stage:
             acts += tuple(part(Scene(stage, source, found)) for part in parts)
             histories[cluster] = stage.history()
     then = (f"knowngood status --runs-dir {folder / 'runs'}", f"knowngood plan {CLUSTER} --to {PROVEN}")

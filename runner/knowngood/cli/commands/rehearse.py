@@ -74,6 +74,11 @@ FAULTS = {
     "inforom-corrupted": True,
     "persistence-lost": True,
     "fails-at-second-load": True,
+    "link-at-half-rate": True,
+    "rail-at-half-rate": False,
+    "port-loses-packets": True,
+    "socket-transport": True,
+    "fabric-tool-hangs": True,
 }
 """The twin's faults, and whether each needs a node; the twin itself is never imported.
 

@@ -47,3 +47,14 @@ def sharing_is_of_gpu_nodes(context: Context) -> Iterator[Finding]:
             if name not in gpu:
                 message = f"{name} is no GPU node of this cluster"
                 yield Finding(document.at("sharing", name), message, known_are(gpu))
+
+
+@rule("KG424", "Partners are GPU nodes of the cluster.")
+def partners_are_gpu_nodes(context: Context) -> Iterator[Finding]:
+    """Nobody can meet a node that is not there."""
+    for document in context.documents.of("clusters").values():
+        gpu = set(document.value["nodes"]["gpu"])
+        for index, node in enumerate(document.value.get("probe", {}).get("partners", ())):
+            if node not in gpu:
+                message = f"{node} is no GPU node of this cluster"
+                yield Finding(document.at("probe", "partners", index), message, known_are(gpu))

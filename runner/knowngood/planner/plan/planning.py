@@ -54,7 +54,7 @@ def plan(
 
 
 def _made(case: Case, solved: Solved) -> Plan:
-    gates, hardware = applicable_on(case.hardware), case.hardware
+    gates, hardware = applicable_on(case.hardware, case.cluster), case.hardware
     hops = Hops(case, solved.space, gates).all(solved.states)
     closed = [h.name for h in hops if h.undo is UndoClass.FORWARD_ONLY]
     states = [solved.space.versions(state) for state in solved.states[1:-1]]
@@ -68,7 +68,7 @@ def _made(case: Case, solved: Solved) -> Plan:
     return Plan(
         cluster=case.cluster.name,
         profile=hardware.names,
-        pools=planned_pools(hardware, case.cluster.gpu),
+        pools=planned_pools(hardware, case.cluster.gpu, case.cluster),
         from_release=case.pinned.name,
         to_release=case.target.name,
         to_versions=dict(case.target.components),

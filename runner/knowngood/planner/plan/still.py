@@ -40,7 +40,7 @@ def still(matrix: Matrix, cluster: str, declared: Declared | None = None) -> Pla
         rings,
         fleet=once if once.own else None,
     )
-    gates = applicable_on(case.hardware)
+    gates = applicable_on(case.hardware, case.cluster)
     versions = case.start()
     return Plan(
         cluster=cluster,
@@ -57,7 +57,7 @@ def still(matrix: Matrix, cluster: str, declared: Declared | None = None) -> Pla
         cluster_digest=cluster_digest(case.cluster),
         schemes=matrix.schemes,
         reported=matrix.reported,
-        pools=planned_pools(case.hardware, case.cluster.gpu),
+        pools=planned_pools(case.hardware, case.cluster.gpu, case.cluster),
         movers={d.component: spec for d in movable if (spec := case.component(d.component).mover)},
     )
 

@@ -1,0 +1,209 @@
+"""The gate `fabric`: what pairs measured, against floor, baseline and median; whose it is, and what is not known."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from knowngood.gate.fabric import NCCL, Judged
+from knowngood.gate.meeting import Meeting
+from knowngood.model.errors import Location
+from knowngood.model.matrix import Profile
+from knowngood.planner.pairs import rounds
+
+from .conftest import gate, verdict
+
+GATE = gate("fabric")
+LIMITS = {"minGbPerSecond": 360, "minAllReduceGBps": 250, "minBaselineRatio": 0.95}
+Told = dict[str, dict[str, Any]]
+NODES = ("a", "b", "c")
+PROFILE = Profile("p", "x", 8, "H200", "10de:2335", True, 8, "CX7", "dma-buf", {}, (), Location("test"))
+
+
+def part(node: str, rail: int) -> str:
+    return f"{node}:{rail}/1"
+
+
+def link(one: str, other: str, rail: int) -> dict[str, Any]:
+    return {
+        "rail": rail,
+        "ends": {n: part(n, rail) for n in (one, other)},
+        "gbps": {one: 391.0, other: 390.0},
+        "latencyUs": 3.8,
+        "own": {},
+        "dead": "",
+        "why": "",
+        "plain": [],
+    }
+
+
+def told(nodes: tuple[str, ...] = NODES, rails: int = 2) -> Told:
+    """Healthy documents of a whole tournament; a pair's two ends share one result, as they do on the wire."""
+    found: Told = {n: {"node": n, "rounds": [], "parts": [part(n, r) for r in range(rails)]} for n in nodes}
+    for one, other in combinations(nodes, 2):
+        own = {n: {"found": [], "via": {"NET/IB/GDRDMA": 8}} for n in (one, other)}
+        nccl = {"busGBps": 380.0, "wrong": 0, "ranks": 16, "own": own}
+        links = [link(one, other, rail) for rail in range(rails)]
+        for here, there in ((one, other), (other, one)):
+            found[here]["rounds"].append({"with": there, "links": links, "nccl": nccl, "why": ""})
+    return found
+
+
+def between(documents: Told, one: str, other: str) -> dict[str, Any]:
+    """The result of a pair."""
+    (found,) = [r for r in documents[one]["rounds"] if r["with"] == other]
+    return dict(found)
+
+
+def judged(
+    node: str, documents: Told, missing: dict[str, str] | None = None, baselines: Any = None, **limits: Any
+) -> tuple[str, str, Any]:
+    meeting = Meeting(rounds(NODES, 3), documents, missing or {}, "it is alone", baselines or {})
+    return verdict(
+        GATE.test_fabric,
+        node=node,
+        meeting=meeting,
+        profile=PROFILE,
+        limits={**LIMITS, **limits},
+        baseline=(baselines or {}).get(node),
+    )
+
+
+def verdicts(documents: Told, **more: Any) -> dict[str, str]:
+    return {node: judged(node, documents, **more)[0] for node in NODES}
+
+
+def test_healthy_pairs_pass_and_ports_are_kept_by_their_address() -> None:
+    found, reason, notes = judged("a", told())
+    assert (found, reason) == ("pass", "")
+    assert notes.measured["ports"] == {
+        "a:0/1": {"rate": 390.0, "us": 3.8},
+        "a:1/1": {"rate": 390.0, "us": 3.8},
+        "nccl": {"rate": 380.0},
+    }
+    assert notes.measured["partners"] == ["b", "c"]
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(360.0, "pass"), (359.9, "fail"), (0.0, "inconclusive")])
+def test_the_slower_way_counts_and_the_floor_may_be_reached(rate: float, expected: str) -> None:
+    documents = told(("a", "b"), 1)
+    between(documents, "a", "b")["links"][0]["gbps"]["a"] = rate
+    assert judged("a", documents)[0] == expected
+
+
+@pytest.mark.parametrize(("before", "expected"), [(410.5, "pass"), (411.0, "fail")])
+def test_a_rate_is_compared_with_the_worse_of_both_ports_own(before: float, expected: str) -> None:
+    kept = {n: {"ports": {part(n, 0): {"rate": before, "us": 3.8}}} for n in ("a", "b")}
+    assert judged("a", told(("a", "b"), 1), baselines=kept)[0] == expected
+    kept["b"]["ports"][part("b", 0)]["rate"] = 380.0
+    assert judged("a", told(("a", "b"), 1), baselines=kept)[0] == "pass"
+
+
+def test_a_port_that_is_slow_with_both_is_its_nodes_alone() -> None:
+    documents = told()
+    for other in ("b", "c"):
+        between(documents, "a", other)["links"][1]["gbps"]["a"] = 196.0
+    assert verdicts(documents) == {"a": "fail", "b": "pass", "c": "pass"}
+    assert "its port a:1/1 is bad with b, c" in judged("a", documents)[1]
+
+
+def test_a_link_between_good_ports_fails_both_ends_and_says_so() -> None:
+    documents = told()
+    between(documents, "b", "c")["links"][0]["dead"] = "retry counter exceeded"
+    assert verdicts(documents) == {"a": "pass", "b": "fail", "c": "fail"}
+    for node in ("b", "c"):
+        assert "both ends are good with others" in judged(node, documents)[1]
+
+
+def test_below_the_median_of_all_links_is_slow_without_any_floor() -> None:
+    documents = told()
+    for other in ("b", "c"):
+        between(documents, "a", other)["links"][0]["gbps"]["a"] = 349.0
+    assert verdicts(documents, minGbPerSecond=0)["a"] == "fail"
+    assert verdicts(documents, minGbPerSecond=0, minPoolRatio=0.85)["a"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"busGBps": 249.0}, "fail"),
+        ({"busGBps": None, "why": "mpiexec is not in this image"}, "inconclusive"),
+        ({"wrong": 3}, "fail"),
+        ({"wrong": None}, "pass"),
+    ],
+)
+def test_nccl_is_judged_like_a_rail_of_its_own(said: dict[str, Any], expected: str) -> None:
+    documents = told(("a", "b"))
+    between(documents, "a", "b")["nccl"].update(said)
+    found, reason, _ = judged("a", documents)
+    assert found == expected
+    assert said.get("why", "") in reason
+
+
+def test_sockets_are_the_fail_of_the_node_whose_log_names_them() -> None:
+    documents = told()
+    words = {"words": "NCCL goes by sockets (NET/Socket)", "ok": False, "rank": 3, "bus": "5d000"}
+    between(documents, "a", "b")["nccl"]["own"]["b"]["found"] = [words]
+    assert verdicts(documents) == {"a": "pass", "b": "fail", "c": "pass"}
+    assert "rank 3 (GPU 5d000): NCCL goes by sockets" in judged("b", documents)[1]
+
+
+def test_memory_that_can_not_be_registered_is_that_nodes() -> None:
+    documents = told()
+    for other in ("a", "c"):
+        one = between(documents, "b", other)["links"][0]
+        one["own"], one["gbps"] = {"b": "GPU memory can't be registered with the NIC (errno 14)"}, {}
+    assert verdicts(documents) == {"a": "pass", "b": "fail", "c": "pass"}
+
+
+def test_perftest_without_dma_buf_is_a_fail_where_the_profile_promises_it() -> None:
+    documents = told()
+    between(documents, "a", "b")["links"][0]["plain"] = ["a"]
+    assert verdicts(documents) == {"a": "fail", "b": "pass", "c": "pass"}
+    asked = {"node": "a", "meeting": Meeting(rounds(NODES, 3), documents), "limits": LIMITS, "baseline": None}
+    peermem = replace(PROFILE, rdma_mode="nvidia-peermem")
+    assert verdict(GATE.test_fabric, profile=peermem, **asked)[0] == "pass"
+
+
+def test_a_partner_that_never_came_is_its_own_trouble() -> None:
+    documents = told(("a", "b"))
+    for node in ("a", "b"):
+        away = {"with": "c", "links": [], "nccl": {}, "why": "it did not come"}
+        documents[node]["rounds"].append(away)
+    missing = {"c": "the probe pod was not scheduled in 120 s"}
+    found = {node: judged(node, documents, missing) for node in NODES}
+    assert {node: said[0] for node, said in found.items()} == {"a": "pass", "b": "pass", "c": "inconclusive"}
+    assert found["c"][1] == missing["c"]
+    assert "with c: it did not come" in found["a"][2].reason
+
+
+def test_who_met_nobody_is_inconclusive_and_says_why() -> None:
+    assert judged("a", {})[:2] == ("inconclusive", "it is alone")
+    documents = {
+        "a": {"node": "a", "rounds": [{"with": "b", "links": [], "nccl": {}, "why": "it did not come"}]}
+    }
+    found, reason, _ = judged("a", documents)
+    assert (found, "it did not come" in reason) == ("inconclusive", True)
+
+
+def test_one_end_is_enough_and_the_one_that_got_further_counts() -> None:
+    documents = told(("a", "b"))
+    cut = copy.deepcopy(documents["b"])
+    cut["rounds"][0].update(nccl={}, why="it went away")
+    assert judged("a", {"a": documents["a"], "b": cut})[0] == "pass"
+    assert judged("a", {"a": documents["a"]})[0] == "pass"
+    assert judged("b", {"a": documents["a"]}, {"b": "its answer can't be read"})[0] == "inconclusive"
+
+
+@pytest.mark.parametrize("figure", [None, "391", True, float("nan"), float("inf"), -1.0, 0])
+def test_what_is_no_figure_was_not_measured(figure: object) -> None:
+    documents = told(("a", "b"), 1)
+    between(documents, "a", "b")["links"][0]["gbps"]["b"] = figure
+    assert judged("a", documents)[0] == "inconclusive"
+    documents = told(("a", "b"), 1)
+    between(documents, "a", "b")["nccl"]["busGBps"] = figure
+    assert NCCL not in Judged(documents, LIMITS, {}, dma_buf=True).rates["a", "b"]
