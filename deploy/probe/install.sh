@@ -45,7 +45,8 @@ nccl-tests) # against the very NCCL that torch uses
   nccl=$("$prefix/bin/python" -c 'import nvidia.nccl; print(list(nvidia.nccl.__path__)[0])')
   ln -sf libnccl.so.2 "$nccl/lib/libnccl.so"
   checkout "$NCCL_TESTS_REPO" "$NCCL_TESTS_COMMIT" "$prefix/src/nccl-tests"
-  make -s -j "$(nproc)" CUDA_HOME=/usr/local/cuda NCCL_HOME="$nccl"
+  # With MPI, or no test spans two nodes. Their makefile sets no run path: where the libraries are, LD_RUN_PATH says.
+  LD_RUN_PATH="$nccl/lib:$prefix/lib" make -s -j "$(nproc)" CUDA_HOME=/usr/local/cuda NCCL_HOME="$nccl" MPI=1 MPI_HOME="$prefix"
   mkdir -p "$prefix/share/knowngood" && cp build/*_perf "$prefix/bin/"
   echo "$NCCL_TESTS_VERSION" >"$prefix/share/knowngood/nccl-tests"
   ;;

@@ -16,6 +16,7 @@ PARTS = {
     "cuda": ("nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime"),
     "nccl": ("nvidia-nccl-cu12", "nvidia-nccl-cu13"),
     "triton": ("triton",),
+    "mpich": ("mpich",),
 }
 """A part, and the distributions that bring it; torch's wheels bring CUDA and NCCL as distributions of their own."""
 TOOLS = {"perftest": "ib_write_bw", "nccl-tests": "all_reduce_perf"}
@@ -23,7 +24,7 @@ TOOLS = {"perftest": "ib_write_bw", "nccl-tests": "all_reduce_perf"}
 
 
 def inventory() -> Object:
-    """{python, libc, torch, cuda, nccl, triton, perftest, nccl-tests}: versions, "" of what is not there."""
+    """{python, libc, torch, cuda, nccl, triton, mpich, perftest, nccl-tests}: versions, "" of what is not there."""
     found: Object = {
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()).strip(),

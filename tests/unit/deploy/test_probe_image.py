@@ -102,7 +102,7 @@ def test_the_image_says_what_is_in_it(prefix: Path) -> None:
     )
     found = json.loads(done.stdout)["inventory"]
     assert found["python"].startswith("3.")
-    absent = ("torch", "cuda", "nccl", "triton", "perftest", "nccl-tests")
+    absent = ("torch", "cuda", "nccl", "triton", "mpich", "perftest", "nccl-tests")
     assert {name: found[name] for name in absent} == dict.fromkeys(absent, ""), "only what is there"
 
 
