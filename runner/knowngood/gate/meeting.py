@@ -169,6 +169,7 @@ def _order(
         deadline=deadline,
         namespace=context.namespace,
         site=context.cluster.probe,
+        pull=context.cluster.limits.image_pull,
         together=True,
     )
     shown: Object = {
