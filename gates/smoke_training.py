@@ -9,7 +9,7 @@ is below minThroughputRatio or minAllReduceRatio of the node's own baseline (0.9
 NVIDIA/nccl-tests src/util.cu), minPoolRatio of the nodes judged with it, or minTokensPerSecond or minAllReduceGBps of
 the profile; a rank by itself is below minRankRatio of the others, a link below minPairRatio (ours).
 inconclusive: no answer, another backend than the profile's, an image without torch or too new for the driver, no
-memory or shared memory for it; or a figure or a rank's part was not measured.
+memory or shared memory for it; or a figure, or a part of one, that the baseline has was not measured.
 """
 
 from __future__ import annotations

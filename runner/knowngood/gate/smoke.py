@@ -45,6 +45,8 @@ def judge_smoke(
     ]
     if found:
         judge.fail(some(found))
+    if gone := [*speeds.vanished(measured, baseline)]:
+        judge.inconclusive(f"measured before the change, and not now: {some(gone)}")
 
 
 def answered(probe: Values) -> tuple[str, Values]:

@@ -51,7 +51,7 @@ def slow(
 ) -> Iterator[str]:
     """What is too slow, in words; `pool`: the figures of all nodes of the judgement, this one's too."""
     for figure in figures:
-        if figure.several and int(now.get("ranks", 1)) < 2:
+        if figure.several and number(now, "ranks") < 2:
             continue
         value = number(now, figure.name)
         if figure.limit in limits and _worse(figure, value, float(limits[figure.limit])):
@@ -86,7 +86,7 @@ def _side(figure: Figure) -> str:
 
 def lagging(now: Values, limits: Values) -> Iterator[str]:
     """Ranks that are slower than the others when each works by itself, by device."""
-    alone = [float(v) for v in now.get("rankTokensPerSecond", ()) if _is_number(v)]
+    alone = [float(v) for v in now.get("rankTokensPerSecond") or () if _is_number(v)]
     if len(alone) < 2:
         return
     # Of two, the faster one is what the other is compared with.
@@ -122,11 +122,32 @@ def links(now: Values, limits: Values, before: Values | None, *, equal: bool) ->
 
 
 def rerouted(now: Values, before: Values | None) -> str:
-    """What is said where NCCL takes another transport than before; "" where it takes the same."""
+    """What is said where NCCL takes another transport than before; "" where it takes the same, or nobody can tell."""
     here, there = (_transports(x) for x in (now, before or {}))
-    if not there or here == there:
+    if not there or not here or here == there:
         return ""
-    return f"NCCL goes by {', '.join(sorted(here)) or 'no transport'}, before the change by {', '.join(sorted(there))}"
+    return f"NCCL goes by {', '.join(sorted(here))}, before the change by {', '.join(sorted(there))}"
+
+
+def vanished(now: Values, before: Values | None) -> Iterator[str]:
+    """Figures that the baseline has and this judgement has not, or less of: what is not compared is not as it was."""
+    for name, was in (before or {}).items():
+        if name == "backend":  # it is said beside the figures
+            continue
+        here, there = _amount(now.get(name)), _amount(was)
+        if name == "transports":  # which they are is judged, not how many
+            here, there = min(here, 1), min(there, 1)
+        if here < there:
+            yield name if there == 1 else f"{there - here} of {there} of {name}"
+
+
+def _amount(value: Any) -> int:
+    """How many figures a value holds. What is no number is none, where numbers are what it holds."""
+    if isinstance(value, Mapping):
+        return sum(map(_amount, value.values()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return sum(map(_amount, value))
+    return int(value not in ("", None) and value == value)  # noqa: PLR0124 (not NaN)
 
 
 def _transports(figures: Values) -> set[str]:

@@ -160,12 +160,41 @@ def test_a_node_that_is_as_it_was_passes() -> None:
             "every link of GPU-3 is slow: 170 GB/s at worst",
         ),
         ({"transports": {"SHM": 8}}, "NCCL goes by SHM, before the change by NVLS, P2P/CUMEM"),
-        ({"transports": {}}, "NCCL goes by no transport"),
     ],
 )
 def test_what_became_slower_is_named(changes: dict[str, Any], words: str) -> None:
     found, reason, _ = judged(full(**changes), BEFORE)
     assert (found, words in reason) == ("fail", True), reason
+
+
+@pytest.mark.parametrize("figure", sorted(BEFORE.keys() - {"backend"}))
+@pytest.mark.parametrize("value", ["away", None])
+def test_a_figure_that_vanished_since_the_baseline_is_no_pass(figure: str, value: str | None) -> None:
+    """Each of them, whatever the gate makes of it: what is not compared can't be as it was."""
+    now = full(**({} if value else {figure: None}))
+    if value:
+        del now["measured"][figure]
+    assert judged(now, BEFORE, nvswitch=True)[0] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pairGBps": {"0-1": 340.0}}, "27 of 28 of pairGBps"),
+        ({"rankTokensPerSecond": [130.0] * 7}, "1 of 8 of rankTokensPerSecond"),
+        ({"rankTokensPerSecond": [130.0] * 7 + [float("nan")]}, "1 of 8 of rankTokensPerSecond"),
+        ({"productError": {"fp32": 1e-7}}, "1 of 2 of productError"),
+        ({"transports": {}}, "not now: transports"),
+    ],
+)
+def test_a_part_of_a_figure_that_vanished_is_no_pass(changes: dict[str, Any], words: str) -> None:
+    before = {**BEFORE, "productError": {"fp32": 1e-7, "fp8": 1e-2}}
+    found, reason, _ = judged(full(**{"productError": before["productError"], **changes}), before)
+    assert (found, words in reason) == ("inconclusive", True), reason
+
+
+def test_without_a_number_of_ranks_several_are_not_taken_for_one() -> None:
+    assert judged(full(ranks=None))[0] == "inconclusive"
 
 
 def test_a_gpu_is_known_by_its_uuid_when_its_index_is_another() -> None:
@@ -193,7 +222,8 @@ def test_a_node_that_always_was_slow_shows_beside_others(value: float, expected:
 
 
 def test_one_gpu_needs_no_all_reduce_and_eight_do() -> None:
-    assert judged(full(ranks=1, allReduceGBps=None), {**BEFORE, "ranks": 1})[0] == "pass"
+    alone = {**BEFORE, "ranks": 1, "allReduceGBps": None}
+    assert judged(full(ranks=1, allReduceGBps=None), alone)[0] == "pass"
     assert judged(full(allReduceGBps=None), BEFORE)[0] == "inconclusive"
     assert judged(full(), {k: v for k, v in BEFORE.items() if k != "allReduceGBps"})[0] == "inconclusive"
 
@@ -206,7 +236,7 @@ def test_two_gpus_have_an_all_reduce_that_is_judged() -> None:
 
 def test_figures_that_no_payload_of_ours_gives_are_left_out() -> None:
     strange = {"x-y": 1.0, "0-1": "fast", "0": 1.0, "0-1-2": 1.0, "2-": 1.0, "0-2": True, "0-9": 340.0}
-    assert judged(full(pairGBps=strange), BEFORE, nvswitch=True)[0] == "pass"
+    assert judged(full(pairGBps=strange), nvswitch=True)[0] == "pass"
     lonely = full(devices=None, pairGBps={"0-1": 340.0, "0-9": 100.0, "1-9": 340.0})
     found, reason, _ = judged(lonely, nvswitch=True)
     assert (found, "the link between rank 0 and rank 9 gives 100 GB/s" in reason) == ("fail", True)
