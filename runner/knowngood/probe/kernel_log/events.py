@@ -18,26 +18,28 @@ from knowngood.probe.kernel_log.signatures import BDF, GPU, NIC
 
 _XID = re.compile(
     rf"NVRM: Xid \((?:PCI:)?(?P<address>{BDF})(?:\.\d)?"
-    r"(?: GPU-I:(?P<gi>\d+)(?: GPU-CI:(?P<ci>\d+))?)?\): (?P<code>\d+)(?:,\s*(?P<text>.*))?$",
+    r"(?: GPU-I:(?P<gi>\d{1,4})(?: GPU-CI:(?P<ci>\d{1,4}))?)?\): (?P<code>\d{1,6})(?:,\s*(?P<text>.*))?$",
     re.DOTALL,
 )
-_PROCESS = re.compile(r"pid='?(\d+|<unknown>)'?(, name=|, |$)")
-_CAUSE = re.compile(r"caused by previous Xid (\d+)\s*$")
-_RECOVERY = re.compile(r"GPU recovery action changed from 0x([0-9a-fA-F]+) \(.*?\) to 0x([0-9a-fA-F]+)\b")
+_PROCESS = re.compile(r"pid='?(\d{1,10}|<unknown>)'?(, name=|, |$)")
+_CAUSE = re.compile(r"caused by previous Xid (\d{1,6})\s*$")
+_RECOVERY = re.compile(
+    r"GPU recovery action changed from 0x([0-9a-fA-F]{1,8}) \(.*?\) to 0x([0-9a-fA-F]{1,8})\b"
+)
 _NVLINK5 = re.compile(
-    r"(?P<unit>\S+)\s+(?P<severity>Fatal|Nonfatal)\s+XC\d\s+i\d+\s+Link\s+(?P<link>-?\d+)\b"
+    r"(?P<unit>\S+)\s+(?P<severity>Fatal|Nonfatal)\s+XC\d\s+i\d+\s+Link\s+(?P<link>-?\d{1,6})\b"
 )
 _SXID = re.compile(
-    rf"nvidia-(?P<switch>nvswitch\d+): SXid \(PCI:(?P<address>{BDF}\.\d)\): (?P<code>\d{{5,}}),\s*(?P<text>.*)$",
+    rf"nvidia-(?P<switch>nvswitch\d+): SXid \(PCI:(?P<address>{BDF}\.\d)\): (?P<code>\d{{5,9}}),\s*(?P<text>.*)$",
     re.DOTALL,
 )
 NUMBERED = ("NVRM: Xid", "nvidia-nvswitch")
 _UNREAD = re.compile(r"NVRM: (?P<kind>Xid)|nvidia-(?P<switch>nvswitch\d+): SXid")
 _SXID_MORE = re.compile(r"Severity \d+ Engine instance|Data \{")
-_SXID_EVENT = re.compile(r"(?P<severity>Fatal|Non-fatal|Correctable)\b,?(?:.*?\bLink (?P<link>\d+)\b)?")
+_SXID_EVENT = re.compile(r"(?P<severity>Fatal|Non-fatal|Correctable)\b,?(?:.*?\bLink (?P<link>\d{1,6})\b)?")
 _FABRIC = re.compile(
-    rf"detected NVSwitch (?P<severity>fatal|non-fatal) error (?P<code>\d+) on fid \d+ on NVSwitch pci bus id"
-    rf" 0*(?P<address>{BDF}\.\d)(?: physical id \d+)?(?: port (?P<link>\d+))?"
+    rf"detected NVSwitch (?P<severity>fatal|non-fatal) error (?P<code>\d{{1,9}}) on fid \d+ on NVSwitch pci bus id"
+    rf" 0*(?P<address>{BDF}\.\d)(?: physical id \d+)?(?: port (?P<link>\d{{1,6}}))?"
 )
 _MULTICAST = re.compile(r"failed to find the GPU handle \d+ in the multicast team")
 FABRIC_MANAGER = "fabric-manager"
@@ -168,7 +170,7 @@ def _xid(match: re.Match[str]) -> Event:
     return Event(
         f"Xid {code}",
         action,
-        address.lower(),
+        _plain(address),
         code,
         text.strip(),
         pid,
@@ -207,7 +209,7 @@ def _sxid(match: re.Match[str]) -> Event | None:
     return Event(
         f"SXid {code}",
         action,
-        address.lower(),
+        _plain(address),
         code,
         text.strip(),
         severity=severity,
@@ -232,6 +234,11 @@ def _unread(match: re.Match[str], message: str) -> Event:
     """Cut off, or in a grammar that we do not know: it may be the worst error there is."""
     kind, text = match["kind"] or "SXid", " ".join(message.split())
     return Event(f"unread {kind}", Action.HOLD, text=text, switch=match["switch"] or "", kind="unread")
+
+
+def _plain(address: str) -> str:
+    """An address as sysfs writes it; some write the domain with eight digits."""
+    return address.lower().removeprefix("0000") if address.find(":") == 8 else address.lower()
 
 
 def _known(word: str) -> str:

@@ -1,7 +1,8 @@
 """A log file's lines that may matter, in bounded memory: found by grep, or by Python where there is none.
 
 Both answer the same lines: those with one of the keywords that every pattern needs. What is no regular file is not
-opened (a FIFO would wait for ever), except /dev/kmsg, which is read until it has no more.
+opened (a FIFO would wait for ever), except /dev/kmsg, which is read until it has no more. Of a file that grows what it
+had at first is read: whoever writes faster than we read would keep us for ever.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import re
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
 
@@ -40,6 +43,8 @@ _RARE = re.compile(
     )
 )
 """The others, each from its first rare letter on: all that have them, and a few lines more, in a third less time."""
+STILL_S = 2.0
+"""Seconds for which nobody wrote to a file that does not grow."""
 KMSG = Path("/dev/kmsg")
 
 
@@ -67,13 +72,13 @@ def head(path: Path, size: int = 65536) -> bytes:
         raise CannotReadError(f"{path}: {_why(error)}") from error
 
 
-def matching(path: Path, *, grep: bool = True) -> Iterator[str]:
-    """The lines with a keyword, without their line ends, in order; bytes that are no UTF-8 are marked.
+def matching(path: Path, size: int, *, grep: bool = True) -> Iterator[str]:
+    """The lines with a keyword among a file's first `size` bytes, without their line ends, in order.
 
-    CannotReadError where the reading breaks.
+    Bytes that are no UTF-8 are marked. CannotReadError where the reading breaks.
     """
-    tool = shutil.which("grep") if grep else None
-    for block in _grepped(tool, path) if tool else _searched(path):
+    command = _grep(path, size) if grep else None
+    for block in _grepped(command, path) if command else _searched(path, size):
         # Decoded together: no byte of a character of several is a line feed.
         lines = block.decode("utf-8", "replace").split("\n")
         if not lines[-1]:
@@ -81,11 +86,12 @@ def matching(path: Path, *, grep: bool = True) -> Iterator[str]:
         yield from (line.rstrip("\r") for line in lines) if b"\r" in block else lines
 
 
-def every(path: Path) -> Iterator[bytes]:
-    """All lines, without their line feeds."""
+def every(path: Path, size: int) -> Iterator[bytes]:
+    """All lines of a file's first `size` bytes, without their line feeds."""
     try:
         with path.open("rb") as file:
-            while line := file.readline(LONGEST_LINE):
+            while line := file.readline(min(LONGEST_LINE, size)):
+                size -= len(line)
                 yield line.removesuffix(b"\n")
     except OSError as error:
         raise CannotReadError(f"{path}: {_why(error)}") from error
@@ -127,28 +133,58 @@ def holes(path: Path) -> int:
     return found
 
 
-def _grepped(tool: str, path: Path) -> Iterator[bytes]:
-    """Whole lines of what grep finds."""
-    command = [tool, "-a", "-E", "-e", _EXTENDED, "--", str(path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
-    ) as child:
-        found, words_of_it = cast("IO[bytes]", child.stdout), cast("IO[bytes]", child.stderr)
-        try:
-            yield from _blocks(lambda: found.read(CHUNK))
-            said = words_of_it.read(2000).decode("utf-8", "replace").strip()
-            child.wait()
-        finally:
-            child.kill()  # where nobody reads on; one that has ended is not there to be killed
-    if child.returncode not in (0, 1):
-        raise CannotReadError(f"{path}: grep ended with {child.returncode}: {said}")
+def _grep(path: Path, size: int) -> list[list[str]] | None:
+    """The commands that search a file, the last one of them grep; None where they are not there."""
+    grep, head = shutil.which("grep"), shutil.which("head")
+    if grep is None:
+        return None
+    search = [grep, "-a", "-E", "-e", _EXTENDED]
+    try:
+        still = time.time() - path.stat().st_mtime >= STILL_S
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+    if still:
+        return [[*search, "--", str(path)]]
+    # grep alone would follow whoever writes.
+    return None if head is None else [[head, "-c", str(size), "--", str(path)], search]
 
 
-def _searched(path: Path) -> Iterator[bytes]:
+def _grepped(commands: list[list[str]], path: Path) -> Iterator[bytes]:
+    """Whole lines of what the commands find."""
+    with ExitStack() as stack:
+        feed: IO[bytes] | int = subprocess.DEVNULL
+        children: list[subprocess.Popen[bytes]] = []
+        for command in commands:
+            child = stack.enter_context(_started(command, feed))
+            if not isinstance(feed, int):
+                feed.close()  # the next command's alone
+            children.append(child)
+            stack.callback(child.kill)  # where nobody reads on; one that has ended is not there to be killed
+            feed = cast("IO[bytes]", child.stdout)
+        found = feed
+        yield from _blocks(lambda: cast("IO[bytes]", found).read(CHUNK))
+        for command, child in zip(commands, children):  # noqa: B905 (Python 3.9)
+            said = cast("IO[bytes]", child.stderr).read(2000).decode("utf-8", "replace").strip()
+            nothing = child is children[-1] and child.wait() == 1
+            if child.wait() != 0 and not nothing:
+                raise CannotReadError(f"{path}: {command[0]} ended with {child.returncode}: {said}")
+
+
+def _started(command: list[str], feed: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=feed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+
+
+def _searched(path: Path, size: int) -> Iterator[bytes]:
     """The same without grep: one search over a block of lines at a time, and only its hits are cut out."""
     try:
         with path.open("rb", buffering=0) as file:
-            for block in _blocks(lambda: file.read(CHUNK)):
+            for block in _blocks(lambda: file.read(min(CHUNK, size - file.tell()))):
                 yield from _hits(block)
     except OSError as error:
         raise CannotReadError(f"{path}: {_why(error)}") from error

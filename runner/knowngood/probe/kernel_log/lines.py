@@ -21,7 +21,7 @@ _STAMP = (
     r"|(?:\w{3} )?\d{4}-\d\d-\d\d[T ][\d:]{8}(?:[.,]\d+)?(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d:?\d\d))?"
     r"|\d{9,11}\.\d+)"
 )
-_KMSG = re.compile(r"(?P<prio>\d+),\d+,(?P<us>\d+),[^;]*;")
+_KMSG = re.compile(r"(?P<prio>\d{1,9}),\d+,(?P<us>\d{1,18}),[^;]*;")
 _FABRIC = re.compile(r"\[(?P<wall>\w{3} \d+ \d{4} [\d:]{8})\] \[\w+\] \[tid \d+\] ")
 _RFC5424 = re.compile(r"<\d+>1 (?P<wall>\S+) \S+ (?P<tag>\S+) \S+ \S+ (?:-|\[.*?\]) (?:\ufeff)?")
 _DECODED = re.compile(
@@ -34,11 +34,14 @@ _TALOS = re.compile(
 """Its stored kernel.log, and what `talosctl dmesg` prints, with the node's address before it."""
 _SYSLOG = re.compile(rf"(?P<wall>{_STAMP}) (?P<host>\S+) (?P<tag>[^\s:\[]+)(?:\[\d+\])?: ")
 _TAGGED = re.compile(r"[\w.-]+ (?P<tag>[^\s:\[]+)(?P<pid>\[\d+\])?: ")
-_BRACKET = re.compile(r"\[(?P<inside>[^\]\n]{1,64})\]\s*")
+_BRACKET = re.compile(r"\[(?P<inside>(?=[^\]\n]*\d|\.\.\.)[^\]\n]{1,64})\]\s*")
+"""A time, or the number of a task or a processor; not a word of the message, such as [Hardware Error]."""
 _ISO = re.compile(rf"(?P<wall>{_STAMP})\s+")
 _NO_YEAR = re.compile(r"\w{3} +\d+ [\d:]{8}(?:\.\d+)?")
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)")
 _OWN_TAG = "kernel: "
+FABRIC_MANAGER_TAG = "nv-fabricmanager"
+_UNSTAMPED = re.compile(r"^\[\w{3} \d+ \d{4} [\d:]{8}\] \[\w+\] \[tid \d+\] ")
 _KERNEL_TAGS = frozenset({"kernel", "kern"})
 _BEGINNINGS = ("NVRM: ", "nvidia-nvswitch", "mlx5_core ")
 _WORDS = re.compile("|".join(_BEGINNINGS))
@@ -82,9 +85,11 @@ def of_text(raw: str) -> Line:
         end = raw.find("] ", 1, 24)
         if end > 0 and raw.startswith(_BEGINNINGS, end + 2):
             try:
-                return Line(raw[end + 2 :], float(raw[1:end]))
+                seconds = float(raw[1:end])
             except ValueError:
-                pass
+                seconds = -1.0
+            if 0.0 <= seconds < 1e12:  # no "nan" either
+                return Line(raw[end + 2 :], seconds)
     elif raw[:1].isdigit() and (match := _KMSG.match(raw)):
         text = raw[match.end() :]
         text = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text) if "\\x" in text else text
@@ -116,6 +121,8 @@ def _prefixed(raw: str) -> Line:
     begins = at
     if match := _SYSLOG.match(raw, at):
         wall, kernel, at = iso(match["wall"]), kernel and match["tag"] in _KERNEL_TAGS, match.end()
+        if match["tag"] == FABRIC_MANAGER_TAG:
+            return Line(_UNSTAMPED.sub("", raw[at:]), wall=wall, kernel=False, fabric_manager=True)
     elif match := _DECODED.match(raw, at):
         kernel, at = match["facility"] == "kern", match.end()
     if match := _ISO.match(raw, at):
@@ -140,15 +147,18 @@ def of_journal(entry: Values) -> Line:
     # Without these fields it was asked for without them, as a log of the kernel's alone.
     writer = entry.get("_TRANSPORT") or entry.get("SYSLOG_IDENTIFIER") or "kernel"
     ours = writer == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0"
+    switches = not ours and entry.get("_SYSTEMD_UNIT") == "nvidia-fabricmanager.service"
+    message = text_of(entry.get("MESSAGE", ""))
     stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
     wall = entry.get("__REALTIME_TIMESTAMP") or entry.get("_SOURCE_REALTIME_TIMESTAMP")
     boot = str(entry.get("_BOOT_ID") or "").replace("-", "").lower()
     return Line(
-        text_of(entry.get("MESSAGE", "")),
+        _UNSTAMPED.sub("", message) if switches else message,
         seconds=int(str(stamp)) / 1e6 if stamp is not None else None,
         wall=_iso_of_us(int(str(wall))) if wall is not None else None,
         boot_id=boot or None,
         kernel=ours,
+        fabric_manager=switches,
     )
 
 

@@ -101,6 +101,7 @@ KEYWORDS = (
     "Internal error: ",
     "Unable to handle kernel",
     "general protection",
+    " [#",
 )
 """Every line that any pattern here matches has one of these: what a file, or a journal, is searched for."""
 
@@ -110,6 +111,7 @@ JOURNAL_PATTERN = (
     r".*(?:AER|PCIe|NETDEV WATCHDOG|downgraded|retraining|link speed)"
     r"|(?:mce: )?(?:\{\d+\})?\[Hardware Error\]|mce: |EDAC |(?:rcu: )?INFO: (?:task|rcu)|(?:NMI )?watchdog: |BUG: "
     r"|Kernel panic|Oops: |Internal error: |Unable to handle kernel|kernel BUG|general protection fault"
+    r"|invalid opcode|stack segment|double fault|divide error"
     r"|Linux version|Missed \d+ kernel messages)"
 )
 """The same for a journal's messages, from their start: journalctl's --grep (PCRE2) and Python read it alike."""

@@ -52,7 +52,7 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
     """The messages of a file that may matter. CannotReadError where nothing can be read, or the reading broke off."""
     if path.resolve() == files.KMSG:
         return _text(map(text, files.kmsg(path)))
-    files.regular(path)
+    size = files.regular(path)
     begin = files.head(path)
     if begin[:2] in (b"\x1f\x8b", b"BZ", b"\xfd7", b"(\xb5") or begin[:8] == b"LPKSHHRH":
         raise CannotReadError(
@@ -61,13 +61,13 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
     if _MANY_LINES.search(begin):
         raise CannotReadError(f"{path}: journalctl's verbose or json-pretty; use --output=json")
     if _EXPORT.match(begin):  # its fields may hold any byte
-        return _export(files.every(path), count)
+        return _export(files.every(path, size), count)
     if holed := files.holes(path):
         count.note(f"{path}: NUL bytes in {holed} part(s): what was written there is lost")
     if _is_json(begin):
-        _look_at_end(path, count)
-        return _json(files.matching(path, grep=grep), count)
-    return _text(files.matching(path, grep=grep))
+        _look_at_end(path, size, count)
+        return _json(files.matching(path, size, grep=grep), count)
+    return _text(files.matching(path, size, grep=grep))
 
 
 def _is_json(begin: bytes) -> bool:
@@ -82,11 +82,11 @@ def _unframed(raw: bytes) -> bytes:
     return raw.lstrip(b"\x1e").removeprefix(b"data: ")
 
 
-def _look_at_end(path: Path, count: Count) -> None:
+def _look_at_end(path: Path, size: int, count: Count) -> None:
     """A journal that was cut off ends within an entry."""
     with path.open("rb") as file:
-        file.seek(max(0, files.regular(path) - files.LONGEST_LINE))
-        tail = file.read().rstrip(b"\r\n").rpartition(b"\n")[2]
+        file.seek(max(0, size - files.LONGEST_LINE))
+        tail = file.read(size - file.tell()).rstrip(b"\r\n").rpartition(b"\n")[2]
     if tail.startswith(b"-- "):
         return
     try:
@@ -106,7 +106,7 @@ def _json(lines: Iterable[str], count: Count) -> Iterator[Read]:
             count.note(f"no journal entry: {raw[:80]!r}")
             yield Read(None, raw)
             continue
-        if line.kernel:
+        if line.kernel or line.fabric_manager:
             yield Read(line, raw)
 
 
@@ -164,7 +164,7 @@ def _entry(entry: dict[str, str], raws: list[str], count: Count) -> Iterator[Rea
         count.note(f"no journal entry: {raws[0][:80]!r}")
         yield Read(None, "\n".join(raws))
         return
-    if line.kernel:
+    if line.kernel or line.fabric_manager:
         yield Read(line, "\n".join(raws))
 
 

@@ -62,6 +62,13 @@ SIGNATURES = (
         "kubernetes-sigs/dra-driver-nvidia-gpu #982",
     ),
     _of(
+        "gpu-lost",
+        GPU,
+        Action.REBOOT,
+        rf"NVRM: (?:.*\[NV_ERR_GPU_IS_LOST\]|{_OF_GPU}(?:GPU )?is lost\b)",
+        f"{_OPEN} src/common/sdk/nvidia/inc/nvstatuscodes.h",
+    ),
+    _of(
         "uvm-fatal",
         GPU,
         Action.REBOOT,
@@ -80,7 +87,8 @@ SIGNATURES = (
         GPU,
         Action.RESET,
         rf"NVRM: {_OF_GPU}(?:_?kgsp\w*|_?ksec2\w*|RmInitAdapter): .*(?:WPR2 already up|cannot proceed"
-        r"|likely in a bad state|Cannot initialize GSP|[Nn]o firmware image found|(?i:timed out|failed|not booted))",
+        r"|likely in a bad state|Cannot initialize GSP|[Nn]o firmware image found|(?i:timed out|failed|not booted"
+        r"|reported an error))",
         f"{_OPEN} #1230, #789, #1058",
     ),
     _of(
@@ -140,6 +148,13 @@ SIGNATURES = (
         Action.HOLD,
         rf"NVRM: (?:The NVIDIA GPU {ADDRESS} .*)?(?:installed in this system )?(?:is )?not supported by (?:the |open )",
         "negativo17/nvidia-driver #158",
+    ),
+    _of(
+        "pci-region-invalid",
+        GPU,
+        Action.HOLD,
+        rf"NVRM: This PCI I/O region assigned to your NVIDIA device is invalid(?:: .*PCI:{ADDRESS})?",
+        f"{_OPEN} kernel-open/nvidia/nv-pci.c",
     ),
     _of(
         "api-mismatch",
@@ -231,6 +246,13 @@ SIGNATURES = (
         f"{_LINUX} mlx5/core/events.c",
     ),
     _of(
+        "nic-temperature",
+        NIC,
+        Action.WATCH,
+        rf"{_MLX5}.*High temperature on sensors",
+        f"{_LINUX} mlx5/core/events.c",
+    ),
+    _of(
         "nic-module-error",
         NIC,
         Action.FAULT,
@@ -301,14 +323,15 @@ SIGNATURES = (
         HOST,
         Action.FAULT,
         r"(?:mce: )?(?:\{\d+\})?\[Hardware Error\]: .*(?:Machine Check Exception"
-        r"|event severity: (?:fatal|recoverable|panic)|Uncorrected|Fatal|PANIC)|EDAC \S+: \d+ UE\b",
+        r"|event severity: (?:fatal|recoverable|panic)|Uncorrected|Fatal|PANIC)|EDAC \S+: \d+ UE\b"
+        r"|mce: Uncorrected hardware memory error",
         f"{_LINUX} arch/x86/kernel/cpu/mce, drivers/acpi/apei/ghes.c",
     ),
     _of(
         "machine-check-corrected",
         HOST,
         Action.INFO,
-        r"(?:\{\d+\})?\[Hardware Error\]: .*event severity: (?:corrected|info)"
+        r"(?:\{\d+\})?\[Hardware Error\]: .*(?:event severity: (?:corrected|info)|Corrected error)"
         r"|EDAC \S+: \d+ CE\b",
         f"{_LINUX} drivers/acpi/apei/ghes.c, drivers/edac",
     ),
@@ -346,7 +369,8 @@ SIGNATURES = (
         HOST,
         Action.HOLD,
         r"(?:BUG: (?:kernel NULL pointer|unable to handle)|Oops: |Internal error: |Unable to handle kernel "
-        r"|kernel BUG at |general protection fault\b.*\[#\d+\]|BUG: Bad page)",
+        r"|kernel BUG at |BUG: Bad page"
+        r"|(?:general protection fault|invalid opcode|stack segment|double fault|divide error)\b.* \[#\d+\])",
         f"{_LINUX} arch/x86/mm/fault.c, arch/arm64/kernel/traps.c",
     ),
 )
