@@ -167,7 +167,5 @@ def test_of_a_file_that_was_just_written_what_it_had_is_searched(
     path = log(tmp_path, f"{XID}\nmore\n")
     size = path.stat().st_size
     path.write_text(path.read_text() + f"later {XID}\n")
-    monkeypatch.setattr(
-        files.shutil, "which", lambda tool: f"/usr/bin/{tool}" if tool in tools.split() else None
-    )
+    monkeypatch.setattr("shutil.which", lambda tool: f"/usr/bin/{tool}" if tool in tools.split() else None)
     assert list(files.matching(path, size)) == [XID]
