@@ -21,6 +21,7 @@ STRATEGY, REPLICAS, SHARING = (
     f"{DOMAIN}gpu.sharing-strategy",
 )
 CONFIG, STATE = f"{DOMAIN}mig.config", f"{DOMAIN}mig.config.state"
+WORKLOAD, VIRTUAL = f"{DOMAIN}gpu.workload.config", ("vm-passthrough", "vm-vgpu")
 _MIG = re.compile(r"nvidia\.com/mig-(?P<profile>\d{1,2}g\.\d{1,4}gb(?:\.me)?)(?:\.shared)?")
 _COUNT = re.compile(r"nvidia\.com/(?P<name>mig-[0-9a-z.]+?)\.count")
 
@@ -37,6 +38,15 @@ class Offer:
     unread: bool = False  # the trouble is that something can't be read, and no contradiction
 
 
+def virtual(state: NodeState) -> str:
+    """Why a node's GPUs are not judged as containers': they go to virtual machines, whole or as vGPUs.
+
+    GPU Operator with KubeVirt (NVIDIA's documentation, gpu-operator-kubevirt): no driver and no device plugin there.
+    """
+    config = state.labels.get(WORKLOAD, "container")
+    return f"its GPUs go to virtual machines ({WORKLOAD}={config}): not judged" if config in VIRTUAL else ""
+
+
 def present(state: NodeState, gpus: int) -> int:
     """How many GPUs there are to offer, by the driver's own list: that none of `gpus` is missing is drift's to say."""
     return len(state.gpus) or gpus
@@ -44,6 +54,8 @@ def present(state: NodeState, gpus: int) -> int:
 
 def offered(state: NodeState, gpus: int) -> Offer:
     """What a node with so many GPUs offers, once it is at rest."""
+    if why := virtual(state):
+        return Offer({}, why, unread=True)
     replicas = _number(state.labels.get(REPLICAS, "1")) or 1
     instances = _instances(state)
     strategy = state.labels.get(STRATEGY, "none")
@@ -59,8 +71,8 @@ def offered(state: NodeState, gpus: int) -> Offer:
         labelled, there = sum(counts.values()), sum(instances.values())
         if labelled != there:
             return Offer({}, f"the driver lists {there} MIG instances, its labels {labelled}")
-        found = {f"{DOMAIN}{n}": c * _replicas_of(state, n) for n, c in counts.items()}
-        return Offer({**found, GPU: whole * replicas})
+        found = {_renamed(f"{DOMAIN}{n}", state): c * _replicas_of(state, n) for n, c in counts.items()}
+        return Offer({**found, _renamed(GPU, state) if whole else GPU: whole * replicas})
     return Offer(
         {}, f"there are MIG instances on {len(instances)} GPUs, and the label {STRATEGY} is {strategy}"
     )
@@ -110,8 +122,9 @@ def unsettled(state: NodeState) -> Iterator[str]:
 
 def _renamed(resource: str, state: NodeState) -> str:
     """A plugin may offer shared GPUs under another name: then that one is there, and the plain one is not."""
-    shared = state.labels.get(SHARING, "none") != "none" and SHARED in state.allocatable
-    return SHARED if shared and state.allocatable.get(resource, "0") == "0" else resource
+    name = f"{resource}.shared"
+    shared = state.labels.get(f"{resource}.sharing-strategy", "none") != "none" and name in state.allocatable
+    return name if shared and state.allocatable.get(resource, "0") == "0" else resource
 
 
 def _instances(state: NodeState) -> dict[str, int] | None:

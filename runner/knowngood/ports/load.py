@@ -14,11 +14,11 @@ class SyntheticLoad(Protocol):
     """
 
     def start(self, run: str, gpus: Mapping[str, int], seconds: float) -> None:
-        """One pod on each node, on so many GPUs; it ends by itself after `seconds`. What is there already stays."""
+        """On each node so many GPUs, as it offers them; ends by itself after `seconds`. What is there already stays."""
         ...
 
-    def working(self, run: str) -> Mapping[str, int]:
-        """Node -> GPUs that it computes on now."""
+    def working(self, run: str) -> Mapping[str, float]:
+        """Node -> GPUs that it computes on now; a MIG device is its share of one."""
         ...
 
     def trouble(self, run: str) -> Mapping[str, str]:

@@ -320,6 +320,13 @@ COUNTS = {"mig-1g__18gb__count": "14", "mig-3g__71gb__count": "2"}
             counted(slices=28, halves=2, gpu=5),
             "pass",
         ),
+        (
+            mig(7, 7, 2, mig_1g__18gb__replicas="2", mig_1g__18gb__sharing_strategy="mps", **MIXED, **COUNTS),
+            {**counted(halves=2, gpu=5), "nvidia.com/mig-1g.18gb.shared": "28"},
+            "pass",
+        ),
+        (mig(gpu__workload__config="vm-vgpu"), counted(gpu=0), "inconclusive"),
+        (mig(gpu__workload__config="container"), counted(gpu=0), "fail"),
         (mig(*[7] * 8), counted(gpu=8), "fail"),
         (mig(), counted(gpu=8, slices=7), "fail"),
         ({**mig(**MIXED, **COUNTS), "inventory": {}}, counted(slices=14, halves=2, gpu=5), "inconclusive"),

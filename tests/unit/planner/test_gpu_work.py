@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from knowngood.model.node import GpuUse
-from knowngood.planner.gpu_work import Meter, gpus_of
+from knowngood.planner.gpu_work import Load, Meter, gpus_of, load_on
 
 
 def pod(**limits: str) -> dict[str, Any]:
@@ -48,3 +48,32 @@ def test_a_node_whose_gpus_are_time_sliced_does_no_more_work_than_its_gpus_can()
     for at in (0.0, 10.0):
         meter.sample(at, {"n": GpuUse(32.0, 32.0)}, {})
     assert meter.tenants["n"] == 80.0
+
+
+PARTED = {"nvidia.com/gpu.product": "NVIDIA-H200-MIG-1g.18gb"}
+SLICED, MPS = ({"nvidia.com/gpu.sharing-strategy": how} for how in ("time-slicing", "mps"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "allocatable", "load"),
+    [
+        ({}, {"gpu": "8"}, Load("nvidia.com/gpu", 8, 1, 8.0)),
+        ({}, {}, Load("nvidia.com/gpu", 8, 1, 8.0)),
+        ({}, {"gpu": "0", "mig-1g.18gb": "56"}, Load("nvidia.com/mig-1g.18gb", 1, 16, 1 / 7)),
+        (
+            {},
+            {"gpu": "0", "mig-1g.18gb": "7", "mig-3g.71gb": "4"},
+            Load("nvidia.com/mig-3g.71gb", 1, 4, 3 / 7),
+        ),
+        ({}, {"gpu": "6", "mig-3g.71gb": "4"}, Load("nvidia.com/gpu", 6, 1, 6.0)),
+        (PARTED, {"gpu": "56"}, Load("nvidia.com/gpu", 1, 16, 1 / 7)),
+        (SLICED, {"gpu": "32"}, Load("nvidia.com/gpu", 1, 8, 1.0)),
+        (SLICED, {"gpu": "0", "gpu.shared": "32"}, Load("nvidia.com/gpu.shared", 1, 8, 1.0)),
+        (MPS, {"gpu": "4"}, Load("nvidia.com/gpu", 1, 4, 1.0)),
+    ],
+)
+def test_a_node_is_loaded_by_what_it_offers(
+    labels: dict[str, str], allocatable: dict[str, str], load: Load
+) -> None:
+    offered = {f"nvidia.com/{name}": count for name, count in allocatable.items()}
+    assert load_on(labels, offered, 8) == load

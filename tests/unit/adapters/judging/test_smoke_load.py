@@ -8,9 +8,10 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.judging.probe_manifest import NODE_ANNOTATION, PROBE_LABEL, group_name
-from knowngood.adapters.judging.smoke_load import NAME, PRIORITY, KubeLoad, job
+from knowngood.adapters.judging.smoke_load import NAME, PRIORITY, SHARE_ANNOTATION, KubeLoad, job
 from knowngood.model import names
 from knowngood.model.probe_pod import PodSite
+from knowngood.planner.gpu_work import Load
 from knowngood.ports.cancel import Cancel
 
 NAMESPACE = f"/api/v1/namespaces/{names.NAMESPACE}"
@@ -32,7 +33,11 @@ def pod(kube: FakeKube, node: str, phase: str, ready: bool = True, gpus: int = 8
     kube.put(
         f"{NAMESPACE}/pods/load-{node}",
         {
-            "metadata": {"name": f"load-{node}", "labels": labels, "annotations": {NODE_ANNOTATION: node}},
+            "metadata": {
+                "name": f"load-{node}",
+                "labels": labels,
+                "annotations": {NODE_ANNOTATION: node, SHARE_ANNOTATION: str(gpus)},
+            },
             "spec": spec,
             "status": {"phase": phase, "conditions": conditions},
         },
@@ -40,7 +45,7 @@ def pod(kube: FakeKube, node: str, phase: str, ready: bool = True, gpus: int = 8
 
 
 def test_it_gives_way_to_everybody_and_tolerates_nothing_of_ours() -> None:
-    spec = job("run-1", "gpu-1", 3, 90.5, "mirror/probe@sha256:1")["spec"]
+    spec = job("run-1", "gpu-1", Load("nvidia.com/gpu", 3), 90.5, "mirror/probe@sha256:1")["spec"]
     template = spec["template"]["spec"]
     assert template["priorityClassName"] == PRIORITY
     assert [t["key"] for t in template["tolerations"]] == ["nvidia.com/gpu"]
@@ -90,7 +95,7 @@ def test_it_writes_where_the_image_writes_and_comes_in_as_the_site_wants() -> No
     site = PodSite(
         tolerations=(taint,), pull_secrets=("mirror",), priority_class="high", labels={"queue": "q"}
     )
-    made = job("run-1", "gpu-1", 8, 60.0, "x", site)
+    made = job("run-1", "gpu-1", Load("nvidia.com/gpu", 8), 60.0, "x", site)
     spec = made["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert {m["mountPath"] for m in container["volumeMounts"]} == {"/tmp", "/dev/shm"}  # noqa: S108
@@ -100,3 +105,15 @@ def test_it_writes_where_the_image_writes_and_comes_in_as_the_site_wants() -> No
     assert spec["imagePullSecrets"] == [{"name": "mirror"}]
     assert spec["priorityClassName"] == PRIORITY, "below all tenants, whatever the site's probes have"
     assert made["metadata"]["labels"]["queue"] == "q"
+
+
+def test_a_parted_node_is_loaded_by_a_pod_for_each_mig_device(kube: FakeKube) -> None:
+    """A process sees one MIG device, and a node all in slices has no whole GPU to give."""
+    status = {"allocatable": {"nvidia.com/gpu": "0", "nvidia.com/mig-1g.18gb": "56"}}
+    kube.put("/api/v1/nodes/gpu-1", {"metadata": {"name": "gpu-1", "labels": {}}, "status": status})
+    KubeLoad(kube, "image").start("run-1", {"gpu-1": 2}, 60.0)
+    (made,) = kube.list(JOBS)
+    assert (made["spec"]["parallelism"], made["spec"]["completions"]) == (14, 14)
+    template = made["spec"]["template"]
+    assert template["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/mig-1g.18gb": "1"}
+    assert float(template["metadata"]["annotations"][SHARE_ANNOTATION]) == pytest.approx(1 / 7, abs=1e-4)
