@@ -53,7 +53,7 @@ class _Ageing:
         now = self.work.ports.clock.monotonic()
         if found.waiting != self.state:
             self.state, self.since = found.waiting, now
-        return found if now - self.since >= self.work.cluster.limits.operand_age else None
+        return found if now - self.since >= max(self.work.cluster.limits.operand_age, found.stands) else None
 
 
 def settle(work: Work, step: RingStep) -> Done:

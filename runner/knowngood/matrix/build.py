@@ -332,4 +332,5 @@ def _gitops(value: Values) -> GitOps:
 
 
 def _declaration(component_name: str, value: Values) -> Declaration:
-    return Declaration(component_name, value["file"], value["path"], from_json(ObjectRef, value["object"]))
+    live = from_json(ObjectRef, value["object"])
+    return Declaration(component_name, value["file"], value["path"], live, dict(value.get("images", {})))

@@ -196,8 +196,11 @@ class Declaration(Field):
     """Where Git declares a component: a file and a path in it; `{ring}` stands for the ring's name.
 
     `object` is the live object that carries the field; its name may hold `{ring}` too. `path` is dotted:
-    `spec.version`. No `{ring}` in `file` means scope `cluster`.
+    `spec.version`. No `{ring}` in `file` means scope `cluster`. `images` maps a version to the image, by digest, that
+    brings it, where it is declared by one.
     """
+
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def of_ring(self, ring: str, path: str = "") -> Field:
         """The field of one ring, or another one of the same object."""

@@ -217,9 +217,11 @@ class FleetState:
 class Look:
     """One look at a fleet part on its way: exactly one of the three is set.
 
-    `waiting` is the state in words, without anything that changes from look to look: its age is watched.
+    `waiting` is the state in words, without anything that changes from look to look: its age is watched. `stands`:
+    seconds that it may last, where that is longer than a state otherwise may.
     """
 
     done: str = ""
     waiting: str = ""
     failed: str = ""
+    stands: float = 0.0

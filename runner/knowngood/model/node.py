@@ -99,7 +99,7 @@ class GpuUse:
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """Something a run left behind: `kind` is job, claim, taint, hold, parked-operand, upgrade-state, lease,
-    install-plan.
+    install-plan, wish.
 
     `run`: whose it is, where that is known. Another's Job is no leftover of ours: a nightly gate may be at work.
     """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from knowngood.twin.behaviours.kube import condition
 from knowngood.twin.host_files import stable_id
-from knowngood.twin.seed import Seed
+from knowngood.twin.seed import ClusterVersionSeed, Seed
 from knowngood.twin.values import Object
 
 CONFIG = "openshift-config"
 MANAGED = "openshift-config-managed"
+SIGNED = "release.openshift.io/verification-signatures"
 GATES, ACKS = "admin-gates", "admin-acks"
 
 
@@ -38,6 +40,7 @@ def objects(seed: Seed) -> Iterator[Object]:
             yield cluster_operator(name, seed.openshift)
         yield _config_map(GATES, MANAGED, dict(seed.cluster_version.gates))
         yield _config_map(ACKS, CONFIG, {})
+        yield signatures(seed.cluster_version)
 
 
 def cluster_version(seed: Seed) -> Object:
@@ -97,6 +100,15 @@ def cluster_operator(name: str, version: str) -> Object:
             "versions": [{"name": "operator", "version": version}],
         },
     }
+
+
+def signatures(seeded: ClusterVersionSeed) -> Object:
+    """What oc-mirror writes beside the images: a signature of each, by digest."""
+    digests = [p.image.rpartition("@")[2].replace(":", "-") for p in seeded.payloads if p.signed]
+    obj = _config_map("mirrored-release-signatures", MANAGED, {})
+    obj["metadata"]["labels"] = {SIGNED: ""}
+    obj["binaryData"] = {f"{digest}-1": base64.b64encode(digest.encode()).decode() for digest in digests}
+    return obj
 
 
 def _config_map(name: str, space: str, data: dict[str, str]) -> Object:
