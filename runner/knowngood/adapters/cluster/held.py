@@ -75,15 +75,27 @@ def _annotated(key: str, value: str) -> dict[str, Callable[[Object], Any]]:
     }
 
 
+def _rolls(pool: Object) -> bool:
+    """Whether the run that holds it has let it go for its ring."""
+    hold = term(pool)
+    return hold is not None and annotation(pool, names.ROLLS_ANNOTATION) == hold.run
+
+
+def _resumed(pool: Object) -> Object:
+    let_go = annotation(pool, names.ROLLS_ANNOTATION)
+    gone = {"metadata": {"annotations": {names.ROLLS_ANNOTATION: None}}} if let_go else {}
+    return {"spec": {"paused": False}, **gone}
+
+
 POOL = Pausable(
     "machine-config-pool",
     "MachineConfigPool",
     "machineconfiguration.openshift.io/v1",
     "machineconfigpools",
     paused=_is_paused_pool,
-    stands=_is_paused_pool,
+    stands=lambda pool: _is_paused_pool(pool) or _rolls(pool),
     pause=lambda _pool: {"spec": {"paused": True}},
-    resume=lambda _pool: {"spec": {"paused": False}},
+    resume=_resumed,
 )
 MACHINE_CHECK = Pausable(
     "health-checks",

@@ -18,6 +18,8 @@ from knowngood.model.values import Values
 PATIENCE = 5.0  # seconds for one node's kubelet; the others must not wait for it
 TAIL = 1000
 """The newest entries of a journal, among which there is one of the kernel as a rule."""
+BY_BOOT = "machine-config"
+"""The class of what comes to a node with a boot."""
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
 
@@ -84,7 +86,7 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         ready=True,
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
-        marks=marks,
+        marks={**of_boot(node, specs), **marks},
         versions={**readouts.versions(read, printed), **_shown(read, specs), **_told(read, node)},
         gpus=readouts.gpus(read),
         inventory=readouts.inventory(read),
@@ -124,6 +126,15 @@ def _marks(by: Reading, name: str, specs: Specs, read: Lines) -> dict[str, Mark]
         specs,
         read,
     )
+
+
+def of_boot(node: Object, specs: Specs) -> dict[str, Mark]:
+    """The arrivals of what comes with a boot: the kubelet tells its kernel, and which boot it is."""
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    kernel, boot = str(info.get("kernelVersion") or ""), str(info.get("bootID") or "")
+    if not kernel or not boot:
+        return {}
+    return {component: Mark(kernel, boot, 0.0) for component, spec in specs.items() if spec.kind == BY_BOOT}
 
 
 def marks_in(lines: Sequence[Object], specs: Specs, read: Lines) -> dict[str, Mark]:

@@ -33,8 +33,9 @@ WORDS_OF_OTHERS = (
 class Watch:
     """One node. `node` is its object as the last look found it; `held` counts how often our hold had been taken off."""
 
-    def __init__(self, task: Task, name: str, ends_at: float) -> None:
-        """`ends_at`: on time.monotonic()'s clock."""
+    def __init__(self, task: Task, name: str, ends_at: float, *, cordoned: bool = True) -> None:
+        """`ends_at`: on time.monotonic()'s clock. Without `cordoned` the node is held by the taint alone."""
+        self._cordoned = cordoned
         self._task = task
         self._name = name
         self._ends_at = ends_at
@@ -48,10 +49,18 @@ class Watch:
             self._seen = self._task.held(self._name)
         return self._seen
 
-    def until(self, look: Callable[[], tuple[T | None, str]], what: str, *, later: bool = False) -> T:
+    def until(
+        self,
+        look: Callable[[], tuple[T | None, str]],
+        what: str,
+        *,
+        later: bool = False,
+        age: float = 0.0,
+    ) -> T:
         """Look until it is there. NodeFailed when one state lasts longer than its age limit, or time is over.
 
-        A look returns what it found, or None and the state. `later`: it can't be there yet, so the first waits.
+        A look returns what it found, or None and the state. `later`: it can't be there yet, so the first waits. `age`:
+        seconds that a state may last, where that is longer than others may.
         """
 
         def held_look() -> tuple[T | None, str]:
@@ -62,7 +71,9 @@ class Watch:
         try:
             return until_there(
                 held_look,
-                age=lambda state: limits.node_unreachable if state == NOT_READY else limits.operand_age,
+                age=lambda state: max(
+                    age, limits.node_unreachable if state == NOT_READY else limits.operand_age
+                ),
                 ends_at=self._ends_at,
                 tell=lambda state: self._task.tell(self._name, state),
                 later=later,
@@ -79,7 +90,10 @@ class Watch:
 
     def _put_back(self) -> None:
         tainted = any(t["key"] == names.MAINTENANCE_TAINT for t in actors.taints(self.node))
-        if not (tainted and self.node["spec"].get("unschedulable")) and claiming.hold(
+        if not self._cordoned:  # whoever cordons it now is the one who works there
+            if not tainted and claiming.hold(self._task, self._name, self.node, cordoned=None):
+                self.held += 1
+        elif not (tainted and self.node["spec"].get("unschedulable")) and claiming.hold(
             self._task, self._name, self.node
         ):
             self.held += 1

@@ -219,16 +219,19 @@ def is_ours(task: Task, name: str) -> bool:
     return holder == task.run or (not holder and _quarantined_by(node, task.run))
 
 
-def hold(task: Task, name: str, seen: Object | None = None) -> bool:
+def hold(task: Task, name: str, seen: Object | None = None, *, cordoned: bool | None = True) -> bool:
     """Put our cordon and taint back where somebody took them off (driver-manager uncordons); whether it had to.
 
-    `seen`: see `change`.
+    `seen`: see `change`. `cordoned` False: held by the taint alone, since somebody else schedules there; None: whatever
+    cordon there is stays.
     """
 
     def want(node: Object) -> Wanted:
         if (holder := actors.annotation(node, names.CLAIM_ANNOTATION)) != task.fence:
             raise task.lost(holder)
-        return Wanted(_with(node, names.MAINTENANCE_TAINT, task.run), unschedulable=True)
+        as_it_is = bool(node["spec"].get("unschedulable"))
+        taints = _with(node, names.MAINTENANCE_TAINT, task.run)
+        return Wanted(taints, unschedulable=as_it_is if cordoned is None else cordoned)
 
     return change(task, name, want, seen)
 
