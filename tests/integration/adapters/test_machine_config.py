@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ from tests.integration.twin.stage import Stage, raised
 from tests.movers import EVERY
 
 from knowngood.adapters.cluster import held
-from knowngood.adapters.movers import node_work
+from knowngood.adapters.movers import machine_config, node_work
 from knowngood.adapters.nodes.batch import Report, Task
 from knowngood.adapters.nodes.holding import KubeHolds
 from knowngood.model.mover import Hold, Mark, MoverSpec, Moving
@@ -27,6 +27,13 @@ from knowngood.twin.behaviours.cvo_payloads import CLUSTER_VERSION
 from knowngood.twin.behaviours.mco_nodes import POOL
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No component names the class yet."""
+    monkeypatch.setitem(cast(dict[str, Any], node_work.MOVERS), "machine-config", machine_config.apply)
+
 
 FIRST, MINOR = "4.18.52", "4.19.20"
 KERNEL, NEW_KERNEL = "5.14.0-427.92.1.el9_4.x86_64", "5.14.0-570.12.1.el9_6.x86_64"
