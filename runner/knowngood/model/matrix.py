@@ -193,11 +193,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Declaration(Field):
-    """Where Git declares a component: a file and a path in it; `{ring}` stands for the ring's name.
+    """Where Git declares a component: a file and a dotted path in it; `{ring}` stands for the ring's name.
 
-    `object` is the live object that carries the field; its name may hold `{ring}` too. `path` is dotted:
-    `spec.version`. No `{ring}` in `file` means scope `cluster`. `images` maps a version to the image, by digest, that
-    brings it, where it is declared by one.
+    `object`: the live one; its name may hold `{ring}`, too. None in `file`: scope `cluster`. `images`: by version.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
