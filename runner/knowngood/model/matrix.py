@@ -193,10 +193,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Declaration(Field):
-    """Where Git declares a component: a file and a dotted path in it; `{ring}` stands for the ring's name.
-
-    `object`: the live one; its name may hold `{ring}`, too. None in `file`: scope `cluster`. `images`: by version.
-    """
+    """Where Git declares a component; `{ring}` in file and object: one a ring. `images`: those that bring a version."""
 
     images: Mapping[str, str] = field(default_factory=dict)
 
