@@ -61,6 +61,7 @@ def test_ports_are_up_and_count_no_new_errors(
     notes = []
     before = baseline.get("nics", {}) if baseline is not None else {}
     wrong += rdma_ports.changed(found, before, chosen.compute if expect.get("nic-firmware") else ())
+    unsure += rdma_ports.vanished(found, before)
     for port, finding in counted(found, here, baseline, limits):
         wrong += [(port.part, f"{port.label} {words}") for words in finding.wrong]
         unsure += [(port.part, f"{port.label} {words}") for words in finding.unsure]

@@ -362,7 +362,8 @@ def payloads(request: pytest.FixtureRequest) -> set[str]:
 def readable(state: NodeState | None) -> NodeState:
     """The state, if the node could be read; inconclusive otherwise."""
     if state is None or not state.reachable or not state.boot_id:
-        judge.inconclusive(f"the node can't be read: {state.trouble if state else 'it was not observed'}")
+        why = (state.trouble or "it did not tell its boot id") if state else "it was not observed"
+        judge.inconclusive(f"the node can't be read: {why}")
     return state
 
 

@@ -64,6 +64,11 @@ class Port:
         """Whether it carries traffic."""
         return self.state == UP
 
+    @property
+    def down(self) -> bool:
+        """Whether it is known not to: a state that can't be read is none."""
+        return any(word not in ("", up) for word, up in zip(self.state, UP, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -139,10 +144,10 @@ def faults(chosen: Chosen, profile: Profile, limits: Values) -> Iterator[tuple[s
 
 def fault(port: Port, profile: Profile, limits: Values) -> str:
     """Why a port is no good: down, slow, or behind too narrow a PCIe link; "" where it is not known to be."""
-    if not port.up:
+    if port.down:
         return f"{port.label} is {port.state[0] or '?'}/{port.state[1] or '?'}"
     floor = rate_floor(profile, limits)
-    if floor and (port.rate or 0) < floor:
+    if floor and port.rate is not None and port.rate < floor:
         return f"{port.label} runs at {port.rate} Gb/s, expected {floor:g}"
     wanted = {"speed": profile.compute_nics.pcie_gts, "width": profile.compute_nics.pcie_width}
     for key, unit in (("speed", "GT/s"), ("width", "lanes")):
@@ -167,10 +172,11 @@ def doubts(
     for port in chosen.compute:
         if port.firmware == "" and ("nic-firmware" in expect or profile.compute_nics.firmware):
             yield port.part, f"can't read the firmware of {port.label}"
+        yield from ((port.part, f"can't read the {what} of {port.label}") for what in _unread(port))
     if not rate_floor(profile, limits):
         for port in chosen.compute:
             top = TOPS.get(port.hca) or TOPS.get(profile.nic_model)
-            if port.up and (top is None or (port.rate or 0) < top):
+            if port.up and port.rate is not None and (top is None or port.rate < top):
                 can = (
                     f"a {port.hca or profile.nic_model} can do {top:g}" if top else "who knows what it can do"
                 )
@@ -180,6 +186,14 @@ def doubts(
     for port in chosen.compute if wanted else ():
         if "speed" not in port.pcie or "width" not in port.pcie:
             yield port.part, f"can't read the PCIe link of {port.label}"
+
+
+def _unread(port: Port) -> list[str]:
+    """What decides whether it is a good port, and can't be read."""
+    if port.down:
+        return []
+    wanted = {"state": port.up, "rate": port.rate is not None, "link layer": bool(port.layer)}
+    return [what for what, there in wanted.items() if not there]
 
 
 def firmware(chosen: Chosen, profile: Profile, expect: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -253,9 +267,9 @@ def changed(
         if port is None:
             yield part, f"{old['name']} ({part}) of the baseline is gone"
             continue
-        if old["up"] and not port.up:
+        if old["up"] and port.down:
             yield part, f"{port.label} is {port.state[0] or '?'}/{port.state[1] or '?'}, it was up"
-        elif port.up and (port.rate or 0) < (finite(old["rateGbps"]) or 0):
+        elif not port.down and port.rate is not None and port.rate < (finite(old["rateGbps"]) or 0):
             yield part, f"{port.label} runs at {port.rate} Gb/s, it ran at {old['rateGbps']}"
         for key, unit, was in zip(("speed", "width"), ("GT/s", "lanes"), old.get("pcie") or (), strict=False):
             now = port.pcie.get(key)
@@ -263,3 +277,16 @@ def changed(
                 yield part, f"{port.label} has a PCIe link of {now:g} {unit}, it had {was:g}"
         if port not in judged and old["firmware"] and port.firmware and port.firmware != old["firmware"]:
             yield part, f"{port.label} has firmware {port.firmware}, it had {old['firmware']}"
+
+
+def vanished(ports: Sequence[Port], before: Mapping[str, Values]) -> Iterator[tuple[str, str]]:
+    """(part, what can't be read now): of ports that were up, what the baseline could."""
+    physical = [p for p in ports if p.function == PHYSICAL]
+    then = partners(physical, before)
+    for port in (p for p in physical if p.part in then):
+        old = before[then[port.part]]
+        for what in _unread(port) if old["up"] else ():
+            yield port.part, f"can't read the {what} of {port.label}; the baseline has it"
+        for key, was in zip(("speed", "width"), old.get("pcie") or (), strict=False):
+            if was is not None and key not in port.pcie:
+                yield port.part, f"can't read the {key} of the PCIe link of {port.label}; the baseline has it"

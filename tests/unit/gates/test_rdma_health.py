@@ -47,13 +47,15 @@ def answer(**measured: Any) -> dict[str, Any]:
     return {"ok": True, "backend": "", "reason": "", "measured": copy.deepcopy(values) | measured}
 
 
-def judged(profile: Profile, probe: dict[str, Any], baseline: Any = None) -> tuple[str, str, Any]:
+def judged(
+    profile: Profile, probe: dict[str, Any], baseline: Any = None, limits: Any = LIMITS
+) -> tuple[str, str, Any]:
     return verdict(
         RDMA.test_ports_are_up_and_count_no_new_errors,
         node="gpu-1",
         probe=probe,
         profile=profile,
-        limits=LIMITS,
+        limits=limits,
         expect={"rdma-mode": "dma-buf", "nic-firmware": "28.47.1026"},
         baseline=baseline,
     )
@@ -81,9 +83,8 @@ def spoil(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     [
         (lambda m: m["ports"].pop(), "7 ports, expected 8"),
         (lambda m: m["ports"][0].update(state="DOWN", physState="Polling"), "mlx5_0/1 is DOWN/Polling"),
-        (lambda m: m["ports"][0].update(state=""), "?"),
         (lambda m: m["ports"][2].update(rateGbps=200.0), "200.0 Gb/s"),
-        (lambda m: m["ports"][2].update(rateGbps=None), "None Gb/s"),
+        (lambda m: m["ports"][2].update(state="", physState="Disabled"), "mlx5_2/1 is ?/Disabled"),
         (lambda m: m["ports"].clear(), "0 ports, expected 8"),
         (lambda m: m.update(mode="nvidia-peermem"), "nvidia-peermem, expected dma-buf"),
         (lambda m: m.update(mode="none"), "goes by none"),
@@ -93,6 +94,23 @@ def spoil(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
 def test_each_thing_out_of_place_fails(profile: Profile, change: Any, words: str) -> None:
     verdict_, reason, _ = judged(profile, spoil(change))
     assert (verdict_, words in reason) == ("fail", True), reason
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m["ports"][0].update(state=""), "can't read the state of mlx5_0/1"),
+        (lambda m: m["ports"][0].update(physState=""), "can't read the state of mlx5_0/1"),
+        (lambda m: m["ports"][2].update(rateGbps=None), "can't read the rate of mlx5_2/1"),
+        (lambda m: m["ports"][2].update(linkLayer=""), "can't read the link layer of mlx5_2/1"),
+    ],
+)
+@pytest.mark.parametrize("limits", [LIMITS, {"expectedPorts": 8}], ids=["a rate", "no rate"])
+def test_what_can_not_be_read_of_a_port_is_inconclusive(
+    profile: Profile, change: Any, words: str, limits: Any
+) -> None:
+    verdict_, reason, _ = judged(profile, spoil(change), limits=limits)
+    assert (verdict_, words in reason) == ("inconclusive", True), reason
 
 
 @pytest.mark.parametrize(
