@@ -15,6 +15,7 @@ COLLECTIONS := .collections
 OUT ?= demo
 PYTEST_ARGS ?=
 FUZZ ?= -max_total_time=60
+MUTANTS ?=
 WORKERS ?= 3
 
 # Tools come from the virtual environment, kubectl from the machine or else from $(CACHE)/bin.
@@ -27,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 alone = { echo "== failed above; the same tests once more, one at a time"; \
   $(PY) -m pytest -m "$(1)" --last-failed --last-failed-no-failures none $(PYTEST_ARGS) tests; }
 
-.PHONY: help setup demo test test-all kills lint unit bench fuzz pins clean
+.PHONY: help setup demo test test-all kills lint unit bench fuzz mutants pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +68,9 @@ bench: $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
 fuzz: $(VENV)/.dev ## EXAMPLES of two machines on one cluster, then the matrix's reader for a minute (needs atheris: see CONTRIBUTING.md)
 	EXAMPLES=$(or $(EXAMPLES),2000) $(PY) -m pytest -q --timeout 3600 tests/unit/engine/test_two_machines.py
 	$(PY) -m tests.fuzz $(FUZZ)
+
+mutants: $(VENV)/.dev ## 150 places where gates and probes are made wrong, by lot: their tests must say so of nine in ten (an hour on two cores)
+	$(PY) -m tests.mutants $(MUTANTS)
 
 pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name
 	cd requirements && ./pins.sh "$(CURDIR)/$(CACHE)/pins/bin/uv"

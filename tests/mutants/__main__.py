@@ -1,0 +1,101 @@
+"""`make mutants`: gates and probes are made wrong at places drawn by lot, and their unit tests must say so.
+
+One in ten may live. A mutant that changes nothing that matters is named in equivalent.py with the reason. The table of
+those that lived is printed and kept in .cache/mutants.json; `MUTANTS=--again` plays only these once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.mutants.cover import ON_THE_TWIN, chosen, tests_of
+from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.mutate import Mutant
+from tests.mutants.tree import HEALTHY, ROOT, Copy, Ran
+
+KEPT = ROOT / ".cache" / "mutants.json"
+COUNT, SEED, SHARE = 150, 10, 0.1
+
+
+def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
+    """Each mutant's end; a few copies of the tree take them one after the other."""
+    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    for mutant in mutants:
+        waiting.put(mutant)
+    found: dict[Mutant, Ran] = {}
+
+    def work(copy: Copy) -> None:
+        while True:
+            try:
+                mutant = waiting.get_nowait()
+            except queue.Empty:
+                return
+            source = (copy.folder / mutant.file).read_text(encoding="utf-8")  # ours may have changed since
+            found[mutant] = copy.with_change(mutant.file, mutant.applied(source), tests_of(mutant.file))
+            told(mutant, found[mutant], len(found), len(mutants))
+
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Copy(Path(folder) / str(number)) for number in range(workers)]
+        healthy(copies[0], mutants)
+        hands = [threading.Thread(target=work, args=(copy,)) for copy in copies]
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            hand.join()
+    return found
+
+
+def healthy(copy: Copy, mutants: list[Mutant]) -> None:
+    """Nothing is told of a mutant by tests that fail without it."""
+    tests = sorted({test for mutant in mutants for test in tests_of(mutant.file)} - {ON_THE_TWIN})
+    if not (ran := copy.ran(tests, HEALTHY)).ok:
+        sys.exit(f"without any mutant the tests do not pass: {ran.words}")
+
+
+def told(mutant: Mutant, ran: Ran, number: int, of: int) -> None:
+    """One line on stderr as it ends."""
+    how = "LIVES" if ran.ok else "dies"
+    print(f"{number}/{of} {how} {mutant.file}:{mutant.line} {mutant.kind} {ran.words[:90]}", file=sys.stderr)
+
+
+def main() -> None:
+    """Draw, play, print; exit 1 where more than one in ten live."""
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--again", action="store_true", help="those that lived the last time")
+    parser.add_argument("--file", default="", help="only mutants of files with this in their name")
+    asked = parser.parse_args()
+    drawn = [m for m in chosen(asked.count, asked.seed) if asked.file in m.file]
+    if asked.again:
+        lived = set(json.loads(KEPT.read_text(encoding="utf-8"))["lived"])
+        drawn = [m for m in drawn if m.name in lived]
+    same = [m for m in drawn if m.name in EQUIVALENT]
+    begin = time.monotonic()
+    found = played([m for m in drawn if m not in same], asked.workers)
+    survivors = sorted((m for m, ran in found.items() if ran.ok), key=lambda m: (m.file, m.line))
+    kinds = Counter(m.kind for m in found)
+    print("| where | kind | line | change |\n|---|---|---|---|")
+    for m in survivors:
+        print(f"| {m.file}:{m.line} | {m.kind} | `{m.text.strip()[:90]}` | `{m.old[:40]}` to `{m.new}` |")
+    minutes = (time.monotonic() - begin) / 60
+    what = ", ".join(f"{n} of kind {kind}" for kind, n in sorted(kinds.items()))
+    print(
+        f"\n{len(found)} mutants ({what}): {len(survivors)} live; {len(same)} change nothing; {minutes:.0f} min"
+    )
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps({"lived": [m.name for m in survivors]}, indent=1), encoding="utf-8")
+    sys.exit(len(survivors) > SHARE * len(found))
+
+
+if __name__ == "__main__":
+    main()

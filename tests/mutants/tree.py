@@ -1,0 +1,72 @@
+"""A copy of the tree to be wrong in, with an environment of its own: what the tests start finds the copy, too."""
+
+from __future__ import annotations
+
+import shutil
+import site
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("runner", "gates", "matrix", "playbooks", "deploy", "tests", "docs", "tools")
+FILES = ("pyproject.toml", "README.md", "CHANGELOG.md")
+LIMIT, HEALTHY = 600.0, 1800.0
+"""Seconds for the tests of one mutant: with one that never ends they do not, either; and for all without any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How the tests of a tree ended: `ok` all passed; else the first that did not, or that time was up."""
+
+    ok: bool
+    words: str
+
+
+class Copy:
+    """One copy. Only one of its files is another at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ignored = shutil.ignore_patterns("__pycache__", ".mypy_cache", "*.pyc")
+        for part in PARTS:
+            if (ROOT / part).exists():
+                shutil.copytree(ROOT / part, folder / part, symlinks=True, ignore=ignored)
+        for name in FILES:
+            shutil.copy2(ROOT / name, folder / name)
+        venv.create(folder / ".venv", symlinks=True)
+        (packages,) = (folder / ".venv").glob("lib/python3*/site-packages")
+        # The copy first; ours only lends what is installed, not its own .pth, which would lead to the original.
+        lent = next(p for p in site.getsitepackages() if p.startswith(sys.prefix))
+        (packages / "copy.pth").write_text(f"{folder / 'runner'}\n{lent}\n", encoding="utf-8")
+
+    def ran(self, tests: list[str], limit: float = LIMIT) -> Ran:
+        """Run these tests until the first fails; `limit` in seconds."""
+        command = [str(self.folder / ".venv/bin/python"), "-B", "-m", "pytest", "-x", "-q", "--no-header"]
+        command += ["-p", "no:cacheprovider", "-p", "no:randomly", "--tb=line", "--show-capture=no"]
+        try:
+            done = subprocess.run(
+                [*command, "-m", "not slow and not exhaustive", *tests],
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(ok=False, words="it did not end")
+        failed = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]
+        last = (done.stdout.strip() or done.stderr.strip() or "?").splitlines()[-1]
+        return Ran(done.returncode == 0, failed[0] if failed else last)
+
+    def with_change(self, file: str, text: str, tests: list[str]) -> Ran:
+        """The same with a file of that text, which is as it was afterwards."""
+        path = self.folder / file
+        before = path.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+        try:
+            return self.ran(tests)
+        finally:
+            path.write_text(before, encoding="utf-8")
