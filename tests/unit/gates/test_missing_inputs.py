@@ -19,6 +19,7 @@ INCONCLUSIVE = Verdict.INCONCLUSIVE.value
 NOT_NEEDED = {
     "mig/monitor": "mig/config beside it shows that the driver can part GPUs, and has not",
     "kallsyms|proc/version": "each of them shows DMA-BUF where the other is missing",
+    "bus/pci/devices": "it lists what else is plugged in; GPUs and NICs have files of their own",
     "proc/uptime": "nothing has grown, so no rate is asked",
     "class/dmi/": "the release names neither BIOS nor product",
     "board_id|hca_type": "the profile names no board, and all ports are of one make",

@@ -124,6 +124,8 @@ def _pod(
     owner: str, container: str, labels: Mapping[str, str], started: str, waits: Sequence[str] = ()
 ) -> Values:
     pod: Values = {
+        "apiVersion": "v1",
+        "kind": "Pod",
         "metadata": {
             "name": f"{owner}-x1",
             "namespace": SPACE,
@@ -148,8 +150,19 @@ def sets_of() -> list[Values]:
     """The operands' DaemonSets, each on nodes with its label."""
     return [
         {
-            "metadata": {"name": name},
-            "spec": {"template": {"spec": {"nodeSelector": {f"nvidia.com/gpu.deploy.{o.deploy}": "true"}}}},
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": name, "namespace": SPACE},
+            "spec": {
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {
+                        "nodeSelector": {f"nvidia.com/gpu.deploy.{o.deploy}": "true"},
+                        "containers": [{"name": o.container, "image": "mirror.example.com/operand:1"}],
+                    },
+                },
+            },
         }
         for name, o in OPERANDS.items()
         if not o.also

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
@@ -133,11 +134,17 @@ class Recorded:
             return journals.read(None, NODE, boot=boot)  # type: ignore[arg-type]
 
     def _journal(self, _where: str, **query: Any) -> str:
+        return self.asked_journal({key: str(value) for key, value in query.items() if key != "busy"})
+
+    def asked_journal(self, query: Mapping[str, str]) -> str:
         """The kubelet's answer."""
         if self.unread:
             raise Unreachable(self.unread)
-        asked = {key: str(value) for key, value in query.items() if key != "busy"}
-        return self.journal(answer(self.machine.journal.entries(), asked).decode())
+        return self.journal(answer(self.machine.journal.entries(), query).decode())
+
+    def up(self) -> float:
+        """Seconds since boot."""
+        return time.time() - self.machine.booted_at
 
     # --- as the plugin gives it to a gate ---
 
@@ -359,7 +366,7 @@ def at_rest(folder: Path, prepare: Callable[[Recorded], object], **seed: Any) ->
     (one,) = whole.nodes
     root = folder / "root"
     root.mkdir(parents=True)
-    machine = Machine(one, root, EventLog(folder / "events.jsonl"), objects.os_release(whole))
+    machine = Machine(one, root, EventLog(folder / "events.jsonl"), objects.os_release(whole.openshift))
     machine.boot("power-on")
     machine.load_driver(DRIVER, "open")
     machine.install_user_space(DRIVER)
