@@ -69,7 +69,7 @@ fuzz: $(VENV)/.dev ## EXAMPLES of two machines on one cluster, then the matrix's
 	EXAMPLES=$(or $(EXAMPLES),2000) $(PY) -m pytest -q --timeout 3600 tests/unit/engine/test_two_machines.py
 	$(PY) -m tests.fuzz $(FUZZ)
 
-mutants: $(VENV)/.dev ## 150 places where gates and probes are made wrong, by lot: their tests must say so of nine in ten (an hour on two cores)
+mutants: $(VENV)/.dev ## 100 places where gates and probes are made wrong, by lot: their tests must say so of nine in ten (an hour on two cores)
 	$(PY) -m tests.mutants $(MUTANTS)
 
 pins: $(CACHE)/pins ## resolve requirements/*.txt anew, with hashes and without any registry's name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import queue
+import random
 import sys
 import tempfile
 import threading
@@ -22,42 +23,44 @@ from tests.mutants.mutate import Mutant
 from tests.mutants.tree import HEALTHY, ROOT, Copy, Ran
 
 KEPT = ROOT / ".cache" / "mutants.json"
-COUNT, SEED, SHARE = 150, 10, 0.1
+COUNT, SEED, SHARE = 100, 10, 0.1
 
 
 def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
-    """Each mutant's end; a few copies of the tree take them one after the other."""
+    """Each mutant's end; a few copies of the tree take them one after the other.
+
+    Nothing is told of a mutant by tests that fail without it: one copy plays them all first.
+    """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
         waiting.put(mutant)
+    tests = {mutant.file: tests_of(mutant.file) for mutant in mutants}
+    every = sorted({test for some in tests.values() for test in some} - {ON_THE_TWIN})
     found: dict[Mutant, Ran] = {}
+    unwell: list[str] = []
 
-    def work(copy: Copy) -> None:
-        while True:
+    def work(copy: Copy, first: bool) -> None:
+        if first and not (ran := copy.ran(every, HEALTHY)).ok:
+            unwell.append(ran.words)
+        while not unwell:
             try:
                 mutant = waiting.get_nowait()
             except queue.Empty:
                 return
             source = (copy.folder / mutant.file).read_text(encoding="utf-8")  # ours may have changed since
-            found[mutant] = copy.with_change(mutant.file, mutant.applied(source), tests_of(mutant.file))
+            found[mutant] = copy.with_change(mutant.file, mutant.applied(source), tests[mutant.file])
             told(mutant, found[mutant], len(found), len(mutants))
 
     with tempfile.TemporaryDirectory() as folder:
         copies = [Copy(Path(folder) / str(number)) for number in range(workers)]
-        healthy(copies[0], mutants)
-        hands = [threading.Thread(target=work, args=(copy,)) for copy in copies]
+        hands = [threading.Thread(target=work, args=(copy, copy is copies[0])) for copy in copies]
         for hand in hands:
             hand.start()
         for hand in hands:
             hand.join()
+    if unwell:
+        sys.exit(f"without any mutant the tests do not pass: {unwell[0]}")
     return found
-
-
-def healthy(copy: Copy, mutants: list[Mutant]) -> None:
-    """Nothing is told of a mutant by tests that fail without it."""
-    tests = sorted({test for mutant in mutants for test in tests_of(mutant.file)} - {ON_THE_TWIN})
-    if not (ran := copy.ran(tests, HEALTHY)).ok:
-        sys.exit(f"without any mutant the tests do not pass: {ran.words}")
 
 
 def told(mutant: Mutant, ran: Ran, number: int, of: int) -> None:
@@ -81,6 +84,7 @@ def main() -> None:
         drawn = [m for m in drawn if m.name in lived]
     same = [m for m in drawn if m.name in EQUIVALENT]
     begin = time.monotonic()
+    random.Random(asked.seed).shuffle(drawn)  # noqa: S311 (what was played by then is a lot of its own)
     found = played([m for m in drawn if m not in same], asked.workers)
     survivors = sorted((m for m, ran in found.items() if ran.ok), key=lambda m: (m.file, m.line))
     kinds = Counter(m.kind for m in found)

@@ -17,6 +17,10 @@ LIMIT, HEALTHY = 600.0, 1800.0
 """Seconds for the tests of one mutant: with one that never ends they do not, either; and for all without any."""
 
 
+NOTHING_RAN = (4, 5)
+"""Exit codes of pytest that say nothing of a mutant: a test that is not there, or none that was chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """How the tests of a tree ended: `ok` all passed; else the first that did not, or that time was up."""
@@ -57,6 +61,8 @@ class Copy:
             )
         except subprocess.TimeoutExpired:
             return Ran(ok=False, words="it did not end")
+        if done.returncode in NOTHING_RAN:
+            raise RuntimeError(f"pytest ran nothing: {done.stdout[-500:]}{done.stderr[-500:]}")
         failed = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]
         last = (done.stdout.strip() or done.stderr.strip() or "?").splitlines()[-1]
         return Ran(done.returncode == 0, failed[0] if failed else last)
