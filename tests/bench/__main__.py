@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from tests.bench import api, commands, kernel_log, matrix, planner, playbooks, releases, run, scale
+from tests.bench import api, commands, gates, kernel_log, matrix, planner, playbooks, releases, run, scale
 from tests.bench.measurement import ROOT, Measurement
 
 PARTS: dict[str, Callable[[], Iterable[Measurement]]] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[], Iterable[Measurement]]] = {
     "api": api.measure,
     "playbooks": playbooks.measure,
     "kernel-log": kernel_log.measure,
+    "gates": gates.measure,
     "run": run.measure,
     "scale": scale.measure,
 }

@@ -29,6 +29,7 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import gates_dir, matrix_dir
 from knowngood.model.context import JudgeRequest
 from knowngood.model.hardware import Hardware
+from knowngood.model.matrix import Cluster, Matrix
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
@@ -119,7 +120,7 @@ def judgement(nodes: int) -> dict[str, Any]:
 def serving(nodes: int, folder: Path, state: Path) -> Iterator[None]:
     """The bare API server with a fleet on it."""
     matrix = load(matrix_dir())
-    document = seed(AtRest.of(matrix, widened(matrix.clusters[CLUSTER], nodes)), "file:///none")
+    document = seed(AtRest.of(matrix, _wide(matrix, nodes)), "file:///none")
     (folder / "seed.json").write_text(json.dumps(document))
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.quiet", str(folder / "seed.json"), str(state)], cwd=ROOT
@@ -135,17 +136,24 @@ def serving(nodes: int, folder: Path, state: Path) -> Iterator[None]:
         server.wait()
 
 
+def _wide(matrix: Matrix, nodes: int) -> Cluster:
+    """The cluster, as wide as asked; it is never made narrower."""
+    cluster = matrix.clusters[CLUSTER]
+    return widened(cluster, nodes) if nodes > len(cluster.gpu) else cluster
+
+
 def judge(nodes: int, kubeconfig: Path, folder: Path) -> None:
     """In a process of its own: look at every node, then let the gates judge, as a passive judgement does."""
     matrix = load(matrix_dir())
-    cluster = widened(matrix.clusters[CLUSTER], nodes)
+    cluster = _wide(matrix, nodes)
+    judged = cluster.gpu[:nodes]
     profile, release = matrix.profiles[cluster.profile], matrix.releases[cluster.release]
     request = JudgeRequest(
         name="judge",
         run="r1",
         gates=READING,
-        nodes=cluster.gpu,
-        expect=dict.fromkeys(cluster.gpu, release.components),
+        nodes=judged,
+        expect=dict.fromkeys(judged, release.components),
         windows={},
         deadline=3600.0,
         taking_baseline=True,
@@ -153,7 +161,7 @@ def judge(nodes: int, kubeconfig: Path, folder: Path) -> None:
         movers=matrix.movers,
     )
     begin = time.monotonic()
-    KubeCluster(Kube(kubeconfig), cluster).observe(cluster.gpu, matrix.movers)
+    KubeCluster(Kube(kubeconfig), cluster).observe(judged, matrix.movers)
     gates = PytestGates(cluster, Hardware((profile,)), release, kubeconfig, folder / "run", gates_dir())
     found = gates.judge(request, Cancel())
     took = time.monotonic() - begin

@@ -1,0 +1,27 @@
+"""What the frame of the gates costs a node: passive judgements of 1, 10 and 100 nodes of the bare API server at once.
+
+A node's own answers are ready at once there, so all that is measured is ours: pytest, fixtures, requests, parsing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.bench import scale
+from tests.bench.measurement import Measurement
+
+NODES = (1, 10, 100)
+AIM = 5.0
+"""Seconds a node."""
+
+
+def measure() -> Iterator[Measurement]:
+    """Each number of nodes in processes of its own; the last line tells whether a node costs more among many."""
+    a_node: dict[int, float] = {}
+    for nodes in NODES:
+        found = scale.judgement(nodes)
+        a_node[nodes] = found["seconds"] / nodes
+        what = f"passive gates, {nodes} nodes at once, a node"
+        yield Measurement(f"{what}: on the clock", a_node[nodes], "s", aim=AIM, note=found["note"])
+        yield Measurement(f"{what}: own processor time", found["cpu"] / nodes, "s")
+    yield Measurement("the same on the clock, 100 to 10", a_node[100] / a_node[10], "times", aim=1.0)
