@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from knowngood.twin import crds, objects
 from knowngood.twin import journal as journals
+from knowngood.twin import objects
 from knowngood.twin.api.kubelet import ExecResult, KubeletBackend
 from knowngood.twin.api.server import ApiServer
 from knowngood.twin.behaviours import gpu_manifests as manifests
@@ -26,6 +26,7 @@ from knowngood.twin.behaviours.operands import gpu_labels
 from knowngood.twin.events import EventLog
 from knowngood.twin.host_files import OPEN
 from knowngood.twin.seed import Seed, load
+from knowngood.twin.up import crds_of
 from knowngood.twin.values import Object
 from knowngood.twin.world import World
 
@@ -92,7 +93,7 @@ def driver_pod(seed: Seed, node: str) -> Object:
 async def serve(seed: Seed, state: Path) -> None:
     """Serve until INT or TERM."""
     server = ApiServer(state)
-    for crd in crds.all_crds(openshift=bool(seed.openshift)):
+    for crd in crds_of(seed):
         server.install_crd(crd)
     world = World(seed, state, EventLog(state / "events.jsonl"), objects.os_release(seed.openshift))
     world.boot()
