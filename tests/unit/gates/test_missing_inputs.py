@@ -90,7 +90,15 @@ def answered_by_another(node: Recorded) -> None:
     node.printed[QUERY] = lambda text: text.replace("GPU-", "GPU-0")
 
 
-READERS = ("drift", "driver_health", "gpu_errors", "mig_layout", "rdma_health", "time_slicing")
+READERS = (
+    "drift",
+    "driver_health",
+    "gpu_errors",
+    "latent_fault",
+    "mig_layout",
+    "rdma_health",
+    "time_slicing",
+)
 INPUTS: dict[str, tuple[Callable[[Recorded], object], tuple[str, ...], str]] = {
     "the driver pod's shell": (lambda n: setattr(n, "silent", "no route"), READERS, "no route"),
     "the kubelet's journal": (lambda n: setattr(n, "unread", "403"), READERS, "403"),

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -68,6 +68,9 @@ from knowngood.twin.behaviours import nvidia_smi as twins
 from knowngood.twin.events import EventLog
 from knowngood.twin.journal import Journal, answer
 from knowngood.twin.world import Machine
+
+KUBE: Any = SimpleNamespace(timeout=5.0)
+"""Whom the readers ask: what they ask is answered before it is sent."""
 
 
 @dataclass
@@ -127,11 +130,11 @@ class Recorded:
     def kernel(self, boot: int) -> str:
         """The journal of a boot, as the gates get it: read once, and only what matters."""
 
-        def lines(_kube: Any, where: str, query: Mapping[str, str], **_how: float) -> list[str]:
-            return self._journal(where, **query).split("\n")
+        with patch.object(streamed, "lines", self._lines):
+            return journals.read(KUBE, NODE, boot=boot)
 
-        with patch.object(streamed, "lines", lines):
-            return journals.read(None, NODE, boot=boot)  # type: ignore[arg-type]
+    def _lines(self, _kube: Any, where: str, query: Mapping[str, str], **_how: Any) -> Iterator[str]:
+        return iter(self._journal(where, **query).split("\n"))
 
     def _journal(self, _where: str, **query: Any) -> str:
         return self.asked_journal({key: str(value) for key, value in query.items() if key != "busy"})
@@ -150,9 +153,9 @@ class Recorded:
 
     def state(self) -> NodeState:
         """The node, as the reader measures it."""
-        kubelet: Any = SimpleNamespace(text=self._journal)
-        reading = Reading(kubelet, lambda _n, _w, _m: self.kernel(0), ports=True)
-        with patch.object(pod_exec, "run", lambda _k, _s, _n, _c, argv: self.execute(argv)):
+        reading = Reading(KUBE, lambda _n, _w, _m: self.kernel(0), ports=True)
+        ran = patch.object(pod_exec, "run", lambda _k, _s, _n, _c, argv: self.execute(argv))
+        with ran, patch.object(streamed, "lines", self._lines):
             found = node_state.measure(reading, self.node, self.pods, EVERY, gpu=True)
         return same_boot(found, node_state.known(self.node))
 
@@ -166,7 +169,11 @@ class Recorded:
             "expect": {NODE: EXPECT},
         }
         values |= {"windows": {}, "schemes": matrix().schemes, "movers": EVERY, "baseline": self.baseline}
-        values |= {"loads_as_read": True, "reported": matrix().reported}
+        values |= {
+            "first_loads": {NODE: Window(self.machine.boot_id, 0.0, "")},
+            "loads_as_read": True,
+            "reported": matrix().reported,
+        }
         return JudgeRequest(**{**values, **self.asked})
 
     def given(self) -> Values:
@@ -192,6 +199,7 @@ class Recorded:
             "window": self.window,
             "load": loaded,
             "kernel_log": found,
+            "states": {NODE: state},
             "states_at_rest": {NODE: state},
             "parted_at_rest": {NODE: state},
             "shared_at_rest": {NODE: state},

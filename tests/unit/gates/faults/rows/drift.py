@@ -52,6 +52,7 @@ FAULTS: Mapping[str, Fault] = {
     "another driver's module": Fault(
         lambda n: n.machine.write("sys/module/nvidia/version", f"{OTHER}\n"),
         f"nvidia-driver is {OTHER}, expected {DRIVER}",
+        also={"latent_fault": "it was proven as"},
     ),
     "another user space": Fault(
         lambda n: n.machine.install_user_space(OTHER), f"nvidia-user-space is {OTHER}"
@@ -60,7 +61,7 @@ FAULTS: Mapping[str, Fault] = {
     "the proprietary module": Fault(
         proprietary,
         "kernel-module-type is proprietary, expected open",
-        also={"rdma_health": "GPU memory goes by"},
+        also={"rdma_health": "GPU memory goes by", "latent_fault": "kernel-module-type is proprietary"},
     ),
     "another DOCA-OFED": Fault(
         lambda n: n.machine.write("sys/module/mlx5_core/version", "25.07-0.9.7\n"), "doca-ofed is"

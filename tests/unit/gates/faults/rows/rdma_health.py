@@ -63,7 +63,7 @@ FAULTS: Mapping[str, Fault] = {
     "GPU memory by the old way": Fault(
         by_peermem,
         "GPU memory goes by nvidia-peermem, expected dma-buf",
-        also={"drift": "rdma-mode is nvidia-peermem"},
+        also={"drift": "rdma-mode is nvidia-peermem", "latent_fault": "rdma-mode is nvidia-peermem"},
     ),
     "a firmware that complains": Fault(
         lambda n: n.machine.kernel(
