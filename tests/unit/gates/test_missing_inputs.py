@@ -29,7 +29,7 @@ NOT_NEEDED = {
 }
 """Files without which all gates pass, and why they may."""
 SHOWN_BY_ABSENCE = {
-    "gpus/#/information": {"drift": "fail", "driver_health": INCONCLUSIVE},
+    "gpus/#/information": {"drift": "fail", "driver_health": INCONCLUSIVE, "time_slicing": "fail"},
     "nv-fabricmanager.pid": {"driver_health": "fail"},
 }
 """Files that are not there when what they stand for is not: that is measured."""

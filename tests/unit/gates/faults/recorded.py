@@ -49,12 +49,13 @@ from knowngood.adapters.judging.operand_view import Declared
 from knowngood.adapters.judging.probe_job import Answers
 from knowngood.adapters.kubernetes import pod_exec, streamed
 from knowngood.adapters.kubernetes.pod_exec import Ran
-from knowngood.gate import kernel_log, nvidia_smi, probing, verdicts
-from knowngood.gate.driver import LIST, NVLINK, QUERY, Reports, links_of, report_of
+from knowngood.gate import kernel_log, probing, verdicts
+from knowngood.gate.driver import NVLINK, QUERY, Reports, links_of, report_of
 from knowngood.gate.events import _verdict
 from knowngood.gate.fixtures import PAYLOAD, RDMA, opening, readable, same_boot
 from knowngood.gate.images import Looked
 from knowngood.gate.log_errors import Beside
+from knowngood.gate.parting import parted
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import Unreachable
 from knowngood.model.matrix import Cluster, Profile
@@ -182,8 +183,6 @@ class Recorded:
         newest = state.newest
         loaded = Window(newest.boot_id, newest.at, "") if newest else None
         told = {NODE: report_of(self.ran(QUERY))}
-        listed = self.ran(LIST)
-        slices = nvidia_smi.slices(listed.stdout) if isinstance(listed, Ran) and not listed.code else None
         log = kernel_log.read(
             self.kernel, opening(request, self.window, loaded), state.boot_id or self.machine.boot_id
         )
@@ -206,7 +205,7 @@ class Recorded:
             "told_at_rest": told,
             "reports": Reports(told, lambda _nodes: told),
             "nvlinks": {NODE: links_of(self.ran(NVLINK))},
-            "parted": {NODE: slices} if slices is not None else {},
+            "parted_now": parted(lambda nodes, argv: dict.fromkeys(nodes, self.ran(argv)), told),
             "gpu_settings": self.config,
             "at_rest": at_rest,
             "operators": self.declared,

@@ -113,7 +113,7 @@ FAULTS: Mapping[str, Fault] = {
     "a GPU fewer": Fault(
         lambda n: n.machine.lose_gpu("0000:18:00.0"),
         "the driver has 7 GPUs, the profile 8",
-        also={"driver_health": "the driver describes 7 GPUs"},
+        also={"driver_health": "the driver describes 7 GPUs", "time_slicing": "8 of 7 nvidia.com/gpu"},
     ),
 }
 
