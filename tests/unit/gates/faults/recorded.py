@@ -232,7 +232,7 @@ class Recorded:
             return Answers({NODE: {**document, **self.answered}})
 
         if payload != RDMA:
-            return dict(probing._answer(answers(), node_state.known(self.node), payload))
+            return dict(probing.answer(answers(), node_state.known(self.node), payload))
 
         def portless() -> Answers:
             document["results"] = {RDMA: rdma.run(Host(self.machine.root), {}), **self.results}
