@@ -99,7 +99,7 @@ class LazyGroup(click.Group):
     "--matrix",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The matrix.  [default: the one around or shipped]",
+    help="The matrix folder, or `shipped`.  [default: the nearest `matrix` from here upwards]",
 )
 @click.option(
     "--kubeconfig",

@@ -47,7 +47,7 @@ def _shared(flag: str, name: str, **kwargs: Any) -> Callable[[F], F]:
 def matrix_option(function: F) -> F:
     """`--matrix DIR`."""
     path = click.Path(path_type=Path)
-    text = "The matrix folder.  [default: ./matrix, else the one around the program]"
+    text = "The matrix folder, or `shipped`.  [default: the nearest `matrix` from here upwards]"
     return _shared("--matrix", "matrix", metavar="DIR", type=path, help=text)(function)
 
 

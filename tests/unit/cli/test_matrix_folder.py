@@ -1,0 +1,49 @@
+"""Which matrix a command reads: the nearest one upwards; ours is never read in silence where nobody named it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from knowngood.cli.matrix_folder import matrix_folder
+from knowngood.cli.options import Settings
+from knowngood.matrix.locate import matrix_dir
+from knowngood.model.errors import UsageError
+
+
+@pytest.fixture(name="team")
+def _team(tmp_path: Path) -> Path:
+    (tmp_path / "ops" / "matrix" / "releases").mkdir(parents=True)
+    (tmp_path / "ops" / "docs" / "deep").mkdir(parents=True)
+    return tmp_path / "ops"
+
+
+@pytest.mark.parametrize("below", ["", "docs", "docs/deep", "matrix", "matrix/releases"])
+def test_a_teams_own_is_found_from_anywhere_below(
+    team: Path, below: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(team / below)
+    assert matrix_folder(Settings()).resolve() == team / "matrix"
+
+
+def test_ours_is_said_where_nobody_named_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert matrix_folder(Settings()) == matrix_dir()
+    assert "this is the shipped one" in capsys.readouterr().err
+
+
+def test_ours_can_be_named_also_where_a_team_has_its_own(
+    team: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(team)
+    assert matrix_folder(Settings(matrix=Path("shipped"))) == matrix_dir()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_is_not_there_is_no_other_one(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(team)
+    with pytest.raises(UsageError, match="no such matrix folder"):
+        matrix_folder(Settings(matrix=Path("matrx")))
