@@ -39,7 +39,7 @@ COMMANDS = {
     "discover": "Write a cluster file from what a cluster shows, and what runs as an observed release.",
     "doctor": "Everything that a run will need, line by line: pass, FAIL or could not ask, each with its fix.",
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
-    "fleet": "Many clusters: a release reaches them stage by stage.",
+    "fleet": "Many clusters: a release reaches them stage by stage, each one proven before the next stage begins.",
     "status": "Where a run is, why it stopped, and what to type next.",
     "resume": "Go on with an interrupted run.",
     "abort": "Ask a run to stop, wherever it runs.",

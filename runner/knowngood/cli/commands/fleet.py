@@ -48,6 +48,15 @@ def command() -> None:
     matrix/fleet.yaml names the stages. In each of them clusters move side by side, as many as it allows, each as
     `knowngood upgrade` does, with a journal and a Lease of its own. What one stage has proven is the evidence that a
     later cluster of the same hardware needs for what has no canary.
+
+    \b
+    Examples:
+      knowngood fleet plan --to r595
+      knowngood fleet upgrade --to r595 --kubeconfigs ~/.kube/fleet
+      knowngood fleet status
+
+    \b
+    Exit codes: 0 done, else as `knowngood fleet COMMAND --help` says
     """
 
 
