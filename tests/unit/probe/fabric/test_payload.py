@@ -80,7 +80,7 @@ class Fabric:
         }
         found = {}
         for node, process in running.items():
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=90)
             found[node] = json.loads(out.splitlines()[-1])["results"]["fabric"]
         return found
 
@@ -144,7 +144,7 @@ def test_four_nodes_meet_in_three_rounds(fabric: Callable[..., Fabric]) -> None:
 
 @pytest.mark.slow
 def test_who_does_not_come_is_named_and_the_others_go_on(fabric: Callable[..., Fabric]) -> None:
-    told = fabric("a", "b", "c").play(coming=["a", "b"], deadline=12.0)
+    told = fabric("a", "b", "c").play(coming=["a", "b"], deadline=20.0)
     for node, other in (("a", "b"), ("b", "a")):
         assert told[node]["ok"] is True
         by = {one["with"]: one for one in told[node]["measured"]["rounds"]}
@@ -178,7 +178,7 @@ def test_a_partner_that_hangs_is_left_at_the_deadline_and_leaves_nothing_behind(
     here.ail("b", {"fault": HANGS})
     began = time.monotonic()
     told = here.play(deadline=8.0)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60  # on a busy machine; it would wait for ever
     assert told["a"]["ok"] is None
     assert "did not end within 8 s" in told["a"]["reason"]
     left = subprocess.run(
