@@ -176,12 +176,16 @@ def test_a_partner_that_hangs_is_left_at_the_deadline_and_leaves_nothing_behind(
 ) -> None:
     here = fabric("a", "b")
     here.ail("b", {"fault": HANGS})
-    began = time.monotonic()
-    told = here.play(deadline=8.0)
-    assert time.monotonic() - began < 60  # on a busy machine; it would wait for ever
+    told = here.play(deadline=15.0)
     assert told["a"]["ok"] is None
-    assert "did not end within 8 s" in told["a"]["reason"]
-    left = subprocess.run(
-        ["pgrep", "-f", str(here.folder / "tools")], check=False, capture_output=True, text=True
-    )
-    assert left.stdout.split() == []
+    assert "did not end within 15 s" in told["a"]["reason"]
+    ends = time.monotonic() + 30
+    while left := running(here.folder / "tools"):  # what was killed takes its time to go
+        assert time.monotonic() < ends, left
+        time.sleep(0.1)
+
+
+def running(folder: Path) -> list[str]:
+    """Processes of a program in a folder."""
+    found = subprocess.run(["pgrep", "-f", str(folder)], check=False, capture_output=True, text=True)
+    return found.stdout.split()
