@@ -18,7 +18,7 @@ from knowngood.twin import host_files
 from knowngood.twin.behaviours.fabric import lay_out
 from knowngood.twin.behaviours.meeting import address_of
 from knowngood.twin.seed import NodeSeed
-from knowngood.twin.stand_ins.hardware import AILMENTS, HALF, HANGS, LOSES, SOCKETS
+from knowngood.twin.stand_ins.hardware import AILMENTS, HALF, LOSES, SOCKETS
 
 PACKAGE = Path(__file__).parents[4] / "runner"
 RAILS = GPUS = 2
@@ -134,6 +134,15 @@ def test_what_ails_a_link_is_measured(fabric: Callable[..., Fabric]) -> None:
     assert found["nccl"]["busGBps"] < 4
 
 
+def test_a_rail_of_a_slow_switch_is_slow_at_both_ends(fabric: Callable[..., Fabric]) -> None:
+    here = fabric("a", "b")
+    for node in ("a", "b"):
+        here.ail(node, {"fault": "rail-at-half-rate", "nic": "0"})
+    slow, good = only(here.play(), "a")["links"]
+    assert all(190 < rate < 197 for rate in slow["gbps"].values())
+    assert all(385 < rate < 392 for rate in good["gbps"].values())
+
+
 @pytest.mark.slow
 def test_four_nodes_meet_in_three_rounds(fabric: Callable[..., Fabric]) -> None:
     told = fabric("a", "b", "c", "d").play(seconds=1)
@@ -175,7 +184,7 @@ def test_a_partner_that_hangs_is_left_at_the_deadline_and_leaves_nothing_behind(
     fabric: Callable[..., Fabric],
 ) -> None:
     here = fabric("a", "b")
-    here.ail("b", {"fault": HANGS})
+    here.ail("b", {"fault": "fabric-tool-hangs"})
     told = here.play(deadline=15.0)
     assert told["a"]["ok"] is None
     assert "did not end within 15 s" in told["a"]["reason"]
