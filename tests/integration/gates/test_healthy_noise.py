@@ -49,8 +49,13 @@ def test_a_fault_among_the_noise_is_seen_all_the_same(tmp_path: Path) -> None:
     assert found == {}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("batch", range(BATCHES))
+FIRST = pytest.param(0, marks=pytest.mark.slow)
+"""Of each layout one batch in `make test-all`; the others are in `make kills`."""
+
+
+@pytest.mark.parametrize(
+    "batch", [FIRST, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in range(1, BATCHES))]
+)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_hours_of_noise_on_healthy_nodes_fail_none(tmp_path: Path, layout: str, batch: int) -> None:
     assert wrong(layout, tmp_path, seed=100 + batch, runs=RUNS) == []
