@@ -77,7 +77,7 @@ class Row:
 
 RELEASE = {"version": NEW}
 TABLE = [
-    Row("xid-79", CANARY, "gpu_errors", "refused", 1, (CANARY,), note="before the start"),
+    Row("xid-79", CANARY, "it has 7 GPUs", "refused", 1, (CANARY,), note="before the start"),
     Row("xid-31-after-driver", CANARY, "gpu_errors", "restored", 6, (CANARY,), RELEASE),
     Row("xid-31-after-driver", LATER, "gpu_errors", "held", 5, (LATER,), RELEASE, note="in a later ring"),
     Row("xid-119-after-driver", CANARY, "gpu_errors", "restored", 6, (CANARY,), RELEASE),
