@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -53,27 +54,31 @@ class Ended:
 
 @dataclass
 class FleetRun:
-    """Plays the stages. `begin` starts a run; `proven` reads anew which clusters are pinned to where they go."""
+    """Plays the stages. `begin` starts a run; `proven` reads anew which clusters are pinned to where they go.
+
+    Afterwards `ended` says how each turn ended, and `pinned` which clusters were proven when that was last read.
+    """
 
     stages: Sequence[Stage]
     aim: Mapping[str, str]
     begin: Callable[[str], Run]
-    proven: Callable[[], Collection[str]]
+    proven: Callable[[], AbstractSet[str]]
     cancel: Cancel
     ended: dict[str, Ended] = field(default_factory=dict)
+    pinned: set[str] = field(default_factory=set)
     _running: dict[Future[int], tuple[str, Run]] = field(default_factory=dict)
 
     def play(self) -> ExitCode:
         """To the end of the last stage, or of the first that is not proven; what has begun goes to its own end."""
-        proven = {*self.proven()}
+        self.pinned |= self.proven()
         told = False
         with ThreadPoolExecutor(max_workers=max(1, len(self.aim))) as pool:
             while True:
-                now = self._turn(proven)
+                now = self._turn()
                 for cluster in now.start if not self.cancel.is_set() else ():
                     self._start(now, cluster, pool)
                 if not self._running:
-                    if self.cancel.is_set() or not self._turn(proven).start:
+                    if self.cancel.is_set() or not self._turn().start:
                         break
                     continue
                 done, _ = wait(self._running, timeout=ASK, return_when=FIRST_COMPLETED)
@@ -82,13 +87,12 @@ class FleetRun:
                     for _, run in self._running.values():
                         run.interrupt()
                 for future in done:
-                    proven |= self._over(future)
-        return self._code(proven)
+                    self._over(future)
+        return self._code()
 
-    def _turn(self, proven: Collection[str]) -> Turn:
+    def _turn(self) -> Turn:
         running = {cluster for cluster, _ in self._running.values()}
-        failed = {cluster for cluster in self.ended if cluster not in proven}
-        return turn(self.stages, self.aim, proven, running, failed)
+        return turn(self.stages, self.aim, self.pinned, running, self.ended.keys() - self.pinned)
 
     def _start(self, now: Turn, cluster: str, pool: ThreadPoolExecutor) -> None:
         stage = now.stage.name if now.stage else ""
@@ -101,28 +105,27 @@ class FleetRun:
         say(f"{stage}: {cluster} → {self.aim[cluster]}", err=True)
         self._running[pool.submit(run.wait)] = (cluster, run)
 
-    def _over(self, future: Future[int]) -> set[str]:
-        """Keep how a run ended; the clusters that are proven by now."""
+    def _over(self, future: Future[int]) -> None:
+        """Keep how a run ended; done alone proves nothing, what the matrix pins does."""
         cluster, run = self._running.pop(future)
         code = future.result()
-        proven: set[str] = set()
         why = run.last_words() if code else ""
         if code == ExitCode.DONE:
             try:
-                proven = {*self.proven()}
-                why = (
-                    ""
-                    if cluster in proven
-                    else "done, but the matrix does not pin it: its record is not delivered"
-                )
+                self.pinned |= self.proven()
+                why = "done, but the matrix does not pin it: its record is not delivered"
             except KnowngoodError as error:
                 why = f"done, but what the matrix says now can't be read: {error}"
-            code = code if cluster in proven else int(ExitCode.INCONCLUSIVE)
-        self.ended[cluster] = Ended(code, why)
-        say(f"{cluster}: {'proven' if cluster in proven else f'exit {code}, {why}'}", err=True)
-        return proven
+        if cluster in self.pinned:
+            self.ended[cluster] = Ended(int(ExitCode.DONE))
+            say(f"{cluster}: proven", err=True)
+            return
+        self.ended[cluster] = Ended(code or int(ExitCode.INCONCLUSIVE), why)
+        say(f"{cluster}: exit {self.ended[cluster].code}, {why}", err=True)
 
-    def _code(self, proven: Collection[str]) -> ExitCode:
-        codes = {e.code for cluster, e in self.ended.items() if cluster not in proven}
+    def _code(self) -> ExitCode:
+        codes = {e.code for cluster, e in self.ended.items() if cluster not in self.pinned}
         worst = next((c for c in WORST_FIRST if c in codes), ExitCode.DONE)
-        return ExitCode.INTERRUPTED if self.cancel.is_set() and worst is ExitCode.DONE else worst
+        if worst is not ExitCode.DONE or self.aim.keys() <= self.pinned:
+            return worst
+        return ExitCode.INTERRUPTED if self.cancel.is_set() else ExitCode.INCONCLUSIVE

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from knowngood.model.errors import UsageError
+from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.values import Object
 
 PROGRAM = (sys.executable, "-m", "knowngood")
@@ -38,8 +38,9 @@ class KnowngoodChild:
             raise UsageError(f"a run can't be started: {error}", where=str(folder)) from error
 
     def wait(self) -> int:
-        """Its exit code, once it has ended."""
-        return self._process.wait()
+        """Its exit code, once it has ended; of one that was killed that of an interrupted run, which it is."""
+        code = self._process.wait()
+        return code if code in list(ExitCode) else int(ExitCode.INTERRUPTED)
 
     def interrupt(self) -> None:
         """As Ctrl-C: it ends its open step and can be resumed."""

@@ -190,7 +190,7 @@ def upgrade_command(
         with stopped_by_signals(cancel, "stopping every run; each can be resumed"):
             run = FleetRun(move.stages, move.goes, move.begin, move.proven, cancel)
             code = run.play()
-        rows = {name: _after(row, run, move.proven()) for name, row in move.rows.items()}
+        rows = {name: _after(row, run) for name, row in move.rows.items()}
         _tell(move.stages, rows, "now", output)
         return int(code)
 
@@ -241,8 +241,8 @@ class _Move:
         return KnowngoodChild(words, self._logs / cluster)
 
 
-def _after(row: Row, run: FleetRun, proven: frozenset[str]) -> Row:
-    if row.cluster in proven:
+def _after(row: Row, run: FleetRun) -> Row:
+    if row.cluster in run.pinned:
         return replace(row, release=run.aim[row.cluster], told="proven", note="")
     ended = run.ended.get(row.cluster)
     if ended is None:
