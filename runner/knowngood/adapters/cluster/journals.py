@@ -67,9 +67,9 @@ def read(
     if not kernel_source.proves_its_end(kube):
         newest = next((raw for raw in reversed(list(ask(tail="1"))) if raw), "")
     if kernel_source.proves_its_end(kube):  # all of it comes anyway
-        return "".join(thinned(ask()))
+        return "".join(thinned(ask(), words=words))
     ago = {} if since is None else {"since": f"-{max(1, math.ceil(up - since) + SETTLED)}s"}
-    told = "".join(thinned(ask(**ago), _entry(newest), since))
+    told = "".join(thinned(ask(**ago), _entry(newest), since, words))
     if (
         told and _entry(newest) is None and not newest.startswith(NO_ENTRIES)
     ):  # that query is ended after 30 s, too
@@ -83,13 +83,16 @@ def pattern(words: str = "") -> str:
     return "|".join((JOURNAL_PATTERN, *more))
 
 
-def thinned(raws: Iterable[str], newest: Entry | None = None, since: float | None = None) -> Iterator[str]:
+def thinned(
+    raws: Iterable[str], newest: Entry | None = None, since: float | None = None, words: str = ""
+) -> Iterator[str]:
     """What is kept of an answer, as JSON lines.
 
     `newest`: the entry that must be in it; one from before `since`, where nothing came later, is put before it: it
-    shows that the kernel's log was alive.
+    shows that the kernel's log was alive. `words`: see `read`; a line that has them is never folded into another, since
+    two loads of one driver say the same.
     """
-    kept, last = _Kept(), -1
+    kept, last = _Kept(words), -1
     for raw in raws:
         if not raw or raw.startswith(NO_ENTRIES):
             continue
@@ -109,10 +112,15 @@ def thinned(raws: Iterable[str], newest: Entry | None = None, since: float | Non
         yield json.dumps({CUT: NO_END}) + "\n"
 
 
+LOADING = "^NVRM: loading"
+"""The GPU driver's banner: each one is a load of its own, however alike two are."""
+
+
 class _Kept:
     """Entries, floods folded, never more than MOST of them and one of each kind of error."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: str) -> None:
+        self._wanted = re.compile("|".join(filter(None, (LOADING, words))))
         self._entries: list[Entry] = []
         self._recent: OrderedDict[tuple[str, str], Entry] = OrderedDict()
         self._kinds: dict[tuple[str, str], Entry] = {}
@@ -124,13 +132,14 @@ class _Kept:
             return
         at = _moment(entry)
         key = (str(entry.get("_BOOT_ID")), str(message))
-        known = self._recent.get(key)
+        wanted = bool(self._wanted.search(str(message)))
+        known = None if wanted else self._recent.get(key)
         if known is not None and at - int(known.get(LAST, _moment(known))) <= FLOOD_US:
             _again(known, at)
             return
         small = {name: entry[name] for name in FIELDS if name in entry}
         small["MESSAGE"] = message[:LONGEST] if isinstance(message, (str, list)) else message
-        if len(self._entries) >= MOST and (known := self._folded(small, at)) is not None:
+        if not wanted and len(self._entries) >= MOST and (known := self._folded(small, at)) is not None:
             return
         self._entries.append(small)
         self._recent[key] = small
@@ -141,7 +150,7 @@ class _Kept:
         """What stands for an entry where there are too many; None: it must be kept itself."""
         message = str(entry["MESSAGE"])
         event = parse(message)
-        if event is None and entry.get("_TRANSPORT") == "kernel" and not message.startswith("NVRM: loading"):
+        if event is None and entry.get("_TRANSPORT") == "kernel":
             return entry
         key = (str(entry.get("_BOOT_ID")), f"{event.key} {event.bdf}" if event else shape(message))
         if known := self._kinds.get(key):

@@ -120,3 +120,15 @@ def test_a_million_entries_take_little_memory_and_lose_no_kind_of_error() -> Non
 def test_what_came_since_is_missing_where_the_newest_entry_is_and_nothing_else_came() -> None:
     """The newest entry came 10 s after the window opened; what came before it is not known to be nothing."""
     assert journals.CUT in thinned(newest=entry(5010), since=5000.0)[-1]
+
+
+def test_two_loads_of_one_driver_within_seconds_are_two_and_so_is_what_was_asked_for_by_words() -> None:
+    """Folded into the first one, the second load would never have been."""
+    banner, nic = (
+        "NVRM: loading NVIDIA UNIX Open Kernel Module  580.105.08",
+        "mlx5_core 0000:1c:00.0: firmware version: 28",
+    )
+    assert len(thinned(entry(30.7, banner), entry(36.3, banner))) == 2
+    twice = [entry(30.7, nic), entry(36.3, nic)]
+    assert len(thinned(*twice)) == 1
+    assert len([*journals.thinned(twice, words="firmware version")]) == 2
