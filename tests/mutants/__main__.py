@@ -1,7 +1,8 @@
 """`make mutants`: gates and probes are made wrong at places drawn by lot, and their unit tests must say so.
 
 One in ten may live. A mutant that changes nothing that matters is named in equivalent.py with the reason. The table of
-those that lived is printed and kept in .cache/mutants.json; `MUTANTS=--again` plays only these once more.
+those that lived is printed; they are kept in .cache/mutants.json as they are found, so that a draw that was cut off
+tells something, too. `MUTANTS=--again` plays only these once more, `MUTANTS="--seed 11"` another draw.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.mutants.cover import ON_THE_TWIN, chosen, tests_of
+from tests.mutants.cover import ON_THE_TWIN, chosen, every, tests_of
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.mutate import Mutant
 from tests.mutants.tree import HEALTHY, ROOT, Copy, Ran
@@ -35,12 +36,12 @@ def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
     for mutant in mutants:
         waiting.put(mutant)
     tests = {mutant.file: tests_of(mutant.file) for mutant in mutants}
-    every = sorted({test for some in tests.values() for test in some} - {ON_THE_TWIN})
+    all_tests = sorted({test for some in tests.values() for test in some} - {ON_THE_TWIN})
     found: dict[Mutant, Ran] = {}
     unwell: list[str] = []
 
     def work(copy: Copy, first: bool) -> None:
-        if first and not (ran := copy.ran(every, HEALTHY)).ok:
+        if first and not (ran := copy.ran(all_tests, HEALTHY)).ok:
             unwell.append(ran.words)
         while not unwell:
             try:
@@ -50,6 +51,7 @@ def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
             source = (copy.folder / mutant.file).read_text(encoding="utf-8")  # ours may have changed since
             found[mutant] = copy.with_change(mutant.file, mutant.applied(source), tests[mutant.file])
             told(mutant, found[mutant], len(found), len(mutants))
+            keep(found)
 
     with tempfile.TemporaryDirectory() as folder:
         copies = [Copy(Path(folder) / str(number)) for number in range(workers)]
@@ -69,6 +71,13 @@ def told(mutant: Mutant, ran: Ran, number: int, of: int) -> None:
     print(f"{number}/{of} {how} {mutant.file}:{mutant.line} {mutant.kind} {ran.words[:90]}", file=sys.stderr)
 
 
+def keep(found: dict[Mutant, Ran]) -> None:
+    """What was played and what lived by now, for `--again`."""
+    KEPT.parent.mkdir(exist_ok=True)
+    lived = [m.name for m, ran in found.items() if ran.ok]
+    KEPT.write_text(json.dumps({"played": len(found), "lived": lived}, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     """Draw, play, print; exit 1 where more than one in ten live."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
@@ -78,10 +87,12 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="those that lived the last time")
     parser.add_argument("--file", default="", help="only mutants of files with this in their name")
     asked = parser.parse_args()
-    drawn = [m for m in chosen(asked.count, asked.seed) if asked.file in m.file]
-    if asked.again:
+    if asked.again:  # of all: another line in a source makes a draw another one
         lived = set(json.loads(KEPT.read_text(encoding="utf-8"))["lived"])
-        drawn = [m for m in drawn if m.name in lived]
+        drawn = [m for m in every() if m.name in lived]
+    else:
+        drawn = chosen(asked.count, asked.seed)
+    drawn = [m for m in drawn if asked.file in m.file]
     same = [m for m in drawn if m.name in EQUIVALENT]
     begin = time.monotonic()
     random.Random(asked.seed).shuffle(drawn)  # noqa: S311 (what was played by then is a lot of its own)
@@ -96,8 +107,6 @@ def main() -> None:
     print(
         f"\n{len(found)} mutants ({what}): {len(survivors)} live; {len(same)} change nothing; {minutes:.0f} min"
     )
-    KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps({"lived": [m.name for m in survivors]}, indent=1), encoding="utf-8")
     sys.exit(len(survivors) > SHARE * len(found))
 
 
