@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from tests.mutants.mutate import Mutant, Source
+from tests.mutants.reach import distances
 from tests.mutants.tree import ROOT
 
 SOURCES = ("gates/*.py", "runner/knowngood/gate/*.py", "runner/knowngood/probe/**/*.py")
@@ -38,8 +39,10 @@ FRAME = (
 """What of knowngood.gate is at work in pytest's own process: shown by whole sessions."""
 WIRED = ("fixtures", "neighbours", "probing", "reading", "driver", "operands")
 """What asks the cluster: shown on the twin."""
-OF_ALL = {"gates": "ASKED|TABLE", "kernel_log": "kernel_log|log_errors|gpu_errors|TABLE"}
-"""Words of tests that are of every file in a folder; its other tests are of one."""
+OF_ALL = {"gates": "ASKED|TABLE", "kernel_log": "kernel_log|log_errors|gpu_errors"}
+"""Words of tests that are of every file in a folder."""
+NEAR = 2
+"""Imports between a test and a file that it is still one of. A farther one may notice a mutant, too: it isn't asked."""
 ON_THE_TWIN = "tests/integration/gates/test_gates_on_the_twin.py"
 
 
@@ -54,19 +57,22 @@ def sources() -> list[str]:
 
 
 def tests_of(file: str) -> list[str]:
-    """The tests of a file: first those that name it, then all beside them, then those on the twin."""
+    """The tests of a file: first those that name it, then the others near it, then those on the twin."""
     stem, room = Path(file).stem, Path(file).parent.name
     folders = {"kernel_log": [PROBES, XID, GATES], "gate": [GATES], "gates": [GATES]}.get(room, [PROBES])
     folders += [PLUGIN] if room == "gate" and stem in FRAME else []
     word = re.compile(rf"\b(?:{stem}|{OF_ALL.get(room, '(?!)')})\b")
-    found: list[tuple[int, str]] = []
-    for test in sorted(t for folder in folders for t in (ROOT / folder).rglob("test_*.py")):
-        told = len(word.findall(test.read_text(encoding="utf-8")))
-        if ("/smoke/" in str(test) and room != "smoke") or (room in OF_ALL and not told):
-            continue
-        named = test.stem in (f"test_{stem}", f"test_{room}")
-        found.append((-told - 1000 * named, str(test.relative_to(ROOT))))
-    return [test for _, test in sorted(found)] + ([ON_THE_TWIN] if stem in WIRED and room == "gate" else [])
+    found: list[tuple[bool, int, int, str]] = []
+    for test in sorted(
+        str(t.relative_to(ROOT)) for folder in folders for t in (ROOT / folder).rglob("test_*.py")
+    ):
+        told = len(word.findall((ROOT / test).read_text(encoding="utf-8")))
+        far = distances(test).get(file, 1000)
+        named = Path(test).stem in (f"test_{stem}", f"test_{room}")
+        found.append((not named, far, -told, test))
+    near = [one for one in found if not one[0] or one[1] <= NEAR or (one[2] and room in OF_ALL)]
+    near = near or sorted(found, key=lambda one: one[1])[:NEAR]
+    return [test for *_, test in sorted(near)] + ([ON_THE_TWIN] if stem in WIRED and room == "gate" else [])
 
 
 def every() -> list[Mutant]:
