@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import site
 import subprocess
 import sys
+import time
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PARTS = ("runner", "gates", "matrix", "playbooks", "deploy", "tests", "docs", "tools")
 FILES = ("pyproject.toml", "README.md", "CHANGELOG.md")
+BESIDE = ROOT.parent / "shared"
+"""Facts and cases that some tests are held against, where they lie beside the checkout."""
 LIMIT, HEALTHY = 300.0, 1800.0
 """Seconds for the tests of one mutant: with one that never ends they do not, either; and for all without any."""
 
@@ -36,12 +41,15 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._times = itertools.count(int(time.time()) + 100_000)
         ignored = shutil.ignore_patterns("__pycache__", ".mypy_cache", "*.pyc")
         for part in PARTS:
             if (ROOT / part).exists():
                 shutil.copytree(ROOT / part, folder / part, symlinks=True, ignore=ignored)
         for name in FILES:
             shutil.copy2(ROOT / name, folder / name)
+        if BESIDE.exists() and not (folder.parent / BESIDE.name).exists():
+            (folder.parent / BESIDE.name).symlink_to(BESIDE)
         venv.create(folder / ".venv", symlinks=True)
         (packages,) = (folder / ".venv").glob("lib/python3*/site-packages")
         # The copy first; ours only lends what is installed, not its own .pth, which would lead to the original.
@@ -50,7 +58,7 @@ class Copy:
 
     def ran(self, tests: list[str], limit: float = LIMIT) -> Ran:
         """Run these tests until the first fails; `limit` in seconds."""
-        command = [str(self.folder / ".venv/bin/python"), "-B", "-m", "pytest", "-x", "-q", "--no-header"]
+        command = [str(self.folder / ".venv/bin/python"), "-m", "pytest", "-x", "-q", "--no-header"]
         command += ["-p", "no:cacheprovider", "-p", "no:randomly", "--tb=line", "--show-capture=no"]
         try:
             done = subprocess.run(
@@ -76,9 +84,14 @@ class Copy:
         """
         path = self.folder / file
         before = path.read_text(encoding="utf-8")
-        path.write_text(text, encoding="utf-8")
+        self._write(path, text)
         try:
             ran = self.ran(tests[:NEAREST])
             return self.ran(tests[NEAREST:]) if ran.ok and tests[NEAREST:] else ran
         finally:
-            path.write_text(before, encoding="utf-8")
+            self._write(path, before)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Each text has a second of its own: compiled files go by time and size, and none may outlive its source."""
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, (at := next(self._times), at))
