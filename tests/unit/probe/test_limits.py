@@ -1,0 +1,121 @@
+"""What a probe reads, keeps and says is bounded: at the bound it is taken, beyond it is said that it is not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from knowngood.probe import __main__ as probe
+from knowngood.probe import child, files, isolation
+from knowngood.probe.answer import LONGEST, MOST_WORDS, bad, checked, good, unmeasured
+from knowngood.probe.host import LARGEST, Host
+
+from .test_isolation import CHILD, watched
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0.5", 0.5), ("999999", 999999.0), ("0", None), ("1e6", None), ("nan", None)]
+)
+def test_a_deadline_is_a_number_of_seconds(text: str, seconds: float | None) -> None:
+    if seconds is None:
+        with pytest.raises(argparse.ArgumentTypeError, match="not a number of seconds"):
+            probe._seconds(text)
+    else:
+        assert probe._seconds(text) == seconds
+
+
+@pytest.mark.parametrize(("spare", "kept"), [(0, True), (-1, False)])
+def test_last_words_may_fill_the_termination_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int, kept: bool
+) -> None:
+    """The kubelet keeps 4096 bytes of it: kubernetes.io, "Determine the Reason for Pod Failure"."""
+    assert probe.LONGEST_ANSWER == 4096
+    said = tmp_path / "termination-log"
+    options = argparse.Namespace(root=tmp_path, answer=said, payloads=[])
+    documents = probe._Documents(options)
+    empty = len(probe._text({"x": ""}))
+    documents._say({"x": "y" * (probe.LONGEST_ANSWER - empty - spare)})
+    assert bool(said.read_bytes()) is kept
+
+
+def test_what_could_not_be_read_is_named_twenty_files_long() -> None:
+    body = "host.unread.update({str(n): 'x' for n in range(25)}); return {'ok': True, 'measured': {}}"
+    found, _ = watched(CHILD.format(body=body))
+    assert (found["ok"], len(found["measured"][child.UNREAD])) == (True, 20)
+    worse, _ = watched(CHILD.format(body=body.replace("True", "False")))
+    assert (worse["ok"], "can't be read" in worse["reason"]) == (None, True)
+
+
+def test_an_answer_may_have_a_megabyte_and_no_more() -> None:
+    empty = len(json.dumps(good("", {"x": ""})))
+    assert checked(good("", {"x": "y" * (LONGEST - empty)}))["ok"] is True
+    longer = checked(good("", {"x": "y" * (LONGEST - empty + 1)}))
+    assert (longer["ok"], f"{LONGEST + 1} bytes, more than {LONGEST}" in longer["reason"]) == (None, True)
+    assert LONGEST == 1024 * 1024
+
+
+def test_a_reason_fits_beside_the_figures() -> None:
+    for told in (bad("", "y" * 9999), unmeasured("", "y" * 9999)):
+        assert len(told["reason"]) == MOST_WORDS == 1500
+
+
+def test_64_kib_of_a_payloads_talk_are_logged() -> None:
+    """The kubelet rotates a long log, and the answers would go with it."""
+    _, log = watched("[print('y' * 99) for _ in range(2000)]")
+    assert 64 * 1024 - 100 <= 100 * log.count("x| ") < 64 * 1024
+    assert isolation.MOST_LOGGED == 64 * 1024
+
+
+def test_the_reason_has_the_last_three_lines_of_its_talk() -> None:
+    found, _ = watched("[print(n, 'y' * 200) for n in range(5)]")
+    said = found["reason"].partition("it said: ")[2].split(" / ")
+    assert [line[0] for line in said] == ["2", "3", "4"]
+    assert {len(line) for line in said} == {isolation.LINE} == {160}
+
+
+def test_a_signal_without_a_name_has_its_number() -> None:
+    assert isolation._end_of(-99, killed=False) == "it was killed by signal 99"
+    assert isolation._end_of(0, killed=False) == "it ended with exit code 0 and no answer"
+    assert "out of memory" in isolation._end_of(-9, killed=True)
+
+
+def test_a_file_may_be_as_long_as_asked_and_one_byte_more_is_said(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 100_000)
+    assert files.read(tmp_path, "f", 100_000) == b"x" * 100_000
+    with pytest.raises(files.Unreadable, match="longer than 99999 bytes"):
+        files.read(tmp_path, "f", 99_999)
+
+
+def test_forty_links_are_followed_as_linux_does(tmp_path: Path) -> None:
+    (tmp_path / "l0").write_text("here")
+    for n in range(1, 42):
+        (tmp_path / f"l{n}").symlink_to(f"l{n - 1}")
+    assert files.read(tmp_path, "l40", 10) == b"here"
+    with pytest.raises(files.Unreadable, match="loop of links"):
+        files.read(tmp_path, "l41", 10)
+
+
+def test_a_folder_may_have_ten_thousand_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert files.MOST_NAMES == 10_000
+    monkeypatch.setattr(files, "MOST_NAMES", 3)
+    for name in "abc":
+        (tmp_path / name).touch()
+    assert files.names(tmp_path, "") == ["a", "b", "c"]
+    (tmp_path / "d").touch()
+    with pytest.raises(files.Unreadable, match="more than 3 entries"):
+        files.names(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("18446744073709551615", 2**64 - 1), ("18446744073709551616", None), ("4294967295", 2**32 - 1)],
+)
+def test_a_counter_has_64_bits_at_most(tmp_path: Path, text: str, value: int | None) -> None:
+    (tmp_path / "c").write_text(text)
+    host = Host(tmp_path)
+    assert host.number("c") == value
+    assert (host.unread == {}) is (value is not None)
+    assert LARGEST == 2**64 - 1
