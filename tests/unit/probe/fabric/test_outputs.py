@@ -26,9 +26,10 @@ def test_a_bandwidth_is_the_average_of_the_last_row_and_dma_buf_is_what_it_said(
 
 
 def test_a_bandwidth_in_other_units_is_told_in_ours() -> None:
-    text = output("write_bw_42").replace("Gb/sec", "MiB/sec")
-    assert perftest.bandwidth(text, 0).value == pytest.approx(42.31 * 8 * 1048576 / 1e9)
-    assert perftest.bandwidth(text.replace("MiB/sec", "furlongs"), 0).end == UNMEASURED
+    for unit in ("MiB/sec", "MB/sec"):
+        text = output("write_bw_42").replace("Gb/sec", unit)
+        assert perftest.bandwidth(text, 0).value == pytest.approx(42.31 * 8 * 1048576 / 1e9)
+    assert perftest.bandwidth(text.replace(unit, "furlongs"), 0).end == UNMEASURED
 
 
 def test_a_latency_is_the_typical_one() -> None:
@@ -95,3 +96,32 @@ def test_any_text_is_read_without_an_error(text: str, code: int) -> None:
     for read in (perftest.bandwidth, perftest.latency):
         assert read(text, code).end in (MEASURED, DEAD, OWN, UNMEASURED)
     assert nccl_tests.read(text).best is None or "Out of bounds" in text
+
+
+@pytest.mark.parametrize(("number", "end"), [("0.01", MEASURED), ("0.00", UNMEASURED), ("1e9", UNMEASURED)])
+def test_a_figure_that_nothing_can_reach_is_none(number: str, end: str) -> None:
+    assert perftest.bandwidth(output("write_bw_42").replace("42.31", number), 0).end == end
+
+
+@pytest.mark.parametrize(
+    ("errno", "end"), [(1, UNMEASURED), (11, UNMEASURED), (12, UNMEASURED), (13, UNMEASURED)]
+)
+def test_what_the_pods_limits_forbid_says_nothing_of_the_node(errno: int, end: str) -> None:
+    text = output("no_region").replace("error=14", f"error={errno}")
+    assert perftest.bandwidth(text, 1).end == end
+
+
+def test_a_reason_is_cut() -> None:
+    assert len(perftest.bandwidth("x" * 999, 1).why) < 250
+    assert perftest.bandwidth("", 7).why == "it ended with 7 and no figure"
+
+
+def test_where_one_half_was_not_checked_nothing_was() -> None:
+    text = output("all_reduce_spark")
+    whole = nccl_tests.read(text)
+    rows = [line for line in text.splitlines() if line.strip().startswith("65536 ")]
+    assert rows
+    assert whole.wrong == 0
+    assert (
+        nccl_tests.read(text.replace(rows[0], rows[0][: rows[0].rstrip().rindex(" ")] + " N/A")).wrong is None
+    )
