@@ -278,3 +278,28 @@ def test_a_server_that_does_not_start(
 
 def test_percentiles() -> None:
     assert (percentile([], 99), percentile([3, 1, 2], 50), percentile(range(100), 99)) == (0.0, 2, 99)
+
+
+def test_a_server_that_counts_no_tokens_is_told_apart_from_one_that_counts_others() -> None:
+    def silent(said: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in said.items() if k != "usage"}
+
+    found, _ = asked(other_events(silent))
+    assert [f.words for f in found] == ["it counts -1 and -1 tokens, there were 2 and 14"]
+
+
+@pytest.mark.parametrize(("apart", "asked_for"), [(0.5, True), (0.49, False)])
+def test_a_prompt_is_asked_only_where_no_other_answer_is_near(apart: float, asked_for: bool) -> None:
+    """Half a unit of log-probability: another server may take the other one of two that are alike."""
+
+    class Torn(Counting):
+        def scores(self, tokens: Sequence[int]) -> list[float]:
+            return [0.0, -apart, *[-9.0] * (SIZE.vocabulary - 2)]
+
+    assert (serving._known(Torn(), (1, 2)) is not None) is asked_for  # type: ignore[arg-type]
+
+
+def test_a_tolerance_may_be_used_up() -> None:
+    wanted = dataclasses.replace(known()[0], tokens=(3,), top=({3: -0.5},), finish="length")
+    assert wrong(Answered([3], [{3: -0.75}], "length", 2, 1), wanted, 0.25) == ""
+    assert "off by 2.6e-01" in wrong(Answered([3], [{3: -0.76}], "length", 2, 1), wanted, 0.25)
