@@ -314,3 +314,32 @@ def test_the_command_prints_and_exits(tmp_path: Path) -> None:
     away = subprocess.run([*call, "/nowhere"], check=False, capture_output=True, text=True, env=environment)
     assert (away.returncode, away.stderr) == (3, "")
     assert "/nowhere" in json.loads(away.stdout)["error"]
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (f"7,1,12345678,-;{XID}", 1),
+        (f"8,1,12345678,-;{XID}", 0),
+        (f"<7>[   12.345678] {XID}", 1),
+        (f"<8>[   12.345678] {XID}", 0),
+        (f"<0>Aug 17 10:00:00 gpu-1 kernel: {XID}", 1),
+        (f"<14>Aug 17 10:00:00 gpu-1 kernel: {XID}", 0),
+    ],
+)
+def test_from_priority_8_on_another_facility_than_the_kernel_wrote_it(
+    line: str, number: int, tmp_path: Path
+) -> None:
+    """syslog(2): eight levels of each facility, the kernel's first."""
+    status, events = told(log(tmp_path, line + "\n"))
+    assert (status, len(events)) == (0, number)
+
+
+def test_a_time_of_the_log_is_a_time_of_the_event(tmp_path: Path) -> None:
+    for line, seconds in (
+        (f"[    0.000000] {XID}", "0"),
+        (f"[   12.345678] {XID}", "12.345678"),
+        (f"4,3973,12345678,-;{XID}", "12.345678"),
+    ):
+        _, (event,) = told(log(tmp_path, line + "\n"))
+        assert str(event["time"]).startswith(seconds), event
