@@ -10,7 +10,7 @@ import pytest
 from tests.cases import CASES
 
 from knowngood.gate.kernel_log import KernelLog, Line, read
-from knowngood.gate.log_errors import Before, Beside
+from knowngood.gate.log_errors import Before, Beside, seen
 from knowngood.model.context import Window
 
 from .conftest import gate, request, verdict
@@ -244,3 +244,105 @@ def case_lines(case: str) -> list[str]:
     if not (CASES / case).exists():
         pytest.skip(f"the real cases are not here: {case}")
     return [line for line in (CASES / case).read_text().splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize(("incidents", "said"), [(100, "pass"), (101, "inconclusive")])
+@pytest.mark.parametrize(("code", "apart"), [(92, 1.0), (45, 11.0)])
+def test_a_hundred_harmless_incidents_a_day_are_no_storm_yet(
+    code: int, apart: float, incidents: int, said: str
+) -> None:
+    """A channel that is torn down more than ten seconds after the last one is an incident of its own."""
+    assert judged(log=log_of(*[xid(code, text="x")] * incidents, apart=apart))[0] == said
+
+
+@pytest.mark.parametrize(("apart", "said"), [(10.0, "pass"), (10.5, "inconclusive")])
+def test_what_follows_within_ten_seconds_is_one_incident(apart: float, said: str) -> None:
+    assert judged(log=log_of(*[xid(45)] * 102, apart=apart))[0] == said
+
+
+def test_each_process_and_gpu_has_incidents_of_its_own() -> None:
+    """Many processes of one GPU die within a moment: each is an incident. On many GPUs each GPU has few."""
+    many = [xid(45, text=f"pid={n}, name=x, y") for n in range(101)]
+    assert judged(log=log_of(*many, apart=0.01))[0] == "inconclusive"
+    spread = [xid(92, gpu=f"{n:02x}", text="x") for n in range(8) for _ in range(100)]
+    assert judged(log=log_of(*spread))[0] == "pass"
+
+
+def test_a_storm_is_by_day_and_a_short_window_counts_as_one() -> None:
+    for hours, most in ((0.1, 100), (24.0, 100), (48.0, 200)):
+        for number, said in ((most, "pass"), (most + 1, "inconclusive")):
+            log = replace(log_of(*[xid(92, text="x")] * number), up=hours * 3600)
+            assert judged(log=log)[0] == said, (hours, number)
+
+
+def test_what_the_driver_asks_for_is_no_incident_of_its_own() -> None:
+    none = xid(154, text="GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)")
+    assert judged(*[none] * 500)[0] == "pass"
+
+
+def test_an_error_is_closed_on_its_own_gpu_in_its_own_boot_from_its_last_line_on() -> None:
+    none = xid(154, text="GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)")
+
+    def said(*lines: Line) -> str:
+        return judged(log=replace(log_of(), lines=lines))[0]
+
+    assert said(Line("b", 5.0, xid(48)), Line("b", 5.0, none)) == "pass"
+    assert said(Line("b", 5.0, xid(48), count=9, last=8.0), Line("b", 7.9, none)) == "fail"
+    assert said(Line("b", 5.0, xid(48), count=9, last=8.0), Line("b", 8.0, none)) == "pass"
+    assert said(Line("b", 5.0, xid(48)), Line("c", 7.0, none)) == "fail", "a boot is no answer"
+
+
+def test_more_than_the_profile_allows_of_one_kind_fails_and_as_many_do_not() -> None:
+    given = {"node": "gpu-1", "baseline": {"errors": {}}, "judgement": request(**CLAIMED), "load": LOAD}
+    for limits, number, said in (
+        ({}, 1, "fail"),
+        ({"maxSameXid": 2}, 2, "pass"),
+        ({"maxSameXid": 2}, 3, "fail"),
+    ):
+        log = log_of(*[xid(31)] * number)
+        assert verdict(GPU_ERRORS.test_no_new_gpu_errors, kernel_log=log, limits=limits, **given)[0] == said
+
+
+def test_a_baseline_that_says_where_allows_it_there_alone() -> None:
+    had = {"errors": {"lockup": 2}, "errorPlaces": {"Xid 31": {"0000:18:00": 2}}} | {"hours": None}
+    had["errors"] = {"Xid 31": 2}
+    late = {**CLAIMED, "windows": {"gpu-1": Window("b", 100.0, "")}}
+    assert judged(xid(31), xid(31), baseline=had, **late)[0] == "pass"
+    assert judged(xid(31, "28"), xid(31, "28"), baseline=had, **late)[0] == "fail"
+
+
+def test_of_sixty_kinds_all_are_kept_and_of_more_the_most_frequent() -> None:
+    kinds = [xid(code, text="x") for code in range(500, 561)]
+    _, _, notes = judged(*kinds[:60])
+    assert len(notes.measured["errors"]) == 60
+    _, _, notes = judged(*kinds, *kinds[1:])
+    assert (len(notes.measured["errors"]), "Xid 500" in notes.measured["errors"]) == (60, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (13, "graphics engine exception"),
+        (31, "GPU memory page fault"),
+        (43, "GPU stopped processing"),
+        (45, "channel torn down after an earlier error"),
+        (48, "double bit ECC error"),
+        (61, "internal micro-controller breakpoint"),
+        (62, "internal micro-controller halt"),
+        (63, "memory row remap pending"),
+        (64, "memory row remap failed"),
+        (74, "NVLink error"),
+        (79, "GPU has fallen off the bus"),
+        (92, "high rate of single bit ECC errors"),
+        (94, "contained memory error"),
+        (95, "uncontained memory error"),
+        (109, "context switch timeout"),
+        (119, "GSP RPC timeout"),
+        (120, "GSP error"),
+        (140, "uncorrectable ECC error"),
+        (154, "GPU recovery action changed"),
+    ],
+)
+def test_an_xid_is_told_with_nvidias_name_of_it(code: int, words: str) -> None:
+    (event,) = seen([Line("b", 1.0, xid(code))], ("gpu",))
+    assert event.event.meaning == words
