@@ -207,3 +207,81 @@ def test_what_is_no_figure_was_not_measured(figure: object) -> None:
     documents = told(("a", "b"), 1)
     between(documents, "a", "b")["nccl"]["busGBps"] = figure
     assert NCCL not in Judged(documents, LIMITS, {}, dma_buf=True).rates["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "before", "rate", "expected"),
+    [
+        ({}, 400.0, 380.0, "pass"),
+        ({}, 400.0, 379.9, "fail"),
+        ({"minBaselineRatio": 0.5}, 780.0, 390.0, "pass"),
+        ({"minBaselineRatio": 0.5}, 780.0, 389.9, "fail"),
+    ],
+)
+def test_a_rate_may_be_just_its_share_of_before(
+    limits: dict[str, float], before: float, rate: float, expected: str
+) -> None:
+    """5 % below it at most, unless the profile says otherwise."""
+    own = {k: v for k, v in LIMITS.items() if k != "minBaselineRatio"}
+    documents = told(("a", "b"), 1)
+    between(documents, "a", "b")["links"][0]["gbps"]["a"] = rate
+    kept = {n: {"ports": {part(n, 0): {"rate": before, "us": 3.8}}} for n in ("a", "b")}
+    meeting = Meeting(rounds(NODES, 3), documents, {}, "", kept)
+    given: dict[str, Any] = {"profile": PROFILE, "limits": {**own, **limits}, "baseline": kept["a"]}
+    assert verdict(GATE.test_fabric, node="a", meeting=meeting, **given)[0] == expected
+
+
+@pytest.mark.parametrize(("latency", "expected"), [(6.0, "pass"), (6.1, "fail")])
+def test_a_latency_may_be_one_and_a_half_times_that_of_before(latency: float, expected: str) -> None:
+    documents = told(("a", "b"), 1)
+    between(documents, "a", "b")["links"][0]["latencyUs"] = latency
+    kept = {n: {"ports": {part(n, 0): {"rate": 390.0, "us": 4.0}}} for n in ("a", "b")}
+    assert judged("a", documents, baselines=kept)[0] == expected
+    assert judged("a", documents, maxReadLatencyUs=latency)[0] == "pass", "the ceiling may be reached"
+    assert judged("a", documents, maxReadLatencyUs=latency - 0.1)[0] == "fail"
+
+
+@pytest.mark.parametrize(("bus", "expected"), [(342.0, "pass"), (341.9, "fail")])
+def test_nccl_may_be_nine_tenths_of_before(bus: float, expected: str) -> None:
+    documents = told(("a", "b"), 1)
+    between(documents, "a", "b")["nccl"]["busGBps"] = bus
+    kept = {n: {"ports": {"nccl": {"rate": 380.0}}} for n in ("a", "b")}
+    assert judged("a", documents, baselines=kept)[0] == expected
+    assert judged("a", documents, baselines=kept, minAllReduceRatio=0.5)[0] == "pass"
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(351.0, "pass"), (350.9, "fail")])
+def test_three_links_make_a_median_of_which_nine_tenths_are_enough(rate: float, expected: str) -> None:
+    documents = told(rails=1)
+    for one, other in combinations(NODES, 2):
+        between(documents, one, other)["links"][0]["gbps"] = {one: 390.0, other: 390.0}
+    between(documents, "a", "b")["links"][0]["gbps"]["a"] = rate
+    assert judged("a", documents, minGbPerSecond=0)[0] == expected
+    two = told(("a", "b"), 2)
+    between(two, "a", "b")["links"][0]["gbps"]["a"] = 100.0
+    assert judged("a", two, minGbPerSecond=0)[0] == "pass", "two links have no median"
+
+
+def test_a_port_that_is_bad_with_one_partner_alone_may_be_the_way_to_it() -> None:
+    documents = told()
+    between(documents, "a", "b")["links"][0]["gbps"]["a"] = 100.0
+    documents["a"]["rounds"] = [one for one in documents["a"]["rounds"] if one["with"] == "b"]
+    documents["c"]["rounds"] = [one for one in documents["c"]["rounds"] if one["with"] == "b"]
+    assert "its port a:0/1 or the way to it is bad with b" in judged("a", documents)[1]
+
+
+def test_what_the_baseline_keeps_is_the_best_with_anybody() -> None:
+    documents = told(rails=1)
+    one = between(documents, "a", "b")["links"][0]
+    one["gbps"], one["latencyUs"] = {"a": 380.0, "b": 381.0}, 5.5
+    assert judged("a", documents)[2].measured["ports"]["a:0/1"] == {"rate": 390.0, "us": 3.8}
+    one["gbps"], one["latencyUs"] = {"a": 395.0, "b": 396.0}, 2.5
+    assert judged("a", documents)[2].measured["ports"]["a:0/1"] == {"rate": 395.0, "us": 2.5}
+
+
+def test_wrong_values_of_an_all_reduce_are_told_and_unchecked_ones_noted() -> None:
+    documents = told(("a", "b"))
+    between(documents, "a", "b")["nccl"]["wrong"] = 3
+    assert "NCCL gives 3 wrong values of an all-reduce" in judged("a", documents)[1]
+    between(documents, "a", "b")["nccl"]["wrong"] = None
+    assert "the all-reduce's values were not checked" in judged("a", documents)[2].reason

@@ -157,3 +157,10 @@ def test_every_bad_link_is_somebodys_and_nothing_that_goes_is_blamed(
         assert all(
             any(k.good and node in k.ends and k.rail == r for k in links) for r in {k.rail for k in links}
         )
+
+
+def test_two_links_of_four_nodes_that_are_all_bad_are_the_rails() -> None:
+    links = [Link("n0", "n1", 2, good=False), Link("n2", "n3", 2, good=False)]
+    assert said(blame(links)) == [(Kind.RAIL, ("n0", "n1", "n2", "n3"), 2)]
+    links += [Link("n0", "n1", 1, good=True), Link("n2", "n3", 1, good=True)]
+    assert said(blame(links)) == [(Kind.RAIL, ("n0", "n1", "n2", "n3"), 2)]
