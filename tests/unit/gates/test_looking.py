@@ -6,7 +6,8 @@ import pytest
 from tests.unit.gates.conftest import BOOT, healthy
 
 from knowngood.adapters.judging.probe_job import Answers
-from knowngood.gate.fixtures import same_boot
+from knowngood.gate import fixtures
+from knowngood.gate.fixtures import Journals, same_boot
 from knowngood.gate.probing import ports
 from knowngood.gate.verdicts import GateInconclusive
 
@@ -42,3 +43,23 @@ def test_a_node_that_was_rebooted_while_it_was_judged_can_not_be_read() -> None:
     assert same_boot(healthy(), healthy(boot_id=plain)).reachable, "one boot, told in two ways"
     later = same_boot(healthy(boot_id="another"), begun)
     assert (later.reachable, "rebooted" in later.trouble) == (False, True)
+
+
+def test_the_present_boots_journal_is_fetched_once_and_an_older_ones_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def fetch(_kube: object, node: str, *, boot: int) -> str:
+        asked.append((node, boot))
+        return f"{node} {boot}"
+
+    monkeypatch.setattr(fixtures.journals, "read", fetch)
+    read: Journals = fixtures.journals_of.__wrapped__(None, {"gpu-1": "told"})  # type: ignore[attr-defined]
+    assert [read("gpu-1", 0), read("gpu-1", -1), read("gpu-1", -1), read("gpu-2", 0)] == [
+        "told",
+        "gpu-1 -1",
+        "gpu-1 -1",
+        "gpu-2 0",
+    ]
+    assert asked == [("gpu-1", -1), ("gpu-2", 0)]

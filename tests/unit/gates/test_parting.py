@@ -355,3 +355,14 @@ def test_the_twins_parted_node_is_parted_as_its_layout_says() -> None:
     fewer = {**found, uuid: dict(list(found[uuid].items())[1:])}
     verdict_, reason = layout(**there, found=fewer)
     assert (verdict_, "has 6 x 1g.18gb, its layout 7 x 1g.18gb" in reason) == ("fail", True), reason
+
+
+def test_a_gpu_that_is_parted_now_and_was_not_before_is_named_and_the_other_way_round() -> None:
+    verdict_, reason = layout(baseline={"places": {"gpu0": PLACES["gpu0"]}})
+    assert (verdict_, "gpu1 has instances gi1 gi1/ci0 gi2 gi2/ci0, before the change none" in reason) == (
+        "fail",
+        True,
+    )
+    verdict_, reason = layout(baseline={"places": {**PLACES, "gpu2": "gi1"}})
+    assert (verdict_, "gpu2 has instances none, before the change gi1" in reason) == ("fail", True)
+    assert layout(places={**PLACES, "gpu2": ""}, baseline={"places": PLACES})[0] == "pass"
