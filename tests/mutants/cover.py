@@ -39,8 +39,10 @@ FRAME = (
 """What of knowngood.gate is at work in pytest's own process: shown by whole sessions."""
 WIRED = ("fixtures", "neighbours", "probing", "reading", "driver", "operands")
 """What asks the cluster: shown on the twin."""
-OF_ALL = {"gates": "ASKED|TABLE", "kernel_log": "kernel_log|log_errors|gpu_errors"}
+OF_ALL = {"gates": "ASKED|TABLE"}
 """Words of tests that are of every file in a folder."""
+OF_GATES = ("test_fault_table", "test_missing_inputs")
+"""Tests that take long and are of whole gates: no part of one is theirs."""
 NEAR = 2
 """Imports between a test and a file that it is still one of. A farther one may notice a mutant, too: it isn't asked."""
 ON_THE_TWIN = "tests/integration/gates/test_gates_on_the_twin.py"
@@ -66,6 +68,8 @@ def tests_of(file: str) -> list[str]:
     for test in sorted(
         str(t.relative_to(ROOT)) for folder in folders for t in (ROOT / folder).rglob("test_*.py")
     ):
+        if room != "gates" and Path(test).stem in OF_GATES:
+            continue
         told = len(word.findall((ROOT / test).read_text(encoding="utf-8")))
         far = distances(test).get(file, 1000)
         named = Path(test).stem in (f"test_{stem}", f"test_{room}")

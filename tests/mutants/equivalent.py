@@ -8,4 +8,22 @@ EQUIVALENT: dict[str, str] = {
     ),
     "gates/driver_health.py: fast = max([*found.rates.values(), "
     'float(limits.get("nvlinkGBps", 0.0))], default=0.0): 0.0 -> 1.0': "no NVLink runs below 1 GB/s",
+    "runner/knowngood/gate/kernel_log.py: last=-1.0 if last is None else int(last) / 1e6,: 1.0 -> 2.0": (
+        "no line is older than its boot"
+    ),
+    'runner/knowngood/gate/sharing.py: config = state.labels.get(WORKLOAD, "container"): "container" -> \'\'': (
+        "a node without the label is no virtual machines' either way"
+    ),
+    "runner/knowngood/probe/smoke/serving.py: for seed in range(5000, 5040):: 5000 -> 5001": (
+        "any prompts will do whose answers leave no doubt"
+    ),
+    "runner/knowngood/probe/files.py: part = os.read(file, min(left, 65536)): 65536 -> 65537": (
+        "the size of a piece, not of the whole"
+    ),
+    "runner/knowngood/probe/fabric/meeting.py: self._connection.settimeout(max(until - time.monotonic(), 0.01)): "
+    "0.01 -> 0.02": ("a socket must be given some patience, where all is used up"),
+    "runner/knowngood/probe/fabric/nccl.py: if over or time.monotonic() > until:: > -> >=": (
+        "the clock never stands at the deadline for long enough to be seen there"
+    ),
+    "runner/knowngood/probe/isolation.py: if time.monotonic() > until:: > -> >=": ("the same"),
 }
