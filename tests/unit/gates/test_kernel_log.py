@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate.kernel_log import Before, Fetch, KernelLog, read
-from knowngood.model.context import Window
+from knowngood.gate.kernel_log import Before, Fetch, KernelLog, Line, read, within
+from knowngood.model.context import Span, Window
 from knowngood.model.errors import Unreachable
 
 NOW, BEFORE, LONG_AGO = "a" * 32, "b" * 32, "c" * 32
@@ -192,3 +192,55 @@ def test_a_later_window_in_an_older_boot_has_that_boots_rest_and_all_later_ones(
     log = read(journal(boots), Window(BEFORE, 5.0, ""), NOW)
     assert seconds(log.since(Window(BEFORE, 50.0, ""))) == [99.0, 1.0]
     assert seconds(log.since(Window(NOW, 0.0, ""))) == [1.0]
+
+
+def test_nobody_is_asked_for_an_older_line_without_need() -> None:
+    def before(_moment: float) -> str:
+        raise AssertionError
+
+    assert opened_at(50, entry(50), entry(70), before=before).late == ""
+    assert opened_at(0, entry(70), before=before).late != "", "nothing is older than the boot"
+    older = {0: [FIRST], -1: [entry(60, boot=BEFORE)]}
+    late = read(journal(older), Window(BEFORE, 50.0, ""), NOW, before)
+    assert "begins at 60.0 s" in late.late, "the question is of the present boot"
+
+
+def test_a_flood_that_goes_on_into_the_window_is_in_it() -> None:
+    log = KernelLog((Line(NOW, 10.0, "x", count=9, last=50.0), Line(NOW, 49.0, "y")), 1)
+    assert [line.message for line in log.since(Window(NOW, 50.0, "")).lines] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("opened", "up", "hours"),
+    [
+        (Window(NOW, 3600.0, ""), 10800.0, 2.0),
+        (Window(NOW, 99.0, ""), 9.0, 0.0),
+        (Window(BEFORE, 1.0, ""), 9.0, None),
+    ],
+)
+def test_how_long_a_window_is_open(opened: Window, up: float, hours: float | None) -> None:
+    assert KernelLog((), 1, opened=opened, boot_id=NOW, up=up).hours == hours
+    assert KernelLog((), 1, opened=opened, boot_id=NOW).hours is None
+
+
+def test_ten_boots_back_are_looked_at_and_no_more() -> None:
+    asked: list[int] = []
+
+    def fetch(boot: int) -> str:
+        asked.append(boot)
+        return entry(1, boot=f"{-boot:032x}")
+
+    log = read(fetch, Window("f" * 32, 0.0, ""), "0" * 32)
+    assert (len(asked), log.boots, "more than 10 boots" in log.trouble) == (10, 10, True)
+
+
+def test_a_line_counts_within_a_span_at_both_its_ends() -> None:
+    span = Span(NOW, 10.0, 20.0)
+    assert [within(Line(NOW, at, "x"), [span]) for at in (9.9, 10.0, 20.0, 20.1)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert within(Line(NOW, 1e9, "x"), [Span(NOW, 10.0, None)])
+    assert not within(Line(BEFORE, 15.0, "x"), [span])
