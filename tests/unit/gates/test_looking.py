@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
-from tests.unit.gates.conftest import BOOT, healthy
+from tests.unit.gates.conftest import BOOT, healthy, request
+from tests.unit.gates.smi import printed, profile
 
 from knowngood.adapters.judging.probe_job import Answers
-from knowngood.gate import fixtures
+from knowngood.adapters.judging.probe_manifest import Order
+from knowngood.adapters.judging.probe_pod import PodSite
+from knowngood.adapters.kubernetes.pod_exec import Ran
+from knowngood.gate import fixtures, neighbours, probing
+from knowngood.gate.driver import Reports, report_of
 from knowngood.gate.fixtures import Journals, same_boot
 from knowngood.gate.probing import ports
 from knowngood.gate.verdicts import GateInconclusive
+from knowngood.model.hardware import Hardware
 
 SEEN = {"ports": [{"name": "mlx5_0/1"}], "counters": {}}
 
@@ -63,3 +73,56 @@ def test_the_present_boots_journal_is_fetched_once_and_an_older_ones_once(
         "gpu-2 0",
     ]
     assert asked == [("gpu-1", -1), ("gpu-2", 0)]
+
+
+def test_a_failed_remap_is_what_the_driver_says_of_that_gpu() -> None:
+    def asked(text: str, node: str = "gpu-1", address: str = "0000:3a:00") -> bool | None:
+        told = {"gpu-1": report_of(Ran(text, "", 0))}
+        request = SimpleNamespace(getfixturevalue=lambda _: Reports(told, lambda _: {}))
+        ask: Callable[..., bool | None] = neighbours.remap_failed.__wrapped__(request)  # type: ignore[attr-defined]
+        return ask(node, address)
+
+    assert asked(printed()) is False
+    assert asked(printed(ailment="row-remap-fails")) is True
+    assert asked(printed(ailment="row-remap-fails"), address="0000:18:00") is False
+    assert asked(printed().replace("remapped_row_failure>No", "remapped_row_failure>N/A")) is None
+    assert asked(printed(), address="0000:ff:00") is None
+    assert asked(printed(), node="gpu-2") is None
+    assert asked("no report") is None
+
+
+def test_only_what_computes_waits_for_an_image_and_takes_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[Order] = []
+
+    def run(_kube: object, order: Order, _cancel: object) -> Answers:
+        orders.append(order)
+        return Answers({})
+
+    monkeypatch.setattr(probing.probe_job, "run", run)
+    limits = SimpleNamespace(image_pull=600.0)
+    context: Any = SimpleNamespace(
+        request=request(deadline=100.0),
+        cluster=SimpleNamespace(probe_image="i", limits=limits, probe=PodSite()),
+        hardware=Hardware((profile(),)),
+        namespace="n",
+    )
+    nodes = {"gpu-1": healthy(), "gpu-2": healthy(ready=False)}
+    for wanted in (("rdma",), ("training", "inference")):
+        found = probing._asked(context, None, nodes, wanted)  # type: ignore[arg-type]
+        assert found.missing == {"gpu-2": "no probe was sent: the node is not ready"}
+    assert [(o.pull, o.deadline, o.nodes, o.own["gpu-1"].gpus) for o in orders] == [
+        (0.0, 60.0, ("gpu-1",), 0),
+        (600.0, 60.0, ("gpu-1",), 8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("allocatable", "why"),
+    [("8", ""), ("9", ""), ("7", "7 of 8 GPUs"), ("0", "0 of 8 GPUs"), ("many", "many of 8 GPUs")],
+)
+def test_no_probe_is_sent_where_its_gpus_are_not_there(allocatable: str, why: str) -> None:
+    state = healthy(allocatable={"nvidia.com/gpu": allocatable})
+    assert why in probing.unfit(state, {"nvidia.com/gpu": 8})
+    assert bool(probing.unfit(state, {"nvidia.com/gpu": 8})) is bool(why)
+    assert probing.unfit(healthy(reachable=False), {}) != ""
+    assert "0 of 1 x/y are allocatable" in probing.unfit(state, {"x/y": 1})
