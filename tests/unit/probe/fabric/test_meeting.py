@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from knowngood.probe.fabric import nccl, payload
+from knowngood.probe.fabric import nccl, pair, payload
 from knowngood.probe.fabric.meeting import LONGEST, Line, Lost, NotMet, host, visit
 from knowngood.probe.fabric.nccl import Unstarted
+from knowngood.probe.fabric.ports import Port
 from knowngood.probe.fabric.tools import MOST, Missing, Tool, ended
+from knowngood.probe.host import Host
 
 Ends = tuple[Line, socket.socket]
 
@@ -147,3 +152,79 @@ def test_a_tools_end_its_code_and_the_end_of_its_words() -> None:
     assert hanging.code == -9, "it has no code of its own yet"
     hanging.end()
     assert hanging.over()
+
+
+def test_each_tool_of_a_pair_has_a_port_of_its_own() -> None:
+    """Three for each rail, from the first on: as many as a site would have to open."""
+    for rails in (1, 2, 8):
+        phases = pair._phases(work(), rails)
+        assert sorted(phase.offset + rail for phase in phases for rail in range(rails)) == list(
+            range(3 * rails)
+        )
+    assert [(phase.key, phase.first_serves) for phase in pair._phases(work(), 2)] == [
+        ("gbps", True),
+        ("gbps", False),
+        ("latencyUs", True),
+    ]
+
+
+def work(**asked: Any) -> pair.Work:
+    names = {"n0": "first.svc", "n1": "second.svc"}
+    return payload._work({"names": names, **asked}, "n1", ("n0", "n1"), [], 8)
+
+
+def test_what_the_profile_does_not_say_of_a_pair_is_as_published() -> None:
+    found = work()
+    assert (found.first, found.us, found.them) == (False, "n1", "n0")
+    assert (found.address, found.their_address) == ("second.svc", "first.svc")
+    assert (found.size, found.seconds, found.gid_index, found.dma_buf) == (8 << 20, 5.0, None, False)
+    assert (found.nccl_bytes, found.nccl_rounds, found.nccl_seconds) == (4 << 30, 20, 120.0)
+    assert (found.rdma_mode, found.nvswitch, found.settings) == ("none", False, {})
+    said = work(bytes=1, seconds=2, gidIndex=0, rdmaMode="dma-buf", ncclBytes=3, ncclSeconds=4, nvswitch=True)
+    assert (said.size, said.seconds, said.gid_index, said.dma_buf) == (1, 2.0, 0, True)
+    assert (said.nccl_bytes, said.nccl_seconds, said.nvswitch) == (3, 4.0, True)
+
+
+def test_a_tools_command_names_the_port_the_gpu_and_the_memory() -> None:
+    port = Port("0000:1a:00.0/1", "mlx5_3", 2, gpu=5)
+    plain = pair.command("ib_write_bw", ("-s", "1"), port, 17401, work())
+    assert plain == ["ib_write_bw", "-d", "mlx5_3", "-i", "2", "-p", "17401", "-F", "-s", "1", "--use_cuda=5"]
+    asked = pair.command("ib_read_lat", (), port, 17401, work(gidIndex=0, rdmaMode="dma-buf"), "n0")
+    assert asked[-5:] == ["-x", "0", "--use_cuda=5", "--use_cuda_dmabuf", "n0"]
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), TypeError("x"), ValueError("x"), IndexError("x")])
+def test_a_partner_that_does_not_keep_to_what_was_agreed_is_told(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def visit(*_: object) -> Iterator[None]:
+        yield
+
+    def run(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(payload.meeting, "visit", visit)
+    monkeypatch.setattr(payload.pair, "run", run)
+    found: dict[str, Any] = {"why": ""}
+    payload._meet(work(), 0, 0.0, "s", found)
+    assert found["why"] == f"what it said can't be used: {type(error).__name__}"
+
+
+def test_rounds_begin_between_two_fifths_and_most_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each partner knows by when: whoever is late has the same clock's share as who waits."""
+    until: list[float] = []
+    monkeypatch.setattr(payload, "chosen", lambda *_: ([], ""))
+    monkeypatch.setattr(payload, "refusal", lambda *_: "")
+    monkeypatch.setattr(payload, "_meet", lambda _work, _n, moment, *_: until.append(moment))
+    monkeypatch.setenv("NODE_NAME", "n1")
+    asked = {"rounds": [[["n0", "n1"]]] * 3, "names": {"n0": "a", "n1": "b"}}
+    before = time.monotonic()
+    told = payload.run(Host(Path("/nowhere")), {"deadline": 1000.0, "gpus": 8, "fabric": asked})
+    assert [round(moment - before, -1) for moment in until] == [400.0, 550.0, 700.0]
+    assert (told["ok"], "it met nobody: n0: " in told["reason"]) == (None, True)
+    assert [one["round"] for one in told["measured"]["rounds"]] == [0, 1, 2]
+
+
+def test_all_that_starts_the_ranks_fits_into_the_reductions_time() -> None:
+    assert 4 * nccl.SAID_WITHIN <= payload.NCCL_SECONDS
