@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cases import CASES
 
-from knowngood.probe.kernel_log import command, messages
+from knowngood.probe.kernel_log import command, lines, messages
 from knowngood.probe.kernel_log.signatures import SIGNATURES
 
 ROOT = Path(__file__).parents[3]
@@ -397,3 +397,15 @@ def test_what_an_earlier_error_caused_names_it(tmp_path: Path) -> None:
     asked = "NVRM: Xid (PCI:0000:1a:00): 154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
     _, (found,) = told(log(tmp_path, asked))
     assert (found["code"], found["recovery_action"], found["action"]) == (154, 1, "reset")
+
+
+@pytest.mark.parametrize("inside", ["1.2.3", "nan", "inf", "-1.5", "12e9999", "."])
+def test_brackets_that_hold_no_time_hide_no_event(inside: str, tmp_path: Path) -> None:
+    _, found = told(log(tmp_path, f"[{inside}] {XID}\n[   12.345678] {XID}\n"))
+    assert found[-1]["code"] == 94
+    assert all(event["kind"] == "xid" for event in found)
+
+
+def test_a_journals_bytes_are_all_bytes() -> None:
+    assert lines.text_of([78, 0, 86, 255, 256, -1, "x", 33]) == "N\0V\ufffd!"
+    assert [lines.text_of(one) for one in (None, "", 5, ["a", "b"], [])] == ["", "", "5", "a", ""]
