@@ -303,3 +303,10 @@ def test_a_tolerance_may_be_used_up() -> None:
     wanted = dataclasses.replace(known()[0], tokens=(3,), top=({3: -0.5},), finish="length")
     assert wrong(Answered([3], [{3: -0.75}], "length", 2, 1), wanted, 0.25) == ""
     assert "off by 2.6e-01" in wrong(Answered([3], [{3: -0.76}], "length", 2, 1), wanted, 0.25)
+
+
+def test_only_an_event_that_brings_a_token_ends_a_wait_for_one() -> None:
+    with served(handler()) as places:
+        got = ask(places[0], (1, 2), serving.MOST, 30.0)
+    assert (len(got.tokens), len(got.gaps)) == (14, 13), "the counts at the end are no token"
+    assert got.first > 0

@@ -302,3 +302,18 @@ def test_what_is_just_enough_is_enough() -> None:
     assert judged(said)["ok"] is True
     each("load", lastLoss=LEARNED * 4.1)(said)
     assert judged(said)["ok"] is False
+
+
+def test_no_rank_was_asked_for_and_nothing_is_good() -> None:
+    assert answer("cuda", [], Ending(1), [], STEPS)["ok"] is None
+
+
+def test_of_six_findings_all_are_told_and_of_more_how_many() -> None:
+    said = copy.deepcopy(HEALTHY)
+    for rank in said:
+        for record in rank:
+            if record["kind"] == "product":
+                record.update(wrong=1)
+    reason = judged(said)["reason"]
+    assert reason.endswith("; and 10 more")
+    assert reason.count("rows of a product") == 6
