@@ -26,4 +26,16 @@ EQUIVALENT: dict[str, str] = {
         "the clock never stands at the deadline for long enough to be seen there"
     ),
     "runner/knowngood/probe/isolation.py: if time.monotonic() > until:: > -> >=": ("the same"),
+    "runner/knowngood/probe/kernel_log/codes.py: 5: Action.HOLD,  # recover the IMEX domain: 5 -> 6": (
+        "a number that is not in the table is for a human, too"
+    ),
+    "runner/knowngood/probe/kernel_log/lines.py: if end > 0 and raw.startswith(_BEGINNINGS, end + 2):: 2 -> 3": (
+        "the long way reads the same, and longer"
+    ),
+    "runner/knowngood/probe/fabric/payload.py: share = MEET + (DONE - MEET) * number / max(1, len(rounds)): 1 -> 2": (
+        "of one round the number is 0"
+    ),
+    "runner/knowngood/probe/fabric/meeting.py: door.settimeout(max(until - time.monotonic(), 0.01)): 0.01 -> 0.02": (
+        "as above"
+    ),
 }

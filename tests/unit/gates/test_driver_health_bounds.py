@@ -1,0 +1,98 @@
+"""driver_health: what may stand at its limit, and what the profile and the baseline change about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from .smi import SXM, edited, printed
+from .test_driver_health import GATE, LIMITS, judged
+
+COUNTED = [
+    ("volatile", "sram_uncorrectable_parity", 0, "SRAM errors since the load"),
+    ("volatile", "sram_uncorrectable_secded", 0, "SRAM errors since the load"),
+    ("volatile", "dram_uncorrectable", 0, "uncorrectable memory errors since the load"),
+    ("aggregate", "sram_uncorrectable_parity", 4, "SRAM errors ever"),
+    ("aggregate", "sram_uncorrectable_secded", 4, "SRAM errors ever"),
+    ("remapped_rows", "remapped_row_unc", 512, "remapped rows"),
+]
+
+
+def counting(part: str, name: str, count: int) -> str:
+    """The healthy report with one counter of the first GPU at that count."""
+    head, _, rest = printed().partition(f"<{part}>")
+    return f"{head}<{part}>{rest.replace(f'<{name}>0<', f'<{name}>{count}<', 1)}"
+
+
+@pytest.mark.parametrize(("part", "name", "allowed", "words"), COUNTED)
+def test_each_counter_may_stand_at_its_limit_and_not_above(
+    part: str, name: str, allowed: int, words: str
+) -> None:
+    assert judged(counting(part, name, allowed))[0] == "pass"
+    found, reason, _ = judged(counting(part, name, allowed + 1))
+    assert (found, f"{allowed + 1} {words}, {allowed} allowed" in reason) == ("fail", True)
+
+
+@pytest.mark.parametrize("name", ["sram_uncorrectable_parity", "sram_uncorrectable_secded"])
+def test_the_first_error_since_the_baseline_is_told_within_any_limit(name: str) -> None:
+    _, _, before = judged(printed())
+    found, reason, _ = judged(counting("aggregate", name, 1), baseline=before)
+    assert (found, "grew from 0 to 1" in reason) == ("fail", True)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.995, "pass"), (0.98, "fail")])
+def test_a_link_may_be_one_hundredth_slower_than_the_others(share: float, expected: str) -> None:
+    slow = printed(SXM, ("nvlink", "-s")).replace("Link 3: 26.562", f"Link 3: {26.562 * share:.3f}", 1)
+    assert judged(printed(), slow)[0] == expected
+
+
+def test_links_that_are_all_slow_show_by_the_profiles_rate() -> None:
+    slow = printed(SXM, ("nvlink", "-s")).replace(": 26.562", ": 13.281")
+    assert judged(printed(), slow)[0] == "pass"
+    found, reason, _ = judged(printed(), slow, limits={**LIMITS, "nvlinkGBps": 26.562})
+    assert (found, "NVLink 0 runs at 13.281 GB/s, others at 26.562" in reason) == ("fail", True)
+
+
+def test_links_that_are_down_are_not_called_slow() -> None:
+    down = printed(SXM, ("nvlink", "-s"), "nvlink-goes-down")
+    assert "runs at" not in judged(printed(), down)[1]
+
+
+def test_a_slower_generation_than_before_fails_unless_the_gpu_rests() -> None:
+    _, _, before = judged(printed())
+    slower = edited(printed(), "<current_link_gen>5", "<current_link_gen>4")
+    limits = {**LIMITS, "pcieGen": 4}
+    assert judged(slower, limits=limits)[0] == "pass"
+    found, reason, _ = judged(slower, limits=limits, baseline=before)
+    assert (found, "PCIe generation 4, before the change 5" in reason) == ("fail", True)
+    resting = edited(slower, "<performance_state>P0", "<performance_state>P8")
+    assert judged(resting, limits=limits, baseline=before)[0] == "pass"
+
+
+def test_the_recovery_action_none_is_an_answer_and_no_answer_is_not() -> None:
+    gone = printed().replace("<gpu_recovery_action>None", "<gpu_recovery_action>N/A")
+    found, reason, _ = judged(gone)
+    assert (found, "resetRequired" in reason) == ("inconclusive", True)
+
+
+def test_gpus_may_be_without_ecc_and_persistence_where_the_profile_says_so() -> None:
+    off = printed().replace("_ecc>Enabled", "_ecc>Disabled")
+    assert judged(off)[0] == "fail"
+    assert judged(off, limits={**LIMITS, "ecc": False})[0] == "pass"
+    off = printed().replace("<persistence_mode>Enabled", "<persistence_mode>Disabled")
+    assert judged(off)[0] == "fail"
+    assert judged(off, limits={**LIMITS, "persistence": False})[0] == "pass"
+
+
+def test_seven_links_that_are_down_are_not_all_named() -> None:
+    def without(count: int) -> str:
+        text = printed(SXM, ("nvlink", "-s"))
+        for link in range(count):
+            text = text.replace(f"Link {link}: 26.562 GB/s", f"Link {link}: <inactive>", 1)
+        return text
+
+    assert judged(printed(), without(6))[1].endswith("down: 0, 1, 2, 3, 4, 5")
+    assert judged(printed(), without(7))[1].endswith("down: 0, 1, 2, 3, 4, 5, …")
+
+
+def test_what_passes_by_itself_has_ten_seconds() -> None:
+    assert GATE.SETTLE == 10.0

@@ -1,0 +1,107 @@
+"""`kernel-log`: where a flood ends, whose line it is, what has a time; and all that is told of an event."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from knowngood.probe.kernel_log import lines
+
+from .test_kernel_log import BOOT, XID, entry, log, told
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (f"7,1,12345678,-;{XID}", 1),
+        (f"8,1,12345678,-;{XID}", 0),
+        (f"<7>[   12.345678] {XID}", 1),
+        (f"<8>[   12.345678] {XID}", 0),
+        (f"<0>Aug 17 10:00:00 gpu-1 kernel: {XID}", 1),
+        (f"<14>Aug 17 10:00:00 gpu-1 kernel: {XID}", 0),
+    ],
+)
+def test_from_priority_8_on_another_facility_than_the_kernel_wrote_it(
+    line: str, number: int, tmp_path: Path
+) -> None:
+    """syslog(2): eight levels of each facility, the kernel's first."""
+    status, events = told(log(tmp_path, line + "\n"))
+    assert (status, len(events)) == (0, number)
+
+
+def test_a_time_of_the_log_is_a_time_of_the_event(tmp_path: Path) -> None:
+    for line, seconds in (
+        (f"[    0.000000] {XID}", "0"),
+        (f"[   12.345678] {XID}", "12.345678"),
+        (f"4,3973,12345678,-;{XID}", "12.345678"),
+    ):
+        _, (event,) = told(log(tmp_path, line + "\n"))
+        assert str(event["time"]).startswith(seconds), event
+
+
+@pytest.mark.parametrize(("apart", "counts"), [(10.0, [3]), (10.5, [1, 1, 1])])
+def test_the_same_message_within_ten_seconds_of_its_last_is_one_flood(
+    apart: float, counts: list[int], tmp_path: Path
+) -> None:
+    text = "".join(f"[{100 + n * apart:12.6f}] {XID}\n" for n in range(3))
+    _, found = told(log(tmp_path, text))
+    assert [f["count"] for f in found] == counts
+    assert (found[0]["time"], found[-1]["last"]) == (100.0, 100 + 2 * apart)
+
+
+def test_where_a_log_has_no_seconds_a_flood_is_of_one_minute(tmp_path: Path) -> None:
+    stamps = ("10:00:00", "10:00:59", "10:01:00")
+    text = "".join(f"2026-08-17T{stamp}+0200 gpu-1 kernel: {XID}\n" for stamp in stamps)
+    assert [f["count"] for f in told(log(tmp_path, text))[1]] == [2, 1]
+    text = "".join(f"Aug 17 10:00:0{n // 2} gpu-1 kernel: {XID}\n" for n in range(4))
+    assert [f["count"] for f in told(log(tmp_path, text))[1]] == [2, 2], "a syslog's, of one second"
+    assert [f["count"] for f in told(log(tmp_path, f"{XID}\n" * 3))[1]] == [3], "none has a time"
+    mixed = f"{XID}\nAug 17 10:00:00 gpu-1 kernel: {XID}\n"
+    assert [f["count"] for f in told(log(tmp_path, mixed))[1]] == [1, 1]
+
+
+def test_one_message_in_two_boots_is_two(tmp_path: Path) -> None:
+    lines = [json.dumps(entry(_BOOT_ID=boot)) for boot in (BOOT, BOOT, BOOT.replace("a", "b"))]
+    assert [f["count"] for f in told(log(tmp_path, "\n".join(lines)))[1]] == [2, 1]
+
+
+def test_all_that_is_known_of_an_event_is_told(tmp_path: Path) -> None:
+    _, (found,) = told(log(tmp_path, f"[   12.345678] {XID}\n"))
+    wanted = {"kind": "xid", "code": 94, "bdf": "0000:1a:00", "gpu_instance": 5, "compute_instance": 2}
+    wanted |= {
+        "pid": 41,
+        "process": "train",
+        "time": 12.345678,
+        "last": 12.345678,
+        "count": 1,
+        "action": "app",
+    }
+    assert {key: found[key] for key in wanted} == wanted
+    unknown = XID.replace("name=train", "name=<unknown>").replace("pid=41", "pid='<unknown>'")
+    _, (found,) = told(log(tmp_path, unknown))
+    assert (found["pid"], found["process"], found["time"]) == (None, None, None)
+
+
+def test_what_an_earlier_error_caused_names_it(tmp_path: Path) -> None:
+    cause = (
+        "NVRM: Xid (PCI:0000:1a:00): 45, pid=7, name=x, Ch 00000008, errorString CTX SWITCH TIMEOUT, Info 0x1"
+    )
+    _, (found,) = told(log(tmp_path, cause))
+    assert (found["code"], found["previous_xid"]) == (45, None)
+    asked = "NVRM: Xid (PCI:0000:1a:00): 154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
+    _, (found,) = told(log(tmp_path, asked))
+    assert (found["code"], found["recovery_action"], found["action"]) == (154, 1, "reset")
+
+
+@pytest.mark.parametrize("inside", ["1.2.3", "nan", "inf", "-1.5", "12e9999", "."])
+def test_brackets_that_hold_no_time_hide_no_event(inside: str, tmp_path: Path) -> None:
+    _, found = told(log(tmp_path, f"[{inside}] {XID}\n[   12.345678] {XID}\n"))
+    assert found[-1]["code"] == 94
+    assert all(event["kind"] == "xid" for event in found)
+
+
+def test_a_journals_bytes_are_all_bytes() -> None:
+    assert lines.text_of([78, 0, 86, 255, 256, -1, "x", 33]) == "N\0V\ufffd!"
+    assert [lines.text_of(one) for one in (None, "", 5, ["a", "b"], [])] == ["", "", "5", "a", ""]
