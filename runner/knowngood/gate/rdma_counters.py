@@ -141,7 +141,8 @@ def compare(now: Reading, before: Reading | None, layer: str, limits: Values) ->
         found.unsure += [f"{name} is full ({now.values[name]}): clear it (perfquery -R)" for name in full]
         return found
     booted = before.boot != now.boot if before.boot and now.boot else _younger(now, before)
-    reloads = 0 if booted else sum(at > (before.seconds or math.inf) for at in now.loads)
+    # A boot begins with the kernel's own driver: what a pod loads then takes the links down as any reload does.
+    reloads = len(now.loads) if booted else sum(at > (before.seconds or math.inf) for at in now.loads)
     back = {name for name, old in before.values.items() if now.values.get(name, old) < old}
     # One that went back without a reason that we know tells it of the whole port.
     anew = booted or (bool(back) and not reloads)

@@ -195,6 +195,19 @@ def test_links_go_down_while_the_nic_driver_is_loaded_anew_and_not_after(machine
     assert machine.judged(before)[0] == "pass", "it was loaded twice"
 
 
+def test_after_a_boot_a_pod_loads_its_own_driver_and_takes_each_link_down_once(machine: Machine) -> None:
+    """The host begins with the kernel's own, whose load no line of the kernel log names."""
+    machine.port(1, link_downed=5)
+    before = machine.baseline()
+    machine.about |= {"bootId": "b2", "nicLoads": [30.0]}
+    machine.write({"proc/uptime": "60.00 1\n"})
+    for nic in range(4):
+        machine.port(nic, link_downed=1)
+    assert machine.judged(before)[0] == "pass"
+    machine.port(2, link_downed=2)
+    assert "link_downed grew by 2" in machine.judged(before)[1]
+
+
 STORAGE = {"board_id": "MT_0000000884", "hca_type": "MT41692", "fw_ver": "32.43.1014"}
 DOWN = {"ports/1/state": "1: DOWN", "ports/1/phys_state": "3: Disabled", "ports/1/rate": "40 Gb/sec (4X QDR)"}
 
