@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Work
 from knowngood.model.context import Window
+from knowngood.model.matrix import Disruption
 from knowngood.model.mover import Again
 from knowngood.model.record import Status
 from knowngood.model.state import StepResult
 
+BOOTS = (Disruption.REBOOT, Disruption.POWER_CYCLE)
+"""Disruptions of a hop whose arrival on a node is a boot."""
 ARRIVALS = (Verb.APPLY, Verb.SECOND_LOAD)
 """The verbs that load what moves."""
 
@@ -40,16 +43,25 @@ def not_again(loaded: StepResult) -> dict[str, str]:
 
 
 def own_boots(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, int]:
-    """Node -> how often this run booted it for a second load since it was claimed last: such a boot is ours."""
+    """Node -> how often this run booted it since it was claimed last: such a boot is ours.
+
+    For a second load, or because what moves comes with a boot: then one arrival is one boot, and any more are not.
+    """
     reboots = {hop.name for hop in work.plan.hops if hop.again and hop.again.how is Again.REBOOT}
+    booting = {hop.name for hop in work.plan.hops if hop.disruption in BOOTS}
     found: dict[str, int] = {}
-    for path in (p for p in work.state.intended if reboots and not step.undo and not p.is_undo):
+    claimed: dict[str, str] = {}  # node -> the boot that it was claimed on
+    for path in (p for p in work.state.intended if (reboots or booting) and not step.undo and not p.is_undo):
         result = work.state.results.get(path)
         for node in {*result.detail.done, *result.detail.failed} if result else ():
-            if path.verb == Verb.CLAIM:
+            if path.verb == Verb.CLAIM and result:
                 found[node] = 0
+                claimed |= {n: window.boot_id for n, window in result.detail.windows.items()}
             elif path.verb == Verb.SECOND_LOAD and path.hop in reboots:
                 found[node] = found.get(node, 0) + 1
+            elif path.verb == Verb.APPLY and path.hop in booting and result:
+                loaded = result.detail.loads.get(node)
+                found[node] = found.get(node, 0) + bool(loaded and loaded.boot_id != claimed.get(node))
     return {node: found[node] for node in nodes if found.get(node)}
 
 

@@ -13,6 +13,7 @@ from tests.unit.engine.test_runs import says_true
 from tests.unit.engine.world import NEW, OLD, Killed, World
 
 from knowngood.model.context import JudgeRequest
+from knowngood.model.matrix import Disruption
 from knowngood.model.mover import Again
 from knowngood.model.plan import Plan, SecondLoad
 from knowngood.model.state import End
@@ -109,6 +110,18 @@ def test_a_boot_of_the_second_load_is_known_to_be_ours(how: Again, boots: dict[s
     assert told["hop-1/ring-0/batch-1/judge"] == {}
     assert told["hop-1/ring-0/batch-1/twice/judge"] == told["hop-1/ring-0/confirm"] == boots
     assert told["prove"] == boots
+
+
+@pytest.mark.parametrize(("moves", "boots"), [(Disruption.REBOOT, 1), (Disruption.DRAIN, 0)])
+def test_a_boot_with_which_a_hop_comes_is_ours_and_any_other_hops_is_not(
+    moves: Disruption, boots: int
+) -> None:
+    requests: list[JudgeRequest] = []
+    plan = a_plan()
+    played(broken("boots"), replace(plan, hops=(replace(plan.hops[0], disruption=moves),)), requests)
+    told = {r.name: dict(r.own_boots) for r in requests}
+    wanted = dict.fromkeys(CANARY, boots) if boots else {}
+    assert told["hop-1/ring-0/batch-1/judge"] == wanted
 
 
 SCENES: dict[str, Callable[[], World]] = {

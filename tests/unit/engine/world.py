@@ -124,6 +124,7 @@ class World:
         node = self.nodes[name]
         self.history.append((name, "loaded", version))
         node.version, node.loads, node.loaded_at = version, node.loads + 1, self.uptime()
+        node.boots += "boots" in self.broken  # what moves comes with a boot
         node.made_by = self.operator
 
     def declared(self, node: FakeNode) -> str:
