@@ -27,6 +27,8 @@ DEVICE_PATHS = {
     "rdma": ("/dev/infiniband", "/dev/gdrdrv"),
 }
 ALL_USERS = ("gpu", "rdma")
+EVERYBODY = "all"
+"""As a user: whoever works on the node, since it boots."""
 RUNTIME_CLASSES = ("nvidia", "nvidia-cdi", "nvidia-legacy")
 """Runtime classes whose containers may hold GPUs that they never asked for (NVIDIA_VISIBLE_DEVICES)."""
 CLIENT = ("nvidia.com/gpu.deploy.client", "true")
@@ -89,7 +91,7 @@ def decide(
     deadline: float,
     users: Collection[str] = ALL_USERS,
 ) -> tuple[Decision, ...]:
-    """Decide on all pods of one node. `users`: whom the move would hurt, of ALL_USERS.
+    """Decide on all pods of one node. `users`: whom the move would hurt, of ALL_USERS or EVERYBODY.
 
     `operators` are the namespaces of the GPU and network operators, whose pods are theirs to move; `deadline`
     (seconds) holds for namespaces that are no tenant's.
@@ -128,7 +130,7 @@ def _fate(
         return Action.SKIP, f"namespace {namespace} is not ours to touch"
     if controller.get("kind") == "DaemonSet":
         return _fate_of_daemon(pod, users)
-    use = uses(pod, users)
+    use = uses(pod, users) or ("the node boots" if EVERYBODY in users else "")
     if not use:
         named = [user.upper() for user in sorted(users)] or ["what moves"]
         return Action.SKIP, f"uses neither {' nor '.join(named)}" if len(named) > 1 else f"uses no {named[0]}"
@@ -164,7 +166,7 @@ def is_system(namespace: str) -> bool:
 
 def uses(pod: Pod, users: Collection[str] = ALL_USERS) -> str:
     """What of the GPU or RDMA a pod uses; "" if nothing. What may be either counts as both."""
-    paths = tuple(path for user in users for path in DEVICE_PATHS[user])
+    paths = tuple(path for user in users for path in DEVICE_PATHS.get(user, ()))
     spec = pod.get("spec") or {}
     if asked := _asks_for(spec, users):
         return asked
@@ -177,7 +179,7 @@ def uses(pod: Pod, users: Collection[str] = ALL_USERS) -> str:
 
 def _asks_for(spec: Values, users: Collection[str]) -> str:
     """What of the GPU or RDMA a pod asks for: a resource, a claim, a runtime that gives it all GPUs; "" if nothing."""
-    resources_of = tuple(name for user in users for name in RESOURCES[user])
+    resources_of = tuple(name for user in users for name in RESOURCES.get(user, ()))
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
         wanted = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from knowngood.model.matrix import Tenant
-from knowngood.planner.eviction import Action, Owner, decide, owner_of, workloads
+from knowngood.planner.eviction import EVERYBODY, Action, Owner, decide, owner_of, workloads
 
 TENANTS = (Tenant("vision", ("vision", "openshift-like"), eviction_deadline=60.0),)
 OPERATORS = ("nvidia-gpu-operator", "nvidia-network-operator")
@@ -208,3 +208,16 @@ def test_only_those_leave_whom_the_move_would_hurt(
     """What may be either counts as both."""
     (decision,) = decide([user], TENANTS, OPERATORS, 60.0, users)
     assert decision.action is action, decision.reason
+
+
+def test_where_the_node_boots_whoever_works_there_goes_within_the_same_filters() -> None:
+    rows = {
+        "web": (pod("web", container={}), Action.EVICT),
+        "bare": (pod("web", owner="", container={}), Action.BLOCK),
+        "daemon": (pod("web", owner="DaemonSet", container={}), Action.SKIP),
+        "system": (pod("openshift-ingress", container={}), Action.SKIP),
+        "finished": (pod("web", container={}, phase="Succeeded"), Action.SKIP),
+    }
+    for name, (one, wanted) in rows.items():
+        (decision,) = decide([one], TENANTS, OPERATORS, 600.0, (EVERYBODY, "gpu"))
+        assert decision.action is wanted, name
