@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from knowngood.model.declared import DeclaredBy, Scope
-from knowngood.model.matrix import Cluster, Component, Declaration, UndoClass
+from knowngood.model.matrix import Cluster, Component, Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,3 @@ def _kind_of(declared: DeclaredBy) -> str:
 def client_of(cluster: Cluster) -> str:
     """The command that people type there to reach the API."""
     return "oc" if cluster.traits.get("platform") == "openshift" else "kubectl"
-
-
-def undo_of(component: Component, before: str, after: str) -> UndoClass:
-    """How a move can be undone. OpenShift's way back within a minor is a procedure; over a minor there is none."""
-    within = before.split(".")[:2] == after.split(".")[:2]
-    if component.undo is UndoClass.FORWARD_ONLY and component.scheme == "openshift" and within:
-        return UndoClass.PROCEDURE
-    return component.undo

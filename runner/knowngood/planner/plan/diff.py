@@ -11,7 +11,6 @@ from knowngood.model.matrix import Component, Disruption, Matrix, Release, Sever
 from knowngood.model.values import Object, Values
 from knowngood.planner.edges.following import edge
 from knowngood.planner.rules.evaluation import Outcome, evaluate, readable, traits_of
-from knowngood.planner.scope import undo_of
 from knowngood.planner.version import key
 
 DISRUPTIONS = tuple(Disruption)
@@ -179,7 +178,7 @@ def _moves(before: Release, after: Release, components: Mapping[str, Component])
             second,
             _direction(component.scheme, first, second),
             component.disruption,
-            undo_of(component, first, second),
+            component.undo,
             component.procedure,
             component.movable,
         )

@@ -18,7 +18,7 @@ from knowngood.planner.plan.case import Case
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.plan.parts import Parts
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
-from knowngood.planner.scope import reach, to_rings, undo_of
+from knowngood.planner.scope import reach, to_rings
 from knowngood.planner.search.problem import Indexes
 from knowngood.planner.search.question import OPENSHIFT, Question
 from knowngood.planner.search.space import Space
@@ -68,7 +68,7 @@ class Hops:
         scopes = {c.name: self._scope(c, whole) for c in components}
         scope = Scope.CLUSTER if Scope.CLUSTER in scopes.values() else Scope.NODE
         undo = max(
-            (undo_of(self.case.component(m.component), m.from_version, m.to_version) for m in moves),
+            (c.undo for c in components),
             key=UNDOS.index,
         )
         blocked = tuple(self._not_movable(moves, scopes, whole))

@@ -15,7 +15,7 @@ from knowngood.planner.edges.following import ARCHITECTURE, allowed, catalogs, f
 from knowngood.planner.edges.olm import targets as updated_to
 from knowngood.planner.edges.path import minor
 from knowngood.planner.expression import compiled
-from knowngood.planner.scope import Reach, reach, undo_of
+from knowngood.planner.scope import Reach, reach
 from knowngood.planner.search.cost import Charge
 from knowngood.planner.search.problem import Track, bits, union
 from knowngood.planner.search.question import OPENSHIFT, Question
@@ -206,7 +206,7 @@ def charge_of(question: Question, name: str, a: str, b: str, met: Iterable[Risk]
     nodes = disturbed(question, scope, reboots=reboots)
     paused = question.channel == "eus" and name == OPENSHIFT and _paused(question.start[name], b)
     return Charge(
-        forward_only=undo_of(component, a, b) is UndoClass.FORWARD_ONLY,
+        forward_only=component.undo is UndoClass.FORWARD_ONLY,
         cluster=scope.always is not Scope.NODE,
         reboots=nodes if reboots and not paused else 0,
         drains=nodes if (reboots or drains) and not paused else 0,

@@ -174,7 +174,7 @@ def test_a_range_that_can_not_be_read_is_no_crash() -> None:
     assert (found.releases, found.unread) == ((), ("releases/new",))
 
 
-def test_openshift_within_a_minor_is_undone_by_a_procedure_as_plan_says() -> None:
+def test_openshift_is_not_undone_within_a_minor_either_as_plan_says() -> None:
     found = between(matrix(release("new", openshift="4.18.53")), "new")
-    assert ([m.undo for m in found.moves], found.undoable) == ([UndoClass.PROCEDURE], True)
-    assert "undone by a procedure" in release_text(found)
+    assert ([m.undo for m in found.moves], found.undoable) == ([UndoClass.FORWARD_ONLY], False)
+    assert "can't be undone: openshift is forward-only" in release_text(found)

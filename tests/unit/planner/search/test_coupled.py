@@ -17,7 +17,7 @@ from knowngood.model.matrix import Case, Claim, Component, Disruption, Follows, 
 from knowngood.planner.edges.following import moves, place, risks
 from knowngood.planner.edges.path import in_channel, minor
 from knowngood.planner.rules.evaluation import Outcome, evaluate
-from knowngood.planner.scope import reach, undo_of
+from knowngood.planner.scope import reach
 from knowngood.planner.search.cost import Cost, unpacked
 from knowngood.planner.search.question import Question
 from knowngood.planner.search.solve import solve
@@ -129,12 +129,12 @@ def singles(question: Question, state: Mapping[str, str], name: str) -> Iterator
 
 def price(question: Question, state: Mapping[str, str], chosen: Mapping[str, str]) -> Cost:
     gpu, cost = len(question.cluster.gpu), Cost(hops=1)
-    for name, to in chosen.items():
+    for name in chosen:
         one = question.component(name)
         everywhere = reach(one, question.cluster).always is Scope.CLUSTER
         reboots = one.disruption in (Disruption.REBOOT, Disruption.POWER_CYCLE)
         cost = Cost(
-            max(cost.forward_only, int(undo_of(one, state[name], to) is UndoClass.FORWARD_ONLY)),
+            max(cost.forward_only, int(one.undo is UndoClass.FORWARD_ONLY)),
             max(cost.no_canary, int(everywhere)),
             max(cost.reboots, gpu if reboots else 0),
             max(cost.drains, gpu if reboots or one.disruption is Disruption.DRAIN else 0),
