@@ -87,7 +87,20 @@ def _matrix(summary: Summary) -> tuple[str, ...]:
 
 def next_steps(summary: Summary) -> tuple[str, ...]:
     """What to type or look at next, the most urgent first."""
-    return ((f"knowngood record {summary.run}",) if undelivered(summary) else ()) + _by_end(summary)
+    return ((f"knowngood record {summary.run}",) if undelivered(summary) else ()) + (
+        _onward(summary) or _by_end(summary)
+    )
+
+
+def _onward(summary: Summary) -> tuple[str, ...]:
+    """What is left where nothing can be taken back; empty where something can, and where all went well."""
+    run = summary.run
+    if not summary.no_way_back or summary.end not in ("", "held") or not (summary.end or summary.interrupted):
+        return ()
+    if not summary.end:
+        return (f"knowngood resume {run}", f"knowngood handover {run}")
+    again = f"knowngood upgrade {summary.cluster} --to {summary.to_release}"
+    return (f"knowngood handover {run}", *_clear(summary), f"mend what stopped it, then {again}")
 
 
 def _by_end(summary: Summary) -> tuple[str, ...]:

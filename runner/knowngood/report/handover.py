@@ -57,7 +57,8 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
         parts += _block(iter(["knowngood clear --holds"]))
     if not summary.end:
         on, back = (code(f"knowngood {verb} {summary.run}") for verb in ("resume", "rollback"))
-        parts += ["", f"Or let knowngood go on: {on}, or take it back: {back}."]
+        back = "it can't be taken back" if summary.no_way_back else f"or take it back: {back}"
+        parts += ["", f"Or let knowngood go on: {on}, {back}."]
     return page(parts)
 
 

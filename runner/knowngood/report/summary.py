@@ -21,6 +21,7 @@ from knowngood.model.state import RunState, StepResult, fold
 from knowngood.model.steppath import StepPath
 from knowngood.model.values import Values
 from knowngood.model.verdict import Judgement, Verdict
+from knowngood.planner.no_return import past_return
 from knowngood.planner.pace import seconds_between
 from knowngood.report.disturbance import Disturbed, NodeTime, disturbed, node_times
 from knowngood.report.steps import planned_sentence
@@ -135,6 +136,7 @@ class Summary:
     version: str = ""  # of its knowngood
     record: RecordLine | None = None  # None: the run has nothing to record (yet)
     called: str = PLAIN.it  # what moves, as people call it
+    no_way_back: str = ""  # the hop that the run is in, or ended in, once nothing of it is taken back
 
 
 def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] | None = None) -> Summary:
@@ -144,7 +146,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
     plan = plan_of(state, load)
     promoted = state.results.get(StepPath("promote"))
     verified = next((state.results.get(p) for p in reversed(state.intended) if p.verb == "verify"), None)
-    end = state.end
+    end, ahead = state.end, past_return(plan, state)
     return Summary(
         schema=1,
         run=state.run,
@@ -182,6 +184,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         who=state.who,
         version=state.version,
         called=plan.words.it,
+        no_way_back=ahead.name if ahead else "",
     )
 
 

@@ -37,7 +37,11 @@ def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = (
         f"  took {words(summary.seconds)}"
         + (f", resumed {times(summary.resumed)}" if summary.resumed else "")
     )
-    if undo_by and not summary.end:
+    if summary.no_way_back and summary.end != "done":
+        parts.append(
+            f"  past its point of no return: {summary.no_way_back} can't be undone, the only way is on"
+        )
+    elif undo_by and not summary.end:
         parts.append(f"  undo must start by {undo_by}")
     parts += ["", *_section("commits", commit_rows(summary))]
     parts += _section("verdicts", verdict_rows(summary.judgements))

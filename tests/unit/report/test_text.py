@@ -12,6 +12,7 @@ from tests.unit.report.played import calm, held, undone
 from knowngood.model.declared import Scope
 from knowngood.model.matrix import UndoClass
 from knowngood.model.plan import Expected, Plan
+from knowngood.report.advice import next_steps
 from knowngood.report.columns import wrapped
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.disturbance import Disturbed
@@ -32,6 +33,18 @@ def test_a_reason_is_not_told_twice() -> None:
     text = summary_text(undone().summary)
     head = text[: text.index("commits")]
     assert head.count("Xid 31") == 1
+
+
+def test_past_its_point_of_no_return_nobody_is_told_to_take_it_back() -> None:
+    stands = replace(held().summary, no_way_back="hop-1")
+    text = summary_text(stands)
+    assert "past its point of no return: hop-1 can't be undone" in text
+    assert "knowngood rollback" not in text
+    assert "mend what stopped it, then knowngood upgrade" in text
+    stopped = replace(stands, end="", exit_code=None, interrupted="the API is away")
+    assert next_steps(stopped)[0] == f"knowngood resume {stands.run}"
+    assert "knowngood rollback" not in summary_text(stopped, undo_by="2026-11-29T12:00:00Z")
+    assert "knowngood rollback" in summary_text(held().summary)
 
 
 def test_tenants_whose_work_does_not_run_again_are_named() -> None:
