@@ -57,7 +57,7 @@ def cluster_version(seed: Seed) -> Object:
     return {
         "apiVersion": "config.openshift.io/v1",
         "kind": "ClusterVersion",
-        "metadata": {"name": "version"},
+        "metadata": {"name": "version", **_backed_up(seed, now)},
         "spec": {
             "clusterID": stable_id(seed.cluster, "cluster"),
             "channel": f"stable-{'.'.join(seed.openshift.split('.')[:2])}",
@@ -80,6 +80,12 @@ def cluster_version(seed: Seed) -> Object:
             "conditions": [condition(kind, *said) for kind, said in words.items()],
         },
     }
+
+
+def _backed_up(seed: Seed, now: str) -> Object:
+    """When etcd was backed up, as whoever did it writes it there."""
+    key = seed.cluster_version.backupAnnotation if seed.cluster_version else ""
+    return {"annotations": {key: now}} if key else {}
 
 
 def loaded(version: str, image: str) -> str:

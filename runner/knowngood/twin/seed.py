@@ -15,8 +15,8 @@
  "machineConfig": {"pools": [{"name", "nodeSelector": {}, "maxUnavailable", "paused"}]} (may be absent: then pools
          rest and nobody acts on them; those of master and worker are there by themselves),
  "clusterVersion": {"payloads": [{"version", "image", "kernel", "kubernetes", "signed"}], "operators": [names in the
-         order of their updates], "gates": {admin gate: what it asks}, "otherManifests"} (may be absent: then the
-         ClusterVersion rests and nobody acts on it),
+         order of their updates], "gates": {admin gate: what it asks}, "otherManifests", "backupAnnotation": the one
+         that says since when etcd has a backup} (may be absent: then the ClusterVersion rests and nobody acts on it),
  "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
@@ -195,13 +195,15 @@ class ClusterVersionSeed:
     """The cluster-version operator at work.
 
     operators: in the order in which they are updated. gates: acks that a minor asks for, ack -> why.
-    otherManifests: what a payload has beside operators; they count in its progress.
+    otherManifests: what a payload has beside operators; they count in its progress. backupAnnotation: on the
+    ClusterVersion, when etcd was backed up: at the twin's start; "" nobody says so.
     """
 
     payloads: tuple[PayloadSeed, ...]
     operators: Sequence[str] = ("etcd", "kube-apiserver", "network", "machine-config")
     gates: Mapping[str, str] = field(default_factory=dict)
     otherManifests: int = 2  # noqa: N815
+    backupAnnotation: str = ""  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ CLUSTER_SCOPED = {
     "CustomResourceDefinition",
     "PriorityClass",
     "MachineConfigPool",
+    "ClusterVersion",
 }
 
 
