@@ -9,8 +9,10 @@ from knowngood.model.errors import UsageError
 from knowngood.model.mover import MoverSpec, Specs
 from knowngood.model.plan import Plan
 
-VERSION, MINOR = "{version}", "{minor}"
-"""What stands in a mover's field for the version, and for its first two parts."""
+VERSION, MINOR, IMAGE = "{version}", "{minor}", "{image}"
+"""What stands in a mover's field for the version, for its first two parts, and for the image that brings it."""
+
+NO_IMAGES: Mapping[str, str] = {}
 
 SUBSCRIPTION, STARTING, CHANNEL = "Subscription", "spec.startingCSV", "spec.channel"
 """The kind that declares an operator of OLM, its version and where that is offered."""
@@ -24,10 +26,10 @@ def with_movers(plan: Plan, movers: Specs) -> Plan:
     return replace(plan, movers={name: spec for name, spec in movers.items() if name in moved})
 
 
-def shown(spec: MoverSpec, kind: str, version: str) -> dict[str, str]:
-    """Path -> text of the fields with which an object of this kind declares a version.
+def shown(spec: MoverSpec, kind: str, version: str, images: Mapping[str, str] = NO_IMAGES) -> dict[str, str]:
+    """Path -> text of the fields with which an object of this kind declares a version. `images`: version -> image.
 
-    UsageError where the mover has no text for it, or does not know the kind.
+    UsageError where the mover has no text for it, does not know the kind, or an image is wanted and none is named.
     """
     if kind not in spec.fields:
         raise UsageError(f"no mover knows {kind}", hint=f"this one knows {', '.join(sorted(spec.fields))}")
@@ -36,19 +38,38 @@ def shown(spec: MoverSpec, kind: str, version: str) -> dict[str, str]:
         raise UsageError(
             f"its mover has no value for {version}", hint=f"it has {', '.join(sorted(spec.values))}"
         )
-    return {path: _filled(template, text) for path, template in spec.fields[kind].items()}
+    if unnamed(spec, kind, version, images):
+        raise UsageError(f"no image of {version} is named", hint=NAME_IT)
+    image = images.get(version, "")
+    return {path: _filled(template, text, image) for path, template in spec.fields[kind].items()}
 
 
-def _filled(template: str, text: str) -> str:
-    return template.replace(VERSION, text).replace(MINOR, ".".join(text.split(".")[:2]))
+NAME_IT = "name it by digest under `images`, where the cluster file declares the component"
+
+
+def unnamed(spec: MoverSpec, kind: str, version: str, images: Mapping[str, str]) -> bool:
+    """Whether such an object names the image that brings a version, and nobody says which that is."""
+    return names_image(spec, kind) and version not in images
+
+
+def names_image(spec: MoverSpec, kind: str) -> bool:
+    """Whether such an object names whole images, of which one moves along with each version."""
+    return any(IMAGE in template for template in spec.fields.get(kind, {}).values())
+
+
+def _filled(template: str, text: str, image: str = "") -> str:
+    filled = template.replace(VERSION, text).replace(MINOR, ".".join(text.split(".")[:2]))
+    return filled.replace(IMAGE, image)
 
 
 def version_of(spec: MoverSpec, kind: str, texts: Mapping[str, str]) -> str:
     """The version that fields of an object of this kind declare; "" where all of them are empty.
 
-    `texts` may leave fields out. UsageError where no version has these texts, or more than one.
+    `texts` may leave fields out; an image says nothing of its version. UsageError where no version has these texts, or
+    more than one.
     """
-    said = {path: text for path, text in texts.items() if path in spec.fields.get(kind, {}) and text}
+    known = spec.fields.get(kind, {})
+    said = {p: text for p, text in texts.items() if text and p in known and IMAGE not in known[p]}
     if not said:
         return ""
     templates = {path: spec.fields[kind][path] for path in said}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from knowngood.model.graph import Edges
 from knowngood.model.hardware import Hardware
-from knowngood.model.matrix import Cluster, Declaration, Matrix, Release
+from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release
 from knowngood.model.mover import Specs
 from knowngood.planner.moving import shown
 
@@ -16,13 +16,14 @@ OPERATOR = "gpu-operator"
 
 @dataclass(frozen=True)
 class AtRest:
-    """A cluster on its pinned release; `movers` and `edges` are the matrix's."""
+    """A cluster on its pinned release; `movers`, `edges` and `components` are the matrix's."""
 
     cluster: Cluster
     hardware: Hardware
     release: Release
     movers: Specs = field(default_factory=dict)
     edges: Mapping[str, Edges] = field(default_factory=dict)
+    components: Mapping[str, Component] = field(default_factory=dict)
 
     @classmethod
     def of(cls, matrix: Matrix, cluster: Cluster) -> AtRest:
@@ -33,6 +34,7 @@ class AtRest:
             matrix.releases[cluster.release],
             matrix.movers,
             matrix.edges,
+            matrix.components,
         )
 
     @property
@@ -53,4 +55,4 @@ class AtRest:
         mover = self.movers.get(declaration.component)
         if mover is None or not mover.understands(declaration.kind, declaration.path):
             return {declaration.path: version}
-        return shown(mover, declaration.kind, version)
+        return shown(mover, declaration.kind, version, declaration.images)

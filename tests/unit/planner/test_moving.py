@@ -4,7 +4,7 @@ import pytest
 
 from knowngood.model.errors import UsageError
 from knowngood.model.mover import MoverSpec
-from knowngood.planner.moving import shown, version_of
+from knowngood.planner.moving import shown, unnamed, version_of
 
 DRIVER = MoverSpec(
     kind="daemon-driver",
@@ -56,6 +56,35 @@ def test_one_field_is_enough_to_tell_and_none_tells_nothing() -> None:
     assert version_of(DRIVER, "Policy", {"spec.driver.tag": "v1.2-slim"}) == "1.2"
     assert version_of(DRIVER, "Driver", {"spec.version": ""}) == ""
     assert version_of(DRIVER, "Driver", {"spec.other": "x"}) == ""
+
+
+RELEASE = MoverSpec(
+    kind="cluster-version",
+    fields={
+        "Release": {"spec.channel": "stable-{minor}", "spec.version": "{version}", "spec.image": "{image}"}
+    },
+)
+IMAGES = {"4.19.42": "mirror/ocp@sha256:1"}
+
+
+def test_an_image_is_the_cluster_files_and_says_nothing_of_its_version() -> None:
+    texts = shown(RELEASE, "Release", "4.19.42", IMAGES)
+    assert texts == {
+        "spec.channel": "stable-4.19",
+        "spec.version": "4.19.42",
+        "spec.image": "mirror/ocp@sha256:1",
+    }
+    assert version_of(RELEASE, "Release", texts) == "4.19.42"
+    assert version_of(RELEASE, "Release", {"spec.image": "mirror/ocp@sha256:1"}) == ""
+
+
+def test_an_image_that_nobody_names_is_asked_for() -> None:
+    assert unnamed(RELEASE, "Release", "4.19.43", IMAGES)
+    assert not unnamed(RELEASE, "Release", "4.19.42", IMAGES)
+    assert not unnamed(DRIVER, "Driver", "595.91.07", {})
+    with pytest.raises(UsageError, match=r"no image of 4\.19\.43 is named") as caught:
+        shown(RELEASE, "Release", "4.19.43", IMAGES)
+    assert "under `images`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Specs
+from knowngood.planner.moving import names_image
 from knowngood.planner.readiness import declaring, image_fields, selecting, tolerating
 from knowngood.planner.readiness.required import unmet
 from knowngood.planner.readiness.rights import Right, needed
@@ -149,7 +150,11 @@ class KubeReadiness(Readiness):
         spec = self._specs.get(change.component)
         texts = spec.require.get(named.kind, {}) if spec else {}
         trouble += unmet(f"{declaring.name_of(found)} in {change.file}", found, texts)
-        return [*trouble, *declaring.against_owner(found), *image_fields.against_change(found, change)]
+        whole = spec is not None and names_image(
+            spec, named.kind
+        )  # the image moves along, nobody composes one
+        composed = [] if whole else image_fields.against_change(found, change)
+        return [*trouble, *declaring.against_owner(found), *composed]
 
 
 def _asked(troubles: list[Finding], what: str, ask: Callable[..., T], *about: Any) -> T | None:

@@ -77,6 +77,6 @@ def _fields(case: Case, declaration: Declaration, ring: str) -> list[FieldChange
     mover, version = case.component(declaration.component).mover, case.before(declaration.component, ring)
     if mover is None or not version:
         return []
-    fields = [declaration.of_ring(ring, path) for path in shown(mover, declaration.kind, version)]
-    texts = shown(mover, declaration.kind, version)
+    texts = shown(mover, declaration.kind, version, declaration.images)
+    fields = [declaration.of_ring(ring, path) for path in texts]
     return [FieldChange(f.component, f.file, f.path, f.object, texts[f.path], texts[f.path]) for f in fields]
