@@ -34,7 +34,7 @@ def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
     found: dict[str, str] = {}
     for node, state in seen.items():
         wanted = judging.expected(work.plan, asked, node)
-        for component in sorted({move.component for move in step.ring.moves}):
+        for component in sorted({move.component for move in step.ring.moves} & wanted.keys()):
             running = state.versions.get(component, "")
             scheme = work.plan.schemes.get(component, TEXT)
             if running and not runs(scheme, wanted[component], running):

@@ -260,7 +260,7 @@ class Plan:
         """What a node runs after that many hops: the resting state between two of them, or either end."""
         if hops >= len(self.hops):
             return self.to_versions
-        moves = (m for hop in self.hops[:hops] for m in hop.moves)
+        moves = (m for hop in self.hops[:hops] for m in (*hop.moves, *hop.follows))
         return {**self.from_versions, **{m.component: m.to_version for m in moves}}
 
     def starts_with(self, node: str) -> Mapping[str, str]:

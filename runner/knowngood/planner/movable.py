@@ -14,9 +14,13 @@ def obstacle(component: Component, cluster: Cluster | None = None) -> str:
         return "not yet movable"
     if cluster is None:
         return ""
-    declared = next((d for d in cluster.declarations if d.component == component.name), None)
+    leader = component.follows.component if component.follows and not mover.fields else ""
+    declared = next((d for d in cluster.declarations if d.component == (leader or component.name)), None)
     if declared is None:
-        return f"not yet movable, {cluster.name} does not say where Git declares it"
+        what = f"{leader}, which it follows" if leader else "it"
+        return f"not yet movable, {cluster.name} does not say where Git declares {what}"
+    if leader:
+        return ""
     if not mover.understands(declared.kind, declared.path):
         field = f"{declared.kind} {declared.path}"
         return f"not yet movable here, its mover does not know {field} in {declared.file}"

@@ -6,15 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.model.declared import Scope
-from knowngood.model.matrix import Component, Disruption, ReleaseStatus, Severity, UndoClass
+from knowngood.model.matrix import (
+    Component,
+    Declaration,
+    Disruption,
+    ReleaseStatus,
+    Severity,
+    UndoClass,
+)
+from knowngood.model.mover import Specs, Starts
 from knowngood.model.plan import Hop, Move, PlannedRing, SecondLoad
 from knowngood.planner.duration import expected
 from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
 from knowngood.planner.movable import obstacle
-from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown
-from knowngood.planner.plan.case import Case
+from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown, unnamed
+from knowngood.planner.plan.case import Case, Wishes
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.plan.parts import Parts
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
@@ -72,7 +80,7 @@ class Hops:
             key=UNDOS.index,
         )
         blocked = tuple(self._not_movable(moves, scopes, whole))
-        fleet, rings = self._parts.of(moves, whole)
+        fleet, rings = self._parts.of(moves, follows, whole)
         if blocked and scope is Scope.CLUSTER:  # it is told by whom it could be made, not how we would
             fleet, rings = None, ()
         new_kernel = any(self.case.component(m.component).scheme == "kernel" for m in follows)
@@ -96,7 +104,7 @@ class Hops:
             proves_again=(*self.gates.active, *self.gates.passive) if new_kernel else (),
             not_movable=blocked,
             fleet=fleet,
-            leaky=_leaky(fleet, rings),
+            leaky=_leaky(fleet, rings, self.case.matrix.movers),
             to_rings=tuple(
                 f"{c.name}: {told}" for c in components if (told := to_rings(c, self.case.cluster))
             ),
@@ -199,15 +207,42 @@ class Hops:
                 yield f"{what}: {why}"
             elif by_ring and scopes[name] is Scope.CLUSTER:
                 yield f"{what}: not yet movable here, any restart on any node takes the new version"
+            elif why := self._by_channel(name) or self._without_image(move, component, declaration):
+                yield f"{what}: {why}"
             for follower in component.mover.settles if component.mover else ():
                 if follower in versions and not self.case.component(follower).movable:
                     yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"
 
+    def _by_channel(self, name: str) -> str:
+        """Why a component with a published graph does not move by this channel; "" where it does.
 
-def _leaky(fleet: PlannedRing | None, rings: tuple[PlannedRing, ...]) -> str:
-    """What any new pod takes once the fleet part is declared, in words; "" where no node's pods follow from it."""
+        Only one is written to Git, and in eus nodes wait on odd minors: they would have to stay held between two hops.
+        """
+        channel, only = self.question.channel, Wishes().channel
+        if not self.question.edges(name).graph or channel == only:
+            return ""
+        return f"not yet movable by channel {channel}, only by {only}"
+
+    def _without_image(self, move: Move, component: Component, declaration: Declaration | None) -> str:
+        """Why it can't be written to Git; "" where it can."""
+        if declaration is None or component.mover is None:
+            return ""
+        of = (component.mover, declaration.kind)
+        ends = (move.from_version, move.to_version)
+        missing = [end for end in ends if unnamed(*of, end, declaration.images)]
+        if not missing:
+            return ""
+        return (
+            f"not yet movable here, declare.{move.component}.images names no image of {' and '.join(missing)}"
+        )
+
+
+def _leaky(fleet: PlannedRing | None, rings: tuple[PlannedRing, ...], specs: Specs) -> str:
+    """What a node may take before its turn once the fleet part is declared, in words; "" where none follows from it."""
     of_rings = {m.component for ring in rings for m in ring.moves}
     if fleet is None or not of_rings:
         return ""
     moves = [m for m in fleet.moves if m.component in of_rings] or fleet.moves
-    return f"any new pod takes {', '.join(f'{m.component} {m.to_version}' for m in moves)}"
+    held = all(specs[m.component].starts is Starts.DECLARE for m in moves if m.component in specs)
+    who = "what nobody holds" if held else "any new pod"
+    return f"{who} takes {', '.join(f'{m.component} {m.to_version}' for m in moves)}"

@@ -10,8 +10,11 @@ from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Declaration, Ring
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import FLEET, Move, PlannedRing
-from knowngood.planner.moving import shown
+from knowngood.planner.moving import shown, unnamed
 from knowngood.planner.plan.case import Case
+
+There = Mapping[str, tuple[str, str]]
+"""Component -> its version on the nodes before a hop and after it."""
 
 
 @dataclass
@@ -22,40 +25,40 @@ class Parts:
     _rings: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def of(
-        self, moves: tuple[Move, ...], versions: Mapping[str, str]
+        self, moves: tuple[Move, ...], follows: tuple[Move, ...], versions: Mapping[str, str]
     ) -> tuple[PlannedRing | None, tuple[PlannedRing, ...]]:
         """The fleet part, None where nothing is declared once for all nodes, and the rings.
 
-        `versions` are those before the hop: what an operator makes anew on the nodes keeps its own.
+        `versions` are those before the hop: what an operator makes anew on the nodes keeps its own, but for what
+        `follows`.
         """
         once = tuple(m for m in moves if self._once(m.component))
         fleet = PlannedRing(FLEET, (), _each_once(c for m in once for c in self._changes(m, None)), once)
-        rings = tuple(self._ring(ring, moves, once, versions) for ring in self.case.cluster.rings)
+        there = {name: (version, version) for name, version in versions.items()}
+        there |= {m.component: (m.from_version, m.to_version) for m in follows}
+        rings = tuple(self._ring(ring, moves, once, there) for ring in self.case.cluster.rings)
         return fleet if once else None, tuple(ring for ring in rings if ring.own)
 
     def _once(self, component: str) -> bool:
         declaration = self.case.declaration(component)
         return declaration is not None and declaration.scope is Scope.CLUSTER
 
-    def _anew(
-        self, ring: Ring, these: Sequence[Move], own: Sequence[Move], versions: Mapping[str, str]
-    ) -> Iterator[Move]:
-        """What these moves make anew on the ring's nodes, each at the version that it has there."""
+    def _anew(self, ring: Ring, these: Sequence[Move], own: Sequence[Move], there: There) -> Iterator[Move]:
+        """What these moves make anew on the ring's nodes, each at the version that it has there or that follows."""
         moving = {m.component for m in own}
         settles = (name for m in these for name in self._mover(m.component).settles)
         for name in dict.fromkeys(settles):
-            if name in versions and name not in moving:
-                has = self._has(Move(name, versions[name], versions[name]), ring)
-                yield Move(name, has, has)
+            if name in there and name not in moving:
+                before, after = there[name]
+                has = self._has(Move(name, before, after), ring)
+                yield Move(name, has, after if before != after else has)
 
-    def _ring(
-        self, ring: Ring, moves: tuple[Move, ...], once: tuple[Move, ...], versions: Mapping[str, str]
-    ) -> PlannedRing:
+    def _ring(self, ring: Ring, moves: tuple[Move, ...], once: tuple[Move, ...], there: There) -> PlannedRing:
         batches = tuple(ring.nodes[i : i + ring.batch] for i in range(0, len(ring.nodes), ring.batch))
         here = [m for m in moves if self._of_nodes(m.component) and self._open(m, ring)]
         own = tuple(Move(m.component, self._has(m, ring), m.to_version) for m in here)
         changes = _each_once(c for m in own if not self._once(m.component) for c in self._changes(m, ring))
-        anew = tuple(self._anew(ring, (*once, *here), own, versions))
+        anew = tuple(self._anew(ring, (*once, *here), own, there))
         for m in here:
             self._rings[m.component, ring.name] = m.to_version
         return PlannedRing(ring.name, batches, changes, (*own, *anew))
@@ -75,8 +78,11 @@ class Parts:
         if mover is None or not mover.understands(declaration.kind, declaration.path):
             yield _change(declaration, ring, declaration.path, move.from_version, move.to_version)
             return
-        before = shown(mover, declaration.kind, move.from_version)
-        for path, after in shown(mover, declaration.kind, move.to_version).items():
+        ends = (move.from_version, move.to_version)
+        if any(unnamed(mover, declaration.kind, end, declaration.images) for end in ends):
+            return  # such a hop is not movable, and says why
+        before = shown(mover, declaration.kind, move.from_version, declaration.images)
+        for path, after in shown(mover, declaration.kind, move.to_version, declaration.images).items():
             if before[path] != after:
                 yield _change(declaration, ring, path, before[path], after)
 
@@ -88,7 +94,7 @@ class Parts:
         known = self._rings.get((move.component, ring.name))
         if known is None and self._once(move.component):
             return move.from_version
-        return known or self.case.before(move.component, ring.name)
+        return known or self.case.before(move.component, ring.name) or move.from_version
 
 
 def _each_once(changes: Iterable[FieldChange]) -> tuple[FieldChange, ...]:
