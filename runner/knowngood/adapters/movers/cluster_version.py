@@ -23,6 +23,9 @@ STANDS = 7200.0
 """Seconds that one state of an update may stand: three boots of a control plane, each of 20 minutes and its drain."""
 
 
+NO_OPERATORS = "no ClusterOperator is to be seen, so nobody says how they are"
+
+
 class ClusterVersion:
     """The release that one cluster runs."""
 
@@ -53,32 +56,39 @@ class ClusterVersion:
         return list(cluster_version_ready.back(asked) if undo else cluster_version_ready.forth(asked))
 
     def look(self, moving: Moving) -> Look:
-        """Whether the release is complete, each operator is at it and well, and so is each pool that nobody paused."""
-        version = self._kube.find(WHERE)
-        if version is None:
-            return Look(waiting="there is no ClusterVersion")
-        newest, wanted = newest_of(version), version["spec"].get("desiredUpdate") or {}
-        if (
-            newest.get("version") != moving.after
-            or (wanted.get("image") or newest["image"]) != newest["image"]
-        ):
-            return Look(waiting=_not_taken(version, moving))
-        if newest.get("state") != "Completed":
-            return _on_its_way(version, pools(self._kube))
-        ill = [*_operators(self._kube.list(OPERATORS), moving.after)]
-        if ill:
-            return Look(waiting="; ".join(ill))
-        rolling = [*_rolling(pools(self._kube))]
-        return (
-            Look(waiting="; ".join(rolling), stands=STANDS)
-            if rolling
-            else Look(done=f"{moving.after} is complete")
-        )
+        """See `following`."""
+        return following(self._kube, moving)
 
     def residue(self, moving: Moving) -> Sequence[Leftover]:
         """A wish that the operator has not taken: it would, as soon as what is in its way is gone."""
         state = self.state(moving)
         return [Leftover("wish", "ClusterVersion version", f"{what} waits") for what in state.pending]
+
+
+def following(kube: Kube, moving: Moving) -> Look:
+    """Whether the release is complete, each operator is at it and well, and so is each pool that nobody paused.
+
+    Where there are no operators to look at, nothing is said of the release.
+    """
+    version = kube.find(WHERE)
+    if version is None:
+        return Look(waiting="there is no ClusterVersion")
+    newest, wanted = newest_of(version), version["spec"].get("desiredUpdate") or {}
+    if newest.get("version") != moving.after or (wanted.get("image") or newest["image"]) != newest["image"]:
+        return Look(waiting=_not_taken(version, moving))
+    if newest.get("state") != "Completed":
+        return _on_its_way(version, pools(kube))
+    operators = kube.list(OPERATORS)
+    if not operators:
+        return Look(waiting=NO_OPERATORS)
+    if ill := [*_operators(operators, moving.after)]:
+        return Look(waiting="; ".join(ill))
+    rolling = [*_rolling(pools(kube))]
+    return (
+        Look(waiting="; ".join(rolling), stands=STANDS)
+        if rolling
+        else Look(done=f"{moving.after} is complete")
+    )
 
 
 def newest_of(version: Object) -> Object:

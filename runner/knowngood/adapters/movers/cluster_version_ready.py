@@ -10,9 +10,10 @@ from knowngood.adapters.clock import timestamp
 from knowngood.adapters.cluster.actors import annotation
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.movers import pools
+from knowngood.adapters.movers.pools import Pool
 from knowngood.model import names
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.model.matrix import Cluster
+from knowngood.model.matrix import Cluster, Ring
 from knowngood.model.mover import Moving
 from knowngood.model.values import Values
 from knowngood.planner.edges.path import minor
@@ -133,7 +134,12 @@ def _signed(asked: Asked, image: str) -> bool:
 
 
 def _operators(asked: Asked) -> Iterator[Finding]:
-    for operator in asked.kube.list(path("config.openshift.io/v1", "clusteroperators")):
+    found = asked.kube.list(path("config.openshift.io/v1", "clusteroperators"))
+    if not found:
+        yield unknown(
+            "ClusterOperators", "there is none, so nobody says how they are", "see oc get clusteroperators"
+        )
+    for operator in found:
         conditions = (operator.get("status") or {}).get("conditions") or ()
         said = {c["type"]: c["status"] for c in conditions}
         where = f"ClusterOperator {operator['metadata']['name']}"
@@ -158,19 +164,39 @@ def _pools(asked: Asked) -> Iterator[Finding]:
 
 
 def _rings(asked: Asked) -> Iterator[Finding]:
-    """A pool is unpaused as a whole: it must hold one ring's nodes and no other's."""
-    nodes = asked.kube.list(path("v1", "nodes"))
-    has = pools.members(pools.objects(asked.kube), nodes)
-    rings = {node: ring.name for ring in asked.cluster.rings for node in ring.nodes}
-    for pool, members in has.items():
-        of = {rings[node] for node in members if node in rings}
+    """A pool is unpaused as a whole: it must hold one ring's nodes and no other's, and let all of them out at once."""
+    nodes, objects = asked.kube.list(path("v1", "nodes")), pools.objects(asked.kube)
+    has, known = pools.members(objects, nodes), {pool.name: pool for pool in map(pools.Pool.of, objects)}
+    rings = {node: ring for ring in asked.cluster.rings for node in ring.nodes}
+    for name, members in has.items():
+        of = {rings[node].name: rings[node] for node in members if node in rings}
         strange = [node for node in members if node not in rings]
+        where = f"MachineConfigPool {name or 'of no name'}"
         if of and (len(of) > 1 or strange):
             who = ", ".join([*sorted(of), *strange])
             hint = "give each ring a pool of its own, by a nodeSelector on the ring's label"
-            yield refused(
-                f"MachineConfigPool {pool or 'of no name'}", f"it holds nodes of {who} together", hint
-            )
+            yield refused(where, f"it holds nodes of {who} together", hint)
+        elif of and name in known:
+            (ring,) = of.values()
+            yield from _at_once(where, ring, known[name])
+
+
+def _at_once(where: str, ring: Ring, pool: Pool) -> Iterator[Finding]:
+    """Once let go it takes every node that is not cordoned: all of the ring must be drained by then, and may be out."""
+    if ring.batch < len(ring.nodes):
+        what = (
+            f"let go, it moves all {len(ring.nodes)} nodes of {ring.name}, and a batch of it has {ring.batch}"
+        )
+        yield refused(
+            where, what, "make the batch as large as the ring, or more rings of it, each with a pool"
+        )
+    elif not pool.count:
+        yield unknown(
+            where, f"it counts none of {ring.name}'s nodes", "wait until the operator has looked at it"
+        )
+    elif pool.most < len(ring.nodes):
+        what = f"it lets {pool.most} node{'s' * (pool.most > 1)} out at once, and {ring.name} has {len(ring.nodes)}"
+        yield refused(where, what, f"set its maxUnavailable to {len(ring.nodes)}")
 
 
 def _backup(asked: Asked) -> Iterator[Finding]:

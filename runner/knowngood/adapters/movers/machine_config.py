@@ -108,7 +108,11 @@ def _object(task: Task, name: str) -> Object:
 
 
 def _pool(task: Task, name: str) -> Pool:
-    return Pool.of(_object(task, name))
+    """Its pool. NotTold where the operator has not counted the node into it yet: what it says is of other nodes."""
+    pool = Pool.of(_object(task, name))
+    if not pool.count:
+        raise NotTold(f"pool {pool.name} counts no node, so what it says is not of this one")
+    return pool
 
 
 def _let_go(task: Task, name: str) -> None:
