@@ -100,5 +100,6 @@ SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "ClusterPolicy": lambda rest, _: cluster_policy(rest),
     "NicClusterPolicy": lambda rest, _: nic_policy(rest),
     "NicNodePolicy": nic_node_policy,
+    "ClusterVersion": lambda _rest, _ring: {},
 }
 """Kind -> the spec of one that declares for a ring, or for all nodes (ring "")."""

@@ -13,9 +13,11 @@ from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
+from knowngood.rehearsal import platform
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
 from knowngood.rehearsal.operators import olm
+from knowngood.rehearsal.platform import reported_kernel
 from knowngood.rehearsal.sharing import labels
 
 SEED_SCHEMA = 1
@@ -57,9 +59,7 @@ def seed(rest: AtRest, repo: str) -> Object:
             "version": release.components[NETWORK_OPERATOR],
             "namespace": cluster.namespaces.get(NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE),
         }
-    if rest.openshift:
-        document["machineConfig"] = {}  # its pools are there by themselves
-    return document | {part: value for part, value in _parts(rest).items() if value}
+    return document | platform.played(rest) | {part: value for part, value in _parts(rest).items() if value}
 
 
 def _parts(rest: AtRest) -> Object:
@@ -147,12 +147,6 @@ def _sharing(said: Values) -> Object:
     """How a node offers its GPUs, where it is not each GPU once."""
     keys = {"mig": "migConfig", "replicas": "replicas"}
     return {keys[key]: value for key, value in said.items()}
-
-
-def reported_kernel(declared: str) -> str:
-    """What `uname -r` says for a kernel package's version: Red Hat's also name the architecture."""
-    red_hat = re.fullmatch(r".*\.el\d+(_\d+)?", declared)
-    return f"{declared}.x86_64" if red_hat else declared
 
 
 def reported_ofed(declared: str) -> str:

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from tests.unit.rehearsal.shipped import matrix, shipped
 
 from knowngood.model.errors import UsageError
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Declaration
+from knowngood.model.names import BACKUP_ANNOTATION
 from knowngood.planner.version import runs
-from knowngood.rehearsal.seed import kubernetes_version, reported_kernel, seed
+from knowngood.rehearsal.platform import reported_kernel
+from knowngood.rehearsal.seed import kubernetes_version, seed
 from knowngood.twin.objects import all_objects
 from knowngood.twin.seed import parse
 
@@ -154,3 +158,30 @@ def test_nodes_that_share_their_gpus_do_so_on_the_twin() -> None:
         ("all-1g.18gb", 1),
         ("", 4),
     ]
+
+
+def test_a_cluster_that_declares_its_openshift_has_a_pool_a_ring_and_the_releases_that_it_names() -> None:
+    s = shipped("lab-small")
+    at = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
+    images = {v: f"mirror/ocp@sha256:{v}" for v in ("4.18.52", "4.18.54", "4.19.42")}
+    declared = Declaration("openshift", "x.yaml", "spec.desiredUpdate.version", at, images)
+    rest = replace(s, cluster=replace(s.cluster, declarations=(*s.cluster.declarations, declared)))
+    found = parse(seed(rest, "file:///x"))
+    assert found.machine_config is not None
+    assert found.cluster_version is not None
+    assert [(p.name, p.nodeSelector, p.maxUnavailable) for p in found.machine_config.pools] == [
+        (r.name, {"knowngood.dev/ring": r.name}, r.batch) for r in s.cluster.rings
+    ]
+    old = reported_kernel(s.release.components["rhcos-kernel"])
+    assert [(p.version, p.kernel) for p in found.cluster_version.payloads] == [
+        ("4.18.52", old),
+        ("4.18.54", old),
+        ("4.19.42", "5.14.0-570.el9_6.x86_64"),
+    ]
+    (version,) = [o for o in all_objects(found) if o["kind"] == "ClusterVersion"]
+    assert version["metadata"]["annotations"].keys() == {BACKUP_ANNOTATION}
+
+
+def test_one_that_does_not_rests_on_its_release() -> None:
+    found = parse(seed(shipped("lab-small"), "file:///x"))
+    assert (found.cluster_version, found.machine_config and found.machine_config.pools) == (None, ())
