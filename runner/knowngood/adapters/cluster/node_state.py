@@ -96,14 +96,20 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
     )
 
 
-def loaded(by: Reading, name: str, specs: Specs, pods: Sequence[Object] = ()) -> NodeState:
-    """A node's marks, as its kernel log tells them; `pods`: asked for its files where the log does not tell all."""
+def loaded(
+    by: Reading, name: str, specs: Specs, pods: Sequence[Object] = (), node: Object | None = None
+) -> NodeState:
+    """A node's marks, as its kernel log tells them; `pods`: asked for its files where the log does not tell all.
+
+    `node`: tells of what comes with a boot.
+    """
     try:
         read: Lines = {}
         if any(spec.shows for spec in specs.values()):
             alive = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
             read, _ = _read(by, alive, specs)
-        return arrived(name, _marks(by, name, specs, read))
+        booted = of_boot(node, specs) if node else {}
+        return arrived(name, {**booted, **_marks(by, name, specs, read)})
     except (ApiError, Unreachable) as error:
         return NodeState(name, reachable=False, trouble=str(error))
 

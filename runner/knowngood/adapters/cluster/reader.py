@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from knowngood.adapters.cluster import actors, facts, journals, node_state, slim, spool
-from knowngood.adapters.cluster.node_state import Moment, Reading
+from knowngood.adapters.cluster.node_state import BY_BOOT, Moment, Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.kubeconfig import Access
@@ -115,9 +115,12 @@ class KubeCluster(ClusterReader):
         """See the port."""
         # What the log does not tell is read through a pod.
         pods = self._pods(nodes, specs) if any(spec.shows for spec in specs.values()) else {}
-        return self._each(
-            lambda name: node_state.loaded(self._reading, name, specs, pods.get(name, ())), nodes
-        )
+        objects = self._objects(nodes) if any(spec.kind == BY_BOOT for spec in specs.values()) else {}
+
+        def look(name: str) -> NodeState:
+            return node_state.loaded(self._reading, name, specs, pods.get(name, ()), objects.get(name))
+
+        return self._each(look, nodes)
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""
