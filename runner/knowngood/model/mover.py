@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from knowngood.model.field import ObjectRef
 
-CLASSES = frozenset({"daemon-driver", "olm-v0"})
+CLASSES = frozenset({"cluster-version", "daemon-driver", "machine-config", "olm-v0"})
 """The classes that this version can move; each is one file in adapters/movers."""
 
 
@@ -103,9 +103,9 @@ class MoverSpec:
 
     `fields` maps the kind of a declaring object to its fields, dotted path -> text in which `{version}` stands for the
     version; `values` maps versions that are settings to the text that stands for them. `users` are those who must leave
-    a node first: `gpu`, `rdma`. `holds` names whose work is paused while nodes are out, see HOLDS. `require` maps kinds
-    to fields that must have these texts, in Git and live, before anything starts. `settles` are components whose pods
-    its move makes anew on every node.
+    a node first: `gpu`, `rdma`, `all` where it boots. `holds` names whose work is paused while nodes are out: HOLDS.
+    `require` maps kinds to fields that must have these texts, in Git and live, before anything starts. `settles` are
+    components whose pods its move makes anew on every node.
 
     `order` is its turn on a node within a hop, the smallest first. `beside`: the component in whose pods it is, and
     with whose restart it comes; its pods and proof are that one's. `shows` is how files of a node tell what runs, the

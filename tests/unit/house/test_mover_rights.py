@@ -19,10 +19,13 @@ from knowngood.model.mover import CLASSES, MoverSpec
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm", "network-operator")
+FOLDERS = ("base", "olm", "network-operator", "cluster-version")
 """All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
+    "cluster-version": {("clusterversions", "get"), ("clusteroperators", "list")},
+    "machine-config": {("machineconfigpools", verb) for verb in ("get", "list", "patch")}
+    | {("nodes", "patch")},
     "daemon-driver": {
         ("pods", "delete"),
         ("pods/exec", "create"),
@@ -91,6 +94,16 @@ def test_a_cluster_that_declares_operators_asks_for_what_deploy_grants() -> None
     assert {(resource, verb) for resource, verb in asked if "subscriptions" in resource}
     assert asked <= {(resource, verb) for _, resource, verb in rules()}
     assert OF_A_CLASS["olm-v0"] <= {(r.resource, r.verb) for r in needed(cluster(declared))}
+
+
+def test_a_cluster_that_declares_its_release_asks_for_what_deploy_grants() -> None:
+    at = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
+    declared = Declaration("openshift", "version.yaml", "spec.desiredUpdate.version", at)
+    asked = {
+        (r.namespace, r.resource, r.verb) for r in set(needed(cluster(declared))) - set(needed(cluster()))
+    }
+    assert {(resource, verb) for _, resource, verb in asked} > OF_A_CLASS["cluster-version"]
+    assert asked <= {*rules()}
 
 
 def test_a_cluster_that_names_an_alertmanager_asks_for_what_deploy_grants() -> None:

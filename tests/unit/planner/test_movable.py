@@ -7,16 +7,27 @@ from dataclasses import replace
 import pytest
 from tests.unit.planner.matrices import MOVER, cluster, component, declaration
 
-from knowngood.model.matrix import Cluster, Component
+from knowngood.model.matrix import Cluster, Component, Follows
+from knowngood.model.mover import MoverSpec
 from knowngood.planner.movable import obstacle
 
 DRIVER = component("nvidia-driver", "nvidia-driver", movable=True)
 STRANGER = replace(DRIVER, mover=replace(MOVER, fields={"Driver": {"spec.other": "{version}"}}))
 
 
+SYSTEM = replace(
+    component("rhcos-kernel", "kernel"),
+    follows=Follows("openshift", {"4.18.x": "5.14.0"}),
+    mover=MoverSpec(kind="machine-config"),
+)
+
+
 @pytest.mark.parametrize(
     ("of", "where", "why"),
     [
+        (SYSTEM, None, ""),
+        (SYSTEM, cluster(declaration("openshift", ring=False)), ""),
+        (SYSTEM, cluster(), "lab does not say where Git declares openshift, which it follows"),
         (DRIVER, None, ""),
         (DRIVER, cluster(), ""),
         (replace(DRIVER, judged_only=True), None, "read and judged only"),

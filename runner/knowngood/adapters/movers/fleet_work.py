@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.movers.base import FleetMover
+from knowngood.adapters.movers.cluster_version import ClusterVersion
 from knowngood.adapters.movers.daemon_fleet import DaemonFleet
 from knowngood.adapters.movers.olm_v0 import OlmV0
 from knowngood.model.errors import UsageError
@@ -16,7 +17,11 @@ from knowngood.model.node import Leftover
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.fleet import FleetWork
 
-FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {"daemon-driver": DaemonFleet, "olm-v0": OlmV0}
+FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {
+    "cluster-version": ClusterVersion,
+    "daemon-driver": DaemonFleet,
+    "olm-v0": OlmV0,
+}
 """The classes that can be declared once for all nodes, each by its name in a component file."""
 
 

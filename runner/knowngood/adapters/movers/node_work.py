@@ -13,7 +13,7 @@ from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.movers import daemon_driver, operands
+from knowngood.adapters.movers import daemon_driver, machine_config, operands
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import NotTold, Report, Task
@@ -34,7 +34,10 @@ def _all(action: batch.Action) -> Verb:
     return lambda task, names: batch.each(task, names, action)
 
 
-MOVERS: Mapping[str, NodeMover] = {"daemon-driver": daemon_driver.apply}
+MOVERS: Mapping[str, NodeMover] = {
+    "daemon-driver": daemon_driver.apply,
+    "machine-config": machine_config.apply,
+}
 """The classes, each by its name in a component file."""
 
 

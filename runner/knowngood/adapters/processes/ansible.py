@@ -163,7 +163,7 @@ class AnsibleNodeWork(Playbooks, NodeWork):
         return self._play("drain", list(nodes), fence, self._limits.drain, cancel, more)
 
     def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
-        """See the port. UsageError for two classes at once: a role moves those of one."""
+        """See the port: one role, that of the class whose turn is first."""
         return self._play("apply", list(nodes), fence, self._limits.apply, cancel, _moved(moves))
 
     def load_again(
@@ -247,12 +247,14 @@ def untemplated(value: Any) -> Any:
 
 
 def _moved(moves: Sequence[Moving]) -> dict[str, object]:
-    """What the role of their class is told of moves. UsageError for two classes at once: a role moves those of one."""
-    classes = {moving.spec.kind for moving in moves}
-    if len(classes) != 1:
-        raise UsageError(f"{', '.join(sorted(classes)) or 'nothing'} can't be moved by one role")
+    """What a role is told of moves: that of the class whose turn is first on a node, since the others wait for it.
+
+    UsageError where nothing moves.
+    """
+    if not moves:
+        raise UsageError("nothing moves, so no role can move it")
     return {
-        "knowngood_mover": classes.pop(),
+        "knowngood_mover": min(moves, key=lambda moving: moving.spec.order).spec.kind,
         "knowngood_expect": {moving.component: moving.after for moving in moves},
         "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
     }

@@ -9,7 +9,7 @@ from knowngood.adapters.processes.ansible import Playbooks
 from knowngood.model.errors import CouldNot
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
-from knowngood.model.mover import Moving
+from knowngood.model.mover import Moving, Starts
 from knowngood.ports.cancel import Cancel
 
 
@@ -29,8 +29,9 @@ class AnsibleFleet(KubeFleet):
         return self._act("back", moving, key, cancel) if self._acts(moving) else ""
 
     def _acts(self, moving: Moving) -> bool:
+        """Whether a role does it: what its commit starts is followed by the run itself."""
         self._of(moving)
-        return moving.spec.kind in ACTORS
+        return moving.spec.kind in ACTORS and moving.spec.starts is Starts.APPROVE
 
     def _act(self, verb: str, moving: Moving, key: str, cancel: Cancel) -> str:
         """Run the role of the move's class. Raises as the act did; CouldNot where it gave no answer."""

@@ -151,6 +151,8 @@ TABLE = (
 """Rights on kinds that a cluster does not serve are needed too: who lacks them is told 403 there, not 404."""
 
 
+RELEASE, SIGNATURES = "ClusterVersion", "openshift-config-managed"
+"""The kind that declares a release, and the namespace in which its operator looks for signatures."""
 OLM = "operators.coreos.com"
 OPERATORS = (
     (OLM, "subscriptions", ("get", "list", "delete"), "sees what operators ask for, and has one made anew"),
@@ -192,11 +194,14 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
 
     `specs`: how components move; those that the cluster declares name further operators whose pods are restarted.
     """
-    declared = [specs[d.component] for d in cluster.declarations if specs and d.component in specs]
+    named = [d.component for d in cluster.declarations if specs and d.component in specs]
+    anew = [name for one in named for name in specs[one].settles if name in specs] if specs else []
+    declared = [specs[name] for name in dict.fromkeys((*named, *anew))] if specs else []
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    return tuple(dict.fromkeys((*found, *_of_operators(cluster), *_of_alerts(cluster))))
+    more = (*_of_operators(cluster), *_of_a_release(cluster), *_of_alerts(cluster))
+    return tuple(dict.fromkeys((*found, *more)))
 
 
 def _of_alerts(cluster: Cluster) -> Iterator[Right]:
@@ -217,6 +222,16 @@ def _of_operators(cluster: Cluster) -> Iterator[Right]:
         yield Right("list", f"packages.{OLM}", "packagemanifests", "", why="sees what catalogs offer")
         kinds = "customresourcedefinitions"
         yield Right("get", "apiextensions.k8s.io", kinds, "", why="sees which kinds operators serve")
+
+
+def _of_a_release(cluster: Cluster) -> Iterator[Right]:
+    """What a release of the platform needs, where the cluster declares one."""
+    if not any(d.kind == RELEASE for d in cluster.declarations):
+        return
+    group = "config.openshift.io"
+    yield Right("get", group, "clusterversions", "", "version", "sees which release is wanted and complete")
+    yield Right("list", group, "clusteroperators", "", why="sees how far a release is")
+    yield Right("list", "", "configmaps", SIGNATURES, why="sees whose release images are signed")
 
 
 def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> Iterator[Right]:

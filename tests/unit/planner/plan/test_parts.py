@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tests.unit.planner.matrices import (
@@ -15,8 +16,9 @@ from tests.unit.planner.matrices import (
 )
 
 from knowngood.model.declared import Scope
-from knowngood.model.matrix import Component, Matrix
-from knowngood.model.mover import Starts
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Component, Declaration, Follows, Matrix, UndoClass
+from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import Hop, Move
 from knowngood.planner.plan.planning import plan
 
@@ -96,3 +98,75 @@ def test_one_drain_serves_what_is_declared_for_all_and_what_is_declared_ring_by_
         assert [c.component for c in ring.changes] == ["nvidia-driver"]
         assert {m.component for m in ring.moves} == {"doca-ofed", "nvidia-driver"}
     assert hop.leaky == "any new pod takes doca-ofed 26.04-1.1.0.0-1"
+
+
+AT = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
+BASE, NEW_BASE = "5.14.0-427.el9_4", "5.14.0-570.el9_6"
+IMAGES = {v: f"mirror/ocp@sha256:{v}" for v in ("4.18.52", "4.18.53", "4.19.42")}
+
+
+def platform(images: Mapping[str, str] = IMAGES) -> Matrix:
+    """OpenShift that is declared once, its system that follows, and a driver that each boot loads anew."""
+    fields = {
+        "spec.channel": "stable-{minor}",
+        "spec.desiredUpdate.version": "{version}",
+        "spec.image": "{image}",
+    }
+    leads = MoverSpec(
+        kind="cluster-version",
+        starts=Starts.DECLARE,
+        fields={"ClusterVersion": fields},
+        holds=("machine-config-pool",),
+        settles=("rhcos-kernel", "nvidia-driver"),
+    )
+    boots = MoverSpec(kind="machine-config", users=("all",), order=1)
+    kernel = replace(
+        component("rhcos-kernel", "kernel"),
+        follows=Follows("openshift", {"4.18.x": BASE, "4.19.x": NEW_BASE}),
+        mover=boots,
+    )
+    openshift = replace(component("openshift", "openshift", undo="forward-only"), mover=leads)
+    at = Declaration("openshift", "ocp/version.yaml", "spec.desiredUpdate.version", AT, images)
+    here = cluster(at, declaration("nvidia-driver"))
+    value = with_movers(matrix(release("patch", openshift="4.18.53"), release("minor", openshift="4.19.42")))
+    return replace(with_movers(value, openshift, kernel), clusters={"lab": here})
+
+
+def test_a_release_of_the_cluster_is_declared_once_and_boots_each_ring() -> None:
+    (hop,) = plan(platform(), "lab", "minor").hops
+    assert (hop.not_movable, hop.undo) == ((), UndoClass.FORWARD_ONLY)
+    assert hop.fleet is not None
+    assert [(c.path, c.before, c.after) for c in hop.fleet.changes] == [
+        ("spec.channel", "stable-4.18", "stable-4.19"),
+        ("spec.desiredUpdate.version", "4.18.52", "4.19.42"),
+        ("spec.image", "mirror/ocp@sha256:4.18.52", "mirror/ocp@sha256:4.19.42"),
+    ]
+    driver = Move("nvidia-driver", "580.173.02", "580.173.02")
+    assert {(r.changes, r.moves) for r in hop.rings} == {((), (Move("rhcos-kernel", BASE, NEW_BASE), driver))}
+    assert hop.leaky == "what nobody holds takes openshift 4.19.42"
+    assert hop.without_canary == ("openshift",)
+
+
+def test_within_a_minor_each_node_boots_too_and_there_is_no_way_back_either() -> None:
+    made = plan(platform(), "lab", "patch")
+    (hop,) = made.hops
+    assert {m for r in hop.rings for m in r.moves if m.component == "rhcos-kernel"} == {
+        Move("rhcos-kernel", BASE, BASE)
+    }
+    assert (hop.undo, made.point_of_no_return) == (UndoClass.FORWARD_ONLY, "hop-1")
+    assert made.holds == ("machine-config-pool",)
+
+
+def test_a_state_between_two_hops_has_what_followed() -> None:
+    made = plan(platform(), "lab", "minor")
+    assert made.versions_after(0)["openshift"] == "4.18.52"
+    two = replace(made, hops=(*made.hops, made.hops[0]))
+    assert two.versions_after(1)["rhcos-kernel"] == NEW_BASE
+
+
+def test_an_image_that_the_cluster_file_does_not_name_is_said_and_nothing_is_planned_with_it() -> None:
+    (hop,) = plan(platform(images={"4.18.52": "mirror/ocp@sha256:1"}), "lab", "minor").hops
+    assert hop.not_movable == (
+        "openshift 4.18.52 to 4.19.42: not yet movable here, declare.openshift.images names no image of 4.19.42",
+    )
+    assert (hop.fleet, hop.rings) == (None, ())
