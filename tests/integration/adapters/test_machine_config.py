@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ from tests.integration.twin.stage import Stage, raised
 from tests.movers import EVERY
 
 from knowngood.adapters.cluster import held
-from knowngood.adapters.movers import machine_config, node_work
+from knowngood.adapters.movers import node_work
 from knowngood.adapters.nodes.batch import Report, Task
 from knowngood.adapters.nodes.holding import KubeHolds
 from knowngood.model.mover import Hold, Mark, MoverSpec, Moving
@@ -27,12 +27,6 @@ from knowngood.twin.behaviours.cvo_payloads import CLUSTER_VERSION
 from knowngood.twin.behaviours.mco_nodes import POOL
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No component names the class yet."""
-    monkeypatch.setitem(cast(dict[str, Any], node_work.MOVERS), "machine-config", machine_config.apply)
 
 
 FIRST, MINOR = "4.18.52", "4.19.20"
@@ -116,6 +110,8 @@ def tell(folder: Path, story: Callable[[Booting], Awaitable[None]]) -> None:
 def test_one_ring_boots_into_the_new_kernel_and_its_driver_settles_on_the_same_drain(tmp_path: Path) -> None:
     async def story(desk: Booting) -> None:
         stage = desk.stage
+        await stage.fault("boot-takes-15-minutes", NODE)
+        await stage.fault("mco-uncordons-quarantine", NODE)
         await desk.claim()
         driver = Moving("nvidia-driver", OLD, OLD, SPECS["nvidia-driver"])
         report = await desk.boot(driver)
