@@ -132,7 +132,7 @@ class KubeHolds(Holds):
         return LetGo((*done, *gone.done), {**failed, **gone.failed})
 
     def _held_by(self, kinds: Collection[str], run: str) -> Iterator[tuple[Pausable, Object]]:
-        found = list(held.paused_objects(self._kube))
+        found = [(p, item) for p, item in held.paused_objects(self._kube) if p.hold in kinds]
         if NODE.hold in kinds:
             found += [(NODE, node) for node in self._kube.list(path("v1", "nodes"), keep=_slim)]
         for pausable, item in found:

@@ -224,6 +224,15 @@ def test_what_may_not_be_patched_fails_by_name_and_the_others_go_on(kube: FakeKu
         holds.keep([POOL], TERM)
 
 
+def test_only_the_kinds_that_are_named_are_let_go(kube: FakeKube) -> None:
+    """What stays is the brake of a hop without a way back."""
+    holds = KubeHolds(kube)
+    holds.take(HOLDS, ["gpu-1"], TERM)
+    assert set(holds.let_go(["health-checks", "alerts"], "r1").done) == {CHECK, NODE_CHECK}
+    assert kube.objects[where(POOL)]["spec"]["paused"]
+    assert holds.let_go(["machine-config-pool"], "r1").done == (POOL,)
+
+
 def test_nodes_are_kept_from_an_autoscaler_where_there_is_one(kube: FakeKube) -> None:
     holds = KubeHolds(kube)
     assert holds.take(["cluster-autoscaler"], ["gpu-1"], TERM).held == ()
