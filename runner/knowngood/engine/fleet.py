@@ -9,6 +9,7 @@ from knowngood.engine.steps import RingStep
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.detail import Detail
 from knowngood.model.errors import DeadlineExceeded
+from knowngood.model.finding import Finding
 from knowngood.model.mover import FleetState, Look, Mark, Moving
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Hop
@@ -110,6 +111,13 @@ def _unread(before: NodeState, now: NodeState, moved: set[str]) -> str:
 
 def _of(mark: Mark) -> str:
     return f"{mark.version} came {mark.at:.1f} s after boot"
+
+
+def in_the_way(work: Work, hop: Hop | None) -> Sequence[Finding]:
+    """Why a later hop that can't be undone must not begin now: what the run's start asked for the first hop alone."""
+    if hop is None or hop.fleet is None or not hop.closed:
+        return ()
+    return work.ports.fleet.ready(work.plan.moving(hop.fleet))
 
 
 def otherwise(work: Work, hops: Sequence[Hop], *, undone: bool = False) -> tuple[list[str], list[str]]:

@@ -18,7 +18,7 @@ from knowngood.engine import (
     restarts,
     restored,
 )
-from knowngood.engine.preflight import preflight
+from knowngood.engine.preflight import ended, preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
 from knowngood.engine.steps import Place, RingStep, Step, Verb
@@ -79,7 +79,7 @@ def observe(work: Work, step: Step) -> Done:
         return Done(Status.FAIL, Detail(why=why, failed=other, hint=_mend(work.plan)), files)
     if silent:
         return Done(Status.INCONCLUSIVE, Detail(why="; ".join(silent)), files)
-    return Done(Status.OK, Detail(nodes=len(seen)), files)
+    return replace(ended(fleet.in_the_way(work, step.hop), Detail(nodes=len(seen))), files=files)
 
 
 def _mend(plan: Plan) -> str:

@@ -24,6 +24,7 @@ from tests.unit.engine.world import NEW, Killed, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode, Refused
+from knowngood.model.finding import refused
 from knowngood.model.matrix import UndoClass
 from knowngood.model.plan import Plan
 
@@ -152,6 +153,27 @@ def test_before_its_commit_is_out_nothing_was_changed() -> None:
     end = ended(world, onward())
     assert end.exit_code in (ExitCode.REFUSED, ExitCode.INCONCLUSIVE), end.why
     assert (world.operator, world.paused) == (WAS, {})
+
+
+def test_a_later_hop_asks_once_more_before_it_begins_and_the_run_rests_where_it_stands() -> None:
+    """What it needs may have gone since the run's start, or an earlier hop was to bring it."""
+    (closed,) = onward().hops
+    first = replace(leaky_plan().hops[0], name="hop-0")
+    plan = replace(onward(), hops=(first, closed), movers={**leaky_plan().movers, **onward().movers})
+    world = a_fleet_world()
+    calm(world)
+
+    def find(request: JudgeRequest, _node: str, w: World) -> str:
+        if request.name == "hop-0/fleet/confirm":
+            w.found["fleet"] = [refused("etcd", "its last backup is too old")]
+        return ""
+
+    world.bad = find
+    end = ended(world, plan)
+    assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
+    assert "its last backup is too old" in end.why
+    assert (world.head().fields[SUBSCRIPTION], world.operator) == (WAS, WAS), "its commit never came"
+    assert world.paused == {}, "nothing has begun that a pool would have to wait for"
 
 
 def test_the_way_back_is_not_asked_for() -> None:
