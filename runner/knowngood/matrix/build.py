@@ -333,4 +333,5 @@ def _gitops(value: Values) -> GitOps:
 
 def _declaration(component_name: str, value: Values) -> Declaration:
     live = from_json(ObjectRef, value["object"])
-    return Declaration(component_name, value["file"], value["path"], live, dict(value.get("images", {})))
+    images, toolkits = (dict(value.get(key, {})) for key in ("images", "toolkits"))
+    return Declaration(component_name, value["file"], value["path"], live, images, toolkits)

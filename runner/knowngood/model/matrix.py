@@ -193,9 +193,13 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Declaration(Field):
-    """Where Git declares a component; `{ring}` in file and object: one a ring. `images`: those that bring a version."""
+    """Where Git declares a component; `{ring}` in file and object: one a ring. `images`: those that bring a version.
+
+    `toolkits`: version -> the image by which drivers are built for its system.
+    """
 
     images: Mapping[str, str] = field(default_factory=dict)
+    toolkits: Mapping[str, str] = field(default_factory=dict)
 
     def of_ring(self, ring: str, path: str = "") -> Field:
         """The field of one ring, or another one of the same object."""

@@ -90,8 +90,15 @@ def running(kube: Kube, spaces: Sequence[str], nodes: Sequence[Machine]) -> Want
 
 
 def coming(kube: Kube, cluster: Cluster, release: Mapping[str, str], nodes: Sequence[Machine]) -> Wanted:
-    """What the release's driver and DOCA-OFED are on each of these nodes, and the toolkit that builds them."""
+    """What the release's driver and DOCA-OFED are on each of these nodes, and the toolkit that builds them.
+
+    And the images that the cluster file names for it: of the platform's release, and of its toolkit.
+    """
     images: dict[str, set[str]] = {}
+    for declaration in cluster.declarations:
+        of = release.get(declaration.component, "")
+        for image in filter(None, (declaration.images.get(of), declaration.toolkits.get(of))):
+            images.setdefault(image, set()).update(m.arch for m in nodes if m.arch)
     untold: list[str] = []
     operator = _numbers(release.get("gpu-operator", ""))
     for declaration in cluster.declarations:

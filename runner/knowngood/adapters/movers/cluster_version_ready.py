@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from knowngood.adapters.clock import timestamp
+from knowngood.adapters.cluster import held
 from knowngood.adapters.cluster.actors import annotation
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.movers import pools
@@ -59,6 +60,7 @@ def forth(asked: Asked) -> Iterator[Finding]:
     """What stands in the way of the release that is asked for."""
     yield from _at_rest(asked)
     yield from _taken_as(asked)
+    yield from _toolkit(asked)
     yield from _operators(asked)
     yield from _pools(asked)
     yield from _rings(asked)
@@ -119,6 +121,23 @@ def _taken_as(asked: Asked) -> Iterator[Finding]:
             yield refused(WHERE, what, hint)
 
 
+def _toolkit(asked: Asked) -> Iterator[Finding]:
+    """Drivers are built on each node by the release's own toolkit: who mirrors the one must mirror the other.
+
+    Whether a registry has it is the gate `registry`'s to ask.
+    """
+    declared = [d for d in asked.cluster.declarations if d.component == asked.moving.component]
+    if asked.cluster.traits.get("disconnected") != "true" or any(
+        asked.moving.after in d.toolkits for d in declared
+    ):
+        return
+    what = (
+        f"no driver-toolkit image of {asked.moving.after} is named, by which drivers are built on its nodes"
+    )
+    hint = "oc adm release info --image-for=driver-toolkit says it; mirror it, and name it by digest"
+    yield refused(f"declare.{asked.moving.component}.toolkits", what, hint)
+
+
 def _unnamed(asked: Asked, version: str) -> Finding:
     where = f"declare.{asked.moving.component}.images"
     return refused(
@@ -167,6 +186,7 @@ def _rings(asked: Asked) -> Iterator[Finding]:
     """A pool is unpaused as a whole: it must hold one ring's nodes and no other's, and let all of them out at once."""
     nodes, objects = asked.kube.list(path("v1", "nodes")), pools.objects(asked.kube)
     has, known = pools.members(objects, nodes), {pool.name: pool for pool in map(pools.Pool.of, objects)}
+    ours = {str(found["metadata"]["name"]) for found in objects if held.term(found)}
     rings = {node: ring for ring in asked.cluster.rings for node in ring.nodes}
     for name, members in has.items():
         of = {rings[node].name: rings[node] for node in members if node in rings}
@@ -179,6 +199,10 @@ def _rings(asked: Asked) -> Iterator[Finding]:
         elif of and name in known:
             (ring,) = of.values()
             yield from _at_once(where, ring, known[name])
+            if known[name].paused and name not in ours:
+                yield refused(
+                    where, "somebody paused it, so it would not be let go", "find out why, and unpause it"
+                )
 
 
 def _at_once(where: str, ring: Ring, pool: Pool) -> Iterator[Finding]:

@@ -82,6 +82,16 @@ def test_the_toolkit_is_the_tag_of_the_nodes_build(kube: Fake) -> None:
     assert found.untold == ("b: the toolkit has no tag 4.17.1",)
 
 
+def test_what_the_cluster_file_names_for_a_release_is_asked_for_too(kube: Fake) -> None:
+    at = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
+    images, toolkits = {"4.19.1": "m.example.com/ocp@sha256:1"}, {"4.19.1": "m.example.com/dtk@sha256:2"}
+    named = Declaration("openshift", "v.yaml", "spec.desiredUpdate.version", at, images, toolkits)
+    nodes = image_list.machines(kube, ["a"])
+    found = image_list.coming(kube, cluster(named), {"openshift": "4.19.1"}, nodes)
+    assert found.images == {"m.example.com/ocp@sha256:1": {"amd64"}, "m.example.com/dtk@sha256:2": {"amd64"}}
+    assert not image_list.coming(kube, cluster(named), {"openshift": "4.20.1"}, nodes).images
+
+
 def test_what_runs_is_named_by_the_pods_of_the_judged_nodes(kube: Fake) -> None:
     for name, node in (("x", "a"), ("y", "b"), ("z", "elsewhere")):
         spec = {
