@@ -8,6 +8,7 @@ operators.coreos.com Subscription v1alpha1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from uuid import NAMESPACE_DNS, uuid5
 
 from knowngood.model.field import ObjectRef
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
@@ -100,6 +101,6 @@ SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "ClusterPolicy": lambda rest, _: cluster_policy(rest),
     "NicClusterPolicy": lambda rest, _: nic_policy(rest),
     "NicNodePolicy": nic_node_policy,
-    "ClusterVersion": lambda _rest, _ring: {},
+    "ClusterVersion": lambda rest, _: {"clusterID": str(uuid5(NAMESPACE_DNS, rest.cluster.name))},
 }
 """Kind -> the spec of one that declares for a ring, or for all nodes (ring "")."""

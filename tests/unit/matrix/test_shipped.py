@@ -174,8 +174,13 @@ OPERATORS = (
 
 def test_what_moves_says_its_class(matrix: Matrix) -> None:
     classes = {n: c.mover.kind for n, c in matrix.components.items() if c.mover and c.movable}
-    assert classes == {**dict.fromkeys(OF_DRIVER_PODS, "daemon-driver"), **dict.fromkeys(OPERATORS, "olm-v0")}
-    assert len(classes) == 14
+    assert classes == {
+        **dict.fromkeys(OF_DRIVER_PODS, "daemon-driver"),
+        **dict.fromkeys(OPERATORS, "olm-v0"),
+        "openshift": "cluster-version",
+        "rhcos-kernel": "machine-config",
+    }
+    assert len(classes) == 16
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

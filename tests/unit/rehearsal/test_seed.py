@@ -86,7 +86,7 @@ def test_openshift_has_olm_where_subscriptions_are_declared() -> None:
     assert installed["gpu-operator-certified"] == "gpu-operator-certified.v25.10.1"
     assert installed["nfd"] == "nfd.4.18.0", "named as its mover says, not as most are"
     assert len(installed) == 4
-    assert found["machineConfig"] == {}
+    assert [pool["name"] for pool in found["machineConfig"]["pools"]] == ["ring-0", "ring-1"]
     assert [check["kind"] for check in found["healthChecks"]] == ["MachineHealthCheck"]
     assert "helm" not in found
 

@@ -216,3 +216,18 @@ def test_what_the_planner_reads_from_a_catalog_is_what_moves_says(shipped: Matri
             for a, mask in zip(versions, found, strict=True):
                 told = tuple(v for j, v in enumerate(versions) if mask >> j & 1)
                 assert told == moves(edges, scheme, a, openshift=openshift), (name, openshift, a)
+
+
+def test_a_minor_of_openshift_is_planned_to_be_made_whole_on_the_shipped_fra_prod(shipped: Matrix) -> None:
+    """Operators before and after it, the cluster at once, then ring by ring; and no way back from its first commit."""
+    made = plan(shipped, "fra-prod", "h200-4.19-r580.105")
+    assert [reason for hop in made.hops for reason in hop.not_movable] == []
+    refuse_unmovable(made)
+    (hop,) = [h for h in made.hops if h.name == made.point_of_no_return]
+    assert [m.component for m in hop.moves] == ["openshift"]
+    assert hop.fleet is not None
+    assert {c.path.rpartition(".")[2] for c in hop.fleet.changes} == {"channel", "image", "version"}
+    for ring in hop.rings:
+        assert [m.component for m in ring.moves] == ["rhcos-kernel", "doca-ofed", "nvidia-driver"]
+    assert made.movers["rhcos-kernel"].users == ("all",)
+    assert "machine-config-pool" in made.holds
