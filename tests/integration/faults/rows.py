@@ -125,6 +125,18 @@ TABLE = [
     ),
 ]
 
+FORWARD = Row(
+    "kubelet-stays-away",
+    CANARY,
+    "not Ready",
+    "held",
+    5,
+    (CANARY,),
+    limits={**QUICK, "nodeUnreachableSeconds": 20, "settleSeconds": 120},
+    note="in the canary",
+)
+"""Of a hop that can't be undone: whatever stops it, the rest stays as it is."""
+
 TWICE = Row(
     "fails-at-second-load",
     CANARY,
@@ -227,7 +239,7 @@ OPERATORS = [
 
 def shown() -> Iterator[tuple[str, str, str, str]]:
     """Each row as docs/twin.md tells it: its test there, the fault with where or when, what catches it, the end."""
-    for test, whole in (("table", TABLE), ("twice", [TWICE])):
+    for test, whole in (("table", TABLE), ("twice", [TWICE]), ("release", [FORWARD])):
         for row in whole:
             yield test, _named(row.fault, row.note), row.caught_by, row.end or "interrupted"
     for test, rows in (("once", [*ONCE, NO_IMAGE]), ("nic", NIC), ("coupled", [COUPLED])):
