@@ -83,6 +83,6 @@ def test_a_canary_that_does_not_come_back_leaves_the_rest_as_it_is_and_nothing_i
         assert "MachineConfigPool ring-1" in ended.result["why"]
         assert release(play)["newest"] == (MINOR, "Completed")
         assert not [c for c in ended.result["commits"] if c["kind"] == "undo"], "its commit stays"
-        back = play.knowngood("rollback", play.run_id())
+        back = play.knowngood("rollback", play.run_id(), "--yes")
         assert back.code == 1, explained(back)
         assert "past its point of no return" in back.stderr
