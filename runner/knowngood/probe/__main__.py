@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -21,12 +22,9 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from knowngood.probe import child, inference, isolation, load, rdma, training
+from knowngood.probe import child, isolation
 from knowngood.probe.child import Payload
-from knowngood.probe.fabric import payload as fabric
 from knowngood.probe.host import Host
-from knowngood.probe.inventory import inventory
-from knowngood.probe.kernel_log import command as kernel_log
 from knowngood.probe.values import Object, Values
 
 LONGEST_ANSWER = 4096
@@ -34,30 +32,38 @@ LONGEST_ANSWER = 4096
 DEADLINE = 300.0
 """Seconds for each payload, unless told otherwise."""
 UNMEASURED = 3
-PAYLOADS: dict[str, Payload] = {
-    "rdma": rdma.run,
-    "training": training.run,
-    "inference": inference.run,
-    "fabric": fabric.run,
-}
+PAYLOADS = {"rdma": "rdma", "training": "training", "inference": "inference", "fabric": "fabric.payload"}
+"""A payload's name -> its module in this package.
+
+Only the process that runs it imports it, and each verb what it needs: on a busy node it takes longer to import all of
+them, and to compile the kernel log's patterns, than to run most payloads.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run, print."""
     options = _parser().parse_args(argv)
     if options.verb == "kernel-log":
+        from knowngood.probe.kernel_log import command as kernel_log  # noqa: PLC0415 (as for PAYLOADS)
+
         return kernel_log.run(options.file, sys.stdout.write, grep=not options.no_grep)
     if options.verb == "inventory":
+        from knowngood.probe.inventory import inventory  # noqa: PLC0415 (as for PAYLOADS)
+
         _print({"schema": 1, "inventory": inventory()})
         return 0
     if options.verb == "load":
         return _load(options.seconds)
     if options.verb == "payload":
-        child.run(
-            PAYLOADS[options.payload], Host(options.root), options.params, options.out, options.deadline
-        )
+        run = _payload(options.payload)
+        child.run(run, Host(options.root), options.params, options.out, options.deadline)
     signal.signal(signal.SIGTERM, _interrupted)
     return _Documents(options).run()
+
+
+def _payload(name: str) -> Payload:
+    run: Payload = importlib.import_module(f"knowngood.probe.{PAYLOADS[name]}").run
+    return run
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -150,6 +156,8 @@ def _interrupted(_signal: int, _frame: FrameType | None) -> None:
 
 def _load(seconds: float) -> int:
     """Exit status 1 where it could not compute: the pod then says that it failed."""
+    from knowngood.probe import load  # noqa: PLC0415 (as for PAYLOADS)
+
     result = load.run(seconds)
     _print({"schema": 1, "node": os.environ.get("NODE_NAME", ""), "results": {"load": result}})
     return 0 if result["ok"] else 1
