@@ -9,7 +9,7 @@ import pytest
 from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import POOL, snapshot
 from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
-from tests.unit.engine.scene import an_engine
+from tests.unit.engine.scene import RINGS, a_plan, an_engine
 from tests.unit.engine.test_fleet_part import (
     IN_RING_2,
     a_fleet_world,
@@ -20,7 +20,7 @@ from tests.unit.engine.test_fleet_part import (
     leaks,
     played,
 )
-from tests.unit.engine.world import NEW, Killed, World
+from tests.unit.engine.world import NEW, OLD, Killed, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode, Refused
@@ -192,3 +192,35 @@ def test_no_rollback_passes_it() -> None:
     with pytest.raises(Refused, match="past its point of no return: hop-1"):
         engine.run()
     assert world.head().fields[SUBSCRIPTION] == IS
+
+
+def then_onward() -> Plan:
+    """A driver over its rings, with a way back; then the operator, without one."""
+    (first,), (second,) = a_plan().hops, ahead(alone_plan()).hops
+    plan = onward()
+    versions = {**plan.to_versions, "nvidia-driver": NEW}
+    return replace(plan, to_versions=versions, hops=(first, replace(second, name="hop-2")))
+
+
+def test_a_hop_whose_commit_never_reached_the_branch_bars_no_rollback() -> None:
+    """Somebody else changed its field first: what the hop before it brought can still go back."""
+    world = a_fleet_world()
+    world.head().fields.update({(f"nvidiadriver-{ring}.yaml", "spec.version"): OLD for ring in RINGS})
+    world.live.update(world.head().fields)
+    before = dict(snapshot(world))
+
+    def find(request: JudgeRequest, _node: str, w: World) -> str:
+        if request.name.startswith("hop-1/ring-2/confirm"):
+            w.head().fields[SUBSCRIPTION] = "26.3.0"
+        return ""
+
+    world.bad = find
+    held = ended(world, then_onward())
+    assert (held.name, held.within) == ("held", ""), held.why
+    world.head().fields[SUBSCRIPTION] = WAS
+    engine = an_engine(world, plan=then_onward())
+    engine.roll_back()
+    end = engine.run().end
+    assert end is not None
+    assert end.name == "restored", end.why
+    assert snapshot(world) == before
