@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.engine.fake_cluster import FakeNodes
 from tests.unit.engine.fakes import snapshot
+from tests.unit.engine.kills import killed
 from tests.unit.engine.scene import RINGS, a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, Killed, World
 
@@ -156,15 +157,14 @@ def test_a_signal_while_an_abort_is_heeded_interrupts_and_resume_heeds_it() -> N
 def test_killed_at_any_record_around_the_cut_resume_ends_the_same(
     mode: str, end: str, before_write: bool
 ) -> None:
+    def play(world: World) -> End:
+        return ended(engine_with(world, LongWork(world, mode, "drain", "gpu-1")))
+
     calm = a_world()
-    ended(engine_with(calm, LongWork(calm, mode, "drain", "gpu-1")))
+    play(calm)
     for boundary in range(next(r.seq for r in calm.records if r.step == DRAIN), len(calm.records)):
-        world = a_world()
-        world.kill_after, world.kill_before_write = boundary, before_write
-        with pytest.raises(Killed):
-            engine_with(world, LongWork(world, mode, "drain", "gpu-1")).run()
-        world.dead, world.kill_after = False, -1
-        resumed = ended(engine_with(world, LongWork(world, mode, "drain", "gpu-1")))
+        world = killed(a_world(), boundary, play, before_write=before_write)
+        resumed = play(world)
         assert resumed.name == end, f"killed at record {boundary}"
         assert snapshot(world) == snapshot(calm), boundary
 

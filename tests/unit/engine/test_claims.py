@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.engine.fakes import snapshot
+from tests.unit.engine.kills import killed
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import FakeNode, Killed, World
@@ -105,12 +106,7 @@ def sick_world() -> World:
 
 
 def killed_at(boundary: int, *, before_write: bool) -> World:
-    world = sick_world()
-    world.kill_after, world.kill_before_write = boundary, before_write
-    with pytest.raises(Killed):
-        an_engine(world).run()
-    world.dead, world.kill_after = False, -1
-    return world
+    return killed(sick_world(), boundary, lambda world: an_engine(world).run(), before_write=before_write)
 
 
 def _claim_only(node: FakeNode) -> None:

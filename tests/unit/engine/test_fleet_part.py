@@ -9,9 +9,10 @@ import pytest
 from tests.unit.engine.fake_fleet import IS, OPERATOR, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan, two_leaky_hops
+from tests.unit.engine.kills import resumed_at_each
 from tests.unit.engine.scene import RINGS, a_cluster, a_standard, an_engine
 from tests.unit.engine.test_runs import sick
-from tests.unit.engine.world import NEW, OLD, Killed, World, new_world
+from tests.unit.engine.world import NEW, OLD, World, new_world
 
 from knowngood.engine.judging import expected
 from knowngood.engine.steps import Place, Verb
@@ -75,6 +76,12 @@ def leaks(node: str, at: str) -> Prepare:
 
 def broken(*faults: str) -> Prepare:
     return lambda world: world.broken.update(faults)
+
+
+def prepared(prepare: Prepare) -> World:
+    world = a_fleet_world()
+    prepare(world)
+    return world
 
 
 def calm(world: World) -> None:
@@ -172,19 +179,12 @@ KILLED = (
 
 @pytest.mark.parametrize("row", [r for r in ROWS if r.name in KILLED], ids=lambda row: row.name)
 def test_killed_at_any_record_it_ends_as_an_undisturbed_one(row: Row) -> None:
-    """Every other kill comes when the effect was done and its record lost."""
-    whole = a_fleet_world()
-    row.prepare(whole)
-    end = ended(whole, row.plan(), row.on_wave_failure)
-    for boundary in range(len(whole.records)):
-        world = a_fleet_world()
-        row.prepare(world)
-        world.kill_after, world.kill_before_write = boundary, bool(boundary % 2)
-        with pytest.raises(Killed):
-            played(world, row.plan(), row.on_wave_failure)
-        world.dead, world.kill_after = False, -1
-        resumed = ended(world, row.plan(), row.on_wave_failure)
-        at = f"killed at record {boundary}"
+    def play(world: World) -> End:
+        return ended(world, row.plan(), row.on_wave_failure)
+
+    whole = prepared(row.prepare)
+    end = play(whole)
+    for at, world, resumed in resumed_at_each(whole, lambda: prepared(row.prepare), play):
         assert (resumed.name, resumed.exit_code) == (end.name, end.exit_code), f"{at}: {resumed.why}"
         assert snapshot(world) == snapshot(whole), at
         assert world.operator == whole.operator, at

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.engine.fake_cluster import FakeNodes
 from tests.unit.engine.fakes import POOL, ports, snapshot
+from tests.unit.engine.kills import killed, resumed_at_each
 from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_standard, a_world
 from tests.unit.engine.test_runs import ROWS, Row, sick
 from tests.unit.engine.world import Killed, World
@@ -85,17 +86,9 @@ def test_holds_begin_with_the_first_hop_and_end_before_the_whole_is_judged() -> 
 
 @pytest.mark.parametrize("name", ["all is well", "the canary fails a gate", "a later node fails alone"])
 def test_killed_anywhere_a_resume_ends_the_same_and_lets_go(name: str) -> None:
-    """At every record: written, or its effect done and the record lost, by turns."""
     row, calm = BY_NAME[name], prepared(name)
     end = ended(run(calm, row))
-    for boundary in range(len(calm.records)):
-        world = prepared(name)
-        world.kill_after, world.kill_before_write = boundary, bool(boundary % 2)
-        with pytest.raises(Killed):
-            run(world, row)
-        world.dead, world.kill_after = False, -1
-        again = ended(run(world, row))
-        at = f"killed at record {boundary}"
+    for at, world, again in resumed_at_each(calm, lambda: prepared(name), lambda w: ended(run(w, row))):
         assert (again.name, again.exit_code) == (end.name, end.exit_code), f"{at}: {again.why}"
         assert world.paused == {}, at
         assert snapshot(world) == snapshot(calm), at
@@ -192,10 +185,7 @@ def test_an_abort_lets_go() -> None:
     run(calm)
     for mode, boundary in (("stop", 12), ("stop", 24), ("hold", 24)):
         world = a_world()
-        world.kill_after = boundary
-        with pytest.raises(Killed):
-            run(world)
-        world.revived()
+        killed(world, boundary, run)
         world.abort = mode
         end = ended(run(world))
         assert end.name in ("inconclusive", "restored", "held")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.unit.engine.fakes import snapshot
+from tests.unit.engine.kills import killed
 from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import ROWS, Row, says_true
 from tests.unit.engine.world import Killed, World
@@ -27,12 +28,7 @@ def play(row: Row, world: World) -> End:
 
 
 def killed_at(row: Row, boundary: int, *, before_write: bool) -> World:
-    world = prepared(row)
-    world.kill_after, world.kill_before_write = boundary, before_write
-    with pytest.raises(Killed):
-        play(row, world)
-    world.dead, world.kill_after = False, -1
-    return world
+    return killed(prepared(row), boundary, lambda world: play(row, world), before_write=before_write)
 
 
 @pytest.mark.parametrize("before_write", [False, True], ids=["record written", "effect done, record lost"])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.movers import MOVERS
 from tests.unit.engine.fakes import ports
+from tests.unit.engine.kills import killed
 from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
-from tests.unit.engine.world import NEW, OLD, Killed, World
+from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.engine.engine import Engine, frozen_plan
 from knowngood.model.jsonable import to_json
@@ -42,11 +43,7 @@ def older(data: bytes) -> bytes:
 
 def begun(boundary: int) -> World:
     """A run that an older version began on this machine, and that was killed there."""
-    world = a_world()
-    world.kill_after = boundary
-    with pytest.raises(Killed):
-        an_engine(world).run()
-    world.dead, world.kill_after = False, -1
+    world = killed(a_world(), boundary, lambda w: an_engine(w).run())
     world.files = {digest: older(data) for digest, data in world.files.items()}
     return world
 

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import POOL, snapshot
 from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
+from tests.unit.engine.kills import resumed_at_each
 from tests.unit.engine.scene import RINGS, a_plan, an_engine
 from tests.unit.engine.test_fleet_part import (
     IN_RING_2,
@@ -18,15 +19,16 @@ from tests.unit.engine.test_fleet_part import (
     calm,
     ended,
     leaks,
-    played,
+    prepared,
 )
-from tests.unit.engine.world import NEW, OLD, Killed, World
+from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode, Refused
 from knowngood.model.finding import refused
 from knowngood.model.matrix import UndoClass
 from knowngood.model.plan import Plan
+from knowngood.model.state import End
 
 Prepare = Callable[[World], None]
 HOLDS = ("machine-config-pool",)
@@ -116,18 +118,13 @@ def test_whatever_stops_it_nothing_is_taken_back(row: Row) -> None:
 
 @pytest.mark.parametrize("row", ROWS[:5], ids=lambda row: row.name)
 def test_killed_at_any_record_it_ends_as_an_undisturbed_one(row: Row) -> None:
-    whole = a_fleet_world()
-    row.prepare(whole)
-    end = ended(whole, row.plan(), row.on_wave_failure)
-    for boundary in range(len(whole.records)):
-        world = a_fleet_world()
-        row.prepare(world)
-        world.kill_after, world.kill_before_write = boundary, bool(boundary % 2)
-        with pytest.raises(Killed):
-            played(world, row.plan(), row.on_wave_failure)
-        world.dead, world.kill_after = False, -1
-        resumed = ended(world, row.plan(), row.on_wave_failure)
-        at = f"killed at record {boundary}"
+
+    def play(world: World) -> End:
+        return ended(world, row.plan(), row.on_wave_failure)
+
+    whole = prepared(row.prepare)
+    end = play(whole)
+    for at, world, resumed in resumed_at_each(whole, lambda: prepared(row.prepare), play):
         assert (resumed.name, resumed.why) == (end.name, end.why), at
         assert snapshot(world) == snapshot(whole), at
         assert world.paused == whole.paused, at

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.engine.fake_cluster import FakeGates
 from tests.unit.engine.fakes import snapshot
+from tests.unit.engine.kills import killed
 from tests.unit.engine.scene import RINGS, a_plan, a_world, an_engine
 from tests.unit.engine.test_runs import says_true
-from tests.unit.engine.world import NEW, OLD, Killed, World
+from tests.unit.engine.world import NEW, OLD, World
 
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Disruption
@@ -141,11 +142,8 @@ def test_killed_at_any_record_a_resumed_run_ends_alike_and_loads_no_third_time(
     first = next(i for i, r in enumerate(calm.records) if r.step == "hop-1/ring-0/batch-1/apply")
     last = max(i for i, r in enumerate(calm.records) if "/twice/" in r.step)
     for boundary in range(first, last + 2):
-        world = SCENES[scene]()
-        world.kill_after, world.kill_before_write = boundary, before_write
-        with pytest.raises(Killed):
-            played(world, twice())
-        resumed = played(world.revived(), twice())
+        world = killed(SCENES[scene](), boundary, lambda w: played(w, twice()), before_write=before_write)
+        resumed = played(world, twice())
         assert resumed.name == end.name, f"killed at record {boundary}: {resumed.why}"
         assert snapshot(world) == snapshot(calm), boundary
         assert loads(world, "gpu-1") == loads(calm, "gpu-1"), boundary
