@@ -192,10 +192,7 @@ def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
 
     `back`: it goes on only to be taken back. UsageError where the cluster file or the profile has changed meanwhile.
     """
-    recorded = str(run.state.frozen.get("matrix", ""))
-    if settings.matrix is None and recorded:
-        settings = replace(settings, matrix=Path(recorded))
-    source = load(settings)
+    source = load(by_its_matrix(settings, run))
     cluster = _as_it_began(run, source.cluster(run.plan.cluster), back=back)
     hardware = _hardware_as_it_began(run, source.hardware(cluster), back=back)
     run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -210,6 +207,17 @@ def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
         run_id=run.run_id,
         record=record_of(run, source.folder),
     )
+
+
+def by_its_matrix(settings: Settings, run: Known) -> Settings:
+    """The settings, with the matrix that a run was planned from, unless --matrix names another.
+
+    A work tree that `fleet` made is gone once that has ended: then it is the nearest one, as for any command.
+    """
+    recorded = Path(str(run.state.frozen.get("matrix", "")))
+    if settings.matrix is not None or recorded == Path() or not recorded.is_dir():
+        return settings
+    return replace(settings, matrix=recorded)
 
 
 def record_of(run: Known, matrix: Path) -> Destination:

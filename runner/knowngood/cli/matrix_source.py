@@ -43,8 +43,12 @@ class Source:
 
 
 def load(settings: Settings) -> Source:
-    """The matrix with its Git revision; DataError with every problem in it."""
-    folder = matrix_folder(settings)
+    """The matrix that is asked for, which is said; DataError with every problem in it."""
+    return at(matrix_folder(settings))
+
+
+def at(folder: Path) -> Source:
+    """The matrix in a folder, with its Git revision; DataError with every problem in it."""
     commit, dirty = matrix_revision(folder)
     return Source(folder, load_matrix(folder, commit=commit, dirty=dirty))
 

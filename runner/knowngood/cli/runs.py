@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ from knowngood.report.ctrf import ctrf
 from knowngood.report.html import html
 from knowngood.report.junit import junit
 from knowngood.report.summary import RecordLine, Summary, summarise
+
+
+BEGINS = re.compile(r"r\d")
+"""How a run's id begins."""
 
 
 @dataclass(frozen=True, slots=True)

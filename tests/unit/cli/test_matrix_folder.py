@@ -1,10 +1,12 @@
-"""Which matrix a command reads: the nearest one upwards; ours is never read in silence where nobody named it."""
+"""Which matrix a command reads: the nearest one upwards; ours is never read where nobody named it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from tests.unit.cli.called import knowngood
 
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings
@@ -27,12 +29,19 @@ def test_a_teams_own_is_found_from_anywhere_below(
     assert matrix_folder(Settings()).resolve() == team / "matrix"
 
 
-def test_ours_is_said_where_nobody_named_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ours_is_not_read_where_nobody_named_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert matrix_folder(Settings()) == matrix_dir()
-    assert "this is the shipped one" in capsys.readouterr().err
+    said = knowngood("show", "releases")
+    assert (said.code, said.out) == (2, "")
+    assert "there is no matrix here, nor in a folder above" in said.err
+    assert "--matrix shipped" in said.err
+
+
+def test_the_one_that_is_read_is_said(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(team / "docs")
+    said = knowngood("validate", "--output", "json")
+    assert f"matrix: {team / 'matrix'}\n" in said.err
+    assert "matrix: " not in said.out
 
 
 def test_ours_can_be_named_also_where_a_team_has_its_own(
@@ -40,7 +49,7 @@ def test_ours_can_be_named_also_where_a_team_has_its_own(
 ) -> None:
     monkeypatch.chdir(team)
     assert matrix_folder(Settings(matrix=Path("shipped"))) == matrix_dir()
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == f"matrix: {matrix_dir()}\n"
 
 
 def test_a_folder_that_is_not_there_is_no_other_one(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:

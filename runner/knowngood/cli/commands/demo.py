@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from knowngood.adapters.stage import Stage
+from knowngood.cli.matrix_folder import SHIPPED
 from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise
@@ -98,7 +99,7 @@ def command(settings: Settings, out: Path, output: str) -> int:
     Exit codes: 0 all acts ended as they should and the oracle agrees, 1 they did not, 130 interrupted
     """
     began = time.monotonic()
-    source = load(settings)
+    source = load(replace(settings, matrix=settings.matrix or SHIPPED))
     folder = new_folder(out)
     acts: tuple[Act, ...] = ()
     histories = {}

@@ -18,7 +18,7 @@ from knowngood.adapters.processes.knowngood_child import KnowngoodChild
 from knowngood.cli.asking import ask, consent_options
 from knowngood.cli.fleet_run import FleetRun
 from knowngood.cli.fleet_work import Order, Reached, aims_of, planned_row, row_of, staged
-from knowngood.cli.matrix_source import Source, load
+from knowngood.cli.matrix_source import Source, at, load
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -224,7 +224,7 @@ class _Move:
             reached.of(name)
 
     def _read(self, name: str) -> Source:
-        return load(replace(self._settings, matrix=self._trees.at_head(name)))
+        return at(self._trees.at_head(name))
 
     def shown(self) -> Page:
         """What it would do."""

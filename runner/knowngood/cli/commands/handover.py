@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import click
 
-from knowngood.cli.existing_run import Ask, known
+from knowngood.cli.existing_run import Ask, by_its_matrix, known
 from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
 from knowngood.cli.terminal import say
@@ -40,10 +37,7 @@ def command(settings: Settings, run: str | None) -> int:
     """
     with known(settings, run, Ask.MAY) as local:
         found = asked(local)
-        recorded = str(found.state.frozen.get("matrix", ""))
-        if settings.matrix is None and recorded:
-            settings = replace(settings, matrix=Path(recorded))
-        source = load(settings)
+        source = load(by_its_matrix(settings, found))
         plan = with_movers(found.plan, source.matrix.movers)
         say(handover(found.summary, plan, source.cluster(plan.cluster)))
     return 0

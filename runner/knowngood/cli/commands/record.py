@@ -14,7 +14,7 @@ from knowngood.adapters.gitops.matrix_files import counted
 from knowngood.adapters.gitops.matrix_record import promotion_for
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
-from knowngood.cli.existing_run import Ask, Known, known, record_of
+from knowngood.cli.existing_run import Ask, Known, by_its_matrix, known, record_of
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import (
     Settings,
@@ -64,7 +64,7 @@ def command(settings: Settings, run: str, record: str, output: str) -> int:
     """
     with known(settings, run, Ask.MAY) as found:
         evidence = _evidence(found)
-        matrix = _matrix(settings, found)
+        matrix = matrix_folder(by_its_matrix(settings, found))
         to = destination(matrix, record) if record else record_of(found, matrix)
         told = deliver(evidence, matrix, to, found.folder)
         line = RecordLine(told.where, told.commit, told.file, told.note, into=to.into)
@@ -104,14 +104,6 @@ def _evidence(run: Known) -> Object:
             f"run {run.run_id} {state} and has nothing to record", hint=f"knowngood status {run.run_id}"
         )
     return dict(run.load(result.files["evidence"]))
-
-
-def _matrix(settings: Settings, run: Known) -> Path:
-    """The matrix that the run was planned from, unless --matrix names another."""
-    there = Path(str(run.state.frozen.get("matrix", "")))
-    if settings.matrix is None and there.is_dir() and str(there) != ".":
-        return there
-    return matrix_folder(settings)
 
 
 def _tell(run: str, evidence: Object, told: Recorded, output: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,12 +10,14 @@ from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli.asking import ask, confirm
 from knowngood.cli.existing_run import (
     Known,
+    by_its_matrix,
     known,
     place_of,
     refuse_overtaken,
     wait_for_orphans,
 )
-from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirty
+from knowngood.cli.matrix_folder import find, nearest, tell
+from knowngood.cli.matrix_source import Source, at, kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -29,6 +30,7 @@ from knowngood.cli.options import (
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.terminal import say
+from knowngood.cli.runs import BEGINS
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError
@@ -78,7 +80,7 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record:
             case "held" | "quarantined" | "":
                 return show(_undo(settings, run, yes=yes), output)
             case "done":
-                source = load(_recorded(settings, run))
+                source = load(by_its_matrix(settings, run))
                 aim = (run.plan.cluster, run.plan.from_release, run.cluster())
                 return _back(settings, source, aim, (yes, allow_dirty, record), output)
             case "restored" if run.summary.moved:
@@ -94,16 +96,14 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record:
 
 
 def _matrix(settings: Settings, what: str) -> Source | None:
-    """The matrix if `what` is one of its clusters."""
-    source = load(settings)
-    return source if what in source.matrix.clusters else None
-
-
-def _recorded(settings: Settings, run: Known) -> Settings:
-    recorded = str(run.state.frozen.get("matrix", ""))
-    if settings.matrix is None and recorded:
-        return replace(settings, matrix=Path(recorded))
-    return settings
+    """The matrix if `what` is one of its clusters. A run is taken back from anywhere: it knows its own."""
+    if settings.matrix is None and nearest() is None and BEGINS.match(what):
+        return None
+    source = at(find(settings))
+    if what not in source.matrix.clusters:
+        return None
+    tell(source.folder)
+    return source
 
 
 def _back(

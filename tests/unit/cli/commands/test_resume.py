@@ -74,6 +74,14 @@ class Scene:
         assert old in text
         self.file.write_text(text.replace(old, new))
 
+    def began_with(self, matrix: Path) -> None:
+        """It was planned from the matrix in that folder."""
+        first = replace(self.run.records[0], detail={**self.run.records[0].detail, "matrix": str(matrix)})
+        shutil.rmtree(self.runs / RUN)
+        self.run = Played((first, *self.run.records[1:]), self.run.files)
+        write(self.runs / RUN, self.run)
+        self.there(self.run)
+
     def resume(self) -> Said:
         return self.says("resume", RUN)
 
@@ -106,6 +114,27 @@ def test_a_changed_cluster_file_is_refused_and_the_change_is_named(scene: Scene)
     assert f"knowngood rollback {RUN}" in said.err, "it says what to do"
     assert scene.places == []
     assert scene.written() == before
+
+
+@pytest.mark.parametrize("command", ["resume", "rollback"])
+@pytest.mark.parametrize("began", ["a work tree that is gone", "matrix"])
+def test_without_matrix_it_goes_by_its_own_and_by_the_nearest_where_that_is_gone(
+    scene: Scene,
+    command: str,
+    began: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """`fleet` plans from work trees that it takes away at its end; the runs that it began go on without it."""
+    scene.began_with(scene.runs.parent / began)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere") if began == "matrix" else scene.matrix)
+    monkeypatch.setattr(rollback, "checkpoint", lambda *_: FakeCheckpoint(scene.world))
+    yes = ("--yes",) if command == "rollback" else ()
+    where = ("--runs-dir", scene.runs, "--kubeconfig", scene.matrix / "none")
+    said = knowngood(*where, command, RUN, *yes)
+    assert said.code == 130, said.err
+    assert [place.matrix_folder.resolve() for place in scene.places] == [scene.matrix.resolve()]
+    assert said.err.count(f"matrix: {scene.matrix}") == 1
 
 
 def test_comments_and_contacts_may_change(scene: Scene) -> None:
