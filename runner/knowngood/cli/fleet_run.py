@@ -69,26 +69,39 @@ class FleetRun:
     _running: dict[Future[int], tuple[str, Run]] = field(default_factory=dict)
 
     def play(self) -> ExitCode:
-        """To the end of the last stage, or of the first that is not proven; what has begun goes to its own end."""
+        """To the end of the last stage, or of the first that is not proven; what has begun goes to its own end.
+
+        Where we can't go on ourselves, every run is interrupted: nobody is left to hear how it ends.
+        """
         self.pinned |= self.proven()
-        told = False
         with ThreadPoolExecutor(max_workers=max(1, len(self.aim))) as pool:
-            while True:
-                now = self._turn()
-                for cluster in now.start if not self.cancel.is_set() else ():
-                    self._start(now, cluster, pool)
-                if not self._running:
-                    if self.cancel.is_set() or not self._turn().start:
-                        break
-                    continue
-                done, _ = wait(self._running, timeout=ASK, return_when=FIRST_COMPLETED)
-                if self.cancel.is_set() and not told:
-                    told = True
-                    for _, run in self._running.values():
-                        run.interrupt()
-                for future in done:
-                    self._over(future)
+            try:
+                self._play(pool)
+            except BaseException:
+                self._interrupt()
+                raise
         return self._code()
+
+    def _play(self, pool: ThreadPoolExecutor) -> None:
+        told = False
+        while True:
+            now = self._turn()
+            for cluster in now.start if not self.cancel.is_set() else ():
+                self._start(now, cluster, pool)
+            if not self._running:
+                if self.cancel.is_set() or not self._turn().start:
+                    return
+                continue
+            done, _ = wait(self._running, timeout=ASK, return_when=FIRST_COMPLETED)
+            if self.cancel.is_set() and not told:
+                told = True
+                self._interrupt()
+            for future in done:
+                self._over(future)
+
+    def _interrupt(self) -> None:
+        for _, run in self._running.values():
+            run.interrupt()
 
     def _turn(self) -> Turn:
         running = {cluster for cluster, _ in self._running.values()}

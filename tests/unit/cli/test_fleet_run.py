@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from knowngood.cli.fleet_run import FleetRun
 from knowngood.model.errors import ExitCode, Location, Refused, Unreachable
 from knowngood.model.stages import Stage
@@ -122,6 +124,22 @@ def test_a_matrix_that_can_not_be_read_any_more_proves_nothing() -> None:
     assert run.play() is ExitCode.INCONCLUSIVE
     assert [*fleet.runs] == ["a"]
     assert "can't be read: branch main" in run.ended["a"].why
+
+
+def test_what_ends_us_interrupts_every_run_and_is_not_waited_for() -> None:
+    """They would go on for hours, and nobody would start what comes next."""
+    fleet = Fleet(stages(("a", "b")), dict.fromkeys("ab", 0), waits=["b"])
+    begin = fleet.begin
+
+    def breaks(cluster: str) -> FakeRun:
+        if cluster == "a":
+            return begin("b")
+        raise MemoryError
+
+    fleet.begin = breaks  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        fleet.play()
+    assert fleet.runs["b"].interrupted
 
 
 def test_who_stops_the_fleet_stops_every_run_and_starts_none() -> None:
