@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.cli.matrix_source import Source
+from knowngood.cli.matrix_source import Source, pick
 from knowngood.cli.options import Settings
 from knowngood.cli.told import of_cluster, open_one
 from knowngood.matrix.evidence import evidence_about
@@ -17,7 +17,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.run_summary import RunSummary
 from knowngood.planner.consent import Consent, without_canary
 from knowngood.planner.plan.planning import plan
-from knowngood.planner.stages import aims, proven_before, unproven
+from knowngood.planner.stages import aims, proven_before, there, unproven
 from knowngood.report.fleet_text import Row, move_text
 
 NAMES = ("{}", "{}.kubeconfig", "{}.yaml", "{}.conf")
@@ -98,13 +98,34 @@ def planned_row(source: Source, releases: Mapping[str, str], cluster: str) -> Ro
 def _needs(source: Source, releases: Mapping[str, str], made: Plan) -> str:
     before = proven_before(source.matrix, source.matrix.stages, releases, made.cluster)
     open_ = unproven(made, evidence_about(source.folder), SystemClock().now(), before)
+    told = []
     if open_:
-        return "no canary goes first: " + " ".join(f"--accept-no-canary {name}" for name in open_)
-    return (
-        f"what has no canary is proven on {' and '.join(before)} first"
-        if before and without_canary(made)
-        else ""
-    )
+        told.append("no canary goes first: " + " ".join(f"--accept-no-canary {name}" for name in open_))
+    elif before and without_canary(made):
+        told.append(f"what has no canary is proven on {' and '.join(before)} first")
+    if closed := [hop.name for hop in made.hops if hop.closed]:
+        told.append(f"{', '.join(closed)} can't be undone: --accept-forward-only")
+    return "; ".join(told)
+
+
+def refuse_strange(source: Source, releases: Mapping[str, str], consent: Consent) -> None:
+    """UsageError for a yes to what no cluster's move does: no run would ever hear of it.
+
+    A part of the fleet may be there already, so that what is left does less than what somebody said yes to before.
+    """
+    for name in sorted(consent.no_canary):
+        pick(source.matrix.components, name, "component", source.folder / "components")
+    pinned = there(source.matrix, releases)
+    try:
+        plans = [plan(source.matrix, cluster, release) for cluster, release in releases.items()]
+    except KnowngoodError:
+        return  # that cluster's own turn says why
+    moved = {m.component for made in plans for m in without_canary(made)}
+    if strange := sorted(consent.no_canary - moved) if not pinned else []:
+        raise UsageError(
+            f"--accept-no-canary {strange[0]}: no cluster's move brings it without a canary",
+            hint="knowngood fleet plan with the same --to says what each of them needs",
+        )
 
 
 @dataclass(frozen=True, slots=True)

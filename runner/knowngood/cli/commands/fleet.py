@@ -17,7 +17,7 @@ from knowngood.adapters.gitops.matrix_tree import MatrixTrees
 from knowngood.adapters.processes.knowngood_child import KnowngoodChild
 from knowngood.cli.asking import ask, consent_options
 from knowngood.cli.fleet_run import FleetRun
-from knowngood.cli.fleet_work import Order, Reached, aims_of, planned_row, row_of, staged
+from knowngood.cli.fleet_work import Order, Reached, aims_of, planned_row, refuse_strange, row_of, staged
 from knowngood.cli.matrix_source import Source, at, load
 from knowngood.cli.options import (
     Settings,
@@ -217,6 +217,7 @@ class _Move:
         source = staged(self._read("head"))
         self.stages = source.matrix.stages
         self.goes = aims_of(source, releases)
+        refuse_strange(source, self.goes, order.consent)
         self.rows = {n: planned_row(source, self.goes, n) for stage in self.stages for n in stage.clusters}
         pinned = there(source.matrix, self.goes)
         self.waiting = tuple(name for name in self.goes if name not in pinned)

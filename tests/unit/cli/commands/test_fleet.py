@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.adapters.gitops.desk import git
@@ -15,6 +16,8 @@ from tests.unit.cli.ops import Ops, ops_at
 
 from knowngood.cli import fleet_work
 from knowngood.cli.commands import fleet
+from knowngood.model.matrix import UndoClass
+from knowngood.model.plan import Plan
 from knowngood.model.run_summary import RunSummary
 
 STAGES = "stages:\n  - {name: first, clusters: [lab]}\n  - {name: then, clusters: [second]}\n"
@@ -173,3 +176,30 @@ def test_plan_tells_the_move_of_each(scene: Scene) -> None:
     assert lines[0].split() == ["stage", "cluster", "hardware", "release", "the", "move"]
     assert [line.split()[0] for line in lines[1:]] == ["first", "then"]
     assert all("→ new: 1 hop" in line for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("said_yes_to", "told"),
+    [
+        ("gpu-oprator", "known: gpu-operator"),
+        ("gpu-operator", "--accept-no-canary gpu-operator: no cluster's move brings it without a canary"),
+    ],
+)
+def test_a_yes_to_what_no_move_does_is_not_dropped_in_silence(
+    scene: Scene, said_yes_to: str, told: str
+) -> None:
+    said = scene.upgrade("--accept-no-canary", said_yes_to)
+    assert (said.code, scene.told) == (2, {})
+    assert told in said.err
+
+
+def test_plan_says_what_can_not_be_undone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fleet_work.plan
+
+    def closed(*asked: Any, **more: Any) -> Plan:
+        found = made(*asked, **more)
+        return replace(found, hops=tuple(replace(h, undo=UndoClass.FORWARD_ONLY) for h in found.hops))
+
+    monkeypatch.setattr(fleet_work, "plan", closed)
+    said = knowngood("fleet", "plan", "--to", "new", "--matrix", scene.ops.matrix)
+    assert "can't be undone: --accept-forward-only" in said.out
