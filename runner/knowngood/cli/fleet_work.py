@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +17,14 @@ from knowngood.model.plan import Plan
 from knowngood.model.run_summary import RunSummary
 from knowngood.planner.consent import Consent, without_canary
 from knowngood.planner.plan.planning import plan
-from knowngood.planner.stages import aims, proven_before, there, unproven
+from knowngood.planner.stages import aims, doubts, pinned, proven_before, there, unproven
 from knowngood.report.fleet_text import Row, move_text
 
 NAMES = ("{}", "{}.kubeconfig", "{}.yaml", "{}.conf")
 """How a cluster's kubeconfig may be called in their folder."""
+
+REFUSED = "refused: "
+UNPROVEN = "pinned, not proven"
 
 
 def staged(source: Source) -> Source:
@@ -80,18 +83,52 @@ def row_of(source: Source, cluster: str) -> Row:
     return Row(cluster, ", ".join(pools_of(found)), found.release)
 
 
-def planned_row(source: Source, releases: Mapping[str, str], cluster: str) -> Row:
-    """What the move does to a cluster, and what it needs a yes for; `note` begins with `refused` where it can't go."""
+def doubts_of(source: Source, releases: Mapping[str, str]) -> dict[str, str]:
+    """Clusters that are pinned to where they go, without evidence that it ran there, with the reason."""
+    return doubts(source.matrix, releases, evidence_about(source.folder), SystemClock().now())
+
+
+def proven(source: Source, releases: Mapping[str, str], believed: Collection[str]) -> frozenset[str]:
+    """The clusters that are proven where they go. `believed`: whose pin will do, by a person."""
+    return there(source.matrix, releases, evidence_about(source.folder), SystemClock().now(), believed)
+
+
+def planned_rows(
+    source: Source, releases: Mapping[str, str], believed: Collection[str] = ()
+) -> dict[str, Row]:
+    """What the move does to each cluster, and what it needs a yes for.
+
+    `note` begins with `refused` where one can't go, or is pinned there and nothing proves it.
+    """
+    doubted = {name: why for name, why in doubts_of(source, releases).items() if name not in believed}
+    clusters = [name for stage in source.matrix.stages for name in stage.clusters]
+    return {name: _row(source, releases, name, doubted.get(name, "")) for name in clusters}
+
+
+def refuse_doubts(rows: Mapping[str, Row]) -> None:
+    """Refused where a cluster is pinned to where it goes and nothing proves it: no later stage may lean on that."""
+    doubted = [row for row in rows.values() if row.told == UNPROVEN]
+    if doubted:
+        why = "; ".join(f"{row.cluster}: {row.note.removeprefix(REFUSED)}" for row in doubted)
+        raise Refused(
+            f"pinned to where they go, and not proven: {why}",
+            hint=" ".join(f"--accept-pin {row.cluster}" for row in doubted) + " takes the pin for a proof",
+        )
+
+
+def _row(source: Source, releases: Mapping[str, str], cluster: str, doubt: str) -> Row:
     row = row_of(source, cluster)
     release = releases.get(cluster)
     if release is None:
         return replace(row, told="not meant for this hardware")
+    if doubt:
+        return replace(row, told=UNPROVEN, note=f"{REFUSED}{doubt}")
     if release == row.release:
         return replace(row, told="proven")
     try:
         made = plan(source.matrix, cluster, release)
     except KnowngoodError as error:
-        return replace(row, told=f"→ {release}: no plan", note=f"refused: {error}")
+        return replace(row, told=f"→ {release}: no plan", note=f"{REFUSED}{error}")
     return replace(row, told=move_text(made), note=_needs(source, releases, made))
 
 
@@ -115,13 +152,13 @@ def refuse_strange(source: Source, releases: Mapping[str, str], consent: Consent
     """
     for name in sorted(consent.no_canary):
         pick(source.matrix.components, name, "component", source.folder / "components")
-    pinned = there(source.matrix, releases)
+    some = pinned(source.matrix, releases)
     try:
         plans = [plan(source.matrix, cluster, release) for cluster, release in releases.items()]
     except KnowngoodError:
         return  # that cluster's own turn says why
     moved = {m.component for made in plans for m in without_canary(made)}
-    if strange := sorted(consent.no_canary - moved) if not pinned else []:
+    if strange := sorted(consent.no_canary - moved) if not some else []:
         raise UsageError(
             f"--accept-no-canary {strange[0]}: no cluster's move brings it without a canary",
             hint="knowngood fleet plan with the same --to says what each of them needs",
@@ -130,10 +167,14 @@ def refuse_strange(source: Source, releases: Mapping[str, str], consent: Consent
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What every cluster's run is told alike: where its record goes, and what was said yes to."""
+    """What every cluster's run is told alike: where its record goes, and what was said yes to.
+
+    `believed`: clusters whose pin is taken for a proof; no run of theirs begins.
+    """
 
     record: str
     consent: Consent
+    believed: frozenset[str] = frozenset()
 
     def arguments(self, reached: Reached, source: Source, cluster: str, release: str) -> list[str]:
         """Go on with the run that is open on a cluster, or begin one. Refused where that one goes somewhere else."""

@@ -23,7 +23,6 @@ from knowngood.report.html import html
 from knowngood.report.junit import junit
 from knowngood.report.summary import RecordLine, Summary, summarise
 
-
 BEGINS = re.compile(r"r\d")
 """How a run's id begins."""
 

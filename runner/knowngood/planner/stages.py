@@ -1,7 +1,7 @@
 """Which cluster of a fleet moves next. Pure.
 
-A stage is proven when each of its clusters that the releases are meant for is pinned to its release: only a run that
-ended `done`, with its record delivered, pins one.
+A stage is proven when each of its clusters that the releases are meant for is: pinned to its release, with evidence
+that it ran there. A run that ended `done`, with its record delivered, writes both; who pins by hand writes no evidence.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from knowngood.model.errors import UsageError
-from knowngood.model.evidence import Evidence
+from knowngood.model.evidence import FAILED, Evidence
 from knowngood.model.hardware import pools_of
-from knowngood.model.matrix import Matrix
+from knowngood.model.matrix import Matrix, ReleaseStatus
 from knowngood.model.plan import Plan
 from knowngood.model.stages import Stage
 from knowngood.planner.consent import untried
+from knowngood.planner.status import moment
+
+PROOF = (ReleaseStatus.REHEARSED, ReleaseStatus.KNOWN_GOOD)
+"""What evidence of a run that ended `done` is worth."""
 
 
 def aims(matrix: Matrix, stages: Sequence[Stage], wanted: Sequence[str]) -> dict[str, str]:
@@ -50,9 +54,42 @@ def aims(matrix: Matrix, stages: Sequence[Stage], wanted: Sequence[str]) -> dict
     return {name: found[name] for name in clusters if name in found}
 
 
-def there(matrix: Matrix, aim: Mapping[str, str]) -> frozenset[str]:
+def pinned(matrix: Matrix, aim: Mapping[str, str]) -> frozenset[str]:
     """The clusters that are pinned to where they go."""
     return frozenset(name for name, release in aim.items() if matrix.clusters[name].release == release)
+
+
+def doubts(
+    matrix: Matrix, aim: Mapping[str, str], evidence: Collection[Evidence], now: str
+) -> dict[str, str]:
+    """Of the clusters that are pinned to where they go: why no evidence says that they ran there well, at `now`."""
+    found = {name: _doubt([e for e in evidence if e.cluster == name], aim[name], now) for name in aim}
+    at_rest = pinned(matrix, aim)
+    return {name: why for name, why in found.items() if why and name in at_rest}
+
+
+def _doubt(evidence: Iterable[Evidence], release: str, now: str) -> str:
+    """What could not be told says nothing: of the others the newest counts."""
+    told = [e for e in evidence if e.release == release and e.status in (*PROOF, FAILED)]
+    newest = max(told, key=lambda e: moment(e.time), default=None)
+    if newest is None:
+        return f"no evidence says that {release} ran there"
+    if newest.status == FAILED:
+        return f"{release} failed there in run {newest.run}"
+    if newest.expires and moment(newest.expires) <= moment(now):
+        return f"the evidence of run {newest.run} has run out ({newest.expires})"
+    return ""
+
+
+def there(
+    matrix: Matrix,
+    aim: Mapping[str, str],
+    evidence: Collection[Evidence],
+    now: str,
+    believed: Collection[str] = (),
+) -> frozenset[str]:
+    """The clusters that are proven where they go. `believed`: of whom a person said that the pin will do."""
+    return pinned(matrix, aim) - (doubts(matrix, aim, evidence, now).keys() - set(believed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.unit.cli.called import knowngood
 
 from knowngood.cli.matrix_folder import matrix_folder

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import Location, UsageError
+from knowngood.model.evidence import Evidence
 from knowngood.model.matrix import Identity
 from knowngood.model.stages import Stage
-from knowngood.planner.stages import aims, proven_before, there, turn
+from knowngood.planner.stages import aims, doubts, proven_before, there, turn
 
 MATRIX = load(matrix_dir(), edges=False)
 NOWHERE = Location("fleet.yaml")
@@ -87,9 +88,40 @@ def test_a_release_goes_to_the_clusters_whose_hardware_it_is_meant_for() -> None
         aims(MATRIX, fleet, ["ams-prod=r595"])
 
 
-def test_proven_is_what_the_matrix_pins() -> None:
-    aim = {"lab-small": "r580", "ams-prod": "r595"}
-    assert there(MATRIX, aim) == {"lab-small"}
+AIM = {"lab-small": "r580", "ams-prod": "r595"}
+NOW = "2026-08-22T03:00:00Z"
+
+
+def seen(run: str, status: str = "rehearsed", time: str = "2026-08-01T03:00:00Z", **more: str) -> Evidence:
+    told = {"cluster": "lab-small", "release": "r580", **more}
+    return Evidence(run=run, versions={}, status=status, time=time, **told)
+
+
+def test_proven_is_what_the_matrix_pins_and_evidence_says() -> None:
+    proof = [seen("r1"), seen("r2", cluster="ams-prod", release="r595")]
+    assert there(MATRIX, AIM, proof, NOW) == {"lab-small"}
+    assert doubts(MATRIX, AIM, proof, NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "why"),
+    [
+        ([], "no evidence says that r580 ran there"),
+        ([seen("r1", cluster="fra-prod"), seen("r2", release="r595")], "no evidence says"),
+        ([seen("r1", "inconclusive")], "no evidence says"),
+        ([seen("r1"), seen("r2", "failed", "2026-08-02T03:00:00Z")], "r580 failed there in run r2"),
+        ([seen("r1", expires="2026-08-20T00:00:00Z")], "the evidence of run r1 has run out"),
+    ],
+)
+def test_a_pin_alone_proves_nothing(evidence: list[Evidence], why: str) -> None:
+    assert there(MATRIX, AIM, evidence, NOW) == frozenset()
+    assert doubts(MATRIX, AIM, evidence, NOW)["lab-small"].startswith(why)
+    assert there(MATRIX, AIM, evidence, NOW, ["lab-small", "ams-prod"]) == {"lab-small"}, "a person takes it"
+
+
+def test_what_could_not_be_told_and_an_older_fail_take_no_proof_away() -> None:
+    told = [seen("r1", "failed", "2026-07-01T03:00:00Z"), seen("r2"), seen("r3", "inconclusive", NOW)]
+    assert there(MATRIX, AIM, told, NOW) == {"lab-small"}
 
 
 def test_an_earlier_cluster_of_the_same_hardware_proves_it_if_it_pins_an_identity() -> None:

@@ -17,8 +17,19 @@ from knowngood.adapters.gitops.matrix_tree import MatrixTrees
 from knowngood.adapters.processes.knowngood_child import KnowngoodChild
 from knowngood.cli.asking import ask, consent_options
 from knowngood.cli.fleet_run import FleetRun
-from knowngood.cli.fleet_work import Order, Reached, aims_of, planned_row, refuse_strange, row_of, staged
-from knowngood.cli.matrix_source import Source, at, load
+from knowngood.cli.fleet_work import (
+    REFUSED,
+    Order,
+    Reached,
+    aims_of,
+    planned_rows,
+    proven,
+    refuse_doubts,
+    refuse_strange,
+    row_of,
+    staged,
+)
+from knowngood.cli.matrix_source import Source, at, load, pick
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -34,7 +45,6 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.stages import Stage
 from knowngood.model.text import Page
 from knowngood.planner.consent import Consent
-from knowngood.planner.stages import there
 from knowngood.ports.cancel import Cancel
 from knowngood.report.fleet_text import Row, fleet_text
 
@@ -99,9 +109,9 @@ def plan_command(settings: Settings, releases: tuple[str, ...], output: str) -> 
     """
     source = staged(load(settings))
     goes = aims_of(source, releases)
-    rows = {n: planned_row(source, goes, n) for stage in source.matrix.stages for n in stage.clusters}
+    rows = planned_rows(source, goes)
     _tell(source.matrix.stages, rows, "the move", output)
-    bad = any(row.note.startswith("refused") for row in rows.values())
+    bad = any(row.note.startswith(REFUSED) for row in rows.values())
     return int(ExitCode.REFUSED if bad else ExitCode.DONE)
 
 
@@ -144,6 +154,13 @@ def status_command(settings: Settings, kubeconfigs: Path, output: str) -> int:
 @_to_option
 @click.option("--yes", is_flag=True, help="Do not ask; for CI.")
 @consent_options
+@click.option(
+    "--accept-pin",
+    "believed",
+    metavar="CLUSTER",
+    multiple=True,
+    help="Take a cluster that is pinned to the release for proven, without evidence that it ran there.",
+)
 @record_option
 @_kubeconfigs_option
 @matrix_option
@@ -156,6 +173,7 @@ def upgrade_command(
     releases: tuple[str, ...],
     yes: bool,
     consent: Consent,
+    believed: tuple[str, ...],
     record: str,
     kubeconfigs: Path,
     output: str,
@@ -163,8 +181,9 @@ def upgrade_command(
     """Move the clusters, stage by stage; the first stage that is not proven is the last that began.
 
     The matrix is read as the head of its branch has it, since each run's record is a commit there. A cluster that is
-    pinned to the release already counts as proven; a run that is open on the way there is resumed. Typed again it
-    goes on where it stopped. Ctrl-C interrupts every run; each can be resumed.
+    pinned to the release already counts as proven where the newest evidence says that it ran there; one that was
+    pinned by hand needs --accept-pin. A run that is open on the way there is resumed. Typed again it goes on where it
+    stopped. Ctrl-C interrupts every run; each can be resumed.
 
     \b
     Examples:
@@ -178,9 +197,10 @@ def upgrade_command(
     to = destination(own.folder, record)
     logs = settings.runs.parent / "fleet" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     with closing(MatrixTrees(own.folder, to, logs)) as trees:
-        order = Order(to.branch, consent)
+        order = Order(to.branch, consent, frozenset(believed))
         move = _Move(settings, releases, trees, Reached(settings, kubeconfigs), order, logs)
         say(move.shown(), err=True)
+        refuse_doubts(move.rows)
         if not move.waiting:
             say("nothing to do: each cluster is proven", err=True)
             return int(ExitCode.DONE)
@@ -218,9 +238,11 @@ class _Move:
         self.stages = source.matrix.stages
         self.goes = aims_of(source, releases)
         refuse_strange(source, self.goes, order.consent)
-        self.rows = {n: planned_row(source, self.goes, n) for stage in self.stages for n in stage.clusters}
-        pinned = there(source.matrix, self.goes)
-        self.waiting = tuple(name for name in self.goes if name not in pinned)
+        for name in order.believed:
+            pick(self.goes, name, "cluster of this move", source.folder / "fleet.yaml")
+        self.rows = planned_rows(source, self.goes, order.believed)
+        proven_now = proven(source, self.goes, order.believed)
+        self.waiting = tuple(name for name in self.goes if name not in proven_now)
         for name in self.waiting:
             reached.of(name)
 
@@ -233,7 +255,7 @@ class _Move:
 
     def proven(self) -> frozenset[str]:
         """By what the branch says now."""
-        return there(self._read("head").matrix, self.goes)
+        return proven(self._read("head"), self.goes, self._order.believed)
 
     def begin(self, cluster: str) -> KnowngoodChild:
         """Its run, with a matrix that nobody moves meanwhile."""

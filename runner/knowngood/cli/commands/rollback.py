@@ -29,8 +29,8 @@ from knowngood.cli.options import (
     yes_option,
 )
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
-from knowngood.cli.terminal import say
 from knowngood.cli.runs import BEGINS
+from knowngood.cli.terminal import say
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError

@@ -6,13 +6,14 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.adapters.gitops.desk import git
 from tests.unit.cli.called import Said, knowngood
-from tests.unit.cli.ops import Ops, ops_at
+from tests.unit.cli.ops import VERSIONS, Ops, evidence, ops_at
 
 from knowngood.cli import fleet_work
 from knowngood.cli.commands import fleet
@@ -43,12 +44,20 @@ class Scene:
             self.pin(name)
         return Child(self.ends.get(name, 0))
 
-    def pin(self, cluster: str) -> None:
-        """Somebody else's push to the matrix's branch."""
+    def pin(self, cluster: str, *, proven: bool = True) -> None:
+        """Somebody else's push to the matrix's branch: a run's, with its evidence, or a person's."""
         clone = self.remote.parent / f"clone-{cluster}"
         git(self.remote.parent, "clone", "--quiet", f"file://{self.remote}", str(clone))
         file = clone / "matrix" / "clusters" / f"{cluster}.yaml"
         file.write_text(file.read_text().replace("release: old", "release: new"))
+        if proven:
+            proof = clone / "matrix" / "evidence" / cluster / "new-r1.json"
+            proof.parent.mkdir(parents=True)
+            versions = {**VERSIONS, "nvidia-driver": "595.91.07"}
+            told = {"cluster": cluster, "release": "new", "versions": versions}
+            told["time"] = datetime.now(UTC).isoformat()
+            proof.write_text(json.dumps(evidence(self.ops, **told)))
+            git(clone, "add", "-A")
         git(clone, "-c", "user.name=Jo", "-c", "user.email=jo@example.com", "commit", "--quiet", "-am", "pin")
         git(clone, "push", "--quiet")
 
@@ -203,3 +212,14 @@ def test_plan_says_what_can_not_be_undone(scene: Scene, monkeypatch: pytest.Monk
     monkeypatch.setattr(fleet_work, "plan", closed)
     said = knowngood("fleet", "plan", "--to", "new", "--matrix", scene.ops.matrix)
     assert "can't be undone: --accept-forward-only" in said.out
+
+
+def test_a_pin_without_evidence_proves_nothing(scene: Scene) -> None:
+    """Who pins by hand says what shall run there, not that it was judged."""
+    scene.pin("lab", proven=False)
+    said = scene.upgrade()
+    assert (said.code, scene.told) == (1, {})
+    assert "lab: no evidence says that new ran there" in said.err
+    assert "--accept-pin lab" in said.err
+    said = scene.upgrade("--accept-pin", "lab")
+    assert (said.code, [*scene.told]) == (0, ["second"]), said.err
