@@ -56,7 +56,8 @@ class Check:
     """One line of the list. `title` says what is so where nothing is found.
 
     `first`: without it nothing after it can be asked. `settles`: some of what it finds passes by itself. `last`: asked
-    by a run only where nothing else was found.
+    by a run only where nothing else was found. `of_hops`: it asks about what a plan's hops move, so of a plan without
+    any it says nothing.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Check:
     first: bool = False
     settles: bool = False
     last: bool = False
+    of_hops: bool = False
 
 
 def _rights(asked: Asked) -> Iterable[Finding]:
@@ -189,8 +191,8 @@ CHECKS = (
     Check(
         "push", "the GitOps branch can be rendered and takes our push", lambda a: a.work.ports.gitops.taking()
     ),
-    Check("beside", "Git says what the movers require beside the versions", _required),
-    Check("values", "Git declares what a plan starts from", _values, settles=True),
+    Check("beside", "Git says what the movers require beside the versions", _required, of_hops=True),
+    Check("values", "Git declares what a plan starts from", _values, settles=True, of_hops=True),
     Check(
         "declaring",
         "who declares drivers: one a node, autoUpgrade off, our taints tolerated, taken by the operator",
@@ -209,7 +211,7 @@ CHECKS = (
         lambda a: a.work.ports.delivery.windows(run_and_undo(a.work.plan)),
         settles=True,
     ),
-    Check("operators", "operators can move, and come back", _fleet),
+    Check("operators", "operators can move, and come back", _fleet, of_hops=True),
     Check("record", "the matrix's branch takes the record", _record, last=True),
 )
 

@@ -74,6 +74,8 @@ def examine(work: Work, tell: Callable[[str], None] = lambda _title: None) -> tu
 
     def look(check: Check) -> Sequence[Finding]:
         tell(check.title)
+        if check.of_hops and not work.plan.hops:
+            return [unknown("", "not asked: there is no hop of a plan to ask it about")]
         told = len(asked.unproven), len(asked.unsure)
         found = guarded(lambda: tuple(check.look(asked)))
         notes[check.name] = [
@@ -83,7 +85,7 @@ def examine(work: Work, tell: Callable[[str], None] = lambda _title: None) -> tu
         return found
 
     found = looked(asked, look, all_of_it=True)
-    return tuple(Line(c.name, c.title, found[c.name], notes[c.name]) for c in CHECKS)
+    return tuple(Line(c.name, c.title, found[c.name], notes.get(c.name, ())) for c in CHECKS)
 
 
 def _observed(work: Work, step: Step) -> Done:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.evidence import Evidence, by_pool
-from knowngood.model.matrix import ReleaseStatus, UndoClass
+from knowngood.model.matrix import ReleaseStatus
 from knowngood.model.plan import Move, Plan
 from knowngood.model.values import Object
 from knowngood.planner.status import moment
@@ -52,10 +52,26 @@ def refuse_unasked(plan: Plan, evidence: Iterable[Evidence], consent: Consent, n
 
     UsageError for a yes to what the plan does not do.
     """
-    found, closed = (
-        untried(plan, evidence, now),
-        [h.name for h in plan.hops if h.undo is UndoClass.FORWARD_ONLY],
-    )
+    found = untried(plan, evidence, now)
+    for refusal in _unasked(plan, found, consent):
+        raise refusal
+    kept: Object = {}
+    if taken := sorted({m.component for m in found} & consent.no_canary):
+        kept["accepted_no_canary"] = taken
+    closed = _closed(plan)
+    return {**kept, **({"accepted_forward_only": closed} if closed else {})}
+
+
+def unasked(plan: Plan, evidence: Iterable[Evidence], consent: Consent, now: str) -> tuple[Refused, ...]:
+    """Everything that somebody must say yes to first, and did not; raises as `refuse_unasked` does."""
+    return tuple(_unasked(plan, untried(plan, evidence, now), consent))
+
+
+def _closed(plan: Plan) -> list[str]:
+    return [hop.name for hop in plan.hops if hop.closed]
+
+
+def _unasked(plan: Plan, found: tuple[Move, ...], consent: Consent) -> Iterator[Refused]:
     strange = sorted(consent.no_canary - {m.component for m in without_canary(plan)})
     if strange:
         raise UsageError(
@@ -66,16 +82,12 @@ def refuse_unasked(plan: Plan, evidence: Iterable[Evidence], consent: Consent, n
     if open_:
         first = open_[0]
         moves = ", ".join(dict.fromkeys(f"{m.component} {m.to_version}" for m in open_))
-        raise Refused(
+        yield Refused(
             f"{moves}: no canary goes first, and no other cluster of {plan.profile} has proven it",
             hint=f"prove it on another cluster, or take it: --accept-no-canary {first.component}",
         )
-    if closed and not consent.forward_only:
-        raise Refused(
+    if (closed := _closed(plan)) and not consent.forward_only:
+        yield Refused(
             f"no way back: {', '.join(closed)} of {plan.from_release} to {plan.to_release} can't be undone",
             hint="--accept-forward-only goes there all the same",
         )
-    kept: Object = {}
-    if taken := sorted({m.component for m in found} & consent.no_canary):
-        kept["accepted_no_canary"] = taken
-    return {**kept, **({"accepted_forward_only": closed} if closed else {})}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
@@ -60,6 +62,16 @@ def a_world_with(found: str) -> World:
     world = a_world()
     world.found[found] = [refused("here", "it is wrong", "mend it")]
     return world
+
+
+def test_what_asks_about_hops_says_nothing_where_there_are_none() -> None:
+    """It passed: nothing had been asked."""
+    plan = replace(a_plan(), hops=())
+    work = Work(ports(a_world()), plan, a_cluster(), a_hardware(), "doctor", "", RunState(), Cancel())
+    lines = {line.check: line for line in examine(work)}
+    not_asked = {name for name, line in lines.items() if line.verdict is Verdict.INCONCLUSIVE}
+    assert not_asked == {check.name for check in CHECKS if check.of_hops}
+    assert "not asked" in lines["operators"].findings[0].what
 
 
 @pytest.mark.parametrize(
