@@ -17,8 +17,8 @@ NETWORKS = {
     "Cilium": "cilium",
     "Calico": "calico",
 }
-METAL = {"BareMetal", "None"}
-"""Platforms of an Infrastructure object that are machines as they are (None: user-provisioned)."""
+METAL = "BareMetal"
+"""The platform of an Infrastructure object that is machines as they are. None is any that OpenShift does not manage."""
 
 
 def traits(seen: Seen, told: Told) -> None:
@@ -63,7 +63,7 @@ def infrastructure(seen: Seen) -> Answer:
     for obj in seen.of("Infrastructure"):
         status = obj.get("status") or {}
         kind = str((status.get("platformStatus") or {}).get("type") or status.get("platform") or "")
-        if kind in METAL:
+        if kind == METAL:
             return "bare-metal", f"Infrastructure platform {kind}"
         return "", f"Infrastructure says platform {kind or 'nothing'}: which of bare-metal, virtual is it"
     return "", f"bare-metal or virtual; {_missing(seen, 'Infrastructure')}"

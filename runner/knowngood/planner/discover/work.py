@@ -10,6 +10,8 @@ from knowngood.planner.discover.seen import Seen, Told, labels_of, name_of, spac
 from knowngood.planner.gpu_work import gpus_of
 
 CONTROLLERS = ("Deployment", "StatefulSet", "Job")
+BESIDE = ("PodDisruptionBudget", "PodGroup")
+"""What says how much of a workload must stay, and what belongs together."""
 OWNERS = ("capsule.clastix.io/tenant", "runai/queue")
 """Labels of a namespace by which others say whose it is: Capsule, Run:ai."""
 SYSTEM = ("openshift-", "kube-", "nvidia-", "openshift", "default", "knowngood")
@@ -18,11 +20,9 @@ SYSTEM = ("openshift-", "kube-", "nvidia-", "openshift", "default", "knowngood")
 
 def tenants(seen: Seen, told: Told, ours: set[str]) -> None:
     """One tenant an owner of namespaces with work that asks for GPUs, else one a namespace. `ours`: operators' own."""
-    missing = [kind for kind in ("Namespace", *CONTROLLERS, "Pod") if not seen.read(kind)]
+    missing = [kind for kind in ("Namespace", *CONTROLLERS, "Pod", *BESIDE) if not seen.read(kind)]
     if missing:
         told.ask("tenants", f"whose work runs here: {', '.join(missing)} could not be read")
-        if len(missing) == len(CONTROLLERS) + 2:
-            return
     spaces = {name_of(n): labels_of(n) for n in seen.of("Namespace")}
     using = sorted({space_of(o) for o in _asking(seen)} - ours, key=natural)
     using = [s for s in using if not s.startswith(SYSTEM)]
@@ -34,13 +34,15 @@ def tenants(seen: Seen, told: Told, ours: set[str]) -> None:
         {"name": n, "namespaces": s, "evictionDeadlineSeconds": 600, **_running(seen, s)}
         for n, s in rows.items()
     ]
-    told.tell("tenants", found, "namespaces whose work asks for GPUs" if found else "no work asks for GPUs")
     if found:
+        told.tell("tenants", found, "namespaces whose work asks for GPUs")
         told.ask(
             "tenants",
             "evictionDeadlineSeconds: how long a budget may hold a drain up; 600 is a proposal",
         )
         told.ask("tenants", "contact: whom to tell; and namespaces without GPU work that belong to a tenant")
+    elif not missing:
+        told.tell("tenants", [], "no work asks for GPUs")
 
 
 def _asking(seen: Seen) -> Iterator[Object]:

@@ -241,3 +241,21 @@ def test_tenants_are_namespaces_whose_work_asks_for_gpus(labels: dict[str, str],
     assert tenant["workloads"] == [
         {"name": "x", "kind": "Deployment", "replicas": 3, "gpusPerPod": 2, "minAvailable": 2}
     ]
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job", "Namespace", "PodDisruptionBudget"])
+def test_where_work_could_not_be_read_nobody_says_that_there_is_none(kind: str) -> None:
+    assert told(a_cluster()).values["tenants"] == []
+    found = told(without(a_cluster(), kind))
+    assert "tenants" not in found.values
+    assert f"{kind} could not be read" in found.questions["tenants"][0]
+
+
+@pytest.mark.parametrize(
+    ("platform", "value"), [("BareMetal", "bare-metal"), ("None", ""), ("VSphere", ""), ("", "")]
+)
+def test_machines_that_openshift_does_not_manage_may_be_virtual(platform: str, value: str) -> None:
+    infrastructure = obj("Infrastructure", "cluster", {}, {"platformStatus": {"type": platform}})
+    found = told(with_(a_cluster(), "Infrastructure", infrastructure))
+    assert found.values["traits"].get("infrastructure", "") == value
+    assert any(q.startswith("infrastructure") for q in found.questions["traits"]) is (value == "")
