@@ -19,6 +19,8 @@ from knowngood.twin.api.streams import ERROR, PROTOCOLS, STDERR, STDIN, STDOUT
 from knowngood.twin.values import Object
 
 _PREFERRED = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
+_NOTHING_THERE = (301, 302, 404)
+"""What a file server says of a folder, which sends on to its listing, and of what is not there."""
 _KILLED = 137
 _TIMEOUT_S = 30.0
 
@@ -92,7 +94,11 @@ class RemoteKubelets(KubeletBackend):
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
                 session.get(url, params=query, ssl=self._context, allow_redirects=False) as answer,
             ):
-                return await answer.read() if answer.status == 200 else None
+                if answer.status in _NOTHING_THERE:
+                    return None
+                if answer.status != 200:
+                    raise NodeUnreachableError(f"the kubelet answers {answer.status}")
+                return await answer.read()
         except aiohttp.ClientError as error:
             raise NodeUnreachableError(str(error)) from error
 
