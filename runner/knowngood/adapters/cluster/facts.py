@@ -116,14 +116,14 @@ def dashed(boot_id: str) -> str:
 def nodes_named(
     kube: Kube, names: Sequence[str], keep: Callable[[Object], Object] | None = None
 ) -> dict[str, Object]:
-    """These nodes' objects, as far as there are any, by one list: by the label that has their name, many from all.
+    """These nodes' objects, as far as there are any, by the label that has their name, `NAMES` of them a list.
 
     A node whose label says something else is asked for by name. `keep`: what is kept of each of a list.
     """
     found: dict[str, Object] = {}
-    if len(names) > 1:
-        selector = f"{HOSTNAME} in ({','.join(names)})" if len(names) <= NAMES else ""
-        found = {n["metadata"]["name"]: n for n in kube.list(path("v1", "nodes"), selector, keep=keep)}
+    for first in range(0, len(names) if len(names) > 1 else 0, NAMES):
+        selector = f"{HOSTNAME} in ({','.join(names[first : first + NAMES])})"
+        found |= {n["metadata"]["name"]: n for n in kube.list(path("v1", "nodes"), selector, keep=keep)}
     for name in names:
         if name not in found and (node := kube.find(path("v1", "nodes", name))) is not None:
             found[name] = node

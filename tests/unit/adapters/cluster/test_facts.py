@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from tests.movers import EVERY
@@ -12,6 +13,7 @@ from tests.unit.adapters.machines import BOOT, banner
 
 from knowngood.adapters.cluster import facts, journals
 from knowngood.adapters.cluster.readouts import gpu_of, parse_grep
+from knowngood.adapters.kubernetes.client import Object
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark
 
@@ -21,6 +23,20 @@ DASHED = "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f"
 def test_the_newest_banner_is_the_load() -> None:
     lines = [json.loads(banner("580.173.02", 12.5)), json.loads(banner("595.91.07", 500.25))]
     assert facts.last_load(lines) == Mark("595.91.07", DASHED, 500.25)
+
+
+def test_of_many_nodes_only_those_that_are_named_are_listed() -> None:
+    """A cluster has thousands; above a hundred names it listed them all."""
+
+    class Cluster(FakeKube):
+        def list(self, where: str, labels: str = "", *_: Any, **__: Any) -> list[Object]:
+            asked = re.fullmatch(rf"{facts.HOSTNAME} in \((.+)\)", labels)
+            assert asked, labels
+            assert len(labels) < 8192, "a proxy takes no longer URL"
+            return [{"metadata": {"name": name}} for name in asked[1].split(",")]
+
+    names = [f"gpu-{n}.cluster.example.com" for n in range(250)]
+    assert [*facts.nodes_named(Cluster(), names)] == names
 
 
 def test_the_proprietary_modules_banner_is_one_too() -> None:
