@@ -100,19 +100,23 @@ def need(step: Step) -> Ask:
     """Run a step that must end OK."""
     result = yield from ask(step)
     if result.status is not Status.OK:
-        told = result.detail
-        why, nodes = told.why or f"{step.path}: {result.status}", {**told.failed, **told.given_back}
-        raise Stop(
-            why,
-            result.status,
-            nodes,
-            measured=told.measured,
-            broken=did_not_come(step, result),
-            usage=told.usage,
-            hint=told.hint,
-            verb=step.verb,
-        )
+        raise stop_of(step, result)
     return result
+
+
+def stop_of(step: Step, result: StepResult) -> Stop:
+    """The stop that a step which did not end OK is."""
+    told = result.detail
+    return Stop(
+        told.why or f"{step.path}: {result.status}",
+        result.status,
+        {**told.failed, **told.given_back},
+        measured=told.measured,
+        broken=did_not_come(step, result),
+        usage=told.usage,
+        hint=told.hint,
+        verb=step.verb,
+    )
 
 
 def did_not_come(step: Step, result: StepResult) -> tuple[str, ...]:
@@ -269,13 +273,13 @@ def twice(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, N
 
     Where it did not come as it must, the gates say what is there instead; that they find nothing is no proof.
     """
-    loaded = yield from ask(place.step(Verb.SECOND_LOAD, nodes))
-    why = loaded.detail.why or f"{place.path}: {loaded.status}"
+    step = place.step(Verb.SECOND_LOAD, nodes)
+    loaded = yield from ask(step)
     if loaded.status is Status.INCONCLUSIVE:
-        raise Stop(why, loaded.status, dict(loaded.detail.failed), verb=Verb.SECOND_LOAD)
+        raise stop_of(step, loaded)
     yield from judged(place.step(Verb.JUDGE, nodes), Verb.RETEST)
     if loaded.status is not Status.OK:
-        raise Stop(why, Status.INCONCLUSIVE, dict(loaded.detail.failed), verb=Verb.SECOND_LOAD)
+        raise stop_of(step, replace(loaded, status=Status.INCONCLUSIVE))
 
 
 def judged(step: Step, retest: Verb) -> Generator[Step, StepResult, None]:
