@@ -18,6 +18,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from knowngood.adapters.kubernetes import kubeconfig
+from knowngood.adapters.kubernetes.no_answer import said
 from knowngood.adapters.waiting import is_waiting
 from knowngood.model.errors import Inconclusive, Unreachable, UsageError
 from knowngood.ports.cancel import Cancel
@@ -362,7 +363,7 @@ class Kube:
         except SSLError as error:
             raise refused_certificate(self, error) from error
         except HTTPError as error:
-            raise Busy(type(error).__name__) from error
+            raise Busy(said(error)) from error
 
 
 def refused_certificate(kube: Kube, error: Exception) -> UsageError:

@@ -22,6 +22,7 @@ from knowngood.adapters.kubernetes.client import (
     refuse,
     refused_certificate,
 )
+from knowngood.adapters.kubernetes.no_answer import said
 from knowngood.model.errors import Unreachable
 from knowngood.model.values import Object
 
@@ -75,7 +76,7 @@ def _once(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeout:
     except websocket.WebSocketTimeoutException as error:
         raise Unreachable(f"{what}: no end within {timeout:.0f} s", where=kube.access.server) from error
     except (websocket.WebSocketException, OSError) as error:
-        raise Busy(type(error).__name__) from error
+        raise Busy(said(error)) from error
     finally:
         socket.close(timeout=0)
     kube.counted(0, sum(map(len, channels.values())))
@@ -116,7 +117,7 @@ def _connect(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeo
     except ssl.SSLError as error:
         raise refused_certificate(kube, error) from error
     except (websocket.WebSocketException, OSError) as error:
-        raise Busy(type(error).__name__) from error
+        raise Busy(said(error)) from error
 
 
 def _exit_code(status: bytes, what: str) -> int:

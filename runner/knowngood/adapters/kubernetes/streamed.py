@@ -9,6 +9,7 @@ from typing import IO
 from urllib3.exceptions import HTTPError
 
 from knowngood.adapters.kubernetes.client import Busy, Kube, refuse
+from knowngood.adapters.kubernetes.no_answer import said
 from knowngood.model.errors import Unreachable
 
 IN_MEMORY = 1 << 20
@@ -42,7 +43,7 @@ def _spooled(
             file.write(chunk)
     except HTTPError as error:
         file.close()
-        raise Busy(type(error).__name__) from error
+        raise Busy(said(error)) from error
     finally:
         answer.release_conn()
     file.seek(0)
