@@ -14,6 +14,7 @@ from typing import Any
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.adapters.journal import is_open
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.kubeconfig import one_of
 from knowngood.adapters.processes.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.matrix_source import load
@@ -149,8 +150,10 @@ def _known(
 
 
 def _kubeconfig(settings: Settings, recorded: str) -> Path | None:
-    named = settings.kubeconfig or recorded or os.environ.get("KUBECONFIG")
-    return Path(named) if named else None
+    if settings.kubeconfig or recorded:
+        return Path(settings.kubeconfig or recorded)
+    named = os.environ.get("KUBECONFIG", "").strip(os.pathsep)
+    return one_of(named) if named else None
 
 
 def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:

@@ -66,8 +66,10 @@ def pick(values: Mapping[str, T], name: str, kind: str, where: Path) -> T:
 def kubeconfig_of(settings: Settings) -> Path:
     """`--kubeconfig`, else $KUBECONFIG; UsageError where neither names a file that can be read."""
     path = settings.kubeconfig
-    if path is None and os.environ.get("KUBECONFIG"):
-        path = Path(os.environ["KUBECONFIG"])
+    if path is None and (named := os.environ.get("KUBECONFIG", "").strip(os.pathsep)):
+        from knowngood.adapters.kubernetes.kubeconfig import one_of  # noqa: PLC0415 (what no cluster needs)
+
+        path = one_of(named)
     if path is None:
         raise UsageError("no cluster is named", hint="set --kubeconfig FILE or KUBECONFIG")
     if not path.is_file():

@@ -14,7 +14,7 @@ import os
 import re
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -85,13 +85,41 @@ class Access:
 
 def default_path() -> Path | None:
     """Where KUBECONFIG or kubectl's habit says the kubeconfig is; None: use the pod's service account."""
-    named = os.environ.get("KUBECONFIG", "")
-    if os.pathsep in named.strip(os.pathsep):
-        raise UsageError("KUBECONFIG names several files", hint="name the one of the cluster to work on")
-    if named.strip(os.pathsep):
-        return Path(named.strip(os.pathsep)).expanduser()
+    if named := os.environ.get("KUBECONFIG", "").strip(os.pathsep):
+        return one_of(named)
     habit = Path.home() / ".kube" / "config"
     return habit if habit.exists() else None
+
+
+def one_of(named: str) -> Path:
+    """The file that kubectl would go by among those that KUBECONFIG names; one that is not there is left out.
+
+    Of each name the first file that has it counts. UsageError where the current context's parts lie in several files,
+    since what a run needs is one file that it, its playbooks and a later command go by.
+    """
+    paths = [Path(text).expanduser() for text in named.split(os.pathsep) if text]
+    files = {path: _read(path) for path in paths if path.is_file()} if len(paths) > 1 else {}
+    if not files:
+        return paths[0]
+    chosen = next((str(f["current-context"]) for f in files.values() if f.get("current-context")), "")
+    first = _first(files, "contexts", chosen)
+    used = _named(files[first], "contexts", chosen, "context", first) if first else {}
+    parts = {first, _first(files, "clusters", used.get("cluster")), _first(files, "users", used.get("user"))}
+    if first is None or len(parts) > 1 or files[first].get("current-context") != chosen:
+        raise UsageError(
+            f"the parts of context {chosen!r} lie in several files"
+            if chosen
+            else "no current-context is set",
+            where=named,
+            hint="kubectl config view --flatten > FILE, and name that with --kubeconfig",
+        )
+    return first
+
+
+def _first(files: Mapping[Path, Values], section: str, name: object) -> Path | None:
+    """The first of the files that has an entry of that name."""
+    has = (path for path, f in files.items() for e in f.get(section) or () if e["name"] == name)
+    return next(has, None)
 
 
 def load(path: Path | None, context: str = "") -> Access:

@@ -217,9 +217,38 @@ def test_the_default_is_the_environments_then_the_homes(
     assert kubeconfig.default_path() == tmp_path / ".kube" / "config"
     monkeypatch.setenv("KUBECONFIG", "/a")
     assert kubeconfig.default_path() == Path("/a")
-    monkeypatch.setenv("KUBECONFIG", "/a:/b")
-    with pytest.raises(UsageError, match="several"):
-        kubeconfig.default_path()
+
+
+def several(tmp_path: Path, *configs: dict[str, Any]) -> str:
+    """KUBECONFIG with these files, and one that is not there."""
+    paths = [tmp_path / f"config-{number}" for number in range(len(configs))]
+    for path, content in zip(paths, configs, strict=True):
+        path.write_text(yaml.safe_dump(content))
+    return ":".join(map(str, (tmp_path / "gone", *paths, "")))
+
+
+def test_of_several_files_the_one_that_kubectl_would_go_by_counts(tmp_path: Path) -> None:
+    empty = {"kind": "Config"}
+    other = config()
+    other["current-context"] = "other"
+    assert kubeconfig.one_of(several(tmp_path, empty, config(), other)).name == "config-1"
+    assert kubeconfig.one_of(str(tmp_path / "gone")).name == "gone"
+
+
+@pytest.mark.parametrize("section", ["contexts", "clusters", "users"])
+def test_a_context_whose_parts_lie_in_several_files_is_refused_with_the_way_to_make_one(
+    tmp_path: Path, section: str
+) -> None:
+    """The first file that has a name counts: another one's entry of that name is what kubectl would take."""
+    before = {section: config()[section]}
+    with pytest.raises(UsageError, match="parts of context 'ams' lie in several files") as caught:
+        kubeconfig.one_of(several(tmp_path, before, config()))
+    assert "--flatten" in caught.value.hint
+
+
+def test_several_files_without_a_current_context_are_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no current-context is set"):
+        kubeconfig.one_of(several(tmp_path, {"kind": "Config"}, {"kind": "Config"}))
 
 
 def plugin(tmp_path: Path, token: str) -> dict[str, str]:
