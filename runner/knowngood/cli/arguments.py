@@ -9,7 +9,7 @@ import click
 from knowngood.cli.matrix_source import Source, pick
 from knowngood.model.errors import UsageError
 from knowngood.planner.rules.evaluation import Traits, traits_of, traits_on
-from knowngood.planner.rules.known import known_versions
+from knowngood.planner.rules.known import beyond, known_versions, near
 from knowngood.planner.spelling import plain
 from knowngood.planner.version import is_whole
 
@@ -39,7 +39,7 @@ def exact(source: Source, given: Mapping[str, str]) -> None:
     """UsageError where one is not an exact version of its component."""
     for name, text in given.items():
         scheme = source.matrix.components[name].scheme
-        known = ", ".join(known_versions(source.matrix, name)[-4:])
+        known = ", ".join(near(source.matrix, name, text))
         hint = f"known are {known}" if known else ""
         try:
             whole = is_whole(scheme, text)
@@ -50,6 +50,17 @@ def exact(source: Source, given: Mapping[str, str]) -> None:
                 f"{name}={text} is a line of versions, not one",
                 hint="; ".join(filter(None, (hint, "knowngood support answers for lines and ranges"))),
             )
+        refuse_beyond(source, name, text)
+
+
+def refuse_beyond(source: Source, component: str, version: str) -> None:
+    """UsageError for a version of no line that is known: what no rule was written for is no yes."""
+    if beyond(source.matrix, component, version):
+        known = known_versions(source.matrix, component)
+        raise UsageError(
+            f"{component} {version} is in no line that the matrix knows",
+            hint=f"known are {known[0]} to {known[-1]}; nearest: {', '.join(near(source.matrix, component, version))}",
+        )
 
 
 def traits(source: Source, profile: str | None, cluster: str | None) -> Traits:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.arguments import cluster_option, pairs, profile_option, traits
+from knowngood.cli.arguments import cluster_option, pairs, profile_option, refuse_beyond, traits
 from knowngood.cli.matrix_source import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
 from knowngood.model.errors import ExitCode, UsageError
-from knowngood.planner.rules.known import known_versions
+from knowngood.planner.rules.known import near
 from knowngood.planner.rules.support import MAY_RUN, Support, as_range, inside, related, support
 from knowngood.report.check_text import support_json, support_text
 
@@ -81,10 +81,10 @@ def _versions(source: Source, given: dict[str, str]) -> dict[str, tuple[str, ...
         except ValueError as error:
             raise UsageError(f"{name}: {error}") from None
         if not found[name]:
-            known = ", ".join(known_versions(source.matrix, name)[-4:]) or "none"
-            raise UsageError(
-                f"no known version of {name} lies in {wanted}", hint=f"the newest known: {known}"
-            )
+            known = ", ".join(near(source.matrix, name, text)) or "none"
+            raise UsageError(f"no known version of {name} lies in {wanted}", hint=f"known are {known}")
+        if found[name] == (text,):
+            refuse_beyond(source, name, text)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from knowngood.model.matrix import Component, Matrix, Rule
 from knowngood.planner.rules.evaluation import completed, in_range, parsed
-from knowngood.planner.version import SCHEMES, TEXT, key
+from knowngood.planner.version import SCHEMES, TEXT, is_whole, key
 
 LINE_NUMBERS = {"openshift": 2, "numeric": 2, "nvidia-driver": 1, "doca-ofed": 2}
 """How many numbers name a line of versions; other schemes have no lines."""
@@ -33,6 +33,32 @@ def line_of(scheme: str, version: str) -> str:
     if match is None:
         return version
     return ".".join(match["numbers"].replace("-", ".").split(".")[:count])
+
+
+def near(matrix: Matrix, component: str, text: str, count: int = 4) -> tuple[str, ...]:
+    """Known versions that somebody may have meant, oldest first: the newest of the line that `text` begins.
+
+    Else those that stand next to it, where it is a version; else the newest of all.
+    """
+    known = known_versions(matrix, component)
+    scheme = matrix.components[component].scheme
+    if line := [v for v in known if v.startswith((f"{text}.", f"{text}-"))]:
+        return tuple(line[-count:])
+    try:
+        older = sum(key(scheme, v) < key(scheme, text) for v in known)
+    except ValueError:
+        older = len(known)
+    first = max(0, min(older - count // 2, len(known) - count))
+    return known[first : first + count]
+
+
+def beyond(matrix: Matrix, component: str, version: str) -> bool:
+    """Whether a version lies outside of every line that is known: no rule's range was written with it in mind."""
+    known, scheme = known_versions(matrix, component), matrix.components[component].scheme
+    if not known or scheme not in LINE_NUMBERS or not is_whole(scheme, version):
+        return False
+    between = key(scheme, known[0]) <= key(scheme, version) <= key(scheme, known[-1])
+    return not between and line_of(scheme, version) not in {line_of(scheme, v) for v in known}
 
 
 @dataclass(frozen=True, slots=True)
