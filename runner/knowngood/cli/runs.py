@@ -61,7 +61,9 @@ def find(folder: Path, name: str | None) -> Path:
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
-        raise UsageError(f"{name!r} is the beginning of {len(matching)} runs", hint=matching[0].name)
+        some = ", ".join(path.name for path in matching[:5])
+        more = f" and {len(matching) - 5} more" if len(matching) > 5 else ""
+        raise UsageError(f"{name!r} is the beginning of {len(matching)} runs", hint=f"which of {some}{more}")
     what = f"no run {name!r}" if name else "no run yet"
     hint = f"runs here: {', '.join(p.name for p in known[:5])}" if known else "name another --runs-dir"
     raise UsageError(what, where=str(folder), hint=hint)

@@ -12,7 +12,7 @@ from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings
 from knowngood.cli.play import Request, planned, start
 from knowngood.cli.signals import stopped_by_signals
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import say, width
 from knowngood.model.matrix import Cluster
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress, gitops
@@ -66,5 +66,5 @@ def upgrade(stage: Stage, cluster: str, release: str, *, quiet: bool = False) ->
     source = load(Settings(matrix=stage.matrix))
     request = Request(source, cluster, release, stage.kubeconfig, stage.runs)
     plan = planned(request)
-    say(plan_text(plan), err=True)
+    say(plan_text(plan, width()), err=True)
     return start(request, plan, quiet=quiet)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable
 
 import click
 
-from knowngood.model.text import Page, as_json, page, printable
+from knowngood.model.text import ENDLESS, Page, as_json, page, printable
+
+
+def width() -> int:
+    """Columns of the terminal; no end of them where there is none, so that a line stays one for `grep`."""
+    return shutil.get_terminal_size((ENDLESS, 24)).columns
 
 
 def say(text: str, *, err: bool = False) -> None:

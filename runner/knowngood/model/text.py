@@ -15,6 +15,9 @@ from typing import Any
 MOST = 4000
 """Characters of one line that are shown; what is longer says how much is missing."""
 
+ENDLESS = 1 << 16
+"""Columns of what is no terminal."""
+
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )

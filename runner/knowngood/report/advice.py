@@ -117,7 +117,7 @@ def _by_end(summary: Summary) -> tuple[str, ...]:
             return (f"knowngood rollback {cluster}", f"knowngood gate {cluster}")
         case "restored":
             return (
-                f"read why in the report; the release {release} is not proven on {cluster}",
+                f"knowngood show run {run} says why; the release {release} is not proven on {cluster}",
                 f"knowngood gate {cluster}",
             )
         case "quarantined":

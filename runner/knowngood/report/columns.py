@@ -24,6 +24,23 @@ def columns(rows: Rows, indent: str = "  ") -> list[str]:
     ]
 
 
+def folded(lines: Sequence[str], width: int) -> list[str]:
+    """Lines broken between words where they are longer than a terminal; what goes on stands four columns further in."""
+    found: list[str] = []
+    for line in lines:
+        inner = " " * (len(line) - len(line.lstrip()) + 4)
+        wrapper = textwrap.TextWrapper(
+            width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False
+        )
+        found += [line] if len(line) <= width else wrapper.wrap(line)
+    return found
+
+
+def move(before: str, after: str) -> str:
+    """From a release to a release; a cluster that goes where it is pinned goes back there."""
+    return f"{before} → {after}" if before != after else f"back to {after}"
+
+
 def wrapped(rows: Rows, indent: str = "  ", width: int = WIDTH) -> list[str]:
     """Rows of label and value; a long value goes on below itself. A word longer than a line stays whole."""
     size = max((len(label) for label, _ in rows), default=0)

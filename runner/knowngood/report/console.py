@@ -29,6 +29,7 @@ from knowngood.model.steppath import StepPath
 from knowngood.model.text import harmless, page, printable
 from knowngood.planner.pace import seconds_between
 from knowngood.ports.observer import Observer
+from knowngood.report.columns import move
 from knowngood.report.disturbance import NodeTime, node_times
 from knowngood.report.estimate import estimate, rings_of, words
 from knowngood.report.steps import place_of, planned_sentence
@@ -42,6 +43,10 @@ LAST_STEPS = 8
 def now() -> str:
     """The wall time, RFC 3339 UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+TELLING = 60.0
+"""Seconds: a bound below that says nothing of a run."""
 
 
 class PlainLines(Observer):
@@ -162,12 +167,12 @@ class Board(Observer):
         moves = ", ".join(
             f"{m.component} {m.from_version} → {m.to_version}" for h in plan.hops for m in h.moves
         )
-        left = f"{'' if at.exact else 'at least '}{words(at.left)} to go"
+        left = f"{words(at.left)} to go" if at.exact else _no_less(at.left)
         if state.end is not None:
             left = f"ended {state.end.name}"
         line = Text.assemble(
             (f"{plan.cluster}  ", "bold"),
-            (f"{plan.from_release} → {plan.to_release}", "bold cyan"),
+            (move(plan.from_release, plan.to_release), "bold cyan"),
             f"  {moves}\n",
             f"run {state.run or '…'}   {words(at.elapsed)} so far, {left}",
         )
@@ -237,6 +242,13 @@ def _gates(state: RunState, at: str) -> Text:
             label = " ".join(x for x in (place_of(path).replace(path.ring, "").strip(), path.verb) if x)
             told.append(f"{label} ").append(f"{verdict}  ", style=COLOURS[str(result.status)])
     return told
+
+
+def _no_less(seconds: float) -> str:
+    """How long it will take at least; where nothing of weight was measured yet, that is no answer."""
+    return (
+        f"at least {words(seconds)} to go" if seconds >= TELLING else "how long it takes is not measured yet"
+    )
 
 
 def _bar(done: int, total: int, width: int = 10) -> str:

@@ -14,6 +14,7 @@ from knowngood.model.steppath import StepPath
 from knowngood.model.text import Page, code, markdown, page
 from knowngood.planner.scope import client_of
 from knowngood.report.advice import headline
+from knowngood.report.columns import move
 from knowngood.report.estimate import words
 from knowngood.report.summary import CommitLine, Summary
 
@@ -23,7 +24,7 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
     kubectl = client_of(cluster)
     so_far = "" if summary.end else " so far"
     parts = [
-        f"# {markdown(f'{summary.cluster}: {summary.from_release} → {summary.to_release}')}",
+        f"# {markdown(f'{summary.cluster}: {move(summary.from_release, summary.to_release)}')}",
         "",
         f"Run {code(summary.run)}, {words(summary.seconds)}{so_far}. {markdown(headline(summary))}.",
     ]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from knowngood.model.declared import Scope
 from knowngood.model.matrix import Disruption, UndoClass
 from knowngood.model.plan import Expected, Hop, Plan, PlannedPool, SecondLoad
-from knowngood.model.text import Page, page
-from knowngood.report.columns import columns
+from knowngood.model.text import ENDLESS, Page, page
+from knowngood.report.columns import columns, folded, move, wrapped
 from knowngood.report.estimate import words
 
 DISRUPTIONS = {
@@ -30,9 +30,9 @@ _WITHOUT_CANARY = (
 )
 
 
-def plan_text(plan: Plan) -> Page:
-    """One screen for a short plan; a long one hop by hop."""
-    lines = [f"{plan.cluster}: {plan.from_release} → {plan.to_release}   profile {plan.profile}"]
+def plan_text(plan: Plan, width: int = ENDLESS) -> Page:
+    """One screen for a short plan; a long one hop by hop. `width`: of the terminal."""
+    lines = [f"{plan.cluster}: {move(plan.from_release, plan.to_release)}   profile {plan.profile}"]
     if plan.channel:
         lines.append(f"  channel {plan.channel}" + _accepted(plan))
     lines += [f"  {name}: edges from {origin}" for name, origin in plan.catalogs.items()]
@@ -44,21 +44,22 @@ def plan_text(plan: Plan) -> Page:
         if hop.name == plan.point_of_no_return:
             lines.append("  POINT OF NO RETURN: once this began, nothing before it can be undone either")
     lines += ["", "gates"]
-    lines += columns(
+    lines += wrapped(
         [
             ("active, on drained nodes", ", ".join(plan.active_gates) or "none"),
             ("passive, any time", ", ".join(plan.passive_gates) or "none"),
             *([("of a second load", ", ".join(plan.second_load_gates))] if plan.second_load_gates else []),
             *((f"only {pool.profile}", ", ".join(own)) for pool in plan.pools if (own := _own(plan, pool))),
             *((f"not applicable: {gate}", why) for gate, why in plan.not_applicable.items()),
-        ]
+        ],
+        width=width,
     )
     if plan.holds:
         lines += ["", f"held while nodes are out, where it is there: {', '.join(plan.holds)}"]
     if plan.warnings:
         lines += ["", "warnings", *(f"  {w}" for w in plan.warnings)]
     lines += ["", *_time_in_all(plan), *_point_of_no_return(plan), *_no_canary(plan), *_by_hand(plan)]
-    return page(lines)
+    return page(folded(lines, width))
 
 
 def hop_text(plan: Plan, hop: Hop) -> Page:
@@ -103,6 +104,7 @@ def _hop(hop: Hop, told: str) -> Iterator[str]:
         yield f"  undo: {hop.procedure}" if told == hop.name else f"  undo: as for {told}"
     if hop.why:
         yield f"  why now: {hop.why[0]}"
+    yield from (f"  {reason}" for reason in hop.not_movable)
     if hop.allowed_by and hop.not_movable:
         yield f"  allowed by: {'; '.join(dict.fromkeys(hop.allowed_by))}"
     if hop.risks:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from knowngood.model.evidence import REFUSED
 from knowngood.model.text import Page, page
 from knowngood.report.advice import blamed, earned, headline, next_steps, record_line
-from knowngood.report.columns import Rows, columns
+from knowngood.report.columns import Rows, columns, move
 from knowngood.report.estimate import words
 from knowngood.report.summary import JudgementLine, Summary
 
@@ -19,7 +19,7 @@ MOST_REASONS = 3
 def summary_text(summary: Summary, *, undo_by: str = "", then: Sequence[str] = ()) -> Page:
     """One screen: where it is, why it stopped, what to type next (`then`, where it is not the usual)."""
     parts = [
-        f"{summary.cluster}: {summary.from_release} → {summary.to_release}   run {summary.run}",
+        f"{summary.cluster}: {move(summary.from_release, summary.to_release)}   run {summary.run}",
         f"  {headline(summary)}",
     ]
     if summary.who:
@@ -126,7 +126,11 @@ def tenant_rows(summary: Summary) -> Rows:
 def reported_rows(summary: Summary) -> Rows:
     """node, what others changed there while an undo ran; of the first nodes, the report has all."""
     rows = list(summary.reported.items())
-    more = [(f"and {len(rows) - MOST_REASONS} more", "in the report")] if len(rows) > MOST_REASONS else []
+    more = (
+        [(f"and {len(rows) - MOST_REASONS} more", f"knowngood show run {summary.run} -o json has all")]
+        if len(rows) > MOST_REASONS
+        else []
+    )
     return [*rows[:MOST_REASONS], *more]
 
 

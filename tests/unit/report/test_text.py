@@ -13,7 +13,7 @@ from knowngood.model.declared import Scope
 from knowngood.model.matrix import UndoClass
 from knowngood.model.plan import Expected, Plan
 from knowngood.report.advice import next_steps
-from knowngood.report.columns import wrapped
+from knowngood.report.columns import move, wrapped
 from knowngood.report.demo_text import Act, demo_text
 from knowngood.report.disturbance import Disturbed
 from knowngood.report.html import html
@@ -105,6 +105,7 @@ def test_neighbouring_hops_are_named_as_a_range() -> None:
     text = plan_text(hops(6, 1, 2, 3, 6, scope=Scope.CLUSTER, rings=(), not_movable=("x",)))
     assert "no canary: hop-1 to hop-3, hop-6\n" in text
     assert "not yet movable by knowngood: hop-1 to hop-3, hop-6; make them by hand" in text
+    assert text.count("\n  x\n") == 4, "each says why"
     assert "prove it first on another cluster" in text
     assert "every hop; make them by hand" in plan_text(hops(2, 1, 2, not_movable=("x",)))
 
@@ -169,3 +170,21 @@ def test_once_and_times() -> None:
 def test_a_long_value_goes_on_below_itself() -> None:
     lines = wrapped([("a", "one two three"), ("long", "x" * 30), ("none", "")], width=18)
     assert lines == ["  a     one two", "        three", "  long  " + "x" * 30, "  none"]
+
+
+def test_a_plan_breaks_between_words_at_the_terminals_width() -> None:
+    plan = hops(
+        2,
+        1,
+        2,
+        not_movable=("a reason of many words that no terminal of eighty columns has room for, at all",),
+    )
+    lines = plan_text(plan, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    words = " ".join(line.strip() for line in lines)
+    assert words.count("a reason of many words that no terminal of eighty columns has room for") == 2
+    assert max(map(len, plan_text(plan).splitlines())) > 80, "what is no terminal has lines without an end"
+
+
+def test_what_goes_back_to_where_it_is_pinned_does_not_go_from_there_to_there() -> None:
+    assert (move("r580", "r595"), move("r580", "r580")) == ("r580 → r595", "back to r580")

@@ -189,7 +189,10 @@ def advice(summary: Summary, folder: Path, matrix: Path | None) -> tuple[str, ..
     aim = f"{summary.cluster} --to {summary.to_release}" + (f" --matrix {matrix}" if matrix else "")
     status = f"knowngood status {summary.run} --runs-dir {folder / 'runs'}"
     if summary.end != "done":
-        return ("read why in the report; this was a rehearsal, nothing of yours was changed", status)
+        return (
+            f"read why in {folder / 'report.html'}; this was a rehearsal, nothing of yours was changed",
+            status,
+        )
     return (f"knowngood plan {aim}", f"knowngood upgrade {aim} --kubeconfig FILE", status)
 
 

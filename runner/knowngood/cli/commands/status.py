@@ -16,6 +16,7 @@ from knowngood.model.errors import KnowngoodError, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.run_summary import RunSummary
 from knowngood.model.text import Page, as_json, page
+from knowngood.report.columns import move as shown
 from knowngood.report.console import now
 from knowngood.report.estimate import estimate, words
 from knowngood.report.text import columns, summary_text
@@ -141,7 +142,7 @@ def _row_here(settings: Settings, folder: Path) -> dict[str, str]:
     if found is None:
         with known(settings, folder.name, Ask.NO) as run:
             found = to_json(run.summary)
-    move = f"{found['from_release']} → {found['to_release']}"
+    move = shown(found["from_release"], found["to_release"])
     state = found["end"] or ("interrupted" if found["interrupted"] else "open")
     told = (found[key] for key in ("run", "started", "updated", "cluster"))
     return dict(zip(KEYS, (*told, move, found.get("who", ""), "here", state), strict=True))
@@ -151,7 +152,7 @@ def _row_there(run: RunSummary, here: dict[str, str] | None) -> dict[str, str]:
     """A run that the cluster knows. Its word counts, but whether a runner is gone is known on its machine only."""
     gone = here is not None and here["state"] == "interrupted"
     state = run.end or ("interrupted" if gone else "open")
-    move = f"{run.from_release} → {run.to_release}" if run.from_release else (here or {}).get("move", "")
+    move = shown(run.from_release, run.to_release) if run.from_release else (here or {}).get("move", "")
     where = "here, cluster" if here else "cluster"
     told = (run.run, run.started, run.updated, run.cluster, move, run.who, where, state)
     return dict(zip(KEYS, told, strict=True))
