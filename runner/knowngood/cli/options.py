@@ -101,6 +101,12 @@ def yes_option(function: F) -> F:
     return click.option("--yes", is_flag=True, help="Do not ask; for CI.")(function)
 
 
+def run_options(function: F) -> F:
+    """What every command about a run takes: its cluster, the matrix, the runs' folder, what stdout carries."""
+    takes = output_option("text", "json")(debug_option(click.pass_obj(function)))
+    return kubeconfig_option(matrix_option(runs_option(takes)))  # type: ignore[return-value]
+
+
 def push_option(function: F) -> F:
     """`--push`."""
     return click.option("--push", is_flag=True, help="Push to the branch's upstream.")(function)

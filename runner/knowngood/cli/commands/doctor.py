@@ -19,15 +19,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.processes.machine import LocalMachine
 from knowngood.cli.asking import consent_options
 from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirty
-from knowngood.cli.options import (
-    Settings,
-    debug_option,
-    kubeconfig_option,
-    matrix_option,
-    output_option,
-    record_option,
-    runs_option,
-)
+from knowngood.cli.options import Settings, record_option, run_options
 from knowngood.cli.play import check_cluster
 from knowngood.cli.runs import new_id
 from knowngood.cli.terminal import say, say_json
@@ -66,12 +58,7 @@ CODES = {
 @click.option("--to", "release", metavar="RELEASE", default="", help="Ask for a run to this release.")
 @consent_options
 @record_option
-@kubeconfig_option
-@matrix_option
-@runs_option
-@output_option("text", "json")
-@debug_option
-@click.pass_obj
+@run_options
 def command(
     settings: Settings, cluster: str, release: str, consent: Consent, record: str, output: str
 ) -> int:

@@ -14,14 +14,7 @@ import click
 from knowngood.adapters.clock import SystemClock
 from knowngood.cli import gate_author, gate_work
 from knowngood.cli.matrix_source import kubeconfig_of, load, pick
-from knowngood.cli.options import (
-    Settings,
-    debug_option,
-    kubeconfig_option,
-    matrix_option,
-    output_option,
-    runs_option,
-)
+from knowngood.cli.options import Settings, run_options
 from knowngood.cli.play import check_cluster
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.locate import gates_dir, own_gates
@@ -81,12 +74,7 @@ class Asked:
 )
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Keep everything in this folder.")
 @click.option("--list", "listing", is_flag=True, help="List the gates, with what they prove.")
-@kubeconfig_option
-@matrix_option
-@runs_option
-@output_option("text", "json")
-@debug_option
-@click.pass_obj
+@run_options
 def command(settings: Settings, /, **words: Any) -> int:
     """Run gates against a cluster; changes nothing.
 

@@ -16,15 +16,7 @@ from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
 from knowngood.cli.existing_run import Ask, Known, by_its_matrix, known, record_of
 from knowngood.cli.matrix_folder import matrix_folder
-from knowngood.cli.options import (
-    Settings,
-    debug_option,
-    kubeconfig_option,
-    matrix_option,
-    output_option,
-    record_option,
-    runs_option,
-)
+from knowngood.cli.options import Settings, record_option, run_options
 from knowngood.cli.terminal import say, say_json
 from knowngood.model.destination import Destination
 from knowngood.model.errors import Refused
@@ -38,12 +30,7 @@ from knowngood.report.summary import RecordLine, recorded
 @click.command("record")
 @click.argument("run")
 @record_option
-@kubeconfig_option
-@matrix_option
-@runs_option
-@output_option("text", "json")
-@debug_option
-@click.pass_obj
+@run_options
 def command(settings: Settings, run: str, record: str, output: str) -> int:
     """Deliver a run's record to the matrix, where its end could not.
 

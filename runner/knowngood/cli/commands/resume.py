@@ -5,26 +5,14 @@ from __future__ import annotations
 import click
 
 from knowngood.cli.existing_run import known, place_of, refuse_overtaken, wait_for_orphans
-from knowngood.cli.options import (
-    Settings,
-    debug_option,
-    kubeconfig_option,
-    matrix_option,
-    output_option,
-    runs_option,
-)
+from knowngood.cli.options import Settings, run_options
 from knowngood.cli.play import check_identity, play, show
 from knowngood.cli.terminal import say
 
 
 @click.command("resume")
 @click.argument("run")
-@kubeconfig_option
-@matrix_option
-@runs_option
-@output_option("text", "json")
-@debug_option
-@click.pass_obj
+@run_options
 def command(settings: Settings, run: str, output: str) -> int:
     """Go on with an interrupted run.
 

@@ -18,19 +18,10 @@ from knowngood.cli.existing_run import (
 )
 from knowngood.cli.matrix_folder import find, nearest, tell
 from knowngood.cli.matrix_source import Source, at, kubeconfig_of, load, refuse_dirty
-from knowngood.cli.options import (
-    Settings,
-    debug_option,
-    kubeconfig_option,
-    matrix_option,
-    output_option,
-    record_option,
-    runs_option,
-    yes_option,
-)
+from knowngood.cli.options import Settings, record_option, run_options, yes_option
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.runs import BEGINS
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import ExitCode, UsageError
@@ -44,12 +35,7 @@ from knowngood.report.summary import Summary
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
 @record_option
-@kubeconfig_option
-@matrix_option
-@runs_option
-@output_option("text", "json")
-@debug_option
-@click.pass_obj
+@run_options
 def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record: str, output: str) -> int:
     """Take a run back, or a cluster to the release that its file pins.
 
@@ -119,7 +105,7 @@ def _back(
     again: Object = {}
     if plan.hops:  # the way back is told of, never barred
         plan, again = heeded(source, plan, kubeconfig, try_again=False, back=True)
-    say(plan_text(plan), err=True)
+    say(plan_text(plan, width()), err=True)
     if not plan.hops:
         say(f"nothing to do: Git declares {release} already")
         return int(ExitCode.DONE)

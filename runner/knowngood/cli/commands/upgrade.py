@@ -8,18 +8,9 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli.asking import confirm, consent_options
 from knowngood.cli.matrix_source import kubeconfig_of, load, refuse_dirty
-from knowngood.cli.options import (
-    Settings,
-    debug_option,
-    kubeconfig_option,
-    matrix_option,
-    output_option,
-    record_option,
-    runs_option,
-    yes_option,
-)
+from knowngood.cli.options import Settings, record_option, run_options, yes_option
 from knowngood.cli.play import Request, check_cluster, planned, show, start
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
 from knowngood.matrix.evidence import evidence_about
 from knowngood.model.errors import ExitCode
@@ -35,12 +26,7 @@ from knowngood.report.plan_text import plan_text
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
 @consent_options
 @record_option
-@kubeconfig_option
-@matrix_option
-@runs_option
-@output_option("text", "json")
-@debug_option
-@click.pass_obj
+@run_options
 def command(
     settings: Settings,
     cluster: str,
@@ -90,7 +76,7 @@ def command(
     again: Object = {}
     if plan.hops:
         plan, again = heeded(source, plan, kubeconfig, try_again=consent.try_again)
-    say(plan_text(plan), err=True)
+    say(plan_text(plan, width()), err=True)
     if note:
         say(note, err=True)
     if not plan.hops:
