@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.unit.planner.matrices import MOVER
 
 from knowngood.matrix import build, documents
 from knowngood.matrix.lint import Context, problems
@@ -128,3 +129,22 @@ def test_a_cluster_in_no_stage_is_a_warning(tmp_path: Path) -> None:
     (base / "fleet.yaml").write_text("stages:\n  - {name: all, clusters: [lab]}\n")
     (problem,) = check(base).problems
     assert (problem.rule, problem.severity, problem.message) == ("KG432", "warning", "other is in no stage")
+
+
+def test_what_is_declared_in_a_field_that_its_mover_does_not_know_is_a_warning() -> None:
+    """Nobody would know until the first upgrade that moves it is refused."""
+    knows = replace(MOVER, fields={"NVIDIADriver": {"spec.version": "{version}"}})
+    other = replace(MOVER, fields={"Thing": {"spec.thing": "{version}", "spec.image": "i"}})
+    driver = MATRIX.components["nvidia-driver"]
+    assert (
+        lint(replace(MATRIX, components={**MATRIX.components, driver.name: replace(driver, mover=knows)}))
+        == []
+    )
+    strange = replace(driver, mover=other)
+    (problem,) = lint(replace(MATRIX, components={**MATRIX.components, driver.name: strange}))
+    assert (problem.rule, problem.severity) == ("KG425", "warning")
+    assert (
+        "its mover does not know NVIDIADriver spec.version in clusters/lab/driver-{ring}.yaml"
+        in problem.message
+    )
+    assert problem.hint == "declare it by Thing spec.thing with spec.image"

@@ -38,5 +38,14 @@ SYSTEM = replace(
     ],
 )
 def test_what_stands_in_the_way_is_said(of: Component, where: Cluster | None, why: str) -> None:
-    assert obstacle(of, where).endswith(why)
-    assert bool(obstacle(of, where)) is bool(why)
+    found = obstacle(of, where)
+    assert why in (found.why if found else "")
+    assert bool(found) is bool(why)
+    if found:
+        assert len(found.change) > 20, "what would have to change is said, too"
+
+
+def test_what_is_not_declared_is_told_where_it_could_be() -> None:
+    found = obstacle(DRIVER, cluster(declaration("doca-ofed")))
+    assert found is not None
+    assert found.change == "name it under declare in clusters/lab.yaml: Driver spec.version"

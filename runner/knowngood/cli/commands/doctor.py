@@ -192,7 +192,7 @@ class Doctor:
         named = [d.component for d in cluster.declarations if d.component in matrix.components]
         why = {name: obstacle(matrix.components[name], cluster) for name in dict.fromkeys(named)}
         fix = "name what shall move in the cluster file's declare; knowngood show components says what can"
-        return [refused(name, text, fix) for name, text in why.items() if text] or [
+        return [refused(name, found.why, found.change) for name, found in why.items() if found] or [
             refused("declare", "the cluster file names nothing", fix)
         ]
 

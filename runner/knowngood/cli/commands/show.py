@@ -111,7 +111,11 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
     if what == "components":
         here = source.cluster(cluster) if cluster else None
         table = _components(source, here)
-        say(_json(_obstacles(source, here)) if output == "json" else page(columns(table, "")))
+        say(
+            _json(_obstacles(source, here))
+            if output == "json"
+            else page([*columns(table, ""), *_changes(source, here)])
+        )
         return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
@@ -148,13 +152,28 @@ def _components(source: Source, cluster: Cluster | None) -> Rows:
 def _obstacles(source: Source, cluster: Cluster | None) -> Object:
     """The components as the matrix has them, each with why it can't be moved ("" where it can)."""
     found = source.matrix.components
-    return {name: {**to_json(c), "obstacle": obstacle(c, cluster)} for name, c in found.items()}
+    return {name: {**to_json(c), **_obstacle(c, cluster)} for name, c in found.items()}
+
+
+def _obstacle(component: Component, cluster: Cluster | None) -> Object:
+    found = obstacle(component, cluster)
+    return {"obstacle": found.why if found else "", "change": found.change if found else ""}
+
+
+def _changes(source: Source, cluster: Cluster | None) -> list[str]:
+    """What would have to change for what can't be moved, each once."""
+    found = [(c.name, f) for c in source.matrix.components.values() if (f := obstacle(c, cluster))]
+    lines = ["", "what would have to change"] if found else []
+    for change in dict.fromkeys(f.change for _, f in found):
+        names = ", ".join(name for name, f in found if f.change == change)
+        lines += [*wrapped([("", names)], "  ", WIDTH), *wrapped([("", change)], "    ", WIDTH)]
+    return lines
 
 
 def _movable(component: Component, cluster: Cluster | None) -> str:
-    why = obstacle(component, cluster)
-    if why or cluster is None:
-        return why
+    found = obstacle(component, cluster)
+    if found or cluster is None:
+        return found.why if found else ""
     once = to_rings(component, cluster)
     return f"movable on {cluster.name}{', by one object for all nodes; rings are no hop' if once else ''}"
 

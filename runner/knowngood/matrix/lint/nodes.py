@@ -1,4 +1,4 @@
-"""Rules about what a cluster file says of single nodes: known bad parts, and how their GPUs are offered."""
+"""Rules about what a cluster file says of single nodes (known bad parts, how their GPUs are offered) and components."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import date
 from knowngood.matrix.lint.pools import pools
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.matrix.locate import gates_dir
+from knowngood.planner.movable import obstacle
 
 HEEDING = frozenset({"drift", "rdma_health"})
 """Of the gates that ship, those that heed a waiver: the others judge no part that could be left out by itself."""
@@ -58,3 +59,20 @@ def partners_are_gpu_nodes(context: Context) -> Iterator[Finding]:
             if node not in gpu:
                 message = f"{node} is no GPU node of this cluster"
                 yield Finding(document.at("probe", "partners", index), message, known_are(gpu))
+
+
+@rule(
+    "KG425",
+    "What a cluster declares is declared in a way that its component's mover knows.",
+    severity="warning",
+)
+def declared_can_move(context: Context) -> Iterator[Finding]:
+    """The first upgrade that would move it is refused, and until then nobody knows."""
+    for document in context.documents.of("clusters").values():
+        cluster = context.matrix.clusters.get(document.name)
+        for declared in cluster.declarations if cluster else ():
+            component = context.matrix.components.get(declared.component)
+            found = obstacle(component, cluster) if component and component.mover else None
+            if found:
+                at = document.at("declare", declared.component, "path")
+                yield Finding(at, f"{declared.component}: {found.why}", found.change)

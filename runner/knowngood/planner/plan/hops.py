@@ -206,9 +206,12 @@ class Hops:
             if why := obstacle(component, self.case.cluster):
                 yield f"{what}: {why}"
             elif by_ring and scopes[name] is Scope.CLUSTER:
-                yield f"{what}: not yet movable here, any restart on any node takes the new version"
-            elif why := self._by_channel(name) or self._without_image(move, component, declaration):
-                yield f"{what}: {why}"
+                yield (
+                    f"{what}: not yet movable here, any restart on any node takes the new version"
+                    f" ({to_rings(component, self.case.cluster) or 'declare it once for all nodes'})"
+                )
+            elif told := self._by_channel(name) or self._without_image(move, component, declaration):
+                yield f"{what}: {told}"
             for follower in component.mover.settles if component.mover else ():
                 if follower in versions and not self.case.component(follower).movable:
                     yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"
