@@ -110,12 +110,7 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
         )
     if what == "components":
         here = source.cluster(cluster) if cluster else None
-        table = _components(source, here)
-        say(
-            _json(_obstacles(source, here))
-            if output == "json"
-            else page([*columns(table, ""), *_changes(source, here)])
-        )
+        say(_json(_obstacles(source, here)) if output == "json" else _movables(source, here))
         return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
@@ -139,6 +134,11 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
 
 def _json(value: Any) -> Page:
     return as_json(to_json(value))
+
+
+def _movables(source: Source, cluster: Cluster | None) -> Page:
+    """All components, whether each can be moved, and what would have to change for the others."""
+    return page([*columns(_components(source, cluster), ""), *_changes(source, cluster)])
 
 
 def _components(source: Source, cluster: Cluster | None) -> Rows:
