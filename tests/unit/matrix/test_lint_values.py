@@ -12,6 +12,7 @@ from tests.unit.planner.matrices import MOVER
 
 from knowngood.matrix import build, documents
 from knowngood.matrix.lint import Context, problems
+from knowngood.matrix.lint.registry import known_are
 from knowngood.matrix.load import check
 from knowngood.model.errors import Location, Problem
 from knowngood.model.graph import Bundle, Catalog, Edges, Version
@@ -148,3 +149,12 @@ def test_what_is_declared_in_a_field_that_its_mover_does_not_know_is_a_warning()
         in problem.message
     )
     assert problem.hint == "declare it by Thing spec.thing with spec.image"
+
+
+def test_who_mistypes_a_name_is_told_which_was_meant() -> None:
+    assert (
+        known_are({"gpu-operator", "nfd"}, "gpu-oprator")
+        == "did you mean gpu-operator? known are gpu-operator, nfd"
+    )
+    assert known_are({"nfd"}, "gpu-oprator") == "known are nfd"
+    assert known_are((), "x") == "known are none"

@@ -35,7 +35,7 @@ def release_exists(context: Context) -> Iterator[Finding]:
         name = document.value["release"]
         release = context.matrix.releases.get(name)
         if name not in known:
-            yield Finding(document.at("release"), f"there is no release {name!r}", known_are(known))
+            yield Finding(document.at("release"), f"there is no release {name!r}", known_are(known, name))
         for profile in pools(document) if release else ():
             if release and profile in profiles and profile not in release.profiles:
                 message = f"{name} is meant for {', '.join(release.profiles)}, not for {profile}"
@@ -68,7 +68,11 @@ def rings_hold_gpu_nodes(context: Context) -> Iterator[Finding]:
                 continue
             role = next((role for role, names in nodes.items() if name in names), "")
             message = f"{name} is a {role} node" if role else f"there is no node {name!r} in this cluster"
-            yield Finding(document.at("rings", ring, "nodes", index), message, "rings hold GPU nodes only")
+            yield Finding(
+                document.at("rings", ring, "nodes", index),
+                message,
+                "rings hold GPU nodes only" if role else known_are(nodes["gpu"], name),
+            )
 
 
 @rule("KG405", "A virtual node is in no ring.")
@@ -138,7 +142,9 @@ def declared_components_exist(context: Context) -> Iterator[Finding]:
         for name in document.value["declare"]:
             if name not in known:
                 yield Finding(
-                    document.at_key("declare", name), f"there is no component {name!r}", known_are(known)
+                    document.at_key("declare", name),
+                    f"there is no component {name!r}",
+                    known_are(known, name),
                 )
 
 

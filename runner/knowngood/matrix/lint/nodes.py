@@ -23,14 +23,18 @@ def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
         for index, waiver in enumerate(document.value.get("waivers", ())):
             if waiver["node"] not in gpu:
                 message = f"{waiver['node']} is no GPU node of this cluster"
-                yield Finding(document.at("waivers", index, "node"), message, known_are(gpu))
+                yield Finding(document.at("waivers", index, "node"), message, known_are(gpu, waiver["node"]))
             profile = context.matrix.profiles.get(of.get(waiver["node"], ""))
             if profile is not None and waiver["gate"] not in profile.gates:
                 message = f"{profile.name} has no gate {waiver['gate']!r}"
-                yield Finding(document.at("waivers", index, "gate"), message, known_are(set(profile.gates)))
+                yield Finding(
+                    document.at("waivers", index, "gate"), message, known_are(profile.gates, waiver["gate"])
+                )
             elif waiver["gate"] not in HEEDING and (gates_dir() / f"{waiver['gate']}.py").exists():
                 message = f"the gate {waiver['gate']} heeds no waiver, so this one waives nothing"
-                yield Finding(document.at("waivers", index, "gate"), message, known_are(set(HEEDING)))
+                yield Finding(
+                    document.at("waivers", index, "gate"), message, known_are(HEEDING, waiver["gate"])
+                )
             try:
                 date.fromisoformat(waiver["until"])
             except ValueError as error:
@@ -47,7 +51,7 @@ def sharing_is_of_gpu_nodes(context: Context) -> Iterator[Finding]:
         for name in document.value.get("sharing", {}):
             if name not in gpu:
                 message = f"{name} is no GPU node of this cluster"
-                yield Finding(document.at("sharing", name), message, known_are(gpu))
+                yield Finding(document.at("sharing", name), message, known_are(gpu, name))
 
 
 @rule("KG424", "Partners are GPU nodes of the cluster.")
@@ -58,7 +62,7 @@ def partners_are_gpu_nodes(context: Context) -> Iterator[Finding]:
         for index, node in enumerate(document.value.get("probe", {}).get("partners", ())):
             if node not in gpu:
                 message = f"{node} is no GPU node of this cluster"
-                yield Finding(document.at("probe", "partners", index), message, known_are(gpu))
+                yield Finding(document.at("probe", "partners", index), message, known_are(gpu, node))
 
 
 @rule(

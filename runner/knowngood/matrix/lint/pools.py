@@ -28,7 +28,7 @@ def profile_exists(context: Context) -> Iterator[Finding]:
     for document in context.documents.of("clusters").values():
         for name in pools(document):
             if name not in known:
-                yield Finding(place(document, name), f"there is no profile {name!r}", known_are(known))
+                yield Finding(place(document, name), f"there is no profile {name!r}", known_are(known, name))
 
 
 @rule("KG422", "A cluster names one profile, or pools in which each GPU node is once.")
@@ -56,7 +56,7 @@ def _misplaced(document: Document) -> Iterator[Finding]:
             if node in seen:
                 yield Finding(at, f"{node} is in the pools {seen[node]} and {profile}", "keep one")
             elif node not in gpu:
-                yield Finding(at, f"{node} is no GPU node of this cluster", known_are(set(gpu)))
+                yield Finding(at, f"{node} is no GPU node of this cluster", known_are(gpu, node))
             seen.setdefault(node, profile)
     for index, node in enumerate(gpu):
         if node not in seen:

@@ -9,7 +9,8 @@ topics: 0 files, 1 components, rules and edges, 2 releases, 3 profiles, 4 cluste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -97,6 +98,13 @@ def problems(context: Context) -> Iterator[Problem]:
             yield Problem(found.where, found.message, number, found.hint, known.severity, known.title)
 
 
-def known_are(names: set[str]) -> str:
-    """A hint that lists what there is."""
-    return f"known are {', '.join(sorted(names)) or 'none'}"
+COMPARED = 1000
+"""Names that a wrong one is compared with, at most: a broken matrix may have as many of either."""
+
+
+def known_are(names: Iterable[str], said: str) -> str:
+    """A hint that names what was meant, by what was `said`, and lists what there is."""
+    known = sorted(names)
+    near = difflib.get_close_matches(said[:64], known, n=1) if len(known) <= COMPARED else []
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}known are {', '.join(known) or 'none'}"

@@ -20,7 +20,9 @@ def components_exist(context: Context) -> Iterator[Finding]:
         for name in document.value["components"]:
             if name not in known:
                 yield Finding(
-                    document.at_key("components", name), f"there is no component {name!r}", known_are(known)
+                    document.at_key("components", name),
+                    f"there is no component {name!r}",
+                    known_are(known, name),
                 )
 
 
@@ -40,7 +42,7 @@ def profiles_exist(context: Context) -> Iterator[Finding]:
         for index, name in enumerate(document.value["profiles"]):
             if name not in known:
                 yield Finding(
-                    document.at("profiles", index), f"there is no profile {name!r}", known_are(known)
+                    document.at("profiles", index), f"there is no profile {name!r}", known_are(known, name)
                 )
 
 
@@ -97,7 +99,7 @@ def supersedes_exists(context: Context) -> Iterator[Finding]:
     for document in context.documents.of("releases").values():
         name = str(document.value.get("supersedes", ""))
         if name and name not in known:
-            yield Finding(document.at("supersedes"), f"there is no release {name!r}", known_are(known))
+            yield Finding(document.at("supersedes"), f"there is no release {name!r}", known_are(known, name))
         seen: set[str] = set()
         while name in releases and name not in seen:
             seen.add(name)

@@ -25,7 +25,7 @@ def stages_name_clusters(context: Context) -> Iterator[Finding]:
     for document, number, index, _, name in _named(context):
         if name not in known:
             where = document.at("stages", number, "clusters", index)
-            yield Finding(where, f"there is no cluster {name!r}", known_are(known))
+            yield Finding(where, f"there is no cluster {name!r}", known_are(known, name))
 
 
 @rule("KG431", "A cluster is in one stage, and stages have different names.")
