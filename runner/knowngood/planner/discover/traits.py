@@ -97,8 +97,11 @@ def disconnected(seen: Seen) -> Answer:
 
 
 def topology(seen: Seen) -> Answer:
-    """By how many control-plane nodes there are."""
-    count = sum(any(key in labels_of(n) for key in CONTROL_PLANE_LABELS) for n in seen.of("Node"))
+    """By how many control-plane nodes there are, and whether there is any other."""
+    nodes = seen.of("Node")
+    count = sum(any(key in labels_of(n) for key in CONTROL_PLANE_LABELS) for n in nodes)
+    if count == len(nodes) == 1:
+        return "single-node", "it is the only node"
     if count == 1:
         return "one-control-plane", "one control-plane node"
     if count >= 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.matrix import Identity
 from knowngood.model.values import Object
+from knowngood.planner.discover import traits
 from knowngood.planner.discover.seen import File, Machine, Seen, Told
 from knowngood.planner.discover.telling import tell
 
@@ -259,3 +261,21 @@ def test_machines_that_openshift_does_not_manage_may_be_virtual(platform: str, v
     found = told(with_(a_cluster(), "Infrastructure", infrastructure))
     assert found.values["traits"].get("infrastructure", "") == value
     assert any(q.startswith("infrastructure") for q in found.questions["traits"]) is (value == "")
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [(["cp-1"], "single-node"), (["cp-1", "gpu-1"], "one-control-plane"), (["cp-1", "cp-2", "cp-3"], "ha")],
+)
+def test_the_only_node_is_no_control_plane_with_workers(names: list[str], value: str) -> None:
+    """Rules speak of single-node clusters: under another word none of them would be asked."""
+    plane = {"node-role.kubernetes.io/control-plane": ""}
+    nodes = [node(name, **(plane if name.startswith("cp") else GPU)) for name in names]
+    assert told(with_(a_cluster(), "Node", *nodes)).values["traits"]["topology"] == value
+
+
+def test_every_value_that_is_told_is_one_that_a_cluster_file_may_say() -> None:
+    said = json.loads((matrix_dir() / "schema" / "cluster.json").read_text())
+    allowed = {name: set(t["enum"]) for name, t in said["properties"]["traits"]["properties"].items()}
+    assert {*traits.LOOKS} == {*allowed}
+    assert {*traits.NETWORKS.values(), "cilium", "calico"} <= allowed["network"]
