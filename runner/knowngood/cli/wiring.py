@@ -101,11 +101,15 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
         place.run_id,
         own_roles(place.matrix_folder)[0],
     )
+
+    def waits(words: str) -> None:
+        audience.progress(Progress("", "lease", "the Lease", words))
+
     with FileJournal(place.folder) as journal:
         yield Ports(
             clock=clock,
             cluster=KubeCluster(kube, cluster, folder=place.folder),
-            lock=KubeLock(kube, limits.lease, runner()),
+            lock=KubeLock(kube, limits.lease, runner(), waits),
             checkpoint=ConfigMapCheckpoint(kube),
             gitops=repository,
             delivery=ArgoDelivery(kube, cluster, repository.is_ancestor, clock),

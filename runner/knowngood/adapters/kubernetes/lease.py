@@ -14,7 +14,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,19 @@ def holding(lease: Values | None, now: datetime) -> tuple[str, bool | None]:
 
 
 class KubeLock(Lock):
-    """One Lease in our namespace. `duration` in seconds. `runner`: who (user@host) and version, written on it."""
+    """One Lease in our namespace. `duration` in seconds. `runner`: who (user@host) and version, written on it.
 
-    def __init__(self, kube: Kube, duration: float, runner: Mapping[str, str] | None = None) -> None:
-        self._kube = kube
+    `tell` hears in words for whom we wait.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        duration: float,
+        runner: Mapping[str, str] | None = None,
+        tell: Callable[[str], None] = lambda _words: None,
+    ) -> None:
+        self._kube, self._tell = kube, tell
         self._notes = {_NOTES[key]: value for key, value in (runner or {}).items()}
         self._duration = duration
         self._run = ""
@@ -94,6 +103,11 @@ class KubeLock(Lock):
                 if self._take(lease, run, above):
                     break
                 continue
+            if seen is None:
+                whose = str((lease.get("spec") or {}).get("holderIdentity"))
+                self._tell(
+                    f"names run {whose}: taken once nobody has renewed it for {self._length(lease):.0f} s"
+                )
             seen = record
             if cancel.wait(self._duration * RETRY):
                 cancel.check()

@@ -83,12 +83,15 @@ def test_a_lease_given_back_is_free_at_once_with_a_higher_fence(
 def test_a_dead_holders_lease_is_taken_only_after_a_whole_duration_without_renewal(
     kube: FakeKube, locks: list[KubeLock]
 ) -> None:
-    """Its wall-clock times are an hour wrong on purpose: they must not count."""
+    """Its wall-clock times are an hour wrong on purpose: they must not count. Who waits is told for whom."""
     dead = {"holderIdentity": "run-a", "leaseDurationSeconds": 1, "leaseTransitions": 7}
+    told: list[str] = []
+    locks[1] = KubeLock(kube, DURATION, tell=told.append)
     kube.put(LEASE_PATH, {"spec": {**dead, "renewTime": "2099-01-01T00:00:00.000000Z"}})
     began = time.monotonic()
     assert locks[1].acquire("run-b", Cancel()) == 8
     assert time.monotonic() - began >= 1.0
+    assert told == ["names run run-a: taken once nobody has renewed it for 1 s"]
 
 
 def held_by(kube: FakeKube, process: str) -> None:
