@@ -151,3 +151,19 @@ def test_versions_are_ordered_as_clients_expect() -> None:
     versions = ["v1alpha1", "v2", "v1", "v1beta2", "v10", "v1beta10", "other"]
     ordered = sorted(versions, key=version_priority, reverse=True)
     assert ordered == ["v10", "v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "other"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "fits"),
+    [
+        ("^(?i)(abort|warn)?$", "Abort", True),  # as a published definition has it
+        ("^(?i)(abort|warn)?$", "aborts", False),
+        ("a(?i)b", "aB", True),
+        ("a(?i)b", "Ab", False),
+        (r"^\(\?i\)$", "(?i)", True),
+        (r"^x\z", "x\n", False),
+    ],
+)
+def test_patterns_are_read_as_go_reads_them(pattern: str, value: str, fits: bool) -> None:
+    """Python takes no flags in the middle: what such a definition describes could not be written at all."""
+    assert (validate(value, {"type": "string", "pattern": pattern}) == []) is fits

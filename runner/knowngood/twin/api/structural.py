@@ -19,6 +19,7 @@ from knowngood.twin.api.schemas import (
 )
 from knowngood.twin.values import Object
 
+_FLAGS = re.compile(r"(?<!\\)\(\?([ims]+)\)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 # As Go reads them: what does not fit can't be decoded at all. MicroTime takes six digits, no less and no more.
 _DECODED = {TIME: _TIME, MICRO_TIME: re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")}
@@ -196,8 +197,9 @@ def _check_text(value: str, schema: Object, path: str) -> list[Object]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern written for Go, whose \\z is Python's \\Z."""
-    return re.compile(pattern.replace("\\z", "\\Z"))
+    """Compile a pattern written for Go: its \\z is Python's \\Z, its flags stand anywhere and hold from there on."""
+    before, flags, after = _FLAGS.split(pattern, maxsplit=1) if _FLAGS.search(pattern) else (pattern, "", "")
+    return re.compile((f"{before}(?{flags}:{after})" if flags else before).replace("\\z", "\\Z"))
 
 
 def _check_number(value: float, schema: Object, path: str) -> list[Object]:
