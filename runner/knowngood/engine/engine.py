@@ -276,7 +276,7 @@ class Engine:
             if not work.cancel.is_set():
                 raise
             mode = work.cancel.reason
-            return Done(Status.INCONCLUSIVE, Detail(why=f"abort asked ({mode}): cut short", abort=mode))
+            return Done(Status.INCONCLUSIVE, Detail(why=f"asked to {mode}: cut short", abort=mode))
         finally:
             self._open_step = None
 

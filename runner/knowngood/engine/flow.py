@@ -92,7 +92,7 @@ def ask(step: Step) -> Ask:
 
 def abort_of(result: StepResult) -> Stop:
     """The stop that an abort after this step is."""
-    why, hold = f"abort asked ({result.abort})", result.abort == "hold"
+    why, hold = f"asked to {result.abort}", result.abort == "hold"
     return Stop(why, Status.INCONCLUSIVE, hold=hold, aborted=True)
 
 

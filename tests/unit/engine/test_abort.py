@@ -70,7 +70,7 @@ def test_an_abort_cuts_a_long_step_and_the_canary_goes_back(verb: str) -> None:
     work = LongWork(world, "stop", verb, "gpu-1")
     end = ended(engine_with(world, work))
     assert (work.cut, end.name, end.exit_code) == (1, "restored", ExitCode.RESTORED)
-    assert "abort asked" in end.why
+    assert "asked to stop" in end.why
     assert snapshot(world) == before
 
 

@@ -291,7 +291,7 @@ class TwoMachines(RuleBasedStateMachine):
         """A held run keeps what a human must decide on, and names it."""
         assert self.end is not None
         out = {n for n in NODES if self.world.nodes[n].claim or self.world.nodes[n].quarantined}
-        assert out <= set(self.end.nodes) or self.end.why.startswith("abort asked (hold)"), (out, self.end)
+        assert out <= set(self.end.nodes) or self.end.why.startswith("asked to hold"), (out, self.end)
 
     def give_the_field_back(self) -> None:
         """The human whom a held run names puts back what was changed under it."""
