@@ -199,3 +199,46 @@ def test_a_public_file_of_two_drivers_is_edited_at_the_one_that_is_named() -> No
     edited = edit_scalar(text, "spec.version", "595.91.07", file="f", of=of("ring-1"))
     assert [d["spec"]["version"] for d in yaml.safe_load_all(edited)] == ["580.126.20", "595.91.07"]
     assert sum(a != b for a, b in zip(text.splitlines(), edited.splitlines(), strict=True)) == 1
+
+
+NIC = ("spec.ofedDriver.version", "doca3.3.0-26.01-1.0.0.0-0", "doca3.4.1-26.04-1.1.0.0-1")
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "path", "before", "after"),
+    [
+        pytest.param("g6-nic", *NIC, id="C40: a comment behind it, JSON below"),
+        pytest.param(
+            "g11-os-suffix",
+            "spec.driver.version",
+            "565.57.01-ubuntu22.04",
+            "580.173.02",
+            id="C44: seen whole",
+        ),
+        pytest.param(
+            "g12-unquoted", "spec.vgpuManager.version", "570.133.10", "580.173.02", id="C45: stays plain"
+        ),
+    ],
+)
+def test_public_files_get_one_value_and_keep_all_else(name: str, path: str, before: str, after: str) -> None:
+    text = (CASES / "g" / f"{name}.yaml").read_text()
+    assert read_scalar(text, path, file="f") == before
+    assert edit_scalar(text, path, after, file="f") == text.replace(before, after, 1)
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "path", "line"),
+    [
+        pytest.param("g7-jinja", "spec.ofedDriver.version", 6, id="C41: Jinja"),
+        pytest.param("g10-anchor", "spec.version", 6, id="C43: an anchor"),
+    ],
+)
+def test_public_files_that_are_no_plain_yaml_are_refused_with_their_line(
+    name: str, path: str, line: int
+) -> None:
+    with pytest.raises(DataError) as caught:
+        edit_scalar((CASES / "g" / f"{name}.yaml").read_text(), path, "1", file="f")
+    (problem,) = caught.value.problems
+    assert problem.where.line == line
