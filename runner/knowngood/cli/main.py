@@ -78,7 +78,11 @@ class LazyGroup(click.Group):
         """As click does, but an unknown name gets the names that come near."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in COMMANDS:
-            near = [c for c in COMMANDS if c.startswith(name[:2])]
+            import difflib  # noqa: PLC0415 (only for this: --help must answer at once)
+
+            near = difflib.get_close_matches(name, COMMANDS, cutoff=0.75) or [
+                c for c in COMMANDS if c.startswith(name[:2])
+            ]
             hint = f" Did you mean {' or '.join(near)}?" if near else " See knowngood --help."
             raise click.UsageError(f"no such command: {name}.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -75,6 +75,7 @@ def test_an_unknown_command_is_a_usage_error_with_the_near_one() -> None:
     said = knowngood("upgarde")
     assert said.code == 2
     assert "Did you mean upgrade?" in said.err
+    assert "Did you mean status" in knowngood("satus").err, "also where it begins otherwise"
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["plan", "x"], ["upgrade", "--nope"], ["show", "nonsense"]])
