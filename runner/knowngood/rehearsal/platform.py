@@ -47,7 +47,11 @@ def _payloads(rest: AtRest, declared: Declaration) -> list[Object]:
 
 
 def kernel_of(rest: AtRest, leader: str, version: str) -> str:
-    """What `uname -r` says under a release: as the pinned one says it, else as its minor has it; "" as before."""
+    """What `uname -r` says under a release: as the pinned one says it, else its minor's with a build of its own.
+
+    "" as before. Builds differ in their kernel's last numbers: DOCA-OFED's DaemonSet is named by the kernel and serves
+    one build only, so that of two builds with one kernel the nodes of one are without its pod.
+    """
     if version == rest.release.components.get(leader):
         return reported_kernel(rest.release.components.get(KERNEL, ""))
     known = rest.components.get(KERNEL)
@@ -56,7 +60,8 @@ def kernel_of(rest: AtRest, leader: str, version: str) -> str:
         return ""
     scheme = rest.components[leader].scheme
     found = (kernel for text, kernel in follows.versions.items() if in_range(scheme, text, version))
-    return reported_kernel(next(found, ""))
+    base, dot, system = next(found, "").partition(".el")
+    return reported_kernel(f"{base}.{version.rpartition('.')[2]}.1{dot}{system}") if dot else ""
 
 
 def reported_kernel(declared: str) -> str:

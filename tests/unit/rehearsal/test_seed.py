@@ -175,9 +175,10 @@ def test_a_cluster_that_declares_its_openshift_has_a_pool_a_ring_and_the_release
     old = reported_kernel(s.release.components["rhcos-kernel"])
     assert [(p.version, p.kernel) for p in found.cluster_version.payloads] == [
         ("4.18.52", old),
-        ("4.18.54", old),
-        ("4.19.42", "5.14.0-570.el9_6.x86_64"),
+        ("4.18.54", "5.14.0-427.54.1.el9_4.x86_64"),
+        ("4.19.42", "5.14.0-570.42.1.el9_6.x86_64"),
     ]
+    assert runs("kernel", s.release.components["rhcos-kernel"], "5.14.0-427.54.1.el9_4.x86_64")
     (version,) = [o for o in all_objects(found) if o["kind"] == "ClusterVersion"]
     assert version["metadata"]["annotations"].keys() == {BACKUP_ANNOTATION}
 
