@@ -271,3 +271,52 @@ def test_an_inference_that_became_slower_is_named(changes: Any, limits: Any, wor
         INFERENCE.test_smoke_inference, node="gpu-1", pool=(), profile=PROFILE, **given
     )
     assert (found, words in reason) == ("fail" if words else "pass", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"rankTokensPerSecond": [100.0] * 7 + [80.0]}, "pass"),
+        ({"rankTokensPerSecond": [100.0] * 7 + [79.9]}, "fail"),
+        ({"rankTokensPerSecond": [100.0, 100.0, 80.0] + [100.0] * 5}, "pass"),
+        ({"pairGBps": pairs_with(0.8, "2-6")}, "pass"),
+        ({"pairGBps": pairs_with(0.79, "2-6")}, "fail"),
+    ],
+)
+def test_four_fifths_of_the_others_are_enough_and_less_is_not(changes: dict[str, Any], expected: str) -> None:
+    assert judged(full(**changes), nvswitch=True)[0] == expected
+
+
+def test_three_ranks_have_a_median_and_two_the_faster_one() -> None:
+    def said(*speeds: float) -> str:
+        count = len(speeds)
+        pairs = {f"{a}-{b}": 340.0 for a in range(count) for b in range(a + 1, count)}
+        some = {"ranks": count, "devices": EIGHT[:count], "pairGBps": pairs}
+        return judged(full(**some, rankTokensPerSecond=[*speeds]))[0]
+
+    assert [said(100, 81), said(100, 79), said(100, 90, 79), said(100, 90, 71)] == [
+        "pass",
+        "fail",
+        "pass",
+        "fail",
+    ]
+
+
+def test_three_gpus_are_enough_to_tell_a_gpu_from_a_link() -> None:
+    pairs = {"0-1": 340.0, "0-2": 100.0, "1-2": 100.0}
+    three = {"ranks": 3, "devices": EIGHT[:3], "rankTokensPerSecond": [130.0] * 3}
+    found, reason, _ = judged(
+        full(**three, pairGBps=pairs), {**BEFORE, **three, "pairGBps": dict.fromkeys(pairs, 340.0)}
+    )
+    assert (found, "every link of GPU-2 is slow: 100 GB/s at worst" in reason) == ("fail", True)
+    two = {"ranks": 2, "devices": EIGHT[:2], "rankTokensPerSecond": [130.0] * 2}
+    found, reason, _ = judged(
+        full(**two, pairGBps={"0-1": 100.0}), {**BEFORE, **two, "pairGBps": {"0-1": 340.0}}
+    )
+    assert "the link between GPU-0 and GPU-1 gives 100 GB/s" in reason
+
+
+def test_the_profile_may_ask_for_another_share() -> None:
+    slow = full(rankTokensPerSecond=[100.0] * 7 + [60.0], pairGBps=pairs_with(0.6, "2-6"))
+    assert judged(slow, nvswitch=True)[0] == "fail"
+    assert judged(slow, nvswitch=True, minRankRatio=0.5, minPairRatio=0.5)[0] == "pass"

@@ -117,3 +117,39 @@ def test_weights_that_no_seed_gives() -> None:
     assert [(f.rank, f.words) for f in faults(said)] == [
         (3, "step 0: the first weights are not those of the seed")
     ]
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.9, False), (1.1, True)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("own", 1e-3), ("reduced", 1e-4), ("after", 1e-2)],
+    ids=["gradient", "reduction", "step"],
+)
+def test_each_tolerance_is_what_was_measured_of_healthy_runs_and_no_more(
+    name: str, tolerance: float, share: float, found: bool
+) -> None:
+    """Of the vector's own length: a gradient's rounding, a reduction's, and a step's by the optimizer."""
+    said = copy.deepcopy(steps())
+    step, off = said[STEPS - 1], 1 + share * tolerance
+    if name == "own":
+        step[2]["own"] = scaled(step[2]["wanted"], off)
+        follow(step, mean([s["own"] for s in step]))
+    elif name == "reduced":
+        follow(step, scaled(mean([s["own"] for s in step]), off))
+    else:
+        moved = [(a - b) * off for a, b in zip(step[2]["after"], step[2]["before"], strict=True)]
+        step[2]["after"] = [b + m for b, m in zip(step[2]["before"], moved, strict=True)]
+    assert bool(list(faults(said))) is found
+
+
+def test_what_a_gradient_became_is_told_by_its_factor() -> None:
+    for factor, words in ((-1.0, "negated"), (-2.0, "is -2 times"), (3.0, "is 3 times")):
+        said = copy.deepcopy(steps())
+        own(lambda s, f=factor: scaled(s[2]["own"], f))(said[0])  # type: ignore[misc]
+        assert any(words in f.words and f.rank == 2 for f in faults(said)), words
+
+
+def test_a_single_rank_whose_gradient_is_no_number_is_told_once() -> None:
+    said = copy.deepcopy(steps(ranks=1))
+    said[0][0]["reduced"] = [float("nan")] * SUMS
+    assert [f.words for f in faults(said)][:1] == ["step 0: the reduced gradient is not a number"]
