@@ -366,3 +366,17 @@ def test_a_gpu_that_is_parted_now_and_was_not_before_is_named_and_the_other_way_
     verdict_, reason = layout(baseline={"places": {**PLACES, "gpu2": "gi1"}})
     assert (verdict_, "gpu2 has instances none, before the change gi1" in reason) == ("fail", True)
     assert layout(places={**PLACES, "gpu2": ""}, baseline={"places": PLACES})[0] == "pass"
+
+
+def test_mig_devices_are_offered_by_the_strategy_and_each_resources_own_replicas() -> None:
+    single = {**LABELS, "nvidia.com/mig.strategy": "single"}
+    given: dict[str, Any] = {
+        "text": parted(tuple(range(8))),
+        "found": slices({n: ["7g.141gb"] for n in range(8)}),
+    }
+    given |= {"places": {f"gpu{n}": "gi0 gi0/ci0" for n in range(8)}, "config": GpuConfig()}
+    given |= {"labels": {k: v for k, v in single.items() if "config" not in k}}
+    assert layout(**given, allocatable={"nvidia.com/gpu": "8"})[0] == "pass"
+    assert layout(**given, allocatable={"nvidia.com/gpu": "7"})[0] == "fail"
+    given["labels"]["nvidia.com/gpu.replicas"] = "2"
+    assert layout(**given, allocatable={"nvidia.com/gpu": "16"})[0] == "pass"

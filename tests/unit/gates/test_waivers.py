@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -45,3 +46,25 @@ def test_a_waived_part_may_be_missing() -> None:
 def test_without_waivers_everything_counts() -> None:
     verdicts.begin()
     assert judge.unwaived([(NIC, "it is down"), ("", "7 ports")]) == ["it is down", "7 ports"]
+
+
+def test_a_test_may_measure_256_kib() -> None:
+    verdicts.begin()
+    room = 256 * 1024 - len(json.dumps({"x": ""}))
+    verdicts.measure(x="y" * room)
+    with pytest.raises(ValueError, match="more than 262144 bytes measured"):
+        verdicts.measure(x="y" * (room + 1))
+    assert verdicts.MAX_MEASURED_BYTES == 16 * 1024, "of those, what a line of the events holds"
+
+
+def test_of_what_is_wrong_four_are_told_and_the_others_counted() -> None:
+    assert verdicts.some([*"abcd"]) == "a; b; c; d"
+    assert verdicts.some([*"abcdef"]) == "a; b; c; d; and 2 more"
+    assert verdicts.some([*"abc"], 1) == "a; and 2 more"
+
+
+def test_a_waiver_counts_to_the_end_of_its_day() -> None:
+    notes = verdicts.begin([waiver(days=0)])
+    assert judge.unwaived([(NIC, "it is down")]) == []
+    assert notes.waived[NIC]["found"] == "it is down"
+    assert verdicts.absent([waiver(days=0), waiver("b", -1)], set()) == [waiver(days=0)]
