@@ -38,4 +38,7 @@ EQUIVALENT: dict[str, str] = {
     "runner/knowngood/probe/fabric/meeting.py: door.settimeout(max(until - time.monotonic(), 0.01)): 0.01 -> 0.02": (
         "as above"
     ),
+    'runner/knowngood/probe/smoke/verdict.py: count = min((len(r.of("step")) for r in ranks), default=0): 0 -> 1': (
+        "of no ranks there is no step to fault either way"
+    ),
 }
