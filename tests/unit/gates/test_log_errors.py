@@ -10,7 +10,7 @@ import pytest
 from tests.cases import CASES
 
 from knowngood.gate.kernel_log import KernelLog, Line, read
-from knowngood.gate.log_errors import Before, Beside, seen
+from knowngood.gate.log_errors import Before, Beside
 from knowngood.model.context import Window
 
 from .conftest import gate, request, verdict
@@ -317,32 +317,3 @@ def test_of_sixty_kinds_all_are_kept_and_of_more_the_most_frequent() -> None:
     assert len(notes.measured["errors"]) == 60
     _, _, notes = judged(*kinds, *kinds[1:])
     assert (len(notes.measured["errors"]), "Xid 500" in notes.measured["errors"]) == (60, False)
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (13, "graphics engine exception"),
-        (31, "GPU memory page fault"),
-        (43, "GPU stopped processing"),
-        (45, "channel torn down after an earlier error"),
-        (48, "double bit ECC error"),
-        (61, "internal micro-controller breakpoint"),
-        (62, "internal micro-controller halt"),
-        (63, "memory row remap pending"),
-        (64, "memory row remap failed"),
-        (74, "NVLink error"),
-        (79, "GPU has fallen off the bus"),
-        (92, "high rate of single bit ECC errors"),
-        (94, "contained memory error"),
-        (95, "uncontained memory error"),
-        (109, "context switch timeout"),
-        (119, "GSP RPC timeout"),
-        (120, "GSP error"),
-        (140, "uncorrectable ECC error"),
-        (154, "GPU recovery action changed"),
-    ],
-)
-def test_an_xid_is_told_with_nvidias_name_of_it(code: int, words: str) -> None:
-    (event,) = seen([Line("b", 1.0, xid(code))], ("gpu",))
-    assert event.event.meaning == words

@@ -201,3 +201,33 @@ def test_the_table_says_what_the_collected_catalogues_say() -> None:
     }
     for row in yaml.safe_load((FACTS / "sxid_catalogue.yaml").read_text())["sxids"]:
         assert SXID.get(row["code"], Action.HOLD) is classes[row["class"]], row["code"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (13, "graphics engine exception"),
+        (31, "GPU memory page fault"),
+        (43, "GPU stopped processing"),
+        (45, "channel torn down after an earlier error"),
+        (48, "double bit ECC error"),
+        (61, "internal micro-controller breakpoint"),
+        (62, "internal micro-controller halt"),
+        (63, "memory row remap pending"),
+        (64, "memory row remap failed"),
+        (74, "NVLink error"),
+        (79, "GPU has fallen off the bus"),
+        (92, "high rate of single bit ECC errors"),
+        (94, "contained memory error"),
+        (95, "uncontained memory error"),
+        (109, "context switch timeout"),
+        (119, "GSP RPC timeout"),
+        (120, "GSP error"),
+        (140, "uncorrectable ECC error"),
+        (154, "GPU recovery action changed"),
+    ],
+)
+def test_an_xid_is_told_with_nvidias_name_of_it(code: int, words: str) -> None:
+    event = parse(f"NVRM: Xid (PCI:0000:1a:00): {code}, x")
+    assert event is not None
+    assert event.meaning == words
