@@ -41,4 +41,8 @@ EQUIVALENT: dict[str, str] = {
     'runner/knowngood/probe/smoke/verdict.py: count = min((len(r.of("step")) for r in ranks), default=0): 0 -> 1': (
         "of no ranks there is no step to fault either way"
     ),
+    'runner/knowngood/probe/kernel_log/lines.py: return Line(_UNSTAMPED.sub("", raw[at:]), wall=wall, kernel=False, '
+    "fabric_manager=True): False -> True": (
+        "what is the Fabric Manager's is read as its own before anybody asks who wrote it"
+    ),
 }
