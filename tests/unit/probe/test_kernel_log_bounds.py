@@ -9,7 +9,7 @@ import pytest
 
 from knowngood.probe.kernel_log import lines
 
-from .test_kernel_log import BOOT, XID, entry, log, told
+from .test_kernel_log import BOOT, XID, entry, exported, log, told
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,21 @@ def test_brackets_that_hold_no_time_hide_no_event(inside: str, tmp_path: Path) -
 def test_a_journals_bytes_are_all_bytes() -> None:
     assert lines.text_of([78, 0, 86, 255, 256, -1, "x", 33]) == "N\0V\ufffd!"
     assert [lines.text_of(one) for one in (None, "", 5, ["a", "b"], [])] == ["", "", "5", "a", ""]
+
+
+@pytest.mark.parametrize("field", [b"", b"\n", b"x" * 10, b"x" * 0x0A0A, b"a\nb\n", b"\n" * 300])
+def test_a_field_of_an_export_ends_where_its_length_says(field: bytes, tmp_path: Path) -> None:
+    """Its length may hold line feeds itself: 10 bytes, 2570 bytes. What comes after is the next field."""
+    binary = b"_CMDLINE\n" + len(field).to_bytes(8, "little") + field + b"\n"
+    text = exported(XID.encode()).replace(b"MESSAGE\n", binary + b"MESSAGE\n")
+    status, found = told(log(tmp_path, text))
+    assert (status, [(f["kind"], f["code"]) for f in found]) == (0, [("xid", 94)])
+    assert found[0]["boot_id"] == BOOT.replace("-", "")
+
+
+@pytest.mark.parametrize("kept", [3, 8, 20])
+def test_an_export_that_ends_within_a_field_is_not_read_to_its_end(kept: int, tmp_path: Path) -> None:
+    whole = exported(XID.encode())
+    at = whole.index(b"MESSAGE\n") + len(b"MESSAGE\n")
+    status, found = told(log(tmp_path, whole[: at + kept]))
+    assert (status, "ends within" in found[-1]["error"]) == (3, True)
