@@ -22,7 +22,12 @@ def distances(test: str) -> dict[str, int]:
         here = waiting.popleft()
         for name in _imported(here):
             there = _file(name)
-            if there and there not in found:
+            if not there or there in found:
+                continue
+            if there.startswith("tests/"):  # what tests share is as near as the test itself
+                found[there] = found[here]
+                waiting.appendleft(there)
+            else:
                 found[there] = found[here] + (AS_PROGRAM if there.endswith("probe/__main__.py") else 1)
                 waiting.append(there)
     return found
