@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -186,12 +187,41 @@ def test_a_folder_without_end_is_not_listed(root: Path, monkeypatch: pytest.Monk
 
 
 NAMES = st.sampled_from(
-    [MODULE, "proc/uptime", "proc/version", "proc/driver/nvidia/version", COUNTER, f"{CLASS}/mlx5_0/fw_ver"]
+    [
+        *(
+            MODULE,
+            "proc/uptime",
+            "proc/version",
+            "proc/driver/nvidia/version",
+            "proc/kallsyms",
+            "proc/config.gz",
+        ),
+        *(
+            "sys/kernel/debug/dma_buf/bufinfo",
+            "sys/kernel/mm/memory_peers/nv_mem",
+            "sys/module/nvidia_peermem/refcnt",
+        ),
+        *(
+            f"{CLASS}/mlx5_0/{file}"
+            for file in ("fw_ver", "node_guid", "device/uevent", "device/current_link_speed")
+        ),
+        *(f"{CLASS}/mlx5_0/ports/1/{file}" for file in ("state", "phys_state", "rate", "link_layer")),
+        *(COUNTER, f"{CLASS}/mlx5_0/ports/x/state", f"{CLASS}/mlx5_0/device/sfnum"),
+    ]
 )
 CONTENT = st.one_of(
     st.binary(max_size=300),
     st.sampled_from(
-        [b"9" * 5000, b"nan inf", b"1e999", b"\x00" * 64, b"4: ACTIVE\n" * 9, b"{", b"\xed\xa0\x80"]
+        [
+            *(b"9" * 5000, b"nan inf", b"1e999", b"\x00" * 64, b"4: ACTIVE\n" * 9, b"{", b"\xed\xa0\x80"),
+            *(b"PCI_SLOT_NAME=" + b"../" * 99, b"\x1f\x8b\x08\x00", gzip.compress(b"0" * (16 << 20))),
+            *(
+                b"9" * 400 + b" Gb/sec",
+                b"1.2.3 GT/s",
+                b"linux_banner " * 999,
+                b"0000000000000000 T linux_banner",
+            ),
+        ]
     ),
 )
 
