@@ -41,8 +41,8 @@ WIRED = ("fixtures", "neighbours", "probing", "reading", "driver", "operands")
 """What asks the cluster: shown on the twin."""
 OF_ALL = {"gates": "ASKED|TABLE"}
 """Words of tests that are of every file in a folder."""
-OF_GATES = ("test_fault_table", "test_missing_inputs")
-"""Tests that take long and are of whole gates: no part of one is theirs."""
+OF_WHOLES = {"test_fault_table": "gates", "test_missing_inputs": "gates", "test_log_hostile": ""}
+"""Tests that take long, and the folder whose files they are of: of whole gates, and of memory and time."""
 NEAR = 2
 """Imports between a test and a file that it is still one of. A farther one may notice a mutant, too: it isn't asked."""
 ON_THE_TWIN = "tests/integration/gates/test_gates_on_the_twin.py"
@@ -68,7 +68,7 @@ def tests_of(file: str) -> list[str]:
     for test in sorted(
         str(t.relative_to(ROOT)) for folder in folders for t in (ROOT / folder).rglob("test_*.py")
     ):
-        if room != "gates" and Path(test).stem in OF_GATES:
+        if OF_WHOLES.get(Path(test).stem, room) != room:
             continue
         told = len(word.findall((ROOT / test).read_text(encoding="utf-8")))
         far = distances(test).get(file, 1000)
