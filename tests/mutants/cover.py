@@ -43,7 +43,7 @@ OF_ALL = {"gates": "ASKED|TABLE"}
 """Words of tests that are of every file in a folder."""
 OF_WHOLES = {"test_fault_table": "gates", "test_missing_inputs": "gates", "test_log_hostile": ""}
 """Tests that take long, and the folder whose files they are of: of whole gates, and of memory and time."""
-NEAR = 2
+NEAR, UNREACHED = 2, 1000
 """Imports between a test and a file that it is still one of. A farther one may notice a mutant, too: it isn't asked."""
 ON_THE_TWIN = "tests/integration/gates/test_gates_on_the_twin.py"
 
@@ -64,19 +64,22 @@ def tests_of(file: str) -> list[str]:
     folders = {"kernel_log": [PROBES, XID, GATES], "gate": [GATES], "gates": [GATES]}.get(room, [PROBES])
     folders += [PLUGIN] if room == "gate" and stem in FRAME else []
     word = re.compile(rf"\b(?:{stem}|{OF_ALL.get(room, '(?!)')})\b")
-    found: list[tuple[bool, int, int, str]] = []
+    found: list[tuple[int, str]] = []
+    near: list[tuple[bool, int, int, str]] = []
     for test in sorted(
         str(t.relative_to(ROOT)) for folder in folders for t in (ROOT / folder).rglob("test_*.py")
     ):
         if OF_WHOLES.get(Path(test).stem, room) != room:
             continue
         told = len(word.findall((ROOT / test).read_text(encoding="utf-8")))
-        far = distances(test).get(file, 1000)
+        far = distances(test).get(file, UNREACHED)
         named = Path(test).stem in (f"test_{stem}", f"test_{room}")
-        found.append((not named, far, -told, test))
-    near = [one for one in found if not one[0] or one[1] <= NEAR or (one[2] and room in OF_ALL)]
-    near = near or sorted(found, key=lambda one: one[1])[:NEAR]
-    return [test for *_, test in sorted(near)] + ([ON_THE_TWIN] if stem in WIRED and room == "gate" else [])
+        beside = Path(test).parent.name == room and far < UNREACHED
+        if named or beside or far <= NEAR or (told and room in OF_ALL):
+            near.append((not named, far, -told, test))
+        found.append((far, test))
+    tests = [test for *_, test in sorted(near)] or [test for _, test in sorted(found)[:NEAR]]
+    return tests + ([ON_THE_TWIN] if stem in WIRED and room == "gate" else [])
 
 
 def every() -> list[Mutant]:
