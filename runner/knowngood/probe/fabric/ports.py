@@ -79,7 +79,8 @@ def usable(host: Host, device: str, verbs: str = VERBS) -> str:
     given = _given(host, verbs)
     if not given or device in given:
         return device
-    functions = [n for n in given if _physical(host, n) == _slot(host, device)]
+    slot = _slot(host, device)
+    functions = [n for n in given if slot and _physical(host, n) == slot]
     return sorted(functions)[0] if functions else device
 
 
