@@ -123,3 +123,11 @@ def test_an_export_that_ends_within_a_field_is_not_read_to_its_end(kept: int, tm
     at = whole.index(b"MESSAGE\n") + len(b"MESSAGE\n")
     status, found = told(log(tmp_path, whole[: at + kept]))
     assert (status, "ends within" in found[-1]["error"]) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("none", "No such file"), (".", "no regular file"), ("x\0y", "null byte")]
+)
+def test_what_is_no_file_says_why(name: str, words: str, tmp_path: Path) -> None:
+    status, found = told(tmp_path / name)
+    assert (status, len(found), words in found[0]["error"]) == (3, 1, True), found
