@@ -317,3 +317,10 @@ def test_of_sixty_kinds_all_are_kept_and_of_more_the_most_frequent() -> None:
     assert len(notes.measured["errors"]) == 60
     _, _, notes = judged(*kinds, *kinds[1:])
     assert (len(notes.measured["errors"]), "Xid 500" in notes.measured["errors"]) == (60, False)
+
+
+def test_what_fails_at_once_says_what_and_when_and_no_more() -> None:
+    assert judged(xid(79, text="x"))[:2] == (
+        "fail",
+        "Xid 79 on GPU 0000:18:00 (reboot: GPU has fallen off the bus) at 1.0 s after boot",
+    )
