@@ -23,6 +23,7 @@ from knowngood.model.errors import Interrupted, UsageError
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Release
 from knowngood.model.mover import Mark
+from knowngood.model.node import NodeState
 from knowngood.model.values import Object, Values
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
@@ -70,7 +71,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
         opened = gate_since.before(seen, checkpoint(work.kubeconfig))
         work.kept = gate_since.kept(seen, opened, SystemClock().now())
     if since is not None:
-        opened = gate_since.after(read(since, work.cluster.name), seen, partial(_loads, work))
+        opened = gate_since.after(read(since, work.cluster.name), seen, partial(_loads, work, seen))
     work.folder.mkdir(parents=True, exist_ok=True)
     lines = []
     budget = PROFILES[work.profile].budget  # of the whole call
@@ -105,10 +106,11 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
     return lines
 
 
-def _loads(work: Work, node: str) -> tuple[Mark, ...]:
+def _loads(work: Work, seen: Mapping[str, NodeState], node: str) -> tuple[Mark, ...]:
     """All arrivals of what may move, oldest first."""
+    up = seen[node].uptime_seconds if node in seen else None
     kube, proofs = Kube(work.kubeconfig), [s.proof for s in work.source.matrix.movers.values() if s.proof]
-    found = [mark for proof in proofs for mark in facts.module_loads(kube, node, proof=proof)]
+    found = [mark for proof in proofs for mark in facts.module_loads(kube, node, proof, up)]
     return tuple(sorted(found, key=lambda mark: mark.at))
 
 

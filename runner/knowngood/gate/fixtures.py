@@ -181,12 +181,12 @@ def reader(
             if opened and moment and plain_boot(moment) == kernel.plain(opened.boot_id)
             else None
         )
-        up = moment[1] if moment else 0.0
+        up = moment[1] if moment else None
         told[node] = journals.read(kube, node, since=since, up=up, words=words)
         if since is None or all(word in told[node] for word in words.split("|")):
             return told[node]
         # What was loaded before the window opened is asked for by its banner alone.
-        return facts.journal(kube, node, grep=words, busy=JOURNAL_PATIENCE) + told[node]
+        return facts.journal(kube, node, grep=words, busy=JOURNAL_PATIENCE, up=up) + told[node]
 
     return cluster_reader(kube, knowngood_context.cluster, journal, ports=RDMA in payloads(request))
 
@@ -305,13 +305,14 @@ def entry_before(kube: Kube, look: Look) -> EntryBefore:
 
     @functools.cache
     def ask(node: str, moment: float) -> str:
-        up = (look.states[node].uptime_seconds or moment) + time.monotonic() - look.at
-        ago = math.ceil(up - moment) + SETTLED
-        told = "\n".join(kernel_source.ask(kube, node, {"until": f"-{ago}s", "tail": "1"}))
+        seen, since = look.states[node].uptime_seconds, time.monotonic() - look.at
+        ago = math.ceil((seen or moment) + since - moment) + SETTLED
+        up = None if seen is None else seen + since
+        told = "\n".join(kernel_source.ask(kube, node, {"until": f"-{ago}s", "tail": "1"}, up=up))
         if "{" in told:
             return told
         # So near to the boot there is no older entry: the boot's own first line shows that the log begins with it.
-        return "\n".join(kernel_source.ask(kube, node, {"grep": f"^{FIRST_LINE}", "tail": "1"}))
+        return "\n".join(kernel_source.ask(kube, node, {"grep": f"^{FIRST_LINE}", "tail": "1"}, up=up))
 
     return ask
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from knowngood.adapters.cluster import kernel_source
+from knowngood.adapters.cluster.kernel_files import Uptime
+from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark, MoverSpec, Pods, Proof, Words
@@ -46,14 +48,29 @@ NAMES = 100
 """Nodes in one selector: it travels in the URL, of which proxies take 8 KiB."""
 
 
-def journal(kube: Kube, node: str, *, grep: str = "", tail: int = 0, busy: float | None = None) -> str:
+def journal(
+    kube: Kube, node: str, *, grep: str = "", tail: int = 0, busy: float | None = None, up: Uptime = None
+) -> str:
     """The kernel lines, and maybe others, of the present boot as JSON lines; `tail`: the last so many.
 
-    `busy`: seconds to ask again while the API server can't reach the kubelet.
+    `busy`: seconds to ask again while the API server can't reach the kubelet. `up`: see kernel_source.ask.
     """
     more = {"grep": grep} if grep else {}
     more |= {"tail": str(tail)} if tail else {}
-    return "".join(f"{line}\n" for line in kernel_source.ask(kube, node, more, busy=busy))
+    return "".join(f"{line}\n" for line in kernel_source.ask(kube, node, more, busy=busy, up=up))
+
+
+def uptime(kube: Kube, pod: Object, container: str) -> float | None:
+    """Seconds since a pod's node booted, as its kernel tells them to the pod; None where it does not.
+
+    ApiError, Unreachable: the pod can't be asked.
+    """
+    meta = pod["metadata"]
+    said = pod_exec.run(kube, meta["namespace"], meta["name"], container, ["cat", "/proc/uptime"]).stdout
+    try:
+        return float(said.split(maxsplit=1)[0])
+    except (ValueError, IndexError):
+        return None
 
 
 def kernel_lines(node: str, text: str) -> list[Object]:
@@ -92,16 +109,14 @@ def last_load(lines: Iterable[Values], proof: Proof = DRIVER_PROOF) -> Mark | No
     return found[-1] if found else None
 
 
-def module_loads(
-    kube: Kube, node: str, busy: float | None = None, proof: Proof = DRIVER_PROOF
-) -> tuple[Mark, ...]:
+def module_loads(kube: Kube, node: str, proof: Proof = DRIVER_PROOF, up: Uptime = None) -> tuple[Mark, ...]:
     """All loads of a module on the present boot."""
-    return loads(kernel_lines(node, journal(kube, node, grep=proof.log, busy=busy)), proof)
+    return loads(kernel_lines(node, journal(kube, node, grep=proof.log, up=up)), proof)
 
 
-def module_load(kube: Kube, node: str, busy: float | None = None, proof: Proof = DRIVER_PROOF) -> Mark | None:
+def module_load(kube: Kube, node: str, proof: Proof = DRIVER_PROOF, up: Uptime = None) -> Mark | None:
     """The newest load of a module on the present boot, None if there was none."""
-    found = module_loads(kube, node, busy, proof)
+    found = module_loads(kube, node, proof, up)
     return found[-1] if found else None
 
 

@@ -50,25 +50,30 @@ Entry = dict[str, Any]
 
 
 def read(
-    kube: Kube, node: str, *, boot: int = 0, since: float | None = None, up: float = 0.0, words: str = ""
+    kube: Kube,
+    node: str,
+    *,
+    boot: int = 0,
+    since: float | None = None,
+    up: float | None = None,
+    words: str = "",
 ) -> str:
     """A boot's kernel lines that may matter, thinned, as JSON lines; `words`: others that are wanted, too, `a|b`.
 
-    `since`: only from that moment on, in seconds since the present boot, which is `up` seconds ago. What is not all of
-    it ends with an entry CUT.
+    `since`: only from that moment on, in seconds since the present boot, which is `up` seconds ago: all of it where
+    that is not known. What is not all of it ends with an entry CUT.
     """
     query = {"boot": str(boot), "grep": pattern(words)}
-    uptime = up or None
 
     def ask(**more: str) -> Iterator[str]:
-        return kernel_source.ask(kube, node, query | more, busy=PATIENCE, timeout=TIMEOUT, up=uptime)
+        return kernel_source.ask(kube, node, query | more, busy=PATIENCE, timeout=TIMEOUT, up=up)
 
     newest = ""
-    if not kernel_source.proves_its_end(kube):
+    if not kernel_source.proves_its_end(kube, node):
         newest = next((raw for raw in reversed(list(ask(tail="1"))) if raw), "")
-    if kernel_source.proves_its_end(kube):  # all of it comes anyway
+    if kernel_source.proves_its_end(kube, node):  # all of it comes anyway
         return "".join(thinned(ask(), words=words))
-    ago = {} if since is None else {"since": f"-{max(1, math.ceil(up - since) + SETTLED)}s"}
+    ago = {} if since is None or up is None else {"since": f"-{max(1, math.ceil(up - since) + SETTLED)}s"}
     told = "".join(thinned(ask(**ago), _entry(newest), since, words))
     if (
         told and _entry(newest) is None and not newest.startswith(NO_ENTRIES)

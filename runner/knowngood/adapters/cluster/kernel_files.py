@@ -7,7 +7,7 @@ pkg/kubelet/kubelet_server_journal.go and _linux.go). Files: rsyslog's and syslo
 (siderolabs/talos internal/app/machined/pkg/controllers/runtime/kmsg_log_storage.go).
 
 A file holds several boots: each begins with the kernel's first line, and the last is the present one if it began when
-the node says that it did.
+the node says that it did. Without the node's word it may be one before a reboot, whose loads would pass for new ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,10 +34,17 @@ NEAR = 600.0
 """Seconds by which a boot's first line and the node's uptime may differ: clocks, and a syslog that starts late."""
 ANY_ZONE = 14 * 3600.0
 """The same where a line has no time zone, and no year: the farthest zone from Greenwich."""
+UNPROVEN = "whether its newest boot is the present one can't be told: the node's uptime is not known"
 NO_FILE = "the kubelet has no journal endpoint, as OpenShift's has, and serves none of /var/log/" + ", ".join(
     FILES
 )
 Entry = dict[str, Any]
+Uptime = float | Callable[[], float | None] | None
+"""Seconds since a node booted, or what asks it for them; None: not known."""
+
+
+class NoUptimeError(Unreachable):
+    """A file is served, and nobody knows whether its newest boot is the one that the node is up in."""
 
 
 @dataclass(slots=True)
@@ -50,12 +57,13 @@ class _Boot:
 
 
 def entries(
-    kube: Kube, node: str, query: Mapping[str, str], *, up: float | None, timeout: float, busy: float | None
+    kube: Kube, node: str, query: Mapping[str, str], *, up: Uptime, timeout: float, busy: float | None
 ) -> Iterator[str]:
     """The lines that a journal's query asks for, as journald's JSON lines.
 
-    `up`: the node's uptime, by which the last boot of the file is known to be the present one. Unreachable where no
-    file is served, or it does not tell when lines were written, or its last boot is another one.
+    `up`: the node's uptime, by which the last boot of the file is known to be the present one: NoUptimeError where
+    that is asked for without. Unreachable where no file is served, or it does not tell when lines were written, or its
+    last boot is another one.
     """
     with _file(kube, node, timeout, busy) as (name, file):
         boots = _boots(file)
@@ -63,7 +71,10 @@ def entries(
         if not 0 <= back < len(boots):
             return
         index = len(boots) - 1 - back
-        if up is not None and (why := _another(boots[-1], up)):
+        uptime = up() if callable(up) else up
+        if uptime is None and back == 0:
+            raise NoUptimeError(f"{node}: /var/log/{name}: {UNPROVEN}")
+        if uptime is not None and (why := _another(boots[-1], uptime)):
             raise Unreachable(f"{node}: /var/log/{name}: {why}")
         wanted = _Wanted(query, boots[index].newest)
         file.seek(0)

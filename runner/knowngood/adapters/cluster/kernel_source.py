@@ -1,22 +1,23 @@
 """Where a node's kernel lines come from: OpenShift's journal endpoint, else the kubelet's files.
 
-The first that answers is asked from then on. All answer a journal's query (output, boot, grep, tail, since and until as
-`-30s`) with journald's JSON lines.
+Of each node the first that answers is asked from then on. All answer a journal's query (output, boot, grep, tail, since
+and until as `-30s`) with journald's JSON lines.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from itertools import chain
 
 from knowngood.adapters.cluster import kernel_files
+from knowngood.adapters.cluster.kernel_files import Uptime
 from knowngood.adapters.kubernetes import streamed
 from knowngood.adapters.kubernetes.client import ApiError, Kube, path
 
 NO_JOURNAL = frozenset({404, 405})
-_by_files: weakref.WeakSet[Kube] = weakref.WeakSet()
-"""Clusters whose kubelets have no journal endpoint."""
+_by_files: MutableMapping[Kube, set[str]] = weakref.WeakKeyDictionary()
+"""The nodes whose kubelet has no journal endpoint. By node: what one lacks says nothing of its neighbours."""
 
 
 def ask(
@@ -26,28 +27,29 @@ def ask(
     *,
     busy: float | None = None,
     timeout: float | None = None,
-    up: float | None = None,
+    up: Uptime = None,
 ) -> Iterator[str]:
     """The lines of an answer. `busy`: seconds to ask again while the API server can't reach the kubelet.
 
-    `timeout`: seconds for the answer, the client's own by default. `up`: the node's uptime, where it is known.
-    ApiError, Unreachable: there is no answer.
+    `timeout`: seconds for the answer, the client's own by default. `up`: the node's uptime, which a file's answer of
+    the present boot needs. ApiError, Unreachable: there is no answer.
     """
     wait = kube.timeout if timeout is None else timeout
-    if kube not in _by_files:
-        lines = _journal(kube, node, query, busy, wait)
-        if lines is not None:
-            yield from lines
-            return
+    if proves_its_end(kube, node):
+        yield from kernel_files.entries(kube, node, query, up=up, timeout=wait, busy=busy)
+        return
+    if (lines := _journal(kube, node, query, busy, wait)) is not None:
+        yield from lines
+        return
     found = kernel_files.entries(kube, node, query, up=up, timeout=wait, busy=busy)
     first = next(found, None)
-    _by_files.add(kube)
+    _by_files.setdefault(kube, set()).add(node)
     yield from () if first is None else chain((first,), found)
 
 
-def proves_its_end(kube: Kube) -> bool:
+def proves_its_end(kube: Kube, node: str) -> bool:
     """Whether an answer that was cut off is told by the transport: files come with their length."""
-    return kube in _by_files
+    return node in _by_files.get(kube, ())
 
 
 def _journal(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from knowngood.adapters.cluster import actors, facts, journals, readouts
 from knowngood.adapters.cluster.facts import DRIVER_CONTAINER
+from knowngood.adapters.cluster.kernel_files import NoUptimeError
 from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
@@ -43,7 +45,11 @@ class Reading:
 
 def reading(kube: Kube) -> Reading:
     """Of the kernel log only when modules were loaded."""
-    return Reading(kube, lambda node, grep, _moment: facts.journal(kube, node, grep=grep, busy=PATIENCE))
+
+    def journal(node: str, grep: str, moment: Moment | None) -> str:
+        return facts.journal(kube, node, grep=grep, busy=PATIENCE, up=moment[1] if moment else None)
+
+    return Reading(kube, journal)
 
 
 def known(node: Object) -> NodeState:
@@ -104,12 +110,12 @@ def loaded(
     `node`: tells of what comes with a boot.
     """
     try:
-        read: Lines = {}
-        if any(spec.shows for spec in specs.values()):
-            alive = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
-            read, _ = _read(by, alive, specs)
         booted = of_boot(node, specs) if node else {}
-        return arrived(name, {**booted, **_marks(by, name, specs, read)})
+        if not any(spec.shows for spec in specs.values()):
+            with suppress(NoUptimeError):  # the files tell it
+                return arrived(name, {**booted, **_marks(by, name, specs, {})})
+        alive = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
+        return arrived(name, {**booted, **_marks(by, name, specs, _read(by, alive, specs)[0])})
     except (ApiError, Unreachable) as error:
         return NodeState(name, reachable=False, trouble=str(error))
 
@@ -167,7 +173,8 @@ def _shown(read: Lines, specs: Specs) -> dict[str, str]:
 
 
 def _by_journal(kube: Kube, name: str, specs: Specs) -> Object:
-    """Boot id, uptime and marks as far as the kernel journal tells them: it needs no driver pod.
+    """Boot id, uptime and marks as far as the kernel journal tells them: it needs no driver pod. A file tells nothing:
+    nobody knows of which boot its newest lines are.
 
     The uptime is that of the newest line, so that a window opened now loses no line.
     """

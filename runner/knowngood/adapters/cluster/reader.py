@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import actors, facts, journals, node_state, slim, spool
+from knowngood.adapters.cluster import actors, facts, journals, kernel_source, node_state, slim, spool
 from knowngood.adapters.cluster.node_state import BY_BOOT, Moment, Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -74,9 +74,10 @@ class KubeCluster(ClusterReader):
             return self.observe(nodes, specs)
         told: dict[str, str] = {}
 
-        def journal(name: str, words: str, _moment: Moment | None) -> str:
+        def journal(name: str, words: str, moment: Moment | None) -> str:
             if name not in told:
-                told[name] = journals.read(self._kube, name, words=words)
+                up = moment[1] if moment else None
+                told[name] = journals.read(self._kube, name, words=words, up=up)
             return told[name]
 
         with spool.writing(self._folder / spool.FILE) as keep:
@@ -114,7 +115,9 @@ class KubeCluster(ClusterReader):
     def loads(self, nodes: Sequence[str], specs: Specs) -> Mapping[str, NodeState]:
         """See the port."""
         # What the log does not tell is read through a pod.
-        pods = self._pods(nodes, specs) if any(spec.shows for spec in specs.values()) else {}
+        by_files = any(kernel_source.proves_its_end(self._kube, node) for node in nodes)
+        asked = by_files or any(spec.shows for spec in specs.values())
+        pods = self._pods(nodes, specs) if asked else {}
         objects = self._objects(nodes) if any(spec.kind == BY_BOOT for spec in specs.values()) else {}
 
         def look(name: str) -> NodeState:

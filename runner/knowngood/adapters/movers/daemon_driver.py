@@ -113,7 +113,13 @@ class _Restart:
         again, self._asked = self._asked, True
         try:
             with waiting() if again else working():
-                text = facts.journal(self._task.kube, self._name, grep=self._proof.log, busy=JOURNAL_PATIENCE)
+                text = facts.journal(
+                    self._task.kube,
+                    self._name,
+                    grep=self._proof.log,
+                    busy=JOURNAL_PATIENCE,
+                    up=lambda: facts.uptime(self._task.kube, pod, self._of.container),
+                )
             lines = facts.kernel_lines(self._name, text)
             load = facts.last_load(lines, self._proof)
             read = self._files(pod) if load else {}

@@ -25,10 +25,16 @@ def preflight(task: Task, names: list[str]) -> Report:
         reason = actors.busy(of.node(name), of.fence) or elsewhere.get(name) or "; ".join(intolerant)
         if reason:
             raise NodeFailed(reason)
-        load = facts.module_load(of.kube, name)
+        load = facts.module_load(of.kube, name, up=lambda: _uptime(of, name))
         return False, {"driver": load.version if load else ""}
 
     return each(task, names, one)
+
+
+def _uptime(task: Task, name: str) -> float | None:
+    """As the driver's pod on the node tells it; None without one."""
+    pods = task.view.labelled(name, facts.DRIVER_LABEL, task.gpu_operator)
+    return facts.uptime(task.kube, pods[0], facts.DRIVER_CONTAINER) if pods else None
 
 
 def claim(task: Task, names: list[str]) -> Report:

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 from urllib3 import HTTPResponse
 
-from knowngood.adapters.cluster import facts, journals, kernel_source
+from knowngood.adapters.cluster import facts, journals, kernel_files, kernel_source
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.gate.kernel_log import KernelLog, parse, read
 from knowngood.model.context import Window
@@ -121,13 +121,7 @@ def test_what_is_known_to_have_no_journal_is_asked_for_its_file_once() -> None:
 
 
 def test_openshifts_endpoint_is_asked_for_no_file() -> None:
-    entry = {
-        "_TRANSPORT": "kernel",
-        "_BOOT_ID": BOOT,
-        "__MONOTONIC_TIMESTAMP": "1",
-        "MESSAGE": "Linux version 5",
-    }
-    kube = Kubelet((200, json.dumps(entry).encode() + b"\n"))
+    kube = Kubelet((200, entry_of_the_journal()))
     assert len(list(kernel_source.ask(kube, NODE, {}))) == 1
     assert kube.asked == ["journal"]
 
@@ -181,7 +175,7 @@ def test_other_programs_lines_do_not_count() -> None:
 
 def test_without_journal_and_file_it_says_what_was_looked_for() -> None:
     with pytest.raises(Unreachable, match=r"no journal endpoint.*kern\.log, kernel\.log"):
-        facts.journal(Kubelet(), NODE)
+        facts.journal(Kubelet(), NODE, up=UP)
     assert "can't be read" in log_of(Kubelet()).trouble
 
 
@@ -207,13 +201,45 @@ def test_a_node_that_is_not_there_is_not_taken_for_one_without_a_journal() -> No
 )
 def test_a_journals_query_is_answered(query: dict[str, str], wanted: list[float]) -> None:
     kube = Kubelet(kern_log=rsyslog(*PRESENT))
-    found = [json.loads(line) for line in kernel_source.ask(kube, NODE, query)]
+    found = [json.loads(line) for line in kernel_source.ask(kube, NODE, query, up=UP)]
     assert [int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6 for entry in found] == wanted
 
 
 def test_the_load_of_a_module_is_found_in_a_file() -> None:
     banner = "NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build"
     kube = Kubelet(kern_log=rsyslog(PRESENT[0], (40.0, banner)))
-    load = facts.module_load(kube, NODE)
+    load = facts.module_load(kube, NODE, up=lambda: UP)
     assert load is not None
     assert (load.version, load.boot_id, load.at) == ("580.95.05", BOOT, 40.0)
+
+
+@pytest.mark.parametrize("up", [None, lambda: None])
+def test_a_load_of_before_a_reboot_is_not_taken_for_one_of_this_boot(up: kernel_files.Uptime) -> None:
+    """A syslog that did not come back: the file ends with the old boot, and the node has a new boot id."""
+    banner = "NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build"
+    kube = Kubelet(kern_log=rsyslog(PRESENT[0], (40.0, banner), begun=booted() - 100_000))
+    with pytest.raises(kernel_files.NoUptimeError, match="uptime is not known"):
+        facts.module_load(kube, NODE, up=up)
+    with pytest.raises(Unreachable, match="not the node's present one"):
+        facts.module_load(kube, NODE, up=UP)
+
+
+def test_what_one_kubelet_lacks_says_nothing_of_the_others() -> None:
+    """One node's 404 does not switch the cluster to files."""
+    kube = Kubelet(kern_log=rsyslog(*PRESENT))
+    log_of(kube)
+    kube.journal = (200, entry_of_the_journal())
+    kube.asked.clear()
+    assert len(list(kernel_source.ask(kube, "other", {}))) == 1
+    assert kube.asked == ["journal"]
+    assert [kernel_source.proves_its_end(kube, node) for node in (NODE, "other")] == [True, False]
+
+
+def entry_of_the_journal() -> bytes:
+    values = {
+        "_TRANSPORT": "kernel",
+        "_BOOT_ID": BOOT,
+        "__MONOTONIC_TIMESTAMP": "1",
+        "MESSAGE": "Linux version 5",
+    }
+    return json.dumps(values).encode() + b"\n"
