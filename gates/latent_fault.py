@@ -5,7 +5,7 @@ of the hop, from a load that is newer than the first one. Every other gate of th
 that load too, and the kernel log since the first one.
 Needs: a run that loads it again (it is why a run does, on the canary only), the node's files and its kernel log.
 fail: it did not come back within the cluster's applySeconds, or as another version. inconclusive: nothing was loaded
-anew, when it was loaded can't be told, or a version can't be read.
+anew, when it was loaded can't be told, a version can't be read, or a component that a load proves shows none.
 Thresholds: none. `components` narrows it to hops that move one of them; `minutes` is what the plan counts for it.
 A module that was built for another one's symbols fails only at the next load (gpu-operator #2868).
 """
@@ -37,8 +37,9 @@ def test_it_came_a_second_time(
         judge.inconclusive("when it was loaded, the first time or the second, can't be told")
     if not came:
         judge.inconclusive(f"nothing was loaded since the first time, {first.monotonic:.1f} s after boot")
-    moved = [c for c in judgement.movers if c in expect and c in state.marks]
+    moved = [c for c, how in judgement.movers.items() if c in expect and (how.proof or c in state.marks)]
     unread = [c for c in moved if not state.versions.get(c)]
+    unproven = [c for c in moved if c not in state.marks and c not in unread]
     wrong = [
         f"{c} is {state.versions[c]}, it was proven as {expect[c]}"
         for c in moved
@@ -48,6 +49,8 @@ def test_it_came_a_second_time(
         judge.fail("; ".join(wrong))
     if unread:
         judge.inconclusive(f"can't read {', '.join(unread)}")
+    if unproven:
+        judge.inconclusive(f"whether {', '.join(unproven)} was loaded on this boot can't be told")
     how = "a reload" if newest.boot_id == first.boot_id else "a reboot"
     judge.note(f"it came again by {how}, {newest.at:.1f} s after boot")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.movers import MOVERS
+from tests.movers import EVERY, MOVERS
 
 from knowngood.gate.kernel_log import KernelLog, Line
 from knowngood.model.context import Window
@@ -57,6 +57,24 @@ def test_another_version_fails() -> None:
     found, reason = judged(healthy(versions={"nvidia-driver": "580.95.05"}, **at(99.0)))
     assert found == "fail"
     assert reason == f"nvidia-driver is 580.95.05, it was proven as {DRIVER}"
+
+
+@pytest.mark.parametrize(
+    ("component", "wanted"),
+    [
+        ("doca-ofed", ("inconclusive", "whether doca-ofed was loaded on this boot can't be told")),
+        ("gpu-operator", ("pass", "it came again by a reload, 99.0 s after boot")),
+    ],
+)
+def test_what_no_load_proves_does_not_pass_but_for_what_no_load_can(
+    component: str, wanted: tuple[str, str]
+) -> None:
+    """An operator is loaded on no node; a NIC driver is, and of this one no line tells."""
+    expect = {"nvidia-driver": DRIVER, component: "1.2"}
+    state = healthy(versions={"nvidia-driver": DRIVER, component: "1.2"}, **at(99.0))
+    asked = request(first_loads={"gpu-1": FIRST}, movers={**MOVERS, component: EVERY[component]})
+    states = {"gpu-1": state}
+    assert verdict(TEST, node="gpu-1", states=states, expect=expect, judgement=asked)[:2] == wanted
 
 
 @pytest.mark.parametrize(
