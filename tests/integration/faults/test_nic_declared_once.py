@@ -61,7 +61,9 @@ def test_each_node_loads_the_nic_driver_and_then_its_own_gpu_driver_anew(tmp_pat
         assert ended.result["end"] == "done"
         nodes = (FRA_CANARY, FRA_LATER, FRA_LAST)
         assert loads(play, "mlx5_core") == {node: [NIC_NEW_SAYS] for node in nodes}
-        assert loads(play, "nvidia") == {node: [GPU_DRIVER] for node in nodes}
+        # On the canary once more: what was built for the new NIC driver fails at its second load, if ever.
+        again = {FRA_CANARY: [GPU_DRIVER, GPU_DRIVER]}
+        assert loads(play, "nvidia") == {node: [GPU_DRIVER] for node in nodes} | again
         assert play.commits()[0] == f"fra-prod fleet: doca-ofed {NEW}"
 
 

@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.faults.rows import CSV, CSV_NEW, FRA_QUICK, OPERATORS, OfOperator
+from tests.integration.faults.rows import (
+    CSV,
+    CSV_NEW,
+    FRA_CANARY,
+    FRA_LAST,
+    FRA_LATER,
+    FRA_QUICK,
+    OPERATORS,
+    OfOperator,
+)
 from tests.integration.play import Ended, Play, explained, staged
 
 from knowngood.adapters.kubernetes.client import Kube, path
@@ -52,7 +61,8 @@ def test_the_operator_moves_and_each_driver_is_loaded_anew_in_its_ring(tmp_path:
         ended = moved(play)
         assert ended.code == 0, explained(ended)
         assert installed(play) == {f"{CSV}{CSV_NEW}": "Succeeded"}
-        assert {len(versions) for versions in play.drivers().values()} == {2}
+        loads = {node: len(versions) for node, versions in play.drivers().items()}
+        assert loads == {FRA_CANARY: 3, FRA_LATER: 2, FRA_LAST: 2}, "the canary loads it a second time"
         approved = [w for w in play.writes() if w["kind"] == "InstallPlan"]
         assert len(approved) == 1, "one plan was approved, and nothing else of OLM's was written"
 
