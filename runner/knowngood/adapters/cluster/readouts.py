@@ -193,11 +193,16 @@ def machine(read: Lines) -> dict[str, str]:
 
 
 def _pci_ids(read: Lines) -> str:
-    """Vendor and device of the driver's GPUs, as the kernel's table tells them; "" where it was not read."""
-    rows = [words for line in read.get(PCI_DEVICES, ()) if len(words := line.split()) > 1]
-    ids = {words[0].lower(): words[1].lower() for words in rows}
-    found = (ids.get(_place(gpu), "") for gpu in gpus(read))
-    return _one(f"{one[:4]}:{one[4:]}" for one in found if len(one) == 8)
+    """Vendor and device of the driver's GPUs, as the kernel's table tells them; "" where it was not read.
+
+    It has no domains: of two devices at one place in different domains it can't say which is the GPU.
+    """
+    ids: dict[str, set[str]] = {}
+    for words in (line.lower().split() for line in read.get(PCI_DEVICES, ())):
+        if len(words) > 1:
+            ids.setdefault(words[0], set()).add(words[1])
+    found = (there for gpu in gpus(read) if len(there := ids.get(_place(gpu), set())) == 1)
+    return _one(f"{one[:4]}:{one[4:]}" for there in found for one in there if len(one) == 8)
 
 
 def _place(address: str) -> str:

@@ -11,7 +11,14 @@ import pytest
 from tests.unit.adapters.machines import node
 
 from knowngood.adapters.cluster import actors, readouts
-from knowngood.adapters.cluster.readouts import CAPABILITIES, command, inventory, parse_grep, versions
+from knowngood.adapters.cluster.readouts import (
+    CAPABILITIES,
+    command,
+    inventory,
+    machine,
+    parse_grep,
+    versions,
+)
 from knowngood.model import names
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
@@ -99,6 +106,17 @@ def test_gpus_and_rdma_devices_have_a_place() -> None:
     assert found["gpus"] == {"0000:18:00.0": "minor 3, GPU-1a2b3c4d-5e6f"}
     assert found["rdma-devices"] == {"mlx5_0": "0000:1c:00.0, firmware 28.43.1014"}
     assert found["vfs"] == {"mlx5_0": "8"}
+
+
+def test_of_two_devices_at_one_place_in_two_domains_none_is_taken_for_the_gpu() -> None:
+    """The kernel's table tells bus, device and function; of the domain it says nothing."""
+    read = {f"/proc/driver/nvidia/gpus/{gpu}/information": [""] for gpu in ("0000:18:00.0", "0001:2a:00.0")}
+    read["/proc/bus/pci/devices"] = ["1800\t10de2335\t10", "2A00\t10de2335\t10"]
+    assert machine(read) == {"gpu-pci-ids": "10de:2335"}
+    read["/proc/bus/pci/devices"].append("2a00\t144da80a\t20")
+    assert machine(read) == {"gpu-pci-ids": "10de:2335"}, "another domain's NVMe disk is no GPU of this machine"
+    read["/proc/bus/pci/devices"].append("1800\t8086a0d8\t20")
+    assert machine(read) == {}
 
 
 def test_virtual_functions_are_counted_and_not_named() -> None:
