@@ -11,8 +11,9 @@ fail: a link is below minGbPerSecond of the profile, minBaselineRatio of the two
 the median, or takes longer than maxReadLatencyUs or maxLatencyRatio of the baseline, or loses what is sent, and it is
 this node's port, this node, or what lies between: told by who else is bad with it; NCCL below minAllReduceGBps or
 minAllReduceRatio; a wrong value; another transport than promised. The reason names PCI address or GUID.
-inconclusive: it met nobody, or on some rail nobody that is good; a tool is missing or did not start or end; a partner
-that did not come speaks against itself alone.
+inconclusive: it met nobody, or on some rail nobody that is good; a tool is missing or did not start or end; no meeting
+tells of the all-reduce whether its values are right, that all ranks of both nodes took part, and the node's transport.
+A partner that did not come speaks against itself alone.
 Thresholds: the profile's, sources there; the ratios are in knowngood.gate.fabric.
 """
 
@@ -64,5 +65,7 @@ def test_fabric(
         judge.inconclusive(
             some([f"no good link on rail {rails}", *dict.fromkeys(unsure or ["it met nobody"])])
         )
+    if untold := judged.untold(node):
+        judge.inconclusive(some(untold))
     if doubts := meeting.doubts(node, judged, limits):
         judge.note(some(doubts))

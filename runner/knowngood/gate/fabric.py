@@ -28,7 +28,9 @@ scitix/sichek and Azure keep floors of 90 %), of the median (ours), the most tha
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """One pair's meeting, as either of them told it. `troubles`: node -> why, of what is that node's own."""
+    """One pair's meeting, as either of them told it. `untold`: node -> what NCCL's output and that node's own log did
+    not tell of a meeting that is good as far as they do.
+    """
 
     nodes: tuple[str, str]
     links: tuple[Link, ...]
@@ -37,6 +39,7 @@ class Met:
     parts: Mapping[str, Mapping[int, str]]  # node -> rail -> part
     own: Mapping[str, tuple[str, ...]]  # measured bad of one node
     unsure: Mapping[str, tuple[str, ...]]
+    untold: Mapping[str, tuple[str, ...]]
 
 
 def pairs_told(documents: Mapping[str, Values]) -> dict[frozenset[str], Values]:
@@ -65,10 +68,12 @@ class Judged:
         baselines: Mapping[str, Values],
         *,
         dma_buf: bool,
+        gpus: int = 0,
     ) -> None:
-        self._limits, self._baselines, self._dma_buf = limits, baselines, dma_buf
+        """`gpus`: of a node, each of which is a rank; 0: not known."""
+        self._limits, self._baselines, self._dma_buf, self._gpus = limits, baselines, dma_buf, gpus
         told = {tuple(sorted(pair)): one for pair, one in pairs_told(documents).items()}
-        self.rates = {pair: rates_of(one) for pair, one in told.items()}
+        self.rates = {pair: rates_of(one, gpus) for pair, one in told.items()}
         medians = [rate for rates in self.rates.values() for rail, rate in rates.items() if rail != NCCL]
         reduced = [rates[NCCL] for rates in self.rates.values() if NCCL in rates]
         self._median = {False: _median(medians), True: _median(reduced)}
@@ -86,6 +91,12 @@ class Judged:
     def unsure(self, node: str) -> list[str]:
         """What could not be told of this node."""
         return _once(w for met in self.met.values() for w in met.unsure.get(node, ()))
+
+    def untold(self, node: str) -> list[str]:
+        """What nobody told of this node's part in NCCL's all-reduces: nothing where one meeting told it all."""
+        met = [m for m in self.met.values() if node in m.nodes and NCCL in m.rates]
+        words = [m.untold.get(node, ()) for m in met]
+        return [] if () in words else _once(w for one in words for w in one)
 
     def partners(self, node: str) -> list[str]:
         """Whom it met, or should have met."""
@@ -124,15 +135,15 @@ class Judged:
             if (latency := _figure(one.get("latencyUs"))) is not None:
                 latencies[rail] = latency
             links.append(self._link(nodes, rail, one, parts, rates.get(rail), latencies.get(rail)))
-        links += self._reduced(nodes, told.get("nccl") or {}, rates.get(NCCL), own, unsure)
+        nccl = told.get("nccl") or {}
+        untold = {node: tuple(_not_told(nccl, node)) for node in nodes if NCCL in rates}
+        links += self._reduced(nodes, nccl, rates.get(NCCL), own, unsure)
         if why := str(told.get("why") or ""):
             for node in nodes:
                 other = nodes[1] if node == nodes[0] else nodes[0]
                 unsure[node].append(f"with {other}: {why}")
-        kept = {n: tuple(w) for n, w in own.items() if w}
-        return Met(
-            nodes, tuple(links), rates, latencies, parts, kept, {n: tuple(w) for n, w in unsure.items() if w}
-        )
+        bad, vague = ({n: tuple(w) for n, w in every.items() if w} for every in (own, unsure))
+        return Met(nodes, tuple(links), rates, latencies, parts, bad, vague, untold)
 
     def _link(
         self,
@@ -193,36 +204,64 @@ class Judged:
     ) -> Iterator[Link]:
         """NCCL's own link, and what its logs say against either node."""
         for node, said in (nccl.get("own") or {}).items():
-            for one in said.get("found", ()):
-                whose = f"rank {one['rank']} (GPU {one['bus']}): " if one.get("bus") else ""
-                (own if one.get("ok") is False else unsure).setdefault(str(node), []).append(
-                    f"{whose}{one['words']}"
-                )
+            own.setdefault(str(node), []).extend(_of_log(said, against=True))
+        for node in nodes:
+            unsure[node].extend(_not_told(nccl, node) if rate is not None else ())
+        if nccl.get("wrong"):
+            yield Link(*nodes, NCCL, good=False, why=f"gives {nccl['wrong']} wrong values of an all-reduce")
+            return
         if rate is None:
-            why = str(nccl.get("why") or "NCCL was not measured")
+            why = str(nccl.get("why") or elsewhere(nccl, self._gpus) or "NCCL was not measured")
             for node in nodes:
                 unsure[node].append(f"with {nodes[1] if node == nodes[0] else nodes[0]}: {why}")
             yield Link(*nodes, NCCL, good=None, why=why)
             return
-        if nccl.get("wrong"):
-            yield Link(*nodes, NCCL, good=False, why=f"gives {nccl['wrong']} wrong values of an all-reduce")
-            return
-        if nccl.get("wrong") is None:
-            for node in nodes:
-                unsure[node].append("the all-reduce's values were not checked")
         before = [self._before(node, "nccl").get("rate") for node in nodes]
         words = self._slow(rate, before, "minAllReduceGBps", "GB/s", REDUCED, nccl=True)
         yield Link(*nodes, NCCL, good=not words, why=words)
 
 
-def rates_of(told: Values) -> dict[int, float]:
-    """Rail -> the slower way's Gb/s, where both were measured; NCCL -> GB/s."""
+def elsewhere(nccl: Values, gpus: int) -> str:
+    """Why an all-reduce was not one over two nodes' GPUs, whatever it gave; "" where it was, as far as is told.
+
+    Ranks on one host reach each other by NVLink: a figure of theirs says nothing of the fabric.
+    """
+    ranks, hosts = (nccl.get(key) for key in ("ranks", "hosts"))
+    if (hosts and hosts != 2) or (ranks and gpus and ranks != 2 * gpus):
+        return f"the all-reduce ran as {ranks} ranks on {hosts} hosts, not as {2 * gpus or 'all'} on 2"
+    return ""
+
+
+def _not_told(nccl: Values, node: str) -> Iterator[str]:
+    """What an all-reduce that gave a figure did not tell, of all its ranks or of this node's."""
+    if nccl.get("wrong") is None:
+        yield "the all-reduce's values were not checked"
+    if not nccl.get("ranks") or not nccl.get("hosts"):
+        yield "where the all-reduce's ranks ran is not told"
+    said = (nccl.get("own") or {}).get(node)
+    if not said or not isinstance(said.get("found"), Sequence):
+        yield "what NCCL's log says is not told"
+    else:
+        yield from _of_log(said, against=False)
+
+
+def _of_log(said: Values, *, against: bool) -> Iterator[str]:
+    """What NCCL's log on a node says against it, or does not say."""
+    for one in said.get("found", ()):
+        if (one.get("ok") is False) is against:
+            whose = f"rank {one['rank']} (GPU {one['bus']}): " if one.get("bus") else ""
+            yield f"{whose}{one['words']}"
+
+
+def rates_of(told: Values, gpus: int = 0) -> dict[int, float]:
+    """Rail -> the slower way's Gb/s, where both were measured; NCCL -> GB/s. `gpus`: of a node, 0: not known."""
     found = {}
     for one in told.get("links", ()):
         ways = [value for x in one.get("gbps", {}).values() if (value := _figure(x)) is not None]
         if len(ways) == 2:
             found[int(one["rail"])] = min(ways)
-    if (reduced := _figure((told.get("nccl") or {}).get("busGBps"))) is not None:
+    nccl = told.get("nccl") or {}
+    if (reduced := _figure(nccl.get("busGBps"))) is not None and not elsewhere(nccl, gpus):
         found[NCCL] = reduced
     return found
 

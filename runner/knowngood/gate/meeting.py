@@ -56,7 +56,9 @@ class Meeting:
         if profile.name not in self._judged:
             dma_buf = profile.rdma_mode == "dma-buf"
             own = {n: d for n, d in self.documents.items() if self.kinds.get(n, profile.name) == profile.name}
-            self._judged[profile.name] = Judged(own, limits, self.baselines, dma_buf=dma_buf)
+            self._judged[profile.name] = Judged(
+                own, limits, self.baselines, dma_buf=dma_buf, gpus=profile.gpus
+            )
         return self._judged[profile.name]
 
     def doubts(self, node: str, judged: Judged, limits: Values) -> list[str]:

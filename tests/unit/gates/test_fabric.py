@@ -46,7 +46,7 @@ def told(nodes: tuple[str, ...] = NODES, rails: int = 2) -> Told:
     found: Told = {n: {"node": n, "rounds": [], "parts": [part(n, r) for r in range(rails)]} for n in nodes}
     for one, other in combinations(nodes, 2):
         own = {n: {"found": [], "via": {"NET/IB/GDRDMA": 8}} for n in (one, other)}
-        nccl = {"busGBps": 380.0, "wrong": 0, "ranks": 16, "own": own}
+        nccl = {"busGBps": 380.0, "wrong": 0, "ranks": 16, "hosts": 2, "own": own}
         links = [link(one, other, rail) for rail in range(rails)]
         for here, there in ((one, other), (other, one)):
             found[here]["rounds"].append({"with": there, "links": links, "nccl": nccl, "why": ""})
@@ -133,7 +133,7 @@ def test_below_the_median_of_all_links_is_slow_without_any_floor() -> None:
         ({"busGBps": 249.0}, "fail"),
         ({"busGBps": None, "why": "mpiexec is not in this image"}, "inconclusive"),
         ({"wrong": 3}, "fail"),
-        ({"wrong": None}, "pass"),
+        ({"wrong": 3, "ranks": 8, "hosts": 1}, "fail"),
     ],
 )
 def test_nccl_is_judged_like_a_rail_of_its_own(said: dict[str, Any], expected: str) -> None:
@@ -142,6 +142,47 @@ def test_nccl_is_judged_like_a_rail_of_its_own(said: dict[str, Any], expected: s
     found, reason, _ = judged("a", documents)
     assert found == expected
     assert said.get("why", "") in reason
+
+
+UNNAMED = {"words": "NCCL's log names no transport", "ok": None, "rank": 0, "bus": "18000"}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"wrong": None}, "values were not checked"),
+        ({"ranks": 0, "hosts": 0}, "where the all-reduce's ranks ran is not told"),
+        ({"ranks": None}, "where the all-reduce's ranks ran is not told"),
+        ({"ranks": 8, "hosts": 1}, "ran as 8 ranks on 1 hosts, not as 16 on 2"),
+        ({"ranks": 14, "hosts": 2}, "ran as 14 ranks on 2 hosts, not as 16 on 2"),
+        ({"own": {"b": {"found": []}}}, "what NCCL's log says is not told"),
+        ({"own": {"a": {"found": [UNNAMED]}, "b": {"found": []}}}, "names no transport"),
+    ],
+)
+def test_what_nccl_did_not_tell_is_inconclusive_unless_another_meeting_told_it(
+    said: dict[str, Any], words: str
+) -> None:
+    documents = told(("a", "b"))
+    between(documents, "a", "b")["nccl"].update(said)
+    found, reason, _ = judged("a", documents)
+    assert (found, words in reason) == ("inconclusive", True), reason
+    documents = told()
+    between(documents, "a", "b")["nccl"].update(said)
+    assert judged("a", documents)[0] == "pass"
+
+
+def test_what_a_log_does_not_tell_is_held_against_no_partner() -> None:
+    documents = told(("a", "b"))
+    between(documents, "a", "b")["nccl"]["own"]["b"]["found"] = [UNNAMED]
+    assert [judged(node, documents)[0] for node in ("a", "b")] == ["pass", "inconclusive"]
+
+
+def test_a_figure_of_one_hosts_ranks_is_in_no_median_and_no_baseline() -> None:
+    """Ranks that reach each other by NVLink are faster than any fabric."""
+    documents = told()
+    between(documents, "a", "b")["nccl"].update(busGBps=900.0, ranks=8, hosts=1)
+    assert verdicts(documents) == dict.fromkeys(NODES, "pass")
+    assert judged("a", documents)[2].measured["ports"]["nccl"] == {"rate": 380.0}
 
 
 def test_sockets_are_the_fail_of_the_node_whose_log_names_them() -> None:

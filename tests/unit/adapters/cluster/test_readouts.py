@@ -114,7 +114,9 @@ def test_of_two_devices_at_one_place_in_two_domains_none_is_taken_for_the_gpu() 
     read["/proc/bus/pci/devices"] = ["1800\t10de2335\t10", "2A00\t10de2335\t10"]
     assert machine(read) == {"gpu-pci-ids": "10de:2335"}
     read["/proc/bus/pci/devices"].append("2a00\t144da80a\t20")
-    assert machine(read) == {"gpu-pci-ids": "10de:2335"}, "another domain's NVMe disk is no GPU of this machine"
+    assert machine(read) == {"gpu-pci-ids": "10de:2335"}, (
+        "another domain's NVMe disk is no GPU of this machine"
+    )
     read["/proc/bus/pci/devices"].append("1800\t8086a0d8\t20")
     assert machine(read) == {}
 
