@@ -80,3 +80,17 @@ def each_pool_has_a_canary(context: Context) -> Iterator[Finding]:
             elif len(mine) == len(nodes) > 1 and mine[0] // first["batch"] == mine[-1] // first["batch"]:
                 message = f"the pool {profile} goes all at once, in one batch of {first['name']}"
                 yield Finding(at, message, "lower `batch`, or move some of its nodes to a later ring")
+
+
+@rule("KG425", "A gate is of one kind in all pools of a cluster.")
+def gates_are_of_one_kind(context: Context) -> Iterator[Finding]:
+    """What computes in one pool and only looks in another would be asked of tenants' nodes, or of drained ones only."""
+    for document in context.documents.of("clusters").values():
+        kinds: dict[str, tuple[str, str]] = {}
+        for name in pools(document):
+            profile = context.documents.of("profiles").get(name)
+            for gate, said in (profile.value["gates"] if profile else {}).items():
+                first, kind = kinds.setdefault(gate, (name, said["kind"]))
+                if kind != said["kind"]:
+                    message = f"the gate {gate} is {kind} in the profile {first} and {said['kind']} in {name}"
+                    yield Finding(place(document, name), message, "give it one kind, or two names")
