@@ -16,7 +16,9 @@ def otherwise(work: Work, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """GPU nodes whose hardware contradicts their profile. What could not be read contradicts nothing: gates ask."""
     found = {}
     for node in work.cluster.gpu:
-        gone = sum(1 for w in work.cluster.waivers if w.node == node)
+        gone = len(
+            {w.part for w in work.cluster.waivers if w.node == node}
+        )  # one part, maybe in several gates
         words = list(contradictions(seen[node], work.hardware.of(node), gone)) if node in seen else []
         if words:
             found[node] = "; ".join(words)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.unit.engine.fake_cluster import FakeCluster, FakeGates
@@ -13,9 +15,11 @@ from tests.unit.engine.world import World
 
 from knowngood.engine import pools
 from knowngood.engine.engine import Engine
+from knowngood.engine.work import Work
 from knowngood.model.hardware import Hardware
 from knowngood.model.mover import Specs
 from knowngood.model.node import PCI_IDS, NodeState
+from knowngood.model.parts import Waiver
 from knowngood.model.plan import PlannedPool
 from knowngood.model.state import RunState
 
@@ -82,3 +86,15 @@ def test_the_number_of_gpus_is_the_profiles(gpus: int, gone: int, words: str) ->
     """None at all could not be read; a waived one may be out."""
     state = NodeState("gpu-1", reachable=True, gpus=tuple(f"0000:{n:02x}:00.0" for n in range(gpus)))
     assert "; ".join(pools.contradictions(state, a_profile(), gone)) == words
+
+
+def test_a_part_that_is_waived_in_two_gates_is_one_part() -> None:
+    """A second GPU that is missing is not known."""
+    both = tuple(
+        Waiver(GPU[0], gate, "0000:f8:00.0", "on order", "2099-12-31") for gate in ("drift", "smoke")
+    )
+    work = cast("Work", SimpleNamespace(cluster=replace(a_cluster(), waivers=both), hardware=HARDWARE))
+    for count, expected in ((7, ""), (6, "it has 6 GPUs, xe has 8")):
+        gpus = tuple(f"0000:{n:02x}:00.0" for n in range(count))
+        seen = {GPU[0]: NodeState(GPU[0], reachable=True, gpus=gpus)}
+        assert pools.otherwise(work, seen).get(GPU[0], "") == expected
