@@ -8,6 +8,7 @@ fail: any of these is otherwise, by the profile or against the same GPU (by UUID
 itself (a slowdown, a fabric in progress) gets settleSeconds for all nodes together, and fails after them.
 inconclusive: no answer, or not this node's; a value of N/A, or a word that is not known, where one is promised. The
 profile's notApplicable names readings that such GPUs do not have (knowngood.gate.nvidia_smi.READINGS).
+Waived: what is wrong with a known bad GPU, or that it is not there (by PCI address or UUID).
 Noted: a power cap; a link generation that rests while the GPU does; NVLinks and fabric of a GPU in MIG mode.
 Thresholds: the profile's. Sources there: limits of counters scitix/sichek, pending and failed remaps leptonai/gpud,
 PCIe and throttling as in NVIDIA/NVSentinel issue 890.
@@ -16,7 +17,7 @@ PCIe and throttling as in NVIDIA/NVSentinel issue 890.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -120,16 +121,19 @@ def test_the_gpus_are_well(
     measure(gpus={gpu.uuid: figures(gpu) for gpu in gpus})
     wrong = [told.wrong] if told.wrong else []
     if told.report:
-        wrong += [f"the InfoROM of GPU {at} is corrupted" for at in told.report.corrupt]
-        wrong += missing(gpus, profile, before)
+        corrupt = told.report.corrupt
+        wrong += judge.unwaived((at, f"the InfoROM of GPU {at} is corrupted") for at in corrupt)
+        wrong += missing(
+            gpus, profile, before, judge.waived_but({x for g in gpus for x in (g.address, g.uuid)})
+        )
     for gpu in gpus:
         words = [*of_memory(gpu, limits), *of_settings(gpu, limits), *of_pcie(gpu, limits), *slowed(gpu)]
         words += worse(gpu, before.get(gpu.uuid, {}))
-        wrong += [f"{named(gpu)}: {word}" for word in words]
+        wrong += of_gpu(gpu, words)
     if wrong:
         judge.fail(some(wrong))
     unread = [told.trouble] if told.trouble else [*strange(gpus, state)]
-    unread += [f"{named(gpu)}: {word}" for gpu in gpus for word in untold(gpu, limits)]
+    unread += [word for gpu in gpus for word in of_gpu(gpu, untold(gpu, limits))]
     if unread:
         judge.inconclusive(some(unread))
     judge.note("; ".join(f"{named(gpu)} {word}" for gpu in gpus for word in resting(gpu, limits)))
@@ -153,7 +157,7 @@ def test_the_fabric_is_up(
     wrong = []
     for gpu in whole:
         words = [*of_links(up[gpu.uuid], limits, before.get(gpu.uuid)), *of_fabric(gpu, profile)]
-        wrong += [f"{named(gpu)}: {word}" for word in words]
+        wrong += of_gpu(gpu, words)
     if profile.nvswitch and state.inventory and not state.inventory.get("fabric-manager"):
         wrong.append("Fabric Manager does not run")
     if wrong:
@@ -162,9 +166,10 @@ def test_the_fabric_is_up(
     promised = bool(limits.get("nvlinks")) or any(before.get(gpu.uuid, [0])[0] for gpu in whole)
     if promised:
         unread += [links.trouble] if links.trouble else []
-        unread += [f"{named(g)}: its NVLinks are not told" for g in whole if not up[g.uuid].told]
+        unread += [x for g in whole if not up[g.uuid].told for x in of_gpu(g, ["its NVLinks are not told"])]
     if profile.nvswitch:
-        unread += [f"{named(g)}: its fabric state is not told" for g in whole if not g.told("fabricState")]
+        silent = [g for g in whole if not g.told("fabricState")]
+        unread += [x for g in silent for x in of_gpu(g, ["its fabric state is not told"])]
         unread += [] if state.inventory else ["whether Fabric Manager runs can't be read"]
     if unread:
         judge.inconclusive(some(unread))
@@ -177,6 +182,12 @@ def named(gpu: Gpu) -> str:
     return f"GPU {gpu.address}"
 
 
+def of_gpu(gpu: Gpu, words: Iterable[str]) -> list[str]:
+    """What is said of a GPU, named, where no waiver names it by address or UUID."""
+    said = [f"{named(gpu)}: {word}" for word in words]
+    return judge.unwaived((gpu.uuid, word) for word in judge.unwaived((gpu.address, one) for one in said))
+
+
 def figures(gpu: Gpu) -> dict[str, Any]:
     """What is kept of a GPU to compare with: counters that are not zero, and its link."""
     kept: dict[str, Any] = {"pcie": [gpu.number("pcieGen"), gpu.number("pcieWidth")]}
@@ -184,12 +195,13 @@ def figures(gpu: Gpu) -> dict[str, Any]:
     return kept | {name: count for name, count in counters.items() if count}
 
 
-def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> Iterator[str]:
-    """GPUs that are not there, or not those that should be."""
-    if len(gpus) != profile.gpus:
-        yield f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}"
-    for uuid in sorted(set(before) - {gpu.uuid for gpu in gpus}):
-        yield f"{uuid} is gone"
+def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any], gone: int = 0) -> Iterator[str]:
+    """GPUs that are not there, or not those that should be. `gone`: so many are known to be missing."""
+    if len(gpus) != profile.gpus - gone:
+        waived = f", of which {gone} may be missing" if gone else ""
+        yield f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}{waived}"
+    away = sorted(set(before) - {gpu.uuid for gpu in gpus})
+    yield from (f"{uuid} is gone" for uuid in away if len(away) > gone)
     vendor, _, device = profile.gpu_pci_id.partition(":")
     for gpu in gpus:
         found = gpu.told("pciId").lower()

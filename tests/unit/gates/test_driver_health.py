@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.driver import QUERY, LinksTold, Reports, Told, links_of, report_of
 from knowngood.gate.nvidia_smi import parse
 from knowngood.model.hardware import Hardware
+from knowngood.model.parts import Waiver
 from knowngood.twin.gpu_health import AILMENTS
 from knowngood.twin.seed import NodeSeed
 
@@ -49,6 +50,7 @@ def judged(
     limits: Mapping[str, Any] = LIMITS,
     baseline: Mapping[str, Any] | None = None,
     inventory: Mapping[str, Mapping[str, str]] | None = None,
+    waivers: Sequence[Waiver] = (),
 ) -> tuple[str, str, dict[str, Any]]:
     """The worst of both tests, with all that they measured."""
     told = text if isinstance(text, Told) else report_of(Ran(text, "", 0))
@@ -62,6 +64,7 @@ def judged(
         "profile": profile(seed),
         "limits": limits,
         "baseline": baseline,
+        "waivers": waivers,
     }
     found = [verdict(GATE.test_the_gpus_are_well, **common)]
     found.append(verdict(GATE.test_the_fabric_is_up, nvlinks={"gpu-1": seen}, **common))
@@ -310,3 +313,37 @@ def test_what_may_pass_is_asked_again_and_the_rest_is_not() -> None:
 
 def test_the_question_is_the_whole_report() -> None:
     assert QUERY == ("nvidia-smi", "-q", "-x")
+
+
+def waiver(part: str) -> Waiver:
+    return Waiver("gpu-1", "driver_health", part, "replacement ordered", "2099-12-31")
+
+
+def without(text: str, gpus: int) -> str:
+    """The document without its last GPUs."""
+    head, *elements = text.split("\t<gpu ")
+    kept, (_, tail) = elements[:-gpus], elements[-1].split("</gpu>\n")
+    left = "\t<gpu ".join([head, *kept]) + tail
+    return left.replace(f"<attached_gpus>{len(elements)}", f"<attached_gpus>{len(kept)}")
+
+
+@pytest.mark.parametrize("by", ["address", "uuid"])
+def test_a_gpu_that_is_known_to_be_out_is_waived_and_no_second_one(by: str) -> None:
+    """The profile still says eight, and the baseline of before has it."""
+    eight = parse(printed()).gpus
+    before = {"gpus": {gpu.uuid: {} for gpu in eight}}
+    known = [waiver(getattr(eight[7], by))]
+    assert judged(without(printed(), 1), baseline=before)[0] == "fail"
+    assert judged(without(printed(), 1), baseline=before, waivers=known)[:2] == ("pass", "")
+    found, reason, _ = judged(without(printed(), 2), baseline=before, waivers=known)
+    assert (found, "6 GPUs, the profile 8, of which 1 may be missing" in reason) == ("fail", True)
+    assert f"{eight[6].uuid} is gone" in reason
+
+
+def test_what_is_wrong_with_a_known_bad_gpu_is_waived_and_with_its_neighbour_not() -> None:
+    gpus = parse(printed()).gpus
+    for waived, expected in ((gpus[2], "pass"), (gpus[3], "fail")):
+        known = [waiver(waived.address)]
+        for fault in ("row-remap-fails", "nvlink-goes-down"):
+            told, links = printed(ailment=fault), printed(SXM, ("nvlink", "-s"), fault)
+            assert judged(told, links, waivers=known)[0] == expected

@@ -10,7 +10,7 @@ from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.matrix.locate import gates_dir
 from knowngood.planner.movable import obstacle
 
-HEEDING = frozenset({"drift", "rdma_health"})
+HEEDING = frozenset({"drift", "driver_health", "rdma_health"})
 """Of the gates that ship, those that heed a waiver: the others judge no part that could be left out by itself."""
 
 
