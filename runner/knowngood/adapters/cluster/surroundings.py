@@ -52,7 +52,10 @@ def skewed(kube: Kube) -> Iterator[Finding]:
 
 
 def no_place_for_probes(kube: Kube, cluster: Cluster, active: Sequence[str]) -> Iterator[Finding]:
-    """Why a probe's pod would not be made: its image, its namespace, whom it runs as, and what admits it."""
+    """Why a probe's pod would not be made: its image, its namespace, whom it runs as, and what admits it.
+
+    `active`: the gates that ask for pods. Without any, what only admits a pod is not looked for.
+    """
     if active and not cluster.probe_image:
         what = f"probeImage is not set, and {', '.join(active)} ask for pods of it"
         yield refused(cluster.where.file, what, "build it with deploy/probe and name it by digest")
@@ -69,7 +72,8 @@ def no_place_for_probes(kube: Kube, cluster: Cluster, active: Sequence[str]) -> 
         yield refused(
             f"ServiceAccount {NAMESPACE}/{PROBE_ACCOUNT}", "probes run as it, and it is not there", applied
         )
-    yield from _not_admitted(kube)
+    if active:
+        yield from _not_admitted(kube)
 
 
 def _not_admitted(kube: Kube) -> Iterator[Finding]:
