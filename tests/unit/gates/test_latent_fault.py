@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,6 +58,23 @@ def test_another_version_fails() -> None:
     found, reason = judged(healthy(versions={"nvidia-driver": "580.95.05"}, **at(99.0)))
     assert found == "fail"
     assert reason == f"nvidia-driver is 580.95.05, it was proven as {DRIVER}"
+
+
+def test_a_module_that_reports_another_version_than_its_package_is_that_package() -> None:
+    """As drift takes it: DOCA-OFED 25.10-1.2.8 reports 25.10-1.2.2."""
+    marks = {**at(99.0)["marks"], "doca-ofed": Mark("25.10-1.2.2", BOOT, 5.0)}
+    state = healthy(versions={"nvidia-driver": DRIVER, "doca-ofed": "25.10-1.2.2"}, marks=marks)
+    known = {"doca-ofed": {"25.10-1.2.2": "25.10-1.2.8"}}
+    for reported, wanted in ((known, "pass"), ({}, "fail")):
+        asked = request(first_loads={"gpu-1": FIRST}, movers={**MOVERS, "doca-ofed": EVERY["doca-ofed"]})
+        found = verdict(
+            TEST,
+            node="gpu-1",
+            states={"gpu-1": state},
+            expect={"nvidia-driver": DRIVER, "doca-ofed": "25.10-1.2.8"},
+            judgement=replace(asked, reported=reported),
+        )
+        assert found[0] == wanted, found[1]
 
 
 @pytest.mark.parametrize(

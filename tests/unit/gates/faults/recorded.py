@@ -18,7 +18,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -70,7 +70,14 @@ from knowngood.twin.events import EventLog
 from knowngood.twin.journal import Journal, answer
 from knowngood.twin.world import Machine
 
-KUBE: Any = SimpleNamespace(timeout=5.0)
+
+class _Nobody:
+    """No cluster: whoever asks it is answered by the machine."""
+
+    timeout = 5.0
+
+
+KUBE: Any = _Nobody()
 """Whom the readers ask: what they ask is answered before it is sent."""
 
 
@@ -128,11 +135,11 @@ class Recorded:
         done = subprocess.run(there, capture_output=True, text=True, check=False)
         return Ran(done.stdout.replace(root, ""), done.stderr, done.returncode)
 
-    def kernel(self, boot: int) -> str:
-        """The journal of a boot, as the gates get it: read once, and only what matters."""
+    def kernel(self, boot: int, words: str = "") -> str:
+        """The journal of a boot, as the gates get it: read once, and only what matters, and what movers ask for."""
 
         with patch.object(streamed, "lines", self._lines):
-            return journals.read(KUBE, NODE, boot=boot)
+            return journals.read(KUBE, NODE, boot=boot, words=words)
 
     def _lines(self, _kube: Any, where: str, query: Mapping[str, str], **_how: Any) -> Iterator[str]:
         return iter(self._journal(where, **query).split("\n"))
@@ -154,7 +161,7 @@ class Recorded:
 
     def state(self) -> NodeState:
         """The node, as the reader measures it."""
-        reading = Reading(KUBE, lambda _n, _w, _m: self.kernel(0), ports=True)
+        reading = Reading(KUBE, lambda _n, words, _m: self.kernel(0, words), ports=True)
         ran = patch.object(pod_exec, "run", lambda _k, _s, _n, _c, argv: self.execute(argv))
         with ran, patch.object(streamed, "lines", self._lines):
             found = node_state.measure(reading, self.node, self.pods, EVERY, gpu=True)
