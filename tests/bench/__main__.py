@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[], Iterable[Measurement]]] = {
     "playbooks": playbooks.measure,
     "kernel-log": kernel_log.measure,
     "gates": gates.measure,
+    "gates-flood": gates.flood,
     "run": run.measure,
     "scale": scale.measure,
 }

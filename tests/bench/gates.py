@@ -11,8 +11,18 @@ from tests.bench import scale
 from tests.bench.measurement import Measurement
 
 NODES = (1, 10, 100)
+ENTRIES = 1_000_000
 AIM = 5.0
 """Seconds a node."""
+
+
+def flood() -> Iterator[Measurement]:
+    """A node whose journal has a million entries, through a whole passive judgement."""
+    found = scale.judgement(1, ENTRIES)
+    what = f"passive gates, a journal of {ENTRIES:,} entries"
+    note = f"{found['seconds']:.0f} s; {found['bytes'] / 1e6:.0f} MB came; {found['note']}"
+    yield Measurement(f"{what}: peak memory", found["peak_mb"], "MB", aim=200.0, note=note)
+    yield Measurement(f"{what}: how often it was fetched whole", found["journals"], "", aim=1.0)
 
 
 def measure() -> Iterator[Measurement]:

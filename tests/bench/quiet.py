@@ -1,15 +1,19 @@
-"""The twin's API server without behaviours: `python -m tests.bench.quiet SEED STATE` serves until it is ended.
+"""The twin's API server without behaviours: `python -m tests.bench.quiet SEED STATE [ENTRIES]` serves until ended.
 
 Every GPU node has a driver pod that runs, and files that a reader finds through it; nothing ever changes. So what a
-reader costs is the reader's own. It writes STATE/kubeconfig when it serves, STATE/costs.json when it ends.
+reader costs is the reader's own. It writes STATE/kubeconfig when it serves, STATE/costs.json when it ends, and
+STATE/journals.json: node -> how many answers with all of its drivers' lines it gave. Each journal has so many ENTRIES
+more, every one another, from before the driver's load on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -32,15 +36,18 @@ from knowngood.twin.world import World
 
 VERSION = "580.173.02"
 AT_A_TIME = 8
+FLOOD = "NVRM: Xid (PCI:0000:18:00): 31, pid={}, name=pt_main_thread, Ch 00000010, MMU Fault"
 
 
 class Quiet(KubeletBackend):
     """Answers exec with real processes on a host's files, and the journal."""
 
-    def __init__(self, world: World, pods: Mapping[str, Object]) -> None:
+    def __init__(self, world: World, pods: Mapping[str, Object], entries: int = 0) -> None:
         self._world = world
         self._pods = pods
+        self._entries = entries
         self._free = asyncio.Semaphore(AT_A_TIME)
+        self.whole: Counter[str] = Counter()
 
     async def exec(
         self,
@@ -65,7 +72,24 @@ class Quiet(KubeletBackend):
         raise NotImplementedError
 
     async def journal(self, node: str, query: Mapping[str, str]) -> bytes:
-        return journals.answer(self._world.machines[node].journal.entries(), query)
+        machine = self._world.machines[node]
+        own = journals.answer(machine.journal.entries(), query)
+        asked = re.search(query.get("grep", ""), FLOOD) and "until" not in query
+        if "tail" in query or not asked or query.get("boot", "0") != "0":
+            return own
+        self.whole[node] += 1
+        return own + self._flood(machine.boot_id.replace("-", "")) if self._entries else own
+
+    def _flood(self, boot: str) -> bytes:
+        base = json.dumps(
+            {"_TRANSPORT": "kernel", "_BOOT_ID": boot, "SYSLOG_FACILITY": "0", "_HOSTNAME": "gpu"}
+        )
+        head = base.removesuffix("}")
+        lines = (
+            f'{head}, "__MONOTONIC_TIMESTAMP": "{number}", "MESSAGE": "{FLOOD.format(number)}"}}\n'
+            for number in range(self._entries)
+        )
+        return "".join(lines).encode()
 
     async def log_file(self, node: str, name: str) -> bytes | None:
         """RHEL CoreOS has none."""
@@ -90,8 +114,8 @@ def driver_pod(seed: Seed, node: str) -> Object:
     return {**pod, "status": pod_status.status(pod, now, "10.0.0.1", "10.128.0.1")}
 
 
-async def serve(seed: Seed, state: Path) -> None:
-    """Serve until INT or TERM."""
+async def serve(seed: Seed, state: Path, entries: int) -> None:
+    """Serve until INT or TERM. `entries`: more in each journal."""
     server = ApiServer(state)
     for crd in crds_of(seed):
         server.install_crd(crd)
@@ -111,7 +135,7 @@ async def serve(seed: Seed, state: Path) -> None:
     pods = {f"driver-{name}": driver_pod(seed, name) for name in gpu}
     for pod in pods.values():
         server.seed(pod)
-    server.kubelet = Quiet(world, pods)
+    server.kubelet = quiet = Quiet(world, pods, entries)
     stop = asyncio.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
@@ -119,6 +143,7 @@ async def serve(seed: Seed, state: Path) -> None:
     (state / "kubeconfig").write_text(yaml.safe_dump(server.kubeconfig()))
     await stop.wait()
     (state / "costs.json").write_text(json.dumps(server.tally.summary()))
+    (state / "journals.json").write_text(json.dumps(quiet.whole))
     await server.stop()
 
 
@@ -126,7 +151,7 @@ def main(arguments: list[str]) -> None:
     """Serve the cluster of a seed file."""
     state = Path(arguments[1])
     state.mkdir(parents=True, exist_ok=True)
-    asyncio.run(serve(load(Path(arguments[0])), state))
+    asyncio.run(serve(load(Path(arguments[0])), state, int(arguments[2]) if len(arguments) > 2 else 0))
 
 
 if __name__ == "__main__":

@@ -105,25 +105,31 @@ def of_judgement(nodes: int, found: dict[str, Any]) -> Iterator[Measurement]:
     yield Measurement(f"{what}: bytes a node", found["bytes"] / nodes / 1024, "KiB")
 
 
-def judgement(nodes: int) -> dict[str, Any]:
-    """Serve a fleet without behaviours, judge it from a process of its own, and count what was asked."""
+def judgement(nodes: int, entries: int = 0) -> dict[str, Any]:
+    """Serve a fleet without behaviours, judge it from a process of its own, and count what was asked.
+
+    `entries`: more in each node's journal.
+    """
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state"
-        with serving(nodes, Path(folder), state):
+        with serving(nodes, Path(folder), state, entries):
             found = _child("tests.bench.scale", str(nodes), str(state / "kubeconfig"), folder)
         costs = json.loads((state / "costs.json").read_text()).values()
         requests = sum(sum(agent["requests"].values()) for agent in costs)
-        return {**found, "requests": requests, "bytes": sum(agent["bytes"] for agent in costs)}
+        whole = max(json.loads((state / "journals.json").read_text()).values(), default=0)
+        asked = {"requests": requests, "bytes": sum(agent["bytes"] for agent in costs), "journals": whole}
+        return {**found, **asked}
 
 
 @contextmanager
-def serving(nodes: int, folder: Path, state: Path) -> Iterator[None]:
+def serving(nodes: int, folder: Path, state: Path, entries: int = 0) -> Iterator[None]:
     """The bare API server with a fleet on it."""
     matrix = load(matrix_dir())
     document = seed(AtRest.of(matrix, _wide(matrix, nodes)), "file:///none")
     (folder / "seed.json").write_text(json.dumps(document))
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.quiet", str(folder / "seed.json"), str(state)], cwd=ROOT
+        [sys.executable, "-m", "tests.bench.quiet", str(folder / "seed.json"), str(state), str(entries)],
+        cwd=ROOT,
     )
     try:
         while not (state / "kubeconfig").exists():
