@@ -10,7 +10,7 @@ that is claimed and drained; at tenants' work one that is new on two GPUs and no
 earlier run caused is no measure of anything and counts on neither side.
 inconclusive: the log can't be read, has no line of the boot, lost lines, was cut off, does not reach back to the load
 or may have lost a boot; a driver's failure in unknown words, or a mild error, that the baseline did not have; a storm
-of harmless errors.
+of harmless errors; a tenant's error on several GPUs where no node that did not move can be read.
 reported: one tenant's application error on one GPU at tenants' work.
 While a baseline is taken, application errors are only counted; where it can't be told since when, none is allowed.
 Thresholds: maxSameXid of the profile (a proposal; with 610.57.04 a fleet met Xid 31 where 704 nodes had none before,
@@ -115,11 +115,15 @@ def news(
     theirs = [s for s in own if phase(judgement, node, s.line) is Phase.TENANTS]
     fresh = new(theirs, Action.APP, before, log.hours, least)
     # Without a baseline nobody moved the nodes, or nobody knows what is new.
-    if baseline is not None and (wide := blamed(fresh, log.beside or Beside)):
+    wide, untold = blamed(fresh, log.beside or Beside) if baseline is not None else ([], "")
+    if wide and not untold:
         fail(wide, "; on more than one GPU, and not on nodes that did not move")
     rest = [s for s in own if phase(judgement, node, s.line) is Phase.COMPARED]
     if errors := new(rest, Action.APP, before, log.hours, least):
         fail(errors, f"; before the change this node had {before.errors.get(errors[0].event.key, 0)}")
+    if wide:
+        words = "on more than one GPU, and whether nodes that did not move have it can't be told"
+        judge.inconclusive(f"{described(wide)}; {words}: {untold}")
     if mild := new(own, Action.WATCH, before, log.hours):
         judge.inconclusive(
             f"{described(mild)}; it can't be told whether that matters, and it is new on this node"

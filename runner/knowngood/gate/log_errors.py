@@ -61,10 +61,14 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Application errors of other nodes: places by kind on those that moved, kinds on those that did not."""
+    """Application errors of other nodes: places by kind on those that moved, kinds on those that did not.
+
+    `unread`: why none of those that did not move could be read, "" where one could, or there is none.
+    """
 
     moved: Mapping[str, Collection[Place]] = field(default_factory=dict)
     still: Collection[str] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +153,17 @@ def new(
     return [s for s in of if s.event.key in more or (s.event.key, s.event.address) in more_at]
 
 
-def blamed(found: Sequence[Seen], beside: Callable[[], Beside]) -> list[Seen]:
-    """Of application errors that are new at tenants' work, those that speak against the change."""
+def blamed(found: Sequence[Seen], beside: Callable[[], Beside]) -> tuple[list[Seen], str]:
+    """Of application errors that are new at tenants' work, those that speak against the change; and why that can't be
+    told, "" where it can: nobody knows whether nodes that did not move have them, too.
+    """
     kinds = {s.event.key for s in found}
     if not kinds:
-        return []
+        return [], ""
     others = beside()
     places = {k: {s.place() for s in found if s.event.key == k} | {*others.moved.get(k, ())} for k in kinds}
     spread = {k for k, at in places.items() if len(at) > 1 and k not in others.still}
-    return [s for s in found if s.event.key in spread]
+    return [s for s in found if s.event.key in spread], others.unread
 
 
 def storms(found: Sequence[Seen], before: Before, hours: float | None) -> list[tuple[str, str, int]]:

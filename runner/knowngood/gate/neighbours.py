@@ -40,12 +40,12 @@ def neighbours(kube: Kube, judgement: JudgeRequest, journals_of: Journals) -> Ca
         before = before_of(judgement.baseline.get(f"{GATE}/{node}"))
         return new(seen(log.lines, ("gpu",)), Action.APP, before, None)
 
-    def still(node: str, seconds: float) -> set[str]:
+    def still(node: str, seconds: float) -> tuple[set[str], str]:
         try:
-            lines, _ = kernel.parse(journals.read(kube, node, since=0.0, up=seconds))
-        except (KnowngoodError, ValueError):
-            return set()
-        return {s.event.key for s in seen(lines, ("gpu",)) if s.event.action is Action.APP}
+            lines, lost = kernel.parse(journals.read(kube, node, since=0.0, up=seconds))
+        except (KnowngoodError, ValueError) as error:
+            return set(), str(error)
+        return {s.event.key for s in seen(lines, ("gpu",)) if s.event.action is Action.APP}, lost
 
     def ask(node: str, hours: float) -> Beside:
         places: dict[str, set[Place]] = {}
@@ -53,8 +53,10 @@ def neighbours(kube: Kube, judgement: JudgeRequest, journals_of: Journals) -> Ca
             for one in moved(other) if other not in (node, *judgement.still) else ():
                 places.setdefault(one.event.key, set()).add(one.place(other))
         with ThreadPoolExecutor(AT_ONCE) as hands:
-            kinds = list(hands.map(lambda other: still(other, hours * 3600), judgement.still[:MOST]))
-        return Beside(places, set().union(*kinds))
+            asked = list(hands.map(lambda other: still(other, hours * 3600), judgement.still[:MOST]))
+        troubles = [trouble for _, trouble in asked]
+        unread = troubles[0] if troubles and all(troubles) else ""
+        return Beside(places, set().union(*(kinds for kinds, _ in asked)), unread)
 
     return ask
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from tests.cases import CASES
+from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.gate.kernel_log import KernelLog, Line, read
 from knowngood.gate.log_errors import Before, Beside
+from knowngood.gate.neighbours import neighbours
 from knowngood.model.context import Window
 
 from .conftest import gate, request, verdict
@@ -85,6 +87,39 @@ def test_another_node_that_moved_makes_it_two_and_one_that_did_not_makes_it_nobo
     assert judged(log=two, **SOAK)[0] == "fail"
     everywhere = log_of(xid(31), xid(31, "28"), beside=beside(Beside({"Xid 31": {there}}, {"Xid 31"})))
     assert judged(log=everywhere, **SOAK)[0] == "pass"
+
+
+def test_where_no_node_that_stayed_can_be_read_the_change_is_not_blamed() -> None:
+    """Could not ask is no "no": they may well have it, too."""
+    two = log_of(xid(31), xid(31, "28"), beside=beside(Beside(unread="kubelet: 503")))
+    said, why, _ = judged(log=two, **SOAK)
+    assert (said, why.endswith("have it can't be told: kubelet: 503")) == ("inconclusive", True)
+    one = log_of(xid(31), beside=beside(Beside(unread="kubelet: 503")))
+    assert judged(log=one, **SOAK)[0] == "pass", "on one GPU it is its tenant's"
+
+
+class Journals(FakeKube):
+    """The journals of nodes that stayed; a node that is not among them does not answer."""
+
+    def _serve(self, method: str, path: str, query: dict[str, str], body: Any, kind: str) -> tuple[int, Any]:
+        node = path.partition("/nodes/")[2].partition("/")[0]
+        found = self.journals.get(node)
+        return (200, found.encode()) if found is not None else (503, {"message": "no route"})
+
+
+@pytest.mark.parametrize(
+    ("there", "unread", "still"),
+    [((), True, set()), (("still-1",), False, {"Xid 31"}), (("gone",), True, set())],
+)
+def test_nodes_that_stayed_are_unread_only_where_none_answers(
+    there: tuple[str, ...], unread: bool, still: set[str]
+) -> None:
+    kube = Journals()
+    kube.journals = dict.fromkeys(there, entry(5.0, xid(31)) + "\n")
+    asked = request(still=("still-1", "still-2"))
+    make: Any = neighbours.__wrapped__
+    found = make(kube, asked, lambda _node, _boot: "")("gpu-1", 1.0)
+    assert (bool(found.unread), set(found.still)) == (unread, still)
 
 
 def test_nobody_is_asked_for_other_nodes_without_need() -> None:
