@@ -70,14 +70,7 @@ from knowngood.twin.events import EventLog
 from knowngood.twin.journal import Journal, answer
 from knowngood.twin.world import Machine
 
-
-class _Nobody:
-    """No cluster: whoever asks it is answered by the machine."""
-
-    timeout = 5.0
-
-
-KUBE: Any = _Nobody()
+KUBE: Any = type("Nobody", (), {"timeout": 5.0})()
 """Whom the readers ask: what they ask is answered before it is sent."""
 
 
