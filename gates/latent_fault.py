@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from knowngood.gate import judge, measure
 from knowngood.gate.fixtures import readable
+from knowngood.gate.packages import package_of
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.mover import Mark
 from knowngood.model.node import NodeState
@@ -40,26 +41,25 @@ def test_it_came_a_second_time(
     moved = [c for c, how in judgement.movers.items() if c in expect and (how.proof or c in state.marks)]
     unread = [c for c in moved if not state.versions.get(c)]
     unproven = [c for c in moved if c not in state.marks and c not in unread]
-    wrong = [
-        f"{c} is {package}, it was proven as {expect[c]}"
-        for c in moved
-        if c not in unread
-        and not runs(judgement.schemes.get(c, TEXT), expect[c], package := of_package(c, state, judgement))
-    ]
+    wrong, unknown = [], []
+    for component in (c for c in moved if c not in unread):
+        package, known = package_of(component, state.versions[component], judgement)
+        if runs(judgement.schemes.get(component, TEXT), expect[component], package):
+            continue
+        if known:
+            wrong.append(f"{component} is {package}, it was proven as {expect[component]}")
+        else:
+            unknown.append(f"{component} reports {package}, which no known package does")
     if wrong:
         judge.fail("; ".join(wrong))
+    if unknown:
+        judge.inconclusive("; ".join(unknown))
     if unread:
         judge.inconclusive(f"can't read {', '.join(unread)}")
     if unproven:
         judge.inconclusive(f"whether {', '.join(unproven)} was loaded on this boot can't be told")
     how = "a reload" if newest.boot_id == first.boot_id else "a reboot"
     judge.note(f"it came again by {how}, {newest.at:.1f} s after boot")
-
-
-def of_package(component: str, state: NodeState, judgement: JudgeRequest) -> str:
-    """The version of the package that runs: some modules report another one than theirs."""
-    running = state.versions[component]
-    return judgement.reported.get(component, {}).get(running, running)
 
 
 def later(newest: Mark | None, first: Window | None) -> bool:

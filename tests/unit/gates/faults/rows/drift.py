@@ -64,12 +64,15 @@ FAULTS: Mapping[str, Fault] = {
         also={"rdma_health": "GPU memory goes by", "latent_fault": "kernel-module-type is proprietary"},
     ),
     "another DOCA-OFED": Fault(
-        lambda n: n.machine.write("sys/module/mlx5_core/version", "25.07-0.9.7\n"), "doca-ofed is"
+        lambda n: n.machine.write("sys/module/mlx5_core/version", "25.07-0.9.7\n"),
+        "doca-ofed is",
+        also={"latent_fault": "doca-ofed is"},
     ),
     "a module of that no package says": Fault(
         lambda n: n.machine.write("sys/module/mlx5_core/version", "25.99-9.9.9\n"),
         "doca-ofed reports 25.99-9.9.9, which no known package does",
         Verdict.INCONCLUSIVE,
+        also={"latent_fault": "doca-ofed reports 25.99-9.9.9"},
     ),
     "another driver loaded last by the log": Fault(
         lambda n: n.machine.kernel(
