@@ -82,7 +82,7 @@ def each_pool_has_a_canary(context: Context) -> Iterator[Finding]:
                 yield Finding(at, message, "lower `batch`, or move some of its nodes to a later ring")
 
 
-@rule("KG425", "A gate is of one kind in all pools of a cluster.")
+@rule("KG426", "A gate is of one kind in all pools of a cluster.")
 def gates_are_of_one_kind(context: Context) -> Iterator[Finding]:
     """What computes in one pool and only looks in another would be asked of tenants' nodes, or of drained ones only."""
     for document in context.documents.of("clusters").values():
