@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.gate import settling
 from knowngood.gate.kernel_log import read
 from knowngood.gate.rdma_counters import saturated
 from knowngood.gate.settling import settled
@@ -47,8 +46,10 @@ def test_of_what_can_not_be_read_three_are_named_and_the_others_counted(tmp_path
 
 def test_nodes_that_settle_are_looked_at_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(settling.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(settling.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr("knowngood.gate.settling.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "knowngood.gate.settling.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
+    )
     looks: list[float] = []
 
     def look(names: Sequence[str]) -> dict[str, str]:

@@ -331,7 +331,7 @@ def without(text: str, gpus: int) -> str:
 def test_a_gpu_that_is_known_to_be_out_is_waived_and_no_second_one(by: str) -> None:
     """The profile still says eight, and the baseline of before has it."""
     eight = parse(printed()).gpus
-    before = {"gpus": {gpu.uuid: {} for gpu in eight}}
+    before: dict[str, Any] = {"gpus": {gpu.uuid: {} for gpu in eight}}
     known = [waiver(getattr(eight[7], by))]
     assert judged(without(printed(), 1), baseline=before)[0] == "fail"
     assert judged(without(printed(), 1), baseline=before, waivers=known)[:2] == ("pass", "")

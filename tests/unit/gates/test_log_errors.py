@@ -117,7 +117,7 @@ def test_nodes_that_stayed_are_unread_only_where_none_answers(
     kube = Journals()
     kube.journals = dict.fromkeys(there, entry(5.0, xid(31)) + "\n")
     asked = request(still=("still-1", "still-2"))
-    make: Any = neighbours.__wrapped__
+    make: Any = neighbours.__wrapped__  # type: ignore[attr-defined]
     found = make(kube, asked, lambda _node, _boot: "")("gpu-1", 1.0)
     assert (bool(found.unread), set(found.still)) == (unread, still)
 

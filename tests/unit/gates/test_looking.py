@@ -12,7 +12,6 @@ from tests.unit.gates.smi import printed, profile
 
 from knowngood.adapters.judging.probe_job import Answers
 from knowngood.adapters.judging.probe_manifest import Order
-from knowngood.adapters.judging.probe_pod import PodSite
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate import fixtures, neighbours, probing
 from knowngood.gate.driver import Reports, report_of
@@ -20,6 +19,7 @@ from knowngood.gate.fixtures import Journals, same_boot
 from knowngood.gate.probing import ports
 from knowngood.gate.verdicts import GateInconclusive
 from knowngood.model.hardware import Hardware
+from knowngood.model.probe_pod import PodSite
 
 SEEN = {"ports": [{"name": "mlx5_0/1"}], "counters": {}}
 
@@ -64,7 +64,7 @@ def test_the_present_boots_journal_is_fetched_once_and_an_older_ones_once(
         asked.append((node, boot))
         return f"{node} {boot}"
 
-    monkeypatch.setattr(fixtures.journals, "read", fetch)
+    monkeypatch.setattr("knowngood.gate.fixtures.journals.read", fetch)
     read: Journals = fixtures.journals_of.__wrapped__(None, {"gpu-1": "told"})  # type: ignore[attr-defined]
     assert [read("gpu-1", 0), read("gpu-1", -1), read("gpu-1", -1), read("gpu-2", 0)] == [
         "told",
@@ -98,7 +98,7 @@ def test_only_what_computes_waits_for_an_image_and_takes_gpus(monkeypatch: pytes
         orders.append(order)
         return Answers({})
 
-    monkeypatch.setattr(probing.probe_job, "run", run)
+    monkeypatch.setattr("knowngood.gate.probing.probe_job.run", run)
     limits = SimpleNamespace(image_pull=600.0)
     context: Any = SimpleNamespace(
         request=request(deadline=100.0),

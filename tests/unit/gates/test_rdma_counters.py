@@ -18,13 +18,13 @@ PROFILE = Profile("p", "x", 8, "H200", "10de:2335", True, 8, "CX7", "dma-buf", {
 
 
 def reading(
-    seconds: float | None = HOUR, boot: str = "b", loads: tuple[float, ...] = (), **values: int
+    seconds: float | None = HOUR, boot: str = "b", loads: tuple[float, ...] = (), /, **values: int
 ) -> Reading:
     return Reading(values, frozenset(values), boot, seconds, loads)
 
 
 def grown(
-    name: str, growth: int, seconds: float = HOUR, layer: str = "InfiniBand", **limits: Any
+    name: str, growth: int, seconds: float = HOUR, layer: str = "InfiniBand", /, **limits: Any
 ) -> list[str]:
     """What is wrong with a counter that grew by so much in that time."""
     found = compare(reading(100 + seconds, **{name: growth + 2}), reading(100.0, **{name: 2}), layer, limits)
@@ -128,7 +128,7 @@ def test_a_link_goes_down_once_for_each_load_of_the_driver_after_the_baseline() 
     before = reading(HOUR, link_downed=1)
 
     def wrong(downs: int, *loads: float, **limits: Any) -> list[str]:
-        now = reading(2 * HOUR, loads=loads, link_downed=1 + downs)
+        now = reading(2 * HOUR, "b", loads, link_downed=1 + downs)
         return compare(now, before, "InfiniBand", limits).wrong
 
     assert wrong(1, HOUR) == ["link_downed grew by 1"], "it was loaded when the baseline was taken"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -92,8 +93,8 @@ AIM = {"lab-small": "r580", "ams-prod": "r595"}
 NOW = "2026-08-22T03:00:00Z"
 
 
-def seen(run: str, status: str = "rehearsed", time: str = "2026-08-01T03:00:00Z", **more: str) -> Evidence:
-    told = {"cluster": "lab-small", "release": "r580", **more}
+def seen(run: str, status: str = "rehearsed", time: str = "2026-08-01T03:00:00Z", **more: Any) -> Evidence:
+    told: dict[str, Any] = {"cluster": "lab-small", "release": "r580", **more}
     return Evidence(run=run, versions={}, status=status, time=time, **told)
 
 

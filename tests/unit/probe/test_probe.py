@@ -183,6 +183,6 @@ def test_a_host_without_ports_is_not_ok(tmp_path: Path) -> None:
 
 def test_the_references_times_are_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(n * 0.002 for n in range(1000))
-    monkeypatch.setattr(inference.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("knowngood.probe.inference.time.perf_counter", lambda: next(ticks))
     measured = inference.reference(10)["measured"]
     assert (measured["p50Ms"], measured["p99Ms"], measured["requestsPerSecond"]) == (2.0, 2.0, 500.0)

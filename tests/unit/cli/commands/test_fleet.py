@@ -20,6 +20,7 @@ from knowngood.cli.commands import fleet
 from knowngood.model.matrix import UndoClass
 from knowngood.model.plan import Plan
 from knowngood.model.run_summary import RunSummary
+from knowngood.planner.plan.planning import plan
 
 STAGES = "stages:\n  - {name: first, clusters: [lab]}\n  - {name: then, clusters: [second]}\n"
 
@@ -203,13 +204,11 @@ def test_a_yes_to_what_no_move_does_is_not_dropped_in_silence(
 
 
 def test_plan_says_what_can_not_be_undone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = fleet_work.plan
-
     def closed(*asked: Any, **more: Any) -> Plan:
-        found = made(*asked, **more)
+        found = plan(*asked, **more)
         return replace(found, hops=tuple(replace(h, undo=UndoClass.FORWARD_ONLY) for h in found.hops))
 
-    monkeypatch.setattr(fleet_work, "plan", closed)
+    monkeypatch.setattr("knowngood.cli.fleet_work.plan", closed)
     said = knowngood("fleet", "plan", "--to", "new", "--matrix", scene.ops.matrix)
     assert "can't be undone: --accept-forward-only" in said.out
 

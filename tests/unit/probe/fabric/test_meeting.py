@@ -204,8 +204,8 @@ def test_a_partner_that_does_not_keep_to_what_was_agreed_is_told(
     def run(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(payload.meeting, "visit", visit)
-    monkeypatch.setattr(payload.pair, "run", run)
+    monkeypatch.setattr("knowngood.probe.fabric.payload.meeting.visit", visit)
+    monkeypatch.setattr("knowngood.probe.fabric.payload.pair.run", run)
     found: dict[str, Any] = {"why": ""}
     payload._meet(work(), 0, 0.0, "s", found)
     assert found["why"] == f"what it said can't be used: {type(error).__name__}"
