@@ -50,17 +50,19 @@ def exact(source: Source, given: Mapping[str, str]) -> None:
                 f"{name}={text} is a line of versions, not one",
                 hint="; ".join(filter(None, (hint, "knowngood support answers for lines and ranges"))),
             )
-        refuse_beyond(source, name, text)
 
 
-def refuse_beyond(source: Source, component: str, version: str) -> None:
-    """UsageError for a version of no line that is known: what no rule was written for is no yes."""
-    if beyond(source.matrix, component, version):
-        known = known_versions(source.matrix, component)
-        raise UsageError(
-            f"{component} {version} is in no line that the matrix knows",
-            hint=f"known are {known[0]} to {known[-1]}; nearest: {', '.join(near(source.matrix, component, version))}",
+def strange(source: Source, given: Mapping[str, str]) -> list[str]:
+    """A line for each version of no line that is known: where no rule forbids it, that is no yes."""
+    told = []
+    for name in (n for n, version in given.items() if beyond(source.matrix, n, version)):
+        known = known_versions(source.matrix, name)
+        nearest = ", ".join(near(source.matrix, name, given[name]))
+        told.append(
+            f"{name} {given[name]} is in no line that the matrix knows, so no rule may know of it: "
+            f"known are {known[0]} to {known[-1]}; nearest: {nearest}"
         )
+    return told
 
 
 def traits(source: Source, profile: str | None, cluster: str | None) -> Traits:

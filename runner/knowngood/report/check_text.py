@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from knowngood.model.jsonable import to_json
+from knowngood.model.matrix import Severity
 from knowngood.model.text import Page, page
 from knowngood.model.values import Object
 from knowngood.planner.rules.check import Answer, Checked, Nearest
@@ -17,6 +18,7 @@ HEADLINES = {
     Answer.NO: "no: a blocking rule is broken",
     Answer.UNKNOWN: "can't tell: a blocking rule needs what was not named",
 }
+BEYOND = "can't tell: no blocking rule is broken, but a version is in no line that the matrix knows"
 WORDS = {Outcome.OK: "kept", Outcome.BROKEN: "broken", Outcome.UNKNOWN: "unknown", Outcome.NOTE: "note"}
 STATES = {
     State.ALLOWED: "allowed",
@@ -34,7 +36,9 @@ REMARKS = (
 def check_text(checked: Checked) -> Page:
     """The answer, then rule by rule, then the way out."""
     rows = [(f.rule.severity.value, WORDS[f.outcome], f.said()) for f in checked.findings]
-    lines = [HEADLINES[checked.answer]]
+    untold = any(f.outcome is Outcome.UNKNOWN and f.rule.severity is Severity.BLOCK for f in checked.findings)
+    beyond = checked.answer is Answer.UNKNOWN and checked.beyond and not untold
+    lines = [BEYOND if beyond else HEADLINES[checked.answer]]
     for row, finding in zip(columns(rows), checked.findings, strict=True):
         lines += [row, f"    {finding.origin()}"]
     if not rows:
@@ -53,6 +57,7 @@ def check_json(checked: Checked) -> Object:
         "rules": [finding_json(f) for f in checked.findings],
         "nearest": to_json(near.changes) if near and near.changes else None,
         "nearestGaveUp": bool(near and near.exhausted),
+        "beyondKnown": list(checked.beyond),
     }
 
 

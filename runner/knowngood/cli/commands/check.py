@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.arguments import cluster_option, exact, pairs, profile_option, traits
+from knowngood.cli.arguments import cluster_option, exact, pairs, profile_option, strange, traits
 from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
@@ -38,7 +38,8 @@ def command(
 
     \b
     Exit codes: 0 no blocking rule is broken, 1 a blocking rule says no, 2 usage,
-      3 a blocking rule can't be told: name more components, or --profile or --cluster
+      3 a blocking rule can't be told: name more components, or --profile or --cluster;
+        or a version is in no line that the matrix knows, and no rule forbids it
     """
     source = load(settings)
     given = pairs(source, versions)
@@ -48,4 +49,6 @@ def command(
         say_json(check_json(found))
     else:
         say(check_text(found))
+    for line in strange(source, given):
+        say(line, err=True)
     return int(CODES[found.answer])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.arguments import cluster_option, pairs, profile_option, refuse_beyond, traits
+from knowngood.cli.arguments import cluster_option, pairs, profile_option, strange, traits
 from knowngood.cli.matrix_source import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.terminal import say, say_json
@@ -51,7 +51,8 @@ def command(
       knowngood support 'gpu-operator=>=25.3 <26' --profile hgx-h200 --output json
 
     \b
-    Exit codes: 0 each component has an allowed version, 1 one has none, 2 usage
+    Exit codes: 0 each component has an allowed version, 1 one has none, 2 usage,
+      3 each has one, but a version that you gave is in no line that the matrix knows
     """
     source = load(settings)
     given = _versions(source, pairs(source, ranges))
@@ -68,7 +69,12 @@ def command(
         say_json(support_json(found))
     else:
         say(support_text(found))
-    return int(ExitCode.REFUSED if _empty(found) else ExitCode.DONE)
+    beyond = strange(source, {name: vs[0] for name, vs in given.items() if len(vs) == 1})
+    for line in beyond:
+        say(line, err=True)
+    if _empty(found):
+        return int(ExitCode.REFUSED)
+    return int(ExitCode.INCONCLUSIVE if beyond else ExitCode.DONE)
 
 
 def _versions(source: Source, given: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -83,8 +89,6 @@ def _versions(source: Source, given: dict[str, str]) -> dict[str, tuple[str, ...
         if not found[name]:
             known = ", ".join(near(source.matrix, name, text)) or "none"
             raise UsageError(f"no known version of {name} lies in {wanted}", hint=f"known are {known}")
-        if found[name] == (text,):
-            refuse_beyond(source, name, text)
     return found
 
 

@@ -23,7 +23,7 @@ from knowngood.planner.rules.evaluation import (
     completed,
     evaluate,
 )
-from knowngood.planner.rules.known import alike, known_versions
+from knowngood.planner.rules.known import alike, beyond, known_versions
 from knowngood.planner.version import TEXT, key
 
 MAX_CHANGES = 4
@@ -36,7 +36,7 @@ class Answer(StrEnum):
 
     YES = "yes"
     NO = "no"  # a blocking rule is broken
-    UNKNOWN = "unknown"  # a blocking rule can't be told
+    UNKNOWN = "unknown"  # a blocking rule can't be told, or a version is in no known line
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +62,28 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the rules say. `versions` holds what follows from the given ones too; `nearest` only after a no."""
+    """What the rules say. `versions` holds what follows from the given ones too; `nearest` only after a no.
+
+    `beyond`: given components whose version is in no known line, so that no rule may have been written with it in mind.
+    """
 
     answer: Answer
     versions: Mapping[str, str]
     findings: tuple[Finding, ...]
     nearest: Nearest | None = None
+    beyond: tuple[str, ...] = ()
 
 
 def check(matrix: Matrix, versions: Mapping[str, str], traits: Traits) -> Checked:
     """Every rule that speaks of these versions, gravest first. ValueError where a version can't be read."""
     findings = evaluate(matrix.rules.values(), matrix.components, versions, traits)
     said = tuple(sorted(findings, key=_gravity))
+    strange = tuple(name for name, version in versions.items() if beyond(matrix, name, version))
     answer = answer_of(findings)
+    if answer is Answer.YES and strange:
+        answer = Answer.UNKNOWN
     nearest = _Search(matrix, versions, traits).nearest() if answer is Answer.NO else None
-    return Checked(answer, completed(matrix.components, versions), said, nearest)
+    return Checked(answer, completed(matrix.components, versions), said, nearest, strange)
 
 
 def answer_of(findings: Iterable[Finding]) -> Answer:

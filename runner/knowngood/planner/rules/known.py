@@ -57,6 +57,8 @@ def beyond(matrix: Matrix, component: str, version: str) -> bool:
     known, scheme = known_versions(matrix, component), matrix.components[component].scheme
     if not known or scheme not in LINE_NUMBERS or not is_whole(scheme, version):
         return False
+    if any(r.components.get(component) == version for r in matrix.releases.values()):
+        return False  # a pre-release counts where somebody made a release of it
     between = key(scheme, known[0]) <= key(scheme, version) <= key(scheme, known[-1])
     return not between and line_of(scheme, version) not in {line_of(scheme, v) for v in known}
 

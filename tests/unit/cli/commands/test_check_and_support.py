@@ -72,8 +72,6 @@ def test_support_of_what_excludes_itself_is_exit_1_and_says_by_what() -> None:
         (["check", "gpu-operator=26.7.0", "--cluster", "nix"], "no cluster"),
         (["check", "gpu-operator=26.7.0", "--cluster", "ams-prod", "--profile", "hgx-h200"], "name one"),
         (["support", "gpu-operator=99"], "no known version"),
-        (["support", "gpu-operator=99.1.0"], "in no line that the matrix knows"),
-        (["check", "gpu-operator=99.1.0"], "in no line that the matrix knows"),
         (["check", "openshift=4.20"], "known are 4.20."),
         (["check", "openshift=4.18"], "known are 4.18."),
         (["support", "gpu-operator=>>1"], "gpu-operator"),
@@ -86,6 +84,24 @@ def test_what_can_not_be_asked_is_exit_2_and_says_why(arguments: list[str], said
     assert found.code == 2
     assert said in found.err
     assert found.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["check", "openshift=4.23.1", "gpu-operator=26.7.0"], 1),  # a rule forbids it
+        (["support", "openshift=4.23.1", "gpu-operator=26.7.0"], 1),
+        (["check", "gpu-operator=99.1.0"], 3),  # none does, and none knows of it
+        (["support", "gpu-operator=99.1.0", "--for", "quay"], 3),
+    ],
+)
+def test_of_a_version_in_no_known_line_a_rule_may_say_no_and_nothing_says_yes(
+    arguments: list[str], code: int
+) -> None:
+    said = knowngood(*arguments)
+    assert said.code == code, said.out
+    assert "is in no line that the matrix knows" in said.err
+    assert not said.out.startswith("yes")
 
 
 @pytest.mark.parametrize("command", ["check", "support", "exposure", "promote", "revoke", "supersede"])

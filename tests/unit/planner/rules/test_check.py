@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.planner.matrices import component, matrix, rule, with_component
+from tests.unit.planner.matrices import component, matrix, release, rule, with_component
 
 from knowngood.model.graph import Edges, Version
 from knowngood.model.matrix import Follows, Matrix, Rule, Severity, UndoClass
@@ -148,6 +148,15 @@ def test_that_nothing_passes_is_said() -> None:
 def test_pre_releases_are_never_proposed() -> None:
     assert "4.19.0-rc.1" not in known_versions(known(), "openshift")
     assert known_versions(known(), "gpu-operator") == KNOWN["gpu-operator"]
+
+
+def test_a_version_in_no_known_line_is_no_yes_unless_a_release_names_it() -> None:
+    value = known(rule("r", {}, {"openshift": "<4.23"}))
+    found = check(value, {"openshift": "4.22.1"}, {})
+    assert (found.answer, found.beyond) == (Answer.UNKNOWN, ("openshift",))
+    assert check(value, {"openshift": "4.23.1"}, {}).answer is Answer.NO
+    named = replace(value, releases={"next": release("next", openshift="4.22.0-rc.1")})
+    assert check(named, {"openshift": "4.22.0-rc.1"}, {}).answer is Answer.YES
 
 
 @pytest.mark.parametrize(
