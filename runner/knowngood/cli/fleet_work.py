@@ -17,7 +17,16 @@ from knowngood.model.plan import Plan
 from knowngood.model.run_summary import RunSummary
 from knowngood.planner.consent import Consent, without_canary
 from knowngood.planner.plan.planning import plan
-from knowngood.planner.stages import aims, doubts, pinned, proven_before, there, unproven
+from knowngood.planner.stages import (
+    Doubt,
+    aims,
+    doubts,
+    pinned,
+    proven_before,
+    standing_doubts,
+    there,
+    unproven,
+)
 from knowngood.report.fleet_text import Row, move_text
 
 NAMES = ("{}", "{}.kubeconfig", "{}.yaml", "{}.conf")
@@ -25,6 +34,7 @@ NAMES = ("{}", "{}.kubeconfig", "{}.yaml", "{}.conf")
 
 REFUSED = "refused: "
 UNPROVEN = "pinned, not proven"
+FAILED_THERE = "pinned, and failed there"
 
 
 def staged(source: Source) -> Source:
@@ -83,7 +93,7 @@ def row_of(source: Source, cluster: str) -> Row:
     return Row(cluster, ", ".join(pools_of(found)), found.release)
 
 
-def doubts_of(source: Source, releases: Mapping[str, str]) -> dict[str, str]:
+def doubts_of(source: Source, releases: Mapping[str, str]) -> dict[str, Doubt]:
     """Clusters that are pinned to where they go, without evidence that it ran there, with the reason."""
     return doubts(source.matrix, releases, evidence_about(source.folder), SystemClock().now())
 
@@ -100,29 +110,31 @@ def planned_rows(
 
     `note` begins with `refused` where one can't go, or is pinned there and nothing proves it.
     """
-    doubted = {name: why for name, why in doubts_of(source, releases).items() if name not in believed}
+    doubted = standing_doubts(doubts_of(source, releases), believed)
     clusters = [name for stage in source.matrix.stages for name in stage.clusters]
-    return {name: _row(source, releases, name, doubted.get(name, "")) for name in clusters}
+    return {name: _row(source, releases, name, doubted.get(name)) for name in clusters}
 
 
 def refuse_doubts(rows: Mapping[str, Row]) -> None:
     """Refused where a cluster is pinned to where it goes and nothing proves it: no later stage may lean on that."""
     doubted = [row for row in rows.values() if row.told == UNPROVEN]
-    if doubted:
-        why = "; ".join(f"{row.cluster}: {row.note.removeprefix(REFUSED)}" for row in doubted)
-        raise Refused(
-            f"pinned to where they go, and not proven: {why}",
-            hint=" ".join(f"--accept-pin {row.cluster}" for row in doubted) + " takes the pin for a proof",
-        )
+    failed = [row for row in rows.values() if row.told == FAILED_THERE]
+    if not doubted and not failed:
+        return
+    why = "; ".join(f"{row.cluster}: {row.note.removeprefix(REFUSED)}" for row in (*failed, *doubted))
+    hint = " ".join(f"--accept-pin {row.cluster}" for row in doubted) + " takes the pin for a proof"
+    if failed:
+        hint = "look at that run (knowngood status RUN): no pin outweighs a fail, only newer evidence does"
+    raise Refused(f"pinned to where they go, and not proven: {why}", hint=hint)
 
 
-def _row(source: Source, releases: Mapping[str, str], cluster: str, doubt: str) -> Row:
+def _row(source: Source, releases: Mapping[str, str], cluster: str, doubt: Doubt | None) -> Row:
     row = row_of(source, cluster)
     release = releases.get(cluster)
     if release is None:
         return replace(row, told="not meant for this hardware")
     if doubt:
-        return replace(row, told=UNPROVEN, note=f"{REFUSED}{doubt}")
+        return replace(row, told=FAILED_THERE if doubt.failed else UNPROVEN, note=f"{REFUSED}{doubt.why}")
     if release == row.release:
         return replace(row, told="proven")
     try:

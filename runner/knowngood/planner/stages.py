@@ -18,6 +18,15 @@ from knowngood.model.stages import Stage
 from knowngood.planner.consent import untried
 from knowngood.planner.status import moment
 
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a pin is no proof. `failed`: the run that the release failed in there; a person's word takes that not away."""
+
+    why: str
+    failed: str = ""
+
+
 PROOF = (ReleaseStatus.REHEARSED, ReleaseStatus.KNOWN_GOOD)
 """What evidence of a run that ended `done` is worth."""
 
@@ -61,24 +70,24 @@ def pinned(matrix: Matrix, aim: Mapping[str, str]) -> frozenset[str]:
 
 def doubts(
     matrix: Matrix, aim: Mapping[str, str], evidence: Collection[Evidence], now: str
-) -> dict[str, str]:
+) -> dict[str, Doubt]:
     """Of the clusters that are pinned to where they go: why no evidence says that they ran there well, at `now`."""
     found = {name: _doubt([e for e in evidence if e.cluster == name], aim[name], now) for name in aim}
     at_rest = pinned(matrix, aim)
     return {name: why for name, why in found.items() if why and name in at_rest}
 
 
-def _doubt(evidence: Iterable[Evidence], release: str, now: str) -> str:
+def _doubt(evidence: Iterable[Evidence], release: str, now: str) -> Doubt | None:
     """What could not be told says nothing: of the others the newest counts."""
     told = [e for e in evidence if e.release == release and e.status in (*PROOF, FAILED)]
     newest = max(told, key=lambda e: moment(e.time), default=None)
     if newest is None:
-        return f"no evidence says that {release} ran there"
+        return Doubt(f"no evidence says that {release} ran there")
     if newest.status == FAILED:
-        return f"{release} failed there in run {newest.run}"
+        return Doubt(f"{release} failed there in run {newest.run}", newest.run)
     if newest.expires and moment(newest.expires) <= moment(now):
-        return f"the evidence of run {newest.run} has run out ({newest.expires})"
-    return ""
+        return Doubt(f"the evidence of run {newest.run} has run out ({newest.expires})")
+    return None
 
 
 def there(
@@ -88,8 +97,16 @@ def there(
     now: str,
     believed: Collection[str] = (),
 ) -> frozenset[str]:
-    """The clusters that are proven where they go. `believed`: of whom a person said that the pin will do."""
-    return pinned(matrix, aim) - (doubts(matrix, aim, evidence, now).keys() - set(believed))
+    """The clusters that are proven where they go. `believed`: of whom a person said that the pin will do.
+
+    Where the release failed, no pin will do.
+    """
+    return pinned(matrix, aim) - standing_doubts(doubts(matrix, aim, evidence, now), believed).keys()
+
+
+def standing_doubts(found: Mapping[str, Doubt], believed: Collection[str]) -> dict[str, Doubt]:
+    """The doubts that a person's word for a pin does not take away."""
+    return {name: doubt for name, doubt in found.items() if doubt.failed or name not in believed}
 
 
 @dataclass(frozen=True, slots=True)

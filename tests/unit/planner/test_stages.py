@@ -16,7 +16,7 @@ from knowngood.model.errors import Location, UsageError
 from knowngood.model.evidence import Evidence
 from knowngood.model.matrix import Identity
 from knowngood.model.stages import Stage
-from knowngood.planner.stages import aims, doubts, proven_before, there, turn
+from knowngood.planner.stages import Doubt, aims, doubts, proven_before, there, turn
 
 MATRIX = load(matrix_dir(), edges=False)
 NOWHERE = Location("fleet.yaml")
@@ -110,14 +110,21 @@ def test_proven_is_what_the_matrix_pins_and_evidence_says() -> None:
         ([], "no evidence says that r580 ran there"),
         ([seen("r1", cluster="fra-prod"), seen("r2", release="r595")], "no evidence says"),
         ([seen("r1", "inconclusive")], "no evidence says"),
-        ([seen("r1"), seen("r2", "failed", "2026-08-02T03:00:00Z")], "r580 failed there in run r2"),
         ([seen("r1", expires="2026-08-20T00:00:00Z")], "the evidence of run r1 has run out"),
     ],
 )
 def test_a_pin_alone_proves_nothing(evidence: list[Evidence], why: str) -> None:
     assert there(MATRIX, AIM, evidence, NOW) == frozenset()
-    assert doubts(MATRIX, AIM, evidence, NOW)["lab-small"].startswith(why)
+    assert doubts(MATRIX, AIM, evidence, NOW)["lab-small"].why.startswith(why)
     assert there(MATRIX, AIM, evidence, NOW, ["lab-small", "ams-prod"]) == {"lab-small"}, "a person takes it"
+
+
+def test_where_the_release_failed_no_pin_will_do() -> None:
+    told = [seen("r1"), seen("r2", "failed", "2026-08-02T03:00:00Z")]
+    assert doubts(MATRIX, AIM, told, NOW)["lab-small"] == Doubt("r580 failed there in run r2", "r2")
+    assert there(MATRIX, AIM, told, NOW, ["lab-small"]) == frozenset()
+    again = seen("r3", time="2026-08-03T03:00:00Z")
+    assert there(MATRIX, AIM, [*told, again], NOW) == {"lab-small"}, "newer evidence does"
 
 
 def test_what_could_not_be_told_and_an_older_fail_take_no_proof_away() -> None:

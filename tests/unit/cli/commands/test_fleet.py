@@ -45,7 +45,7 @@ class Scene:
             self.pin(name)
         return Child(self.ends.get(name, 0))
 
-    def pin(self, cluster: str, *, proven: bool = True) -> None:
+    def pin(self, cluster: str, *, proven: bool = True, **more: str) -> None:
         """Somebody else's push to the matrix's branch: a run's, with its evidence, or a person's."""
         clone = self.remote.parent / f"clone-{cluster}"
         git(self.remote.parent, "clone", "--quiet", f"file://{self.remote}", str(clone))
@@ -57,6 +57,7 @@ class Scene:
             versions = {**VERSIONS, "nvidia-driver": "595.91.07"}
             told = {"cluster": cluster, "release": "new", "versions": versions}
             told["time"] = datetime.now(UTC).isoformat()
+            told |= more
             proof.write_text(json.dumps(evidence(self.ops, **told)))
             git(clone, "add", "-A")
         git(clone, "-c", "user.name=Jo", "-c", "user.email=jo@example.com", "commit", "--quiet", "-am", "pin")
@@ -222,3 +223,12 @@ def test_a_pin_without_evidence_proves_nothing(scene: Scene) -> None:
     assert "--accept-pin lab" in said.err
     said = scene.upgrade("--accept-pin", "lab")
     assert (said.code, [*scene.told]) == (0, ["second"]), said.err
+
+
+def test_where_the_release_failed_no_yes_to_the_pin_goes_on(scene: Scene) -> None:
+    scene.pin("lab", status="failed")
+    said = scene.upgrade("--accept-pin", "lab")
+    assert (said.code, scene.told) == (1, {})
+    assert "lab: new failed there in run" in said.err
+    assert "knowngood status RUN" in said.err
+    assert "--accept-pin lab" not in said.err
