@@ -19,6 +19,7 @@ from knowngood.planner.consent import Consent, without_canary
 from knowngood.planner.plan.planning import plan
 from knowngood.planner.stages import (
     Doubt,
+    aged,
     aims,
     doubts,
     pinned,
@@ -95,12 +96,12 @@ def row_of(source: Source, cluster: str) -> Row:
 
 def doubts_of(source: Source, releases: Mapping[str, str]) -> dict[str, Doubt]:
     """Clusters that are pinned to where they go, without evidence that it ran there, with the reason."""
-    return doubts(source.matrix, releases, evidence_about(source.folder), SystemClock().now())
+    return doubts(source.matrix, releases, evidence_about(source.folder))
 
 
 def proven(source: Source, releases: Mapping[str, str], believed: Collection[str]) -> frozenset[str]:
     """The clusters that are proven where they go. `believed`: whose pin will do, by a person."""
-    return there(source.matrix, releases, evidence_about(source.folder), SystemClock().now(), believed)
+    return there(source.matrix, releases, evidence_about(source.folder), believed)
 
 
 def planned_rows(
@@ -112,7 +113,9 @@ def planned_rows(
     """
     doubted = standing_doubts(doubts_of(source, releases), believed)
     clusters = [name for stage in source.matrix.stages for name in stage.clusters]
-    return {name: _row(source, releases, name, doubted.get(name)) for name in clusters}
+    rows = {name: _row(source, releases, name, doubted.get(name)) for name in clusters}
+    old = aged(source.matrix, releases, evidence_about(source.folder), SystemClock().now())
+    return rows | {name: replace(rows[name], note=note) for name, note in old.items()}
 
 
 def refuse_doubts(rows: Mapping[str, Row]) -> None:

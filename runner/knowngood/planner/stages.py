@@ -21,7 +21,7 @@ from knowngood.planner.status import moment
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a pin is no proof. `failed`: the run that the release failed in there; a person's word takes that not away."""
+    """Why a pin is no proof. `failed`: the run that the release failed in there, which no person's word takes away."""
 
     why: str
     failed: str = ""
@@ -68,40 +68,50 @@ def pinned(matrix: Matrix, aim: Mapping[str, str]) -> frozenset[str]:
     return frozenset(name for name, release in aim.items() if matrix.clusters[name].release == release)
 
 
-def doubts(
-    matrix: Matrix, aim: Mapping[str, str], evidence: Collection[Evidence], now: str
-) -> dict[str, Doubt]:
-    """Of the clusters that are pinned to where they go: why no evidence says that they ran there well, at `now`."""
-    found = {name: _doubt([e for e in evidence if e.cluster == name], aim[name], now) for name in aim}
-    at_rest = pinned(matrix, aim)
-    return {name: why for name, why in found.items() if why and name in at_rest}
+def doubts(matrix: Matrix, aim: Mapping[str, str], evidence: Collection[Evidence]) -> dict[str, Doubt]:
+    """Of the clusters that are pinned to where they go: why no evidence says that they ran there well.
+
+    Evidence that has run out does not: it was judged well there, and age alone stops no fleet; see `aged`.
+    """
+    found = {name: _doubt(_newest(evidence, name, aim[name]), aim[name]) for name in pinned(matrix, aim)}
+    return {name: doubt for name, doubt in found.items() if doubt}
 
 
-def _doubt(evidence: Iterable[Evidence], release: str, now: str) -> Doubt | None:
+def aged(matrix: Matrix, aim: Mapping[str, str], evidence: Collection[Evidence], now: str) -> dict[str, str]:
+    """Of the clusters that are proven where they go: whose evidence has run out at `now`, in words."""
+    newest = {name: _newest(evidence, name, aim[name]) for name in there(matrix, aim, evidence)}
+    return {
+        name: f"the evidence of run {e.run} has run out ({e.expires}); a new run renews it"
+        for name, e in newest.items()
+        if e and e.expires and moment(e.expires) <= moment(now)
+    }
+
+
+def _newest(evidence: Iterable[Evidence], cluster: str, release: str) -> Evidence | None:
     """What could not be told says nothing: of the others the newest counts."""
-    told = [e for e in evidence if e.release == release and e.status in (*PROOF, FAILED)]
-    newest = max(told, key=lambda e: moment(e.time), default=None)
+    there = (e for e in evidence if e.cluster == cluster and e.release == release)
+    return max((e for e in there if e.status in (*PROOF, FAILED)), key=lambda e: moment(e.time), default=None)
+
+
+def _doubt(newest: Evidence | None, release: str) -> Doubt | None:
     if newest is None:
         return Doubt(f"no evidence says that {release} ran there")
-    if newest.status == FAILED:
-        return Doubt(f"{release} failed there in run {newest.run}", newest.run)
-    if newest.expires and moment(newest.expires) <= moment(now):
-        return Doubt(f"the evidence of run {newest.run} has run out ({newest.expires})")
-    return None
+    return (
+        Doubt(f"{release} failed there in run {newest.run}", newest.run) if newest.status == FAILED else None
+    )
 
 
 def there(
     matrix: Matrix,
     aim: Mapping[str, str],
     evidence: Collection[Evidence],
-    now: str,
     believed: Collection[str] = (),
 ) -> frozenset[str]:
     """The clusters that are proven where they go. `believed`: of whom a person said that the pin will do.
 
     Where the release failed, no pin will do.
     """
-    return pinned(matrix, aim) - standing_doubts(doubts(matrix, aim, evidence, now), believed).keys()
+    return pinned(matrix, aim) - standing_doubts(doubts(matrix, aim, evidence), believed).keys()
 
 
 def standing_doubts(found: Mapping[str, Doubt], believed: Collection[str]) -> dict[str, Doubt]:

@@ -16,7 +16,7 @@ from knowngood.model.errors import Location, UsageError
 from knowngood.model.evidence import Evidence
 from knowngood.model.matrix import Identity
 from knowngood.model.stages import Stage
-from knowngood.planner.stages import Doubt, aims, doubts, proven_before, there, turn
+from knowngood.planner.stages import Doubt, aged, aims, doubts, proven_before, there, turn
 
 MATRIX = load(matrix_dir(), edges=False)
 NOWHERE = Location("fleet.yaml")
@@ -100,8 +100,8 @@ def seen(run: str, status: str = "rehearsed", time: str = "2026-08-01T03:00:00Z"
 
 def test_proven_is_what_the_matrix_pins_and_evidence_says() -> None:
     proof = [seen("r1"), seen("r2", cluster="ams-prod", release="r595")]
-    assert there(MATRIX, AIM, proof, NOW) == {"lab-small"}
-    assert doubts(MATRIX, AIM, proof, NOW) == {}
+    assert there(MATRIX, AIM, proof) == {"lab-small"}
+    assert doubts(MATRIX, AIM, proof) == {}
 
 
 @pytest.mark.parametrize(
@@ -110,26 +110,32 @@ def test_proven_is_what_the_matrix_pins_and_evidence_says() -> None:
         ([], "no evidence says that r580 ran there"),
         ([seen("r1", cluster="fra-prod"), seen("r2", release="r595")], "no evidence says"),
         ([seen("r1", "inconclusive")], "no evidence says"),
-        ([seen("r1", expires="2026-08-20T00:00:00Z")], "the evidence of run r1 has run out"),
     ],
 )
 def test_a_pin_alone_proves_nothing(evidence: list[Evidence], why: str) -> None:
-    assert there(MATRIX, AIM, evidence, NOW) == frozenset()
-    assert doubts(MATRIX, AIM, evidence, NOW)["lab-small"].why.startswith(why)
-    assert there(MATRIX, AIM, evidence, NOW, ["lab-small", "ams-prod"]) == {"lab-small"}, "a person takes it"
+    assert there(MATRIX, AIM, evidence) == frozenset()
+    assert doubts(MATRIX, AIM, evidence)["lab-small"].why.startswith(why)
+    assert there(MATRIX, AIM, evidence, ["lab-small", "ams-prod"]) == {"lab-small"}, "a person takes it"
 
 
 def test_where_the_release_failed_no_pin_will_do() -> None:
     told = [seen("r1"), seen("r2", "failed", "2026-08-02T03:00:00Z")]
-    assert doubts(MATRIX, AIM, told, NOW)["lab-small"] == Doubt("r580 failed there in run r2", "r2")
-    assert there(MATRIX, AIM, told, NOW, ["lab-small"]) == frozenset()
+    assert doubts(MATRIX, AIM, told)["lab-small"] == Doubt("r580 failed there in run r2", "r2")
+    assert there(MATRIX, AIM, told, ["lab-small"]) == frozenset()
     again = seen("r3", time="2026-08-03T03:00:00Z")
-    assert there(MATRIX, AIM, [*told, again], NOW) == {"lab-small"}, "newer evidence does"
+    assert there(MATRIX, AIM, [*told, again]) == {"lab-small"}, "newer evidence does"
+
+
+def test_evidence_that_has_only_run_out_is_told_of_and_stops_no_fleet() -> None:
+    old = [seen("r1", expires="2026-08-20T00:00:00Z")]
+    assert there(MATRIX, AIM, old) == {"lab-small"}
+    assert aged(MATRIX, AIM, old, NOW)["lab-small"].startswith("the evidence of run r1 has run out")
+    assert aged(MATRIX, AIM, [*old, seen("r2", time=NOW)], NOW) == {}
 
 
 def test_what_could_not_be_told_and_an_older_fail_take_no_proof_away() -> None:
     told = [seen("r1", "failed", "2026-07-01T03:00:00Z"), seen("r2"), seen("r3", "inconclusive", NOW)]
-    assert there(MATRIX, AIM, told, NOW) == {"lab-small"}
+    assert there(MATRIX, AIM, told) == {"lab-small"}
 
 
 def test_an_earlier_cluster_of_the_same_hardware_proves_it_if_it_pins_an_identity() -> None:

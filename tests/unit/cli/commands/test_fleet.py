@@ -232,3 +232,10 @@ def test_where_the_release_failed_no_yes_to_the_pin_goes_on(scene: Scene) -> Non
     assert "lab: new failed there in run" in said.err
     assert "knowngood status RUN" in said.err
     assert "--accept-pin lab" not in said.err
+
+
+def test_evidence_that_has_run_out_is_a_note_and_the_fleet_goes_on(scene: Scene) -> None:
+    scene.pin("lab", expires="2026-08-01T00:00:00Z")
+    said = scene.upgrade()
+    assert (said.code, [*scene.told]) == (0, ["second"]), said.err
+    assert "lab: the evidence of run r1 has run out" in said.err
