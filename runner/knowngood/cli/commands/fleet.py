@@ -77,6 +77,11 @@ def _to_option(function: F) -> F:
     )(function)
 
 
+def _pins_option(function: F) -> F:
+    text = "Take a cluster that is pinned to the release for proven, without evidence that it ran there."
+    return click.option("--accept-pin", "believed", metavar="CLUSTER", multiple=True, help=text)(function)
+
+
 def _kubeconfigs_option(function: F) -> F:
     text = (
         "A folder with a kubeconfig for each cluster, called as the cluster (also .kubeconfig, .yaml, .conf)."
@@ -90,26 +95,30 @@ def _kubeconfigs_option(function: F) -> F:
 
 @command.command("plan")
 @_to_option
+@_pins_option
 @matrix_option
 @output_option("text", "json")
 @debug_option
 @click.pass_obj
-def plan_command(settings: Settings, releases: tuple[str, ...], output: str) -> int:
+def plan_command(
+    settings: Settings, releases: tuple[str, ...], believed: tuple[str, ...], output: str
+) -> int:
     """Say what a release would do to each cluster, stage by stage.
 
-    Reads the matrix only, and changes nothing. `knowngood plan CLUSTER` says more of one.
+    Reads the matrix only, and changes nothing. `knowngood plan CLUSTER` says more of one. A cluster that was pinned
+    to the release by hand is refused, here as by `upgrade`, unless --accept-pin takes its pin.
 
     \b
     Examples:
       knowngood fleet plan --to r595
-      knowngood fleet plan --to r595 --to vanilla=k8s-1.34-r595
+      knowngood fleet plan --to r595 --to vanilla=k8s-1.34-r595 --accept-pin lab-small
 
     \b
     Exit codes: 0 each cluster has a plan, 1 one has none, 2 a name or a file is wrong
     """
     source = staged(load(settings))
     goes = aims_of(source, releases)
-    rows = planned_rows(source, goes)
+    rows = planned_rows(source, goes, believed)
     _tell(source.matrix.stages, rows, "the move", output)
     bad = any(row.note.startswith(REFUSED) for row in rows.values())
     return int(ExitCode.REFUSED if bad else ExitCode.DONE)
@@ -154,13 +163,7 @@ def status_command(settings: Settings, kubeconfigs: Path, output: str) -> int:
 @_to_option
 @click.option("--yes", is_flag=True, help="Do not ask; for CI.")
 @consent_options
-@click.option(
-    "--accept-pin",
-    "believed",
-    metavar="CLUSTER",
-    multiple=True,
-    help="Take a cluster that is pinned to the release for proven, without evidence that it ran there.",
-)
+@_pins_option
 @record_option
 @_kubeconfigs_option
 @matrix_option

@@ -239,3 +239,14 @@ def test_evidence_that_has_run_out_is_a_note_and_the_fleet_goes_on(scene: Scene)
     said = scene.upgrade()
     assert (said.code, [*scene.told]) == (0, ["second"]), said.err
     assert "lab: the evidence of run r1 has run out" in said.err
+
+
+def test_plan_takes_a_yes_to_a_pin_as_upgrade_does(scene: Scene) -> None:
+    scene.pin("lab", proven=False)
+    scene.ops.git("pull", "--quiet")
+    asked = ("plan", "--to", "new", "--matrix", scene.ops.matrix)
+    said = knowngood("fleet", *asked)
+    assert said.code == 1
+    assert "refused: no evidence says that new ran there" in said.out
+    said = knowngood("fleet", *asked, "--accept-pin", "lab")
+    assert (said.code, "refused" in said.out) == (0, False), said.out
