@@ -180,6 +180,17 @@ def refuse_strange(source: Source, releases: Mapping[str, str], consent: Consent
         )
 
 
+def refuse_strange_pins(source: Source, releases: Mapping[str, str], believed: Collection[str]) -> None:
+    """UsageError for a yes to the pin of a cluster that is not of this move, or not pinned to where it goes."""
+    for name in sorted(believed):
+        pick(releases, name, "cluster of this move", source.folder / "fleet.yaml")
+        if (pin := source.matrix.clusters[name].release) != releases[name]:
+            raise UsageError(
+                f"--accept-pin {name}: it is pinned to {pin}, not to {releases[name]}",
+                hint=f"leave it out: {name} moves as the others do",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What every cluster's run is told alike: where its record goes, and what was said yes to.

@@ -30,7 +30,7 @@ from knowngood.engine.doctor import examine, guarded
 from knowngood.engine.work import Work
 from knowngood.matrix.evidence import evidence_about
 from knowngood.model.destination import HERE, Destination
-from knowngood.model.errors import ExitCode, Inconclusive
+from knowngood.model.errors import ExitCode, Inconclusive, UsageError
 from knowngood.model.examination import Examination, Line
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.plan import Plan
@@ -77,6 +77,11 @@ def command(
     \b
     Exit codes: 0 all passes, 1 something fails, 2 a name is wrong, 3 nothing fails, but something could not be asked
     """
+    if not release and consent != Consent():
+        raise UsageError(
+            "a yes (--try-again, --accept-...) is to the move to a release, and none is named",
+            hint="name it: --to RELEASE, or leave the yes out",
+        )
     source = load(settings)
     source.hardware(source.cluster(cluster))
     if release:

@@ -26,10 +26,11 @@ from knowngood.cli.fleet_work import (
     proven,
     refuse_doubts,
     refuse_strange,
+    refuse_strange_pins,
     row_of,
     staged,
 )
-from knowngood.cli.matrix_source import Source, at, load, pick
+from knowngood.cli.matrix_source import Source, at, load
 from knowngood.cli.options import (
     Settings,
     debug_option,
@@ -118,6 +119,7 @@ def plan_command(
     """
     source = staged(load(settings))
     goes = aims_of(source, releases)
+    refuse_strange_pins(source, goes, believed)
     rows = planned_rows(source, goes, believed)
     _tell(source.matrix.stages, rows, "the move", output)
     bad = any(row.note.startswith(REFUSED) for row in rows.values())
@@ -241,8 +243,7 @@ class _Move:
         self.stages = source.matrix.stages
         self.goes = aims_of(source, releases)
         refuse_strange(source, self.goes, order.consent)
-        for name in order.believed:
-            pick(self.goes, name, "cluster of this move", source.folder / "fleet.yaml")
+        refuse_strange_pins(source, self.goes, order.believed)
         self.rows = planned_rows(source, self.goes, order.believed)
         proven_now = proven(source, self.goes, order.believed)
         self.waiting = tuple(name for name in self.goes if name not in proven_now)

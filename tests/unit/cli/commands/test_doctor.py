@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.called import knowngood
 from tests.unit.engine.fleet_scene import operator_plan
 
 from knowngood.cli.commands import doctor
@@ -54,6 +55,13 @@ def test_where_there_is_nothing_to_do_it_says_so() -> None:
     plan = lines("r580")["plan"]
     assert plan.verdict is Verdict.PASS
     assert plan.notes[0].startswith("nothing to do: Git declares r580 already")
+
+
+@pytest.mark.parametrize("yes", [("--accept-no-canary", "nfd"), ("--accept-forward-only",), ("--try-again",)])
+def test_a_yes_without_a_release_is_refused(yes: tuple[str, ...]) -> None:
+    said = knowngood("doctor", "ams-prod", *yes)
+    assert said.code == 2
+    assert "--to RELEASE" in said.err
 
 
 def test_every_yes_that_a_run_would_ask_for_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

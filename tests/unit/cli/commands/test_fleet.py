@@ -250,3 +250,12 @@ def test_plan_takes_a_yes_to_a_pin_as_upgrade_does(scene: Scene) -> None:
     assert "refused: no evidence says that new ran there" in said.out
     said = knowngood("fleet", *asked, "--accept-pin", "lab")
     assert (said.code, "refused" in said.out) == (0, False), said.out
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told"), [("second", "it is pinned to old, not to new"), ("nix", "known: lab, second")]
+)
+def test_a_yes_to_a_pin_that_is_none_is_not_dropped_in_silence(scene: Scene, cluster: str, told: str) -> None:
+    said = knowngood("fleet", "plan", "--to", "new", "--matrix", scene.ops.matrix, "--accept-pin", cluster)
+    assert said.code == 2
+    assert told in said.err
