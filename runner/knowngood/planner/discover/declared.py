@@ -28,9 +28,9 @@ class Field:
     application: Object
 
 
-def gitops(seen: Seen, told: Told) -> None:
+def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
     """Applications whose resources declare components, and the repository that they read."""
-    found = [a for a in seen.of("Application") if _declares(a)]
+    found = [a for a in seen.of("Application") if _declares(a, matrix)]
     if not seen.read("Application") or not found:
         why = seen.unread.get(
             "Application", "no Argo CD Application manages an object that declares a component"
@@ -62,12 +62,11 @@ def _row(application: Object) -> Object:
     return {"name": name_of(application), "namespace": space_of(application), "path": path}
 
 
-DECLARING = {"NVIDIADriver", "ClusterPolicy", "NicClusterPolicy", "NicNodePolicy", "Subscription"}
-
-
-def _declares(application: Object) -> bool:
+def _declares(application: Object, matrix: Matrix) -> bool:
+    """Whether it manages an object of a kind that some mover writes a version into."""
+    kinds = {kind for c in matrix.components.values() if c.mover for kind in c.mover.fields}
     resources = (application.get("status") or {}).get("resources") or ()
-    return any(r.get("kind") in DECLARING for r in resources)
+    return any(r.get("kind") in kinds for r in resources)
 
 
 def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
@@ -79,7 +78,7 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
     rings = [str(r["name"]) for r in told.values.get("rings", ())]
     for component in matrix.components.values():
         if component.movable and component.mover is not None:
-            places = list(_places(seen, component, component.mover))
+            places = list(_places(seen, matrix, component, component.mover))
             if places:
                 _settled(told, component.name, _narrowed(places), rings, found)
     if found:
@@ -90,9 +89,9 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
         )
 
 
-def _places(seen: Seen, component: Component, mover: MoverSpec) -> Iterator[Field]:
+def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) -> Iterator[Field]:
     """Each file in an Application's folder with an object that is live, managed by it, and says a version."""
-    for application in (a for a in seen.of("Application") if _declares(a)):
+    for application in (a for a in seen.of("Application") if _declares(a, matrix)):
         folder = str(_source(application).get("path") or "").strip("/")
         managed = {
             (r.get("kind"), r.get("name")): r

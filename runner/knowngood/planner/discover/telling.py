@@ -50,7 +50,7 @@ def tell(seen: Seen, matrix: Matrix, namespaces_by_default: Mapping[str, str]) -
     sharing(seen, told)
     spaces = namespaces(seen, told, namespaces_by_default)
     tenants(seen, told, set(spaces.values()))
-    gitops(seen, told)
+    gitops(seen, told, matrix)
     declare(seen, told, matrix)
     told.ask("probeImage", "the image of probes, by digest: deploy/probe says how it is built")
     told.ask("policy", "onWaveFailure: hold (a human decides) or undo; hold where it is not said")
