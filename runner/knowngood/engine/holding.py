@@ -54,14 +54,23 @@ def let_go(work: Work, step: Step) -> Done:
 def watched(work: Work, step: Step, do: Callable[[], Done]) -> Done:
     """Do a step, having seen before that all holds stand; what was lifted is held again, and told in its outcome.
 
-    The line stops before a claim where that does not help, or where the holds must end before they are needed no more.
+    The line stops before a claim where that does not help, or where the holds must end before they are needed no more;
+    and before a later hop that can't be undone where anything was lifted: its commit alone would move those nodes.
     """
     kept = held_objects(work.state)
-    if step.verb not in WATCHED or not kept:
+    before_closed = step.verb is Verb.OBSERVE and step.hop is not None and step.hop.closed and not step.undo
+    if not kept or not (before_closed or step.verb in WATCHED):
         return do()
     term = _term(work)
     lifted = _lifted(work, step, kept, term)
-    stop = "" if step.undo or step.verb is not Verb.CLAIM else _why_not(work, step, lifted, term)
+    if before_closed:
+        stop = (
+            named("held again, find out who had it go on before what can't be undone", lifted)
+            if lifted
+            else ""
+        )
+    else:
+        stop = "" if step.undo or step.verb is not Verb.CLAIM else _why_not(work, step, lifted, term)
     if stop:
         return Done(Status.INCONCLUSIVE, Detail(why=stop, lifted=lifted))
     done = do()

@@ -152,8 +152,9 @@ def test_before_its_commit_is_out_nothing_was_changed() -> None:
     assert (world.operator, world.paused) == (WAS, {})
 
 
-def test_a_later_hop_asks_once_more_before_it_begins_and_the_run_rests_where_it_stands() -> None:
-    """What it needs may have gone since the run's start, or an earlier hop was to bring it."""
+@pytest.mark.parametrize("why", ["its last backup is too old", f"{POOL} (somebody had it go on: held again)"])
+def test_a_later_hop_asks_once_more_before_it_begins_and_the_run_rests_where_it_stands(why: str) -> None:
+    """What it needs may have gone since the run's start, or an earlier hop was to bring it; so may a hold."""
     (closed,) = onward().hops
     first = replace(leaky_plan().hops[0], name="hop-0")
     plan = replace(onward(), hops=(first, closed), movers={**leaky_plan().movers, **onward().movers})
@@ -161,14 +162,16 @@ def test_a_later_hop_asks_once_more_before_it_begins_and_the_run_rests_where_it_
     calm(world)
 
     def find(request: JudgeRequest, _node: str, w: World) -> str:
-        if request.name == "hop-0/fleet/confirm":
-            w.found["fleet"] = [refused("etcd", "its last backup is too old")]
+        if request.name == "hop-0/ring-2/confirm" and POOL in why:
+            w.lifts = 1
+        elif request.name == "hop-0/fleet/confirm" and POOL not in why:
+            w.found["fleet"] = [refused("etcd", why)]
         return ""
 
     world.bad = find
     end = ended(world, plan)
     assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
-    assert "its last backup is too old" in end.why
+    assert why in end.why
     assert (world.head().fields[SUBSCRIPTION], world.operator) == (WAS, WAS), "its commit never came"
     assert world.paused == {}, "nothing has begun that a pool would have to wait for"
 

@@ -203,6 +203,11 @@ def _rings(asked: Asked) -> Iterator[Finding]:
                 yield refused(
                     where, "somebody paused it, so it would not be let go", "find out why, and unpause it"
                 )
+            if name in ours and not known[name].paused:
+                # Asked again before a later hop: that commit would boot all of its nodes at once.
+                what = "a run holds it and has let it go already, so its nodes would boot at once, undrained"
+                hint = "one release a run: once every node is updated, knowngood clear --holds, then upgrade again"
+                yield refused(where, what, hint)
 
 
 def _at_once(where: str, ring: Ring, pool: Pool) -> Iterator[Finding]:

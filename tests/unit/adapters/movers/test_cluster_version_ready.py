@@ -1,0 +1,56 @@
+"""What a cluster's pools must be like before a release is committed: asked of objects alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from tests.unit.planner.matrices import cluster
+
+from knowngood.adapters.cluster.held import written
+from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.movers import cluster_version_ready
+from knowngood.adapters.movers.cluster_version_ready import Asked
+from knowngood.model.matrix import Ring
+from knowngood.model.mover import MoverSpec, Moving
+from knowngood.model.names import HOLD_ANNOTATION, ROLLS_ANNOTATION
+from knowngood.ports.holds import Term
+
+LABEL = "example.com/ring"
+HELD = {HOLD_ANNOTATION: written(Term("r1", "ana@laptop", "2099-01-01T00:00:00+00:00"))}
+
+
+def node(name: str, ring: str = "ring-0") -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": {LABEL: ring}}}
+
+
+def pool(*, paused: bool, **annotations: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "ring-0", "annotations": annotations},
+        "spec": {"paused": paused, "nodeSelector": {"matchLabels": {LABEL: "ring-0"}}, "maxUnavailable": 2},
+        "status": {"machineCount": 2},
+    }
+
+
+def rings(nodes: list[dict[str, Any]], pools: list[dict[str, Any]]) -> list[str]:
+    """What is found where one ring has gpu-1 and gpu-2."""
+
+    class Answers:
+        def list(self, where: str, **_more: Any) -> list[dict[str, Any]]:
+            return pools if where.endswith("machineconfigpools") else nodes
+
+    here = replace(cluster(), rings=(Ring("ring-0", ("gpu-1", "gpu-2"), 2),))
+    moving = Moving("openshift", "4.18.52", "4.18.60", MoverSpec(kind="cluster-version"))
+    asked = Asked(cast(Kube, Answers()), here, moving, {})
+    return [f"{found.verdict}: {found}" for found in cluster_version_ready._rings(asked)]
+
+
+BOTH = [node("gpu-1"), node("gpu-2")]
+
+
+def test_a_pool_that_a_run_holds_and_has_let_go_refuses_the_next_release() -> None:
+    assert rings(BOTH, [pool(paused=False)]) == [], "nobody holds it yet: the run will"
+    assert rings(BOTH, [pool(paused=True, **HELD)]) == []
+    (found,) = rings(BOTH, [pool(paused=False, **HELD, **{ROLLS_ANNOTATION: "r1"})])
+    assert found.startswith("fail: MachineConfigPool ring-0: a run holds it and has let it go already")
+    assert len(rings(BOTH, [pool(paused=False, **HELD)])) == 1, "also where somebody else had it go on"
