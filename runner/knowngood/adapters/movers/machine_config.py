@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from knowngood.adapters.cluster import facts, held
+from knowngood.adapters.cluster import actors, facts, held
 from knowngood.adapters.cluster.actors import MCO_CURRENT, MCO_DESIRED, MCO_STATE, annotation
-from knowngood.adapters.kubernetes.client import ApiError, Object
+from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.movers import pools
 from knowngood.adapters.movers.base import Arrived, Turn
 from knowngood.adapters.movers.pools import Pool
@@ -115,6 +115,34 @@ def _pool(task: Task, name: str) -> Pool:
     return pool
 
 
+def _refuse_in_use(task: Task, pool: Object) -> None:
+    """NotTold where letting the pool go would boot a node that this run has not drained.
+
+    A budget may have kept one of the batch, which was given back then. Each must be claimed by this run, or have the
+    config already, or be quarantined: the operator skips a cordoned node.
+    """
+    nodes = {n["metadata"]["name"]: n for n in task.kube.list(path("v1", "nodes"), keep=_slim)}
+    its = Pool.of(pool)
+    in_use = []
+    for name in pools.members(pools.objects(task.kube), nodes.values()).get(its.name, ()):
+        marks = actors.marks(nodes[name])
+        is_out = (marks.claim and marks.run == task.run) or (marks.quarantine and marks.cordoned)
+        if not (is_out or _has(nodes[name], its)):
+            in_use.append(name)
+    if in_use:
+        raise NotTold(
+            f"pool {its.name} is not let go: it would boot {', '.join(in_use)}, which is not drained"
+        )
+
+
+def _slim(node: Object) -> Object:
+    metadata, spec = node["metadata"], node.get("spec") or {}
+    return {
+        "metadata": {key: metadata.get(key) for key in ("name", "labels", "annotations")},
+        "spec": {key: spec.get(key) for key in ("taints", "unschedulable")},
+    }
+
+
 def _let_go(task: Task, name: str) -> None:
     """Unpause the node's pool, which this run holds: the mark stays and says that it rolls by our doing.
 
@@ -128,6 +156,7 @@ def _let_go(task: Task, name: str) -> None:
         if hold is None or hold.run != task.run:
             raise NotTold(f"pool {found['metadata']['name']} is paused by somebody else, not by this run")
         task.held(name)
+        _refuse_in_use(task, found)
         metadata = {
             "resourceVersion": found["metadata"]["resourceVersion"],
             "annotations": {names.ROLLS_ANNOTATION: task.run},
