@@ -102,6 +102,8 @@ def _left_over(asked: Asked) -> Iterator[Finding]:
             yield unknown(f"job {left.where}", f"a probe is at work: {left.detail}", "wait until it is done")
         elif left.kind != "lease":
             hint = HINTS.get(left.kind, "knowngood status").format(where=left.where)
+            if left.starts:
+                hint += f", which {left.starts}"
             yield refused(f"{left.kind} at {left.where}", f"left over from before: {left.detail}", hint)
 
 

@@ -47,7 +47,8 @@ def let_go(work: Work, step: Step) -> Done:
     gone = work.ports.holds.let_go([what for what in work.plan.holds if what not in stays], work.run)
     if gone.failed:
         return Done(Status.FAIL, Detail(why=named("could not let go", gone.failed), kept=gone.failed))
-    left = [one.where for one in work.ports.holds.standing() if one.run == work.run] if stays else []
+    standing = work.ports.holds.standing() if stays else ()
+    left = [one.where for one in standing if one.run == work.run and one.starts]
     return Done(Status.OK, Detail(kept=dict.fromkeys(left, BRAKE)))
 
 

@@ -68,7 +68,9 @@ def holding(plan: Plan, run: Flow, policy: Policy) -> Flow:
         kept = still_held(gone)
         if inside and not kept and gone.detail.kept:
             stays = ", ".join(gone.detail.kept)
-            end = replace(end, why=f"{end.why}; {stays} stays paused (knowngood clear --holds ends that)")
+            end = replace(
+                end, why=f"{end.why}; {stays} stays paused: let go, it moves its nodes on, undrained"
+            )
     return named(end, kept)
 
 

@@ -102,12 +102,14 @@ class Leftover:
     install-plan, wish.
 
     `run`: whose it is, where that is known. Another's Job is no leftover of ours: a nightly gate may be at work.
+    `starts`: what begins on nodes when a hold is let go, "" where nothing does.
     """
 
     kind: str
     where: str
     detail: str
     run: str = ""
+    starts: str = ""
 
     def of_others(self, run: str) -> bool:
         """Whether it is a Job that `run` did not make."""

@@ -293,7 +293,10 @@ class FakeHolds(Holds):
         return {POOL: "somebody had it go on: held again"}
 
     def standing(self) -> Sequence[Leftover]:
-        return [Leftover("hold", what, f"of run {run}", run) for what, run in self.world.paused.items()]
+        starts = "moves its nodes on"
+        return [
+            Leftover("hold", what, f"of run {run}", run, starts) for what, run in self.world.paused.items()
+        ]
 
     def let_go(self, kinds: Collection[str], run: str) -> LetGo:
         if self.world.paused.get(POOL) != run or "machine-config-pool" not in kinds:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
-from tests.unit.engine.fakes import POOL, snapshot
+from tests.unit.engine.fakes import POOL, FakeHolds, snapshot
 from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
 from tests.unit.engine.kills import resumed_at_each
 from tests.unit.engine.scene import RINGS, a_plan, an_engine
@@ -27,6 +27,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode, Refused
 from knowngood.model.finding import refused
 from knowngood.model.matrix import UndoClass
+from knowngood.model.node import Leftover
 from knowngood.model.plan import Plan
 from knowngood.model.state import End
 
@@ -128,6 +129,20 @@ def test_killed_at_any_record_it_ends_as_an_undisturbed_one(row: Row) -> None:
         assert (resumed.name, resumed.why) == (end.name, end.why), at
         assert snapshot(world) == snapshot(whole), at
         assert world.paused == whole.paused, at
+
+
+def test_only_what_letting_go_would_start_is_said_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that was let go for its ring carries the run's mark still, and stays nothing."""
+    rolling = [
+        Leftover("hold", "pool ring-0", "", "run-1"),
+        Leftover("hold", POOL, "", "run-1", "moves them"),
+    ]
+    world = a_fleet_world()
+    monkeypatch.setattr(FakeHolds, "standing", lambda holds: rolling if holds.world.paused else [])
+    anew("gpu-1")(world)
+    end = ended(world, onward())
+    assert f"{POOL} stays paused: let go, it moves its nodes on" in end.why
+    assert "pool ring-0" not in end.why
 
 
 def test_all_well_it_is_done_and_lets_go() -> None:

@@ -158,7 +158,14 @@ def leftovers(kube: Kube, nodes: Sequence[Object]) -> list[Leftover]:
 def _leftover(pausable: Pausable, item: Object, hold: Term) -> Leftover:
     by = f" ({hold.who})" if hold.who else ""
     until = f", meant until {hold.until}" if hold.until else ""
-    return Leftover("hold", pausable.called(item), f"of run {hold.run or 'unknown'}{by}{until}", hold.run)
+    told = f"of run {hold.run or 'unknown'}{by}{until}"
+    return Leftover("hold", pausable.called(item), told, hold.run, starts(pausable, item))
+
+
+def starts(pausable: Pausable, item: Object) -> str:
+    """What letting it go starts: a pool that goes on already, or anything else, starts nothing."""
+    is_brake = pausable is POOL and _is_paused_pool(item)
+    return "boots every node of it that lacks its config, at once and undrained" if is_brake else ""
 
 
 def labels(item: Values) -> Mapping[str, str]:

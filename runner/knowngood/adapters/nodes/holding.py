@@ -71,8 +71,10 @@ class KubeHolds(Holds):
         for pausable, item in self._concerned(kinds, objects):
             called, hold = pausable.called(item), held.term(item)
             if hold and hold.run != term.run:
+                starts = held.starts(pausable, item)
                 busy[called] = (
                     f"run {hold.run} holds it until {hold.until}; once that has ended: knowngood clear --holds"
+                    f"{f', which {starts}' if starts else ''}"
                 )
             elif not hold and pausable.paused(item):
                 others.append(called)

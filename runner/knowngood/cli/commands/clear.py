@@ -39,7 +39,8 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
     declares.
 
     With --holds it is about others whose work a run paused and could not let go on: machine-config pools, health
-    checks, nodes kept from the autoscaler, silenced alerts. What somebody else paused stays paused.
+    checks, nodes kept from the autoscaler, silenced alerts. What somebody else paused stays paused. A machine-config
+    pool that is let go boots every node of it that lacks its config, at once and undrained: which do, it says first.
 
     \b
     Examples:
@@ -101,7 +102,8 @@ def let_go(kube: Kube, alerts: Alertmanager | None, *, yes: bool) -> None:
         say("nothing else is held" if untold else "nothing is held", err=True)
         return
     for hold in found:
-        say(f"{hold.where}: lets it go on, held by a hold {hold.detail}", err=True)
+        starts = f"; that {hold.starts}" if hold.starts else ""
+        say(f"{hold.where}: lets it go on, held by a hold {hold.detail}{starts}", err=True)
     ask(f"Let go {', '.join(hold.where for hold in found)} on {kube.access.server}?", yes=yes)
     refuse_open(kube, found)  # somebody may have gone on while we asked
     for run in dict.fromkeys(hold.run for hold in found):

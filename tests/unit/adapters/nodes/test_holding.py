@@ -144,6 +144,8 @@ def test_another_runs_hold_is_busy_and_is_not_let_go_by_us(kube: FakeKube) -> No
     assert taken.held == ()
     assert set(taken.busy) == {POOL, CHECK, NODE_CHECK}
     assert "run r0 holds it" in taken.busy[POOL]
+    assert "boots every node of it that lacks its config, at once and undrained" in taken.busy[POOL]
+    assert "boots" not in taken.busy[CHECK]
     assert holds.let_go(HOLDS, "r1").done == ()
     assert paused(kube) == {POOL, CHECK, NODE_CHECK}
 
@@ -153,6 +155,16 @@ def test_a_pool_that_rolls_is_not_paused_half_way(kube: FakeKube) -> None:
     taken = KubeHolds(kube).take(["machine-config-pool"], ["gpu-1"], TERM)
     assert list(taken.busy) == [POOL]
     assert kube.writes == []
+
+
+def test_only_a_pool_that_is_paused_says_that_letting_it_go_boots_nodes(kube: FakeKube) -> None:
+    """One that a run has let go for its ring is marked still, and goes on already."""
+    holds = KubeHolds(kube)
+    holds.take(HOLDS, ["gpu-1"], TERM)
+    assert [one.where for one in holds.standing() if one.starts] == [POOL]
+    kube.objects[where(POOL)]["spec"]["paused"] = False
+    assert POOL in [one.where for one in holds.standing()]
+    assert [one.where for one in holds.standing() if one.starts] == []
 
 
 def test_what_was_lifted_is_held_again_and_told(kube: FakeKube) -> None:

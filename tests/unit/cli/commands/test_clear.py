@@ -168,7 +168,7 @@ def test_what_an_ended_run_still_holds_is_shown_and_let_go(kube: FakeKube, tmp_p
     a_held_pool(kube, THERE)
     said = let_go(tmp_path, "--yes")
     assert said.code == 0, said.err
-    assert f"of run {THERE} (ana@laptop), meant until 2026-08-22T04:00:00Z" in said.err
+    assert f"of run {THERE} (ana@laptop), meant until 2026-08-22T04:00:00Z; that boots every node" in said.err
     assert kube.objects[POOL]["spec"]["paused"] is False
     assert kube.objects[POOL]["metadata"]["annotations"] == {}
 
