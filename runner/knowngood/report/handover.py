@@ -54,7 +54,9 @@ def handover(summary: Summary, plan: Plan, cluster: Cluster) -> Page:
         ]
         parts += _block(_give_back(summary, out))
     if summary.holds:
-        told = "To let those go on whose work is held, once the run has ended (it says first what that starts):"
+        told = (
+            "To let those go on whose work is held, once the run has ended (it says first what that starts):"
+        )
         parts += ["", told, ""]
         parts += _block(iter(["knowngood clear --holds"]))
     if not summary.end:
