@@ -176,10 +176,15 @@ class AnsibleNodeWork(Playbooks, NodeWork):
         how: Again,
         since: Mapping[str, Window],
     ) -> Outcome:
-        """See the port: the same role, told since when each node's load does not count any more."""
-        if how is not Again.RELOAD:
+        """See the port: the first role that can load anew, told since when each node's load does not count any more."""
+        loads = [moving for moving in moves if moving.spec.reloads]
+        if how is not Again.RELOAD or not loads:
             raise UsageError(f"no class of what moves can {how} a node where nothing is to be changed")
-        more = {**_moved(moves), "knowngood_since": {node: to_json(since[node]) for node in nodes}}
+        more = {
+            **_moved(moves),
+            "knowngood_mover": _first(loads),
+            "knowngood_since": {node: to_json(since[node]) for node in nodes},
+        }
         return self._play("apply", list(nodes), fence, self._limits.apply, cancel, more)
 
     def release(self, nodes: Sequence[str], fence: str, cancel: Cancel) -> Outcome:
@@ -254,10 +259,14 @@ def _moved(moves: Sequence[Moving]) -> dict[str, object]:
     if not moves:
         raise UsageError("nothing moves, so no role can move it")
     return {
-        "knowngood_mover": min(moves, key=lambda moving: moving.spec.order).spec.kind,
+        "knowngood_mover": _first(moves),
         "knowngood_expect": {moving.component: moving.after for moving in moves},
         "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
     }
+
+
+def _first(moves: Sequence[Moving]) -> str:
+    return min(moves, key=lambda moving: moving.spec.order).spec.kind
 
 
 def _tenants(cluster: Cluster) -> list[Object]:

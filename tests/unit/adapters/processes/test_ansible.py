@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.movers import EVERY, moving
 
 from knowngood.adapters.processes import ansible
 from knowngood.adapters.processes.ansible_child import heard as passed_on
 from knowngood.adapters.processes.supervisor import Completed
+from knowngood.model.context import Window
 from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Limits
+from knowngood.model.mover import Again, Moving
 from knowngood.model.progress import Progress
 from knowngood.model.record import Record
+from knowngood.ports.cancel import Cancel
+from knowngood.ports.nodes import Outcome
 from knowngood.ports.observer import Observer
 
 NODES = ["gpu-1", "gpu-2"]
@@ -182,3 +188,29 @@ def test_a_key_that_would_make_ansible_ignore_the_marks_is_refused(key: str) -> 
     """Ansible's JSON reader fails on it, and its YAML reader, the next, takes every text for a template."""
     with pytest.raises(UsageError, match=key):
         ansible.untemplated({"tenants": [{key: "{{ x }}"}]})
+
+
+class Told(ansible.AnsibleNodeWork):
+    """What a playbook would be told."""
+
+    def __init__(self) -> None:
+        self._limits = Limits()
+        self.more: dict[str, Any] = {}
+
+    def _play(self, *asked: Any) -> Outcome:
+        self.more = asked[-1]
+        return Outcome()
+
+
+def test_what_is_loaded_again_goes_to_the_role_that_can_though_another_moves_first() -> None:
+    """A system that is booted into comes before the drivers, and can't be loaded a second time."""
+    driver = moving("595.91.07")
+    moves = (Moving("rhcos-kernel", "5.14.0-427", "5.14.0-570", EVERY["rhcos-kernel"]), *driver)
+    told, since = Told(), {"gpu-1": Window("boot", 12.5, "2026-08-22T03:00:00Z")}
+    told.apply(["gpu-1"], "r/1", moves, Cancel())
+    assert told.more["knowngood_mover"] == "machine-config"
+    told.load_again(["gpu-1"], "r/1", moves, Cancel(), how=Again.RELOAD, since=since)
+    assert told.more["knowngood_mover"] == driver[0].spec.kind == "daemon-driver"
+    assert set(told.more["knowngood_expect"]) == {"rhcos-kernel", "nvidia-driver"}
+    with pytest.raises(UsageError, match="can reload a node"):
+        told.load_again(["gpu-1"], "r/1", moves[:1], Cancel(), how=Again.RELOAD, since=since)
