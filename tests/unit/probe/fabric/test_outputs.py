@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.probe.fabric import nccl_tests, perftest
+from knowngood.probe.fabric import nccl, nccl_tests, perftest
 from knowngood.probe.fabric.perftest import DEAD, MEASURED, OWN, UNMEASURED, Reading
+from knowngood.probe.fabric.tools import Tool
 
 OUTPUTS = Path(__file__).parent / "outputs"
 
@@ -89,6 +92,18 @@ def test_wrong_values_are_counted_and_unchecked_ones_are_not_right() -> None:
     assert (found.wrong, found.best, [*found.ranks]) == (12, 487.88, [0, 8])
     unchecked = output("all_reduce_spark").replace("      0\n", "    N/A\n")
     assert nccl_tests.read(unchecked).wrong is None
+
+
+def test_wrong_values_are_told_though_the_tool_ends_with_an_error() -> None:
+    def told(text: str) -> dict[str, object]:
+        tool = cast("Tool", SimpleNamespace(text=lambda: text, code=1))
+        return nccl._told(tool, whole=True, seconds=1.0)
+
+    wrong = output("all_reduce_wrong")
+    assert told(wrong) == {"ranks": 2, "hosts": 2, "busGBps": 487.88, "wrong": 12}
+    for other in (output("all_reduce_spark"), wrong[: wrong.index("# Avg")]):
+        assert "ended with 1" in str(told(other)["why"])
+        assert "busGBps" not in told(other)
 
 
 @given(st.text(max_size=400), st.integers(-15, 2))
