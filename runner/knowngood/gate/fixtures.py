@@ -334,7 +334,7 @@ def kernel_log(
     found = replace(found, up=state.uptime_seconds)
     return replace(
         found,
-        beside=lambda: request.getfixturevalue("neighbours")(state.name, found.hours or 0.0),
+        beside=lambda: request.getfixturevalue("neighbours")(state.name, found.hours),
         remap_failed=lambda address: request.getfixturevalue("remap_failed")(state.name, address),
     )
 

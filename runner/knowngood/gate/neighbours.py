@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from knowngood.adapters.cluster import journals
+from knowngood.adapters.cluster import facts, journals
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.driver import Reports
@@ -16,17 +16,23 @@ from knowngood.gate.log_errors import Beside, Place, Seen, before_of, new, seen
 from knowngood.gate.xid_table import Action
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.matrix import Cluster
 
 GATE = "gpu_errors"
 AT_ONCE, MOST = 8, 32
 """Nodes that are read at once, and at most of those that did not move: some are enough to show it is no driver's."""
+NO_HOURS = "the node was rebooted since its window opened, so for how long they must be read is not known"
+NO_UPTIME = "no ready driver pod there tells for how long the node is up"
+NO_LINE = "the kernel log has no line of the present boot"
 
 
 @pytest.fixture(scope="session")
-def neighbours(kube: Kube, judgement: JudgeRequest, journals_of: Journals) -> Callable[[str, float], Beside]:
+def neighbours(
+    kube: Kube, cluster: Cluster, judgement: JudgeRequest, journals_of: Journals
+) -> Callable[[str, float | None], Beside]:
     """Application errors of the other judged nodes that are new there, and those of nodes that did not move.
 
-    Asked with a node and the hours that it is judged for.
+    Asked with a node and the hours that it is judged for; None: nobody knows, then those that did not move are unread.
     """
 
     def moved(node: str) -> list[Seen]:
@@ -40,25 +46,43 @@ def neighbours(kube: Kube, judgement: JudgeRequest, journals_of: Journals) -> Ca
         before = before_of(judgement.baseline.get(f"{GATE}/{node}"))
         return new(seen(log.lines, ("gpu",)), Action.APP, before, None)
 
-    def still(node: str, seconds: float) -> tuple[set[str], str]:
+    def still(node: str, hours: float) -> tuple[set[str], str]:
         try:
-            lines, lost = kernel.parse(journals.read(kube, node, since=0.0, up=seconds))
+            up = _uptime(kube, node, cluster.operator_namespace)
+            if up is None:
+                return set(), NO_UPTIME
+            since = max(0.0, up - hours * 3600 - journals.SETTLED)
+            lines, lost = kernel.parse(journals.read(kube, node, since=since, up=up))
         except (KnowngoodError, ValueError) as error:
             return set(), str(error)
-        return {s.event.key for s in seen(lines, ("gpu",)) if s.event.action is Action.APP}, lost
+        late = [line for line in lines if line.until >= since]
+        kinds = {s.event.key for s in seen(late, ("gpu",)) if s.event.action is Action.APP}
+        return kinds, lost or ("" if lines else NO_LINE)
 
-    def ask(node: str, hours: float) -> Beside:
+    def stayed(hours: float | None) -> tuple[set[str], str]:
+        others = judgement.still[:MOST]
+        if hours is None:
+            return set(), NO_HOURS if others else ""
+        with ThreadPoolExecutor(AT_ONCE) as hands:
+            asked = list(hands.map(lambda other: still(other, hours), others))
+        troubles = [trouble for _, trouble in asked]
+        return set().union(*(kinds for kinds, _ in asked)), troubles[0] if troubles and all(troubles) else ""
+
+    def ask(node: str, hours: float | None) -> Beside:
         places: dict[str, set[Place]] = {}
         for other in judgement.nodes:
             for one in moved(other) if other not in (node, *judgement.still) else ():
                 places.setdefault(one.event.key, set()).add(one.place(other))
-        with ThreadPoolExecutor(AT_ONCE) as hands:
-            asked = list(hands.map(lambda other: still(other, hours * 3600), judgement.still[:MOST]))
-        troubles = [trouble for _, trouble in asked]
-        unread = troubles[0] if troubles and all(troubles) else ""
-        return Beside(places, set().union(*(kinds for kinds, _ in asked)), unread)
+        return Beside(places, *stayed(hours))
 
     return ask
+
+
+def _uptime(kube: Kube, node: str, namespace: str) -> float | None:
+    """Seconds since the node booted, as its driver pod tells them; None without a ready one."""
+    pods = [pod for pod in facts.pods_of_node(kube, node, namespace) if facts.is_driver_pod(pod)]
+    ready = next(filter(facts.is_ready, pods), None)
+    return None if ready is None else facts.uptime(kube, ready, facts.DRIVER_CONTAINER)
 
 
 @pytest.fixture(scope="session")

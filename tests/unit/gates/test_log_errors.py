@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,12 +115,33 @@ class Journals(FakeKube):
 def test_nodes_that_stayed_are_unread_only_where_none_answers(
     there: tuple[str, ...], unread: bool, still: set[str]
 ) -> None:
-    kube = Journals()
-    kube.journals = dict.fromkeys(there, entry(5.0, xid(31)) + "\n")
-    asked = request(still=("still-1", "still-2"))
-    make: Any = neighbours.__wrapped__  # type: ignore[attr-defined]
-    found = make(kube, asked, lambda _node, _boot: "")("gpu-1", 1.0)
+    found = asked_beside(dict.fromkeys(there, 9.0), 1.0, ("still-1", "still-2"))
     assert (bool(found.unread), set(found.still)) == (unread, still)
+
+
+def asked_beside(ups: Mapping[str, float | None], hours: float | None, still: tuple[str, ...]) -> Beside:
+    """What nodes that stayed tell, each up for so many seconds, with an Xid 31 at 5 s."""
+    kube = Journals()
+    kube.journals = {node: entry(5.0, xid(31)) + "\n" for node in ups}
+    make: Any = neighbours.__wrapped__  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("knowngood.gate.neighbours._uptime", lambda _kube, node, _at: ups.get(node))
+        cluster = SimpleNamespace(operator_namespace="n")
+        found: Beside = make(kube, cluster, request(still=still), lambda _node, _boot: "")("gpu-1", hours)
+    return found
+
+
+def test_a_node_that_stayed_is_read_for_as_long_as_the_window_is_open() -> None:
+    """Counted back from now by its own uptime: silence before that is no "they don't have it", nor is an old error."""
+    for up, still in ((600.0, {"Xid 31"}), (3630.0, {"Xid 31"}), (3700.0, set())):
+        assert asked_beside({"still-1": up}, 1.0, ("still-1",)) == Beside({}, still), up
+    assert "is up" in asked_beside({"still-1": None}, 1.0, ("still-1",)).unread
+
+
+def test_for_how_long_others_must_be_read_is_not_known_after_a_reboot() -> None:
+    found = asked_beside({"still-1": 600.0}, None, ("still-1",))
+    assert (set(found.still), "rebooted" in found.unread) == (set(), True)
+    assert asked_beside({}, None, ()) == Beside({}, set()), "nobody stayed: nobody can be asked"
 
 
 def test_nobody_is_asked_for_other_nodes_without_need() -> None:
