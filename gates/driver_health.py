@@ -123,9 +123,7 @@ def test_the_gpus_are_well(
     if told.report:
         corrupt = told.report.corrupt
         wrong += judge.unwaived((at, f"the InfoROM of GPU {at} is corrupted") for at in corrupt)
-        wrong += missing(
-            gpus, profile, before, judge.waived_but({x for g in gpus for x in (g.address, g.uuid)})
-        )
+        wrong += missing(gpus, profile, before)
     for gpu in gpus:
         words = [*of_memory(gpu, limits), *of_settings(gpu, limits), *of_pcie(gpu, limits), *slowed(gpu)]
         words += worse(gpu, before.get(gpu.uuid, {}))
@@ -184,29 +182,47 @@ def named(gpu: Gpu) -> str:
 
 def of_gpu(gpu: Gpu, words: Iterable[str]) -> list[str]:
     """What is said of a GPU, named, where no waiver names it by address or UUID."""
-    said = [f"{named(gpu)}: {word}" for word in words]
-    return judge.unwaived((gpu.uuid, word) for word in judge.unwaived((gpu.address, one) for one in said))
+    return of_part(gpu.uuid, gpu.address, [f"{named(gpu)}: {word}" for word in words])
+
+
+def of_part(uuid: str, address: str, words: Iterable[str]) -> list[str]:
+    """Of these words those that no waiver takes from the GPU, by either name."""
+    return judge.unwaived((uuid, word) for word in judge.unwaived((address, one) for one in words))
 
 
 def figures(gpu: Gpu) -> dict[str, Any]:
-    """What is kept of a GPU to compare with: counters that are not zero, and its link."""
-    kept: dict[str, Any] = {"pcie": [gpu.number("pcieGen"), gpu.number("pcieWidth")]}
+    """What is kept of a GPU to compare with: where it is, counters that are not zero, and its link."""
+    pcie = [gpu.number("pcieGen"), gpu.number("pcieWidth")]
+    kept: dict[str, Any] = {"address": gpu.address, "pcie": pcie}
     counters = {name: gpu.number(name) for name in sorted(NUMBERS) if not name.startswith("pcie")}
     return kept | {name: count for name, count in counters.items() if count}
 
 
-def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any], gone: int = 0) -> Iterator[str]:
-    """GPUs that are not there, or not those that should be. `gone`: so many are known to be missing."""
-    if len(gpus) != profile.gpus - gone:
+def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> Iterator[str]:
+    """GPUs that are not there, or not those that should be. A waived one may be away, or another in its place."""
+    gone = waived_away(gpus, before)
+    if not profile.gpus - gone <= len(gpus) <= profile.gpus:
         waived = f", of which {gone} may be missing" if gone else ""
         yield f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}{waived}"
-    away = sorted(set(before) - {gpu.uuid for gpu in gpus})
-    yield from (f"{uuid} is gone" for uuid in away if len(away) > gone)
+    for uuid in sorted(set(before) - {gpu.uuid for gpu in gpus}):
+        yield from of_part(uuid, before[uuid].get("address", ""), [f"{uuid} is gone"])
     vendor, _, device = profile.gpu_pci_id.partition(":")
     for gpu in gpus:
         found = gpu.told("pciId").lower()
         if found and found != f"{device}{vendor}":
             yield f"{named(gpu)} has PCI id {found[4:]}:{found[:4]}, the profile {profile.gpu_pci_id}"
+
+
+def waived_away(gpus: Sequence[Gpu], before: Mapping[str, Any]) -> int:
+    """How many waived GPUs are not there: one that is waived by address and UUID is one, one that was replaced none.
+
+    Only the baseline tells whose a UUID was. One that it does not know may be any of those that are waived by address.
+    """
+    there = {gpu.address for gpu in gpus}
+    parts = judge.waived_gone({name for gpu in gpus for name in (gpu.address, gpu.uuid)})
+    places = {before.get(part, {}).get("address", part) for part in parts} - there
+    unplaced = {place for place in places if place.startswith("GPU-")}
+    return max(len(unplaced), len(places - unplaced))
 
 
 def strange(gpus: Sequence[Gpu], state: NodeState) -> Iterator[str]:

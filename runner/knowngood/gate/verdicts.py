@@ -84,11 +84,15 @@ class Judge:
 
         `of`: the parts that are meant; None: nobody knows.
         """
+        return len(self.waived_gone(there, of))
+
+    def waived_gone(self, there: Collection[str], of: Collection[str] | None = None) -> list[str]:
+        """Which these are, as the waivers name them: one thing may be waived by two names."""
         gone = absent(_current[0].waivers, there)
         if of is not None:
             gone = [w for w in gone if any(f"{part}/".startswith(f"{w.part}/") for part in of)]
         self.unwaived((w.part, "it is not there") for w in gone)
-        return len(gone)
+        return [w.part for w in gone]
 
     def note(self, reason: str) -> None:
         """Words that go with a pass."""

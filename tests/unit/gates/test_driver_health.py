@@ -330,13 +330,38 @@ def without(text: str, gpus: int) -> str:
 @pytest.mark.parametrize("by", ["address", "uuid"])
 def test_a_gpu_that_is_known_to_be_out_is_waived_and_no_second_one(by: str) -> None:
     """The profile still says eight, and the baseline of before has it."""
-    eight = parse(printed()).gpus
-    before: dict[str, Any] = {"gpus": {gpu.uuid: {} for gpu in eight}}
+    eight, (_, _, before) = parse(printed()).gpus, judged(printed())
     known = [waiver(getattr(eight[7], by))]
     assert judged(without(printed(), 1), baseline=before)[0] == "fail"
     assert judged(without(printed(), 1), baseline=before, waivers=known)[:2] == ("pass", "")
     found, reason, _ = judged(without(printed(), 2), baseline=before, waivers=known)
     assert (found, "6 GPUs, the profile 8, of which 1 may be missing" in reason) == ("fail", True)
+    assert f"{eight[6].uuid} is gone" in reason
+    assert eight[7].uuid not in reason
+
+
+def test_a_gpu_that_is_waived_by_both_names_is_one() -> None:
+    eight, (_, _, before) = parse(printed()).gpus, judged(printed())
+    known = [waiver(eight[7].address), waiver(eight[7].uuid)]
+    for baseline in (before, None):
+        assert judged(without(printed(), 1), baseline=baseline, waivers=known)[0] == "pass"
+        assert judged(without(printed(), 2), baseline=baseline, waivers=known)[0] == "fail"
+
+
+@pytest.mark.parametrize("by", ["address", "uuid"])
+def test_a_waived_gpu_may_be_replaced_and_stands_for_no_other(by: str) -> None:
+    """The new one is at the old one's place."""
+    eight, (_, _, before) = parse(printed()).gpus, judged(printed())
+    known, inventory = [waiver(getattr(eight[7], by))], {**KERNEL, "gpus": {}}
+    uuids = [f"GPU-00000000-0000-0000-0000-00000000000{n}" for n in (1, 2)]
+    new = printed().replace(eight[7].uuid, uuids[0])
+    links = printed(SXM, ("nvlink", "-s")).replace(eight[7].uuid, uuids[0])
+    assert judged(new, links, baseline=before, waivers=known, inventory=inventory)[:2] == ("pass", "")
+    other = [waiver(getattr(eight[6], by))]
+    reason = judged(new, links, baseline=before, waivers=other, inventory=inventory)[1]
+    assert reason == f"{eight[7].uuid} is gone", "a swap of another one"
+    lost = new.replace(eight[6].uuid, uuids[1])
+    reason = judged(lost, links, baseline=before, waivers=known, inventory=inventory)[1]
     assert f"{eight[6].uuid} is gone" in reason
 
 
