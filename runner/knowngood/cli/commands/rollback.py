@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
+from knowngood.cli import runs
 from knowngood.cli.asking import ask, confirm
 from knowngood.cli.existing_run import (
     Known,
@@ -24,7 +25,7 @@ from knowngood.cli.runs import BEGINS
 from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
-from knowngood.model.errors import ExitCode, UsageError
+from knowngood.model.errors import ExitCode, KnowngoodError, UsageError
 from knowngood.model.values import Object
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import Summary
@@ -85,11 +86,24 @@ def _matrix(settings: Settings, what: str) -> Source | None:
     """The matrix if `what` is one of its clusters. A run is taken back from anywhere: it knows its own."""
     if settings.matrix is None and nearest() is None and BEGINS.match(what):
         return None
-    source = at(find(settings))
+    try:
+        source = at(find(settings))
+    except KnowngoodError:
+        if settings.matrix is not None or not _is_here(settings, what):
+            raise
+        return None
     if what not in source.matrix.clusters:
         return None
     tell(source.folder)
     return source
+
+
+def _is_here(settings: Settings, what: str) -> bool:
+    """Whether `what` names a run of this machine."""
+    try:
+        return bool(BEGINS.match(what) and runs.find(settings.runs, what))
+    except UsageError:
+        return False
 
 
 def _back(

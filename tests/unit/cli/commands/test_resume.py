@@ -137,6 +137,23 @@ def test_without_matrix_it_goes_by_its_own_and_by_the_nearest_where_that_is_gone
     assert said.err.count(f"matrix: {scene.matrix}") == 1
 
 
+def test_a_run_is_taken_back_by_its_own_matrix_where_the_one_here_is_broken(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    scene.began_with(scene.matrix)
+    here = tmp_path_factory.mktemp("here")
+    (here / "matrix" / "releases").mkdir(parents=True)
+    (here / "matrix" / "releases" / "new.yaml").write_text("components: [\n")
+    monkeypatch.chdir(here)
+    where = ("--runs-dir", scene.runs, "--kubeconfig", scene.matrix / "none")
+    monkeypatch.setattr(rollback, "checkpoint", lambda *_: FakeCheckpoint(scene.world))
+    assert knowngood(*where, "rollback", RUN, "--yes").code == 130
+    assert [place.matrix_folder for place in scene.places] == [scene.matrix]
+    said = knowngood(*where, "rollback", "ams-prod", "--yes")
+    assert said.code == 2
+    assert "new.yaml" in said.err, "a cluster is one of the matrix here"
+
+
 def test_comments_and_contacts_may_change(scene: Scene) -> None:
     with scene.file.open("a") as file:
         file.write("# a remark\n")
