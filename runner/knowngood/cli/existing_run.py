@@ -215,10 +215,14 @@ def place_of(settings: Settings, run: Known, *, back: bool = False) -> Place:
 def by_its_matrix(settings: Settings, run: Known) -> Settings:
     """The settings, with the matrix that a run was planned from, unless --matrix names another.
 
-    A work tree that `fleet` made is gone once that has ended: then it is the nearest one, as for any command.
+    A work tree that `fleet` made is gone once that has ended: then it is the nearest one, as for any command, and that
+    is said.
     """
     recorded = Path(str(run.state.frozen.get("matrix", "")))
-    if settings.matrix is not None or recorded == Path() or not recorded.is_dir():
+    if settings.matrix is not None or recorded == Path():
+        return settings
+    if not recorded.is_dir():
+        say(f"the run's own matrix {recorded} is gone: the nearest one is read instead", err=True)
         return settings
     return replace(settings, matrix=recorded)
 

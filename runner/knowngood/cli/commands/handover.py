@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
-from knowngood.cli.existing_run import Ask, by_its_matrix, known
-from knowngood.cli.matrix_source import load
+from knowngood.cli.existing_run import Ask, Known, by_its_matrix, known
+from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, runs_option
 from knowngood.cli.terminal import say
 from knowngood.cli.told import asked
+from knowngood.matrix.build import cluster_of
+from knowngood.model.errors import Location
+from knowngood.model.matrix import Cluster
 from knowngood.planner.moving import with_movers
 from knowngood.report.handover import handover
 
@@ -39,5 +42,13 @@ def command(settings: Settings, run: str | None) -> int:
         found = asked(local)
         source = load(by_its_matrix(settings, found))
         plan = with_movers(found.plan, source.matrix.movers)
-        say(handover(found.summary, plan, source.cluster(plan.cluster)))
+        say(handover(found.summary, plan, _cluster(source, found)))
     return 0
+
+
+def _cluster(source: Source, run: Known) -> Cluster:
+    """The cluster as the run knows it: a matrix that is not its own may say something else by now."""
+    kept, name = run.cluster_file(), run.plan.cluster
+    if not kept:  # by an older version
+        return source.cluster(name)
+    return cluster_of(name, kept, Location(f"the cluster file that run {run.run_id} keeps"))

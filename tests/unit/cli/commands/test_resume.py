@@ -135,6 +135,9 @@ def test_without_matrix_it_goes_by_its_own_and_by_the_nearest_where_that_is_gone
     assert said.code == 130, said.err
     assert [place.matrix_folder.resolve() for place in scene.places] == [scene.matrix.resolve()]
     assert said.err.count(f"matrix: {scene.matrix}") == 1
+    assert ("the run's own matrix" in said.err) == (began != "matrix"), (
+        "another one is never taken in silence"
+    )
 
 
 def test_a_run_is_taken_back_by_its_own_matrix_where_the_one_here_is_broken(
@@ -152,6 +155,15 @@ def test_a_run_is_taken_back_by_its_own_matrix_where_the_one_here_is_broken(
     said = knowngood(*where, "rollback", "ams-prod", "--yes")
     assert said.code == 2
     assert "new.yaml" in said.err, "a cluster is one of the matrix here"
+
+
+def test_handover_tells_of_the_cluster_as_the_run_knows_it(scene: Scene) -> None:
+    before = scene.says("handover", RUN)
+    scene.file.unlink()
+    (scene.matrix / "fleet.yaml").unlink()  # it names the cluster
+    after = scene.says("handover", RUN)
+    assert (before.code, after.code) == (0, 0), after.err
+    assert after.out == before.out
 
 
 def test_comments_and_contacts_may_change(scene: Scene) -> None:
