@@ -118,7 +118,7 @@ def one_of(named: str) -> Path:
 
 def _first(files: Mapping[Path, Values], section: str, name: object) -> Path | None:
     """The first of the files that has an entry of that name."""
-    has = (path for path, f in files.items() for e in f.get(section) or () if e["name"] == name)
+    has = (path for path, f in files.items() for e in _entries(f, section) if e.get("name") == name)
     return next(has, None)
 
 
@@ -190,6 +190,8 @@ def _read(path: Path) -> Values:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError("the kubeconfig is no YAML", where=str(path), hint=HINT) from error
+    if config is None:  # an empty file is an empty configuration, as to kubectl
+        return {}
     if not isinstance(config, dict):
         raise UsageError("the kubeconfig is no mapping", where=str(path), hint=HINT)
     return config
@@ -205,10 +207,19 @@ _LOADER.add_constructor(
 )
 
 
+def _entries(config: Values, section: str) -> list[Values]:
+    """Its entries; what is none is passed over, so that a name is never found in it."""
+    found = config.get(section)
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+
+
 def _named(config: Values, section: str, name: str, key: str, path: Path) -> Values:
-    for entry in config.get(section) or ():
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return dict(entry.get(key) or {})
+    for entry in _entries(config, section):
+        if entry.get("name") == name:
+            found = entry.get(key) or {}
+            if not isinstance(found, dict):
+                raise UsageError(f"{key} {name!r} is no mapping", where=str(path), hint=HINT)
+            return found
     raise UsageError(f"{section} has no entry {name!r}", where=str(path), hint=HINT)
 
 

@@ -246,6 +246,23 @@ def test_a_context_whose_parts_lie_in_several_files_is_refused_with_the_way_to_m
     assert "--flatten" in caught.value.hint
 
 
+def test_an_empty_file_among_several_is_passed_over(tmp_path: Path) -> None:
+    named = several(tmp_path, {}, config())
+    (tmp_path / "config-0").write_text("")
+    assert kubeconfig.one_of(named).name == "config-1"
+
+
+@pytest.mark.parametrize("wrong", ["ams", 7, ["ams", None], [{"context": {}}], {"name": "ams"}])
+def test_a_section_without_entries_is_no_crash(tmp_path: Path, wrong: object) -> None:
+    assert kubeconfig.one_of(several(tmp_path, {"contexts": wrong}, config())).name == "config-1"
+
+
+def test_an_entry_that_is_no_mapping_is_refused_by_name(tmp_path: Path) -> None:
+    bad = {"current-context": "ams", "contexts": [{"name": "ams", "context": "lab"}]}
+    with pytest.raises(UsageError, match="context 'ams' is no mapping"):
+        kubeconfig.one_of(several(tmp_path, bad, config()))
+
+
 def test_several_files_without_a_current_context_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no current-context is set"):
         kubeconfig.one_of(several(tmp_path, {"kind": "Config"}, {"kind": "Config"}))
