@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from knowngood.cli.options import Settings
+from knowngood.cli.options import MATRIX_PATH, Settings
 from knowngood.cli.terminal import hear_libraries, say
 from knowngood.cli.version import VERSION
 from knowngood.model.errors import DataError, ExitCode, KnowngoodError
@@ -102,7 +102,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--matrix",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=MATRIX_PATH,
     help="The matrix folder, or `shipped`.  [default: the nearest `matrix` from here upwards]",
 )
 @click.option(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from knowngood.cli.options import Settings
+from knowngood.cli.options import SHIPPED, Settings
 from knowngood.cli.terminal import say
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import UsageError
 
-SHIPPED = Path("shipped")
-"""What `--matrix` says for the one that comes with the program."""
 MATRIX = "matrix"
 
 
@@ -30,7 +28,7 @@ def find(settings: Settings) -> Path:
     """As `matrix_folder`, without a word."""
     named = settings.matrix
     if named is not None:
-        return matrix_dir(None if named == SHIPPED and not named.is_dir() else named)
+        return matrix_dir(None if named == SHIPPED else named)
     found = nearest()
     if found is None:
         raise UsageError(

@@ -44,11 +44,26 @@ def _shared(flag: str, name: str, **kwargs: Any) -> Callable[[F], F]:
     return click.option(flag, f"_{name}", expose_value=False, callback=_keep(name), **kwargs)
 
 
+SHIPPED = Path("shipped")
+"""What `--matrix` says for the one that comes with the program."""
+
+
+class MatrixPath(click.Path):
+    """`--matrix`: `shipped` always means ours, `./shipped` a folder of that name, which a Path would not tell apart."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As its base; what was written with a folder stays one."""
+        found = super().convert(value, param, ctx)
+        return found.absolute() if found == SHIPPED and value not in (str(SHIPPED), SHIPPED) else found
+
+
+MATRIX_PATH = MatrixPath(path_type=Path)
+
+
 def matrix_option(function: F) -> F:
     """`--matrix DIR`."""
-    path = click.Path(path_type=Path)
     text = "The matrix folder, or `shipped`.  [default: the nearest `matrix` from here upwards]"
-    return _shared("--matrix", "matrix", metavar="DIR", type=path, help=text)(function)
+    return _shared("--matrix", "matrix", metavar="DIR", type=MATRIX_PATH, help=text)(function)
 
 
 def kubeconfig_option(function: F) -> F:

@@ -51,6 +51,19 @@ def test_ours_can_be_named_also_where_a_team_has_its_own(
     assert capsys.readouterr().err == f"matrix: {matrix_dir()}\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "read"), [("shipped", ""), ("./shipped", "shipped"), ("shipped/", "shipped")]
+)
+def test_shipped_is_always_ours_and_a_folder_of_that_name_is_written_as_one(
+    team: Path, said: str, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (team / "shipped" / "releases").mkdir(parents=True)
+    monkeypatch.chdir(team)
+    for arguments in (("--matrix", said, "validate"), ("validate", "--matrix", said)):
+        told = knowngood(*arguments).err
+        assert f"matrix: {team / read if read else matrix_dir()}\n" in told
+
+
 def test_a_folder_that_is_not_there_is_no_other_one(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(team)
     with pytest.raises(UsageError, match="no such matrix folder"):

@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 
 from knowngood.adapters.stage import Stage
-from knowngood.cli.matrix_folder import SHIPPED
 from knowngood.cli.matrix_source import Source, load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
+from knowngood.cli.options import SHIPPED, Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise
 from knowngood.cli.staging import new_folder, staged, upgrade
 from knowngood.cli.terminal import say
