@@ -158,3 +158,17 @@ def test_who_mistypes_a_name_is_told_which_was_meant() -> None:
     )
     assert known_are({"nfd"}, "gpu-oprator") == "known are nfd"
     assert known_are((), "x") == "known are none"
+
+
+def test_hardware_that_is_newer_than_this_program_is_known_where_a_rule_and_a_profile_name_it(
+    tmp_path: Path,
+) -> None:
+    base = shutil.copytree(BASE, tmp_path / "matrix")
+    profile = (base / "profiles" / "pcie.yaml").read_text().replace("gpu-arch: hopper", "gpu-arch: rubin")
+    (base / "profiles" / "next.yaml").write_text(profile)
+    (problem,) = check(base).problems
+    assert (problem.rule, problem.severity) == ("KG303", "warning")
+    assert "known are ada" in problem.hint
+    about = (base / "rules" / "prefer-lts.yaml").read_text() + "traits: {gpu-arch: [rubin]}\n"
+    (base / "rules" / "next.yaml").write_text(about)
+    assert check(base).problems == ()

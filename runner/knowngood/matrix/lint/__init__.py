@@ -13,6 +13,7 @@ from knowngood.matrix.lint import (
     pools,
     releases,
     stages,
+    traits,
 )
 from knowngood.matrix.lint.registry import RULES, Context, LintRule, problems
 
@@ -31,4 +32,5 @@ __all__ = [
     "problems",
     "releases",
     "stages",
+    "traits",
 ]
