@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from itertools import chain
 
 from knowngood.adapters.cluster import kernel_files
-from knowngood.adapters.cluster.kernel_files import Uptime
+from knowngood.adapters.cluster.kernel_files import NoUptimeError, Uptime
 from knowngood.adapters.kubernetes import streamed
 from knowngood.adapters.kubernetes.client import ApiError, Kube, path
 
@@ -42,7 +42,11 @@ def ask(
         yield from lines
         return
     found = kernel_files.entries(kube, node, query, up=up, timeout=wait, busy=busy)
-    first = next(found, None)
+    try:
+        first = next(found, None)
+    except NoUptimeError:  # a file is served: whoever asks again brings the uptime
+        _by_files.setdefault(kube, set()).add(node)
+        raise
     _by_files.setdefault(kube, set()).add(node)
     yield from () if first is None else chain((first,), found)
 

@@ -117,13 +117,19 @@ class KubeCluster(ClusterReader):
         # What the log does not tell is read through a pod.
         by_files = any(kernel_source.proves_its_end(self._kube, node) for node in nodes)
         asked = by_files or any(spec.shows for spec in specs.values())
-        pods = self._pods(nodes, specs) if asked else {}
+        pods = dict(self._pods(nodes, specs)) if asked else {}
         objects = self._objects(nodes) if any(spec.kind == BY_BOOT for spec in specs.values()) else {}
 
         def look(name: str) -> NodeState:
             return node_state.loaded(self._reading, name, specs, pods.get(name, ()), objects.get(name))
 
-        return self._each(look, nodes)
+        found = self._each(look, nodes)
+        # Of some it shows only now that their lines come from files, which need the uptime: that is read through a pod.
+        late = [node for node in nodes if not asked and kernel_source.proves_its_end(self._kube, node)]
+        if late:
+            pods.update(self._pods(late, specs))
+            found |= self._each(look, late)
+        return found
 
     def standing(self, nodes: Sequence[str]) -> Mapping[str, NodeState]:
         """See the port."""

@@ -10,14 +10,21 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from tests.movers import MOVERS
 from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.adapters.machines import NODE as GPU
+from tests.unit.adapters.machines import OLD, banner, machine
 from urllib3 import HTTPResponse
 
-from knowngood.adapters.cluster import facts, journals, kernel_files, kernel_source
+from knowngood.adapters.cluster import facts, journals, kernel_files, kernel_source, readouts
+from knowngood.adapters.cluster.reader import KubeCluster
+from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import refuse
+from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.kernel_log import KernelLog, parse, read
 from knowngood.model.context import Window
-from knowngood.model.errors import KnowngoodError, Unreachable
+from knowngood.model.errors import KnowngoodError, Location, Unreachable
+from knowngood.model.matrix import Cluster, GitOps, Limits
 
 NODE, BOOT = "n", "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 UP = 5000.0
@@ -222,6 +229,29 @@ def test_a_load_of_before_a_reboot_is_not_taken_for_one_of_this_boot(up: kernel_
         facts.module_load(kube, NODE, up=up)
     with pytest.raises(Unreachable, match="not the node's present one"):
         facts.module_load(kube, NODE, up=UP)
+
+
+@pytest.mark.parametrize("back", [0.0, 100_000.0])
+def test_a_new_process_reads_loads_through_files_too(monkeypatch: pytest.MonkeyPatch, back: float) -> None:
+    """It learns from the first answer that files are all there is, and then asks a pod for the uptime."""
+    kube = Kubelet(kern_log=rsyslog(PRESENT[0], load_told(), begun=booted() - back))
+    machine(kube)
+    said = f"{readouts.BOOT_ID}:{BOOT}\n{readouts.UPTIME}:{UP} 1.0\n"
+    monkeypatch.setattr(pod_exec, "run", lambda *_where, **_options: Ran(said, "", 0))
+    gitops, where = GitOps("x", "main", ()), Location("clusters/ams.yaml", 1)
+    cluster = Cluster("ams", "p", "r", (), (), (GPU,), (), (), (), gitops, (), Limits(), "hold", where)
+    found = KubeCluster(kube, cluster).loads((GPU,), MOVERS)[GPU]
+    if back:
+        assert "not the node's present one" in found.trouble
+    else:
+        assert (found.trouble, [(mark.version, mark.at) for mark in found.marks.values()]) == (
+            "",
+            [(OLD, 40.0)],
+        )
+
+
+def load_told() -> tuple[float, str]:
+    return 40.0, str(json.loads(banner(OLD, 40.0))["MESSAGE"])
 
 
 def test_what_one_kubelet_lacks_says_nothing_of_the_others() -> None:
