@@ -93,8 +93,9 @@ class Judged:
         return _once(w for met in self.met.values() for w in met.unsure.get(node, ()))
 
     def untold(self, node: str) -> list[str]:
-        """What nobody told of this node's part in NCCL's all-reduces: nothing where one meeting told it all."""
-        met = [m for m in self.met.values() if node in m.nodes and NCCL in m.rates]
+        """What nobody told of this node's part in NCCL's all-reduces: nothing where one good meeting told it all."""
+        good = (m for m in self.met.values() if any(one.rail == NCCL and one.good for one in m.links))
+        met = [m for m in good if node in m.nodes]
         words = [m.untold.get(node, ()) for m in met]
         return [] if () in words else _once(w for one in words for w in one)
 

@@ -171,6 +171,18 @@ def test_what_nccl_did_not_tell_is_inconclusive_unless_another_meeting_told_it(
     assert judged("a", documents)[0] == "pass"
 
 
+def test_a_meeting_that_was_not_good_tells_nothing_for_another() -> None:
+    """What c is blamed for told all of a's part; the only good all-reduce of a did not."""
+    documents = told()
+    for other in ("a", "b"):
+        between(documents, "c", other)["nccl"]["busGBps"] = 249.0
+    assert verdicts(documents) == {"a": "pass", "b": "pass", "c": "fail"}
+    between(documents, "a", "b")["nccl"]["own"]["a"]["found"] = [UNNAMED]
+    found, reason, _ = judged("a", documents)
+    assert (found, "names no transport" in reason) == ("inconclusive", True), reason
+    assert verdicts(documents) == {"a": "inconclusive", "b": "pass", "c": "fail"}
+
+
 def test_what_a_log_does_not_tell_is_held_against_no_partner() -> None:
     documents = told(("a", "b"))
     between(documents, "a", "b")["nccl"]["own"]["b"]["found"] = [UNNAMED]
