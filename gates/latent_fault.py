@@ -38,7 +38,9 @@ def test_it_came_a_second_time(
         judge.inconclusive("when it was loaded, the first time or the second, can't be told")
     if not came:
         judge.inconclusive(f"nothing was loaded since the first time, {first.monotonic:.1f} s after boot")
-    moved = [c for c, how in judgement.movers.items() if c in expect and (how.proof or c in state.marks)]
+    own = judgement.moved or tuple(judgement.movers)
+    movers = {c: how for c, how in judgement.movers.items() if c in own and c in expect}
+    moved = [c for c, how in movers.items() if how.proof or c in state.marks]
     unread = [c for c in moved if not state.versions.get(c)]
     unproven = [c for c in moved if c not in state.marks and c not in unread]
     wrong, unknown = [], []

@@ -36,6 +36,11 @@ def first_loads(work: Work, step: Step) -> dict[str, Window]:
     return {node: known[node] for node in step.nodes if node in known}
 
 
+def moved(step: Step) -> tuple[str, ...]:
+    """The components that the step's hop brings, along with what it moves, too."""
+    return tuple(m.component for m in (*step.hop.moves, *step.hop.follows)) if step.hop else ()
+
+
 def not_again(loaded: StepResult) -> dict[str, str]:
     """Node -> why its second load did not come, where that was measured."""
     told = loaded.detail

@@ -157,6 +157,7 @@ def request_for(work: Work, step: Step) -> JudgeRequest:
         begun=step.verb is Verb.CHECK,
         first_loads=first,
         not_again=missed,
+        moved=again.moved(step) if first else (),
         own_boots=again.own_boots(work, step, nodes),
         excluded=excluded(work, step, nodes, None if baseline else since),
         tenants_work=step.verb in (Verb.CONFIRM, Verb.PROVE),

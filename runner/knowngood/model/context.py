@@ -50,7 +50,8 @@ class JudgeRequest:
     their boots are told, not judged.
     `only`: gates that judge not all of the nodes, with those that they judge; the others' hardware has no need of them.
     `first_loads`: what is judged was proven once before, from that load: it must have come a second time; `not_again`:
-    why it did not, as it was measured. `own_boots`: how often the run itself booted a node since its window opened.
+    why it did not, as it was measured; `moved`: what its hop moves, () where that is not told.
+    `own_boots`: how often the run itself booted a node since its window opened.
     `partners`: nodes outside that a judged one may meet where too few are judged, while no tenant works there.
     `begun`: the run looked at the nodes just now, at its start; that very look may be judged.
     """
@@ -71,6 +72,7 @@ class JudgeRequest:
     begun: bool = False
     first_loads: Mapping[str, Window] = field(default_factory=dict)
     not_again: Mapping[str, str] = field(default_factory=dict)
+    moved: tuple[str, ...] = ()
     own_boots: Mapping[str, int] = field(default_factory=dict)
     tenants_work: bool = False
     still: tuple[str, ...] = ()

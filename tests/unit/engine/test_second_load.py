@@ -94,7 +94,9 @@ def test_the_second_judgement_counts_from_the_first_load_and_later_ones_from_the
     assert second.gates == ("smoke_training", "gpu_errors", "drift", "latent_fault")
     assert second.loads == second.first_loads == first.loads
     assert all(after.loads[n].monotonic > first.loads[n].monotonic for n in CANARY)
+    assert second.moved == tuple(move.component for move in a_plan().hops[0].moves)
     assert not first.first_loads
+    assert not first.moved
     assert "latent_fault" not in {g for r in requests if r is not second for g in r.gates}
 
 

@@ -96,6 +96,26 @@ def test_what_no_load_proves_does_not_pass_but_for_what_no_load_can(
 
 
 @pytest.mark.parametrize(
+    ("moved", "wanted"),
+    [
+        ((), "inconclusive"),
+        (("doca-ofed",), "inconclusive"),
+        (("nvidia-driver",), "pass"),
+        (("nvidia-driver", "doca-ofed"), "inconclusive"),
+    ],
+)
+def test_a_second_load_is_asked_for_what_its_hop_moves_and_for_nothing_else(
+    moved: tuple[str, ...], wanted: str
+) -> None:
+    """Another hop of the plan moves a NIC driver, of which no line tells here. Where nobody says, all of it counts."""
+    versions = {"nvidia-driver": DRIVER, "doca-ofed": "1.2"}
+    movers = {**MOVERS, "doca-ofed": EVERY["doca-ofed"]}
+    asked = request(first_loads={"gpu-1": FIRST}, movers=movers, moved=moved)
+    states = {"gpu-1": healthy(versions=versions, **at(99.0))}
+    assert verdict(TEST, node="gpu-1", states=states, expect=versions, judgement=asked)[0] == wanted
+
+
+@pytest.mark.parametrize(
     ("state", "given"),
     [
         (NodeState("gpu-1", reachable=False), {}),
