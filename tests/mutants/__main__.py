@@ -2,7 +2,8 @@
 
 One in ten may live. A mutant that changes nothing that matters is named in equivalent.py with the reason. The table of
 those that lived is printed; they are kept in .cache/mutants.json as they are found, so that a draw that was cut off
-tells something, too. `MUTANTS=--again` plays only these once more, `MUTANTS="--seed 11"` another draw.
+tells something, too. Tests that do not end in time kill nothing: they are told apart, and count as if the mutant lived.
+`MUTANTS=--again` plays only these once more, `MUTANTS="--seed 11"` another draw.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tests.mutants.cover import ON_THE_TWIN, chosen, every, tests_of
@@ -27,9 +29,10 @@ KEPT = ROOT / ".cache" / "mutants.json"
 COUNT, SEED, SHARE = 100, 10, 0.1
 
 
-def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
+def played(mutants: list[Mutant], workers: int, before: Collection[str] = ()) -> dict[Mutant, Ran]:
     """Each mutant's end; a few copies of the tree take them one after the other.
 
+    `before`: names that lived before, which are kept until they are played.
     Nothing is told of a mutant by tests that fail without it: one copy plays them all first.
     """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
@@ -51,7 +54,7 @@ def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
             source = (copy.folder / mutant.file).read_text(encoding="utf-8")  # ours may have changed since
             found[mutant] = copy.with_change(mutant.file, mutant.applied(source), tests[mutant.file])
             told(mutant, found[mutant], len(found), len(mutants))
-            keep(found)
+            keep(found, before)
 
     with tempfile.TemporaryDirectory() as folder:
         copies = [Copy(Path(folder) / str(number)) for number in range(workers)]
@@ -67,19 +70,32 @@ def played(mutants: list[Mutant], workers: int) -> dict[Mutant, Ran]:
 
 def told(mutant: Mutant, ran: Ran, number: int, of: int) -> None:
     """One line on stderr as it ends."""
-    how = "LIVES" if ran.ok else "dies"
+    how = "LIVES" if ran.ok else "dies" if ran.killed else "DOES NOT END"
     print(f"{number}/{of} {how} {mutant.file}:{mutant.line} {mutant.kind} {ran.words[:90]}", file=sys.stderr)
 
 
-def keep(found: dict[Mutant, Ran]) -> None:
-    """What was played and what lived by now, for `--again`."""
+def keep(found: Mapping[Mutant, Ran], before: Collection[str] = ()) -> None:
+    """What was played and what was not killed by now, for `--again`; what lived `before` until it is played."""
     KEPT.parent.mkdir(exist_ok=True)
-    lived = [m.name for m, ran in found.items() if ran.ok]
+    found = dict(found)  # the other hands go on
+    names = {m.name for m in found}
+    lived = [m.name for m, ran in found.items() if not ran.killed]
+    lived += sorted(name for name in before if name not in names)
     KEPT.write_text(json.dumps({"played": len(found), "lived": lived}, indent=1), encoding="utf-8")
 
 
+def short(found: Mapping[Mutant, Ran], drawn: int) -> str:
+    """Why a draw is not good enough; "" where it is. `drawn`: that were to be played."""
+    if not drawn:
+        return "nothing was drawn, so nothing is shown"
+    if len(found) < drawn:
+        return f"{len(found)} of {drawn} were played"
+    left = sum(not ran.killed for ran in found.values())
+    return f"{left} of {drawn} were not killed" if left > SHARE * drawn else ""
+
+
 def main() -> None:
-    """Draw, play, print; exit 1 where more than one in ten live."""
+    """Draw, play, print; exit 1 where more than one in ten were not killed, or not all were played."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--seed", type=int, default=SEED)
@@ -87,6 +103,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="those that lived the last time")
     parser.add_argument("--file", default="", help="only mutants of files with this in their name")
     asked = parser.parse_args()
+    lived: set[str] = set()
     if asked.again:  # of all: another line in a source makes a draw another one
         lived = set(json.loads(KEPT.read_text(encoding="utf-8"))["lived"])
         drawn = [m for m in every() if m.name in lived]
@@ -96,18 +113,23 @@ def main() -> None:
     same = [m for m in drawn if m.name in EQUIVALENT]
     begin = time.monotonic()
     random.Random(asked.seed).shuffle(drawn)  # noqa: S311 (what was played by then is a lot of its own)
-    found = played([m for m in drawn if m not in same], asked.workers)
-    survivors = sorted((m for m, ran in found.items() if ran.ok), key=lambda m: (m.file, m.line))
+    wanted = [m for m in drawn if m not in same]
+    found = played(wanted, asked.workers, lived - EQUIVALENT.keys())
+    survivors = sorted((m for m, ran in found.items() if not ran.killed), key=lambda m: (m.file, m.line))
     kinds = Counter(m.kind for m in found)
-    print("| where | kind | line | change |\n|---|---|---|---|")
+    print("| where | kind | line | change | end |\n|---|---|---|---|---|")
     for m in survivors:
-        print(f"| {m.file}:{m.line} | {m.kind} | `{m.text.strip()[:90]}` | `{m.old[:40]}` to `{m.new}` |")
+        end = "lives" if found[m].ended else "does not end"
+        change = f"`{m.old[:40]}` to `{m.new}`"
+        print(f"| {m.file}:{m.line} | {m.kind} | `{m.text.strip()[:90]}` | {change} | {end} |")
+    late = sum(not ran.ended for ran in found.values())
     minutes = (time.monotonic() - begin) / 60
     what = ", ".join(f"{n} of kind {kind}" for kind, n in sorted(kinds.items()))
     print(
-        f"\n{len(found)} mutants ({what}): {len(survivors)} live; {len(same)} change nothing; {minutes:.0f} min"
+        f"\n{len(found)} mutants ({what}): {len(survivors) - late} live, of {late} the tests did not end;"
+        f" {len(same)} change nothing; {minutes:.0f} min"
     )
-    sys.exit(len(survivors) > SHARE * len(found))
+    sys.exit(short(found, len(wanted)) or 0)
 
 
 if __name__ == "__main__":

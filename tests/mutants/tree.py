@@ -30,10 +30,16 @@ NOTHING_RAN = (4, 5)
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the tests of a tree ended: `ok` all passed; else the first that did not, or that time was up."""
+    """How the tests of a tree ended: `ok` all passed; else the first that did not. `ended`: before time was up."""
 
     ok: bool
     words: str
+    ended: bool = True
+
+    @property
+    def killed(self) -> bool:
+        """Whether a test failed: on a busy machine time is up for the healthy, too."""
+        return self.ended and not self.ok
 
 
 class Copy:
@@ -70,7 +76,7 @@ class Copy:
                 timeout=limit,
             )
         except subprocess.TimeoutExpired:
-            return Ran(ok=False, words="it did not end")
+            return Ran(ok=False, words="it did not end", ended=False)
         if done.returncode in NOTHING_RAN:
             raise RuntimeError(f"pytest ran nothing: {done.stdout[-500:]}{done.stderr[-500:]}")
         failed = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]

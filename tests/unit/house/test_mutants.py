@@ -1,0 +1,46 @@
+"""What a draw of mutants shows: only a test that failed kills, and what was not played shows nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.mutants import __main__ as mutants
+from tests.mutants.mutate import Mutant, Source
+from tests.mutants.tree import Ran
+
+DIES, LIVES = Ran(ok=False, words="FAILED x"), Ran(ok=True, words="1 passed")
+LATE = Ran(ok=False, words="it did not end", ended=False)
+
+
+def drawn(count: int) -> list[Mutant]:
+    text = "".join(f"def f{n}(x: int) -> bool:\n    return x > {n}\n" for n in range(count))
+    return Source("x.py", text).mutants()[:count]
+
+
+@pytest.mark.parametrize(
+    ("ends", "drawn_", "words"),
+    [
+        ([DIES] * 9 + [LIVES], 10, ""),
+        ([DIES] * 8 + [LIVES] * 2, 10, "2 of 10 were not killed"),
+        ([DIES] * 8 + [LIVES, LATE], 10, "2 of 10 were not killed"),
+        ([DIES] * 9, 10, "9 of 10 were played"),
+        ([], 10, "0 of 10 were played"),
+        ([], 0, "nothing was drawn, so nothing is shown"),
+    ],
+)
+def test_a_draw_is_good_if_all_of_it_was_played_and_nine_in_ten_were_killed(
+    ends: list[Ran], drawn_: int, words: str
+) -> None:
+    assert mutants.short(dict(zip(drawn(10), ends, strict=False)), drawn_) == words
+
+
+def test_what_lived_is_kept_until_it_is_played_and_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutants, "KEPT", tmp_path / "mutants.json")
+    one, two, three = drawn(3)
+    mutants.keep({one: DIES, two: LATE}, [one.name, two.name, three.name])
+    kept = json.loads(mutants.KEPT.read_text(encoding="utf-8"))
+    assert kept == {"played": 2, "lived": [two.name, three.name]}
