@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .smi import SXM, edited, printed
+from knowngood.adapters.kubernetes.pod_exec import Ran
+from knowngood.gate.driver import Reports, report_of
+from knowngood.model.hardware import Hardware
+
+from .smi import SXM, edited, printed, profile
 from .test_driver_health import GATE, LIMITS, judged
 
 COUNTED = [
@@ -94,5 +98,12 @@ def test_seven_links_that_are_down_are_not_all_named() -> None:
     assert judged(printed(), without(7))[1].endswith("down: 0, 1, 2, 3, 4, 5, …")
 
 
-def test_what_passes_by_itself_has_ten_seconds() -> None:
-    assert GATE.SETTLE == 10.0
+def test_what_passes_by_itself_has_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the profile says nothing else."""
+    clock, hot = [0.0], {"a": report_of(Ran(printed(ailment="thermal-slowdown"), "", 0))}
+    monkeypatch.setattr("knowngood.gate.settling.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "knowngood.gate.settling.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
+    )
+    found = GATE.told_at_rest.__wrapped__(Reports(hot, lambda _: hot), Hardware((profile(),)))
+    assert (found, clock[0]) == (hot, 10.0)
