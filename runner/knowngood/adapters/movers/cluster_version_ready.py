@@ -188,15 +188,24 @@ def _rings(asked: Asked) -> Iterator[Finding]:
     has, known = pools.members(objects, nodes), {pool.name: pool for pool in map(pools.Pool.of, objects)}
     ours = {str(found["metadata"]["name"]) for found in objects if held.term(found)}
     rings = {node: ring for ring in asked.cluster.rings for node in ring.nodes}
+    if not objects:
+        yield unknown("MachineConfigPools", "there is none, so nobody moves the nodes", "see oc get mcp")
+        return
+    placed = {node for name, its in has.items() if name for node in its}
+    if alone := [node for node in rings if node not in placed]:
+        hint = "see the nodeSelector of the pools, and the nodes' labels"
+        yield refused(f"node {', '.join(alone)}", "it belongs to no MachineConfigPool", hint)
     for name, members in has.items():
+        if not name:
+            continue
         of = {rings[node].name: rings[node] for node in members if node in rings}
         strange = [node for node in members if node not in rings]
-        where = f"MachineConfigPool {name or 'of no name'}"
+        where = f"MachineConfigPool {name}"
         if of and (len(of) > 1 or strange):
             who = ", ".join([*sorted(of), *strange])
             hint = "give each ring a pool of its own, by a nodeSelector on the ring's label"
             yield refused(where, f"it holds nodes of {who} together", hint)
-        elif of and name in known:
+        elif of:
             (ring,) = of.values()
             yield from _at_once(where, ring, known[name])
             if known[name].paused and name not in ours:

@@ -54,3 +54,12 @@ def test_a_pool_that_a_run_holds_and_has_let_go_refuses_the_next_release() -> No
     (found,) = rings(BOTH, [pool(paused=False, **HELD, **{ROLLS_ANNOTATION: "r1"})])
     assert found.startswith("fail: MachineConfigPool ring-0: a run holds it and has let it go already")
     assert len(rings(BOTH, [pool(paused=False, **HELD)])) == 1, "also where somebody else had it go on"
+
+
+def test_a_node_of_a_ring_that_no_pool_moves_refuses_it_and_no_pool_at_all_is_no_yes() -> None:
+    (found,) = rings([node("gpu-1"), node("gpu-2", "elsewhere")], [pool(paused=False)])
+    assert found.startswith("fail: node gpu-2: it belongs to no MachineConfigPool")
+    (found,) = rings([node("gpu-1")], [pool(paused=False)])
+    assert found.startswith("fail: node gpu-2: it belongs to no"), "one that is not there neither"
+    (found,) = rings(BOTH, [])
+    assert found.startswith("inconclusive: MachineConfigPools: there is none")
