@@ -116,9 +116,7 @@ def _taken_as(asked: Asked) -> Iterator[Finding]:
         yield _unnamed(asked, asked.moving.after)
     elif not _signed(asked, image):
         what = f"no ConfigMap in openshift-config-managed has a signature of {image}"
-        hint = "apply what oc-mirror wrote beside the images"
-        if asked.cluster.traits.get("disconnected") == "true":
-            yield refused(WHERE, what, hint)
+        yield from _without_internet(asked, WHERE, what, "apply what oc-mirror wrote beside the images")
 
 
 def _toolkit(asked: Asked) -> Iterator[Finding]:
@@ -127,15 +125,23 @@ def _toolkit(asked: Asked) -> Iterator[Finding]:
     Whether a registry has it is the gate `registry`'s to ask.
     """
     declared = [d for d in asked.cluster.declarations if d.component == asked.moving.component]
-    if asked.cluster.traits.get("disconnected") != "true" or any(
-        asked.moving.after in d.toolkits for d in declared
-    ):
+    if any(asked.moving.after in d.toolkits for d in declared):
         return
     what = (
         f"no driver-toolkit image of {asked.moving.after} is named, by which drivers are built on its nodes"
     )
     hint = "oc adm release info --image-for=driver-toolkit says it; mirror it, and name it by digest"
-    yield refused(f"declare.{asked.moving.component}.toolkits", what, hint)
+    yield from _without_internet(asked, f"declare.{asked.moving.component}.toolkits", what, hint)
+
+
+def _without_internet(asked: Asked, where: str, what: str, hint: str) -> Iterator[Finding]:
+    """What is in the way where nothing comes from outside; who does not say whether it does gets no yes."""
+    trait = asked.cluster.traits.get("disconnected")
+    if trait == "true":
+        yield refused(where, what, hint)
+    elif trait != "false":
+        why = f"{what}, and whether it can come from outside is not said"
+        yield unknown(where, why, f'say traits.disconnected in the cluster file; where it is "true": {hint}')
 
 
 def _unnamed(asked: Asked, version: str) -> Finding:

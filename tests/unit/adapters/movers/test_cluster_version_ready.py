@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 from tests.unit.planner.matrices import cluster
 
 from knowngood.adapters.cluster.held import written
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.movers import cluster_version_ready
 from knowngood.adapters.movers.cluster_version_ready import Asked
-from knowngood.model.matrix import Ring
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Declaration, Ring
 from knowngood.model.mover import MoverSpec, Moving
 from knowngood.model.names import HOLD_ANNOTATION, ROLLS_ANNOTATION
 from knowngood.ports.holds import Term
 
 LABEL = "example.com/ring"
 HELD = {HOLD_ANNOTATION: written(Term("r1", "ana@laptop", "2099-01-01T00:00:00+00:00"))}
+
+
+MOVING = Moving("openshift", "4.18.52", "4.18.60", MoverSpec(kind="cluster-version"))
 
 
 def node(name: str, ring: str = "ring-0") -> dict[str, Any]:
@@ -40,8 +45,7 @@ def rings(nodes: list[dict[str, Any]], pools: list[dict[str, Any]]) -> list[str]
             return pools if where.endswith("machineconfigpools") else nodes
 
     here = replace(cluster(), rings=(Ring("ring-0", ("gpu-1", "gpu-2"), 2),))
-    moving = Moving("openshift", "4.18.52", "4.18.60", MoverSpec(kind="cluster-version"))
-    asked = Asked(cast(Kube, Answers()), here, moving, {})
+    asked = Asked(cast(Kube, Answers()), here, MOVING, {})
     return [f"{found.verdict}: {found}" for found in cluster_version_ready._rings(asked)]
 
 
@@ -63,3 +67,25 @@ def test_a_node_of_a_ring_that_no_pool_moves_refuses_it_and_no_pool_at_all_is_no
     assert found.startswith("fail: node gpu-2: it belongs to no"), "one that is not there neither"
     (found,) = rings(BOTH, [])
     assert found.startswith("inconclusive: MachineConfigPools: there is none")
+
+
+@pytest.mark.parametrize(
+    ("trait", "verdicts"),
+    [("true", ["fail"] * 2), ("false", []), ("", ["inconclusive"] * 2)],
+    ids=["an air gap", "with the internet", "nobody says"],
+)
+def test_signature_and_toolkit_must_be_here_unless_the_cluster_file_says_they_come_from_outside(
+    trait: str, verdicts: list[str]
+) -> None:
+    class Answers:
+        def list(self, _where: str, **_more: Any) -> list[dict[str, Any]]:
+            return []
+
+    image = "mirror.example.com/ocp@sha256:" + "4" * 64
+    at = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
+    declared = Declaration("openshift", "version.yaml", "spec.desiredUpdate.version", at, {"4.18.60": image})
+    traits = {"disconnected": trait} if trait else {}
+    here = replace(cluster(), declarations=(declared,), traits=traits)
+    asked = Asked(cast(Kube, Answers()), here, MOVING, {})
+    both = [*cluster_version_ready._taken_as(asked), *cluster_version_ready._toolkit(asked)]
+    assert [str(found.verdict) for found in both] == verdicts
