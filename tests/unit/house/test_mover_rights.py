@@ -106,6 +106,21 @@ def test_a_cluster_that_declares_its_release_asks_for_what_deploy_grants() -> No
     assert asked <= {*rules()}
 
 
+def test_of_a_release_no_more_is_granted_than_is_asked() -> None:
+    at = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
+    declared = Declaration("openshift", "version.yaml", "spec.desiredUpdate.version", at)
+    role, *_ = yaml.safe_load_all((DEPLOY / "cluster-version" / "reader.yaml").read_text())
+    granted = {
+        (resource, name, verb)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames") or [""]
+        for verb in rule["verbs"]
+    }
+    wanted = [right for right in needed(cluster(declared)) if right.group == "config.openshift.io"]
+    assert granted == {(right.resource, right.name, right.verb) for right in wanted}
+
+
 def test_a_cluster_that_names_an_alertmanager_asks_for_what_deploy_grants() -> None:
     vanilla = load(matrix_dir()).clusters["vanilla"]
     bare = set(needed(replace(vanilla, alertmanager=NONE)))
