@@ -28,16 +28,20 @@ def restarted(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
 
 
 def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict[str, str]:
-    """Nodes that run another version than before this ring's hop already, with how they came to it."""
+    """Nodes that run another version than before this ring's hop already, with how they came to it.
+
+    What follows another component may be none of the plan's own versions: then the move says what it comes from.
+    """
     told = restarted(work, step, seen)
     asked = replace(step, verb=Verb.BASELINE)
     found: dict[str, str] = {}
     for node, state in seen.items():
         wanted = judging.expected(work.plan, asked, node)
-        for component in sorted({move.component for move in step.ring.moves} & wanted.keys()):
+        before = {move.component: wanted.get(move.component, move.from_version) for move in step.ring.moves}
+        for component, version in sorted(before.items()):
             running = state.versions.get(component, "")
             scheme = work.plan.schemes.get(component, TEXT)
-            if running and not runs(scheme, wanted[component], running):
+            if running and version and not runs(scheme, version, running):
                 how = told.get(node, f"its {work.plan.words_of(step.hop.name).it} was restarted {BY_OTHERS}")
                 found[node] = f"{how}: it runs {component} {running} before the run came to it"
     return found
