@@ -10,7 +10,7 @@ import pytest
 from tests.unit.engine.scene import a_plan
 
 from knowngood.engine import restarts
-from knowngood.engine.steps import Place, RingStep, Verb
+from knowngood.engine.steps import Place, Verb
 from knowngood.engine.work import Work
 from knowngood.model.node import NodeState
 from knowngood.model.plan import Move
@@ -28,7 +28,7 @@ def test_what_follows_and_came_before_its_turn_is_told_though_no_version_of_it_i
     plan = replace(plan, hops=(first, second))
     assert "system" not in {**plan.from_versions, **plan.to_versions}
     work = cast(Work, SimpleNamespace(plan=plan, state=SimpleNamespace(results={})))
-    step = cast(RingStep, Place.of(second, ring, "batch-1").step(Verb.CLAIM, ring.nodes[:1]))
+    step = Place.of(second, ring, "batch-1").step(Verb.CLAIM, ring.nodes[:1])
     seen = {"gpu-1": NodeState("gpu-1", reachable=True, versions={"system": running} if running else {})}
     found = restarts.otherwise(work, step, seen)
     assert list(found) == (["gpu-1"] if is_early else [])
