@@ -10,7 +10,7 @@ from tests.unit.planner.matrices import cluster
 
 from knowngood.adapters.cluster.held import written
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.movers import cluster_version_ready
+from knowngood.adapters.movers import cluster_version_ready, pools_ready
 from knowngood.adapters.movers.cluster_version_ready import Asked
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration, Ring
@@ -45,8 +45,7 @@ def rings(nodes: list[dict[str, Any]], pools: list[dict[str, Any]]) -> list[str]
             return pools if where.endswith("machineconfigpools") else nodes
 
     here = replace(cluster(), rings=(Ring("ring-0", ("gpu-1", "gpu-2"), 2),))
-    asked = Asked(cast(Kube, Answers()), here, MOVING, {})
-    return [f"{found.verdict}: {found}" for found in cluster_version_ready._rings(asked)]
+    return [f"{found.verdict}: {found}" for found in pools_ready.of_rings(cast(Kube, Answers()), here)]
 
 
 BOTH = [node("gpu-1"), node("gpu-2")]
