@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from tests.cases import CASES
 from tests.unit.adapters.fake_kube import FakeKube
+from tests.unit.adapters.machines import NODE as GPU
+from tests.unit.adapters.machines import OPERATOR, PODS, machine
 
+from knowngood.adapters.kubernetes import pod_exec
+from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.kernel_log import KernelLog, Line, read
 from knowngood.gate.log_errors import Before, Beside
-from knowngood.gate.neighbours import neighbours
+from knowngood.gate.neighbours import _uptime, neighbours
 from knowngood.model.context import Window
 
 from .conftest import gate, request, verdict
@@ -136,6 +140,16 @@ def test_a_node_that_stayed_is_read_for_as_long_as_the_window_is_open() -> None:
     for up, still in ((600.0, {"Xid 31"}), (3630.0, {"Xid 31"}), (3700.0, set())):
         assert asked_beside({"still-1": up}, 1.0, ("still-1",)) == Beside({}, still), up
     assert "is up" in asked_beside({"still-1": None}, 1.0, ("still-1",)).unread
+
+
+def test_the_uptime_is_what_a_ready_driver_pod_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    kube = FakeKube()
+    assert _uptime(kube, GPU, OPERATOR) is None
+    machine(kube)
+    monkeypatch.setattr(pod_exec, "run", lambda *_where, **_options: Ran("600.25 4000.0\n", "", 0))
+    assert _uptime(kube, GPU, OPERATOR) == 600.25
+    kube.objects[f"{PODS}/driver-old"]["status"]["conditions"] = []
+    assert _uptime(kube, GPU, OPERATOR) is None
 
 
 def test_for_how_long_others_must_be_read_is_not_known_after_a_reboot() -> None:
