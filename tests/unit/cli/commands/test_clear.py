@@ -185,7 +185,8 @@ def test_what_an_open_run_holds_is_refused(kube: FakeKube, tmp_path: Path) -> No
 def test_nothing_held_is_said(kube: FakeKube, tmp_path: Path) -> None:
     save(kube, undone())
     said = let_go(tmp_path)
-    assert (said.code, said.err.strip()) == (0, "nothing is held")
+    matrix, *told = said.err.strip().splitlines()
+    assert (said.code, matrix.startswith("matrix: "), told) == (0, True, ["nothing is held"])
 
 
 def test_what_could_not_be_looked_for_is_no_nothing(kube: FakeKube, tmp_path: Path) -> None:
