@@ -13,9 +13,10 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import DRIVER_LABELS, OLD, OPERATOR, banner, node
 
 from knowngood.adapters.cluster import slim
+from knowngood.adapters.cluster.facts import NAMES
 from knowngood.adapters.cluster.reader import FEW, KubeCluster
 from knowngood.adapters.kubernetes import pod_exec
-from knowngood.adapters.kubernetes.client import NODES_A_PAGE, PAGE, Kube, Object
+from knowngood.adapters.kubernetes.client import PAGE, Kube, Object
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Cluster, GitOps, Limits, Tenant
@@ -71,7 +72,7 @@ PER_NODE = 2  # its files, the load in the kernel log
 def test_calls_and_bytes_of_a_look_at_all_nodes_grow_with_the_nodes_and_no_faster(count: int) -> None:
     kube, reader, names = fleet(count)
     calls, received = spent(kube, lambda: reader.observe(names, MOVERS))
-    pages = -(-count // NODES_A_PAGE) + -(-count // PAGE)
+    pages = -(-count // NAMES) + -(-count // PAGE)
     assert calls == PER_NODE * count + pages
     assert received / count < 3000
     again, _ = spent(kube, lambda: (reader.leftovers(), reader.quiet(names), reader.node_names()))
