@@ -123,8 +123,11 @@ def _refuse_in_use(task: Task, pool: Object) -> None:
     """
     nodes = {n["metadata"]["name"]: n for n in task.kube.list(path("v1", "nodes"), keep=_slim)}
     its = Pool.of(pool)
+    its_nodes = pools.members(pools.objects(task.kube), nodes.values()).get(its.name, ())
+    if not its_nodes:
+        raise NotTold(f"pool {its.name} is not let go: which nodes it would boot can't be told")
     in_use = []
-    for name in pools.members(pools.objects(task.kube), nodes.values()).get(its.name, ()):
+    for name in its_nodes:
         marks = actors.marks(nodes[name])
         is_out = (marks.claim and marks.run == task.run) or (marks.quarantine and marks.cordoned)
         if not (is_out or _has(nodes[name], its)):

@@ -97,3 +97,12 @@ def test_a_pool_is_let_go_when_all_of_it_is_out(annotations: dict[str, str], spe
     kube = two_in_one_pool(annotations, spec)
     machine_config._let_go(task(kube), "gpu-1")
     assert not kube.objects[POOL]["spec"]["paused"]
+
+
+def test_a_pool_of_which_no_node_is_seen_is_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    kube = two_in_one_pool(CLAIMED, {})
+    monkeypatch.setattr("knowngood.adapters.movers.machine_config.pools.members", lambda *_: {})
+    asked = task(kube)
+    with pytest.raises(NotTold, match="which nodes it would boot can't be told"):
+        machine_config._refuse_in_use(asked, kube.objects[POOL])
+    assert kube.writes == []
