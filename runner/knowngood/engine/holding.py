@@ -66,7 +66,7 @@ def watched(work: Work, step: Step, do: Callable[[], Done]) -> Done:
     lifted = _lifted(work, step, kept, term)
     if before_closed:
         stop = (
-            named("held again, find out who had it go on before what can't be undone", lifted)
+            named("what was held did not stand before what can't be undone, find out who ended it", lifted)
             if lifted
             else ""
         )

@@ -116,7 +116,7 @@ def _pool(task: Task, name: str) -> Pool:
 
 
 def _refuse_in_use(task: Task, pool: Object) -> None:
-    """NotTold where letting the pool go would boot a node that this run has not drained.
+    """NotTold where letting the pool go would boot a node that this run has not taken out of service.
 
     A budget may have kept one of the batch, which was given back then. Each must be claimed by this run, or have the
     config already, or be quarantined: the operator skips a cordoned node.
@@ -134,7 +134,7 @@ def _refuse_in_use(task: Task, pool: Object) -> None:
             in_use.append(name)
     if in_use:
         raise NotTold(
-            f"pool {its.name} is not let go: it would boot {', '.join(in_use)}, which is not drained"
+            f"pool {its.name} is not let go: it would boot {', '.join(in_use)}, which is not out of service by this run"
         )
 
 

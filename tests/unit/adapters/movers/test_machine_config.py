@@ -82,7 +82,7 @@ def test_a_pool_is_not_let_go_while_a_node_of_it_is_not_drained_by_us(
     annotations: dict[str, str], spec: dict[str, Any]
 ) -> None:
     kube = two_in_one_pool(annotations, spec)
-    with pytest.raises(NotTold, match="would boot gpu-2, which is not drained"):
+    with pytest.raises(NotTold, match="would boot gpu-2, which is not out of service by this run"):
         machine_config._let_go(task(kube), "gpu-1")
     assert kube.objects[POOL]["spec"]["paused"]
     assert kube.writes == []
