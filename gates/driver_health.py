@@ -200,7 +200,7 @@ def figures(gpu: Gpu) -> dict[str, Any]:
 
 def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> Iterator[str]:
     """GPUs that are not there, or not those that should be. A waived one may be away, or another in its place."""
-    gone = waived_away(gpus, before)
+    gone = waived_away(gpus, profile, before)
     if not profile.gpus - gone <= len(gpus) <= profile.gpus:
         waived = f", of which {gone} may be missing" if gone else ""
         yield f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}{waived}"
@@ -213,7 +213,7 @@ def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) ->
             yield f"{named(gpu)} has PCI id {found[4:]}:{found[:4]}, the profile {profile.gpu_pci_id}"
 
 
-def waived_away(gpus: Sequence[Gpu], before: Mapping[str, Any]) -> int:
+def waived_away(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> int:
     """How many waived GPUs are not there: one that is waived by address and UUID is one, one that was replaced none.
 
     Only the baseline tells whose a UUID was. One that it does not know may be any of those that are waived by address.
@@ -222,7 +222,10 @@ def waived_away(gpus: Sequence[Gpu], before: Mapping[str, Any]) -> int:
     parts = judge.waived_gone({name for gpu in gpus for name in (gpu.address, gpu.uuid)})
     places = {before.get(part, {}).get("address", part) for part in parts} - there
     unplaced = {place for place in places if place.startswith("GPU-")}
-    return max(len(unplaced), len(places - unplaced))
+    by_address = len(places - unplaced)
+    if not before and len(unplaced) > by_address and len(gpus) < profile.gpus - by_address:
+        judge.inconclusive(f"without a baseline nothing tells whether {some(sorted(unplaced))} is what lacks")
+    return max(len(unplaced), by_address)
 
 
 def strange(gpus: Sequence[Gpu], state: NodeState) -> Iterator[str]:

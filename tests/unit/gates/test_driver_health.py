@@ -372,3 +372,9 @@ def test_what_is_wrong_with_a_known_bad_gpu_is_waived_and_with_its_neighbour_not
         for fault in ("row-remap-fails", "nvlink-goes-down"):
             told, links = printed(ailment=fault), printed(SXM, ("nvlink", "-s"), fault)
             assert judged(told, links, waivers=known)[0] == expected
+
+
+def test_without_a_baseline_a_waived_uuid_excuses_no_gpu_that_lacks() -> None:
+    """It may have been replaced, and another be out."""
+    found, reason, _ = judged(without(printed(), 1), waivers=[waiver("GPU-another")])
+    assert (found, "nothing tells whether GPU-another is what lacks" in reason) == ("inconclusive", True)
