@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -51,7 +52,11 @@ COMMANDS = {
     "init": "Lay out a new operations repository.",
     "record": "Deliver a run's record to the matrix, where its end could not.",
     "handover": "One page to finish a run by hand.",
+    "completion": "Print what a shell needs to complete commands, options and choices.",
 }
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 EXIT_CODES = "\b\n" + page(["Exit codes:", *(f"  {int(code):<4} {code.meaning}" for code in ExitCode)])
 
@@ -87,10 +92,27 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"no such command: {name}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names by the table above, so that a shell need not wait for all of them to be imported."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 (as above)
+
+        names = [CompletionItem(n, help=text) for n, text in COMMANDS.items() if n.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands from the table above, so that --help imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Say which version this is, and which matrix it reads."""
+    if not asked or ctx.resilient_parsing:
+        return
+    from knowngood.cli.matrix_named import named  # noqa: PLC0415 (only for this: --help must answer at once)
+
+    say(page([f"knowngood {VERSION}", named(Settings(matrix=ctx.params.get("matrix")))]))
+    ctx.exit()
 
 
 @click.group(
@@ -98,10 +120,17 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXIT_CODES,
 )
-@click.version_option(VERSION, prog_name="knowngood")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version, and which matrix is read, with its commit.",
+)
 @click.option(
     "--matrix",
     metavar="DIR",
+    is_eager=True,  # read before --version, which names it
     type=MATRIX_PATH,
     help="The matrix folder, or `shipped`.  [default: the nearest `matrix` from here upwards]",
 )
