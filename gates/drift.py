@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate import judge, measure, sharing
+from knowngood.gate import judge, measure
 from knowngood.gate.fixtures import readable
 from knowngood.gate.packages import package_of
 from knowngood.gate.settling import Settle, settle_seconds
@@ -29,6 +29,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NOT_LOADED, Leftover, NodeState
+from knowngood.planner import sharing
 from knowngood.planner.version import TEXT, runs
 
 MEASURED = (

@@ -7,7 +7,7 @@ Needs: the driver pod (exec of nvidia-smi -q -x and nvlink -s). No Job, no idle 
 fail: any of these is otherwise, by the profile or against the same GPU (by UUID) before the change. What passes by
 itself (a slowdown, a fabric in progress) gets settleSeconds for all nodes together, and fails after them.
 inconclusive: no answer, or not this node's; a value of N/A, or a word that is not known, where one is promised. The
-profile's notApplicable names readings that such GPUs do not have (knowngood.gate.nvidia_smi.READINGS).
+profile's notApplicable names readings that such GPUs do not have (knowngood.adapters.cluster.nvidia_smi.READINGS).
 Waived: what is wrong with a known bad GPU, or that it is not there (by PCI address or UUID).
 Noted: a power cap; a link generation that rests while the GPU does; NVLinks and fabric of a GPU in MIG mode.
 Thresholds: the profile's. Sources there: limits of counters scitix/sichek, pending and failed remaps leptonai/gpud,
@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
+from knowngood.adapters.cluster.nvidia_smi import UNTOLD, Gpu, Links
 from knowngood.gate import judge, measure, some
 from knowngood.gate.driver import LinksTold, Reports, Told
-from knowngood.gate.nvidia_smi import UNTOLD, Gpu, Links
 from knowngood.gate.settling import settle_seconds
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile

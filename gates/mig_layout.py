@@ -21,16 +21,18 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.judging.gpu_config import GpuConfig
-from knowngood.gate import judge, measure, sharing
+from knowngood.adapters.cluster.gpu_config import GpuConfig
+from knowngood.adapters.cluster.nvidia_smi import Gpu
+from knowngood.adapters.cluster.parting import MIG_CONFIG, MIG_STATE, expected, in_mig, otherwise, pending
+from knowngood.gate import judge, measure
 from knowngood.gate.driver import Ask, Reports, Told
 from knowngood.gate.fixtures import readable
-from knowngood.gate.nvidia_smi import Gpu
-from knowngood.gate.parting import MIG_CONFIG, MIG_STATE, Layout, Parted, counted, in_mig, layouts, parted
+from knowngood.gate.parting import Parted, parted
 from knowngood.gate.settling import Settle, settle_seconds
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
+from knowngood.planner import sharing
 
 SETTLE = 20.0  # seconds
 NONE = "all-disabled"
@@ -101,12 +103,6 @@ def at_work(state: NodeState) -> bool:
     return bool(state.labels.get(MIG_CONFIG)) and state.labels.get(MIG_STATE, "") not in ("success", "failed")
 
 
-def pending(gpu: Gpu) -> bool:
-    """Whether its MIG mode changes at the next reset."""
-    now, then = gpu.told("migMode"), gpu.told("migPending")
-    return bool(now and then and now != then)
-
-
 def unreadable(told: Told, gpus: Sequence[Gpu], slices: Slices | None, state: NodeState) -> list[str]:
     """What must be known to tell how a node is parted, or that it is not, and is not known."""
     if told.trouble:
@@ -119,31 +115,6 @@ def unreadable(told: Told, gpus: Sequence[Gpu], slices: Slices | None, state: No
     if "mig" not in state.inventory:
         found.append("the places of MIG instances can't be read")
     return found
-
-
-def expected(label: str, gpus: Sequence[Gpu], config: GpuConfig) -> list[Layout] | str:
-    """What the layout makes of each GPU, or why that can't be told."""
-    if label not in config.mig:
-        return config.mig_trouble or f"mig-manager's configuration has no layout {label}"
-    try:
-        return layouts(config.mig[label], gpus)
-    except ValueError as error:
-        return f"layout {label} can't be understood: {error}"
-
-
-def otherwise(gpus: Sequence[Gpu], wanted: Sequence[Layout], slices: Slices) -> Iterator[str]:
-    """GPUs that are not parted as they should be."""
-    for gpu, layout in zip(gpus, wanted, strict=True):
-        there = counted(slices.get(gpu.uuid, {}))
-        if in_mig(gpu) != layout.mig:
-            yield f"{gpu.address} is {'in' if in_mig(gpu) else 'not in'} MIG mode"
-        elif there != dict(layout.devices):
-            yield f"{gpu.address} has {told_of(there)}, its layout {told_of(layout.devices)}"
-
-
-def told_of(devices: Mapping[str, int]) -> str:
-    """Devices in words."""
-    return ", ".join(f"{n} x {profile}" for profile, n in sorted(devices.items())) or "no MIG device"
 
 
 def moved(places: Mapping[str, str], before: Mapping[str, str] | None, state: NodeState) -> Iterator[str]:

@@ -17,16 +17,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from knowngood.adapters.judging.gpu_config import GpuConfig
-from knowngood.gate import judge, measure, sharing
+from knowngood.adapters.cluster.gpu_config import GpuConfig
+from knowngood.adapters.cluster.nvidia_smi import Gpu
+from knowngood.adapters.cluster.parting import Share, in_mig, plugin_key, shares
+from knowngood.gate import judge, measure
 from knowngood.gate.driver import Reports
 from knowngood.gate.fixtures import readable
-from knowngood.gate.nvidia_smi import Gpu
-from knowngood.gate.parting import Share, in_mig, plugin_key, shares
 from knowngood.gate.settling import Settle, settle_seconds
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
+from knowngood.planner import sharing
 
 SETTLE = 20.0  # seconds
 KIND, REPLICAS = "nvidia.com/gpu.sharing-strategy", "nvidia.com/gpu.replicas"

@@ -11,7 +11,7 @@ EQUIVALENT: dict[str, str] = {
     "runner/knowngood/gate/kernel_log.py: last=-1.0 if last is None else int(last) / 1e6,: 1.0 -> 2.0": (
         "no line is older than its boot"
     ),
-    'runner/knowngood/gate/sharing.py: config = state.labels.get(WORKLOAD, "container"): "container" -> \'\'': (
+    'runner/knowngood/planner/sharing.py: config = state.labels.get(WORKLOAD, "container"): "container" -> \'\'': (
         "a node without the label is no virtual machines' either way"
     ),
     "runner/knowngood/probe/smoke/serving.py: for seed in range(5000, 5040):: 5000 -> 5001": (

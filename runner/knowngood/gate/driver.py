@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from knowngood.adapters.cluster import driver_pod
+from knowngood.adapters.cluster import driver_pod, nvidia_smi
+from knowngood.adapters.cluster.nvidia_smi import Links, Report
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.pod_exec import Ran
-from knowngood.gate import nvidia_smi
-from knowngood.gate.nvidia_smi import Links, Report
 from knowngood.gate.settling import Seconds, settled
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Cluster

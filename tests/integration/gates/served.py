@@ -18,7 +18,7 @@ from tests.movers import EVERY
 from tests.unit.gates.faults.machine import EXPECT, NODE, SPACE, matrix
 from tests.unit.gates.faults.recorded import Recorded
 
-from knowngood.adapters.judging.gpu_config import DEFAULT_MIG, MIG_KEY
+from knowngood.adapters.cluster.gpu_config import DEFAULT_MIG, MIG_KEY
 from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.matrix.locate import gates_dir
 from knowngood.model.context import JudgeRequest, Window

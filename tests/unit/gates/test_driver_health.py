@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from knowngood.adapters.cluster.nvidia_smi import parse
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.driver import QUERY, LinksTold, Reports, Told, links_of, report_of
-from knowngood.gate.nvidia_smi import parse
 from knowngood.model.hardware import Hardware
 from knowngood.model.parts import Waiver
 from knowngood.twin.gpu_health import AILMENTS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from knowngood.adapters.cluster import nvidia_smi
 from knowngood.adapters.kubernetes.pod_exec import Ran
-from knowngood.gate import nvidia_smi
 from knowngood.gate.driver import links_of, report_of
 
 from .smi import PCIE, SXM, edited, printed

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.judging.gpu_config import GpuConfig
+from knowngood.adapters.cluster.gpu_config import GpuConfig
+from knowngood.adapters.cluster.nvidia_smi import Gpu, parse
+from knowngood.adapters.cluster.nvidia_smi import slices as listed
+from knowngood.adapters.cluster.parting import Layout, Share, layouts, shares
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.driver import Reports, Told, report_of
-from knowngood.gate.nvidia_smi import Gpu, parse
-from knowngood.gate.nvidia_smi import slices as listed
-from knowngood.gate.parting import Layout, Parted, Share, layouts, shares
+from knowngood.gate.parting import Parted
 from knowngood.model.hardware import Hardware
 
 from .conftest import gate, healthy, verdict

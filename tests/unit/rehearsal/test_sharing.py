@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from knowngood.gate.parting import Share, layouts, shares
+from knowngood.adapters.cluster.parting import Share, layouts, shares
 from knowngood.rehearsal import sharing
 from knowngood.rehearsal.gitops import files
 from knowngood.rehearsal.seed import seed

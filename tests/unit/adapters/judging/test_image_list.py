@@ -14,7 +14,8 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.gates.conftest import request
 from tests.unit.gates.test_operators import CLUSTER
 
-from knowngood.adapters.judging import gpu_config, image_list
+from knowngood.adapters.cluster import gpu_config
+from knowngood.adapters.judging import image_list
 from knowngood.adapters.kubernetes.client import path
 from knowngood.adapters.upstream.oci import Mirror
 from knowngood.gate import images as gate_images

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from tests.unit.gates.faults.recorded import Recorded, at_rest
 
-from knowngood.adapters.judging.gpu_config import GpuConfig
+from knowngood.adapters.cluster.gpu_config import GpuConfig
 from knowngood.model.verdict import Verdict
 
 ROWS = Path(__file__).parent / "rows"

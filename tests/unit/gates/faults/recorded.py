@@ -42,9 +42,9 @@ from tests.unit.gates.faults.machine import (
 )
 
 from knowngood.adapters.cluster import journals, node_state
+from knowngood.adapters.cluster.gpu_config import GpuConfig
 from knowngood.adapters.cluster.node_state import Reading
 from knowngood.adapters.judging import operand_view
-from knowngood.adapters.judging.gpu_config import GpuConfig
 from knowngood.adapters.judging.operand_view import Declared
 from knowngood.adapters.judging.probe_job import Answers
 from knowngood.adapters.kubernetes import pod_exec, streamed

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tests.unit.gates.faults.fault import Empty, Fault, Spoil
 from tests.unit.gates.faults.recorded import Recorded
 
-from knowngood.adapters.judging.gpu_config import GpuConfig
+from knowngood.adapters.cluster.gpu_config import GpuConfig
 from knowngood.gate.driver import LIST, QUERY
 from knowngood.model.verdict import Verdict
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import yaml
 
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
-from knowngood.adapters.movers.olm_operator import name_of
 from knowngood.model.values import Values
 
 DEFAULT_MIG = "default-mig-parted-config"
@@ -66,7 +65,11 @@ def _policy(kube: Kube) -> Object | None:
         if error.missing:
             return None
         raise
-    return dict(min(found, key=name_of).get("spec") or {}) if found else None
+    return (
+        dict(min(found, key=lambda policy: str(policy["metadata"]["name"])).get("spec") or {})
+        if found
+        else None
+    )
 
 
 def _config(spec: Object | None, part: str) -> Object:
