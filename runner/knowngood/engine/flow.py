@@ -147,7 +147,7 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                     return (yield from stays(stop, place))
                 return (yield from at_rest(stop, moved or before, policy))
             try:
-                yield from forward(place)
+                yield from forward(place, together=plan.together(place.ring))
             except Stop as stop:
                 if not moved and (yield from never_declared(stop, place, policy.undo)):
                     return (yield from at_rest(stop, before, policy))
@@ -218,11 +218,11 @@ def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
         yield from need(place.step(Verb.BASELINE))
 
 
-def forward(place: Place) -> Generator[Step, StepResult, None]:
+def forward(place: Place, *, together: bool = False) -> Generator[Step, StepResult, None]:
     """Move one part of a hop. Raises Stop.
 
     A ring: declare, batch by batch, nodes given back once more, soak, confirm. The fleet part: declare, have it
-    approved, wait for it, and judge every node as it stands.
+    approved, wait for it, and judge every node as it stands. `together`: a batch moves as a whole or not at all.
     """
     if place.ring.changes:
         yield from need(place.step(Verb.DECLARE))
@@ -233,10 +233,11 @@ def forward(place: Place) -> Generator[Step, StepResult, None]:
         return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
     given_back: list[str] = []
     for number, nodes in enumerate(place.ring.batches, start=1):
-        given_back += yield from batch(place.part(f"batch-{number}"), nodes)
+        left = yield from batch(place.part(f"batch-{number}"), nodes, together=together)
+        given_back += nodes if left and together else left
     for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
         name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(place.part(name), nodes)
+        left = yield from batch(place.part(name), nodes, together=together)
         if left:
             why = "a tenant's disruption budget did not let us drain"
             raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
@@ -250,15 +251,22 @@ def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
     return [tuple(nodes[i : i + size]) for i in range(0, len(nodes), size)]
 
 
-def batch(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, list[str]]:
-    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
+def batch(
+    place: Place, nodes: tuple[str, ...], *, together: bool = False
+) -> Generator[Step, StepResult, list[str]]:
+    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain.
+
+    `together`: where one of them stays, the others are given back unmoved.
+    """
     yield from need(place.step(Verb.CLAIM, nodes))
     drained = yield from ask(place.step(Verb.DRAIN, nodes))
     given_back, failed = drained.detail.given_back, drained.detail.failed
     if drained.status is not Status.OK and not (given_back and not failed):
         raise Stop(drained.detail.why or "the drain failed", drained.status, {**failed, **given_back})
     out = tuple(n for n in nodes if n not in given_back)
-    if out:
+    if out and given_back and together:
+        yield from need(place.step(Verb.RELEASE, out))
+    elif out:
         yield from need(place.step(Verb.BASELINE, out, drained=True))
         yield from need(place.step(Verb.APPLY, out))
         yield from judged(place.step(Verb.JUDGE, out), Verb.RETEST)

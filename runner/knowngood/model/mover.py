@@ -41,6 +41,9 @@ class Again(StrEnum):
 REBOOTS: frozenset[str] = frozenset()
 """The classes that can boot a node anew where nothing is to be changed; none can yet."""
 
+TOGETHER = frozenset({"machine-config"})
+"""The classes that let a ring's nodes go by one object for all of them: together, or none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pods:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
+from tests.unit.engine.fake_cluster import DRIVER
 from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import POOL, FakeHolds, snapshot
 from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
@@ -143,6 +144,32 @@ def test_only_what_letting_go_would_start_is_said_to_stay(monkeypatch: pytest.Mo
     end = ended(world, onward())
     assert f"{POOL} stays paused: let go, it moves its nodes on" in end.why
     assert "pool ring-0" not in end.why
+
+
+def as_one(plan: Plan) -> Plan:
+    """The same, where one object lets a whole ring go."""
+    movers = dict(plan.movers)
+    return replace(plan, movers={**movers, DRIVER: replace(movers[DRIVER], kind="machine-config")})
+
+
+def test_a_ring_that_goes_as_one_is_given_back_and_tried_once_more_as_a_whole() -> None:
+    """A budget keeps one node of it: the others wait for it unmoved, at their tenants' work."""
+    world = a_fleet_world()
+    world.blocked["gpu-4"] = 1
+    end = ended(world, as_one(onward()))
+    assert (end.name, world.operator) == ("done", IS), end.why
+    told = [event for name, event, _ in world.history if name == "gpu-3"]
+    assert told == ["released", "loaded", "released"]
+    assert world.nodes["gpu-4"].loads == world.nodes["gpu-3"].loads, "both were loaded once, together"
+
+
+def test_and_where_it_is_kept_again_the_run_holds_with_nobody_moved_or_out() -> None:
+    world = a_fleet_world()
+    world.blocked["gpu-4"] = 99
+    end = ended(world, as_one(onward()))
+    assert (end.name, [*end.nodes]) == ("held", ["gpu-4"]), end.why
+    assert {n: world.nodes[n].loads for n in ("gpu-3", "gpu-4")} == {"gpu-3": 1, "gpu-4": 1}
+    assert not any(world.nodes[n].claim for n in world.nodes), "and both are back at work"
 
 
 def test_all_well_it_is_done_and_lets_go() -> None:
