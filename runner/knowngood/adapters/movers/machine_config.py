@@ -6,7 +6,7 @@ out. It cordons, drains by force and uncordons the node itself, so whoever has a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from knowngood.adapters.cluster import actors, facts, held
 from knowngood.adapters.cluster.actors import MCO_CURRENT, MCO_DESIRED, MCO_STATE, annotation
@@ -19,6 +19,8 @@ from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
 from knowngood.model import names
 from knowngood.model.mover import Mark, Moving
+from knowngood.model.values import Values
+from knowngood.planner.eviction import Action, decide
 from knowngood.planner.holding import pool_of
 from knowngood.planner.version import TEXT, runs
 
@@ -40,7 +42,7 @@ def apply(task: Task, name: str, turn: Turn) -> Arrived:
     if due and not _at_work(node):
         claiming.hold(task, name, node, cordoned=False)
     if due:
-        _let_go(task, name)
+        _let_go(task, name, moving.spec.users)
 
     def look() -> tuple[Mapping[str, Mark] | None, str]:
         return _look(task, name, watch.node, moving)
@@ -115,27 +117,40 @@ def _pool(task: Task, name: str) -> Pool:
     return pool
 
 
-def _refuse_in_use(task: Task, pool: Object) -> None:
-    """NotTold where letting the pool go would boot a node that this run has not taken out of service.
+def _refuse_in_use(task: Task, pool: Object, users: Collection[str]) -> None:
+    """NotTold where letting the pool go would boot a node that this run has not taken out of service and drained.
 
-    A budget may have kept one of the batch, which was given back then. Each must be claimed by this run, or have the
-    config already, or be quarantined: the operator skips a cordoned node.
+    A budget may have kept one of the batch, which was given back then; and the operator's own drain deletes by force.
     """
     nodes = {n["metadata"]["name"]: n for n in task.kube.list(path("v1", "nodes"), keep=_slim)}
     its = Pool.of(pool)
     its_nodes = pools.members(pools.objects(task.kube), nodes.values()).get(its.name, ())
     if not its_nodes:
         raise NotTold(f"pool {its.name} is not let go: which nodes it would boot can't be told")
-    in_use = []
-    for name in its_nodes:
-        marks = actors.marks(nodes[name])
-        is_out = (marks.claim and marks.run == task.run) or (marks.quarantine and marks.cordoned)
-        if not (is_out or _has(nodes[name], its)):
-            in_use.append(name)
-    if in_use:
-        raise NotTold(
-            f"pool {its.name} is not let go: it would boot {', '.join(in_use)}, which is not out of service by this run"
-        )
+    if in_use := [why for name in its_nodes if (why := _in_use(task, nodes[name], its, users))]:
+        raise NotTold(f"pool {its.name} is not let go: it would boot {'; '.join(in_use)}")
+
+
+def _in_use(task: Task, node: Values, pool: Pool, users: Collection[str]) -> str:
+    """Why a node must not boot now; "" where it may: it is ours and drained.
+
+    Nor does one boot that has the config already, or is quarantined: the operator skips a cordoned node.
+    """
+    name, marks = str(node["metadata"]["name"]), actors.marks(node)
+    if _has(node, pool) or (marks.quarantine and marks.cordoned):
+        return ""
+    if not (marks.claim and marks.run == task.run):
+        return f"{name}, which is not out of service by this run"
+    left = ", ".join(_at_work_on(task, name, users))
+    return f"{name}, on which {left} is still at work" if left else ""
+
+
+def _at_work_on(task: Task, name: str, users: Collection[str]) -> Iterator[str]:
+    """The pods that a drain would have taken off the node."""
+    pods = facts.pods_of_node(task.kube, name)
+    for one in decide(pods, task.tenants, task.operators, task.limits.drain, users):
+        if one.action is not Action.SKIP:
+            yield f"{one.namespace}/{one.name}"
 
 
 def _slim(node: Object) -> Object:
@@ -146,7 +161,7 @@ def _slim(node: Object) -> Object:
     }
 
 
-def _let_go(task: Task, name: str) -> None:
+def _let_go(task: Task, name: str, users: Collection[str]) -> None:
     """Unpause the node's pool, which this run holds: the mark stays and says that it rolls by our doing.
 
     One that nobody paused rolls already; one that somebody else paused is not ours to unpause.
@@ -159,7 +174,7 @@ def _let_go(task: Task, name: str) -> None:
         if hold is None or hold.run != task.run:
             raise NotTold(f"pool {found['metadata']['name']} is paused by somebody else, not by this run")
         task.held(name)
-        _refuse_in_use(task, found)
+        _refuse_in_use(task, found, users)
         metadata = {
             "resourceVersion": found["metadata"]["resourceVersion"],
             "annotations": {names.ROLLS_ANNOTATION: task.run},

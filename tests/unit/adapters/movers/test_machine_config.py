@@ -83,7 +83,7 @@ def test_a_pool_is_not_let_go_while_a_node_of_it_is_not_drained_by_us(
 ) -> None:
     kube = two_in_one_pool(annotations, spec)
     with pytest.raises(NotTold, match="would boot gpu-2, which is not out of service by this run"):
-        machine_config._let_go(task(kube), "gpu-1")
+        machine_config._let_go(task(kube), "gpu-1", ["all"])
     assert kube.objects[POOL]["spec"]["paused"]
     assert kube.writes == []
 
@@ -95,7 +95,7 @@ def test_a_pool_is_not_let_go_while_a_node_of_it_is_not_drained_by_us(
 )
 def test_a_pool_is_let_go_when_all_of_it_is_out(annotations: dict[str, str], spec: dict[str, Any]) -> None:
     kube = two_in_one_pool(annotations, spec)
-    machine_config._let_go(task(kube), "gpu-1")
+    machine_config._let_go(task(kube), "gpu-1", ["all"])
     assert not kube.objects[POOL]["spec"]["paused"]
 
 
@@ -104,5 +104,21 @@ def test_a_pool_of_which_no_node_is_seen_is_not_let_go(monkeypatch: pytest.Monke
     monkeypatch.setattr("knowngood.adapters.movers.machine_config.pools.members", lambda *_: {})
     asked = task(kube)
     with pytest.raises(NotTold, match="which nodes it would boot can't be told"):
-        machine_config._refuse_in_use(asked, kube.objects[POOL])
+        machine_config._refuse_in_use(asked, kube.objects[POOL], ["all"])
     assert kube.writes == []
+
+
+def test_a_pool_is_not_let_go_while_somebody_works_on_a_claimed_node() -> None:
+    """A claim alone is no drain, and the operator's own deletes by force."""
+    kube = two_in_one_pool(CLAIMED, {})
+    owner = {"kind": "ReplicaSet", "name": "train", "controller": True}
+    metadata = {"name": "train-0", "namespace": "vision", "ownerReferences": [owner]}
+    pod = {"metadata": metadata, "spec": {"nodeName": "gpu-2"}, "status": {"phase": "Running"}}
+    kube.put("/api/v1/namespaces/vision/pods/train-0", pod)
+    with pytest.raises(NotTold, match="would boot gpu-2, on which vision/train-0 is still at work"):
+        machine_config._let_go(task(kube), "gpu-1", ["all"])
+    assert kube.objects[POOL]["spec"]["paused"]
+    pod["status"]["phase"] = "Succeeded"
+    kube.put("/api/v1/namespaces/vision/pods/train-0", pod)
+    machine_config._let_go(task(kube), "gpu-1", ["all"])
+    assert not kube.objects[POOL]["spec"]["paused"]
