@@ -16,6 +16,7 @@ from knowngood.model.errors import DeadlineExceeded, Inconclusive
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.record import Status
+from knowngood.planner.holding import way_on
 from knowngood.planner.pace import run_and_undo
 from knowngood.planner.readiness.required import unmet_in_git, wanted
 
@@ -90,7 +91,6 @@ def _nodes(asked: Asked) -> Iterator[Finding]:
 HINTS = {
     "claim": "once it is well: knowngood clear {where}",
     "taint": "once it is well: knowngood clear {where}",
-    "hold": "once its run has ended: knowngood clear --holds",
 }
 """What helps against what was left over, by its kind."""
 
@@ -101,9 +101,8 @@ def _left_over(asked: Asked) -> Iterator[Finding]:
         if left.of_others(asked.work.run):
             yield unknown(f"job {left.where}", f"a probe is at work: {left.detail}", "wait until it is done")
         elif left.kind != "lease":
-            hint = HINTS.get(left.kind, "knowngood status").format(where=left.where)
-            if left.starts:
-                hint += f", which {left.starts}"
+            known = HINTS.get(left.kind, "knowngood status").format(where=left.where)
+            hint = way_on(left.starts) if left.kind == "hold" else known
             yield refused(f"{left.kind} at {left.where}", f"left over from before: {left.detail}", hint)
 
 

@@ -56,7 +56,8 @@ def watched(work: Work, step: Step, do: Callable[[], Done]) -> Done:
     """Do a step, having seen before that all holds stand; what was lifted is held again, and told in its outcome.
 
     The line stops before a claim where that does not help, or where the holds must end before they are needed no more;
-    and before a later hop that can't be undone where anything was lifted: its commit alone would move those nodes.
+    and before a later hop that can't be undone where anything was lifted, whatever it was: of some holds the commit
+    alone moves nodes, and who ends the one may end the other.
     """
     kept = held_objects(work.state)
     before_closed = step.verb is Verb.OBSERVE and step.hop is not None and step.hop.closed and not step.undo

@@ -92,5 +92,15 @@ def lifted_twice(looks: Sequence[tuple[str, Collection[str]]]) -> tuple[str, ...
     return tuple(dict.fromkeys(found))
 
 
+def way_on(starts: str) -> str:
+    """What to do about what a run that has ended still holds; `starts`: what begins on nodes when it is let go."""
+    if not starts:
+        return "once its run has ended: knowngood clear --holds"
+    return (
+        "once its run has ended: ring by ring, as docs/runbooks/openshift.md says under Going on, and then"
+        f" knowngood clear --holds; before that it {starts}"
+    )
+
+
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)

@@ -16,7 +16,7 @@ from knowngood.model import names
 from knowngood.model.alerts import NONE, Alertmanager
 from knowngood.model.errors import CouldNot, UsageError
 from knowngood.model.node import Leftover
-from knowngood.planner.holding import certificates_end, matches, pool_of, worn
+from knowngood.planner.holding import certificates_end, matches, pool_of, way_on, worn
 from knowngood.ports.holds import Holds, LetGo, Taken, Term
 
 TRIES = 10
@@ -71,11 +71,8 @@ class KubeHolds(Holds):
         for pausable, item in self._concerned(kinds, objects):
             called, hold = pausable.called(item), held.term(item)
             if hold and hold.run != term.run:
-                starts = held.starts(pausable, item)
-                busy[called] = (
-                    f"run {hold.run} holds it until {hold.until}; once that has ended: knowngood clear --holds"
-                    f"{f', which {starts}' if starts else ''}"
-                )
+                on = way_on(held.starts(pausable, item))
+                busy[called] = f"run {hold.run} holds it until {hold.until}; {on}"
             elif not hold and pausable.paused(item):
                 others.append(called)
             elif not hold and pausable is POOL and (rolling := _rolling(item)):
