@@ -120,6 +120,7 @@ def support_json(support: Support) -> Object:
             }
             for s in support.components
         },
+        "beyondKnown": list(support.beyond),
     }
 
 

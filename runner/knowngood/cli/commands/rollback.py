@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from knowngood.adapters.gitops.matrix_target import destination
-from knowngood.cli import runs
 from knowngood.cli.asking import ask, confirm
 from knowngood.cli.existing_run import (
     Known,
@@ -17,7 +16,7 @@ from knowngood.cli.existing_run import (
     refuse_overtaken,
     wait_for_orphans,
 )
-from knowngood.cli.matrix_folder import find, nearest, tell
+from knowngood.cli.matrix_folder import find, tell
 from knowngood.cli.matrix_source import Source, at, kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import Settings, record_option, run_options, yes_option
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
@@ -84,26 +83,16 @@ def command(settings: Settings, what: str, yes: bool, allow_dirty: bool, record:
 
 def _matrix(settings: Settings, what: str) -> Source | None:
     """The matrix if `what` is one of its clusters. A run is taken back from anywhere: it knows its own."""
-    if settings.matrix is None and nearest() is None and BEGINS.match(what):
-        return None
     try:
         source = at(find(settings))
     except KnowngoodError:
-        if settings.matrix is not None or not _is_here(settings, what):
+        if settings.matrix is not None or not BEGINS.match(what):
             raise
         return None
     if what not in source.matrix.clusters:
         return None
     tell(source.folder)
     return source
-
-
-def _is_here(settings: Settings, what: str) -> bool:
-    """Whether `what` names a run of this machine."""
-    try:
-        return bool(BEGINS.match(what) and runs.find(settings.runs, what))
-    except UsageError:
-        return False
 
 
 def _back(

@@ -69,12 +69,11 @@ def command(
         say_json(support_json(found))
     else:
         say(support_text(found))
-    beyond = strange(source, {name: vs[0] for name, vs in given.items() if len(vs) == 1})
-    for line in beyond:
+    for line in strange(source, {name: given[name][0] for name in found.beyond}):
         say(line, err=True)
     if _empty(found):
         return int(ExitCode.REFUSED)
-    return int(ExitCode.INCONCLUSIVE if beyond else ExitCode.DONE)
+    return int(ExitCode.INCONCLUSIVE if found.beyond else ExitCode.DONE)
 
 
 def _versions(source: Source, given: dict[str, str]) -> dict[str, tuple[str, ...]]:

@@ -24,7 +24,7 @@ from knowngood.planner.rules.evaluation import (
     parsed,
     standing,
 )
-from knowngood.planner.rules.known import Alike, alike, followers, known_versions, line_of
+from knowngood.planner.rules.known import Alike, alike, beyond, followers, known_versions, line_of
 from knowngood.planner.version import is_whole
 
 MAX_COMBINATIONS = 20_000
@@ -79,13 +79,14 @@ class Supported:
 class Support:
     """The answer. `conflict`: what the given components break among themselves, whatever the others are.
 
-    `depends` are blocking or warning rules that need a trait nobody named.
+    `depends` are blocking or warning rules that need a trait nobody named. `beyond`: as of `Checked`.
     """
 
     given: Mapping[str, tuple[str, ...]]  # component -> its known versions inside the range
     components: tuple[Supported, ...]
     conflict: tuple[Finding, ...]
     depends: tuple[Finding, ...]
+    beyond: tuple[str, ...]
 
 
 def as_range(scheme: str, text: str) -> str:
@@ -142,6 +143,7 @@ def support(
         components=tuple(supported),
         conflict=tuple(x.finding for x in conflict) if _state(conflict) is State.FORBIDDEN else (),
         depends=tuple(depends[name] for name in sorted(depends)),
+        beyond=tuple(n for n, (one, *more) in given.items() if not more and beyond(matrix, n, one)),
     )
 
 

@@ -102,6 +102,8 @@ def test_of_a_version_in_no_known_line_a_rule_may_say_no_and_nothing_says_yes(
     assert said.code == code, said.out
     assert "is in no line that the matrix knows" in said.err
     assert not said.out.startswith("yes")
+    told = json.loads(knowngood(*arguments, "--output", "json").out)
+    assert told["beyondKnown"] == [arguments[1].partition("=")[0]]
 
 
 @pytest.mark.parametrize("command", ["check", "support", "exposure", "promote", "revoke", "supersede"])

@@ -140,15 +140,18 @@ def test_without_matrix_it_goes_by_its_own_and_by_the_nearest_where_that_is_gone
     )
 
 
+@pytest.mark.parametrize("folder", ["here", "elsewhere"])
 def test_a_run_is_taken_back_by_its_own_matrix_where_the_one_here_is_broken(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, folder: str
 ) -> None:
+    """Also one that another machine began: its folder is not here, its checkpoint is in the cluster."""
     scene.began_with(scene.matrix)
     here = tmp_path_factory.mktemp("here")
     (here / "matrix" / "releases").mkdir(parents=True)
     (here / "matrix" / "releases" / "new.yaml").write_text("components: [\n")
     monkeypatch.chdir(here)
-    where = ("--runs-dir", scene.runs, "--kubeconfig", scene.matrix / "none")
+    runs = scene.runs if folder == "here" else here / "runs"
+    where = ("--runs-dir", runs, "--kubeconfig", scene.matrix / "none")
     monkeypatch.setattr(rollback, "checkpoint", lambda *_: FakeCheckpoint(scene.world))
     assert knowngood(*where, "rollback", RUN, "--yes").code == 130
     assert [place.matrix_folder for place in scene.places] == [scene.matrix]
