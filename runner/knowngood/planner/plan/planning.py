@@ -16,6 +16,7 @@ from knowngood.planner.plan.reasons import Reason, reasons
 from knowngood.planner.rules.evaluation import Outcome, asks_about, broken, evaluate
 from knowngood.planner.search.a_star import TooLarge
 from knowngood.planner.search.cost import unpacked
+from knowngood.planner.search.question import OPENSHIFT
 from knowngood.planner.search.solve import Solved, solve
 
 CUDA = "cuda"
@@ -78,7 +79,7 @@ def _made(case: Case, solved: Solved) -> Plan:
         passive_gates=gates.passive,
         second_load_gates=gates.second_load,
         not_applicable=gates.not_applicable,
-        warnings=tuple(_warnings(case)),
+        warnings=(*_warnings(case), *_by_themselves(case, hops)),
         matrix_commit=case.matrix.commit,
         cluster_digest=cluster_digest(case.cluster),
         schemes=case.matrix.schemes,
@@ -151,6 +152,17 @@ def _warnings(case: Case) -> Iterator[str]:
         yield f"an undo returns to a state that breaks a blocking rule: {finding.sentence()}"
     yield from _newer_than_a_driver(case)
     yield from _departures(case)
+
+
+def _by_themselves(case: Case, hops: Iterable[Hop]) -> Iterator[str]:
+    """Nodes that a release of OpenShift boots without us: their pools are no ring's, so no run holds them."""
+    moves = (m for hop in hops if hop.fleet for m in hop.fleet.moves if m.component == OPENSHIFT)
+    first, nodes = next(moves, None), ", ".join(case.cluster.cpu)
+    if first and nodes:
+        yield (
+            f"{nodes}: of no ring, so OpenShift drains and boots them itself while {first.to_version} settles, within"
+            " budgets, deleting pods of no controller; a pool of theirs that Git pauses waits"
+        )
 
 
 def _newer_than_a_driver(case: Case) -> Iterator[str]:

@@ -231,3 +231,5 @@ def test_a_minor_of_openshift_is_planned_to_be_made_whole_on_the_shipped_fra_pro
         assert [m.component for m in ring.moves] == ["rhcos-kernel", "doca-ofed", "nvidia-driver"]
     assert made.movers["rhcos-kernel"].users == ("all",)
     assert "machine-config-pool" in made.holds
+    (told,) = [w for w in made.warnings if "OpenShift drains and boots them itself" in w]
+    assert told.startswith("fra-cpu-1: of no ring")
