@@ -9,7 +9,18 @@ from knowngood.model.declared import Scope
 from knowngood.model.field import FieldChange
 from knowngood.model.jsonable import Sparse
 from knowngood.model.matrix import Disruption, UndoClass
-from knowngood.model.mover import PLAIN, TOGETHER, Again, Hold, MoverSpec, Moving, Specs, Starts, Words, joined
+from knowngood.model.mover import (
+    PLAIN,
+    TOGETHER,
+    Again,
+    Hold,
+    MoverSpec,
+    Moving,
+    Specs,
+    Starts,
+    Words,
+    joined,
+)
 
 FLEET = "fleet"
 """The name of a hop's fleet part; no ring may have it."""
@@ -227,7 +238,9 @@ class Plan:
 
     def together(self, ring: PlannedRing) -> bool:
         """Whether a ring's nodes can only move together."""
-        return any(self.movers[m.component].kind in TOGETHER for m in ring.moves if m.component in self.movers)
+        return any(
+            self.movers[m.component].kind in TOGETHER for m in ring.moves if m.component in self.movers
+        )
 
     @property
     def _on_nodes(self) -> list[MoverSpec]:
