@@ -19,7 +19,6 @@ from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
 from knowngood.model import names
 from knowngood.model.mover import Mark, Moving
-from knowngood.model.values import Values
 from knowngood.planner.eviction import Action, decide
 from knowngood.planner.holding import pool_of
 from knowngood.planner.version import TEXT, runs
@@ -131,7 +130,7 @@ def _refuse_in_use(task: Task, pool: Object, users: Collection[str]) -> None:
         raise NotTold(f"pool {its.name} is not let go: it would boot {'; '.join(in_use)}")
 
 
-def _in_use(task: Task, node: Values, pool: Pool, users: Collection[str]) -> str:
+def _in_use(task: Task, node: Object, pool: Pool, users: Collection[str]) -> str:
     """Why a node must not boot now; "" where it may: it is ours and drained.
 
     Nor does one boot that has the config already, or is quarantined: the operator skips a cordoned node.

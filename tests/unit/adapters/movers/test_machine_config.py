@@ -113,12 +113,11 @@ def test_a_pool_is_not_let_go_while_somebody_works_on_a_claimed_node() -> None:
     kube = two_in_one_pool(CLAIMED, {})
     owner = {"kind": "ReplicaSet", "name": "train", "controller": True}
     metadata = {"name": "train-0", "namespace": "vision", "ownerReferences": [owner]}
-    pod = {"metadata": metadata, "spec": {"nodeName": "gpu-2"}, "status": {"phase": "Running"}}
-    kube.put("/api/v1/namespaces/vision/pods/train-0", pod)
+    where, at = "/api/v1/namespaces/vision/pods/train-0", {"nodeName": "gpu-2"}
+    kube.put(where, {"metadata": metadata, "spec": at, "status": {"phase": "Running"}})
     with pytest.raises(NotTold, match="would boot gpu-2, on which vision/train-0 is still at work"):
         machine_config._let_go(task(kube), "gpu-1", ["all"])
     assert kube.objects[POOL]["spec"]["paused"]
-    pod["status"]["phase"] = "Succeeded"
-    kube.put("/api/v1/namespaces/vision/pods/train-0", pod)
+    kube.put(where, {"metadata": metadata, "spec": at, "status": {"phase": "Succeeded"}})
     machine_config._let_go(task(kube), "gpu-1", ["all"])
     assert not kube.objects[POOL]["spec"]["paused"]
