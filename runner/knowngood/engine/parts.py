@@ -1,0 +1,131 @@
+"""The script of one part of a hop: what is asked before it, and how it is moved, node by node or at once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from knowngood.engine.line import Stop, ask, judged, need, stop_of
+from knowngood.engine.steps import Place, Step, Verb
+from knowngood.model.plan import PlannedRing
+from knowngood.model.record import Status
+from knowngood.model.state import StepResult
+from knowngood.model.steppath import StepPath
+
+TWICE = "twice"
+"""The part of a batch in which what was proven is loaded a second time."""
+
+
+def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
+    """What is asked before a part of a hop is changed; `rested`: it is the first one after a resting state."""
+    yield from need(place.step(Verb.WINDOW, ()))
+    if rested:
+        yield from need(Step(StepPath(place.hop.name).child("observe"), Verb.OBSERVE, hop=place.hop))
+    if place.hop.leaky and place.ring.nodes:
+        rings = place.hop.rings
+        later = rings[rings.index(place.ring) :]
+        yield from need(place.step(Verb.WATCH, (n for ring in later for n in ring.nodes)))
+    if place.ring.nodes:
+        yield from need(place.step(Verb.BASELINE))
+
+
+def forward(place: Place) -> Generator[Step, StepResult, None]:
+    """Move one part of a hop. Raises Stop.
+
+    A ring: declare, batch by batch, nodes given back once more, soak, confirm; one whose commit itself starts the
+    change is taken out first, as a whole. The fleet part: declare, have it approved, wait for it, and judge every node
+    as it stands.
+    """
+    if place.ring.at_once:
+        yield from at_once(place)
+        yield from need(place.step(Verb.SOAK))
+        return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
+    if place.ring.changes:
+        yield from need(place.step(Verb.DECLARE))
+        yield from need(place.step(Verb.DELIVER))
+    if not place.ring.nodes:
+        yield from need(place.step(Verb.APPROVE))
+        yield from need(place.step(Verb.SETTLE))
+        return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
+    given_back: list[str] = []
+    for number, nodes in enumerate(place.ring.batches, start=1):
+        given_back += yield from batch(place.part(f"batch-{number}"), nodes)
+    for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
+        name = "again" if number == 1 else f"again-{number}"
+        left = yield from batch(place.part(name), nodes)
+        if left:
+            why = "a tenant's disruption budget did not let us drain"
+            raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
+    yield from need(place.step(Verb.SOAK))
+    yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM)
+
+
+def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
+    """Nodes that were given back, in batches no larger than the ring's: no more are out at once than it allows."""
+    size = max(len(batch) for batch in ring.batches)
+    return [tuple(nodes[i : i + size]) for i in range(0, len(nodes), size)]
+
+
+def at_once(place: Place) -> Generator[Step, StepResult, None]:
+    """Declare a ring only when all of its nodes are out: a node that its tenants keep keeps them all. Raises Stop."""
+    nodes = place.ring.nodes
+    part, kept = place.part("batch-1"), list(nodes)
+    for part in (place.part("batch-1"), place.part("again")):
+        out, kept = yield from taken_out(part, nodes)
+        if not kept:
+            break
+        if out:
+            yield from need(part.step(Verb.RELEASE, out))
+    if kept:
+        why = "a tenant's disruption budget did not let us drain"
+        raise Stop(
+            f"{place.path}: {why}, so nothing was declared", Status.INCONCLUSIVE, dict.fromkeys(kept, why)
+        )
+    yield from need(part.step(Verb.BASELINE, nodes, drained=True))
+    yield from need(place.step(Verb.DECLARE))
+    yield from need(place.step(Verb.DELIVER))
+    yield from brought(part, nodes)
+
+
+def batch(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, list[str]]:
+    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
+    out, given_back = yield from taken_out(place, nodes)
+    if out:
+        yield from need(place.step(Verb.BASELINE, out, drained=True))
+        yield from brought(place, out)
+    return given_back
+
+
+def taken_out(
+    place: Place, nodes: tuple[str, ...]
+) -> Generator[Step, StepResult, tuple[tuple[str, ...], list[str]]]:
+    """Claim and drain nodes; returns those that are out, and those whose tenants did not let us drain."""
+    yield from need(place.step(Verb.CLAIM, nodes))
+    drained = yield from ask(place.step(Verb.DRAIN, nodes))
+    given_back, failed = drained.detail.given_back, drained.detail.failed
+    if drained.status is not Status.OK and not (given_back and not failed):
+        raise Stop(drained.detail.why or "the drain failed", drained.status, {**failed, **given_back})
+    return tuple(n for n in nodes if n not in given_back), list(given_back)
+
+
+def brought(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:
+    """Move nodes that are out, judge them and give them back."""
+    yield from need(place.step(Verb.APPLY, nodes))
+    yield from judged(place.step(Verb.JUDGE, nodes), Verb.RETEST)
+    if place.hop.again and place.ring.name in place.hop.again.rings:
+        yield from twice(place.part(TWICE), nodes)
+    yield from need(place.step(Verb.RELEASE, nodes))
+
+
+def twice(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:
+    """Load once more what these nodes were proven to run, and judge that too: many faults show at the second load.
+
+    Where it did not come as it must, the gates say what is there instead; that they find nothing is no proof.
+    """
+    step = place.step(Verb.SECOND_LOAD, nodes)
+    loaded = yield from ask(step)
+    if loaded.status is Status.INCONCLUSIVE:
+        raise stop_of(step, loaded)
+    yield from judged(place.step(Verb.JUDGE, nodes), Verb.RETEST)
+    if loaded.status is not Status.OK:
+        raise stop_of(step, replace(loaded, status=Status.INCONCLUSIVE))
