@@ -44,18 +44,19 @@ class Move(Sparse):
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedRing:
+class PlannedRing(Sparse):
     """One ring's part of a hop: its nodes in batches, the edits that declare it, and what its nodes move from and to.
 
     A ring may be behind the hop's own versions. A hop's fleet part is one without nodes: it declares for all of them.
     `own` is empty in plans of versions before 0.1: there each field was
-    the version itself.
+    the version itself. `at_once`: its commit itself starts the change on all of its nodes, so they are out before it.
     """
 
     name: str
     batches: tuple[tuple[str, ...], ...]
     changes: tuple[FieldChange, ...]
     own: tuple[Move, ...] = ()
+    at_once: bool = False
 
     @property
     def moves(self) -> tuple[Move, ...]:

@@ -210,11 +210,22 @@ class Hops:
                     f"{what}: not yet movable here, any restart on any node takes the new version"
                     f" ({to_rings(component, self.case.cluster) or 'declare it once for all nodes'})"
                 )
+            elif by_ring and (small := self._in_parts(component)):
+                yield (
+                    f"{what}: not yet movable here, its commit starts it on all nodes of a ring at once, and a batch of"
+                    f" {', '.join(small)} is smaller (make it as large as the ring, or more rings of it)"
+                )
             elif told := self._by_channel(name) or self._without_image(move, component, declaration):
                 yield f"{what}: {told}"
             for follower in component.mover.settles if component.mover else ():
                 if follower in versions and not self.case.component(follower).movable:
                     yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"
+
+    def _in_parts(self, component: Component) -> list[str]:
+        """The rings that would not be out as a whole when a commit starts the change on all of their nodes."""
+        if component.mover is None or component.mover.starts is not Starts.DECLARE:
+            return []
+        return [ring.name for ring in self.case.cluster.rings if ring.batch < len(ring.nodes)]
 
     def _by_channel(self, name: str) -> str:
         """Why a component with a published graph does not move by this channel; "" where it does.

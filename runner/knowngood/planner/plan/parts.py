@@ -61,7 +61,8 @@ class Parts:
         anew = tuple(self._anew(ring, (*once, *here), own, there))
         for m in here:
             self._rings[m.component, ring.name] = m.to_version
-        return PlannedRing(ring.name, batches, changes, (*own, *anew))
+        at_once = any(self._mover(c.component).starts is Starts.DECLARE for c in changes)
+        return PlannedRing(ring.name, batches, changes, (*own, *anew), at_once)
 
     def _of_nodes(self, component: str) -> bool:
         """Whether it comes to each node by what we do there, and not by its commit or an approval alone."""

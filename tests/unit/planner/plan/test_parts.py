@@ -17,7 +17,7 @@ from tests.unit.planner.matrices import (
 
 from knowngood.model.declared import Scope
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Component, Declaration, Follows, Matrix, UndoClass
+from knowngood.model.matrix import Cluster, Component, Declaration, Follows, Matrix, UndoClass
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import Hop, Move
 from knowngood.planner.plan.planning import plan
@@ -170,3 +170,31 @@ def test_an_image_that_the_cluster_file_does_not_name_is_said_and_nothing_is_pla
         "openshift 4.18.52 to 4.19.42: not yet movable here, declare.openshift.images names no image of 4.19.42",
     )
     assert (hop.fleet, hop.rings) == (None, ())
+
+
+def by_itself() -> Component:
+    """A driver whose commit starts it on the nodes of its ring."""
+    found = component("nvidia-driver", "nvidia-driver")
+    return replace(found, mover=replace(MOVER, starts=Starts.DECLARE))
+
+
+def with_batches(size: int) -> Cluster:
+    """The first ring, of three nodes, in batches of that size."""
+    found = cluster(declaration("nvidia-driver"))
+    first, *others = found.rings
+    return replace(found, rings=(replace(first, batch=size), *others))
+
+
+def test_a_ring_whose_commit_starts_the_change_is_moved_at_once() -> None:
+    value = replace(with_movers(matrix(TO), by_itself()), clusters={"lab": with_batches(3)})
+    (hop,) = plan(value, "lab", "new").hops
+    assert hop.not_movable == ()
+    assert [ring.at_once for ring in hop.rings] == [True, True]
+    (slow,) = hops(matrix(TO), by_ring=("nvidia-driver",))
+    assert [ring.at_once for ring in slow.rings] == [False, False], "a restart waits for us"
+
+
+def test_a_batch_smaller_than_a_ring_that_moves_at_once_is_refused_by_name() -> None:
+    value = replace(with_movers(matrix(TO), by_itself()), clusters={"lab": with_batches(2)})
+    (hop,) = plan(value, "lab", "new").hops
+    assert "a batch of ring-0 is smaller (make it as large as the ring" in hop.not_movable[0]
