@@ -48,7 +48,7 @@ def not_again(loaded: StepResult) -> dict[str, str]:
 
 
 def own_boots(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, int]:
-    """Node -> how often this run booted it since it was claimed last: such a boot is ours.
+    """Node -> how often this run booted it since it was claimed last, or a way back looked at it: such a boot is ours.
 
     For a second load, or because what moves comes with a boot: then one arrival is one boot, and any more are not.
     """
@@ -56,13 +56,15 @@ def own_boots(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, int]:
     booting = {hop.name for hop in work.plan.hops if hop.disruption in BOOTS}
     found: dict[str, int] = {}
     claimed: dict[str, str] = {}  # node -> the boot that it was claimed on
-    for path in (p for p in work.state.intended if (reboots or booting) and not step.undo and not p.is_undo):
+    opens = Verb.LOOK if step.undo else Verb.CLAIM  # a way back is judged since it looked
+    for path in (p for p in work.state.intended if (reboots or booting) and p.is_undo == step.undo):
         result = work.state.results.get(path)
+        if path.verb == opens and result:
+            found |= dict.fromkeys(result.detail.windows, 0)
+            claimed |= {n: window.boot_id for n, window in result.detail.windows.items()}
+            continue
         for node in {*result.detail.done, *result.detail.failed} if result else ():
-            if path.verb == Verb.CLAIM and result:
-                found[node] = 0
-                claimed |= {n: window.boot_id for n, window in result.detail.windows.items()}
-            elif path.verb == Verb.SECOND_LOAD and path.hop in reboots:
+            if path.verb == Verb.SECOND_LOAD and path.hop in reboots:
                 found[node] = found.get(node, 0) + 1
             elif path.verb == Verb.APPLY and path.hop in booting and result:
                 loaded = result.detail.loads.get(node)

@@ -8,11 +8,12 @@ alone decides.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from knowngood.engine.line import JUDGEMENTS, Stop, failed_in, judged, need
+from knowngood.engine.parts import begin, forward
 from knowngood.engine.steps import Place, Step, Verb
 from knowngood.engine.undo import (
-    Back,
     Lost,
     give_back,
     judge_again,
@@ -24,7 +25,7 @@ from knowngood.engine.undo import (
     undo_rings,
 )
 from knowngood.model.errors import ExitCode
-from knowngood.model.plan import Plan, PlannedRing
+from knowngood.model.plan import Plan
 from knowngood.model.record import Status
 from knowngood.model.state import End, StepResult
 from knowngood.model.steppath import StepPath
@@ -32,41 +33,7 @@ from knowngood.model.steppath import StepPath
 ROLLBACK = "rollback"
 """As a wave's failure policy: a human asked for all of it to be undone, whatever held the run."""
 
-TWICE = "twice"
-"""The part of a batch in which what was proven is loaded a second time."""
-
 Flow = Generator[Step, StepResult, End]
-Ask = Generator[Step, StepResult, StepResult]
-
-
-@dataclass
-class Stop(Exception):
-    """The line stops: why, which nodes are to blame, and (`hold`) whether to freeze as it is.
-
-    `measured` are those of `nodes` on which a gate measured a fail. `usage`: it stopped at what the user wrote (a file,
-    a credential), not at what a gate or a rule said. `verb`: of the step that did not end OK. `broken`: nodes to which
-    what moves did not come.
-    """
-
-    why: str
-    status: Status
-    nodes: dict[str, str] = field(default_factory=dict)
-    passed: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
-    hold: bool = False
-    aborted: bool = False
-    usage: bool = False
-    hint: str = ""
-    verb: Verb | None = None
-
-    def back(self, name: str) -> Back:
-        """The way back from here, called `name` in the steps' paths."""
-        return Back(self.why, self.nodes, frozenset(self.nodes if self.verb in JUDGEMENTS else ()), name)
-
-
-JUDGEMENTS = (Verb.BASELINE, Verb.JUDGE, Verb.RETEST, Verb.CONFIRM, Verb.PROVE)
-"""Verbs that run gates on nodes of a run: a node that fails one must pass it before it is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,54 +42,6 @@ class Policy:
 
     on_wave_failure: str
     undo: str = "undo"
-
-
-def ask(step: Step) -> Ask:
-    """Run a step; an abort that was asked for after it stops the line, and so does a node that was lost after it."""
-    result = yield step
-    if result.abort:
-        raise abort_of(result)
-    if result.lost:  # a node that is no longer ours must not be judged or released as if it were
-        why = "; ".join(f"{n}: {why}" for n, why in result.lost.items())
-        bad = {} if result.status is Status.OK else dict(result.detail.failed)
-        verb = step.verb if bad else None  # who failed a gate must still pass it
-        raise Stop(f"no longer ours: {why}", Status.INCONCLUSIVE, bad | dict(result.lost), verb=verb)
-    return result
-
-
-def abort_of(result: StepResult) -> Stop:
-    """The stop that an abort after this step is."""
-    why, hold = f"asked to {result.abort}", result.abort == "hold"
-    return Stop(why, Status.INCONCLUSIVE, hold=hold, aborted=True)
-
-
-def need(step: Step) -> Ask:
-    """Run a step that must end OK."""
-    result = yield from ask(step)
-    if result.status is not Status.OK:
-        raise stop_of(step, result)
-    return result
-
-
-def stop_of(step: Step, result: StepResult) -> Stop:
-    """The stop that a step which did not end OK is."""
-    told = result.detail
-    return Stop(
-        told.why or f"{step.path}: {result.status}",
-        result.status,
-        {**told.failed, **told.given_back},
-        measured=told.measured,
-        broken=did_not_come(step, result),
-        usage=told.usage,
-        hint=told.hint,
-        verb=step.verb,
-    )
-
-
-def did_not_come(step: Step, result: StepResult) -> tuple[str, ...]:
-    """The nodes on which it was seen that what moves did not come, and not only not told."""
-    failed = result.detail.failed if step.verb is Verb.APPLY else {}
-    return tuple(n for n in failed if n not in result.detail.could_not and n not in result.lost)
 
 
 def flow(plan: Plan, policy: Policy) -> Flow:
@@ -149,7 +68,8 @@ def flow(plan: Plan, policy: Policy) -> Flow:
             try:
                 yield from forward(place, together=plan.together(place.ring))
             except Stop as stop:
-                if not moved and (yield from never_declared(stop, place, policy.undo)):
+                untaken = not moved and not place.ring.at_once  # whose nodes are taken after the commit only
+                if untaken and (yield from never_declared(stop, place, policy.undo)):
                     return (yield from at_rest(stop, before, policy))
                 return (yield from stopped(stop, place, moved, policy))
             moved.append(place)
@@ -203,116 +123,6 @@ def nothing_changed(stop: Stop) -> End:
 def held(stop: Stop) -> End:
     """The end of a run that froze for a human."""
     return End("held", ExitCode.HUMAN, stop.why, stop.nodes)
-
-
-def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
-    """What is asked before a part of a hop is changed; `rested`: it is the first one after a resting state."""
-    yield from need(place.step(Verb.WINDOW, ()))
-    if rested:
-        yield from need(Step(StepPath(place.hop.name).child("observe"), Verb.OBSERVE, hop=place.hop))
-    if place.hop.leaky and place.ring.nodes:
-        rings = place.hop.rings
-        later = rings[rings.index(place.ring) :]
-        yield from need(place.step(Verb.WATCH, (n for ring in later for n in ring.nodes)))
-    if place.ring.nodes:
-        yield from need(place.step(Verb.BASELINE))
-
-
-def forward(place: Place, *, together: bool = False) -> Generator[Step, StepResult, None]:
-    """Move one part of a hop. Raises Stop.
-
-    A ring: declare, batch by batch, nodes given back once more, soak, confirm. The fleet part: declare, have it
-    approved, wait for it, and judge every node as it stands. `together`: a batch moves as a whole or not at all.
-    """
-    if place.ring.changes:
-        yield from need(place.step(Verb.DECLARE))
-        yield from need(place.step(Verb.DELIVER))
-    if not place.ring.nodes:
-        yield from need(place.step(Verb.APPROVE))
-        yield from need(place.step(Verb.SETTLE))
-        return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
-    given_back: list[str] = []
-    for number, nodes in enumerate(place.ring.batches, start=1):
-        left = yield from batch(place.part(f"batch-{number}"), nodes, together=together)
-        given_back += nodes if left and together else left
-    for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
-        name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(place.part(name), nodes, together=together)
-        if left:
-            why = "a tenant's disruption budget did not let us drain"
-            raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
-    yield from need(place.step(Verb.SOAK))
-    yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM)
-
-
-def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
-    """Nodes that were given back, in batches no larger than the ring's: no more are out at once than it allows."""
-    size = max(len(batch) for batch in ring.batches)
-    return [tuple(nodes[i : i + size]) for i in range(0, len(nodes), size)]
-
-
-def batch(
-    place: Place, nodes: tuple[str, ...], *, together: bool = False
-) -> Generator[Step, StepResult, list[str]]:
-    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain.
-
-    `together`: where one of them stays, the others are given back unmoved.
-    """
-    yield from need(place.step(Verb.CLAIM, nodes))
-    drained = yield from ask(place.step(Verb.DRAIN, nodes))
-    given_back, failed = drained.detail.given_back, drained.detail.failed
-    if drained.status is not Status.OK and not (given_back and not failed):
-        raise Stop(drained.detail.why or "the drain failed", drained.status, {**failed, **given_back})
-    out = tuple(n for n in nodes if n not in given_back)
-    if out and given_back and together:
-        yield from need(place.step(Verb.RELEASE, out))
-    elif out:
-        yield from need(place.step(Verb.BASELINE, out, drained=True))
-        yield from need(place.step(Verb.APPLY, out))
-        yield from judged(place.step(Verb.JUDGE, out), Verb.RETEST)
-        if place.hop.again and place.ring.name in place.hop.again.rings:
-            yield from twice(place.part(TWICE), out)
-        yield from need(place.step(Verb.RELEASE, out))
-    return list(given_back)
-
-
-def twice(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:
-    """Load once more what these nodes were proven to run, and judge that too: many faults show at the second load.
-
-    Where it did not come as it must, the gates say what is there instead; that they find nothing is no proof.
-    """
-    step = place.step(Verb.SECOND_LOAD, nodes)
-    loaded = yield from ask(step)
-    if loaded.status is Status.INCONCLUSIVE:
-        raise stop_of(step, loaded)
-    yield from judged(place.step(Verb.JUDGE, nodes), Verb.RETEST)
-    if loaded.status is not Status.OK:
-        raise stop_of(step, replace(loaded, status=Status.INCONCLUSIVE))
-
-
-def judged(step: Step, retest: Verb) -> Generator[Step, StepResult, None]:
-    """Judge. Nodes that did not pass are tested once more (`retest`), with the same parameters, before the line stops.
-
-    But for a fail that the profile lists as one that needs no second look.
-    """
-    last = yield from ask(step)
-    if last.status is Status.OK:
-        return
-    bad = failed_in(last, step.nodes)
-    if not last.detail.at_once:
-        suspects = tuple(n for n in step.nodes if n in bad) or tuple(bad)
-        last = yield from ask(replace(step, path=step.path.sibling("retest"), verb=retest, nodes=suspects))
-        if last.status is Status.OK:
-            return
-        bad = failed_in(last, suspects)
-    good = tuple(n for n in step.nodes if n not in bad)
-    why = last.detail.why or "a gate said no"
-    raise Stop(why, last.status, bad, good, last.detail.measured, verb=step.verb)
-
-
-def failed_in(result: StepResult, nodes: tuple[str, ...]) -> dict[str, str]:
-    """Node -> why it did not pass; all of them where none is named."""
-    return dict(result.detail.failed) or dict.fromkeys(nodes, "")
 
 
 def stopped(stop: Stop, place: Place, moved: list[Place], policy: Policy) -> Flow:

@@ -29,35 +29,39 @@ def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
         yield from need(place.step(Verb.BASELINE))
 
 
-def forward(place: Place) -> Generator[Step, StepResult, None]:
+def forward(place: Place, *, together: bool = False) -> Generator[Step, StepResult, None]:
     """Move one part of a hop. Raises Stop.
 
     A ring: declare, batch by batch, nodes given back once more, soak, confirm; one whose commit itself starts the
-    change is taken out first, as a whole. The fleet part: declare, have it approved, wait for it, and judge every node
-    as it stands.
+    change is taken out first. The fleet part: declare, have it approved, wait for it, and judge every node as it
+    stands. `together`: a batch moves as a whole or not at all.
     """
-    if place.ring.at_once:
-        yield from at_once(place)
-        yield from need(place.step(Verb.SOAK))
-        return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
-    if place.ring.changes:
-        yield from need(place.step(Verb.DECLARE))
-        yield from need(place.step(Verb.DELIVER))
+    if place.ring.changes and not place.ring.at_once:
+        yield from declared(place)
     if not place.ring.nodes:
         yield from need(place.step(Verb.APPROVE))
         yield from need(place.step(Verb.SETTLE))
         return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
+    whole = together or place.ring.at_once
     given_back: list[str] = []
     for number, nodes in enumerate(place.ring.batches, start=1):
-        given_back += yield from batch(place.part(f"batch-{number}"), nodes)
+        left = yield from batch(place.part(f"batch-{number}"), nodes, together=whole)
+        given_back += nodes if left and whole else left
     for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
         name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(place.part(name), nodes)
+        left = yield from batch(place.part(name), nodes, together=whole)
         if left:
             why = "a tenant's disruption budget did not let us drain"
+            why += ", so nothing was declared" if place.ring.at_once else ""
             raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
     yield from need(place.step(Verb.SOAK))
     yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM)
+
+
+def declared(place: Place) -> Generator[Step, StepResult, None]:
+    """Commit a part's fields, and have them delivered."""
+    yield from need(place.step(Verb.DECLARE))
+    yield from need(place.step(Verb.DELIVER))
 
 
 def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
@@ -66,55 +70,31 @@ def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
     return [tuple(nodes[i : i + size]) for i in range(0, len(nodes), size)]
 
 
-def at_once(place: Place) -> Generator[Step, StepResult, None]:
-    """Declare a ring only when all of its nodes are out: a node that its tenants keep keeps them all. Raises Stop."""
-    nodes = place.ring.nodes
-    part, kept = place.part("batch-1"), list(nodes)
-    for part in (place.part("batch-1"), place.part("again")):
-        out, kept = yield from taken_out(part, nodes)
-        if not kept:
-            break
-        if out:
-            yield from need(part.step(Verb.RELEASE, out))
-    if kept:
-        why = "a tenant's disruption budget did not let us drain"
-        raise Stop(
-            f"{place.path}: {why}, so nothing was declared", Status.INCONCLUSIVE, dict.fromkeys(kept, why)
-        )
-    yield from need(part.step(Verb.BASELINE, nodes, drained=True))
-    yield from need(place.step(Verb.DECLARE))
-    yield from need(place.step(Verb.DELIVER))
-    yield from brought(part, nodes)
+def batch(
+    place: Place, nodes: tuple[str, ...], *, together: bool = False
+) -> Generator[Step, StepResult, list[str]]:
+    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain.
 
-
-def batch(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, list[str]]:
-    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain."""
-    out, given_back = yield from taken_out(place, nodes)
-    if out:
-        yield from need(place.step(Verb.BASELINE, out, drained=True))
-        yield from brought(place, out)
-    return given_back
-
-
-def taken_out(
-    place: Place, nodes: tuple[str, ...]
-) -> Generator[Step, StepResult, tuple[tuple[str, ...], list[str]]]:
-    """Claim and drain nodes; returns those that are out, and those whose tenants did not let us drain."""
+    `together`: where one of them stays, the others are given back unmoved.
+    """
     yield from need(place.step(Verb.CLAIM, nodes))
     drained = yield from ask(place.step(Verb.DRAIN, nodes))
     given_back, failed = drained.detail.given_back, drained.detail.failed
     if drained.status is not Status.OK and not (given_back and not failed):
         raise Stop(drained.detail.why or "the drain failed", drained.status, {**failed, **given_back})
-    return tuple(n for n in nodes if n not in given_back), list(given_back)
-
-
-def brought(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:
-    """Move nodes that are out, judge them and give them back."""
-    yield from need(place.step(Verb.APPLY, nodes))
-    yield from judged(place.step(Verb.JUDGE, nodes), Verb.RETEST)
-    if place.hop.again and place.ring.name in place.hop.again.rings:
-        yield from twice(place.part(TWICE), nodes)
-    yield from need(place.step(Verb.RELEASE, nodes))
+    out = tuple(n for n in nodes if n not in given_back)
+    if out and given_back and together:
+        yield from need(place.step(Verb.RELEASE, out))
+    elif out:
+        yield from need(place.step(Verb.BASELINE, out, drained=True))
+        if place.ring.at_once:
+            yield from declared(Place.of(place.hop, place.ring))
+        yield from need(place.step(Verb.APPLY, out))
+        yield from judged(place.step(Verb.JUDGE, out), Verb.RETEST)
+        if place.hop.again and place.ring.name in place.hop.again.rings:
+            yield from twice(place.part(TWICE), out)
+        yield from need(place.step(Verb.RELEASE, out))
+    return list(given_back)
 
 
 def twice(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from knowngood.engine.flow import ROLLBACK, Flow, Policy, Stop, abort_of, flow, need
+from knowngood.engine.flow import ROLLBACK, Flow, Policy, flow
+from knowngood.engine.line import Stop, abort_of, need
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.model.detail import Reasons
 from knowngood.model.errors import ExitCode

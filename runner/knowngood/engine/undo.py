@@ -121,27 +121,24 @@ def undo_ring(place: Place, suspects: Collection[str] = (), fleet: str = "") -> 
     ring, lost = place.ring, Lost()
     if fleet:
         return (yield from _give_up(place, fleet))
-    for verb in (Verb.DECLARE, Verb.DELIVER) if ring.changes else ():
-        result = yield place.back(verb)
-        if result.status is not Status.OK:
-            return (yield from _give_up(place, result.detail.why or verb))
+    if ring.changes and not ring.at_once and (refused := (yield from _revert(place))):
+        return (yield from _give_up(place, refused))
     seen = yield place.back(Verb.LOOK)
-    # What can't be looked at counts as changed.
-    changed = seen.detail.changed if seen.status is Status.OK else ring.nodes
+    # What can't be looked at counts as changed, and a commit that starts by itself reaches all of its nodes.
+    known = seen.status is Status.OK and not (ring.at_once and seen.detail.changed)
+    changed = seen.detail.changed if known else ring.nodes
     claimed = seen.detail.claimed
     doubted = [n for n in ring.nodes if n in suspects and n not in seen.detail.back]
     again = tuple(dict.fromkeys((*changed, *doubted)))
     failed = stripped(seen)  # and what is measured
-    for verb, nodes in ((Verb.CLAIM, again), (Verb.DRAIN, again), (Verb.APPLY, changed)):
-        left = tuple(n for n in nodes if n not in lost.held and n not in failed)
-        if left:
-            result = yield place.back(verb, left)
-            wrong = not_done(result, left)
-            # What is no longer ours must be shut; what could not be claimed or drained stays as it is.
-            ours = set(wrong) - {*result.lost, *result.detail.stripped}
-            stays = ours & set(result.detail.could_not) if verb is Verb.APPLY else ours
-            lost.held |= {n: w for n, w in wrong.items() if n in stays}
-            failed |= {n: w for n, w in wrong.items() if n not in stays}
+    yield from _tried(place, Verb.CLAIM, again, lost, failed)
+    yield from _tried(place, Verb.DRAIN, again, lost, failed)
+    if ring.at_once and changed:
+        kept = [n for n in changed if n in lost.held or n in failed]
+        why = f"{', '.join(kept)} could not be emptied, and the way back starts on all of the ring at once"
+        refused = why if kept else (yield from _revert(place))
+        lost.held |= {n: refused for n in changed if refused and n not in lost.held and n not in failed}
+    yield from _tried(place, Verb.APPLY, changed, lost, failed)
     judged = tuple(n for n in again if n not in lost.held and n not in failed)
     if judged:
         yield from judge_again(place.back(Verb.JUDGE, judged), lost, failed)
@@ -150,6 +147,31 @@ def undo_ring(place: Place, suspects: Collection[str] = (), fleet: str = "") -> 
     if failed:
         yield from shut(place, failed, lost)
     return lost
+
+
+def _revert(place: Place) -> Generator[Step, StepResult, str]:
+    """Take the ring's commit back, and have that delivered; returns why it is not, "" where it is."""
+    for verb in (Verb.DECLARE, Verb.DELIVER):
+        result = yield place.back(verb)
+        if result.status is not Status.OK:
+            return result.detail.why or verb
+    return ""
+
+
+def _tried(
+    place: Place, verb: Verb, nodes: tuple[str, ...], lost: Lost, failed: dict[str, str]
+) -> Generator[Step, StepResult, None]:
+    """One verb of the way back on those of the nodes that have come so far."""
+    left = tuple(n for n in nodes if n not in lost.held and n not in failed)
+    if not left:
+        return
+    result = yield place.back(verb, left)
+    wrong = not_done(result, left)
+    # What is no longer ours must be shut; what could not be claimed or drained stays as it is.
+    ours = set(wrong) - {*result.lost, *result.detail.stripped}
+    stays = ours & set(result.detail.could_not) if verb is Verb.APPLY else ours
+    lost.held |= {n: w for n, w in wrong.items() if n in stays}
+    failed |= {n: w for n, w in wrong.items() if n not in stays}
 
 
 def judge_again(step: RingStep, lost: Lost, failed: dict[str, str]) -> Generator[Step, StepResult, None]:

@@ -174,8 +174,7 @@ class FakeDelivery(Delivery):
         fault = "argo-fails-revert" if back else "argo-fails"
         if changes and fault in self.world.broken:
             raise SyncFailed(f"sync of {commit} failed")
-        self.world.live = dict(self.world.head().fields)
-        self.world.synced = commit
+        self.world.sync(commit)
         self.world.moment("deliver", cancel)
         return 1.0
 

@@ -13,7 +13,7 @@ from tests.unit.engine.scene import RINGS, a_plan, a_world, an_engine
 from tests.unit.engine.test_runs import says_true
 from tests.unit.engine.world import NEW, OLD, World
 
-from knowngood.engine import flow
+from knowngood.engine import line, parts
 from knowngood.engine.steps import Place
 from knowngood.model.context import JudgeRequest
 from knowngood.model.detail import Detail
@@ -134,7 +134,7 @@ def test_a_boot_with_which_a_hop_comes_is_ours_and_any_other_hops_is_not(
 @pytest.mark.parametrize("status", [Status.INCONCLUSIVE, Status.FAIL])
 def test_what_a_second_load_says_to_do_is_kept_by_the_stop_that_it_is(status: Status) -> None:
     (hop,) = twice().hops
-    run = flow.twice(Place.of(hop, hop.rings[0]), tuple(CANARY))
+    run = parts.twice(Place.of(hop, hop.rings[0]), tuple(CANARY))
     answers = [StepResult(status, Detail(why="no token", hint="write it", usage=True)), StepResult(Status.OK)]
     next(run)
 
@@ -142,7 +142,7 @@ def test_what_a_second_load_says_to_do_is_kept_by_the_stop_that_it_is(status: St
         for answer in answers:
             run.send(answer)
 
-    with pytest.raises(flow.Stop) as caught:
+    with pytest.raises(line.Stop) as caught:
         through()
     stop = caught.value
     assert (stop.why, stop.hint, stop.usage) == ("no token", "write it", True)

@@ -75,6 +75,7 @@ class World:
     live: dict[tuple[str, str], str] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)  # what Git says beside the versions, path -> text
     synced: str = ""
+    at_once: bool = False  # what the live objects declare comes by itself
     operator: str = "25.10.1"  # what of it runs, where a plan moves one
     bad: Callable[[JudgeRequest, str, World], str] = lambda request, node, world: ""
     broken: set[str] = field(default_factory=set)
@@ -126,6 +127,15 @@ class World:
         node.version, node.loads, node.loaded_at = version, node.loads + 1, self.uptime()
         node.boots += "boots" in self.broken  # what moves comes with a boot
         node.made_by = self.operator
+
+    def sync(self, commit: str) -> None:
+        """Argo CD has it; where that starts by itself, every node of a ring begins, whoever works there."""
+        self.live, self.synced = dict(self.head().fields), commit
+        for name, node in self.nodes.items() if self.at_once else ():
+            if (declared := self.declared(node)) != node.version:
+                assert node.claim, f"{name} starts unclaimed"
+                assert node.drained, f"{name} starts under its tenants"
+                self.load(name, declared)
 
     def declared(self, node: FakeNode) -> str:
         """The driver that the live objects declare for a node."""
