@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from knowngood.engine.work import Work
+from knowngood.model import parts
 from knowngood.model.matrix import Profile
 from knowngood.model.node import PCI_IDS, NodeState
+from knowngood.planner import gates
 
 WHY = "the hardware is not what the cluster file says"
 HINT = "put the node into the pool of its hardware, or see why it lacks GPUs; a known bad one can be waived"
@@ -15,20 +17,25 @@ HINT = "put the node into the pool of its hardware, or see why it lacks GPUs; a 
 def otherwise(work: Work, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """GPU nodes whose hardware contradicts their profile. What could not be read contradicts nothing: gates ask."""
     found = {}
+    today = work.ports.clock.now()[:10]
     for node in work.cluster.gpu:
-        gone = len(
-            {w.part for w in work.cluster.waivers if w.node == node}
-        )  # one part, maybe in several gates
-        words = list(contradictions(seen[node], work.hardware.of(node), gone)) if node in seen else []
+        waived = {
+            w.part
+            for w in work.cluster.waivers
+            if w.node == node and w.gate in gates.OF_GPUS and w.until >= today
+        }
+        words = list(contradictions(seen[node], work.hardware.of(node), waived)) if node in seen else []
         if words:
             found[node] = "; ".join(words)
     return found
 
 
-def contradictions(state: NodeState, profile: Profile, gone: int = 0) -> Iterator[str]:
-    """How many GPUs it has, and of which make. `gone`: so many may be missing."""
+def contradictions(state: NodeState, profile: Profile, waived: Collection[str] = ()) -> Iterator[str]:
+    """How many GPUs it has, and of which make. `waived`: GPUs that are known to be bad, which may be missing."""
     count = len(state.gpus)
-    if count and not profile.gpus - gone <= count <= profile.gpus:
+    uuids = (words.rpartition(" ")[2] for words in state.inventory.get("gpus", {}).values())
+    gone = parts.out(waived, {*state.gpus, *uuids})
+    if count and (count > profile.gpus or gone.excuses(profile.gpus - count) is False):
         yield f"it has {count} GPUs, {profile.name} has {profile.gpus}"
     there = state.facts.get(PCI_IDS, "")
     if there and there != profile.gpu_pci_id:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+
+_PLACE = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
+_GPU = "GPU-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +39,42 @@ class Waiver:
     part: str
     reason: str
     until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """How many known bad parts are not there: `sure` at least, `most` where nobody knows the place of some.
+
+    `placed` are those that are waived by their places, `untold` those of which nobody knows the place.
+    """
+
+    sure: int = 0
+    most: int = 0
+    placed: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    def excuses(self, lack: int) -> bool | None:
+        """Whether so many fewer parts than there should be are all known to be out; None: nobody can tell."""
+        return True if lack <= self.sure else None if lack <= self.most else False
+
+
+def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] | None = None) -> Out:
+    """Which waived parts are out, each counted once under whatever names it is waived.
+
+    `there`: places (PCI addresses) and other names of what is there; `homes`: other name -> place of what was there
+    before, "" where nobody kept it. A part whose place is taken was replaced, so it is not out. Only a home tells which
+    place a UUID had; one without may be any of those that are waived by their places, or one more.
+    """
+    here, known = {short(name) for name in there}, {short(n): place for n, place in (homes or {}).items()}
+    gone = {short(part) for part in waived} - here
+    places = {known.get(part) or part for part in gone} - here
+    placed = {part for part in places if _PLACE.fullmatch(part)}
+    unplaced = places - placed
+    were = len(unplaced & known.keys())
+    sure, most = max(len(placed), were), len(placed) + len(unplaced)
+    return Out(sure, most, tuple(sorted(placed)), tuple(sorted(unplaced)))
+
+
+def short(name: str) -> str:
+    """A part's name as it is compared: lower case, and of a GPU's UUID what the kernel's files tell of it."""
+    return _GPU + "-".join(name.split("-")[1:3]).lower() if name.startswith(_GPU) else name.lower()

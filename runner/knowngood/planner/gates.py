@@ -18,6 +18,8 @@ MINIMUM: Mapping[str, str] = {
 """Gates without which nothing becomes known-good, whatever a profile says, and what each of them alone proves.
 rdma_health only where the machine has RDMA ports by its profile's hardware facts."""
 RDMA = "rdma_health"
+OF_GPUS = frozenset({"drift", "driver_health"})
+"""Gates whose waived parts are GPUs; one that is out must be waived in both, so that each of them passes."""
 SECOND_LOAD = "second-load"
 """The kind of a gate that judges what was loaded a second time: a profile that has one asks for that load."""
 PAIR = "pair"

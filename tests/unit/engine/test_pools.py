@@ -75,26 +75,38 @@ def test_hardware_of_another_kind_ends_the_run_before_anything_is_changed() -> N
 @pytest.mark.parametrize(
     ("gpus", "gone", "words"),
     [
-        (8, 0, ""),
-        (4, 0, "it has 4 GPUs, xe has 8"),
-        (7, 1, ""),
-        (0, 0, ""),
-        (9, 1, "it has 9 GPUs, xe has 8"),
+        (8, [], ""),
+        (4, [], "it has 4 GPUs, xe has 8"),
+        (7, ["0000:07:00.0"], ""),
+        (7, ["GPU-a-b-c"], ""),  # the gates say that they can't tell
+        (7, ["0000:01:00.0"], "it has 7 GPUs, xe has 8"),  # that one is there
+        (0, [], ""),
+        (9, ["0000:0f:00.0"], "it has 9 GPUs, xe has 8"),
     ],
 )
-def test_the_number_of_gpus_is_the_profiles(gpus: int, gone: int, words: str) -> None:
+def test_the_number_of_gpus_is_the_profiles(gpus: int, gone: list[str], words: str) -> None:
     """None at all could not be read; a waived one may be out."""
     state = NodeState("gpu-1", reachable=True, gpus=tuple(f"0000:{n:02x}:00.0" for n in range(gpus)))
     assert "; ".join(pools.contradictions(state, a_profile(), gone)) == words
 
 
-def test_a_part_that_is_waived_in_two_gates_is_one_part() -> None:
-    """A second GPU that is missing is not known."""
-    both = tuple(
-        Waiver(GPU[0], gate, "0000:f8:00.0", "on order", "2099-12-31") for gate in ("drift", "smoke")
-    )
-    work = cast("Work", SimpleNamespace(cluster=replace(a_cluster(), waivers=both), hardware=HARDWARE))
-    for count, expected in ((7, ""), (6, "it has 6 GPUs, xe has 8")):
+@pytest.mark.parametrize(
+    ("waivers", "excused"),
+    [
+        ([("drift", "0000:f8:00.0"), ("driver_health", "0000:f8:00.0")], 1),
+        ([("drift", "0000:f8:00.0"), ("rdma_health", "0000:9c:00.0")], 1),
+        ([("rdma_health", "0000:9c:00.0")], 0),
+    ],
+    ids=["one in two gates", "a GPU and a NIC", "a NIC"],
+)
+def test_waived_gpus_may_be_missing_and_nics_are_none(waivers: list[tuple[str, str]], excused: int) -> None:
+    known = tuple(Waiver(GPU[0], gate, part, "on order", "2099-12-31") for gate, part in waivers)
+    past = Waiver(GPU[0], "drift", "0000:e8:00.0", "on order", "2000-01-01")
+    where = SimpleNamespace(clock=SimpleNamespace(now=lambda: "2026-01-01T00:00:00Z"))
+    named = replace(a_cluster(), waivers=(*known, past))
+    work = cast("Work", SimpleNamespace(cluster=named, hardware=HARDWARE, ports=where))
+    for count in (8 - excused, 7 - excused):
         gpus = tuple(f"0000:{n:02x}:00.0" for n in range(count))
         seen = {GPU[0]: NodeState(GPU[0], reachable=True, gpus=gpus)}
+        expected = "" if count == 8 - excused else f"it has {count} GPUs, xe has 8"
         assert pools.otherwise(work, seen).get(GPU[0], "") == expected
