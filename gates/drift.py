@@ -29,6 +29,7 @@ from knowngood.model.context import JudgeRequest
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import NOT_LOADED, Leftover, NodeState
+from knowngood.model.parts import Out, out
 from knowngood.planner import sharing
 from knowngood.planner.version import TEXT, runs
 
@@ -52,6 +53,7 @@ GFD = "nvidia.com/cuda.driver-version.full"
 UPGRADE_STATES = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
 UPGRADE_MARKS = ("driver-wait-for-safe-load", "driver-upgrade-requested", "validation-start-time")
 LEFT = ("parked-operand", "upgrade-state", "hold")
+NONE = Out()
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +65,10 @@ def states_at_rest(
     def waits(state: NodeState) -> bool:
         profile = hardware.of(state.name)
         before = judgement.baseline.get(f"drift/{state.name}", {}).get("operands", ())
+        kept = judgement.baseline.get(f"drift/{state.name}", {}).get("places", {})
         own = [w for w in cluster.waivers if (w.gate, w.node) == ("drift", state.name)]
-        gone = len(absent(own, state.gpus))
+        there = names_of(state)
+        gone = out((w.part for w in absent(own, there)), there, homes(kept))
         late = state.reachable and any(True for _ in unsettled(state, profile, tuple(before), gone))
         return late and not any(True for _ in wrong_for_good(state, profile, gone))
 
@@ -122,13 +126,16 @@ def test_operands_work_and_nothing_is_parked(
     """Operands ready, all GPUs allocatable, labels in step with the module, no drainer's marks."""
     before = tuple((baseline or {}).get("operands", ()))
     state = readable(states_at_rest.get(node))
-    gone = judge.waived_but(state.gpus)
+    gone = judge.waived_out(names_of(state), homes((baseline or {}).get("places", {})))
     wrong = [*wrong_for_good(state, profile, gone), *unsettled(state, profile, before, gone)]
     measure(operands=dict(state.operands), images=dict(state.images), gpus=len(state.gpus))
+    measure(places=places_of(state))
     measure(allocatable={r: n for r, n in state.allocatable.items() if r.startswith(sharing.DOMAIN)})
     if wrong:
         judge.fail("; ".join(wrong))
-    if why := sharing.untold(state, profile.gpus - gone):
+    if gone.excuses(profile.gpus - present(state, profile, gone)) is None:
+        judge.inconclusive(f"nothing tells whether {', '.join(gone.untold)} is what lacks")
+    if why := sharing.untold(state, present(state, profile, gone)):
         judge.inconclusive(why)
     if not state.operands:
         judge.inconclusive("no operand of the GPU Operator was found for this node")
@@ -187,14 +194,39 @@ def test_nothing_is_left_over(node: str, leftovers: Sequence[Leftover], judgemen
         judge.fail("; ".join(f"{x.kind} {x.where}: {x.detail}" for x in mine[:5]))
 
 
-def wrong_for_good(state: NodeState, profile: Profile, gone: int = 0) -> Iterator[str]:
-    """What no waiting mends. `gone`: so many GPUs are known to be missing."""
+def places_of(state: NodeState) -> dict[str, str]:
+    """PCI address -> UUID of the GPUs that the driver has, "" where the kernel does not tell it."""
+    told = state.inventory.get("gpus", {})
+    return {address: told.get(address, "").rpartition(" ")[2] for address in state.gpus}
+
+
+def names_of(state: NodeState) -> set[str]:
+    """By what names a waiver may know a GPU that is there."""
+    return {name for pair in places_of(state).items() for name in pair if name}
+
+
+def homes(places: Mapping[str, str]) -> dict[str, str]:
+    """UUID -> PCI address, of the baseline's places."""
+    return {uuid: address for address, uuid in places.items() if uuid}
+
+
+def present(state: NodeState, profile: Profile, gone: Out) -> int:
+    """How many GPUs the node has to offer: those that the driver has, where it has any."""
+    return len(state.gpus) or profile.gpus - gone.sure
+
+
+def wrong_for_good(state: NodeState, profile: Profile, gone: Out = NONE) -> Iterator[str]:
+    """What no waiting mends. `gone`: GPUs that are known to be missing."""
     read = state.gpus or state.versions.get("nvidia-driver")  # neither: nothing of the driver could be read
-    if read and len(state.gpus) != profile.gpus - gone:
-        yield f"the driver has {len(state.gpus)} GPUs, the profile {profile.gpus}"
+    lack = profile.gpus - len(state.gpus)
+    if read and (lack < 0 or gone.excuses(lack) is False):
+        known = f", of which {gone.most} may be missing" if gone.most else ""
+        yield f"the driver has {len(state.gpus)} GPUs, the profile {profile.gpus}{known}"
 
 
-def unsettled(state: NodeState, profile: Profile, before: Sequence[str] = (), gone: int = 0) -> Iterator[str]:
+def unsettled(
+    state: NodeState, profile: Profile, before: Sequence[str] = (), gone: Out = NONE
+) -> Iterator[str]:
     """What is not right now, but may still become so. `before`: the operands that ran before the change."""
     if not state.ready:
         yield "the node is not Ready"
@@ -203,7 +235,7 @@ def unsettled(state: NodeState, profile: Profile, before: Sequence[str] = (), go
             yield f"{operand}: {how}"
     for operand in sorted(set(before) - set(state.operands)):
         yield f"{operand} is gone"
-    yield from sharing.missing(state, profile.gpus - gone)
+    yield from sharing.missing(state, present(state, profile, gone))
     yield from sharing.unsettled(state)
     yield from marks(state)
 

@@ -119,18 +119,19 @@ def test_the_gpus_are_well(
     gpus = told.report.gpus if told.report else ()
     before = (baseline or {}).get("gpus", {})
     measure(gpus={gpu.uuid: figures(gpu) for gpu in gpus})
-    wrong = [told.wrong] if told.wrong else []
+    wrong, unsure = [told.wrong] if told.wrong else [], list[str]()
     if told.report:
         corrupt = told.report.corrupt
         wrong += judge.unwaived((at, f"the InfoROM of GPU {at} is corrupted") for at in corrupt)
-        wrong += missing(gpus, profile, before)
+        lacking, unsure = missing(gpus, profile, before)
+        wrong += lacking
     for gpu in gpus:
         words = [*of_memory(gpu, limits), *of_settings(gpu, limits), *of_pcie(gpu, limits), *slowed(gpu)]
         words += worse(gpu, before.get(gpu.uuid, {}))
         wrong += of_gpu(gpu, words)
     if wrong:
         judge.fail(some(wrong))
-    unread = [told.trouble] if told.trouble else [*strange(gpus, state)]
+    unread = [told.trouble] if told.trouble else [*unsure, *strange(gpus, state)]
     unread += [word for gpu in gpus for word in of_gpu(gpu, untold(gpu, limits))]
     if unread:
         judge.inconclusive(some(unread))
@@ -198,34 +199,33 @@ def figures(gpu: Gpu) -> dict[str, Any]:
     return kept | {name: count for name, count in counters.items() if count}
 
 
-def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> Iterator[str]:
-    """GPUs that are not there, or not those that should be. A waived one may be away, or another in its place."""
-    gone = waived_away(gpus, profile, before)
-    if not profile.gpus - gone <= len(gpus) <= profile.gpus:
-        waived = f", of which {gone} may be missing" if gone else ""
-        yield f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}{waived}"
-    for uuid in sorted(set(before) - {gpu.uuid for gpu in gpus}):
-        yield from of_part(uuid, before[uuid].get("address", ""), [f"{uuid} is gone"])
+def missing(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """GPUs that are not there, or not those that should be; and what can't be told of that.
+
+    A waived one may be away, or another in its place.
+    """
+    wrong, unsure = list[str](), list[str]()
+    homes = {uuid: str(kept.get("address", "")) for uuid, kept in before.items()}
+    gone = judge.waived_out({name for gpu in gpus for name in (gpu.address, gpu.uuid)}, homes)
+    lack = profile.gpus - len(gpus)
+    if lack < 0 or gone.excuses(lack) is False:
+        waived = f", of which {gone.most} may be missing" if gone.most else ""
+        wrong.append(f"the driver describes {len(gpus)} GPUs, the profile {profile.gpus}{waived}")
+    elif gone.excuses(lack) is None:
+        unsure.append(f"without a baseline nothing tells whether {some(gone.untold)} is what lacks")
+    lost = sorted(set(before) - {gpu.uuid for gpu in gpus})
+    missed = [word for uuid in lost for word in of_part(uuid, homes[uuid], [f"{uuid} is gone"])]
+    homeless = [uuid for uuid in lost if not homes[uuid] and f"{uuid} is gone" in missed]
+    if homeless and len(homeless) <= len(gone.placed):  # each may be one that is waived by its address
+        missed = [word for word in missed if word.partition(" ")[0] not in homeless]
+        unsure.append(f"the baseline does not tell where {some(homeless)} was, so whether it is waived")
+    wrong += missed
     vendor, _, device = profile.gpu_pci_id.partition(":")
     for gpu in gpus:
         found = gpu.told("pciId").lower()
         if found and found != f"{device}{vendor}":
-            yield f"{named(gpu)} has PCI id {found[4:]}:{found[:4]}, the profile {profile.gpu_pci_id}"
-
-
-def waived_away(gpus: Sequence[Gpu], profile: Profile, before: Mapping[str, Any]) -> int:
-    """How many waived GPUs are not there: one that is waived by address and UUID is one, one that was replaced none.
-
-    Only the baseline tells whose a UUID was. One that it does not know may be any of those that are waived by address.
-    """
-    there = {gpu.address for gpu in gpus}
-    parts = judge.waived_gone({name for gpu in gpus for name in (gpu.address, gpu.uuid)})
-    places = {before.get(part, {}).get("address", part) for part in parts} - there
-    unplaced = {place for place in places if place.startswith("GPU-")}
-    by_address = len(places - unplaced)
-    if not before and len(unplaced) > by_address and len(gpus) < profile.gpus - by_address:
-        judge.inconclusive(f"without a baseline nothing tells whether {some(sorted(unplaced))} is what lacks")
-    return max(len(unplaced), by_address)
+            wrong.append(f"{named(gpu)} has PCI id {found[4:]}:{found[:4]}, the profile {profile.gpu_pci_id}")
+    return wrong, unsure
 
 
 def strange(gpus: Sequence[Gpu], state: NodeState) -> Iterator[str]:

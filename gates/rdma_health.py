@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from knowngood.gate import judge, log_errors, measure, rdma_ports, some
+from knowngood.gate import judge, log_errors, measure, rdma_ports, rdma_waived, some
 from knowngood.gate.kernel_log import KernelLog
 from knowngood.gate.rdma_counters import Finding, Reading, compare, finite, judged, packed, unpacked
 from knowngood.gate.rdma_ports import Port
@@ -52,9 +52,8 @@ def test_ports_are_up_and_count_no_new_errors(
     )
     if not found and not ("ports" in measured and measured.get("listed", True)):
         judge.inconclusive(str(probe.get("reason") or "the probe could not read the ports"))
-    there = {name for p in found for name in (p.part, p.pci, p.guid)}
-    missing = judge.waived_but(there, (baseline or {}).get("compute"))
-    chosen = rdma_ports.choose(found, profile, limits, missing)
+    out = rdma_waived.lacking(found, profile, limits, baseline)
+    chosen, maybe = rdma_ports.chosen(found, profile, limits, out)
     measure(compute=[p.part for p in chosen.compute])
     wrong = [*rdma_ports.faults(chosen, profile, limits), *rdma_ports.firmware(chosen, profile, expect)]
     unsure = [*rdma_ports.doubts(chosen, profile, expect, limits), *unread(measured, found, limits)]
@@ -62,19 +61,20 @@ def test_ports_are_up_and_count_no_new_errors(
     before = baseline.get("nics", {}) if baseline is not None else {}
     wrong += rdma_ports.changed(found, before, chosen.compute if expect.get("nic-firmware") else ())
     unsure += rdma_ports.vanished(found, before)
+    unsure += [("", maybe)] if maybe else []
     for port, finding in counted(found, here, baseline, limits):
         wrong += [(port.part, f"{port.label} {words}") for words in finding.wrong]
         unsure += [(port.part, f"{port.label} {words}") for words in finding.unsure]
         notes += [f"{port.label} {words}" for words in finding.notes]
     other, untold = mode(measured, profile, expect)
-    if words := [*judge.unwaived(wrong), *other]:
+    if words := [*rdma_waived.left(wrong, found, before), *other]:
         judge.fail(some(words))
     if not chosen.sure and not before:
         down = (p for p in chosen.compute if not p.up)
         unsure += [(p.part, f"{p.label} is down and the profile does not say whose it is") for p in down]
     if not probe.get("ok"):
         untold.append(str(probe.get("reason") or "the probe could not read the ports"))
-    if words := [*judge.unwaived(unsure), *untold]:
+    if words := [*rdma_waived.left(unsure, found, before), *untold]:
         judge.inconclusive(some(words))
     if baseline is None:
         notes.append("counters are recorded, nothing to compare them with")

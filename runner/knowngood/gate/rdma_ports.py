@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from knowngood.gate.rdma_counters import finite
 from knowngood.model.matrix import Profile
+from knowngood.model.parts import Out
 from knowngood.model.values import Object, Values
 
 TOPS = {
@@ -110,7 +111,7 @@ def choose(ports: Sequence[Port], profile: Profile, limits: Values, without: int
 
     `without`: so many are known to be missing.
     """
-    wanted = int(limits.get("expectedPorts") or profile.compute_nics.ports or profile.nics) - without
+    wanted = expected(profile, limits) - without
     physical = [p for p in ports if p.function == PHYSICAL]
     nics = profile.compute_nics
     named = [
@@ -128,6 +129,21 @@ def choose(ports: Sequence[Port], profile: Profile, limits: Values, without: int
             compute, sure = [p for p in named if p.kind == fitting[0]], True
     others = tuple(p for p in physical if p not in compute)
     return Chosen(tuple(compute), others, sure, wanted)
+
+
+def expected(profile: Profile, limits: Values) -> int:
+    """How many ports the compute NICs have together."""
+    return int(limits.get("expectedPorts") or profile.compute_nics.ports or profile.nics)
+
+
+def chosen(ports: Sequence[Port], profile: Profile, limits: Values, out: Out) -> tuple[Chosen, str]:
+    """The compute NICs' ports without those that are known to be out; and why that can't be told, "" where it can."""
+    first = choose(ports, profile, limits, out.sure)
+    for without in range(out.sure + 1, out.most + 1) if len(first.compute) < first.wanted else ():
+        fewer = choose(ports, profile, limits, without)
+        if len(fewer.compute) >= fewer.wanted:
+            return fewer, f"nothing tells whether {', '.join(out.untold)} is what lacks"
+    return first, ""
 
 
 def faults(chosen: Chosen, profile: Profile, limits: Values) -> Iterator[tuple[str, str]]:

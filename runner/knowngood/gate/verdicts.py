@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
 
+from knowngood.model.parts import Out, out, short
+
 if TYPE_CHECKING:  # the plugin loads this file in every pytest of its users
     from knowngood.model.parts import Waiver
 
@@ -79,20 +81,11 @@ class Judge:
                 }
         return left
 
-    def waived_but(self, there: Collection[str], of: Collection[str] | None = None) -> int:
-        """How many waived parts are not among those that are there: a known bad one may have been taken out.
-
-        `of`: the parts that are meant; None: nobody knows.
-        """
-        return len(self.waived_gone(there, of))
-
-    def waived_gone(self, there: Collection[str], of: Collection[str] | None = None) -> list[str]:
-        """Which these are, as the waivers name them: one thing may be waived by two names."""
+    def waived_out(self, there: Collection[str], homes: Mapping[str, str] | None = None) -> Out:
+        """Which waived parts are not there (`parts.out`): a known bad one may have been taken out. They are noted."""
         gone = absent(_current[0].waivers, there)
-        if of is not None:
-            gone = [w for w in gone if any(f"{part}/".startswith(f"{w.part}/") for part in of)]
         self.unwaived((w.part, "it is not there") for w in gone)
-        return [w.part for w in gone]
+        return out((w.part for w in gone), there, homes)
 
     def note(self, reason: str) -> None:
         """Words that go with a pass."""
@@ -101,8 +94,8 @@ class Judge:
 
 def absent(waivers: Iterable[Waiver], there: Collection[str]) -> list[Waiver]:
     """The waivers that count today of parts that are not there."""
-    today = datetime.now(UTC).date().isoformat()
-    return [w for w in waivers if w.until >= today and w.part not in there]
+    today, here = datetime.now(UTC).date().isoformat(), {short(name) for name in there}
+    return [w for w in waivers if w.until >= today and short(w.part) not in here]
 
 
 def measure(**figures: Any) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.planner.matrices import cluster
 
-from knowngood.gate.settling import Seconds, Waits
 from knowngood.matrix.load import load
-from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.mover import Mark
-from knowngood.model.node import NOT_LOADED, Leftover, NodeState
-from knowngood.model.parts import Waiver
+from knowngood.model.node import NOT_LOADED, Leftover
 
 from .conftest import BOOT, DRIVER, gate, healthy, request, verdict
 
@@ -341,37 +335,6 @@ def test_allocatable_is_what_the_nodes_own_configuration_gives(
 ) -> None:
     found, why = settled(profile, **changes, allocatable=allocatable)
     assert found == expected, why
-
-
-def test_a_node_whose_waived_gpu_is_out_is_waited_for_as_any_other(profile: Profile) -> None:
-    """Its operands restart, too; without the waiver there is nothing to wait for."""
-    gpus, asked = healthy().gpus, []
-    late = healthy(gpus=gpus[:7], allocatable={"nvidia.com/gpu": "0"})
-
-    def settle(waits: Waits, _: Seconds) -> Mapping[str, NodeState]:
-        asked.append(waits(late))
-        return {}
-
-    for waivers in ((), (Waiver("gpu-1", "drift", gpus[7], "on order", "2099-12-31"),)):
-        where = replace(cluster(), waivers=waivers)
-        DRIFT.states_at_rest.__wrapped__(request(), Hardware((profile,)), where, settle)
-    assert asked == [False, True]
-
-
-def test_a_waived_gpu_may_be_missing(profile: Profile) -> None:
-    """Taken out, or fallen off: known, on order, and told."""
-    gpus, state = healthy().gpus, healthy(gpus=healthy().gpus[:7], allocatable={"nvidia.com/gpu": "7"})
-    waiver = Waiver("gpu-1", "drift", gpus[7], "replacement ordered", "2099-12-31")
-    for waivers, expected in (((), "fail"), ((waiver,), "pass")):
-        found, why, notes = verdict(
-            DRIFT.test_operands_work_and_nothing_is_parked,
-            waivers=waivers,
-            node="gpu-1",
-            states_at_rest={"gpu-1": state},
-            profile=profile,
-            baseline=None,
-        )
-        assert (found, len(notes.waived)) == (expected, len(waivers)), why
 
 
 def test_the_shipped_table_takes_every_release_of_that_package() -> None:

@@ -343,9 +343,29 @@ def test_a_gpu_that_is_known_to_be_out_is_waived_and_no_second_one(by: str) -> N
 def test_a_gpu_that_is_waived_by_both_names_is_one() -> None:
     eight, (_, _, before) = parse(printed()).gpus, judged(printed())
     known = [waiver(eight[7].address), waiver(eight[7].uuid)]
-    for baseline in (before, None):
+    for baseline, two in ((before, "fail"), (None, "inconclusive")):
         assert judged(without(printed(), 1), baseline=baseline, waivers=known)[0] == "pass"
-        assert judged(without(printed(), 2), baseline=baseline, waivers=known)[0] == "fail"
+        assert judged(without(printed(), 2), baseline=baseline, waivers=known)[0] == two
+        assert judged(without(printed(), 3), baseline=baseline, waivers=known)[0] == "fail"
+
+
+def test_what_can_not_be_told_of_a_waived_gpu_hides_nothing_that_is_wrong_with_another() -> None:
+    lost = without(printed(ailment="row-remap-fails"), 1)
+    assert judged(lost, waivers=[waiver("GPU-another")])[0] == "fail"
+
+
+def test_a_baseline_from_before_addresses_were_kept_can_not_tell_whose_place_was_waived() -> None:
+    eight, (_, _, before) = parse(printed()).gpus, judged(printed())
+    old = {
+        **before,
+        "gpus": {u: {k: v for k, v in g.items() if k != "address"} for u, g in before["gpus"].items()},
+    }
+    by_uuid, by_address = [waiver(eight[7].uuid)], [waiver(eight[7].address)]
+    assert judged(without(printed(), 1), baseline=old, waivers=by_uuid)[:2] == ("pass", "")
+    found, reason, _ = judged(without(printed(), 1), baseline=old, waivers=by_address)
+    assert (found, f"does not tell where {eight[7].uuid} was" in reason) == ("inconclusive", True)
+    for waivers in (by_uuid, by_address, []):
+        assert judged(without(printed(), 2), baseline=old, waivers=waivers)[0] == "fail"
 
 
 @pytest.mark.parametrize("by", ["address", "uuid"])

@@ -338,6 +338,47 @@ def test_a_waived_nic_is_told_and_not_counted(machine: Machine, gone: bool) -> N
         machine.waivers = []
 
 
+@pytest.mark.parametrize("baseline", [True, False])
+@pytest.mark.parametrize("gone", [1, 2])
+def test_a_nic_that_is_waived_by_two_names_is_one(machine: Machine, baseline: bool, gone: int) -> None:
+    """By its address, its port and its GUID; without a baseline nobody knows whose a GUID was."""
+    address, guid = (
+        host_files.nic_address(3),
+        (machine.root / f"{CLASS}/mlx5_3/node_guid").read_text().strip(),
+    )
+    before = machine.baseline() if baseline else None
+    names = (address, f"{address}/1", guid)
+    machine.waivers = [Waiver("n1", "rdma_health", name, "on order", "2099-12-31") for name in names]
+    for nic in range(4 - gone, 4):
+        shutil.rmtree(machine.root / f"{CLASS}/mlx5_{nic}")
+    found, why = machine.judged(before)
+    assert found == ("pass" if gone == 1 else "fail" if baseline else "inconclusive"), why
+    assert found != "inconclusive" or guid in why
+
+
+def test_a_nic_may_be_waived_by_its_guid(machine: Machine) -> None:
+    guid = (machine.root / f"{CLASS}/mlx5_2/node_guid").read_text().strip()
+    before = machine.baseline()
+    machine.waivers = [Waiver("n1", "rdma_health", guid, "on order", "2099-12-31")]
+    machine.port(2, state="1: DOWN")
+    assert machine.judged(before)[0] == "pass"
+    shutil.rmtree(machine.root / f"{CLASS}/mlx5_2")
+    assert machine.judged(before)[0] == "pass"
+    assert machine.judged()[0] == "inconclusive"
+
+
+def test_a_waived_nic_of_two_ports_is_out_with_both(machine: Machine) -> None:
+    machine.limits |= {"expectedPorts": 8}
+    machine.waivers = [Waiver("n1", "rdma_health", "0000:aa:00.0", "on order", "2099-12-31")]
+    for nic in range(4):
+        folder = machine.root / f"{CLASS}/mlx5_{nic}/ports"
+        shutil.copytree(folder / "1", folder / "2")
+    shutil.rmtree(machine.root / f"{CLASS}/mlx5_3")
+    assert machine.judged()[0] == "pass", machine.judged()
+    shutil.rmtree(machine.root / f"{CLASS}/mlx5_2/ports/2")
+    assert "5 ports, expected 6" in machine.judged()[1]
+
+
 def test_a_waived_storage_nic_that_is_gone_hides_no_compute_nic(machine: Machine) -> None:
     machine.more("mlx5_8", **STORAGE, **{"ports/1/link_layer": "Ethernet"})
     before = machine.baseline()

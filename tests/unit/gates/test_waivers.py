@@ -9,7 +9,7 @@ import pytest
 
 from knowngood.gate import verdicts
 from knowngood.gate.verdicts import judge
-from knowngood.model.parts import Waiver
+from knowngood.model.parts import Out, Waiver, out
 
 TODAY = datetime.now(UTC).date()
 NIC = "0000:9c:00.0"
@@ -32,14 +32,14 @@ def test_a_waiver_is_of_its_part_and_what_belongs_to_it(part: str, left: int) ->
 def test_a_waiver_ends_with_its_day_and_is_told() -> None:
     notes = verdicts.begin([waiver(days=-1)])
     assert judge.unwaived([(NIC, "it is down")]) == [f"it is down (waived until {TODAY - timedelta(days=1)})"]
-    assert judge.waived_but(set()) == 0
+    assert judge.waived_out(set()) == Out()
     assert notes.waived == {}
 
 
 def test_a_waived_part_may_be_missing() -> None:
     notes = verdicts.begin([waiver()])
-    assert judge.waived_but({NIC}) == 0
-    assert judge.waived_but({"0000:18:00.0"}) == 1
+    assert judge.waived_out({NIC.upper()}) == Out()
+    assert judge.waived_out({"0000:18:00.0"}) == Out(1, 1, (NIC,))
     assert notes.waived[NIC]["reason"] == "cable ordered"
 
 
@@ -68,3 +68,30 @@ def test_a_waiver_counts_to_the_end_of_its_day() -> None:
     assert judge.unwaived([(NIC, "it is down")]) == []
     assert notes.waived[NIC]["found"] == "it is down"
     assert verdicts.absent([waiver(days=0), waiver("b", -1)], set()) == [waiver(days=0)]
+
+
+UUID, OTHER = "GPU-4d0e3f3e-1234-5678-9abc-def012345678", "GPU-99999999-1234-5678-9abc-def012345678"
+
+
+@pytest.mark.parametrize(
+    ("waived", "there", "homes", "sure", "most"),
+    [
+        ([NIC], ["0000:18:00.0"], {}, 1, 1),
+        ([UUID], ["GPU-4d0e3f3e-1234"], {}, 0, 0),  # what the kernel's files tell of it
+        ([UUID], [], {UUID: NIC}, 1, 1),
+        ([UUID, NIC], [], {UUID: NIC}, 1, 1),
+        ([UUID], [NIC], {UUID: NIC}, 0, 0),  # replaced
+        ([UUID, NIC], [], {}, 1, 2),
+        ([UUID], [], {}, 0, 1),
+        ([UUID], [], {UUID: ""}, 1, 1),
+        ([UUID, NIC], [], {UUID: ""}, 1, 2),
+        ([UUID, OTHER, NIC], [], {UUID: "", OTHER: ""}, 2, 3),
+    ],
+)
+def test_waived_parts_that_are_out_are_counted_by_name(
+    waived: list[str], there: list[str], homes: dict[str, str], sure: int, most: int
+) -> None:
+    found = out(waived, there, homes)
+    assert (found.sure, found.most) == (sure, most)
+    assert [found.excuses(lack) for lack in (sure, most + 1)] == [True, False]
+    assert found.excuses(most) is (True if sure == most else None)
