@@ -18,8 +18,6 @@ from knowngood.gate.xid import Event, parse
 from knowngood.gate.xid_table import Action
 from knowngood.model.values import Values
 
-RESET_CURES = frozenset({63, 64, 95})
-"""Besides all that asks for a reset: 154 says that no action is asked for any more (NVIDIA's Xid catalogue)."""
 REMAP_FAILED = 64
 BURST = frozenset({13, 43, 45})
 """Many of these within a moment are one incident: a process with many channels died (NVIDIA/NVSentinel #1710)."""
@@ -107,12 +105,11 @@ def standing(found: Sequence[Seen], remap_failed: Callable[[str], bool | None]) 
 
     def closed(one: Seen) -> bool:
         event = one.event
-        cured = event.action is Action.RESET or event.code in RESET_CURES
         later = any(
             c.event.address == event.address and c.line.boot_id == one.line.boot_id and c.at >= one.line.until
             for c in closings
         )
-        if not (event.kind == "xid" and cured and later):
+        if not (event.kind == "xid" and event.action is Action.RESET and later):
             return False
         return event.code != REMAP_FAILED or remap_failed(event.address) is False
 

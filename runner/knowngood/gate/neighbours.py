@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from knowngood.adapters.cluster import facts, journals
+from knowngood.adapters.cluster import facts, journals, kernel_source
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.gate import kernel_log as kernel
 from knowngood.gate.driver import Reports
@@ -22,7 +23,7 @@ GATE = "gpu_errors"
 AT_ONCE, MOST = 8, 32
 """Nodes that are read at once, and at most of those that did not move: some are enough to show it is no driver's."""
 NO_HOURS = "the node was rebooted since its window opened, so for how long they must be read is not known"
-NO_UPTIME = "no ready driver pod there tells for how long the node is up"
+NO_UPTIME = "neither a ready driver pod nor the journal there tells for how long the node is up"
 NO_LINE = "the kernel log has no line of the present boot"
 
 
@@ -79,10 +80,19 @@ def neighbours(
 
 
 def _uptime(kube: Kube, node: str, namespace: str) -> float | None:
-    """Seconds since the node booted, as its driver pod tells them; None without a ready one."""
+    """Seconds since the node booted, as its driver pod tells them; without a ready one the journal's newest entry does.
+
+    That one is as old as the node is silent: then a little more is read than the window, which holds less against the
+    change. A file's boot is only known by the node's uptime: there it tells nothing.
+    """
     pods = [pod for pod in facts.pods_of_node(kube, node, namespace) if facts.is_driver_pod(pod)]
-    ready = next(filter(facts.is_ready, pods), None)
-    return None if ready is None else facts.uptime(kube, ready, facts.DRIVER_CONTAINER)
+    if (ready := next(filter(facts.is_ready, pods), None)) is not None:
+        return facts.uptime(kube, ready, facts.DRIVER_CONTAINER)
+    told = list(kernel_source.ask(kube, node, {"output": "json", "boot": "0", "tail": "1"}))
+    try:
+        return int(json.loads(told[-1])["__MONOTONIC_TIMESTAMP"]) / 1e6
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 @pytest.fixture(scope="session")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.cases import CASES
-from tests.unit.adapters.fake_kube import FakeKube
-from tests.unit.adapters.machines import NODE as GPU
-from tests.unit.adapters.machines import OPERATOR, PODS, machine
 
-from knowngood.adapters.kubernetes import pod_exec
-from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.kernel_log import KernelLog, Line, read
 from knowngood.gate.log_errors import Before, Beside
-from knowngood.gate.neighbours import _uptime, neighbours
 from knowngood.model.context import Window
 
 from .conftest import gate, request, verdict
@@ -101,61 +94,6 @@ def test_where_no_node_that_stayed_can_be_read_the_change_is_not_blamed() -> Non
     assert (said, why.endswith("have it can't be told: kubelet: 503")) == ("inconclusive", True)
     one = log_of(xid(31), beside=beside(Beside(unread="kubelet: 503")))
     assert judged(log=one, **SOAK)[0] == "pass", "on one GPU it is its tenant's"
-
-
-class Journals(FakeKube):
-    """The journals of nodes that stayed; a node that is not among them does not answer."""
-
-    def _serve(self, method: str, path: str, query: dict[str, str], body: Any, kind: str) -> tuple[int, Any]:
-        node = path.partition("/nodes/")[2].partition("/")[0]
-        found = self.journals.get(node)
-        return (200, found.encode()) if found is not None else (503, {"message": "no route"})
-
-
-@pytest.mark.parametrize(
-    ("there", "unread", "still"),
-    [((), True, set()), (("still-1",), False, {"Xid 31"}), (("gone",), True, set())],
-)
-def test_nodes_that_stayed_are_unread_only_where_none_answers(
-    there: tuple[str, ...], unread: bool, still: set[str]
-) -> None:
-    found = asked_beside(dict.fromkeys(there, 9.0), 1.0, ("still-1", "still-2"))
-    assert (bool(found.unread), set(found.still)) == (unread, still)
-
-
-def asked_beside(ups: Mapping[str, float | None], hours: float | None, still: tuple[str, ...]) -> Beside:
-    """What nodes that stayed tell, each up for so many seconds, with an Xid 31 at 5 s."""
-    kube = Journals()
-    kube.journals = {node: entry(5.0, xid(31)) + "\n" for node in ups}
-    make: Any = neighbours.__wrapped__  # type: ignore[attr-defined]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("knowngood.gate.neighbours._uptime", lambda _kube, node, _at: ups.get(node))
-        cluster = SimpleNamespace(operator_namespace="n")
-        found: Beside = make(kube, cluster, request(still=still), lambda _node, _boot: "")("gpu-1", hours)
-    return found
-
-
-def test_a_node_that_stayed_is_read_for_as_long_as_the_window_is_open() -> None:
-    """Counted back from now by its own uptime: silence before that is no "they don't have it", nor is an old error."""
-    for up, still in ((600.0, {"Xid 31"}), (3630.0, {"Xid 31"}), (3700.0, set())):
-        assert asked_beside({"still-1": up}, 1.0, ("still-1",)) == Beside({}, still), up
-    assert "is up" in asked_beside({"still-1": None}, 1.0, ("still-1",)).unread
-
-
-def test_the_uptime_is_what_a_ready_driver_pod_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    kube = FakeKube()
-    assert _uptime(kube, GPU, OPERATOR) is None
-    machine(kube)
-    monkeypatch.setattr(pod_exec, "run", lambda *_where, **_options: Ran("600.25 4000.0\n", "", 0))
-    assert _uptime(kube, GPU, OPERATOR) == 600.25
-    kube.objects[f"{PODS}/driver-old"]["status"]["conditions"] = []
-    assert _uptime(kube, GPU, OPERATOR) is None
-
-
-def test_for_how_long_others_must_be_read_is_not_known_after_a_reboot() -> None:
-    found = asked_beside({"still-1": 600.0}, None, ("still-1",))
-    assert (set(found.still), "rebooted" in found.unread) == (set(), True)
-    assert asked_beside({}, None, ()) == Beside({}, set()), "nobody stayed: nobody can be asked"
 
 
 def test_nobody_is_asked_for_other_nodes_without_need() -> None:
