@@ -72,6 +72,7 @@ def test_the_uptime_is_what_a_ready_driver_pod_tells_or_else_the_journals_newest
     monkeypatch.setattr(pod_exec, "run", lambda *_where, **_options: Ran("600.25 4000.0\n", "", 0))
     assert _uptime(kube, GPU, OPERATOR) == 600.25
     kube.objects[f"{PODS}/driver-old"]["status"]["conditions"] = []
+    del kube.journals[GPU]
     with pytest.raises(ApiError):
         _uptime(kube, GPU, OPERATOR)
     kube.journals[GPU] = entry(5.0, "x") + "\n"
