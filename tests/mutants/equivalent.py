@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 EQUIVALENT: dict[str, str] = {
-    'gates/drift.py: if state.labels.get(label, "upgrade-done") not in ("", "upgrade-done"):: "upgrade-done" -> \'\'': (
-        "both stand for no upgrade"
-    ),
-    "gates/driver_health.py: fast = max([*found.rates.values(), "
-    'float(limits.get("nvlinkGBps", 0.0))], default=0.0): 0.0 -> 1.0': "no NVLink runs below 1 GB/s",
+    'gates/drift.py: if state.labels.get(label, "upgrade-done") not in ("", "upgrade-done"):: '
+    "\"upgrade-done\" -> ''": ("both stand for no upgrade"),
+    'gates/driver_health.py: fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", '
+    "0.0))], default=0.0): 0.0 -> 1.0": ("no NVLink runs below 1 GB/s"),
     "runner/knowngood/gate/kernel_log.py: last=-1.0 if last is None else int(last) / 1e6,: 1.0 -> 2.0": (
         "no line is older than its boot"
     ),
-    'runner/knowngood/planner/sharing.py: config = state.labels.get(WORKLOAD, "container"): "container" -> \'\'': (
-        "a node without the label is no virtual machines' either way"
-    ),
+    'runner/knowngood/planner/sharing.py: config = state.labels.get(WORKLOAD, "container"): '
+    "\"container\" -> ''": ("a node without the label is no virtual machines' either way"),
     "runner/knowngood/probe/smoke/serving.py: for seed in range(5000, 5040):: 5000 -> 5001": (
         "any prompts will do whose answers leave no doubt"
     ),
     "runner/knowngood/probe/files.py: part = os.read(file, min(left, 65536)): 65536 -> 65537": (
         "the size of a piece, not of the whole"
     ),
-    "runner/knowngood/probe/fabric/meeting.py: self._connection.settimeout(max(until - time.monotonic(), 0.01)): "
-    "0.01 -> 0.02": ("a socket must be given some patience, where all is used up"),
+    "runner/knowngood/probe/fabric/meeting.py: self._connection.settimeout(max(until - "
+    "time.monotonic(), 0.01)): 0.01 -> 0.02": ("a socket must be given some patience, where all is used up"),
     "runner/knowngood/probe/fabric/nccl.py: if over or time.monotonic() > until:: > -> >=": (
         "the clock never stands at the deadline for long enough to be seen there"
     ),
@@ -29,20 +27,56 @@ EQUIVALENT: dict[str, str] = {
     "runner/knowngood/probe/kernel_log/codes.py: 5: Action.HOLD,  # recover the IMEX domain: 5 -> 6": (
         "a number that is not in the table is for a human, too"
     ),
-    "runner/knowngood/probe/kernel_log/lines.py: if end > 0 and raw.startswith(_BEGINNINGS, end + 2):: 2 -> 3": (
+    "runner/knowngood/probe/kernel_log/lines.py: if end > 0 and raw.startswith(_BEGINNINGS, "
+    "end + 2):: 2 -> 3": ("the long way reads the same, and longer"),
+    "runner/knowngood/probe/fabric/payload.py: share = MEET + (DONE - MEET) * number / max(1, "
+    "len(rounds)): 1 -> 2": ("of one round the number is 0"),
+    "runner/knowngood/probe/fabric/meeting.py: door.settimeout(max(until - time.monotonic(), "
+    "0.01)): 0.01 -> 0.02": ("as above"),
+    'runner/knowngood/probe/smoke/verdict.py: count = min((len(r.of("step")) for r in ranks), '
+    "default=0): 0 -> 1": ("of no ranks there is no step to fault either way"),
+    'runner/knowngood/probe/kernel_log/lines.py: return Line(_UNSTAMPED.sub("", raw[at:]), '
+    "wall=wall, kernel=False, fabric_manager=True): False -> True": (
+        "what is the Fabric Manager's is read as its own before anybody asks who wrote it"
+    ),
+    'runner/knowngood/gate/sharing.py: config = state.labels.get(WORKLOAD, "container"): '
+    "\"container\" -> ''": ("a node without the label is no virtual machines' either way"),
+    'runner/knowngood/probe/kernel_log/lines.py: if 0.0 <= seconds < 1e12:  # no "nan" either: 0.0 -> 1.0': (
         "the long way reads the same, and longer"
     ),
-    "runner/knowngood/probe/fabric/payload.py: share = MEET + (DONE - MEET) * number / max(1, len(rounds)): 1 -> 2": (
-        "of one round the number is 0"
+    "runner/knowngood/probe/fabric/meeting.py: connection = socket.create_connection((name, "
+    "port), timeout=max(until - time.monotonic(), 0.01)): 0.01 -> 0.02": (
+        "as above: a socket must be given some patience"
     ),
-    "runner/knowngood/probe/fabric/meeting.py: door.settimeout(max(until - time.monotonic(), 0.01)): 0.01 -> 0.02": (
-        "as above"
+    "runner/knowngood/probe/isolation.py: if text and self._logged < MOST_LOGGED:: < -> <=": (
+        "a bound on how much is logged, to a byte"
     ),
-    'runner/knowngood/probe/smoke/verdict.py: count = min((len(r.of("step")) for r in ranks), default=0): 0 -> 1': (
-        "of no ranks there is no step to fault either way"
+    'runner/knowngood/gate/neighbours.py: said = of[0].values.get("remapFailure", "").lower() '
+    'if of else "": "" -> \'mutant\'': ("neither is a word of the driver's"),
+    "runner/knowngood/probe/smoke/ends.py: least = min((r.count for r in here), default=0): 0 -> 1": (
+        "of no ranks there is no rank that is behind"
     ),
-    'runner/knowngood/probe/kernel_log/lines.py: return Line(_UNSTAMPED.sub("", raw[at:]), wall=wall, kernel=False, '
-    "fabric_manager=True): False -> True": (
-        "what is the Fabric Manager's is read as its own before anybody asks who wrote it"
+    "runner/knowngood/probe/kernel_log/lines.py: return parse(self.message) if numbered or "
+    "len(self.message) > SHORT else _parsed(self.message): > -> >=": ("the same"),
+    "runner/knowngood/probe/kernel_log/lines.py: SHORT = 512: 512 -> 513": (
+        "how long a message is kept to be seen again"
+    ),
+    "runner/knowngood/probe/kernel_log/lines.py: _parsed = lru_cache(maxsize=4096)(parse): 4096 -> 4097": (
+        "how many messages are kept to be seen again"
+    ),
+    "runner/knowngood/probe/fabric/tools.py: LOOK = 0.05: 0.05 -> 0.1": ("how often is looked"),
+    "runner/knowngood/probe/smoke/launch.py: if now - moved > stall or now - started > deadline:: > -> >=": (
+        "the clock never stands at the deadline for long enough to be seen there"
+    ),
+    "runner/knowngood/probe/kernel_log/messages.py: LONGEST = 4096: 4096 -> 4097": (
+        "longer than any line that the kernel prints, by far"
+    ),
+    'runner/knowngood/probe/answer.py: if not isinstance(found, dict) or found.get("ok", "") '
+    "not in (True, False, None):: \"\" -> 'mutant'": ("neither is an answer"),
+    'runner/knowngood/probe/smoke/verdict.py: found |= _column("checkpointSeconds", '
+    '[r.last("checkpoint").get("seconds") for r in ranks][:1], 3): 3 -> 4': ("digits of what is only told"),
+    "runner/knowngood/probe/smoke/serving.py: if len(found) == devices or any(p.poll() is not "
+    "None for p in self._processes):: is not -> is": (
+        "a server that ended is waited for until the time is over: later, and the same"
     ),
 }

@@ -58,6 +58,8 @@ def test_what_came_before_the_claim_is_compared() -> None:
     late = {**CLAIMED, "windows": {"gpu-1": Window("b", 100.0, "")}}
     assert judged(xid(31), baseline={"errors": {"Xid 31": 1}}, **late)[0] == "pass"
     assert judged(xid(31), **late)[0] == "fail"
+    at_once = {**CLAIMED, "windows": {"gpu-1": Window("b", 1.0, "")}}
+    assert judged(xid(31), baseline={"errors": {"Xid 31": 1}}, **at_once)[0] == "fail", "of that very moment"
 
 
 def test_in_the_soak_one_tenants_error_on_one_gpu_is_reported() -> None:

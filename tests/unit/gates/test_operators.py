@@ -61,7 +61,7 @@ def test_operands_at_rest_pass() -> None:
     ("seen", "expected", "words"),
     [
         (with_(PLUGIN, state="Pending", age=901.0), "fail", "Pending for 901 s"),
-        (with_(PLUGIN, state="Pending", age=899.0), "inconclusive", "Pending for 899 s"),
+        (with_(PLUGIN, state="Pending", age=900.0), "inconclusive", "Pending for 900 s"),
         (with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, restarts=3), "fail", "CrashLoopBackOff"),
         (
             with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, restarts=1),
@@ -77,8 +77,9 @@ def test_operands_at_rest_pass() -> None:
         ),
         (replace(WELL, parked=("a=paused-for-x",), driver_started=""), "inconclusive", "is parked"),
         (with_(CHECK, started="2026-11-29T11:59:00Z"), "fail", "the validator ran at"),
-        (with_(CHECK, started="2026-11-29T11:59:00Z", age=10.0), "inconclusive", "the validator ran at"),
+        (with_(CHECK, started="2026-11-29T11:59:00Z", age=900.0), "inconclusive", "the validator ran at"),
         (with_(CHECK, undone=("cuda-validation",)), "fail", "without cuda-validation"),
+        (with_(CHECK, undone=("cuda-validation",), age=900.0), "inconclusive", "without cuda-validation"),
         (OnNode(), "inconclusive", "no pod of an operator"),
         (None, "inconclusive", "no such node"),
     ],
@@ -124,7 +125,7 @@ def declared(
             "fail",
             "Failed for 3000 s, Component",
         ),
-        (replace(OPERATOR, phase="Installing", age=20.0), "inconclusive", "Installing for 20 s"),
+        (replace(OPERATOR, phase="Installing", age=900.0), "inconclusive", "Installing for 900 s"),
         (replace(OPERATOR, phase=""), "fail", "without a phase"),
         (replace(OPERATOR, trouble="it is gone"), "inconclusive", "it is gone"),
         (

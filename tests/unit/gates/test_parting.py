@@ -107,6 +107,8 @@ def test_a_node_as_its_layout_says_passes_with_and_without_a_baseline() -> None:
 
 def test_a_node_without_mig_passes() -> None:
     assert plain() == ("pass", "")
+    others = {"nvidia.com/gpu": "8", "cpu": "112", "memory": "2Ti", "nvidia.com/rdma_shared": "63"}
+    assert plain(allocatable=others) == ("pass", "")
     labels = {"nvidia.com/mig.config": "all-disabled", STATE: "success"}
     assert plain(labels=labels) == ("pass", "")
 

@@ -55,6 +55,15 @@ def test_the_kernels_config_shows_it_or_denies_it(ubuntu: Path, place: str) -> N
     assert told(ubuntu)[0] == "", "whatever else is shown"
 
 
+@pytest.mark.parametrize(
+    ("kernel", "mode"), [("4.18.0-1", ""), ("5.11.0-1", ""), ("5.12.0-1", "dma-buf"), ("6.2.0-1", "dma-buf")]
+)
+def test_a_config_says_it_of_a_kernel_that_can(root: Path, kernel: str, mode: str) -> None:
+    write(root, "proc/version", f"Linux version {kernel} (x)\n")
+    write(root, f"boot/config-{kernel}", WITH)
+    assert told(root)[0] == mode
+
+
 def test_the_running_kernels_own_config_comes_first(ubuntu: Path) -> None:
     write(ubuntu, f"boot/config-{UBUNTU}", WITH)
     (ubuntu / "proc/config.gz").write_bytes(gzip.compress(WITHOUT.encode()))

@@ -116,6 +116,13 @@ def test_another_programs_echo_is_no_event(line: str, tmp_path: Path) -> None:
     assert told(log(tmp_path, line)) == (0, [])
 
 
+def test_the_rest_of_somebodys_message_is_no_event_of_its_own(tmp_path: Path) -> None:
+    """What is indented goes on with what stands above it; only the driver prints so."""
+    rest = "mlx5_core 0000:d2:00.0: poll_health:174: device's health compromised - reached miss count."
+    assert told(log(tmp_path, f"[   12.345678] lspci said\n  {rest}")) == (0, [])
+    assert told(log(tmp_path, f"12,3973,12345678,-;a program\n MESSAGE={XID}")) == (0, [])
+
+
 LOST = (
     "NVRM: The NVIDIA GPU 0000:b3:00.0",
     "(PCI ID: 10de:26b5) installed in this system has",

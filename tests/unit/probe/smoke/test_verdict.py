@@ -93,6 +93,7 @@ SABOTAGE: dict[str, tuple[Callable[[Said], None], str]] = {
         product("fp32", steady=False),
         "rank 2 (GPU-2): the same product in fp32 gives other bits",
     ),
+    "the first word of the memory": (each("memory", wrongWord=0), "first at byte 0"),
     "memory": (
         each("memory", wrongWord=25),
         "rank 2 (GPU-2): memory does not hold what was written, first at byte 100",
