@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from tests.trees import tree_of
 from tests.unit.gates.faults.fault import rows_of, told
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +32,7 @@ SABOTAGE = {
 
 
 def declared_in(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.trees import tree_of
 
 ROOT = Path(__file__).parents[3]
 LINT = Path(sys.executable).with_name("lint-imports")
@@ -86,7 +87,7 @@ def test_every_package_says_what_lives_in_it() -> None:
 
 def charter(path: Path) -> str | None:
     """The docstring of a package."""
-    return ast.get_docstring(ast.parse(path.read_text()))
+    return ast.get_docstring(tree_of(path.read_text()))
 
 
 def test_each_room_of_the_adapters_says_which_ports_it_serves() -> None:
@@ -95,7 +96,7 @@ def test_each_room_of_the_adapters_says_which_ports_it_serves() -> None:
     served = {
         (path.parent.name, port)
         for path in adapters.glob("*/*.py")
-        for port in subclassed(ast.parse(path.read_text()))
+        for port in subclassed(tree_of(path.read_text()))
     }
     assert {("judging", "gates"), ("kubernetes", "lock"), ("gitops", "delivery")} <= served
     silent = [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.trees import tree_of
 
 from knowngood.adapters.cluster import silences
 from knowngood.adapters.cluster.held import PAUSABLES
@@ -29,7 +30,7 @@ def matrix() -> Matrix:
 
 def texts(file: Path) -> Iterator[str]:
     """The strings of a module that are no prose: neither docstrings nor a constant's description."""
-    tree = ast.parse(file.read_text())
+    tree = tree_of(file.read_text())
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.trees import tree_of
 
 PACKAGE = Path(__file__).parents[3] / "runner" / "knowngood"
 MOUTH = PACKAGE / "cli" / "terminal.py"
@@ -33,7 +34,7 @@ def called(node: ast.Call) -> str:
 
 @pytest.mark.parametrize("path", list(files()), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_only_the_terminal_module_prints(path: Path) -> None:
-    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    calls = [n for n in ast.walk(tree_of(path.read_text())) if isinstance(n, ast.Call)]
     spoken = [n.lineno for n in calls if called(n) in SPEAKS]
     spoken += [n.lineno for n in calls if ast.unparse(n.func) in BY_NAME]
     assert not spoken, f"{path}: say it by cli.terminal.say, lines {spoken}"
@@ -46,7 +47,7 @@ def test_lines_are_joined_by_page_and_json_is_made_by_as_json(path: Path) -> Non
     """A text of others that holds a line break would forge a line: `page` makes each part one line."""
     joined = [
         n.lineno
-        for n in ast.walk(ast.parse(path.read_text()))
+        for n in ast.walk(tree_of(path.read_text()))
         if isinstance(n, ast.Call)
         and isinstance(n.func, ast.Attribute)
         and n.func.attr == "join"

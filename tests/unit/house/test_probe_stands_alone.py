@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.trees import tree_of
 
 ROOT = Path(__file__).parents[3]
 PROBE = ROOT / "runner" / "knowngood" / "probe"
@@ -40,7 +41,7 @@ def imported_names(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("path", sorted(PROBE.rglob("*.py")), ids=lambda p: str(p.relative_to(PROBE)))
 def test_a_probe_module_names_only_the_standard_library_and_the_probe(path: Path) -> None:
-    names = imported_names(ast.parse(path.read_text()))
+    names = imported_names(tree_of(path.read_text()))
     assert not names - sys.stdlib_module_names - {"knowngood"} - OPTIONAL
 
 
@@ -58,4 +59,4 @@ def test_the_whole_probe_can_be_imported_without_site_packages() -> None:
 
 def test_the_package_itself_is_empty() -> None:
     """One import in `knowngood/__init__.py` and the probe no longer stands alone."""
-    assert not ast.parse((ROOT / "runner" / "knowngood" / "__init__.py").read_text()).body
+    assert not tree_of((ROOT / "runner" / "knowngood" / "__init__.py").read_text()).body

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from tests.trees import tree_of
 
 ROOT = Path(__file__).parents[3]
 FILE_LINES = 400
@@ -20,7 +21,7 @@ def sources() -> list[Path]:
 def long_functions(source: str, limit: int) -> list[str]:
     """Name and length of every function of more than `limit` lines, decorators not counted."""
     functions = (
-        n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        n for n in ast.walk(tree_of(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     lengths = ((n.name, (n.end_lineno or n.lineno) - n.lineno + 1) for n in functions)
     return [f"{name}: {lines} lines" for name, lines in lengths if lines > limit]

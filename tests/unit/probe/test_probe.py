@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.trees import tree_of
 
 from knowngood.probe import inference, rdma, training
 from knowngood.probe.host import Host
@@ -79,7 +80,7 @@ def test_a_short_document_is_left_where_the_kubelet_takes_last_words_from(root: 
 def test_the_probe_parses_on_python_3_9() -> None:
     """CUDA images carry older Pythons than operators' laptops."""
     for path in sorted((RUNNER / "knowngood" / "probe").rglob("*.py")):
-        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        tree = tree_of(path.read_text(), feature_version=(3, 9))
         first = (
             next(n for n in tree.body if isinstance(n, ast.ImportFrom)) if path.stem != "__init__" else None
         )
