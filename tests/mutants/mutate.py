@@ -10,6 +10,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.trees import tree_of
+
 COMPARED: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
     ast.LtE: ("<=", "<"),
@@ -62,7 +64,7 @@ class Source:
         self._starts = [0]
         for line in text.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line.encode()))
-        self._tree = ast.parse(text)
+        self._tree = tree_of(text)
 
     def mutants(self) -> list[Mutant]:
         """All of them, in the file's order; each parses."""
@@ -71,7 +73,7 @@ class Source:
 
     def _parses(self, mutant: Mutant) -> bool:
         try:
-            ast.parse(mutant.applied(self._data.decode()))
+            tree_of(mutant.applied(self._data.decode()))
         except SyntaxError:
             return False
         return True

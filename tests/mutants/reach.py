@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.mutants.tree import ROOT
+from tests.trees import tree_of
 
 PROBE, AS_PROGRAM = "knowngood.probe", 2
 """The probe as a process of its own is farther away than what is imported."""
@@ -39,7 +40,7 @@ def _imported(file: str) -> tuple[str, ...]:
 
 
 def _names(file: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of((ROOT / file).read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
                 yield from (one.name for one in names)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.integration.adapters.echoing import Deaf, echoed, echoing
 from tests.movers import MOVERS, USERS
+from tests.trees import tree_of
 
 from knowngood.adapters.movers.node_work import VERBS
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
@@ -127,7 +128,7 @@ def test_the_module_documents_what_it_takes(tmp_path: Path) -> None:
     (source,) = playbooks_dir().rglob("plugins/modules/node.py")
     specs = [
         ast.literal_eval(keyword.value)
-        for keyword in ast.walk(ast.parse(source.read_text()))
+        for keyword in ast.walk(tree_of(source.read_text()))
         if isinstance(keyword, ast.keyword) and keyword.arg == "argument_spec"
     ]
     (taken,) = specs
