@@ -225,21 +225,11 @@ def test_storage_ports_are_compared_with_the_baseline_only(machine: Machine) -> 
     assert (found, "mlx5_8/1 (0000:f8:00.0/1) is DOWN/Polling, it was up" in why) == ("fail", True)
 
 
-@pytest.mark.parametrize(
-    ("file", "less", "words"),
-    [
-        ("current_link_speed", "8.0 GT/s PCIe\n", "of 8 GT/s, it had 32"),
-        ("current_link_width", "4\n", "of 4 lanes, it had 16"),
-    ],
-)
-def test_a_storage_ports_pcie_link_is_compared_with_its_own(
-    machine: Machine, file: str, less: str, words: str
-) -> None:
+def test_a_storage_ports_pcie_link_is_compared_with_its_own(machine: Machine) -> None:
     machine.more("mlx5_8", **STORAGE, **{"ports/1/link_layer": "Ethernet"})
     before = machine.baseline()
-    machine.write({f"{CLASS}/mlx5_8/device/{file}": less})
-    found, why = machine.judged(before)
-    assert (found, words in why) == ("fail", True), why
+    machine.write({f"{CLASS}/mlx5_8/device/current_link_width": "4\n"})
+    assert "of 4 lanes, it had 16" in machine.judged(before)[1]
 
 
 def test_a_management_port_of_another_card_is_told_by_its_firmware_alone(machine: Machine) -> None:
