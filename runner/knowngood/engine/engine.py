@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from knowngood.engine.ahead import refuse_past_return
 from knowngood.engine.doing import Doing
 from knowngood.engine.flow import ROLLBACK
+from knowngood.engine.pausing import pauses, why
 from knowngood.engine.ports import Ports
 from knowngood.engine.script import next_step
 from knowngood.engine.standing import refuse_different, refuse_final, refuse_newer
@@ -22,6 +23,7 @@ from knowngood.model.errors import (
     JournalDamaged,
     KnowngoodError,
     LockHeld,
+    Paused,
     UsageError,
 )
 from knowngood.model.hardware import Hardware
@@ -100,6 +102,8 @@ class Engine:
                 self._advance(fence)
             self.ports.checkpoint.save(self._state)
             self._forget()
+        except Paused:
+            raise
         except Interrupted as stopped:
             with suppress(KnowngoodError):  # the disk may be full: it is an interruption all the same
                 self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
@@ -224,10 +228,19 @@ class Engine:
         self.cancel.check()
         policy = ROLLBACK if self._state.undo_all else self.cluster.on_wave_failure
         following = next_step(self.plan, self._state, policy)
+        if pauses(self._state, following) and not self.ports.checkpoint.abort_asked(self.run_id):
+            self._pause()
         if isinstance(following, End):
             self._finish(following)
         else:
             self._do(following, fence, heed=self._heeds(following))
+
+    def _pause(self) -> None:
+        """Stand still as asked. Raises Paused, once the cluster knows it too: whoever looks from elsewhere is told."""
+        told = why(self._state)
+        self._append(RecordType.INTERRUPTED, detail={"why": told, "pause": self._state.last})
+        self.ports.checkpoint.save(self._state)
+        raise Paused(told)
 
     def _heartbeat(self, seconds: float) -> None:
         """On the Lease's thread: an abort that somebody asks for cuts a long step short."""

@@ -18,6 +18,7 @@
     │       └── NodesCouldNot 3   some of its nodes could not be done, by name (engine/work.py)
     ├── LockHeld              4   another run holds the cluster, or took it over
     └── Interrupted         130   stopped by a signal, a lost Lease, an abort or trouble in mid-run; resumable
+        └── Paused          130   stands still where it was told to
 
 Exit code 5, a human is needed, is how a run ends (`model.state.End`) and no error.
 A message says what happened, where, and (`hint`) what to do next.
@@ -148,6 +149,10 @@ class Interrupted(KnowngoodError):
     """Stopped by a signal, a lost Lease, an abort or trouble in mid-run; `knowngood resume` goes on."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class Paused(Interrupted):
+    """Stands still where it was told to; `knowngood resume` goes on."""
 
 
 class JournalDamaged(UsageError):

@@ -74,6 +74,7 @@ class RunState:
     started: str = ""
     updated: str = ""
     interrupted: str = ""  # why, while the run is not going on
+    paused: StepPath = NOWHERE  # the step after which it last paused because it was told to
     undo_all: bool = False  # a human asked for a rollback of all rings
     reopened: int = -1  # the `seq` of the ended state from which that was asked
     undo: str = "undo"  # what the way back is called in the steps' paths: a second one is `undo-2`
@@ -134,12 +135,13 @@ def after(state: RunState, record: Record) -> RunState:
         case RecordType.TAKEN_OVER:
             taken = from_json(RunState, record.detail["state"])
             lived = max(taken.seq, taken.next_seq)  # the record says nothing that the state does not
-            return replace(taken, next_seq=record.seq + 1, seq=lived, updated=record.time, interrupted="")
+            return replace(taken, next_seq=record.seq + 1, seq=lived, updated=record.time)
         case RecordType.REOPENED:
             back = _next_undo(state)
             return replace(state, end=None, undo_all=True, undo=back, reopened=state.seq - 1)
         case RecordType.INTERRUPTED:
-            return replace(state, interrupted=str(record.detail.get("why", "")))
+            pause = StepPath(record.detail.get("pause", state.paused))
+            return replace(state, interrupted=str(record.detail.get("why", "")), paused=pause)
         case RecordType.FINISHED:
             told = record.detail
             end = End(

@@ -12,6 +12,7 @@ from knowngood.cli.options import Settings, record_option, run_options, yes_opti
 from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
+from knowngood.engine.pausing import PAUSE, refuse_strange_ring
 from knowngood.matrix.evidence import evidence_about
 from knowngood.model.errors import ExitCode
 from knowngood.model.values import Object
@@ -24,15 +25,23 @@ from knowngood.report.plan_text import plan_text
 @click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
+@click.option(
+    "--pause-after",
+    "pause",
+    metavar="RING",
+    default="",
+    help="Stand still once this ring is judged, in each hop; `resume` goes on.",
+)
 @consent_options
 @record_option
 @run_options
-def command(
+def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     settings: Settings,
     cluster: str,
     release: str,
     yes: bool,
     allow_dirty: bool,
+    pause: str,
     consent: Consent,
     record: str,
     output: str,
@@ -49,6 +58,9 @@ def command(
     What reaches all nodes at once, as an operator does, has no canary: it goes where another cluster of this hardware
     has proven it, or where you say --accept-no-canary. What can't be undone goes by --accept-forward-only.
 
+    --pause-after RING ends it interrupted once that ring is judged and passed: look at it as long as you like, then
+    `knowngood resume` goes on, or `knowngood rollback` takes it back. What the run holds stays held meanwhile.
+
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
     --record says where the record goes instead. What could not be delivered at the end is by `knowngood record RUN`.
@@ -56,6 +68,7 @@ def command(
     \b
     Examples:
       knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
+      knowngood upgrade ams-prod --to r595 --pause-after ring-0
       knowngood upgrade ams-prod --to r595 --yes --output json > result.json
       knowngood upgrade ams-prod --to r595 --record branch=ams-prod-r595     the record for a pull request
 
@@ -72,6 +85,7 @@ def command(
     note = check_cluster(found, kubeconfig)
     request = Request(source, cluster, release, kubeconfig, settings.runs, to)
     plan = planned(request)
+    refuse_strange_ring(plan, pause)
     taken = refuse_unasked(plan, evidence_about(source.folder), consent, SystemClock().now())
     again: Object = {}
     if plan.hops:
@@ -84,4 +98,4 @@ def command(
         return int(ExitCode.DONE)
     say(f"the record goes to {to}", err=True)
     confirm(plan, yes=yes)
-    return show(start(request, plan, more={**again, **taken}), output)
+    return show(start(request, plan, more={**again, **taken, **({PAUSE: pause} if pause else {})}), output)
