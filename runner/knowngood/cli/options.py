@@ -116,6 +116,11 @@ def yes_option(function: F) -> F:
     return click.option("--yes", is_flag=True, help="Do not ask; for CI.")(function)
 
 
+def dry_run_option(function: F) -> F:
+    """`--dry-run`."""
+    return click.option("--dry-run", is_flag=True, help="Say what it would do, and write nothing.")(function)
+
+
 def run_options(function: F) -> F:
     """What every command about a run takes: its cluster, the matrix, the runs' folder, what stdout carries."""
     takes = output_option("text", "json")(debug_option(click.pass_obj(function)))

@@ -30,6 +30,7 @@ from knowngood.model.record import Record
 from knowngood.model.text import as_json
 from knowngood.model.values import Values
 from knowngood.planner.moving import with_movers
+from knowngood.planner.plan.case import Wishes
 from knowngood.planner.plan.planning import plan as make_plan
 from knowngood.planner.plan.planning import refuse_unmovable
 from knowngood.ports.cancel import Cancel
@@ -50,13 +51,15 @@ class Request:
     kubeconfig: Path
     runs: Path
     record: Destination | None = None  # None: where the matrix came from
+    wishes: Wishes | None = None  # of the kept plan that it goes by
 
 
 def planned(request: Request) -> Plan:
     """The plan from what Git declares now, every hop of it movable. Refused, UsageError, Unreachable."""
     cluster = request.source.cluster(request.cluster)
     declared = declared_versions(cluster)
-    made = make_plan(request.source.matrix, request.cluster, request.release, declared=declared)
+    matrix, wishes = request.source.matrix, request.wishes
+    made = make_plan(matrix, request.cluster, request.release, declared=declared, wishes=wishes)
     refuse_unmovable(made)
     return made
 

@@ -35,13 +35,13 @@ def changed(before: Values, now: Values, target: str) -> tuple[str, ...]:
     Whom to call and where the Git token lies may change under a run; so may the pin to `target`, by our own promotion.
     """
     pin = before.get("release") if now.get("release") == target else now.get("release")
-    return tuple(_differences(_binding(before), _binding({**now, "release": pin})))
+    return tuple(differences(_binding(before), _binding({**now, "release": pin})))
 
 
 def profile_changed(before: Profile, now: Profile) -> tuple[str, ...]:
     """What a hardware profile says otherwise than when a run began, one line each; its sources may change."""
     free: Object = {"sources": (), "where": now.where, "minutes_out": {}}
-    return tuple(_differences(to_json(replace(before, **free)), to_json(replace(now, **free))))
+    return tuple(differences(to_json(replace(before, **free)), to_json(replace(now, **free))))
 
 
 def _binding(values: Values) -> Object:
@@ -54,11 +54,12 @@ def _without(key: str, values: Values) -> Object:
     return {name: value for name, value in values.items() if name != key}
 
 
-def _differences(before: Values, now: Values, at: str = "") -> Iterator[str]:
+def differences(before: Values, now: Values, at: str = "") -> Iterator[str]:
+    """What two values say otherwise, a line each: `at.key is NEW, was OLD`."""
     for key in sorted({*before, *now}):
         was, is_ = before.get(key), now.get(key)
         if isinstance(was, Mapping) and isinstance(is_, Mapping):
-            yield from _differences(was, is_, f"{at}{key}.")
+            yield from differences(was, is_, f"{at}{key}.")
         elif was != is_:
             plain = not any(isinstance(value, (Mapping, list)) for value in (was, is_))
             yield f"{at}{key} is {_said(is_)}, was {_said(was)}" if plain else f"{at}{key} differs"

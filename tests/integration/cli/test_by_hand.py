@@ -48,6 +48,11 @@ def pinned(play: Play) -> str:
     return str(play.knowngood("show", "cluster", CLUSTER, "-o", "json").result["release"])
 
 
+def ring_of(play: Play) -> str:
+    """The cluster's canary ring."""
+    return str(play.knowngood("show", "cluster", CLUSTER, "-o", "json").result["rings"][0]["name"])
+
+
 def aim(play: Play) -> tuple[str, str]:
     """A release to go to from where the cluster rests, and its driver."""
     return ("r580", OLD) if pinned(play) == "r595" else ("r595", NEW)
@@ -171,19 +176,32 @@ def git(play: Play, *arguments: str) -> None:
 
 
 def test_ctrl_c_is_130_status_says_so_and_resume_ends_it(play: Play, protected: Path) -> None:
-    """And a proven run is done although its record is not taken: one command delivers it later."""
+    """By a plan that was kept, with a pause after the canary ring that resume ends, too.
+
+    And a proven run is done although its record is not taken: one command delivers it later.
+    """
     release, driver = aim(play)
-    code, out, err = interrupted_at(play, "drain", "upgrade", CLUSTER, "--to", release, "--yes")
+    kept, ring = str(play.stage.folder / "the.plan"), ring_of(play)
+    asked = play.knowngood("plan", CLUSTER, "--to", release, "--out", kept)
+    assert asked.code == 0, asked.stderr
+    by_plan = ("upgrade", CLUSTER, "--plan", kept, "--pause-after", ring, "--yes")
+    code, out, err = interrupted_at(play, "drain", *by_plan)
     assert code == 130, out + err
     assert "knowngood resume r2" in err
     assert "Traceback" not in err
     status = play.knowngood("status")
     assert "interrupted: " in status.stdout
+    paused = play.knowngood("resume", newest(play))
+    assert paused.code == 130, paused.stderr
+    assert f"paused after hop-1/{ring}" in play.knowngood("status").stdout
     ended = play.knowngood("resume", newest(play), "--output", "json")
     assert ended.code == 0, ended.stderr
     assert (ended.result["end"], ended.result["status"]) == ("done", "rehearsed")
-    assert ended.result["resumed"] == 1
+    assert ended.result["resumed"] == 2
     assert running_drivers(play) == {driver}
+    stale = play.knowngood(*by_plan)
+    assert stale.code == 1, stale.stderr
+    assert f"nvidia-driver is {driver}, was" in stale.stderr
     run = newest(play)
     assert "by pull request only" in ended.result["record"]["undelivered"]
     assert f"knowngood record {run}" in play.knowngood("status", run).stdout

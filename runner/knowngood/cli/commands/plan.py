@@ -22,7 +22,7 @@ from knowngood.model.plan import Plan
 from knowngood.model.text import as_json
 from knowngood.planner.edges.path import CHANNELS
 from knowngood.planner.plan.case import Declared, GivenCatalog, Wishes
-from knowngood.planner.plan.planning import plan
+from knowngood.planner.plan.planning import plan, refuse_unmovable
 from knowngood.report.plan_text import hop_text, plan_text
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -60,6 +60,12 @@ _MINOR = re.compile(r"([0-9]+\.[0-9]+)(?:\.[0-9]+)?", re.ASCII)
 @click.option(
     "--accept-risk", "accepted", metavar="NAME", multiple=True, help="Go where this risk is; may be repeated."
 )
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=FILE,
+    help="Keep the plan, made from Git, for `upgrade --plan`; with --kubeconfig also what the nodes run.",
+)
 @click.option("--explain", metavar="HOP", help="Everything about one hop, such as hop-3.")
 @history_option
 @matrix_option
@@ -76,6 +82,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     catalogs: tuple[str, ...],
     channel: str,
     accepted: tuple[str, ...],
+    out: Path | None,
     explain: str | None,
     output: str,
 ) -> int:
@@ -90,6 +97,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     Examples:
       knowngood plan ams-prod --to r595
       knowngood plan --cluster ams-prod --to r595 --from-git --output json
+      knowngood plan ams-prod --to r595 --kubeconfig ~/.kube/ams-prod --out ams-prod.plan.json
       knowngood plan ams-prod --to h200-4.22-r595 --from-file observed.yaml --explain hop-3
       knowngood plan ams-prod --to r595 --catalog gpu-operator=catalog.yaml --catalog gpu-operator@4.19=next.yaml
 
@@ -99,6 +107,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     """
     source = load(settings)
     name = _one(cluster, named)
+    from_git = from_git or (out is not None and _keepable(from_file, catalogs))
     found = source.cluster(name)
     wishes = Wishes(
         channel=channel,
@@ -111,6 +120,8 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     if from_git:
         made = replace(made, warnings=(*made.warnings, *_required(found, made)))
     made = warned(source, made, settings.kubeconfig)
+    if out is not None:
+        _keep(out, source, made, settings.kubeconfig)
     if explain is not None:
         hop = next((h for h in made.hops if h.name == explain), None)
         if hop is None:
@@ -121,6 +132,25 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         text = as_json(to_json(made)) if output == "json" else plan_text(made, width())
     say(text)
     return 0
+
+
+def _keepable(from_file: Path | None, catalogs: tuple[str, ...]) -> bool:
+    """That a kept plan is made from Git. UsageError for what an upgrade does not go by."""
+    for option, given in (("--from-file", from_file), ("--catalog", catalogs)):
+        if given:
+            raise UsageError(
+                f"{option} does not go with --out: an upgrade goes by what Git declares and the matrix says",
+                hint=f"look at that plan without --out, or leave {option} away",
+            )
+    return True
+
+
+def _keep(out: Path, source: Source, made: Plan, kubeconfig: Path | None) -> None:
+    """Write the plan into a file. Refused where an upgrade would not make it."""
+    from knowngood.cli.plan_file import write  # noqa: PLC0415 (as below)
+
+    refuse_unmovable(made)
+    write(out, source, made, kubeconfig)
 
 
 def _declared(cluster: Cluster) -> Declared:

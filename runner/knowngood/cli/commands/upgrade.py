@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli.asking import confirm, consent_options
-from knowngood.cli.matrix_source import kubeconfig_of, load, refuse_dirty
-from knowngood.cli.options import Settings, record_option, run_options, yes_option
+from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirty
+from knowngood.cli.options import Settings, dry_run_option, record_option, run_options, yes_option
+from knowngood.cli.plan_file import PLAN_FILE, basis, read, refuse_changed, wishes
 from knowngood.cli.play import Request, check_cluster, planned, show, start
 from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
 from knowngood.engine.pausing import PAUSE, refuse_strange_ring
 from knowngood.matrix.evidence import evidence_about
-from knowngood.model.errors import ExitCode
+from knowngood.model.errors import ExitCode, UsageError
+from knowngood.model.plan import Plan
+from knowngood.model.plan_file import PlanFile
 from knowngood.model.values import Object
 from knowngood.planner.consent import Consent, refuse_unasked
+from knowngood.planner.digest import digest
 from knowngood.report.plan_text import plan_text
 
 
 @click.command("upgrade")
 @click.argument("cluster")
-@click.option("--to", "release", metavar="RELEASE", required=True, help="The release to go to.")
+@click.option("--to", "release", metavar="RELEASE", help="The release to go to.")
+@click.option(
+    "--plan",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Go by the plan that `plan --out` wrote; refused where anything it rests on has changed.",
+)
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
 @click.option(
@@ -32,16 +45,19 @@ from knowngood.report.plan_text import plan_text
     default="",
     help="Stand still once this ring is judged, in each hop; `resume` goes on.",
 )
+@dry_run_option
 @consent_options
 @record_option
 @run_options
 def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     settings: Settings,
     cluster: str,
-    release: str,
+    release: str | None,
+    file: Path | None,
     yes: bool,
     allow_dirty: bool,
     pause: str,
+    dry_run: bool,
     consent: Consent,
     record: str,
     output: str,
@@ -58,8 +74,9 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     What reaches all nodes at once, as an operator does, has no canary: it goes where another cluster of this hardware
     has proven it, or where you say --accept-no-canary. What can't be undone goes by --accept-forward-only.
 
-    --pause-after RING ends it interrupted once that ring is judged and passed: look at it as long as you like, then
-    `knowngood resume` goes on, or `knowngood rollback` takes it back. What the run holds stays held meanwhile.
+    --plan FILE goes by a plan that `plan --out` kept and somebody has read: refused, with the reason, where the matrix,
+    Git or what the nodes run has changed. --pause-after RING ends it interrupted once that ring is judged and passed:
+    `knowngood resume` goes on, `knowngood rollback` takes it back. What the run holds stays held meanwhile.
 
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
@@ -68,34 +85,84 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     \b
     Examples:
       knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
+      knowngood upgrade ams-prod --plan ams-prod.plan.json
       knowngood upgrade ams-prod --to r595 --pause-after ring-0
-      knowngood upgrade ams-prod --to r595 --yes --output json > result.json
       knowngood upgrade ams-prod --to r595 --record branch=ams-prod-r595     the record for a pull request
 
     \b
     Exit codes: 0 done, 1 refused, 2 usage, 3 inconclusive, 4 another run holds the cluster,
       5 quarantined or held, 6 changed and restored, 130 interrupted (resumable)
     """
-    source = load(settings)
-    found = source.cluster(cluster)
-    source.release(release)
-    refuse_dirty(source, allow_dirty=allow_dirty)
-    to = destination(source.folder, record)
-    kubeconfig = kubeconfig_of(settings)
-    note = check_cluster(found, kubeconfig)
-    request = Request(source, cluster, release, kubeconfig, settings.runs, to)
-    plan = planned(request)
-    refuse_strange_ring(plan, pause)
-    taken = refuse_unasked(plan, evidence_about(source.folder), consent, SystemClock().now())
-    again: Object = {}
-    if plan.hops:
-        plan, again = heeded(source, plan, kubeconfig, try_again=consent.try_again)
+    source, kept = load(settings), _kept(file, cluster, release)
+    request = _request(settings, source, (cluster, release or ""), kept, record, allow_dirty=allow_dirty)
+    note = check_cluster(source.cluster(cluster), request.kubeconfig)
+    plan, more = _planned(request, file, kept, consent, pause)
     say(plan_text(plan, width()), err=True)
     if note:
         say(note, err=True)
     if not plan.hops:
-        say(f"nothing to do: Git declares {release} already")
+        say(f"nothing to do: Git declares {request.release} already")
         return int(ExitCode.DONE)
-    say(f"the record goes to {to}", err=True)
+    say(f"the record goes to {request.record}", err=True)
+    if dry_run:
+        say("dry run: nothing was changed; knowngood doctor says what the run will need", err=True)
+        return int(ExitCode.DONE)
     confirm(plan, yes=yes)
-    return show(start(request, plan, more={**again, **taken, **({PAUSE: pause} if pause else {})}), output)
+    return show(start(request, plan, more=more), output)
+
+
+def _request(
+    settings: Settings,
+    source: Source,
+    move: tuple[str, str],
+    kept: PlanFile | None,
+    record: str,
+    *,
+    allow_dirty: bool,
+) -> Request:
+    """What is asked for, each name of it known; `move` is the cluster and the release. UsageError."""
+    cluster, release = move[0], kept.plan.to_release if kept else move[1]
+    source.cluster(cluster)
+    source.release(release)
+    refuse_dirty(source, allow_dirty=allow_dirty)
+    to = destination(source.folder, record)
+    return Request(source, cluster, release, kubeconfig_of(settings), settings.runs, to, wishes(kept))
+
+
+def _kept(file: Path | None, cluster: str, release: str | None) -> PlanFile | None:
+    """The plan to go by, where one is named. UsageError where what is asked for is not what it does."""
+    if file is None:
+        if release is None:
+            raise UsageError(
+                "no release is named", hint=f"knowngood upgrade {cluster} --to RELEASE, or --plan FILE"
+            )
+        return None
+    kept = read(file)
+    for what, asked, has in (
+        ("cluster", cluster, kept.plan.cluster),
+        ("release", release, kept.plan.to_release),
+    ):
+        if asked not in (None, has):
+            raise UsageError(
+                f"it plans {what} {has}, not {asked}", where=str(file), hint="name one of the two"
+            )
+    return kept
+
+
+def _planned(
+    request: Request, file: Path | None, kept: PlanFile | None, consent: Consent, pause: str
+) -> tuple[Plan, Object]:
+    """The plan, and what else record 0 keeps. Refused where somebody must say yes first, or the kept plan is stale."""
+    plan = planned(request)
+    more: Object = {}
+    if file is not None and kept is not None:
+        seen = request.kubeconfig if kept.rests_on.asked else None
+        refuse_changed(file, kept, plan, basis(request.source, plan, seen))
+        more[PLAN_FILE] = digest(kept)
+    refuse_strange_ring(plan, pause)
+    more |= {PAUSE: pause} if pause else {}
+    more |= refuse_unasked(plan, evidence_about(request.source.folder), consent, SystemClock().now())
+    if plan.hops:
+        plan, again = heeded(request.source, plan, request.kubeconfig, try_again=consent.try_again)
+        more |= again
+    return plan, more

@@ -1,0 +1,99 @@
+"""Plans in files: `plan --out` writes one, `upgrade --plan` goes by it as long as all that it rests on is so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from knowngood.adapters.clock import SystemClock
+from knowngood.cli.matrix_source import Source
+from knowngood.cli.terminal import say
+from knowngood.cli.version import VERSION
+from knowngood.cli.wiring import reader
+from knowngood.matrix.contents import contents
+from knowngood.matrix.reading import read_text
+from knowngood.model.errors import Inconclusive, Refused, UsageError
+from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.plan import Plan
+from knowngood.model.plan_file import Basis, PlanFile
+from knowngood.model.text import as_json
+from knowngood.planner.plan.basis import changes, unread
+from knowngood.planner.plan.case import Wishes
+
+SCHEMA = "knowngood/plan-file/1"
+"""What such a file calls itself; another number is another meaning."""
+
+PLAN_FILE = "plan_file"
+"""Under which name record 0 keeps the digest of the plan that a run went by."""
+
+
+def wishes(kept: PlanFile | None) -> Wishes | None:
+    """What was wished for when a plan was made, so that it can be made again."""
+    if kept is None:
+        return None
+    return Wishes(channel=kept.plan.channel or Wishes().channel, accepted=frozenset(kept.plan.accepted))
+
+
+def write(file: Path, source: Source, plan: Plan, kubeconfig: Path | None) -> None:
+    """Keep a plan; with a kubeconfig also what the cluster runs. UsageError where the file can't be written."""
+    kept = PlanFile(SCHEMA, VERSION, SystemClock().now(), plan, basis(source, plan, kubeconfig))
+    try:
+        file.write_text(as_json(to_json(kept)), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"can't be written: {error.strerror}", where=str(file)) from error
+    seen = (
+        "what its nodes run" if kept.rests_on.asked else "not what its nodes run: no --kubeconfig was given"
+    )
+    say(f"{file} holds the plan, what the matrix says, and {seen}", err=True)
+    say(f"  next: knowngood upgrade {plan.cluster} --plan {file}", err=True)
+
+
+def basis(source: Source, plan: Plan, kubeconfig: Path | None) -> Basis:
+    """What a plan rests on now. Unreachable where the cluster does not answer."""
+    files = contents(source.folder, plan.cluster)
+    if kubeconfig is None:
+        return Basis(files)
+    cluster = source.cluster(plan.cluster)
+    there = reader(kubeconfig, cluster)
+    seen = there.observe(tuple(sorted(cluster.gpu)), plan.movers)
+    nodes = {name: dict(state.versions) if state.reachable else {} for name, state in seen.items()}
+    return Basis(files, asked=True, identity=there.identity(), nodes=nodes)
+
+
+def read(file: Path) -> PlanFile:
+    """A kept plan. UsageError, with the place, where the file is none."""
+    hint = "make it anew: knowngood plan CLUSTER --to RELEASE --out FILE"
+    if not file.is_file():
+        raise UsageError("there is no such plan file", where=str(file), hint=hint)
+    try:
+        value = json.loads(read_text(file))
+        found = from_json(PlanFile, value)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"line {error.lineno}: not valid JSON: {error.msg}", where=str(file), hint=hint
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        raise UsageError("is no plan that knowngood wrote", where=str(file), hint=hint) from None
+    if found.schema != SCHEMA:
+        raise UsageError(f"is {found.schema}, not {SCHEMA}", where=str(file), hint=hint)
+    return found
+
+
+def refuse_changed(file: Path, kept: PlanFile, plan: Plan, now: Basis) -> None:
+    """Refused where it rests on what is no longer so, with all of that; Inconclusive where that can't be told."""
+    hint = (
+        f"read the plan as it is now: knowngood plan {plan.cluster} --to {plan.to_release} --out {file}; "
+        "nothing was changed"
+    )
+    if different := tuple(changes(kept, plan, now, VERSION)):
+        raise Refused(
+            f"changed since the plan was made ({kept.made}): {'; '.join(different)}",
+            where=str(file),
+            hint=hint,
+        )
+    if silent := unread(kept, now):
+        raise Inconclusive(
+            f"{', '.join(silent)} told what they run when the plan was made, and can't be read now",
+            where=str(file),
+            hint="mend what keeps them from answering; nothing was changed",
+        )
