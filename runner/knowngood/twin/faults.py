@@ -123,6 +123,9 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind(
             "os-tag-of-one-node", "", ("os",), needs_node=False, part="clusterPolicy", defaults={"os": "4.17"}
         ),
+        FaultKind("mig-manager-wedges", "", part="migManager", defaults=ONCE),
+        FaultKind("mig-layout-lost", "", part="migManager"),
+        FaultKind("mig-success-is-old", "", ("seconds",), part="migManager"),
         FaultKind("auto-picks-other-flavour", "", part="kernelModuleType"),
         *(FaultKind(ailment, NOW, ("gpu",)) for ailment in AILMENTS),
         *(FaultKind(name, NOW, params, needs_node=name != RAIL) for name, params in FABRIC.items()),
@@ -136,6 +139,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
     "networkOperator": ("mellanox.com/v1alpha1", "NicNodePolicy"),
     "clusterPolicy": ("nvidia.com/v1", "ClusterPolicy"),
+    "migManager": ("nvidia.com/v1", "ClusterPolicy"),
     "kernelModuleType": ("nvidia.com/v1alpha1", "NVIDIADriver"),
 }
 """A kind that a cluster serves where its seed has the part."""

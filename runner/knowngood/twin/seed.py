@@ -18,6 +18,8 @@
          order of their updates], "gates": {admin gate: what it asks}, "otherManifests", "backupAnnotation": the one
          that says since when etcd has a backup} (may be absent: then the ClusterVersion rests and nobody acts on it),
  "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
+ "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
+         before, and goes with the module,
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
 
@@ -242,6 +244,7 @@ class Seed:
     cluster_version: ClusterVersionSeed | None = None
     health_checks: tuple[CheckSeed, ...] = ()
     helm: tuple[HelmSeed, ...] = ()
+    mig_manager: bool = False
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -291,6 +294,7 @@ def parse(data: Values) -> Seed:
             _fill(CheckSeed, row, f"healthChecks[{i}]") for i, row in enumerate(data.get("healthChecks", ()))
         ),
         helm=tuple(_fill(HelmSeed, row, f"helm[{i}]") for i, row in enumerate(data.get("helm", ()))),
+        mig_manager=bool(data.get("migManager")),
     )
     _check(seed)
     return seed

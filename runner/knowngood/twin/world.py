@@ -84,6 +84,10 @@ class Machine:
         self.nic = NicDriver(self)
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
+        self.partings = 0  # how often its GPUs were parted anew
+        self.by_label = (
+            False  # somebody parts its GPUs as a label says; then a module that goes takes the layout along
+        )
         self._lost: set[str] = set()
         self._ailing: dict[tuple[str, str], None] = {}  # (ailment, GPU)
         self.watchers: set[Callable[[], None]] = set()
@@ -191,6 +195,20 @@ class Machine:
         """What the device plugin offers of so many GPUs: the GPUs, or their MIG devices, each so often."""
         return gpus * (self.seed.instances or 1) * self.seed.replicas
 
+    def part(self, layout: str) -> None:
+        """Part all GPUs otherwise: "" is without MIG. Other instances come in the place of those that were there."""
+        self._forget_layout(layout)
+        if self.driver:
+            self.remove(["proc/driver/nvidia/capabilities"])
+            self.write_files(
+                host_files.nvidia_proc(self.seed, self.driver.version, self.driver.flavour, self.gpus())
+            )
+        self._events.write("parted", self.name, layout=layout)
+
+    def _forget_layout(self, layout: str = "") -> None:
+        self.partings += 1
+        self.seed = replace(self.seed, migConfig=layout)
+
     def lose_gpu(self, address: str) -> None:
         """The GPU falls off the bus; only a boot brings it back."""
         self._lost.add(address)
@@ -290,6 +308,8 @@ class Machine:
             told()
 
     def _forget_driver(self) -> None:
+        if self.by_label and self.seed.migConfig:
+            self._forget_layout()
         for name in WITH_NVIDIA:
             if (gone := self.modules.pop(name, None)) and name != "nvidia":
                 self.tell("module-unloaded", name, gone.version)

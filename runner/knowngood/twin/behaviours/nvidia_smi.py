@@ -101,9 +101,10 @@ def _mig_devices(gpu: ET.Element, instances: int) -> None:
 
 def _listed(machine: Machine, row: Mapping[str, str]) -> list[str]:
     """A GPU's lines of -L: itself, and its MIG devices with their profile."""
-    profile = machine.seed.migConfig.removeprefix("all-")
+    profile, uuid = machine.seed.migConfig.removeprefix("all-"), row["uuid"]
+    made = [f"{machine.partings}:"] if machine.partings else []  # each parting makes others
     devices = [
-        f"  MIG {profile:<12}Device {number:>2}: (UUID: MIG-{stable_id(row['uuid'], 'mig', str(number))})"
+        f"  MIG {profile:<12}Device {number:>2}: (UUID: MIG-{stable_id(uuid, 'mig', *made, str(number))})"
         for number in range(machine.seed.instances)
     ]
     return [f"GPU {row['index']}: {row['name']} (UUID: {row['uuid']})", *devices]

@@ -148,7 +148,7 @@ def shared(machine: Machine) -> dict[str, str]:
         "nvidia.com/gpu.replicas": str(seed.replicas),
         "nvidia.com/gpu.sharing-strategy": "time-slicing" if seed.replicas > 1 else "none",
         "nvidia.com/mig.strategy": "single",
-        **(mig if seed.instances else {}),
+        **(mig if seed.instances and not machine.by_label else {}),
     }
 
 

@@ -17,6 +17,7 @@ from knowngood.twin.behaviours.health_checks import HealthChecks
 from knowngood.twin.behaviours.jobs import Jobs
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
+from knowngood.twin.behaviours.mig_manager import MigManager
 from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.olm import Olm
@@ -49,6 +50,7 @@ _ALL: tuple[type[Controller], ...] = (
     MachineConfigOperator,
     MachineConfigDaemons,
     HealthChecks,
+    MigManager,
     *GPU_OPERATOR,
 )
 NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
@@ -77,6 +79,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         MachineConfigOperator: not seed.machine_config,
         MachineConfigDaemons: not seed.machine_config,
         HealthChecks: not seed.health_checks,
+        MigManager: not seed.mig_manager,
         GangScheduler: Scheduler.name not in without,
     }
     return [one for one in _ALL if not absent.get(one) and one.name not in without]

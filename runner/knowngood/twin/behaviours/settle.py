@@ -26,6 +26,7 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     namespace_of,
 )
+from knowngood.twin.behaviours.mig_manager import as_labelled
 from knowngood.twin.behaviours.nic_manifests import WAIT_LABEL
 from knowngood.twin.behaviours.olm_objects import SERVICE_VERSION
 
@@ -90,12 +91,15 @@ def _gpus(twin: Twin) -> Iterator[str]:
             yield f"{obj['kind']} {name_of(obj)} is not ready"
     own = any(brings_drivers(policy) for policy in policies)
     for node in twin.cache.all(NODE) if drivers or own else ():
-        seed = twin.seed.node(name_of(node))
+        machine = twin.world.machines.get(name_of(node))
+        seed = machine.seed if machine else None
         have = (node["status"].get("allocatable") or {}).get(GPU, "0")
         labels = node["metadata"]["labels"]
         owned = own or OWNER_LABEL in labels
         if labels.get(MIG_CAPABLE_LABEL) == "true" and MIG_MANAGER_LABEL not in labels:
             yield f"node {name_of(node)} is not labelled for the MIG manager"
         wanted = seed.gpus * (seed.instances or 1) * seed.replicas if seed else 0
+        if machine and machine.by_label and not as_labelled(node, machine):
+            yield f"node {name_of(node)} is not parted as its label says"
         if seed and owned and int(have) != wanted:
             yield f"node {name_of(node)} has {have} of {wanted} GPUs allocatable"
