@@ -19,7 +19,7 @@ import pytest
 
 from knowngood.adapters.cluster.gpu_config import GpuConfig
 from knowngood.adapters.cluster.nvidia_smi import Gpu
-from knowngood.adapters.cluster.parting import Share, in_mig, plugin_key, shares
+from knowngood.adapters.cluster.parting import Share, in_mig, plugin_key, shares, unshared
 from knowngood.gate import judge, measure
 from knowngood.gate.driver import Reports
 from knowngood.gate.fixtures import readable
@@ -30,7 +30,7 @@ from knowngood.model.node import NodeState
 from knowngood.planner import sharing
 
 SETTLE = 20.0  # seconds
-KIND, REPLICAS = "nvidia.com/gpu.sharing-strategy", "nvidia.com/gpu.replicas"
+REPLICAS = "nvidia.com/gpu.replicas"
 ALONE = ("Exclusive_Process", "Exclusive_Thread", "Prohibited")
 """Compute modes in which several processes can't have one GPU."""
 
@@ -44,7 +44,7 @@ def shared_at_rest(settle: Settle, hardware: Hardware, gpu_settings: GpuConfig) 
         return (
             state.reachable
             and not isinstance(found, str)
-            and any(True for _ in otherwise(state, found, hardware.of(state.name)))
+            and any(True for _ in unshared(state, found, hardware.of(state.name).gpus))
         )
 
     return settle(waits, settle_seconds(hardware, "time_slicing", SETTLE))
@@ -63,7 +63,7 @@ def test_what_is_shared_is_offered_as_configured(
     if isinstance(found, str):
         judge.inconclusive(found)
     measure(shared={s.resource: [s.kind, s.replicas, s.offered_as] for s in found})
-    wrong = list(otherwise(state, found, profile))
+    wrong = list(unshared(state, found, profile.gpus))
     if any(s.kind == "time-slicing" for s in found):
         wrong += exclusive(told.report.gpus if told.report else ())
     if wrong:
@@ -93,35 +93,6 @@ def configured(state: NodeState, config: GpuConfig) -> list[Share] | str:
         return shares(config.plugin[key])
     except ValueError as error:
         return f"the device plugin's configuration {key} can't be understood: {error}"
-
-
-def otherwise(state: NodeState, found: Sequence[Share], profile: Profile) -> Iterator[str]:
-    """What is not offered as it should be."""
-    gpus = sharing.present(state, profile.gpus)
-    here = sharing.devices(state, gpus)
-    if isinstance(here, str):
-        yield from () if sharing.untold(state, gpus) else (here,)
-        return
-    by_name = {share.resource: share for share in found}
-    wanted: dict[str, int] = {}
-    for resource, count in here.items():
-        share = by_name.get(resource)
-        wanted[share.offered_as if share else resource] = count * (share.replicas if share else 1)
-        if share and share.offered_as != resource:
-            wanted[resource] = 0
-    for resource, number in sorted(wanted.items()):
-        if (there := state.allocatable.get(resource, "0")) != str(number):
-            yield f"{there} of {number} {resource} are allocatable"
-    yield from labelled(state, by_name.get(sharing.GPU))
-
-
-def labelled(state: NodeState, share: Share | None) -> Iterator[str]:
-    """Labels of GPU feature discovery that say something else: a stopped one leaves what it wrote."""
-    kind, replicas = (share.kind, share.replicas) if share else ("none", 1)
-    if (said := state.labels.get(KIND, kind)) != kind:
-        yield f"the label {KIND} says {said}, configured is {kind}"
-    if (told := state.labels.get(REPLICAS, str(replicas))) not in (str(replicas), "0"):
-        yield f"the label {REPLICAS} says {told}, configured are {replicas}"
 
 
 def exclusive(gpus: Sequence[Gpu]) -> Iterator[str]:

@@ -15,8 +15,10 @@ from knowngood.adapters.cluster.gpu_config import GpuConfig
 from knowngood.adapters.cluster.nvidia_smi import Gpu
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
+from knowngood.planner import sharing
 
 MIG_CONFIG, MIG_STATE = "nvidia.com/mig.config", "nvidia.com/mig.config.state"
+KIND, REPLICAS = "nvidia.com/gpu.sharing-strategy", "nvidia.com/gpu.replicas"
 PLUGIN_CONFIG = "nvidia.com/device-plugin.config"
 SHARED = ".shared"
 KINDS = {"timeSlicing": "time-slicing", "mps": "mps"}
@@ -134,3 +136,32 @@ def otherwise(
 def told_of(devices: Mapping[str, int]) -> str:
     """Devices in words."""
     return ", ".join(f"{n} x {profile}" for profile, n in sorted(devices.items())) or "no MIG device"
+
+
+def unshared(state: NodeState, found: Sequence[Share], gpus: int) -> Iterator[str]:
+    """What is not offered as it should be."""
+    gpus = sharing.present(state, gpus)
+    here = sharing.devices(state, gpus)
+    if isinstance(here, str):
+        yield from () if sharing.untold(state, gpus) else (here,)
+        return
+    by_name = {share.resource: share for share in found}
+    wanted: dict[str, int] = {}
+    for resource, count in here.items():
+        share = by_name.get(resource)
+        wanted[share.offered_as if share else resource] = count * (share.replicas if share else 1)
+        if share and share.offered_as != resource:
+            wanted[resource] = 0
+    for resource, number in sorted(wanted.items()):
+        if (there := state.allocatable.get(resource, "0")) != str(number):
+            yield f"{there} of {number} {resource} are allocatable"
+    yield from labelled(state, by_name.get(sharing.GPU))
+
+
+def labelled(state: NodeState, share: Share | None) -> Iterator[str]:
+    """Labels of GPU feature discovery that say something else: a stopped one leaves what it wrote."""
+    kind, replicas = (share.kind, share.replicas) if share else ("none", 1)
+    if (said := state.labels.get(KIND, kind)) != kind:
+        yield f"the label {KIND} says {said}, configured is {kind}"
+    if (told := state.labels.get(REPLICAS, str(replicas))) not in (str(replicas), "0"):
+        yield f"the label {REPLICAS} says {told}, configured are {replicas}"
