@@ -36,7 +36,20 @@ from knowngood.model.matrix import (
     Tenant,
     UndoClass,
 )
-from knowngood.model.mover import PLAIN, Again, Hold, MoverSpec, Pods, Proof, Shown, Starts, Words, completed
+from knowngood.model.mover import (
+    PLAIN,
+    Again,
+    Hold,
+    MoverSpec,
+    NodeLabel,
+    Pods,
+    Proof,
+    Seen,
+    Shown,
+    Starts,
+    Words,
+    completed,
+)
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
 from knowngood.model.reading import Reading
@@ -129,7 +142,12 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         scheme=scheme,
         guards=tuple(v.get("guards", ())),
         again=Again(v["again"]) if "again" in v else None,
+        label=_label(v["label"]) if "label" in v else None,
     )
+
+
+def _label(v: Values) -> NodeLabel:
+    return NodeLabel(v["name"], Seen(v["seen"]), v["owner"], v.get("state", ""), v.get("none", ""))
 
 
 def release(document: Document) -> Release:

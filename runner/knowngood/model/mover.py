@@ -72,6 +72,28 @@ class Proof:
     banner: str
 
 
+class Seen(StrEnum):
+    """What shows on a node that what its label asks for has come."""
+
+    PARTED = "parted"  # the driver's MIG devices are the layout's, and are offered
+    SHARED = "shared"  # each GPU is offered as often as the device plugin's configuration says
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLabel:
+    """The node's label whose value is the version. We write it once the node is ours and empty: no Git has Nodes.
+
+    `state`: the label in which its operator says how far it is, "" where it says nothing. `none`: what a node without
+    the label has. `owner`: the pods' label of who acts on it, for people.
+    """
+
+    name: str
+    seen: Seen
+    owner: str
+    state: str = ""
+    none: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What shows a version on a node: files, path -> words in it. `{version}`: the first file's first line."""
@@ -114,7 +136,7 @@ class MoverSpec:
     with whose restart it comes; its pods and proof are that one's. `shows` is how files of a node tell what runs, the
     first that fits; without it the line in the kernel log does. `scheme`: how a running version compares. `guards`
     name what must not hang on its module when a node is taken: `uplink`, `storage`. `again`: which second load would
-    show its latent faults.
+    show its latent faults. `label`: the node's label by which it comes.
     """
 
     kind: str = ""  # its class
@@ -135,6 +157,7 @@ class MoverSpec:
     scheme: str = ""
     guards: tuple[str, ...] = ()
     again: Again | None = None
+    label: NodeLabel | None = None
 
     @property
     def reloads(self) -> bool:

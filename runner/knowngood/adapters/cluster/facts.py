@@ -31,6 +31,13 @@ BY_HAND = {
     )
 }
 """What a playbook by hand goes by where it is given no movers: the GPU driver, as its component file says."""
+
+
+def proof_of(spec: MoverSpec) -> Proof | None:
+    """By which kernel line an arrival is dated; what comes by a label lasts as long as the GPU driver's load."""
+    return spec.proof or (DRIVER_PROOF if spec.label else None)
+
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OPERANDS = (
     "nvidia-container-toolkit-daemonset",

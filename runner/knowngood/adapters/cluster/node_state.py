@@ -13,7 +13,7 @@ from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
-from knowngood.model.mover import Mark, Specs
+from knowngood.model.mover import Mark, Seen, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 
@@ -22,6 +22,8 @@ TAIL = 1000
 """The newest entries of a journal, among which there is one of the kernel as a rule."""
 BY_BOOT = "machine-config"
 """The class of what comes to a node with a boot."""
+SUCCESS = "success"
+"""What who acts on a label says when it has done so; it may be said of the label before."""
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """A controller's shadow of the cordon; it comes and goes a moment later, so it is no fact of its own."""
 
@@ -82,7 +84,9 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
     common |= {"operands": states, "images": images}
     try:
         read, printed = _read(by, alive, specs)
-        marks = _marks(by, name, specs, read)
+        inventory = readouts.inventory(read)
+        labelled = of_labels(node, specs, inventory.get("mig"))
+        marks = _marks(by, name, specs, read, labelled)
     except (ApiError, Unreachable) as error:
         seen = _by_journal(kube, name, specs)
         return NodeState(name, reachable=False, ready=True, trouble=str(error), **seen, **common)
@@ -93,9 +97,9 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         marks={**of_boot(node, specs), **marks},
-        versions={**readouts.versions(read, printed), **_shown(read, specs), **_told(read, node)},
+        versions={**readouts.versions(read, printed), **_shown(read, specs), **_told(read, node), **labelled},
         gpus=readouts.gpus(read),
-        inventory=readouts.inventory(read),
+        inventory=inventory,
         facts=readouts.machine(read),
         rdma=readouts.rdma(read) if by.ports else {},
         **common,
@@ -107,15 +111,16 @@ def loaded(
 ) -> NodeState:
     """A node's marks, as its kernel log tells them; `pods`: asked for its files where the log does not tell all.
 
-    `node`: tells of what comes with a boot.
+    `node`: tells of what comes with a boot or by its labels.
     """
     try:
-        booted = of_boot(node, specs) if node else {}
+        booted, labelled = (of_boot(node, specs), of_labels(node, specs)) if node else ({}, {})
         if not any(spec.shows for spec in specs.values()):
             with suppress(NoUptimeError):  # the files tell it
-                return arrived(name, {**booted, **_marks(by, name, specs, {})})
+                return arrived(name, {**booted, **_marks(by, name, specs, {}, labelled)})
         alive = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
-        return arrived(name, {**booted, **_marks(by, name, specs, _read(by, alive, specs)[0])})
+        read = _read(by, alive, specs)[0]
+        return arrived(name, {**booted, **_marks(by, name, specs, read, labelled)})
     except (ApiError, Unreachable) as error:
         return NodeState(name, reachable=False, trouble=str(error))
 
@@ -127,8 +132,8 @@ def arrived(name: str, marks: Mapping[str, Mark]) -> NodeState:
     return replace(found, boot_id=boot, versions={c: mark.version for c, mark in marks.items()})
 
 
-def _marks(by: Reading, name: str, specs: Specs, read: Lines) -> dict[str, Mark]:
-    proofs = [spec.proof for spec in specs.values() if spec.proof]
+def _marks(by: Reading, name: str, specs: Specs, read: Lines, labelled: Mapping[str, str]) -> dict[str, Mark]:
+    proofs = [proof for spec in specs.values() if (proof := facts.proof_of(spec))]
     if not proofs:
         return {}
     words = "|".join(dict.fromkeys(proof.log for proof in proofs))
@@ -137,7 +142,27 @@ def _marks(by: Reading, name: str, specs: Specs, read: Lines) -> dict[str, Mark]
         facts.kernel_lines(name, by.journal(name, words, (boot, up) if boot and up is not None else None)),
         specs,
         read,
+        labelled,
     )
+
+
+def of_labels(node: Object, specs: Specs, instances: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the node's labels ask for, where who acts on them is at rest with it; that it came is for others to show.
+
+    `instances`: the driver's MIG instances; where there are any, a node without a label has not what that stands for.
+    """
+    labels = node["metadata"].get("labels") or {}
+    found: dict[str, str] = {}
+    for component, spec in specs.items():
+        if spec.label is None:
+            continue
+        value, parted = str(labels.get(spec.label.name) or ""), spec.label.seen is Seen.PARTED
+        if not value and not (parted and any((instances or {}).values())):
+            value = spec.label.none
+        elif spec.label.state and labels.get(spec.label.state) != SUCCESS:
+            value = ""
+        found |= {component: value} if value else {}
+    return found
 
 
 def of_boot(node: Object, specs: Specs) -> dict[str, Mark]:
@@ -149,12 +174,19 @@ def of_boot(node: Object, specs: Specs) -> dict[str, Mark]:
     return {component: Mark(kernel, boot, 0.0) for component, spec in specs.items() if spec.kind == BY_BOOT}
 
 
-def marks_in(lines: Sequence[Object], specs: Specs, read: Lines) -> dict[str, Mark]:
-    """The newest arrival of each among kernel lines; what they do not tell of it is in files that were `read`."""
+def marks_in(
+    lines: Sequence[Object], specs: Specs, read: Lines, labelled: Mapping[str, str] | None = None
+) -> dict[str, Mark]:
+    """The newest arrival of each among kernel lines; what they do not tell of it is in files that were `read`.
+
+    What comes by a label (`labelled`: what it asks for) lasts as long as the load of the driver on which it was made.
+    """
     found = {}
     for component, spec in specs.items():
-        mark = facts.last_load(lines, spec.proof) if spec.proof else None
+        mark = facts.last_load(lines, proof) if (proof := facts.proof_of(spec)) else None
         version = readouts.shown(read, spec.shows) if spec.shows else mark and mark.version
+        if spec.label:
+            version = (labelled or {}).get(component, "")
         if mark is not None and version:
             found[component] = replace(mark, version=version)
     return found
