@@ -20,10 +20,11 @@ from knowngood.model.values import Values
 from knowngood.planner.readiness.declaring import tolerates
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
+MIG_STATE = "nvidia.com/mig.config.state"
 AT_WORK: Mapping[str, tuple[Collection[str], str]] = {
     "nvidia.com/gpu-driver-upgrade-state": ({"upgrade-done"}, "a driver upgrade is going on"),
     "nvidia.com/ofed-driver-upgrade-state": ({"upgrade-done"}, "a DOCA upgrade is going on"),
-    "nvidia.com/mig.config.state": ({"success", "failed"}, "the MIG manager works on it"),
+    MIG_STATE: ({"success", "failed"}, "the MIG manager works on it"),
     "network.nvidia.com/operator.nic-configuration.wait": ({"false"}, "NIC firmware or settings change"),
     "dgxc.nvidia.com/nvsentinel-state": ((), "NVSentinel has taken it out"),
 }
@@ -89,6 +90,13 @@ def parked(node: Values) -> list[str]:
     """Operands that somebody paused on a node, as `label=value`."""
     labels = node["metadata"].get("labels") or {}
     return [f"{k}={v}" for k, v in sorted(labels.items()) if k.startswith(DEPLOY_PREFIX) and PAUSED in str(v)]
+
+
+def parting(node: Values) -> str:
+    """Why GPUs are being parted on a node now, "" where they are not: after a driver's load the layout comes again."""
+    rest, what = AT_WORK[MIG_STATE]
+    value = (node["metadata"].get("labels") or {}).get(MIG_STATE)
+    return f"{what} ({MIG_STATE}={value})" if value and value not in rest else ""
 
 
 def upgrading(node: Values) -> list[str]:

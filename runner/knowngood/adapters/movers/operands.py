@@ -8,6 +8,7 @@ from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.movers.watch import NOT_READY, Watch
 from knowngood.adapters.nodes.batch import Task
+from knowngood.planner import sharing
 
 
 def settled(task: Task, name: str, ends_at: float) -> int:
@@ -16,10 +17,15 @@ def settled(task: Task, name: str, ends_at: float) -> int:
 
     def look() -> tuple[bool | None, str]:
         before = task.snapshot(watch.node).get("allocatable") or {}
-        return _look(task, name, watch.node, before)
+        return _look(task, name, watch.node, {r: n for r, n in before.items() if not _parted_anew(task, r)})
 
     watch.until(look, "the operands")
     return watch.held
+
+
+def _parted_anew(task: Task, resource: str) -> bool:
+    """Whether what moves here parts or shares GPUs otherwise: then its own class has proven what is offered."""
+    return resource.startswith(sharing.DOMAIN) and any(m.spec.label for m in task.moves)
 
 
 def _look(task: Task, name: str, node: Object, before: Mapping[str, str]) -> tuple[bool | None, str]:
@@ -28,6 +34,8 @@ def _look(task: Task, name: str, node: Object, before: Mapping[str, str]) -> tup
         return None, NOT_READY
     if paused := actors.parked(node):
         return None, f"operands are parked: {paused[0]}"
+    if parting := actors.parting(node):
+        return None, parting
     labels = {m.spec.pods.label: task.namespace_of(m.spec.pods) for m in task.moves if m.spec.pods}
     of = {facts.DRIVER_LABEL: task.gpu_operator, **labels}
     for namespace in dict.fromkeys(of.values()):

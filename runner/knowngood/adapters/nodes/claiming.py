@@ -28,11 +28,12 @@ PATCH_TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How a node object should be. An annotation of None goes away."""
+    """How a node object should be. An annotation of None goes away; of labels only those are changed that it names."""
 
     taints: Sequence[Object]
     unschedulable: bool
     annotations: Mapping[str, str | None] = field(default_factory=dict)
+    labels: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def change(
@@ -77,7 +78,8 @@ def _operations(node: Object, wanted: Wanted) -> list[Object]:
             operations.append({"op": "add", "path": "/spec/unschedulable", "value": True})
         else:
             operations.append({"op": "remove", "path": "/spec/unschedulable"})
-    operations += _annotate(node, wanted.annotations)
+    operations += _keyed(node, "annotations", wanted.annotations)
+    operations += _keyed(node, "labels", wanted.labels)
     if not operations:
         return []
     version = {
@@ -89,21 +91,22 @@ def _operations(node: Object, wanted: Wanted) -> list[Object]:
     return [claim if held else version, *operations]
 
 
-def _annotate(node: Object, wanted: Mapping[str, str | None]) -> list[Object]:
-    present = node["metadata"].get("annotations")
+def _keyed(node: Object, part: str, wanted: Mapping[str, str | None]) -> list[Object]:
+    """Annotations or labels."""
+    present = node["metadata"].get(part)
     operations: list[Object] = []
     if present is None and any(wanted.values()):
-        operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+        operations.append({"op": "add", "path": f"/metadata/{part}", "value": {}})
     for key, value in wanted.items():
         if value is None and key in (present or {}):
-            operations.append({"op": "remove", "path": _pointer(key)})
+            operations.append({"op": "remove", "path": _pointer(key, part)})
         elif value is not None and (present or {}).get(key) != value:
-            operations.append({"op": "add", "path": _pointer(key), "value": value})
+            operations.append({"op": "add", "path": _pointer(key, part), "value": value})
     return operations
 
 
-def _pointer(annotation: str) -> str:
-    return "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")
+def _pointer(key: str, part: str = "annotations") -> str:
+    return f"/metadata/{part}/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _taint(key: str, run: str) -> Object:
@@ -234,6 +237,18 @@ def hold(task: Task, name: str, seen: Object | None = None, *, cordoned: bool | 
         return Wanted(taints, unschedulable=as_it_is if cordoned is None else cordoned)
 
     return change(task, name, want, seen)
+
+
+def label(task: Task, name: str, key: str, value: str) -> bool:
+    """Write a label of a node that is ours; whether it was otherwise. Taints, cordon and annotations stay."""
+
+    def want(node: Object) -> Wanted:
+        if (holder := actors.annotation(node, names.CLAIM_ANNOTATION)) != task.fence:
+            raise task.lost(holder)
+        as_it_is = bool(node["spec"].get("unschedulable"))
+        return Wanted(actors.taints(node), as_it_is, labels={key: value})
+
+    return change(task, name, want)
 
 
 def release(task: Task, name: str) -> tuple[bool, Object]:
