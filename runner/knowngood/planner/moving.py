@@ -16,6 +16,8 @@ NO_IMAGES: Mapping[str, str] = {}
 
 SUBSCRIPTION, STARTING, CHANNEL = "Subscription", "spec.startingCSV", "spec.channel"
 """The kind that declares an operator of OLM, its version and where that is offered."""
+APPLICATION, CHART, REVISION = "Application", "spec.source.chart", "spec.source.targetRevision"
+"""The kind that declares a chart, which one that is, and its version."""
 
 
 def with_movers(plan: Plan, movers: Specs) -> Plan:

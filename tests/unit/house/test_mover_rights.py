@@ -19,10 +19,16 @@ from knowngood.model.mover import CLASSES, MoverSpec
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm", "network-operator", "cluster-version")
+FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart")
 """All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
+    "chart": {
+        *((kind, "get") for kind in ("applications", "daemonsets", "deployments", "statefulsets")),
+        *((kind, "get") for kind in ("customresourcedefinitions", "validatingwebhookconfigurations")),
+        ("mutatingwebhookconfigurations", "get"),
+        ("endpointslices", "list"),
+    },
     "cluster-version": {("clusterversions", "get"), ("clusteroperators", "list")},
     "machine-config": {("machineconfigpools", verb) for verb in ("get", "list", "patch")}
     | {("nodes", "patch")},
@@ -104,6 +110,15 @@ def test_a_cluster_that_declares_its_release_asks_for_what_deploy_grants() -> No
     }
     assert {(resource, verb) for _, resource, verb in asked} > OF_A_CLASS["cluster-version"]
     assert asked <= {*rules()}
+
+
+def test_a_cluster_that_declares_a_chart_asks_for_what_deploy_grants_and_for_no_less() -> None:
+    at = ObjectRef("argoproj.io/v1alpha1", "Application", "kai-scheduler", "argocd")
+    declared = Declaration("kai-scheduler", "kai.yaml", "spec.source.targetRevision", at)
+    asked = {(r.resource, r.verb) for r in set(needed(cluster(declared))) - set(needed(cluster()))}
+    assert asked == OF_A_CLASS["chart"]
+    role, _ = yaml.safe_load_all((DEPLOY / "chart" / "reader.yaml").read_text())
+    assert {(resource, verb) for _, resource, verb in of_role(role)} == asked - {("applications", "get")}
 
 
 def test_of_a_release_no_more_is_granted_than_is_asked() -> None:

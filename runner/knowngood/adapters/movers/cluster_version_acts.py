@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from knowngood.adapters.movers.cluster_version import following
 from knowngood.adapters.movers.fleet_task import FleetTask
-from knowngood.adapters.movers.looking import Stood, until_there
-from knowngood.model.errors import CouldNot, Refused
-from knowngood.model.mover import Look, Moving
+from knowngood.model.errors import Refused
+from knowngood.model.mover import Moving
 
 
 class ClusterVersionActs:
@@ -16,24 +13,8 @@ class ClusterVersionActs:
 
     def start(self, task: FleetTask, moving: Moving) -> str:
         """Wait until the release is complete; its own states may stand as long as a run gives them."""
-        last = Look()
-
-        def looked() -> tuple[str | None, str]:
-            nonlocal last
-            last = following(task.kube, moving)
-            return last.done or None, last.waiting or last.failed
-
-        try:
-            return until_there(
-                looked,
-                age=lambda _state: max(task.limits.operand_age, last.stands),
-                ends_at=time.monotonic() + task.limits.settle,
-                tell=task.tell,
-            )
-        except Stood as stood:
-            raise CouldNot(
-                f"{moving.component} {moving.after}: {stood}", hint="see ClusterVersion version"
-            ) from None
+        what = f"{moving.component} {moving.after}"
+        return task.follow(lambda: following(task.kube, moving), what, "see ClusterVersion version")
 
     def back(self, task: FleetTask, moving: Moving) -> str:
         """There is no way back."""

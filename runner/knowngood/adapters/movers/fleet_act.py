@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
+from knowngood.adapters.movers.chart_acts import ChartActs
 from knowngood.adapters.movers.cluster_version_acts import ClusterVersionActs
 from knowngood.adapters.movers.fleet_task import FleetActor, FleetTask
 from knowngood.adapters.movers.node_work import limits_of, spec_of, teller
@@ -16,7 +17,11 @@ from knowngood.model.jsonable import from_json
 from knowngood.model.mover import Moving
 from knowngood.model.values import Object, Values
 
-ACTORS: Mapping[str, FleetActor] = {"cluster-version": ClusterVersionActs(), "olm-v0": OlmV0Acts()}
+ACTORS: Mapping[str, FleetActor] = {
+    "chart": ChartActs(),
+    "cluster-version": ClusterVersionActs(),
+    "olm-v0": OlmV0Acts(),
+}
 """The classes with something to do once a cluster, each by its name in a component file."""
 
 ENDS: Mapping[str, type[KnowngoodError]] = {

@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.movers.looking import Stood, until_there
 from knowngood.model import names
-from knowngood.model.errors import CouldNot, LockHeld
+from knowngood.model.errors import CouldNot, LockHeld, Refused
 from knowngood.model.matrix import Limits
-from knowngood.model.mover import Moving
+from knowngood.model.mover import Look, Moving
 
 T = TypeVar("T")
 
@@ -49,6 +49,28 @@ class FleetTask:
             )
         except Stood as stood:
             raise CouldNot(f"{what}: {stood}", hint=hint) from None
+
+    def follow(self, look: Callable[[], Look], what: str, hint: str) -> str:
+        """Look until it is done: what a commit has started, by hand. A look's own `stands` counts, as in a run."""
+        last = Look()
+
+        def looked() -> tuple[str | None, str]:
+            nonlocal last
+            last = look()
+            return last.done or last.failed or None, last.waiting
+
+        try:
+            said = until_there(
+                looked,
+                age=lambda _state: max(self.limits.operand_age, last.stands),
+                ends_at=time.monotonic() + self.limits.settle,
+                tell=self.tell,
+            )
+        except Stood as stood:
+            raise CouldNot(f"{what}: {stood}", hint=hint) from None
+        if last.failed:
+            raise Refused(f"{what}: {said}", hint=hint)
+        return said
 
 
 class FleetActor(Protocol):

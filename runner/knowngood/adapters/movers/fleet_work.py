@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.movers.base import FleetMover
+from knowngood.adapters.movers.chart import Charts
 from knowngood.adapters.movers.cluster_version import ClusterVersion
 from knowngood.adapters.movers.daemon_fleet import DaemonFleet
 from knowngood.adapters.movers.olm_v0 import OlmV0
@@ -18,6 +19,7 @@ from knowngood.ports.cancel import Cancel
 from knowngood.ports.fleet import FleetWork
 
 FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {
+    "chart": Charts,
     "cluster-version": ClusterVersion,
     "daemon-driver": DaemonFleet,
     "olm-v0": OlmV0,

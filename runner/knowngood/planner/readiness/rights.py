@@ -13,7 +13,7 @@ from enum import StrEnum
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Specs
 from knowngood.model.names import LEASE, NAMESPACE, PROBE_ACCOUNT
-from knowngood.planner.moving import SUBSCRIPTION
+from knowngood.planner.moving import APPLICATION, SUBSCRIPTION
 
 
 class Place(StrEnum):
@@ -200,7 +200,7 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    more = (*_of_operators(cluster), *_of_a_release(cluster), *_of_alerts(cluster))
+    more = (*_of_operators(cluster), *_of_a_release(cluster), *_of_charts(cluster), *_of_alerts(cluster))
     return tuple(dict.fromkeys((*found, *more)))
 
 
@@ -232,6 +232,29 @@ def _of_a_release(cluster: Cluster) -> Iterator[Right]:
     yield Right("get", group, "clusterversions", "", "version", "sees which release is wanted and complete")
     yield Right("list", group, "clusteroperators", "", why="sees how far a release is")
     yield Right("list", "", "configmaps", SIGNATURES, why="sees whose release images are signed")
+
+
+def _of_charts(cluster: Cluster) -> Iterator[Right]:
+    """What charts need, where the cluster declares any by an Application of theirs."""
+    declared = [d.object for d in cluster.declarations if d.kind == APPLICATION]
+    for one in declared:
+        yield Right("get", "argoproj.io", "applications", one.namespace, one.name, "sees how far a chart is")
+    if not declared:
+        return
+    for kind in ("daemonsets", "deployments", "statefulsets"):
+        yield Right("get", "apps", kind, "", why="sees how far a chart is")
+    yield Right(
+        "get",
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        "",
+        why="sees how objects of a chart are stored",
+    )
+    for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
+        yield Right("get", "admissionregistration.k8s.io", kind, "", why="sees whom a chart's webhooks ask")
+    yield Right(
+        "list", "discovery.k8s.io", "endpointslices", "", why="sees whether a chart's webhooks answer"
+    )
 
 
 def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> Iterator[Right]:
