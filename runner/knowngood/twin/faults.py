@@ -74,6 +74,10 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("node-stays-down", MODULE_LOAD, ("seconds",), defaults=ONCE),
         FaultKind("node-reboots", NOW, ("seconds",), defaults=ONCE),
         FaultKind("argo-sync-fails", "", ("which", "message"), needs_node=False),
+        FaultKind("application-stuck", "", needs_node=False, part="charts"),
+        FaultKind("chart-image-is-missing", "", needs_node=False, part="charts"),
+        FaultKind("stored-version-refuses", "", needs_node=False, part="charts"),
+        FaultKind("webhook-has-no-backend", "", needs_node=False, part="charts"),
         FaultKind("pdb-blocks-drain", NOW, ("seconds",)),
         FaultKind("evict-429-halfway", DRAIN, ("after", "seconds")),
         FaultKind("api-outage", NOW, ("seconds", "delay"), needs_node=False, defaults=ONCE),
@@ -133,6 +137,7 @@ KINDS: Mapping[str, FaultKind] = {
 }
 
 PARTS: Mapping[str, tuple[str, str]] = {
+    "charts": ("argoproj.io/v1alpha1", "Application"),
     "olm": ("operators.coreos.com/v1alpha1", "Subscription"),
     "machineConfig": ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
     "clusterVersion": ("config.openshift.io/v1", "ClusterOperator"),

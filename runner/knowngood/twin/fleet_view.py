@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from knowngood.twin.behaviours import chart_objects
 from knowngood.twin.behaviours.health_checks import MACHINE_CHECK, NODE_CHECK, is_paused
-from knowngood.twin.behaviours.kube import Kind, digest, name_of, namespace_of
+from knowngood.twin.behaviours.kube import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    Kind,
+    digest,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from knowngood.twin.behaviours.mco_nodes import POOL, target
 from knowngood.twin.behaviours.olm_objects import DEFINITION, PLAN, SERVICE_VERSION
 from knowngood.twin.client import Client, ClientError
@@ -16,6 +25,7 @@ async def fleet(client: Client) -> Object:
     found = {
         "operators": {_where(csv): (csv.get("status") or {}).get("phase", "") for csv in versions},
         "definitions": await _definitions(client, versions),
+        "charts": await _charts(client),
         "waiting": _waiting(await _all(client, PLAN)),
         "pools": {name_of(pool): _pool(pool) for pool in await _all(client, POOL)},
         "checks": {
@@ -47,6 +57,27 @@ async def _definitions(client: Client, versions: list[Object]) -> dict[str, str]
         return {}
     live = await _all(client, DEFINITION)
     return {name_of(crd): digest(crd["spec"]["versions"]) for crd in live if name_of(crd) in owned}
+
+
+async def _charts(client: Client) -> dict[str, str]:
+    """Workloads that come with charts, each by its images and whether all of its pods have them and are ready."""
+    found: dict[str, str] = {}
+    for kind in (DEPLOYMENT, DAEMON_SET):
+        for obj in await _all(client, kind):
+            if chart_objects.LABEL in labels_of(obj):
+                images = " ".join(c["image"] for c in obj["spec"]["template"]["spec"]["containers"])
+                found[f"{kind[1]} {_where(obj)}"] = f"{images}{'' if _rolled(obj) else ', not ready'}"
+    return found
+
+
+def _rolled(obj: Object) -> bool:
+    status = obj.get("status") or {}
+    wanted = status.get("desiredNumberScheduled", obj["spec"].get("replicas", 1))
+    counts = (
+        status.get(key, status.get(other, 0))
+        for key, other in (("updatedReplicas", "updatedNumberScheduled"), ("readyReplicas", "numberReady"))
+    )
+    return all(count == wanted for count in counts)
 
 
 def _waiting(plans: list[Object]) -> dict[str, list[str]]:

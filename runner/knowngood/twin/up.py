@@ -21,6 +21,7 @@ from knowngood.twin import crds, foreign, objects
 from knowngood.twin.api.server import AUTHENTICATION, ApiServer
 from knowngood.twin.behaviours.backend import Backend
 from knowngood.twin.behaviours.cache import Cache
+from knowngood.twin.behaviours.chart_apps import chart_program
 from knowngood.twin.behaviours.context import Api, Clock, Twin
 from knowngood.twin.behaviours.doca import nic_program
 from knowngood.twin.behaviours.fabric import Fabric
@@ -248,7 +249,7 @@ def _twin(
 
 def special_program(twin: Twin, pod: Object) -> Program | None:
     """The program of an operator's pod; None for all others."""
-    return gpu_program(twin, pod) or nic_program(twin, pod)
+    return gpu_program(twin, pod) or nic_program(twin, pod) or chart_program(twin, pod)
 
 
 def ask_webhooks(twin: Twin, server: ApiServer) -> None:

@@ -126,6 +126,18 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _kind("node.k8s.io/v1", "runtimeclasses", "RuntimeClass", cluster=True),
     _kind("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", "netpol"),
     _kind("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
+    _kind(  # they are kept, and nobody is asked: what the twin's operators refuse is in `ApiServer.ask`
+        "admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        cluster=True,
+    ),
+    _kind(
+        "admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+        cluster=True,
+    ),
     _kind(
         "apiextensions.k8s.io/v1",
         "customresourcedefinitions",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from knowngood.twin import faults
 from knowngood.twin.behaviours import argo_manifest
 from knowngood.twin.behaviours.argo_git import Commit, GitError, Mirror
+from knowngood.twin.behaviours.chart_objects import is_chart
 from knowngood.twin.behaviours.context import Controller, Twin, log
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
@@ -75,7 +76,7 @@ class ArgoCd(Controller):
     async def reconcile(self, key: Key) -> None:
         """Refresh where asked or due, compare, sync."""
         app = self.cache.get(APPLICATION, key[1], key[0])
-        if app is None or deleting(app):
+        if app is None or deleting(app) or is_chart(app):
             self._memory.pop(key, None)
             return
         memory = self._memory.setdefault(key, _Memory())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from knowngood.twin.behaviours.argocd import ArgoCd
+from knowngood.twin.behaviours.chart_apps import ChartApplications
 from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.cvo import ClusterVersionOperator
 from knowngood.twin.behaviours.cvo_operators import ClusterOperators
@@ -42,6 +43,7 @@ _ALL: tuple[type[Controller], ...] = (
     GangScheduler,
     *MANAGED,
     ArgoCd,
+    ChartApplications,
     NetworkOperator,
     DocaUpgrades,
     Olm,
@@ -71,6 +73,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
     """What this cluster has, but for those left out; in the order in which they start."""
     absent = {
         ArgoCd: seed.gitops is None,
+        ChartApplications: seed.gitops is None,
         NetworkOperator: seed.network_operator is None,
         DocaUpgrades: seed.network_operator is None or NetworkOperator.name in without,
         Olm: seed.olm is None,
