@@ -13,8 +13,10 @@ from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration
 from knowngood.model.values import Object
+from knowngood.planner.moving import APPLICATION
 from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest
+from knowngood.rehearsal.charts import application
 from knowngood.rehearsal.layout import Placed, laid_out
 from knowngood.rehearsal.objects import SPECS, cluster_policy, made, nic_policy
 from knowngood.rehearsal.operators import SUBSCRIPTION, subscription
@@ -42,11 +44,13 @@ def files(rest: AtRest) -> dict[str, Object]:
 def _spec(rest: AtRest, declaration: Declaration, ring: str) -> Object:
     if declaration.kind == SUBSCRIPTION:
         return subscription(rest, declaration)
+    if declaration.kind == APPLICATION:
+        return application(rest, declaration)
     if declaration.kind not in SPECS:
         raise UsageError(
             f"declare.{declaration.component}: the twin does not play {declaration.kind}",
             where=rest.cluster.where,
-            hint=f"it plays {', '.join(sorted([*SPECS, SUBSCRIPTION]))}",
+            hint=f"it plays {', '.join(sorted([*SPECS, APPLICATION, SUBSCRIPTION]))}",
         )
     return SPECS[declaration.kind](rest, ring)
 
