@@ -11,7 +11,7 @@ from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
 from knowngood.planner.discover.nodes import natural
 from knowngood.planner.discover.seen import File, Seen, Told, name_of, space_of
-from knowngood.planner.moving import VERSION, version_of
+from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
 
 RING_FIRST = ("NVIDIADriver", "NicNodePolicy")
 """Kinds of which a ring has its own object; where one declares a component, an object for all nodes does not."""
@@ -30,7 +30,7 @@ class Field:
 
 def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
     """Applications whose resources declare components, and the repository that they read."""
-    found = [a for a in seen.of("Application") if _declares(a, matrix)]
+    found = [a for a in seen.of("Application") if _declares(seen, a, matrix)]
     if not seen.read("Application") or not found:
         why = seen.unread.get(
             "Application", "no Argo CD Application manages an object that declares a component"
@@ -62,11 +62,16 @@ def _row(application: Object) -> Object:
     return {"name": name_of(application), "namespace": space_of(application), "path": path}
 
 
-def _declares(application: Object, matrix: Matrix) -> bool:
-    """Whether it manages an object of a kind that some mover writes a version into."""
-    kinds = {kind for c in matrix.components.values() if c.mover for kind in c.mover.fields}
+def _declares(seen: Seen, application: Object, matrix: Matrix) -> bool:
+    """Whether it manages an object that some mover writes into: of its kind, and of Applications its chart."""
+    movers = [c.mover for c in matrix.components.values() if c.mover]
+    kinds = {kind for mover in movers for kind in mover.fields} - {APPLICATION}
+    charts = {mover.require.get(APPLICATION, {}).get(CHART) for mover in movers} - {None}
+    ours = {name_of(a) for a in seen.of(APPLICATION) if _source(a).get("chart") in charts}
     resources = (application.get("status") or {}).get("resources") or ()
-    return any(r.get("kind") in kinds for r in resources)
+    return any(
+        r.get("kind") in kinds or (r.get("kind") == APPLICATION and r.get("name") in ours) for r in resources
+    )
 
 
 def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
@@ -91,7 +96,7 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
 
 def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) -> Iterator[Field]:
     """Each file in an Application's folder with an object that is live, managed by it, and says a version."""
-    for application in (a for a in seen.of("Application") if _declares(a, matrix)):
+    for application in (a for a in seen.of("Application") if _declares(seen, a, matrix)):
         folder = str(_source(application).get("path") or "").strip("/")
         managed = {
             (r.get("kind"), r.get("name")): r
@@ -111,7 +116,9 @@ def _below(path: str, folder: str) -> bool:
 
 
 def _path(mover: MoverSpec, file: File) -> str:
-    """The field of a file's object that says the version, "" for none."""
+    """The field of a file's object that says the version, "" for none; an Application must have the mover's chart."""
+    if file.kind == APPLICATION and file.texts.get(CHART) != mover.require.get(APPLICATION, {}).get(CHART):
+        return ""
     for path, template in mover.fields.get(file.kind, {}).items():
         text = file.texts.get(path, "")
         if VERSION in template and text:

@@ -204,6 +204,29 @@ def test_a_file_outside_of_the_applications_folder_does_not_count() -> None:
     assert "declare" not in told(replace(a_cluster(), files=files)).values
 
 
+def chart(name: str, chart: str) -> Object:
+    """An Application with a chart, as it is live."""
+    return obj("Application", name, {"source": {"chart": chart, "repoURL": "https://charts.example.com"}})
+
+
+def test_an_application_declares_the_component_of_its_chart_and_no_other() -> None:
+    parent = application(("NVIDIADriver", "ring-0"), ("NVIDIADriver", "ring-1"), ("Application", "kai"))
+    said = {"spec.source.chart": "kai-scheduler", "spec.source.targetRevision": "v0.12.16"}
+    files = (*(a_cluster().files or ()), File("gpu/kai.yaml", "Application", "kai", "argocd", said))
+    seen = with_(replace(a_cluster(), files=files), "Application", parent, chart("kai", "kai-scheduler"))
+    declared = told(seen).values["declare"]
+    assert {*declared} == {"nvidia-driver", "kai-scheduler"}, "not of every chart"
+    assert declared["kai-scheduler"]["path"] == "spec.source.targetRevision"
+    assert declared["kai-scheduler"]["object"]["namespace"] == "argocd"
+
+
+def test_a_parent_of_strange_charts_declares_nothing() -> None:
+    parent = application(("Application", "wiki"), path="apps", repo="https://git.example.com/other.git")
+    rows = (*a_cluster().objects["Application"], parent, chart("wiki", "wiki"))
+    found = told(with_(a_cluster(), "Application", *rows))
+    assert [a["name"] for a in found.values["gitops"]["applications"]] == ["app-gpu"]
+
+
 def test_applications_of_two_repositories_are_a_question() -> None:
     rows = (
         application(("NVIDIADriver", "ring-0")),
