@@ -155,7 +155,7 @@ def test_each_system_says_how_it_is_read_and_undone(matrix: Matrix) -> None:
 
 def test_what_is_only_read_and_judged_never_moves(matrix: Matrix) -> None:
     only = {n for n, c in matrix.components.items() if c.judged_only}
-    assert only == {"cilium", "hami", "liqo", "onefs", "talos", "vgpu-manager"}
+    assert only == {"cilium", "liqo", "onefs", "talos", "vgpu-manager"}
     assert not any(matrix.components[n].movable or matrix.components[n].declared_by for n in only)
 
 
@@ -172,16 +172,19 @@ OPERATORS = (
     *("openshift-ai", "quay", "sriov-network-operator"),
 )
 
+CHARTS = ("dra-driver", "hami", "kai-scheduler", "run-ai")
+
 
 def test_what_moves_says_its_class(matrix: Matrix) -> None:
     classes = {n: c.mover.kind for n, c in matrix.components.items() if c.mover and c.movable}
     assert classes == {
         **dict.fromkeys(OF_DRIVER_PODS, "daemon-driver"),
         **dict.fromkeys(OPERATORS, "olm-v0"),
+        **dict.fromkeys(CHARTS, "chart"),
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 16
+    assert len(classes) == 20
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])
