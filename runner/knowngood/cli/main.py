@@ -49,6 +49,7 @@ COMMANDS = {
     "prune": "Forget old runs that a cluster keeps.",
     "gate": "Run gates against a cluster; changes nothing.",
     "rehearse": "Play an upgrade of your cluster file on the embedded cluster.",
+    "rehearse-changed": "Rehearse each release that a branch changed, on each cluster whose hardware it names.",
     "init": "Lay out a new operations repository.",
     "record": "Deliver a run's record to the matrix, where its end could not.",
     "handover": "One page to finish a run by hand.",
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"knowngood.cli.commands.{cmd_name}")
+        module = importlib.import_module(f"knowngood.cli.commands.{cmd_name.replace('-', '_')}")
         hear_libraries()
         command: click.Command = module.command
         return command

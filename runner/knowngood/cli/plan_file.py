@@ -20,8 +20,8 @@ from knowngood.model.text import as_json
 from knowngood.planner.plan.basis import changes, unread
 from knowngood.planner.plan.case import Wishes
 
-SCHEMA = "knowngood/plan-file/1"
-"""What such a file calls itself; another number is another meaning."""
+SCHEMA = 1
+"""Of such a file; another number is another meaning."""
 
 PLAN_FILE = "plan_file"
 """Under which name record 0 keeps the digest of the plan that a run went by."""
@@ -75,7 +75,9 @@ def read(file: Path) -> PlanFile:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise UsageError("is no plan that knowngood wrote", where=str(file), hint=hint) from None
     if found.schema != SCHEMA:
-        raise UsageError(f"is {found.schema}, not {SCHEMA}", where=str(file), hint=hint)
+        raise UsageError(
+            f"has schema {found.schema}, this knowngood reads {SCHEMA}", where=str(file), hint=hint
+        )
     return found
 
 

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from knowngood.adapters.stage import Stage
+from knowngood.cli import runs
 from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings
 from knowngood.cli.play import Request, planned, start
 from knowngood.cli.signals import stopped_by_signals
 from knowngood.cli.terminal import say, width
+from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster
 from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress, gitops
@@ -68,3 +70,13 @@ def upgrade(stage: Stage, cluster: str, release: str, *, quiet: bool = False) ->
     plan = planned(request)
     say(plan_text(plan, width()), err=True)
     return start(request, plan, quiet=quiet)
+
+
+def rehearsed(source: Source, found: Cluster, release: str, folder: Path, scale: float) -> Summary:
+    """A whole rehearsal without faults, its reports in `folder`. UsageError where something is there already."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError("an earlier rehearsal is here", where=str(folder), hint="name another --out")
+    with staged(source, found, folder, scale) as stage:
+        summary = upgrade(stage, found.name, release)
+    runs.copy_reports(stage.runs / summary.run, folder)
+    return summary

@@ -29,7 +29,7 @@ class Basis:
 class PlanFile:
     """The file. `version` is of the knowngood that made it, `made` when (RFC 3339, UTC)."""
 
-    schema: str
+    schema: int
     version: str
     made: str
     plan: Plan

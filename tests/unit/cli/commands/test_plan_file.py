@@ -109,8 +109,8 @@ def test_a_file_that_is_no_plan_is_a_usage_error(ops: Ops, text: str, says: str)
 def test_a_plan_of_another_kind_of_file_is_refused(ops: Ops) -> None:
     kept()
     file = ops.root / "the.plan"
-    file.write_text(file.read_text().replace("plan-file/1", "plan-file/9"))
-    assert "plan-file/9, not" in goes().err
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": 9'))
+    assert "has schema 9, this knowngood reads 1" in goes().err
 
 
 def test_names_beside_the_plan_must_be_its_own(ops: Ops) -> None:

@@ -14,7 +14,7 @@ PIN = Identity("u", "c")
 SEEN = Basis(
     {"m/a.yaml": "1"}, asked=True, identity=PIN, nodes={"gpu-1": {"nvidia-driver": "580"}, "gpu-2": {}}
 )
-KEPT = PlanFile("knowngood/plan-file/1", "1", "now", a_plan(), SEEN)
+KEPT = PlanFile(1, "1", "now", a_plan(), SEEN)
 
 
 def changed(now: Basis, kept: PlanFile = KEPT) -> list[str]:
