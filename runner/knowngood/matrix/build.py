@@ -352,4 +352,5 @@ def _gitops(value: Values) -> GitOps:
 def _declaration(component_name: str, value: Values) -> Declaration:
     live = from_json(ObjectRef, value["object"])
     images, toolkits = (dict(value.get(key, {})) for key in ("images", "toolkits"))
-    return Declaration(component_name, value["file"], value["path"], live, images, toolkits)
+    where = value["file"], value["path"], live
+    return Declaration(component_name, *where, images, toolkits, written=value.get("written", ""))

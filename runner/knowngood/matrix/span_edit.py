@@ -1,8 +1,8 @@
-"""Edits of one scalar in a YAML file by its span: a diff of one line, all else byte for byte as it was.
+"""Edits of one scalar in a YAML or JSON file by its span: a diff of one line, all else byte for byte as it was.
 
 A one-line diff is what lets a later revert apply after others have pushed. What can't be edited safely is
-refused with file and line: anchors, tags, block scalars, values over several lines, a missing or doubled
-path. Of several documents the one is meant that the named object is. After the edit the text is parsed again: only that
+refused with file and line: anchors, tags, folded text, values over several lines, a missing or doubled
+path. Which value is meant is found in `places`. After the edit the text is parsed again: only that
 path may differ.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse, parse_all, refusal
+from knowngood.matrix.places import Place, Step, documents_of, find, keyed, place_of
+from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, parse, refusal
 from knowngood.model.errors import DataError, Location
 from knowngood.model.field import ObjectRef
 
@@ -22,75 +23,78 @@ _STRING_TAG = "tag:yaml.org,2002:str"
 _resolver: Any = yaml.resolver.Resolver()
 
 
-def read_scalar(text: str, path: str, *, file: str, of: ObjectRef | None = None) -> str:
+def read_scalar(text: str, path: str, *, file: str, of: ObjectRef | None = None, written: str = "") -> str:
     """The value at the dotted `path` (`spec.version`; a list's item by its number), as text.
 
-    `of`: the object whose document is meant, where the file holds several; without it there must be one.
+    `of`: the object that is meant, where the file holds several, or patches it; without it there must be one document.
+    `written`: where in the file the value stands, if that is not `path`.
     DataError where the path is missing, doubled or no scalar. `file` is only used in messages.
     """
-    documents = _documents(text, file, of)
-    return _find(documents[_meant(documents, of, file)], path, file).text
+    return _read(text, _place(text, path, file, of, written), file)
 
 
-def edit_scalar(text: str, path: str, new: str, *, file: str, of: ObjectRef | None = None) -> str:
-    """`text` with the scalar at the dotted `path` replaced by `new`; quotes stay as they are.
+def edit_scalar(
+    text: str, path: str, new: str, *, file: str, of: ObjectRef | None = None, written: str = ""
+) -> str:
+    """`text` with the scalar at the dotted `path` replaced by `new`; quotes stay as they are. See `read_scalar`.
 
     A plain value that YAML would read as a number or a boolean gets quotes, so that text stays text. The
     same value gives the same text. DataError where the edit is not safe.
     """
-    documents = _documents(text, file, of)
-    meant = _meant(documents, of, file)
-    old = _find(documents[meant], path, file)
-    if old.text == new:
-        return text
-    edited = text[: old.span.start] + _written(old, new, path, file) + text[old.span.end :]
-    _prove(documents, _documents(edited, file, of), (meant, f".{path}"), new, file)
+    return _edit(text, _place(text, path, file, of, written), new, file)
+
+
+def _place(text: str, path: str, file: str, of: ObjectRef | None, written: str) -> Place:
+    if of is None:
+        parse(text, file)  # one document
+        return (Step(0, path),)
+    return place_of(text, path, file, of, written)
+
+
+def _read(text: str, place: Place, file: str) -> str:
+    step, *inner = place
+    node = find(documents_of(text, file)[step.document], step.path, file)
+    if inner and isinstance(node, Scalar):
+        return _read(node.text, tuple(inner), f"{file} ({step.path})")
+    return _one_line(node, step.path, file).text
+
+
+def _edit(text: str, place: Place, new: str, file: str) -> str:
+    step, *inner = place
+    documents = documents_of(text, file)
+    node = find(documents[step.document], step.path, file)
+    if inner and isinstance(node, Scalar):
+        new = _edit(node.text, tuple(inner), new, f"{file} ({step.path})")
+        edited = _with_text(text, node, new, step.path, file)
+    else:
+        old = _one_line(node, step.path, file)
+        if old.text == new:
+            return text
+        edited = text[: old.span.start] + _written(old, new, step.path, file) + text[old.span.end :]
+    where = f".{keyed(documents[step.document], step.path)}"
+    _prove(documents, documents_of(edited, file), (step.document, where), new, file)
     return edited
 
 
-def _documents(text: str, file: str, of: ObjectRef | None) -> tuple[Node, ...]:
-    return parse_all(text, file) if of else (parse(text, file),)
+def _with_text(text: str, old: Scalar, new: str, path: str, file: str) -> str:
+    """`text` with one line of the text in `old` replaced, so that `old` holds `new`."""
+    if old.style == ">":
+        raise _refusal(at(old, file), f"{path} is folded text", "write it as literal text (|)")
+    if old.style != "|":
+        one = _one_line(old, path, file)
+        return text[: one.span.start] + _written(one, new, path, file) + text[one.span.end :]
+    before, after = old.text.split("\n"), new.split("\n")
+    changed = [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    if not changed:
+        return text
+    lines = text.split("\n")
+    number = old.span.line + changed[0]
+    line, end = lines[number].removesuffix("\r"), lines[number][len(lines[number].removesuffix("\r")) :]
+    lines[number] = line.removesuffix(before[changed[0]]) + after[changed[0]] + end
+    return "\n".join(lines)
 
 
-def _meant(documents: tuple[Node, ...], of: ObjectRef | None, file: str) -> int:
-    """The only document, or the one that the object is; a patch or a base need not say who it is, if it is alone."""
-    if len(documents) == 1 or of is None:
-        return 0
-    found = [number for number, one in enumerate(documents) if _is(one, of)]
-    if len(found) == 1:
-        return found[0]
-    hint = "name one of them as the object in the cluster file's `declare`"
-    if found:
-        raise _refusal(
-            at(documents[found[1]], file), f"{of} stands here {len(found)} times", "keep one of them"
-        )
-    held = ", ".join(f"{_said(one, 'kind')} {_said(one, 'metadata', 'name')}" for one in documents)
-    raise _refusal(
-        Location(file), f"none of its {len(documents)} documents is {of}; they are {held or 'empty'}", hint
-    )
-
-
-def _is(document: Node, of: ObjectRef) -> bool:
-    """Namespaces are compared where both say one: an overlay may set it."""
-    space = _said(document, "metadata", "namespace")
-    named = (_said(document, "apiVersion"), _said(document, "kind"), _said(document, "metadata", "name"))
-    return named == (of.api_version, of.kind, of.name) and (
-        not space or not of.namespace or space == of.namespace
-    )
-
-
-def _said(document: Node, *keys: str) -> str:
-    node: Node | None = document
-    for key in keys:
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node.text if isinstance(node, Scalar) else ""
-
-
-def _find(tree: Node, path: str, file: str) -> Scalar:
-    node = tree
-    keys = path.split(".")
-    for depth, key in enumerate(keys):
-        node = _child(node, key, ".".join(keys[: depth + 1]), file)
+def _one_line(node: Node, path: str, file: str) -> Scalar:
     if not isinstance(node, Scalar):
         raise _refusal(at(node, file), f"{path} holds several values, not one", "name the path of one value")
     if node.style in ("|", ">"):
@@ -98,21 +102,6 @@ def _find(tree: Node, path: str, file: str) -> Scalar:
     if node.span.line != node.span.end_line:
         raise _refusal(at(node, file), f"{path} goes over several lines", "write the value on one line")
     return node
-
-
-def _child(node: Node, key: str, path: str, file: str) -> Node:
-    found: list[Node] = []
-    if isinstance(node, Mapping):
-        found = [value for name, value in node.entries if name.text == key]
-    elif isinstance(node, Sequence) and key.isdecimal() and int(key) < len(node.items):
-        found = [node.items[int(key)]]
-    if not found:
-        raise _refusal(
-            at(node, file), f"there is no {path}", "check the path in the cluster file's `declare`"
-        )
-    if len(found) > 1:
-        raise _refusal(at(found[1], file), f"{path} stands {len(found)} times", "keep one of them")
-    return found[0]
 
 
 def _written(old: Scalar, new: str, path: str, file: str) -> str:

@@ -24,14 +24,22 @@ class ObjectRef(Sparse):
         return f"{self.kind} {self.name}"
 
 
+Place = tuple[str, str, ObjectRef]
+"""File, path and object."""
+
+
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One scalar of one file in the GitOps repository, by which a component is declared; `path` is dotted."""
+class Field(Sparse):
+    """One scalar of one file in the GitOps repository, by which a component is declared; `path` is dotted.
+
+    `written`: where in the file it stands, if that is not `path`: in a chart's values, in an Application.
+    """
 
     component: str
     file: str
     path: str
     object: ObjectRef
+    written: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,16 @@ class FieldChange(Field):
 
     before: str
     after: str
+
+    @classmethod
+    def of(cls, one: Field, before: str, after: str) -> FieldChange:
+        """The edit of a field."""
+        return cls(one.component, one.file, one.path, one.object, before, after, written=one.written)
+
+    @property
+    def place(self) -> Place:
+        """What no other edit is of: a file may hold several objects."""
+        return (self.file, self.path, self.object)
 
     def inverse(self) -> FieldChange:
         """The edit that takes this one back."""

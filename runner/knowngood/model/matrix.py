@@ -5,7 +5,8 @@ Versions are text, always. Durations are seconds (float), sizes are named in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -204,7 +205,18 @@ class Declaration(Field):
     def of_ring(self, ring: str, path: str = "") -> Field:
         """The field of one ring, or another one of the same object."""
         file = self.file.replace("{ring}", ring)
-        return Field(self.component, file, path or self.path, self.object.of_ring(ring))
+        written = self._written_of(path).replace("{ring}", ring)
+        return Field(self.component, file, path or self.path, self.object.of_ring(ring), written=written)
+
+    def _written_of(self, path: str) -> str:
+        """Where another field of the object is written: `driver.version` for `spec.driver.version` shows how."""
+        if not self.written or path in ("", self.path):
+            return self.written
+        ends = [self.path[m.start() :] for m in re.finditer(r"[^.]+", self.path)]
+        for end in (e for e in ends if re.search(rf"(?<![^.=\[]){re.escape(e)}(?![^.\]])", self.written)):
+            start = self.path.removesuffix(end)
+            return self.written.replace(end, path.removeprefix(start)) if path.startswith(start) else path
+        return path
 
     @property
     def kind(self) -> str:
@@ -213,8 +225,8 @@ class Declaration(Field):
 
     @property
     def scope(self) -> Scope:
-        """`node` where each ring has its own file, else `cluster`."""
-        return Scope.NODE if "{ring}" in self.file else Scope.CLUSTER
+        """`node` where each ring has its own object, else `cluster`."""
+        return Scope.NODE if "{ring}" in self.object.name else Scope.CLUSTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +270,13 @@ class GitOps:
     branch: str
     applications: tuple[Application, ...]
     credentials: str = ""
+
+    def reading(self, files: Iterable[str]) -> tuple[Application, ...]:
+        """The Applications that read any of these files; a base that lies in no folder of theirs may be anybody's."""
+        every, wanted = self.applications, tuple(files)
+        if any(not any(a.reads(file) for a in every) for file in wanted):
+            return every
+        return tuple(a for a in every if any(a.reads(file) for file in wanted))
 
 
 @dataclass(frozen=True, slots=True)

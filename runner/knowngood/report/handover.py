@@ -7,7 +7,7 @@ from shlex import quote
 
 from knowngood.model import names
 from knowngood.model.claims import Hold
-from knowngood.model.field import FieldChange
+from knowngood.model.field import FieldChange, Place
 from knowngood.model.matrix import Cluster
 from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.steppath import StepPath
@@ -155,11 +155,11 @@ def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
 
 def _changes(plan: Plan, rings: set[tuple[str, str]]) -> Iterator[FieldChange]:
     """What the fields hold once all these commits are taken back: of each the first one's `before`."""
-    told: set[tuple[str, str]] = set()
+    told: set[Place] = set()
     for hop in plan.hops:
         for change in (c for part in hop.parts if (hop.name, part.name) in rings for c in part.changes):
-            if (change.file, change.path) not in told:
-                told.add((change.file, change.path))
+            if change.place not in told:
+                told.add(change.place)
                 yield change
 
 

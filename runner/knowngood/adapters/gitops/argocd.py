@@ -94,19 +94,12 @@ class ArgoDelivery(Delivery):
         return self._clock.monotonic() - began
 
     def _affected(self, changes: Sequence[FieldChange]) -> Sequence[Application]:
-        """The Applications that read the changed files; all of them where nothing is named (a no-op commit)."""
-        every = self._cluster.gitops.applications
-        if not changes:
-            return every
-        found = [a for a in every if any(a.reads(change.file) for change in changes)]
-        orphans = [c.file for c in changes if not any(a.reads(c.file) for a in every)]
-        if orphans:
-            raise UsageError(
-                f"{orphans[0]} is read by no Application of {self._cluster.name}",
-                where=str(self._cluster.where),
-                hint="name it under gitops.applications",
-            )
-        return found
+        """The Applications that read the changed files; all of them where nothing is named (a no-op commit).
+
+        That each file reaches one was proven before the push, by rendering.
+        """
+        gitops = self._cluster.gitops
+        return gitops.reading(c.file for c in changes) if changes else gitops.applications
 
     def _missing(
         self,

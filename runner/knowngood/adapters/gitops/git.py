@@ -171,7 +171,9 @@ class GitOpsRepository(GitOps):
         return value
 
     def _read(self, field: Field) -> str:
-        return read_scalar(self._text(field.file), field.path, file=field.file, of=field.object)
+        return read_scalar(
+            self._text(field.file), field.path, file=field.file, of=field.object, written=field.written
+        )
 
     def _text(self, file: str) -> str:
         path = self._clone.path(file)
@@ -184,8 +186,14 @@ class GitOpsRepository(GitOps):
 
     def _write(self, changes: Sequence[FieldChange]) -> tuple[str, ...]:
         for change in changes:
-            text, where = self._text(change.file), change.file
-            edited = edit_scalar(text, change.path, change.after, file=where, of=change.object)
+            edited = edit_scalar(
+                self._text(change.file),
+                change.path,
+                change.after,
+                file=change.file,
+                of=change.object,
+                written=change.written,
+            )
             self._clone.path(change.file).write_bytes(edited.encode("utf-8"))
         return tuple(sorted({c.file for c in changes}))
 

@@ -61,10 +61,9 @@ def _removable(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator
             what = "spec.cleanup is enabled: with it every object of its kinds would be deleted"
             yield refused(f"ClusterServiceVersion {name_of(csv)}", what, "switch it off before it moves")
     files = [d.file for d in cluster.declarations if d.component == moving.component]
-    for application in cluster.gitops.applications:
-        if any(application.reads(file) for file in files):
-            where = path("argoproj.io/v1alpha1", "applications", application.name, application.namespace)
-            yield from _heals(application.name, operator.kube.find(where))
+    for application in cluster.gitops.reading(files):
+        where = path("argoproj.io/v1alpha1", "applications", application.name, application.namespace)
+        yield from _heals(application.name, operator.kube.find(where))
 
 
 def _heals(name: str, application: Object | None) -> Iterator[Finding]:
@@ -130,7 +129,7 @@ def _pinned(operator: Operator, moving: Moving, cluster: Cluster) -> Iterator[Fi
     for declaration in cluster.declarations:
         if declaration.component not in moving.spec.settles:
             continue
-        rings = [r.name for r in cluster.rings] if "{ring}" in declaration.file else [""]
+        rings = [r.name for r in cluster.rings] if "{ring}" in declaration.object.name else [""]
         for ring in rings:
             field = declaration.of_ring(ring)
             if not live_value(operator.kube, field):

@@ -148,7 +148,7 @@ def declared_components_exist(context: Context) -> Iterator[Finding]:
                 )
 
 
-@rule("KG410", "`{ring}` is the only placeholder; a file a ring means an object a ring.")
+@rule("KG410", "`{ring}` is the only placeholder; what stands by ring is an object a ring.")
 def placeholders_agree(context: Context) -> Iterator[Finding]:
     """Else two rings would edit one object."""
     for document in _clusters(context):
@@ -159,25 +159,36 @@ def placeholders_agree(context: Context) -> Iterator[Finding]:
                 if unknown:
                     message = f"{', '.join(sorted(unknown))} is no placeholder; there is only {{ring}}"
                     yield Finding(document.at("declare", name, part), message, "write {ring}")
-            if ("{ring}" in declared["file"]) != ("{ring}" in declared["object"]["name"]):
-                message = "file and object.name must both hold {ring}, or neither"
-                yield Finding(document.at("declare", name, "file"), message, "one file and one object a ring")
+            by_ring = "{ring}" in declared["file"] or "{ring}" in declared.get("written", "")
+            if by_ring and "{ring}" not in declared["object"]["name"]:
+                message = "{ring} stands in where it is written, and not in object.name"
+                yield Finding(document.at("declare", name, "file"), message, "one object a ring")
 
 
-@rule("KG411", "A declared file lies in the folder of one of the cluster's Applications.")
+@rule("KG411", "A declared file is in the repository.")
+def files_are_in_the_repository(context: Context) -> Iterator[Finding]:
+    """What lies elsewhere is never read, and never written."""
+    for document, name, file in _declared_files(context):
+        if ".." in PurePosixPath(file).parts:
+            where = document.at("declare", name, "file")
+            yield Finding(where, "`..` leads out of the repository", "remove it")
+
+
+@rule("KG427", "A declared file lies in the folder of one of the cluster's Applications.", severity="warning")
 def files_are_read_by_argo(context: Context) -> Iterator[Finding]:
-    """A file that no Application reads would never be delivered."""
+    """Else it must be a base that a kustomization there reads; `doctor` and every push look whether one does."""
+    for document, name, file in _declared_files(context):
+        folders = [a["path"].strip("/") or "." for a in document.value["gitops"]["applications"]]
+        if not any(PurePosixPath(file).is_relative_to(folder) for folder in folders):
+            message = f"{file} lies in the folder of no Application, so a kustomization there must read it"
+            hint = "see gitops.applications; is it such a base, `doctor` shows who reads it"
+            yield Finding(document.at("declare", name, "file"), message, hint)
+
+
+def _declared_files(context: Context) -> Iterator[tuple[Document, str, str]]:
     for document in _clusters(context):
-        folders = [PurePosixPath(a["path"]) for a in document.value["gitops"]["applications"]]
         for name, declared in document.value["declare"].items():
-            path = PurePosixPath(declared["file"])
-            if ".." in path.parts:
-                yield Finding(
-                    document.at("declare", name, "file"), "`..` leads out of the repository", "remove it"
-                )
-            elif not any(path.is_relative_to(folder) for folder in folders):
-                message = f"no Application reads {declared['file']}"
-                yield Finding(document.at("declare", name, "file"), message, "see gitops.applications")
+            yield document, name, declared["file"]
 
 
 @rule("KG412", "A namespace belongs to one tenant, and tenants' names differ.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.model.declared import Scope
-from knowngood.model.field import FieldChange
+from knowngood.model.field import FieldChange, Place
 from knowngood.model.matrix import Declaration, Ring
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import FLEET, Move, PlannedRing
@@ -100,12 +100,11 @@ class Parts:
 
 def _each_once(changes: Iterable[FieldChange]) -> tuple[FieldChange, ...]:
     """Each field once: two components may be declared by the same one."""
-    found: dict[tuple[str, str], FieldChange] = {}
+    found: dict[Place, FieldChange] = {}
     for change in changes:
-        found.setdefault((change.file, change.path), change)
+        found.setdefault(change.place, change)
     return tuple(found.values())
 
 
 def _change(declaration: Declaration, ring: Ring | None, path: str, before: str, after: str) -> FieldChange:
-    field = declaration.of_ring(ring.name if ring else "", path)
-    return FieldChange(field.component, field.file, field.path, field.object, before, after)
+    return FieldChange.of(declaration.of_ring(ring.name if ring else "", path), before, after)

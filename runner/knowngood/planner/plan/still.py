@@ -66,7 +66,7 @@ def _part(case: Case, name: str, ring: Ring | None, declared: list[Declaration])
     at = ring.name if ring else ""
     own = tuple(Move(d.component, v, v) for d in declared if (v := case.before(d.component, at)))
     changes = [c for d in declared for c in _fields(case, d, at)]
-    each_once = tuple({(c.file, c.path): c for c in changes}.values())
+    each_once = tuple({c.place: c for c in changes}.values())
     nodes = ring.nodes if ring else ()
     size = ring.batch if ring else 1
     batches = tuple(nodes[i : i + size] for i in range(0, len(nodes), size))
@@ -79,4 +79,4 @@ def _fields(case: Case, declaration: Declaration, ring: str) -> list[FieldChange
         return []
     texts = shown(mover, declaration.kind, version, declaration.images)
     fields = [declaration.of_ring(ring, path) for path in texts]
-    return [FieldChange(f.component, f.file, f.path, f.object, texts[f.path], texts[f.path]) for f in fields]
+    return [FieldChange.of(f, texts[f.path], texts[f.path]) for f in fields]

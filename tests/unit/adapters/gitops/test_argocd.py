@@ -13,7 +13,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.kubernetes.client import refuse
-from knowngood.model.errors import DeadlineExceeded, Interrupted, Location, UsageError
+from knowngood.model.errors import DeadlineExceeded, Interrupted, Location
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Application, Cluster, GitOps, Limits
@@ -139,10 +139,14 @@ def test_a_no_op_commit_needs_the_revision_only(kube: FakeKube) -> None:
     delivery(kube).wait(OURS, (), 0.3, Cancel())
 
 
-def test_a_file_that_no_application_reads_is_a_mistake_in_the_cluster_file(kube: FakeKube) -> None:
-    elsewhere = replace(CHANGE, file="other/file.yaml")
-    with pytest.raises(UsageError, match="no Application"):
-        delivery(kube).wait(OURS, [elsewhere], 0.3, Cancel())
+def test_a_base_in_nobodys_folder_is_waited_for_in_each_application(kube: FakeKube) -> None:
+    """Who reads it, the rendering before the push has shown; here each must have the commit."""
+    base = replace(CHANGE, file="base/driver.yaml")
+    sync(kube, OLD, "595.91.07")
+    with pytest.raises(DeadlineExceeded, match="gpu is at 1111111111"):
+        delivery(kube).wait(OURS, [base], 0.3, Cancel())
+    sync(kube, OURS, "595.91.07")
+    delivery(kube).wait(OURS, [base], 0.3, Cancel())
 
 
 def test_waiting_can_be_interrupted(kube: FakeKube) -> None:
