@@ -190,7 +190,9 @@ CHECKS = (
     ),
     Check("images", "what runs now is not known to be gone from its registry", _images),
     Check(
-        "push", "the GitOps branch can be rendered and takes our push", lambda a: a.work.ports.gitops.taking()
+        "push",
+        "the GitOps branch takes our push, which changes the planned fields and nothing else",
+        lambda a: a.work.ports.gitops.taking(a.first),
     ),
     Check("beside", "Git says what the movers require beside the versions", _required, of_hops=True),
     Check("values", "Git declares what a plan starts from", _values, settles=True, of_hops=True),

@@ -36,8 +36,10 @@ class GitOps(Protocol):
         """
         ...
 
-    def taking(self) -> Sequence[Finding]:
-        """Why our push would be refused, by a dry run: credentials, the branch, what can't be rendered; empty: taken.
+    def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
+        """Why a push of these changes would be refused, by a dry run; empty: taken.
+
+        Credentials, the branch, what can't be rendered, what would change beside them.
 
         A protected branch says no only to a real push.
         """

@@ -25,7 +25,7 @@ class FakeGitOps(GitOps):
     def texts(self, wanted: Mapping[ObjectRef, Collection[str]]) -> Mapping[ObjectRef, Mapping[str, str]]:
         return {named: {path: self.world.beside.get(path, "") for path in wanted[named]} for named in wanted}
 
-    def taking(self) -> Sequence[Finding]:
+    def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
         return self.world.found.get("taking", ())
 
     def find(self, trailers: Mapping[str, str]) -> str:

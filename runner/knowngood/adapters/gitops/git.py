@@ -10,19 +10,32 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from knowngood.adapters.gitops.clone import Clone, message
-from knowngood.adapters.gitops.render import FolderRenderer, Rendered, Renderer, differences, fields_of, prove
+from knowngood.adapters.gitops.following import Repository
+from knowngood.adapters.gitops.render import (
+    Difference,
+    FolderRenderer,
+    Rendered,
+    Renderer,
+    differences,
+    fields_of,
+    prove,
+)
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
 from knowngood.model import matrix, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable
 from knowngood.model.field import Field, FieldChange, ObjectRef
-from knowngood.model.finding import Finding
-from knowngood.ports.gitops import FieldTaken, GitOps
+from knowngood.model.finding import Finding, refused
+from knowngood.ports.gitops import FieldTaken, GitOps, RenderMismatch
 
 TRAILER_WAY_BACK = "Knowngood-Way-Back"
 _ATTEMPTS = 6
+_OF_ALL = "declare the component where only this cluster's Applications read it: in its overlay, as a patch"
 
 Built = tuple[str, Sequence[FieldChange]]
 """A commit, and the edits in it."""
+
+Made = Mapping[matrix.Application, Rendered]
+"""What Argo CD would make of each Application."""
 
 
 class GitOpsRepository(GitOps):
@@ -65,15 +78,29 @@ class GitOpsRepository(GitOps):
         found = {named: fields_of(rendered, named) for named in wanted}
         return {named: {p: found[named].get(p, "") for p in paths} for named, paths in wanted.items()}
 
-    def taking(self) -> Sequence[Finding]:
-        """See the port. What can't be asked, or rendered, is raised."""
+    def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
+        """See the port. What can't be asked, or rendered, is raised. The commit stays in our clone."""
         head = self.head()
         self._clone.checkout(head)
-        self._render()
-        commit = self._clone.commit("knowngood: would this be taken?\n", ())  # stays in our clone
-        self._clone.checkout(head)
+        asked = self._reading(changes)
+        before = self._render(asked)
+        ready = tuple(c for c in changes if self._declares(c))
+        commit = self._clone.commit("knowngood: would this be taken?\n", self._write(ready))
+        try:
+            self._prove(head, commit, before, ready)
+        except RenderMismatch as error:
+            return [refused(ready[0].file if ready else "", error.message, error.hint or _OF_ALL)]
+        finally:
+            self._clone.checkout(head)
         self._clone.push(commit, dry_run=True)
         return ()
+
+    def _declares(self, change: FieldChange) -> bool:
+        """Whether Git holds what the change starts from; another check tells of what it does not."""
+        try:
+            return self._read(change) == change.before
+        except (DataError, FieldTaken):
+            return False
 
     def find(self, trailers: Mapping[str, str]) -> str:
         """The newest upstream commit with all these trailers, or ""."""
@@ -92,7 +119,7 @@ class GitOpsRepository(GitOps):
             files = self._write(changes)
             return self._clone.commit(message(subject, "", trailers), files), changes
 
-        return self._publish(trailers, build)
+        return self._publish(trailers, build, changes)
 
     def undo(
         self, commit: str, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]
@@ -115,7 +142,7 @@ class GitOpsRepository(GitOps):
             note = f"Later commits touch the same lines, so this writes the values from before {original}."
             return self._clone.commit(message(subject, note, marked), self._write(still)), still
 
-        return self._publish(marked, build)
+        return self._publish(marked, build, changes)
 
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
         """Push a no-op commit and its revert."""
@@ -131,14 +158,23 @@ class GitOpsRepository(GitOps):
 
         return self._publish(trailers, build)
 
-    def _publish(self, trailers: Mapping[str, str], build: Callable[[str], Built]) -> str:
-        """Build a commit on the remote head, prove it, push it; again when somebody else pushed first."""
+    def _publish(
+        self,
+        trailers: Mapping[str, str],
+        build: Callable[[str], Built],
+        changes: Sequence[FieldChange] = (),
+    ) -> str:
+        """Build a commit on the remote head, prove it, push it; again when somebody else pushed first.
+
+        `changes`: those that it may hold.
+        """
         for _ in range(_ATTEMPTS):
             head = self._clone.fetch()
             if done := self._clone.find(trailers, head):
                 return done
             self._clone.checkout(head)
-            before = self._render()
+            asked = self._reading(changes)
+            before = self._render(asked)
             commit, made = build(head)
             self._prove(head, commit, before, made)
             try:
@@ -200,26 +236,36 @@ class GitOpsRepository(GitOps):
     def _reverts(self, commit: str, backward: Sequence[FieldChange]) -> bool:
         return self._clone.revert(commit) and all(self._read(c) == c.after for c in backward)
 
-    def _render(self) -> list[Rendered]:
-        return [self._renderer.render(self._clone.tree, a) for a in (*self._applications, *self._others)]
+    def _reading(self, changes: Sequence[FieldChange]) -> tuple[matrix.Application, ...]:
+        """The Applications to render: all that cluster files name, and whoever else reads the files of the changes."""
+        named = (*self._applications, *self._others)
+        return (*named, *Repository(self._clone.tree).strangers({c.file for c in changes}, named))
 
-    def _prove(self, head: str, commit: str, before: list[Rendered], changes: Sequence[FieldChange]) -> None:
+    def _render(self, applications: Sequence[matrix.Application]) -> Made:
+        return {a: self._renderer.render(self._clone.tree, a) for a in applications}
+
+    def _prove(self, head: str, commit: str, before: Made, changes: Sequence[FieldChange]) -> None:
         """Only planned files are touched, and only planned fields differ in the rendering."""
         self._clone.checkout(commit)
         touched = self._clone.changed_files(head, commit)
         unplanned = sorted(touched - {c.file for c in changes})
         if unplanned:
             raise Inconclusive(f"the commit would touch {', '.join(unplanned)}", where=self._clone.branch)
+        self._unlinked(commit, before)
+        found: dict[bool, list[Difference]] = {True: [], False: []}
+        for application, new in self._render(tuple(before)).items():
+            found[application in self._applications] += differences(
+                application.name, before[application], new
+            )
+        prove(found[True], changes, found[False])
+
+    def _unlinked(self, commit: str, applications: Collection[matrix.Application]) -> None:
         links = self._clone.links(commit)
-        applications = (*self._applications, *self._others)
+        if not links:
+            return
+        repository = Repository(self._clone.tree)
         for application in applications:
-            inside = [link for link in links if application.reads(link)]
+            read = repository.read_by(application.path)
+            inside = [link for link in links if application.reads(link) or link in read]
             if inside:
                 raise Inconclusive("a link or submodule can't be rendered", where=inside[0])
-        after = self._render()
-        found = [
-            d
-            for a, old, new in zip(applications, before, after, strict=True)
-            for d in differences(a.name, old, new)
-        ]
-        prove(found, changes)

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import yaml
 
+from knowngood.adapters.gitops.following import KUSTOMIZATION
 from knowngood.model.errors import Inconclusive
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.matrix import Application
 from knowngood.ports.gitops import RenderMismatch
 
-_KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_FIELDS = 200_000  # ends an alias bomb; a large cluster's folder has some 10,000
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -67,7 +67,7 @@ class FolderRenderer(Renderer):
             raise Inconclusive("the Application's path leaves the repository", where=application.path)
         if not folder.is_dir():
             return {}
-        kustomization = next((folder / n for n in _KUSTOMIZATION if (folder / n).exists()), None)
+        kustomization = next((folder / n for n in KUSTOMIZATION if (folder / n).exists()), None)
         if kustomization:
             return _objects(self._kustomize(kustomization), str(kustomization.relative_to(tree.resolve())))
         rendered: dict[Key, Mapping[str, str]] = {}
@@ -140,20 +140,39 @@ def _is(key: Key, named: ObjectRef) -> bool:
     return same and namespace in ("", named.namespace or namespace)
 
 
-def prove(found: Sequence[Difference], changes: Sequence[FieldChange]) -> None:
-    """RenderMismatch unless the differences are exactly the planned fields, each in one Application."""
-    open_changes = list(changes)
+def prove(
+    found: Sequence[Difference], changes: Sequence[FieldChange], elsewhere: Sequence[Difference] = ()
+) -> None:
+    """RenderMismatch unless the differences are exactly the planned fields, each in one Application.
+
+    `elsewhere`: what differs in Applications that are not to move.
+    """
+    open_changes, moved = list(changes), dict[FieldChange, str]()
     for difference in found:
         match = next((c for c in open_changes if _is_planned(difference, c)), None)
         if match is None:
+            twice = next((c for c in moved if _is_planned(difference, c)), None)
+            if twice:
+                raise RenderMismatch(_both(twice, moved[twice], difference))
             raise RenderMismatch(f"the commit would also change {difference}; nothing was pushed")
         open_changes.remove(match)
+        moved[match] = difference.application
+    for difference in elsewhere:
+        change = next((c for c in moved if c.object.kind == difference.object[1]), changes[0])
+        raise RenderMismatch(_both(change, moved.get(change, "that is to move"), difference))
     if open_changes:
         change = open_changes[0]
         raise RenderMismatch(
             f"{change.file}: {change.path} {change.before} -> {change.after} reaches no Application's "
             f"{change.object}; nothing was pushed"
         )
+
+
+def _both(change: FieldChange, moves: str, other: Difference) -> str:
+    return (
+        f"{change.file}: {change.path} reaches Application {moves}, and Application {other.application}, "
+        f"which is not to move, too: {other}; nothing was pushed"
+    )
 
 
 def _is_planned(difference: Difference, change: FieldChange) -> bool:
