@@ -13,9 +13,9 @@ from knowngood.model.alerts import Alertmanager
 from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
+from knowngood.model.gitops import Application, GitOps
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import (
-    Application,
     Case,
     Claim,
     Cluster,
@@ -23,7 +23,6 @@ from knowngood.model.matrix import (
     Declaration,
     Disruption,
     Follows,
-    GitOps,
     Identity,
     Limits,
     Matrix,

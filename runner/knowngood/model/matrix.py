@@ -6,7 +6,7 @@ Versions are text, always. Durations are seconds (float), sizes are named in the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from knowngood.model.alerts import NONE, Alertmanager
 from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import Field
+from knowngood.model.gitops import GitOps
 from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec, Specs
 from knowngood.model.parts import ComputeNics, Waiver
@@ -246,37 +247,6 @@ class Tenant:
     namespaces: tuple[str, ...]
     eviction_deadline: float
     contact: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """An Argo CD Application that reads a folder of the GitOps repository; `path` is that folder."""
-
-    name: str
-    namespace: str
-    path: str
-
-    def reads(self, file: str) -> bool:
-        """Whether a file of the repository lies in its folder."""
-        folder = self.path.strip("/")
-        return folder in {"", "."} or file.strip("/").startswith(f"{folder}/")
-
-
-@dataclass(frozen=True, slots=True)
-class GitOps:
-    """Where the cluster's GitOps repository is. `credentials` is a reference (`file:...`, `env:...`), never a value."""
-
-    repo: str
-    branch: str
-    applications: tuple[Application, ...]
-    credentials: str = ""
-
-    def reading(self, files: Iterable[str]) -> tuple[Application, ...]:
-        """The Applications that read any of these files; a base that lies in no folder of theirs may be anybody's."""
-        every, wanted = self.applications, tuple(files)
-        if any(not any(a.reads(file) for a in every) for file in wanted):
-            return every
-        return tuple(a for a in every if any(a.reads(file) for file in wanted))
 
 
 @dataclass(frozen=True, slots=True)

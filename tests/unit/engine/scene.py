@@ -10,11 +10,11 @@ from knowngood.engine.engine import Engine
 from knowngood.model.declared import Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import FieldChange, ObjectRef
+from knowngood.model.gitops import GitOps
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import (
     Cluster,
     Disruption,
-    GitOps,
     Limits,
     Profile,
     Release,

@@ -11,8 +11,9 @@ import pytest
 from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand, of_node
 from knowngood.gate.operands import Operands
 from knowngood.model.errors import Location
+from knowngood.model.gitops import GitOps
 from knowngood.model.hardware import Hardware
-from knowngood.model.matrix import Cluster, GitOps, Limits, Profile
+from knowngood.model.matrix import Cluster, Limits, Profile
 
 from .conftest import gate, request, verdict
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
+from knowngood.model.gitops import GitOps
 from knowngood.model.matrix import (
     Cluster,
     Component,
     Declaration,
     Disruption,
-    GitOps,
     Limits,
     Matrix,
     Profile,

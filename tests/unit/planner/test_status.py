@@ -10,7 +10,8 @@ import pytest
 from tests.unit.planner.matrices import HERE, SOURCE, component
 
 from knowngood.model.evidence import MAX_AGE_DAYS, Evidence, GateSuite, Measured, Said
-from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Profile, Release, ReleaseStatus
+from knowngood.model.gitops import GitOps
+from knowngood.model.matrix import Cluster, Identity, Limits, Profile, Release, ReleaseStatus
 from knowngood.planner.status import (
     Standard,
     appraise,

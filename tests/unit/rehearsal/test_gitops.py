@@ -17,7 +17,8 @@ from tests.unit.rehearsal.shipped import matrix, shipped
 from knowngood.model.declared import Scope
 from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Application, Declaration
+from knowngood.model.gitops import Application
+from knowngood.model.matrix import Declaration
 from knowngood.model.values import Object
 from knowngood.planner.readiness.declaring import against_moving
 from knowngood.rehearsal.at_rest import AtRest

@@ -10,7 +10,8 @@ from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import DeadlineExceeded, UsageError
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.model.matrix import Application, Cluster
+from knowngood.model.gitops import Application
+from knowngood.model.matrix import Cluster
 from knowngood.model.values import Values
 from knowngood.planner.readiness.applications import (
     APPLICATION_SET,

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.model.matrix import Application
+from knowngood.model.gitops import Application
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)

@@ -21,7 +21,7 @@ from knowngood.adapters.gitops.render import (
     prove,
 )
 from knowngood.matrix.span_edit import edit_scalar, read_scalar
-from knowngood.model import matrix, names
+from knowngood.model import gitops, names
 from knowngood.model.errors import DataError, Inconclusive, Unreachable
 from knowngood.model.field import Field, FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused
@@ -34,7 +34,7 @@ _OF_ALL = "declare the component where only this cluster's Applications read it:
 Built = tuple[str, Sequence[FieldChange]]
 """A commit, and the edits in it."""
 
-Made = Mapping[matrix.Application, Rendered]
+Made = Mapping[gitops.Application, Rendered]
 """What Argo CD would make of each Application."""
 
 
@@ -46,17 +46,17 @@ class GitOpsRepository(GitOps):
 
     def __init__(
         self,
-        gitops: matrix.GitOps,
+        where: gitops.GitOps,
         folder: Path,
         *,
-        others: Sequence[matrix.Application] = (),
+        others: Sequence[gitops.Application] = (),
         renderer: Renderer | None = None,
         deadline: float = 120.0,
     ) -> None:
-        self._applications = tuple(gitops.applications)
+        self._applications = tuple(where.applications)
         self._others = tuple(o for o in others if o not in self._applications)
         self._clone = Clone(
-            folder, gitops.repo, gitops.branch, credentials=gitops.credentials, deadline=deadline
+            folder, where.repo, where.branch, credentials=where.credentials, deadline=deadline
         )
         self._renderer = renderer or FolderRenderer()
 
@@ -236,12 +236,12 @@ class GitOpsRepository(GitOps):
     def _reverts(self, commit: str, backward: Sequence[FieldChange]) -> bool:
         return self._clone.revert(commit) and all(self._read(c) == c.after for c in backward)
 
-    def _reading(self, changes: Sequence[FieldChange]) -> tuple[matrix.Application, ...]:
+    def _reading(self, changes: Sequence[FieldChange]) -> tuple[gitops.Application, ...]:
         """The Applications to render: all that cluster files name, and whoever else reads the files of the changes."""
         named = (*self._applications, *self._others)
         return (*named, *Repository(self._clone.tree).strangers({c.file for c in changes}, named))
 
-    def _render(self, applications: Sequence[matrix.Application]) -> Made:
+    def _render(self, applications: Sequence[gitops.Application]) -> Made:
         return {a: self._renderer.render(self._clone.tree, a) for a in applications}
 
     def _prove(self, head: str, commit: str, before: Made, changes: Sequence[FieldChange]) -> None:
@@ -259,7 +259,7 @@ class GitOpsRepository(GitOps):
             )
         prove(found[True], changes, found[False])
 
-    def _unlinked(self, commit: str, applications: Collection[matrix.Application]) -> None:
+    def _unlinked(self, commit: str, applications: Collection[gitops.Application]) -> None:
         links = self._clone.links(commit)
         if not links:
             return

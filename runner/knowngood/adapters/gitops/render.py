@@ -19,7 +19,7 @@ import yaml
 from knowngood.adapters.gitops.following import KUSTOMIZATION
 from knowngood.model.errors import Inconclusive
 from knowngood.model.field import FieldChange, ObjectRef
-from knowngood.model.matrix import Application
+from knowngood.model.gitops import Application
 from knowngood.ports.gitops import RenderMismatch
 
 _MAX_BYTES = 4 * 1024 * 1024

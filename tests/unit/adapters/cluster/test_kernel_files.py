@@ -24,7 +24,8 @@ from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.kernel_log import KernelLog, parse, read
 from knowngood.model.context import Window
 from knowngood.model.errors import KnowngoodError, Location, Unreachable
-from knowngood.model.matrix import Cluster, GitOps, Limits
+from knowngood.model.gitops import GitOps
+from knowngood.model.matrix import Cluster, Limits
 
 NODE, BOOT = "n", "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 UP = 5000.0

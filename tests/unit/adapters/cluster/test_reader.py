@@ -19,7 +19,8 @@ from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.model import names
 from knowngood.model.errors import ExitCode, Interrupted, Location, UsageError
 from knowngood.model.field import Field, ObjectRef
-from knowngood.model.matrix import Cluster, GitOps, Identity, Limits, Tenant
+from knowngood.model.gitops import GitOps
+from knowngood.model.matrix import Cluster, Identity, Limits, Tenant
 from knowngood.model.node import GpuUse, NodeState, Workload
 from knowngood.planner.roles import role
 

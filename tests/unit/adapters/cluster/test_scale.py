@@ -19,7 +19,8 @@ from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import PAGE, Kube, Object
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.model.errors import Location
-from knowngood.model.matrix import Cluster, GitOps, Limits, Tenant
+from knowngood.model.gitops import GitOps
+from knowngood.model.matrix import Cluster, Limits, Tenant
 
 BOOT = "/proc/sys/kernel/random/boot_id:7a8eb505-3c64-47f1-8765-21767d41e9a1\n"
 

@@ -12,7 +12,7 @@ import pytest
 
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.model.field import FieldChange, ObjectRef
-from knowngood.model.matrix import Application, GitOps
+from knowngood.model.gitops import Application, GitOps
 
 FOLDER = "clusters/ams-prod/gpu"
 APPLICATION = Application("ams-prod-gpu", "openshift-gitops", FOLDER)

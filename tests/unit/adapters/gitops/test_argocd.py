@@ -16,7 +16,8 @@ from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import DeadlineExceeded, Interrupted, Location
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding
-from knowngood.model.matrix import Application, Cluster, GitOps, Limits
+from knowngood.model.gitops import Application, GitOps
+from knowngood.model.matrix import Cluster, Limits
 from knowngood.model.verdict import Verdict
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.delivery import SyncFailed

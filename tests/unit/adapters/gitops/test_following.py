@@ -12,7 +12,7 @@ from knowngood.adapters.gitops.following import Repository
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.model.errors import Inconclusive
 from knowngood.model.field import FieldChange, ObjectRef
-from knowngood.model.matrix import Application, GitOps
+from knowngood.model.gitops import Application, GitOps
 from knowngood.ports.gitops import RenderMismatch
 
 from .conftest import Team, trailers

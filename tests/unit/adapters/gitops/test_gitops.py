@@ -14,7 +14,7 @@ from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.render import FolderRenderer, Rendered
 from knowngood.model.errors import DataError, Inconclusive, Unreachable, UsageError
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Application, GitOps
+from knowngood.model.gitops import Application, GitOps
 from knowngood.ports.gitops import FieldTaken, RenderMismatch
 
 from .conftest import APPLICATION, FOLDER, Team, change, trailers

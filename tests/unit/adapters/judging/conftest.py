@@ -11,8 +11,9 @@ import pytest
 from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Location
+from knowngood.model.gitops import GitOps
 from knowngood.model.hardware import Hardware
-from knowngood.model.matrix import Cluster, GitOps, Limits, Profile
+from knowngood.model.matrix import Cluster, Limits, Profile
 from knowngood.model.verdict import Judgement
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.observer import Observer

@@ -18,7 +18,8 @@ from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.errors import ExitCode, Unreachable
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Application, Cluster, Declaration
+from knowngood.model.gitops import Application
+from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.mover import MoverSpec, Pods
 from knowngood.model.verdict import Verdict
 from knowngood.planner.readiness.rights import Right, needed

@@ -13,7 +13,8 @@ from knowngood.adapters.kubernetes.client import path
 from knowngood.adapters.movers.olm_operator import OLM, PACKAGES
 from knowngood.adapters.movers.olm_v0 import OlmV0
 from knowngood.model.field import ObjectRef
-from knowngood.model.matrix import Application, Cluster, Declaration, GitOps
+from knowngood.model.gitops import Application, GitOps
+from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.mover import MoverSpec, Moving, Starts
 
 SPACE, PACKAGE = "operators", "thing"

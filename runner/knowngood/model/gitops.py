@@ -1,0 +1,37 @@
+"""A cluster's GitOps repository: where it is, and which Applications read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An Argo CD Application that reads a folder of the GitOps repository; `path` is that folder."""
+
+    name: str
+    namespace: str
+    path: str
+
+    def reads(self, file: str) -> bool:
+        """Whether a file of the repository lies in its folder."""
+        folder = self.path.strip("/")
+        return folder in {"", "."} or file.strip("/").startswith(f"{folder}/")
+
+
+@dataclass(frozen=True, slots=True)
+class GitOps:
+    """Where the cluster's GitOps repository is. `credentials` is a reference (`file:...`, `env:...`), never a value."""
+
+    repo: str
+    branch: str
+    applications: tuple[Application, ...]
+    credentials: str = ""
+
+    def reading(self, files: Iterable[str]) -> tuple[Application, ...]:
+        """The Applications that read any of these files; a base that lies in no folder of theirs may be anybody's."""
+        every, wanted = self.applications, tuple(files)
+        if any(not any(a.reads(file) for a in every) for file in wanted):
+            return every
+        return tuple(a for a in every if any(a.reads(file) for file in wanted))
