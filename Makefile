@@ -28,24 +28,24 @@ unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 alone = { echo "== failed above; the same tests once more, one at a time"; \
   $(PY) -m pytest -m "$(1)" --last-failed --last-failed-no-failures none $(PYTEST_ARGS) tests; }
 
-.PHONY: help setup demo test test-all kills lint unit bench fuzz mutants pins clean
+.PHONY: help setup demo test test-all kills lint unit bench fuzz mutants pins clean bytecode
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.run ## what a run needs, in .venv
+setup: $(VENV)/.run bytecode ## what a run needs, in .venv
 
 demo: setup ## three acts on the embedded cluster: an upgrade that is proven, one that is undone, a coupled one that is undone
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
-test: lint $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/registry ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
+test: lint bytecode $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/registry ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
 	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow and not exhaustive)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
-test-all: $(VENV)/.dev $(VENV)/.torch $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
+test-all: bytecode $(VENV)/.dev $(VENV)/.torch $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
 	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
 
-kills: $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, and the longest fault rows
+kills: bytecode $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, and the longest fault rows
 	$(PY) -m pytest -m exhaustive -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, workflows, the matrix
@@ -59,10 +59,10 @@ lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, work
 	zizmor --offline --quiet --pedantic .github/workflows
 	knowngood validate
 
-unit: $(VENV)/.dev ## the unit tests alone, for the inner loop
+unit: bytecode $(VENV)/.dev ## the unit tests alone, for the inner loop
 	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests/unit
 
-bench: $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
+bench: bytecode $(VENV)/.dev ## measure; docs/performance.md says what the figures mean
 	$(PY) -m tests.bench $(PARTS)
 
 fuzz: $(VENV)/.dev ## EXAMPLES of two machines on one cluster, then the matrix's reader for a minute (needs atheris: see CONTRIBUTING.md)
@@ -96,6 +96,10 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.run
+
+# As pip does for a wheel. Some of our processes write none, so each of them would compile all that it imports.
+bytecode: | $(VENV)/bin/python
+	$(PY) -m compileall -q runner/knowngood
 
 # Without torch's CPU build (pip finds it where its configuration says) the tests that train are skipped with that reason.
 $(VENV)/.torch: requirements/torch.txt $(VENV)/.dev

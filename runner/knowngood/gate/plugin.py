@@ -3,10 +3,14 @@ does nothing without `--knowngood-context`."""
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 _CONTEXT = "--knowngood-context"
 _EVENTS = "--knowngood-events"
+_PARTS = ("events", "fixtures", "probing", "driver", "neighbours", "operands", "parting", "images", "meeting")
+"""Imported as any module is: pytest would parse and rewrite a plugin's each time anew, for asserts that none has."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,12 +28,5 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not config.getoption(_EVENTS):
         raise pytest.UsageError(f"{_CONTEXT} needs {_EVENTS}")
-    config.pluginmanager.import_plugin("knowngood.gate.events")
-    config.pluginmanager.import_plugin("knowngood.gate.fixtures")
-    config.pluginmanager.import_plugin("knowngood.gate.probing")
-    config.pluginmanager.import_plugin("knowngood.gate.driver")
-    config.pluginmanager.import_plugin("knowngood.gate.neighbours")
-    config.pluginmanager.import_plugin("knowngood.gate.operands")
-    config.pluginmanager.import_plugin("knowngood.gate.parting")
-    config.pluginmanager.import_plugin("knowngood.gate.images")
-    config.pluginmanager.import_plugin("knowngood.gate.meeting")
+    for name in (f"knowngood.gate.{part}" for part in _PARTS):
+        config.pluginmanager.register(importlib.import_module(name), name)

@@ -39,6 +39,8 @@ from knowngood.ports.observer import Observer
 SCHEMA = 1  # of context.json
 SEEN = "seen.json"  # see knowngood.gate.context
 PLUGIN = "knowngood.gate.plugin"
+UNUSED = ("-p", "no:doctest", "-p", "no:legacypath", "-p", "no:unraisableexception")
+"""Of pytest's own plugins those that no gate needs and that cost: two to import, the third collects all garbage."""
 CLEAN_UP_PATIENCE = 10.0
 
 
@@ -184,7 +186,7 @@ def _pytest(gates: Path, folder: Path) -> list[str]:
         *(sys.executable, "-I", "-B", str(session)),
         *("-c", os.devnull, "--rootdir", str(gates), "--confcutdir", str(gates), "--noconftest"),
         *("--import-mode=importlib", "--continue-on-collection-errors", "--verbose", "--tb=short"),
-        *("-p", "no:cacheprovider", "-p", PLUGIN),
+        *("-p", "no:cacheprovider", *UNUSED, "-p", PLUGIN),
         *("-o", "junit_family=xunit2", f"--junitxml={folder / 'junit.xml'}"),
         *("--knowngood-context", str(folder / "context.json")),
         *("--knowngood-events", str(folder / "events.jsonl")),

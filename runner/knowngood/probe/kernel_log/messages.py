@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from knowngood.probe.kernel_log.signatures import BDF, SIGNATURES, Signature
 
@@ -40,9 +41,13 @@ _DIGITS = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{2,}(?:[:.][0-9a-fA-F]+)+\b|\
 
 
 _NAMED = re.compile(r"\(\?P<\w+>")
-_ONE_OF_THEM = re.compile("|".join(_NAMED.sub("(?:", s.pattern.pattern) for s in SIGNATURES))
-"""All of them at once: most lines are none, and this tells it in one go."""
 _EVERYDAY = re.compile(rf"mlx5_core {BDF}\.[0-7] \S+: Link (?:up|down)\b|NVRM: +-?\d+ ")
+
+
+@cache
+def _one_of_them() -> re.Pattern[str]:
+    """All of them at once: most lines are none, and this tells it in one go."""
+    return re.compile("|".join(_NAMED.sub("(?:", s.reads) for s in SIGNATURES))
 
 
 def joined(message: str) -> str:
@@ -52,7 +57,7 @@ def joined(message: str) -> str:
 
 def find(message: str) -> tuple[Signature, re.Match[str]] | None:
     """The first signature that the joined message begins with."""
-    if _EVERYDAY.match(message) or not _ONE_OF_THEM.match(message):
+    if _EVERYDAY.match(message) or not _one_of_them().match(message):
         return None
     for signature in SIGNATURES:
         if match := signature.pattern.match(message):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from knowngood.probe.kernel_log.codes import Action
 
@@ -22,17 +23,18 @@ _MLX5 = rf"mlx5_(?:core|ib|en)?:? ?(?:{ADDRESS}(?: \S+)?: )?(?:\S+:\d+:\(pid \d+
 
 @dataclass(frozen=True)
 class Signature:
-    """One message. `part`: gpu, nic or host; `source`: where the wording was read."""
+    """One message. `part`: gpu, nic or host; `reads`: a regular expression; `source`: where the wording was read."""
 
     name: str
     part: str
     action: Action
-    pattern: re.Pattern[str]
+    reads: str
     source: str
 
-
-def _of(name: str, part: str, action: Action, pattern: str, source: str) -> Signature:
-    return Signature(name, part, action, re.compile(pattern), source)
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """How it reads, compiled: of most of them no process ever needs it."""
+        return re.compile(self.reads)
 
 
 _OPEN = "NVIDIA/open-gpu-kernel-modules"
@@ -40,49 +42,49 @@ _NVS = "NVIDIA/NVSentinel docs/nic-health-monitor"
 _LINUX = "torvalds/linux"
 
 SIGNATURES = (
-    _of(
+    Signature(
         "fallen-off-bus",
         GPU,
         Action.REBOOT,
         rf"NVRM: {_OF_GPU}(?:GPU )?has fallen off the bus",
         f"{_OPEN} #1104",
     ),
-    _of(
+    Signature(
         "fallen-off-bus",
         GPU,
         Action.REBOOT,
         rf"NVRM: (?:The NVIDIA GPU {ADDRESS} .*)?fallen off the bus and is not responding",
         "NVIDIA/NVSentinel #155",
     ),
-    _of(
+    Signature(
         "reset-required",
         GPU,
         Action.RESET,
         r"NVRM: .*\[NV_ERR_RESET_REQUIRED\]",
         "kubernetes-sigs/dra-driver-nvidia-gpu #982",
     ),
-    _of(
+    Signature(
         "gpu-lost",
         GPU,
         Action.REBOOT,
         rf"NVRM: (?:.*\[NV_ERR_GPU_IS_LOST\]|{_OF_GPU}(?:GPU )?is lost\b)",
         f"{_OPEN} src/common/sdk/nvidia/inc/nvstatuscodes.h",
     ),
-    _of(
+    Signature(
         "uvm-fatal",
         GPU,
         Action.REBOOT,
         r"(?:NVRM|nvidia-uvm): .*uvm encountered global fatal error",
         f"{_OPEN} kernel-open/nvidia-uvm",
     ),
-    _of(
+    Signature(
         "inforom-corrupted",
         GPU,
         Action.DRAIN,
         rf"NVRM: .*infoROM is corrupted at gpu(?: {ADDRESS})?",
         "awslabs/awsome-distributed-ai 2.gpu-cluster-healthcheck",
     ),
-    _of(
+    Signature(
         "gsp-failed",
         GPU,
         Action.RESET,
@@ -91,7 +93,7 @@ SIGNATURES = (
         r"|reported an error))",
         f"{_OPEN} #1230, #789, #1058",
     ),
-    _of(
+    Signature(
         "gsp-failed",
         GPU,
         Action.RESET,
@@ -99,35 +101,35 @@ SIGNATURES = (
         r"|GSP (?:firmware )?(?:bootstrap|boot|init\w*)\b.*(?:failed|timed out))",
         f"{_OPEN} #1230",
     ),
-    _of(
+    Signature(
         "adapter-failed",
         GPU,
         Action.RESET,
         rf"NVRM: {_OF_GPU}(?:RmInitAdapter failed|rm_init_adapter(?:\(\))? failed|rmInit\w* failed)",
         f"{_OPEN} #1230",
     ),
-    _of(
+    Signature(
         "probe-failed",
         GPU,
         Action.HOLD,
         r"NVRM: The NVIDIA probe routine (?:failed|was not called) for \d+ device",
         "NVIDIA/NVSentinel #155",
     ),
-    _of(
+    Signature(
         "probe-failed",
         GPU,
         Action.HOLD,
         rf"nvidia: probe of {ADDRESS} failed with error",
         f"{_LINUX} drivers/base/dd.c",
     ),
-    _of(
+    Signature(
         "probe-failed",
         GPU,
         Action.HOLD,
         rf"nvidia {ADDRESS}: probe with driver nvidia failed with error",
         "negativo17/nvidia-driver #158",
     ),
-    _of(
+    Signature(
         "no-gpu",
         GPU,
         Action.HOLD,
@@ -135,43 +137,45 @@ SIGNATURES = (
         r"|None of the NVIDIA (?:devices|GPUs|graphics adapters|graphics devices) were (?:initialized|probed))",
         "NixOS/nixos-hardware #1880",
     ),
-    _of(
+    Signature(
         "gpu-ignored",
         GPU,
         Action.HOLD,
         r"NVRM: .*\b(?:driver will ignore(?: this GPU)?|supported through the NVIDIA \S+ Legacy drivers)",
         "NixOS/nixos-hardware #1880; anomixer/proxmox-vgpu-installer #29",
     ),
-    _of(
+    Signature(
         "gpu-unsupported",
         GPU,
         Action.HOLD,
         rf"NVRM: (?:The NVIDIA GPU {ADDRESS} .*)?(?:installed in this system )?(?:is )?not supported by (?:the |open )",
         "negativo17/nvidia-driver #158",
     ),
-    _of(
+    Signature(
         "pci-region-invalid",
         GPU,
         Action.HOLD,
         rf"NVRM: This PCI I/O region assigned to your NVIDIA device is invalid(?:: .*PCI:{ADDRESS})?",
         f"{_OPEN} kernel-open/nvidia/nv-pci.c",
     ),
-    _of(
+    Signature(
         "api-mismatch",
         GPU,
         Action.FAULT,
         r"NVRM: API mismatch\b",
         f"{_OPEN} src/nvidia/arch/nvalloc/unix/src/osapi.c",
     ),
-    _of(
+    Signature(
         "d3cold",
         GPU,
         Action.REBOOT,
         rf"(?:NVRM: .*|nvidia {ADDRESS}: .*)(?:from|in|is in) D3cold\b",
         f"{_LINUX} drivers/pci/pci.c; {_OPEN} discussions of runtime power management",
     ),
-    _of("rc-watchdog", GPU, Action.FAULT, r"NVRM: .*RC watchdog: ", f"{_OPEN} src/nvidia/src/kernel/gpu/rc"),
-    _of(
+    Signature(
+        "rc-watchdog", GPU, Action.FAULT, r"NVRM: .*RC watchdog: ", f"{_OPEN} src/nvidia/src/kernel/gpu/rc"
+    ),
+    Signature(
         "crash-dump",
         GPU,
         Action.FAULT,
@@ -179,28 +183,28 @@ SIGNATURES = (
         f"{_OPEN} arch/nvalloc/unix",
     ),
     # --- NICs: the driver lost its firmware, its commands or its queues
-    _of(
+    Signature(
         "nic-health-compromised",
         NIC,
         Action.DRAIN,
         rf"{_MLX5}.*device's health compromised",
         f"{_NVS}; NVSentinel #1257",
     ),
-    _of(
+    Signature(
         "nic-unrecoverable",
         NIC,
         Action.DRAIN,
         rf"{_MLX5}.*unrecoverable hardware error",
         f"{_NVS}; NVSentinel #1257",
     ),
-    _of(
+    Signature(
         "nic-command-timeout",
         NIC,
         Action.DRAIN,
         rf"{_MLX5}.*timeout\. Will cause a leak of a command",
         f"{_NVS}; #1257",
     ),
-    _of(
+    Signature(
         "nic-fatal",
         NIC,
         Action.DRAIN,
@@ -208,21 +212,21 @@ SIGNATURES = (
         r"|PCI slot is unavailable|enter(?:ed)? error state|health recovery failed)",
         f"{_LINUX} mlx5/core/health.c",
     ),
-    _of(
+    Signature(
         "nic-firmware-trouble",
         NIC,
         Action.FAULT,
         rf"{_MLX5}.*(?:Health issue observed|\bsynd 0x[0-9a-f]*[1-9a-f])",
         f"{_LINUX} mlx5/core/health.c",
     ),
-    _of(
+    Signature(
         "nic-tx-timeout",
         NIC,
         Action.FAULT,
         rf"{_MLX5}.*TX timeout (?:detected|on queue)",
         "NVIDIA/NVSentinel #1334",
     ),
-    _of(
+    Signature(
         "nic-probe-failed",
         NIC,
         Action.HOLD,
@@ -231,42 +235,42 @@ SIGNATURES = (
         r"|(?:enable|init) hca failed|Firmware over \d+ MS in \S+ state|probe_one failed)",
         "PeterSuh-Q3/tinycore-redpill #9; pocopico/rp-ext #129",
     ),
-    _of(
+    Signature(
         "nic-probe-failed",
         NIC,
         Action.HOLD,
         rf"mlx5_core: probe of {ADDRESS} failed",
         f"{_LINUX} drivers/base/dd.c",
     ),
-    _of(
+    Signature(
         "nic-slot-power",
         NIC,
         Action.FAULT,
         rf"{_MLX5}.*insufficient power on the PCIe slot",
         f"{_LINUX} mlx5/core/events.c",
     ),
-    _of(
+    Signature(
         "nic-temperature",
         NIC,
         Action.WATCH,
         rf"{_MLX5}.*High temperature on sensors",
         f"{_LINUX} mlx5/core/events.c",
     ),
-    _of(
+    Signature(
         "nic-module-error",
         NIC,
         Action.FAULT,
         rf"(?:{_MLX5}|mlx5_port_module_event:\S+ ?(?:\(pid \d+\): )?).*Port module event\[error\]",
         "leptonai/gpud infiniband/kmsg_matcher.go",
     ),
-    _of(
+    Signature(
         "nic-pcie-downgraded",
         NIC,
         Action.FAULT,
         rf"{_MLX5}.*limited by .* PCIe x\d+ link",
         "imbue-ai/cluster-health health_checks.py",
     ),
-    _of(
+    Signature(
         "netdev-watchdog",
         NIC,
         Action.FAULT,
@@ -274,28 +278,28 @@ SIGNATURES = (
         f"{_LINUX} net/sched/sch_generic.c; {_NVS}",
     ),
     # --- the host below them
-    _of(
+    Signature(
         "netdev-watchdog",
         HOST,
         Action.WATCH,
         rf"(?:\S+ {BDF}\.[0-7] \S+: )?NETDEV WATCHDOG: .*timed out",
         f"{_LINUX} sch_generic.c",
     ),
-    _of(
+    Signature(
         "pcie-downgraded",
         HOST,
         Action.WATCH,
         rf"{_OF_DEVICE}.*available PCIe bandwidth, limited by ",
         f"{_LINUX} drivers/pci/pci.c",
     ),
-    _of(
+    Signature(
         "pcie-downgraded",
         HOST,
         Action.WATCH,
         rf"{_OF_DEVICE}.*(?:downgraded|retraining failed|link speed .*reduced)",
         f"{_LINUX} drivers/pci/quirks.c",
     ),
-    _of(
+    Signature(
         "aer-uncorrected",
         HOST,
         Action.FAULT,
@@ -303,7 +307,7 @@ SIGNATURES = (
         r"|AER: (?:(?:Multiple )?Uncorrect\w+ (?:\(\S+\) )?error|device recovery failed|can't recover))",
         f"{_LINUX} drivers/pci/pcie/aer.c",
     ),
-    _of(
+    Signature(
         "aer-corrected",
         HOST,
         Action.INFO,
@@ -311,14 +315,14 @@ SIGNATURES = (
         r"|AER: (?:Multiple )?Correct\w+ (?:\(\S+\) )?error)",
         f"{_LINUX} drivers/pci/pcie/aer.c",
     ),
-    _of(
+    Signature(
         "pcie-link-down",
         HOST,
         Action.FAULT,
         rf"pcieport {ADDRESS}: (?:pciehp|DPC): .*(?:Link Down|not present|containment event)",
         f"{_LINUX} drivers/pci/hotplug/pciehp_ctrl.c, pcie/dpc.c",
     ),
-    _of(
+    Signature(
         "machine-check",
         HOST,
         Action.FAULT,
@@ -327,7 +331,7 @@ SIGNATURES = (
         r"|mce: Uncorrected hardware memory error",
         f"{_LINUX} arch/x86/kernel/cpu/mce, drivers/acpi/apei/ghes.c",
     ),
-    _of(
+    Signature(
         "machine-check-corrected",
         HOST,
         Action.INFO,
@@ -335,36 +339,36 @@ SIGNATURES = (
         r"|EDAC \S+: \d+ CE\b",
         f"{_LINUX} drivers/acpi/apei/ghes.c, drivers/edac",
     ),
-    _of(
+    Signature(
         "machine-check-logged",
         HOST,
         Action.WATCH,
         r"mce: (?:\[Hardware Error\]: )?Machine check events logged",
         f"{_LINUX} arch/x86/kernel/cpu/mce/core.c",
     ),
-    _of(
+    Signature(
         "hung-task",
         HOST,
         Action.WATCH,
         r"INFO: task \S.*blocked for more than \d+ seconds",
         f"{_LINUX} kernel/hung_task.c",
     ),
-    _of(
+    Signature(
         "rcu-stall",
         HOST,
         Action.WATCH,
         r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stall",
         f"{_LINUX} kernel/rcu/tree_stall.h",
     ),
-    _of(
+    Signature(
         "lockup",
         HOST,
         Action.FAULT,
         r"(?:NMI )?watchdog: (?:BUG: soft lockup|Watchdog detected hard LOCKUP)|BUG: soft lockup",
         f"{_LINUX} kernel/watchdog.c",
     ),
-    _of("panic", HOST, Action.HOLD, r"Kernel panic - not syncing", f"{_LINUX} kernel/panic.c"),
-    _of(
+    Signature("panic", HOST, Action.HOLD, r"Kernel panic - not syncing", f"{_LINUX} kernel/panic.c"),
+    Signature(
         "oops",
         HOST,
         Action.HOLD,
