@@ -15,6 +15,7 @@ from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.matrix_record import promotion_for
 from knowngood.adapters.journal import FileJournal
+from knowngood.adapters.judging.kube_registry import KubeRegistry
 from knowngood.adapters.judging.pytest_gates import PytestGates
 from knowngood.adapters.judging.smoke_load import KubeLoad
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
@@ -119,7 +120,9 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             journal=journal,
             promotion=promotion_for(place.matrix_folder, place.record, place.folder),
             readiness=KubeReadiness(kube, cluster, place.matrix.movers),
-            registry=UnaskedRegistry(),
+            registry=UnaskedRegistry()
+            if cluster.registry is None
+            else KubeRegistry(kube, cluster, place.matrix.movers),
             load=KubeLoad(kube, cluster.probe_image, cluster.probe),
             holds=KubeHolds(kube, cluster.alertmanager),
             machine=LocalMachine(place.folder),

@@ -19,6 +19,7 @@ from knowngood.model.record import Status
 from knowngood.planner.holding import way_on
 from knowngood.planner.pace import run_and_undo
 from knowngood.planner.readiness.required import unmet_in_git, wanted
+from knowngood.ports.registry import PRESENT, TARGET
 
 SETTLES = 20.0
 """Seconds that controllers get to settle what is likely to pass by itself: an operator looks again every few seconds,
@@ -117,8 +118,18 @@ def _busy(asked: Asked) -> Iterator[Finding]:
         )
 
 
+GONE = {
+    PRESENT: ("it runs now and can't be pulled any more", "mirror it again"),
+    TARGET: ("the release brings it and it can't be pulled", "mirror it"),
+}
+UNTOLD = "see that the registry answers here with the cluster's pull secret, or take `registry` out of the cluster file"
+
+
 def _images(asked: Asked) -> Iterator[Finding]:
-    """The way back pulls what runs now. What nobody could tell does not stop a run, and is told."""
+    """The way back pulls what runs now, the way there what the release brings.
+
+    What nobody could tell stops a run where the cluster file has a registry to ask, and elsewhere it is told.
+    """
     work = asked.work
     if asked.observed.status is not Status.OK and not asked.observed.files:
         raise Inconclusive(
@@ -126,12 +137,20 @@ def _images(asked: Asked) -> Iterator[Finding]:
         )
     before = work.before()
     images = sorted({i for n in work.cluster.gpu if n in before for i in before[n].images.values()})
-    answer = work.ports.registry.look(images)
-    for image, why in answer.missing.items():
-        yield refused(f"image {image}", f"it runs now and can't be pulled any more: {why}", "mirror it again")
-    for why in dict.fromkeys(answer.unproven.values()):
-        count = list(answer.unproven.values()).count(why)
-        asked.unproven.append(f"{count} images of the present release can still be pulled: {why}")
+    for part, looked in work.ports.registry.look(work.cluster.gpu, images, work.plan.to_versions).items():
+        what, hint = GONE[part]
+        for image, why in looked.answer.missing.items():
+            yield refused(f"image {image}", f"{what}: {why}", hint)
+        troubles = list(looked.answer.unproven.values())
+        words = [f"{troubles.count(w)} images of the {part} release: {w}" for w in dict.fromkeys(troubles)]
+        words += looked.untold
+        if work.cluster.registry is None:
+            asked.unproven.extend(f"what can be pulled: {text}" for text in words)
+            continue
+        if not (looked.asked or looked.untold):
+            words.append(f"no image of the {part} release could be named")
+        for text in words:
+            yield unknown("registry", f"whether it can be pulled can't be told: {text}", UNTOLD)
 
 
 def _required(asked: Asked) -> Iterator[Finding]:
@@ -188,7 +207,7 @@ CHECKS = (
         "a probe's pod would be made: image, namespace, account, constraints",
         lambda a: a.work.ports.readiness.probes(a.work.plan.active_gates),
     ),
-    Check("images", "what runs now is not known to be gone from its registry", _images),
+    Check("images", "what runs and what comes is not known to lack in its registry", _images),
     Check(
         "push",
         "the GitOps branch takes our push, which changes the planned fields and nothing else",

@@ -51,6 +51,7 @@ from knowngood.model.mover import (
 )
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
+from knowngood.model.pulling import Pulling
 from knowngood.model.reading import Reading
 from knowngood.model.source import Source
 from knowngood.model.values import Values
@@ -300,6 +301,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         waivers=tuple(Waiver(**w) for w in v.get("waivers", ())),
         alertmanager=Alertmanager.of(v.get("alertmanager", {})),
+        registry=Pulling.of(v.get("registry")),
         runs_kept=v.get("limits", {}).get(RUNS_KEPT, RUNS_KEPT_BY_DEFAULT),
         raw=v,
         traits=dict(v.get("traits", {})),

@@ -19,6 +19,7 @@ from knowngood.model.graph import Edges
 from knowngood.model.mover import CLASSES, MoverSpec, Specs
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.model.probe_pod import PodNeeds, PodSite
+from knowngood.model.pulling import Pulling
 from knowngood.model.reading import Reading
 from knowngood.model.source import Source
 from knowngood.model.stages import Stage
@@ -314,6 +315,7 @@ class Cluster:
     waivers: tuple[Waiver, ...] = ()
     alertmanager: Alertmanager = NONE
     pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # profile -> its nodes
+    registry: Pulling | None = None  # None: no registry is asked for images
 
     def namespace_of(self, operator: str) -> str:
         """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+PRESENT, TARGET = "present", "target"
+
 
 @dataclass(frozen=True, slots=True)
 class Images:
@@ -15,9 +17,24 @@ class Images:
     unproven: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One release's images: what was asked for, the answer, and what could not even be named."""
+
+    asked: tuple[str, ...]
+    answer: Images
+    untold: tuple[str, ...] = ()
+
+
 class Registry(Protocol):
     """The registry, or mirror, that the nodes pull from."""
 
-    def look(self, images: Sequence[str]) -> Images:
-        """Look for images, named as the nodes pull them. Raises Unreachable."""
+    def look(
+        self, nodes: Sequence[str], running: Sequence[str], versions: Mapping[str, str]
+    ) -> Mapping[str, Looked]:
+        """Look for images that nodes pull: PRESENT, those that run there, and TARGET, those of a release's versions.
+
+        `running`: images that are known to run, named as the nodes pull them. A part that is not there was not asked
+        for. Raises Unreachable.
+        """
         ...

@@ -62,6 +62,7 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     """
     data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
+    data.pop("registry", None)  # a twin has none, and the real one holds no image of a twin's
     data.setdefault("probeImage", PROBE_IMAGE)
     data.pop("windowEnd", None)
     # A twin has no queues, pull secrets or runtime classes of this site; whom its nodes may meet is the plan's.

@@ -26,7 +26,7 @@ from knowngood.ports.gates import Gates
 from knowngood.ports.machine import Machine
 from knowngood.ports.nodes import NodeWork, Outcome
 from knowngood.ports.readiness import Readiness
-from knowngood.ports.registry import Images, Registry
+from knowngood.ports.registry import PRESENT, Looked, Registry
 
 DRIVER = "nvidia-driver"
 DRIVER_PARTS = (DRIVER, "nvidia-user-space", "gsp-firmware")
@@ -215,8 +215,10 @@ class FakeRegistry(Registry):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def look(self, images: Sequence[str]) -> Images:
-        return self.world.images
+    def look(
+        self, nodes: Sequence[str], running: Sequence[str], versions: Mapping[str, str]
+    ) -> Mapping[str, Looked]:
+        return {PRESENT: Looked(tuple(running), self.world.images), **self.world.coming}
 
 
 class FakeNodes(NodeWork):

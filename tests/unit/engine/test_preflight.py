@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -17,10 +17,11 @@ from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.field import FieldChange
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.progress import Progress
+from knowngood.model.pulling import Pulling
 from knowngood.model.record import Record
 from knowngood.model.state import End
 from knowngood.ports.observer import Observer
-from knowngood.ports.registry import Images
+from knowngood.ports.registry import TARGET, Images, Looked
 
 NO = refused("NVIDIADriver ring-0", "autoUpgrade is on", "set it to false")
 MAYBE = unknown("the right to patch nodes", "could not be asked: 403", "log in")
@@ -126,24 +127,52 @@ def test_images_that_nobody_asked_for_are_told_and_not_passed_in_silence() -> No
     engine = an_engine(world)
     engine.ports = ports(world, (heard,))
     assert engine.run().end == End("done", ExitCode.DONE)
-    told = "2 images of the present release can still be pulled: no registry was asked"
+    told = "what can be pulled: 2 images of the present release: no registry was asked"
     assert f"not proven: {told}" in heard.texts
     (record,) = [r for r in world.records if r.step == "preflight" and r.status]
     assert record.detail["not_proven"] == [told]
 
 
 class Asked(FakeRegistry):
-    images: Sequence[str] = ()
+    asked: tuple[object, ...] = ()
 
-    def look(self, images: Sequence[str]) -> Images:
-        type(self).images = images
-        return Images()
+    def look(
+        self, nodes: Sequence[str], running: Sequence[str], versions: Mapping[str, str]
+    ) -> Mapping[str, Looked]:
+        type(self).asked = (nodes, running, versions["nvidia-driver"])
+        return {}
 
 
 def test_the_images_asked_for_are_those_that_run_on_gpu_nodes_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.engine.fakes.FakeRegistry", Asked)
     ended(a_world())
-    assert Asked.images == ["mirror/driver:580.173.02@sha256:1"]
+    driver = a_plan().to_versions["nvidia-driver"]
+    assert Asked.asked == (a_cluster().gpu, ["mirror/driver:580.173.02@sha256:1"], driver)
+
+
+def test_images_of_the_target_are_asked_for_before_the_first_change() -> None:
+    """Missing is no; what can't be told is no yes, where the cluster file says that there is somebody to ask."""
+    for images, asked, code, words in (
+        (Images({"b": "404"}), True, ExitCode.REFUSED, "the release brings it and it can't be pulled: 404"),
+        (
+            Images(unproven={"b": "silent"}),
+            True,
+            ExitCode.INCONCLUSIVE,
+            "1 images of the target release: silent",
+        ),
+        (Images(), True, ExitCode.INCONCLUSIVE, "no image of the target release could be named"),
+        (Images(unproven={"b": "silent"}), False, ExitCode.DONE, ""),
+    ):
+        world = a_world()
+        named = ("b",) if images != Images() else ()
+        world.coming = {TARGET: Looked(named, images)}
+        engine = an_engine(world)
+        engine.cluster = replace(a_cluster(), registry=Pulling() if asked else None)
+        end = engine.run().end
+        assert end is not None
+        assert (end.exit_code, words in end.why) == (code, True), end
+        if code is not ExitCode.DONE:
+            untouched(world)
 
 
 def test_windows_that_cannot_be_read_in_mid_run_interrupt_it_and_it_goes_on(

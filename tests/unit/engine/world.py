@@ -18,7 +18,7 @@ from knowngood.model.record import Record
 from knowngood.planner.status import Standard
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.lock import Beat, no_beat
-from knowngood.ports.registry import Images
+from knowngood.ports.registry import Images, Looked
 
 T = TypeVar("T")
 OLD, NEW = "580.173.02", "595.91.07"
@@ -97,6 +97,7 @@ class World:
     found: dict[str, list[Finding]] = field(default_factory=dict)  # by call: rights, declared, ready, windows
     rights_asked_for: tuple[FieldChange, ...] = ()
     images: Images = field(default_factory=Images)  # what the registry says
+    coming: dict[str, Looked] = field(default_factory=dict)  # and of a release that is not there yet
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)  # run -> evidence against the release

@@ -8,8 +8,7 @@ import pytest
 
 from knowngood.adapters.judging import image_list
 from knowngood.adapters.judging.image_list import Machine
-from knowngood.gate.images import Looked
-from knowngood.ports.registry import Images
+from knowngood.ports.registry import Images, Looked
 
 from .conftest import gate, verdict
 

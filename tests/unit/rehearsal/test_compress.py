@@ -45,10 +45,16 @@ def test_a_profile_asks_for_the_same_and_waits_for_less(name: str) -> None:
 
 def test_no_rehearsal_can_become_evidence_or_reach_out() -> None:
     cluster = shipped("ams-prod").cluster
-    pinned = {**cluster.raw, "identity": {"uid": "u", "ca": "c"}, "windowEnd": "2026-08-22T06:00:00Z"}
+    pinned = {
+        **cluster.raw,
+        "identity": {"uid": "u", "ca": "c"},
+        "windowEnd": "2026-08-22T06:00:00Z",
+        "registry": {},
+    }
     data = cluster_file(replace(cluster, raw=pinned), "file:///gitops.git", 60)
     assert "identity" not in data
     assert "windowEnd" not in data
+    assert "registry" not in data
     assert data["gitops"]["repo"] == "file:///gitops.git"
     assert "credentials" not in data["gitops"]
 

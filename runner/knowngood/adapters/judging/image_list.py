@@ -18,6 +18,7 @@ from knowngood.adapters.upstream.oci import Mirrors, OciRegistry, logins, mirror
 from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster
+from knowngood.model.pulling import Pulling
 
 OS = "feature.node.kubernetes.io/system-os_release."
 MAJOR_ONLY = (26, 7)
@@ -27,7 +28,6 @@ SETS = (
     ("operator.openshift.io/v1alpha1", "imagecontentsourcepolicies"),
     ("config.openshift.io/v1", "imagetagmirrorsets"),
 )
-PULL_SECRET = ("openshift-config", "pull-secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,18 @@ class Wanted:
     untold: tuple[str, ...] = ()
 
 
-def registry(kube: Kube) -> OciRegistry:
-    """The registry as the cluster's nodes see it: mirrors, pull secret, hosts without TLS."""
+def registry(kube: Kube, site: Pulling | None = None) -> OciRegistry:
+    """The registry as the cluster's nodes see it: mirrors, pull secret, hosts without TLS; `site`: its cluster file."""
+    site = site or Pulling()
     found = {kind: list(mirrors_of(_list(kube, api, kind))) for api, kind in SETS}
     image = kube.find(path("config.openshift.io/v1", "images", "cluster"))
     insecure = ((image or {}).get("spec") or {}).get("registrySources", {}).get("insecureRegistries") or ()
-    secret = _secret(kube)
+    secret = _secret(kube, site.secret)
     return OciRegistry(
         Mirrors(
             digests=(*found["imagedigestmirrorsets"], *found["imagecontentsourcepolicies"]),
             tags=tuple(found["imagetagmirrorsets"]),
-            insecure=frozenset(map(str, insecure)),
+            insecure=frozenset((*map(str, insecure), *site.insecure)),
         ),
         logins(secret),
     )
@@ -195,9 +196,9 @@ def _list(kube: Kube, api: str, kind: str) -> list[Object]:
         raise
 
 
-def _secret(kube: Kube) -> str:
+def _secret(kube: Kube, where: str) -> str:
     """The cluster's pull secret as JSON; "" where there is none, or it may not be read: then nobody logs in."""
-    space, name = PULL_SECRET
+    space, _, name = where.partition("/")
     try:
         found = kube.find(path("v1", "secrets", name, space)) or {}
         return base64.b64decode((found.get("data") or {}).get(".dockerconfigjson") or "").decode()

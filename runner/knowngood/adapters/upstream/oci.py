@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowngood.model.values import Values
-from knowngood.ports.registry import Images, Registry
+from knowngood.ports.registry import Images
 
 TIMEOUT = 10.0  # seconds a request
 MAX_BYTES = 4 << 20  # of a manifest
@@ -109,7 +109,7 @@ class UntoldError(Exception):
 
 
 @dataclass
-class OciRegistry(Registry):
+class OciRegistry:
     """Asks registries. `logins`: host, or host/path, -> base64 of user:password, as a pull secret has them."""
 
     mirrors: Mirrors = field(default_factory=Mirrors)
@@ -119,9 +119,10 @@ class OciRegistry(Registry):
     def __post_init__(self) -> None:
         self._opener = urllib.request.build_opener(_NoRedirect())
         self._tokens: dict[tuple[str, str], str] = {}
+        self._silent: dict[str, str] = {}  # hosts that do not answer, and why: each costs its time-outs once
 
     def look(self, images: Sequence[str]) -> Images:
-        """See the port."""
+        """Look for images, for whatever machine. See look_for."""
         return self.look_for(dict.fromkeys(images, ""))
 
     def look_for(self, images: Mapping[str, str]) -> Images:
@@ -172,13 +173,14 @@ class OciRegistry(Registry):
     def _get(self, place: Reference, what: str) -> tuple[str, Values]:
         """Content type and JSON document."""
         schemes = ("https", "http") if place.host in self.mirrors.insecure else ("https",)
-        trouble = ""
-        for scheme in schemes:
+        trouble = self._silent.get(place.host, "")
+        for scheme in () if trouble else schemes:
             url = f"{scheme}://{place.host}/v2/{place.name}/{what}"
             try:
                 return self._asked(url, place)
             except OSError as error:
                 trouble = f"it does not answer: {getattr(error, 'reason', error)}"
+        self._silent[place.host] = trouble
         raise UntoldError(trouble)
 
     def _asked(self, url: str, place: Reference) -> tuple[str, Values]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from tests.unit.gates.test_operators import CLUSTER
 
 from knowngood.adapters.cluster import gpu_config
 from knowngood.adapters.judging import image_list
+from knowngood.adapters.judging.kube_registry import KubeRegistry
 from knowngood.adapters.kubernetes.client import path
 from knowngood.adapters.upstream.oci import Mirror
 from knowngood.gate import images as gate_images
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration, Release, ReleaseStatus, Ring
-from knowngood.ports.registry import Images
+from knowngood.model.pulling import Pulling
+from knowngood.ports.registry import PRESENT, TARGET, Images, Looked
 
 OS = "feature.node.kubernetes.io/system-os_release."
 DRIVER = ObjectRef("nvidia.com/v1alpha1", "NVIDIADriver", "gpu-{ring}")
@@ -192,6 +195,42 @@ def test_the_gate_asks_the_mirror_that_the_cluster_names_for_what_runs_and_what_
         assert "404" in found["target"].answer.missing[gone]
         assert images_of(kube, cluster(RING), asked, release("580.1"))["target"].answer == Images()
         assert LOGIN not in repr(found)
+
+
+@needs_registry
+def test_a_clusters_own_secret_and_hosts_are_those_of_its_file_and_the_toolkit_is_asked_by_its_digest(
+    kube: Fake, tmp_path: Path
+) -> None:
+    """Outside OpenShift nothing names them. What runs by a digest is asked for, whatever tag a pod names."""
+    with served(tmp_path, login=LOGIN) as registry:
+        toolkit = registry.push("ocp/toolkit", "any", "amd64", "arm64")
+        driver = registry.push("nvidia/driver", "580.1-rhcos4.18", "amd64")
+        name = f"{registry.host}/ocp/toolkit@{toolkit}"
+        tags = [{"name": f"{v}.1", "from": {"name": name}} for v in ("4.18", "4.17")]
+        stream = path("image.openshift.io/v1", "imagestreams", "driver-toolkit", "openshift")
+        kube.put(stream, {"spec": {"tags": tags}})
+        secret = json.dumps({"auths": {registry.host: {"auth": LOGIN}}})
+        data = {".dockerconfigjson": base64.b64encode(secret.encode()).decode()}
+        kube.put(path("v1", "secrets", "mirror", "site"), {"data": data})
+        site = Pulling("site/mirror", (registry.host,))
+        running = [f"{registry.host}/nvidia/driver@{digest}" for digest in (driver, f"sha256:{'0' * 64}")]
+
+        def looked(pulling: Pulling) -> Mapping[str, Looked]:
+            of = replace(cluster(), registry=pulling)
+            return KubeRegistry(kube, of, {}).look(("a", "b"), running, {})
+
+        found = looked(site)
+        assert found[TARGET] == Looked((name,), Images())
+        assert found[PRESENT].asked == tuple(sorted(running))
+        assert list(found[PRESENT].answer.missing) == [running[1]]
+        gone = f"{registry.host}/ocp/toolkit@sha256:{'1' * 64}"
+        kube.put(stream, {"spec": {"tags": [{"name": "4.18.1", "from": {"name": gone}}]}})
+        part = looked(site)[TARGET]
+        assert list(part.answer.missing) == [gone]
+        assert part.untold == ("b: the toolkit has no tag 4.17.1",)
+        for other in (Pulling("site/none", (registry.host,)), Pulling("site/mirror")):
+            answer = looked(other)[PRESENT].answer
+            assert (dict(answer.missing), len(answer.unproven)) == ({}, 2), "denied, or no TLS: nobody knows"
 
 
 def images_of(kube: Fake, of: Any, asked: Any, wanted: Release) -> Any:

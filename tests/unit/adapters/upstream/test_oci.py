@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,18 @@ def test_nobody_answers() -> None:
     assert not found.missing
     assert "does not answer" in found.unproven[image]
     assert "names no registry" in found.unproven["nginx"]
+
+
+def test_a_host_that_does_not_answer_is_waited_for_once() -> None:
+    """Forty images of it would cost forty time-outs."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        host = f"127.0.0.1:{deaf.getsockname()[1]}"
+        begin = time.monotonic()
+        found = OciRegistry(timeout=0.2).look([f"{host}/a:{n}" for n in range(20)])
+        assert time.monotonic() - begin < 2
+    assert len(found.unproven) == 20
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,6 @@ from knowngood.gate import kernel_log, probing, verdicts
 from knowngood.gate.driver import NVLINK, QUERY, Reports, links_of, report_of
 from knowngood.gate.events import _verdict
 from knowngood.gate.fixtures import PAYLOAD, RDMA, opening, readable, same_boot
-from knowngood.gate.images import Looked
 from knowngood.gate.log_errors import Beside
 from knowngood.gate.parting import parted
 from knowngood.model.context import JudgeRequest, Window
@@ -61,7 +60,7 @@ from knowngood.model.errors import Unreachable
 from knowngood.model.matrix import Cluster, Profile
 from knowngood.model.node import Leftover, NodeState
 from knowngood.model.verdict import Verdict
-from knowngood.ports.registry import Images
+from knowngood.ports.registry import Images, Looked
 from knowngood.probe import rdma
 from knowngood.probe.host import Host
 from knowngood.twin import objects

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from tests.unit.gates.faults.fault import Empty, Fault, Spoil
 
-from knowngood.gate.images import Looked
 from knowngood.model.verdict import Verdict
-from knowngood.ports.registry import Images
+from knowngood.ports.registry import Images, Looked
 
 IMAGE = "mirror.example.com/driver:1"
 
