@@ -16,6 +16,7 @@ from knowngood.model.alerts import NONE
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration
 from knowngood.model.mover import CLASSES, MoverSpec
+from knowngood.model.pulling import Pulling
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -134,6 +135,22 @@ def test_of_a_release_no_more_is_granted_than_is_asked() -> None:
     }
     wanted = [right for right in needed(cluster(declared)) if right.group == "config.openshift.io"]
     assert granted == {(right.resource, right.name, right.verb) for right in wanted}
+
+
+def test_a_cluster_that_names_a_registry_asks_for_what_deploy_grants() -> None:
+    vanilla = load(matrix_dir()).clusters["vanilla"]
+    named = replace(vanilla, registry=Pulling())
+    asked = {(r.namespace, r.resource, r.name, r.verb) for r in set(needed(named)) - set(needed(vanilla))}
+    roles = [d for d in yaml.safe_load_all((DEPLOY / "registry" / "reader.yaml").read_text()) if "rules" in d]
+    granted = {
+        (role["metadata"].get("namespace", ""), resource, name, verb)
+        for role in roles
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames") or [""]
+        for verb in rule["verbs"]
+    }
+    assert asked == granted
 
 
 def test_a_cluster_that_names_an_alertmanager_asks_for_what_deploy_grants() -> None:

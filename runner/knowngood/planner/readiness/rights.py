@@ -201,7 +201,7 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
     more = (*_of_operators(cluster), *_of_a_release(cluster), *_of_charts(cluster), *_of_alerts(cluster))
-    return tuple(dict.fromkeys((*found, *more)))
+    return tuple(dict.fromkeys((*found, *more, *_of_images(cluster))))
 
 
 def _of_alerts(cluster: Cluster) -> Iterator[Right]:
@@ -210,6 +210,25 @@ def _of_alerts(cluster: Cluster) -> Iterator[Right]:
     if name:
         for verb in ("get", "create", "delete"):
             yield Right(verb, "", "services/proxy", namespace, name, "silences alerts of nodes that are out")
+
+
+MIRRORS = (
+    ("config.openshift.io", "imagedigestmirrorsets"),
+    ("config.openshift.io", "imagetagmirrorsets"),
+    ("operator.openshift.io", "imagecontentsourcepolicies"),
+)
+
+
+def _of_images(cluster: Cluster) -> Iterator[Right]:
+    """What it takes to ask the registry as a node would, where the cluster file has one."""
+    if cluster.registry is None:
+        return
+    why = "sees whether images can be pulled"
+    space, _, name = cluster.registry.secret.partition("/")
+    yield Right("get", "", "secrets", space, name, why)
+    yield Right("get", "config.openshift.io", "images", "", "cluster", why)
+    yield Right("get", "image.openshift.io", "imagestreams", "openshift", "driver-toolkit", why)
+    yield from (Right("list", group, resource, "", why=why) for group, resource in MIRRORS)
 
 
 def _of_operators(cluster: Cluster) -> Iterator[Right]:
