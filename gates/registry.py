@@ -3,9 +3,9 @@
 Proves: by the references that pods name, and those that the operators will compose for each node's operating system,
 kernel and architecture, driver toolkit included: the mirror that the cluster's mirror sets name, or else the source,
 has a manifest, and one for the node's architecture. Nothing is pulled.
-Needs: the way from here to the registry; get on the pull secret of openshift-config, list on mirror sets, get on the
-image stream openshift/driver-toolkit: deploy/base does not grant these, grant them where this gate is used. In no
-shipped profile: a rehearsal has no registry.
+Needs: the way from here to the registry; `registry` in the cluster file, which has this gate run by `knowngood gate`
+and the same asked before a run's first change; deploy/registry, which lets pull secret, mirror sets and the image
+stream openshift/driver-toolkit be read. In no shipped profile: a rehearsal has no registry.
 fail: every place that a node would ask says that it is not there: without the present release's there is no way back.
 inconclusive: a registry does not answer, denies, redirects; an image can't be named (no repository in the live object).
 Thresholds: none.
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import pytest
 
 from knowngood.gate import judge, measure, some
-from knowngood.gate.images import Looked
+from knowngood.ports.registry import Looked
 
 
 @pytest.mark.parametrize("part", ["present", "target"])

@@ -20,6 +20,7 @@ from knowngood.cli.terminal import say
 from knowngood.cli.wiring import Place, checkpoint, judge_of, reader
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import Interrupted, UsageError
+from knowngood.model.hardware import Hardware
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Release
 from knowngood.model.mover import Mark
@@ -27,7 +28,7 @@ from knowngood.model.node import NodeState
 from knowngood.model.values import Object, Values
 from knowngood.model.verdict import GateResult, Judgement
 from knowngood.planner.freshness import NotRun, not_run
-from knowngood.planner.gates import PROFILES, applicable, applicable_on, paired
+from knowngood.planner.gates import PROFILES, applicable, applicable_on, paired, with_images
 from knowngood.ports.cancel import Cancel
 from knowngood.report.console import PlainLines
 from knowngood.report.summary import JudgementLine, judgement_line
@@ -96,7 +97,7 @@ def judge(work: Work, *, since: Path | None, taking: bool) -> list[JudgementLine
             still=opened.still,
             by_hand=since is not None,
             only=_only(work, gates, nodes),
-            partners=_partners(work, nodes) if paired(work.source.hardware(work.cluster)) & {*gates} else (),
+            partners=_partners(work, nodes) if paired(_hardware(work)) & {*gates} else (),
         )
         cancel = Cancel()
         with stopped_by_signals(cancel, "stopping; nothing was changed"):
@@ -126,7 +127,7 @@ def _judged(work: Work, request: JudgeRequest, cancel: Cancel) -> Judgement:
 def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """Name, gates and nodes of each judgement; what does not run goes to `work.not_run`."""
     free = tuple(n for n in work.nodes if n not in use.held)
-    known = applicable_on(work.source.hardware(work.cluster))
+    known = applicable_on(_hardware(work))
     if work.gates:
         unknown = [g for g in work.gates if g not in (*known.active, *known.passive)]
         if unknown:
@@ -141,11 +142,7 @@ def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tupl
     if PROFILES[work.profile].active:
         _missed(work, known.active, {**use.held, **use.busy})
         idle = tuple(n for n in free if n not in use.busy)
-        alone = (
-            paired(work.source.hardware(work.cluster))
-            if len(idle) == 1 and not _partners(work, idle)
-            else frozenset[str]()
-        )
+        alone = paired(_hardware(work)) if len(idle) == 1 and not _partners(work, idle) else frozenset[str]()
         _missed(work, sorted(alone), dict.fromkeys(idle, "no other node is free to meet it"))
         wanted.append(("active", tuple(g for g in known.active if g not in alone), idle))
     return [w for w in wanted if w[2]]
@@ -153,7 +150,7 @@ def _judgements(work: Work, use: InUse) -> list[tuple[str, tuple[str, ...], tupl
 
 def _only(work: Work, gates: Sequence[str], nodes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Gates that not every node's hardware needs, with the nodes that they judge."""
-    hardware = work.source.hardware(work.cluster)
+    hardware = _hardware(work)
     known = {node: applicable(hardware.of(node)) for node in nodes}
     judged = {
         gate: tuple(node for node, of in known.items() if gate in (*of.active, *of.passive)) for gate in gates
@@ -170,7 +167,7 @@ def _partners(work: Work, judged: Sequence[str]) -> tuple[str, ...]:
 
 def _missed(work: Work, gates: Sequence[str], nodes: Mapping[str, str]) -> None:
     """Note gates that do not run on nodes in use (node -> why), with what earlier results are worth."""
-    hardware, now = work.source.hardware(work.cluster), SystemClock().now()
+    hardware, now = _hardware(work), SystemClock().now()
     earlier = gate_held.earlier(work.folder.parent, work.cluster.name) if nodes else []
     for node, why in nodes.items():
         known = hardware.of(node).gates
@@ -178,12 +175,18 @@ def _missed(work: Work, gates: Sequence[str], nodes: Mapping[str, str]) -> None:
         work.not_run += not_run(known, needed, {node: why}, earlier, work.release.name, now)
 
 
+def _hardware(work: Work) -> Hardware:
+    """The nodes' profiles; each asks for the images where the cluster file has a registry."""
+    found = work.source.hardware(work.cluster)
+    return found if work.cluster.registry is None else with_images(found)
+
+
 def _place(work: Work) -> Place:
     return Place(
         matrix_folder=work.source.folder,
         matrix=work.source.matrix,
         cluster=work.cluster,
-        hardware=work.source.hardware(work.cluster),
+        hardware=_hardware(work),
         release=work.release,
         kubeconfig=work.kubeconfig,
         folder=work.folder,

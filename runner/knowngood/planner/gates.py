@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from knowngood.model.hardware import Hardware, pools_of
 from knowngood.model.matrix import Cluster, Profile
@@ -20,6 +21,7 @@ rdma_health only where the machine has RDMA ports by its profile's hardware fact
 RDMA = "rdma_health"
 OF_GPUS = frozenset({"drift", "driver_health"})
 """Gates whose waived parts are GPUs; one that is out must be waived in both, so that each of them passes."""
+IMAGES = "registry"
 SECOND_LOAD = "second-load"
 """The kind of a gate that judges what was loaded a second time: a profile that has one asks for that load."""
 PAIR = "pair"
@@ -87,6 +89,13 @@ def applicable_on(hardware: Hardware, cluster: Cluster | None = None) -> Applica
         left_out=tuple(dict.fromkeys(gate for one in every for gate in one.left_out)),
         second_load=tuple(dict.fromkeys(gate for one in every for gate in one.second_load)),
     )
+
+
+def with_images(hardware: Hardware) -> Hardware:
+    """The same, with the gate that asks for images in each profile: a run asks for them before its first change."""
+    kept: Mapping[str, Any] = {IMAGES: {"kind": "passive"}}
+    profiles = tuple(replace(p, gates={**kept, **p.gates}) for p in hardware.profiles)
+    return replace(hardware, profiles=profiles)
 
 
 def _in_a_run(profile: Profile, cluster: Cluster | None) -> Applicable:

@@ -19,11 +19,12 @@ from knowngood.cli import gate_held, gate_work
 from knowngood.cli.commands import gate
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
-from knowngood.model.errors import ExitCode
+from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Release, ReleaseStatus
 from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState, Workload
+from knowngood.model.pulling import Pulling
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.cancel import Cancel
 
@@ -75,14 +76,24 @@ class Night:
         patch.setattr(gate_work, "_place", lambda _: None)
         patch.setattr(gate_held, "Kube", lambda _: SimpleNamespace(find=lambda _: self.lease))
 
-    def run(self, name: str = "g2", gates: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], ET.Element]:
+    def run(
+        self, name: str = "g2", gates: tuple[str, ...] = (), registry: Pulling | None = None
+    ) -> tuple[int, dict[str, Any], ET.Element]:
         """Exit code, summary and JUnit."""
         hardware = Hardware((replace(a_profile(), gates=GATES),))
         source = SimpleNamespace(
             hardware=lambda _: hardware, matrix=SimpleNamespace(schemes={}, movers={}, reported={})
         )
         release = Release("r595", ReleaseStatus.CANDIDATE, {}, (), a_cluster().where)
-        place = (source, a_cluster(), release, self.folder, self.folder / name, NODES, gates)
+        place = (
+            source,
+            replace(a_cluster(), registry=registry),
+            release,
+            self.folder,
+            self.folder / name,
+            NODES,
+            gates,
+        )
         work = gate_work.Work(*place, profile="nightly")  # type: ignore[arg-type]  # a source in words
         lines = gate_work.judge(work, since=None, taking=False)
         verdict = gate.verdict_of(work, lines)
@@ -94,6 +105,20 @@ class Night:
 @pytest.fixture(name="night")
 def _night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
     return Night(tmp_path, monkeypatch)
+
+
+def test_images_are_asked_for_where_the_cluster_file_has_a_registry(night: Night) -> None:
+    """And nowhere else: a run asks before its first change, so no outage in its midst is a verdict."""
+
+    def gates(junit: ET.Element) -> set[str]:
+        told = " ".join(str(sorted(case.attrib.values())) for case in junit.iter("testcase"))
+        return {gate for gate in ("errors", "smoke", "registry") if gate in told}
+
+    assert gates(night.run()[2]) == {"errors", "smoke"}
+    assert gates(night.run("g3", registry=Pulling())[2]) == {"errors", "smoke", "registry"}
+    assert gates(night.run("g4", ("registry",), Pulling())[2]) == {"registry"}
+    with pytest.raises(UsageError, match="no gate 'registry' applies"):
+        night.run("g5", ("registry",))
 
 
 def busy(*nodes: str) -> list[Workload]:
