@@ -26,7 +26,6 @@ from knowngood.ports.gates import Gates
 from knowngood.ports.machine import Machine
 from knowngood.ports.nodes import NodeWork, Outcome
 from knowngood.ports.readiness import Readiness
-from knowngood.ports.registry import PRESENT, Looked, Registry
 
 DRIVER = "nvidia-driver"
 DRIVER_PARTS = (DRIVER, "nvidia-user-space", "gsp-firmware")
@@ -209,16 +208,6 @@ class FakeMachine(Machine):
 
     def room(self) -> Sequence[Finding]:
         return self.world.found.get("room", ())
-
-
-class FakeRegistry(Registry):
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def look(
-        self, nodes: Sequence[str], running: Sequence[str], versions: Mapping[str, str]
-    ) -> Mapping[str, Looked]:
-        return {PRESENT: Looked(tuple(running), self.world.images), **self.world.coming}
 
 
 class FakeNodes(NodeWork):

@@ -16,10 +16,10 @@ from tests.unit.engine.fake_cluster import (
     FakeMachine,
     FakeNodes,
     FakeReadiness,
-    FakeRegistry,
 )
 from tests.unit.engine.fake_fleet import FakeFleet
 from tests.unit.engine.fake_git import FakeGitOps
+from tests.unit.engine.fake_registry import FakeRegistry
 from tests.unit.engine.world import FakeNode, Holder, Killed, World
 
 from knowngood.engine.ports import Ports

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from tests.movers import DRIVER
-from tests.unit.engine.fake_cluster import FakeReadiness, FakeRegistry
+from tests.unit.engine.fake_cluster import FakeReadiness
+from tests.unit.engine.fake_registry import FakeRegistry
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
 from tests.unit.engine.world import World
