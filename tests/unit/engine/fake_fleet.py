@@ -17,11 +17,14 @@ OPERATOR = "gpu-operator"
 WAS, IS = "25.10.1", "26.7.0"
 POLICY = ("clusterpolicy.yaml", "spec.driver.version")
 SUBSCRIPTION = ("subscription.yaml", "spec.startingCSV")
+CHART = "kai-scheduler"
+CHART_WAS, CHART_IS = "0.12.16", "0.13.0"
+APPLICATION = ("kai.yaml", "spec.source.targetRevision")
 
 
 class FakeFleet(FleetWork):
     """Faults in `world.broken`: `catalog-lacks-it`, `plan-carries-more`, `csv-fails`, `csv-stands-still`,
-    `back-is-refused`, `olm-away`, `plan-waits`.
+    `back-is-refused`, `olm-away`, `plan-waits`. Of what its commit starts: `gives-up`, `stands-still`.
     """
 
     def __init__(self, world: World) -> None:
@@ -29,7 +32,7 @@ class FakeFleet(FleetWork):
 
     def states(self, moves: Sequence[Moving]) -> Mapping[str, FleetState]:
         waits = ("install-abc",) if "plan-waits" in self.world.broken else ()
-        return {m.component: FleetState(self._declared(), self.world.operator, waits) for m in moves}
+        return {m.component: FleetState(self._declared(), self._there(m), waits) for m in moves}
 
     def ready(self, moves: Sequence[Moving], *, undo: bool = False) -> Sequence[Finding]:
         return self.world.found.get("fleet-back" if undo else "fleet", ())
@@ -52,7 +55,12 @@ class FakeFleet(FleetWork):
             return Look(failed="CSV Failed: UnsupportedOperatorGroup")
         if forth and "csv-stands-still" in self.world.broken:
             return Look(waiting="CSV InstallReady")
-        there = self.world.operator if moving.component == OPERATOR else self.world.live[POLICY]
+        if moving.spec.starts is Starts.DECLARE and moving.after == CHART_IS:
+            if "gives-up" in self.world.broken:
+                return Look(failed="its sync Failed")
+            if "stands-still" in self.world.broken:
+                return Look(waiting="0 of 2 pods are available")
+        there = self._there(moving)
         return Look(done="there") if there == moving.after else Look(waiting=f"it has {there}")
 
     def back(self, moving: Moving, key: str, cancel: Cancel) -> str:
@@ -67,6 +75,12 @@ class FakeFleet(FleetWork):
 
     def residue(self, moves: Sequence[Moving]) -> Sequence[Leftover]:
         return [Leftover("install-plan", "install-abc", "waits")] if "plan-left" in self.world.broken else []
+
+    def _there(self, moving: Moving) -> str:
+        """What runs: an operator takes its approval, a chart and a policy their commit."""
+        if moving.component == OPERATOR:
+            return self.world.operator
+        return self.world.live[APPLICATION if moving.spec.starts is Starts.DECLARE else POLICY]
 
     def _declared(self) -> str:
         return self.world.live.get(SUBSCRIPTION, "")

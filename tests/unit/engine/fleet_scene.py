@@ -1,7 +1,7 @@
 """The engine's scene with a fleet part.
 
 `leaky_plan`: one object declares the driver for all nodes. `operator_plan`: an operator moves, which makes the driver
-pods anew, so that every node must follow.
+pods anew, so that every node must follow. `chart_plan`: what its commit alone starts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.movers import DRIVER
-from tests.unit.engine.fake_fleet import IS, OPERATOR, POLICY, SUBSCRIPTION, WAS
+from tests.unit.engine.fake_fleet import (
+    APPLICATION,
+    CHART,
+    CHART_IS,
+    CHART_WAS,
+    IS,
+    OPERATOR,
+    POLICY,
+    SUBSCRIPTION,
+    WAS,
+)
 from tests.unit.engine.scene import a_plan
 from tests.unit.engine.world import NEW, OLD
 
@@ -60,6 +70,25 @@ def alone_plan() -> Plan:
     plan = operator_plan()
     (hop,) = plan.hops
     return replace(plan, hops=(replace(hop, rings=(), leaky=""),))
+
+
+BY_COMMIT = MoverSpec("chart", starts=Starts.DECLARE)
+
+
+def chart_plan(spec: MoverSpec = BY_COMMIT) -> Plan:
+    """What its commit alone starts, and what touches no node; `spec`: of which class."""
+    plan = a_plan()
+    fleet = _fleet(CHART, APPLICATION, "Application", CHART_WAS, CHART_IS)
+    plan = _over(plan, fleet, Move("nvidia-driver", OLD, OLD), "")
+    (hop,) = plan.hops
+    return replace(
+        plan,
+        hops=(replace(hop, rings=(), undo=UndoClass.REVERT),),
+        from_versions={"nvidia-driver": OLD, CHART: CHART_WAS},
+        to_versions={"nvidia-driver": OLD, CHART: CHART_IS},
+        schemes={**plan.schemes, CHART: "numeric"},
+        movers={"nvidia-driver": DRIVER, CHART: spec},
+    )
 
 
 def two_leaky_hops(last: str) -> Plan:

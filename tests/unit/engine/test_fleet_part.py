@@ -6,9 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.unit.engine.fake_fleet import IS, OPERATOR, POLICY, SUBSCRIPTION, WAS
+from tests.unit.engine.fake_fleet import (
+    APPLICATION,
+    CHART,
+    CHART_WAS,
+    IS,
+    OPERATOR,
+    POLICY,
+    SUBSCRIPTION,
+    WAS,
+)
 from tests.unit.engine.fakes import snapshot
-from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan, two_leaky_hops
+from tests.unit.engine.fleet_scene import alone_plan, chart_plan, leaky_plan, operator_plan, two_leaky_hops
 from tests.unit.engine.kills import resumed_at_each
 from tests.unit.engine.scene import RINGS, a_cluster, a_standard, an_engine
 from tests.unit.engine.test_runs import sick
@@ -30,7 +39,7 @@ Prepare = Callable[[World], None]
 
 
 def a_fleet_world() -> World:
-    world = new_world(RINGS, {POLICY: OLD, SUBSCRIPTION: WAS})
+    world = new_world(RINGS, {POLICY: OLD, SUBSCRIPTION: WAS, APPLICATION: CHART_WAS})
     world.standard = standard
     return world
 
@@ -120,6 +129,16 @@ ROWS = [
     Row("the CSV fails, no node", alone_plan, broken("csv-fails"), "restored", BACK),
     Row("it can't come back", operator_plan, broken("csv-fails", "back-is-refused"), "held", HUMAN),
     Row("a plan is left", alone_plan, broken("csv-fails", "plan-left"), "held", HUMAN),
+    Row("all is well, a chart", chart_plan, calm, "done", DONE),
+    Row("a chart is given up", chart_plan, broken("gives-up"), "restored", BACK),
+    Row("a chart stands still", chart_plan, broken("stands-still"), "restored", BACK),
+    Row(
+        "a chart would not come back",
+        chart_plan,
+        lambda w: w.found.update({"fleet-back": [refused("Application", "no revert leads back")]}),
+        "refused",
+        NO,
+    ),
     Row("our commit does not sync", leaky_plan, broken("argo-fails"), "restored", BACK),
     Row(
         "not ready",
@@ -143,6 +162,7 @@ def says_true(world: World, end: str, before: object, plan: Plan) -> None:
     """What an oracle would check of each end."""
     operator, fields = world.operator, world.head().fields
     if end == "done":
+        assert fields[APPLICATION] == plan.to_versions.get(CHART, CHART_WAS)
         assert operator == plan.to_versions.get("gpu-operator", WAS)
         assert {n.version for n in world.nodes.values()} == {plan.to_versions["nvidia-driver"]}
         assert {n.made_by for n in world.nodes.values()} <= ({operator} if plan.hops[0].rings else {WAS})
@@ -150,7 +170,7 @@ def says_true(world: World, end: str, before: object, plan: Plan) -> None:
         assert not any(n.claim or n.cordoned for n in world.nodes.values())
     if end in ("restored", "refused"):
         assert snapshot(world) == before
-        assert fields == {POLICY: OLD, SUBSCRIPTION: WAS}
+        assert fields == {POLICY: OLD, SUBSCRIPTION: WAS, APPLICATION: CHART_WAS}
     if end == "restored":
         assert operator == WAS
     if end == "refused":
@@ -174,6 +194,8 @@ KILLED = (
     "leaky, a later node fails",
     "a leak after it",
     "it can't come back",
+    "all is well, a chart",
+    "a chart is given up",
 )
 
 
