@@ -244,10 +244,16 @@ class Plan:
         )
 
     @property
+    def _moving(self) -> list[MoverSpec]:
+        """The movers of what moves: by others nodes are only read."""
+        moved = {m.component for hop in self.hops for part in hop.parts for m in part.moves}
+        return [spec for name, spec in self.movers.items() if name in moved or not moved]
+
+    @property
     def _on_nodes(self) -> list[MoverSpec]:
         """The movers of what comes to a node by what is done there; all of them where nothing does."""
-        every = self.movers.values()
-        return [spec for spec in every if spec.starts is Starts.RESTART] or [*every]
+        every = self._moving
+        return [spec for spec in every if spec.starts is Starts.RESTART] or every
 
     @property
     def hold(self) -> Hold:
@@ -257,7 +263,7 @@ class Plan:
     @property
     def holds(self) -> tuple[str, ...]:
         """Whose work is paused while nodes are out, for all that moves."""
-        return tuple(dict.fromkeys(what for spec in self.movers.values() for what in spec.holds))
+        return tuple(dict.fromkeys(what for spec in self._moving for what in spec.holds))
 
     @property
     def words(self) -> Words:

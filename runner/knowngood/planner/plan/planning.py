@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from knowngood.model.errors import Inconclusive, Refused
 from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
+from knowngood.model.mover import MoverSpec
 from knowngood.model.plan import Hop, Plan, Resting
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable, applicable_on, planned_pools, why_left_out
@@ -90,8 +91,20 @@ def _made(case: Case, solved: Solved) -> Plan:
         channel=case.wishes.channel if graph else "",
         accepted=tuple(sorted(case.wishes.accepted)),
         cost=unpacked(solved.cost)._asdict(),
-        movers={name: spec for name in _moved(hops) if (spec := case.component(name).mover) is not None},
+        movers=_movers(case, hops),
     )
+
+
+def _movers(case: Case, hops: Sequence[Hop]) -> dict[str, MoverSpec]:
+    """Of what moves; where none of it comes to nodes, of drivers, too: by them nodes are read and shown untouched."""
+    read = () if any(hop.rings for hop in hops) else (d.component for d in case.cluster.declarations)
+    moved = tuple(_moved(hops))
+    specs = {name: case.component(name).mover for name in dict.fromkeys((*moved, *read))}
+    return {name: spec for name, spec in specs.items() if spec and (name in moved or _reads(spec))}
+
+
+def _reads(spec: MoverSpec) -> bool:
+    return spec.proof is not None and not spec.beside
 
 
 def _moved(hops: Iterable[Hop]) -> Iterable[str]:

@@ -18,7 +18,7 @@ from tests.unit.planner.matrices import (
 from knowngood.model.declared import Scope
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster, Component, Declaration, Follows, Matrix, UndoClass
-from knowngood.model.mover import MoverSpec, Starts
+from knowngood.model.mover import MoverSpec, Proof, Starts
 from knowngood.model.plan import Hop, Move
 from knowngood.planner.plan.planning import plan
 
@@ -73,6 +73,19 @@ def test_the_movers_of_what_is_made_anew_are_frozen_too() -> None:
     value = with_movers(matrix(release("new", gpu_operator="26.7.1")), operator("nvidia-driver"))
     here = replace(value, clusters={"lab": cluster(declaration("gpu-operator", ring=False), DRIVER)})
     assert set(plan(here, "lab", "new").movers) == {"gpu-operator", "nvidia-driver"}
+
+
+def test_where_nothing_comes_to_nodes_they_are_read_by_the_driver_which_holds_nobody() -> None:
+    """Else no arrival and no uptime of a node could be told, and nothing of it be proven."""
+    watched = replace(
+        component("nvidia-driver", "nvidia-driver", movable=True),
+        mover=replace(MOVER, proof=Proof("nvidia", "NVRM", "x"), holds=("machine-config-pool",)),
+    )
+    value = with_movers(matrix(release("new", gpu_operator="26.7.1")), operator(), watched)
+    here = replace(value, clusters={"lab": cluster(declaration("gpu-operator", ring=False), DRIVER)})
+    made = plan(here, "lab", "new")
+    assert (set(made.movers), made.hops[0].rings) == ({"gpu-operator", "nvidia-driver"}, ())
+    assert (made.holds, made.words) == ((), made.movers["gpu-operator"].words)
 
 
 def test_an_operator_that_touches_no_node_has_no_rings() -> None:
