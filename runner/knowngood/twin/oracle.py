@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from knowngood.twin.behaviours.argo_git import RENDERED, Mirror
+from knowngood.twin.behaviours.chart_objects import is_chart
 from knowngood.twin.behaviours.gpu_manifests import OPERANDS
 from knowngood.twin.behaviours.kube import (
     APPLICATION,
@@ -150,7 +151,7 @@ async def _declared(client: Client) -> Object:
         return {}
     found: Object = {}
     with tempfile.TemporaryDirectory() as folder:
-        for app in apps:
+        for app in (app for app in apps if not is_chart(app)):
             source = app["spec"]["source"]
             mirror = Mirror(Path(folder), source["repoURL"])
             commit = await mirror.fetch(source.get("targetRevision") or "HEAD")

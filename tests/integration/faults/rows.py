@@ -237,12 +237,21 @@ OPERATORS = [
 ]
 
 
+CHART_NEW = "0.13.0"
+CHART = Once("chart-image-is-missing", "", "ImagePullBackOff", (), {"version": CHART_NEW})
+
+
 def shown() -> Iterator[tuple[str, str, str, str]]:
     """Each row as docs/twin.md tells it: its test there, the fault with where or when, what catches it, the end."""
     for test, whole in (("table", TABLE), ("twice", [TWICE]), ("release", [FORWARD])):
         for row in whole:
             yield test, _named(row.fault, row.note), row.caught_by, row.end or "interrupted"
-    for test, rows in (("once", [*ONCE, NO_IMAGE]), ("nic", NIC), ("coupled", [COUPLED])):
+    for test, rows in (
+        ("once", [*ONCE, NO_IMAGE]),
+        ("nic", NIC),
+        ("coupled", [COUPLED]),
+        ("charts", [CHART]),
+    ):
         for one in rows:
             yield test, _named(one.fault, one.note), one.caught_by, one.end
     for of in OPERATORS:

@@ -32,7 +32,7 @@ MOVES = {
     "coupled": ("lab-rdma", "r595"),
 }
 """Whole runs that move what two shipped releases differ in, and from which cluster's own one to which they go."""
-ALONE = {"nic": "doca-ofed", "operators": "gpu-operator"}
+ALONE = {"nic": "doca-ofed", "operators": "gpu-operator", "charts": "kai-scheduler"}
 """Whole runs that move one component alone, in a release that they make of the cluster's own."""
 
 
