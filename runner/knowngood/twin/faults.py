@@ -115,6 +115,10 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("rpcrdma-stays-out", "", part="networkOperator"),
         FaultKind("peermem-will-not-unload", "", part="networkOperator"),
         FaultKind("peermem-old-abi", "", part="networkOperator"),
+        FaultKind("nic-status-says-requested", "", part="nicConfiguration"),
+        FaultKind("nic-burned-not-running", "", part="nicConfiguration"),
+        FaultKind("nic-reboot-loop", "", part="nicConfiguration"),
+        FaultKind("nic-reset-fails-reboots", "", part="nicConfiguration"),
         FaultKind("leaked-node", NOW, part="clusterPolicy", defaults=ONCE),
         FaultKind(
             "operator-default-driver",
@@ -143,6 +147,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "clusterVersion": ("config.openshift.io/v1", "ClusterOperator"),
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
     "networkOperator": ("mellanox.com/v1alpha1", "NicNodePolicy"),
+    "nicConfiguration": ("configuration.net.nvidia.com/v1alpha1", "NicFirmwareTemplate"),
     "clusterPolicy": ("nvidia.com/v1", "ClusterPolicy"),
     "migManager": ("nvidia.com/v1", "ClusterPolicy"),
     "kernelModuleType": ("nvidia.com/v1alpha1", "NVIDIADriver"),

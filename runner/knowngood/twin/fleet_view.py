@@ -13,6 +13,7 @@ from knowngood.twin.behaviours.kube import (
     name_of,
     namespace_of,
 )
+from knowngood.twin.behaviours.maintenance import MAINTENANCE
 from knowngood.twin.behaviours.mco_nodes import POOL, target
 from knowngood.twin.behaviours.olm_objects import DEFINITION, PLAN, SERVICE_VERSION
 from knowngood.twin.client import Client, ClientError
@@ -33,6 +34,7 @@ async def fleet(client: Client) -> Object:
             for kind in (MACHINE_CHECK, NODE_CHECK)
             for check in await _all(client, kind)
         },
+        "maintenances": {_where(one): one["spec"]["nodeName"] for one in await _all(client, MAINTENANCE)},
     }
     return {name: rows for name, rows in found.items() if rows}
 

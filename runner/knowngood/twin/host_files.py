@@ -118,6 +118,12 @@ def banner(version: str, flavour: str) -> str:
     return f"NVIDIA {kind}  {version}  Release Build  (dvs-builder@U22-I3-AM02-24-3)  Mon Jun 29 12:00:00 UTC 2026"
 
 
+PSID = "MT_0000000838"
+"""The board of each NIC."""
+NIC_TYPE = "1021"
+"""Its PCI device id, by which templates select it."""
+
+
 def firmware(node: NodeSeed) -> Files:
     """DMI and PCI devices: what is there without any driver."""
     vendor = "Dell Inc." if node.product.startswith("PowerEdge") else "Supermicro"
@@ -133,14 +139,14 @@ def firmware(node: NodeSeed) -> Files:
         f"{address[5:7]}00\t{ids}\t0\n"
         for addresses, ids in (
             (gpu_addresses(node), f"{vendor_id}{device_id}"),
-            (map(nic_address, range(node.nics)), "15b31021"),
+            (map(nic_address, range(node.nics)), f"15b3{NIC_TYPE}"),
         )
         for address in addresses
     )
     for index, address in enumerate(gpu_addresses(node)):
         files |= _pci(address, vendor_id, device_id, "0x030200", index * 2 // max(node.gpus, 1))
     for index in range(node.nics):
-        files |= _pci(nic_address(index), "15b3", "1021", "0x020700", index * 2 // max(node.nics, 1))
+        files |= _pci(nic_address(index), "15b3", NIC_TYPE, "0x020700", index * 2 // max(node.nics, 1))
     return files
 
 
@@ -164,7 +170,7 @@ def nic(node: NodeSeed, index: int) -> Files:
     files = {
         f"{root}/fw_ver": f"{node.nicFirmware}\n",
         f"{root}/hca_type": f"{hca_type}\n",
-        f"{root}/board_id": "MT_0000000838\n",
+        f"{root}/board_id": f"{PSID}\n",
         f"{root}/node_guid": ":".join(guid[i : i + 4] for i in range(0, 16, 4)) + "\n",
         f"{root}/device/uevent": f"DRIVER=mlx5_core\nPCI_SLOT_NAME={nic_address(index)}\n",
         f"{root}/device/sriov_numvfs": "0\n",

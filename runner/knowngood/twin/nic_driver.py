@@ -75,13 +75,24 @@ class NicDriver:
             machine.kernel(f"Compat-mlnx-ofed backport release: {commit}")
             machine.kernel(f"Backport based on {TREE} {commit}")
             machine.kernel(f"compat.git: {TREE}")
+        self._appear()
+        machine.show_symbols()
+        machine.tell("module-loaded", NIC, version)
+
+    def reset(self) -> None:
+        """Every adapter starts anew under the driver that is loaded; what it had of virtual functions comes back."""
+        machine = self._machine
+        self._keep()
+        self._appear()
+        machine.write_files(self._vfs)
+
+    def _appear(self) -> None:
+        machine = self._machine
         for index in range(machine.seed.nics):
             machine.write_files(host_files.nic(machine.seed, index))
             address = host_files.nic_address(index)
             machine.kernel(f"mlx5_core {address}: firmware version: {machine.seed.nicFirmware}")
         machine.write_files(self._counters)
-        machine.show_symbols()
-        machine.tell("module-loaded", NIC, version)
 
     def unload(self) -> None:
         """Take the driver out, with NFS over RDMA and every adapter. ModuleError: something holds it."""

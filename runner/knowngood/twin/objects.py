@@ -23,7 +23,7 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.behaviours.kubelet import host_ip
 from knowngood.twin.host_files import stable_id
-from knowngood.twin.seed import NodeSeed, Seed, TenantSeed, WorkloadSeed
+from knowngood.twin.seed import NicConfigurationSeed, NodeSeed, Seed, TenantSeed, WorkloadSeed
 from knowngood.twin.values import Object, Values
 
 RDMA = "rdma/rdma_shared_device_a"
@@ -62,6 +62,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     spaces += release_objects.spaces(seed)
     spaces += [health_objects.MACHINES] if seed.health_checks else []
     spaces += [release.namespace for release in seed.helm]
+    spaces += [seed.nic_configuration.namespace] if seed.nic_configuration else []
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
@@ -75,6 +76,8 @@ def all_objects(seed: Seed) -> Iterator[Object]:
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
     yield from seeded_olm.objects(seed)
     yield from health_objects.objects(seed)
+    if seed.nic_configuration:
+        yield maintenance_config(seed.nic_configuration)
     yield from helm_objects(seed)
     yield node_feature_discovery(seed)
     if seed.gitops:
@@ -85,6 +88,17 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     for tenant in seed.tenants:
         for load in tenant.workloads:
             yield from workload(tenant, load)
+
+
+def maintenance_config(seed: NicConfigurationSeed) -> Object:
+    """How many nodes the maintenance operator may take out."""
+    most = {} if seed.maxUnavailable is None else {"maxUnavailable": seed.maxUnavailable}
+    return {
+        "apiVersion": "maintenance.nvidia.com/v1alpha1",
+        "kind": "MaintenanceOperatorConfig",
+        "metadata": {"name": "default", "namespace": seed.namespace},
+        "spec": {"maxParallelOperations": 1, **most},
+    }
 
 
 def os_labels(release: Values, kernel: str, *, openshift: bool) -> dict[str, str]:

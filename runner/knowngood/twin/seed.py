@@ -20,6 +20,7 @@
  "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
+ "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent: then nobody burns NIC firmware),
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
 
@@ -219,6 +220,14 @@ class CheckSeed:
 
 
 @dataclass(frozen=True, slots=True)
+class NicConfigurationSeed:
+    """The NIC configuration and maintenance operators. maxUnavailable: of the latter, None for no limit."""
+
+    namespace: str
+    maxUnavailable: int | str | None = None  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
 class HelmSeed:
     """A Helm release: its objects are there from the start, and say whose they are."""
 
@@ -245,6 +254,7 @@ class Seed:
     health_checks: tuple[CheckSeed, ...] = ()
     helm: tuple[HelmSeed, ...] = ()
     mig_manager: bool = False
+    nic_configuration: NicConfigurationSeed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -277,7 +287,7 @@ def parse(data: Values) -> Seed:
     if data.get("schema") != SCHEMA:
         raise SeedError(f"schema {data.get('schema')!r} is not known; this twin reads {SCHEMA}")
     gitops = data.get("gitops")
-    network = data.get("networkOperator")
+    network, nics = data.get("networkOperator"), data.get("nicConfiguration")
     seed = Seed(
         cluster=str(data.get("cluster", "twin")),
         kubernetes=str(data.get("kubernetes", "v1.31.9")),
@@ -295,6 +305,7 @@ def parse(data: Values) -> Seed:
         ),
         helm=tuple(_fill(HelmSeed, row, f"helm[{i}]") for i, row in enumerate(data.get("helm", ()))),
         mig_manager=bool(data.get("migManager")),
+        nic_configuration=_fill(NicConfigurationSeed, nics, "nicConfiguration") if nics else None,
     )
     _check(seed)
     return seed

@@ -41,6 +41,7 @@ from knowngood.twin.behaviours.registry import played, spelled_out
 from knowngood.twin.behaviours.settle import LOOKED_AT, unsettled
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_health import health_crds
+from knowngood.twin.crds_nic import nic_crds
 from knowngood.twin.crds_olm import olm_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
@@ -307,6 +308,7 @@ def crds_of(seed: Seed) -> list[Object]:
         *crds.all_crds(openshift=bool(seed.openshift)),
         *(olm_crds() if seed.olm else ()),
         *(health_crds() if seed.health_checks else ()),
+        *(nic_crds() if seed.nic_configuration else ()),
     ]
 
 

@@ -81,6 +81,8 @@ class Machine:
         self.modules: dict[str, Loaded] = {}
         self.held = False  # nvidia_peermem, by something else than a pod
         self.came: set[str] = set()  # versions of the GPU driver that it has loaded ever
+        self.burned = ""  # NIC firmware that a reset or a boot activates, "" what runs
+        self.keeps_firmware = False  # whatever is burned: only taking its power away would activate it
         self.nic = NicDriver(self)
         self.journal = Journal(root / JOURNAL, seed.name)
         self._events = events
@@ -128,6 +130,7 @@ class Machine:
             self.seed = replace(self.seed, kernel=self._staged.kernel or self.seed.kernel)
             self.release, self.kubelet, self._staged = self._staged.release, self._staged.kubelet, None
             self._install()
+        self._activate()
         self.boot_id = str(uuid.uuid4())
         self.booted_at = time.time()
         self.up = True
@@ -144,6 +147,21 @@ class Machine:
         self.kernel(f"Linux version {self.seed.kernel} (mockbuild@builder) #1 SMP PREEMPT_DYNAMIC")
         self._events.write("booted", self.name, bootId=self.boot_id, cause=cause)
         self.nic.boot()
+
+    def burn(self, version: str) -> None:
+        """Write a firmware into all of its NICs; they run what they ran."""
+        self.burned = version
+        self._events.write("nic-firmware-burned", self.name, version=version)
+
+    def reset_nics(self) -> None:
+        """mlxfwreset: the NICs start anew, with what was burned."""
+        self._activate()
+        self.nic.reset()
+        self._events.write("nics-reset", self.name, version=self.seed.nicFirmware)
+
+    def _activate(self) -> None:
+        if self.burned and not self.keeps_firmware:
+            self.seed = replace(self.seed, nicFirmware=self.burned)
 
     def tick(self) -> None:
         """Bring /proc/uptime up to now; called before anything reads the host."""

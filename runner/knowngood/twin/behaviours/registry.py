@@ -16,10 +16,12 @@ from knowngood.twin.behaviours.gpu_drivers import NvidiaDrivers
 from knowngood.twin.behaviours.gpu_operator import GpuOperator
 from knowngood.twin.behaviours.health_checks import HealthChecks
 from knowngood.twin.behaviours.jobs import Jobs
+from knowngood.twin.behaviours.maintenance import Maintenances
 from knowngood.twin.behaviours.mco import MachineConfigOperator
 from knowngood.twin.behaviours.mco_daemon import MachineConfigDaemons
 from knowngood.twin.behaviours.mig_manager import MigManager
 from knowngood.twin.behaviours.network_operator import NetworkOperator
+from knowngood.twin.behaviours.nic_firmware import NicFirmware
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
@@ -53,6 +55,8 @@ _ALL: tuple[type[Controller], ...] = (
     MachineConfigDaemons,
     HealthChecks,
     MigManager,
+    Maintenances,
+    NicFirmware,
     *GPU_OPERATOR,
 )
 NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
@@ -83,6 +87,8 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         MachineConfigDaemons: not seed.machine_config,
         HealthChecks: not seed.health_checks,
         MigManager: not seed.mig_manager,
+        Maintenances: seed.nic_configuration is None,
+        NicFirmware: seed.nic_configuration is None,
         GangScheduler: Scheduler.name not in without,
     }
     return [one for one in _ALL if not absent.get(one) and one.name not in without]
