@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from knowngood.engine.fleet import by_commit
 from knowngood.engine.standing import last_change
 from knowngood.engine.work import Done, Work
 from knowngood.model.errors import DeadlineExceeded, Inconclusive
@@ -169,16 +170,15 @@ def _values(asked: Asked) -> Iterator[Finding]:
 
 
 def _fleet(asked: Asked) -> Iterator[Finding]:
-    """What stands in the way of a fleet part, or of its way back later."""
+    """What stands in the way of what a commit starts, for all nodes or a ring, or of its way back later."""
     plan, fleet = asked.work.plan, asked.work.ports.fleet
     for number, hop in enumerate(plan.hops):
-        if hop.fleet is None:
-            continue
-        # What a later hop needs may be what an earlier one brings; its way back leads to where that one ends.
-        if number == 0:
-            yield from fleet.ready(plan.moving(hop.fleet))
-        if not hop.closed:
-            yield from fleet.ready(plan.moving(hop.fleet, undo=True), undo=True)
+        for part in hop.parts:
+            # What a later hop needs may be what an earlier one brings; its way back leads to where that one ends.
+            if number == 0:
+                yield from fleet.ready(by_commit(plan, part))
+            if not hop.closed:
+                yield from fleet.ready(by_commit(plan, part, undo=True), undo=True)
 
 
 def _record(asked: Asked) -> Iterable[Finding]:

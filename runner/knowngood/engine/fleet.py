@@ -10,9 +10,9 @@ from knowngood.engine.work import Done, Work, named
 from knowngood.model.detail import Detail
 from knowngood.model.errors import DeadlineExceeded
 from knowngood.model.finding import Finding
-from knowngood.model.mover import FleetState, Look, Mark, Moving
+from knowngood.model.mover import FleetState, Look, Mark, Moving, Starts
 from knowngood.model.node import NodeState
-from knowngood.model.plan import Hop
+from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.record import Status
 from knowngood.planner.version import TEXT, runs
 
@@ -114,10 +114,23 @@ def _of(mark: Mark) -> str:
 
 
 def in_the_way(work: Work, hop: Hop | None) -> Sequence[Finding]:
-    """Why a later hop that can't be undone must not begin now: what the run's start asked for the first hop alone."""
-    if hop is None or hop.fleet is None or not hop.closed:
+    """Why a later hop must not begin now: what the run's start asked for the first hop alone.
+
+    Of one that can't be undone, and of rings that their commits start: a fail is no ring's fault then.
+    """
+    if hop is None:
         return ()
-    return work.ports.fleet.ready(work.plan.moving(hop.fleet))
+    parts = hop.parts if hop.closed else [ring for ring in hop.rings if ring.at_once]
+    return [found for part in parts for found in work.ports.fleet.ready(by_commit(work.plan, part))]
+
+
+def by_commit(plan: Plan, part: PlannedRing, *, undo: bool = False) -> Sequence[Moving]:
+    """What of a part its commit starts or asks for by itself: all of a fleet part; of a ring what starts at once."""
+    moving = plan.moving(part, undo=undo)
+    if not part.nodes:
+        return moving
+    declared = {change.component for change in part.changes}
+    return [m for m in moving if m.component in declared and m.spec.starts is Starts.DECLARE]
 
 
 def otherwise(work: Work, hops: Sequence[Hop], *, undone: bool = False) -> tuple[list[str], list[str]]:
