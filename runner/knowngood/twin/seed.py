@@ -20,7 +20,7 @@
  "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
- "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent: then nobody burns NIC firmware),
+ "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent),
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
 
@@ -221,7 +221,7 @@ class CheckSeed:
 
 @dataclass(frozen=True, slots=True)
 class NicConfigurationSeed:
-    """The NIC configuration and maintenance operators. maxUnavailable: of the latter, None for no limit."""
+    """The NIC configuration and maintenance operators; maxUnavailable is the latter's, None for no limit."""
 
     namespace: str
     maxUnavailable: int | str | None = None  # noqa: N815

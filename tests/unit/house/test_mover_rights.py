@@ -20,7 +20,7 @@ from knowngood.model.pulling import Pulling
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart")
+FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart", "nic-firmware")
 """All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
@@ -38,6 +38,13 @@ OF_A_CLASS = {
         ("pods/exec", "create"),
         ("daemonsets", "list"),
         ("controllerrevisions", "list"),
+    },
+    "nic-firmware": {
+        ("nicdevices", "list"),
+        ("nicfirmwaresources", "get"),
+        ("nodemaintenances", "list"),
+        ("maintenanceoperatorconfigs", "list"),
+        ("pods/exec", "create"),
     },
     "olm-v0": {
         ("installplans", "patch"),
@@ -120,6 +127,17 @@ def test_a_cluster_that_declares_a_chart_asks_for_what_deploy_grants_and_for_no_
     assert asked == OF_A_CLASS["chart"]
     role, _ = yaml.safe_load_all((DEPLOY / "chart" / "reader.yaml").read_text())
     assert {(resource, verb) for _, resource, verb in of_role(role)} == asked - {("applications", "get")}
+
+
+def test_a_cluster_that_declares_nic_firmware_asks_for_what_deploy_grants() -> None:
+    api, space = "configuration.net.nvidia.com/v1alpha1", "nvidia-network-operator"
+    at = ObjectRef(api, "NicFirmwareTemplate", "{ring}", space)
+    declared = Declaration("nic-firmware", "nic-{ring}.yaml", "spec.template.nicFirmwareSourceRef", at)
+    asked = {
+        (r.namespace, r.resource, r.verb) for r in set(needed(cluster(declared))) - set(needed(cluster()))
+    }
+    assert (space, "nicfirmwaresources", "get") in asked
+    assert asked <= {*rules()}
 
 
 def test_of_a_release_no_more_is_granted_than_is_asked() -> None:

@@ -181,6 +181,7 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         **dict.fromkeys(OF_DRIVER_PODS, "daemon-driver"),
         **dict.fromkeys(OPERATORS, "olm-v0"),
         **dict.fromkeys(CHARTS, "chart"),
+        "nic-firmware": "nic-firmware",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from knowngood.adapters.kubernetes.client import Kube
+from knowngood.adapters.movers import nic_firmware_ready
 from knowngood.adapters.movers.base import FleetMover
 from knowngood.adapters.movers.chart import Charts
 from knowngood.adapters.movers.cluster_version import ClusterVersion
@@ -26,6 +27,9 @@ FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {
 }
 """The classes that can be declared once for all nodes, each by its name in a component file."""
 
+OF_RINGS = {"nic-firmware": nic_firmware_ready.ready}
+"""The classes that a ring's commit starts by itself: what must be so on the cluster before it."""
+
 
 class KubeFleet(FleetWork):
     """The fleet parts of one run."""
@@ -40,7 +44,7 @@ class KubeFleet(FleetWork):
 
     def ready(self, moves: Sequence[Moving], *, undo: bool = False) -> Sequence[Finding]:
         """See the port."""
-        return [finding for m in moves for finding in self._of(m).ready(m, undo=undo)]
+        return [finding for m in moves for finding in self._ready(m, undo=undo)]
 
     def start(self, moving: Moving, key: str, cancel: Cancel) -> str:
         """See the port: the commit alone starts a class that has no approval."""
@@ -59,6 +63,11 @@ class KubeFleet(FleetWork):
     def residue(self, moves: Sequence[Moving]) -> Sequence[Leftover]:
         """See the port."""
         return [left for m in moves for left in self._of(m).residue(m)]
+
+    def _ready(self, moving: Moving, *, undo: bool) -> Iterable[Finding]:
+        if of_rings := OF_RINGS.get(moving.spec.kind):
+            return of_rings(self._kube, self._cluster, moving, undo=undo)
+        return self._of(moving).ready(moving, undo=undo)
 
     def _needs_no_role(self, moving: Moving) -> None:
         self._of(moving)

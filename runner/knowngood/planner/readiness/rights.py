@@ -153,6 +153,15 @@ TABLE = (
 
 RELEASE, SIGNATURES = "ClusterVersion", "openshift-config-managed"
 """The kind that declares a release, and the namespace in which its operator looks for signatures."""
+FLASHED = "NicFirmwareTemplate"
+"""The kind that declares NIC firmware for a ring."""
+CONFIGURATION = "configuration.net.nvidia.com"
+NICS = (
+    (CONFIGURATION, "nicdevices", "sees what of NICs is flashed"),
+    (CONFIGURATION, "nicfirmwaretemplates", "sees who declares NIC firmware"),
+    ("maintenance.nvidia.com", "maintenanceoperatorconfigs", "sees how many nodes may be out"),
+)
+"""What is listed where NIC firmware is declared: group, resource, why."""
 OLM = "operators.coreos.com"
 OPERATORS = (
     (OLM, "subscriptions", ("get", "list", "delete"), "sees what operators ask for, and has one made anew"),
@@ -200,8 +209,9 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    more = (*_of_operators(cluster), *_of_a_release(cluster), *_of_charts(cluster), *_of_alerts(cluster))
-    return tuple(dict.fromkeys((*found, *more, *_of_images(cluster))))
+    kinds = (_of_operators, _of_a_release, _of_charts, _of_nics, _of_alerts, _of_images)
+    more = (right for of in kinds for right in of(cluster))
+    return tuple(dict.fromkeys((*found, *more)))
 
 
 def _of_alerts(cluster: Cluster) -> Iterator[Right]:
@@ -274,6 +284,15 @@ def _of_charts(cluster: Cluster) -> Iterator[Right]:
     yield Right(
         "list", "discovery.k8s.io", "endpointslices", "", why="sees whether a chart's webhooks answer"
     )
+
+
+def _of_nics(cluster: Cluster) -> Iterator[Right]:
+    """What NIC firmware needs, where the cluster declares any."""
+    spaces = {d.object.namespace for d in cluster.declarations if d.kind == FLASHED}
+    for space in sorted(spaces):
+        yield Right("get", CONFIGURATION, "nicfirmwaresources", space, why="sees which images are fetched")
+    for group, resource, why in NICS if spaces else ():
+        yield Right("list", group, resource, "", why=why)
 
 
 def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> Iterator[Right]:
