@@ -23,7 +23,8 @@ from knowngood.twin.behaviours.kube import (
 )
 from knowngood.twin.behaviours.kubelet import host_ip
 from knowngood.twin.host_files import stable_id
-from knowngood.twin.seed import NicConfigurationSeed, NodeSeed, Seed, TenantSeed, WorkloadSeed
+from knowngood.twin.nic_seed import NicConfigurationSeed
+from knowngood.twin.seed import NodeSeed, Seed, TenantSeed, WorkloadSeed
 from knowngood.twin.values import Object, Values
 
 RDMA = "rdma/rdma_shared_device_a"

@@ -35,6 +35,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from knowngood.twin.nic_seed import NicConfigurationSeed
 from knowngood.twin.values import Values
 
 SCHEMA = 1
@@ -217,14 +218,6 @@ class CheckSeed:
     name: str
     timeout: str = "300s"
     maxUnhealthy: str = "40%"  # noqa: N815
-
-
-@dataclass(frozen=True, slots=True)
-class NicConfigurationSeed:
-    """The NIC configuration and maintenance operators; maxUnavailable is the latter's, None for no limit."""
-
-    namespace: str
-    maxUnavailable: int | str | None = None  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)
