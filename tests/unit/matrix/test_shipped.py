@@ -185,7 +185,7 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 20
+    assert len(classes) == 21
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])
