@@ -38,6 +38,7 @@ def texts(file: Path) -> Iterator[str]:
 
 
 def test_no_component_is_named(matrix: Matrix) -> None:
+    """A class may be called as a component is; it stands in the list of classes then, and nowhere else."""
     name = "|".join(re.escape(n) for n in sorted(matrix.components, key=len, reverse=True))
     word = re.compile(rf"(?<![\w./-])({name})(?![\w./-])")
     found = {
@@ -47,7 +48,7 @@ def test_no_component_is_named(matrix: Matrix) -> None:
         for text in texts(file)
         for match in word.finditer(text)
     }
-    assert found == set()
+    assert found == {("model/mover.py", name) for name in matrix.components.keys() & CLASSES}
 
 
 def test_no_vendors_driver_is_named_either(matrix: Matrix) -> None:
