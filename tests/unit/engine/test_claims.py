@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from tests.unit.engine.fakes import snapshot
@@ -86,7 +87,8 @@ def test_what_an_earlier_run_left_is_refused_with_the_command_that_clears_it() -
     assert "knowngood clear gpu-3" in end.why
 
 
-def killed_with_a_claim() -> list[tuple[int, bool]]:
+@cache
+def killed_with_a_claim() -> tuple[tuple[int, bool], ...]:
     """All boundaries at which the canary's gpu-1 is claimed, of a run whose canary fails."""
     calm = sick_world()
     an_engine(calm).run()
@@ -96,7 +98,7 @@ def killed_with_a_claim() -> list[tuple[int, bool]]:
             world = killed_at(boundary, before_write=before_write)
             if world.nodes["gpu-1"].claim:
                 found.append((boundary, before_write))
-    return found
+    return tuple(found)
 
 
 def sick_world() -> World:
