@@ -1,6 +1,7 @@
 """Git commands by GitPython, hardened: no configuration of the user or the machine reaches our clone.
 
-No prompt, no hook, no ext:: transport, no signing, an identity of our own, a deadline on each command.
+No prompt, no hook, no ext:: transport, an identity of our own, a deadline on each command. Of the user's only how
+they sign commits is taken, where they do.
 Credentials are a reference (`env:NAME`, `file:PATH`); an askpass script reads them, so they are in no
 argument and no log.
 """
@@ -14,7 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowngood.adapters.processes.git_environment import EMAIL, FOREIGN, NAME, identity, quiet_environment
+from knowngood.adapters.processes.git_environment import (
+    EMAIL,
+    FOREIGN,
+    NAME,
+    identity,
+    quiet_environment,
+    signing,
+)
 from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
 
 # GitPython looks for git when it is imported; without this a missing git would be an ImportError.
@@ -63,7 +71,8 @@ class GitFailed(Inconclusive):
     """A git command failed; `explain` makes a better error of it where a remote was asked."""
 
     def __init__(self, arguments: tuple[str, ...], result: Result) -> None:
-        super().__init__(f"git {arguments[0]}: {_last_words(result)}")
+        verb = arguments[2] if arguments[0] == "-C" else arguments[0]
+        super().__init__(f"git {verb}: {_last_words(result)}")
         self.result = result
 
 
@@ -121,7 +130,8 @@ def private_environment(folder: Path, clone: Path, url: str, credentials: str) -
     """The environment for our clone at `clone`; writes its configuration and askpass script into `folder`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = folder / "gitconfig"
-    config.write_text(_CONFIG + _trusted(url))
+    signs = signing()
+    config.write_text(_CONFIG + _trusted(url) + _settings(signs))
     env = {
         "HOME": str(folder),
         "GIT_CONFIG_GLOBAL": str(config),
@@ -132,9 +142,30 @@ def private_environment(folder: Path, clone: Path, url: str, credentials: str) -
         "GIT_WORK_TREE": str(clone),
         **quiet_environment(),
         **identity(),
+        **_signed(signs),
     }
     env.update(_credentials(folder, url, credentials))
     return env
+
+
+def _signed(signs: Mapping[str, str]) -> dict[str, str]:
+    """The committer whose key it is, and where gpg keeps it: our clone has a home of its own."""
+    if not signs:
+        return {}
+    who = {"GIT_COMMITTER_NAME": signs.get("user.name"), "GIT_COMMITTER_EMAIL": signs.get("user.email")}
+    keys = os.environ.get("GNUPGHOME") or str(Path.home() / ".gnupg")
+    return {**{k: v for k, v in who.items() if v}, "GNUPGHOME": keys}
+
+
+def _settings(values: Mapping[str, str]) -> str:
+    """Lines of a Git configuration."""
+    lines = []
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        first, dot, rest = section.partition(".")
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        lines += [f"[{first}{f' {chr(34)}{rest}{chr(34)}' if dot else ''}]", f'\t{name} = "{quoted}"']
+    return "".join(f"{line}\n" for line in lines)
 
 
 def explain(error: GitFailed, url: str, doing: str, hints: Hints = GITOPS) -> KnowngoodError:

@@ -6,6 +6,7 @@ GitPython takes long to import and is not needed for that, so neither is it impo
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,28 @@ def identity() -> dict[str, str]:
         "GIT_COMMITTER_NAME": NAME,
         "GIT_COMMITTER_EMAIL": EMAIL,
     }
+
+
+_SIGNING = re.compile(
+    r"(commit\.gpgsign|user\.signingkey|gpg\.(format|program|ssh\.\w+|x509\.\w+|openpgp\.\w+))"
+)
+
+
+def signing() -> dict[str, str]:
+    """What says how this user's Git signs commits, empty where it does not; with `user.name` and `user.email`.
+
+    A host shows a signature as verified only where the committer is the one whose key it is.
+    """
+    if _asked(Path.cwd(), "config", "--get", "--type=bool", "commit.gpgsign") != "true":
+        return {}
+    said = (_asked(Path.cwd(), "config", "--list", "--includes", "-z") or "").split("\0")
+    entries = dict(line.partition("\n")[::2] for line in said if line)
+    found = {k: v for k, v in entries.items() if _SIGNING.fullmatch(k)}
+    key = found.get("user.signingkey", "")
+    if key.startswith("~"):
+        found["user.signingkey"] = str(Path(key).expanduser())
+    who = {k: entries[k] for k in ("user.name", "user.email") if entries.get(k)}
+    return {**found, **who, "commit.gpgsign": "true"}
 
 
 def matrix_revision(matrix: Path) -> tuple[str, bool]:

@@ -1,0 +1,63 @@
+"""Where the user's Git signs, our commits are signed; elsewhere nothing of their configuration reaches our clone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from knowngood.adapters.gitops.git import GitOpsRepository
+from knowngood.model.errors import Inconclusive
+
+from .conftest import Team, change, trailers
+
+needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not on PATH")
+Clone = Callable[..., GitOpsRepository]
+
+
+@pytest.fixture(name="home")
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    monkeypatch.chdir(home)
+    return home
+
+
+def configured(home: Path, signs: str = "true", key: str = "~/key.pub") -> None:
+    text = f"[commit]\n\tgpgSign = {signs}\n[gpg]\n\tformat = ssh\n[user]\n\tsigningKey = {key}\n"
+    (home / ".gitconfig").write_text(f"{text}\tname = Jo\n\temail = jo@example.com\n")
+
+
+@needs_keygen
+def test_commits_are_signed_with_the_users_key_and_say_who_signed(
+    team: Team, clone: Clone, home: Path
+) -> None:
+    """A host shows a signature as verified only where the committer is the key's."""
+    key = home / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    configured(home)
+    commit = clone().declare([change("ring-0")], "ring-0", trailers("ring-0"))
+    team.log()
+    signers = home / "signers"
+    signers.write_text(f"jo@example.com {(home / 'key.pub').read_text()}")
+    how = ("-c", "gpg.format=ssh", "-c", f"gpg.ssh.allowedSignersFile={signers}")
+    assert team.git(*how, "log", "-1", "--format=%G? %cn %an", commit) == "G Jo knowngood"
+
+
+def test_a_signature_that_cant_be_made_pushes_nothing(team: Team, clone: Clone, home: Path) -> None:
+    configured(home, key="~/nothing.pub")
+    with pytest.raises(Inconclusive, match="git commit"):
+        clone().declare([change("ring-0")], "ring-0", trailers("ring-0"))
+    assert len(team.log()) == 1
+
+
+def test_without_it_the_commits_are_ours_alone(team: Team, clone: Clone, home: Path) -> None:
+    configured(home, signs="false", key="~/nothing.pub")
+    commit = clone().declare([change("ring-0")], "ring-0", trailers("ring-0"))
+    team.log()
+    assert team.git("log", "-1", "--format=%G? %cn", commit) == "N knowngood"
