@@ -14,6 +14,7 @@ from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.matrix_record import promotion_for
+from knowngood.adapters.gitops.pull_requests import MergedDelivery, PullRequestRepository
 from knowngood.adapters.journal import FileJournal
 from knowngood.adapters.judging.kube_registry import KubeRegistry
 from knowngood.adapters.judging.pytest_gates import PytestGates
@@ -40,6 +41,8 @@ from knowngood.model.record import Record
 from knowngood.planner.plan.case import Declared
 from knowngood.planner.readiness.required import unmet_in_git, wanted
 from knowngood.ports.cancel import Cancel
+from knowngood.ports.clock import Clock
+from knowngood.ports.delivery import Delivery
 from knowngood.ports.observer import Observer
 
 PATIENCE = 4.0
@@ -113,7 +116,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             lock=KubeLock(kube, limits.lease, runner(), waits),
             checkpoint=ConfigMapCheckpoint(kube),
             gitops=repository,
-            delivery=ArgoDelivery(kube, cluster, repository.is_ancestor, clock),
+            delivery=delivery(kube, cluster, repository, clock),
             nodes=AnsibleNodeWork(*played),
             fleet=AnsibleFleet(kube, cluster, Playbooks(*played)),
             gates=judge_of(place, audience),
@@ -168,7 +171,18 @@ def gitops(cluster: Cluster, folder: Path, matrix: Matrix | None = None) -> GitO
         if other.name != cluster.name and other.gitops.repo == cluster.gitops.repo
         for application in other.gitops.applications
     ]
+    if how := cluster.gitops.pull_requests:
+        return PullRequestRepository(cluster.gitops, folder, how, others=others)
     return GitOpsRepository(cluster.gitops, folder, others=others)
+
+
+def delivery(kube: Kube, cluster: Cluster, repository: GitOpsRepository, clock: Clock) -> Delivery:
+    """How a commit reaches the cluster: by Argo CD, once somebody merged it where nothing else is taken."""
+    argo = ArgoDelivery(kube, cluster, repository.is_ancestor, clock)
+    how = cluster.gitops.pull_requests
+    if how and isinstance(repository, PullRequestRepository):
+        return MergedDelivery(argo, repository, clock, how.wait)
+    return argo
 
 
 def required_in_git(cluster: Cluster, plan: Plan) -> tuple[Finding, ...]:

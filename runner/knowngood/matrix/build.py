@@ -13,7 +13,7 @@ from knowngood.model.alerts import Alertmanager
 from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
-from knowngood.model.gitops import Application, GitOps
+from knowngood.model.gitops import Application, GitOps, PullRequests
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import (
     Case,
@@ -347,7 +347,13 @@ def _tenant(value: Values) -> Tenant:
 
 def _gitops(value: Values) -> GitOps:
     applications = tuple(Application(a["name"], a["namespace"], a["path"]) for a in value["applications"])
-    return GitOps(value["repo"], value["branch"], applications, value.get("credentials", ""))
+    how = _pull_requests(value["pullRequests"]) if "pullRequests" in value else None
+    return GitOps(value["repo"], value["branch"], applications, value.get("credentials", ""), how)
+
+
+def _pull_requests(value: Values) -> PullRequests:
+    how = PullRequests(tuple(value["open"]), tuple(value.get("merge", ())))
+    return replace(how, wait=float(value.get("waitSeconds", how.wait)))
 
 
 def _declaration(component_name: str, value: Values) -> Declaration:

@@ -21,6 +21,18 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
+class PullRequests:
+    """A branch that takes nothing else: a team's commands open one for a branch of ours, and may `merge` one.
+
+    Without a command that merges, an undo needs a human. `wait` is seconds until somebody has merged.
+    """
+
+    open: tuple[str, ...]
+    merge: tuple[str, ...] = ()
+    wait: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class GitOps:
     """Where the cluster's GitOps repository is. `credentials` is a reference (`file:...`, `env:...`), never a value."""
 
@@ -28,6 +40,7 @@ class GitOps:
     branch: str
     applications: tuple[Application, ...]
     credentials: str = ""
+    pull_requests: PullRequests | None = None
 
     def reading(self, files: Iterable[str]) -> tuple[Application, ...]:
         """The Applications that read any of these files; a base that lies in no folder of theirs may be anybody's."""

@@ -68,7 +68,8 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     # A twin has no queues, pull secrets or runtime classes of this site; whom its nodes may meet is the plan's.
     if partners := (data.pop("probe", None) or {}).get("partners"):
         data["probe"] = {"partners": partners}
-    gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k != "credentials"}
+    own = {"credentials", "pullRequests"}  # the twin's branch takes pushes, and no command of a team's is run
+    gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k not in own}
     data["gitops"] = {**gitops, "repo": repo}
     if "alertmanager" in data:
         labels = {k: v for k, v in data["alertmanager"].items() if k == "labels"}

@@ -45,8 +45,10 @@ def test_a_profile_asks_for_the_same_and_waits_for_less(name: str) -> None:
 
 def test_no_rehearsal_can_become_evidence_or_reach_out() -> None:
     cluster = shipped("ams-prod").cluster
+    asked = {**cluster.raw["gitops"], "pullRequests": {"open": ["gh"]}}
     pinned = {
         **cluster.raw,
+        "gitops": asked,
         "identity": {"uid": "u", "ca": "c"},
         "windowEnd": "2026-08-22T06:00:00Z",
         "registry": {},
@@ -57,6 +59,7 @@ def test_no_rehearsal_can_become_evidence_or_reach_out() -> None:
     assert "registry" not in data
     assert data["gitops"]["repo"] == "file:///gitops.git"
     assert "credentials" not in data["gitops"]
+    assert "pullRequests" not in data["gitops"], "no command of a team's is run"
 
 
 def test_the_users_own_file_is_left_as_it_was() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -113,8 +113,11 @@ class Clone:
         pairs = (line.split("\t") for line in listed.splitlines() if "\t" in line)
         return {ref.removeprefix("refs/heads/"): commit for commit, ref in pairs}
 
-    def push(self, commit: str, *, dry_run: bool = False) -> bool:
-        """Push without force; False if somebody else was there first. `dry_run`: only ask whether we may."""
+    def push(self, commit: str, *, dry_run: bool = False, to: str = "") -> bool:
+        """Push without force; False if somebody else was there first. `dry_run`: only ask whether we may.
+
+        `to`: another branch than ours.
+        """
         with self._explained("push"):
             done = self._git.run(
                 "push",
@@ -122,7 +125,7 @@ class Clone:
                 "--no-verify",
                 *(["--dry-run"] if dry_run else []),
                 "origin",
-                f"{commit}:refs/heads/{self.branch}",
+                f"{commit}:refs/heads/{to or self.branch}",
                 ok=(0, 1),
             )
             if done.code == 0:
@@ -131,7 +134,38 @@ class Clone:
                 return False
             raise GitFailed(("push",), done)
 
+    def drop(self, branch: str) -> None:
+        """Delete a branch of the remote, where it is there."""
+        if branch not in self.heads():
+            return
+        with self._explained("push"):
+            self._git.run("push", "--porcelain", "--no-verify", "origin", f":refs/heads/{branch}")
+
     # Reading
+
+    def has(self, commit: str) -> bool:
+        """Whether a commit is here."""
+        self._open()
+        return self._git.run("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).code == 0
+
+    def message_of(self, commit: str) -> str:
+        """A commit's whole message."""
+        return self._git.run("log", "-1", "--format=%B", commit, "--").text
+
+    def trailers(self, commit: str) -> dict[str, str]:
+        """A commit's trailers."""
+        block = self._git.run("log", "-1", "--format=%(trailers:only,unfold)", commit, "--").text
+        pairs = (line.partition(":") for line in block.splitlines())
+        return {key.strip(): value.strip() for key, _, value in pairs}
+
+    def fork(self, one: str, other: str) -> str:
+        """The last commit that two have in common."""
+        return self._git.run("merge-base", one, other).text
+
+    def touching(self, files: Sequence[str], after: str, until: str) -> list[str]:
+        """The commits of a branch behind one of them that change these files, oldest first."""
+        how = ("--first-parent", "--reverse", "--format=%H")
+        return self._git.run("log", *how, f"{after}..{until}", "--", *files).text.split()
 
     def parse(self, revision: str) -> str:
         """The full id of a commit we have."""
@@ -235,7 +269,7 @@ class Clone:
         note.write_text(message, encoding="utf-8")
         if files:
             self._git.run("-C", str(self.tree), "add", "--", *files)
-        how = ["--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "--cleanup=verbatim"]
+        how = ["--quiet", "--no-verify", "--allow-empty", "--cleanup=verbatim"]
         self._git.run("-C", str(self.tree), "commit", *how, "-F", str(note))
         return self.parse("HEAD")
 

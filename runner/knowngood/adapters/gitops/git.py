@@ -34,6 +34,9 @@ _OF_ALL = "declare the component where only this cluster's Applications read it:
 Built = tuple[str, Sequence[FieldChange]]
 """A commit, and the edits in it."""
 
+Build = Callable[[str], Built]
+"""Makes a commit on a head, which is checked out."""
+
 Made = Mapping[gitops.Application, Rendered]
 """What Argo CD would make of each Application."""
 
@@ -80,19 +83,25 @@ class GitOpsRepository(GitOps):
 
     def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
         """See the port. What can't be asked, or rendered, is raised. The commit stays in our clone."""
+        return self._taking(changes)
+
+    def _taking(self, changes: Sequence[FieldChange], to: str = "") -> Sequence[Finding]:
+        """`to`: another branch than the one that Argo CD reads."""
+        ready: tuple[FieldChange, ...] = ()
+
+        def build(_head: str) -> Built:
+            nonlocal ready
+            ready = tuple(c for c in changes if self._declares(c))
+            return self._clone.commit("knowngood: would this be taken?\n", self._write(ready)), ready
+
         head = self.head()
-        self._clone.checkout(head)
-        asked = self._reading(changes)
-        before = self._render(asked)
-        ready = tuple(c for c in changes if self._declares(c))
-        commit = self._clone.commit("knowngood: would this be taken?\n", self._write(ready))
         try:
-            self._prove(head, commit, before, ready)
+            commit = self._built(head, build, changes)
         except RenderMismatch as error:
             return [refused(ready[0].file if ready else "", error.message, error.hint or _OF_ALL)]
         finally:
             self._clone.checkout(head)
-        self._clone.push(commit, dry_run=True)
+        self._clone.push(commit, dry_run=True, to=to)
         return ()
 
     def _declares(self, change: FieldChange) -> bool:
@@ -126,6 +135,12 @@ class GitOpsRepository(GitOps):
     ) -> str:
         """Revert the commit, or write `before` where a revert does not apply."""
         marked = {**trailers, names.TRAILER_UNDOES: commit}
+        return self._publish(marked, self._backward(commit, changes, subject, marked), changes)
+
+    def _backward(
+        self, commit: str, changes: Sequence[FieldChange], subject: str, marked: Mapping[str, str]
+    ) -> Build:
+        """What takes a commit back on a head."""
         backward = tuple(c.inverse() for c in changes)
 
         def build(head: str) -> Built:
@@ -142,7 +157,7 @@ class GitOpsRepository(GitOps):
             note = f"Later commits touch the same lines, so this writes the values from before {original}."
             return self._clone.commit(message(subject, note, marked), self._write(still)), still
 
-        return self._publish(marked, build, changes)
+        return build
 
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
         """Push a no-op commit and its revert."""
@@ -161,7 +176,7 @@ class GitOpsRepository(GitOps):
     def _publish(
         self,
         trailers: Mapping[str, str],
-        build: Callable[[str], Built],
+        build: Build,
         changes: Sequence[FieldChange] = (),
     ) -> str:
         """Build a commit on the remote head, prove it, push it; again when somebody else pushed first.
@@ -172,11 +187,7 @@ class GitOpsRepository(GitOps):
             head = self._clone.fetch()
             if done := self._clone.find(trailers, head):
                 return done
-            self._clone.checkout(head)
-            asked = self._reading(changes)
-            before = self._render(asked)
-            commit, made = build(head)
-            self._prove(head, commit, before, made)
+            commit = self._built(head, build, changes)
             try:
                 if self._clone.push(commit):
                     return commit
@@ -190,6 +201,14 @@ class GitOpsRepository(GitOps):
             where=self._clone.branch,
             hint="nothing was pushed; run again when the branch is quieter",
         )
+
+    def _built(self, head: str, build: Build, changes: Sequence[FieldChange]) -> str:
+        """A commit on a head, proven."""
+        self._clone.checkout(head)
+        before = self._render(self._reading(changes))
+        commit, made = build(head)
+        self._prove(head, commit, before, made)
+        return commit
 
     def _expect(self, change: FieldChange, allowed: tuple[str, ...], head: str) -> str:
         try:

@@ -165,6 +165,9 @@ def _warnings(case: Case) -> Iterator[str]:
         yield f"an undo returns to a state that breaks a blocking rule: {finding.sentence()}"
     yield from _newer_than_a_driver(case)
     yield from _departures(case)
+    asked = case.cluster.gitops.pull_requests
+    if asked and not asked.merge:
+        yield f"undo needs a human: {case.cluster.gitops.branch} takes pull requests, and no command merges one"
 
 
 def _by_themselves(case: Case, hops: Iterable[Hop]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from tests.unit.planner.matrices import (
 from knowngood.model.declared import Scope
 from knowngood.model.errors import Refused, UsageError
 from knowngood.model.field import ObjectRef
+from knowngood.model.gitops import PullRequests
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Disruption, Matrix, Release, UndoClass
 from knowngood.model.mover import MoverSpec
@@ -335,3 +336,12 @@ def test_a_plan_of_an_older_version_says_by_its_fields_what_moves() -> None:
     assert [(m.component, m.from_version, m.to_version) for m in ring.moves] == [
         ("nvidia-driver", "580.173.02", "595.91.07")
     ]
+
+
+@pytest.mark.parametrize(("merge", "said"), [((), True), (("gh", "pr", "merge"), False)])
+def test_an_undo_that_only_a_human_can_merge_is_said(merge: tuple[str, ...], said: bool) -> None:
+    lab = cluster()
+    asked = replace(lab.gitops, pull_requests=PullRequests(("gh", "pr", "create"), merge))
+    value = matrix(release("new", nvidia_driver="595.91.07"), clusters={"lab": replace(lab, gitops=asked)})
+    words = [w for w in plan(value, "lab", "new").warnings if w.startswith("undo needs a human: main takes")]
+    assert bool(words) is said

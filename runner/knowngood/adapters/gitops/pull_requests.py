@@ -1,0 +1,227 @@
+"""A GitOps repository whose branch takes only pull requests: our commits go to branches, and others merge them.
+
+What is merged is known by its content, since a merge may squash, rebase or reword: our commit is contained, or one with
+its trailers, or the fields hold what we wrote. The branch of an undo is prepared once the change is merged, and never
+before: built on anything else it would change nothing after a squash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from knowngood.adapters.gitops.forge import PullRequest, call
+from knowngood.adapters.gitops.git import Build, GitOpsRepository
+from knowngood.adapters.processes.git_command import without_secret
+from knowngood.matrix.span_edit import read_scalar
+from knowngood.model import names
+from knowngood.model.errors import DataError, DeadlineExceeded, KnowngoodError
+from knowngood.model.field import FieldChange
+from knowngood.model.finding import Finding
+from knowngood.model.gitops import GitOps, PullRequests
+from knowngood.ports.cancel import Cancel
+from knowngood.ports.clock import Clock
+from knowngood.ports.delivery import Delivery
+from knowngood.ports.gitops import FieldTaken
+
+PREFIX = "knowngood/"
+UNDO = f"{PREFIX}undo/"
+
+
+class PullRequestRepository(GitOpsRepository):
+    """As `GitOpsRepository`; what it returns for a commit is ours, on a branch, until it is merged."""
+
+    def __init__(self, where: GitOps, folder: Path, how: PullRequests, **options: object) -> None:
+        super().__init__(where, folder, **options)  # type: ignore[arg-type]
+        self._how = how
+        self._where = where
+
+    def find(self, trailers: Mapping[str, str]) -> str:
+        """What carries these trailers: in a pull request of ours, undone by a prepared branch, or on the branch."""
+        mine, branch = self._clone.heads(), _branch(trailers)
+        if branch in mine and (found := self._clone.find(trailers, self._clone.fetch(branch))):
+            return found
+        for prepared in (b for b in mine if b.startswith(UNDO) and names.TRAILER_UNDOES not in trailers):
+            said = self._clone.trailers(self._clone.fetch(prepared))
+            if {**said, **trailers} == said:
+                return said.get(names.TRAILER_UNDOES, "")
+        return self._clone.find(trailers, self.head())
+
+    def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
+        """See the port: whether a branch beside it is taken."""
+        return self._taking(changes, f"{PREFIX}would-this-be-taken")
+
+    def merged(self, commit: str, changes: Sequence[FieldChange]) -> str:
+        """The commit on the branch that brought ours, "" as long as nobody merged it."""
+        head = self.head()
+        if self._clone.is_ancestor(commit, head):
+            return commit
+        if _undo_branch(commit) in self._clone.heads():  # prepared on what was merged
+            return self._clone.parse(f"{self._clone.fetch(_undo_branch(commit))}^")
+        if not self._here(commit):
+            return head if changes and self._holds(changes, head) else ""
+        said = self._clone.trailers(commit)
+        if said and (found := self._clone.find(said, head)):
+            return found
+        if not changes:
+            return ""
+        files = sorted({c.file for c in changes})
+        after = self._clone.touching(files, self._clone.fork(commit, head), head)
+        return next((one for one in after if self._holds(changes, one)), "")
+
+    def prepare_undo(self, commit: str, merged: str, changes: Sequence[FieldChange]) -> str:
+        """Push the branch that takes a merged change back, without a pull request; its commit. Once only."""
+        branch = _undo_branch(commit)
+        if branch in self._clone.heads():
+            return self._clone.fetch(branch)
+        said = self._clone.trailers(commit)
+        marked = {**said, names.TRAILER_UNDOES: commit}
+        return self._sent(marked, branch, self._backward(merged, changes, self._back_subject(commit), marked))
+
+    def undo(
+        self, commit: str, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]
+    ) -> str:
+        """Withdraw what nobody merged yet; else open the prepared branch, and merge it where the team's command can."""
+        there = self.merged(commit, changes)
+        if not there and self._here(commit):
+            self._clone.drop(_branch(self._clone.trailers(commit)))
+            there = self.merged(commit, changes)  # it may have been merged while it was withdrawn
+        if not there:
+            return self.head()
+        head = self.head()
+        self._clone.checkout(head)
+        for change in changes:
+            self._expect(change, (change.after, change.before), head)
+        undone = self.prepare_undo(commit, there, changes)
+        if self.merged(undone, [c.inverse() for c in changes]):
+            return undone
+        self._ask(self._how.open, _undo_branch(commit), undone, known=True)
+        if self._how.merge:
+            self._ask(self._how.merge, _undo_branch(commit), undone)
+        return undone
+
+    def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
+        """Push a branch and delete it again: more can't be proven of a branch that only others write."""
+        head, branch = self.head(), f"{_branch(trailers)}-way-back"
+        self._clone.checkout(head)
+        self._clone.push(self._clone.commit("knowngood: the way out\n", ()), to=branch)
+        self._clone.drop(branch)
+        return head, head
+
+    def _publish(
+        self,
+        trailers: Mapping[str, str],
+        build: Build,
+        changes: Sequence[FieldChange] = (),
+    ) -> str:
+        """Push the commit to a branch of its own and open its pull request; once only."""
+        branch, known = _branch(trailers), self.find(trailers)
+        commit = known or self._sent(trailers, branch, build, changes)
+        if not self.merged(commit, changes):
+            self._ask(self._how.open, branch, commit, known=bool(known))
+        return commit
+
+    def _sent(
+        self,
+        trailers: Mapping[str, str],
+        branch: str,
+        build: Build,
+        changes: Sequence[FieldChange] = (),
+    ) -> str:
+        commit = self._built(self._clone.fetch(), build, changes)
+        if not self._clone.push(commit, to=branch):
+            found = self._clone.find(trailers, self._clone.fetch(branch))
+            if not found:
+                raise FieldTaken(f"the branch {branch} holds what is not ours")
+            return found
+        return commit
+
+    def _ask(self, command: Sequence[str], branch: str, commit: str, *, known: bool = False) -> None:
+        """Run the team's command. `known`: a pull request may be open already, so that its no is none."""
+        title, _, body = self._clone.message_of(commit).partition("\n")
+        about = PullRequest(
+            without_secret(self._where.repo), self._where.branch, branch, commit, title, body.strip()
+        )
+        try:
+            call(command, about, self._clone.tree)
+        except KnowngoodError:
+            if not known:
+                raise
+
+    def _here(self, commit: str) -> bool:
+        """Whether we have a commit, which another machine may have pushed."""
+        if not self._clone.has(commit):
+            for branch in (b for b in self._clone.heads() if b.startswith(PREFIX)):
+                self._clone.fetch(branch)
+        return self._clone.has(commit)
+
+    def _holds(self, changes: Sequence[FieldChange], commit: str) -> bool:
+        try:
+            return all(self._read_at(change, commit) == change.after for change in changes)
+        except (DataError, UnicodeDecodeError):
+            return False
+
+    def _read_at(self, change: FieldChange, commit: str) -> str:
+        data = self._clone.read(change.file, commit) or b""
+        return read_scalar(
+            data.decode("utf-8"), change.path, file=change.file, of=change.object, written=change.written
+        )
+
+    def undoes(self, commit: str) -> bool:
+        """Whether a commit of ours takes another one back."""
+        return self._here(commit) and names.TRAILER_UNDOES in self._clone.trailers(commit)
+
+    def _back_subject(self, commit: str) -> str:
+        return f"Undo: {self._clone.message_of(commit).partition(chr(10))[0]}"
+
+
+class MergedDelivery(Delivery):
+    """Waits until somebody merged a commit, prepares its undo, then waits for Argo CD."""
+
+    def __init__(self, inner: Delivery, repository: PullRequestRepository, clock: Clock, wait: float) -> None:
+        self._inner, self._repository, self._clock, self._wait = inner, repository, clock, wait
+
+    def ready(self) -> Sequence[Finding]:
+        """See the port."""
+        return self._inner.ready()
+
+    def windows(self, seconds: float) -> Sequence[Finding]:
+        """See the port."""
+        return self._inner.windows(seconds)
+
+    def wait(self, commit: str, changes: Sequence[FieldChange], deadline: float, cancel: Cancel) -> float:
+        """See the port. The time until the merge is counted, and has a deadline of its own."""
+        began, what = self._clock.monotonic(), f"the merge of {commit[:10]}"
+        try:
+            merged = self._clock.wait_for(
+                lambda: self._repository.merged(commit, changes),
+                deadline=self._wait,
+                what=what,
+                cancel=cancel,
+                every=10.0,
+            )
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(
+                f"nobody merged {commit[:10]} in {self._wait:.0f} s",
+                hint="merge its pull request, then go on",
+            ) from error
+        if changes and not self._repository.undoes(commit):
+            self._repository.prepare_undo(commit, merged, changes)
+        self._inner.wait(merged, changes, deadline, cancel)
+        return self._clock.monotonic() - began
+
+
+def _branch(trailers: Mapping[str, str]) -> str:
+    """The branch of a commit with these trailers, the same on each machine."""
+    words = [trailers.get(t, "") for t in (names.TRAILER_RUN, names.TRAILER_HOP, names.TRAILER_RING)]
+    digest = hashlib.sha256("\n".join(f"{k}: {v}" for k, v in sorted(trailers.items())).encode()).hexdigest()
+    return f"{PREFIX}{'-'.join(_plain(w) for w in words if w)}-{digest[:8]}"
+
+
+def _plain(word: str) -> str:
+    return "".join(c if c.isalnum() and c.isascii() else "-" for c in word).strip("-")[:60]
+
+
+def _undo_branch(commit: str) -> str:
+    return f"{UNDO}{commit[:12]}"
