@@ -12,6 +12,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 CACHE := .cache
 COLLECTIONS := .collections
+TEMPLATES := runner/knowngood/adapters/templates
 OUT ?= demo
 PYTEST_ARGS ?=
 FUZZ ?= -max_total_time=60
@@ -55,7 +56,8 @@ lint: $(VENV)/.dev ## ruff, mypy, import contracts, ansible-lint, yamllint, work
 	lint-imports
 	yamllint --strict .
 	ansible-lint --offline
-	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml $(TEMPLATES)/github/*.yml
+	check-jsonschema --builtin-schema vendor.gitlab-ci $(TEMPLATES)/gitlab/gitlab-ci.yml
 	zizmor --offline --quiet --pedantic .github/workflows
 	knowngood validate
 

@@ -157,15 +157,9 @@ def test_the_twin_becomes_its_own_process(monkeypatch: pytest.MonkeyPatch) -> No
     assert called[0][1:] == ["-m", "knowngood.twin", "up", "--seed", "s.json", "--time-scale", "60"]
 
 
-def test_init_lays_out_a_repository_that_validates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_lays_out_gates_and_playbooks(tmp_path: Path) -> None:
     folder = tmp_path / "ops"
     assert knowngood("init", folder).code == 0
-    status = subprocess.run(
-        ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert status.stdout == ""
-    monkeypatch.chdir(folder)
-    assert knowngood("validate").code == 0
     assert (folder / "gates" / "gpu_errors.py").is_file()
     assert (folder / "playbooks" / "drain.yml").is_file()
     assert (next(folder.rglob("galaxy.yml")).parent / "roles" / "drain").is_dir()

@@ -13,8 +13,21 @@ from knowngood.model.errors import ExitCode
 
 ROOT = Path(__file__).parents[3]
 README = ROOT / "README.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-SCRIPTS = [path for path in [ROOT / "Makefile", *sorted((ROOT / "tools").iterdir())] if path.is_file()]
+TEMPLATES = ROOT / "runner" / "knowngood" / "adapters" / "templates"
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+        TEMPLATES / "README.md",
+    ]
+)
+PIPELINES = [*(ROOT / ".github" / "workflows").glob("*.yml"), *TEMPLATES.rglob("*.yml")]
+SCRIPTS = [
+    path
+    for path in [ROOT / "Makefile", *sorted((ROOT / "tools").iterdir()), *sorted(PIPELINES)]
+    if path.is_file()
+]
 LINK = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 COMMAND = re.compile(r"(?:^|[ `/(])knowngood ((?:[a-z]+|--)[^`#|;&)\n]*)")
 
