@@ -5,8 +5,8 @@ that this layout gives it, by the driver's own list; their places are those of t
 follows from them. A node without MIG proves that it has none.
 Needs: the driver pod (exec of nvidia-smi -q -x, and -L where a GPU is in MIG mode), the ClusterPolicy and mig-manager's
 ConfigMap (get on configmaps in the operator's namespace).
-fail: another mode, number, profile or place; mig-manager says failed; a mode that waits for a reset; MIG where no
-layout asks for it.
+fail: another mode, number, profile or place; another layout than before that the release does not name; mig-manager
+says failed; a mode that waits for a reset; MIG where no layout asks for it.
 inconclusive: the layout, the ConfigMap or the driver's list can't be read; mig-manager is still at work after
 settleSeconds (of the profile, a proposal: 60), which the device plugin after it has, too.
 Noted: GPUs that somebody parted by hand, without a label: they are compared with the baseline only.
@@ -35,7 +35,7 @@ from knowngood.model.node import NodeState
 from knowngood.planner import sharing
 
 SETTLE = 20.0  # seconds
-NONE = "all-disabled"
+NONE, COMPONENT = "all-disabled", "mig-config"
 Slices = Mapping[str, Mapping[str, str]]
 
 
@@ -67,9 +67,10 @@ def test_each_gpu_is_parted_as_configured(
     parted_now: Mapping[str, Parted],
     gpu_settings: GpuConfig,
     profile: Profile,
+    expect: Mapping[str, str],
     baseline: Mapping[str, Any] | None,
 ) -> None:
-    """Mode, devices, places and what is allocatable."""
+    """Mode, devices, places and what is allocatable. Places are compared where the layout is as it was."""
     state, told = readable(parted_at_rest.get(node)), parted_now[node].told
     gpus = told.report.gpus if told.report else ()
     slices, places = parted_now[node].slices, dict(state.inventory.get("mig", {}))
@@ -84,7 +85,15 @@ def test_each_gpu_is_parted_as_configured(
         unread += [found] if isinstance(found, str) else []
         if not isinstance(found, str) and not unread and not at_work(state):
             wrong += otherwise(gpus, found, slices or {})
-    wrong += moved(places, (baseline or {}).get("places"), state) if not at_work(state) else ()
+    before = baseline or {}
+    if (was := before.get("layout", label)) != label:
+        wrong += (
+            []
+            if expect.get(COMPONENT) == label
+            else [f"its layout is {label or NONE}, before the change {was or NONE}"]
+        )
+    elif not at_work(state):
+        wrong += moved(places, before.get("places"), state)
     if used and not at_work(state) and not unread:
         there = sharing.present(state, profile.gpus)
         wrong += sharing.missing(state, there)
