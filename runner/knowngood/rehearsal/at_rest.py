@@ -16,7 +16,10 @@ OPERATOR = "gpu-operator"
 
 @dataclass(frozen=True)
 class AtRest:
-    """A cluster on its pinned release; `movers`, `edges` and `components` are the matrix's."""
+    """A cluster on its pinned release; `movers`, `edges` and `components` are the matrix's, `named` its releases'.
+
+    `named`: component -> the versions that any release names.
+    """
 
     cluster: Cluster
     hardware: Hardware
@@ -24,6 +27,7 @@ class AtRest:
     movers: Specs = field(default_factory=dict)
     edges: Mapping[str, Edges] = field(default_factory=dict)
     components: Mapping[str, Component] = field(default_factory=dict)
+    named: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, matrix: Matrix, cluster: Cluster) -> AtRest:
@@ -35,6 +39,7 @@ class AtRest:
             matrix.movers,
             matrix.edges,
             matrix.components,
+            _named(matrix),
         )
 
     @property
@@ -56,3 +61,11 @@ class AtRest:
         if mover is None or not mover.understands(declaration.kind, declaration.path):
             return {declaration.path: version}
         return shown(mover, declaration.kind, version, declaration.images)
+
+
+def _named(matrix: Matrix) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for release in matrix.releases.values():
+        for component, version in release.components.items():
+            found.setdefault(component, set()).add(version)
+    return {component: frozenset(versions) for component, versions in found.items()}

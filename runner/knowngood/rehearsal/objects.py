@@ -19,14 +19,16 @@ from knowngood.rehearsal.at_rest import AtRest
 MIRROR = "mirror.example.com/nvidia"
 """The air gap's mirror; nothing is ever pulled in a rehearsal."""
 
+CONFIG_MAP = "ConfigMap"
 GPU_TAINT = "nvidia.com/gpu"
 PEERMEM = "nvidia-peermem"
 
 
 def made(named: ObjectRef, spec: Object) -> Object:
-    """An object of that name."""
+    """An object of that name; of a ConfigMap `spec` is its data."""
     metadata = {"name": named.name, **({"namespace": named.namespace} if named.namespace else {})}
-    return {"apiVersion": named.api_version, "kind": named.kind, "metadata": metadata, "spec": spec}
+    body = {"spec": spec} if named.kind != CONFIG_MAP else {"data": spec}
+    return {"apiVersion": named.api_version, "kind": named.kind, "metadata": metadata, **body}
 
 
 def tolerations() -> list[Object]:
@@ -101,6 +103,7 @@ SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "ClusterPolicy": lambda rest, _: cluster_policy(rest),
     "NicClusterPolicy": lambda rest, _: nic_policy(rest),
     "NicNodePolicy": nic_node_policy,
+    CONFIG_MAP: lambda _, ring: {"ring": ring},
     "ClusterVersion": lambda rest, _: {"clusterID": str(uuid5(NAMESPACE_DNS, rest.cluster.name))},
 }
-"""Kind -> the spec of one that declares for a ring, or for all nodes (ring "")."""
+"""Kind -> the spec of one that declares for a ring, or for all nodes (ring ""); of a ConfigMap its data."""

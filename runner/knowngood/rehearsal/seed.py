@@ -13,12 +13,11 @@ from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
-from knowngood.rehearsal import platform
+from knowngood.rehearsal import platform, sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
 from knowngood.rehearsal.operators import olm
 from knowngood.rehearsal.platform import reported_kernel
-from knowngood.rehearsal.sharing import labels
 
 SEED_SCHEMA = 1
 
@@ -39,7 +38,7 @@ def seed(rest: AtRest, repo: str) -> Object:
         "cluster": cluster.name,
         "kubernetes": kubernetes_version(release),
         "openshift": release.components.get("openshift", ""),
-        "nodes": _nodes(cluster, hardware, release),
+        "nodes": _nodes(rest),
         "gpuOperator": {
             "version": _needed(release, "gpu-operator"),
             "namespace": cluster.operator_namespace,
@@ -68,6 +67,7 @@ def _parts(rest: AtRest) -> Object:
     return {
         "olm": olm(rest),
         "helm": releases(rest),
+        "migManager": sharing.by_label(rest),
         "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
     }
 
@@ -98,8 +98,8 @@ def _needed(release: Release, component: str) -> str:
     return version
 
 
-def _nodes(cluster: Cluster, hardware: Hardware, release: Release) -> list[Object]:
-    sharing = cluster.raw.get("sharing", {})
+def _nodes(rest: AtRest) -> list[Object]:
+    cluster = rest.cluster
     rings = {node: ring.name for ring in cluster.rings for node in ring.nodes}
     plain = [
         {"name": name, "role": role, "labels": {}}
@@ -116,10 +116,10 @@ def _nodes(cluster: Cluster, hardware: Hardware, release: Release) -> list[Objec
             "role": "gpu",
             "labels": {
                 **({RING_LABEL: rings[name]} if name in rings else {}),
-                **labels(sharing.get(name, {})),
+                **sharing.labels(rest, name),
             },
-            **_machine(hardware.of(name), release),
-            **_sharing(sharing.get(name, {})),
+            **_machine(rest.hardware.of(name), rest.release),
+            **_sharing(sharing.at_start(rest, name)),
         }
         for name in cluster.gpu
     ]

@@ -15,6 +15,8 @@ from knowngood.rehearsal.at_rest import AtRest
 
 MIG, PLUGIN = "mig-layouts", "shared-gpus"
 MIG_KEY = "config.yaml"
+LAYOUT, LAYOUT_LABEL = "mig-config", "nvidia.com/mig.config"
+"""The component that is a layout's name, and the node's label by which it comes."""
 PLUGIN_LABEL = "nvidia.com/device-plugin.config"
 NONE = "all-disabled"
 FITTING = {"1": 7, "2": 3, "3": 2, "4": 1, "7": 1}
@@ -26,6 +28,18 @@ def said(rest: AtRest) -> Mapping[str, Values]:
     """Node -> how it offers its GPUs, of those that do otherwise than each GPU once."""
     found: Mapping[str, Values] = rest.cluster.raw.get("sharing", {})
     return found
+
+
+def by_label(rest: AtRest) -> bool:
+    """Whether Git declares layouts there, so that labels bring them."""
+    return any(d.component == LAYOUT for d in rest.cluster.declarations)
+
+
+def at_start(rest: AtRest, node: str) -> Values:
+    """How a node offers its GPUs when the rehearsal begins; empty where it is each GPU once."""
+    own = said(rest).get(node, {})
+    layout = rest.release.components.get(LAYOUT, NONE) if by_label(rest) else NONE
+    return own if layout == NONE else {**own, "mig": layout}
 
 
 def configured(rest: AtRest) -> Object:
@@ -42,7 +56,9 @@ def configured(rest: AtRest) -> Object:
 def config_maps(rest: AtRest) -> dict[str, Object]:
     """The ConfigMaps by name."""
     nodes = said(rest).values()
-    layouts = {str(node["mig"]): _layout(str(node["mig"])) for node in nodes if "mig" in node}
+    named = {str(node["mig"]) for node in nodes if "mig" in node}
+    named |= rest.named.get(LAYOUT, frozenset()) - {NONE} if by_label(rest) else set()
+    layouts = {name: _layout(name) for name in sorted(named)}
     shares = {key_of(node): _plugin(int(node["replicas"])) for node in nodes if "replicas" in node}
     found: dict[str, Object] = {}
     if layouts:
@@ -53,9 +69,11 @@ def config_maps(rest: AtRest) -> dict[str, Object]:
     return found
 
 
-def labels(node: Values) -> dict[str, str]:
-    """What a node says of the device plugin's configuration that it takes."""
-    return {PLUGIN_LABEL: key_of(node)} if "replicas" in node else {}
+def labels(rest: AtRest, node: str) -> dict[str, str]:
+    """Which configuration of the device plugin a node takes, and which layout, where that comes by its label."""
+    found = at_start(rest, node)
+    shares = {PLUGIN_LABEL: key_of(found)} if "replicas" in found else {}
+    return shares | ({LAYOUT_LABEL: str(found.get("mig", NONE))} if by_label(rest) else {})
 
 
 def key_of(node: Values) -> str:
