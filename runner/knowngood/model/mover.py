@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from knowngood.model.field import ObjectRef
 
-CLASSES = frozenset({"chart", "cluster-version", "daemon-driver", "machine-config", "nic-firmware", "olm-v0"})
+CLASSES = frozenset(
+    {"chart", "cluster-version", "daemon-driver", "label", "machine-config", "nic-firmware", "olm-v0"}
+)
 """The classes that this version can move; each is one file in adapters/movers."""
 
 

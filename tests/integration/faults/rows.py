@@ -148,6 +148,8 @@ TWICE = Row(
     {**QUICK, "operandAgeSeconds": 6},
 )
 
+LAYOUT = Row("mig-manager-wedges", "mig-gpu-1", "mig.config.state is pending", "restored", 6, ("mig-gpu-1",))
+
 FRA_CANARY, FRA_LATER, FRA_LAST = "fra-gpu-1", "fra-gpu-2", "fra-gpu-3"
 FRA_QUICK = {**QUICK, "settleSeconds": 20}
 
@@ -243,7 +245,7 @@ CHART = Once("chart-image-is-missing", "", "ImagePullBackOff", (), {"version": C
 
 def shown() -> Iterator[tuple[str, str, str, str]]:
     """Each row as docs/twin.md tells it: its test there, the fault with where or when, what catches it, the end."""
-    for test, whole in (("table", TABLE), ("twice", [TWICE]), ("release", [FORWARD])):
+    for test, whole in (("table", TABLE), ("twice", [TWICE]), ("layouts", [LAYOUT]), ("release", [FORWARD])):
         for row in whole:
             yield test, _named(row.fault, row.note), row.caught_by, row.end or "interrupted"
     for test, rows in (

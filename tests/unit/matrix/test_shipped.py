@@ -182,10 +182,11 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         **dict.fromkeys(OPERATORS, "olm-v0"),
         **dict.fromkeys(CHARTS, "chart"),
         "nic-firmware": "nic-firmware",
+        "mig-config": "label",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 21
+    assert len(classes) == 22
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

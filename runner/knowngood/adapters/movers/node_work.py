@@ -13,7 +13,7 @@ from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.movers import daemon_driver, machine_config, nic_firmware, operands
+from knowngood.adapters.movers import daemon_driver, label, machine_config, nic_firmware, operands
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import NotTold, Report, Task
@@ -36,6 +36,7 @@ def _all(action: batch.Action) -> Verb:
 
 MOVERS: Mapping[str, NodeMover] = {
     "daemon-driver": daemon_driver.apply,
+    "label": label.apply,
     "machine-config": machine_config.apply,
     "nic-firmware": nic_firmware.apply,
 }
