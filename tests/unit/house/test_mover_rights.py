@@ -36,7 +36,6 @@ OF_A_CLASS = {
     "label": {
         ("nodes", "patch"),
         ("pods/exec", "create"),
-        ("clusterpolicies", "list"),
         ("configmaps", "get"),
     },
     "daemon-driver": {
