@@ -47,6 +47,7 @@ from knowngood.model.mover import (
     Shown,
     Starts,
     Words,
+    Workload,
     completed,
 )
 from knowngood.model.parts import ComputeNics, Waiver
@@ -136,6 +137,7 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         holds=tuple(v.get("holds", ())),
         require={kind: dict(texts) for kind, texts in v.get("require", {}).items()},
         settles=tuple(v.get("settles", ())),
+        workloads=tuple(Workload(**one) for one in v.get("workloads", ())),
         order=v.get("order", 0),
         beside=beside,
         shows=tuple(Shown(s["version"], dict(s["files"])) for s in v.get("shows", ())),

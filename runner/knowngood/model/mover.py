@@ -9,7 +9,16 @@ from enum import StrEnum
 from knowngood.model.field import ObjectRef
 
 CLASSES = frozenset(
-    {"chart", "cluster-version", "daemon-driver", "label", "machine-config", "nic-firmware", "olm-v0"}
+    {
+        "chart",
+        "cluster-version",
+        "daemon-driver",
+        "label",
+        "machine-config",
+        "nic-firmware",
+        "olm-v0",
+        "operand",
+    }
 )
 """The classes that this version can move; each is one file in adapters/movers."""
 
@@ -113,6 +122,19 @@ class Words:
     undoes: str
 
 
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What an operator makes of a custom resource, and which container's image is the version.
+
+    `name`: `{object}` in it stands for the resource's. It is in the resource's namespace, or in the operator's.
+    """
+
+    kind: str  # DaemonSet, Deployment, StatefulSet
+    name: str
+    container: str
+    operator: str = ""
+
+
 PLAIN = Words("what moves", "bring the new versions", "bring the versions that were there before")
 """Where nobody says it better."""
 
@@ -138,7 +160,8 @@ class MoverSpec:
     with whose restart it comes; its pods and proof are that one's. `shows` is how files of a node tell what runs, the
     first that fits; without it the line in the kernel log does. `scheme`: how a running version compares. `guards`
     name what must not hang on its module when a node is taken: `uplink`, `storage`. `again`: which second load would
-    show its latent faults. `label`: the node's label by which it comes.
+    show its latent faults. `label`: the node's label by which it comes. `workloads`: what runs it, where an operator
+    makes that of a field.
     """
 
     kind: str = ""  # its class
@@ -160,6 +183,7 @@ class MoverSpec:
     guards: tuple[str, ...] = ()
     again: Again | None = None
     label: NodeLabel | None = None
+    workloads: tuple[Workload, ...] = ()
 
     @property
     def reloads(self) -> bool:

@@ -38,6 +38,7 @@ from knowngood.twin.behaviours.operands import gpu_program
 from knowngood.twin.behaviours.programs import Program
 from knowngood.twin.behaviours.recorder import Recorder
 from knowngood.twin.behaviours.registry import played, spelled_out
+from knowngood.twin.behaviours.section_operands import operand_program
 from knowngood.twin.behaviours.settle import LOOKED_AT, unsettled
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_health import health_crds
@@ -250,7 +251,8 @@ def _twin(
 
 def special_program(twin: Twin, pod: Object) -> Program | None:
     """The program of an operator's pod; None for all others."""
-    return gpu_program(twin, pod) or nic_program(twin, pod) or chart_program(twin, pod)
+    made = operand_program(twin, pod) or chart_program(twin, pod)
+    return made or gpu_program(twin, pod) or nic_program(twin, pod)
 
 
 def ask_webhooks(twin: Twin, server: ApiServer) -> None:

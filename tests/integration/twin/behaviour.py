@@ -114,8 +114,9 @@ async def raised(
     document: Mapping[str, Any],
     *,
     runs: bool = False,
+    definitions: Sequence[Object] = (),
 ) -> AsyncIterator[Play]:
-    """An API server with what the seed says, and these controllers."""
+    """An API server with what the seed says, and these controllers. `definitions`: of more kinds than the seed's."""
     state = folder / "state"
     state.mkdir()
     parsed = seed.parse({**DOCUMENT, **document})
@@ -124,7 +125,7 @@ async def raised(
         log = EventLog(state / "events.jsonl")
         stack.callback(log.close)
         server = ApiServer(state)
-        for crd in up.crds_of(parsed):
+        for crd in (*up.crds_of(parsed), *definitions):
             server.install_crd(crd)
         for obj in objects.all_objects(parsed):
             server.seed(obj)
@@ -183,12 +184,13 @@ def play(
     kinds: Sequence[Kind] = (),
     *,
     runs: bool = False,
+    definitions: Sequence[Object] = (),
     **document: Any,
 ) -> None:
     """Tell the story on a cluster with these controllers; `document`: top-level keys of its seed."""
 
     async def run() -> None:
-        async with raised(folder, cast, scale, kinds, document, runs=runs) as made:
+        async with raised(folder, cast, scale, kinds, document, runs=runs, definitions=definitions) as made:
             await story(made)
 
     asyncio.run(run())

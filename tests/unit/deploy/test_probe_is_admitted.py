@@ -133,7 +133,7 @@ def test_the_probes_account_has_no_rights_and_no_token() -> None:
     assert account["automountServiceAccountToken"] is False
     bound = [
         s["name"]
-        for folder in ("base", "olm", "network-operator", "cluster-version", "chart")
+        for folder in ("base", "olm", "network-operator", "cluster-version", "chart", "operand")
         for d in documents(folder)
         for s in d.get("subjects", ())
     ]

@@ -20,10 +20,11 @@ from knowngood.model.pulling import Pulling
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart", "nic-firmware")
+FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart", "nic-firmware", "operand")
 """All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
+    "operand": {(kind, "get") for kind in ("daemonsets", "deployments", "statefulsets")},
     "chart": {
         *((kind, "get") for kind in ("applications", "daemonsets", "deployments", "statefulsets")),
         *((kind, "get") for kind in ("customresourcedefinitions", "validatingwebhookconfigurations")),
@@ -145,6 +146,32 @@ def test_a_cluster_that_declares_nic_firmware_asks_for_what_deploy_grants() -> N
     }
     assert (space, "nicfirmwaresources", "get") in asked
     assert asked <= {*rules()}
+
+
+@pytest.mark.parametrize(
+    ("component", "at", "space"),
+    [
+        ("dcgm-exporter", ObjectRef("nvidia.com/v1", "ClusterPolicy", "p"), OPERATOR),
+        (
+            "nic-configuration-operator",
+            ObjectRef("mellanox.com/v1alpha1", "NicClusterPolicy", "p"),
+            "nvidia-network-operator",
+        ),
+        (
+            "powerscale-csi",
+            ObjectRef("storage.dell.com/v1", "ContainerStorageModule", "isilon", "isilon"),
+            "isilon",
+        ),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_an_operand_is_asked_of_where_its_workloads_are(component: str, at: ObjectRef, space: str) -> None:
+    declared = Declaration(component, "x.yaml", "spec", at)
+    bare = replace(cluster(declared), namespaces=DEFAULT_NAMESPACES)
+    asked = set(needed(bare, movers())) - set(needed(bare))
+    assert {right.namespace for right in asked if right.group == "apps"} == {space}
+    assert {(right.resource, right.verb) for right in asked} <= {(kind, verb) for _, kind, verb in rules()}
+    assert any(right.resource == "containerstoragemodules" for right in asked) is bool(at.namespace)
 
 
 def test_of_a_release_no_more_is_granted_than_is_asked() -> None:

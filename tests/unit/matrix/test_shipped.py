@@ -173,6 +173,7 @@ OPERATORS = (
 )
 
 CHARTS = ("dra-driver", "hami", "kai-scheduler", "run-ai")
+OPERANDS = ("dcgm-exporter", "nic-configuration-operator", "powerscale-csi")
 
 
 def test_what_moves_says_its_class(matrix: Matrix) -> None:
@@ -181,12 +182,13 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         **dict.fromkeys(OF_DRIVER_PODS, "daemon-driver"),
         **dict.fromkeys(OPERATORS, "olm-v0"),
         **dict.fromkeys(CHARTS, "chart"),
+        **dict.fromkeys(OPERANDS, "operand"),
         "nic-firmware": "nic-firmware",
         "mig-config": "label",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 22
+    assert len(classes) == 25
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

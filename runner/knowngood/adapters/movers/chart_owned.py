@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.movers import rollout
 from knowngood.model.values import Values
@@ -64,7 +63,7 @@ def image_of_version(workloads: Sequence[Object], version: str) -> str:
     images = sorted({image for one in workloads for image in rollout.images(one)})
     tagged = [image for image in images if ":" in image.partition("@")[0].rpartition("/")[2]]
     texts = (version, f"v{version}")
-    if any(facts.carries(image, text) for image in tagged for text in texts):
+    if any(rollout.is_of(image, version) for image in tagged):
         return ""
     if not tagged and any(_labelled(one, texts) for one in workloads):
         return ""

@@ -11,6 +11,8 @@ from knowngood.adapters.movers.cluster_version_acts import ClusterVersionActs
 from knowngood.adapters.movers.fleet_task import FleetActor, FleetTask
 from knowngood.adapters.movers.node_work import limits_of, spec_of, teller
 from knowngood.adapters.movers.olm_v0_acts import OlmV0Acts
+from knowngood.adapters.movers.operand_acts import OperandActs
+from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.model.errors import CouldNot, Inconclusive, KnowngoodError, LockHeld, Refused, UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json
@@ -21,6 +23,7 @@ ACTORS: Mapping[str, FleetActor] = {
     "chart": ChartActs(),
     "cluster-version": ClusterVersionActs(),
     "olm-v0": OlmV0Acts(),
+    "operand": OperandActs(),
 }
 """The classes with something to do once a cluster, each by its name in a component file."""
 
@@ -43,7 +46,8 @@ def perform(verb: str, params: Values) -> Object:
             default_path(), patience=limits.lease, first_patience=limits.lease, agent=f"{AGENT}-{verb}"
         )
         tell = teller()
-        task = FleetTask(kube, str(params["key"]), limits, lambda text: tell(moving.component, text))
+        spaces = {**DEFAULT_NAMESPACES, **(params.get("namespaces") or {})}
+        task = FleetTask(kube, str(params["key"]), limits, lambda text: tell(moving.component, text), spaces)
         actor = ACTORS[moving.spec.kind]
         done = actor.start(task, moving) if verb == "approve" else actor.back(task, moving)
         calls = kube.calls

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.adapters.movers.looking import Stood, until_there
+from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.model import names
 from knowngood.model.errors import CouldNot, LockHeld, Refused
 from knowngood.model.matrix import Limits
@@ -25,6 +26,11 @@ class FleetTask:
     key: str
     limits: Limits = field(default_factory=Limits)
     tell: Callable[[str], None] = lambda _text: None
+    namespaces: Mapping[str, str] = field(default_factory=lambda: DEFAULT_NAMESPACES)
+
+    def space_of(self, operator: str) -> str:
+        """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""
+        return self.namespaces.get(operator) or self.namespaces["gpu-operator"]
 
     @property
     def run(self) -> str:

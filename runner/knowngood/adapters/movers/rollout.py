@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 
 APPS = "apps/v1"
@@ -35,6 +36,18 @@ def images(workload: Object) -> list[str]:
     """The images of its containers, those that run before the others included."""
     spec = workload["spec"]["template"]["spec"]
     return [str(c["image"]) for key in ("initContainers", "containers") for c in spec.get(key) or ()]
+
+
+def image_of(workload: Object, container: str) -> str:
+    """The image of one of its containers, "" where it has none of that name."""
+    found = workload["spec"]["template"]["spec"].get("containers") or ()
+    return next((str(c["image"]) for c in found if c["name"] == container), "")
+
+
+def is_of(image: str, version: str) -> bool:
+    """Whether an image's tag is of a version, with or without a v before it; one without a tag is of none."""
+    tagged = ":" in image.partition("@")[0].rpartition("/")[2]
+    return tagged and any(facts.carries(image, text) for text in (version, f"v{version}"))
 
 
 def late(kube: Kube, kind: str, workload: Object) -> str:

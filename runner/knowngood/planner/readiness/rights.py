@@ -210,7 +210,7 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
     kinds = (_of_operators, _of_a_release, _of_charts, _of_nics, _of_alerts, _of_images)
-    more = (right for of in kinds for right in of(cluster))
+    more = (*(right for of in kinds for right in of(cluster)), *_of_operands(cluster, specs or {}))
     return tuple(dict.fromkeys((*found, *more)))
 
 
@@ -293,6 +293,19 @@ def _of_nics(cluster: Cluster) -> Iterator[Right]:
         yield Right("get", CONFIGURATION, "nicfirmwaresources", space, why="sees which images are fetched")
     for group, resource, why in NICS if spaces else ():
         yield Right("list", group, resource, "", why=why)
+
+
+def _of_operands(cluster: Cluster, specs: Specs) -> Iterator[Right]:
+    """What components need that an operator makes of a field, each where its workloads are."""
+    for one in cluster.declarations:
+        for made in specs[one.component].workloads if one.component in specs else ():
+            space = one.object.namespace or cluster.namespace_of(made.operator)
+            plural, why = f"{made.kind.lower()}s", f"sees how far {one.component} is"
+            yield Right("get", "apps", plural, space, why=why)
+            if one.object.namespace:
+                group = one.object.api_version.rpartition("/")[0]
+                kinds = f"{one.kind.lower()}s"
+                yield Right("get", group, kinds, space, one.object.name, why)
 
 
 def _rights(row: Row, verb: str, cluster: Cluster, operators: Sequence[str]) -> Iterator[Right]:

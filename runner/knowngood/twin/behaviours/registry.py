@@ -25,6 +25,7 @@ from knowngood.twin.behaviours.nic_firmware import NicFirmware
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
+from knowngood.twin.behaviours.section_operands import SectionOperands
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.seed import Seed
 
@@ -47,6 +48,7 @@ _ALL: tuple[type[Controller], ...] = (
     ArgoCd,
     ChartApplications,
     NetworkOperator,
+    SectionOperands,
     DocaUpgrades,
     Olm,
     ClusterVersionOperator,
@@ -79,6 +81,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         ArgoCd: seed.gitops is None,
         ChartApplications: seed.gitops is None,
         NetworkOperator: seed.network_operator is None,
+        SectionOperands: seed.network_operator is None,
         DocaUpgrades: seed.network_operator is None or NetworkOperator.name in without,
         Olm: seed.olm is None,
         ClusterVersionOperator: seed.cluster_version is None,

@@ -57,6 +57,10 @@ options:
     description: Who does it, C(<run>/...), and the same at each try. Another run's Lease stops it.
     type: str
     required: true
+  namespaces:
+    description: Operators' namespaces, by their components; those that are not named are the default ones.
+    type: dict
+    default: {}
   limits:
     description: Deadlines in seconds; C(apply) for all of it, C(operand_age) for one state.
     type: dict
@@ -107,6 +111,7 @@ def main() -> None:
             "mover": {"type": "dict", "required": True},
             "object": {"type": "dict", "required": True},
             "reinstall": {"type": "bool", "default": False},
+            "namespaces": {"type": "dict", "default": {}},
             "key": {"type": "str", "required": True, "no_log": False},
             "limits": {"type": "dict", "default": {}},
         },
