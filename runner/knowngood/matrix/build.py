@@ -361,5 +361,6 @@ def _pull_requests(value: Values) -> PullRequests:
 def _declaration(component_name: str, value: Values) -> Declaration:
     live = from_json(ObjectRef, value["object"])
     images, toolkits = (dict(value.get(key, {})) for key in ("images", "toolkits"))
+    texts = {version: dict(fields) for version, fields in value.get("texts", {}).items()}
     where = value["file"], value["path"], live
-    return Declaration(component_name, *where, images, toolkits, written=value.get("written", ""))
+    return Declaration(component_name, *where, images, toolkits, texts, written=value.get("written", ""))

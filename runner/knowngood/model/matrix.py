@@ -198,11 +198,13 @@ class Profile:
 class Declaration(Field):
     """Where Git declares a component; `{ring}` in file and object: one a ring. `images`: those that bring a version.
 
-    `toolkits`: version -> the image by which drivers are built for its system.
+    `toolkits`: version -> the image by which drivers are built for its system. `texts`: version -> path -> what a field
+    holds for it, where that is not what the mover writes: a digest, the repository or image that move along.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     toolkits: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def of_ring(self, ring: str, path: str = "") -> Field:
         """The field of one ring, or another one of the same object."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from knowngood.model.errors import UsageError
+from knowngood.model.matrix import Declaration
 from knowngood.model.mover import MoverSpec, Specs
 from knowngood.model.plan import Plan
 
@@ -46,6 +47,41 @@ def shown(spec: MoverSpec, kind: str, version: str, images: Mapping[str, str] = 
     return {path: _filled(template, text, image) for path, template in spec.fields[kind].items()}
 
 
+def said_of(spec: MoverSpec, declaration: Declaration, version: str) -> dict[str, str]:
+    """Path -> text of the fields with which a cluster declares a version; UsageError as `shown`."""
+    if why := unsaid(spec, declaration, version):
+        raise UsageError(
+            f"declare.{declaration.component}.{why} {version}", hint="add it to the cluster file"
+        )
+    own = declaration.texts.get(version, {})
+    return {**shown(spec, declaration.kind, version, declaration.images), **own}
+
+
+def unsaid(spec: MoverSpec, declaration: Declaration, version: str) -> str:
+    """What a cluster file does not say of a version and would have to, in words; "" where nothing is missing."""
+    if unnamed(spec, declaration.kind, version, declaration.images):
+        return "images names no image of"
+    return "texts says nothing of" if declaration.texts and version not in declaration.texts else ""
+
+
+def version_said(spec: MoverSpec, declaration: Declaration, text: str) -> str:
+    """The version that a cluster declares by the text of a declaration's field; UsageError as `version_of`."""
+    found = [v for v, fields in declaration.texts.items() if fields.get(declaration.path) == text]
+    if len(found) == 1:
+        return found[0]
+    where = f"declare.{declaration.component}"
+    if found:
+        what = f"{where}.texts: {text} is said of {' and '.join(found)}"
+        raise UsageError(what, hint="each version has its own")
+    if text.startswith(DIGEST):
+        what = f"{where}: Git holds {text[:19]}..., and nobody says which version that is"
+        raise UsageError(
+            what, hint="name it under `texts`: {VERSION: {" + declaration.path + ": sha256:...}}"
+        )
+    return version_of(spec, declaration.kind, {declaration.path: text})
+
+
+DIGEST = "sha256:"
 NAME_IT = "name it by digest under `images`, where the cluster file declares the component"
 
 

@@ -9,7 +9,7 @@ from knowngood.model.graph import Edges
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release
 from knowngood.model.mover import Specs
-from knowngood.planner.moving import shown
+from knowngood.planner.moving import said_of
 
 OPERATOR = "gpu-operator"
 
@@ -60,7 +60,7 @@ class AtRest:
         mover = self.movers.get(declaration.component)
         if mover is None or not mover.understands(declaration.kind, declaration.path):
             return {declaration.path: version}
-        return shown(mover, declaration.kind, version, declaration.images)
+        return said_of(mover, declaration, version)
 
 
 def _named(matrix: Matrix) -> dict[str, frozenset[str]]:

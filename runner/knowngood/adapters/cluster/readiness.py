@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from knowngood.adapters.cluster import surroundings
@@ -77,7 +77,8 @@ class KubeReadiness(Readiness):
             return found
         found += self._against(lists, nodes, changes)
         for change in changes:
-            found += _asked(found, str(change.object), self._moved, change) or ()
+            along = {c.path for c in changes if c.object == change.object}
+            found += _asked(found, str(change.object), self._moved, change, along) or ()
         return found
 
     def _right(self, named: ObjectRef) -> list[Right]:
@@ -132,8 +133,11 @@ class KubeReadiness(Readiness):
         rings = self._cluster.rings if names else ()
         return {node: names[0].replace("{ring}", ring.name) for ring in rings for node in ring.nodes}
 
-    def _moved(self, change: FieldChange) -> list[Finding]:
-        """An object that a run moves: it is there, carries what the plan starts from, and moves by that field."""
+    def _moved(self, change: FieldChange, along: Collection[str]) -> list[Finding]:
+        """An object that a run moves: it is there, carries what the plan starts from, and moves by that field.
+
+        `along`: the fields of it that are changed.
+        """
         named = change.object
         where = self._kube.locate(named.api_version, named.kind, named.name, named.namespace)
         found = self._kube.find(where)
@@ -153,7 +157,7 @@ class KubeReadiness(Readiness):
         whole = spec is not None and names_image(
             spec, named.kind
         )  # the image moves along, nobody composes one
-        composed = [] if whole else image_fields.against_change(found, change)
+        composed = [] if whole else image_fields.against_change(found, change, along)
         return [*trouble, *declaring.against_owner(found), *composed]
 
 

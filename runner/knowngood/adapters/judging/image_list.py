@@ -109,15 +109,20 @@ def coming(kube: Kube, cluster: Cluster, release: Mapping[str, str], nodes: Sequ
             continue
         for ref, machine in _declaring(cluster, declaration.object, nodes):
             section = _section(kube, ref, declaration.path)
-            repository, image = (str(section.get(key) or "") for key in ("repository", "image"))
+            said = declaration.texts.get(version, {})
+            beside = declaration.path.rpartition(".")[0]
+            repository, image = (
+                said.get(f"{beside}.{key}", str(section.get(key) or "")) for key in ("repository", "image")
+            )
+            text = said.get(declaration.path, version)
             if not (machine.os_id and machine.os_version and machine.arch):
                 untold.append(
                     f"{machine.name}: NFD names no operating system: which image fits can't be told"
                 )
             elif not repository or not image:
                 untold.append(f"{ref} names no repository and image: which image {version} is can't be told")
-            elif version.startswith("sha256:"):
-                images.setdefault(f"{repository}/{image}@{version}", set()).add(machine.arch)
+            elif text.startswith("sha256:"):
+                images.setdefault(f"{repository}/{image}@{text}", set()).add(machine.arch)
             else:
                 found = f"{repository}/{image}:{tag(version, machine, section, operator)}"
                 images.setdefault(found, set()).add(machine.arch)

@@ -165,6 +165,19 @@ def placeholders_agree(context: Context) -> Iterator[Finding]:
                 yield Finding(document.at("declare", name, "file"), message, "one object a ring")
 
 
+@rule("KG428", "`texts` of a declaration says the same fields of each version.")
+def texts_say_the_same_fields(context: Context) -> Iterator[Finding]:
+    """What one version writes and another leaves alone could not be taken back."""
+    for document in _clusters(context):
+        for name, declared in document.value["declare"].items():
+            of = {version: set(fields) for version, fields in declared.get("texts", {}).items()}
+            every = set().union(*of.values())
+            for version, fields in of.items():
+                if missing := every - fields:
+                    message = f"{version} says nothing of {', '.join(sorted(missing))}"
+                    yield Finding(document.at("declare", name, "texts", version), message, "say it, too")
+
+
 @rule("KG411", "A declared file is in the repository.")
 def files_are_in_the_repository(context: Context) -> Iterator[Finding]:
     """What lies elsewhere is never read, and never written."""

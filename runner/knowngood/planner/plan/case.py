@@ -11,7 +11,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.graph import Catalog
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release, Ring
-from knowngood.planner.moving import version_of
+from knowngood.planner.moving import version_said
 from knowngood.planner.rules.evaluation import Traits, traits_on
 from knowngood.planner.search.question import Question
 
@@ -138,4 +138,4 @@ def _version(matrix: Matrix, cluster: Cluster, component: str, text: str) -> str
         return text
     if not known.mover.understands(declaration.kind, declaration.path):
         return text
-    return version_of(known.mover, declaration.kind, {declaration.path: text})
+    return version_said(known.mover, declaration, text)

@@ -21,7 +21,7 @@ from knowngood.planner.edges.following import by_reinstall, edge, risks
 from knowngood.planner.edges.path import minor
 from knowngood.planner.gates import Applicable
 from knowngood.planner.movable import obstacle
-from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown, unnamed
+from knowngood.planner.moving import CHANNEL, SUBSCRIPTION, shown, unsaid
 from knowngood.planner.plan.case import Case, Wishes
 from knowngood.planner.plan.order import hop_name, reasons
 from knowngood.planner.plan.parts import Parts
@@ -241,14 +241,13 @@ class Hops:
         """Why it can't be written to Git; "" where it can."""
         if declaration is None or component.mover is None:
             return ""
-        of = (component.mover, declaration.kind)
         ends = (move.from_version, move.to_version)
-        missing = [end for end in ends if unnamed(*of, end, declaration.images)]
+        why = {end: unsaid(component.mover, declaration, end) for end in ends}
+        missing = [end for end in ends if why[end]]
         if not missing:
             return ""
-        return (
-            f"not yet movable here, declare.{move.component}.images names no image of {' and '.join(missing)}"
-        )
+        said = f"declare.{move.component}.{why[missing[0]]} {' and '.join(missing)}"
+        return f"not yet movable here, {said}"
 
 
 def _leaky(fleet: PlannedRing | None, rings: tuple[PlannedRing, ...], specs: Specs) -> str:

@@ -10,7 +10,7 @@ from knowngood.model.field import FieldChange, Place
 from knowngood.model.matrix import Declaration, Ring
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import FLEET, Move, PlannedRing
-from knowngood.planner.moving import shown, unnamed
+from knowngood.planner.moving import said_of, unsaid
 from knowngood.planner.plan.case import Case
 
 There = Mapping[str, tuple[str, str]]
@@ -80,10 +80,10 @@ class Parts:
             yield _change(declaration, ring, declaration.path, move.from_version, move.to_version)
             return
         ends = (move.from_version, move.to_version)
-        if any(unnamed(mover, declaration.kind, end, declaration.images) for end in ends):
+        if any(unsaid(mover, declaration, end) for end in ends):
             return  # such a hop is not movable, and says why
-        before = shown(mover, declaration.kind, move.from_version, declaration.images)
-        for path, after in shown(mover, declaration.kind, move.to_version, declaration.images).items():
+        before = said_of(mover, declaration, move.from_version)
+        for path, after in said_of(mover, declaration, move.to_version).items():
             if before[path] != after:
                 yield _change(declaration, ring, path, before[path], after)
 

@@ -13,7 +13,7 @@ from knowngood.model.plan import FLEET, Hop, Move, Plan, PlannedRing
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable_on, planned_pools
 from knowngood.planner.movable import obstacle
-from knowngood.planner.moving import shown
+from knowngood.planner.moving import said_of
 from knowngood.planner.plan.case import Case, Declared, Wishes
 
 
@@ -77,6 +77,6 @@ def _fields(case: Case, declaration: Declaration, ring: str) -> list[FieldChange
     mover, version = case.component(declaration.component).mover, case.before(declaration.component, ring)
     if mover is None or not version:
         return []
-    texts = shown(mover, declaration.kind, version, declaration.images)
+    texts = said_of(mover, declaration, version)
     fields = [declaration.of_ring(ring, path) for path in texts]
     return [FieldChange.of(f, texts[f.path], texts[f.path]) for f in fields]

@@ -7,7 +7,7 @@ missing (on OLM the operator's own digest is taken then, or `/:version`), anothe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from knowngood.model.field import FieldChange
@@ -19,8 +19,11 @@ COMPOSING = ("nvidia.com/", "mellanox.com/")
 VERSION = "version"
 
 
-def against_change(obj: Object, change: FieldChange) -> Iterator[Finding]:
-    """Why a planned change of a version would not bring that version, by the fields beside it in the live object."""
+def against_change(obj: Object, change: FieldChange, along: Collection[str] = ()) -> Iterator[Finding]:
+    """Why a planned change of a version would not bring that version, by the fields beside it in the live object.
+
+    `along`: paths of the object that are changed in the same commit.
+    """
     where = name_of(obj)
     *parents, last = change.path.split(".")
     section: Any = obj
@@ -39,7 +42,7 @@ def against_change(obj: Object, change: FieldChange) -> Iterator[Finding]:
         what = f"{change.path} is given without {' and '.join(missing)}: no image can be composed of it"
         yield refused(where, what, "write repository, image and version out, all three")
     for key, value in fields.items():
-        if why := _pinned(value, change):
+        if f"{at}.{key}" not in along and (why := _pinned(value, change)):
             what = f"{at}.{key} {value} {why}: {change.path} {change.after} alone would not move it"
             yield refused(where, what, f"{at}.{key} must move along, or stop naming a release")
 

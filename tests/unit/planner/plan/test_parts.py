@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from tests.unit.planner.matrices import (
     MOVER,
     cluster,
@@ -16,6 +17,7 @@ from tests.unit.planner.matrices import (
 )
 
 from knowngood.model.declared import Scope
+from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster, Component, Declaration, Follows, Matrix, UndoClass
 from knowngood.model.mover import MoverSpec, Proof, Starts
@@ -211,3 +213,43 @@ def test_a_batch_smaller_than_a_ring_that_moves_at_once_is_refused_by_name() -> 
     value = replace(with_movers(matrix(TO), by_itself()), clusters={"lab": with_batches(2)})
     (hop,) = plan(value, "lab", "new").hops
     assert "a batch of ring-0 is smaller (make it as large as the ring" in hop.not_movable[0]
+
+
+def test_what_a_version_says_in_its_fields_moves_with_it_and_is_read_back() -> None:
+    """By digest, and with the repository that it is in: all of it is the ring's commit."""
+    said = {
+        "580.173.02": {"spec.version": "sha256:00", "spec.repository": "mirror/r580"},
+        "595.91.07": {"spec.version": "sha256:01", "spec.repository": "mirror/r595"},
+    }
+    here = replace(matrix(TO), clusters={"lab": cluster(replace(declaration("nvidia-driver"), texts=said))})
+    declared = {("nvidia-driver", ring): "sha256:00" for ring in ("ring-0", "ring-1")}
+    (hop,) = plan(here, "lab", "new", declared=declared).hops
+    assert [(c.path, c.before, c.after) for c in hop.rings[0].changes] == [
+        ("spec.version", "sha256:00", "sha256:01"),
+        ("spec.repository", "mirror/r580", "mirror/r595"),
+    ]
+    assert hop.rings[0].moves == (Move("nvidia-driver", "580.173.02", "595.91.07"),)
+
+
+def test_a_digest_that_nobody_names_is_refused_and_a_version_without_its_texts_does_not_move() -> None:
+    here = matrix(TO)
+    with pytest.raises(UsageError, match="nobody says which version that is"):
+        plan(here, "lab", "new", declared={("nvidia-driver", "ring-0"): "sha256:00"})
+    partly = replace(declaration("nvidia-driver"), texts={"580.173.02": {"spec.version": "sha256:00"}})
+    (hop,) = plan(replace(here, clusters={"lab": cluster(partly)}), "lab", "new").hops
+    (why,) = hop.not_movable
+    assert why.endswith("not yet movable here, declare.nvidia-driver.texts says nothing of 595.91.07")
+
+
+def test_objects_of_one_file_each_have_their_change() -> None:
+    """Two Subscriptions in one file differ in the object alone."""
+    value = with_movers(matrix(release("new", gpu_operator="26.7.1", nvidia_driver="595.91.07")), operator())
+    both = [
+        replace(declaration(name, ring=False), file="all.yaml") for name in ("gpu-operator", "nvidia-driver")
+    ]
+    made = plan(replace(value, clusters={"lab": cluster(*both)}), "lab", "new")
+    changes = [c for hop in made.hops if hop.fleet for c in hop.fleet.changes]
+    assert {(c.object.name, c.after) for c in changes} == {
+        ("gpu-operator", "26.7.1"),
+        ("nvidia-driver", "595.91.07"),
+    }

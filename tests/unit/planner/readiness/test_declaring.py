@@ -251,6 +251,12 @@ def test_a_version_moves_only_with_a_repository_and_an_image_that_name_no_releas
     assert all(f.verdict is Verdict.FAIL for f in found)
 
 
+def test_a_repository_that_moves_along_may_belong_to_the_version_before() -> None:
+    held = driver(**(WHOLE | {"repository": f"mirror.example.com/nvidia/{OLD}"}))
+    assert list(against_change(held, change()))
+    assert not list(against_change(held, change(), {"spec.version", "spec.repository"}))
+
+
 def test_the_fields_of_a_part_are_looked_at_beside_its_version() -> None:
     obj = policy(driver={"version": OLD, "repository": "r"})
     (found,) = against_change(obj, change("spec.driver.version"))
