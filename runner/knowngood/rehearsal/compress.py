@@ -12,6 +12,7 @@ from dataclasses import fields
 
 from knowngood.model.matrix import Cluster, Limits, Profile
 from knowngood.model.values import Object
+from knowngood.rehearsal.places import playable
 
 PROBE_IMAGE = f"knowngood.invalid/probe@sha256:{'0' * 64}"
 """Where the cluster file names none: a twin's kubelet starts the probe as a process and pulls nothing."""
@@ -71,6 +72,7 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     own = {"credentials", "pullRequests"}  # the twin's branch takes pushes, and no command of a team's is run
     gitops = {k: v for k, v in dict(data.get("gitops", {})).items() if k not in own}
     data["gitops"] = {**gitops, "repo": repo}
+    data["declare"] = playable(data["declare"], gitops["applications"])
     if "alertmanager" in data:
         labels = {k: v for k, v in data["alertmanager"].items() if k == "labels"}
         data["alertmanager"] = {"at": played_alertmanager(cluster), **labels}

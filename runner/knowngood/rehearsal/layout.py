@@ -63,7 +63,7 @@ def _folder(folder: PurePosixPath, placed: Mapping[str, Placed]) -> dict[str, Ob
     paths = {PurePosixPath(file): one for file, one in placed.items()}
     plain = {path: one.whole for path, one in paths.items() if path.parent == folder}
     patches = {path: one for path, one in paths.items() if folder in path.parent.parents}
-    base = {path: one.whole for path, one in paths.items() if _base_of(path, folder)}
+    base = {path: one.whole for path, one in paths.items() if is_base_of(path, folder)}
     if not patches and not base:
         return {str(path): one for path, one in plain.items()}
     below = next((path.parent for path in base), BASE / folder.name)
@@ -77,7 +77,7 @@ def _folder(folder: PurePosixPath, placed: Mapping[str, Placed]) -> dict[str, Ob
     return {str(path): one for path, one in found.items()}
 
 
-def _base_of(path: PurePosixPath, folder: PurePosixPath) -> bool:
+def is_base_of(path: PurePosixPath, folder: PurePosixPath) -> bool:
     """Whether a file is part of the base that an overlay's folder stands on."""
     return folder not in path.parents and path.parent.name == folder.name
 

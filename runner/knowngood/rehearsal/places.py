@@ -1,0 +1,38 @@
+"""Where a rehearsal declares what a team keeps in patches, values or a base: in a file of the object's own.
+
+A rehearsal plays the upgrade, not the repository; that an edit there changes only what is planned is proven by
+rendering, before each push to the real one. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from knowngood.model.values import Object
+from knowngood.rehearsal.layout import is_base_of
+
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+def playable(declare: Mapping[str, Object], applications: Sequence[Object]) -> dict[str, Object]:
+    """`declare` of a cluster file, each in a plain file where the twin would not know the place."""
+    folders = [PurePosixPath(a["path"]) for a in applications]
+    return {name: one if _plain(one, folders) else _in_a_file(one, folders) for name, one in declare.items()}
+
+
+def _plain(one: Object, folders: Sequence[PurePosixPath]) -> bool:
+    file = PurePosixPath(one["file"])
+    if "written" in one or file.name in _KUSTOMIZATIONS or file.suffix not in (".yaml", ".yml"):
+        return False
+    if "{ring}" in one["object"]["name"] and "{ring}" not in one["file"]:
+        return False
+    return any(folder in file.parents or is_base_of(file, folder) for folder in folders)
+
+
+def _in_a_file(one: Object, folders: Sequence[PurePosixPath]) -> Object:
+    file, named = PurePosixPath(one["file"]), one["object"]
+    reading = [folder for folder in folders if folder in file.parents]
+    own = f"{str(named['kind']).lower()}-{named['name']}.yaml"
+    kept = {key: value for key, value in one.items() if key != "written"}
+    return {**kept, "file": str((reading or folders)[0] / own)}
