@@ -54,7 +54,14 @@ def draft_text(told: Told) -> str:
 
 def _comment(text: str) -> list[str]:
     plain = printable(text)
-    return textwrap.wrap(plain, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False)
+    return textwrap.wrap(
+        plain,
+        WIDTH,
+        initial_indent="# ",
+        subsequent_indent="#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _yaml(value: Mapping[str, Any]) -> str:

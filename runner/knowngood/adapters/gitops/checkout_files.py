@@ -1,48 +1,150 @@
-"""The objects in the files of a checkout, each with its scalars. Reads only; what is no plain YAML is named."""
+"""The objects in the files of a checkout, each with its scalars, patches of them included, and who reads which file.
+
+Reads only; what is no plain YAML is named.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
 
+from knowngood.adapters.gitops.following import KUSTOMIZATION, Repository
+from knowngood.matrix.places import said
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, parse_all
 from knowngood.model.errors import DataError, UsageError
-from knowngood.planner.discover.seen import File
+from knowngood.model.gitops import Application
+from knowngood.planner.discover.seen import Checkout, File
 
 MAX_BYTES = 1024 * 1024
-SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml", ".json")
 DEPTH = 40
 
 
-def files_of(checkout: Path) -> tuple[tuple[File, ...], dict[str, str]]:
-    """All objects, by file, and what could not be read: file -> why. UsageError where it is no folder."""
-    if not checkout.is_dir():
-        raise UsageError("there is no such folder", where=str(checkout), hint="name a checkout with --gitops")
-    found: list[File] = []
+@dataclass(frozen=True, slots=True)
+class _Document:
+    file: str
+    node: Node
+
+
+def checkout_of(folder: Path, applications: Iterable[str]) -> Checkout:
+    """What lies in a checkout; UsageError where it is no folder. `applications`: the folders that Argo CD reads."""
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", where=str(folder), hint="name a checkout with --gitops")
+    documents: list[_Document] = []
     unread: dict[str, str] = {}
-    for file in sorted(p for p in checkout.rglob("*") if p.suffix in SUFFIXES and ".git" not in p.parts):
-        where = str(file.relative_to(checkout))
+    for file in sorted(_manifests(folder)):
+        where = str(file.relative_to(folder))
         try:
             if file.is_symlink() or file.stat().st_size > MAX_BYTES:
                 unread[where] = "a link, or larger than a manifest is"
                 continue
-            found += _objects(file.read_bytes().decode("utf-8"), where)
+            documents += [
+                _Document(where, one) for one in parse_all(file.read_bytes().decode("utf-8"), where)
+            ]
         except UnicodeDecodeError:
             unread[where] = "not UTF-8"
         except OSError as error:
             unread[where] = str(error.strerror)
         except DataError as error:
             unread[where] = error.message
-    return tuple(found), unread
+    repository, own = Repository(folder), frozenset(applications)
+    reads = {path: found for path in own if (found := repository.read_by(path))}
+    return Checkout(tuple(_files(documents)), unread, reads, _others(repository, own, reads.values()))
 
 
-def _objects(text: str, where: str) -> Iterator[File]:
-    for document in parse_all(text, where):
-        texts = dict(_walk(document, "", 0))
-        if "kind" in texts and "metadata.name" in texts:
-            yield File(
-                where, texts["kind"], texts["metadata.name"], texts.get("metadata.namespace", ""), texts
-            )
+def _manifests(folder: Path) -> Iterator[Path]:
+    named = (p for p in folder.rglob("*") if p.suffix in SUFFIXES or p.name in KUSTOMIZATION)
+    yield from (p for p in named if ".git" not in p.relative_to(folder).parts and not p.is_dir())
+
+
+def _others(
+    repository: Repository, own: frozenset[str], read: Iterable[frozenset[str]]
+) -> dict[str, tuple[str, ...]]:
+    """File -> the overlays, no Application's here, that read it too."""
+    known = [Application("", "", path) for path in own]
+    found: dict[str, tuple[str, ...]] = {}
+    for file in frozenset().union(*read):
+        if others := repository.strangers([file], known):
+            found[file] = tuple(sorted(a.path for a in others))
+    return found
+
+
+def _files(documents: list[_Document]) -> Iterator[File]:
+    patches = {file for one in documents for file in _patch_files(one)}
+    by_file: dict[str, list[_Document]] = {}
+    for one in documents:
+        by_file.setdefault(one.file, []).append(one)
+        if said(one.node, "kind") and said(one.node, "metadata", "name"):
+            yield _object(one, patch=one.file in patches)
+    for one in documents:
+        for target, text_or_path in _targeted(one):
+            yield from _patched(one.file, target, text_or_path, by_file)
+
+
+def _object(one: _Document, *, patch: bool) -> File:
+    named = (
+        said(one.node, "kind"),
+        said(one.node, "metadata", "name"),
+        said(one.node, "metadata", "namespace"),
+    )
+    return File(one.file, *named, dict(_walk(one.node, "", 0)), patch)
+
+
+def _entries(one: _Document) -> Iterator[Node]:
+    for key in ("patches", "patchesJson6902", "patchesStrategicMerge"):
+        found = one.node.get(key) if isinstance(one.node, Mapping) else None
+        yield from found.items if isinstance(found, Sequence) else ()
+
+
+def _patch_files(one: _Document) -> Iterator[str]:
+    for entry in _entries(one):
+        path = entry.text if isinstance(entry, Scalar) else said(entry, "path")
+        if path and "\n" not in path:
+            yield _beside(one.file, path)
+
+
+def _beside(file: str, path: str) -> str:
+    return normpath(str(PurePosixPath(file).parent / path))
+
+
+def _targeted(one: _Document) -> Iterator[tuple[Node | None, str]]:
+    """Each patch of a kustomization: whom it is for, and its text, or the file that it is in."""
+    for entry in _entries(one):
+        target = entry.get("target") if isinstance(entry, Mapping) else None
+        text = entry.text if isinstance(entry, Scalar) else said(entry, "patch") or said(entry, "path")
+        if text:
+            yield target, text
+
+
+def _patched(
+    file: str, target: Node | None, text: str, by_file: dict[str, list[_Document]]
+) -> Iterator[File]:
+    """The objects that a patch is of: by name, or by a target that names one."""
+    inline = "\n" in text or text.lstrip().startswith(("[", "{"))
+    if inline:
+        try:
+            found = [_Document(file, node) for node in parse_all(text, file)]
+        except DataError:
+            return
+    else:
+        found = [d for d in by_file.get(_beside(file, text), ()) if isinstance(d.node, Sequence)]
+    for one in found:
+        if isinstance(one.node, Sequence) and target is not None:
+            named = said(target, "kind"), said(target, "name"), ""
+            yield File(one.file, *named, dict(_operations(one.node)), patch=True)
+        elif inline and said(one.node, "kind") and said(one.node, "metadata", "name"):
+            yield _object(one, patch=True)
+
+
+def _operations(operations: Sequence) -> Iterator[tuple[str, str]]:
+    """Dotted path -> text of what a JSON patch sets."""
+    for one in operations.items:
+        value = one.get("value") if isinstance(one, Mapping) else None
+        if said(one, "op") in ("add", "replace") and value is not None:
+            parts = [p.replace("~1", "/").replace("~0", "~") for p in said(one, "path").split("/")[1:]]
+            yield from _walk(value, ".".join(parts), 0)
 
 
 def _walk(node: Node | None, path: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -45,8 +45,8 @@ class Repository:
     def strangers(self, files: Iterable[str], known: Iterable[Application]) -> tuple[Application, ...]:
         """Overlays that read these files and belong to no known Application; one that another overlay reads is none."""
         wanted, folders = frozenset(files), {a.path.strip("/") or "." for a in known}
-        reading = {folder: self.read_by(folder) for folder in self._folders if wanted}
-        below = {file for folder, read in reading.items() for file in read if _parent(file) != folder}
+        reading = self._reading if wanted else {}
+        below = self._below if wanted else frozenset()
         found = []
         for folder, read in reading.items():
             is_base = any(str(Path(folder) / name) in below for name in KUSTOMIZATION)
@@ -54,6 +54,15 @@ class Repository:
                 name = self._applications.get(folder, f"of {folder}, which no cluster file names,")
                 found.append(Application(name, "", folder))
         return tuple(found)
+
+    @cached_property
+    def _reading(self) -> dict[str, frozenset[str]]:
+        return {folder: self.read_by(folder) for folder in self._folders}
+
+    @cached_property
+    def _below(self) -> frozenset[str]:
+        """What some overlay reads beside its own folder."""
+        return frozenset(f for folder, read in self._reading.items() for f in read if _parent(f) != folder)
 
     @cached_property
     def _folders(self) -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from knowngood.adapters.cluster.discovery import seen_of
 from knowngood.adapters.cluster.inspected import seen_in
-from knowngood.adapters.gitops.checkout_files import files_of
+from knowngood.adapters.gitops.checkout_files import checkout_of
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.matrix_source import Source, kubeconfig_of
@@ -22,6 +22,7 @@ from knowngood.matrix.cluster_text import cluster_text, differences, draft_text,
 from knowngood.matrix.load import check
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import DataError, UsageError
+from knowngood.planner.discover.declared import folders
 from knowngood.planner.discover.seen import Seen, Told
 from knowngood.planner.discover.telling import tell
 from knowngood.report.discover_text import discover_json, discover_text
@@ -79,8 +80,9 @@ def command(
     source = _source(settings)
     seen, where = _seen(settings, source, folder)
     if checkout is not None:
-        files, unread = files_of(checkout)
-        seen = replace(seen, files=files, unread={**seen.unread, **unread})
+        found = checkout_of(checkout, folders(seen))
+        unread = {**seen.unread, **found.unread}
+        seen = replace(seen, files=found.files, unread=unread, reads=found.reads, others=found.others)
     told = tell(seen, source.matrix, DEFAULT_NAMESPACES)
     file = _file(source, name, out)
     other = differences(told, file) if file.exists() else None

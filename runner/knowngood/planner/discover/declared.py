@@ -85,7 +85,9 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
         if component.movable and component.mover is not None:
             places = list(_places(seen, matrix, component, component.mover))
             if places:
-                _settled(told, component.name, _narrowed(places), rings, found)
+                counting = _narrowed(_outermost(places))
+                _settled(told, component.name, counting, rings, found)
+                _shared(seen, told, component.name, counting)
     if found:
         told.tell("declare", found, f"{len(seen.files)} objects in the checkout")
     else:
@@ -97,18 +99,49 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
 def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) -> Iterator[Field]:
     """Each file in an Application's folder with an object that is live, managed by it, and says a version."""
     for application in (a for a in seen.of("Application") if _declares(seen, a, matrix)):
-        folder = str(_source(application).get("path") or "").strip("/")
+        folder = folder_of(application)
         managed = {
             (r.get("kind"), r.get("name")): r
             for r in (application.get("status") or {}).get("resources") or ()
         }
         for file in seen.files or ():
             resource = managed.get((file.kind, file.name))
-            if resource is None or not _below(file.path, folder):
+            if resource is None or not _reads(seen, folder, file.path):
                 continue
             if path := _path(mover, file):
                 group = f"{resource['group']}/" if resource.get("group") else ""
                 yield Field(component.name, file, path, f"{group}{resource.get('version')}", application)
+
+
+def folder_of(application: Object) -> str:
+    """The folder that an Application reads, "" for none."""
+    return str(_source(application).get("path") or "").strip("/")
+
+
+def folders(seen: Seen) -> tuple[str, ...]:
+    """The folders that Applications read."""
+    return tuple(sorted({f for a in seen.of("Application") if (f := folder_of(a))}))
+
+
+def _reads(seen: Seen, folder: str, file: str) -> bool:
+    """Whether an Application of this folder reads a file: what its kustomization does not name, it does not apply."""
+    followed = seen.reads.get(folder)
+    return file in followed if followed else _below(file, folder)
+
+
+def _outermost(places: Sequence[Field]) -> Sequence[Field]:
+    """Of each object the places that count: a patch before what it patches, an overlay before its base."""
+    found: list[Field] = []
+    for place in places:
+        same = [p for p in places if _whose(p) == _whose(place)]
+        own = [p for p in same if _below(p.file.path, folder_of(p.application))] or same
+        if place in ([p for p in own if p.file.patch] or own):
+            found.append(place)
+    return found
+
+
+def _whose(place: Field) -> tuple[str, str, str]:
+    return name_of(place.application), place.file.kind, place.file.name
 
 
 def _below(path: str, folder: str) -> bool:
@@ -153,6 +186,14 @@ def _settled(
         "declare",
         f"{component}: {len(places)} places say it ({where}); it takes one, or one a ring by its name",
     )
+
+
+def _shared(seen: Seen, told: Told, component: str, places: Sequence[Field]) -> None:
+    """A base that others read moves them, too: a run would refuse it."""
+    for file in sorted({p.file.path for p in places}):
+        if others := seen.others.get(file):
+            what = f"{component}: {file} is read by {', '.join(others)}, too; a patch of it in this cluster's overlay"
+            told.ask("declare", f"{what} would move this cluster alone")
 
 
 def _ringless(path: str, ring: str) -> str:

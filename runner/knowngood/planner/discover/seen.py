@@ -22,13 +22,27 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An object in a file of the GitOps repository, with its scalars: dotted path -> text."""
+    """An object in a file of the GitOps repository, with its scalars: dotted path -> text. `patch`: a patch of it."""
 
     path: str
     kind: str
     name: str
     namespace: str
     texts: Mapping[str, str]
+    patch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """What lies in a checkout. `unread`: file -> why. `reads`: an Application's folder -> its kustomization's files.
+
+    `others`: file -> overlays that read it too and are no Application's here.
+    """
+
+    files: tuple[File, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +50,7 @@ class Seen:
     """Objects by kind; a kind that the cluster does not serve has none.
 
     `unread`: kind, node or file -> why it was not read; nothing is told of what it would say. `files` is None where no
-    checkout was given.
+    checkout was given; `reads` and `others` are its, too.
     """
 
     objects: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
@@ -44,6 +58,8 @@ class Seen:
     machines: Mapping[str, Machine] = field(default_factory=dict)
     files: tuple[File, ...] | None = None
     identity: Identity | None = None
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[Object, ...]:
         """All objects of a kind."""
