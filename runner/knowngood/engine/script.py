@@ -1,13 +1,16 @@
 """The whole script of a run: its flow, with others held from its first hop on until nothing is out any more.
 
 They are let go before the whole cluster is judged or proven to be as before, since that is a cluster without holds of
-ours; or at the end, whatever it is. A run that had ended and is taken back by a human holds them anew.
+ours; or at the end, whatever it is. A run that had ended and is taken back by a human holds them anew, and so does one
+before each later hop that can't be undone: an earlier one has let its brake go, ring by ring.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
+from knowngood.engine.ahead import brake
 from knowngood.engine.flow import ROLLBACK, Flow, Policy, flow
 from knowngood.engine.line import Stop, abort_of, need
 from knowngood.engine.steps import RingStep, Step, Verb
@@ -48,9 +51,11 @@ def holding(plan: Plan, run: Flow, policy: Policy) -> Flow:
                 yield Step(at.child("hold"), Verb.HOLD, undo=True)
             elif step.path.parent and not began:
                 began = held = True
-                try:
-                    yield from need(Step(StepPath("hold"), Verb.HOLD))
-                except Stop as stop:
+                if stop := (yield from taken(Step(StepPath("hold"), Verb.HOLD))):
+                    step = run.throw(stop)
+                    continue
+            elif step.hop and held and brakes_again(plan, step):
+                if stop := (yield from taken(Step(StepPath(step.hop.name).child("hold"), Verb.HOLD))):
                     step = run.throw(stop)
                     continue
             elif held and last_of(step):
@@ -73,6 +78,24 @@ def holding(plan: Plan, run: Flow, policy: Policy) -> Flow:
                 end, why=f"{end.why}; {stays} stays paused: let go, it moves its nodes on, undrained"
             )
     return named(end, kept)
+
+
+def taken(step: Step) -> Generator[Step, StepResult, Stop | None]:
+    """Take the holds; the stop where that did not end well."""
+    try:
+        yield from need(step)
+    except Stop as stop:
+        return stop
+    return None
+
+
+def brakes_again(plan: Plan, step: Step) -> bool:
+    """Whether a step opens a hop that can't be undone and whose brake an earlier such hop has let go."""
+    if step.hop is None or step.verb is not Verb.OBSERVE or not step.hop.closed:
+        return False
+    before = plan.hops[: plan.hops.index(step.hop)]
+    let_go = {what for hop in before if hop.closed for what in brake(plan, hop.name)}
+    return not let_go.isdisjoint(brake(plan, step.hop.name))
 
 
 def last_of(step: Step) -> bool:

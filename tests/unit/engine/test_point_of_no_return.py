@@ -9,7 +9,7 @@ import pytest
 from tests.unit.engine.fake_cluster import DRIVER
 from tests.unit.engine.fake_fleet import IS, POLICY, SUBSCRIPTION, WAS
 from tests.unit.engine.fakes import POOL, FakeHolds, snapshot
-from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan
+from tests.unit.engine.fleet_scene import alone_plan, leaky_plan, operator_plan, two_leaky_hops
 from tests.unit.engine.kills import resumed_at_each
 from tests.unit.engine.scene import RINGS, a_plan, an_engine
 from tests.unit.engine.test_fleet_part import (
@@ -177,6 +177,55 @@ def test_all_well_it_is_done_and_lets_go() -> None:
     calm(world)
     end = ended(world, onward())
     assert (end.name, world.operator, world.paused) == ("done", IS, {})
+
+
+LAST = "600.10"
+
+
+def two_releases() -> Plan:
+    """Two hops without a way back, each braked by the pools that the one before lets go."""
+    plan = two_leaky_hops(LAST)
+    hops = tuple(replace(hop, undo=UndoClass.FORWARD_ONLY) for hop in plan.hops)
+    return replace(plan, hops=hops, movers={DRIVER: replace(plan.movers[DRIVER], holds=HOLDS)})
+
+
+def test_what_brakes_a_second_release_is_held_anew_before_its_commit() -> None:
+    world = a_fleet_world()
+    calm(world)
+    end = ended(world, two_releases())
+    assert (end.name, world.paused) == ("done", {}), end.why
+    assert {node.version for node in world.nodes.values()} == {LAST}
+    first, last = [n for n, what in enumerate(world.moments) if what == "held"]
+    delivered = [n for n, what in enumerate(world.moments) if what == "deliver"]
+    released = [n for n, what in enumerate(world.moments) if what == "release gpu-6"]
+    assert first < delivered[-2] < released[0] < last < delivered[-1]
+
+
+def test_and_where_it_can_not_be_the_second_one_does_not_begin() -> None:
+    world = a_fleet_world()
+
+    def find(request: JudgeRequest, _node: str, w: World) -> str:
+        if request.name == "hop-1/ring-2/confirm":
+            w.broken.add("pool-rolls")
+        return ""
+
+    world.bad = find
+    end = ended(world, two_releases())
+    assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
+    assert "it is updating its nodes" in end.why
+    assert world.head().fields[POLICY] == NEW, "its commit never came"
+
+
+def test_killed_at_any_record_two_releases_end_as_undisturbed_ones() -> None:
+    def play(world: World) -> End:
+        return ended(world, two_releases())
+
+    whole = prepared(calm)
+    play(whole)
+    for at, world, resumed in resumed_at_each(whole, lambda: prepared(calm), play):
+        assert resumed.name == "done", at
+        assert snapshot(world) == snapshot(whole), at
+        assert world.paused == {}, at
 
 
 def test_before_its_commit_is_out_nothing_was_changed() -> None:

@@ -75,7 +75,7 @@ def _annotated(key: str, value: str) -> dict[str, Callable[[Object], Any]]:
     }
 
 
-def _rolls(pool: Object) -> bool:
+def rolls(pool: Object) -> bool:
     """Whether the run that holds it has let it go for its ring."""
     hold = term(pool)
     return hold is not None and annotation(pool, names.ROLLS_ANNOTATION) == hold.run
@@ -93,7 +93,7 @@ POOL = Pausable(
     "machineconfiguration.openshift.io/v1",
     "machineconfigpools",
     paused=_is_paused_pool,
-    stands=lambda pool: _is_paused_pool(pool) or _rolls(pool),
+    stands=lambda pool: _is_paused_pool(pool) or rolls(pool),
     pause=lambda _pool: {"spec": {"paused": True}},
     resume=_resumed,
 )

@@ -59,7 +59,7 @@ def of_rings(kube: Kube, cluster: Cluster) -> Iterator[Finding]:
             if name in ours and not known[name].paused:
                 # Asked again before a later hop: that commit would boot all of its nodes at once.
                 what = "a run holds it and has let it go already, so its nodes would boot at once, undrained"
-                hint = "one release a run: once every node is updated, knowngood clear --holds, then upgrade again"
+                hint = "once every node of it is updated: knowngood clear --holds, then upgrade again"
                 yield refused(where, what, hint)
 
 

@@ -75,9 +75,9 @@ class KubeHolds(Holds):
                 busy[called] = f"run {hold.run} holds it until {hold.until}; {on}"
             elif not hold and pausable.paused(item):
                 others.append(called)
-            elif not hold and pausable is POOL and (rolling := _rolling(item)):
+            elif pausable is POOL and (not hold or held.rolls(item)) and (rolling := _rolling(item)):
                 busy[called] = rolling
-            elif why := self._tried(pausable, item, partial(_taken, pausable, term)):
+            elif why := self._tried(pausable, item, partial(_taken_anew, pausable, term)):
                 failed[called] = why
             else:
                 ours.append(called)
@@ -204,6 +204,14 @@ def _taken(pausable: Pausable, term: Term, item: Object) -> Object | None:
     return _joined({} if stands else pausable.pause(item), held.written(term))
 
 
+def _taken_anew(pausable: Pausable, term: Term, item: Object) -> Object | None:
+    """The same; and a pool that the run had let go for its ring is paused again, before what moves it next."""
+    if not held.rolls(item):
+        return _taken(pausable, term, item)
+    paused = {**pausable.pause(item), "metadata": {"annotations": {names.ROLLS_ANNOTATION: None}}}
+    return _joined(paused, held.written(term))
+
+
 def _let_go(pausable: Pausable, run: str, item: Object) -> Object | None:
     """The patch that lets an object go on; None where it is no hold of this run any more."""
     hold = held.term(item)
@@ -223,10 +231,15 @@ def _selectors(pools: Iterator[Object]) -> dict[str, Object]:
 
 
 def _rolling(pool: Object) -> str:
-    """Why a pool must not be paused now: a node of it is on its way, and would be finished or left half way."""
-    for condition in (pool.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Updating" and condition.get("status") == "True":
-            return "it is updating its nodes: wait until it is done"
+    """Why a pool must not be paused now: a node of it is on its way, and would be finished or left half way.
+
+    One that a run let go for its ring must be done with it, since what comes next starts from there.
+    """
+    said = {c.get("type"): c.get("status") for c in (pool.get("status") or {}).get("conditions") or ()}
+    if said.get("Updating") == "True":
+        return "it is updating its nodes: wait until it is done"
+    if held.rolls(pool) and said.get("Updated") != "True":
+        return "it was let go for its ring, and its nodes do not all have its config"
     return ""
 
 

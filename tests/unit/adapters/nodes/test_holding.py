@@ -15,7 +15,7 @@ from knowngood.adapters.nodes import holding
 from knowngood.adapters.nodes.holding import CONTROLLER_CONFIG, KubeHolds
 from knowngood.model.errors import CouldNot, UsageError
 from knowngood.model.mover import HOLDS
-from knowngood.model.names import HOLD_ANNOTATION
+from knowngood.model.names import HOLD_ANNOTATION, ROLLS_ANNOTATION
 from knowngood.ports.holds import Term
 
 TERM = Term("r1", "ana@laptop", "2099-01-01T00:00:00+00:00")
@@ -155,6 +155,37 @@ def test_a_pool_that_rolls_is_not_paused_half_way(kube: FakeKube) -> None:
     taken = KubeHolds(kube).take(["machine-config-pool"], ["gpu-1"], TERM)
     assert list(taken.busy) == [POOL]
     assert kube.writes == []
+
+
+def let_go_for_its_ring(kube: FakeKube, **conditions: str) -> KubeHolds:
+    """A run holds the pool, and has unpaused it for its ring."""
+    holds = KubeHolds(kube)
+    holds.take(["machine-config-pool"], ["gpu-1"], TERM)
+    pool = kube.objects[where(POOL)]
+    pool["spec"]["paused"] = False
+    pool["metadata"]["annotations"][ROLLS_ANNOTATION] = "r1"
+    pool["status"] = {"conditions": [{"type": kind, "status": said} for kind, said in conditions.items()]}
+    return holds
+
+
+def test_a_pool_that_was_let_go_for_its_ring_is_paused_again_before_the_next_release(kube: FakeKube) -> None:
+    holds = let_go_for_its_ring(kube, Updating="False", Updated="True")
+    assert holds.keep([POOL], TERM) == {}, "as such it was not lifted"
+    assert holds.take(["machine-config-pool"], ["gpu-1"], TERM).held == (POOL,)
+    pool = kube.objects[where(POOL)]
+    assert pool["spec"]["paused"]
+    assert pool["metadata"]["annotations"].get(ROLLS_ANNOTATION) is None
+    before = list(kube.writes)
+    holds.take(["machine-config-pool"], ["gpu-1"], TERM)
+    assert kube.writes == before, "a resume repeats it"
+
+
+@pytest.mark.parametrize("said", [{"Updating": "True"}, {"Updated": "False"}, {}])
+def test_and_not_while_a_node_of_it_may_lack_its_config(kube: FakeKube, said: dict[str, str]) -> None:
+    holds = let_go_for_its_ring(kube, **said)
+    before = list(kube.writes)
+    assert list(holds.take(["machine-config-pool"], ["gpu-1"], TERM).busy) == [POOL]
+    assert kube.writes == before
 
 
 def test_only_a_pool_that_is_paused_says_that_letting_it_go_boots_nodes(kube: FakeKube) -> None:
