@@ -281,11 +281,21 @@ class Plan:
         return self.movers[component]
 
     def versions_after(self, hops: int) -> Mapping[str, str]:
-        """What a node runs after that many hops: the resting state between two of them, or either end."""
+        """What a node runs after that many hops: the resting state between two of them, or either end.
+
+        What follows is known to its line only, so no node is held to it, but where its ring brings it or the target's
+        release names it.
+        """
         if hops >= len(self.hops):
             return self.to_versions
-        moves = (m for hop in self.hops[:hops] for m in (*hop.moves, *hop.follows))
-        return {**self.from_versions, **{m.component: m.to_version for m in moves}}
+        versions = dict(self.from_versions)
+        for hop in self.hops[:hops]:
+            brought = {m.component for ring in hop.rings for m in ring.moves}
+            versions |= {m.component: m.to_version for m in (*hop.moves, *hop.follows)}
+            for m in hop.follows:
+                if m.component not in brought and self.to_versions.get(m.component) != m.to_version:
+                    del versions[m.component]
+        return versions
 
     def starts_with(self, node: str) -> Mapping[str, str]:
         """What a node runs before the run: what Git declares for its ring, which may differ from ring to ring.

@@ -177,6 +177,13 @@ def test_a_state_between_two_hops_has_what_followed() -> None:
     assert made.versions_after(0)["openshift"] == "4.18.52"
     two = replace(made, hops=(*made.hops, made.hops[0]))
     assert two.versions_after(1)["rhcos-kernel"] == NEW_BASE
+    (hop,) = made.hops
+    line = Move("kubernetes", "1.31.0", "1.32.0")
+    two = replace(two, hops=(replace(hop, follows=(*hop.follows, line)), hop))
+    two = replace(two, from_versions={**two.from_versions, "kubernetes": "1.31.9"})
+    assert "kubernetes" not in two.versions_after(1), "1.32.0 stands for its line, and no node runs 1.31.9"
+    named = replace(two, to_versions={**two.to_versions, "kubernetes": "1.32.0"})
+    assert named.versions_after(1)["kubernetes"] == "1.32.0"
 
 
 def test_an_image_that_the_cluster_file_does_not_name_is_said_and_nothing_is_planned_with_it() -> None:
