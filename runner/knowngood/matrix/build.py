@@ -145,6 +145,7 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         guards=tuple(v.get("guards", ())),
         again=Again(v["again"]) if "again" in v else None,
         label=_label(v["label"]) if "label" in v else None,
+        delivers=v.get("delivers", False),
     )
 
 

@@ -161,7 +161,7 @@ class MoverSpec:
     first that fits; without it the line in the kernel log does. `scheme`: how a running version compares. `guards`
     name what must not hang on its module when a node is taken: `uplink`, `storage`. `again`: which second load would
     show its latent faults. `label`: the node's label by which it comes. `workloads`: what runs it, where an operator
-    makes that of a field.
+    makes that of a field. `delivers`: it brings what Git declares, so every way back is by it, its own too.
     """
 
     kind: str = ""  # its class
@@ -184,6 +184,7 @@ class MoverSpec:
     again: Again | None = None
     label: NodeLabel | None = None
     workloads: tuple[Workload, ...] = ()
+    delivers: bool = False
 
     @property
     def reloads(self) -> bool:

@@ -243,6 +243,10 @@ class Plan:
             self.movers[m.component].kind in TOGETHER for m in ring.moves if m.component in self.movers
         )
 
+    def delivers(self, part: PlannedRing) -> bool:
+        """Whether a part moves what brings every commit."""
+        return any(self.movers[m.component].delivers for m in part.moves if m.component in self.movers)
+
     @property
     def _moving(self) -> list[MoverSpec]:
         """The movers of what moves: by others nodes are only read."""
