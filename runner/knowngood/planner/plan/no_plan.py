@@ -16,7 +16,7 @@ from knowngood.planner.search.lower_bound import project
 from knowngood.planner.search.question import Question
 from knowngood.planner.search.relax import Unknown, smallest
 from knowngood.planner.search.solve import solve
-from knowngood.planner.search.space import Space, space
+from knowngood.planner.search.space import LAST, MOVES_LAST, Space, space
 
 TRIES = 12
 """Releases tried before the search for a nearer goal ends."""
@@ -85,6 +85,8 @@ def _together(whole: Space) -> Iterator[Reason]:
         if name in whole.question.matrix.rules:
             rule = whole.question.matrix.rules[name]
             closing.append(f"{rule.message} (rule {name}, {origin(rule)})")
+        elif name == LAST:
+            closing.append(f"of what delivers: {MOVES_LAST}")
         else:
             closing.append(f"{risks[name].gist} (risk {name})")
     hint = (

@@ -9,7 +9,7 @@ from knowngood.planner.edges.following import allowed, published
 from knowngood.planner.rules.evaluation import broken, evaluate
 from knowngood.planner.search.problem import Indexes
 from knowngood.planner.search.question import OPENSHIFT
-from knowngood.planner.search.space import Space
+from knowngood.planner.search.space import LAST, MOVES_LAST, Space, delivers
 
 
 def moved(before: Indexes, after: Indexes) -> Indexes:
@@ -20,8 +20,12 @@ def moved(before: Indexes, after: Indexes) -> Indexes:
 def reasons(space: Space, states: Sequence[Indexes], number: int, *, closed: bool) -> tuple[str, ...]:
     """What holds hop `number` (from 0) at its place, the strongest reason first.
 
-    That is what it must come before, what it waits for, that it can't be undone (`closed`), and whose next step it is.
+    That is what it must come before, what it waits for, that it can't be undone (`closed`), and whose next step it is;
+    of what delivers, that it does.
     """
+    group = moved(states[number], states[number + 1])
+    if any(delivers(space.question, space.problem.tracks[i].name) for i in group):
+        return (MOVES_LAST,)
     later, earlier = _not_later(space, states, number), _not_earlier(space, states, number)
     last = ("it can't be undone, so it comes as late as the cheapest plans allow",) if closed else ()
     step = _next_step(space, states, number)
@@ -37,7 +41,7 @@ def sentences(space: Space, state: Indexes) -> list[str]:
     """The blocking rules that a state breaks, as sentences with their sources."""
     question = space.question
     names = space.problem.board.broken(state)
-    rules = [question.matrix.rules[n] for n in names]
+    rules = [question.matrix.rules[n] for n in names if n != LAST]
     versions = question.state(space.versions(state))
     findings = evaluate(rules, question.matrix.components, versions, question.traits)
     return [finding.sentence() for finding in broken(findings, Severity.BLOCK)]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from knowngood.planner.edges.path import minor
 from knowngood.planner.scope import reach
 from knowngood.planner.search.closed import Versions, boxes
-from knowngood.planner.search.problem import Problem, Track
+from knowngood.planner.search.problem import Box, Problem, Track
 from knowngood.planner.search.question import OPENSHIFT, Question
 from knowngood.planner.search.tracks import Tracks
+
+LAST = "(delivers)"
+"""As the name of a box, where a rule's name stands: what brings every commit moves after all others, and alone."""
+MOVES_LAST = "it brings every commit and every way back, its own too, so it moves after all others, and alone"
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ def space(question: Question, *, every: bool = False) -> Space:
     tracks = tuple(_with_canary(question, _in_contexts(t, contexts), known) for t in tracks)
     problem = Problem(
         tracks=tracks,
-        boxes=tuple(
-            b for rule in question.matrix.rules.values() for b in boxes(rule, known, question.traits)
+        boxes=(
+            *(b for rule in question.matrix.rules.values() for b in boxes(rule, known, question.traits)),
+            *_moves_last(question, tracks),
         ),
         charges=tuple(maker.charges),
         together=_together(question, names),
@@ -76,11 +81,32 @@ def _with_canary(question: Question, track: Track, known: Versions) -> Track:
 
 
 def _together(question: Question, names: list[str]) -> frozenset[tuple[int, int]]:
-    """The pairs that may share a hop: where one of the two says so."""
-    of = {name: question.component(name).moves_with for name in names}
+    """The pairs that may share a hop: where one of the two says so, but for what delivers, which moves alone."""
+    of = {name: question.component(name).moves_with for name in names if not delivers(question, name)}
     return frozenset(
         (a, b)
         for a, first in enumerate(names)
         for b, second in enumerate(names)
-        if a < b and (second in of[first] or first in of[second])
+        if a < b and first in of and second in of and (second in of[first] or first in of[second])
     )
+
+
+def delivers(question: Question, name: str) -> bool:
+    """Whether a component brings every commit, so that every way back is by it."""
+    mover = question.component(name).mover
+    return mover is not None and mover.delivers
+
+
+def _moves_last(question: Question, tracks: tuple[Track, ...]) -> Iterator[Box]:
+    """What delivers leaves its version only where all others are at their goals."""
+    of = {i: delivers(question, track.name) for i, track in enumerate(tracks)}
+    for i in (i for i, is_it in of.items() if is_it):
+        for j in (j for j, is_it in of.items() if not is_it):
+            away = {i: _but(tracks[i], tracks[i].start), j: _but(tracks[j], tracks[j].goal)}
+            if all(away.values()):
+                yield Box(LAST, away)
+
+
+def _but(track: Track, version: int) -> int:
+    """All versions of a track but one."""
+    return (1 << len(track.versions)) - 1 & ~(1 << version)

@@ -260,3 +260,18 @@ def test_objects_of_one_file_each_have_their_change() -> None:
         ("gpu-operator", "26.7.1"),
         ("nvidia-driver", "595.91.07"),
     }
+
+
+def test_what_brings_every_commit_moves_alone_and_after_all_others() -> None:
+    """Though it says that it moves with another one, and though its hop has no canary and so would come first."""
+    gitops = replace(
+        component("openshift-gitops", "numeric", undo="procedure"),
+        moves_with=("gpu-operator",),
+        mover=replace(MOVER, starts=Starts.APPROVE, delivers=True),
+    )
+    old = release("old", gpu_operator="26.3.3", openshift_gitops="1.16.0")
+    to = release("new", nvidia_driver="595.91.07", openshift_gitops="1.20.0")
+    value = with_movers(matrix(old, to), operator(), gitops)
+    made = hops(value, "nvidia-driver", "gpu-operator", "openshift-gitops")
+    assert [m.component for m in made[-1].moves] == ["openshift-gitops"]
+    assert made[-1].why[0].startswith("it brings every commit and every way back")
