@@ -66,7 +66,8 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                     return (yield from stays(stop, place))
                 return (yield from at_rest(stop, moved or before, policy))
             try:
-                yield from forward(place, together=plan.together(place.ring))
+                how = {"together": plan.together(place.ring), "delivers": plan.delivers(place.ring)}
+                yield from forward(place, **how)
             except Stop as stop:
                 untaken = not moved and not place.ring.at_once  # whose nodes are taken after the commit only
                 if untaken and (yield from never_declared(stop, place, policy.undo)):

@@ -29,18 +29,22 @@ def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
         yield from need(place.step(Verb.BASELINE))
 
 
-def forward(place: Place, *, together: bool = False) -> Generator[Step, StepResult, None]:
+def forward(
+    place: Place, *, together: bool = False, delivers: bool = False
+) -> Generator[Step, StepResult, None]:
     """Move one part of a hop. Raises Stop.
 
     A ring: declare, batch by batch, nodes given back once more, soak, confirm; one whose commit itself starts the
     change is taken out first. The fleet part: declare, have it approved, wait for it, and judge every node as it
-    stands. `together`: a batch moves as a whole or not at all.
+    stands. `together`: a batch moves as a whole or not at all. `delivers`: every way back is by what moves.
     """
     if place.ring.changes and not place.ring.at_once:
         yield from declared(place)
     if not place.ring.nodes:
         yield from need(place.step(Verb.APPROVE))
         yield from need(place.step(Verb.SETTLE))
+        if delivers:
+            yield from proven_again(place)
         return (yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM))
     whole = together or place.ring.at_once
     given_back: list[str] = []
@@ -56,6 +60,14 @@ def forward(place: Place, *, together: bool = False) -> Generator[Step, StepResu
             raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
     yield from need(place.step(Verb.SOAK))
     yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM)
+
+
+def proven_again(place: Place) -> Generator[Step, StepResult, None]:
+    """Prove the way back once more, by what has just moved; where that is deaf no undo comes, so the run freezes."""
+    step = place.step(Verb.WAY_BACK)
+    proven = yield from ask(step)
+    if proven.status is not Status.OK:
+        raise replace(stop_of(step, proven), hold=True)
 
 
 def declared(place: Place) -> Generator[Step, StepResult, None]:

@@ -28,7 +28,7 @@ from knowngood.engine.work import Done, NodesCouldNot, Work, named
 from knowngood.model import names
 from knowngood.model.claims import Hold, held, surely_held
 from knowngood.model.detail import Detail
-from knowngood.model.errors import CouldNot
+from knowngood.model.errors import CouldNot, DeadlineExceeded
 from knowngood.model.node import NodeState
 from knowngood.model.plan import FLEET, Plan
 from knowngood.model.record import Status
@@ -38,6 +38,7 @@ from knowngood.planner import readings
 from knowngood.planner.pace import ring_and_undo, seconds_between
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
+from knowngood.ports.delivery import SyncFailed
 from knowngood.ports.nodes import Outcome
 
 
@@ -105,10 +106,29 @@ def _running_otherwise(work: Work, step: Step, seen: Mapping[str, NodeState]) ->
 
 
 def way_back(work: Work, step: Step) -> Done:
-    """Send a no-op commit and its revert through the branch to Argo CD, and time it."""
-    forth, back = work.ports.gitops.rehearse_way_back({names.TRAILER_RUN: work.run})
-    seconds = work.ports.delivery.wait(back, (), work.cluster.limits.deliver, work.cancel)
+    """Send a no-op commit and its revert through the branch to Argo CD, and time it.
+
+    In a hop it is asked of what has just moved: that it does not deliver is an answer, not an interruption.
+    """
+    key = {names.TRAILER_RUN: work.run} | ({names.TRAILER_HOP: step.hop.name} if step.hop else {})
+    forth, back = work.ports.gitops.rehearse_way_back(key)
+    try:
+        seconds = work.ports.delivery.wait(back, (), work.cluster.limits.deliver, work.cancel)
+    except (DeadlineExceeded, SyncFailed) as error:
+        if not isinstance(step, RingStep):
+            raise
+        files = ", ".join(dict.fromkeys(change.file for change in step.ring.changes))
+        why = f"{error}; {DEAF.format(moved=step.hop.name, run=work.run, files=files)}"
+        return Done(Status.INCONCLUSIVE, Detail(commit=forth, revert=back, why=why))
     return Done(Status.OK, Detail(commit=forth, revert=back, seconds=round(seconds, 3)))
+
+
+DEAF = (
+    "since {moved} nothing is delivered, so no undo would be: mend it, and knowngood rollback {run} takes {moved} back;"
+    " or revert its commit, and apply {files} as Git has it then by kubectl apply --server-side --force-conflicts,"
+    " the one thing to be written past Git"
+)
+"""What to do where what brings every commit does not, after it moved."""
 
 
 def window(work: Work, step: RingStep) -> Done:

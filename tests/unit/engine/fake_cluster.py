@@ -11,6 +11,7 @@ from tests.unit.engine.world import NEW, OLD, FakeNode, Killed, World
 from knowngood.model import names
 from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest, Window
+from knowngood.model.errors import DeadlineExceeded
 from knowngood.model.evidence import GateSuite
 from knowngood.model.field import Field, FieldChange
 from knowngood.model.finding import Finding, refused
@@ -173,6 +174,11 @@ class FakeDelivery(Delivery):
         fault = "argo-fails-revert" if back else "argo-fails"
         if changes and fault in self.world.broken:
             raise SyncFailed(f"sync of {commit} failed")
+        if (
+            "argo-deaf-after-upgrade" in self.world.broken
+            and self.world.operator != self.world.operator_at_start
+        ):
+            raise DeadlineExceeded(f"{commit} was not delivered in {deadline:.0f} s")
         self.world.sync(commit)
         self.world.moment("deliver", cancel)
         return 1.0

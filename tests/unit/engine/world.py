@@ -77,6 +77,7 @@ class World:
     synced: str = ""
     at_once: bool = False  # what the live objects declare comes by itself
     operator: str = "25.10.1"  # what of it runs, where a plan moves one
+    operator_at_start: str = "25.10.1"
     bad: Callable[[JudgeRequest, str, World], str] = lambda request, node, world: ""
     broken: set[str] = field(default_factory=set)
     blocked: dict[str, int] = field(default_factory=dict)  # node -> drains still to refuse
