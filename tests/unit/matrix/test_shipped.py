@@ -169,7 +169,7 @@ def test_what_moves_together_says_so_on_both_sides(matrix: Matrix) -> None:
 OF_DRIVER_PODS = ("doca-ofed", "gds", "gpu-operator-rdma", "kernel-module-type", "nvidia-driver", "rdma-mode")
 OPERATORS = (
     *("csm-operator", "gpu-operator", "kueue", "network-operator", "nfd"),
-    *("openshift-ai", "quay", "sriov-network-operator"),
+    *("openshift-ai", "openshift-gitops", "quay", "sriov-network-operator"),
 )
 
 CHARTS = ("dra-driver", "hami", "kai-scheduler", "run-ai")
@@ -188,7 +188,7 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 25
+    assert len(classes) == 26
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])
