@@ -13,12 +13,13 @@ from knowngood.model.errors import UsageError
 from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Declaration
 from knowngood.model.values import Object
-from knowngood.planner.moving import APPLICATION
+from knowngood.planner.moving import APPLICATION, shown
+from knowngood.planner.readiness.rights import FLASHED
 from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.charts import application
 from knowngood.rehearsal.layout import Placed, laid_out
-from knowngood.rehearsal.objects import SPECS, cluster_policy, made, nic_policy
+from knowngood.rehearsal.objects import SPECS, cluster_policy, made, nic_firmware_source, nic_policy
 from knowngood.rehearsal.operators import SUBSCRIPTION, subscription
 
 DRIVER, DOCA = "nvidia-driver", "doca-ofed"
@@ -76,6 +77,20 @@ def _beside(rest: AtRest, placed: dict[str, Placed]) -> dict[str, Placed]:
         found |= {str(folder / f"{name}.yaml"): Placed(config_map) for name, config_map in maps.items()}
     if DOCA in rest.release.components and not kinds & {NIC_POLICY.kind, "NicNodePolicy"}:
         found[_network_file(rest, folder)] = Placed(made(NIC_POLICY, nic_policy(rest)))
+    return found | _sources(rest)
+
+
+def _sources(rest: AtRest) -> dict[str, Placed]:
+    """An image of NIC firmware for each version that is known, as a team keeps them for the way back."""
+    found = {}
+    for declared in (d for d in rest.cluster.declarations if d.kind == FLASHED):
+        mover, edges = rest.movers[declared.component], rest.edges.get(declared.component)
+        own = rest.release.components.get(declared.component)
+        known = [*(edges.versions if edges else ()), own or ""]
+        for version in dict.fromkeys(v for v in known if own and v.split(".")[0] == own.split(".")[0]):
+            name = shown(mover, FLASHED, version)[declared.path]
+            file = str(PurePosixPath(declared.file).parent / f"{name}.yaml")
+            found[file] = Placed(nic_firmware_source(name, declared.object.namespace, version))
     return found
 
 

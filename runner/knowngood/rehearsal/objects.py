@@ -13,6 +13,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from knowngood.model.field import ObjectRef
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
 from knowngood.model.values import Object
+from knowngood.planner.readiness.rights import FLASHED
 from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest
 
@@ -98,12 +99,33 @@ def nic_node_policy(rest: AtRest, ring: str) -> Object:
     return {**nic_policy(rest), "nodeSelector": {RING_LABEL: ring}}
 
 
+NIC_API = "configuration.net.nvidia.com/v1alpha1"
+NIC_TYPE = "1021"
+"""The PCI device id of a ConnectX-7, as the twin's machines have them (the PCI ID repository)."""
+
+
+def nic_firmware_template(_rest: AtRest, ring: str) -> Object:
+    """The firmware of one ring's NICs; its source is filled in."""
+    return {
+        "nodeSelector": {RING_LABEL: ring},
+        "nicSelector": {"nicType": NIC_TYPE},
+        "template": {"nicFirmwareSourceRef": "", "updatePolicy": "Update"},
+    }
+
+
+def nic_firmware_source(name: str, namespace: str, version: str) -> Object:
+    """Where a version's image is; the operator reads the version from the image itself, the twin from its name."""
+    image = f"https://{MIRROR}/fw-ConnectX7-rel-{version.replace('.', '_')}.bin.zip"
+    return made(ObjectRef(NIC_API, "NicFirmwareSource", name, namespace), {"binUrlSources": [image]})
+
+
 SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "NVIDIADriver": nvidia_driver,
     "ClusterPolicy": lambda rest, _: cluster_policy(rest),
     "NicClusterPolicy": lambda rest, _: nic_policy(rest),
     "NicNodePolicy": nic_node_policy,
     CONFIG_MAP: lambda _, ring: {"ring": ring},
+    FLASHED: nic_firmware_template,
     "ClusterVersion": lambda rest, _: {"clusterID": str(uuid5(NAMESPACE_DNS, rest.cluster.name))},
 }
 """Kind -> the spec of one that declares for a ring, or for all nodes (ring ""); of a ConfigMap its data."""

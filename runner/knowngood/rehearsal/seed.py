@@ -13,6 +13,7 @@ from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
+from knowngood.planner.readiness.rights import FLASHED
 from knowngood.rehearsal import platform, sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
@@ -68,8 +69,15 @@ def _parts(rest: AtRest) -> Object:
         "olm": olm(rest),
         "helm": releases(rest),
         "migManager": sharing.by_label(rest),
+        "nicConfiguration": _nic_configuration(rest),
         "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
     }
+
+
+def _nic_configuration(rest: AtRest) -> Object:
+    """Who burns NIC firmware, where it is declared."""
+    spaces = [d.object.namespace for d in rest.cluster.declarations if d.kind == FLASHED]
+    return {"namespace": spaces[0]} if spaces else {}
 
 
 def kubernetes_version(release: Release) -> str:

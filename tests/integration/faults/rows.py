@@ -239,13 +239,31 @@ OPERATORS = [
 ]
 
 
+FLASH = Row(
+    "nic-burned-not-running",
+    "rdma-gpu-1",
+    "its operator says that it runs",
+    "restored",
+    6,
+    ("rdma-gpu-1",),
+    {"version": "28.46.1006"},
+)
+"""NIC firmware alone, which each ring's commit starts by itself."""
+
+
 CHART_NEW = "0.13.0"
 CHART = Once("chart-image-is-missing", "", "ImagePullBackOff", (), {"version": CHART_NEW})
 
 
 def shown() -> Iterator[tuple[str, str, str, str]]:
     """Each row as docs/twin.md tells it: its test there, the fault with where or when, what catches it, the end."""
-    for test, whole in (("table", TABLE), ("twice", [TWICE]), ("layouts", [LAYOUT]), ("release", [FORWARD])):
+    for test, whole in (
+        ("table", TABLE),
+        ("twice", [TWICE]),
+        ("layouts", [LAYOUT]),
+        ("nics", [FLASH]),
+        ("release", [FORWARD]),
+    ):
         for row in whole:
             yield test, _named(row.fault, row.note), row.caught_by, row.end or "interrupted"
     for test, rows in (

@@ -45,7 +45,10 @@ class NicFirmware(Controller):
 
     async def start(self) -> None:
         """Its daemons tell of each device, then look at templates."""
+        await self.cache.ensure(NODE)
         for machine in self.twin.world.machines.values():
+            if machine.seed.nics:
+                await self._label(machine.name, "false")
             for index in range(machine.seed.nics):
                 device = self._device(machine, index)
                 await self.api.ensure(device)
