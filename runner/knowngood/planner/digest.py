@@ -47,7 +47,8 @@ def profile_changed(before: Profile, now: Profile) -> tuple[str, ...]:
 def _binding(values: Values) -> Object:
     """A cluster file's values without those that do not bind a run."""
     tenants = [_without("contact", tenant) for tenant in values.get("tenants") or ()]
-    return {**values, "tenants": tenants, "gitops": _without("credentials", values.get("gitops") or {})}
+    free = {key: _without("credentials", values[key]) for key in ("gitops", "bmcs") if values.get(key)}
+    return {**values, "tenants": tenants, **free}
 
 
 def _without(key: str, values: Values) -> Object:

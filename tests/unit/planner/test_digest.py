@@ -20,6 +20,7 @@ BEFORE: dict[str, Any] = {
     "rings": [{"name": "ring-0", "nodes": ["a"], "batch": 1}],
     "tenants": [{"name": "vision", "namespaces": ["vision"], "contact": "vision-oncall"}],
     "gitops": {"repo": "https://git.example.com/x.git", "branch": "main", "credentials": "env:TOKEN"},
+    "bmcs": {"at": "https://{node}.example.com", "credentials": "env:BMC"},
     "limits": {"drainSeconds": 1800},
 }
 
@@ -43,6 +44,7 @@ def test_nothing_has_changed() -> None:
     [
         (("tenants", 0, "contact"), "somebody else"),
         (("gitops", "credentials"), "file:/run/secrets/token"),
+        (("bmcs", "credentials"), "file:/run/secrets/bmc"),
         (("release",), "r595"),  # our own promotion, done just before the kill
     ],
 )

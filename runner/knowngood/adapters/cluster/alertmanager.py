@@ -56,7 +56,7 @@ class Direct:
     def ask(self, method: str, where: str, body: Object | None = None) -> bytes:
         """See the port."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if token := secret(self.at.token):
+        if token := secret(self.at.token, "alertmanager.token"):
             headers["Authorization"] = f"Bearer {token}"
         pool = urllib3.PoolManager(ca_certs=self.at.ca or None)
         try:
@@ -83,17 +83,20 @@ class Direct:
         return bytes(answer.data)
 
 
-def secret(reference: str) -> str:
-    """What `env:NAME` or `file:PATH` refers to, "" for no reference. UsageError where nothing is there."""
+def secret(reference: str, key: str) -> str:
+    """What `env:NAME` or `file:PATH` refers to, "" for no reference. UsageError where nothing is there.
+
+    `key`: where the cluster file has it.
+    """
     kind, _, name = reference.partition(":")
     if not reference:
         return ""
     try:
         found = os.environ.get(name, "") if kind == "env" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{name} can't be read: {error.strerror}", hint="alertmanager.token") from error
+        raise UsageError(f"{name} can't be read: {error.strerror}", hint=key) from error
     if not found.strip():
-        raise UsageError(f"{reference} is empty", hint="alertmanager.token names where the token is")
+        raise UsageError(f"{reference} is empty", hint=f"{key} names where it is")
     return found.strip()
 
 

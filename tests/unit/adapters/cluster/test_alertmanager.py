@@ -91,7 +91,7 @@ def test_another_answer_is_no_list_of_silences(
 
 
 def test_a_reference_to_nothing_is_named(tmp_path: Path) -> None:
-    assert secret("") == ""
+    assert secret("", "alertmanager.token") == ""
     for reference in ("env:KNOWNGOOD_NO_SUCH_VARIABLE", f"file:{tmp_path / 'none'}"):
         with pytest.raises(UsageError, match=reference.partition(":")[2]):
-            secret(reference)
+            secret(reference, "alertmanager.token")

@@ -1,0 +1,32 @@
+"""What speaks against taking a node whose BMC says this: a job that a boot would start, firmware of another release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from knowngood.model.bmcs import BmcState
+from knowngood.model.finding import Finding, refused, unknown
+from knowngood.planner.redfish import is_over, told
+from knowngood.planner.version import TEXT, runs
+
+
+def against(
+    node: str, state: BmcState, wanted: Mapping[str, str], schemes: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Findings of one node. `wanted`: the versions that it should run, by component; others are not asked for."""
+    where = f"the BMC of {node}"
+    if state.trouble:
+        hint = "bmcs in the cluster file says where it is; without it no BMC is asked"
+        yield unknown(where, f"it could not be read: {state.trouble}", hint)
+        return
+    for job in state.jobs:
+        if not is_over(job):
+            hint = "whose it is: any boot may start it; let it end, or delete it there"
+            yield refused(where, told(job), hint)
+    for component, running in sorted(state.versions.items()):
+        if component in wanted and not runs(schemes.get(component, TEXT), wanted[component], running):
+            yield refused(
+                where,
+                f"it runs {component} {running}, the plan starts from {wanted[component]}",
+                "pin the release that has it, or flash it by hand first",
+            )
