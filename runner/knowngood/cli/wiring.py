@@ -11,6 +11,7 @@ from pathlib import Path
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.cluster.readiness import KubeReadiness
+from knowngood.adapters.cluster.redfish import RedfishReader
 from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.matrix_record import promotion_for
@@ -129,6 +130,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             load=KubeLoad(kube, cluster.probe_image, cluster.probe),
             holds=KubeHolds(kube, cluster.alertmanager),
             machine=LocalMachine(place.folder),
+            bmcs=RedfishReader(cluster.bmcs),
             observers=(audience,),
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from knowngood.engine import bmcs
 from knowngood.engine.fleet import by_commit
 from knowngood.engine.standing import last_change
 from knowngood.engine.work import Done, Work
@@ -202,6 +203,11 @@ CHECKS = (
     Check("nodes", "every GPU node is there, is read, and runs what Git declares", _nodes),
     Check("left-over", "nothing of ours is left from before: claims, taints, holds, Jobs", _left_over),
     Check("actors", "no pool, operator, drainer or person is at work on the nodes", _busy),
+    Check(
+        "bmcs",
+        "nothing waits at a BMC for a boot, and BIOS and BMC are the release's, where the cluster file names them",
+        lambda a: bmcs.found(a.work, a.work.plan.nodes or a.work.cluster.gpu),
+    ),
     Check(
         "probes",
         "a probe's pod would be made: image, namespace, account, constraints",

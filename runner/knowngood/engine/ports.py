@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from knowngood.ports.bmcs import BmcReader
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Clock
 from knowngood.ports.cluster import ClusterReader
@@ -43,4 +44,5 @@ class Ports:
     load: SyntheticLoad
     holds: Holds
     machine: Machine
+    bmcs: BmcReader
     observers: tuple[Observer, ...] = ()

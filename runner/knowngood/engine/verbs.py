@@ -8,6 +8,7 @@ from functools import partial
 
 from knowngood.engine import (
     again,
+    bmcs,
     changed,
     earlier,
     fleet,
@@ -143,7 +144,7 @@ def window(work: Work, step: RingStep) -> Done:
         if all(f.verdict is Verdict.INCONCLUSIVE for f in held_back):
             raise CouldNot(why)
         return Done(Status.INCONCLUSIVE, Detail(why=why))
-    if late := _stood_too_long(work, step, ring):
+    if late := _stood_too_long(work, step, ring) or bmcs.waiting(work, step.ring.nodes):
         return Done(Status.INCONCLUSIVE, Detail(why=late))
     if not end:
         return Done(Status.OK)

@@ -10,6 +10,7 @@ from knowngood.matrix.documents import Document, Documents
 from knowngood.matrix.edges import edges
 from knowngood.matrix.stages import stages
 from knowngood.model.alerts import Alertmanager
+from knowngood.model.bmcs import Bmcs
 from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import ObjectRef
@@ -304,6 +305,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
         waivers=tuple(Waiver(**w) for w in v.get("waivers", ())),
         alertmanager=Alertmanager.of(v.get("alertmanager", {})),
+        bmcs=Bmcs.of(v.get("bmcs", {})),
         registry=Pulling.of(v.get("registry")),
         runs_kept=v.get("limits", {}).get(RUNS_KEPT, RUNS_KEPT_BY_DEFAULT),
         raw=v,

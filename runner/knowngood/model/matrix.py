@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from knowngood.model.alerts import NONE, Alertmanager
+from knowngood.model.bmcs import UNASKED, Bmcs
 from knowngood.model.declared import DeclaredBy, Scope
 from knowngood.model.errors import Location
 from knowngood.model.field import Field
@@ -316,6 +317,7 @@ class Cluster:
     evidence_max_age_days: int = 0  # 0: the profile's
     waivers: tuple[Waiver, ...] = ()
     alertmanager: Alertmanager = NONE
+    bmcs: Bmcs = UNASKED
     pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # profile -> its nodes
     registry: Pulling | None = None  # None: no registry is asked for images
 

@@ -63,6 +63,7 @@ def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
     """
     data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
+    data.pop("bmcs", None)  # a rehearsal never asks real machines
     data.pop("registry", None)  # a twin has none, and the real one holds no image of a twin's
     data.setdefault("probeImage", PROBE_IMAGE)
     data.pop("windowEnd", None)

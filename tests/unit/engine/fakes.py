@@ -23,6 +23,7 @@ from tests.unit.engine.fake_registry import FakeRegistry
 from tests.unit.engine.world import FakeNode, Holder, Killed, World
 
 from knowngood.engine.ports import Ports
+from knowngood.model.bmcs import BmcState
 from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, Unreachable, UsageError
 from knowngood.model.evidence import Appraisal, evidence_of
 from knowngood.model.jsonable import from_json, to_json
@@ -32,6 +33,7 @@ from knowngood.model.record import MAX_RECORD_BYTES, Record
 from knowngood.model.run_summary import RunSummary, summary_of
 from knowngood.model.state import RunState
 from knowngood.planner.status import appraise
+from knowngood.ports.bmcs import BmcReader
 from knowngood.ports.cancel import Cancel
 from knowngood.ports.checkpoint import Checkpoint
 from knowngood.ports.clock import Clock
@@ -308,6 +310,16 @@ class FakeHolds(Holds):
         return LetGo((POOL,))
 
 
+class FakeBmcs(BmcReader):
+    """`world.bmcs`: what each node's BMC tells; of others nothing is known, as where none is named."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def look(self, nodes: Sequence[str]) -> Mapping[str, BmcState]:
+        return {n: self.world.bmcs[n] for n in nodes if n in self.world.bmcs}
+
+
 def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
     return Ports(
         clock=FakeClock(world),
@@ -326,6 +338,7 @@ def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:
         load=FakeLoad(world),
         holds=FakeHolds(world),
         machine=FakeMachine(world),
+        bmcs=FakeBmcs(world),
         observers=observers,
     )
 

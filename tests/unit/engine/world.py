@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from knowngood.model.bmcs import BmcState
 from knowngood.model.context import JudgeRequest
 from knowngood.model.evidence import GateSuite
 from knowngood.model.field import FieldChange
@@ -99,6 +100,7 @@ class World:
     rights_asked_for: tuple[FieldChange, ...] = ()
     images: Images = field(default_factory=Images)  # what the registry says
     coming: dict[str, Looked] = field(default_factory=dict)  # and of a release that is not there yet
+    bmcs: dict[str, BmcState] = field(default_factory=dict)
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)  # run -> evidence against the release

@@ -97,6 +97,12 @@ def test_a_rehearsal_never_silences_the_alerts_of_the_real_cluster(at: str, play
     assert found["alertmanager"] == {"at": played, "labels": ["node"]}
 
 
+def test_a_rehearsal_never_asks_the_real_machines() -> None:
+    one = shipped("ams-prod").cluster
+    raw = {**one.raw, "bmcs": {"at": "https://{node}-bmc.example.com", "credentials": "env:X"}}
+    assert "bmcs" not in cluster_file(replace(one, raw=raw), "file:///x", 60.0)
+
+
 def test_a_twin_has_none_of_what_lets_a_probe_in_at_the_site() -> None:
     cluster = shipped("ams-prod").cluster
     asked = {**cluster.raw, "probe": {"schedulerName": "kai-scheduler", "runtimeClassName": "nvidia"}}

@@ -1,0 +1,30 @@
+"""BMCs before a run and before each ring: what waits there is started by the next boot, whoever asks for that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from knowngood.engine.work import Work
+from knowngood.model.errors import CouldNot
+from knowngood.model.finding import Finding
+from knowngood.model.verdict import Verdict
+from knowngood.planner.readiness.bmcs import against
+
+
+def found(work: Work, nodes: Sequence[str]) -> list[Finding]:
+    """What speaks against taking these nodes; nothing where the cluster file names no BMCs."""
+    plan, states = work.plan, work.ports.bmcs.look(nodes)
+    return [f for node in states for f in against(node, states[node], plan.starts_with(node), plan.schemes)]
+
+
+def waiting(work: Work, nodes: Sequence[str]) -> str:
+    """Which jobs wait at these nodes' BMCs, in words. CouldNot where one does not say: it is asked again.
+
+    What runs there is not asked any more: an earlier hop may have moved it.
+    """
+    states = work.ports.bmcs.look(nodes)
+    there = [f for node in states for f in against(node, states[node], {}, {})]
+    measured = [str(f) for f in there if f.verdict is Verdict.FAIL]
+    if there and not measured:
+        raise CouldNot("; ".join(map(str, there[:5])))
+    return "; ".join(measured[:5])
