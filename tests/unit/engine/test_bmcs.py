@@ -11,7 +11,7 @@ from tests.unit.engine.world import World
 from knowngood.model.bmcs import BmcJob, BmcState
 from knowngood.model.errors import ExitCode, Interrupted
 from knowngood.model.state import End
-from knowngood.planner.redfish import is_over, told
+from knowngood.planner.readiness.bmc_jobs import is_over, told
 
 STAGED = BmcJob("JID_8401", "Scheduled", "Firmware Update: BIOS", "Task successfully scheduled.", 0)
 DONE = BmcJob("JID_8400", "Completed", "Firmware Update: BIOS", "Job completed successfully.", 100)

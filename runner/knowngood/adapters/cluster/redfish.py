@@ -20,7 +20,7 @@ from knowngood.adapters.cluster.alertmanager import secret
 from knowngood.model.bmcs import BmcJob, Bmcs, BmcState
 from knowngood.model.errors import Unreachable, UsageError
 from knowngood.model.values import Object, Values
-from knowngood.planner.redfish import is_over
+from knowngood.planner.readiness.bmc_jobs import is_over
 from knowngood.ports.bmcs import BmcReader
 
 ROOT = "/redfish/v1"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from knowngood.model.bmcs import BmcState
 from knowngood.model.finding import Finding, refused, unknown
-from knowngood.planner.redfish import is_over, told
+from knowngood.planner.readiness.bmc_jobs import is_over, told
 from knowngood.planner.version import TEXT, runs
 
 

@@ -11,7 +11,7 @@ from tests.redfish import ROOT, USER, WORD, Resources, Served, collection, dell,
 from knowngood.adapters.cluster.redfish import MOST_BYTES, MOST_MEMBERS, RedfishReader
 from knowngood.model.bmcs import UNASKED, Bmcs, BmcState
 from knowngood.model.errors import UsageError
-from knowngood.planner.redfish import is_over
+from knowngood.planner.readiness.bmc_jobs import is_over
 
 STAGED = {"Name": "Firmware Update: BIOS", "JobState": "Scheduled", "PercentComplete": 0}
 OVER = {"Name": "Export", "JobState": "Completed", "Message": "Job completed.", "PercentComplete": 100}
