@@ -1,4 +1,4 @@
 """What is read of a cluster: nodes as they are measured, tenants' work, who else acts. Changes nothing.
 
-Serves ports.cluster and ports.readiness.
+Serves ports.bmcs, ports.cluster and ports.readiness.
 """
