@@ -61,11 +61,18 @@ def cluster_policy(rest: AtRest, *, own_driver: bool = True) -> Object:
         "toolkit": {"enabled": True},
         "devicePlugin": {"enabled": True},
         "dcgm": {"enabled": True},
-        "dcgmExporter": {"enabled": True},
+        "dcgmExporter": {"enabled": True, **_imaged(rest, "dcgm-exporter", "dcgm-exporter")},
+        **({"gds": {"enabled": True, **fs}} if (fs := _imaged(rest, "gds", "nvidia-fs")) else {}),
         "gfd": {"enabled": True},
         "nodeStatusExporter": {"enabled": False},
         **sharing.configured(rest),
     }
+
+
+def _imaged(rest: AtRest, component: str, image: str) -> Object:
+    """Repository and image beside a version that Git declares: without them no image can be composed of it."""
+    declared = {d.component for d in rest.cluster.declarations} & rest.release.components.keys()
+    return {"repository": MIRROR, "image": image} if component in declared else {}
 
 
 def _driver(rest: AtRest) -> Object:
@@ -83,7 +90,13 @@ def _driver(rest: AtRest) -> Object:
 def nic_policy(rest: AtRest) -> Object:
     """DOCA-OFED on all nodes, at the release's version."""
     version = rest.release.components.get("doca-ofed", "")
+    parts = {
+        "operator": "nic-configuration-operator",
+        "configurationDaemon": "nic-configuration-operator-daemon",
+    }
+    made = {part: _imaged(rest, "nic-configuration-operator", image) for part, image in parts.items()}
     return {
+        **({"nicConfigurationOperator": made} if all(made.values()) else {}),
         "ofedDriver": {
             "repository": MIRROR,
             "image": "doca-driver",
