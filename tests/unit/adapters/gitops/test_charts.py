@@ -1,0 +1,169 @@
+"""A value in a chart's values or in an Application: helm shows what becomes of it, or the Application carries it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from knowngood.adapters.gitops.git import GitOpsRepository
+from knowngood.adapters.gitops.render import FolderRenderer
+from knowngood.model.errors import Inconclusive
+from knowngood.model.field import FieldChange, ObjectRef
+from knowngood.model.gitops import Application, GitOps
+from knowngood.ports.gitops import RenderMismatch
+
+from .conftest import Team, trailers
+
+needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH")
+GPU = Application("gpu", "openshift-gitops", "charts/gpu")
+ARGO = Application("root", "openshift-gitops", "argocd")
+POLICY = ObjectRef("nvidia.com/v1", "ClusterPolicy", "gpu-cluster-policy")
+VALUES = FieldChange(
+    "nvidia-driver",
+    "charts/gpu/values.yaml",
+    "spec.driver.version",
+    POLICY,
+    "580.126.20",
+    "595.91.07",
+    written="driver.version",
+)
+CHART = {
+    "charts/gpu/Chart.yaml": "apiVersion: v2\nname: gpu\nversion: 0.1.0\n",
+    "charts/gpu/values.yaml": 'driver: {version: "580.126.20", repository: nvcr.io/nvidia}\nnote: a\n',
+    "charts/gpu/templates/policy.yaml": """\
+apiVersion: nvidia.com/v1
+kind: ClusterPolicy
+metadata: {name: gpu-cluster-policy, namespace: {{ .Release.Namespace }}}
+spec:
+  driver: {version: {{ .Values.driver.version | quote }}, repository: {{ .Values.driver.repository }}}
+""",
+}
+MANIFEST = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: gpu}
+spec:
+  destination: {namespace: gpu-operator}
+  source:
+    path: charts/gpu
+    helm:
+      valueFiles: [values.yaml, prod.yaml]
+      parameters: [{name: note, value: "b,c"}]
+"""
+ELSEWHERE = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: gpu-operator}
+spec:
+  source:
+    chart: gpu-operator
+    helm:
+      parameters: [{name: toolkit.enabled, value: "true"}, {name: driver.version, value: "580.126.20"}]
+      valuesObject: {driver: {version: "580.126.20"}}
+      values: |
+        driver:
+          version: 580.126.20
+"""
+
+
+def pushed(team: Team, *files: tuple[str, str]) -> None:
+    for file, text in files:
+        path = team.desk / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    team.git("add", "-A")
+    team.git("commit", "--quiet", "-m", "charts")
+    team.git("push", "--quiet", "origin", "main")
+
+
+def repository(
+    team: Team, folder: Path, *applications: Application, helm: str | None = None
+) -> GitOpsRepository:
+    where = GitOps(f"file://{team.remote}", "main", applications)
+    return GitOpsRepository(where, folder / "run", renderer=FolderRenderer(helm=helm))
+
+
+def declare(ours: GitOpsRepository, change: FieldChange) -> str:
+    return ours.declare([change], "driver 595.91.07", trailers("fleet"))
+
+
+@needs_helm
+def test_a_value_of_a_chart_is_proven_by_what_helm_makes_of_it(team: Team, tmp_path: Path) -> None:
+    pushed(team, *CHART.items())
+    declare(repository(team, tmp_path, GPU), VALUES)
+    assert team.read("charts/gpu/values.yaml").startswith('driver: {version: "595.91.07", repository')
+
+
+@needs_helm
+def test_a_value_that_a_later_values_file_says_too_reaches_nothing(team: Team, tmp_path: Path) -> None:
+    """As the Application's manifest orders them; the one that counts can be moved."""
+    more = {"argocd/gpu.yaml": MANIFEST, "charts/gpu/prod.yaml": 'driver: {version: "580.126.20"}\n'}
+    pushed(team, *CHART.items(), *more.items())
+    with pytest.raises(RenderMismatch, match="reaches no Application's"):
+        declare(repository(team, tmp_path, GPU), VALUES)
+    declare(repository(team, tmp_path, GPU), replace(VALUES, file="charts/gpu/prod.yaml"))
+    assert "595.91.07" in team.read("charts/gpu/prod.yaml")
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        (
+            "charts/gpu/values-prod.yaml",
+            "a: b\n",
+            "which of values.yaml, values-prod.yaml count is not known",
+        ),
+        ("argocd/gpu.yaml", MANIFEST, r"prod\.yaml is not in the repository"),
+        (
+            "argocd/gpu.yaml",
+            MANIFEST.replace("valueFiles", "fileParameters"),
+            "fileParameters of Application gpu",
+        ),
+        ("charts/gpu/templates/x.yaml", "{{ fail }}", "helm template"),
+    ],
+)
+def test_what_helm_cant_be_told_or_make_is_inconclusive(
+    team: Team, tmp_path: Path, file: str, text: str, words: str
+) -> None:
+    pushed(team, *CHART.items(), (file, text))
+    with pytest.raises(Inconclusive, match=words):
+        declare(repository(team, tmp_path, GPU), VALUES)
+
+
+def test_without_helm_a_chart_is_inconclusive(team: Team, tmp_path: Path) -> None:
+    pushed(team, *CHART.items())
+    with pytest.raises(Inconclusive, match="without helm"):
+        declare(repository(team, tmp_path, GPU, helm=""), VALUES)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "spec.source.helm.parameters[name=driver.version].value",
+        "spec.source.helm.valuesObject.driver.version",
+        "spec.source.helm.values.driver.version",
+    ],
+)
+def test_what_an_application_gives_a_chart_from_elsewhere_is_the_only_difference(
+    team: Team, tmp_path: Path, written: str
+) -> None:
+    pushed(team, ("argocd/gpu-operator.yaml", ELSEWHERE))
+    given = replace(VALUES, file="argocd/gpu-operator.yaml", written=written)
+    ours = repository(team, tmp_path, ARGO)
+    commit = declare(ours, given)
+    assert team.read("argocd/gpu-operator.yaml").count("595.91.07") == 1
+    ours.undo(commit, [given], "undo", trailers("fleet"))
+    assert team.read("argocd/gpu-operator.yaml") == ELSEWHERE
+
+
+def test_a_manifest_that_no_application_reads_is_refused(team: Team, tmp_path: Path) -> None:
+    pushed(team, ("elsewhere/gpu-operator.yaml", ELSEWHERE), ("argocd/x.yaml", ""))
+    given = replace(
+        VALUES, file="elsewhere/gpu-operator.yaml", written="spec.source.helm.valuesObject.driver.version"
+    )
+    with pytest.raises(RenderMismatch, match="reaches no Application's"):
+        declare(repository(team, tmp_path, ARGO), given)
