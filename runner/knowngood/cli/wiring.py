@@ -122,7 +122,9 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             fleet=AnsibleFleet(kube, cluster, Playbooks(*played)),
             gates=judge_of(place, audience),
             journal=journal,
-            promotion=promotion_for(place.matrix_folder, place.record, place.folder),
+            promotion=promotion_for(
+                place.matrix_folder, place.record, place.folder, cluster.gitops.pull_requests
+            ),
             readiness=KubeReadiness(kube, cluster, place.matrix.movers),
             registry=UnaskedRegistry()
             if cluster.registry is None

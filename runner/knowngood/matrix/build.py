@@ -352,11 +352,15 @@ def _tenant(value: Values) -> Tenant:
 
 def _gitops(value: Values) -> GitOps:
     applications = tuple(Application(a["name"], a["namespace"], a["path"]) for a in value["applications"])
-    how = _pull_requests(value["pullRequests"]) if "pullRequests" in value else None
+    how = pull_requests(value)
     return GitOps(value["repo"], value["branch"], applications, value.get("credentials", ""), how)
 
 
-def _pull_requests(value: Values) -> PullRequests:
+def pull_requests(gitops: Values) -> PullRequests | None:
+    """How a branch takes changes, by `gitops` of a cluster file; None where it takes pushes."""
+    value = gitops.get("pullRequests")
+    if value is None:
+        return None
     how = PullRequests(tuple(value["open"]), tuple(value.get("merge", ())))
     return replace(how, wait=float(value.get("waitSeconds", how.wait)))
 

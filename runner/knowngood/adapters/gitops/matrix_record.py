@@ -15,6 +15,7 @@ from pathlib import Path
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.clone import Clone, message
+from knowngood.adapters.gitops.forge import PullRequest, call
 from knowngood.adapters.gitops.matrix_files import Change, MatrixFiles, counted, key_of, proof_of
 from knowngood.adapters.gitops.matrix_repo import MatrixRepository, repository_at
 from knowngood.adapters.gitops.users_git import HINTS, UsersGit
@@ -22,6 +23,7 @@ from knowngood.matrix.span_edit import read_scalar
 from knowngood.model.destination import Destination, Way
 from knowngood.model.errors import DataError, Inconclusive, KnowngoodError, Unreachable, UsageError
 from knowngood.model.evidence import REFUSED, Appraisal
+from knowngood.model.gitops import PullRequests
 from knowngood.model.values import Values
 from knowngood.ports.promotion import Promotion, Recorded
 
@@ -38,8 +40,16 @@ class MatrixClone(Promotion):
     the run's.
     """
 
-    def __init__(self, matrix: Path, to: Destination, folder: Path, *, deadline: float = 120.0) -> None:
-        self._matrix, self._to, self._folder = matrix.resolve(), to, folder
+    def __init__(
+        self,
+        matrix: Path,
+        to: Destination,
+        folder: Path,
+        *,
+        how: PullRequests | None = None,
+        deadline: float = 120.0,
+    ) -> None:
+        self._matrix, self._to, self._folder, self._how = matrix.resolve(), to, folder, how
         self._filed = to.way is Way.FILE
         self._deadline = deadline
         self._appraised: str | None = None  # the head; "": the user's checkout
@@ -136,7 +146,7 @@ class MatrixClone(Promotion):
                 return replace(told, commit="", file=self._write(commit))
             try:
                 if self._clone.push(commit):
-                    return told
+                    return replace(told, note=_joined(told.note, self._asked(commit)))
             except Unreachable:
                 # The answer may have been lost after the remote took it.
                 if self._clone.find(key, self._clone.fetch()) == commit:
@@ -147,6 +157,19 @@ class MatrixClone(Promotion):
             where=str(self._to),
             hint="try again when the branch is quieter",
         )
+
+    def _asked(self, commit: str) -> str:
+        """Open the pull request of a branch that must still be merged; what became of it, in words."""
+        if self._how is None or not self._to.into:
+            return ""
+        title, _, body = self._clone.message_of(commit).partition("\n")
+        to = self._to
+        about = PullRequest(to.url, to.into, to.branch, commit, title, body.strip())
+        try:
+            said = call(self._how.open, about, self._clone.tree)
+        except KnowngoodError as error:
+            return f"its pull request into {to.into} could not be opened, open it by hand: {error}"
+        return f"its pull request into {to.into} is open{f': {said}' if said else ''}"
 
     def _heads(self) -> tuple[str, str]:
         """The commit to build on, and that of the branch which ours is to be merged into (the same, if none)."""
@@ -212,11 +235,15 @@ class MatrixClone(Promotion):
         return f"{self._to.folder}/{file}" if self._to.folder else file
 
 
-def promotion_for(matrix: Path, to: Destination, folder: Path) -> Promotion:
-    """What writes a run's record `to` there; `folder` is the run's."""
+def promotion_for(matrix: Path, to: Destination, folder: Path, how: PullRequests | None = None) -> Promotion:
+    """What writes a run's record `to` there; `folder` is the run's. `how`: what opens a pull request."""
     if to.way is Way.HERE:
         return MatrixRepository(matrix, branch=to.branch)
-    return MatrixClone(matrix, to, folder)
+    return MatrixClone(matrix, to, folder, how=how)
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
 
 
 def _worth(evidence: Values) -> tuple[str, str]:

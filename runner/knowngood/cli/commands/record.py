@@ -18,9 +18,11 @@ from knowngood.cli.existing_run import Ask, Known, by_its_matrix, known, record_
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings, record_option, run_options
 from knowngood.cli.terminal import say, say_json
+from knowngood.matrix.build import pull_requests
 from knowngood.model.destination import Destination
 from knowngood.model.errors import Refused
 from knowngood.model.evidence import FAILED, INCONCLUSIVE
+from knowngood.model.gitops import PullRequests
 from knowngood.model.jsonable import to_json
 from knowngood.model.values import Object
 from knowngood.ports.promotion import Recorded
@@ -53,7 +55,8 @@ def command(settings: Settings, run: str, record: str, output: str) -> int:
         evidence = _evidence(found)
         matrix = matrix_folder(by_its_matrix(settings, found))
         to = destination(matrix, record) if record else record_of(found, matrix)
-        told = deliver(evidence, matrix, to, found.folder)
+        how = pull_requests((found.cluster_file() or {}).get("gitops") or {})
+        told = deliver(evidence, matrix, to, found.folder, how)
         line = RecordLine(told.where, told.commit, told.file, told.note, into=to.into)
         if found.folder.is_dir():
             runs.delivered(found.folder, line)
@@ -63,11 +66,16 @@ def command(settings: Settings, run: str, record: str, output: str) -> int:
     return 0
 
 
-def deliver(evidence: Object, matrix: Path, to: Destination, folder: Path) -> Recorded:
-    """Write a run's evidence to the matrix, in a clone that is thrown away; a patch is kept in the run's `folder`."""
+def deliver(
+    evidence: Object, matrix: Path, to: Destination, folder: Path, how: PullRequests | None = None
+) -> Recorded:
+    """Write a run's evidence to the matrix, in a clone that is thrown away; a patch is kept in the run's `folder`.
+
+    `how`: what opens a pull request, where the branch must still be merged.
+    """
     release, cluster = str(evidence["release"]), str(evidence["cluster"])
     with tempfile.TemporaryDirectory(prefix="knowngood-") as scratch:
-        writer = promotion_for(matrix, to, Path(scratch))
+        writer = promotion_for(matrix, to, Path(scratch), how)
         if evidence.get("status") in (FAILED, INCONCLUSIVE):
             told = writer.record_failure(release, cluster, evidence)
         else:

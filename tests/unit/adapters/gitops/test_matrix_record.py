@@ -15,6 +15,7 @@ from knowngood.adapters.gitops.clone import Clone
 from knowngood.adapters.gitops.matrix_record import PATCH, MatrixClone, promotion_for
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
+from knowngood.model.gitops import PullRequests
 from knowngood.ports.promotion import Promotion, Recorded
 
 EVIDENCE = {
@@ -368,3 +369,25 @@ def test_no_secret_of_the_remotes_url_is_in_a_file_or_a_message(desk: Desk) -> N
     assert "s3cret" not in f"{raised.value} {raised.value.hint}"
     found = subprocess.run(["grep", "-r", "s3cret", str(desk.run)], capture_output=True, check=False)
     assert found.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            ("sh", "-c", "echo https://git.example.com/pulls/7", "{base}"),
+            "is open: https://git.example.com/pulls/7",
+        ),
+        (("sh", "-c", "exit 4"), "could not be opened, open it by hand"),
+    ],
+)
+def test_a_record_on_a_branch_of_its_own_opens_its_pull_request(
+    desk: Desk, command: tuple[str, ...], words: str
+) -> None:
+    """What is pushed is recorded, whatever becomes of the command."""
+    to = destination(desk.matrix, "branch=ams-r595")
+    told = promotion_for(desk.matrix, to, desk.run, PullRequests(command)).promote(
+        "r595", "rehearsed", "ams", EVIDENCE
+    )
+    assert f"its pull request into main {words}" in told.note
+    assert told.commit == desk.there("ams-r595")
