@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import yaml
@@ -143,15 +144,16 @@ def load(path: Path | None, context: str = "") -> Access:
             where=str(path),
             hint="log in again: a token or a certificate is wanted",
         )
+    mine = _identity(user, path, chosen, f"user {who!r}")
     return Access(
         server=server.rstrip("/"),
         where=str(path),
         ca=_bytes(cluster, "certificate-authority", path).decode("ascii", "replace"),
         verify=not cluster.get("insecure-skip-tls-verify"),
         server_name=str(cluster.get("tls-server-name") or ""),
-        token=_token(user, path, chosen, f"user {who!r}"),
-        client_cert=_bytes(user, "client-certificate", path),
-        client_key=_bytes(user, "client-key", path),
+        token=mine.token,
+        client_cert=mine.cert,
+        client_key=mine.key,
         acting=_acting(user, path, f"user {who!r}"),
         proxy=proxy.of(server, str(cluster.get("proxy-url") or ""), str(path)),
     )
@@ -238,13 +240,22 @@ def _bytes(values: Values, key: str, path: Path) -> bytes:
     return b""
 
 
-def _token(user: Values, path: Path, context: str, who: str) -> Callable[[], str]:
+class _Identity(NamedTuple):
+    """Who we are: a token that is asked before each request, or a client certificate with its key."""
+
+    token: Callable[[], str]
+    cert: bytes = b""
+    key: bytes = b""
+
+
+def _identity(user: Values, path: Path, context: str, who: str) -> _Identity:
     if "exec" in user or "auth-provider" in user:
-        return _plugin_token(path, context, who)
+        return _by_plugin(path, context, who)
+    cert, key = (_bytes(user, name, path) for name in ("client-certificate", "client-key"))
     if user.get("tokenFile"):  # goes before a token beside it
-        return _file_token(path.parent / str(user["tokenFile"]), who)
+        return _Identity(_file_token(path.parent / str(user["tokenFile"]), who), cert, key)
     token = _clean(str(user.get("token") or ""), f"{who}: the token", path)
-    return lambda: token
+    return _Identity(lambda: token, cert, key)
 
 
 def _clean(token: str, what: str, where: Path) -> str:
@@ -273,8 +284,11 @@ def _file_token(path: Path, who: str) -> Callable[[], str]:
     return read
 
 
-def _plugin_token(path: Path, context: str, who: str) -> Callable[[], str]:
-    """Leave credential plugins, and the refreshing of what they return, to the official client."""
+def _by_plugin(path: Path, context: str, who: str) -> _Identity:
+    """Leave credential plugins, and the refreshing of tokens that they return, to the official client.
+
+    A certificate is asked once: a run that outlives it is refused by the server, and resumed.
+    """
     from kubernetes import client, config  # noqa: PLC0415 (0.75 s, needed only here)
 
     settings = client.Configuration()
@@ -290,9 +304,18 @@ def _plugin_token(path: Path, context: str, who: str) -> Callable[[], str]:
                 return _clean(value.removeprefix("Bearer "), f"{who}: the credential plugin's token", path)
         return ""
 
-    if not ask():  # the official client logs a plugin's failure and goes on without credentials
-        raise _plugin_failed(path, "it gave no token")
-    return ask
+    cert, key = (_written_by_plugin(name, path) for name in (settings.cert_file, settings.key_file))
+    if not ask() and not (cert and key):  # the official client logs a plugin's failure and goes on without
+        raise _plugin_failed(path, "it gave no token and no certificate")
+    return _Identity(ask, cert, key)
+
+
+def _written_by_plugin(file: str | None, path: Path) -> bytes:
+    """What the official client wrote down of a certificate that a plugin gave."""
+    try:
+        return Path(file).read_bytes() if file else b""
+    except OSError as error:
+        raise _plugin_failed(path, str(error.strerror)) from error
 
 
 def _plugin_failed(path: Path, why: str) -> UsageError:

@@ -268,10 +268,11 @@ def test_several_files_without_a_current_context_are_none(tmp_path: Path) -> Non
         kubeconfig.one_of(several(tmp_path, {"kind": "Config"}, {"kind": "Config"}))
 
 
-def plugin(tmp_path: Path, token: str) -> dict[str, str]:
-    """A user's `exec` that gives a token."""
+def plugin(tmp_path: Path, token: str = "", **more: str) -> dict[str, str]:
+    """A user's `exec` that gives a token, or what else an ExecCredential holds."""
     version = "client.authentication.k8s.io/v1"
-    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
+    status = more or {"token": token}
+    answer = {"apiVersion": version, "kind": "ExecCredential", "status": status}
     (tmp_path / "answer").write_text(json.dumps(answer))
     script = tmp_path / "plugin"
     script.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
@@ -283,6 +284,18 @@ def test_a_credential_plugin_is_asked_through_the_official_client(tmp_path: Path
     user = plugin(tmp_path, "from-the-plugin")
     access = kubeconfig.load(write(tmp_path, config(token="", exec=user)))
     assert access.token() == "from-the-plugin"
+
+
+def test_a_credential_plugin_may_give_a_certificate_in_place_of_a_token(tmp_path: Path) -> None:
+    user = plugin(tmp_path, clientCertificateData=PEM, clientKeyData="the key")
+    access = kubeconfig.load(write(tmp_path, config(token="", exec=user)))
+    assert (access.token(), access.client_cert, access.client_key) == ("", PEM.encode(), b"the key")
+
+
+def test_a_credential_plugin_that_gives_half_a_certificate_is_named(tmp_path: Path) -> None:
+    user = plugin(tmp_path, clientCertificateData=PEM)
+    with pytest.raises(UsageError, match="credential plugin failed"):
+        kubeconfig.load(write(tmp_path, config(token="", exec=user)))
 
 
 def test_a_credential_plugin_that_fails_is_named(tmp_path: Path) -> None:
