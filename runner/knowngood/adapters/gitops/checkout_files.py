@@ -5,17 +5,18 @@ Reads only; what is no plain YAML is named.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from posixpath import normpath
 
+from knowngood.adapters.gitops.charts import CHART
 from knowngood.adapters.gitops.following import KUSTOMIZATION, Repository
 from knowngood.matrix.places import said
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, parse_all
 from knowngood.model.errors import DataError, UsageError
 from knowngood.model.gitops import Application
-from knowngood.planner.discover.seen import Checkout, File
+from knowngood.planner.discover.seen import VALUES, Checkout, File
 
 MAX_BYTES = 1024 * 1024
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -56,7 +57,10 @@ def checkout_of(folder: Path, applications: Iterable[str]) -> Checkout:
 
 def _manifests(folder: Path) -> Iterator[Path]:
     named = (p for p in folder.rglob("*") if p.suffix in SUFFIXES or p.name in KUSTOMIZATION)
-    yield from (p for p in named if ".git" not in p.relative_to(folder).parts and not p.is_dir())
+    for path in named:
+        above = [p for p in path.parents if p.name == "templates" and (p.parent / CHART).exists()]
+        if ".git" not in path.relative_to(folder).parts and not path.is_dir() and not above:
+            yield path
 
 
 def _others(
@@ -73,14 +77,22 @@ def _others(
 
 def _files(documents: list[_Document]) -> Iterator[File]:
     patches = {file for one in documents for file in _patch_files(one)}
+    charts = {posixpath.dirname(one.file) for one in documents if posixpath.basename(one.file) == CHART}
     by_file: dict[str, list[_Document]] = {}
     for one in documents:
         by_file.setdefault(one.file, []).append(one)
         if said(one.node, "kind") and said(one.node, "metadata", "name"):
             yield _object(one, patch=one.file in patches)
+        elif _is_values(one.file, charts):
+            yield File(one.file, VALUES, "", "", dict(_walk(one.node, "", 0)))
     for one in documents:
         for target, text_or_path in _targeted(one):
             yield from _patched(one.file, target, text_or_path, by_file)
+
+
+def _is_values(file: str, charts: set[str]) -> bool:
+    folder, name = posixpath.split(file)
+    return folder in charts and name != CHART
 
 
 def _object(one: _Document, *, patch: bool) -> File:
@@ -89,7 +101,20 @@ def _object(one: _Document, *, patch: bool) -> File:
         said(one.node, "metadata", "name"),
         said(one.node, "metadata", "namespace"),
     )
-    return File(one.file, *named, dict(_walk(one.node, "", 0)), patch)
+    texts = dict(_walk(one.node, "", 0))
+    for path in [p for p in texts if named[0] == "Application" and p.endswith(".helm.values")]:
+        texts.update(_in_text(texts[path], path))
+    return File(one.file, *named, texts, patch)
+
+
+def _in_text(text: str, path: str) -> Iterator[tuple[str, str]]:
+    """The values in text that is YAML itself; none where it is not."""
+    try:
+        found = parse_all(text, path)
+    except DataError:
+        return
+    for one in found[:1]:
+        yield from _walk(one, path, 0)
 
 
 def _entries(one: _Document) -> Iterator[Node]:
@@ -106,7 +131,7 @@ def _patch_files(one: _Document) -> Iterator[str]:
 
 
 def _beside(file: str, path: str) -> str:
-    return normpath(str(PurePosixPath(file).parent / path))
+    return posixpath.normpath(str(PurePosixPath(file).parent / path))
 
 
 def _targeted(one: _Document) -> Iterator[tuple[Node | None, str]]:

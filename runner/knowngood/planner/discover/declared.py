@@ -9,6 +9,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Component, Matrix
 from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
+from knowngood.planner.discover.given import given
 from knowngood.planner.discover.nodes import natural
 from knowngood.planner.discover.seen import File, Seen, Told, name_of, space_of
 from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
@@ -30,7 +31,7 @@ class Field:
 
 def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
     """Applications whose resources declare components, and the repository that they read."""
-    found = [a for a in seen.of("Application") if _declares(seen, a, matrix)]
+    found = _of_git(seen, [a for a in seen.of("Application") if _declares(seen, a, matrix)])
     if not seen.read("Application") or not found:
         why = seen.unread.get(
             "Application", "no Argo CD Application manages an object that declares a component"
@@ -49,6 +50,23 @@ def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
     if branch == "HEAD":
         told.ask("gitops", "branch: the Applications follow HEAD; name the branch that it is")
     told.ask("gitops", "credentials: where those for a push are (env:NAME or file:PATH), if it needs any")
+
+
+def _of_git(seen: Seen, declaring: Sequence[Object]) -> list[Object]:
+    """Those that read a folder, and in place of one whose chart is elsewhere the one that manages its manifest."""
+    charts = {name_of(a) for a in declaring if not folder_of(a)}
+    above = [
+        a
+        for a in seen.of("Application")
+        if folder_of(a)
+        and any(r.get("kind") == "Application" and r.get("name") in charts for r in _managed(a))
+    ]
+    return list({name_of(a): a for a in (*(d for d in declaring if folder_of(d)), *above)}.values())
+
+
+def _managed(application: Object) -> Sequence[Object]:
+    found: Sequence[Object] = (application.get("status") or {}).get("resources") or ()
+    return found
 
 
 def _source(application: Object) -> Object:
@@ -108,6 +126,10 @@ def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) 
             resource = managed.get((file.kind, file.name))
             if resource is None or not _reads(seen, folder, file.path):
                 continue
+            if path := _path(mover, file):
+                group = f"{resource['group']}/" if resource.get("group") else ""
+                yield Field(component.name, file, path, f"{group}{resource.get('version')}", application)
+        for file, resource in given(seen, application, _source(application), mover):
             if path := _path(mover, file):
                 group = f"{resource['group']}/" if resource.get("group") else ""
                 yield Field(component.name, file, path, f"{group}{resource.get('version')}", application)
@@ -205,7 +227,13 @@ def _one(place: Field, file: str, name: str) -> Object:
     obj = {"apiVersion": place.api_version, "kind": place.file.kind, "name": name}
     if place.file.namespace:
         obj["namespace"] = place.file.namespace
-    return {"file": file, "path": place.path, "object": obj}
+    written = place.file.written.get(place.path, place.path)
+    return {
+        "file": file,
+        "path": place.path,
+        "object": obj,
+        **({"written": written} if written != place.path else {}),
+    }
 
 
 def namespaces(seen: Seen, told: Told, default: Mapping[str, str]) -> dict[str, str]:

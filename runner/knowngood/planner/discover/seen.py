@@ -22,7 +22,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An object in a file of the GitOps repository, with its scalars: dotted path -> text. `patch`: a patch of it."""
+    """An object in a file of the GitOps repository, with its scalars: dotted path -> text. `patch`: a patch of it.
+
+    `written`: path -> where in the file it stands, if that is not the path. Values of a chart have the kind VALUES.
+    """
 
     path: str
     kind: str
@@ -30,6 +33,11 @@ class File:
     namespace: str
     texts: Mapping[str, str]
     patch: bool = False
+    written: Mapping[str, str] = field(default_factory=dict)
+
+
+VALUES = "Values"
+"""No kind of Kubernetes: a file of values in a chart's folder."""
 
 
 @dataclass(frozen=True, slots=True)

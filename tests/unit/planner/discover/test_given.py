@@ -1,0 +1,95 @@
+"""A component is found among the values that a chart is given: by its path's end, and by what the live object holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.first_hour import CLUSTER_POLICY, application, obj
+
+from knowngood.adapters.gitops.checkout_files import checkout_of
+from knowngood.matrix.build import DEFAULT_NAMESPACES
+from knowngood.matrix.load import load
+from knowngood.matrix.locate import matrix_dir
+from knowngood.model.values import Object
+from knowngood.planner.discover.seen import Seen, Told
+from knowngood.planner.discover.telling import tell
+
+MATRIX = load(matrix_dir())
+VERSION = CLUSTER_POLICY["spec"]["driver"]["version"]
+LIVE = {"apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "name": "gpu-cluster-policy"}
+CHART = "charts/gpu"
+
+
+def chart(helm: Object, **source: str) -> Object:
+    """An Application with a chart, from elsewhere or from a folder."""
+    made = application("gpu-operator", "", CLUSTER_POLICY)
+    spec = {**made["spec"], "source": {"repoURL": "https://charts.example.com", "helm": helm, **source}}
+    return {**made, "spec": spec}
+
+
+def told(folder: Path, gpu: Object, files: dict[str, object]) -> Told:
+    root = application("root", "argocd", gpu)
+    for name, held in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(held if isinstance(held, str) else yaml.safe_dump(held))
+    found = checkout_of(folder, ["argocd", CHART])
+    objects = {"Application": (root, gpu), "ClusterPolicy": (CLUSTER_POLICY,)}
+    return tell(Seen(objects, {}, {}, found.files, None, found.reads), MATRIX, DEFAULT_NAMESPACES)
+
+
+@pytest.mark.parametrize(
+    ("helm", "written"),
+    [
+        ({"valuesObject": {"driver": {"version": VERSION}}}, "spec.source.helm.valuesObject.driver.version"),
+        (
+            {"valuesObject": {"gpu-operator": {"driver": {"version": VERSION}}}},
+            "spec.source.helm.valuesObject.gpu-operator.driver.version",
+        ),
+        ({"values": f"driver:\n  version: '{VERSION}'\n"}, "spec.source.helm.values.driver.version"),
+        (
+            {"parameters": [{"name": "a", "value": "b"}, {"name": "driver.version", "value": VERSION}]},
+            "spec.source.helm.parameters[name=driver.version].value",
+        ),
+    ],
+)
+def test_what_an_application_gives_its_chart_is_declared_in_its_manifest(
+    tmp_path: Path, helm: dict[str, Any], written: str
+) -> None:
+    gpu = chart(helm, chart="gpu-operator", targetRevision="v25.10.1")
+    found = told(tmp_path, gpu, {"argocd/gpu.yaml": {k: v for k, v in gpu.items() if k != "status"}})
+    assert found.values["declare"]["nvidia-driver"] == {
+        "file": "argocd/gpu.yaml",
+        "path": "spec.driver.version",
+        "object": LIVE,
+        "written": written,
+    }
+    assert [a["name"] for a in found.values["gitops"]["applications"]] == ["root"]
+
+
+@pytest.mark.parametrize(
+    ("named", "values", "file"),
+    [
+        ([], {"values.yaml": VERSION}, "values.yaml"),
+        (["prod.yaml"], {"values.yaml": VERSION, "prod.yaml": VERSION}, "prod.yaml"),
+        (["prod.yaml"], {"values.yaml": VERSION, "prod.yaml": "570.1.1"}, "values.yaml"),
+    ],
+)
+def test_of_a_charts_values_files_the_last_that_the_live_object_follows_counts(
+    tmp_path: Path, named: list[str], values: dict[str, str], file: str
+) -> None:
+    gpu = chart({"valueFiles": named}, path=CHART)
+    files: dict[str, object] = {f"{CHART}/{n}": {"driver": {"version": v}} for n, v in values.items()}
+    files |= {f"{CHART}/Chart.yaml": {"name": "gpu"}, f"{CHART}/templates/policy.yaml": "{{ .Values }}\n{{"}
+    found = told(tmp_path, gpu, files)
+    declared = found.values["declare"]["nvidia-driver"]
+    assert (declared["file"], declared["written"]) == (f"{CHART}/{file}", "driver.version")
+
+
+def test_a_value_that_the_live_object_does_not_hold_is_not_it(tmp_path: Path) -> None:
+    gpu = chart({"valuesObject": {"driver": {"version": "570.1.1"}}}, chart="gpu-operator")
+    found = told(tmp_path, gpu, {"argocd/gpu.yaml": gpu, "x.yaml": obj("v1", "ConfigMap", "x")})
+    assert "declare" not in found.values
