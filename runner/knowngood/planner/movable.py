@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from knowngood.model.matrix import Cluster, Component
@@ -58,6 +59,19 @@ def obstacle(component: Component, cluster: Cluster | None = None) -> Obstacle |
             f"declare it by {_fields(mover)}",
         )
     return None
+
+
+def comes_with(
+    component: Component, components: Mapping[str, Component], cluster: Cluster | None, named: Collection[str]
+) -> str:
+    """The component with whose move it comes, "" for none: it follows that one, which moves, and needs no mover.
+
+    `named`: what the cluster's release names; what it names moves by itself.
+    """
+    if component.mover or component.judged_only or component.follows is None or component.name in named:
+        return ""
+    leader = components.get(component.follows.component)
+    return leader.name if leader and obstacle(leader, cluster) is None else ""
 
 
 def _fields(mover: MoverSpec) -> str:

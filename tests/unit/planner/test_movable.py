@@ -9,7 +9,7 @@ from tests.unit.planner.matrices import MOVER, cluster, component, declaration
 
 from knowngood.model.matrix import Cluster, Component, Follows
 from knowngood.model.mover import MoverSpec
-from knowngood.planner.movable import obstacle
+from knowngood.planner.movable import comes_with, obstacle
 
 DRIVER = component("nvidia-driver", "nvidia-driver", movable=True)
 STRANGER = replace(DRIVER, mover=replace(MOVER, fields={"Driver": {"spec.other": "{version}"}}))
@@ -49,3 +49,16 @@ def test_what_is_not_declared_is_told_where_it_could_be() -> None:
     found = obstacle(DRIVER, cluster(declaration("doca-ofed")))
     assert found is not None
     assert found.change == "name it under declare in clusters/lab.yaml: Driver spec.version"
+
+
+def test_what_follows_a_component_that_moves_comes_with_it_unless_the_release_names_it() -> None:
+    """As Kubernetes comes with OpenShift: no mover of its own is missed."""
+    leader = replace(DRIVER, name="openshift")
+    follower = replace(component("kubernetes", "numeric"), follows=Follows("openshift", {"4.18.x": "1.31.0"}))
+    both = {one.name: one for one in (leader, follower)}
+    assert comes_with(follower, both, None, ()) == "openshift"
+    assert comes_with(follower, both, None, ("kubernetes",)) == ""
+    assert comes_with(follower, both, cluster(declaration("openshift", ring=False)), ()) == "openshift"
+    assert comes_with(follower, both, cluster(), ()) == "", "its leader does not move there"
+    assert comes_with(leader, both, None, ()) == ""
+    assert comes_with(follower, {}, None, ()) == ""

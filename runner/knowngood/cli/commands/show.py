@@ -29,7 +29,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster, Component, Matrix
 from knowngood.model.text import Page, as_json, page
 from knowngood.model.values import Object
-from knowngood.planner.movable import obstacle
+from knowngood.planner.movable import Obstacle, comes_with, obstacle
 from knowngood.planner.scope import to_rings
 from knowngood.report.columns import WIDTH, columns, wrapped
 from knowngood.report.summary import summarise
@@ -144,7 +144,14 @@ def _movables(source: Source, cluster: Cluster | None) -> Page:
 def _components(source: Source, cluster: Cluster | None) -> Rows:
     head = [("component", "class", "scheme", "a move", "undo", "")]
     return head + [
-        (c.name, c.mover.kind if c.mover else "-", c.scheme, c.disruption, c.undo, _movable(c, cluster))
+        (
+            c.name,
+            c.mover.kind if c.mover else "-",
+            c.scheme,
+            c.disruption,
+            c.undo,
+            _movable(source, c, cluster),
+        )
         for c in source.matrix.components.values()
     ]
 
@@ -152,17 +159,28 @@ def _components(source: Source, cluster: Cluster | None) -> Rows:
 def _obstacles(source: Source, cluster: Cluster | None) -> Object:
     """The components as the matrix has them, each with why it can't be moved ("" where it can)."""
     found = source.matrix.components
-    return {name: {**to_json(c), **_obstacle(c, cluster)} for name, c in found.items()}
+    return {name: {**to_json(c), **_obstacle(source, c, cluster)} for name, c in found.items()}
 
 
-def _obstacle(component: Component, cluster: Cluster | None) -> Object:
-    found = obstacle(component, cluster)
+def _leader(source: Source, component: Component, cluster: Cluster | None) -> str:
+    """With whose move it comes."""
+    named = source.matrix.releases[cluster.release].components if cluster else {}
+    return comes_with(component, source.matrix.components, cluster, named)
+
+
+def _found(source: Source, component: Component, cluster: Cluster | None) -> Obstacle | None:
+    """What stands in its way; nothing does where it comes with another."""
+    return None if _leader(source, component, cluster) else obstacle(component, cluster)
+
+
+def _obstacle(source: Source, component: Component, cluster: Cluster | None) -> Object:
+    found = _found(source, component, cluster)
     return {"obstacle": found.why if found else "", "change": found.change if found else ""}
 
 
 def _changes(source: Source, cluster: Cluster | None) -> list[str]:
     """What would have to change for what can't be moved, each once."""
-    found = [(c.name, f) for c in source.matrix.components.values() if (f := obstacle(c, cluster))]
+    found = [(c.name, f) for c in source.matrix.components.values() if (f := _found(source, c, cluster))]
     lines = ["", "what would have to change"] if found else []
     for change in dict.fromkeys(f.change for _, f in found):
         names = ", ".join(name for name, f in found if f.change == change)
@@ -170,7 +188,9 @@ def _changes(source: Source, cluster: Cluster | None) -> list[str]:
     return lines
 
 
-def _movable(component: Component, cluster: Cluster | None) -> str:
+def _movable(source: Source, component: Component, cluster: Cluster | None) -> str:
+    if leader := _leader(source, component, cluster):
+        return f"comes with {leader}{f', movable on {cluster.name}' if cluster else ''}"
     found = obstacle(component, cluster)
     if found or cluster is None:
         return found.why if found else ""
