@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.movers import chart_ready, rollout
@@ -122,9 +123,13 @@ def _failed(application: Object, revision: str) -> str:
         (operation.get("operation") or {}).get("sync") or {}
     ).get("revision")
     asked = source_of(application).get("targetRevision")
-    return (
-        f"its sync {operation['phase']}: {operation.get('message', '')}" if tried == revision == asked else ""
-    )
+    ours = _same(tried, revision) and _same(asked, revision)
+    return f"its sync {operation['phase']}: {operation.get('message', '')}" if ours else ""
+
+
+def _same(has: Any, wanted: str) -> bool:
+    """Whether Argo CD names that version: some releases of it leave a leading v out."""
+    return str(has or "").removeprefix("v") == wanted.removeprefix("v")
 
 
 def _late(chart: Chart, application: Object, version: str) -> str:
@@ -139,7 +144,7 @@ def _late(chart: Chart, application: Object, version: str) -> str:
     if (status.get("operationState") or {}).get("phase") == "Running":
         return f"{chart} is being synced"
     sync = status.get("sync") or {}
-    if sync.get("status") != "Synced" or sync.get("revision") != revision:
+    if sync.get("status") != "Synced" or not _same(sync.get("revision"), revision):
         return f"{chart} is {sync.get('status') or 'not compared'} at {sync.get('revision') or 'no revision'}"
     return "; ".join(_not_there(chart, Owned.of(application), version))
 

@@ -39,6 +39,9 @@ def definitions(application: Object, revision: str) -> Mapping[str, Versions]:
     if elsewhere := sorted(key for key in ELSEWHERE if helm.get(key)):
         hint = "give them by spec.source.helm.valuesObject, or move it by hand"
         raise CouldNot(f"its values come from {', '.join(elsewhere)}, too", hint=hint)
+    if "@" in str(source.get("repoURL") or "").partition("://")[2].partition("/")[0]:
+        hint = "keep them where helm and Argo CD look for them: a registry's login, a repository's Secret"
+        raise CouldNot("its repoURL carries credentials, which would stand among arguments", hint=hint)
     values, arguments = _values(helm), _arguments(application, source, helm, revision)
     try:
         done = subprocess.run(

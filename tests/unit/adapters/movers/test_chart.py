@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.adapters.movers.chart_scene import (
+    APPLICATION,
     BINDER,
     NEW,
     OLD,
@@ -40,6 +41,12 @@ def test_it_is_there_once_the_chart_is_synced_and_each_workload_is_new_and_ready
     for kind, name in (BINDER, PLUGIN):
         scene.workload(kind, name, NEW)
     assert look(scene).done == f"Application argocd/kai-scheduler has {NEW}, and all of it is ready"
+
+
+def test_a_revision_without_the_v_is_the_same_version() -> None:
+    scene = Scene(NEW)
+    scene.kube.objects[APPLICATION]["status"]["sync"]["revision"] = NEW
+    assert look(scene).done
 
 
 @pytest.mark.parametrize(

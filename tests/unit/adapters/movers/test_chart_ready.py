@@ -88,7 +88,12 @@ def test_what_helm_can_not_tell_is_inconclusive(helm: Path, monkeypatch: pytest.
     assert "printed no YAML" in why(scene)[0]
     scene.kube.objects[APPLICATION]["spec"]["source"]["helm"] = {"parameters": [{"name": "a", "value": "b"}]}
     assert "its values come from parameters, too" in why(scene)[0]
-    scene.kube.objects[APPLICATION]["spec"]["source"].pop("helm")
+    source = scene.kube.objects[APPLICATION]["spec"]["source"]
+    source.pop("helm")
+    address, source["repoURL"] = source["repoURL"], "https://me:hidden@charts.example.com"
+    assert "carries credentials" in why(scene)[0]
+    assert "hidden" not in str(why(scene))
+    source["repoURL"] = address
     monkeypatch.setattr(chart_render, "HELM", "/nowhere/helm")
     (found,) = scene.charts.ready(moving(), undo=False)
     assert (found.verdict, found.hint) == (Verdict.INCONCLUSIVE, "install helm where the run is")
