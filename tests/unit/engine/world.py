@@ -77,6 +77,7 @@ class World:
     beside: dict[str, str] = field(default_factory=dict)  # what Git says beside the versions, path -> text
     synced: str = ""
     at_once: bool = False  # what the live objects declare comes by itself
+    by_label: bool = False  # what moves comes without a load: it stands on the one that is there
     operator: str = "25.10.1"  # what of it runs, where a plan moves one
     operator_at_start: str = "25.10.1"
     bad: Callable[[JudgeRequest, str, World], str] = lambda request, node, world: ""
@@ -128,7 +129,9 @@ class World:
         """A node's module is loaded anew, by the run or by somebody else."""
         node = self.nodes[name]
         self.history.append((name, "loaded", version))
-        node.version, node.loads, node.loaded_at = version, node.loads + 1, self.uptime()
+        node.version = version
+        if not self.by_label:
+            node.loads, node.loaded_at = node.loads + 1, self.uptime()
         node.boots += "boots" in self.broken  # what moves comes with a boot
         node.made_by = self.operator
 
