@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from knowngood.adapters.cluster.parting import PLUGIN_CONFIG
 from knowngood.gate import judge, measure
 from knowngood.gate.fixtures import readable
 from knowngood.gate.packages import package_of
@@ -46,7 +47,11 @@ MEASURED = (
 )
 """Components that are read on the node; the others of a release are cluster-wide or another gate's."""
 SETTLE = 20.0  # seconds
-NO_MIG = "all-disabled"
+LABELLED = {
+    "mig-config": (sharing.CONFIG, "all-disabled", "the MIG layout"),
+    "gpu-sharing": (PLUGIN_CONFIG, "", "the device plugin's configuration"),
+}
+"""Components that a node's label names: the label, what a node without it has, and what that is called."""
 """The layout of a node without a label."""
 DEPLOY = "nvidia.com/gpu.deploy."
 GFD = "nvidia.com/cuda.driver-version.full"
@@ -82,7 +87,7 @@ def test_versions_are_the_releases(
 
     A node may report a longer kernel or a shorter DOCA-OFED version than the release declares.
     """
-    left = sorted({*expect} - {*MEASURED, "mig-config"})
+    left = sorted({*expect} - {*MEASURED, *LABELLED})
     measure(versions=dict(state.versions), bootId=state.boot_id, notCompared=left)
     wrong, unsure = [], []
     for component in (c for c in MEASURED if c in expect and state.versions.get(c)):
@@ -103,8 +108,7 @@ def test_versions_are_the_releases(
     running = state.versions.get("nvidia-driver", "")
     if loaded is not None and running and loaded.version != running:
         wrong.append(f"the kernel log says that {loaded.version} was loaded last")
-    if (layout := expect.get("mig-config")) and (here := state.labels.get(sharing.CONFIG, NO_MIG)) != layout:
-        wrong.append(f"the MIG layout is {here}, expected {layout}")
+    wrong += labelled(state, expect)
     if wrong:
         judge.fail("; ".join(wrong))
     needed = [c for c in MEASURED if c in expect] + ["nvidia-driver", "nvidia-user-space"]
@@ -213,6 +217,14 @@ def homes(places: Mapping[str, str]) -> dict[str, str]:
 def present(state: NodeState, profile: Profile, gone: Out) -> int:
     """How many GPUs the node has to offer: those that the driver has, where it has any."""
     return len(state.gpus) or profile.gpus - gone.sure
+
+
+def labelled(state: NodeState, expect: Mapping[str, str]) -> Iterator[str]:
+    """What a node's labels name and the release does not; whether it is there is for other gates to say."""
+    for component, (label, none, what) in LABELLED.items():
+        wanted, here = expect.get(component), state.labels.get(label, none)
+        if wanted and here != wanted:
+            yield f"{what} is {here or 'not named'}, expected {wanted}"
 
 
 def wrong_for_good(state: NodeState, profile: Profile, gone: Out = NONE) -> Iterator[str]:

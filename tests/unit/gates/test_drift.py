@@ -86,6 +86,11 @@ def test_a_release_that_names_a_mig_layout_is_held_to_it() -> None:
     assert judged({**EXPECT, "mig-config": "all-1g.18gb"}, labels=labels)[0] == "pass"
     assert judged({**EXPECT, "mig-config": "all-disabled"}, labels=labels)[0] == "fail"
     assert judged({**EXPECT, "mig-config": "all-disabled"})[0] == "pass"
+    assert (
+        judged({**EXPECT, "gpu-sharing": "four"}, labels={"nvidia.com/device-plugin.config": "four"})[0]
+        == "pass"
+    )
+    assert judged({**EXPECT, "gpu-sharing": "four"})[0] == "fail"
 
 
 @pytest.mark.parametrize(
