@@ -137,6 +137,9 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("mig-manager-wedges", "", part="migManager", defaults=ONCE),
         FaultKind("mig-layout-lost", "", part="migManager"),
         FaultKind("mig-success-is-old", "", ("seconds",), part="migManager"),
+        FaultKind("plugin-config-unseen", "", part="pluginConfig"),
+        FaultKind("plugin-config-crashes", "", part="pluginConfig"),
+        FaultKind("plugin-config-late", "", ("seconds",), part="pluginConfig"),
         FaultKind("auto-picks-other-flavour", "", part="kernelModuleType"),
         *(FaultKind(ailment, NOW, ("gpu",)) for ailment in AILMENTS),
         *(FaultKind(name, NOW, params, needs_node=name != RAIL) for name, params in FABRIC.items()),
@@ -153,6 +156,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "nicConfiguration": ("configuration.net.nvidia.com/v1alpha1", "NicFirmwareTemplate"),
     "clusterPolicy": ("nvidia.com/v1", "ClusterPolicy"),
     "migManager": ("nvidia.com/v1", "ClusterPolicy"),
+    "pluginConfig": ("nvidia.com/v1", "ClusterPolicy"),
     "kernelModuleType": ("nvidia.com/v1alpha1", "NVIDIADriver"),
 }
 """A kind that a cluster serves where its seed has the part."""

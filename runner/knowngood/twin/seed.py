@@ -21,6 +21,7 @@
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
  "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent),
+ "pluginConfig": true (may be absent): the device plugin takes the configuration that each node's label names,
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
 
@@ -247,6 +248,7 @@ class Seed:
     health_checks: tuple[CheckSeed, ...] = ()
     helm: tuple[HelmSeed, ...] = ()
     mig_manager: bool = False
+    plugin_config: bool = False
     nic_configuration: NicConfigurationSeed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
@@ -298,6 +300,7 @@ def parse(data: Values) -> Seed:
         ),
         helm=tuple(_fill(HelmSeed, row, f"helm[{i}]") for i, row in enumerate(data.get("helm", ()))),
         mig_manager=bool(data.get("migManager")),
+        plugin_config=bool(data.get("pluginConfig")),
         nic_configuration=_fill(NicConfigurationSeed, nics, "nicConfiguration") if nics else None,
     )
     _check(seed)

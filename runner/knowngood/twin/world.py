@@ -223,6 +223,11 @@ class Machine:
             )
         self._events.write("parted", self.name, layout=layout)
 
+    def share(self, replicas: int) -> None:
+        """Offer each GPU, or MIG device, so often from now on."""
+        self.seed = replace(self.seed, replicas=replicas)
+        self._events.write("shared", self.name, replicas=replicas)
+
     def _forget_layout(self, layout: str = "") -> None:
         self.partings += 1
         self.seed = replace(self.seed, migConfig=layout)

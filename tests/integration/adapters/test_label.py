@@ -18,7 +18,7 @@ from tests.movers import EVERY
 
 from knowngood.adapters.movers import label, node_work
 from knowngood.adapters.nodes.batch import Report
-from knowngood.model.mover import Mark, MoverSpec, Moving, NodeLabel, Seen, Words
+from knowngood.model.mover import Mark, Moving
 from knowngood.twin.behaviours.kube import NODE as NODE_KIND
 from knowngood.twin.behaviours.kube import POD, labels_of, name_of
 from knowngood.twin.behaviours.mig_manager import CONFIG, STATE
@@ -26,18 +26,23 @@ from knowngood.twin.behaviours.mig_manager import CONFIG, STATE
 pytestmark = pytest.mark.slow
 
 NONE, SEVEN, TWO = "all-disabled", "all-1g.18gb", "all-3g.71gb"
-SPEC = MoverSpec(
-    kind="label",
-    order=30,
-    users=("gpu",),
-    label=NodeLabel(CONFIG, Seen.PARTED, "app=nvidia-mig-manager", STATE, NONE),
-    words=Words("MIG layout", "", ""),
-)
+SPEC, SHARING = EVERY["mig-config"], EVERY["gpu-sharing"]
 LAYOUTS = {
     NONE: [{"devices": "all", "mig-enabled": False}],
     SEVEN: [{"devices": "all", "mig-enabled": True, "mig-devices": {"1g.18gb": 7}}],
     TWO: [{"devices": "all", "mig-enabled": True, "mig-devices": {"3g.71gb": 2}}],
     "all-9g.99gb": [{"devices": "all", "mig-enabled": True, "mig-devices": {"9g.99gb": 1}}],
+}
+ONCE, FOUR = "once", "four-times"
+KEYS = {
+    ONCE: {"version": "v1"},
+    FOUR: {"sharing": {"timeSlicing": {"resources": [{"name": "nvidia.com/gpu", "replicas": 4}]}}},
+}
+SHARES = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "shares", "namespace": SPACE},
+    "data": {key: json.dumps(value) for key, value in KEYS.items()},
 }
 CONFIG_MAP = {
     "apiVersion": "v1",
@@ -52,12 +57,17 @@ class Parting(Mover):
 
     def __init__(self, stage: Stage, folder: Path) -> None:
         super().__init__(stage, folder)
-        self.specs = {"mig-config": SPEC, "nvidia-driver": EVERY["nvidia-driver"]}
+        names = ("mig-config", "gpu-sharing", "nvidia-driver")
+        self.specs = {name: EVERY[name] for name in names}
 
     async def part(self, layout: str, *more: Moving, age: float = LIMITS.operand_age) -> Report:
         moves = (Moving("mig-config", "", layout, SPEC), *more)
         self.limits = replace(LIMITS, operand_age=age)
         return await self._each(self.task(moves), node_work._apply)
+
+    async def share(self, key: str, age: float = LIMITS.operand_age) -> Report:
+        self.limits = replace(LIMITS, operand_age=age)
+        return await self._each(self.task((Moving("gpu-sharing", "", key, SHARING),)), node_work._apply)
 
     def labels(self) -> dict[str, str]:
         return dict(labels_of(self.stage.node(NODE)))
@@ -67,17 +77,22 @@ class Parting(Mover):
         return self.stage.twin.world.machines[NODE].seed.migConfig
 
 
-def tell(folder: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[Parting], Awaitable[None]]) -> None:
-    monkeypatch.setitem(node_work.MOVERS, "label", label.apply)
+def tell(folder: Path, story: Callable[[Parting], Awaitable[None]]) -> None:
 
     async def run() -> None:
-        async with raised(folder, change={"migManager": True}) as stage:
+        async with raised(folder, change={"migManager": True, "pluginConfig": True}) as stage:
             for file in stage.repository.folder.glob("*.yaml"):
                 obj = yaml.safe_load(file.read_text(encoding="utf-8"))
                 at = obj["spec"]["daemonsets"] if obj["kind"] == "ClusterPolicy" else obj["spec"]
                 at["tolerations"] = tolerations("nvidia.com/gpu", *TAINTS)
+                if obj["kind"] == "ClusterPolicy":
+                    obj["spec"]["devicePlugin"] = {
+                        "enabled": True,
+                        "config": {"name": "shares", "default": ""},
+                    }
                 file.write_text(yaml.safe_dump(obj), encoding="utf-8")
             await stage.client.create(CONFIG_MAP)
+            await stage.client.create(SHARES)
             await stage.sync(stage.repository.push("they tolerate our taints"))
             await stage.until("they tolerate our taints", lambda: all(map(tolerates, operands(stage))))
             await stage.at_rest(NODE, OLD)
@@ -86,9 +101,7 @@ def tell(folder: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[Parting
     asyncio.run(run())
 
 
-def test_a_layout_comes_with_its_label_and_goes_back_with_the_label_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_layout_comes_with_its_label_and_goes_back_with_the_label_before(tmp_path: Path) -> None:
     async def story(desk: Parting) -> None:
         seen: dict[str, Any] = await desk.claim()
         assert seen["versions"]["mig-config"] == NONE, "a node without a label and without instances"
@@ -106,12 +119,10 @@ def test_a_layout_comes_with_its_label_and_goes_back_with_the_label_before(
         assert (await desk.part(NONE)).done == [NODE]
         assert (desk.layout, desk.stage.gpus(NODE)) == ("", "8")
 
-    tell(tmp_path, monkeypatch, story)
+    tell(tmp_path, story)
 
 
-def test_a_drivers_reload_takes_the_layout_along_and_it_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drivers_reload_takes_the_layout_along_and_it_is_waited_for(tmp_path: Path) -> None:
     """`success` stays written meanwhile: only what the driver lists counts."""
 
     async def story(desk: Parting) -> None:
@@ -134,11 +145,11 @@ def test_a_drivers_reload_takes_the_layout_along_and_it_is_waited_for(
         assert "is not in MIG mode" in report.failed[NODE]
         assert report.could_not == [], "measured"
 
-    tell(tmp_path, monkeypatch, story)
+    tell(tmp_path, story)
 
 
 def test_a_manager_that_wedges_is_told_with_what_to_type_and_nothing_is_written_without_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     async def story(desk: Parting) -> None:
         stage = desk.stage
@@ -163,4 +174,32 @@ def test_a_manager_that_wedges_is_told_with_what_to_type_and_nothing_is_written_
         bad = await desk.part("all-9g.99gb")
         assert f"{STATE} is failed" in bad.failed[NODE]
 
-    tell(tmp_path, monkeypatch, story)
+    tell(tmp_path, story)
+
+
+def test_gpus_are_shared_by_the_key_that_the_label_names_and_offered_so(tmp_path: Path) -> None:
+    async def story(desk: Parting) -> None:
+        stage = desk.stage
+        await desk.claim()
+        await stage.fault("plugin-config-late", NODE)
+        report = await desk.share(FOUR)
+        assert report.done == [NODE], report.failed
+        assert (stage.gpus(NODE), desk.labels()["nvidia.com/gpu.replicas"]) == ("32", "4")
+        assert report.seen[NODE]["versions"] == {"gpu-sharing": FOUR}
+        await stage.clear()
+        assert (await desk.share(ONCE)).done == [NODE], "and back"
+        assert stage.gpus(NODE) == "8"
+        await stage.fault("plugin-config-unseen", NODE)
+        unseen = await desk.share(FOUR, age=2.0)
+        assert "8 of 32 nvidia.com/gpu are allocatable" in unseen.failed[NODE]
+        assert "delete pod -l app=nvidia-device-plugin-daemonset" in unseen.failed[NODE]
+        assert unseen.could_not == [], "measured"
+        plugin = stage.operand("nvidia-device-plugin-daemonset", NODE)
+        assert plugin is not None
+        await stage.client.delete(POD, name_of(plugin), SPACE)
+        assert (await desk.share(FOUR)).done == [NODE], "what it says to type mends it"
+        await stage.clear()
+        await stage.fault("plugin-config-crashes", NODE)
+        assert "0 of 8 nvidia.com/gpu are allocatable" in (await desk.share(ONCE, age=2.0)).failed[NODE]
+
+    tell(tmp_path, story)

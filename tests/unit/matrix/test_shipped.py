@@ -184,11 +184,12 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         **dict.fromkeys(CHARTS, "chart"),
         **dict.fromkeys(OPERANDS, "operand"),
         "nic-firmware": "nic-firmware",
+        "gpu-sharing": "label",
         "mig-config": "label",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 26
+    assert len(classes) == 27
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

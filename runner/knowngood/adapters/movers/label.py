@@ -120,6 +120,7 @@ class _Layout:
         if not wrong and self._label.seen is Seen.PARTED and not self._is_new(devices):
             wrong = f"{self._label.state} is {SUCCESS}, and the MIG devices are those of before"
         if wrong:
+            self.at_work = not self._label.state  # nobody says that it has ended
             return None, wrong
         load = facts.module_load(self._task.kube, self._name)
         if load is None:

@@ -24,6 +24,7 @@ from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nic_firmware import NicFirmware
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.olm import Olm
+from knowngood.twin.behaviours.plugin_config import PluginConfigs
 from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
 from knowngood.twin.behaviours.section_operands import SectionOperands
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
@@ -57,6 +58,7 @@ _ALL: tuple[type[Controller], ...] = (
     MachineConfigDaemons,
     HealthChecks,
     MigManager,
+    PluginConfigs,
     Maintenances,
     NicFirmware,
     *GPU_OPERATOR,
@@ -90,6 +92,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         MachineConfigDaemons: not seed.machine_config,
         HealthChecks: not seed.health_checks,
         MigManager: not seed.mig_manager,
+        PluginConfigs: not seed.plugin_config,
         Maintenances: seed.nic_configuration is None,
         NicFirmware: seed.nic_configuration is None,
         GangScheduler: Scheduler.name not in without,
