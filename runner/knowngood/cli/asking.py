@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from knowngood.cli.terminal import agreed
-from knowngood.model.errors import Refused, UsageError
+from knowngood.cli.options import Settings
+from knowngood.cli.terminal import agreed, say
+from knowngood.model.errors import ExitCode, Refused, UsageError
 from knowngood.model.plan import Plan
 from knowngood.planner.consent import Consent
 
@@ -47,8 +48,20 @@ def confirm(plan: Plan, *, yes: bool) -> None:
     ask(f"Move {plan.cluster} from {plan.from_release} to {plan.to_release}?", yes=yes)
 
 
+def end_if_dry(what: str) -> None:
+    """End the command well before its first write, where --dry-run says so; `what` it would have done or asked."""
+    settings = click.get_current_context().find_object(Settings)
+    if settings is not None and settings.dry_run:
+        say(f"dry run, so nothing was written: {what}", err=True)
+        raise click.exceptions.Exit(int(ExitCode.DONE))
+
+
 def ask(question: str, *, yes: bool) -> None:
-    """Ask a person, unless --yes. Refused on anything but yes, UsageError where nobody is there."""
+    """Ask a person, unless --yes. Refused on anything but yes, UsageError where nobody is there.
+
+    With --dry-run this is the command's end, and all is well.
+    """
+    end_if_dry(question)
     if yes:
         return
     if not sys.stdin.isatty():

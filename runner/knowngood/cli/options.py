@@ -21,6 +21,7 @@ class Settings:
     kubeconfig: Path | None = None
     runs_dir: Path | None = None
     debug: bool = False
+    dry_run: bool = False
 
     @property
     def runs(self) -> Path:
@@ -117,8 +118,9 @@ def yes_option(function: F) -> F:
 
 
 def dry_run_option(function: F) -> F:
-    """`--dry-run`."""
-    return click.option("--dry-run", is_flag=True, help="Say what it would do, and write nothing.")(function)
+    """`--dry-run`: heeded by whatever asks for a yes, and by the commands that write without asking."""
+    text = "Say what it would do, and write nothing."
+    return _shared("--dry-run", "dry_run", is_flag=True, help=text)(function)
 
 
 def run_options(function: F) -> F:

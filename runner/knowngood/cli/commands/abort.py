@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from knowngood.cli.asking import end_if_dry
 from knowngood.cli.existing_run import known
-from knowngood.cli.options import Settings, debug_option, kubeconfig_option, runs_option
+from knowngood.cli.options import Settings, debug_option, dry_run_option, kubeconfig_option, runs_option
 from knowngood.cli.terminal import say
 from knowngood.cli.wiring import checkpoint
 from knowngood.model.errors import UsageError
@@ -14,6 +15,7 @@ from knowngood.model.errors import UsageError
 @click.command("abort")
 @click.argument("run")
 @click.option("--hold", is_flag=True, help="Freeze as it is, instead of undoing the open ring.")
+@dry_run_option
 @kubeconfig_option
 @runs_option
 @debug_option
@@ -39,6 +41,7 @@ def command(settings: Settings, run: str, hold: bool) -> int:
             raise UsageError(
                 f"run {found.run_id} has ended: {found.summary.end}", hint=f"knowngood status {found.run_id}"
             )
+        end_if_dry(f"would ask run {found.run_id} to {'hold' if hold else 'stop'}")
         checkpoint(found.cluster()).ask_abort(found.run_id, "hold" if hold else "stop")
         say(f"asked run {found.run_id} to {'hold' if hold else 'stop'}")
         say(f"  watch: knowngood status {found.run_id}", err=True)

@@ -12,7 +12,7 @@ from knowngood.adapters.nodes import clearing
 from knowngood.adapters.nodes.holding import KubeHolds, standing
 from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of, load
-from knowngood.cli.options import Settings, debug_option, kubeconfig_option, yes_option
+from knowngood.cli.options import Settings, debug_option, dry_run_option, kubeconfig_option, yes_option
 from knowngood.cli.terminal import say
 from knowngood.model.alerts import NONE, Alertmanager
 from knowngood.model.claims import Marks
@@ -25,6 +25,7 @@ from knowngood.planner import clearing as planner
 @click.command("clear")
 @click.argument("nodes", metavar="[NODE]...", nargs=-1)
 @click.option("--holds", is_flag=True, help="Let those go on whose work an ended run still holds.")
+@dry_run_option
 @yes_option
 @kubeconfig_option
 @debug_option
@@ -46,6 +47,7 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
     Examples:
       knowngood clear gpu-4 --kubeconfig ~/.kube/ams-prod
       knowngood clear gpu-4 gpu-5 --yes
+      knowngood clear gpu-4 --dry-run
       knowngood clear --holds
 
     \b

@@ -34,6 +34,7 @@ from knowngood.cli.matrix_source import Source, at, load
 from knowngood.cli.options import (
     Settings,
     debug_option,
+    dry_run_option,
     matrix_option,
     output_option,
     record_option,
@@ -163,6 +164,7 @@ def status_command(settings: Settings, kubeconfigs: Path, output: str) -> int:
 
 @command.command("upgrade")
 @_to_option
+@dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask; for CI.")
 @consent_options
 @_pins_option

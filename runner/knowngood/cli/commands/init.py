@@ -32,7 +32,7 @@ NONE = "none"
 @dry_run_option
 @debug_option
 @click.pass_obj
-def command(settings: Settings, folder: Path, ci: str | None, wheel: Path | None, dry_run: bool) -> int:
+def command(settings: Settings, folder: Path, ci: str | None, wheel: Path | None) -> int:
     """Lay out a new operations repository.
 
     A Git repository with the matrix (components, rules, profiles, releases, example clusters), the gates, the
@@ -51,8 +51,8 @@ def command(settings: Settings, folder: Path, ci: str | None, wheel: Path | None
     """
     found = tool(VERSION, wheel)
     chosen = ci or ci_of(folder)
-    made = lay_out(folder, chosen or NONE, pins(found), dry_run=dry_run)
-    if dry_run:
+    made = lay_out(folder, chosen or NONE, pins(found), dry_run=settings.dry_run)
+    if settings.dry_run:
         say(page([*(f"would write {path}" for path in made.new), *_kept(made)]))
         return 0
     say(f"{folder} is ready" if made.new else f"{folder} has all of it already")

@@ -10,7 +10,14 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.nodes.clearing import at_work
 from knowngood.cli.asking import ask
 from knowngood.cli.matrix_source import kubeconfig_of, load
-from knowngood.cli.options import Settings, debug_option, kubeconfig_option, matrix_option, yes_option
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    dry_run_option,
+    kubeconfig_option,
+    matrix_option,
+    yes_option,
+)
 from knowngood.cli.play import check_identity
 from knowngood.cli.terminal import say
 from knowngood.matrix.build import RUNS_KEPT_BY_DEFAULT
@@ -24,13 +31,13 @@ from knowngood.report.text import columns
 @click.option(
     "--keep", type=click.IntRange(min=1), metavar="N", help="Keep so many, whatever the cluster file says."
 )
-@click.option("--dry-run", is_flag=True, help="Only list what would be forgotten.")
+@dry_run_option
 @yes_option
 @kubeconfig_option
 @matrix_option
 @debug_option
 @click.pass_obj
-def command(settings: Settings, cluster: str | None, keep: int | None, dry_run: bool, yes: bool) -> int:
+def command(settings: Settings, cluster: str | None, keep: int | None, yes: bool) -> int:
     """Forget old runs that a cluster keeps.
 
     Each run does so at its end; this is for clusters that no run has visited since long. Keeps the last runs that
@@ -59,7 +66,7 @@ def command(settings: Settings, cluster: str | None, keep: int | None, dry_run: 
     told = {run.run: (run.run, run.started[:10], run.cluster, run.end or "never began") for run in known}
     rows = [told[run] for run in old]
     say(page(columns(rows, "")) if rows else f"nothing to forget: {len(known)} runs are kept")
-    if dry_run or not old:
+    if not old:
         return 0
     ask(f"Forget these {len(old)} of {len(known)} runs on {kube.access.server}?", yes=yes)
     for run in old:

@@ -14,9 +14,10 @@ from knowngood.adapters.gitops.matrix_files import counted
 from knowngood.adapters.gitops.matrix_record import promotion_for
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.cli import runs
+from knowngood.cli.asking import end_if_dry
 from knowngood.cli.existing_run import Ask, Known, by_its_matrix, known, record_of
 from knowngood.cli.matrix_folder import matrix_folder
-from knowngood.cli.options import Settings, record_option, run_options
+from knowngood.cli.options import Settings, dry_run_option, record_option, run_options
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.build import pull_requests
 from knowngood.model.destination import Destination
@@ -32,6 +33,7 @@ from knowngood.report.summary import RecordLine, recorded
 @click.command("record")
 @click.argument("run")
 @record_option
+@dry_run_option
 @run_options
 def command(settings: Settings, run: str, record: str, output: str) -> int:
     """Deliver a run's record to the matrix, where its end could not.
@@ -55,6 +57,7 @@ def command(settings: Settings, run: str, record: str, output: str) -> int:
         evidence = _evidence(found)
         matrix = matrix_folder(by_its_matrix(settings, found))
         to = destination(matrix, record) if record else record_of(found, matrix)
+        end_if_dry(f"would record {evidence['release']} on {evidence['cluster']}: {to}")
         how = pull_requests((found.cluster_file() or {}).get("gitops") or {})
         told = deliver(evidence, matrix, to, found.folder, how)
         line = RecordLine(told.where, told.commit, told.file, told.note, into=to.into)

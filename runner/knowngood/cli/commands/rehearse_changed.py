@@ -42,7 +42,7 @@ RULE = "rehearsal"
 @output_option("text", "json", "github")
 @debug_option
 @click.pass_obj
-def command(settings: Settings, since: str, out: Path, dry_run: bool, output: str) -> int:
+def command(settings: Settings, since: str, out: Path, output: str) -> int:
     """Rehearse each release that a branch changed, on each cluster whose hardware it names.
 
     A release is changed where it is new or names other versions or hardware. Clusters of other hardware are listed as
@@ -63,7 +63,7 @@ def command(settings: Settings, since: str, out: Path, dry_run: bool, output: st
     wanted = tuple(pairs(source.matrix, releases(_before(source, since), source.matrix.releases)))
     if not wanted:
         say("no release was added or changed: nothing to rehearse", err=True)
-    played = [_row(source, pair, out, dry_run=dry_run) for pair in wanted]
+    played = [_row(source, pair, out, dry_run=settings.dry_run) for pair in wanted]
     if output == "json":
         say_json(rehearsed_json(played))
     else:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
+from knowngood.cli.asking import end_if_dry
 from knowngood.cli.existing_run import known, place_of, refuse_overtaken, wait_for_orphans
-from knowngood.cli.options import Settings, run_options
+from knowngood.cli.options import Settings, dry_run_option, run_options
 from knowngood.cli.play import check_identity, play, show
 from knowngood.cli.terminal import say
 
 
 @click.command("resume")
 @click.argument("run")
+@dry_run_option
 @run_options
 def command(settings: Settings, run: str, output: str) -> int:
     """Go on with an interrupted run.
@@ -36,6 +38,7 @@ def command(settings: Settings, run: str, output: str) -> int:
             say(f"run {found.run_id} has ended: {found.summary.end}", err=True)
             return show(found.summary, output)
         refuse_overtaken(found)
+        end_if_dry(f"would go on with run {found.run_id}, after {found.state.last or 'its plan'}")
         place = place_of(settings, found)
         wait_for_orphans(found)
     check_identity(place.cluster, place.kubeconfig)

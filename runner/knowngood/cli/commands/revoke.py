@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import click
 
+from knowngood.cli.asking import end_if_dry
 from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, push_option
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    dry_run_option,
+    matrix_option,
+    output_option,
+    push_option,
+)
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.status_edit import revoked
 from knowngood.model.errors import ExitCode, Refused, UsageError
@@ -19,6 +27,7 @@ MAX_REASON = 1000
 @click.argument("release")
 @click.option("--reason", metavar="TEXT", required=True, help="Why: what the next person needs to know.")
 @push_option
+@dry_run_option
 @matrix_option
 @output_option("text", "json")
 @debug_option
@@ -49,6 +58,7 @@ def command(settings: Settings, release: str, reason: str, push: bool, output: s
     repository = checkout(source.folder, push=push, what="the revocation")
     file, text = repository.text(release)
     edited = revoked(text, words, file=file)
+    end_if_dry(f"would revoke {release}, which is {found.status}: {words}")
     commit = repository.change(f"{release} is revoked", words, {release: edited}, release)
     pinned = sorted(c.name for c in source.matrix.clusters.values() if c.release == release)
     if output == "json":

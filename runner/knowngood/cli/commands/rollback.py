@@ -18,7 +18,7 @@ from knowngood.cli.existing_run import (
 )
 from knowngood.cli.matrix_folder import find, tell
 from knowngood.cli.matrix_source import Source, at, kubeconfig_of, load, refuse_dirty
-from knowngood.cli.options import Settings, record_option, run_options, yes_option
+from knowngood.cli.options import Settings, dry_run_option, record_option, run_options, yes_option
 from knowngood.cli.play import Request, check_cluster, check_identity, planned, play, show, start
 from knowngood.cli.runs import BEGINS
 from knowngood.cli.terminal import say, width
@@ -32,6 +32,7 @@ from knowngood.report.summary import Summary
 
 @click.command("rollback")
 @click.argument("what", metavar="RUN|CLUSTER")
+@dry_run_option
 @yes_option
 @click.option("--allow-dirty", is_flag=True, help="Go on although the matrix has uncommitted changes.")
 @record_option

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import click
 
+from knowngood.cli.asking import end_if_dry
 from knowngood.cli.checkout import checkout
 from knowngood.cli.matrix_source import load
-from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, push_option
+from knowngood.cli.options import (
+    Settings,
+    debug_option,
+    dry_run_option,
+    matrix_option,
+    output_option,
+    push_option,
+)
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.status_edit import deprecated, superseding
 from knowngood.model.errors import ExitCode, Refused
@@ -17,6 +25,7 @@ from knowngood.planner.status import why_not_superseded
 @click.argument("old")
 @click.option("--by", "new", metavar="NEW", required=True, help="The release that takes its place.")
 @push_option
+@dry_run_option
 @matrix_option
 @output_option("text", "json")
 @debug_option
@@ -46,6 +55,7 @@ def command(settings: Settings, old: str, new: str, push: bool, output: str) -> 
         old: deprecated(old_text, file=old_file),
         new: superseding(new_text, old, file=new_file),
     }
+    end_if_dry(f"would make {old}, which is {before.status}, deprecated, superseded by {new}")
     commit = repository.change(f"{new} supersedes {old}", "", texts, new)
     if output == "json":
         said = {

@@ -57,7 +57,6 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     yes: bool,
     allow_dirty: bool,
     pause: str,
-    dry_run: bool,
     consent: Consent,
     record: str,
     output: str,
@@ -104,9 +103,6 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         say(f"nothing to do: Git declares {request.release} already")
         return int(ExitCode.DONE)
     say(f"the record goes to {request.record}", err=True)
-    if dry_run:
-        say("dry run: nothing was changed; knowngood doctor says what the run will need", err=True)
-        return int(ExitCode.DONE)
     confirm(plan, yes=yes)
     return show(start(request, plan, more=more), output)
 
