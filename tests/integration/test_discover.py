@@ -5,19 +5,18 @@ What a twin does not show is listed here; real clusters show more of it (Infrast
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.integration.bound import ROOT
 from tests.integration.play import Play, explained, staged
 
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.matrix import Cluster
+from knowngood.report import published
 
 MATRIX = load(matrix_dir())
 UNSHOWN_TRAITS = {"infrastructure", "network", "disconnected"}
@@ -48,7 +47,7 @@ def test_the_shipped_file_is_found_but_for_what_no_cluster_shows(name: str, tmp_
         again = play.knowngood(
             "discover", "found", "--gitops", str(tmp_path / "checkout"), "--dry-run", "-o", "json"
         )
-    Draft202012Validator(json.loads((ROOT / "docs" / "discover.schema.json").read_text())).validate(said)
+    Draft202012Validator(published.schema("discover")).validate(said)
     assert again.result["differences"] == []
     found, wanted = load(play.stage.matrix).clusters["found"], MATRIX.clusters[name]
     assert (found.profile, found.release) == (wanted.profile, wanted.release)

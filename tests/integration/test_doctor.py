@@ -6,7 +6,6 @@ its own verbs up to its first commit.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.integration.bound import ROOT, bind
+from tests.integration.bound import bind
 from tests.integration.play import staged
 from tests.integration.ward import CLUSTER, Ward
 
@@ -32,6 +31,7 @@ from knowngood.model.record import Status
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
 from knowngood.model.verdict import Verdict
+from knowngood.report import published
 from knowngood.report.doctor_text import doctor_json, doctor_text
 
 pytestmark = pytest.mark.slow
@@ -293,7 +293,7 @@ def test_the_matrix_and_the_kubeconfig_are_lines_too(ward: Ward, tmp_path: Path)
 
 
 def test_the_published_schema_holds_what_is_printed(ward: Ward) -> None:
-    schema = json.loads((ROOT / "docs" / "doctor.schema.json").read_text())
+    schema = published.schema("doctor")
     with ward.gone(ACCOUNT):
         found = ward.examined()
     Draft202012Validator(schema).validate(doctor_json(found))

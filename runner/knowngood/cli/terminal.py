@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -21,8 +21,17 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(text if isinstance(text, Page) else page([text]), err=err, nl=False)
 
 
-def say_json(value: object) -> None:
-    """JSON on stdout."""
+SCHEMA = 1
+"""Of all that is printed as JSON: what is added keeps the number, what changes its meaning or goes raises it."""
+
+
+def say_json(value: Mapping[str, object]) -> None:
+    """A JSON object on stdout, with the number of its published schema (`knowngood show schema NAME`)."""
+    click.echo(as_json({"schema": SCHEMA, **value}), nl=False)
+
+
+def say_sarif(value: Mapping[str, object]) -> None:
+    """SARIF on stdout, whose schema is not ours."""
     click.echo(as_json(value), nl=False)
 
 

@@ -62,7 +62,7 @@ def _short(key: str, value: Any) -> str:
 
 
 def discover_json(told: Told, seen: Seen, differences: Sequence[str] | None) -> Object:
-    """The same as values (docs/discover.schema.json)."""
+    """The same as values (the schema `discover`)."""
     return {
         "schema": SCHEMA,
         "cluster": told.values,

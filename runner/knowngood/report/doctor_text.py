@@ -1,4 +1,4 @@
-"""What `doctor` found, for people and for machines (docs/doctor.schema.json)."""
+"""What `doctor` found, for people and for machines (the schema `doctor`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in one value: what every report shows and what `--output json` prints (docs/summary.schema.json).
+"""A run in one value: what every report shows and what `--output json` prints (the schema `summary`).
 
 A pure fold: records in, Summary out. `load` reads what records name by digest and raises when it is missing.
 """

@@ -19,10 +19,10 @@ from jsonschema import Draft202012Validator
 from tests.integration.play import Play, environment, staged
 
 from knowngood.adapters.kubernetes.client import Kube, path
+from knowngood.report import published
 
 CLUSTER = "lab-small"
-DOCS = Path(__file__).parents[3] / "docs"
-SCHEMAS = {name: json.loads((DOCS / f"{name}.schema.json").read_text()) for name in ("summary", "gate")}
+SCHEMAS = {name: published.schema(name) for name in ("summary", "gate")}
 OLD, NEW = "580.173.02", "595.91.07"
 
 

@@ -92,7 +92,7 @@ def test_a_fault_is_a_name_and_a_node() -> None:
 
 
 def test_gates_are_listed_with_what_they_prove() -> None:
-    rows = json.loads(knowngood("gate", "--list", "-o", "json").out)
+    rows = json.loads(knowngood("gate", "--list", "-o", "json").out)["gates"]
     assert {"gpu_errors", "drift", "rdma_health", "smoke_training", "smoke_inference"} <= {
         r["gate"] for r in rows
     }

@@ -148,7 +148,7 @@ def test_all_runs_here_and_in_the_cluster_are_one_list_with_dates_ends_and_who(
     seen: list[str] = []
     kube.before.append(lambda method, where: seen.append(where))
     said = knowngood("status", "--all", "--runs-dir", tmp_path, "--kubeconfig", "x", "-o", "json")
-    rows = {row["run"]: row for row in json.loads(said.out)}
+    rows = {row["run"]: row for row in json.loads(said.out)["runs"]}
     assert set(rows) == {THERE, "r20260822-060000-ffff"}
     assert (rows[THERE]["who"], rows[THERE]["state"], rows[THERE]["where"]) == (
         "jo@laptop-a",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from tests.unit.planner.discover.test_telling import a_cluster, told, with_, wit
 
 from knowngood.matrix.cluster_text import cluster_text, differences, draft_text, observed_text
 from knowngood.matrix.load import load
-from knowngood.matrix.locate import matrix_dir, schema_dir
+from knowngood.matrix.locate import matrix_dir
 from knowngood.matrix.observed import read_observed
 from knowngood.planner.discover.seen import Told
+from knowngood.report import published
 from knowngood.report.discover_text import discover_json, discover_text
 
 
@@ -67,5 +67,5 @@ def test_the_screen_names_what_could_not_be_read_and_fits() -> None:
 
 
 def test_the_values_are_those_of_the_published_schema() -> None:
-    schema = json.loads((schema_dir().parents[1] / "docs" / "discover.schema.json").read_text())
+    schema = published.schema("discover")
     Draft202012Validator(schema).validate(discover_json(told(a_cluster()), a_cluster(), None))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +12,13 @@ from tests.unit.report.played import BAD_REASON, Played, calm, given_back, held,
 
 from knowngood.model.jsonable import to_json
 from knowngood.model.record import Record, RecordType, Status
+from knowngood.report import published
 from knowngood.report.advice import next_steps
 from knowngood.report.html import html
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
 
-SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "summary.schema.json").read_text())
+SCHEMA: dict[str, Any] = published.schema("summary")
 
 
 def test_a_run_that_is_done_says_what_it_earned_and_what_it_took() -> None:

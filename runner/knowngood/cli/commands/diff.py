@@ -13,7 +13,7 @@ from knowngood.adapters.gitops.matrix_revisions import matrix_at, merge_base
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.matrix_source import pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import SCHEMA, say
 from knowngood.matrix import build, documents
 from knowngood.matrix.load import load
 from knowngood.model.errors import ExitCode, UsageError
@@ -25,7 +25,7 @@ from knowngood.report.diff_text import matrix_markdown, matrix_text, release_mar
 
 
 def _json(value: Any) -> Page:
-    return as_json(to_json(value))
+    return as_json({"schema": SCHEMA, **to_json(value)})
 
 
 FORMS: dict[str, tuple[Callable[[ReleaseDiff], Page], Callable[[MatrixDiff], Page]]] = {

@@ -79,7 +79,7 @@ def command(
     _refuse_future(places, today)
     found = _found(source, places, today)
     if output == "json":
-        say_json([exposure_json(e, today) for e in found])
+        say_json({"exposures": [exposure_json(e, today) for e in found]})
     else:
         say(page(chain.from_iterable((exposure_text(e, today, every=every), "") for e in found)))
     return int(_code(found))

@@ -229,7 +229,7 @@ def _list(settings: Settings, asked: Asked) -> int:
             {**row, **{part: parts[part] for part in ("needs", "fail", "inconclusive", "thresholds")}}
         )
     if asked.output == "json":
-        say_json(rows)
+        say_json({"gates": rows})
     else:
         say(page([line for row in rows for line in _entry(row)]))
     return 0

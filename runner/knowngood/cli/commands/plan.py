@@ -12,7 +12,7 @@ import click
 from knowngood.adapters.upstream.olm_catalog import catalog
 from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import Settings, debug_option, history_option, matrix_option, output_option
-from knowngood.cli.terminal import say, width
+from knowngood.cli.terminal import SCHEMA, say, width
 from knowngood.cli.try_again import warned
 from knowngood.matrix.observed import read_observed
 from knowngood.model.errors import UsageError
@@ -127,9 +127,9 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         if hop is None:
             known = ", ".join(h.name for h in made.hops) or "none"
             raise UsageError(f"the plan has no hop {explain!r}", hint=f"its hops: {known}")
-        text = as_json(to_json(hop)) if output == "json" else hop_text(made, hop)
+        text = as_json({"schema": SCHEMA, **to_json(hop)}) if output == "json" else hop_text(made, hop)
     else:
-        text = as_json(to_json(made)) if output == "json" else plan_text(made, width())
+        text = as_json({"schema": SCHEMA, **to_json(made)}) if output == "json" else plan_text(made, width())
     say(text)
     return 0
 

@@ -12,7 +12,7 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.matrix_source import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, runs_option
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import SCHEMA, say
 from knowngood.matrix.show import (
     describe_cluster,
     describe_component,
@@ -32,12 +32,15 @@ from knowngood.model.values import Object
 from knowngood.planner.movable import Obstacle, comes_with, obstacle
 from knowngood.planner.scope import to_rings
 from knowngood.report.columns import WIDTH, columns, wrapped
+from knowngood.report.published import names, schema
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
 
 Rows = Sequence[Sequence[str]]
 RUN_ID = re.compile(r"r\d{8}-")
 KINDS = ("components", "releases", "rules", "edges", "clusters", "profiles")
+SCHEMAS = ("schemas", "schema")
+"""Of what is printed as JSON."""
 ONES: dict[str, Callable[[Matrix, str], Object]] = {
     "component": describe_component,
     "release": describe_release,
@@ -61,7 +64,9 @@ class What(click.Choice[str]):
 
 
 @click.command("show")
-@click.argument("what", type=What([*KINDS, "conflicts", *ONES, "run"]), metavar="WHAT", required=False)
+@click.argument(
+    "what", type=What([*KINDS, "conflicts", *ONES, "run", *SCHEMAS]), metavar="WHAT", required=False
+)
 @click.argument("name", required=False)
 @click.option(
     "--cluster", metavar="NAME", help="Say of components what can be moved on this cluster, or why not."
@@ -75,7 +80,8 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
     """Show the matrix, a part of it by name, or a run.
 
     WHAT is components, releases, rules, edges, clusters, profiles or conflicts; with a NAME it is component, release,
-    rule, edge, cluster, profile or run.
+    rule, edge, cluster, profile or run. `schemas` lists the schemas of what --output json prints, `schema` with a NAME
+    is one.
 
     \b
     Examples:
@@ -87,22 +93,21 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
       knowngood show conflicts           rules whose sources contradict each other
       knowngood show cluster ams-prod --output json
       knowngood show run                 the newest
+      knowngood show schema plan         what plan --output json prints
 
     \b
     Exit codes: 0 shown, 2 there is no such thing
     """
     if what is None:
         raise UsageError("show what?", hint="knowngood show releases; for a run use: knowngood show run ID")
+    if what in SCHEMAS:
+        return _schemas(name if what == "schema" else None, asked=what)
     if what == "run":
-        folder = runs.find(settings.runs, name)
-        with runs.reading(folder) as run:
-            summary = runs.told(summarise(run.records, run.load), folder)
-        say(_json(summary) if output == "json" else summary_text(summary))
-        return 0
+        return _run(settings, name, output)
     source = load(settings)
     if what == "conflicts":
         conflicts = describe_conflicts(source.matrix)
-        say(_json(conflicts) if output == "json" else page(_conflicts(conflicts)))
+        say(_json({"conflicts": conflicts}) if output == "json" else page(_conflicts(conflicts)))
         return 0
     if cluster is not None and what != "components":
         raise UsageError(
@@ -110,13 +115,13 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
         )
     if what == "components":
         here = source.cluster(cluster) if cluster else None
-        say(_json(_obstacles(source, here)) if output == "json" else _movables(source, here))
+        say(_json({"components": _obstacles(source, here)}) if output == "json" else _movables(source, here))
         return 0
     if what in KINDS:
         found = getattr(source.matrix, what)
         if what == "edges":  # a line each: all of them are tens of thousands
             found = [edge_row(edges) for edges in source.matrix.edges.values()]
-        say(_json(found) if output == "json" else page(columns(TABLES[what](source), "")))
+        say(_json({what: found}) if output == "json" else page(columns(TABLES[what](source), "")))
         return 0
     if not name:
         hint = f"knowngood show {what} NAME; knowngood show {what}s lists them"
@@ -132,8 +137,27 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
     return 0
 
 
+def _run(settings: Settings, name: str | None, output: str) -> int:
+    folder = runs.find(settings.runs, name)
+    with runs.reading(folder) as run:
+        summary = runs.told(summarise(run.records, run.load), folder)
+    say(_json(summary) if output == "json" else summary_text(summary))
+    return 0
+
+
+def _schemas(name: str | None, asked: str) -> int:
+    """The names of the published schemas, or one of them; the same whatever --output says."""
+    if name is None and asked == "schemas":
+        say(page(names()))
+        return 0
+    if name not in names():
+        raise UsageError(f"there is no schema {name!r}", hint=f"known: {', '.join(names())}")
+    say(as_json(schema(str(name))))
+    return 0
+
+
 def _json(value: Any) -> Page:
-    return as_json(to_json(value))
+    return as_json({"schema": SCHEMA, **to_json(value)})
 
 
 def _movables(source: Source, cluster: Cluster | None) -> Page:

@@ -127,7 +127,7 @@ def _list(settings: Settings, output: str) -> int:
         rows[run.run] = _row_there(run, rows.get(run.run))
     newest = sorted(rows.values(), key=lambda row: (row["started"], row["run"]), reverse=True)
     if output == "json":
-        say_json(newest)
+        say_json({"runs": newest})
         return 0
     for row in newest:
         row |= {key: row[key][:DAY_AND_MINUTE] for key in ("started", "updated")}

@@ -9,14 +9,14 @@ import click
 
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.terminal import say, say_json, say_orders
+from knowngood.cli.terminal import say, say_json, say_orders, say_sarif
 from knowngood.cli.version import VERSION
 from knowngood.matrix.load import Checked, check
 from knowngood.matrix.locate import matrix_dir, matrix_of
 from knowngood.matrix.reading import display
 from knowngood.matrix.show import describe_problem, lint_rules
 from knowngood.model.errors import ExitCode, Problem, UsageError
-from knowngood.model.text import as_json, page
+from knowngood.model.text import page
 from knowngood.report.columns import columns
 from knowngood.report.problems import github_annotations, problem_text, sarif
 
@@ -88,9 +88,9 @@ def _checked(root: Path, since: str | None) -> Checked:
 def _show(problems: Sequence[Problem], output: str) -> None:
     match output:
         case "json":
-            say_json([describe_problem(p) for p in problems])
+            say_json({"problems": [describe_problem(p) for p in problems]})
         case "sarif":
-            say_json(sarif(problems, lint_rules(), VERSION))
+            say_sarif(sarif(problems, lint_rules(), VERSION))
         case "github":
             say_orders(github_annotations(problems))
         case _:
@@ -102,5 +102,8 @@ def _list(output: str) -> int:
         raise UsageError(f"the rules can't be listed as {output}", hint="use --output text or json")
     rules = lint_rules()
     rows = [(r["number"], r["severity"], r["title"]) for r in rules]
-    say(as_json(rules) if output == "json" else page(columns(rows, "")))
+    if output == "json":
+        say_json({"rules": rules})
+    else:
+        say(page(columns(rows, "")))
     return int(ExitCode.DONE)

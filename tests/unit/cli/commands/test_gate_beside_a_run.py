@@ -27,13 +27,13 @@ from knowngood.model.node import NodeState, Workload
 from knowngood.model.pulling import Pulling
 from knowngood.model.verdict import GateResult, Judgement, Verdict
 from knowngood.ports.cancel import Cancel
+from knowngood.report import published
 
 NODES = ("gpu-1", "gpu-2", "gpu-3")
 GATES: dict[str, dict[str, Any]] = {
     "errors": {"kind": "passive"},
     "smoke": {"kind": "active", "withinDays": 7},
 }
-SCHEMAS = Path(__file__).parents[4] / "docs"
 
 
 class Cluster:
@@ -221,6 +221,6 @@ def test_where_every_node_is_held_nothing_ran_and_nothing_passed(night: Night) -
 def test_the_summary_keeps_to_its_schema(night: Night) -> None:
     night.cluster.works = busy("gpu-1")
     _, summary, _ = night.run()
-    schema = json.loads((SCHEMAS / "gate.schema.json").read_text())
+    schema = published.schema("gate")
     schema["properties"]["judgements"] = {"type": "array"}
     jsonschema.Draft202012Validator(schema).validate(summary)

@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.ops import Ops, ops_at
 
 from knowngood.cli import play, wiring
 from knowngood.cli.commands import upgrade
 from knowngood.matrix.locate import matrix_dir
+from knowngood.report import published
 
 
 @pytest.fixture
@@ -45,9 +47,11 @@ def goes(*more: object) -> Said:
 
 def test_a_kept_plan_is_gone_by_as_long_as_all_is_as_it_was(ops: Ops) -> None:
     assert kept().code == 0
+    schema = published.schema("plan-file")
+    Draft202012Validator(schema).validate(json.loads((ops.root / "the.plan").read_text()))
     said = goes()
     assert said.code == 0, said.err
-    assert "dry run: nothing was changed" in said.err
+    assert "dry run, so nothing was written: Move lab from old to new?" in said.err
     assert "580.173.02 → 595.91.07" in said.err
 
 

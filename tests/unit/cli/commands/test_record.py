@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from jsonschema import Draft202012Validator
 from tests.unit.adapters.gitops.desk import PROTECTED, git
 from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.commands.test_run_commands import write
@@ -28,6 +29,7 @@ from knowngood.model.jsonable import to_json
 from knowngood.model.record import RecordType
 from knowngood.model.state import RunState
 from knowngood.model.steppath import StepPath
+from knowngood.report import published
 
 RUN = "r20260822-030000-cccc"
 OFFLINE = "fetch: could not resolve host: git.example.com"
@@ -102,6 +104,8 @@ def test_a_done_run_says_that_its_record_is_not_delivered_why_and_the_one_comman
 def test_it_is_delivered_later_once_and_status_says_so(scene: Scene) -> None:
     scene.ended(calm())
     before = scene.ops.git("rev-parse", "HEAD")
+    dry = scene.says("record", RUN, "--dry-run")
+    assert (dry.code, "would record old on lab" in dry.err, scene.subjects()) == (0, True, ["first"])
     said = scene.says("record", RUN)
     assert said.code == 0, said.err
     assert scene.subjects() == ["old is rehearsed: proven on lab", "first"]
@@ -113,6 +117,7 @@ def test_it_is_delivered_later_once_and_status_says_so(scene: Scene) -> None:
     assert f"branch main of file://{scene.remote}" in status
     again = scene.says("record", RUN, "-o", "json")
     assert again.code == 0
+    Draft202012Validator(published.schema("record")).validate(json.loads(again.out))
     assert json.loads(again.out)["commit"] == git(scene.remote, "rev-parse", "main")
     assert len(scene.subjects()) == 2
 

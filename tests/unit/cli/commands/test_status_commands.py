@@ -299,7 +299,7 @@ def test_exposure_counts_from_the_commit_that_pinned_the_version(tmp_path: Path)
         "exposure", "--cluster", "lab", "--as-of", "2026-02-10", "-o", "json", "--matrix", ops.matrix
     )
     assert said.code == 1, said.err
-    (told,) = json.loads(said.out)
+    (told,) = json.loads(said.out)["exposures"]
     revoked, broken = told["hits"]
     assert (revoked["name"], revoked["runs"]["day"], revoked["known"]) == ("new", "2026-01-11", "2026-01-11")
     assert (revoked["days"], revoked["awareDays"]) == (30, 30)
@@ -322,7 +322,7 @@ def test_exposure_of_what_somebody_saw(tmp_path: Path) -> None:
     seen.write_text("versions: {openshift: 4.18.22, gpu-operator: 25.3.2}\nsince: {openshift: 2025-08-20}\n")
     said = knowngood("exposure", "--from-file", seen, "--as-of", "2025-09-10", "-o", "json")
     assert said.code == 1
-    hits = {h["name"]: h for h in json.loads(said.out)[0]["hits"]}
+    hits = {h["name"]: h for h in json.loads(said.out)["exposures"][0]["hits"]}
     assert hits["CrunConflictsWithNVIDIA"]["blindDays"] == 21
     assert hits["CrunConflictsWithNVIDIA"]["known"] == "2025-09-10"
     assert hits["CrunConflictsWithNVIDIA"]["offeredDays"] == {"candidate": 34, "fast": 28, "stable": 21}
@@ -342,7 +342,7 @@ def test_a_risk_that_was_declared_in_time_was_offered_in_candidate_only(tmp_path
     seen = tmp_path / "seen.yaml"
     seen.write_text("openshift: 4.16.58\n")
     said = knowngood("exposure", "--from-file", seen, "-o", "json")
-    hits = {h["name"]: h for h in json.loads(said.out)[0]["hits"]}
+    hits = {h["name"]: h for h in json.loads(said.out)["exposures"][0]["hits"]}
     assert hits["DTK_4_16_58_KernelMismatch"]["offeredDays"] == {"candidate": 3}
 
 

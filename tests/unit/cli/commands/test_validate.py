@@ -77,7 +77,7 @@ def test_what_can_not_be_used_at_all_is_exit_2(team: Path, arguments: list[str])
 
 
 def test_rules_are_listed_sorted_as_text_and_json() -> None:
-    listed = json.loads(knowngood("validate", "--list-rules", "--output", "json").out)
+    listed = json.loads(knowngood("validate", "--list-rules", "--output", "json").out)["rules"]
     assert [r["number"] for r in listed] == sorted(RULES)
     assert all(
         r["title"].endswith(".") and r["why"] and r["severity"] in ("error", "warning") for r in listed
@@ -91,7 +91,9 @@ def test_each_output_names_the_rule_and_the_place(team: Path) -> None:
     text = knowngood("validate").out
     assert "matrix/releases/r595.yaml:3:9: error KG002: " in text
     assert "  3 | status: splendid\n    |         ^\n" in text
-    (found,) = (f for f in json.loads(knowngood("validate", "-o", "json").out) if f["severity"] == "error")
+    (found,) = (
+        f for f in json.loads(knowngood("validate", "-o", "json").out)["problems"] if f["severity"] == "error"
+    )
     assert (found["rule"], found["line"], found["column"]) == ("KG002", 3, 9)
     assert knowngood("validate", "-o", "github").out.startswith(
         "::error file=matrix/releases/r595.yaml,line=3,col=9,title=KG002::"
