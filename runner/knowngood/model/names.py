@@ -50,6 +50,16 @@ APPROVED_ANNOTATION = f"{DOMAIN}/approved"
 LEASE = "knowngood"
 CHECKPOINT_PREFIX = "knowngood-run-"
 
+BRANCHES = "knowngood/"
+"""Where our branches are, in a repository whose own takes only pull requests."""
+UNDO_BRANCHES = f"{BRANCHES}undo/"
+
+
+def undo_branch(commit: str) -> str:
+    """The branch that takes a commit back."""
+    return f"{UNDO_BRANCHES}{commit[:12]}"
+
+
 TRAILER_RUN = "Knowngood-Run"
 TRAILER_HOP = "Knowngood-Hop"
 TRAILER_RING = "Knowngood-Ring"

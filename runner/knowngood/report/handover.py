@@ -145,6 +145,11 @@ def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
     if not standing:
         yield "# nothing: Git holds what it held before"
         return
+    if cluster.gitops.pull_requests:
+        for commit in reversed(standing):
+            branch = names.undo_branch(commit.commit)
+            yield f"# {cluster.gitops.branch} takes only pull requests: open one of branch {branch}, and merge it"
+        return
     yield f"git clone -b {quote(cluster.gitops.branch)} {quote(cluster.gitops.repo)} gitops && cd gitops"
     for commit in reversed(standing):
         yield f"git revert --no-edit {quote(commit.commit)}"

@@ -14,6 +14,7 @@ from tests.unit.report.played import Played, calm, held, undone
 
 from knowngood.engine.engine import Engine
 from knowngood.model.claims import Marks
+from knowngood.model.gitops import PullRequests
 from knowngood.report.advice import headline, next_steps
 from knowngood.report.handover import handover
 from knowngood.report.summary import summarise
@@ -31,6 +32,15 @@ def test_standing_commits_are_reverted_newest_first_and_the_values_to_expect_are
     assert reverts == list(reversed(standing))
     assert "# must read afterwards: nvidiadriver-ring-0.yaml: spec.version: 580.173.02" in text
     assert "git push origin HEAD:main" in text
+
+
+def test_where_only_pull_requests_are_taken_the_prepared_branches_are_named() -> None:
+    run, lab = held(), a_cluster()
+    asked = replace(lab, gitops=replace(lab.gitops, pull_requests=PullRequests(("true",))))
+    text = handover(run.summary, a_plan(), asked)
+    standing = [c.commit for c in run.summary.commits if c.kind == "declare"]
+    assert [f"branch knowngood/undo/{c[:12]}," in text for c in standing] == [True] * len(standing)
+    assert "git push" not in text
 
 
 def test_a_quarantined_node_is_named_with_the_command_that_gives_it_back() -> None:

@@ -83,6 +83,12 @@ class Clone:
             self._fetch(refspec)
         return self.parse(f"refs/remotes/origin/{name}")
 
+    def fetch_below(self, prefix: str) -> None:
+        """Bring all branches of the remote here whose names begin so."""
+        self._open()
+        with self._explained("fetch"):
+            self._fetch(f"+refs/heads/{prefix}*:refs/remotes/origin/{prefix}*")
+
     def containing(self, commit: str) -> dict[str, str]:
         """The remote's branches that contain a commit, and their own commits; none where it is not there at all."""
         self._open()

@@ -153,7 +153,7 @@ class MatrixRepository(Promotion):
         if not self._git.run("status", "--porcelain", "--", *files).text:
             return ""
         self._git.run("add", "--", *files)
-        how = ("--quiet", "--no-verify", "--no-gpg-sign", "--only", "--cleanup=verbatim")
+        how = ("--quiet", "--no-verify", "--only", "--cleanup=verbatim")
         self._git.run("commit", *how, "-m", text, "--", *files)
         return self._git.run("rev-parse", "HEAD").text
 

@@ -25,9 +25,6 @@ from knowngood.ports.clock import Clock
 from knowngood.ports.delivery import Delivery
 from knowngood.ports.gitops import FieldTaken
 
-PREFIX = "knowngood/"
-UNDO = f"{PREFIX}undo/"
-
 
 class PullRequestRepository(GitOpsRepository):
     """As `GitOpsRepository`; what it returns for a commit is ours, on a branch, until it is merged."""
@@ -40,25 +37,28 @@ class PullRequestRepository(GitOpsRepository):
     def find(self, trailers: Mapping[str, str]) -> str:
         """What carries these trailers: in a pull request of ours, undone by a prepared branch, or on the branch."""
         mine, branch = self._clone.heads(), _branch(trailers)
+        self._clone.fetch_below(names.UNDO_BRANCHES)
         if branch in mine and (found := self._clone.find(trailers, self._clone.fetch(branch))):
             return found
-        for prepared in (b for b in mine if b.startswith(UNDO) and names.TRAILER_UNDOES not in trailers):
-            said = self._clone.trailers(self._clone.fetch(prepared))
+        for prepared in (
+            b for b in mine if b.startswith(names.UNDO_BRANCHES) and names.TRAILER_UNDOES not in trailers
+        ):
+            said = self._clone.trailers(self._clone.parse(f"refs/remotes/origin/{prepared}"))
             if {**said, **trailers} == said:
                 return said.get(names.TRAILER_UNDOES, "")
         return self._clone.find(trailers, self.head())
 
     def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
         """See the port: whether a branch beside it is taken."""
-        return self._taking(changes, f"{PREFIX}would-this-be-taken")
+        return self._taking(changes, f"{names.BRANCHES}would-this-be-taken")
 
     def merged(self, commit: str, changes: Sequence[FieldChange]) -> str:
         """The commit on the branch that brought ours, "" as long as nobody merged it."""
         head = self.head()
         if self._clone.is_ancestor(commit, head):
             return commit
-        if _undo_branch(commit) in self._clone.heads():  # prepared on what was merged
-            return self._clone.parse(f"{self._clone.fetch(_undo_branch(commit))}^")
+        if names.undo_branch(commit) in self._clone.heads():  # prepared on what was merged
+            return self._clone.parse(f"{self._clone.fetch(names.undo_branch(commit))}^")
         if not self._here(commit):
             return head if changes and self._holds(changes, head) else ""
         said = self._clone.trailers(commit)
@@ -72,7 +72,7 @@ class PullRequestRepository(GitOpsRepository):
 
     def prepare_undo(self, commit: str, merged: str, changes: Sequence[FieldChange]) -> str:
         """Push the branch that takes a merged change back, without a pull request; its commit. Once only."""
-        branch = _undo_branch(commit)
+        branch = names.undo_branch(commit)
         if branch in self._clone.heads():
             return self._clone.fetch(branch)
         said = self._clone.trailers(commit)
@@ -96,9 +96,9 @@ class PullRequestRepository(GitOpsRepository):
         undone = self.prepare_undo(commit, there, changes)
         if self.merged(undone, [c.inverse() for c in changes]):
             return undone
-        self._ask(self._how.open, _undo_branch(commit), undone, known=True)
+        self._ask(self._how.open, names.undo_branch(commit), undone, known=True)
         if self._how.merge:
-            self._ask(self._how.merge, _undo_branch(commit), undone)
+            self._ask(self._how.merge, names.undo_branch(commit), undone)
         return undone
 
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
@@ -152,8 +152,7 @@ class PullRequestRepository(GitOpsRepository):
     def _here(self, commit: str) -> bool:
         """Whether we have a commit, which another machine may have pushed."""
         if not self._clone.has(commit):
-            for branch in (b for b in self._clone.heads() if b.startswith(PREFIX)):
-                self._clone.fetch(branch)
+            self._clone.fetch_below(names.BRANCHES)
         return self._clone.has(commit)
 
     def _holds(self, changes: Sequence[FieldChange], commit: str) -> bool:
@@ -216,12 +215,8 @@ def _branch(trailers: Mapping[str, str]) -> str:
     """The branch of a commit with these trailers, the same on each machine."""
     words = [trailers.get(t, "") for t in (names.TRAILER_RUN, names.TRAILER_HOP, names.TRAILER_RING)]
     digest = hashlib.sha256("\n".join(f"{k}: {v}" for k, v in sorted(trailers.items())).encode()).hexdigest()
-    return f"{PREFIX}{'-'.join(_plain(w) for w in words if w)}-{digest[:8]}"
+    return f"{names.BRANCHES}{'-'.join(_plain(w) for w in words if w)}-{digest[:8]}"
 
 
 def _plain(word: str) -> str:
     return "".join(c if c.isalnum() and c.isascii() else "-" for c in word).strip("-")[:60]
-
-
-def _undo_branch(commit: str) -> str:
-    return f"{UNDO}{commit[:12]}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowngood.adapters.processes.git_command import GitCommand, Hints, private_environment
-from knowngood.adapters.processes.git_environment import identity, quiet_environment
+from knowngood.adapters.processes.git_environment import identity, quiet_environment, signed_by, signing
 
 HINTS = Hints(
     credentials="the matrix is pushed with your own Git credentials: does git push work here?",
@@ -38,6 +38,7 @@ class UsersGit:
     """What Git is told in the user's repository at `folder` (a folder in it is enough)."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         done = GitCommand(folder, quiet_environment(), deadline=60.0).run(
             "config", "--list", "--includes", "-z", ok=(0, 1, 128)
         )
@@ -100,6 +101,7 @@ class UsersGit:
         return {
             **quiet_environment(),
             **identity(),
+            **signed_by(signing(self._folder)),
             **_asking(self.value("core.sshcommand")),
             **counted([*kept, ("core.hooksPath", "/dev/null")]),
         }

@@ -21,6 +21,7 @@ from knowngood.adapters.processes.git_environment import (
     NAME,
     identity,
     quiet_environment,
+    signed_by,
     signing,
 )
 from knowngood.model.errors import Inconclusive, KnowngoodError, Unreachable, UsageError
@@ -142,19 +143,10 @@ def private_environment(folder: Path, clone: Path, url: str, credentials: str) -
         "GIT_WORK_TREE": str(clone),
         **quiet_environment(),
         **identity(),
-        **_signed(signs),
+        **signed_by(signs),
     }
     env.update(_credentials(folder, url, credentials))
     return env
-
-
-def _signed(signs: Mapping[str, str]) -> dict[str, str]:
-    """The committer whose key it is, and where gpg keeps it: our clone has a home of its own."""
-    if not signs:
-        return {}
-    who = {"GIT_COMMITTER_NAME": signs.get("user.name"), "GIT_COMMITTER_EMAIL": signs.get("user.email")}
-    keys = os.environ.get("GNUPGHOME") or str(Path.home() / ".gnupg")
-    return {**{k: v for k, v in who.items() if v}, "GNUPGHOME": keys}
 
 
 def _settings(values: Mapping[str, str]) -> str:

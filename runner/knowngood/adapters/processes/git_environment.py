@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 NAME = "knowngood"
@@ -56,14 +57,15 @@ _SIGNING = re.compile(
 )
 
 
-def signing() -> dict[str, str]:
-    """What says how this user's Git signs commits, empty where it does not; with `user.name` and `user.email`.
+def signing(folder: Path | None = None) -> dict[str, str]:
+    """What says how this user's Git signs commits (in a folder, else here), empty where it does not; and their name.
 
     A host shows a signature as verified only where the committer is the one whose key it is.
     """
-    if _asked(Path.cwd(), "config", "--get", "--type=bool", "commit.gpgsign") != "true":
+    where = folder or Path.cwd()
+    if _asked(where, "config", "--get", "--type=bool", "commit.gpgsign") != "true":
         return {}
-    said = (_asked(Path.cwd(), "config", "--list", "--includes", "-z") or "").split("\0")
+    said = (_asked(where, "config", "--list", "--includes", "-z") or "").split("\0")
     entries = dict(line.partition("\n")[::2] for line in said if line)
     found = {k: v for k, v in entries.items() if _SIGNING.fullmatch(k)}
     key = found.get("user.signingkey", "")
@@ -71,6 +73,15 @@ def signing() -> dict[str, str]:
         found["user.signingkey"] = str(Path(key).expanduser())
     who = {k: entries[k] for k in ("user.name", "user.email") if entries.get(k)}
     return {**found, **who, "commit.gpgsign": "true"}
+
+
+def signed_by(signs: Mapping[str, str]) -> dict[str, str]:
+    """The committer whose key it is, and where gpg keeps it: a clone of ours has a home of its own."""
+    if not signs:
+        return {}
+    who = {"GIT_COMMITTER_NAME": signs.get("user.name"), "GIT_COMMITTER_EMAIL": signs.get("user.email")}
+    keys = os.environ.get("GNUPGHOME") or str(Path.home() / ".gnupg")
+    return {**{k: v for k, v in who.items() if v}, "GNUPGHOME": keys}
 
 
 def matrix_revision(matrix: Path) -> tuple[str, bool]:

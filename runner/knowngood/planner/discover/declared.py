@@ -102,6 +102,8 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
     for component in matrix.components.values():
         if component.movable and component.mover is not None:
             places = list(_places(seen, matrix, component, component.mover))
+            if not places:
+                _unsaid(seen, told, component.name, component.mover)
             if places:
                 counting = _narrowed(_outermost(places))
                 _settled(told, component.name, counting, rings, found)
@@ -208,6 +210,24 @@ def _settled(
         "declare",
         f"{component}: {len(places)} places say it ({where}); it takes one, or one a ring by its name",
     )
+
+
+def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
+    """Git has the object that would declare it, and leaves it to what brings the object: an operator's default."""
+    for application in seen.of("Application"):
+        managed = {(r.get("kind"), r.get("name")) for r in _managed(application)}
+        for file in seen.files or ():
+            fields = mover.fields.get(file.kind, {})
+            versions = [path for path, template in fields.items() if template == VERSION and not mover.values]
+            if not versions or (file.kind, file.name) not in managed or file.patch:
+                continue
+            if _reads(seen, folder_of(application), file.path):
+                what = f"{component}: {file.path} has {file.kind} {file.name} without {versions[0]}"
+                told.ask(
+                    "declare",
+                    f"{what}, so its operator chooses: write out what runs, with its repository and image",
+                )
+                return
 
 
 def _shared(seen: Seen, told: Told, component: str, places: Sequence[Field]) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.gitops.git import GitOpsRepository
+from knowngood.adapters.gitops.matrix_repo import MatrixRepository
 from knowngood.model.errors import Inconclusive
 
 from .conftest import Team, change, trailers
+from .desk import desk_at
 
 needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not on PATH")
 Clone = Callable[..., GitOpsRepository]
@@ -61,3 +63,19 @@ def test_without_it_the_commits_are_ours_alone(team: Team, clone: Clone, home: P
     commit = clone().declare([change("ring-0")], "ring-0", trailers("ring-0"))
     team.log()
     assert team.git("log", "-1", "--format=%G? %cn", commit) == "N knowngood"
+
+
+@needs_keygen
+def test_a_record_in_the_users_own_repository_is_signed_too(tmp_path: Path, home: Path) -> None:
+    """By what that repository says: one may sign, and another not."""
+    key = home / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    desk = desk_at(tmp_path)
+    settings = {"commit.gpgSign": "true", "gpg.format": "ssh", "user.signingKey": str(key), "user.name": "Jo"}
+    for name, value in settings.items():
+        desk.git("config", name, value)
+    file = desk.matrix / "releases" / "r595.yaml"
+    repository = MatrixRepository(desk.matrix, branch="main")
+    commit = repository._commit("r595: rehearsed", "", {}, {file: "status: rehearsed\n"})
+    assert desk.git("cat-file", "commit", commit).count("BEGIN SSH SIGNATURE") == 1
+    assert desk.git("log", "-1", "--format=%cn %an", commit) == "Jo knowngood"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.first_hour import OPERATORS, OVERLAY, POLICY, checkout, inspected, kustomization
+from tests.first_hour import CLUSTER_POLICY, OPERATORS, OVERLAY, POLICY, checkout, inspected, kustomization
 from tests.unit.cli.called import knowngood
 
 from knowngood.matrix.locate import matrix_dir
@@ -72,3 +72,14 @@ def test_a_base_that_another_overlay_reads_too_is_a_question(tmp_path: Path) -> 
     assert f"nvidia-driver: {POLICY} is read by cluster-config/overlays/dev, too" in asked
     assert "doca-ofed: " not in asked.partition("declare:")[0], "its patch is in this cluster's overlay"
     assert said.code == 0
+
+
+def test_a_version_that_follows_its_operator_is_a_question(tmp_path: Path) -> None:
+    """Nothing in Git could be moved, or taken back."""
+    plain = {**CLUSTER_POLICY, "spec": {"driver": {"enabled": True}}}
+    repo = checkout(tmp_path / "ops", **{POLICY: plain})
+    knowngood("discover", "prod", "--from", inspected(tmp_path / "seen"), "--gitops", repo, "--out", tmp_path)
+    asked = " ".join(line.strip("# ") for line in (tmp_path / "prod.yaml").read_text().splitlines())
+    assert (
+        f"nvidia-driver: {POLICY} has ClusterPolicy gpu-cluster-policy without spec.driver.version" in asked
+    )
