@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from knowngood.matrix.reading import read_text
 from knowngood.model.errors import DataError, Problem
-from knowngood.model.text import page, printable
+from knowngood.model.text import ENDLESS, page, printable
 from knowngood.model.values import Object
 
 _WIDTH = 100
 """Characters of a line that are shown."""
 
 
-def problem_text(problems: Iterable[Problem]) -> Iterator[str]:
-    """Lines: the finding, the place in its file with a caret, what was expected, what to do."""
+def problem_text(problems: Iterable[Problem], width: int = ENDLESS) -> Iterator[str]:
+    """Lines of `width`: the finding, the place in its file with a caret, what was expected, what to do."""
     sources: dict[str, list[str]] = {}
     for problem in problems:
-        yield printable(f"{problem.where}: {problem.severity} {problem.rule}: {problem.message}")
+        yield from _lines("", f"{problem.where}: {problem.severity} {problem.rule}: {problem.message}", width)
         yield from _excerpt(problem, sources)
-        yield printable(f"  expected: {problem.expected}")
-        yield printable(f"  do: {problem.hint}")
+        yield from _lines("  expected: ", problem.expected, width)
+        yield from _lines("  do: ", problem.hint, width)
+
+
+def _lines(head: str, text: str, width: int) -> list[str]:
+    """One text, gone on below itself where the terminal has no room; a word longer than a line stays whole."""
+    lines = textwrap.wrap(
+        printable(text),
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * (len(head) or 4),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [head]
 
 
 def _excerpt(problem: Problem, sources: dict[str, list[str]]) -> Iterator[str]:

@@ -69,6 +69,44 @@ def test_commands_that_are_shown_exist_with_their_options(path: Path) -> None:
         assert not used - known, " ".join(words)
 
 
+def options_of(command: click.Command) -> set[str]:
+    """All options of a command and of those below it."""
+    found = {flag for parameter in command.params for flag in parameter.opts}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        below = (command.get_command(context, name) for name in command.list_commands(context))
+        found |= {flag for one in below if one for flag in options_of(one)}
+    return found
+
+
+def options_of_programs() -> set[str]:
+    """Those that the twin, the probe and our tools read by themselves."""
+    folders = (
+        ROOT / "runner" / "knowngood" / "twin",
+        ROOT / "runner" / "knowngood" / "probe",
+        ROOT / "tests",
+    )
+    texts = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
+    return {flag for text in texts for flag in re.findall(r"add_argument\(\s*\"(--[a-z][a-z-]+)", text)}
+
+
+FOREIGN = {
+    *("--no-deps", "--wheel-dir", "--require-hashes", "--requirement"),  # pip
+    *("--confcutdir", "--import-mode", "--rootdir", "--strict"),  # pytest, yamllint
+    *("--overwrite", "--type", "--server-side", "--force-conflicts", "--image-for"),  # kubectl, oc
+    *("--set-upstream-to", "--grep", "--vacuum-size"),  # git, journalctl
+}
+"""Options of others' programs that our documents name."""
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_options_that_are_named_alone_exist(path: Path) -> None:
+    known = options_of(cli) | options_of_programs() | FOREIGN | {"--help"}
+    spans = re.findall(r"`([^`\n]+)`", path.read_text())
+    named = {flag for span in spans for flag in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", span)}
+    assert not named - known
+
+
 def test_commands_are_found_at_all() -> None:
     """Else the test above shows nothing."""
     assert ["plan", "ams-prod", "--to", "r595"] in shown_commands(README)

@@ -86,3 +86,11 @@ def test_a_finding_that_only_moved_keeps_its_fingerprint() -> None:
     results = sarif([problem(), moved, other], lint_rules(), "0.1.0")["runs"][0]["results"]
     first, second, third = (r["partialFingerprints"]["knowngood/v1"] for r in results)
     assert first == second != third
+
+
+def test_on_a_terminal_no_word_is_broken_and_elsewhere_a_finding_stays_one_line() -> None:
+    problem = Problem(Location("a.yaml", 1, 1), "a long reason " * 12, hint="do something " * 12)
+    lines = [line for line in problem_text([problem], 80) if "|" not in line]
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()).count("a long reason") == 12
+    assert len([line for line in problem_text([problem]) if "long" in line]) == 1

@@ -74,8 +74,10 @@ def _next(made: Layout, found: Tool, chosen: str) -> list[str]:
     elif chosen != NONE and not found.sha256 and PINS in made.new:
         lines.append(f"{PINS} has no hash of knowngood yet, so the pipelines refuse to install it")
         lines.append(f"  next: rm {PINS} && knowngood init {made.folder} --ci {chosen} --wheel FILE")
-    commit = "" if made.committed or not made.new else "git add -A && git commit && "
+    first = [] if made.folder == Path.cwd() else [f"cd {made.folder}"]
+    first += [] if made.committed or not made.new else ["git add -A", "git commit"]
+    lines += [f"  next: {' && '.join(first)}"] if first else []
     lines.append(
-        f"  next: cd {made.folder} && {commit}knowngood validate && knowngood rehearse ams-prod --to r595"
+        f"  {'then' if first else 'next'}: knowngood validate && knowngood rehearse ams-prod --to r595"
     )
     return lines

@@ -9,7 +9,7 @@ import click
 
 from knowngood.cli.matrix_folder import matrix_folder
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
-from knowngood.cli.terminal import say, say_json, say_orders, say_sarif
+from knowngood.cli.terminal import say, say_json, say_orders, say_sarif, width
 from knowngood.cli.version import VERSION
 from knowngood.matrix.load import Checked, check
 from knowngood.matrix.locate import matrix_dir, matrix_of
@@ -94,7 +94,7 @@ def _show(problems: Sequence[Problem], output: str) -> None:
         case "github":
             say_orders(github_annotations(problems))
         case _:
-            say(page(problem_text(problems)))
+            say(page(problem_text(problems, width())))
 
 
 def _list(output: str) -> int:
