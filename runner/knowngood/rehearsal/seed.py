@@ -69,6 +69,7 @@ def _parts(rest: AtRest) -> Object:
         "olm": olm(rest),
         "helm": releases(rest),
         "migManager": sharing.by_label(rest),
+        "pluginConfig": sharing.by_label(rest, sharing.SHARES),
         "nicConfiguration": _nic_configuration(rest),
         "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
     }

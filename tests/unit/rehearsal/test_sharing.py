@@ -40,3 +40,24 @@ def test_the_key_that_a_node_names_is_in_the_device_plugins_configuration() -> N
 def test_a_cluster_that_shares_nothing_has_no_such_configuration() -> None:
     assert sharing.configured(shipped("ams-prod")) == {}
     assert sharing.config_maps(shipped("ams-prod")) == {}
+
+
+def test_where_git_names_layouts_and_keys_each_node_has_their_labels_and_each_can_be_made() -> None:
+    rest = shipped("lab-mig")
+    document = seed(rest, "x")
+    assert (document["migManager"], document["pluginConfig"]) == (True, True)
+    node = parse(document).by_name["mig-gpu-1"]
+    assert (node.labels[sharing.LAYOUT_LABEL], node.labels[sharing.PLUGIN_LABEL]) == (
+        "all-disabled",
+        "replicas-1",
+    )
+    maps = {name: one["data"] for name, one in sharing.config_maps(rest).items()}
+    parts = json.loads(maps[sharing.MIG][sharing.MIG_KEY])["mig-configs"]
+    assert {*parts} == {"all-disabled", "all-1g.18gb"}
+    keys = {key: shares(json.loads(text)) for key, text in maps[sharing.PLUGIN].items()}
+    assert {key: [one.replicas for one in found] for key, found in keys.items()} == {
+        "replicas-1": [],
+        "replicas-4": [4],
+    }
+    declared = files(rest)["clusters/lab-mig/gpu/mig-ring-0.yaml"]["data"]
+    assert declared == {"ring": "ring-0", "layout": "all-disabled", "shares": "replicas-1"}
