@@ -55,6 +55,9 @@ REBOOTS: frozenset[str] = frozenset()
 TOGETHER = frozenset({"machine-config"})
 """The classes that let a ring's nodes go by one object for all of them: together, or none."""
 
+IN_TURNS = frozenset({"machine-config", "nic-firmware"})
+"""The classes in which an operator takes a batch's nodes a few at a time: the last one comes after all the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pods:

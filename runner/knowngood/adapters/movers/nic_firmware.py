@@ -28,6 +28,7 @@ from knowngood.planner.version import TEXT, runs
 
 API, DEVICES = "configuration.net.nvidia.com/v1alpha1", "nicdevices"
 MAINTENANCE_API, MAINTENANCES = "maintenance.nvidia.com/v1alpha1", "nodemaintenances"
+CONFIGS = "maintenanceoperatorconfigs"
 TEMPLATE, SOURCE_FIELD = "NicFirmwareTemplate", "spec.template.nicFirmwareSourceRef"
 REQUESTOR = "configuration.nic.mellanox.com"
 WAIT_LABEL = "network.nvidia.com/operator.nic-configuration.wait"
@@ -42,10 +43,22 @@ def apply(task: Task, name: str, turn: Turn) -> Arrived:
     (moving,) = turn.moves
     if moving.spec.proof is None:
         raise NodeFailed(f"the mover of {moving.component} names no proof")
-    watch = Watch(task, name, turn.ends_at)
+    others = turns_before(task.kube, len(task.batch))  # each with its own burn and boot
+    watch = Watch(task, name, turn.ends_at + task.limits.apply * others)
     flash = _Flash(task, name, watch, moving, moving.spec.proof)
-    marks = watch.until(flash.look, moving.spec.words.it, age=task.limits.apply)
+    marks = watch.until(flash.look, moving.spec.words.it, age=task.limits.apply * (others + 1))
     return Arrived(flash.came(marks), watch.held, marks)
+
+
+def turns_before(kube: Kube, nodes: int) -> int:
+    """How often the last of these nodes must wait for others: the maintenance operator lets few through at once.
+
+    One where it says nothing, and where it says a share: then the wait may be longer than it need be.
+    """
+    configs = optional(kube, path(MAINTENANCE_API, CONFIGS))
+    said = [str((c.get("spec") or {}).get("maxParallelOperations") or 1) for c in configs] or ["1"]
+    most = min(int(text) if text.isdigit() else 1 for text in said)
+    return max(-(-nodes // max(most, 1)) - 1, 0)
 
 
 def board(version: str) -> str:

@@ -8,6 +8,7 @@ from knowngood.adapters.cluster.actors import optional
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.movers.nic_firmware import (
     API,
+    CONFIGS,
     MAINTENANCE_API,
     SOURCE_FIELD,
     TEMPLATE,
@@ -20,7 +21,7 @@ from knowngood.model.mover import Moving
 from knowngood.model.values import Values
 from knowngood.planner.moving import shown
 
-TEMPLATES, SOURCES, CONFIGS = "nicfirmwaretemplates", "nicfirmwaresources", "maintenanceoperatorconfigs"
+TEMPLATES, SOURCES = "nicfirmwaretemplates", "nicfirmwaresources"
 FETCHED = "Success"
 
 

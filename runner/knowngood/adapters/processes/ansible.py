@@ -17,7 +17,7 @@ from knowngood.model.context import Window
 from knowngood.model.errors import LockHeld, UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Cluster, Limits
-from knowngood.model.mover import Again, Hold, Moving, Specs
+from knowngood.model.mover import IN_TURNS, Again, Hold, Moving, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.progress import Progress
 from knowngood.model.values import Object
@@ -164,7 +164,8 @@ class AnsibleNodeWork(Playbooks, NodeWork):
 
     def apply(self, nodes: Sequence[str], fence: str, moves: Sequence[Moving], cancel: Cancel) -> Outcome:
         """See the port: one role, that of the class whose turn is first."""
-        return self._play("apply", list(nodes), fence, self._limits.apply, cancel, _moved(moves))
+        turns = len(nodes) if any(m.spec.kind in IN_TURNS for m in moves) else 1
+        return self._play("apply", list(nodes), fence, self._limits.apply * turns, cancel, _moved(moves))
 
     def load_again(
         self,

@@ -196,10 +196,20 @@ class Told(ansible.AnsibleNodeWork):
     def __init__(self) -> None:
         self._limits = Limits()
         self.more: dict[str, Any] = {}
+        self.limit = 0.0
 
     def _play(self, *asked: Any) -> Outcome:
-        self.more = asked[-1]
+        self.limit, self.more = asked[3], asked[-1]
         return Outcome()
+
+
+def test_where_an_operator_takes_one_node_after_the_other_the_playbook_has_the_time_of_all() -> None:
+    """What waits inside it for the last node must not be ended with the first one's time."""
+    told, firmware = Told(), Moving("nic-firmware", "28.46.1006", "28.47.1026", EVERY["nic-firmware"])
+    told.apply(["gpu-1", "gpu-2", "gpu-3"], "r/1", (firmware,), Cancel())
+    assert told.limit == 3 * Limits().apply
+    told.apply(["gpu-1", "gpu-2", "gpu-3"], "r/1", moving("595.91.07"), Cancel())
+    assert told.limit == Limits().apply, "drivers come at the same time"
 
 
 def test_what_is_loaded_again_goes_to_the_role_that_can_though_another_moves_first() -> None:

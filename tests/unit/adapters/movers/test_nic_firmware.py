@@ -1,0 +1,63 @@
+"""NIC firmware: how long a node of a ring may wait for its turn, and what its operator's objects say of it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.adapters.fake_kube import FakeKube
+
+from knowngood.adapters.kubernetes.client import path
+from knowngood.adapters.movers import nic_firmware
+from knowngood.adapters.movers.nic_firmware import API, CONFIGS, DEVICES, MAINTENANCE_API
+
+
+def limited(*said: int | str | None) -> FakeKube:
+    """A cluster whose maintenance operator is configured so."""
+    kube = FakeKube()
+    kube.collections |= {CONFIGS, DEVICES}
+    for number, most in enumerate(said):
+        name = f"config-{number}"
+        spec = {} if most is None else {"maxParallelOperations": most}
+        kube.put(path(MAINTENANCE_API, CONFIGS, name, "x"), {"metadata": {"name": name}, "spec": spec})
+    return kube
+
+
+@pytest.mark.parametrize(
+    ("said", "nodes", "before"),
+    [
+        ((), 1, 0),
+        ((), 4, 3),
+        ((None,), 4, 3),
+        ((2,), 4, 1),
+        ((2,), 5, 2),
+        ((8,), 4, 0),
+        (("25%",), 4, 3),
+        ((4, 1), 4, 3),
+        ((0,), 2, 1),
+    ],
+)
+def test_a_ring_waits_for_as_many_turns_as_its_maintenance_operator_makes_of_it(
+    said: tuple[int | str | None, ...], nodes: int, before: int
+) -> None:
+    assert nic_firmware.turns_before(limited(*said), nodes) == before
+
+
+def test_devices_are_those_of_the_node_and_of_the_same_board() -> None:
+    kube = limited()
+    for name, node, version in (
+        ("a", "gpu-1", "28.47.1026"),
+        ("b", "gpu-1", "22.47.1026"),
+        ("c", "gpu-2", "28.47.1026"),
+        ("d", "gpu-1", ""),
+    ):
+        status = {"node": node, "firmwareVersion": version}
+        kube.put(path(API, DEVICES, name, "x"), {"metadata": {"name": name}, "status": status})
+    found = nic_firmware.of_board(nic_firmware.devices_of(kube, "gpu-1"), "28.48.1000")
+    assert [device["metadata"]["name"] for device in found] == ["a"]
+
+
+def test_what_a_device_is_told_counts_before_what_it_says() -> None:
+    """Until then all that is seen of it is of the source before: the old version, and nobody at work."""
+    told = {"metadata": {"name": "a"}, "spec": {"firmware": {"nicFirmwareSourceRef": "new"}}}
+    assert nic_firmware._not_told([told], "new") == ""
+    assert "is told new, not old yet" in nic_firmware._not_told([told], "old")
+    assert "of no source" in nic_firmware._not_told([{"metadata": {"name": "a"}}], "new")
