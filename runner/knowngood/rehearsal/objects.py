@@ -139,6 +139,7 @@ SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "NicNodePolicy": nic_node_policy,
     CONFIG_MAP: lambda _, ring: {"ring": ring},
     FLASHED: nic_firmware_template,
+    "ContainerStorageModule": lambda _, __: {"driver": {"csiDriverType": "isilon"}},
     "ClusterVersion": lambda rest, _: {"clusterID": str(uuid5(NAMESPACE_DNS, rest.cluster.name))},
 }
 """Kind -> the spec of one that declares for a ring, or for all nodes (ring ""); of a ConfigMap its data."""

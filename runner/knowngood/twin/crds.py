@@ -292,6 +292,16 @@ def _others() -> list[Schema]:
             namespaced=True,
             status=False,
         ),
+        definition(  # its vendor's was not at hand: kind and group by name
+            "storage.dell.com",
+            "v1",
+            "ContainerStorageModule",
+            "containerstoragemodules",
+            {"spec": ANY, "status": ANY},
+            (),
+            short=("csm",),
+            namespaced=True,
+        ),
         definition(
             "scheduling.run.ai",
             "v2alpha2",

@@ -27,7 +27,7 @@ from knowngood.twin.behaviours.kube import CLUSTER_POLICY, NIC_CLUSTER_POLICY, N
 from knowngood.twin.behaviours.scheduler import Scheduler
 from knowngood.twin.behaviours.section_operands import STORAGE_MODULE, SectionOperands
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets
-from knowngood.twin.crds import ANY, CLUSTER_POLICY_PARTS, definition
+from knowngood.twin.crds import CLUSTER_POLICY_PARTS
 from knowngood.twin.values import Object
 
 NETWORK = "nvidia-network-operator"
@@ -159,15 +159,6 @@ def test_an_operand_is_done_and_restored_and_no_incident_is_taken_for_an_arrival
             await stage.twin.api.ensure(namespace)
         await story(stage)
 
-    served = definition(
-        "storage.dell.com",
-        "v1",
-        "ContainerStorageModule",
-        "containerstoragemodules",
-        {"spec": ANY, "status": ANY},
-        (),
-        namespaced=True,
-    )
     play(
         tmp_path,
         prepared,
@@ -175,7 +166,6 @@ def test_an_operand_is_done_and_restored_and_no_incident_is_taken_for_an_arrival
         scale=3000.0,
         kinds=[NIC_CLUSTER_POLICY, NIC_NODE_POLICY],
         runs=True,
-        definitions=[served],
         nodes=NODES,
         networkOperator={"version": "26.4.1", "namespace": NETWORK},
     )

@@ -114,9 +114,8 @@ async def raised(
     document: Mapping[str, Any],
     *,
     runs: bool = False,
-    definitions: Sequence[Object] = (),
 ) -> AsyncIterator[Play]:
-    """An API server with what the seed says, and these controllers. `definitions`: of more kinds than the seed's."""
+    """An API server with what the seed says, and these controllers."""
     state = folder / "state"
     state.mkdir()
     parsed = seed.parse({**DOCUMENT, **document})
@@ -125,7 +124,7 @@ async def raised(
         log = EventLog(state / "events.jsonl")
         stack.callback(log.close)
         server = ApiServer(state)
-        for crd in (*up.crds_of(parsed), *definitions):
+        for crd in up.crds_of(parsed):
             server.install_crd(crd)
         for obj in objects.all_objects(parsed):
             server.seed(obj)
@@ -184,13 +183,12 @@ def play(
     kinds: Sequence[Kind] = (),
     *,
     runs: bool = False,
-    definitions: Sequence[Object] = (),
     **document: Any,
 ) -> None:
     """Tell the story on a cluster with these controllers; `document`: top-level keys of its seed."""
 
     async def run() -> None:
-        async with raised(folder, cast, scale, kinds, document, runs=runs, definitions=definitions) as made:
+        async with raised(folder, cast, scale, kinds, document, runs=runs) as made:
             await story(made)
 
     asyncio.run(run())

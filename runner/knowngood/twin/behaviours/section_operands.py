@@ -69,7 +69,7 @@ class SectionOperands(Controller):
     """Works on one resource of one kind at a time. Of a ClusterPolicy the GPU Operator itself makes all."""
 
     name = "section-operands"
-    watches: tuple[Kind, ...] = (NIC_CLUSTER_POLICY,)
+    watches: tuple[Kind, ...] = (NIC_CLUSTER_POLICY, STORAGE_MODULE)
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
