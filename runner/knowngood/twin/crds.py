@@ -292,16 +292,7 @@ def _others() -> list[Schema]:
             namespaced=True,
             status=False,
         ),
-        definition(  # its vendor's was not at hand: kind and group by name
-            "storage.dell.com",
-            "v1",
-            "ContainerStorageModule",
-            "containerstoragemodules",
-            {"spec": ANY, "status": ANY},
-            (),
-            short=("csm",),
-            namespaced=True,
-        ),
+        _storage_module(),
         definition(
             "scheduling.run.ai",
             "v2alpha2",
@@ -316,6 +307,13 @@ def _others() -> list[Schema]:
             namespaced=True,
         ),
     ]
+
+
+def _storage_module() -> Schema:
+    """By its names alone: the vendor's definition was not at hand."""
+    properties = {"spec": ANY, "status": ANY}
+    names = ("storage.dell.com", "v1", "ContainerStorageModule", "containerstoragemodules")
+    return definition(*names, properties, (), short=("csm",), namespaced=True)
 
 
 def _openshift() -> list[Schema]:
