@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from knowngood.probe.kernel_log import files
+from knowngood.probe.kernel_log.events import NUMBERED
 from knowngood.probe.kernel_log.files import CannotReadError
 from knowngood.probe.kernel_log.lines import Line, of_journal, of_text
 
+FLOOD_S = 10.0
+"""Seconds within which the same message again is the same flood (kernel lines that have no time are always)."""
 MOST_PARTS = 6
 """Lines over which the driver spreads one message."""
 _OPENS = re.compile(r"NVRM: (?:The NVIDIA (?:GPU|\S.* GPU|probe)|API mismatch|A GPU crash dump|This PCI I/O)")
@@ -42,10 +45,15 @@ class Count:
 
 
 class Read(NamedTuple):
-    """One message with the raw line, or lines, that it came from. `line` None: it could not be read at all."""
+    """One message with the raw line, or lines, that it came from. `line` None: it could not be read at all.
+
+    `again`: how often it came again right after it, the last time as `last`.
+    """
 
     line: Line | None
     raw: str
+    again: int = 0
+    last: Line | None = None
 
 
 def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
@@ -169,9 +177,18 @@ def _entry(entry: dict[str, str], raws: list[str], count: Count) -> Iterator[Rea
 
 
 def _text(lines: Iterable[str]) -> Iterator[Read]:
-    """Lines of text, wrapped messages joined."""
+    """Lines of text, wrapped messages joined, and a flood of one numbered error told without reading each."""
     opened: list[Read] = []
+    held: tuple[Line, str] | None = None
+    run: _Run | None = None
     for raw in lines:
+        if held is not None:
+            if raw.endswith(held[0].message):
+                run = run or _Run(*held)
+                if run.goes_on(raw):
+                    continue
+            yield run.read() if run else Read(*held)
+            held = run = None
         indented = raw[:1].isspace()
         line = of_text(raw.lstrip() if indented else raw)
         if opened:
@@ -184,10 +201,53 @@ def _text(lines: Iterable[str]) -> Iterator[Read]:
             continue  # KEY=value of a /dev/kmsg record, or the rest of somebody's message
         if line.message.startswith(_MAY_OPEN) and _OPENS.match(line.message):
             opened = [Read(line, raw)]
+        elif not indented and line.message.startswith(NUMBERED):
+            held = line, raw
         else:
             yield Read(line, raw)
+    if held is not None:
+        yield run.read() if run else Read(*held)
     if opened:
         yield _joined(opened)
+
+
+class _Run:
+    """A numbered error, and those right after it that differ by the kernel's seconds in the first bracket at most."""
+
+    __slots__ = ("_again", "_at", "_last", "_line", "_raw", "_tail")
+
+    def __init__(self, line: Line, raw: str) -> None:
+        self._line, self._raw, self._again, self._last = line, raw, 0, raw
+        end = len(raw) - len(line.message) - 2
+        stamped = raw.endswith(f"] {line.message}") and _seconds(raw, end) == line.seconds
+        self._tail, self._at = (raw[end:], line.seconds or 0.0) if stamped else ("", 0.0)
+
+    def goes_on(self, raw: str) -> bool:
+        """Whether it is the same again: then it is counted."""
+        if self._tail and raw.endswith(self._tail):
+            now = _seconds(raw, len(raw) - len(self._tail))
+            if now is None or abs(now - self._at) > FLOOD_S:
+                return False
+            self._at = now
+        elif raw != self._raw:
+            return False
+        self._again, self._last = self._again + 1, raw
+        return True
+
+    def read(self) -> Read:
+        """All of them."""
+        return Read(self._line, self._raw, self._again, of_text(self._last) if self._again else None)
+
+
+def _seconds(raw: str, end: int) -> float | None:
+    """The kernel's seconds in a line's first bracket, which is closed at `end`; None where there are none."""
+    if raw[:1] != "[" or not 0 < end < 24:
+        return None
+    try:
+        seconds = float(raw[1:end])
+    except ValueError:
+        return None
+    return seconds if 0.0 <= seconds < 1e12 else None  # no "nan" either
 
 
 def _belongs(opened: list[Read], raw: str, line: Line) -> bool:

@@ -10,10 +10,8 @@ from json.encoder import encode_basestring_ascii as quoted
 from knowngood.probe.kernel_log.codes import Action
 from knowngood.probe.kernel_log.events import Event
 from knowngood.probe.kernel_log.lines import Line
-from knowngood.probe.kernel_log.reading import Read
+from knowngood.probe.kernel_log.reading import FLOOD_S, Read
 
-FLOOD_S = 10.0
-"""Seconds within which the same message again is the same flood (kernel lines that have no time are always)."""
 OPEN, OPEN_BYTES = 2048, 8 << 20
 """Messages of which a flood may still go on, and their size: what bounds the memory."""
 Record = str
@@ -38,7 +36,7 @@ def records(messages: Iterable[Read]) -> Iterator[Record]:
     """The events of messages, floods counted."""
     waiting: dict[Key, _Flood] = {}
     size = 0
-    for line, raw in messages:
+    for line, raw, again, last in messages:
         if line is None:
             yield from _told(waiting)
             size = 0
@@ -48,15 +46,15 @@ def records(messages: Iterable[Read]) -> Iterator[Record]:
         flood = waiting.get(key)
         if flood is not None:
             if _goes_on(flood.last, line):
-                flood.count += 1
-                flood.last = line
+                flood.count += 1 + again
+                flood.last = last or line
                 continue
             yield from _told(waiting)
             size = 0
         event = line.event()
         if event is None:
             continue
-        waiting[key] = _Flood(event, line, raw, 1, line)
+        waiting[key] = _Flood(event, line, raw, 1 + again, last or line)
         size += len(raw)
         if len(waiting) > OPEN or size > OPEN_BYTES:
             yield from _told(waiting, len(waiting) // 2)
