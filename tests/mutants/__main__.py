@@ -84,6 +84,12 @@ def keep(found: Mapping[Mutant, Ran], before: Collection[str] = ()) -> None:
     KEPT.write_text(json.dumps({"played": len(found), "lived": lived}, indent=1), encoding="utf-8")
 
 
+def kept(of: Collection[Mutant]) -> list[Mutant]:
+    """Those that lived the last time. A name whose line is another by now is nobody's, and is forgotten."""
+    lived = set(json.loads(KEPT.read_text(encoding="utf-8"))["lived"])
+    return [m for m in of if m.name in lived]
+
+
 def short(found: Mapping[Mutant, Ran], drawn: int) -> str:
     """Why a draw is not good enough; "" where it is. `drawn`: that were to be played."""
     if not drawn:
@@ -105,8 +111,8 @@ def main() -> None:
     asked = parser.parse_args()
     lived: set[str] = set()
     if asked.again:  # of all: another line in a source makes a draw another one
-        lived = set(json.loads(KEPT.read_text(encoding="utf-8"))["lived"])
-        drawn = [m for m in every() if m.name in lived]
+        drawn = kept(every())
+        lived = {m.name for m in drawn}
     else:
         drawn = chosen(asked.count, asked.seed)
     drawn = [m for m in drawn if asked.file in m.file]

@@ -79,4 +79,10 @@ EQUIVALENT: dict[str, str] = {
     "None for p in self._processes):: is not -> is": (
         "a server that ended is waited for until the time is over: later, and the same"
     ),
+    "runner/knowngood/probe/fabric/pair.py: START = 45.0: 45.0 -> 90.0": (
+        "for how long a partner is waited for that does not come; the payload's own deadline ends it"
+    ),
+    'runner/knowngood/probe/fabric/pair.py: serving = line.hear("serving", 2 * START)["rails"]: 2 -> 3': (
+        "the same"
+    ),
 }

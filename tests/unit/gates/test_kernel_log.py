@@ -194,6 +194,12 @@ def test_a_later_window_in_an_older_boot_has_that_boots_rest_and_all_later_ones(
     assert seconds(log.since(Window(NOW, 0.0, ""))) == [1.0]
 
 
+def test_of_a_boot_without_a_line_all_that_is_there_is_newer() -> None:
+    boots = {0: [entry(1)], -1: [entry(10, boot=BEFORE), entry(99, boot=BEFORE)]}
+    log = read(journal(boots), Window(BEFORE, 5.0, ""), NOW)
+    assert seconds(log.since(Window(LONG_AGO, 50.0, ""))) == [10.0, 99.0, 1.0]
+
+
 def test_nobody_is_asked_for_an_older_line_without_need() -> None:
     def before(_moment: float) -> str:
         raise AssertionError

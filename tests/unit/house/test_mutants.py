@@ -44,3 +44,14 @@ def test_what_lived_is_kept_until_it_is_played_and_killed(
     mutants.keep({one: DIES, two: LATE}, [one.name, two.name, three.name])
     kept = json.loads(mutants.KEPT.read_text(encoding="utf-8"))
     assert kept == {"played": 2, "lived": [two.name, three.name]}
+
+
+def test_a_name_whose_line_is_gone_is_not_kept_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutants, "KEPT", tmp_path / "mutants.json")
+    one, two = drawn(2)
+    mutants.keep({one: LIVES, two: LIVES}, ["x.py: a line of before: 1 -> 2"])
+    assert mutants.kept([two]) == [two]
+    mutants.keep({two: LIVES}, [m.name for m in mutants.kept([two])])
+    assert json.loads(mutants.KEPT.read_text(encoding="utf-8"))["lived"] == [two.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from knowngood.probe import __main__ as probe
 from knowngood.probe import child, files, isolation
 from knowngood.probe.answer import LONGEST, MOST_WORDS, bad, checked, good, unmeasured
 from knowngood.probe.host import LARGEST, Host
+from knowngood.probe.kernel_log import files as log_files
+from knowngood.probe.kernel_log.files import CannotReadError
 
 from .test_isolation import CHILD, watched
 
@@ -119,3 +122,31 @@ def test_a_counter_has_64_bits_at_most(tmp_path: Path, text: str, value: int | N
     assert host.number("c") == value
     assert (host.unread == {}) is (value is not None)
     assert LARGEST == 2**64 - 1
+
+
+def test_a_list_of_the_kernels_symbols_may_have_sixty_four_mebibytes(tmp_path: Path) -> None:
+    """A kernel's has some 15; of more it is said that it can't be read."""
+    listed, host = tmp_path / "kallsyms", Host(tmp_path)
+    listed.write_text("ffff t x\nffff t ib_umem_dmabuf_get\n")
+    for size, lines in ((64 << 20, ["ffff t ib_umem_dmabuf_get"]), ((64 << 20) + 1, None)):
+        os.truncate(listed, size)  # the rest is a hole
+        assert host.matching("kallsyms", ["ib_umem_dmabuf_get"]) == lines
+    assert host.unread == {"kallsyms": f"longer than {64 << 20} bytes"}
+
+
+def test_records_that_the_kernel_dropped_while_they_were_read_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[bytes | OSError] = [b"6,1,1,-;one\n", BrokenPipeError(), b"6,3,3,-;x\n", BlockingIOError()]
+
+    def read(_ring: int, _size: int) -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(os, "read", read)
+    told = log_files.kmsg(Path("/dev/null"))
+    assert next(told) == b"6,1,1,-;one"
+    with pytest.raises(CannotReadError, match="the kernel dropped records"):
+        next(told)

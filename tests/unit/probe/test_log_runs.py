@@ -24,7 +24,15 @@ MESSAGES = (
     "NVRM: installed in this system is not supported",
     "mlx5_core 0000:3b:00.0 eth0: Link up",
 )
-STAMPS = ("[  100.000000] ", "[  100.500000] ", "[  111.000000] ", "[nan] ", "[ ] ", "", "  ")
+STAMPS: tuple[str, ...] = (
+    "[  100.000000] ",
+    "[  100.500000] ",
+    "[  111.000000] ",
+    "[nan] ",
+    "[ ] ",
+    "",
+    "  ",
+)
 STAMPS += (
     "Nov 29 00:00:01 gpu-1 kernel: ",
     "Nov 29 00:00:02 gpu-1 kernel: ",
