@@ -35,7 +35,7 @@ def older(data: bytes) -> bytes:
     if isinstance(value, dict) and "hops" in value:
         del value["movers"]
         for ring in (r for hop in value["hops"] for r in hop["rings"]):
-            del ring["own"]
+            ring.pop("own", None)
     elif isinstance(value, dict) and value and all("marks" in (v or {}) for v in value.values()):
         value = {name: older_node(node) for name, node in value.items()}
     return json.dumps(value, sort_keys=True).encode()

@@ -27,6 +27,8 @@ def test_it_imports_next_to_nothing(tmp_path: Path) -> None:
         "knowngood.gate",
         "knowngood.gate.plugin",
         "knowngood.gate.verdicts",
+        "knowngood.model",
+        "knowngood.model.parts",
     }, done.stderr
 
 
