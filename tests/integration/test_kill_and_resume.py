@@ -92,6 +92,7 @@ def test_a_run_goes_on_only_by_the_files_it_began_with(tmp_path: Path) -> None:
         assert play.differences(before) == ""
 
 
+@pytest.mark.slow  # on fakes in make test
 def test_of_two_runners_one_wins_and_the_other_has_written_nothing(tmp_path: Path) -> None:
     with staged(tmp_path / "stage", "lab-small") as play:
         with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as winner:

@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -228,31 +227,6 @@ def test_a_run_that_is_done_is_taken_back_by_a_new_run(play: Play) -> None:
     assert ended.code == 0, ended.stderr
     assert (ended.result["from_release"], ended.result["to_release"]) == (release, before)
     assert running_drivers(play) == {old}
-
-
-@pytest.mark.slow
-def test_two_runners_one_wins_the_other_exits_4_and_has_written_nothing(play: Play) -> None:
-    release, driver = aim(play)
-    command = play.command("upgrade", CLUSTER, "--to", release, "--yes", "--output", "json")
-    known, commits = set(play.stage.runs.glob("*")), len(play.commits())
-
-    def underway() -> bool:
-        return first.poll() is not None or (intended(set(play.stage.runs.glob("*")) - known, "claim"))
-
-    with subprocess.Popen(
-        command, cwd=play.stage.folder, env=environment(), stdout=-1, stderr=-1, text=True
-    ) as first:
-        when(underway)
-        second = play.upgrade(release)
-        out, err = first.communicate(timeout=200)
-    assert first.returncode == 0, err
-    result: dict[str, Any] = json.loads(out)
-    assert result["end"] == "done"
-    assert second.code == 4, second.stdout + second.stderr
-    assert result["run"] in second.stderr
-    assert [p.name for p in set(play.stage.runs.glob("*")) - known] == [result["run"]]
-    assert len(play.commits()) - commits == 4  # forth and back, then one a ring
-    assert running_drivers(play) == {driver}
 
 
 @pytest.fixture(scope="module")
