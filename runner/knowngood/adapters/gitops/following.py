@@ -27,6 +27,7 @@ class Repository:
 
     def __init__(self, tree: Path) -> None:
         self._tree = tree.resolve()
+        self._naming: dict[Path, tuple[str, ...]] = {}
 
     def read_by(self, folder: str) -> frozenset[str]:
         """The files that a kustomization in a folder reads, with its own and its bases'; none without one."""
@@ -39,7 +40,9 @@ class Repository:
                 continue
             seen.add(own)
             if own.name in KUSTOMIZATION and own.parent == path:
-                todo += [(path / named).resolve() for named in _named(_load(own))]
+                if own not in self._naming:  # a base is read by many
+                    self._naming[own] = tuple(_named(_load(own)))
+                todo += [(path / named).resolve() for named in self._naming[own]]
         return frozenset(str(path.relative_to(self._tree)) for path in seen)
 
     def strangers(self, files: Iterable[str], known: Iterable[Application]) -> tuple[Application, ...]:
