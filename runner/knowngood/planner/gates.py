@@ -79,12 +79,16 @@ def applicable(profile: Profile, together: int = 2) -> Applicable:
 
 
 def applicable_on(hardware: Hardware, cluster: Cluster | None = None) -> Applicable:
-    """Those of all pools together; a gate judges the nodes of the pools that need it. `cluster`: for its runs."""
+    """Those of all pools together; a gate judges the nodes of the pools that need it. `cluster`: for its runs.
+
+    One that is active in a pool is active in all: it is asked of idle nodes only, whatever another pool calls it.
+    """
     every = [_in_a_run(profile, cluster) for profile in hardware.profiles]
+    active = tuple(dict.fromkeys(gate for one in every for gate in one.active))
     reasons = {gate: why for one in every for gate, why in one.not_applicable.items()}
     return Applicable(
-        active=tuple(dict.fromkeys(gate for one in every for gate in one.active)),
-        passive=tuple(dict.fromkeys(gate for one in every for gate in one.passive)),
+        active=active,
+        passive=tuple(dict.fromkeys(gate for one in every for gate in one.passive if gate not in active)),
         not_applicable=reasons,
         left_out=tuple(dict.fromkeys(gate for one in every for gate in one.left_out)),
         second_load=tuple(dict.fromkeys(gate for one in every for gate in one.second_load)),

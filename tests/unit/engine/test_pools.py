@@ -22,6 +22,7 @@ from knowngood.model.node import PCI_IDS, NodeState
 from knowngood.model.parts import Waiver
 from knowngood.model.plan import PlannedPool
 from knowngood.model.state import RunState
+from knowngood.planner.gates import applicable_on
 
 OTHER = replace(a_profile(), name="hgx", gpu_pci_id="10de:2335")
 GPU = a_cluster().gpu
@@ -110,3 +111,11 @@ def test_waived_gpus_may_be_missing_and_nics_are_none(waivers: list[tuple[str, s
         seen = {GPU[0]: NodeState(GPU[0], reachable=True, gpus=gpus)}
         expected = "" if count == 8 - excused else f"it has {count} GPUs, xe has 8"
         assert pools.otherwise(work, seen).get(GPU[0], "") == expected
+
+
+def test_a_gate_that_is_active_in_one_pool_is_never_asked_as_a_passive_one() -> None:
+    """Passive ones run beside tenants; a pool that calls it so must not have it put its load there."""
+    first = replace(a_profile(), gates={"smoke": {"kind": "passive"}, "drift": {"kind": "passive"}})
+    second = replace(OTHER, gates={"smoke": {"kind": "active"}})
+    found = applicable_on(Hardware((first, second), HARDWARE.pools))
+    assert (found.active, found.passive) == (("smoke",), ("drift",))
