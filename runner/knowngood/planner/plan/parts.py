@@ -59,7 +59,7 @@ class Parts:
         own = tuple(Move(m.component, self._has(m, ring), m.to_version) for m in here)
         changes = _each_once(c for m in own if not self._once(m.component) for c in self._changes(m, ring))
         anew = tuple(self._anew(ring, (*once, *here), own, there))
-        for m in here:
+        for m in (*own, *anew):
             self._rings[m.component, ring.name] = m.to_version
         at_once = any(self._mover(c.component).starts is Starts.DECLARE for c in changes)
         return PlannedRing(ring.name, batches, changes, (*own, *anew), at_once)

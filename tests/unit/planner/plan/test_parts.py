@@ -22,6 +22,8 @@ from knowngood.model.field import ObjectRef
 from knowngood.model.matrix import Cluster, Component, Declaration, Follows, Matrix, UndoClass
 from knowngood.model.mover import MoverSpec, Proof, Starts
 from knowngood.model.plan import Hop, Move
+from knowngood.planner.plan.case import Case, Wishes
+from knowngood.planner.plan.parts import Parts
 from knowngood.planner.plan.planning import plan
 
 DRIVER = declaration("nvidia-driver", ring=False)
@@ -184,6 +186,20 @@ def test_a_state_between_two_hops_has_what_followed() -> None:
     assert "kubernetes" not in two.versions_after(1), "1.32.0 stands for its line, and no node runs 1.31.9"
     named = replace(two, to_versions={**two.to_versions, "kubernetes": "1.32.0"})
     assert named.versions_after(1)["kubernetes"] == "1.32.0"
+
+
+def test_a_second_release_starts_from_what_followed_the_first_one() -> None:
+    """The same kernel goes with both, so that nothing follows the second one, and the nodes boot all the same."""
+    value = platform()
+    old = value.releases["old"]
+    old = replace(old, components={**old.components, "rhcos-kernel": BASE})  # as a release that names it
+    value = replace(value, releases={**value.releases, "old": old})
+    parts = Parts(Case.of(value, "lab", "minor", {}, Wishes()))
+    first, second = Move("openshift", "4.18.52", "4.19.42"), Move("openshift", "4.19.42", "4.20.33")
+    at = {"openshift": "4.18.52", "rhcos-kernel": BASE, "nvidia-driver": "580.173.02"}
+    parts.of((first,), (Move("rhcos-kernel", BASE, NEW_BASE),), at)
+    _, rings = parts.of((second,), (), {**at, "openshift": "4.19.42", "rhcos-kernel": NEW_BASE})
+    assert {ring.moves[0] for ring in rings} == {Move("rhcos-kernel", NEW_BASE, NEW_BASE)}
 
 
 def test_an_image_that_the_cluster_file_does_not_name_is_said_and_nothing_is_planned_with_it() -> None:
