@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tests.unit.engine.world import Commit, World
 
+from knowngood.model import names
 from knowngood.model.errors import UsageError
 from knowngood.model.field import Field, FieldChange, ObjectRef
 from knowngood.model.finding import Finding
@@ -68,4 +69,4 @@ class FakeGitOps(GitOps):
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
         if "remote-unwritable" in self.world.broken:
             raise UsageError("the remote does not take our commits", hint="give it the right to push")
-        return ("c-noop", self.world.head().sha)
+        return (f"c-noop {trailers.get(names.TRAILER_HOP, '')}".strip(), self.world.head().sha)

@@ -31,6 +31,8 @@ def test_what_brings_every_commit_proves_the_way_back_anew_once_it_moved() -> No
     assert state.end.name == "done", state.end.why
     ways = [str(path) for path in state.intended if path.verb == Verb.WAY_BACK]
     assert ways == ["way-back", "hop-1/fleet/way-back"]
+    sent = [state.results[path].detail.commit for path in state.intended if path.verb == Verb.WAY_BACK]
+    assert sent == ["c-noop", "c-noop hop-1"], "what was delivered before proves nothing now"
     order = [path.verb for path in state.intended if path.parent]
     assert order.index(Verb.SETTLE) < order.index(Verb.WAY_BACK) < order.index(Verb.CONFIRM)
     assert all(str(path) != "hop-1/fleet/way-back" for path in played(a_fleet_world(), alone_plan()).intended)

@@ -161,7 +161,7 @@ class GitOpsRepository(GitOps):
 
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
         """Push a no-op commit and its revert."""
-        note = "Changes nothing: proves, before anything is moved, that the branch takes our commits."
+        note = "Changes nothing: proves that the branch takes our commits, and that they are delivered."
         commit = self._empty("knowngood: the way out", note, {**trailers, TRAILER_WAY_BACK: "out"})
         note = f"This reverts commit {commit}, which changed nothing."
         marked = {**trailers, TRAILER_WAY_BACK: "back", names.TRAILER_UNDOES: commit}

@@ -257,6 +257,8 @@ def test_the_way_back_is_two_empty_commits_once(team: Team, clone: Clone) -> Non
     assert team.log("--format=%H")[:2] == [back, out]
     assert team.git("diff", f"{out}~1", back) == ""
     assert team.driver("ring-0") == before
+    again = clone().rehearse_way_back({"Knowngood-Run": "r1", "Knowngood-Hop": "hop-3"})
+    assert {out, back}.isdisjoint(again), "asked anew after a hop it is sent anew"
 
 
 def test_the_revision_that_argo_reports_contains_our_commit_or_not(team: Team, clone: Clone) -> None:
