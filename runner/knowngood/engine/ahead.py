@@ -9,6 +9,7 @@ from __future__ import annotations
 from knowngood.model.errors import Refused
 from knowngood.model.plan import Plan
 from knowngood.model.state import RunState
+from knowngood.planner.holding import RING_BY_RING
 from knowngood.planner.no_return import past_return
 
 
@@ -17,9 +18,10 @@ def refuse_past_return(plan: Plan, state: RunState) -> None:
     hop = past_return(plan, state)
     if hop is not None:
         moves = ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
+        on = RING_BY_RING if brake(plan, hop.name) else "knowngood upgrade again"
         raise Refused(
             f"run {state.run} is past its point of no return: {hop.name} ({moves}) can't be undone",
-            hint="go on instead: mend what stopped it, then knowngood upgrade again",
+            hint=f"go on instead: mend what stopped it, then {on}",
         )
 
 

@@ -92,13 +92,16 @@ def lifted_twice(looks: Sequence[tuple[str, Collection[str]]]) -> tuple[str, ...
     return tuple(dict.fromkeys(found))
 
 
+RING_BY_RING = "ring by ring, as docs/runbooks/openshift.md says under Going on"
+"""How people go on where a run ended inside a hop that can't be undone, and others' work stays paused."""
+
+
 def way_on(starts: str) -> str:
     """What to do about what a run that has ended still holds; `starts`: what begins on nodes when it is let go."""
     if not starts:
         return "once its run has ended: knowngood clear --holds"
     return (
-        "once its run has ended: ring by ring, as docs/runbooks/openshift.md says under Going on, and then"
-        f" knowngood clear --holds; before that it {starts}"
+        f"once its run has ended: {RING_BY_RING}, and then knowngood clear --holds; before that it {starts}"
     )
 
 

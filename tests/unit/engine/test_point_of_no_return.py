@@ -280,8 +280,9 @@ def test_no_rollback_passes_it() -> None:
     ended(world, onward())
     engine = an_engine(world, plan=onward())
     engine.roll_back()
-    with pytest.raises(Refused, match="past its point of no return: hop-1"):
+    with pytest.raises(Refused, match="past its point of no return: hop-1") as raised:
         engine.run()
+    assert "ring by ring" in raised.value.hint, "an upgrade is refused while the pools are held"
     assert world.head().fields[SUBSCRIPTION] == IS
 
 
