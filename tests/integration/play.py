@@ -53,7 +53,7 @@ class Play:
     stage: Stage
     cluster: str
 
-    def knowngood(self, *arguments: str) -> Ended:
+    def knowngood(self, *arguments: str, deadline: float = RUN_DEADLINE) -> Ended:
         """Run a command to its end."""
         done = subprocess.run(
             self.command(*arguments),
@@ -61,7 +61,7 @@ class Play:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=RUN_DEADLINE,
+            timeout=deadline,
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from tests.integration.play import Ended, Play, staged
+from tests.integration.play import RUN_DEADLINE, Ended, Play, staged
 
 from knowngood.matrix.locate import matrix_dir
 
 CLUSTER, PINNED, NEXT = "lab-small", "r580", "next"
 BEFORE, OLD, MINOR = "4.18.51", "4.18.52", "4.19.42"
-KERNELS = {"4.18": "5.14.0-427.el9_4", "4.19": "5.14.0-570.el9_6"}
+BETWEEN, SECOND = "4.19.41", "4.20.33"
+"""A second minor from BEFORE on, and the release by which the channel leads there."""
+KERNELS = {"4.18": "5.14.0-427.el9_4", "4.19": "5.14.0-570.el9_6", "4.20": "5.14.0-570.el9_6"}
 IMAGES = {
     v: f"mirror.example.com/ocp/release@sha256:{v.replace('.', '') * 13:0<64.64}"
-    for v in (BEFORE, OLD, MINOR)
+    for v in (BEFORE, OLD, MINOR, BETWEEN, SECOND)
 }
 FOLDER = "clusters/lab-small/platform"
 DECLARED = {
@@ -56,7 +58,8 @@ def declared(
         yield play
 
 
-def moved(play: Play) -> Ended:
-    """Move it, with the two words that such a move asks for."""
+def moved(play: Play, releases: int = 1) -> Ended:
+    """Move it, with the two words that such a move asks for. `releases`: how many there are on the way."""
     said = ("--accept-no-canary", "openshift", "--accept-forward-only")
-    return play.knowngood("upgrade", CLUSTER, "--to", NEXT, "--yes", "--output", "json", *said)
+    asked = ("upgrade", CLUSTER, "--to", NEXT, "--yes", "--output", "json", *said)
+    return play.knowngood(*asked, deadline=releases * RUN_DEADLINE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.integration.faults.rows import CANARY, FORWARD, LATER
 from tests.integration.play import Play, explained
-from tests.integration.release_stage import KERNELS, MINOR, NEXT, declared, moved
+from tests.integration.release_stage import BEFORE, BETWEEN, KERNELS, MINOR, NEXT, SECOND, declared, moved
 
 from knowngood.adapters.kubernetes.client import Kube, path
 
@@ -64,6 +64,21 @@ def test_a_minor_moves_the_control_plane_at_once_and_each_ring_in_its_turn(tmp_p
         assert not any(paused(play).values()), "all is let go"
         subjects = [s for s in play.commits() if MINOR in s]
         assert len(subjects) == 1, "one commit: channel, version and image"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+def test_a_second_minor_in_the_same_run_finds_the_pools_held_anew(tmp_path: Path) -> None:
+    """Each minor is a hop: the pools that the first let go, ring by ring, are paused before the second one's commit."""
+    with declared(tmp_path, before=BEFORE, after=SECOND) as play:
+        ended = moved(play, releases=2)
+        assert (ended.code, ended.result["end"]) == (0, "done"), explained(ended)
+        assert release(play)["newest"] == (SECOND, "Completed")
+        assert {n: boots(play, n) for n in (CANARY, LATER)} == {CANARY: 2, LATER: 2}, (
+            "one drain, one boot a node and minor"
+        )
+        assert not any(paused(play).values()), "all is let go"
+        assert [sum(version in s for s in play.commits()) for version in (BETWEEN, SECOND)] == [1, 1]
 
 
 @pytest.mark.slow
