@@ -57,7 +57,11 @@ FAULTS: Mapping[str, Fault] = {
         "mlx5_1/1 (0000:2e:00.0/1) link_downed can't be",
         Verdict.INCONCLUSIVE,
     ),
-    "another firmware": Fault(device(1, "fw_ver", "28.39.1002"), "mlx5_1 has firmware 28.39.1002"),
+    "another firmware": Fault(
+        device(1, "fw_ver", "28.39.1002"),
+        "mlx5_1 has firmware 28.39.1002",
+        also={"latent_fault": "nic-firmware is 28.39.1002"},
+    ),
     "half the PCIe lanes": Fault(device(1, "device/current_link_width", "8"), "mlx5_1/1"),
     "a NIC that is gone": Fault(lambda n: n.machine.remove([f"{CLASS}/mlx5_7"]), "of the baseline is gone"),
     "GPU memory by the old way": Fault(
