@@ -14,6 +14,9 @@ from knowngood.model.mover import Moving
 from knowngood.planner.moving import APPLICATION, REVISION, shown
 from knowngood.planner.readiness.applications import against_delivering
 
+OPTIONS, KEPT = "argocd.argoproj.io/sync-options", "Prune=false"
+"""Annotation of an object, and what it says where Argo CD must not delete it (its documentation, sync options)."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -75,12 +78,13 @@ def _source(asked: Asked) -> Iterator[Finding]:
 
 def _stored(asked: Asked) -> Iterator[Finding]:
     """The next chart must have each version in which objects are stored: else its definitions are refused."""
+    there = asked.definitions()
+    if not there:
+        return
     live = {
         name: [str(v) for v in (one.get("status") or {}).get("storedVersions") or ()]
-        for name, one in asked.definitions().items()
+        for name, one in there.items()
     }
-    if not live:
-        return
     brought, unread = asked.brought(asked.moving.after)
     yield from unread
     for name, versions in brought.items():
@@ -89,6 +93,35 @@ def _stored(asked: Asked) -> Iterator[Finding]:
             what = f"objects of {name} are stored as {', '.join(lacking)}, which {asked.moving.after} lacks"
             hint = "migrate what is stored, then take the version out of status.storedVersions"
             yield refused(asked.where, what, hint)
+    if not unread:
+        yield from _gone(asked, there, asked.moving.after, brought)
+
+
+def _gone(
+    asked: Asked,
+    live: Mapping[str, Object],
+    version: str,
+    brought: Mapping[str, chart_render.Versions],
+    way: str = "",
+) -> Iterator[Finding]:
+    """Definitions that a version lacks: where Argo CD prunes, it deletes them, and with each every object of it."""
+    spec = asked.application.get("spec") or {}
+    if not ((spec.get("syncPolicy") or {}).get("automated") or {}).get("prune"):
+        return
+    gone = ", ".join(sorted(n for n, one in live.items() if n not in brought and not _is_kept(one)))
+    if not gone:
+        return
+    if ((spec.get("source") or {}).get("helm") or {}).get("skipCrds"):
+        what = f"skipCrds leaves definitions out, so whether {version} would delete {gone} can't be told"
+        yield unknown(asked.where, way + what, f"annotate each with {OPTIONS}: {KEPT}, or take skipCrds out")
+        return
+    what = f"{version} lacks {gone}, so that Argo CD would delete it, and with it every object of it"
+    yield refused(asked.where, way + what, f"annotate each with {OPTIONS}: {KEPT}, or switch prune off")
+
+
+def _is_kept(definition: Object) -> bool:
+    options = str((definition["metadata"].get("annotations") or {}).get(OPTIONS) or "")
+    return KEPT in (option.strip() for option in options.split(","))
 
 
 def back(asked: Asked) -> Iterator[Finding]:
@@ -111,3 +144,6 @@ def back(asked: Asked) -> Iterator[Finding]:
                 f" {asked.moving.after} lacks, so that the API server would refuse it"
             )
             yield refused(asked.where, what, "go by a version that has both, or move it by hand")
+    if not unread:
+        # What a version on the way lacks is gone with its objects; the revert brings the definition back, empty.
+        yield from _gone(asked, live, asked.moving.before, brought, "no revert brings objects back: ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.unit.adapters.movers.chart_scene import APPLICATION, NEW, OLD, QUEUES, Scene, moving
+from tests.unit.adapters.movers.chart_scene import APPLICATION, DEFINITION, NEW, OLD, QUEUES, Scene, moving
 
 from knowngood.adapters.movers import chart_render
 from knowngood.model.verdict import Verdict
@@ -60,6 +60,36 @@ def test_stored_version_refuses(helm: Path) -> None:
     brings(helm, "v1")
     (said,) = why(scene)
     assert said == f"fail objects of {QUEUES} are stored as v2, which {NEW} lacks"
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_a_definition_that_one_version_lacks_would_be_pruned_with_all_its_objects(
+    helm: Path, undo: bool
+) -> None:
+    """Nothing starts, but where Argo CD does not prune it; what skipCrds leaves out says nothing."""
+    scene, kind = Scene(OLD), "resourcequotas.example.com"
+    scene.definition("v1")
+    brings(helm, "v1")
+    helm.write_text(helm.read_text().replace(QUEUES, kind))
+    assert why(scene, undo=undo) == []  # it does not prune
+    application, policy = scene.kube.objects[APPLICATION], {"automated": {"selfHeal": True, "prune": True}}
+    scene.kube.put(APPLICATION, application | {"spec": application["spec"] | {"syncPolicy": policy}})
+    (said,) = why(scene, undo=undo)
+    assert said.startswith("fail")
+    assert said.endswith(
+        f"{NEW} lacks {QUEUES}, so that Argo CD would delete it, and with it every object of it"
+    )
+    source = application["spec"]["source"] | {"helm": {"skipCrds": True}}
+    spec = application["spec"] | {"syncPolicy": policy, "source": source}
+    scene.kube.put(APPLICATION, application | {"spec": spec})
+    (said,) = why(scene, undo=undo)
+    assert said.startswith("inconclusive")
+    assert "skipCrds" in said
+    definition = scene.kube.objects[DEFINITION]
+    kept = {"argocd.argoproj.io/sync-options": "ServerSideApply=true, Prune=false"}
+    definition["metadata"]["annotations"] = kept
+    scene.kube.put(DEFINITION, definition)
+    assert why(scene, undo=undo) == []
 
 
 def test_helm_is_called_as_argo_cd_calls_it_and_values_are_no_arguments(helm: Path) -> None:
