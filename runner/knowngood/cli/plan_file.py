@@ -36,6 +36,8 @@ def wishes(kept: PlanFile | None) -> Wishes | None:
 
 def write(file: Path, source: Source, plan: Plan, kubeconfig: Path | None) -> None:
     """Keep a plan; with a kubeconfig also what the cluster runs. UsageError where the file can't be written."""
+    if file.exists():
+        _refuse_other(file)
     kept = PlanFile(SCHEMA, VERSION, SystemClock().now(), plan, basis(source, plan, kubeconfig))
     try:
         file.write_text(as_json(to_json(kept)), encoding="utf-8")
@@ -46,6 +48,17 @@ def write(file: Path, source: Source, plan: Plan, kubeconfig: Path | None) -> No
     )
     say(f"{file} holds the plan, what the matrix says, and {seen}", err=True)
     say(f"  next: knowngood upgrade {plan.cluster} --plan {file}", err=True)
+
+
+def _refuse_other(file: Path) -> None:
+    """UsageError where what would be written over is something else than an older plan."""
+    try:
+        read(file)
+    except UsageError as error:
+        hint = "name another file; a plan is written over a plan only"
+        raise UsageError(
+            "is there already, and no plan of this schema", where=str(file), hint=hint
+        ) from error
 
 
 def basis(source: Source, plan: Plan, kubeconfig: Path | None) -> Basis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import click
@@ -90,6 +91,12 @@ def options_of_programs() -> set[str]:
     return {flag for text in texts for flag in re.findall(r"add_argument\(\s*\"(--[a-z][a-z-]+)", text)}
 
 
+@cache
+def every_option() -> set[str]:
+    """Of all our programs; looked for once."""
+    return options_of(cli) | options_of_programs()
+
+
 FOREIGN = {
     *("--no-deps", "--wheel-dir", "--require-hashes", "--requirement"),  # pip
     *("--confcutdir", "--import-mode", "--rootdir", "--strict"),  # pytest, yamllint
@@ -101,7 +108,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_options_that_are_named_alone_exist(path: Path) -> None:
-    known = options_of(cli) | options_of_programs() | FOREIGN | {"--help"}
+    known = every_option() | FOREIGN | {"--help"}
     spans = re.findall(r"`([^`\n]+)`", path.read_text())
     named = {flag for span in spans for flag in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", span)}
     assert not named - known

@@ -141,6 +141,14 @@ def test_a_plan_that_no_upgrade_makes_is_not_kept(ops: Ops) -> None:
     assert not (ops.root / "the.plan").exists()
 
 
+def test_only_an_older_plan_is_written_over(ops: Ops) -> None:
+    assert (kept().code, kept().code) == (0, 0)
+    (ops.root / "the.plan").write_text("mine")
+    said = kept()
+    assert (said.code, "is there already, and no plan" in said.err) == (2, True)
+    assert (ops.root / "the.plan").read_text() == "mine"
+
+
 def test_a_file_that_cant_be_written_is_a_usage_error(ops: Ops) -> None:
     said = knowngood("plan", "lab", "--to", "new", "--out", "nowhere/the.plan")
     assert said.code == 2
