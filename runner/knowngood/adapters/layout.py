@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -74,8 +75,10 @@ def lay_out(folder: Path, ci: str, pins: str, *, dry_run: bool = False) -> Layou
         )
     files = _files(ci, pins)
     wanted = (*(f"{part}/" for part in PARTS), *files)
-    kept = tuple(path for path in wanted if (folder / path).exists())
+    kept = tuple(path for path in wanted if os.path.lexists(folder / path))
     new = tuple(path for path in wanted if path not in kept)
+    for path in new:
+        _refuse_outside(folder, path)
     if not dry_run:
         try:
             _write(folder, new, files)
@@ -99,6 +102,14 @@ def _files(ci: str, pins: str) -> Mapping[str, str]:
     elif ci == "gitlab":
         found[".gitlab-ci.yml"] = (TEMPLATES / "gitlab" / "gitlab-ci.yml").read_text(encoding="utf-8")
     return found
+
+
+def _refuse_outside(folder: Path, path: str) -> None:
+    """UsageError where a link on the way would lead what we write out of the repository."""
+    place = (folder / path).parent
+    if not place.resolve().is_relative_to(folder.resolve()):
+        hint = "nothing was written; a repository that others made may hold what you do not expect"
+        raise UsageError("is a link that leads out of the repository", where=str(place), hint=hint)
 
 
 def _write(folder: Path, new: tuple[str, ...], files: Mapping[str, str]) -> None:

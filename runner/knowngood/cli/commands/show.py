@@ -150,9 +150,11 @@ def _schemas(name: str | None, asked: str) -> int:
     if name is None and asked == "schemas":
         say(page(names()))
         return 0
+    if name is None:
+        raise UsageError("which schema?", hint="knowngood show schemas lists them")
     if name not in names():
         raise UsageError(f"there is no schema {name!r}", hint=f"known: {', '.join(names())}")
-    say(as_json(schema(str(name))))
+    say(as_json(schema(name)))
     return 0
 
 

@@ -121,6 +121,18 @@ def test_a_repository_that_is_there_gets_what_is_missing_and_no_commit(tmp_path:
     ).returncode
 
 
+def test_a_link_in_a_repository_of_others_leads_nothing_out_of_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    git(tmp_path, "init", "--quiet", "ops")
+    (tmp_path / "ops" / ".github").symlink_to(tmp_path / "elsewhere")
+    said = knowngood("init", tmp_path / "ops", "--ci", "github")
+    assert (said.code, "leads out of the repository" in said.err) == (2, True)
+    (tmp_path / "ops" / ".github").unlink()
+    (tmp_path / "ops" / "README.md").symlink_to(tmp_path / "elsewhere" / "README.md")
+    assert knowngood("init", tmp_path / "ops", "--ci", "none").code == 0
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     said = knowngood("init", tmp_path / "ops", "--ci", "gitlab", "--dry-run")
     assert said.code == 0
