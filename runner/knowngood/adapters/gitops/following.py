@@ -1,6 +1,7 @@
 """Which files a kustomization reads, and who else reads a file: followed through the repository. Reads only.
 
-It only finds whom to ask: what a change makes of each is shown by rendering it.
+It only finds whom to ask: what a change makes of each is shown by rendering it. A kustomization that can't be read
+counts as one that reads every file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from knowngood.model.errors import Inconclusive
 from knowngood.model.gitops import Application
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -20,6 +22,11 @@ _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _MAX_BYTES = 1024 * 1024
 _NAMES_FILES = ("resources", "components", "bases", "crds", "configurations", "transformers", "generators")
 _IN_ENTRIES = ("patches", "patchesJson6902", "replacements")
+_GENERATORS = ("configMapGenerator", "secretGenerator")
+
+
+class _Unread(Exception):
+    """Why a file can't be followed."""
 
 
 class Repository:
@@ -27,11 +34,20 @@ class Repository:
 
     def __init__(self, tree: Path) -> None:
         self._tree = tree.resolve()
-        self._naming: dict[Path, tuple[str, ...]] = {}
+        self._read: dict[str, tuple[frozenset[str], bool]] = {}
+        self._naming: dict[Path, tuple[str, ...] | None] = {}
 
     def read_by(self, folder: str) -> frozenset[str]:
         """The files that a kustomization in a folder reads, with its own and its bases'; none without one."""
+        return self._read[folder][0] if folder in self._read else self._followed(folder)[0]
+
+    def is_known(self, folder: str) -> bool:
+        """Whether `read_by` names all: each kustomization on the way can be read."""
+        return self._read[folder][1] if folder in self._read else self._followed(folder)[1]
+
+    def _followed(self, folder: str) -> tuple[frozenset[str], bool]:
         seen: set[Path] = set()
+        known = True
         todo = [(self._tree / folder).resolve()]
         while todo:
             path = todo.pop()
@@ -41,9 +57,12 @@ class Repository:
             seen.add(own)
             if own.name in KUSTOMIZATION and own.parent == path:
                 if own not in self._naming:  # a base is read by many
-                    self._naming[own] = tuple(_named(_load(own)))
-                todo += [(path / named).resolve() for named in self._naming[own]]
-        return frozenset(str(path.relative_to(self._tree)) for path in seen)
+                    self._naming[own] = _named_in(own)
+                named = self._naming[own]
+                known = known and named is not None
+                todo += [(path / name).resolve() for name in named or ()]
+        self._read[folder] = frozenset(str(path.relative_to(self._tree)) for path in seen), known
+        return self._read[folder]
 
     def strangers(self, files: Iterable[str], known: Iterable[Application]) -> tuple[Application, ...]:
         """Overlays that read these files and belong to no known Application; one that another overlay reads is none."""
@@ -53,7 +72,8 @@ class Repository:
         found = []
         for folder, read in reading.items():
             is_base = any(str(Path(folder) / name) in below for name in KUSTOMIZATION)
-            if wanted & read and not is_base and folder not in folders:
+            reads = wanted & read or not self.is_known(folder)
+            if reads and folder not in folders and (not is_base or folder in self._applications):
                 name = self._applications.get(folder, f"of {folder}, which no cluster file names,")
                 found.append(Application(name, "", folder))
         return tuple(found)
@@ -92,37 +112,76 @@ class Repository:
         return next((folder / name for name in KUSTOMIZATION if (folder / name).is_file()), None)
 
 
-def manifests(tree: Path, kind: str) -> Iterator[Any]:
-    """The objects of a kind in the YAML files of a work tree; what can't be read is none."""
+def manifests(tree: Path, kind: str, mentioning: str = "") -> Iterator[Any]:
+    """The objects of a kind in the YAML files of a work tree.
+
+    Inconclusive where one that mentions that text can't be read; without a text, what can't be read is none.
+    """
     for where, folders, files in os.walk(tree):
         folders[:] = sorted(f for f in folders if f != ".git")
         for name in sorted(f for f in files if f.endswith((".yaml", ".yml", ".json"))):
-            yield from (d for d in _documents(Path(where) / name, kind) if d.get("kind") == kind)
+            file = Path(where) / name
+            try:
+                found = _documents(file, kind)
+            except _Unread as error:
+                text = _text(file) if mentioning and not file.is_symlink() else ""
+                if kind in text and mentioning in text:
+                    what = f"it may hold an {kind} that reads {mentioning}, and can't be read: {error}"
+                    hint = "write it as plain YAML without aliases, below 1 MiB"
+                    raise Inconclusive(what, where=str(file.relative_to(tree)), hint=hint) from error
+                continue
+            yield from (d for d in found if isinstance(d, dict) and d.get("kind") == kind)
 
 
-def _documents(file: Path, word: str) -> list[dict[str, Any]]:
+def _documents(file: Path, word: str) -> list[Any]:
+    """The documents of a file, none where it lacks the word."""
     try:
-        text = file.read_text("utf-8") if file.stat().st_size <= _MAX_BYTES and not file.is_symlink() else ""
-        if word not in text or "&" in text:  # an anchor in a large file is a bomb; kustomize judges it
+        if file.is_symlink() or file.stat().st_size > _MAX_BYTES:
+            raise _Unread("a link, or larger than 1 MiB")
+        text = file.read_text("utf-8")
+        if word not in text:
             return []
-        return [d for d in yaml.load_all(text, Loader=_Loader) if isinstance(d, dict)]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
-        return []
+        # An alias may stand for a key that is merged, and in a large file it is a bomb; kustomize judges it.
+        if "*" in text and any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, Loader=_Loader)):
+            raise _Unread("it has aliases")
+        return [d for d in yaml.load_all(text, Loader=_Loader) if d]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise _Unread(str(error).partition("\n")[0]) from error
 
 
-def _load(file: Path) -> dict[str, Any]:
-    found = _documents(file, "")
-    return found[0] if found else {}
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
-def _named(kustomization: dict[str, Any]) -> Iterator[str]:
+def _named_in(file: Path) -> tuple[str, ...] | None:
+    """What a kustomization names; None where it can't be read."""
+    try:
+        return tuple(_named(file))
+    except _Unread:
+        return None
+
+
+def _named(file: Path) -> Iterator[str]:
     """The paths that a kustomization names; what is no file of ours (a URL, inline text) leads nowhere."""
-    texts = [t for key in (*_NAMES_FILES, "patchesStrategicMerge") for t in _list(kustomization, key)]
-    entries = [e for key in _IN_ENTRIES for e in _list(kustomization, key) if isinstance(e, dict)]
-    texts += [e.get("path") for e in entries]
-    for text in texts:
-        if isinstance(text, str) and text and "\n" not in text and len(text) < 512 and "\0" not in text:
-            yield text
+    for kustomization in _documents(file, ""):
+        if not isinstance(kustomization, dict):
+            raise _Unread("no mapping")
+        texts = [t for key in (*_NAMES_FILES, "patchesStrategicMerge") for t in _list(kustomization, key)]
+        texts += [e.get("path") for key in _IN_ENTRIES for e in _entries(kustomization, key)]
+        for one in (e for key in _GENERATORS for e in _entries(kustomization, key)):
+            texts += [str(t).rpartition("=")[2] for t in (*_list(one, "files"), *_list(one, "envs"))]
+        for one in _entries(kustomization, "helmCharts"):
+            texts += [one.get("valuesFile"), *_list(one, "additionalValuesFiles")]
+        for text in texts:
+            if isinstance(text, str) and text and "\n" not in text and len(text) < 512 and "\0" not in text:
+                yield text
+
+
+def _entries(value: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    return [e for e in _list(value, key) if isinstance(e, dict)]
 
 
 def _list(value: dict[str, Any], key: str) -> list[Any]:

@@ -285,6 +285,7 @@ class GitOpsRepository(GitOps):
         repository = Repository(self._clone.tree)
         for application in applications:
             read = repository.read_by(application.path)
-            inside = [link for link in links if application.reads(link) or link in read]
+            known = repository.is_known(application.path)
+            inside = [link for link in links if application.reads(link) or link in read or not known]
             if inside:
                 raise Inconclusive("a link or submodule can't be rendered", where=inside[0])

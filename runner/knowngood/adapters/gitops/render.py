@@ -28,6 +28,9 @@ from knowngood.ports.gitops import RenderMismatch
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_FIELDS = 200_000  # ends an alias bomb; a large cluster's folder has some 10,000
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_MEND = (
+    "it may read what is to change, and must be rendered for the proof: mend it, or take it out of the branch"
+)
 
 Key = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
 Rendered = Mapping[Key, Mapping[str, str]]  # object -> dotted path -> text
@@ -75,7 +78,8 @@ class FolderRenderer(Renderer):
             return {}
         kustomization = next((folder / n for n in KUSTOMIZATION if (folder / n).exists()), None)
         if kustomization:
-            return _objects(self._kustomize(kustomization), str(kustomization.relative_to(tree.resolve())))
+            where = str(kustomization.relative_to(tree.resolve()))
+            return _objects(self._kustomize(kustomization, where), where)
         if (folder / CHART).exists():
             made = template(self._helm, tree, application, deadline=self._deadline)
             return _objects(made, f"{application.path}/{CHART}")
@@ -95,11 +99,11 @@ class FolderRenderer(Renderer):
                     rendered[key] = fields
         return rendered
 
-    def _kustomize(self, file: Path) -> str:
+    def _kustomize(self, file: Path, where: str) -> str:
         if not self._kubectl:
             raise Inconclusive(
                 "a kustomization can't be rendered without kubectl",
-                where=file.name,
+                where=where,
                 hint="put kubectl on PATH",
             )
         # Its own folder as PATH: a kustomization that names a remote base finds no git to fetch it with.
@@ -116,10 +120,10 @@ class FolderRenderer(Renderer):
                 check=False,
             )
         except (subprocess.TimeoutExpired, OSError) as error:
-            raise Inconclusive(f"kubectl kustomize: {type(error).__name__}", where=str(file)) from error
+            raise Inconclusive(f"kubectl kustomize: {type(error).__name__}", where=where) from error
         if done.returncode != 0:
             words = done.stderr.strip().splitlines() or ["no reason given"]
-            raise Inconclusive(f"kubectl kustomize: {words[-1][:300]}", where=file.name)
+            raise Inconclusive(f"kubectl kustomize: {words[-1][:300]}", where=where, hint=_MEND)
         return done.stdout
 
 

@@ -59,11 +59,15 @@ patches:
 """
 
 
-def pushed(team: Team, **more: str) -> Team:
-    for file, text in {**FILES, **more}.items():
-        path = team.desk / file
+def laid(folder: Path, **files: str) -> None:
+    for file, text in files.items():
+        path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def pushed(team: Team, **more: str) -> Team:
+    laid(team.desk, **{**FILES, **more})
     team.git("add", "-A")
     team.git("commit", "--quiet", "-m", "base and overlay")
     team.git("push", "--quiet", "origin", "main")
@@ -79,9 +83,7 @@ def declare(repository: GitOpsRepository, change: FieldChange = CHANGE) -> str:
 
 
 def test_what_an_overlay_reads_is_followed_through_bases_and_components(tmp_path: Path) -> None:
-    for file, text in FILES.items():
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text(text)
+    laid(tmp_path, **FILES)
     assert Repository(tmp_path).read_by(PROD.path) == frozenset(FILES)
     assert Repository(tmp_path).strangers([BASE], [PROD]) == ()
     (stranger,) = Repository(tmp_path).strangers([BASE], [])
@@ -170,3 +172,49 @@ def test_two_applications_of_one_cluster_that_read_a_base_are_refused_with_both_
     both = GitOps(f"file://{team.remote}", "main", (PROD, dev))
     with pytest.raises(RenderMismatch, match="reaches Application prod-gpu, and Application dev-gpu"):
         declare(GitOpsRepository(both, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# R&D\nresources: [../../base]\n",
+        PINNED.replace('version: "570.1.1"', 'args: "a && b"'),
+        "x-bases: &b [../../base]\nresources: *b\n",
+        "resources: [../../base]\n#" + "x" * 1024 * 1024,
+    ],
+    ids=["a comment", "an inline patch", "an alias", "large"],
+)
+def test_an_overlay_that_we_cant_or_need_not_parse_is_asked(tmp_path: Path, text: str) -> None:
+    """What may read the base is never overlooked."""
+    laid(tmp_path, **FILES, **{DEV: text})
+    assert [a.path for a in Repository(tmp_path).strangers([BASE], [PROD])] == ["config/overlays/dev"]
+
+
+@needs_kubectl
+def test_a_kustomization_that_is_no_yaml_is_named_with_what_to_do(team: Team, tmp_path: Path) -> None:
+    pushed(team, **{DEV: "resources: [../../base\n"})
+    with pytest.raises(Inconclusive, match=DEV) as found:
+        declare(repository(team, tmp_path))
+    assert "mend it" in found.value.hint
+
+
+def test_what_reads_through_a_base_that_cant_be_read_is_asked_too(tmp_path: Path) -> None:
+    for folder, text in {"a": "resources: [../b]\n", "b": "x: [\n", "c": "resources: [x.yaml]\n"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "kustomization.yaml").write_text(text)
+    assert [a.path for a in Repository(tmp_path).strangers(["other.yaml"], [])] == ["a"]
+    assert Repository(tmp_path).is_known("c")
+    assert not Repository(tmp_path).is_known("a")
+
+
+def test_a_base_that_an_application_reads_itself_is_asked_too(tmp_path: Path) -> None:
+    argo = "kind: Application\nmetadata: {name: bare}\nspec: {source: {path: config/base}}\n"
+    laid(tmp_path, **FILES, **{"argocd/bare.yaml": argo})
+    assert [a.name for a in Repository(tmp_path).strangers([BASE], [PROD])] == ["bare"]
+
+
+def test_a_file_that_a_generator_reads_is_followed(tmp_path: Path) -> None:
+    text = "configMapGenerator: [{name: a, files: [k=a.txt], envs: [b.env]}]\nhelmCharts: [{valuesFile: v.yaml}]\n"
+    for file, said in {"kustomization.yaml": text, "a.txt": "", "b.env": "", "v.yaml": ""}.items():
+        (tmp_path / file).write_text(said)
+    assert Repository(tmp_path).read_by(".") == {"kustomization.yaml", "a.txt", "b.env", "v.yaml"}
