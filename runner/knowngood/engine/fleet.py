@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from knowngood.engine.steps import RingStep
@@ -18,6 +19,8 @@ from knowngood.planner.version import TEXT, runs
 
 EVERY = 2.0
 """Seconds between two looks at a fleet part on its way."""
+SETTLES = 20.0
+"""Seconds that controllers get before a later hop to settle what is likely to pass by itself after the one before."""
 
 
 def approve(work: Work, step: RingStep) -> Done:
@@ -116,12 +119,22 @@ def _of(mark: Mark) -> str:
 def in_the_way(work: Work, hop: Hop | None) -> Sequence[Finding]:
     """Why a later hop must not begin now: what the run's start asked for the first hop alone.
 
-    Of one that can't be undone, and of rings that their commits start: a fail is no ring's fault then.
+    Of one that can't be undone, of what is declared for all nodes, and of rings that their commits start: a fail is no
+    ring's fault then.
     """
     if hop is None:
         return ()
-    parts = hop.parts if hop.closed else [ring for ring in hop.rings if ring.at_once]
-    return [found for part in parts for found in work.ports.fleet.ready(by_commit(work.plan, part))]
+    parts = [p for p in hop.parts if hop.closed or p.at_once or not p.nodes]
+    found: list[Finding] = []
+
+    def over() -> bool:
+        found[:] = [f for p in parts for f in work.ports.fleet.ready(by_commit(work.plan, p))]
+        return not found or not all(f.passes for f in found)
+
+    with suppress(DeadlineExceeded):
+        what = f"what {hop.name} needs to settle"
+        work.ports.clock.wait_for(over, deadline=SETTLES, what=what, cancel=work.cancel, every=EVERY)
+    return found
 
 
 def by_commit(plan: Plan, part: PlannedRing, *, undo: bool = False) -> Sequence[Moving]:
