@@ -9,6 +9,9 @@ from knowngood.model.finding import Finding, refused, unknown
 from knowngood.planner.readiness.bmc_jobs import is_over, told
 from knowngood.planner.version import TEXT, runs
 
+TOLD = ("bios", "bmc")
+"""Components whose version a BMC tells."""
+
 
 def against(
     node: str, state: BmcState, wanted: Mapping[str, str], schemes: Mapping[str, str]
@@ -23,8 +26,12 @@ def against(
         if not is_over(job):
             hint = "whose it is: any boot may start it; let it end, or delete it there"
             yield refused(where, told(job), hint)
-    for component, running in sorted(state.versions.items()):
-        if component in wanted and not runs(schemes.get(component, TEXT), wanted[component], running):
+    for component in (c for c in TOLD if c in wanted):
+        running = state.versions.get(component)
+        if not running:
+            hint = "see what its own page says, or take bmcs out of the cluster file"
+            yield unknown(where, f"it does not tell which {component} runs", hint)
+        elif not runs(schemes.get(component, TEXT), wanted[component], running):
             yield refused(
                 where,
                 f"it runs {component} {running}, the plan starts from {wanted[component]}",
