@@ -53,7 +53,6 @@ class _Layout:
         self._task, self._name, self._moving, self._label, self._watch = task, name, moving, label, watch
         self._config = gpu_config.read(task.kube, task.gpu_operator)
         self._old: frozenset[str] | None = None  # MIG devices of before; None: they need not change
-        self._written = False
         self._begun = False  # it was seen at work on what we asked for
         self.at_work = False
         self.what = f"{moving.spec.words.it} {moving.after}"
@@ -79,8 +78,7 @@ class _Layout:
         if self._label.seen is Seen.PARTED:
             self._remember()
         self._task.tell(self._name, f"label {key} is {self._moving.after} now")
-        self._written = claiming.label(self._task, self._name, key, self._moving.after)
-        return self._written
+        return claiming.label(self._task, self._name, key, self._moving.after)
 
     def look(self) -> tuple[Mapping[str, Mark] | None, str]:
         """Its mark, once the driver and the kubelet show the layout and whoever made it has ended."""
@@ -109,9 +107,10 @@ class _Layout:
         if said not in (SUCCESS, FAILED):
             self._begun = True
             return f"{self._label.state} is {said or 'not there'}"
-        if said == FAILED and (self._begun or not self._written):
+        if said == FAILED and self._begun:
             raise NodeFailed(f"{self._label.state} is {FAILED}: {self.what} was not made")
-        return f"{self._label.state} is still {FAILED}, of the layout before" if said == FAILED else ""
+        # It may be of the layout before, also where the label was there: then a run that was killed had written it.
+        return f"{self._label.state} is still {FAILED}" if said == FAILED else ""
 
     def _shown(self, node: Object) -> tuple[Mapping[str, Mark] | None, str]:
         report, devices = self._driver()

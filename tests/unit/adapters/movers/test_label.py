@@ -137,6 +137,16 @@ def test_a_failure_of_before_is_waited_out_and_one_of_ours_is_a_failure(
         bring(kube, "all-disabled")
 
 
+def test_a_failure_where_the_label_was_there_may_be_of_the_layout_before(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed once it had written the label: who acts on it has not begun yet."""
+    says(monkeypatch, PARTED)
+    change(kube, **{LAYOUT: SEVENTHS, STATE: "failed"})
+    managed(kube, SEVENTHS, "failed", "pending", "success")
+    assert bring(kube, SEVENTHS).restarted is False
+
+
 def test_a_layout_that_is_made_and_not_offered_has_not_come(
     kube: FakeKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
