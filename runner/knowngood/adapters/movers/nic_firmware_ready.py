@@ -23,6 +23,8 @@ from knowngood.planner.moving import shown
 
 TEMPLATES, SOURCES = "nicfirmwaretemplates", "nicfirmwaresources"
 FETCHED = "Success"
+NARROWER = ("partNumbers", "pciAddresses", "serialNumbers")
+"""By what a template selects fewer NICs than its type has (NicSelector of the operator's API)."""
 
 
 def ready(kube: Kube, cluster: Cluster, moving: Moving, *, undo: bool) -> Iterator[Finding]:
@@ -41,7 +43,7 @@ def ready(kube: Kube, cluster: Cluster, moving: Moving, *, undo: bool) -> Iterat
     boards = {str(d["status"].get("psid") or "") for found in devices.values() for d in found}
     yield from _source(kube, namespace, moving, boards, undo=undo)
     if not undo:
-        yield from _selecting(kube, ring, moving)
+        yield from selecting(kube, ring, moving)
         yield from _room(kube, ring)
 
 
@@ -74,12 +76,12 @@ def _source(kube: Kube, namespace: str, moving: Moving, boards: set[str], *, und
         yield refused(where, what, "add the image for this board (PSID) to its addresses")
 
 
-def _selecting(kube: Kube, ring: Ring, moving: Moving) -> Iterator[Finding]:
+def selecting(kube: Kube, ring: Ring, moving: Moving) -> Iterator[Finding]:
     """The template is of the ring's nodes and no others, and no second one is of the same devices."""
     nodes = kube.list(path("v1", "nodes"), keep=_labels)
     templates = optional(kube, path(API, TEMPLATES))
     named = moving.declared_by
-    own = next((t for t in templates if named and t["metadata"]["name"] == named.name), None)
+    own = next((t for t in templates if named and _at(t) == (named.namespace, named.name)), None)
     if own is None:
         return  # that it is not there is told by whoever reads what is declared
     where = f"{TEMPLATE} {own['metadata']['name']}"
@@ -90,6 +92,12 @@ def _selecting(kube: Kube, ring: Ring, moving: Moving) -> Iterator[Finding]:
     if left := sorted({*ring.nodes} - here):
         yield refused(where, f"it does not select {', '.join(left)} of {ring.name}", "mend its nodeSelector")
     kind = own["spec"]["nicSelector"].get("nicType")
+    if narrow := sorted(key for key in NARROWER if own["spec"]["nicSelector"].get(key)):
+        keys = ", ".join(f"nicSelector.{key}" for key in narrow)
+        what = f"{keys} leaves out NICs of its type, which stay as they are"
+        yield refused(
+            where, what, "take it out: a ring's NICs of one type move together, or flash these by hand"
+        )
     for other in templates:
         same = other is not own and other["spec"]["nicSelector"].get("nicType") == kind
         if same and (both := sorted(_selected(other, nodes) & {*ring.nodes})):
@@ -124,6 +132,10 @@ def _room(kube: Kube, ring: Ring) -> Iterator[Finding]:
                 what,
                 f"leave it unset, or more than {len(cordoned)}",
             )
+
+
+def _at(template: Values) -> tuple[str, str]:
+    return str(template["metadata"].get("namespace") or ""), str(template["metadata"]["name"])
 
 
 def _selected(template: Values, nodes: Sequence[Object]) -> set[str]:

@@ -7,7 +7,11 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.kubernetes.client import path
 from knowngood.adapters.movers import nic_firmware
-from knowngood.adapters.movers.nic_firmware import API, CONFIGS, DEVICES, MAINTENANCE_API
+from knowngood.adapters.movers.nic_firmware import API, CONFIGS, DEVICES, MAINTENANCE_API, TEMPLATE
+from knowngood.adapters.movers.nic_firmware_ready import TEMPLATES, selecting
+from knowngood.model.field import ObjectRef
+from knowngood.model.matrix import Ring
+from knowngood.model.mover import MoverSpec, Moving
 
 
 def limited(*said: int | str | None) -> FakeKube:
@@ -53,6 +57,33 @@ def test_devices_are_those_of_the_node_and_of_the_same_board() -> None:
         kube.put(path(API, DEVICES, name, "x"), {"metadata": {"name": name}, "status": status})
     found = nic_firmware.of_board(nic_firmware.devices_of(kube, "gpu-1"), "28.48.1000")
     assert [device["metadata"]["name"] for device in found] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("narrower", "said"),
+    [
+        ({}, []),
+        ({"serialNumbers": []}, []),
+        ({"pciAddresses": ["0000:1a:00.0"], "partNumbers": ["x"]}, ["partNumbers", "pciAddresses"]),
+    ],
+)
+def test_a_template_that_leaves_out_nics_of_its_type_is_refused(
+    narrower: dict[str, list[str]], said: list[str]
+) -> None:
+    """What it leaves out stays as it is, and the release would be blamed; one of that name elsewhere is another."""
+    kube, at = limited(), ObjectRef(API, TEMPLATE, "ring-0", "x")
+    kube.collections |= {TEMPLATES, "nodes"}
+    kube.put("/api/v1/nodes/gpu-1", {"metadata": {"name": "gpu-1", "labels": {"ring": "0"}}, "spec": {}})
+    for space, more in (("elsewhere", {}), ("x", narrower)):
+        selects = {"nicType": f"1021-{space}", **more}
+        spec = {"nodeSelector": {"ring": "0"}, "nicSelector": selects}
+        where = path(API, TEMPLATES, "ring-0", space)
+        kube.put(where, {"metadata": {"name": "ring-0", "namespace": space}, "spec": spec})
+    moving = Moving("nic-firmware", "28.1", "28.2", MoverSpec("nic-firmware"), at)
+    found = [*selecting(kube, Ring("ring-0", ("gpu-1",), 1), moving)]
+    assert [f.what.split(" leaves")[0] for f in found] == (
+        [", ".join(f"nicSelector.{key}" for key in said)] if said else []
+    )
 
 
 def test_what_a_device_is_told_counts_before_what_it_says() -> None:
