@@ -8,7 +8,11 @@ from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.movers.watch import NOT_READY, Watch
 from knowngood.adapters.nodes.batch import Task
+from knowngood.model.mover import Moving
 from knowngood.planner import sharing
+
+GPUS = (f"{sharing.DOMAIN}gpu", f"{sharing.DOMAIN}mig-")
+"""How the names of GPUs and of their parts begin; what else that vendor's plugins offer, no layout changes."""
 
 
 def settled(task: Task, name: str, ends_at: float) -> int:
@@ -17,15 +21,17 @@ def settled(task: Task, name: str, ends_at: float) -> int:
 
     def look() -> tuple[bool | None, str]:
         before = task.snapshot(watch.node).get("allocatable") or {}
-        return _look(task, name, watch.node, {r: n for r, n in before.items() if not _parted_anew(task, r)})
+        return _look(
+            task, name, watch.node, {r: n for r, n in before.items() if not parted_anew(task.moves, r)}
+        )
 
     watch.until(look, "the operands")
     return watch.held
 
 
-def _parted_anew(task: Task, resource: str) -> bool:
+def parted_anew(moves: Sequence[Moving], resource: str) -> bool:
     """Whether what moves here parts or shares GPUs otherwise: then its own class has proven what is offered."""
-    return resource.startswith(sharing.DOMAIN) and any(m.spec.label for m in task.moves)
+    return resource.startswith(GPUS) and any(m.spec.label for m in moves)
 
 
 def _look(task: Task, name: str, node: Object, before: Mapping[str, str]) -> tuple[bool | None, str]:
