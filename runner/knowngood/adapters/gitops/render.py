@@ -160,11 +160,15 @@ def prove(
 
     `elsewhere`: what differs in Applications that are not to move.
     """
-    open_changes, moved, carried = list(changes), dict[FieldChange, str](), set[FieldChange]()
+    open_changes, moved, carried = list(changes), dict[FieldChange, str](), dict[FieldChange, str]()
     for difference in found:
         match = next((c for c in open_changes if _is_planned(difference, c)), None)
-        if match is None and (carries := next((c for c in changes if _carries(difference, c)), None)):
-            carried.add(carries)
+        carries = [c for c in changes if match is None and _carries(difference, c)]
+        if carries:
+            once = next((c for c in carries if c not in carried), None)
+            if once is None:  # a patch of several Applications moves them all
+                raise RenderMismatch(_both(carries[0], carried[carries[0]], difference, difference.object[3]))
+            carried[once] = difference.object[3]
             continue
         if match is None:
             twice = next((c for c in moved if _is_planned(difference, c)), None)
@@ -174,7 +178,10 @@ def prove(
         open_changes.remove(match)
         moved[match] = difference.application
     for difference in elsewhere:
-        change = next((c for c in moved if c.object.kind == difference.object[1]), changes[0])
+        change = next((c for c in (*moved, *changes) if c.object.kind == difference.object[1]), None)
+        change = change or next(iter(changes), None)
+        if change is None:
+            raise RenderMismatch(f"nothing was to change, and {difference} would; nothing was pushed")
         raise RenderMismatch(_both(change, moved.get(change, "that is to move"), difference))
     for change in (c for c in open_changes if c not in carried):
         raise RenderMismatch(
@@ -183,9 +190,9 @@ def prove(
         )
 
 
-def _both(change: FieldChange, moves: str, other: Difference) -> str:
+def _both(change: FieldChange, moves: str, other: Difference, second: str = "") -> str:
     return (
-        f"{change.file}: {change.path} reaches Application {moves}, and Application {other.application}, "
+        f"{change.file}: {change.path} reaches Application {moves}, and Application {second or other.application}, "
         f"which is not to move, too: {other}; nothing was pushed"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.gitops.git import GitOpsRepository
-from knowngood.adapters.gitops.render import FolderRenderer
+from knowngood.adapters.gitops.render import Difference, FolderRenderer, prove
 from knowngood.model.errors import Inconclusive
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.gitops import Application, GitOps
@@ -167,3 +167,25 @@ def test_a_manifest_that_no_application_reads_is_refused(team: Team, tmp_path: P
     )
     with pytest.raises(RenderMismatch, match="reaches no Application's"):
         declare(repository(team, tmp_path, ARGO), given)
+
+
+def carrying(name: str) -> Difference:
+    key = ("argoproj.io/v1alpha1", "Application", "openshift-gitops", name)
+    path = "spec.source.helm.valuesObject.driver.version"
+    return Difference("root", key, path, VALUES.before, VALUES.after)
+
+
+def test_a_value_is_carried_by_one_application_alone() -> None:
+    """A kustomization's patch of every Application would move each ring's child."""
+    given = replace(VALUES, file="argocd/kustomization.yaml", written=carrying("").path)
+    prove([carrying("gpu-ring-0")], [given])
+    with pytest.raises(RenderMismatch, match="reaches Application gpu-ring-0, and Application gpu-ring-1"):
+        prove([carrying("gpu-ring-0"), carrying("gpu-ring-1")], [given])
+    prove(
+        [carrying("gpu-ring-0"), carrying("gpu-ring-1")], [given, replace(given, file="argocd/ring-1.yaml")]
+    )
+
+
+def test_a_commit_that_was_to_change_nothing_and_does_is_refused() -> None:
+    with pytest.raises(RenderMismatch, match="nothing was to change, and Application gpu"):
+        prove([], [], [carrying("gpu")])
