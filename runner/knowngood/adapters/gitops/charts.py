@@ -7,6 +7,7 @@ The Application's manifest is looked for in the repository, too. What it may say
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -33,6 +34,8 @@ KNOWN = frozenset(
     )
 )
 """What an Application may say of a chart that is given to helm here."""
+_LITERAL = re.compile(r"true|false|null|0|-?[1-9][0-9]{0,18}|")
+"""What `--set` takes for something else than text."""
 
 
 def template(helm: str, tree: Path, application: Application, *, deadline: float) -> str:
@@ -70,10 +73,15 @@ def find_helm() -> str:
 def _manifest(tree: Path, application: Application) -> dict[str, Any]:
     """Its manifest in the repository; an empty one where it says nothing that the chart's defaults don't."""
     path = application.path.strip("/")
-    for found in manifests(tree, "Application"):
-        source = (found.get("spec") or {}).get("source") or {}
-        named = (found.get("metadata") or {}).get("name")
-        if named == application.name and str(source.get("path") or "").strip("/") == path:
+    for found in manifests(tree, "Application", path):
+        spec = found.get("spec") or {}
+        if (found.get("metadata") or {}).get("name") != application.name:
+            continue
+        if any(_path(source) == path for source in spec.get("sources") or ()):
+            what = f"Application {application.name} has several sources, which can't be rendered here"
+            hint = "give the chart one source, or keep the value in a plain folder or a kustomization"
+            raise Inconclusive(what, where=application.path, hint=hint)
+        if _path(spec.get("source")) == path:
             return dict(found)
     folder = tree / path
     more = [p.name for p in folder.glob("*values*.y*ml") if p.name != "values.yaml"]
@@ -82,6 +90,10 @@ def _manifest(tree: Path, application: Application) -> dict[str, Any]:
         hint = f"keep the manifest of Application {application.name} in the repository"
         raise Inconclusive(what, where=application.path, hint=hint)
     return {}
+
+
+def _path(source: Any) -> str:
+    return str(source.get("path") or "").strip("/") if isinstance(source, dict) else ""
 
 
 def _arguments(
@@ -109,6 +121,15 @@ def _arguments(
     if values:
         (scratch / "values.yaml").write_text(str(values), encoding="utf-8")
         yield from ("--values", str(scratch / "values.yaml"))
-    for one in said.get("parameters") or ():
-        how = "--set-string" if str(one.get("forceString", "")).lower() == "true" else "--set"
-        yield from (how, f"{one.get('name')}={str(one.get('value', '')).replace(',', chr(92) + ',')}")
+    for number, one in enumerate(said.get("parameters") or ()):
+        text = str(one.get("value", ""))
+        if text.startswith("{") or "\\" in text:
+            what = f"the parameter {one.get('name')} of Application {application.name} is a list or holds a backslash"
+            raise Inconclusive(what, where=application.path, hint="write it as valuesObject")
+        if str(one.get("forceString", "")).lower() == "true" or not _LITERAL.fullmatch(text):
+            # Whatever is free text may be a secret: arguments are read by all users of a machine.
+            file = scratch / f"parameter-{number}"
+            file.write_text(text, encoding="utf-8")
+            yield from ("--set-file", f"{one.get('name')}={file}")
+        else:
+            yield from ("--set", f"{one.get('name')}={text}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from knowngood.adapters.gitops.charts import template
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.render import Difference, FolderRenderer, prove
 from knowngood.model.errors import Inconclusive
@@ -189,3 +190,40 @@ def test_a_value_is_carried_by_one_application_alone() -> None:
 def test_a_commit_that_was_to_change_nothing_and_does_is_refused() -> None:
     with pytest.raises(RenderMismatch, match="nothing was to change, and Application gpu"):
         prove([], [], [carrying("gpu")])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (MANIFEST.replace("source:", "sources:").replace("    path", "  - path"), "several sources"),
+        (MANIFEST + "  x: [\n", "can't be read"),
+        (
+            MANIFEST.replace("b,c", "{b,c}").replace("valueFiles", "values: '' #"),
+            "parameter note .* is a list",
+        ),
+    ],
+)
+def test_a_manifest_that_says_more_than_we_can_follow_is_inconclusive(
+    tmp_path: Path, manifest: str, words: str
+) -> None:
+    """The chart's defaults would be the proof of something else."""
+    (tmp_path / "argocd.yaml").write_text(manifest)
+    with pytest.raises(Inconclusive, match=words):
+        template("/bin/true", tmp_path, GPU, deadline=5.0)
+
+
+def test_a_parameter_that_may_be_a_secret_is_no_argument(tmp_path: Path) -> None:
+    (tmp_path / "charts/gpu").mkdir(parents=True)
+    given = '[{name: a.b, value: "pa,ss"}, {name: n, value: "3"}, {name: s, value: "4", forceString: true}]'
+    text = MANIFEST.replace('[{name: note, value: "b,c"}]', given).replace("valueFiles", "values: '' #")
+    (tmp_path / "argocd.yaml").write_text(text)
+    helm = tmp_path / "helm"
+    helm.write_text('#!/bin/sh\necho "$@"\nfor a; do case "$a" in *.b=*) /bin/cat "${a#*=}";; esac; done\n')
+    helm.chmod(0o755)
+    arguments, said = template(str(helm), tmp_path, GPU, deadline=5.0).split("\n", 1)
+    assert said == "pa,ss"
+    assert "pa" not in arguments.replace(str(tmp_path), "").replace("--namespace", "").replace(
+        "parameter", ""
+    )
+    assert "--set n=3" in arguments
+    assert "--set s=" not in arguments
