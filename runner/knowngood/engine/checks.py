@@ -151,6 +151,9 @@ def _images(asked: Asked) -> Iterator[Finding]:
             continue
         if not (looked.asked or looked.untold):
             words.append(f"no image of the {part} release could be named")
+        if looked.unasked:
+            names = ", ".join(looked.unasked)
+            asked.unproven.append(f"what can be pulled: the images that {names} bring were not asked for")
         for text in words:
             yield unknown("registry", f"whether it can be pulled can't be told: {text}", UNTOLD)
 

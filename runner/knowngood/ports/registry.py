@@ -19,11 +19,15 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One release's images: what was asked for, the answer, and what could not even be named."""
+    """One release's images: what was asked for, the answer, and what could not even be named.
+
+    `unasked`: components that bring images which nothing in the cluster names, as an operator's bundle does.
+    """
 
     asked: tuple[str, ...]
     answer: Images
     untold: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
 
 
 class Registry(Protocol):

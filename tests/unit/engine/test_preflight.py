@@ -176,6 +176,17 @@ def test_images_of_the_target_are_asked_for_before_the_first_change() -> None:
             untouched(world)
 
 
+def test_components_whose_images_were_not_asked_for_are_named_and_stop_no_run() -> None:
+    world = a_world()
+    world.coming = {TARGET: Looked(("b",), Images(), unasked=("gpu-operator", "kueue"))}
+    engine = an_engine(world)
+    engine.cluster = replace(a_cluster(), registry=Pulling())
+    assert engine.run().end == End("done", ExitCode.DONE)
+    (record,) = [r for r in world.records if r.step == "preflight" and r.status]
+    told = "what can be pulled: the images that gpu-operator, kueue bring were not asked for"
+    assert record.detail["not_proven"] == [told]
+
+
 def test_windows_that_cannot_be_read_in_mid_run_interrupt_it_and_it_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -39,6 +39,12 @@ def test_each_answer_has_its_verdict(part: str, looked: Looked, expected: str, w
     assert (verdict_, words in reason) == (expected, True), reason
 
 
+def test_a_pass_names_the_components_whose_images_were_not_asked_for() -> None:
+    verdict_, reason = judged("target", Looked(("a",), Images(), unasked=("gpu-operator", "kueue")))
+    assert verdict_ == "pass"
+    assert "not asked for: those that gpu-operator, kueue bring" in reason
+
+
 @pytest.mark.parametrize(
     ("machine", "operator", "tag"),
     [

@@ -49,10 +49,11 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Image -> the architectures that need it; and what could not be told, in words."""
+    """Image -> the architectures that need it; what could not be told, in words; and components whose are not named."""
 
     images: Mapping[str, frozenset[str]]
     untold: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
 
 
 def registry(kube: Kube, site: Pulling | None = None) -> OciRegistry:
@@ -104,11 +105,11 @@ def coming(kube: Kube, cluster: Cluster, release: Mapping[str, str], nodes: Sequ
     operator = _numbers(release.get("gpu-operator", ""))
     for declaration in cluster.declarations:
         version = release.get(declaration.component, "")
-        tag = {"nvidia-driver": _driver_tag, "doca-ofed": _doca_tag}.get(declaration.component)
+        tag = COMPOSED.get(declaration.component)
         if not version or tag is None:
             continue
         for ref, machine in _declaring(cluster, declaration.object, nodes):
-            section = _section(kube, ref, declaration.path)
+            section = section_of(kube, ref, declaration.path)
             said = declaration.texts.get(version, {})
             beside = declaration.path.rpartition(".")[0]
             repository, image = (
@@ -142,6 +143,10 @@ def _doca_tag(version: str, machine: Machine, _section: Object, _operator: tuple
     return f"{version}-{machine.os_id}{machine.os_version}-{machine.arch}"
 
 
+COMPOSED = {"nvidia-driver": _driver_tag, "doca-ofed": _doca_tag}
+"""Components whose image depends on the node's system, each with how its tag is composed."""
+
+
 def _declaring(
     cluster: Cluster, ref: ObjectRef, nodes: Sequence[Machine]
 ) -> Iterator[tuple[ObjectRef, Machine]]:
@@ -154,7 +159,7 @@ def _declaring(
             yield ref.of_ring(ring_of[machine.name]), machine
 
 
-def _section(kube: Kube, ref: ObjectRef, at: str) -> Object:
+def section_of(kube: Kube, ref: ObjectRef, at: str) -> Object:
     """The part of the live object that the version stands in."""
     found: Any = kube.find(kube.locate(ref.api_version, ref.kind, ref.name, ref.namespace)) or {}
     for part in at.split(".")[:-1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from knowngood.adapters.judging import image_list, operand_view
+from knowngood.adapters.judging import image_list, operand_images, operand_view
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import Specs
@@ -25,7 +25,7 @@ class KubeRegistry(Registry):
         spaces = operand_view.namespaces(self._cluster, self._specs)
         parts = {
             PRESENT: image_list.running(kube, spaces, machines),
-            TARGET: image_list.coming(kube, self._cluster, versions, machines),
+            TARGET: self._coming(versions, machines),
         }
         every: dict[str, set[str]] = {image: set() for image in running}
         for part in parts.values():
@@ -34,11 +34,18 @@ class KubeRegistry(Registry):
         asked = {image: " ".join(sorted(of)) for image, of in sorted(every.items())}
         answer = image_list.registry(kube, self._cluster.registry).look_for(asked)
         wanted = {PRESENT: {*parts[PRESENT].images, *running}, TARGET: {*parts[TARGET].images}}
-        return {name: _part(wanted[name], parts[name].untold, answer) for name in parts}
+        return {name: _part(wanted[name], part, answer) for name, part in parts.items()}
+
+    def _coming(
+        self, versions: Mapping[str, str], machines: Sequence[image_list.Machine]
+    ) -> image_list.Wanted:
+        drivers = image_list.coming(self._kube, self._cluster, versions, machines)
+        operands = operand_images.coming(self._kube, self._cluster, versions, self._specs, machines)
+        return image_list.Wanted({**drivers.images, **operands.images}, drivers.untold, operands.unasked)
 
 
-def _part(wanted: Iterable[str], untold: tuple[str, ...], answer: Images) -> Looked:
+def _part(wanted: Iterable[str], part: image_list.Wanted, answer: Images) -> Looked:
     mine = tuple(sorted(wanted))
     missing = {image: why for image, why in answer.missing.items() if image in mine}
     unproven = {image: why for image, why in answer.unproven.items() if image in mine}
-    return Looked(mine, Images(missing, unproven), untold)
+    return Looked(mine, Images(missing, unproven), part.untold, part.unasked)
