@@ -11,7 +11,7 @@ from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model import names
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_upgrade_of_a_cluster_on_which_nobody_works_is_done_and_says_whose_work_it_was(
     tmp_path: Path,
 ) -> None:

@@ -38,8 +38,14 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("verb", ["declare", "drain", "judge"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param("declare", marks=pytest.mark.exhaustive),
+        pytest.param("drain", marks=pytest.mark.slow),
+        pytest.param("judge", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_leaves_nothing_alive_and_resume_ends_it(verb: str, tmp_path: Path) -> None:
     with staged(tmp_path / "stage", "lab-small") as play:
         with play.running("upgrade", "lab-small", "--to", "r595", "--yes") as runner:

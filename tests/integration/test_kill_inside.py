@@ -61,9 +61,7 @@ WAYS = {"resume": 0, "rollback": 6, "abort": 6}
 """What is typed next, and with which exit code it ends. `status` and `handover` are asked before and after."""
 EACH_TIME = {
     ("claim", signal.SIGINT, "rollback"),
-    ("claim", signal.SIGKILL, "resume"),
     ("drain", signal.SIGKILL, "rollback"),
-    ("apply", signal.SIGINT, "rollback"),
     ("apply", signal.SIGKILL, "abort"),
     ("undo", signal.SIGKILL, "resume"),
 }

@@ -102,7 +102,7 @@ def test_where_the_policy_undoes_a_later_ring_takes_the_proven_ones_back_with_it
         assert rings == [f"{CLUSTER} ring-{n}" for n in (0, 1, 1, 0)], "newest first"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_killed_in_a_later_ring_is_resumed_and_does_nothing_twice(tmp_path: Path) -> None:
     """SIGKILL of the runner alone, while the drivers of the second ring are restarted."""
     with staged(tmp_path / "stage", CLUSTER) as play:
