@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import surroundings
+from knowngood.adapters.cluster import rebooting, surroundings
 from knowngood.adapters.cluster.reader import scalar_at
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -76,6 +76,10 @@ class KubeReadiness(Readiness):
         if found:
             return found
         found += self._against(lists, nodes, changes)
+        for owner in sorted(
+            {s.label.owner for c in changes if (s := self._specs.get(c.component)) and s.label}
+        ):
+            found += _asked(found, "daemonsets", self._booting, owner) or ()
         for change in changes:
             along = {c.path for c in changes if c.object == change.object}
             found += _asked(found, str(change.object), self._moved, change, along) or ()
@@ -122,6 +126,11 @@ class KubeReadiness(Readiness):
             yield from tolerating.against_nodes(obj, nodes)
             if kind in {declaring.NVIDIA_DRIVER, declaring.CLUSTER_POLICY}:
                 yield from declaring.against_trusting(obj)
+
+    def _booting(self, owner: str) -> list[Finding]:
+        """A boot in the midst of a move: gates fail it as the machine's own, and the way back would boot once more."""
+        why = rebooting.booting(self._kube, self._cluster.operator_namespace, owner)
+        return [refused("", why, rebooting.HINT)] if why else []
 
     def _rings(self) -> dict[str, str]:
         """Node -> the NVIDIADriver that Git declares for its ring."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from knowngood.adapters.cluster import actors, driver_pod, facts, gpu_config, nvidia_smi, parting
+from knowngood.adapters.cluster import actors, driver_pod, facts, gpu_config, nvidia_smi, parting, rebooting
 from knowngood.adapters.cluster.node_state import SUCCESS
 from knowngood.adapters.cluster.nvidia_smi import Report
 from knowngood.adapters.kubernetes.client import ApiError, Object
@@ -75,6 +75,8 @@ class _Layout:
         key = self._label.name
         if any(key in actors.annotation(node, by).split(",") for by in NFD_OWNS):
             raise NotTold(f"label {key} is written by NFD: take it out of the NodeFeatureRule that has it")
+        if why := rebooting.booting(self._task.kube, self._task.gpu_operator, self._label.owner):
+            raise NotTold(f"{why}; {rebooting.HINT}")
         if self._label.seen is Seen.PARTED:
             self._remember()
         self._task.tell(self._name, f"label {key} is {self._moving.after} now")

@@ -16,7 +16,7 @@ from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.field import ObjectRef
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster, Declaration
-from knowngood.model.mover import MoverSpec
+from knowngood.model.mover import MoverSpec, NodeLabel, Seen
 from knowngood.model.verdict import Verdict
 from knowngood.rehearsal.gitops import files
 from knowngood.rehearsal.objects import tolerations
@@ -150,3 +150,18 @@ def test_a_field_that_a_mover_requires_is_refused_with_its_file(kube: FakeKube) 
     obj["spec"]["gds"] = {"enabled": True}
     kube.put(f"{DRIVERS}/ring-0", obj)
     assert not [f for f in KubeReadiness(kube, cluster(), {"gds": spec}).declared(changes) if "gds" in str(f)]
+
+
+def test_a_layout_is_refused_where_who_acts_on_it_would_boot_its_nodes(kube: FakeKube) -> None:
+    label = NodeLabel("nvidia.com/mig.config", Seen.PARTED, "app=manager")
+    changes, space = [replace(field_of("ring-0"), component="layout")], cluster().operator_namespace
+    specs = {"layout": MoverSpec("label", label=label), "driver": MoverSpec()}
+    containers = [{"name": "m", "env": [{"name": "WITH_REBOOT", "value": "true"}]}]
+    template = {"metadata": {"labels": {"app": "manager"}}, "spec": {"containers": containers}}
+    kube.put(
+        f"/apis/apps/v1/namespaces/{space}/daemonsets/m",
+        {"metadata": {"namespace": space}, "spec": {"template": template}},
+    )
+    told = [f for f in KubeReadiness(kube, cluster(), specs).declared(changes) if "WITH_REBOOT" in f.what]
+    assert [f.verdict for f in told] == [Verdict.FAIL]
+    assert not [f for f in found(kube) if "WITH_REBOOT" in f.what], "no layout moves"

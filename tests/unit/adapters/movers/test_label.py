@@ -147,6 +147,25 @@ def test_a_failure_where_the_label_was_there_may_be_of_the_layout_before(
     assert bring(kube, SEVENTHS).restarted is False
 
 
+@pytest.mark.parametrize(("app", "value"), [("manager", "true"), ("manager", "false"), ("other", "true")])
+def test_no_label_is_written_where_who_acts_on_it_may_boot_the_node(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, app: str, value: str
+) -> None:
+    """Its boot would be judged as the machine's own."""
+    says(monkeypatch, SXM, PARTED)
+    managed(kube, SEVENTHS, "pending", "success")
+    containers = [{"name": "m", "image": "m", "env": [{"name": "WITH_REBOOT", "value": value}]}]
+    template = {"metadata": {"labels": {"app": app}}, "spec": {"containers": containers}}
+    where = f"/apis/apps/v1/namespaces/{OPERATOR}/daemonsets/mig-manager"
+    kube.put(where, {"metadata": {"namespace": OPERATOR}, "spec": {"template": template}})
+    if (app, value) != ("manager", "true"):
+        assert bring(kube, SEVENTHS).restarted
+        return
+    with pytest.raises(NotTold, match="WITH_REBOOT=true: it would boot the node"):
+        bring(kube, SEVENTHS)
+    assert labelled(kube, LAYOUT) != SEVENTHS
+
+
 def test_a_layout_that_is_made_and_not_offered_has_not_come(
     kube: FakeKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
