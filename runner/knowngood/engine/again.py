@@ -56,19 +56,24 @@ def own_boots(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, int]:
     booting = {hop.name for hop in work.plan.hops if hop.disruption in BOOTS}
     found: dict[str, int] = {}
     claimed: dict[str, str] = {}  # node -> the boot that it was claimed on
-    opens = Verb.LOOK if step.undo else Verb.CLAIM  # a way back is judged since it looked
+    opens = (
+        Verb.LOOK if step.undo else Verb.CLAIM
+    )  # a way back is judged since it looked, or claimed what it could not
     for path in (p for p in work.state.intended if (reboots or booting) and p.is_undo == step.undo):
         result = work.state.results.get(path)
-        if path.verb == opens and result:
-            found |= dict.fromkeys(result.detail.windows, 0)
-            claimed |= {n: window.boot_id for n, window in result.detail.windows.items()}
+        if path.verb in (opens, Verb.CLAIM) and result:
+            windows = result.detail.windows
+            opened = {n: w.boot_id for n, w in windows.items() if path.verb == opens or n not in claimed}
+            found |= dict.fromkeys(opened, 0)
+            claimed |= opened
             continue
         for node in {*result.detail.done, *result.detail.failed} if result else ():
             if path.verb == Verb.SECOND_LOAD and path.hop in reboots:
                 found[node] = found.get(node, 0) + 1
             elif path.verb == Verb.APPLY and path.hop in booting and result:
                 loaded = result.detail.loads.get(node)
-                found[node] = found.get(node, 0) + bool(loaded and loaded.boot_id != claimed.get(node))
+                known = loaded is not None and node in claimed  # of an unknown boot none is known to be ours
+                found[node] = found.get(node, 0) + bool(known and loaded and loaded.boot_id != claimed[node])
     return {node: found[node] for node in nodes if found.get(node)}
 
 

@@ -202,7 +202,7 @@ def _there_already(step: Step) -> Mapping[str, str]:
 
 
 def windows_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
-    """Since when each node is judged: an undo's look, else its last claim.
+    """Since when each node is judged: an undo's look, or its claim where that could not read it; else its last claim.
 
     A node that the run did not touch: since its module was loaded, else since the run began; for the check at the
     start, which refuses what is wrong already, the whole boot.
@@ -211,8 +211,7 @@ def windows_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Windo
     if step.verb is Verb.CHECK:
         windows = {n: Window(s.boot_id, 0.0, "") for n, s in began.items() if s.boot_id}
     else:
-        opens = Verb.LOOK if step.undo else Verb.CLAIM
-        windows = windows_of(began) | loads_of(began) | _recorded(work, step, opens, "windows", nodes)
+        windows = windows_of(began) | loads_of(began) | _opened(work, step, nodes)
     return {n: windows[n] for n in nodes if n in windows}
 
 
@@ -222,7 +221,7 @@ def loads_for(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]
     In an undo never before its look: what came earlier is not the old module's, or was judged already.
     """
     if step.undo:
-        looked = _recorded(work, step, Verb.LOOK, "windows", nodes)
+        looked = _opened(work, step, nodes)
         found = looked | _later(_recorded(work, step, Verb.APPLY, "loads", nodes), looked)
     else:
         found = loads_of(_began(work, nodes))
@@ -264,6 +263,12 @@ def _recorded(work: Work, step: Step, verb: Verb, key: Key, nodes: Sequence[str]
         found = told.windows if key == "windows" else told.loads
         windows |= {n: w for n, w in found.items() if n in asked}
     return windows
+
+
+def _opened(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Window]:
+    """What opened these nodes' windows."""
+    looked = _recorded(work, step, Verb.LOOK, "windows", nodes) if step.undo else {}
+    return _recorded(work, step, Verb.CLAIM, "windows", nodes) | looked
 
 
 def _later(loads: Mapping[str, Window], opened: Mapping[str, Window]) -> dict[str, Window]:

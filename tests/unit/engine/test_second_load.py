@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.unit.engine.fake_cluster import FakeGates
@@ -13,15 +15,17 @@ from tests.unit.engine.scene import RINGS, a_plan, a_world, an_engine
 from tests.unit.engine.test_runs import says_true
 from tests.unit.engine.world import NEW, OLD, World
 
-from knowngood.engine import line, parts
-from knowngood.engine.steps import Place
-from knowngood.model.context import JudgeRequest
+from knowngood.engine import again, judging, line, parts
+from knowngood.engine.steps import Place, Verb
+from knowngood.engine.work import Work
+from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.detail import Detail
 from knowngood.model.matrix import Disruption
 from knowngood.model.mover import Again
 from knowngood.model.plan import Plan, SecondLoad
 from knowngood.model.record import Status
-from knowngood.model.state import End, StepResult
+from knowngood.model.state import End, RunState, StepResult
+from knowngood.model.steppath import StepPath
 
 CANARY = RINGS["ring-0"]
 
@@ -129,6 +133,39 @@ def test_a_boot_with_which_a_hop_comes_is_ours_and_any_other_hops_is_not(
     told = {r.name: dict(r.own_boots) for r in requests}
     wanted = dict.fromkeys(CANARY, boots) if boots else {}
     assert told["hop-1/ring-0/batch-1/judge"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("looked", "claimed", "own"),
+    [
+        ({"gpu-1": "b1"}, {"gpu-1": "b2"}, {"gpu-1": 1}),
+        ({}, {"gpu-1": "b1"}, {"gpu-1": 1}),
+        ({}, {"gpu-1": "b2"}, {}),  # it came without a boot
+        ({}, {}, {}),
+    ],
+)
+def test_on_the_way_back_no_boot_is_ours_where_the_one_before_is_not_known(
+    looked: dict[str, str], claimed: dict[str, str], own: dict[str, int]
+) -> None:
+    """A node that could not be read at the look is counted, and judged, since its claim."""
+    (hop,) = a_plan().hops
+    plan = replace(a_plan(), hops=(replace(hop, disruption=Disruption.REBOOT),))
+    back = StepPath("hop-1/ring-0/undo")
+    told = {
+        back.child(Verb.LOOK): Detail(windows=_opened(looked)),
+        back.child(Verb.CLAIM): Detail(windows=_opened(claimed)),
+        back.child(Verb.APPLY): Detail(done=("gpu-1",), loads=_opened({"gpu-1": "b2"})),
+    }
+    results = {path: StepResult(Status.OK, detail) for path, detail in told.items()}
+    state = RunState(results=results, intended=tuple(results))
+    work = cast(Work, SimpleNamespace(plan=plan, state=state, load=lambda _digest: {}))
+    step = Place.of(hop, hop.rings[0]).part("undo").back(Verb.JUDGE, ("gpu-1",))
+    assert again.own_boots(work, step, ("gpu-1",)) == own
+    assert judging.windows_for(work, step, ("gpu-1",)) == _opened(claimed | looked)
+
+
+def _opened(boots: dict[str, str]) -> dict[str, Window]:
+    return {node: Window(boot, 1.0, "") for node, boot in boots.items()}
 
 
 @pytest.mark.parametrize("status", [Status.INCONCLUSIVE, Status.FAIL])
