@@ -269,6 +269,16 @@ class Clone:
             self.checkout("HEAD")
         return done.code == 0
 
+    def holds(self, commit: str, head: str) -> bool:
+        """Whether `head` has all that a commit of one parent changed, under whatever commits."""
+        if not self.changed_files(f"{commit}^", commit):
+            return False
+        self.checkout(head)
+        picked = self._git.run("-C", str(self.tree), "cherry-pick", "--no-commit", commit, ok=(0, 1, 128))
+        same = self._git.run("-C", str(self.tree), "diff", "--quiet", "HEAD", ok=(0, 1))
+        self.checkout(head)
+        return picked.code == 0 and same.code == 0
+
     def commit(self, message: str, files: tuple[str, ...]) -> str:
         """Commit `files` as they are in the work tree (none: an empty commit); returns the commit."""
         note = self._folder / "private" / "message"

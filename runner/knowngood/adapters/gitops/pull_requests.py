@@ -33,6 +33,7 @@ class PullRequestRepository(GitOpsRepository):
         super().__init__(where, folder, **options)  # type: ignore[arg-type]
         self._how = how
         self._where = where
+        self._told: dict[str, str] = {}
 
     def find(self, trailers: Mapping[str, str]) -> str:
         """What carries these trailers: in a pull request of ours, undone by a prepared branch, or on the branch."""
@@ -46,7 +47,14 @@ class PullRequestRepository(GitOpsRepository):
             said = self._clone.trailers(self._clone.parse(f"refs/remotes/origin/{prepared}"))
             if {**said, **trailers} == said:
                 return said.get(names.TRAILER_UNDOES, "")
-        return self._clone.find(trailers, self.head())
+        head = self.head()
+        return self._clone.find(trailers, head) or self._merged_in_other_words(trailers, branch, head)
+
+    def _merged_in_other_words(self, trailers: Mapping[str, str], branch: str, head: str) -> str:
+        """Our commit whose branch is gone, where the head holds its changes: squashed under a message of theirs."""
+        left = f"refs/remotes/origin/{branch}"
+        found = self._clone.find(trailers, left) if self._clone.has(left) else ""
+        return found if found and self._clone.holds(found, head) else ""
 
     def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
         """See the port: whether a branch beside it is taken."""
@@ -96,9 +104,9 @@ class PullRequestRepository(GitOpsRepository):
         undone = self.prepare_undo(commit, there, changes)
         if self.merged(undone, [c.inverse() for c in changes]):
             return undone
-        self._ask(self._how.open, names.undo_branch(commit), undone, known=True)
+        self._ask(self._how.open, names.undo_branch(commit), undone)
         if self._how.merge:
-            self._ask(self._how.merge, names.undo_branch(commit), undone)
+            self._ask(self._how.merge, names.undo_branch(commit), undone, each_time=True)
         return undone
 
     def rehearse_way_back(self, trailers: Mapping[str, str]) -> tuple[str, str]:
@@ -119,7 +127,7 @@ class PullRequestRepository(GitOpsRepository):
         branch, known = _branch(trailers), self.find(trailers)
         commit = known or self._sent(trailers, branch, build, changes)
         if not self.merged(commit, changes):
-            self._ask(self._how.open, branch, commit, known=bool(known))
+            self._ask(self._how.open, branch, commit)
         return commit
 
     def _sent(
@@ -137,17 +145,25 @@ class PullRequestRepository(GitOpsRepository):
             return found
         return commit
 
-    def _ask(self, command: Sequence[str], branch: str, commit: str, *, known: bool = False) -> None:
-        """Run the team's command. `known`: a pull request may be open already, so that its no is none."""
+    def _ask(self, command: Sequence[str], branch: str, commit: str, *, each_time: bool = False) -> None:
+        """Run the team's command; its first no is raised. Later ones are kept: a pull request may be open already."""
         title, _, body = self._clone.message_of(commit).partition("\n")
         about = PullRequest(
             without_secret(self._where.repo), self._where.branch, branch, commit, title, body.strip()
         )
+        asked = self._clone.tree / ".git" / f"knowngood-asked-{commit}"
+        again = asked.exists() and not each_time
+        asked.touch()
         try:
             call(command, about, self._clone.tree)
-        except KnowngoodError:
-            if not known:
+        except KnowngoodError as error:
+            if not again:
                 raise
+            self._told[commit] = str(error)
+
+    def told(self, commit: str) -> str:
+        """What the team's command said last against opening a commit's pull request, "" for nothing."""
+        return self._told.get(commit, "")
 
     def _here(self, commit: str) -> bool:
         """Whether we have a commit, which another machine may have pushed."""
@@ -201,8 +217,9 @@ class MergedDelivery(Delivery):
                 every=10.0,
             )
         except DeadlineExceeded as error:
+            told = self._repository.told(commit)
             raise DeadlineExceeded(
-                f"nobody merged {commit[:10]} in {self._wait:.0f} s",
+                "; ".join(filter(None, (f"nobody merged {commit[:10]} in {self._wait:.0f} s", told))),
                 hint="merge its pull request, then go on",
             ) from error
         if changes and not self._repository.undoes(commit):

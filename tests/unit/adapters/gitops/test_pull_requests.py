@@ -212,3 +212,37 @@ def test_where_a_cluster_file_asks_for_pull_requests_a_run_makes_them(tmp_path: 
     kube: Any = None
     assert isinstance(delivery(kube, asked, repository, SystemClock()), MergedDelivery)
     assert not isinstance(gitops(lab, tmp_path / "lab"), PullRequestRepository)
+
+
+def test_a_squash_under_their_message_is_found_though_the_branch_is_gone(
+    guarded: Team, repository: Make, tmp_path: Path
+) -> None:
+    """Before its undo is prepared, too: else a rollback would say that nothing ever reached the branch."""
+    ours = repository((merger(guarded, tmp_path, SQUASH), "{branch}"))
+    commit = declare(ours)
+    assert branches(guarded) == ["main"]
+    assert ours.find(trailers("ring-0")) == commit
+    assert ours.find(trailers("ring-1")) == ""
+    assert declare(ours) == commit
+
+
+def test_what_was_closed_and_not_merged_is_not_found(guarded: Team, repository: Make) -> None:
+    ours = repository()
+    declare(ours)
+    (branch,) = (b for b in branches(guarded) if b != "main")
+    guarded.git("push", "--quiet", "origin", f":{branch}")
+    assert ours.find(trailers("ring-0")) == ""
+
+
+def test_an_undo_that_cant_be_opened_says_so_at_once_and_then_waits(
+    guarded: Team, repository: Make, tmp_path: Path
+) -> None:
+    ours = repository((merger(guarded, tmp_path, SQUASH), "{branch}"))
+    commit = declare(ours)
+    wait(ours, commit, change("ring-0"))
+    other = repository(("sh", "-c", "echo no login >&2; exit 3"))
+    with pytest.raises(Inconclusive, match="no login"):
+        undo(other, commit)
+    undone = undo(other, commit)
+    with pytest.raises(DeadlineExceeded, match=r"nobody merged .*no login"):
+        wait(other, undone, change("ring-0").inverse())
