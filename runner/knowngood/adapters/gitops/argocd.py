@@ -94,6 +94,41 @@ class ArgoDelivery(Delivery):
             ) from error
         return self._clock.monotonic() - began
 
+    def look_anew(self, deadline: float, cancel: Cancel) -> None:
+        """Ask each Application for a refresh and wait until it compared anew; DeadlineExceeded where one did not.
+
+        No commit of ours shows that Argo CD is at work where only others write the branch; this does.
+        """
+        waiting = {named: self._reconciled(named) for named in self._cluster.gitops.applications}
+        asked = float("-inf")
+
+        def compared() -> bool:
+            nonlocal asked, waiting
+            if self._clock.monotonic() - asked >= REFRESH_EVERY:
+                for named in waiting:
+                    self._refresh(named)
+                asked = self._clock.monotonic()
+            waiting = {n: was for n, was in waiting.items() if self._reconciled(n) in ("", was)}
+            return not waiting
+
+        try:
+            self._clock.wait_for(
+                compared, deadline=deadline, what="a new comparison", cancel=cancel, every=3.0
+            )
+        except DeadlineExceeded as error:
+            late = ", ".join(named.name for named in waiting)
+            raise DeadlineExceeded(
+                f"Argo CD was asked for a refresh and did not compare {late} anew in {deadline:.0f} s",
+                hint="is Argo CD at work, and does it reach the repository?",
+            ) from error
+
+    def _reconciled(self, named: Application) -> str:
+        """When an Application was compared last, "" where it is not told or a refresh is still asked for."""
+        found = self._application(named)
+        if REFRESH in ((found.get("metadata") or {}).get("annotations") or {}):
+            return ""
+        return str((found.get("status") or {}).get("reconciledAt") or "")
+
     def _affected(self, changes: Sequence[FieldChange]) -> Sequence[Application]:
         """The Applications that read the changed files; all of them where nothing is named (a no-op commit).
 

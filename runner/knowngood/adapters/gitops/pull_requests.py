@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from knowngood.adapters.gitops.forge import PullRequest, call
 from knowngood.adapters.gitops.git import Build, GitOpsRepository
@@ -191,10 +192,18 @@ class PullRequestRepository(GitOpsRepository):
         return f"Undo: {self._clone.message_of(commit).partition(chr(10))[0]}"
 
 
+class Looking(Delivery, Protocol):
+    """A delivery that can be asked to look again where there is no commit of ours."""
+
+    def look_anew(self, deadline: float, cancel: Cancel) -> None:
+        """Returns once all was compared anew; DeadlineExceeded."""
+        ...
+
+
 class MergedDelivery(Delivery):
     """Waits until somebody merged a commit, prepares its undo, then waits for Argo CD."""
 
-    def __init__(self, inner: Delivery, repository: PullRequestRepository, clock: Clock, wait: float) -> None:
+    def __init__(self, inner: Looking, repository: PullRequestRepository, clock: Clock, wait: float) -> None:
         self._inner, self._repository, self._clock, self._wait = inner, repository, clock, wait
 
     def ready(self) -> Sequence[Finding]:
@@ -224,6 +233,8 @@ class MergedDelivery(Delivery):
             ) from error
         if changes and not self._repository.undoes(commit):
             self._repository.prepare_undo(commit, merged, changes)
+        if not changes:  # the way back: what is there already proves nothing
+            self._inner.look_anew(deadline, cancel)
         self._inner.wait(merged, changes, deadline, cancel)
         return self._clock.monotonic() - began
 

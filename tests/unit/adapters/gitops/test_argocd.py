@@ -312,3 +312,22 @@ def test_a_missing_application_is_named(kube: FakeKube) -> None:
     del kube.objects[APPLICATION]
     (reason,) = delivery(kube).ready()
     assert (reason.verdict, reason.where) == (Verdict.FAIL, "Application gpu")
+
+
+def test_a_look_anew_is_a_comparison_after_our_refresh(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["status"]["reconciledAt"] = "2026-11-30T10:00:00Z"
+    with pytest.raises(DeadlineExceeded, match="did not compare gpu anew"):
+        delivery(kube).look_anew(0.1, Cancel())
+
+    class Answering(ArgoDelivery):
+        def _refresh(self, named: Application) -> None:
+            kube.objects[APPLICATION]["metadata"] = {}
+            kube.objects[APPLICATION]["status"]["reconciledAt"] = "2026-11-30T10:00:05Z"
+
+    Answering(kube, cluster(), is_ancestor, SystemClock()).look_anew(1.0, Cancel())
+
+
+def test_a_look_anew_is_none_while_a_refresh_is_still_asked_for(kube: FakeKube) -> None:
+    kube.objects[APPLICATION]["metadata"] = {"annotations": {"argocd.argoproj.io/refresh": "normal"}}
+    with pytest.raises(DeadlineExceeded):
+        delivery(kube).look_anew(0.1, Cancel())

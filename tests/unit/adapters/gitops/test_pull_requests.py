@@ -84,6 +84,9 @@ class Argo:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
+    def look_anew(self, *_: object) -> None:
+        self.asked.append("anew")
+
     def wait(self, commit: str, *_: object) -> float:
         self.asked.append(commit)
         return 0.0
@@ -200,6 +203,7 @@ def test_the_way_back_is_a_branch_that_is_gone_again(guarded: Team, repository: 
     out, back = ours.rehearse_way_back({"Knowngood-Run": "r1"})
     assert out == back == guarded.log("--format=%H")[0]
     assert branches(guarded) == ["main"]
+    assert wait(ours, back) == "anew"
     assert ours.taking([change("ring-0")]) == ()
 
 
