@@ -7,7 +7,7 @@ counts as one that reads every file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,39 @@ class Repository:
                 found.append(Application(name, "", folder))
         return tuple(found)
 
+    def giving(self, wanted: Collection[str], applications: Iterable[Application]) -> Iterator[Application]:
+        """Applications beside the known ones whose charts are given one of these files as values.
+
+        Inconclusive where a manifest that mentions one can't be read, or its chart is not here.
+        """
+        known, files = {(a.name, a.path.strip("/")) for a in applications}, sorted(wanted)
+        for manifest in (m for f in files for m in manifests(self._tree, "Application", Path(f).name)):
+            name = str((manifest.get("metadata") or {}).get("name") or "")
+            for source in _sources(manifest):
+                path = str(source.get("path") or "").strip("/")
+                given = self._values(source, path)
+                if (name, path) in known or given.isdisjoint(files):
+                    continue
+                if not path:
+                    which = ", ".join(sorted(given.intersection(files)))
+                    what = f"Application {name} gives a chart from elsewhere {which}, too"
+                    hint = "what becomes of it can't be rendered: declare the value in a file of one Application alone"
+                    raise Inconclusive(what, hint=hint)
+                yield Application(name, "", path)
+
+    def _values(self, source: dict[str, Any], path: str) -> frozenset[str]:
+        """The values files that a source names, by their paths in the repository."""
+        helm = source.get("helm")
+        named = _list(helm, "valueFiles") if isinstance(helm, dict) else []
+        found = set()
+        for name in (n for n in named if isinstance(n, str) and n and "\0" not in n):
+            rooted = name.startswith(("/", "$"))
+            where = name.partition("/")[2] if rooted else f"{path}/{name}"
+            file = (self._tree / where.strip("/")).resolve()
+            if file.is_relative_to(self._tree):
+                found.add(str(file.relative_to(self._tree)))
+        return frozenset(found)
+
     @cached_property
     def _reading(self) -> dict[str, frozenset[str]]:
         return {folder: self.read_by(folder) for folder in self._folders}
@@ -102,14 +135,19 @@ class Repository:
         """Path -> name of the Applications whose manifests lie here."""
         found = {}
         for manifest in manifests(self._tree, "Application"):
-            spec = manifest.get("spec") or {}
-            for source in [spec.get("source") or {}, *(spec.get("sources") or ())]:
+            for source in _sources(manifest):
                 if path := str(source.get("path") or "").strip("/"):
                     found[path] = str((manifest.get("metadata") or {}).get("name") or "")
         return found
 
     def _kustomization(self, folder: Path) -> Path | None:
         return next((folder / name for name in KUSTOMIZATION if (folder / name).is_file()), None)
+
+
+def _sources(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    spec = manifest.get("spec")
+    if isinstance(spec, dict):
+        yield from (s for s in (spec.get("source"), *_list(spec, "sources")) if isinstance(s, dict))
 
 
 def manifests(tree: Path, kind: str, mentioning: str = "") -> Iterator[Any]:

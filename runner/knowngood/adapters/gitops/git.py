@@ -258,7 +258,8 @@ class GitOpsRepository(GitOps):
     def _reading(self, changes: Sequence[FieldChange]) -> tuple[gitops.Application, ...]:
         """The Applications to render: all that cluster files name, and whoever else reads the files of the changes."""
         named = (*self._applications, *self._others)
-        return (*named, *Repository(self._clone.tree).strangers({c.file for c in changes}, named))
+        repository, files = Repository(self._clone.tree), {c.file for c in changes}
+        return (*named, *repository.strangers(files, named), *repository.giving(files, named))
 
     def _render(self, applications: Sequence[gitops.Application]) -> Made:
         return {a: self._renderer.render(self._clone.tree, a) for a in applications}

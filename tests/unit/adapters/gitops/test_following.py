@@ -218,3 +218,31 @@ def test_a_file_that_a_generator_reads_is_followed(tmp_path: Path) -> None:
     for file, said in {"kustomization.yaml": text, "a.txt": "", "b.env": "", "v.yaml": ""}.items():
         (tmp_path / file).write_text(said)
     assert Repository(tmp_path).read_by(".") == {"kustomization.yaml", "a.txt", "b.env", "v.yaml"}
+
+
+def giving(name: str, file: str, chart: str = "path: charts/gpu") -> str:
+    source = f"{{{chart}, helm: {{valueFiles: [{file}]}}}}"
+    return f"kind: Application\nmetadata: {{name: {name}}}\nspec: {{source: {source}}}\n"
+
+
+@pytest.mark.parametrize("file", ["../../env/all.yaml", "/env/all.yaml", "$values/env/all.yaml"])
+def test_an_application_whose_chart_is_given_the_file_is_asked_too(tmp_path: Path, file: str) -> None:
+    laid(tmp_path, **{"env/all.yaml": "a: 1\n", "argocd/dev.yaml": giving("dev", file)})
+    ours = Application("gpu", "openshift-gitops", "charts/gpu")
+    (found,) = Repository(tmp_path).giving(["env/all.yaml"], [ours])
+    assert (found.name, found.path) == ("dev", "charts/gpu")
+    assert list(Repository(tmp_path).giving(["env/all.yaml"], [replace(ours, name="dev")])) == []
+    assert list(Repository(tmp_path).giving(["env/other.yaml"], [ours])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (giving("dev", "$values/env/all.yaml", "chart: gpu-operator"), "chart from elsewhere"),
+        (giving("dev", "/env/all.yaml") + "x: [\n", "can't be read"),
+    ],
+)
+def test_one_whose_chart_cant_be_rendered_is_inconclusive(tmp_path: Path, text: str, words: str) -> None:
+    laid(tmp_path, **{"env/all.yaml": "a: 1\n", "argocd/dev.yaml": text})
+    with pytest.raises(Inconclusive, match=words):
+        list(Repository(tmp_path).giving(["env/all.yaml"], []))
