@@ -19,6 +19,19 @@ def test_the_base_is_the_builders_to_name_and_nobody_is_root_in_the_end() -> Non
     assert re.findall(r"^USER (\S+)", RECIPE, re.MULTILINE)[-1] == "1001:0"
 
 
+def test_whoever_runs_it_has_a_home_that_may_be_written() -> None:
+    assert "HOME=/var/lib/knowngood " in RECIPE
+    assert "chgrp 0 /var/lib/knowngood && chmod g+rwx /var/lib/knowngood" in RECIPE
+
+
+def test_neither_history_nor_what_was_built_here_is_copied_in() -> None:
+    left = (ROOT / ".containerignore").read_text().splitlines()
+    assert {".git", ".venv", ".cache", ".collections", "runs", "demo", "dist"} <= set(left)
+    assert not {
+        name for name in ("requirements", "tools", "runner", "matrix", "gates", "playbooks") if name in left
+    }
+
+
 def test_all_that_is_installed_is_pinned_or_from_the_checkout() -> None:
     steps = " & ".join([*ENVIRONMENT["additional_build_steps"]["append_final"], RECIPE.replace("\\\n", "")])
     installs = re.findall(r"pip install ([^&]*)", steps)

@@ -71,6 +71,30 @@ def test_ours_are_the_same_and_install_by_the_pins_of_the_repository_that_calls_
     assert [line.partition(" # where another")[0] for line in lines] == file.read_text().splitlines()
 
 
+def test_a_promotion_is_validated_before_its_pull_request_which_githubs_own_token_would_never_have_checked() -> (
+    None
+):
+    text = (TEMPLATES / "github" / "promote.yml").read_text()
+    steps = yaml.safe_load(text)["jobs"]["promote"]["steps"]
+    runs = [str(step.get("run", "")) for step in steps]
+    at = {
+        word: next(n for n, run in enumerate(runs) if word in run)
+        for word in (" validate ", " diff ", "gh pr")
+    }
+    assert max(at[" validate "], at[" diff "]) < at["gh pr"]
+    assert steps[at["gh pr"]]["env"]["GH_TOKEN"] == "${{ secrets.KNOWNGOOD_PR_TOKEN || github.token }}"
+    for words in (text.replace("\n# ", " "), (TEMPLATES / "README.md").read_text()):
+        assert "KNOWNGOOD_PR_TOKEN" in words
+        assert "Allow GitHub Actions to create and approve pull requests" in words
+
+
+def test_gitlabs_jobs_trust_the_checkout_that_another_user_made() -> None:
+    jobs = yaml.safe_load((TEMPLATES / "gitlab" / "gitlab-ci.yml").read_text())
+    assert (
+        jobs[".knowngood"]["before_script"][0] == 'git config --global --add safe.directory "$CI_PROJECT_DIR"'
+    )
+
+
 def test_the_jobs_are_the_same_on_both() -> None:
     names = {file.stem for file in GITHUB}
     jobs = yaml.safe_load((TEMPLATES / "gitlab" / "gitlab-ci.yml").read_text())
