@@ -50,4 +50,4 @@ def rehearsed_json(played: Sequence[Played]) -> Object:
         }
         for row in played
     ]
-    return {"schema": 1, "rehearsals": rows}
+    return {"rehearsals": rows}
