@@ -30,21 +30,25 @@ def told(file: Path) -> dict[str, str]:
     return {"says": first, **joined}
 
 
-def lay_out(name: str, folder: Path) -> tuple[Path, Path]:
-    """Write `gates/NAME.py` and `tests/test_NAME.py` into `folder`; UsageError where the name or place is taken."""
+def laid_out(name: str, folder: Path) -> tuple[Path, Path]:
+    """Where `gates/NAME.py` and `tests/test_NAME.py` will be in `folder`; UsageError where name or place is taken."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is no name of a gate", hint="lower case letters, digits and _, as a Python module"
         )
-    files = {folder / "gates" / f"{name}.py": GATE, folder / "tests" / f"test_{name}.py": TEST}
+    files = folder / "gates" / f"{name}.py", folder / "tests" / f"test_{name}.py"
     for file in files:
         if file.exists():
             raise UsageError("there is such a file already", where=str(file), hint="choose another name")
-    for file, template in files.items():
+    return files
+
+
+def write(name: str, files: tuple[Path, Path]) -> tuple[Path, Path]:
+    """Write a gate and its test."""
+    for file, template in zip(files, (GATE, TEST), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(template.replace("NAME", name), encoding="utf-8")
-    gate, test = files
-    return gate, test
+    return files
 
 
 GATE = '''"""What this gate proves, in one sentence.

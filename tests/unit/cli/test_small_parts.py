@@ -103,6 +103,14 @@ def test_gates_are_listed_with_what_they_prove() -> None:
     assert "registry (in no profile): " in text
 
 
+def test_a_new_gate_is_told_before_it_is_written(tmp_path: Path) -> None:
+    said = knowngood("gate", "new", "storage_mounts", "--out", tmp_path, "--dry-run")
+    assert (said.code, "nothing was written: would write " in said.err) == (0, True), said.err
+    assert f"{tmp_path / 'gates' / 'storage_mounts.py'} and {tmp_path / 'tests'}" in said.err
+    assert [*tmp_path.iterdir()] == []
+    assert knowngood("gate", "ams-prod", "--dry-run").code == 2, "judging has none"
+
+
 def test_a_new_gate_comes_with_a_test_that_passes_and_takes_no_place(tmp_path: Path) -> None:
     said = knowngood("gate", "new", "storage_mounts", "--out", tmp_path)
     assert said.code == 0

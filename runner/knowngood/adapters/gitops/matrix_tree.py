@@ -6,6 +6,7 @@ files stay as they are. It is the user's own repository, so it is reached as the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from knowngood.adapters.gitops.users_git import HINTS, UsersGit
@@ -45,7 +46,9 @@ class MatrixTrees:
         tree = self._folder / name
         source = f"+refs/heads/{self._branch}:{self._ref}"
         try:
-            self._git.run("fetch", "--quiet", "--no-tags", self._remote, source)
+            # Neither FETCH_HEAD nor the user's own branches of that remote move: only our ref does.
+            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
+            self._git.run("fetch", *quiet, self._remote, source)
             if tree in self._trees:
                 self._git.run("-C", str(tree), "checkout", "--quiet", "--detach", self._ref)
             else:
@@ -56,7 +59,9 @@ class MatrixTrees:
         return tree / self._inside
 
     def close(self) -> None:
-        """Leave nothing of it in the user's repository."""
+        """Leave nothing of it in the user's repository but objects that no ref names, which Git itself sweeps out."""
         for tree in self._trees:
             self._git.run("worktree", "remove", "--force", str(tree), ok=(0, 1, 128))
         self._git.run("update-ref", "-d", self._ref, ok=(0, 1, 128))
+        with suppress(OSError):  # not there, or the runs' logs are in it
+            self._folder.rmdir()

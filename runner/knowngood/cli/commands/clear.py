@@ -58,7 +58,7 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
         raise UsageError("nothing to clear is named", hint="knowngood clear NODE, or knowngood clear --holds")
     kube = Kube(kubeconfig_of(settings))
     if holds:
-        let_go(kube, alertmanager_of(settings, kube), yes=yes)
+        let_go(kube, alertmanager_of(settings, kube), yes=yes, go_on=bool(nodes) and settings.dry_run)
     return give_back(kube, nodes, yes=yes)
 
 
@@ -95,8 +95,11 @@ def alertmanager_of(settings: Settings, kube: Kube) -> Alertmanager | None:
     return next((found for name in sorted(clusters) if (found := known[name].alertmanager) != NONE), NONE)
 
 
-def let_go(kube: Kube, alerts: Alertmanager | None, *, yes: bool) -> None:
-    """Let go what runs that have ended still hold. LockHeld where an open run holds something."""
+def let_go(kube: Kube, alerts: Alertmanager | None, *, yes: bool, go_on: bool = False) -> None:
+    """Let go what runs that have ended still hold. LockHeld where an open run holds something.
+
+    `go_on`: only show it, without an end, since a dry run has more to show.
+    """
     untold, alerts = alerts is None, alerts or NONE
     found = standing(kube, alerts)
     refuse_open(kube, found)
@@ -106,6 +109,8 @@ def let_go(kube: Kube, alerts: Alertmanager | None, *, yes: bool) -> None:
     for hold in found:
         starts = f"; that {hold.starts}" if hold.starts else ""
         say(f"{hold.where}: lets it go on, held by a hold {hold.detail}{starts}", err=True)
+    if go_on:
+        return
     ask(f"Let go {', '.join(hold.where for hold in found)} on {kube.access.server}?", yes=yes)
     refuse_open(kube, found)  # somebody may have gone on while we asked
     for run in dict.fromkeys(hold.run for hold in found):

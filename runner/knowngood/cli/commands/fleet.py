@@ -190,7 +190,8 @@ def upgrade_command(
     The matrix is read as the head of its branch has it, since each run's record is a commit there. A cluster that is
     pinned to the release already counts as proven where the newest evidence says that it ran there; one that was
     pinned by hand needs --accept-pin. A run that is open on the way there is resumed. Typed again it goes on where it
-    stopped. Ctrl-C interrupts every run; each can be resumed.
+    stopped. Ctrl-C interrupts every run; each can be resumed. --dry-run fetches that head, too, and leaves no ref, work
+    tree or file of it.
 
     \b
     Examples:

@@ -13,8 +13,9 @@ import click
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.cli import gate_author, gate_work
+from knowngood.cli.asking import end_if_dry
 from knowngood.cli.matrix_source import kubeconfig_of, load, pick
-from knowngood.cli.options import Settings, run_options
+from knowngood.cli.options import Settings, dry_run_option, run_options
 from knowngood.cli.play import check_cluster
 from knowngood.cli.terminal import say, say_json
 from knowngood.matrix.locate import gates_dir, own_gates
@@ -74,6 +75,7 @@ class Asked:
 )
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Keep everything in this folder.")
 @click.option("--list", "listing", is_flag=True, help="List the gates, with what they prove.")
+@dry_run_option
 @run_options
 def command(settings: Settings, /, **words: Any) -> int:
     """Run gates against a cluster; changes nothing.
@@ -81,7 +83,8 @@ def command(settings: Settings, /, **words: Any) -> int:
     Passive gates only read and may run at any time; active ones compute on idle GPUs. --profile passive and wave run
     the passive ones (wave within 10 minutes: between two waves), canary, full and nightly the active ones too, on
     nodes where no tenant works (canary within 30 minutes, full within 2 hours, passive and nightly as long as the
-    cluster's judgeSeconds). `gate new NAME` lays out a new gate with its test in --out, or here.
+    cluster's judgeSeconds). `gate new NAME` lays out a new gate with its test in --out, or here;
+    with --dry-run it says which files.
 
     For an upgrade by hand take a --baseline before it and judge --since it afterwards: only what happened after the
     baseline counts, and figures are compared with those of the same node. Writes JUnit, CTRF and JSON into its folder.
@@ -105,6 +108,8 @@ def command(settings: Settings, /, **words: Any) -> int:
     asked = Asked(**words)
     if asked.cluster == "new":
         return _new(asked)
+    if settings.dry_run:
+        raise UsageError("--dry-run is for gate new NAME", hint="judging changes nothing but its own folder")
     if asked.name is not None:
         raise UsageError(
             f"{asked.name!r} is one word too many", hint="knowngood gate CLUSTER, or gate new NAME"
@@ -206,7 +211,9 @@ def _new(asked: Asked) -> int:
     """Lay out a gate and its test."""
     if asked.name is None:
         raise UsageError("which name has the new gate?", hint="knowngood gate new NAME")
-    gate, test = gate_author.lay_out(asked.name, asked.out or Path())
+    files = gate_author.laid_out(asked.name, asked.out or Path())
+    end_if_dry(f"would write {' and '.join(map(str, files))}")
+    gate, test = gate_author.write(asked.name, files)
     say(page([str(gate), str(test)]))
     say(f"  next: pytest {test}, then name {asked.name} in a profile's gates", err=True)
     return 0

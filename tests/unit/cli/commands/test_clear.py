@@ -173,6 +173,18 @@ def test_what_an_ended_run_still_holds_is_shown_and_let_go(kube: FakeKube, tmp_p
     assert kube.objects[POOL]["metadata"]["annotations"] == {}
 
 
+def test_a_dry_run_of_holds_and_a_node_shows_both_and_writes_nothing(kube: FakeKube, tmp_path: Path) -> None:
+    save(kube, undone())
+    a_held_pool(kube, THERE)
+    node(kube, taints=(names.QUARANTINE_TAINT,))
+    before = [*kube.writes]
+    said = let_go(tmp_path, "gpu-1", "--dry-run")
+    assert said.code == 0, said.err
+    assert "lets it go on, held by" in said.err
+    assert "gpu-1: takes off" in said.err
+    assert (kube.objects[POOL]["spec"]["paused"], kube.writes) == (True, before)
+
+
 def test_what_an_open_run_holds_is_refused(kube: FakeKube, tmp_path: Path) -> None:
     a_held_pool(kube, THERE)
     save(kube, undone().until("hop-1/ring-0/batch-1/drain"))

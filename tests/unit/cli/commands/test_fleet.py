@@ -125,6 +125,19 @@ def test_stage_after_stage_each_read_from_the_head_of_the_branch(scene: Scene) -
     assert scene.ops.git("for-each-ref", "refs/knowngood") == ""
 
 
+def test_a_dry_run_reads_the_head_and_leaves_no_ref_work_tree_or_file(scene: Scene) -> None:
+    """The head is another one than the user's own branch of that remote knows."""
+    scene.pin("lab")
+    refs, git_dir = scene.ops.git("for-each-ref"), scene.ops.matrix.parent / ".git"
+    said = scene.upgrade("--dry-run")
+    assert (said.code, "dry run, so nothing was written: Move second?" in said.err) == (0, True), said.err
+    assert scene.told == {}
+    assert scene.ops.git("for-each-ref") == refs
+    assert scene.ops.git("worktree", "list").count("\n") == 0
+    assert not (git_dir / "FETCH_HEAD").exists()
+    assert not [*(scene.remote.parent / "state" / "fleet").iterdir()]
+
+
 def test_what_was_not_proven_ends_the_line_and_what_was_is_not_moved_again(scene: Scene) -> None:
     scene.ends["second"] = 6
     assert scene.upgrade().code == 6
