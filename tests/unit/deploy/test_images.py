@@ -25,7 +25,7 @@ def test_whoever_runs_it_has_a_home_that_may_be_written() -> None:
 
 
 def test_neither_history_nor_what_was_built_here_is_copied_in() -> None:
-    left = (ROOT / ".containerignore").read_text().splitlines()
+    left = (ROOT / ".dockerignore").read_text().splitlines()
     assert {".git", ".venv", ".cache", ".collections", "runs", "demo", "dist"} <= set(left)
     assert not {
         name for name in ("requirements", "tools", "runner", "matrix", "gates", "playbooks") if name in left
