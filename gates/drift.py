@@ -52,7 +52,6 @@ LABELLED = {
     "gpu-sharing": (PLUGIN_CONFIG, "", "the device plugin's configuration"),
 }
 """Components that a node's label names: the label, what a node without it has, and what that is called."""
-"""The layout of a node without a label."""
 DEPLOY = "nvidia.com/gpu.deploy."
 GFD = "nvidia.com/cuda.driver-version.full"
 UPGRADE_STATES = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
