@@ -8,7 +8,7 @@ from knowngood.gate import rdma_ports
 from knowngood.gate.rdma_ports import Port
 from knowngood.gate.verdicts import judge
 from knowngood.model.matrix import Profile
-from knowngood.model.parts import Out
+from knowngood.model.parts import Out, short
 from knowngood.model.values import Values
 
 NOT_THERE = "it is not there"
@@ -36,7 +36,7 @@ def lacking(ports: Sequence[Port], profile: Profile, limits: Values, baseline: V
         gone = [part for part in (baseline or {})["compute"] if part not in same and part in before]
         known = len(gone) - len(left(((part, NOT_THERE) for part in gone), (), before))
         return Out(known, known)
-    nics = profile.compute_nics.pci_addresses
+    nics = {short(address) for address in profile.compute_nics.pci_addresses}
     names = {name for p in ports for name in (p.part, p.pci, p.guid) if name}
     waived = judge.waived_out(names)
     each = max(1, rdma_ports.expected(profile, limits) // max(1, profile.nics))

@@ -68,7 +68,8 @@ class Judge:
         """
         notes, left, today = _current[0], [], datetime.now(UTC).date().isoformat()
         for part, words in found:
-            waiver = next((w for w in notes.waivers if part and f"{part}/".startswith(f"{w.part}/")), None)
+            name = f"{short(part)}/"
+            waiver = next((w for w in notes.waivers if part and name.startswith(f"{short(w.part)}/")), None)
             if waiver is None:
                 left.append(words)
             elif waiver.until < today:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-_PLACE = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
+_PLACE = re.compile(r"(?:(?P<domain>[0-9a-f]{4,8}):)?(?P<rest>[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.IGNORECASE)
 _GPU = "GPU-"
 
 
@@ -65,7 +65,7 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
     before, "" where nobody kept it. A part whose place is taken was replaced, so it is not out. Only a home tells which
     place a UUID had; one without may be any of those that are waived by their places, or one more.
     """
-    here, known = {short(name) for name in there}, {short(n): place for n, place in (homes or {}).items()}
+    here, known = {short(n) for n in there}, {short(n): short(place) for n, place in (homes or {}).items()}
     gone = {short(part) for part in waived} - here
     places = {known.get(part) or part for part in gone} - here
     placed = {part for part in places if _PLACE.fullmatch(part)}
@@ -76,5 +76,14 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
 
 
 def short(name: str) -> str:
-    """A part's name as it is compared: lower case, and of a GPU's UUID what the kernel's files tell of it."""
-    return _GPU + "-".join(name.split("-")[1:3]).lower() if name.startswith(_GPU) else name.lower()
+    """A part's name as it is compared: lower case, of a GPU's UUID what the kernel's files tell of it.
+
+    A PCI address, also a port's (0000:18:00.0/1), as the kernel writes it: nvidia-smi has a longer domain
+    (00000000:18:00.0), people leave it out where it is 0.
+    """
+    if name.startswith(_GPU):
+        return _GPU + "-".join(name.split("-")[1:3]).lower()
+    place, slash, port = name.lower().partition("/")
+    if found := _PLACE.fullmatch(place):
+        place = f"{int(found['domain'] or '0', 16):04x}:{found['rest']}"
+    return f"{place}{slash}{port}"

@@ -29,6 +29,19 @@ def test_a_waiver_is_of_its_part_and_what_belongs_to_it(part: str, left: int) ->
     assert (NIC in notes.waived) is not bool(left)
 
 
+@pytest.mark.parametrize("spelled", ["00000000:9C:00.0", "9c:00.0"])
+def test_a_place_is_one_however_it_is_spelled(spelled: str) -> None:
+    """As nvidia-smi prints it, or without its domain: the GPU there is no known bad one that is out."""
+    verdicts.begin([waiver(spelled)])
+    assert judge.unwaived([(f"{NIC}/1", "it is down"), ("0001:9c:00.0", "another domain")]) == [
+        "another domain"
+    ]
+    assert judge.waived_out({NIC}) == Out()
+    assert out([spelled], [NIC]).excuses(1) is False
+    assert out([spelled, UUID], [], {UUID: NIC}).sure == 1
+    assert out([spelled], []).placed == (NIC,)
+
+
 def test_a_waiver_ends_with_its_day_and_is_told() -> None:
     notes = verdicts.begin([waiver(days=-1)])
     assert judge.unwaived([(NIC, "it is down")]) == [f"it is down (waived until {TODAY - timedelta(days=1)})"]
