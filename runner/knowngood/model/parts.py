@@ -63,7 +63,8 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
 
     `there`: places (PCI addresses) and other names of what is there; `homes`: other name -> place of what was there
     before, "" where nobody kept it. A part whose place is taken was replaced, so it is not out. Only a home tells which
-    place a UUID had; one without may be any of those that are waived by their places, or one more.
+    place a UUID had; one without may be any of those that are waived by their places, or one more. What homes know of,
+    nobody waives and is gone takes the place of one: no waiver of a place that was never there excuses it.
     """
     here, known = {short(n) for n in there}, {short(n): short(place) for n, place in (homes or {}).items()}
     gone = {short(part) for part in waived} - here
@@ -71,8 +72,9 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
     placed = {part for part in places if _PLACE.fullmatch(part)}
     unplaced = places - placed
     were = len(unplaced & known.keys())
-    sure, most = max(len(placed), were), len(placed) + len(unplaced)
-    return Out(sure, most, tuple(sorted(placed)), tuple(sorted(unplaced)))
+    others = {place for name, place in known.items() if place and name not in here} - here - places
+    sure, most = max(len(placed), were) - len(others), len(placed) + len(unplaced) - len(others)
+    return Out(max(0, sure), max(0, most), tuple(sorted(placed)), tuple(sorted(unplaced)))
 
 
 def short(name: str) -> str:

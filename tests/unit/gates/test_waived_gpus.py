@@ -50,6 +50,7 @@ WHOLE = [f"{UUIDS['0000:07:00.0']}-4000-8000-000000000000", "0000:07:00.0"]
         (WHOLE[:1], 7, True, "pass"),
         (WHOLE, 6, True, "fail"),
         (["0000:03:00.0"], 7, False, "fail"),
+        (["0000:99:00.0"], 7, True, "fail"),
         (WHOLE[1:], 9, False, "fail"),
     ],
     ids=[
@@ -62,6 +63,7 @@ WHOLE = [f"{UUIDS['0000:07:00.0']}-4000-8000-000000000000", "0000:07:00.0"]
         "a UUID that the baseline places",
         "both names are one",
         "another one is waived",
+        "another one was there before",
         "one too many",
     ],
 )
