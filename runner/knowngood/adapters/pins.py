@@ -66,9 +66,18 @@ def _remembered(version: str) -> Tool:
         url = str(told.get("url", ""))
     except (PackageNotFoundError, ValueError, AttributeError):
         return Tool(version)
-    parts = urlsplit(url)
-    plain = parts.scheme in ("http", "https") and "@" not in parts.netloc  # never a credential into a file
-    return Tool(version, found, url if plain and found else "")
+    return Tool(version, found, url if found and _plain(url) else "")
+
+
+def _plain(url: str) -> bool:
+    """Whether an address can be written into a file: a user, a query or a fragment may be a credential."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https") and "@" not in parts.netloc and not (parts.query or parts.fragment)
+    )
 
 
 def pins(found: Tool) -> str:

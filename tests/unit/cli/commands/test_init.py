@@ -213,6 +213,9 @@ def test_another_wheel_is_refused_and_nothing_is_written(tmp_path: Path, name: s
             "@ https://x.example/k.whl",
         ),
         ({"url": "https://me:secret@x.example/k.whl", "archive_info": {"hashes": {"sha256": "ab"}}}, "=="),
+        ({"url": "https://x.example/k.whl?t=secret", "archive_info": {"hashes": {"sha256": "ab"}}}, "=="),
+        ({"url": "https://x.example/k.whl#secret", "archive_info": {"hashes": {"sha256": "ab"}}}, "=="),
+        ({"url": "https://[x/k.whl", "archive_info": {"hashes": {"sha256": "ab"}}}, "=="),
         ({"url": "file:///mnt/wheels/k.whl", "archive_info": {"hashes": {"sha256": "ab"}}}, "=="),
     ],
 )
