@@ -47,6 +47,8 @@ def write(file: Path, source: Source, plan: Plan, kubeconfig: Path | None) -> No
         "what its nodes run" if kept.rests_on.asked else "not what its nodes run: no --kubeconfig was given"
     )
     say(f"{file} holds the plan, what the matrix says, and {seen}", err=True)
+    if silent := sorted(node for node, versions in kept.rests_on.nodes.items() if not versions):
+        say(f"  not of {', '.join(silent)}: could not be read, so nothing of it is compared", err=True)
     say(f"  next: knowngood upgrade {plan.cluster} --plan {file}", err=True)
 
 

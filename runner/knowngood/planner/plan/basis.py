@@ -35,11 +35,17 @@ def changes(kept: PlanFile, plan: Plan, now: Basis, version: str) -> Iterator[st
 
 
 def unread(kept: PlanFile, now: Basis) -> tuple[str, ...]:
-    """Nodes that told what they run when the plan was made, and do not now: it can't be said whether that is so."""
+    """Nodes that told what they run when the plan was made, and now do not, or not of all of it: nobody can tell."""
     before = kept.rests_on
-    if not before.asked:
-        return ()
-    return tuple(node for node, versions in before.nodes.items() if versions and now.nodes.get(node) == {})
+    return tuple(_silent(before.nodes, now.nodes)) if before.asked else ()
+
+
+def _silent(before: Running, now: Running) -> Iterator[str]:
+    for node, was in before.items():
+        here = now.get(node)
+        lost = sorted(was.keys() - here.keys()) if here is not None else []
+        if lost:
+            yield f"{node} (of {', '.join(lost)})" if here else node
 
 
 def _binding(plan: Plan) -> dict[str, Any]:
@@ -70,4 +76,5 @@ def _nodes(before: Running, now: Running) -> Iterator[str]:
         if was is None or is_ is None:
             yield f"{node} is {'new' if was is None else 'gone'}"
         elif was and is_:
-            yield from (f"{node}: {line}" for line in differences(was, is_))
+            told = {component: version for component, version in was.items() if component in is_}
+            yield from (f"{node}: {line}" for line in differences(told, is_))

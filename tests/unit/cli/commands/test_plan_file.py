@@ -11,9 +11,10 @@ from jsonschema import Draft202012Validator
 from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.ops import Ops, ops_at
 
-from knowngood.cli import play, wiring
+from knowngood.cli import plan_file, play, wiring
 from knowngood.cli.commands import upgrade
 from knowngood.matrix.locate import matrix_dir
+from knowngood.model.plan_file import Basis
 from knowngood.report import published
 
 
@@ -108,6 +109,14 @@ def test_a_file_that_is_no_plan_is_a_usage_error(ops: Ops, text: str, says: str)
     assert said.code == 2
     assert says in said.err
     assert "knowngood plan CLUSTER --to RELEASE --out FILE" in said.err
+
+
+def test_nodes_that_could_not_be_read_are_named_when_it_is_written(
+    ops: Ops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = {"gpu-1": {"nvidia-driver": "580"}, "gpu-2": {}}
+    monkeypatch.setattr(plan_file, "basis", lambda *_: Basis({}, asked=True, nodes=nodes))
+    assert "not of gpu-2: could not be read" in kept().err
 
 
 def test_a_plan_of_another_kind_of_file_is_refused(ops: Ops) -> None:

@@ -41,6 +41,15 @@ def test_a_node_that_can_be_read_no_more_is_not_called_unchanged() -> None:
     assert unread(KEPT, silent) == ("gpu-1",)
 
 
+def test_a_component_that_can_be_told_no_more_is_not_called_changed() -> None:
+    """Its file could not be read, or it is gone: what the node printed does not say which."""
+    was = {"nvidia-driver": "580", "gds": "2.20"}
+    kept = replace(KEPT, rests_on=replace(SEEN, nodes={"gpu-1": was}))
+    now = replace(SEEN, nodes={"gpu-1": {"nvidia-driver": "580"}})
+    assert changed(now, kept) == []
+    assert unread(kept, now) == ("gpu-1 (of gds)",)
+
+
 def test_another_cluster_behind_the_kubeconfig_is_seen() -> None:
     assert "another cluster" in changed(replace(SEEN, identity=Identity("v", "c")))[0]
 
