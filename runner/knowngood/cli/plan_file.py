@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.cli.matrix_source import Source
@@ -19,9 +20,13 @@ from knowngood.model.plan_file import Basis, PlanFile
 from knowngood.model.text import as_json
 from knowngood.planner.plan.basis import changes, unread
 from knowngood.planner.plan.case import Wishes
+from knowngood.report import published
 
 SCHEMA = 1
 """Of such a file; another number is another meaning."""
+
+ANEW = "make it anew: knowngood plan CLUSTER --to RELEASE --out FILE"
+"""What helps where a file is no plan."""
 
 PLAN_FILE = "plan_file"
 """Under which name record 0 keeps the digest of the plan that a run went by."""
@@ -77,23 +82,35 @@ def basis(source: Source, plan: Plan, kubeconfig: Path | None) -> Basis:
 
 def read(file: Path) -> PlanFile:
     """A kept plan. UsageError, with the place, where the file is none."""
-    hint = "make it anew: knowngood plan CLUSTER --to RELEASE --out FILE"
     if not file.is_file():
-        raise UsageError("there is no such plan file", where=str(file), hint=hint)
+        raise UsageError("there is no such plan file", where=str(file), hint=ANEW)
     try:
         value = json.loads(read_text(file))
+        _refuse_edited(file, value)
         found = from_json(PlanFile, value)
     except json.JSONDecodeError as error:
         raise UsageError(
-            f"line {error.lineno}: not valid JSON: {error.msg}", where=str(file), hint=hint
+            f"line {error.lineno}: not valid JSON: {error.msg}", where=str(file), hint=ANEW
         ) from None
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        raise UsageError("is no plan that knowngood wrote", where=str(file), hint=hint) from None
-    if found.schema != SCHEMA:
-        raise UsageError(
-            f"has schema {found.schema}, this knowngood reads {SCHEMA}", where=str(file), hint=hint
-        )
+        raise UsageError("is no plan that knowngood wrote", where=str(file), hint=ANEW) from None
     return found
+
+
+def _refuse_edited(file: Path, value: Any) -> None:
+    """UsageError, with the place, where the values are not what the published schema says."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 (0.1 s, needed only where a plan is read)
+    from jsonschema.exceptions import best_match  # noqa: PLC0415
+
+    number = value.get("schema", SCHEMA) if isinstance(value, dict) else SCHEMA
+    if number != SCHEMA:
+        raise UsageError(f"has schema {number}, this knowngood reads {SCHEMA}", where=str(file), hint=ANEW)
+    if found := best_match(Draft202012Validator(published.schema("plan-file")).iter_errors(value)):
+        raise UsageError(
+            f"is no plan that knowngood wrote: {found.json_path}: {found.message[:200]}",
+            where=str(file),
+            hint=ANEW,
+        )
 
 
 def refuse_changed(file: Path, kept: PlanFile, plan: Plan, now: Basis) -> None:

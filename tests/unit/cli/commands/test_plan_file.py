@@ -10,11 +10,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.unit.cli.called import Said, knowngood
 from tests.unit.cli.ops import Ops, ops_at
+from tests.unit.engine.scene import a_plan
 
 from knowngood.cli import plan_file, play, wiring
 from knowngood.cli.commands import upgrade
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.plan_file import Basis
+from knowngood.model.errors import UsageError
+from knowngood.model.jsonable import to_json
+from knowngood.model.plan_file import Basis, PlanFile
 from knowngood.report import published
 
 
@@ -109,6 +112,20 @@ def test_a_file_that_is_no_plan_is_a_usage_error(ops: Ops, text: str, says: str)
     assert said.code == 2
     assert says in said.err
     assert "knowngood plan CLUSTER --to RELEASE --out FILE" in said.err
+
+
+@pytest.mark.parametrize(("name", "value"), [("to_release", 5), ("accepted", [[1]])])
+def test_a_plan_that_somebody_edited_is_a_usage_error_with_the_place(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    kept = PlanFile(1, "1", "2026-01-01T00:00:00Z", a_plan(), Basis({}))
+    values = to_json(kept)
+    (tmp_path / "the.plan").write_text(json.dumps(values))
+    assert plan_file.read(tmp_path / "the.plan").plan.to_release == kept.plan.to_release
+    values["plan"][name] = value
+    (tmp_path / "the.plan").write_text(json.dumps(values))
+    with pytest.raises(UsageError, match=rf"wrote: \$\.plan\.{name}"):
+        plan_file.read(tmp_path / "the.plan")
 
 
 def test_nodes_that_could_not_be_read_are_named_when_it_is_written(
