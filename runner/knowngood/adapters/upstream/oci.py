@@ -8,6 +8,7 @@ to the host that it is for, and to the token service which that host names over 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
 import urllib.error
@@ -178,7 +179,7 @@ class OciRegistry:
             url = f"{scheme}://{place.host}/v2/{place.name}/{what}"
             try:
                 return self._asked(url, place)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 trouble = f"it does not answer: {getattr(error, 'reason', error)}"
         self._silent[place.host] = trouble
         raise UntoldError(trouble)

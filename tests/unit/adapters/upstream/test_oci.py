@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import socket
 import time
@@ -103,6 +104,15 @@ def test_nobody_answers() -> None:
     assert not found.missing
     assert "does not answer" in found.unproven[image]
     assert "names no registry" in found.unproven["nginx"]
+
+
+def test_what_answers_no_http_could_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_http(*_: object) -> None:
+        raise http.client.BadStatusLine("SSH-2.0")
+
+    monkeypatch.setattr(OciRegistry, "_read", no_http)
+    image = "q.example.com/a:1"
+    assert "does not answer: SSH-2.0" in OciRegistry().look([image]).unproven[image]
 
 
 def test_a_host_that_does_not_answer_is_waited_for_once() -> None:
