@@ -12,9 +12,9 @@ PAUSE = "pause_after"
 
 
 def refuse_strange_ring(plan: Plan, ring: str) -> None:
-    """UsageError where the plan has no part of that name: the run would go through, unasked."""
+    """UsageError where a plan with something to do has no part of that name: the run would go through, unasked."""
     known = tuple(dict.fromkeys(part.name for hop in plan.hops for part in hop.parts))
-    if ring and ring not in known:
+    if plan.hops and ring and ring not in known:
         raise UsageError(
             f"--pause-after {ring}: this plan has no such ring", hint=f"its rings: {', '.join(known)}"
         )

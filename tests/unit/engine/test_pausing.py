@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_standard, a_world, an_engine
@@ -95,6 +97,7 @@ def test_who_asked_for_an_abort_meanwhile_is_heeded_instead() -> None:
 def test_a_ring_that_the_plan_does_not_have_is_a_usage_error_with_those_it_has() -> None:
     refuse_strange_ring(a_plan(), "ring-2")
     refuse_strange_ring(a_plan(), "")
+    refuse_strange_ring(replace(a_plan(), hops=()), "ring-2")
     with pytest.raises(UsageError) as refused:
         refuse_strange_ring(a_plan(), "ring-9")
     assert "ring-0, ring-1, ring-2" in refused.value.hint
