@@ -85,6 +85,7 @@ def layout(
         parted_now={"gpu-1": Parted(told, found)},
         gpu_settings=config,
         profile=profile(),
+        expect={},
         baseline=baseline,
     )[:2]
 

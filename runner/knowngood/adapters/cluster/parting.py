@@ -90,12 +90,14 @@ def plugin_key(state: NodeState, config: GpuConfig) -> str:
 
 def shares(config: Any) -> list[Share]:
     """The resources that a configuration of the device plugin shares. ValueError where it can't be understood."""
-    sharing = (config or {}).get("sharing") if isinstance(config, Mapping) else None
     found = []
+    sharing = _map(_map(config, "the configuration").get("sharing"), "sharing")
     for key, kind in KINDS.items():
-        part = (sharing or {}).get(key) or {}
-        renamed = bool(part.get("renameByDefault"))
-        for resource in part.get("resources") or ():
+        part = _map(sharing.get(key), key)
+        renamed, resources = bool(part.get("renameByDefault")), part.get("resources") or []
+        if not isinstance(resources, list):
+            raise ValueError(f"{key}.resources is no list")  # noqa: TRY004 (a file's fault, as all here)
+        for resource in (_map(one, "a shared resource") for one in resources):
             name, replicas = str(resource.get("name") or ""), resource.get("replicas")
             if not name or not isinstance(replicas, int) or replicas < 1:
                 raise ValueError(f"a shared resource without a name or a number of replicas: {resource}")
@@ -103,6 +105,13 @@ def shares(config: Any) -> list[Share]:
             default = f"{name}{SHARED}" if renamed else name
             found.append(Share(kind, name, replicas, str(resource.get("rename") or default)))
     return found
+
+
+def _map(value: Any, what: str) -> Values:
+    """A part of a configuration, empty where it is not there."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"{what} is no map")
+    return value or {}
 
 
 def pending(gpu: Gpu) -> bool:
