@@ -6,6 +6,7 @@ Reads only; what is no plain YAML is named.
 from __future__ import annotations
 
 import posixpath
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,8 +39,9 @@ def checkout_of(folder: Path, applications: Iterable[str]) -> Checkout:
     for file in sorted(_manifests(folder)):
         where = str(file.relative_to(folder))
         try:
-            if file.is_symlink() or file.stat().st_size > MAX_BYTES:
-                unread[where] = "a link, or larger than a manifest is"
+            there = file.lstat()
+            if not stat.S_ISREG(there.st_mode) or there.st_size > MAX_BYTES:  # a pipe would never end
+                unread[where] = "a link or another thing than a file, or larger than a manifest is"
                 continue
             documents += [
                 _Document(where, one) for one in parse_all(file.read_bytes().decode("utf-8"), where)

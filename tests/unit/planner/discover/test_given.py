@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def told(folder: Path, gpu: Object, files: dict[str, object]) -> Told:
     found = checkout_of(folder, ["argocd", CHART])
     objects = {"Application": (root, gpu), "ClusterPolicy": (CLUSTER_POLICY,)}
     return tell(Seen(objects, {}, {}, found.files, None, found.reads), MATRIX, DEFAULT_NAMESPACES)
+
+
+def test_a_pipe_among_the_manifests_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never end."""
+    os.mkfifo(tmp_path / "a.yaml")
+    monkeypatch.setattr(Path, "read_bytes", lambda _: b"read: 1")
+    assert "another thing than a file" in checkout_of(tmp_path, []).unread["a.yaml"]
 
 
 @pytest.mark.parametrize(
