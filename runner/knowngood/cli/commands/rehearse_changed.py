@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,11 +16,13 @@ from knowngood.cli.staging import DEFAULT_SCALE, rehearsed
 from knowngood.cli.terminal import say, say_json, say_orders
 from knowngood.matrix import build, documents
 from knowngood.model.errors import ExitCode, Interrupted, KnowngoodError, Problem
-from knowngood.model.matrix import Release
+from knowngood.model.matrix import Matrix
 from knowngood.model.text import page
 from knowngood.planner.changed import Pair, pairs, releases
 from knowngood.report.problems import github_annotations
 from knowngood.report.rehearsed_text import Played, rehearsed_json, rehearsed_text
+
+UNTOLD = "pinned already, so nothing leads there: nobody can tell whether it works; give changed versions a new release"
 
 RULE = "rehearsal"
 """What an annotation is called that no numbered rule of the matrix stands behind."""
@@ -46,7 +49,8 @@ def command(settings: Settings, since: str, out: Path, output: str) -> int:
     """Rehearse each release that a branch changed, on each cluster whose hardware it names.
 
     A release is changed where it is new or names other versions or hardware. Clusters of other hardware are listed as
-    not meant: they say nothing against it. Each rehearsal is what `knowngood rehearse` does, one after the other.
+    not meant: they say nothing against it. One that the branch also pins is played from the pin before; where there was
+    no other one, nobody can tell. Each rehearsal is what `knowngood rehearse` does, one after the other.
     `github` also prints an annotation on the release's file for each that did not end done.
 
     \b
@@ -60,7 +64,9 @@ def command(settings: Settings, since: str, out: Path, output: str) -> int:
       130 interrupted
     """
     source = load(settings)
-    wanted = tuple(pairs(source.matrix, releases(_before(source, since), source.matrix.releases)))
+    before = _before(source, since)
+    pins = {name: one.release for name, one in before.clusters.items()}
+    wanted = tuple(pairs(source.matrix, releases(before.releases, source.matrix.releases), pins))
     if not wanted:
         say("no release was added or changed: nothing to rehearse", err=True)
     played = [_row(source, pair, out, dry_run=settings.dry_run) for pair in wanted]
@@ -76,21 +82,26 @@ def command(settings: Settings, since: str, out: Path, output: str) -> int:
     return int(ExitCode.INCONCLUSIVE if ExitCode.INCONCLUSIVE in codes else ExitCode.DONE)
 
 
-def _before(source: Source, since: str) -> Mapping[str, Release]:
-    """The releases as they were where the branch left `since`, as far as they can be read."""
+def _before(source: Source, since: str) -> Matrix:
+    """The matrix as it was where the branch left `since`, as far as it can be read."""
     with tempfile.TemporaryDirectory() as folder:
         base, _ = matrix_at(source.folder, merge_base(source.folder, since), Path(folder))
-        return build.matrix(documents.read(base)).releases
+        return build.matrix(documents.read(base))
 
 
 def _row(source: Source, pair: Pair, out: Path, *, dry_run: bool) -> Played:
     """One pair, played where it is to be."""
     if pair.why_not or dry_run:
-        return Played(pair, "" if pair.why_not else "would be played")
+        untold = pair.untold and not dry_run
+        code, why = (ExitCode.INCONCLUSIVE, UNTOLD) if untold else (ExitCode.DONE, "")
+        return Played(pair, "" if pair.why_not else "would be played", code, why)
     folder = out / f"{pair.cluster}-{pair.release}"
     say(page(["", f"{pair.cluster} to {pair.release}"]), err=True)
+    found = source.cluster(pair.cluster)
+    if pair.start:
+        found = replace(found, release=pair.start, raw={**found.raw, "release": pair.start})
     try:
-        summary = rehearsed(source, source.cluster(pair.cluster), pair.release, folder, DEFAULT_SCALE)
+        summary = rehearsed(source, found, pair.release, folder, DEFAULT_SCALE)
     except Interrupted:
         raise
     except KnowngoodError as error:
@@ -104,7 +115,7 @@ def _against(source: Source, played: Sequence[Played]) -> list[Problem]:
     return [
         Problem(
             source.release(row.pair.release).where,
-            f"the rehearsal on {row.pair.cluster} ended {row.end}: {row.why}",
+            f"the rehearsal on {row.pair.cluster} ended {row.end or 'unplayed'}: {row.why}",
             RULE,
             f"knowngood rehearse {row.pair.cluster} --to {row.pair.release}",
             expected="done",

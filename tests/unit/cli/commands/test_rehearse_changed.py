@@ -39,8 +39,10 @@ class Played:
     def __init__(self, how: Summary | KnowngoodError) -> None:
         self.how = how
         self.asked: list[tuple[str, str, str]] = []
+        self.starts: list[tuple[str, object]] = []
 
     def __call__(self, _source: object, found: Any, release: str, folder: Path, _scale: float) -> Summary:
+        self.starts.append((found.release, found.raw["release"]))
         self.asked.append((found.name, release, folder.name))
         if isinstance(self.how, Summary):
             return self.how
@@ -111,14 +113,26 @@ def test_a_status_that_rose_and_a_comment_are_no_change(ops: Ops, monkeypatch: p
     assert "nothing to rehearse" in said.err
 
 
-def test_a_release_that_a_cluster_rests_on_is_not_played_there(
+def test_a_release_that_the_branch_pins_too_is_played_from_the_pin_before(
     ops: Ops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ops.edit("clusters/lab.yaml", "release: old", "release: new")
     ops.commit()
     said, played = changed(monkeypatch, ended("done", 0))
-    assert played.asked == []
+    assert (said.code, played.asked, played.starts) == (0, [("lab", "new", "lab-new")], [("old", "old")])
+
+
+@pytest.mark.parametrize("more", [(), ("--output", "github")])
+def test_a_release_that_was_pinned_before_it_changed_is_nothing_that_can_be_told(
+    ops: Ops, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    (ops.matrix / "releases" / "new.yaml").unlink()
+    ops.edit("releases/old.yaml", "580.173.02", "595.91.07")
+    ops.commit()
+    said, played = changed(monkeypatch, ended("done", 0), *more)
+    assert (said.code, played.asked) == (3, [])
     assert "it is what the cluster is pinned to" in said.out
+    assert "give changed versions a new release" in said.out
 
 
 def test_a_folder_with_an_earlier_rehearsal_is_left_alone(ops: Ops, tmp_path: Path) -> None:
