@@ -89,6 +89,18 @@ def lay_out(folder: Path, ci: str, pins: str, *, dry_run: bool = False) -> Layou
     return Layout(folder, new, kept, ci, not begun)
 
 
+def unignored(folder: Path) -> tuple[str, ...]:
+    """Which of our lines a .gitignore that is there lacks; none where there is none, or it can't be read."""
+    file = folder / ".gitignore"
+    if not file.is_file():
+        return ()
+    try:
+        there = {line.strip().strip("/") for line in file.read_text(encoding="utf-8").splitlines()}
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(line for line in GITIGNORE.split() if line.strip("/") not in there)
+
+
 def _files(ci: str, pins: str) -> Mapping[str, str]:
     """All single files, by their path."""
     found = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from knowngood.adapters.layout import KINDS, PINS, Layout, ci_of, lay_out
+from knowngood.adapters.layout import KINDS, PINS, Layout, ci_of, lay_out, unignored
 from knowngood.adapters.pins import Tool, pins, tool
 from knowngood.cli.options import Settings, debug_option, dry_run_option
 from knowngood.cli.terminal import say
@@ -62,7 +63,10 @@ def command(settings: Settings, folder: Path, ci: str | None, wheel: Path | None
 
 
 def _kept(made: Layout) -> list[str]:
-    return [f"{path} is there already and stays as it is" for path in made.kept]
+    lines = [f"{path} is there already and stays as it is" for path in made.kept]
+    if lacks := unignored(made.folder):
+        lines.append(f".gitignore lacks {', '.join(lacks)}: what runs leave there would be committed")
+    return lines
 
 
 def _next(made: Layout, found: Tool, chosen: str) -> list[str]:
@@ -75,7 +79,7 @@ def _next(made: Layout, found: Tool, chosen: str) -> list[str]:
         lines.append(f"{PINS} has no hash of knowngood yet, so the pipelines refuse to install it")
         lines.append(f"  next: rm {PINS} && knowngood init {made.folder} --ci {chosen} --wheel FILE")
     first = [] if made.folder == Path.cwd() else [f"cd {made.folder}"]
-    first += [] if made.committed or not made.new else ["git add -A", "git commit"]
+    first += [] if made.committed or not made.new else [f"git add {shlex.join(made.new)}", "git commit"]
     lines += [f"  next: {' && '.join(first)}"] if first else []
     lines.append(
         f"  {'then' if first else 'next'}: knowngood validate && knowngood rehearse ams-prod --to r595"

@@ -133,13 +133,17 @@ def test_a_repository_that_is_there_gets_what_is_missing_and_no_commit(tmp_path:
     git(tmp_path, "remote", "add", "origin", "git@gitlab.example.com:gpu/ops.git")
     (tmp_path / "gates").mkdir()
     (tmp_path / "gates" / "ours.py").write_text("x = 1\n")
+    (tmp_path / ".gitignore").write_text(".venv/\n")
     said = knowngood("init", tmp_path)
     assert said.code == 0, said.err
     assert (tmp_path / ".gitlab-ci.yml").is_file()
     assert not (tmp_path / ".github").exists()
     assert [p.name for p in (tmp_path / "gates").iterdir()] == ["ours.py"]
     assert "gates/ is there already and stays as it is" in said.err
-    assert "git add -A && git commit" in said.err
+    assert (
+        "git add matrix/ playbooks/ README.md .knowngood/requirements.txt .gitlab-ci.yml && git" in said.err
+    )
+    assert ".gitignore lacks rehearsals/, verdicts/, demo/, diff.md, .cache/:" in said.err
     assert subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=tmp_path, check=False, capture_output=True
     ).returncode
