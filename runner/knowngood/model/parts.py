@@ -73,8 +73,10 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
     unplaced = places - placed
     were = len(unplaced & known.keys())
     others = {place for name, place in known.items() if place and name not in here} - here - places
-    sure, most = max(len(placed), were) - len(others), len(placed) + len(unplaced) - len(others)
-    return Out(max(0, sure), max(0, most), tuple(sorted(placed)), tuple(sorted(unplaced)))
+    strange = placed - set(known.values())
+    taken = min(len(others), len(strange))
+    sure, most = max(len(placed) - taken, were), len(placed) + len(unplaced) - taken
+    return Out(sure, most, tuple(sorted(placed)), tuple(sorted(unplaced)))
 
 
 def short(name: str) -> str:
