@@ -196,6 +196,7 @@ def test_a_plain_text_is_one_line_and_only_a_page_has_more(capsys: pytest.Captur
         "c",
         r"d\ne",
         "{",
+        '  "schema": 1,',
         r'  "why": "#\u0023[error]\u001b\u202e"',
         "}",
         "",
