@@ -38,7 +38,7 @@ def test_a_problem_stands_at_its_file_and_line_in_every_format(broken: Path) -> 
     text = knowngood("validate", "--matrix", broken)
     assert text.code == 1
     assert f"r595.yaml:{line}:" in text.out
-    found = json.loads(knowngood("validate", "--matrix", broken, "--output", "json").out)
+    found = json.loads(knowngood("validate", "--matrix", broken, "--output", "json").out)["problems"]
     errors = [p for p in found if p["severity"] == "error"]
     assert [(Path(p["file"]).name, p["line"]) for p in errors] == [("r595.yaml", line)]
     github = knowngood("validate", "--matrix", broken, "-o", "github").out
@@ -76,7 +76,7 @@ def test_the_teams_own_matrix_counts_where_there_is_one(
 def test_show_lists_each_kind_as_text_and_json(what: str) -> None:
     text, value = knowngood("show", what), knowngood("show", what, "-o", "json")
     assert text.code == value.code == 0
-    assert all(name in text.out for name in json.loads(value.out))
+    assert all(name in text.out for name in json.loads(value.out)[what])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_show_describes_one(what: str, name: str, holds: str) -> None:
 
 def test_show_edges_says_what_decides_a_move_of_each_component() -> None:
     said = knowngood("show", "edges", "-o", "json")
-    rows = {row["component"]: row for row in json.loads(said.out)}
+    rows = {row["component"]: row for row in json.loads(said.out)["edges"]}
     assert rows["openshift"]["decidedBy"] == "its update graph and the vendor's steps"
     assert rows["nvidia-driver"]["decidedBy"] == "nothing: any may follow any"
     text = knowngood("show", "edges").out
@@ -109,7 +109,7 @@ def test_show_edges_says_what_decides_a_move_of_each_component() -> None:
 def test_show_conflicts_shows_all_sides_of_each() -> None:
     text, value = knowngood("show", "conflicts"), knowngood("show", "conflicts", "-o", "json")
     assert "network-operator-26-4-openshift (warn, open: the stricter holds)" in text.out
-    sides = [claim["source"] for one in json.loads(value.out) for claim in one["claims"]]
+    sides = [claim["source"] for one in json.loads(value.out)["conflicts"] for claim in one["claims"]]
     assert len(sides) > 20
     assert all(source in text.out for source in sides)
 

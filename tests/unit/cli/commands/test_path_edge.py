@@ -14,6 +14,7 @@ def test_a_path_as_json_has_the_documented_keys() -> None:
     )
     assert said.code == 0
     assert json.loads(said.out) == {
+        "schema": 1,
         "component": "openshift",
         "from": "4.16.20",
         "to": "4.18.52",
@@ -30,6 +31,7 @@ def test_an_edge_as_json_has_the_documented_keys() -> None:
     said = knowngood("edge", "openshift", "4.18.21", "4.18.22", "-o", "json")
     assert said.code == 0
     assert json.loads(said.out) == {
+        "schema": 1,
         "exists": True,
         "kind": "real",
         "always": [],
