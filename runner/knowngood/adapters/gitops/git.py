@@ -91,7 +91,7 @@ class GitOpsRepository(GitOps):
 
         def build(_head: str) -> Built:
             nonlocal ready
-            ready = tuple(c for c in changes if self._declares(c))
+            ready = tuple(c for c in changes if c.before != c.after and self._declares(c))
             return self._clone.commit("knowngood: would this be taken?\n", self._write(ready)), ready
 
         head = self.head()

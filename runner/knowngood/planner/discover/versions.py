@@ -147,8 +147,13 @@ def _is(matrix: Matrix, row: Release, seen: Mapping[str, str]) -> bool:
 
 
 def _same(matrix: Matrix, name: str, declared: str, running: str) -> bool:
+    component = matrix.components[name]
+    written = component.mover.fields.values() if component.mover else ()
+    # An image is tagged as the field is written: of 4.6.0-4.8.3 that is 4.6.0-4.8.3-distroless.
+    if running in {text.replace("{version}", declared) for fields in written for text in fields.values()}:
+        return True
     try:
-        return runs(matrix.components[name].scheme, declared, running)
+        return runs(component.scheme, declared, running)
     except ValueError:
         return False
 
