@@ -65,7 +65,7 @@ def test_a_pull_request_shows_what_changed_and_what_a_changed_release_means(team
 def test_nothing_changed_says_so(team: Path) -> None:
     assert knowngood("diff", "--since", "HEAD").out == "nothing in the matrix changed\n"
     value = json.loads(knowngood("diff", "--since", "HEAD", "-o", "json").out)
-    assert value == {"changes": [], "releases": [], "unread": []}
+    assert value == {"schema": 1, "changes": [], "releases": [], "unread": []}
 
 
 def test_a_file_that_can_not_be_read_is_named_and_the_rest_compared(team: Path) -> None:
