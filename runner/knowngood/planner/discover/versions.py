@@ -122,13 +122,17 @@ def release(seen_of: Seen, told: Told, matrix: Matrix, profile: str) -> None:
         rows = [r for r in rows if ("openshift" in r.components) is is_openshift]
     fitting = [r for r in rows if _is(matrix, r, seen)]
     known = {r.name: [c for c in r.components if c in seen] for r in fitting}
-    best = max((len(k) for k in known.values()), default=0)
-    fitting = [r for r in fitting if len(known[r.name]) == best and best >= LEAST]
+    # What a release names and nothing shows speaks against it, as what runs speaks for it.
+    weight = {
+        r.name: 2 * len(known[r.name]) - len(r.components) for r in fitting if len(known[r.name]) >= LEAST
+    }
+    fitting = [r for r in fitting if r.name in weight and weight[r.name] == max(weight.values())]
     if len(fitting) == 1:
         (one,) = fitting
         unread = [c for c in one.components if c not in seen]
         more = f"; not read: {', '.join(unread)}" if unread else ""
-        told.tell("release", one.name, f"{best} of its {len(one.components)} components run{more}")
+        count = len(known[one.name])
+        told.tell("release", one.name, f"{count} of its {len(one.components)} components run{more}")
     elif fitting:
         names = ", ".join(sorted(r.name for r in fitting))
         told.ask("release", f"which release runs: {names} all fit what was read")
