@@ -19,7 +19,7 @@ import pytest
 
 from knowngood.adapters.cluster.gpu_config import GpuConfig
 from knowngood.adapters.cluster.nvidia_smi import Gpu
-from knowngood.adapters.cluster.parting import Share, in_mig, plugin_key, shares, unshared
+from knowngood.adapters.cluster.parting import REPLICAS, Share, in_mig, plugin_key, shares, unshared
 from knowngood.gate import judge, measure
 from knowngood.gate.driver import Reports
 from knowngood.gate.fixtures import readable
@@ -30,7 +30,6 @@ from knowngood.model.node import NodeState
 from knowngood.planner import sharing
 
 SETTLE = 20.0  # seconds
-REPLICAS = "nvidia.com/gpu.replicas"
 ALONE = ("Exclusive_Process", "Exclusive_Thread", "Prohibited")
 """Compute modes in which several processes can't have one GPU."""
 
