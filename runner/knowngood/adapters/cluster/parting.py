@@ -17,8 +17,8 @@ from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 from knowngood.planner import sharing
 
-MIG_CONFIG, MIG_STATE = "nvidia.com/mig.config", "nvidia.com/mig.config.state"
-KIND, REPLICAS = "nvidia.com/gpu.sharing-strategy", "nvidia.com/gpu.replicas"
+MIG_CONFIG, MIG_STATE = sharing.CONFIG, sharing.STATE
+KIND, REPLICAS = sharing.SHARING, sharing.REPLICAS
 PLUGIN_CONFIG = "nvidia.com/device-plugin.config"
 SHARED = ".shared"
 KINDS = {"timeSlicing": "time-slicing", "mps": "mps"}

@@ -12,10 +12,11 @@ from knowngood.model.values import Object
 from knowngood.planner.discover.seen import Machine, Seen, Told, labels_of, name_of
 from knowngood.planner.readiness.selecting import owners
 from knowngood.planner.roles import role
+from knowngood.planner.sharing import CONFIG as MIG
+from knowngood.planner.sharing import REPLICAS
 
 KEYS = {"control-plane": "controlPlane", "worker": "cpu", "gpu": "gpu", "virtual": "virtual"}
 GPU_PRODUCT, GPU_COUNT = "nvidia.com/gpu.product", "nvidia.com/gpu.count"
-MIG, REPLICAS = "nvidia.com/mig.config", "nvidia.com/gpu.replicas"
 WAY = "rings"
 NOT_ASKED = Machine(trouble="it was not asked")
 
