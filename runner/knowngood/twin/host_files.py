@@ -184,6 +184,28 @@ def nic(node: NodeSeed, index: int) -> Files:
     return files
 
 
+def pci(index: int) -> str:
+    """Where the kernel keeps a NIC's own files."""
+    return f"sys/bus/pci/devices/{nic_address(index)}"
+
+
+def virtual_function(index: int, number: int) -> str:
+    """Where it keeps those of one of its virtual functions: a link on a host, a folder here."""
+    return f"{pci(index)}/virtfn{number}"
+
+
+def functions(index: int, count: int) -> Files:
+    """What a NIC's own files say of so many virtual functions, each with its driver."""
+    bus = nic_address(index).rpartition(":")[0]
+    found = {f"{pci(index)}/sriov_numvfs": f"{count}\n"}
+    for number in range(count):
+        slot, function = divmod(number + 2, 8)
+        found[f"{virtual_function(index, number)}/uevent"] = (
+            f"DRIVER=mlx5_core\nPCI_SLOT_NAME={bus}:{slot:02x}.{function}\n"
+        )
+    return found
+
+
 def symbols(*, nic: bool, gpu: bool) -> Files:
     """Of /proc/kallsyms what tells of DMA-BUF: the kernel's own, and those of drivers that are loaded."""
     lines = ["T linux_banner", "T pci_p2pdma_distance_many"]

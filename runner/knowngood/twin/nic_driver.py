@@ -20,6 +20,7 @@ NIC_MODULES = (NIC, "mlx5_ib")
 OFED_READY = "run/mellanox/drivers/.driver-ready"
 """The DOCA container's mark: its driver is loaded and the network as it was."""
 CLASS = "sys/class/infiniband"
+COUNT = "sriov_numvfs"
 TREE = "mlnx_ofed/mlnx-ofa_kernel-4.0.git"
 SAYS = {"25.10-1.2.8": "25.10-1.2.2"}
 """What a module says of itself, where that is not its package's version (network-operator#3104)."""
@@ -36,7 +37,7 @@ class NicDriver:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._at_boot = machine.seed.docaOfed
-        self._vfs: Files = {}
+        self._functions: dict[int, int] = {}  # virtual ones, by adapter
         self._counters: Files = {}
 
     @property
@@ -52,7 +53,8 @@ class NicDriver:
 
     def boot(self) -> None:
         """Load what the host loads by itself."""
-        self._vfs, self._counters = {}, {}
+        self._functions, self._counters = {}, {}
+        self._forget_functions()
         if self._machine.seed.nics:
             self.load(self._at_boot)
             if NFS in self._machine.seed.modules:
@@ -81,10 +83,33 @@ class NicDriver:
 
     def reset(self) -> None:
         """Every adapter starts anew under the driver that is loaded; what it had of virtual functions comes back."""
-        machine = self._machine
         self._keep()
         self._appear()
-        machine.write_files(self._vfs)
+        self.restore_vfs()
+
+    def functions(self, index: int) -> int:
+        """How many virtual functions an adapter has now, as its own file says; 0 while it is not there."""
+        return int(self._machine.read(f"{CLASS}/mlx5_{index}/device/{COUNT}") or 0)
+
+    def set_functions(self, index: int, count: int) -> None:
+        """Give an adapter so many virtual functions: those that it has go first, as the kernel wants it."""
+        machine, address = self._machine, host_files.nic_address(index)
+        if had := self.functions(index):
+            machine.kernel(f"mlx5_core {address}: E-Switch: Unload vfs: mode(LEGACY), nvfs({had})")
+        machine.remove([host_files.virtual_function(index, n) for n in range(had)])
+        machine.write_files({f"{CLASS}/mlx5_{index}/device/{COUNT}": f"{count}\n"})
+        machine.write_files(host_files.functions(index, count))
+        if count:
+            machine.kernel(
+                f"mlx5_core {address}: E-Switch: Enable: mode(LEGACY), nvfs({count}), necvfs(0),"
+                f" active vports({count + 1})"
+            )
+
+    def _forget_functions(self) -> None:
+        for index in range(self._machine.seed.nics):
+            had = self._machine.read(f"{host_files.pci(index)}/{COUNT}")
+            self._machine.remove([host_files.virtual_function(index, n) for n in range(int(had or 0))])
+            self._machine.write_files(host_files.functions(index, 0))
 
     def _appear(self) -> None:
         machine = self._machine
@@ -106,12 +131,14 @@ class NicDriver:
         self._keep()
         for index in range(machine.seed.nics):
             machine.kernel(f"mlx5_core {host_files.nic_address(index)}: E-Switch: cleanup")
+        self._forget_functions()
         machine.remove([f"{CLASS}/mlx5_{index}" for index in range(machine.seed.nics)])
         self._remove(NIC, *NIC_MODULES)
 
     def restore_vfs(self) -> None:
         """Put back the virtual functions that were there when the driver was taken out."""
-        self._machine.write_files(self._vfs)
+        for index, count in self._functions.items():
+            self.set_functions(index, count)
 
     def load_nfs(self) -> None:
         """Load NFS over RDMA; it is of the NIC driver that is loaded."""
@@ -146,12 +173,11 @@ class NicDriver:
     def _keep(self) -> None:
         """Remember what a reload does not change."""
         root = self._machine.root
-        self._vfs, self._counters = {}, {}
+        self._functions, self._counters = {}, {}
         for index in range(self._machine.seed.nics):
             device = f"{CLASS}/mlx5_{index}"
-            self._vfs[f"{device}/device/sriov_numvfs"] = (
-                self._machine.read(f"{device}/device/sriov_numvfs") + "\n"
-            )
+            if count := self.functions(index):
+                self._functions[index] = count
             port = f"{device}/ports/1/counters"  # those in hw_counters are queues', and begin anew
             for file in (root / port).glob("*"):
                 if (text := self._machine.read(f"{port}/{file.name}")) != "0":
