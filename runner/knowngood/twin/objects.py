@@ -63,7 +63,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     spaces += release_objects.spaces(seed)
     spaces += [health_objects.MACHINES] if seed.health_checks else []
     spaces += [release.namespace for release in seed.helm]
-    spaces += [seed.nic_configuration.namespace] if seed.nic_configuration else []
+    spaces += [part.namespace for part in (seed.nic_configuration, seed.sriov) if part]
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))

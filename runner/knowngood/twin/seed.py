@@ -21,6 +21,7 @@
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
  "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent),
+ "sriov": {"namespace", "prefix", "totalVfs"} (may be absent): who makes virtual functions as policies say,
  "pluginConfig": true (may be absent): the device plugin takes the configuration that each node's label names,
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
 """
@@ -36,7 +37,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.twin.nic_seed import NicConfigurationSeed
+from knowngood.twin.nic_seed import NicConfigurationSeed, SriovSeed
+from knowngood.twin.olm_seed import InstalledSeed, OlmSeed, SourceSeed
 from knowngood.twin.values import Values
 
 SCHEMA = 1
@@ -135,36 +137,6 @@ class GitOpsSeed:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSeed:
-    """A CatalogSource. place: the image or address of its catalog."""
-
-    name: str
-    namespace: str
-    place: str
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledSeed:
-    """An operator that OLM installed before the story begins, by a Subscription that waits for approvals."""
-
-    package: str
-    namespace: str
-    channel: str
-    csv: str
-    source: str
-    sourceNamespace: str  # noqa: N815
-
-
-@dataclass(frozen=True, slots=True)
-class OlmSeed:
-    """The Operator Lifecycle Manager: its catalogs by image or address, and what it installed already."""
-
-    catalogs: Mapping[str, Sequence[Values]]
-    sources: tuple[SourceSeed, ...] = ()
-    installed: tuple[InstalledSeed, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class PoolSeed:
     """A MachineConfigPool beside master and worker. maxUnavailable: a number or a percentage."""
 
@@ -250,6 +222,7 @@ class Seed:
     mig_manager: bool = False
     plugin_config: bool = False
     nic_configuration: NicConfigurationSeed | None = None
+    sriov: SriovSeed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -302,6 +275,7 @@ def parse(data: Values) -> Seed:
         mig_manager=bool(data.get("migManager")),
         plugin_config=bool(data.get("pluginConfig")),
         nic_configuration=_fill(NicConfigurationSeed, nics, "nicConfiguration") if nics else None,
+        sriov=_fill(SriovSeed, data["sriov"], "sriov") if data.get("sriov") else None,
     )
     _check(seed)
     return seed

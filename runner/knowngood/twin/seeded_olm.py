@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from knowngood.twin.seed import InstalledSeed, Seed
+from knowngood.twin.olm_seed import InstalledSeed
+from knowngood.twin.seed import Seed
 from knowngood.twin.values import Object
 
 
