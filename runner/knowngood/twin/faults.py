@@ -122,6 +122,10 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("nic-burned-not-running", "", part="nicConfiguration"),
         FaultKind("nic-reboot-loop", "", part="nicConfiguration"),
         FaultKind("nic-reset-fails-reboots", "", part="nicConfiguration"),
+        FaultKind("vfs-come-back-fewer", "", part="sriov"),
+        FaultKind("sriov-offers-fewer", "", part="sriov"),
+        FaultKind("sriov-drain-never-starts", "", part="sriov"),
+        FaultKind("sriov-boot-loop", "", part="sriov"),
         FaultKind("leaked-node", NOW, part="clusterPolicy", defaults=ONCE),
         FaultKind(
             "operator-default-driver",
@@ -154,6 +158,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),
     "networkOperator": ("mellanox.com/v1alpha1", "NicNodePolicy"),
     "nicConfiguration": ("configuration.net.nvidia.com/v1alpha1", "NicFirmwareTemplate"),
+    "sriov": ("sriovnetwork.openshift.io/v1", "SriovNetworkNodeState"),
     "clusterPolicy": ("nvidia.com/v1", "ClusterPolicy"),
     "migManager": ("nvidia.com/v1", "ClusterPolicy"),
     "pluginConfig": ("nvidia.com/v1", "ClusterPolicy"),

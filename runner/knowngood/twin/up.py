@@ -44,6 +44,7 @@ from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_nic import nic_crds
 from knowngood.twin.crds_olm import olm_crds
+from knowngood.twin.crds_sriov import sriov_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
 from knowngood.twin.kubelet_server import KubeletServer
@@ -311,6 +312,7 @@ def crds_of(seed: Seed) -> list[Object]:
         *(olm_crds() if seed.olm else ()),
         *(health_crds() if seed.health_checks else ()),
         *(nic_crds() if seed.nic_configuration else ()),
+        *(sriov_crds() if seed.sriov else ()),
     ]
 
 

@@ -27,6 +27,8 @@ from knowngood.twin.behaviours.olm import Olm
 from knowngood.twin.behaviours.plugin_config import PluginConfigs
 from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
 from knowngood.twin.behaviours.section_operands import SectionOperands
+from knowngood.twin.behaviours.sriov import SriovDaemons
+from knowngood.twin.behaviours.sriov_drains import SriovDrains
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.seed import Seed
 
@@ -61,6 +63,8 @@ _ALL: tuple[type[Controller], ...] = (
     PluginConfigs,
     Maintenances,
     NicFirmware,
+    SriovDrains,
+    SriovDaemons,
     *GPU_OPERATOR,
 )
 NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
@@ -95,6 +99,8 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         PluginConfigs: not seed.plugin_config,
         Maintenances: seed.nic_configuration is None,
         NicFirmware: seed.nic_configuration is None,
+        SriovDrains: seed.sriov is None,
+        SriovDaemons: seed.sriov is None,
         GangScheduler: Scheduler.name not in without,
     }
     return [one for one in _ALL if not absent.get(one) and one.name not in without]
