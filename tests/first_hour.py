@@ -36,14 +36,24 @@ def kustomization(*resources: str, **more: object) -> Object:
     return {"apiVersion": api, "kind": "Kustomization", "resources": list(resources), **more}
 
 
+TOLERATIONS = [
+    {"key": key, "operator": "Exists", "effect": "NoSchedule"}
+    for key in ("nvidia.com/gpu", "knowngood.dev/maintenance", "knowngood.dev/quarantine")
+]
+"""What `doctor` asks Git for, before a cluster is taken into its first run."""
 GPU = subscription("gpu-operator-certified", "v25.10", "gpu-operator-certified.v25.10.1", **CERTIFIED)
-NETWORK = subscription("nvidia-network-operator", "v25.10.0", "nvidia-network-operator.v25.10.0", **CERTIFIED)
+NETWORK = subscription("nvidia-network-operator", "v25.10", "nvidia-network-operator.v25.10.0", **CERTIFIED)
 CLUSTER_POLICY = obj(
     "nvidia.com/v1",
     "ClusterPolicy",
     "gpu-cluster-policy",
     {
-        "operator": {"defaultRuntime": "crio"},
+        "operator": {"defaultRuntime": "crio", "use_ocp_driver_toolkit": True},
+        "daemonsets": {"updateStrategy": "RollingUpdate", "tolerations": TOLERATIONS},
+        **{
+            part: {"enabled": True}
+            for part in ("toolkit", "devicePlugin", "dcgm", "dcgmExporter", "gfd", "nodeStatusExporter")
+        },
         "driver": {
             "enabled": True,
             "repository": "nvcr.io/nvidia",
@@ -61,7 +71,8 @@ NIC_POLICY = obj(
             "repository": "nvcr.io/nvidia/mellanox",
             "image": "doca-driver",
             "version": "doca3.2.0-25.10-1.2.8.0-2",
-        }
+        },
+        "tolerations": TOLERATIONS,
     },
 )
 PATCH = yaml.safe_dump(
@@ -74,7 +85,12 @@ PATCH = yaml.safe_dump(
 
 def application(name: str, path: str, *resources: Object, repo: str = REPO) -> Object:
     source = {"repoURL": repo, "targetRevision": "main", "path": path}
-    spec = {"project": "default", "source": source, "syncPolicy": {"automated": {"selfHeal": True}}}
+    spec = {
+        "project": "default",
+        "source": source,
+        "destination": {"server": "https://kubernetes.default.svc"},
+        "syncPolicy": {"automated": {"selfHeal": True}},
+    }
     made = obj("argoproj.io/v1alpha1", "Application", name, spec, namespace="openshift-gitops")
     rows = []
     for one in resources:
@@ -85,7 +101,7 @@ def application(name: str, path: str, *resources: Object, repo: str = REPO) -> O
     return made | ({"status": {"resources": rows, "sync": {"status": "Synced"}}} if rows else {})
 
 
-def repository_files() -> dict[str, Object]:
+def repository_files(repo: str = REPO) -> dict[str, Object]:
     """Path to what the file holds."""
     return {
         f"{CONFIG}/base/kustomization.yaml": kustomization("operators"),
@@ -105,9 +121,10 @@ def repository_files() -> dict[str, Object]:
         },
         f"{OPERATORS}/network-operator/policy.yaml": NIC_POLICY,
         f"{OVERLAY}/kustomization.yaml": kustomization("../../base", patches=[{"patch": PATCH}]),
-        "applications/vision/deployment.yaml": obj("apps/v1", "Deployment", "serve", {}, namespace="vision"),
-        "argocd/cluster-config.yaml": application("cluster-config", OVERLAY),
-        "argocd/vision.yaml": application("vision", "applications/vision"),
+        "applications/vision/settings.yaml": obj("v1", "ConfigMap", "serving", namespace="vision")
+        | {"data": {"model": "small"}},
+        "argocd/cluster-config.yaml": application("cluster-config", OVERLAY, repo=repo),
+        "argocd/vision.yaml": application("vision", "applications/vision", repo=repo),
     }
 
 

@@ -14,6 +14,7 @@ from knowngood.planner.discover.nodes import natural
 from knowngood.planner.discover.seen import File, Seen, Told, name_of, space_of
 from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
 
+CONFIG_MAP = "ConfigMap"
 RING_FIRST = ("NVIDIADriver", "NicNodePolicy")
 """Kinds of which a ring has its own object; where one declares a component, an object for all nodes does not."""
 
@@ -81,14 +82,22 @@ def _row(application: Object) -> Object:
 
 
 def _declares(seen: Seen, application: Object, matrix: Matrix) -> bool:
-    """Whether it manages an object that some mover writes into: of its kind, and of Applications its chart."""
+    """Whether it manages an object that some mover writes into.
+
+    Of Applications only those of its chart count, and of ConfigMaps, which everybody has, those with its field.
+    """
     movers = [c.mover for c in matrix.components.values() if c.mover]
-    kinds = {kind for mover in movers for kind in mover.fields} - {APPLICATION}
+    kinds = {kind for mover in movers for kind in mover.fields} - {APPLICATION, CONFIG_MAP}
+    paths = {p for mover in movers for p in mover.fields.get(CONFIG_MAP, ())}
+    ours_by_field = {
+        f.name for f in seen.files or () if f.kind == CONFIG_MAP and not paths.isdisjoint(f.texts)
+    }
     charts = {mover.require.get(APPLICATION, {}).get(CHART) for mover in movers} - {None}
     ours = {name_of(a) for a in seen.of(APPLICATION) if _source(a).get("chart") in charts}
     resources = (application.get("status") or {}).get("resources") or ()
+    named = {APPLICATION: ours, CONFIG_MAP: ours_by_field}
     return any(
-        r.get("kind") in kinds or (r.get("kind") == APPLICATION and r.get("name") in ours) for r in resources
+        r.get("kind") in kinds or r.get("name") in named.get(str(r.get("kind")), ()) for r in resources
     )
 
 
@@ -217,8 +226,10 @@ def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
     for application in seen.of("Application"):
         managed = {(r.get("kind"), r.get("name")) for r in _managed(application)}
         for file in seen.files or ():
-            fields = mover.fields.get(file.kind, {})
-            versions = [path for path, template in fields.items() if template == VERSION and not mover.values]
+            fields = {} if file.kind in (APPLICATION, CONFIG_MAP) else mover.fields.get(file.kind, {})
+            versions = [
+                p for p, text in fields.items() if text == VERSION and not mover.values and _used(file, p)
+            ]
             if not versions or (file.kind, file.name) not in managed or file.patch:
                 continue
             if _reads(seen, folder_of(application), file.path):
@@ -228,6 +239,12 @@ def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
                     f"{what}, so its operator chooses: write out what runs, with its repository and image",
                 )
                 return
+
+
+def _used(file: File, path: str) -> bool:
+    """Whether an object says anything of the part that a field is of, and does not switch it off."""
+    part = path.rpartition(".")[0]
+    return any(p.startswith(f"{part}.") for p in file.texts) and file.texts.get(f"{part}.enabled") != "false"
 
 
 def _shared(seen: Seen, told: Told, component: str, places: Sequence[Field]) -> None:

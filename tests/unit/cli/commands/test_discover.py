@@ -50,6 +50,15 @@ def test_from_what_a_cluster_shows_to_a_plan_with_fewer_than_ten_values_typed(
     assert "not yet movable" not in made.out
 
 
+def test_nothing_is_asked_of_what_is_not_there(tmp_path: Path) -> None:
+    """A tenant's ConfigMap or Application declares nothing, and what does not run has no default to write out."""
+    repo = checkout(tmp_path / "ops")
+    knowngood("discover", "prod", "--from", inspected(tmp_path / "seen"), "--gitops", repo, "--out", tmp_path)
+    text = (tmp_path / "prod.yaml").read_text()
+    assert "# ? declare" not in text
+    assert [a["name"] for a in yaml.safe_load(text)["gitops"]["applications"]] == ["cluster-config"]
+
+
 def test_each_component_is_found_where_it_counts(found: dict[str, object]) -> None:
     """A patch of the overlay counts before the base that it patches; what no overlay touches is found in the base."""
     declared: dict[str, dict[str, str]] = found["declare"]  # type: ignore[assignment]
