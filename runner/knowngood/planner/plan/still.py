@@ -6,9 +6,12 @@ to go to. It is never played.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from knowngood.model.declared import Scope
 from knowngood.model.field import FieldChange
 from knowngood.model.matrix import Declaration, Disruption, Matrix, Ring, UndoClass
+from knowngood.model.mover import Starts
 from knowngood.model.plan import FLEET, Hop, Move, Plan, PlannedRing
 from knowngood.planner.digest import cluster_digest
 from knowngood.planner.gates import applicable_on, planned_pools
@@ -29,7 +32,8 @@ def still(matrix: Matrix, cluster: str, declared: Declared | None = None) -> Pla
     ]
     once = _part(case, FLEET, None, [d for d in movable if d.scope is Scope.CLUSTER])
     of_nodes = [d for d in movable if d.scope is Scope.NODE]
-    rings = tuple(_part(case, ring.name, ring, of_nodes) for ring in case.cluster.rings)
+    restarted = [d for d in movable if d.scope is Scope.CLUSTER and _restarts(case, d)]
+    rings = tuple(_part(case, ring.name, ring, of_nodes, restarted) for ring in case.cluster.rings)
     moves = tuple({m.component: m for part in (once, *rings) for m in part.moves}.values())
     hop = Hop(
         "hop-1",
@@ -62,9 +66,23 @@ def still(matrix: Matrix, cluster: str, declared: Declared | None = None) -> Pla
     )
 
 
-def _part(case: Case, name: str, ring: Ring | None, declared: list[Declaration]) -> PlannedRing:
+def _restarts(case: Case, declaration: Declaration) -> bool:
+    """Whether it is declared once for all nodes, and comes to each of them by a restart there."""
+    mover = case.component(declaration.component).mover
+    return mover is not None and mover.starts is Starts.RESTART
+
+
+def _part(
+    case: Case,
+    name: str,
+    ring: Ring | None,
+    declared: list[Declaration],
+    restarted: Sequence[Declaration] = (),
+) -> PlannedRing:
+    """`restarted`: what its nodes get without an edit of the ring's own."""
     at = ring.name if ring else ""
-    own = tuple(Move(d.component, v, v) for d in declared if (v := case.before(d.component, at)))
+    both = (*((d, at) for d in declared), *((d, "") for d in restarted))
+    own = tuple(Move(d.component, v, v) for d, whose in both if (v := case.before(d.component, whose)))
     changes = [c for d in declared for c in _fields(case, d, at)]
     each_once = tuple({c.place: c for c in changes}.values())
     nodes = ring.nodes if ring else ()

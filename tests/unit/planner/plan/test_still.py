@@ -7,6 +7,7 @@ import pytest
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import UsageError
+from knowngood.model.mover import Starts
 from knowngood.planner.movable import obstacle
 from knowngood.planner.plan.still import still
 
@@ -32,6 +33,20 @@ def test_what_git_declares_counts_ring_by_ring() -> None:
     texts = {ring.name: [c.before for c in ring.changes] for ring in made.hops[0].rings}
     assert texts["ring-1"] == ["570.211.01"]
     assert texts["ring-0"] == ["580.173.02"]
+
+
+def test_a_driver_declared_once_reaches_its_nodes_by_the_rings() -> None:
+    """Else nothing but a fleet part would say what of it runs, and no fleet part can."""
+    made = still(MATRIX, "par-prod")
+    once = [
+        d.component
+        for d in MATRIX.clusters["par-prod"].declarations
+        if d.kind in {"ClusterPolicy", "NicClusterPolicy"}
+    ]
+    restarted = {c for c in once if MATRIX.components[c].mover.starts is Starts.RESTART}
+    assert restarted
+    assert restarted <= {m.component for m in made.hops[0].rings[0].moves}
+    assert restarted.isdisjoint(made.hops[0].without_canary)
 
 
 def test_a_cluster_that_is_not_there_is_named() -> None:
