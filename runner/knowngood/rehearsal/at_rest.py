@@ -10,6 +10,7 @@ from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Component, Declaration, Matrix, Release
 from knowngood.model.mover import Specs
 from knowngood.planner.moving import said_of
+from knowngood.rehearsal.places import played
 
 OPERATOR = "gpu-operator"
 
@@ -33,7 +34,7 @@ class AtRest:
     def of(cls, matrix: Matrix, cluster: Cluster) -> AtRest:
         """As the matrix says. KeyError where it lacks the cluster's profile or release."""
         return cls(
-            cluster,
+            played(cluster),
             Hardware.of_cluster(cluster, matrix.profiles),
             matrix.releases[cluster.release],
             matrix.movers,

@@ -7,8 +7,10 @@ rendering, before each push to the real one. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
+from knowngood.model.matrix import Cluster
 from knowngood.model.values import Object
 from knowngood.rehearsal.layout import is_base_of
 
@@ -19,6 +21,17 @@ def playable(declare: Mapping[str, Object], applications: Sequence[Object]) -> d
     """`declare` of a cluster file, each in a plain file where the twin would not know the place."""
     folders = [PurePosixPath(a["path"]) for a in applications]
     return {name: one if _plain(one, folders) else _in_a_file(one, folders) for name, one in declare.items()}
+
+
+def played(cluster: Cluster) -> Cluster:
+    """The cluster with its declarations where a rehearsal has them: as its cluster file says there."""
+    declare = playable(cluster.raw["declare"], [{"path": a.path} for a in cluster.gitops.applications])
+    files = {name: str(one["file"]) for name, one in declare.items()}
+    found = (
+        replace(d, file=files[d.component], written=d.written if "written" in declare[d.component] else "")
+        for d in cluster.declarations
+    )
+    return replace(cluster, declarations=tuple(found))
 
 
 def _plain(one: Object, folders: Sequence[PurePosixPath]) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from knowngood.rehearsal.places import playable
+from knowngood.matrix.load import load
+from knowngood.matrix.locate import matrix_dir
+from knowngood.rehearsal.places import playable, played
 
 OVERLAY = [{"path": "overlays/prod"}, {"path": "clusters/lab/gpu"}]
 POLICY = {"apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "name": "gpu-cluster-policy"}
@@ -40,3 +44,14 @@ def test_a_place_that_the_twin_would_not_know_is_a_file_of_the_object(
 ) -> None:
     (played,) = playable({"nvidia-driver": {**one, "path": "spec.driver.version"}}, OVERLAY).values()
     assert played == {"file": file, "path": "spec.driver.version", "object": one["object"]}
+
+
+def test_the_twin_s_files_lie_where_the_played_cluster_file_says() -> None:
+    """Both are made of one cluster: a base in nobody's folder gets its file in both, or the run would not find it."""
+    shipped = load(matrix_dir()).clusters["lab-small"]
+    raw = {**shipped.raw, "declare": {"nvidia-driver": {**shipped.raw["declare"]["nvidia-driver"]}}}
+    raw["declare"]["nvidia-driver"] |= {"file": "base/all.yaml", "written": "rings.{ring}.version"}
+    (declaration,) = shipped.declarations
+    own = replace(shipped, raw=raw, declarations=(replace(declaration, file="base/all.yaml", written="x"),))
+    (moved,) = played(own).declarations
+    assert (moved.file, moved.written) == ("clusters/lab-small/gpu/nvidiadriver-{ring}.yaml", "")
