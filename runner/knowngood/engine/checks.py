@@ -109,15 +109,16 @@ def _left_over(asked: Asked) -> Iterator[Finding]:
             yield refused(f"{left.kind} at {left.where}", f"left over from before: {left.detail}", hint)
 
 
+QUIET = "wait until it is done, or clear it; what is not tolerated is declared in Git (see `declaring`)"
+
+
 def _busy(asked: Asked) -> Iterator[Finding]:
     """One finding a reason: what keeps one node from us often keeps them all."""
     asked.busy.update(asked.work.ports.cluster.quiet(asked.work.plan.nodes))
     for reason in dict.fromkeys(asked.busy.values()):
         nodes = [node for node, why in asked.busy.items() if why == reason]
         named = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else "")
-        yield refused(
-            f"node {named}", f"somebody else works on it: {reason}", "wait until it is done, or clear it"
-        )
+        yield refused(f"node {named}", f"it can't be claimed now: {reason}", QUIET)
 
 
 GONE = {
@@ -170,7 +171,8 @@ def _values(asked: Asked) -> Iterator[Finding]:
         value = asked.work.ports.gitops.value(change)
         if value != change.before:
             what = f"{change.path} is {value}, the plan starts from {change.before}"
-            yield refused(change.file, what, "plan again")
+            hint = "plan again; if it is meant to say that, write it into `texts` of its `declare`"
+            yield refused(change.file, what, hint)
 
 
 def _fleet(asked: Asked) -> Iterator[Finding]:

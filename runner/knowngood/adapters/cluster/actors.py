@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from knowngood.adapters.cluster.facts import (
     DEPLOY_PREFIX,
@@ -181,20 +181,26 @@ def optional(kube: Kube, where: str, keep: Callable[[Object], Object] | None = N
 
 
 def intolerant(kube: Kube, namespace: str, others: Iterable[tuple[str, str]] = ()) -> list[str]:
-    """Driver and operand DaemonSets that one of our taints would keep off a node, with the taint.
+    """Driver and operand DaemonSets that our taints would keep off a node, in words for each set of taints.
 
     A driver pod deleted on a tainted node would never come back. `others`: label and namespace of further drivers'.
     """
     labels = {(DRIVER_LABEL, namespace), *others}
-    found: list[str] = []
+    found: dict[str, list[str]] = {}
     for where in sorted({at for _, at in labels}):
         of_drivers = [label for label, at in labels if at == where]
-        found += _intolerant(kube, where, of_drivers, OPERANDS if where == namespace else ())
-    return found
+        for name, untolerated in _intolerant(kube, where, of_drivers, OPERANDS if where == namespace else ()):
+            found.setdefault(untolerated, []).append(name)
+    return [
+        f"{', '.join(kept_off)} {'do' if len(kept_off) > 1 else 'does'} not tolerate {untolerated}"
+        for untolerated, kept_off in found.items()
+    ]
 
 
-def _intolerant(kube: Kube, namespace: str, labels: Sequence[str], names_of: Sequence[str]) -> list[str]:
-    found = []
+def _intolerant(
+    kube: Kube, namespace: str, labels: Sequence[str], names_of: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """A DaemonSet's name and the taints."""
     for item in kube.list(path("apps/v1", "daemonsets", "", namespace)):
         template = item["spec"]["template"]
         spec = template["spec"]
@@ -202,7 +208,6 @@ def _intolerant(kube: Kube, namespace: str, labels: Sequence[str], names_of: Seq
             has_label(template, label) for label in labels
         ):
             continue
-        for taint in (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT):
-            if not tolerates(spec.get("tolerations") or (), taint):
-                found.append(f"{item['metadata']['name']} does not tolerate {taint}")
-    return found
+        ours = (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT)
+        if missing := [taint for taint in ours if not tolerates(spec.get("tolerations") or (), taint)]:
+            yield str(item["metadata"]["name"]), " and ".join(missing)
