@@ -12,6 +12,9 @@ from knowngood.adapters.waiting import waiting
 A = TypeVar("A")
 LONGEST_PAUSE = 5.0
 """Seconds between two looks."""
+UNSEEN = 2.0
+"""Seconds that a state can have lasted between two looks, beside the pause: what took longer (an API server, or a
+machine, that hardly goes on) nobody saw it last."""
 
 
 class Stood(Exception):
@@ -35,7 +38,8 @@ def until_there(
     `age`: seconds that a state may last. `ends_at`: on time.monotonic()'s clock. `tell` hears of each new state.
     `later`: it was asked for just now, so nobody looks before the first pause is over.
     """
-    began = since = time.monotonic()
+    began = looked = time.monotonic()
+    stood, paused = 0.0, 0.0
     state, again = "", later
     if later:
         time.sleep(pause(0.0, LONGEST_PAUSE))
@@ -46,9 +50,12 @@ def until_there(
         if found is not None:
             return found
         now = time.monotonic()
+        stood += min(now - looked, paused + UNSEEN)
+        looked = now
         if now_state != state:
-            state, since = now_state, now
+            state, stood = now_state, 0.0
             tell(state)
-        if now - since >= age(state) or now >= ends_at:
-            raise Stood(state, now - since, now - began)
-        time.sleep(pause(now - began, LONGEST_PAUSE))
+        if stood >= age(state) or now >= ends_at:
+            raise Stood(state, stood, now - began)
+        paused = pause(now - began, LONGEST_PAUSE)
+        time.sleep(paused)
