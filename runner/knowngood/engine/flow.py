@@ -72,7 +72,11 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                 untaken = not moved and not place.ring.at_once  # whose nodes are taken after the commit only
                 if untaken and (yield from never_declared(stop, place, policy.undo)):
                     return (yield from at_rest(stop, before, policy))
-                return (yield from stopped(stop, place, moved, policy))
+                end = yield from stopped(stop, place, moved, policy)
+                back = not moved and place.ring.at_once and end.name == "restored"  # a ring taken out before its commit
+                if back and (yield from undeclared(place, policy.undo)):
+                    return (yield from at_rest(stop, before, policy))
+                return end
             moved.append(place)
     try:
         yield from judged(Step(StepPath("prove"), Verb.PROVE), Verb.PROVE)
@@ -107,8 +111,11 @@ def parts_back(places: list[Place]) -> tuple[Place, ...]:
 
 def never_declared(stop: Stop, place: Place, undo: str) -> Generator[Step, StepResult, bool]:
     """Whether the line stopped at a commit that never reached the branch: then there is nothing to bring back."""
-    if stop.verb is not Verb.DECLARE:
-        return False
+    return stop.verb is Verb.DECLARE and (yield from undeclared(place, undo))
+
+
+def undeclared(place: Place, undo: str) -> Generator[Step, StepResult, bool]:
+    """Whether no commit of a part is on the branch, so that nothing of it was changed."""
     undone = yield place.part(undo).back(Verb.DECLARE)
     return undone.status is Status.OK and not undone.detail.commit
 

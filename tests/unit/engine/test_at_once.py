@@ -11,6 +11,7 @@ from tests.unit.engine.kills import killed, resumed_at_each
 from tests.unit.engine.scene import RINGS, a_plan, a_world, an_engine
 from tests.unit.engine.world import NEW, OLD, World
 
+from knowngood.model.errors import ExitCode
 from knowngood.model.matrix import Disruption
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import Plan
@@ -97,9 +98,35 @@ def test_a_node_that_its_tenants_keep_keeps_the_whole_ring_from_being_declared()
     before = snapshot(world)
     world.blocked["gpu-2"] = 2
     end = play(world)
-    assert (end.name, "so nothing was declared" in end.why) == ("restored", True), end.why
+    assert (end.name, end.exit_code) == ("inconclusive", ExitCode.INCONCLUSIVE), "nothing was changed"
+    assert "so nothing was declared" in end.why
     assert len(world.commits) == 1
     assert snapshot(world) == before
+    assert verbs(world, "ring-0/undo")[0] == "look", "what was taken out is proven back all the same"
+
+
+def test_killed_anywhere_on_its_way_a_run_that_a_budget_kept_ends_with_nothing_changed() -> None:
+    def kept() -> World:
+        world = a_world_that_starts()
+        world.blocked["gpu-2"] = 2
+        return world
+
+    whole = kept()
+    play(whole)
+    for at, world, resumed in resumed_at_each(whole, kept, play):
+        assert (resumed.name, len(world.commits)) == ("inconclusive", 1), at
+        assert snapshot(world) == snapshot(whole), at
+
+
+def test_an_abort_before_the_first_commit_changes_nothing_and_gives_the_nodes_back() -> None:
+    calm = a_world_that_starts()
+    play(calm)
+    taken = next(i for i, r in enumerate(calm.records) if str(r.step).endswith("batch-1/drain"))
+    world = killed(a_world_that_starts(), taken + 1, play)
+    world.abort = "stop"
+    end = play(world)
+    assert (end.name, end.exit_code, end.why) == ("inconclusive", ExitCode.INCONCLUSIVE, "asked to stop")
+    assert [world.nodes[n].claim for n in RINGS["ring-0"]] == ["", ""]
 
 
 def test_a_ring_whose_node_was_kept_is_tried_once_more_as_a_whole() -> None:
