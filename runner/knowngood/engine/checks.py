@@ -175,6 +175,12 @@ def _values(asked: Asked) -> Iterator[Finding]:
             yield refused(change.file, what, hint)
 
 
+def _declaring(asked: Asked) -> Iterable[Finding]:
+    """The first hop's objects as they are; and of every hop, whether who acts on its labels would boot nodes."""
+    readiness = asked.work.ports.readiness
+    return [*readiness.declared(asked.first), *readiness.booting(asked.every)]
+
+
 def _fleet(asked: Asked) -> Iterator[Finding]:
     """What stands in the way of what a commit starts, for all nodes or a ring, or of its way back later."""
     plan, fleet = asked.work.plan, asked.work.ports.fleet
@@ -229,7 +235,7 @@ CHECKS = (
     Check(
         "declaring",
         "who declares drivers: one a node, autoUpgrade off, our taints tolerated, taken by the operator",
-        lambda a: a.work.ports.readiness.declared(a.first),
+        _declaring,
         settles=True,
     ),
     Check(

@@ -73,7 +73,9 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                 if untaken and (yield from never_declared(stop, place, policy.undo)):
                     return (yield from at_rest(stop, before, policy))
                 end = yield from stopped(stop, place, moved, policy)
-                back = not moved and place.ring.at_once and end.name == "restored"  # a ring taken out before its commit
+                back = (
+                    not moved and place.ring.at_once and end.name == "restored"
+                )  # a ring taken out before its commit
                 if back and (yield from undeclared(place, policy.undo)):
                     return (yield from at_rest(stop, before, policy))
                 return end

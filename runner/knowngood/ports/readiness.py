@@ -35,3 +35,7 @@ class Readiness(Protocol):
         whether the fields that name an image belong together.
         """
         ...
+
+    def booting(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """Who would boot the nodes that `changes` label: such a boot is nobody's who judges."""
+        ...

@@ -204,6 +204,9 @@ class FakeReadiness(Readiness):
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         return self.world.found.get("declared", ())
 
+    def booting(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        return [f for c in changes for f in self.world.found.get(f"booting {c.after}", ())]
+
 
 class FakeMachine(Machine):
     def __init__(self, world: World) -> None:

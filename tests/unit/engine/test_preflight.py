@@ -11,7 +11,8 @@ from tests.unit.engine.fake_cluster import FakeReadiness
 from tests.unit.engine.fake_registry import FakeRegistry
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import a_cluster, a_hardware, a_plan, a_world, an_engine
-from tests.unit.engine.world import World
+from tests.unit.engine.test_two_hops import LAST, two_hops
+from tests.unit.engine.world import NEW, World
 
 from knowngood.engine.engine import Engine
 from knowngood.model.errors import ExitCode, Interrupted
@@ -54,6 +55,16 @@ def test_any_finding_ends_the_run_before_its_first_commit(
     end = ended(world)
     assert (end.name, end.exit_code) == (name, code)
     assert str(finding) in end.why  # what, where, and what to do next
+    untouched(world)
+
+
+@pytest.mark.parametrize("version", [NEW, LAST], ids=["the first", "a later"])
+def test_who_would_boot_nodes_in_any_hop_refuses_the_run_before_the_first(version: str) -> None:
+    world = a_world()
+    world.found[f"booting {version}"] = [NO]
+    end = an_engine(world, plan=two_hops()).run().end
+    assert end is not None
+    assert (end.name, str(NO) in end.why) == ("refused", True), end.why
     untouched(world)
 
 

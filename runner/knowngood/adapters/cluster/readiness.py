@@ -76,13 +76,17 @@ class KubeReadiness(Readiness):
         if found:
             return found
         found += self._against(lists, nodes, changes)
-        for owner in sorted(
-            {s.label.owner for c in changes if (s := self._specs.get(c.component)) and s.label}
-        ):
-            found += _asked(found, "daemonsets", self._booting, owner) or ()
         for change in changes:
             along = {c.path for c in changes if c.object == change.object}
             found += _asked(found, str(change.object), self._moved, change, along) or ()
+        return found
+
+    def booting(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """See the port."""
+        found: list[Finding] = []
+        specs = (self._specs.get(change.component) for change in changes)
+        for owner in sorted({spec.label.owner for spec in specs if spec and spec.label}):
+            found += _asked(found, "daemonsets", self._booting, owner) or ()
         return found
 
     def _right(self, named: ObjectRef) -> list[Right]:
