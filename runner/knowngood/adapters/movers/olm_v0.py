@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from knowngood.adapters.kubernetes.client import Kube, Object
-from knowngood.adapters.movers import olm_ready
+from knowngood.adapters.movers import delivering, olm_ready
 from knowngood.adapters.movers.olm_operator import (
     FAILED,
     SUCCEEDED,
@@ -89,6 +89,9 @@ class OlmV0:
         if status_of(sub).get("installedCSV") != target:
             waits.append(f"its Subscription has {status_of(sub).get('installedCSV') or 'nothing'} installed")
         waits += [*_deployments(operator, csv), *_definitions(operator, csv)]
+        if moving.spec.delivers and not waits:
+            spaces = (application.namespace for application in self._cluster.gitops.applications)
+            waits += delivering.late(self._kube, spaces, csv)
         return Look(waiting="; ".join(waits)) if waits else Look(done=f"{target} has succeeded")
 
     def residue(self, moving: Moving) -> Sequence[Leftover]:

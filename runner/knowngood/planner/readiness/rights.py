@@ -211,6 +211,8 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
     kinds = (_of_operators, _of_a_release, _of_charts, _of_nics, _of_alerts, _of_images)
     more = (*(right for of in kinds for right in of(cluster)), *_of_operands(cluster, specs or {}))
+    if any(spec.delivers for spec in declared):
+        more = (*more, *_of_what_delivers(cluster))
     return tuple(dict.fromkeys((*found, *more)))
 
 
@@ -251,6 +253,13 @@ def _of_operators(cluster: Cluster) -> Iterator[Right]:
         yield Right("list", f"packages.{OLM}", "packagemanifests", "", why="sees what catalogs offer")
         kinds = "customresourcedefinitions"
         yield Right("get", "apiextensions.k8s.io", kinds, "", why="sees which kinds operators serve")
+
+
+def _of_what_delivers(cluster: Cluster) -> Iterator[Right]:
+    """What it takes to see Argo CD follow its operator, where that is declared."""
+    for space in dict.fromkeys(application.namespace for application in cluster.gitops.applications):
+        for kind in ("deployments", "statefulsets"):
+            yield Right("list", "apps", kind, space, why="waits for Argo CD's own workloads")
 
 
 def _of_a_release(cluster: Cluster) -> Iterator[Right]:
