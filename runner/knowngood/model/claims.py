@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model import names
-from knowngood.model.state import RunState, StepResult
+from knowngood.model.state import MARKING, RunState, StepResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +171,6 @@ def _by_records(state: RunState) -> dict[str, _By]:
             continue
         _answered(known, verb, result)
     return known
-
-
-MARKING = ("claim", "reclaim", "drain", "release", "quarantine")
-"""Verbs after which a node may carry other marks of ours than before."""
 
 
 def _answered(known: dict[str, _By], verb: str, result: StepResult) -> None:

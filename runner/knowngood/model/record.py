@@ -24,6 +24,7 @@ class RecordType(StrEnum):
     FINISHED = "finished"
     TAKEN_OVER = "taken-over"  # the state came from the checkpoint, not from this journal
     REOPENED = "reopened"  # a held run is rolled back by a human's word
+    WENT_ON = "went-on"  # a held run goes on by a human's word
 
 
 class Status(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from knowngood.model.detail import Detail
 from knowngood.model.errors import ExitCode
+from knowngood.model.going_on import again
 from knowngood.model.jsonable import from_json
 from knowngood.model.names import fence_of
 from knowngood.model.record import Record, RecordType, Status
@@ -76,7 +77,14 @@ class RunState:
     interrupted: str = ""  # why, while the run is not going on
     paused: StepPath = NOWHERE  # the step after which it last paused because it was told to
     undo_all: bool = False  # a human asked for a rollback of all rings
-    reopened: int = -1  # the `seq` of the ended state from which that was asked
+    reopened: int = -1  # the `seq` of the ended state from which that was asked, or that it goes on
+    went_on: int = 0  # how often a human had it go on after it had ended
+    went_on_in: str = ""  # the hop that it stopped in then
+    let_go: bool = False  # what it held had been let go by then, and is held anew
+    redone: Mapping[StepPath, tuple[str, ...]] = field(default_factory=dict)
+    """Batches that are done once more, and those of their nodes that were proven and are at work."""
+    aside: Mapping[StepPath, str] = field(default_factory=dict)
+    """Steps that were done once, count no more, and when each had ended."""
     undo: str = "undo"  # what the way back is called in the steps' paths: a second one is `undo-2`
     end: End | None = None
 
@@ -136,9 +144,8 @@ def after(state: RunState, record: Record) -> RunState:
             taken = from_json(RunState, record.detail["state"])
             lived = max(taken.seq, taken.next_seq)  # the record says nothing that the state does not
             return replace(taken, next_seq=record.seq + 1, seq=lived, updated=record.time)
-        case RecordType.REOPENED:
-            back = _next_undo(state)
-            return replace(state, end=None, undo_all=True, undo=back, reopened=state.seq - 1)
+        case RecordType.REOPENED | RecordType.WENT_ON:
+            return _gone_back(state) if record.type is RecordType.REOPENED else _gone_on(state)
         case RecordType.INTERRUPTED:
             pause = StepPath(record.detail.get("pause", state.paused))
             return replace(state, interrupted=str(record.detail.get("why", "")), paused=pause)
@@ -152,6 +159,48 @@ def after(state: RunState, record: Record) -> RunState:
                 _texts(told.get("moved", {})),
             )
             return replace(state, end=end)
+
+
+def _gone_back(state: RunState) -> RunState:
+    """An ended state, open again to be taken back."""
+    return replace(state, end=None, undo_all=True, undo=_next_undo(state), reopened=state.seq - 1)
+
+
+MARKING = ("claim", "reclaim", "drain", "release", "quarantine")
+"""Verbs after which a node may carry other marks of ours than before."""
+
+
+def _gone_on(state: RunState) -> RunState:
+    """An ended state, open again: what stopped it has no outcome any more, so that the script asks it anew."""
+    found, number = again(state.intended, state.results), state.went_on + 1
+    names = {path: path.before(number) for path in found.kept}
+    gone = {path: state.results[path] for path in state.intended if path in found.steps}
+    dropped = tuple(path for path in gone if path not in names)
+    stays = [names.get(path, path) for path in state.intended if path not in dropped]
+    results = {names.get(path, path): r for path, r in state.results.items() if path not in dropped}
+    unsure = {path: _about(gone[path]) for path in dropped if path.verb in MARKING}
+    last = [path for path in stays if path in results and path.verb != "reclaim" and not path.is_before]
+    state = replace(
+        state,
+        end=None,
+        results=results,
+        intended=(*stays, *dropped),
+        unanswered={**state.unanswered, **{path: nodes for path, nodes in unsure.items() if nodes}},
+        last=last[-1] if last else NOWHERE,
+        went_on=number,
+        reopened=state.seq - 1,
+        aside={**state.aside, **{path: result.ended for path, result in gone.items()}},
+    )
+    if found.at.parent.startswith("on-"):  # it could not even hold the others
+        return state
+    redone = {**state.redone, found.batch: found.proven} if found.batch else state.redone
+    let_go = any(path.verb == "let-go" for path in gone)
+    return replace(state, went_on_in=found.at.hop, let_go=let_go, redone=redone)
+
+
+def _about(result: StepResult) -> tuple[str, ...]:
+    told = result.detail
+    return tuple(dict.fromkeys((*told.done, *told.failed, *told.given_back)))
 
 
 def _held_by(state: RunState, record: Record) -> RunState:

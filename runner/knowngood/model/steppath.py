@@ -2,6 +2,7 @@
 
 `observe` is a step of the whole run, `hop-1/observe` one of a hop, `hop-1/ring-0/batch-2/drain` one of a ring,
 `hop-1/ring-0/undo/apply` one of its way back, `hop-1/ring-0/hold/look` one of settling a ring that is held.
+`resume-1/reclaim` is of the whole run after an interruption, `on-1/hold` where a run that ended held goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import functools
 import re
 
 _UNDO = re.compile(r"undo(-\d+)?")
-_RESUME = re.compile(r"resume-\d+")
+_BEFORE = re.compile(r"before-\d+")
+_RESUME = re.compile(r"(resume|on)-\d+")
 
 
 class StepPath(str):
@@ -47,6 +49,12 @@ class StepPath(str):
         return words[2] if self.ring and len(words) >= 4 else ""
 
     @property
+    def batch(self) -> StepPath:
+        """The place of the batch that it is a step of, of one that is tried once more, too; else that of no step."""
+        tried = self.part.startswith("batch-") or self.part.partition("-")[0] == "again"
+        return StepPath("/".join(self.split("/")[:3])) if tried else StepPath()
+
+    @property
     def undo(self) -> str:
         """The name of the way back that it is a step of, "" for one of the way forward."""
         return _undo(self)
@@ -60,6 +68,16 @@ class StepPath(str):
     def is_hold(self) -> bool:
         """Whether it is a step of settling a ring that is held."""
         return self.part == "hold"
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it is a step of a batch that is done once more, as it was done before."""
+        return bool(_BEFORE.fullmatch("/".join(self.split("/")[3:4])))
+
+    def before(self, number: int) -> StepPath:
+        """What a batch's step is called once that batch is done anew: `hop-1/ring-0/batch-2/before-1/drain`."""
+        words = self.split("/")
+        return StepPath("/".join([*words[:3], f"before-{number}", *words[3:]]))
 
     def child(self, *words: str) -> StepPath:
         """The path with more words."""

@@ -36,9 +36,11 @@ def standing(here: RunState, there: RunState | None) -> Standing:
     # What only we know of is the step at which they took over: its outcome, for they did it again, or that it was
     # begun, where they ended the run without doing it again.
     ours, theirs = _outcomes(here), _outcomes(there)
-    unknown = {path for path, outcome in ours.items() if theirs.get(path) != outcome}
+    unknown = {
+        p for p, outcome in ours.items() if theirs.get(p) != outcome and there.aside.get(p) != outcome[1]
+    }
     unknown |= {here.open} - {NOWHERE, *there.intended}
-    known = set(here.intended) <= set(there.intended) | unknown
+    known = set(here.intended) <= {*there.intended, *there.aside} | unknown
     if not overtaken or not known or len(unknown) > 1:
         return Standing.DIVERGED
     return _elsewhere(there)
@@ -57,8 +59,10 @@ def _follows(here: RunState, there: RunState) -> bool:
     more = {path for path, outcome in ours.items() if theirs.get(path) != outcome}
     again = (*(path for path in here.intended if path != there.open), there.open)
     begun = there.intended in {here.intended, again}
+    if there.end and here.reopened == there.seq:
+        return {path for path in more if not path.is_before} == set()
     if there.end:
-        return not more and begun and (bool(here.end) or here.reopened == there.seq)
+        return not more and begun and bool(here.end)
     return more <= {there.open} and theirs.keys() <= ours.keys() and begun
 
 
