@@ -6,7 +6,13 @@ is. Those who would move the others on by themselves stay paused: that is the ho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from knowngood.engine.judging import nodes_of
+from knowngood.engine.steps import Verb
+from knowngood.model.claims import Hold, Marks, held
 from knowngood.model.errors import Refused
+from knowngood.model.going_on import again, way_back_begun
 from knowngood.model.plan import Plan
 from knowngood.model.state import RunState
 from knowngood.planner.holding import RING_BY_RING
@@ -18,11 +24,45 @@ def refuse_past_return(plan: Plan, state: RunState) -> None:
     hop = past_return(plan, state)
     if hop is not None:
         moves = ", ".join(f"{m.component} {m.to_version}" for m in hop.moves)
-        on = RING_BY_RING if brake(plan, hop.name) else "knowngood upgrade again"
+        on = (
+            f"knowngood resume {state.run}, or by hand {RING_BY_RING}"
+            if brake(plan, hop.name)
+            else f"knowngood resume {state.run}"
+        )
         raise Refused(
             f"run {state.run} is past its point of no return: {hop.name} ({moves}) can't be undone",
             hint=f"go on instead: mend what stopped it, then {on}",
         )
+
+
+def refuse_stuck(plan: Plan, state: RunState, marks: Mapping[str, Marks]) -> None:
+    """Refused where a run that has ended can't go on by machine: it is not held, it went back, or nodes are still out.
+
+    The nodes of the batch in which it stopped are its own to take once more; any other that it left out of service is
+    for a human to give back first.
+    """
+    ended = state.end.name if state.end else "not ended"
+    if ended != "held":
+        raise Refused(f"run {state.run} is {ended}; only one that ended held goes on")
+    found = again(state.intended, state.results)
+    if way_back_begun(state.intended, state.results) or not found.at:
+        raise Refused(
+            f"run {state.run} has begun its way back, or nothing of it says where it stopped, so it can't go on",
+            hint=f"knowngood rollback {state.run} ends the way back; then knowngood upgrade begins anew",
+        )
+    open_batches = [found.batch, *(b for b in state.redone if b.child(Verb.RELEASE) not in state.results)]
+    own = {n for batch in filter(None, open_batches) for n in nodes_of(plan, batch.child(Verb.CLAIM))}
+    out = {n: one for n, one in held(state, (), marks).items() if one.hold in LEFT and n not in own}
+    if out:
+        named = ", ".join(f"{node} ({one.why or one.hold})" for node, one in out.items())
+        raise Refused(
+            f"run {state.run} left nodes out of service that it would not come to again: {named}",
+            hint=f"once they are well: knowngood clear {' '.join(out)}, then knowngood resume {state.run}",
+        )
+
+
+LEFT = (Hold.OUT, Hold.QUARANTINED, Hold.MARKED)
+"""How a node stands that a run has taken out of service and not given back."""
 
 
 def brake(plan: Plan, hop: str) -> tuple[str, ...]:

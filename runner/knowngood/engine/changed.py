@@ -48,8 +48,8 @@ def _touched(work: Work, ring: StepPath, step: RingStep) -> set[str]:
     touched: set[str] = set(step.nodes) if step.ring.at_once and _declared(work, step) else set()
     for path in (p for p in work.state.intended if p.within(ring) and not p.is_undo):
         if path.verb == Verb.APPLY:
-            drained = work.state.results[path.sibling(Verb.DRAIN)].detail
-            touched |= set(drained.done or step.nodes)
+            drained = work.state.results.get(path.sibling(Verb.DRAIN))
+            touched |= set((drained and drained.detail.done) or step.nodes)
     return touched
 
 

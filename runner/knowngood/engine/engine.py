@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from knowngood.engine.ahead import refuse_past_return
+from knowngood.engine.ahead import refuse_past_return, refuse_stuck
 from knowngood.engine.doing import Doing
 from knowngood.engine.flow import ROLLBACK
 from knowngood.engine.pausing import pauses, why
@@ -72,6 +72,7 @@ class Engine:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
         self._read: Object = {}  # kept values, by digest
         self._back = False  # a human asked to take it all back
+        self._on = False  # a human asked to go on after it had ended
         self._open_step: Cancel | None = None  # of the step that an abort may cut short now
         self._doing = Doing(self.cluster.limits.undo)
 
@@ -145,7 +146,7 @@ class Engine:
         there = self.ports.checkpoint.load(self.run_id)
         refuse_newer(there, transitions)
         found = standing(self._state, there)
-        if found is not Standing.GONE or self._state.end is None or self._back:
+        if found is not Standing.GONE or self._state.end is None or self._back or self._on:
             refuse_different(self._state, there, found)
         if there is None and self._state.next_seq == 0 and self.known:
             raise UsageError(f"run {self.run_id}: no journal here and no checkpoint in the cluster")
@@ -155,6 +156,11 @@ class Engine:
             refuse_final(self._state)
             refuse_past_return(self.plan, self._state)
             self._append(RecordType.REOPENED)
+        if self._on and self._state.end is not None:
+            refuse_stuck(self.plan, self._state, self.ports.cluster.marks())
+            if self.ports.checkpoint.abort_asked(self.run_id):  # it was heeded when the run ended
+                self.ports.checkpoint.ask_abort(self.run_id, "")
+            self._append(RecordType.WENT_ON)
         return self._state.end is None or (there is not None and there.end is None)
 
     def _adopt(self, there: RunState) -> None:
@@ -179,6 +185,10 @@ class Engine:
         except JournalDamaged:
             self._put(self.ports.checkpoint.fetch(self.run_id, digest))
         return digest
+
+    def go_on(self) -> None:
+        """Open a run that ended held again as it goes on, from what stopped it. `run` raises Refused where it can't."""
+        self._on = True
 
     def roll_back(self) -> None:
         """Open an ended run again as it goes on, to undo all its rings. `run` raises UsageError where none is left."""

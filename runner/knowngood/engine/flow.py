@@ -7,8 +7,8 @@ alone decides.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
 
 from knowngood.engine.line import JUDGEMENTS, Stop, failed_in, judged, need
 from knowngood.engine.parts import begin, forward
@@ -38,10 +38,14 @@ Flow = Generator[Step, StepResult, End]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a stop means here: `on_wave_failure` of the cluster file, or ROLLBACK; `undo`: what a way back is called."""
+    """What a stop means here: `on_wave_failure` of the cluster file, or ROLLBACK; `undo`: what a way back is called.
+
+    `proven`: of a batch that is done once more, the nodes that passed already and are at work.
+    """
 
     on_wave_failure: str
     undo: str = "undo"
+    proven: Mapping[StepPath, tuple[str, ...]] = field(default_factory=dict)
 
 
 def flow(plan: Plan, policy: Policy) -> Flow:
@@ -67,7 +71,7 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                 return (yield from at_rest(stop, moved or before, policy))
             try:
                 how = {"together": plan.together(place.ring), "delivers": plan.delivers(place.ring)}
-                yield from forward(place, **how)
+                yield from forward(place, proven=policy.proven, **how)
             except Stop as stop:
                 untaken = not moved and not place.ring.at_once  # whose nodes are taken after the commit only
                 if untaken and (yield from never_declared(stop, place, policy.undo)):

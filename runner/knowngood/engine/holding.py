@@ -24,19 +24,25 @@ WATCHED = (Verb.CLAIM, Verb.JUDGE)
 
 
 def hold(work: Work, step: Step) -> Done:
-    """Pause those who act on the nodes of the plan. A way back is not kept by what can't be held: it is told."""
+    """Pause those who act on the nodes of the plan. A way back is not kept by what can't be held: it is told.
+
+    With a hop: all but that one's brake, which has stayed on since the run ended inside it.
+    """
     term = _term(work, run_and_undo(work.plan))
     early = _too_early(work, term)
     if early and not step.undo:
         return Done(
             Status.FAIL, Detail(why=early, hint="see to the certificates, or let the pools roll first")
         )
-    taken = work.ports.holds.take(work.plan.holds, work.plan.nodes, term)
+    stays = brake(work.plan, step.hop.name) if step.hop else ()
+    kinds = [what for what in work.plan.holds if what not in stays]
+    taken = work.ports.holds.take(kinds, work.plan.nodes, term)
+    kept = _braked(work) if stays else []
     told = [named("paused before by others", dict.fromkeys(taken.others, "stays so"))] if taken.others else []
     told += [early] if early else []
     told += taken.told
     told += [named("can't be held", {**taken.busy, **taken.failed})] if taken.busy or taken.failed else []
-    detail = Detail(held=taken.held, until=term.until, why="; ".join(told))
+    detail = Detail(held=(*kept, *taken.held), until=term.until, why="; ".join(told))
     refused = (taken.busy or taken.failed) and not step.undo
     return Done(Status.INCONCLUSIVE if refused else Status.OK, detail)
 
@@ -47,9 +53,12 @@ def let_go(work: Work, step: Step) -> Done:
     gone = work.ports.holds.let_go([what for what in work.plan.holds if what not in stays], work.run)
     if gone.failed:
         return Done(Status.FAIL, Detail(why=named("could not let go", gone.failed), kept=gone.failed))
-    standing = work.ports.holds.standing() if stays else ()
-    left = [one.where for one in standing if one.run == work.run and one.starts]
-    return Done(Status.OK, Detail(kept=dict.fromkeys(left, BRAKE)))
+    return Done(Status.OK, Detail(kept=dict.fromkeys(_braked(work) if stays else (), BRAKE)))
+
+
+def _braked(work: Work) -> list[str]:
+    """What this run still holds and what would move nodes on if it were let go."""
+    return [one.where for one in work.ports.holds.standing() if one.run == work.run and one.starts]
 
 
 def watched(work: Work, step: Step, do: Callable[[], Done]) -> Done:

@@ -172,7 +172,7 @@ def _partners(work: Work, step: Step) -> tuple[str, ...]:
     back, then those that the cluster file names."""
     if not isinstance(step, RingStep):
         return ()
-    mates = _nodes_of(work.plan, step.path) if step.verb is Verb.RETEST or step.undo else ()
+    mates = nodes_of(work.plan, step.path) if step.verb is Verb.RETEST or step.undo else ()
     others = (*mates, *work.cluster.partners)
     return tuple(n for n in dict.fromkeys(others) if n not in step.nodes)
 
@@ -327,7 +327,7 @@ def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Values]
         result = work.state.results.get(path)
         if result is None or "judgement" not in result.files or path.is_undo:
             continue
-        if asked.isdisjoint(_nodes_of(work.plan, path) or asked):
+        if asked.isdisjoint(nodes_of(work.plan, path) or asked):
             continue
         results = [r for r in work.load(result.files["judgement"])["results"] if r["node"] in asked]
         measured = {f"{r['gate']}/{r['node']}": r["measured"] for r in results}
@@ -353,7 +353,7 @@ def baselines(work: Work, step: Step, nodes: Sequence[str]) -> dict[str, Values]
     return found
 
 
-def _nodes_of(plan: Plan, path: StepPath) -> Sequence[str]:
+def nodes_of(plan: Plan, path: StepPath) -> Sequence[str]:
     """The nodes that a ring's step may be about; none for a step of the whole run."""
     for planned in (r for h in plan.hops if h.name == path.hop for r in h.rings if r.name == path.ring):
         number = path.part.removeprefix("batch-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 
 from knowngood.engine.line import Stop, ask, judged, need, stop_of
@@ -14,6 +14,10 @@ from knowngood.model.steppath import StepPath
 
 TWICE = "twice"
 """The part of a batch in which what was proven is loaded a second time."""
+
+
+Proven = Mapping[StepPath, tuple[str, ...]]
+"""Batch -> those of its nodes that passed and are at work."""
 
 
 def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
@@ -30,13 +34,14 @@ def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
 
 
 def forward(
-    place: Place, *, together: bool = False, delivers: bool = False
+    place: Place, *, together: bool = False, delivers: bool = False, proven: Proven | None = None
 ) -> Generator[Step, StepResult, None]:
     """Move one part of a hop. Raises Stop.
 
     A ring: declare, batch by batch, nodes given back once more, soak, confirm; one whose commit itself starts the
     change is taken out first. The fleet part: declare, have it approved, wait for it, and judge every node as it
-    stands. `together`: a batch moves as a whole or not at all. `delivers`: every way back is by what moves.
+    stands. `together`: a batch moves as a whole or not at all. `delivers`: every way back is by what moves. `proven`:
+    nodes that a batch leaves at work, where it is done once more.
     """
     if place.ring.changes and not place.ring.at_once:
         yield from declared(place)
@@ -49,11 +54,11 @@ def forward(
     whole = together or place.ring.at_once
     given_back: list[str] = []
     for number, nodes in enumerate(place.ring.batches, start=1):
-        left = yield from batch(place.part(f"batch-{number}"), nodes, together=whole)
+        left = yield from batch(place.part(f"batch-{number}"), nodes, together=whole, proven=proven)
         given_back += nodes if left and whole else left
     for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
         name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(place.part(name), nodes, together=whole)
+        left = yield from batch(place.part(name), nodes, together=whole, proven=proven)
         if left:
             why = "a tenant's disruption budget did not let us drain"
             why += ", so nothing was declared" if place.ring.at_once else ""
@@ -83,12 +88,16 @@ def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
 
 
 def batch(
-    place: Place, nodes: tuple[str, ...], *, together: bool = False
+    place: Place, nodes: tuple[str, ...], *, together: bool = False, proven: Proven | None = None
 ) -> Generator[Step, StepResult, list[str]]:
     """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain.
 
-    `together`: where one of them stays, the others are given back unmoved.
+    `together`: where one of them stays, the others are given back unmoved. `proven` are left at work.
     """
+    done = (proven or {}).get(place.path, ())
+    nodes = tuple(n for n in nodes if n not in done)
+    if not nodes:
+        return []
     yield from need(place.step(Verb.CLAIM, nodes))
     drained = yield from ask(place.step(Verb.DRAIN, nodes))
     given_back, failed = drained.detail.given_back, drained.detail.failed

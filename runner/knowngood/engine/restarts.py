@@ -18,7 +18,12 @@ BY_OTHERS = "by somebody else, not by this run"
 
 
 def restarted(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict[str, str]:
-    """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell."""
+    """Node -> how its driver was restarted since the ring's baseline; only nodes of which both looks can tell.
+
+    Where a batch is done once more its nodes have been moved, or mended by hand, since then.
+    """
+    if step.path.parent in work.state.redone:
+        return {}
     before, now = at_baseline(work, step), judging.loads_of(seen)
     return {
         node: _words(before[node], load, work.plan.words_of(step.hop.name).it)
@@ -30,8 +35,11 @@ def restarted(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict
 def otherwise(work: Work, step: RingStep, seen: Mapping[str, NodeState]) -> dict[str, str]:
     """Nodes that run another version than before this ring's hop already, with how they came to it.
 
-    What follows another component may be none of the plan's own versions: then the move says what it comes from.
+    Not where a batch is done once more: the run itself may have brought it. What follows another component may be none
+    of the plan's own versions: then the move says what it comes from.
     """
+    if step.path.parent in work.state.redone:
+        return {}
     told = restarted(work, step, seen)
     asked = replace(step, verb=Verb.BASELINE)
     found: dict[str, str] = {}

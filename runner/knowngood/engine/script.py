@@ -2,7 +2,8 @@
 
 They are let go before the whole cluster is judged or proven to be as before, since that is a cluster without holds of
 ours; or at the end, whatever it is. A run that had ended and is taken back by a human holds them anew, and so does one
-before each later hop that can't be undone: an earlier one has let its brake go, ring by ring.
+before each later hop that can't be undone: an earlier one has let its brake go, ring by ring. One that ended held and
+goes on holds anew what it had let go.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from knowngood.model.steppath import StepPath
 
 def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
     """The next step of a run, or how it ends. Pure: the same records give the same answer."""
-    policy = Policy(on_wave_failure, state.undo)
+    policy = Policy(on_wave_failure, state.undo, state.redone)
+    if state.went_on and not state.undo_all and (before := held_anew(plan, state)):
+        return before
     run = flow(plan, policy)
     script = holding(plan, run, policy) if plan.holds else run
     try:
@@ -34,6 +37,28 @@ def next_step(plan: Plan, state: RunState, on_wave_failure: str) -> Step | End:
     except StopIteration as finished:
         return finished.value  # type: ignore[no-any-return]
     return step
+
+
+def held_anew(plan: Plan, state: RunState) -> Step | End | None:
+    """What a run that goes on after it had ended does first: hold whom it had let go; None where they are held.
+
+    Where they can't be, it ends as it stood, with the brake of its hop still on.
+    """
+    if not plan.holds or not state.let_go:
+        return None
+    at = StepPath(f"on-{state.went_on}")
+    inside = next((hop for hop in plan.hops if hop.name == state.went_on_in and hop.closed), None)
+    taken = state.results.get(at.child("hold"))
+    if taken is None:
+        return Step(at.child("hold"), Verb.HOLD, hop=inside)
+    if taken.status is Status.OK:
+        return None
+    gone = state.results.get(at.child("let-go"))
+    if gone is None:
+        return Step(at.child("let-go"), Verb.LET_GO, hop=inside)
+    return let_go_last(
+        End("held", ExitCode.HUMAN, taken.detail.why, within=inside.name if inside else ""), gone
+    )
 
 
 def holding(plan: Plan, run: Flow, policy: Policy) -> Flow:
@@ -71,12 +96,16 @@ def holding(plan: Plan, run: Flow, policy: Policy) -> Flow:
     if held:
         inside = next((hop for hop in plan.hops if hop.name == end.within), None)
         gone = yield Step(at.child("let-go"), Verb.LET_GO, hop=inside)
-        kept = still_held(gone)
-        if inside and not kept and gone.detail.kept:
-            stays = ", ".join(gone.detail.kept)
-            end = replace(
-                end, why=f"{end.why}; {stays} stays paused: let go, it moves its nodes on, undrained"
-            )
+        return let_go_last(end, gone)
+    return named(end, kept)
+
+
+def let_go_last(end: End, gone: StepResult) -> End:
+    """How a run ends that let go last: with what it could not let go, and the brake that stays on inside a hop."""
+    kept = still_held(gone)
+    if end.within and not kept and gone.detail.kept:
+        stays = ", ".join(gone.detail.kept)
+        end = replace(end, why=f"{end.why}; {stays} stays paused: let go, it moves its nodes on, undrained")
     return named(end, kept)
 
 

@@ -101,7 +101,8 @@ def way_on(starts: str) -> str:
     if not starts:
         return "once its run has ended: knowngood clear --holds"
     return (
-        f"once its run has ended: {RING_BY_RING}, and then knowngood clear --holds; before that it {starts}"
+        f"once its run has ended: knowngood resume of it goes on, or by hand {RING_BY_RING}, and then"
+        f" knowngood clear --holds; before that it {starts}"
     )
 
 

@@ -279,6 +279,10 @@ class FakeHolds(Holds):
 
     def take(self, kinds: Collection[str], nodes: Sequence[str], term: Term) -> Taken:
         assert set(kinds) <= HOLDS
+        if "checks-busy" in self.world.broken:
+            return Taken(busy={"MachineHealthCheck gpu": "run other holds it"})
+        if not kinds:
+            return Taken()
         if "pool-rolls" in self.world.broken:
             return Taken(busy={POOL: "it is updating its nodes"})
         if self.world.paused.setdefault(POOL, term.run) != term.run:
