@@ -140,11 +140,13 @@ def play(
     *,
     known: bool = False,
     back: bool = False,
+    on: bool = False,
     quiet: bool = False,
 ) -> Summary:
     """Run the engine under signals and an observer, then write the reports. `plan` None: as record 0 froze it.
 
-    `known`: the run has begun, here or elsewhere. `back`: it has ended, and is opened again to be taken back.
+    `known`: the run has begun, here or elsewhere. `back`: it has ended, and is opened again to be taken back; `on`: it
+    has ended held, and goes on.
     Raises LockHeld, and Interrupted after the reports were written.
     """
     cancel, audience = Cancel(), Audience()
@@ -166,6 +168,8 @@ def play(
         engine.known = known
         if back:
             engine.roll_back()
+        if on:
+            engine.go_on()
         now = None
         try:
             engine.run()

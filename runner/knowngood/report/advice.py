@@ -99,8 +99,11 @@ def _onward(summary: Summary) -> tuple[str, ...]:
         return ()
     if not summary.end:
         return (f"knowngood resume {run}", f"knowngood handover {run}")
-    again = f"knowngood upgrade {summary.cluster} --to {summary.to_release}"
-    return (f"knowngood handover {run}", *_clear(summary), f"mend what stopped it, then {again}")
+    return (
+        f"mend what stopped it, then knowngood resume {run}",
+        f"knowngood handover {run}",
+        *_clear(summary),
+    )
 
 
 def _by_end(summary: Summary) -> tuple[str, ...]:
@@ -124,7 +127,9 @@ def _by_end(summary: Summary) -> tuple[str, ...]:
             back = f"knowngood rollback {run}"
             return (_shut(summary), f"knowngood handover {run}", back, *_clear(summary))
         case "held":
-            return (f"knowngood handover {run}", f"knowngood rollback {run}", *_clear(summary))
+            went_back = any(commit.kind == "undo" for commit in summary.commits)
+            on = () if went_back else (f"mend what stopped it, then knowngood resume {run}",)
+            return (f"knowngood handover {run}", f"knowngood rollback {run}", *on, *_clear(summary))
         case _ if other and other.group() != run:
             return (f"knowngood resume {other.group()}", f"knowngood rollback {other.group()}")
         case _:

@@ -40,7 +40,7 @@ def test_past_its_point_of_no_return_nobody_is_told_to_take_it_back() -> None:
     text = summary_text(stands)
     assert "past its point of no return: hop-1 can't be undone" in text
     assert "knowngood rollback" not in text
-    assert "mend what stopped it, then knowngood upgrade" in text
+    assert "mend what stopped it, then knowngood resume" in text
     stopped = replace(stands, end="", exit_code=None, interrupted="the API is away")
     assert next_steps(stopped)[0] == f"knowngood resume {stands.run}"
     assert "knowngood rollback" not in summary_text(stopped, undo_by="2026-11-29T12:00:00Z")

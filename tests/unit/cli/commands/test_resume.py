@@ -21,6 +21,7 @@ from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import ExitCode, Interrupted, Unreachable
+from knowngood.model.record import Record, RecordType
 from knowngood.model.state import End, RunState, fold
 from knowngood.model.steppath import StepPath
 from knowngood.planner.digest import canonical
@@ -289,3 +290,40 @@ def test_a_cluster_that_does_not_answer_is_no_obstacle_to_telling(
     said = scene.says("status", RUN)
     assert said.code == 0
     assert "the cluster could not be asked" in said.err
+
+
+def held_run(scene: Scene) -> None:
+    """The run froze there by `abort --hold`."""
+    end = Record(
+        len(scene.run.records),
+        RecordType.FINISHED,
+        "2026-08-22T04:00:00Z",
+        detail={"end": "held", "exit": 5, "why": "gpu-1: Xid 79", "nodes": {"gpu-1": "Xid 79"}},
+    )
+    scene.run = Played((*scene.run.records, end), scene.run.files)
+    shutil.rmtree(scene.runs / RUN)
+    write(scene.runs / RUN, scene.run)
+    scene.there(scene.run)
+
+
+def test_a_held_run_goes_on_where_a_person_says_that_it_is_mended(scene: Scene) -> None:
+    held_run(scene)
+    before = scene.written()
+    said = scene.says("resume", RUN)
+    assert (said.code, "once what stopped it is mended, --yes goes on" in said.err) == (5, True), (
+        "nobody is there"
+    )
+    assert "gpu-1: Xid 79" in said.out
+    dry = scene.says("resume", RUN, "--dry-run")
+    assert (dry.code, "Is that mended" in dry.err) == (0, True)
+    assert (scene.places, scene.written()) == ([], before)
+    assert scene.says("resume", RUN, "--yes").code == 130
+    (how,) = scene.asked
+    assert how == {"known": True, "on": True}
+    assert len(scene.places) == 1
+
+
+def test_an_open_run_goes_on_unasked(scene: Scene) -> None:
+    scene.resume()
+    (how,) = scene.asked
+    assert how == {"known": True, "on": False}
