@@ -42,7 +42,7 @@ COMMANDS = {
     "upgrade": "Move a cluster to a release, ring by ring, proven or undone.",
     "fleet": "Many clusters: a release reaches them stage by stage, each one proven before the next stage begins.",
     "status": "Where a run is, why it stopped, and what to type next.",
-    "resume": "Go on with an interrupted run.",
+    "resume": "Go on with an interrupted or a held run.",
     "abort": "Ask a run to stop, wherever it runs.",
     "rollback": "Take a run back, or a cluster to the release that its file pins.",
     "clear": "Give back a node that no open run holds, and let go what an ended run still holds.",

@@ -20,7 +20,7 @@ from knowngood.model.going_on import again
 @yes_option
 @run_options
 def command(settings: Settings, run: str, yes: bool, output: str) -> int:
-    """Go on with an interrupted run, or with a held one.
+    """Go on with an interrupted or a held run.
 
     Plans nothing anew: the journal says what is done, at most one step is repeated, and that one looks first
     whether it was done already. The run's checkpoint in the cluster counts: what another machine did is taken over
