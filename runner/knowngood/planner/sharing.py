@@ -93,6 +93,22 @@ def devices(state: NodeState, gpus: int) -> Mapping[str, int] | str:
     return f"there are MIG instances on {len(instances)} GPUs, and the label {STRATEGY} is {strategy}"
 
 
+def each_once(state: NodeState, gpus: int) -> Offer:
+    """What a pod asks for that is to have every device of a node with so many GPUs, each once, as they are offered."""
+    if (offer := offered(state, gpus)).trouble:
+        return offer
+    here = devices(state, gpus)
+    if isinstance(here, str):
+        return Offer({}, here)
+    return Offer({_renamed(resource, state): count for resource, count in here.items() if count})
+
+
+def parts(state: NodeState, gpus: int) -> tuple[int, int]:
+    """A node's whole GPUs, and the MIG devices that the others are parted into."""
+    instances = _instances(state) or {}
+    return gpus - len(instances), sum(instances.values())
+
+
 def missing(state: NodeState, gpus: int) -> Iterator[str]:
     """What is not allocatable as the node's own configuration gives it; `untold` says where that can't be told."""
     offer = offered(state, gpus)
