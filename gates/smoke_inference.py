@@ -3,7 +3,8 @@
 Proves: each GPU gives the answers that the CPU gives in fp64 (tokens, why they end, how many, and the log-probabilities
 of the best five), also when many ask at once; and how long the first token and the next ones take. `server` in the
 figures says who served: our own minimal server, or another behind the same port.
-Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants), with torch in its image.
+Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants), with torch in its image; of
+a parted node all MIG instances, each of which computes by itself and is held against those of its profile.
 fail: an answer is wrong or fails (the reason names the device); or a figure is below minThroughputRatio of the node's
 own baseline, above maxLatencyRatio of it, or outside the profile's own limits (the ratios are proposals).
 inconclusive: as in smoke_training.

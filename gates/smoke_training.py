@@ -3,7 +3,8 @@
 Proves: each GPU's products are right in fp32, tf32, bf16 and fp8, its memory holds what is written, its gradients are
 those of the CPU; all-reduce, all-gather and each pair's exchange give the right values, by the transport that the
 profile promises; the loss falls; a checkpoint is read back as written; no GPU, link or node is slower than it was.
-Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants), with torch in its image.
+Needs: a probe Job that takes all GPUs of the node (active: only on nodes without tenants), with torch in its image; of
+a parted node all MIG instances, each of which computes by itself and is held against those of its profile.
 fail: one of these is measurably wrong (the reason names the rank and its device), a rank aborts or hangs; or a figure
 is below minThroughputRatio or minAllReduceRatio of the node's own baseline (0.9: NVIDIA/NVSentinel ADR-049;
 NVIDIA/nccl-tests src/util.cu), minPoolRatio of the nodes judged with it, or minTokensPerSecond or minAllReduceGBps of

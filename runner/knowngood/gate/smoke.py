@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from knowngood.gate import speeds
+from knowngood.gate import sliced, speeds
 from knowngood.gate.speeds import Figure
 from knowngood.gate.verdicts import judge, measure, ran_on, some
 from knowngood.model.values import Values
@@ -34,15 +34,20 @@ def judge_smoke(
     if backend != "cuda":
         judge.note(f"on the {backend} backend: no evidence about GPUs")
         return
-    beside = [
-        dict(one["measured"]) for one in pool if one.get("backend") == backend and one.get("ok") is True
-    ]
-    found = [
-        *speeds.slow(figures, measured, limits, baseline, beside, number),
-        *speeds.lagging(measured, limits),
-        *speeds.links(measured, limits, baseline, equal=nvswitch),
-        *filter(None, [speeds.rerouted(measured, baseline)]),
-    ]
+    layout = sliced.layout(measured)
+    if baseline is not None and sliced.layout(baseline) != layout:
+        judge.note("its GPUs are parted otherwise than before: no figure is compared with the baseline")
+        baseline = None
+    good = [dict(one["measured"]) for one in pool if one.get("backend") == backend and one.get("ok") is True]
+    found = [*sliced.slow(figures, measured, limits, baseline, good, number)]
+    if sliced.has_whole(measured):
+        beside = [one for one in good if sliced.layout(one) == layout]
+        found += [
+            *speeds.slow(figures, measured, limits, baseline, beside, number),
+            *speeds.lagging(measured, limits),
+            *speeds.links(measured, limits, baseline, equal=nvswitch),
+            *filter(None, [speeds.rerouted(measured, baseline)]),
+        ]
     if found:
         judge.fail(some(found))
     if gone := [*speeds.vanished(measured, baseline)]:

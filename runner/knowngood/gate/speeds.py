@@ -48,8 +48,9 @@ def slow(
     before: Values | None,
     pool: Sequence[Values],
     number: Number,
+    what: str = "nodes",
 ) -> Iterator[str]:
-    """What is too slow, in words; `pool`: the figures of all nodes of the judgement, this one's too."""
+    """What is too slow, in words; `pool`: the figures of all `what` of the judgement, this one's too."""
     for figure in figures:
         if figure.several and number(now, "ranks") < 2:
             continue
@@ -62,18 +63,17 @@ def slow(
             bound = own * float(limits.get(figure.ratio, figure.share))
             if _worse(figure, value, bound):
                 yield f"{figure.name} is {value:g}, before the change {own:g}: {_side(figure)} {bound:g}"
-        yield from _beside(
-            figure, value, limits, [p[figure.name] for p in pool if _is_number(p.get(figure.name))]
-        )
+        beside = [p[figure.name] for p in pool if is_number(p.get(figure.name))]
+        yield from _beside(figure, value, limits, beside, what)
 
 
-def _beside(figure: Figure, value: float, limits: Values, pool: Sequence[float]) -> Iterator[str]:
+def _beside(figure: Figure, value: float, limits: Values, pool: Sequence[float], what: str) -> Iterator[str]:
     if len(pool) < OTHERS:
         return
     median, share = statistics.median(pool), float(limits.get("minPoolRatio", POOL))
     bound = median / share if figure.less else median * share
     if _worse(figure, value, bound):
-        yield f"{figure.name} is {value:g}, the median of {len(pool)} nodes is {median:g}: {_side(figure)} {bound:g}"
+        yield f"{figure.name} is {value:g}, the median of {len(pool)} {what} is {median:g}: {_side(figure)} {bound:g}"
 
 
 def _worse(figure: Figure, value: float, bound: float) -> bool:
@@ -86,7 +86,7 @@ def _side(figure: Figure) -> str:
 
 def lagging(now: Values, limits: Values) -> Iterator[str]:
     """Ranks that are slower than the others when each works by itself, by device."""
-    alone = [float(v) for v in now.get("rankTokensPerSecond") or () if _is_number(v)]
+    alone = [float(v) for v in now.get("rankTokensPerSecond") or () if is_number(v)]
     if len(alone) < 2:
         return
     # Of two, the faster one is what the other is compared with.
@@ -161,7 +161,7 @@ def _pairs(figures: Values) -> dict[frozenset[str], float]:
     said = figures.get("pairGBps")
     for key, value in said.items() if isinstance(said, Mapping) else ():
         ends = str(key).split("-")
-        if len(ends) == 2 and all(e.isdigit() for e in ends) and _is_number(value):
+        if len(ends) == 2 and all(e.isdigit() for e in ends) and is_number(value):
             found[frozenset(_device(figures, int(e)) for e in ends)] = float(value)
     return found
 
@@ -171,5 +171,6 @@ def _device(figures: Values, rank: int) -> str:
     return str(devices[rank]) if isinstance(devices, Sequence) and rank < len(devices) else f"rank {rank}"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a figure, and not NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value  # noqa: PLR0124 (not NaN)

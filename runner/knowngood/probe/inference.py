@@ -7,7 +7,7 @@ import time
 from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, Numbers
-from knowngood.probe.smoke import backend, serving
+from knowngood.probe.smoke import backend, instances, serving
 from knowngood.probe.smoke.asking import percentile
 from knowngood.probe.values import Values
 
@@ -24,7 +24,8 @@ def run(host: Host, params: Values) -> Answer:
     if refusal is not None:
         return refusal
     if torch is not None:
-        return serving.run(torch, gpus, {"deadline": params.get("deadline", serving.DEADLINE), **mine})
+        asked = instances.asked("inference", params, serving.DEADLINE)
+        return instances.run("inference", host, gpus, params, lambda n: serving.run(torch, n, asked))
     return reference(max(1, int(mine.get("requests", 20))))
 
 

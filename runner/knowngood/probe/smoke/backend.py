@@ -54,8 +54,11 @@ def given() -> bool:
     return Path(CONTROL).exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
 
 
-def counted(torch: Any, gpus: int) -> Answer | None:
-    """The answer where torch sees another number of GPUs than there must be; None where it sees as many."""
+def counted(torch: Any, gpus: int, *, shared: bool = False) -> Answer | None:
+    """The answer where torch sees another number of GPUs than there must be; None where it sees as many.
+
+    `shared`: a device plugin gave replicas, which may be several of one GPU.
+    """
     seen = torch.cuda.device_count()
     if seen == gpus:
         return None
@@ -65,6 +68,8 @@ def counted(torch: Any, gpus: int) -> Answer | None:
         return unmeasured(
             CUDA, f"CUDA shows a process one MIG device, {gpus} were expected: ask for one a pod"
         )
+    if shared and seen < gpus:
+        return unmeasured(CUDA, f"the device plugin gave {gpus} replicas of {seen} GPUs")
     return bad(CUDA, f"torch sees {seen} GPUs, expected {gpus}")
 
 

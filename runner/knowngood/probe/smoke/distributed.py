@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from knowngood.probe.answer import MOST_WORDS, Answer
+from knowngood.probe.answer import MOST_WORDS, Answer, unmeasured
 from knowngood.probe.smoke import nccl_log, records
 from knowngood.probe.smoke.backend import CPU, CUDA, counted
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.launch import WORKER, Nodes, launch
 from knowngood.probe.smoke.nccl_log import Promise
 from knowngood.probe.smoke.network import Size
+from knowngood.probe.smoke.storage import mounted
 from knowngood.probe.smoke.verdict import answer
 from knowngood.probe.values import Object, Values
 
@@ -40,39 +43,45 @@ def run(torch: Any, gpus: int, params: Values, *, worker: str = WORKER) -> Answe
     """Train on `gpus` devices of this node.
 
     `params`, all optional: backend; seconds of load; verified steps; nodes, node and meet ("host:port") where several
-    nodes train together; checkpointFolder; memoryShare of what is free; stallSeconds; deadline, of the whole payload.
+    nodes train together; checkpointFolder, where a volume must be mounted; memoryShare of what is free; stallSeconds;
+    shared, whether what was given are replicas; deadline, of the whole payload.
     """
     on_cpu = params.get("backend") == CPU
-    if not on_cpu and (refusal := counted(torch, gpus)):
+    if not on_cpu and (refusal := counted(torch, gpus, shared=bool(params.get("shared")))):
         return refusal
+    volume = str(params.get("checkpointFolder") or "")
+    if volume and not (kind := mounted(volume)):
+        return unmeasured(CPU if on_cpu else CUDA, f"no volume is mounted at {volume}")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="knowngood-"))
+        try:
+            checkpoints = tempfile.mkdtemp(prefix="knowngood-", dir=volume or folder)
+        except OSError as error:
+            return unmeasured(CPU if on_cpu else CUDA, f"the volume at {volume} takes no checkpoint: {error}")
+        stack.callback(shutil.rmtree, checkpoints, ignore_errors=True)
+        order = {**(small() if on_cpu else _whole(torch)), "checkpoint": checkpoints}
+        found = _trained(Path(folder), order, gpus, params, worker)
+    if volume:
+        found["measured"]["checkpointOn"] = kind
+    return found
+
+
+def _trained(folder: Path, order: Object, gpus: int, params: Values, worker: str) -> Answer:
+    """Launched, watched and judged, with all that the ranks leave in `folder`."""
     nodes = Nodes(int(params.get("nodes", 1)), int(params.get("node", 0)), str(params.get("meet", "")))
     verified = int(params.get("verified", 4))
-    with tempfile.TemporaryDirectory(prefix="knowngood-") as made:
-        folder = Path(made)
-        order = {**(small() if on_cpu else _whole(torch)), "verified": verified}
-        order["checkpoint"] = str(params.get("checkpointFolder") or folder)
-        order |= {key: params[key] for key in ("seconds", "memoryShare") if key in params}
-        deadline = OURS * float(params.get("deadline", DEADLINE))
-        stall = min(float(params.get("stallSeconds", STALL)), deadline / 2)
-        ending = launch(
-            folder,
-            {**order, "patience": 2 * stall},
-            gpus,
-            nodes=nodes,
-            stall=stall,
-            deadline=deadline,
-            worker=worker,
-        )
-        ranks = records.read(folder, gpus * nodes.count)
-        ours = range(nodes.number * gpus, (nodes.number + 1) * gpus)
-        if on_cpu:
-            return answer(CPU, ranks, ending, [], verified, ours)
-        promise = Promise(
-            nodes.count, ours, bool(params.get("nvswitch")), str(params.get("rdmaMode", "none"))
-        )
-        return _with_transports(
-            folder, promise, lambda found: answer(CUDA, ranks, ending, found, verified, ours)
-        )
+    order = {**order, "verified": verified}
+    order |= {key: params[key] for key in ("seconds", "memoryShare") if key in params}
+    deadline = OURS * float(params.get("deadline", DEADLINE))
+    stall = min(float(params.get("stallSeconds", STALL)), deadline / 2)
+    order["patience"] = 2 * stall
+    ending = launch(folder, order, gpus, nodes=nodes, stall=stall, deadline=deadline, worker=worker)
+    ranks = records.read(folder, gpus * nodes.count)
+    ours = range(nodes.number * gpus, (nodes.number + 1) * gpus)
+    if order["backend"] == CPU:
+        return answer(CPU, ranks, ending, [], verified, ours)
+    promise = Promise(nodes.count, ours, bool(params.get("nvswitch")), str(params.get("rdmaMode", "none")))
+    return _with_transports(folder, promise, lambda found: answer(CUDA, ranks, ending, found, verified, ours))
 
 
 def _with_transports(folder: Path, promise: Promise, judge: Callable[[list[Finding]], Answer]) -> Answer:

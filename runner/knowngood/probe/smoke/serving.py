@@ -120,7 +120,7 @@ def run(torch: Any, gpus: int, params: Values, serving: Serving | None = None) -
     `params`, all optional: backend; requests for each device; concurrency; deadline, of the whole payload; patience.
     """
     backend = CPU if params.get("backend") == CPU else CUDA
-    if backend == CUDA and (refusal := counted(torch, gpus)):
+    if backend == CUDA and (refusal := counted(torch, gpus, shared=bool(params.get("shared")))):
         return refusal
     server = serving or Ours(backend)
     until = time.monotonic() + 0.9 * float(params.get("deadline", DEADLINE))

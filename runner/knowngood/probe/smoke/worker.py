@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowngood.probe.smoke import arithmetic, exchange, learning
+from knowngood.probe.smoke import arithmetic, exchange, instances, learning
 from knowngood.probe.smoke.network import Size
 from knowngood.probe.smoke.records import FIRST_USE, START, Notes
 from knowngood.probe.values import Object
@@ -72,7 +72,7 @@ def described(torch: Torch, device: Any, local: int) -> Object:
     said["bdf"] = f"{domain:04x}:{bus:02x}:{slot:02x}.0"
     return {
         **said,
-        "device": f"GPU-{getattr(has, 'uuid', local)}",
+        "device": instances.used() or f"GPU-{getattr(has, 'uuid', local)}",
         "memory": has.total_memory,
         "name": has.name,
     }
@@ -144,6 +144,9 @@ def checkpoint(work: Work, model: Any) -> None:
             torch.save({"size": work.order["small"], "weights": model.state_dict()}, file)
             file.flush()
             os.fsync(file.fileno())
+            os.posix_fadvise(
+                file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED
+            )  # what is read back comes from the storage
     work.notes.at("checkpoint written")
     work.dist.barrier(group=work.control)
     found = torch.load(path, map_location="cpu", weights_only=True)
