@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.judging import probe_job, probe_manifest
 from knowngood.adapters.judging.probe_manifest import Order
-from knowngood.adapters.judging.probe_pod import GPU
+from knowngood.adapters.judging.probe_pod import CHECKPOINTS, GPU
 from knowngood.adapters.judging.probe_pod import asked as taken
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.gate import kernel_log as kernel
@@ -22,11 +23,15 @@ from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState
+from knowngood.model.probe_pod import PodStorage
 from knowngood.model.values import Values
+from knowngood.planner import sharing
 from knowngood.ports.cancel import Cancel
 
 UNASKED = ("kind", "needs", "source", "withinDays", "failsAtOnce")
 """What a profile says of a gate and no payload has a use for."""
+TRAINING = "training"
+"""The payload that writes a checkpoint."""
 NIC_MODULE = "mlx5_core"
 Parameters = Callable[[Profile], Values]
 """What a gate's payloads are told on a machine of this kind."""
@@ -60,12 +65,16 @@ def _asked(
 ) -> probe_job.Answers:
     """Each node by its own profile: it has other GPUs, under other names, and is judged by other limits."""
     asked = context.request
-    own = {name: _share(context, name, wanted, parameters) for name in nodes}
-    unable = {
-        name: why
-        for name, state in nodes.items()
-        if (why := unfit(state, taken(own[name].needs, own[name].gpus).devices))
-    }
+    computing = bool({*wanted} & {*COMPUTING})
+    own, unable, site = {}, {}, context.cluster.probe
+    for name, state in nodes.items():
+        profile = context.hardware.of(name)
+        told = {"gpus": profile.gpus, **(parameters(profile) if parameters else {})}
+        own[name], trouble = (
+            share(profile, state, told, site.storage) if computing else (probe_manifest.Share(told), "")
+        )
+        if why := unfit(state, taken(own[name].needs, own[name].gpus).devices) or trouble:
+            unable[name] = why
     order = Order(
         run=asked.run,
         name=asked.name,
@@ -73,23 +82,38 @@ def _asked(
         payloads=wanted,
         image=context.cluster.probe_image,
         deadline=asked.deadline * PROBE_SHARE,
-        pull=context.cluster.limits.image_pull if {*wanted} & {*COMPUTING} else 0.0,
+        pull=context.cluster.limits.image_pull if computing else 0.0,
         namespace=context.namespace,
-        site=context.cluster.probe,
+        site=site,
         own=own,
     )
     found = probe_job.run(kube, order, Cancel())
     return probe_job.Answers(found.documents, {**found.missing, **unable}, found.leftover)
 
 
-def _share(
-    context: Context, node: str, wanted: tuple[str, ...], parameters: Parameters | None
-) -> probe_manifest.Share:
-    """What a node's probe takes and is told."""
-    profile = context.hardware.of(node)
-    told = parameters(profile) if parameters else {}
-    gpus = profile.gpus if {*wanted} & {*COMPUTING} else 0
-    return probe_manifest.Share({"gpus": profile.gpus, **told}, gpus, profile.probe)
+def share(
+    profile: Profile, state: NodeState, told: Values, storage: PodStorage | None = None
+) -> tuple[probe_manifest.Share, str]:
+    """What the probe takes that computes on a node, and is told; and why that can't be said, "" where it can.
+
+    All that the node offers, each device once and under its own name, unless the profile names what is to be taken.
+    """
+    needs = profile.probe
+    storage = storage if TRAINING in told else None
+    if storage:
+        told = {**told, TRAINING: {**told[TRAINING], "checkpointFolder": CHECKPOINTS["mountPath"]}}
+    if needs.resources or needs.claims:
+        return probe_manifest.Share(told, profile.gpus, needs, storage), ""
+    offer = sharing.each_once(state, profile.gpus)
+    whole, slices = sharing.parts(state, profile.gpus)
+    if slices:
+        told = {**told, "slices": slices, "whole": whole}
+    elif offer.resources != sharing.offered(state, profile.gpus).resources:  # several replicas of each
+        told = {**told, "shared": True}
+    trouble = f"no probe was sent: {offer.trouble}" if offer.trouble else ""
+    return probe_manifest.Share(
+        told, whole + slices, replace(needs, resources=offer.resources), storage
+    ), trouble
 
 
 def _parameters(request: pytest.FixtureRequest, profile: Profile) -> dict[str, Values]:

@@ -52,7 +52,7 @@ from knowngood.model.mover import (
     completed,
 )
 from knowngood.model.parts import ComputeNics, Waiver
-from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite
+from knowngood.model.probe_pod import DRIVER_ROOT, PodNeeds, PodSite, PodStorage
 from knowngood.model.pulling import Pulling
 from knowngood.model.reading import Reading
 from knowngood.model.source import Source
@@ -255,6 +255,7 @@ def _site(v: Values) -> PodSite:
         runtime_class=v.get("runtimeClassName", ""),
         driver_root=v.get("driverRoot", DRIVER_ROOT),
         cuda=v.get("cuda", ""),
+        storage=PodStorage(v["storageClass"], v.get("storageGiB", 10)) if "storageClass" in v else None,
     )
 
 

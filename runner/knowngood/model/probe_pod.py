@@ -31,10 +31,19 @@ class PodNeeds:
 
 
 @dataclass(frozen=True, slots=True)
+class PodStorage:
+    """A volume of the tenants' storage class, made with the pod and gone with it."""
+
+    storage_class: str
+    gib: int
+
+
+@dataclass(frozen=True, slots=True)
 class PodSite:
     """How this cluster lets a probe's pod in. `labels` are the Job's and the pod's: queues are chosen by them.
 
-    `cuda` is the image's, major.minor as its inventory prints it; "" where nobody said.
+    `cuda` is the image's, major.minor as its inventory prints it; "" where nobody said. `storage` is where the smoke
+    training writes its checkpoint; None: to the pod's temporary folder.
     """
 
     tolerations: tuple[Values, ...] = ()
@@ -45,3 +54,4 @@ class PodSite:
     runtime_class: str = ""
     driver_root: str = DRIVER_ROOT
     cuda: str = ""
+    storage: PodStorage | None = None

@@ -12,7 +12,7 @@ import yaml
 from tests.unit.adapters.judging.ordering import order
 
 from knowngood.adapters.judging.probe_manifest import manifest
-from knowngood.model.probe_pod import PodNeeds, PodSite
+from knowngood.model.probe_pod import PodNeeds, PodSite, PodStorage
 from knowngood.twin.api.pod_security import ENFORCE, violations
 
 from .scc import refusals
@@ -28,6 +28,7 @@ ORDERS: dict[str, Object] = {
     "DRA": {"gpus": 8, "needs": PodNeeds(claims=("all-gpus",))},
     "a driver of the host": {"gpus": 8, "site": PodSite(driver_root="/")},
     "meets others": {"gpus": 8, "needs": RDMA, "together": True},
+    "tenants' storage": {"gpus": 8, "storage": PodStorage("powerscale", 10)},
     "a site": {"gpus": 8, "site": PodSite(pull_secrets=("mirror",), scheduler="kai", priority_class="low")},
 }
 

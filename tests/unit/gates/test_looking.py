@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from knowngood.gate.fixtures import Journals, same_boot
 from knowngood.gate.probing import ports
 from knowngood.gate.verdicts import GateInconclusive
 from knowngood.model.hardware import Hardware
-from knowngood.model.probe_pod import PodSite
+from knowngood.model.probe_pod import PodNeeds, PodSite, PodStorage
 
 SEEN = {"ports": [{"name": "mlx5_0/1"}], "counters": {}}
 
@@ -126,3 +127,59 @@ def test_no_probe_is_sent_where_its_gpus_are_not_there(allocatable: str, why: st
     assert bool(probing.unfit(state, {"nvidia.com/gpu": 8})) is bool(why)
     assert probing.unfit(healthy(reachable=False), {}) != ""
     assert "0 of 1 x/y are allocatable" in probing.unfit(state, {"x/y": 1})
+
+
+SEVENTHS = {"gpu0": " ".join(f"gi{n} gi{n}/ci0" for n in range(7, 14))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs", "gpus", "resources", "told"),
+    [
+        ({}, PodNeeds(), 1, {"nvidia.com/gpu": 1}, {}),
+        (
+            {"labels": {"nvidia.com/mig.strategy": "single"}, "inventory": {"mig": SEVENTHS}},
+            PodNeeds(cpus=3),
+            7,
+            {"nvidia.com/gpu": 7},
+            {"slices": 7, "whole": 0},
+        ),
+        (
+            {"labels": {"nvidia.com/gpu.replicas": "4"}},
+            PodNeeds(),
+            1,
+            {"nvidia.com/gpu": 1},
+            {"shared": True},
+        ),
+        ({}, PodNeeds(resources={"x/gpu": 3}), 1, {"x/gpu": 3}, {}),
+        ({}, PodNeeds(claims=("gpus",)), 1, {}, {}),
+    ],
+)
+def test_a_probe_takes_what_the_nodes_own_layout_offers_unless_the_profile_names_it(
+    changes: Any, needs: PodNeeds, gpus: int, resources: Any, told: Any
+) -> None:
+    one = replace(profile(), gpus=1, probe=needs)
+    share, trouble = probing.share(one, healthy(**changes), {"gpus": 1})
+    assert trouble == ""
+    assert (share.gpus, share.needs.cpus) == (gpus, needs.cpus)
+    assert (share.needs.resources, share.params) == (resources, {"gpus": 1, **told})
+
+
+def test_no_probe_is_sent_where_the_layout_can_not_be_told() -> None:
+    labels = {"nvidia.com/mig.strategy": "single", "nvidia.com/mig-1g.18gb.count": "7"}
+    state = healthy(labels=labels, inventory={})
+    assert "no probe was sent: its labels speak of MIG" in probing.share(profile(), state, {})[1]
+
+
+def test_the_training_alone_is_given_a_volume_of_the_tenants_storage_class() -> None:
+    storage = PodStorage("powerscale", 10)
+    told = {"training": {"seconds": 10}, "inference": {}}
+    share, _ = probing.share(profile(), healthy(), told, storage)
+    assert share.storage == storage
+    assert share.params["training"] == {"seconds": 10, "checkpointFolder": "/checkpoints"}
+    assert share.params["inference"] == {}
+    named, _ = probing.share(
+        replace(profile(), probe=PodNeeds(resources={"x/gpu": 1})), healthy(), told, storage
+    )
+    assert (named.storage, named.params) == (storage, share.params)
+    without, _ = probing.share(profile(), healthy(), {"inference": {}}, storage)
+    assert (without.storage, "training" in without.params) == (None, False)

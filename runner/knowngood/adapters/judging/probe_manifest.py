@@ -11,12 +11,12 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.adapters.judging.probe_pod import HOST, asked, attached, spec
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.model import names
-from knowngood.model.probe_pod import PodNeeds, PodSite
+from knowngood.model.probe_pod import PodNeeds, PodSite, PodStorage
 from knowngood.model.values import Values
 
 PROBE_LABEL = f"{names.DOMAIN}/probe"
@@ -43,6 +43,7 @@ class Share:
     params: Values = field(default_factory=dict)
     gpus: int = 0
     needs: PodNeeds = field(default_factory=PodNeeds)
+    storage: PodStorage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,10 @@ def manifest(order: Order, node: str, part: int = 0) -> Object:
     """The Job that probes `node`."""
     own = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.RUN_LABEL: order.run, PROBE_LABEL: order.group}
     share = order.own.get(node, Share())
-    labels, want = {**order.site.labels, **own}, asked(share.needs, share.gpus)
+    labels, want = (
+        {**order.site.labels, **own},
+        replace(asked(share.needs, share.gpus), storage=share.storage),
+    )
     meant = {NODE_ANNOTATION: node}
     # Later than our own deadline, after which we still want to see why a pod did not run.
     deadline = math.ceil(order.deadline + order.pull + DELETED_WITHIN)

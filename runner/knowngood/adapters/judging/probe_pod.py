@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.model import names
-from knowngood.model.probe_pod import PodNeeds, PodSite
+from knowngood.model.probe_pod import PodNeeds, PodSite, PodStorage
 
 GPU = "nvidia.com/gpu"
 HOST = "/host"
@@ -32,6 +32,8 @@ ENVIRONMENT = (
     # Which of the driver's libraries the NVIDIA runtime gives a container: nvidia-container-toolkit's own name.
     {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"},
 )
+CHECKPOINTS = {"name": "checkpoints", "mountPath": "/checkpoints"}
+"""Where a volume of the tenants' storage class is mounted."""
 CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True}
 READS_ONLY = PodNeeds(cpus=1, memory_mib=512, shm_mib=64, tmp_mib=64)
 """Of a probe that computes nothing."""
@@ -54,6 +56,7 @@ class Asked:
     memory_mib: int = 0
     shm_mib: int = 0
     tmp_mib: int = 0
+    storage: PodStorage | None = None
 
 
 def asked(needs: PodNeeds, gpus: int) -> Asked:
@@ -105,7 +108,7 @@ def spec(node: str, site: PodSite, want: Asked, container: Object) -> Object:
         },
         **_claims(want),
         "containers": [{**container, **_container(site, want)}],
-        "volumes": [*scratch(want), *_host_volumes(site)],
+        "volumes": [*scratch(want), *_storage(want), *_host_volumes(site)],
     }
 
 
@@ -141,6 +144,7 @@ def _container(site: PodSite, want: Asked) -> Object:
         },
         "volumeMounts": [
             *SCRATCH,
+            *([CHECKPOINTS] if want.storage else []),
             *(
                 {
                     "name": _volume(folder),
@@ -177,6 +181,18 @@ def scratch(want: Asked) -> list[Object]:
         {"name": "tmp", "emptyDir": {"sizeLimit": f"{want.tmp_mib}Mi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{want.shm_mib}Mi"}},
     ]
+
+
+def _storage(want: Asked) -> list[Object]:
+    """A claim that Kubernetes makes for this pod, and deletes with it."""
+    if want.storage is None:
+        return []
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": want.storage.storage_class,
+        "resources": {"requests": {"storage": f"{want.storage.gib}Gi"}},
+    }
+    return [{"name": CHECKPOINTS["name"], "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}]
 
 
 def _host_volumes(site: PodSite) -> list[Object]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from knowngood.adapters.judging.probe_manifest import Order, Share
 
-SHARE = ("params", "gpus", "needs")
+SHARE = ("params", "gpus", "needs", "storage")
 """What is each node's own; here all have the same."""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from knowngood.adapters.judging.probe_manifest import group_name, is_of, job_name, manifest
 from knowngood.adapters.judging.probe_pod import HOST
-from knowngood.model.probe_pod import PodNeeds, PodSite
+from knowngood.model.probe_pod import PodNeeds, PodSite, PodStorage
 from knowngood.probe import files, rdma, training
 from knowngood.probe.host import Host
 
@@ -194,3 +194,17 @@ def test_the_same_judgement_has_the_same_jobs_and_another_one_others() -> None:
     assert is_of(order().group, name)
     assert not is_of(group_name("r2", "judge"), name)
     assert len(job_name(order().group, "n" * 253)) <= 63
+
+
+def test_a_checkpoint_goes_to_a_volume_of_the_tenants_storage_class_that_goes_with_the_pod() -> None:
+    asked = {"storage": PodStorage("powerscale", 20)}
+    (volume,) = [v for v in pod(**asked)["spec"]["volumes"] if "ephemeral" in v]
+    (mount,) = [m for m in container(**asked)["volumeMounts"] if m["name"] == volume["name"]]
+    assert mount == {"name": "checkpoints", "mountPath": "/checkpoints"}
+    assert volume["ephemeral"]["volumeClaimTemplate"]["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "powerscale",
+        "resources": {"requests": {"storage": "20Gi"}},
+    }
+    assert not [v for v in pod()["spec"]["volumes"] if "ephemeral" in v]
+    assert "checkpoints" not in {m["name"] for m in container()["volumeMounts"]}
