@@ -30,6 +30,9 @@ MARGIN_SECONDS = 60.0
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
 """All that Ansible sees of our environment: it writes it to a file, and ours may hold a Git token."""
 
+CONFIG = "[defaults]\ninternal_poll_interval = 0.01\n"
+"""What no variable can set: a playbook's main process looks for its task's end each 1 ms, unless told otherwise."""
+
 UNSAFE = "__ansible_unsafe"
 """How Ansible's own JSON marks a text that is no template."""
 
@@ -112,7 +115,7 @@ class Playbooks:
         home = private / "home"
         (home / "tmp").mkdir(mode=0o700, parents=True)
         config = private / "ansible.cfg"
-        config.write_text("[defaults]\n", encoding="utf-8")
+        config.write_text(CONFIG, encoding="utf-8")
         return {
             "ANSIBLE_CONFIG": str(config),
             "ANSIBLE_HOME": str(home),
