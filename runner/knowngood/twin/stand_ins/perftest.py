@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -37,8 +36,7 @@ def main(argv: list[str]) -> int:
     with line:
         if hardware.ails(hardware.HANGS):
             signal.pause()
-        theirs = _exchanged(line, ours)
-        return _ran(tool, options, ours, theirs, serving=not server)
+        return _ran(tool, options, ours, _exchanged(line, ours), serving=not server)
 
 
 def _parsed(words: list[str]) -> tuple[dict[str, str], str]:
@@ -65,43 +63,48 @@ def _called(port: int) -> socket.socket:
         return door.accept()[0]
 
 
-def _exchanged(line: socket.socket, ours: hardware.Side) -> dict[str, object]:
+class Link:
+    """What two sides are to each other: as good as the worse of them. `rate` in Gb/s, `share` what is left of it."""
+
+    def __init__(self, peer: str, rate: float, share: float, *, loses: bool) -> None:
+        self.peer = peer
+        self.rate = rate
+        self.share = share
+        self.loses = loses
+
+
+def _exchanged(line: socket.socket, ours: hardware.Side) -> Link:
     line.settimeout(PATIENCE)
     with line.makefile() as file:
 
-        def swapped(words: object) -> object:
-            line.sendall(json.dumps(words).encode() + b"\n")
-            return json.loads(file.readline())
+        def swapped(*words: object) -> list[str]:
+            line.sendall("\t".join(map(str, words)).encode() + b"\n")
+            return file.readline().rstrip("\n").split("\t")
 
-        found = swapped(ours.told())
-        assert isinstance(found, dict)  # noqa: S101 (our own other side)
-        # What ails this side, the other one has to know: a link is as good as the worse of its ends.
-        peer = str(found["node"])
-        loses = hardware.ails(hardware.LOSES, ours.device, peer)
-        found["share"], found["loses"] = swapped([hardware.share(ours.device, peer), loses])  # type: ignore[misc]
-    return found
+        peer, rate = swapped(ours.node, ours.rate)
+        # What ails this side, the other one has to know.
+        share, loses = hardware.share(ours.device, peer), hardware.ails(hardware.LOSES, ours.device, peer)
+        their_share, they_lose = swapped(share, int(loses))
+    return Link(
+        peer, min(ours.rate, float(rate)), min(share, float(their_share)), loses=loses or they_lose == "1"
+    )
 
 
-def _ran(
-    tool: str, options: dict[str, str], ours: hardware.Side, theirs: dict[str, object], *, serving: bool
-) -> int:
-    peer = str(theirs["node"])
+def _ran(tool: str, options: dict[str, str], ours: hardware.Side, link: Link, *, serving: bool) -> int:
     _head(tool, options, ours)
-    if theirs["loses"] or hardware.ails(hardware.LOSES, ours.device, peer):
+    if link.loses:
         if serving:
             return _fail(
                 "ethernet_read_keys: Couldn't read remote address\n Unable to read to socket/rdma_cm"
             )
         status = "Failed status-transport retry counter exceeded (12): wr_id 0 syndrom 0x81"
         return _fail(f" Completion with error at client\n {status}\n scnt=128, ccnt=0")
-    share = min(hardware.share(ours.device, peer), float(str(theirs["share"])))
-    rate = (
-        min(ours.rate, float(str(theirs["rate"]))) * hardware.USED * share * (1 - SPREAD * _luck(ours, peer))
-    )
+    luck = _luck(ours, link.peer)
+    rate = link.rate * hardware.USED * link.share * (1 - SPREAD * luck)
     if tool == "ib_read_lat":
         head = " #bytes #iterations    t_min[usec]    t_max[usec]  t_typical[usec]    t_avg[usec]    t_stdev[usec]"
         print(f"{head}   99% percentile[usec]   99.9% percentile[usec] ")
-        us = 3.7 + 0.1 * _luck(ours, peer)
+        us = 3.7 + 0.1 * luck
         print(
             f" {options.get('-s', '2'):<7} {options.get('-n', '1000')}          {us - 0.1:<7.2f}        {us + 6:<7.2f}",
             end="",
