@@ -53,6 +53,9 @@ REBOOTED = "the node was rebooted while it was judged"
 SETTLED = 30
 """Seconds before the window's opening at which an older line is looked for: the node's clock is not read at once."""
 
+CONTEXT = pytest.StashKey[Context]()
+"""Where a session keeps what it read: each test asks for the nodes in it."""
+
 Observe = Callable[[str], NodeState]
 Journals = Callable[[str, int], str]
 EntryBefore = Callable[[str, float], str]
@@ -67,7 +70,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _context(config: pytest.Config) -> Context:
-    return contexts.load(Path(config.getoption("--knowngood-context")))
+    if (kept := config.stash.get(CONTEXT, None)) is None:
+        kept = config.stash[CONTEXT] = contexts.load(Path(config.getoption("--knowngood-context")))
+    return kept
 
 
 @pytest.fixture(scope="session")
