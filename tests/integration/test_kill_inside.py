@@ -16,7 +16,7 @@ from tests.integration.play import Ended, Play, awaited, staged
 from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.client import Kube, path
 from knowngood.model import names
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 
 CANARY = "lab-gpu-1"
 UPGRADE = ("upgrade", "lab-small", "--to", "r595", "--yes")

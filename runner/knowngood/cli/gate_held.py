@@ -14,7 +14,7 @@ from pathlib import Path
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.lease import LEASE_PATH, holding
 from knowngood.cli.wiring import reader
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 from knowngood.model.matrix import Cluster
 from knowngood.model.values import Values
 from knowngood.planner.freshness import Earlier

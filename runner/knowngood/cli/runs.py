@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.journal import FileJournal
-from knowngood.model.claims import Marks
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import from_json, to_json
+from knowngood.model.marks import Marks
 from knowngood.model.record import Record
 from knowngood.model.values import Object
 from knowngood.report.ctrf import ctrf

@@ -16,8 +16,9 @@ from knowngood.cli import runs
 from knowngood.cli.existing_run import Known
 from knowngood.cli.options import Settings
 from knowngood.cli.wiring import quick
-from knowngood.model.claims import Marks, elsewhere
+from knowngood.model.claims import elsewhere
 from knowngood.model.errors import KnowngoodError
+from knowngood.model.marks import Marks
 from knowngood.model.run_summary import RunSummary
 from knowngood.report.disturbance import node_times
 from knowngood.report.summary import expanded

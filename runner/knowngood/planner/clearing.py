@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowngood.model import names
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 from knowngood.model.run_summary import RunSummary
 
 

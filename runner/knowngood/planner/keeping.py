@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 from knowngood.model.run_summary import RunSummary
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from knowngood.model.claims import Marks
 from knowngood.model.field import Field
+from knowngood.model.marks import Marks
 from knowngood.model.matrix import Identity
 from knowngood.model.mover import Specs
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload

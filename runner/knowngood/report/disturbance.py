@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from knowngood.model.claims import Held, Hold, Marks, held
+from knowngood.model.claims import Held, Hold, held
+from knowngood.model.marks import Marks
 from knowngood.model.state import RunState, StepResult
 from knowngood.planner.pace import seconds_between
 

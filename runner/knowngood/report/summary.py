@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from knowngood.model.claims import Marks, elsewhere
+from knowngood.model.claims import elsewhere
 from knowngood.model.destination import HERE, Destination, Way
 from knowngood.model.holding import holds
 from knowngood.model.jsonable import from_json
+from knowngood.model.marks import Marks
 from knowngood.model.moved import still_moved
 from knowngood.model.mover import PLAIN
 from knowngood.model.plan import Plan

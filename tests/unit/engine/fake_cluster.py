@@ -9,12 +9,12 @@ from typing import Any
 from tests.unit.engine.world import NEW, OLD, FakeNode, Killed, World
 
 from knowngood.model import names
-from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import DeadlineExceeded
 from knowngood.model.evidence import GateSuite
 from knowngood.model.field import Field, FieldChange
 from knowngood.model.finding import Finding, refused
+from knowngood.model.marks import Marks
 from knowngood.model.matrix import Identity
 from knowngood.model.mover import Again, Hold, Mark, Moving, Specs
 from knowngood.model.names import fence_of

@@ -13,8 +13,9 @@ from tests.unit.engine.scene import a_world, an_engine
 from tests.unit.engine.test_runs import sick
 from tests.unit.engine.world import FakeNode, Killed, World
 
-from knowngood.model.claims import Hold, Marks, held
+from knowngood.model.claims import Hold, held
 from knowngood.model.errors import Interrupted
+from knowngood.model.marks import Marks
 from knowngood.model.record import Record, RecordType, Status
 from knowngood.model.state import End, RunState, fold
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 from knowngood.model.run_summary import RunSummary
 from knowngood.planner.clearing import clearing, holder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 from knowngood.model.run_summary import RunSummary
 from knowngood.planner.keeping import forgettable
 

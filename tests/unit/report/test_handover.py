@@ -13,8 +13,8 @@ from tests.unit.engine.world import OLD
 from tests.unit.report.played import Played, calm, held, undone
 
 from knowngood.engine.engine import Engine
-from knowngood.model.claims import Marks
 from knowngood.model.gitops import PullRequests
+from knowngood.model.marks import Marks
 from knowngood.report.advice import headline, next_steps
 from knowngood.report.handover import handover
 from knowngood.report.summary import summarise

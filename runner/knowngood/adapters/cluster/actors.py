@@ -15,7 +15,7 @@ from knowngood.adapters.cluster.facts import (
 )
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
-from knowngood.model.claims import Marks
+from knowngood.model.marks import Marks
 from knowngood.model.values import Values
 from knowngood.planner.readiness.declaring import tolerates
 

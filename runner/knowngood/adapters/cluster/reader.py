@@ -16,9 +16,9 @@ from knowngood.adapters.kubernetes.kubeconfig import Access
 from knowngood.adapters.kubernetes.lease import LEASE_PATH, holding
 from knowngood.adapters.waiting import with_hands
 from knowngood.model import names
-from knowngood.model.claims import Marks
 from knowngood.model.errors import Interrupted, KnowngoodError, UsageError
 from knowngood.model.field import Field
+from knowngood.model.marks import Marks
 from knowngood.model.matrix import Cluster, Identity
 from knowngood.model.mover import Specs
 from knowngood.model.node import GpuUse, Leftover, NodeState, Workload

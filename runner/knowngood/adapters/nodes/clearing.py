@@ -10,8 +10,8 @@ from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.adapters.nodes.batch import NodeFailed, Task
 from knowngood.adapters.nodes.claiming import Wanted, change
 from knowngood.model import names
-from knowngood.model.claims import Marks
 from knowngood.model.errors import Inconclusive, UsageError
+from knowngood.model.marks import Marks
 from knowngood.model.matrix import Limits
 from knowngood.planner.clearing import clearing
 

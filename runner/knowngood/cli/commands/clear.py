@@ -15,8 +15,8 @@ from knowngood.cli.matrix_source import kubeconfig_of, load
 from knowngood.cli.options import Settings, debug_option, dry_run_option, kubeconfig_option, yes_option
 from knowngood.cli.terminal import say
 from knowngood.model.alerts import NONE, Alertmanager
-from knowngood.model.claims import Marks
 from knowngood.model.errors import Inconclusive, KnowngoodError, LockHeld, UsageError
+from knowngood.model.marks import Marks
 from knowngood.model.mover import HOLDS
 from knowngood.model.node import Leftover
 from knowngood.planner import clearing as planner

@@ -17,10 +17,10 @@ from tests.unit.engine.scene import a_cluster, a_profile
 
 from knowngood.cli import gate_held, gate_work
 from knowngood.cli.commands import gate
-from knowngood.model.claims import Marks
 from knowngood.model.context import JudgeRequest
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.hardware import Hardware
+from knowngood.model.marks import Marks
 from knowngood.model.matrix import Release, ReleaseStatus
 from knowngood.model.mover import Specs
 from knowngood.model.node import NodeState, Workload
