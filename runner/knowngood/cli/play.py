@@ -29,7 +29,6 @@ from knowngood.model.plan import Plan
 from knowngood.model.record import Record
 from knowngood.model.text import as_json
 from knowngood.model.values import Values
-from knowngood.planner.moving import with_movers
 from knowngood.planner.plan.case import Wishes
 from knowngood.planner.plan.planning import plan as make_plan
 from knowngood.planner.plan.planning import refuse_unmovable
@@ -157,7 +156,7 @@ def play(
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(cancel))
         open_ports = stack.enter_context(ports(place, audience, cancel))
-        plan = with_movers(plan or frozen_plan(open_ports, place.run_id), place.matrix.movers)
+        plan = (plan or frozen_plan(open_ports, place.run_id)).moved_by(place.matrix.movers)
         read = open_ports.journal.get
         so_far = [expanded(r, lambda digest: json.loads(read(digest))) for r in open_ports.journal.records()]
         watcher = watching(plan, place.cluster, so_far, quiet=quiet)

@@ -237,6 +237,13 @@ class Plan:
             for m in moves
         )
 
+    def moved_by(self, movers: Specs) -> Plan:
+        """The plan, with these movers where an older version made it, which froze none."""
+        if self.movers:
+            return self
+        moved = {m.component for hop in self.hops for m in hop.moves}
+        return replace(self, movers={name: spec for name, spec in movers.items() if name in moved})
+
     def together(self, ring: PlannedRing) -> bool:
         """Whether a ring's nodes can only move together."""
         return any(

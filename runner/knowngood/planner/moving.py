@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Declaration
-from knowngood.model.mover import MoverSpec, Specs
-from knowngood.model.plan import Plan
+from knowngood.model.mover import MoverSpec
 
 VERSION, MINOR, IMAGE = "{version}", "{minor}", "{image}"
 """What stands in a mover's field for the version, for its first two parts, and for the image that brings it."""
@@ -19,14 +17,6 @@ SUBSCRIPTION, STARTING, CHANNEL = "Subscription", "spec.startingCSV", "spec.chan
 """The kind that declares an operator of OLM, its version and where that is offered."""
 APPLICATION, CHART, REVISION = "Application", "spec.source.chart", "spec.source.targetRevision"
 """The kind that declares a chart, which one that is, and its version."""
-
-
-def with_movers(plan: Plan, movers: Specs) -> Plan:
-    """The plan, with these movers where an older version made it, which froze none."""
-    if plan.movers:
-        return plan
-    moved = {m.component for hop in plan.hops for m in hop.moves}
-    return replace(plan, movers={name: spec for name, spec in movers.items() if name in moved})
 
 
 def shown(spec: MoverSpec, kind: str, version: str, images: Mapping[str, str] = NO_IMAGES) -> dict[str, str]:

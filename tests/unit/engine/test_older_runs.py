@@ -17,7 +17,6 @@ from knowngood.engine.engine import Engine, frozen_plan
 from knowngood.model.jsonable import to_json
 from knowngood.model.mover import Mark
 from knowngood.model.node import NodeState, node_from
-from knowngood.planner.moving import with_movers
 
 NODE = NodeState("gpu-1", reachable=True, boot_id="b1", marks={"nvidia-driver": Mark(OLD, "b1", 12.5)})
 
@@ -64,7 +63,7 @@ def test_a_run_that_an_older_version_began_goes_on_to_the_same_end(boundary: int
     open_ports = ports(world)
     plan = frozen_plan(open_ports, "run-1")
     assert not plan.movers
-    engine = Engine(open_ports, with_movers(plan, MOVERS), a_cluster(), a_hardware(), "run-1")
+    engine = Engine(open_ports, plan.moved_by(MOVERS), a_cluster(), a_hardware(), "run-1")
     end = engine.run().end
     assert end is not None
     assert end.name == ("restored" if bad else "done"), end
@@ -83,4 +82,4 @@ def test_a_plan_without_movers_moves_nothing() -> None:
 
 
 def test_a_plan_that_has_its_movers_takes_no_others() -> None:
-    assert with_movers(a_plan(), {}).movers == MOVERS
+    assert a_plan().moved_by({}).movers == MOVERS

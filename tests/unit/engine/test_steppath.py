@@ -59,7 +59,7 @@ BY_HAND = re.compile(r"""r?(split|partition)\("/"|["/]/?(undo|hold)/["/]|endswit
 ALLOWED = {
     "model/steppath.py",
     "model/names.py",
-    "model/claims.py",
+    "model/marks.py",
     "model/alerts.py",
     "model/parts.py",
     "report/steps.py",

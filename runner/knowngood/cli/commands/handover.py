@@ -12,7 +12,6 @@ from knowngood.cli.told import asked
 from knowngood.matrix.build import cluster_of
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Cluster
-from knowngood.planner.moving import with_movers
 from knowngood.report.handover import handover
 
 
@@ -41,7 +40,7 @@ def command(settings: Settings, run: str | None) -> int:
     with known(settings, run, Ask.MAY) as local:
         found = asked(local)
         source = load(by_its_matrix(settings, found))
-        plan = with_movers(found.plan, source.matrix.movers)
+        plan = found.plan.moved_by(source.matrix.movers)
         say(handover(found.summary, plan, _cluster(source, found)))
     return 0
 
