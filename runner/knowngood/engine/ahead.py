@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from knowngood.engine.judging import nodes_of
 from knowngood.engine.steps import Verb
-from knowngood.model.claims import Hold, Marks, held
+from knowngood.model.claims import Hold, held
 from knowngood.model.errors import Refused
 from knowngood.model.going_on import again, way_back_begun
+from knowngood.model.marks import Marks
 from knowngood.model.plan import Plan
 from knowngood.model.state import RunState
 from knowngood.planner.holding import RING_BY_RING
