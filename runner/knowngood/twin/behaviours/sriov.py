@@ -128,11 +128,13 @@ class SriovDaemons(Controller):
     async def _boots(self, machine: Machine) -> str:
         """A boot that does not help, again and again; "" where none is needed."""
         fault = self.twin.faults.active("sriov-boot-loop", machine.name)
-        for _ in range(LOOPS if fault else 0):
+        if fault is None:
+            return ""
+        for _ in range(LOOPS):
             self.twin.faults.hit(fault)
             await self._ask(machine.name, REBOOT)
             await self.twin.reboot(machine.name, self.name, BOOT_S)
-        return "its firmware still has another number of functions" if fault else ""
+        return "its firmware still has another number of functions"
 
     def _make(self, machine: Machine, before: Mapping[int, int], asked: Mapping[int, int]) -> None:
         changed = [index for index in asked if asked[index] != machine.nic.functions(index)]

@@ -7,7 +7,16 @@ had cordoned the one and paused the other. (Recorded: h1; sriov-network-operator
 from __future__ import annotations
 
 from knowngood.twin.behaviours.context import MAY_NOT_GO, Controller, Twin
-from knowngood.twin.behaviours.kube import ENDED, NODE, POD, annotations_of, controller_of, name_of, phase_of
+from knowngood.twin.behaviours.kube import (
+    ENDED,
+    NODE,
+    POD,
+    Kind,
+    annotations_of,
+    controller_of,
+    name_of,
+    phase_of,
+)
 from knowngood.twin.behaviours.mco_nodes import POOL, pool_of
 from knowngood.twin.behaviours.sriov_objects import (
     CURRENT,
@@ -35,7 +44,7 @@ class SriovDrains(Controller):
     """All nodes by one loop: whether there is room is one number."""
 
     name = "sriov-drain"
-    watches = (NODE, POD, STATE, POOL_CONFIG)
+    watches: tuple[Kind, ...] = (NODE, POD, STATE, POOL_CONFIG)
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
