@@ -19,6 +19,7 @@ PLAYED_WITH_TORCH = (
     "distributed",
     "exchange",
     "learning",
+    "lesson",
     "network",
     "server",
     "worker",

@@ -10,20 +10,8 @@ EQUIVALENT: dict[str, str] = {
     "runner/knowngood/gate/kernel_log.py: last=-1.0 if last is None else int(last) / 1e6,: 1.0 -> 2.0": (
         "no line is older than its boot"
     ),
-    'runner/knowngood/planner/sharing.py: config = state.labels.get(WORKLOAD, "container"): '
-    "\"container\" -> ''": ("a node without the label is no virtual machines' either way"),
-    "runner/knowngood/probe/smoke/serving.py: for seed in range(5000, 5040):: 5000 -> 5001": (
-        "any prompts will do whose answers leave no doubt"
-    ),
-    "runner/knowngood/probe/files.py: part = os.read(file, min(left, 65536)): 65536 -> 65537": (
-        "the size of a piece, not of the whole"
-    ),
     "runner/knowngood/probe/fabric/meeting.py: self._connection.settimeout(max(until - "
     "time.monotonic(), 0.01)): 0.01 -> 0.02": ("a socket must be given some patience, where all is used up"),
-    "runner/knowngood/probe/fabric/nccl.py: if over or time.monotonic() > until:: > -> >=": (
-        "the clock never stands at the deadline for long enough to be seen there"
-    ),
-    "runner/knowngood/probe/isolation.py: if time.monotonic() > until:: > -> >=": ("the same"),
     "runner/knowngood/probe/kernel_log/codes.py: 5: Action.HOLD,  # recover the IMEX domain: 5 -> 6": (
         "a number that is not in the table is for a human, too"
     ),
@@ -39,8 +27,6 @@ EQUIVALENT: dict[str, str] = {
     "wall=wall, kernel=False, fabric_manager=True): False -> True": (
         "what is the Fabric Manager's is read as its own before anybody asks who wrote it"
     ),
-    'runner/knowngood/gate/sharing.py: config = state.labels.get(WORKLOAD, "container"): '
-    "\"container\" -> ''": ("a node without the label is no virtual machines' either way"),
     'runner/knowngood/probe/kernel_log/lines.py: if 0.0 <= seconds < 1e12:  # no "nan" either: 0.0 -> 1.0': (
         "the long way reads the same, and longer"
     ),
@@ -64,12 +50,8 @@ EQUIVALENT: dict[str, str] = {
     "runner/knowngood/probe/kernel_log/lines.py: _parsed = lru_cache(maxsize=4096)(parse): 4096 -> 4097": (
         "how many messages are kept to be seen again"
     ),
-    "runner/knowngood/probe/fabric/tools.py: LOOK = 0.05: 0.05 -> 0.1": ("how often is looked"),
     "runner/knowngood/probe/smoke/launch.py: if now - moved > stall or now - started > deadline:: > -> >=": (
         "the clock never stands at the deadline for long enough to be seen there"
-    ),
-    "runner/knowngood/probe/kernel_log/messages.py: LONGEST = 4096: 4096 -> 4097": (
-        "longer than any line that the kernel prints, by far"
     ),
     'runner/knowngood/probe/answer.py: if not isinstance(found, dict) or found.get("ok", "") '
     "not in (True, False, None):: \"\" -> 'mutant'": ("neither is an answer"),

@@ -1,7 +1,11 @@
 """Where a source can be made wrong: comparisons, thresholds, defaults, and an exception that is taken for well. Pure.
 
 Left out is what no verdict hangs on: annotations, doc strings, f-strings, positions and lengths in brackets (`[0]`,
-`[:200]`), the digits of `round`.
+`[:200]`), the digits of `round`; `strict` of `zip`, which only asserts; numbers below 1e-20, which only keep a divisor
+from being zero; how much `read` and `recv` take at a time, how long `sleep` sleeps; whether a clock that is compared
+stands just at its deadline, which it never does for long enough to be seen there; and constants that their names call
+patience or a bound (PATIENT, BOUND): one more second, or one more of a thousand bytes, is seen by nobody, and that
+there is an end at all is shown by what hangs and by floods.
 """
 
 from __future__ import annotations
@@ -24,6 +28,12 @@ COMPARED: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Is: ("is", "is not"),
     ast.IsNot: ("is not", "is"),
 }
+
+
+PATIENT = frozenset({"AGAIN", "GRACE", "LOOK", "PATIENCE", "PAUSE", "SETTLE", "WITHIN"})
+BOUND = frozenset({"CHUNK", "LONGEST", "MAX", "MOST", "PIECE", "WINDOW"})
+"""Words of a constant's name that say that it is patience, or a bound on how much is read, kept or shown."""
+TINY = 1e-20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ class Source:
     def _walk(self, node: ast.AST, kind: str) -> Iterator[Mutant]:
         if isinstance(node, (ast.JoinedStr, ast.Slice, ast.AnnAssign)) and not getattr(node, "value", None):
             return
-        if isinstance(node, ast.Compare):
+        if isinstance(node, ast.Compare) and not any(map(_is_clock, (node.left, *node.comparators))):
             yield from self._comparison(node)
         if isinstance(node, ast.Constant) and kind:
             yield from self._constant(node, kind)
@@ -107,7 +117,7 @@ class Source:
             new = str(not value)
         elif isinstance(value, int):
             new = str(value + 1)
-        elif isinstance(value, float):
+        elif isinstance(value, float) and (value == 0 or abs(value) > TINY):
             new = repr(value * 2 + (value == 0))
         elif isinstance(value, str) and kind == "default":
             new = repr("" if value else "mutant")
@@ -133,28 +143,55 @@ class Source:
 
 def _children(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     """What is below a node, and what a constant is there: a threshold, a default, or nothing that is changed."""
-    skipped: set[int] = set()
-    default: set[int] = set()
-    match node:
-        case ast.arguments():
-            default |= {id(d) for d in (*node.defaults, *node.kw_defaults) if d is not None}
-            skipped |= {id(a) for a in ast.iter_child_nodes(node)} - default
-        case ast.FunctionDef() | ast.ClassDef():
-            skipped |= {
-                id(x) for x in (getattr(node, "returns", None), *node.decorator_list) if x is not None
-            }
-        case ast.AnnAssign() | ast.Subscript():
-            skipped.add(id(node.annotation if isinstance(node, ast.AnnAssign) else node.slice))
-        case ast.Call(func=ast.Attribute(attr="get"), args=[_, second]):
-            default.add(id(second))
-        case ast.Call(func=ast.Name(id="round")):
-            skipped |= {id(a) for a in node.args[1:]}
-        case ast.Return(value=ast.Constant() as value):
-            default.add(id(value))
-        case ast.Assign(targets=[ast.Name(id=name)]) if name.startswith("__"):
-            return
-        case ast.Expr(value=ast.Constant()):
-            return
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return
+    default = {id(d) for d in _defaults(node)}
+    skipped = {id(x) for x in _skipped(node)} - default
     for child in ast.iter_child_nodes(node):
         if id(child) not in skipped:
             yield child, "default" if id(child) in default else "threshold"
+
+
+def _defaults(node: ast.AST) -> Iterator[ast.AST]:
+    """What counts where nothing is said, and what is returned as it stands."""
+    match node:
+        case ast.arguments():
+            yield from (d for d in (*node.defaults, *node.kw_defaults) if d is not None)
+        case ast.Call(func=ast.Attribute(attr="get"), args=[_, second]):
+            yield second
+        case ast.Return(value=ast.Constant() as value):
+            yield value
+
+
+def _skipped(node: ast.AST) -> Iterator[ast.AST]:
+    """What no verdict hangs on."""
+    match node:
+        case ast.arguments():
+            yield from ast.iter_child_nodes(node)
+        case ast.FunctionDef() | ast.ClassDef():
+            yield from (x for x in (getattr(node, "returns", None), *node.decorator_list) if x is not None)
+        case ast.AnnAssign() | ast.Subscript():
+            yield node.annotation if isinstance(node, ast.AnnAssign) else node.slice
+        case ast.Call(func=ast.Name(id="round")):
+            yield from node.args[1:]
+        case ast.Call(func=ast.Name(id="zip")):
+            yield from node.keywords
+        case ast.Call(func=ast.Attribute(attr="read" | "recv" | "sleep")):
+            yield from node.args
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.startswith("__") or _unjudged(name):
+            yield value
+        case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple() as values) if any(
+            isinstance(n, ast.Name) and _unjudged(n.id) for n in names
+        ):
+            yield values
+
+
+def _is_clock(node: ast.expr) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="time"), attr="monotonic")):
+            return True
+    return False
+
+
+def _unjudged(name: str) -> bool:
+    return name.isupper() and not (PATIENT | BOUND).isdisjoint(name.split("_"))

@@ -52,6 +52,8 @@ def _names(file: str) -> Iterator[str]:
                 yield f"gates.{name}"
             case ast.Constant(value=str(value)) if value == PROBE:
                 yield f"{PROBE}.__main__"
+            case ast.Constant(value=str(value)) if file.endswith("probe/__main__.py"):
+                yield f"{PROBE}.{value}"  # it imports a payload by its name
 
 
 @cache

@@ -55,3 +55,19 @@ def test_a_name_whose_line_is_gone_is_not_kept_for_ever(
     assert mutants.kept([two]) == [two]
     mutants.keep({two: LIVES}, [m.name for m in mutants.kept([two])])
     assert json.loads(mutants.KEPT.read_text(encoding="utf-8"))["lived"] == [two.name]
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("LOOK_AGAIN = 0.2\nMOST, POOL = 8 << 20, 0.8\n", []),
+        ("POOL = 0.8\nshare = 0.9\n", ["0.8 -> 1.6", "0.9 -> 1.8"]),
+        ("_MAX_LONG = 64 * 1024\nmost = 3\n", ["3 -> 4"]),
+        ("x = zip(a, b, strict=True)\n", []),
+        ("x = max(y, 1e-30) + 1e-9\n", ["1e-9 -> 2e-09"]),
+        ("x = file.read(2000), sleep(3)\n", ["3 -> 4"]),
+        ("late = time.monotonic() > until\nover = now > until\n", ["> -> >="]),
+    ],
+)
+def test_what_no_verdict_hangs_on_is_left_alone(text: str, changes: list[str]) -> None:
+    assert [m.name.rpartition(": ")[2] for m in Source("x.py", text).mutants()] == changes

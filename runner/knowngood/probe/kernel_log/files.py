@@ -63,7 +63,11 @@ def regular(path: Path) -> int:
     return found.st_size
 
 
-def head(path: Path, size: int = 65536) -> bytes:
+HEAD_PIECE = 65536
+"""Bytes of a log's beginning by which its format is known."""
+
+
+def head(path: Path, size: int = HEAD_PIECE) -> bytes:
     """The file's first bytes."""
     try:
         with path.open("rb") as file:

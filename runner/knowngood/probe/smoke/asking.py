@@ -124,7 +124,7 @@ class Load:
         }
 
     def _of(self, number: int) -> dict[str, float]:
-        took, seconds = self._took[number], max(self._seconds.get(number, 0.0), 1e-9)
+        took, seconds = self._took[number], self._seconds[number]
         firsts = [a.first * 1000 for a in took]
         gaps = [gap * 1000 for a in took for gap in a.gaps]
         return {

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.probe.smoke import serving
+from knowngood.probe.smoke import lesson, serving
 from knowngood.probe.smoke.asking import Load, percentile
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.completions import Answered, Endpoint, Expected, Failed, ask, wrong
@@ -41,7 +41,7 @@ class Counting:
 
 
 def known() -> list[Expected]:
-    found = [serving._known(Counting(), prompt) for prompt in ((1, 2), (2, 4), (5, 5))]  # type: ignore[arg-type]
+    found = [lesson.known(Counting(), prompt) for prompt in ((1, 2), (2, 4), (5, 5))]  # type: ignore[arg-type]
     assert all(found)
     return [e for e in found if e]
 
@@ -85,7 +85,7 @@ def test_a_healthy_server_is_right_and_its_times_are_measured() -> None:
 
 def test_answers_end_by_both_reasons() -> None:
     assert {e.finish for e in known()} == {"stop", "length"}
-    assert [len(e.tokens) for e in known()] == [14, 6, serving.MOST]
+    assert [len(e.tokens) for e in known()] == [14, 6, lesson.MOST]
 
 
 def other_events(change: Callable[[dict[str, Any]], dict[str, Any]]) -> type[Handler]:
@@ -296,7 +296,7 @@ def test_a_prompt_is_asked_only_where_no_other_answer_is_near(apart: float, aske
         def scores(self, tokens: Sequence[int]) -> list[float]:
             return [0.0, -apart, *[-9.0] * (SIZE.vocabulary - 2)]
 
-    assert (serving._known(Torn(), (1, 2)) is not None) is asked_for  # type: ignore[arg-type]
+    assert (lesson.known(Torn(), (1, 2)) is not None) is asked_for  # type: ignore[arg-type]
 
 
 def test_a_tolerance_may_be_used_up() -> None:
@@ -307,6 +307,36 @@ def test_a_tolerance_may_be_used_up() -> None:
 
 def test_only_an_event_that_brings_a_token_ends_a_wait_for_one() -> None:
     with served(handler()) as places:
-        got = ask(places[0], (1, 2), serving.MOST, 30.0)
+        got = ask(places[0], (1, 2), lesson.MOST, 30.0)
     assert (len(got.tokens), len(got.gaps)) == (14, 13), "the counts at the end are no token"
     assert got.first > 0
+
+
+def test_the_times_are_those_of_the_middle_and_of_the_last_hundredth() -> None:
+    load = Load([Endpoint("GPU-0", HOST, 1, MODEL)], known(), 1e-3, {}, math.inf)
+    answers = [Answered(tokens=[1, 2], finish="stop", first=n / 1000, gaps=[n / 500]) for n in range(200)]
+    load._took[0], load._seconds[0] = answers, 4.0
+    figures = load.figures()
+    assert (figures["requestsPerSecond"], figures["tokensPerSecond"]) == (50.0, 100.0)
+    assert (figures["firstTokenP50Ms"], figures["firstTokenP99Ms"]) == (100.0, 198.0)
+    assert (figures["nextTokenP50Ms"], figures["nextTokenP99Ms"]) == (200.0, 396.0)
+    assert (figures["requests"], figures["concurrency"]) == (64, 8), "where the profile says nothing"
+    least = Load([], known(), 1e-3, {"requests": 0, "concurrency": 0}, math.inf)
+    assert (least._each, least._at_once) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "backend"), [({"backend": "cpu"}, "cpu"), ({}, "cuda"), ({"backend": "cuda"}, "cuda")]
+)
+def test_gpus_are_counted_before_anything_is_trained(
+    given: dict[str, Any], backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Torch:
+        class cuda:  # noqa: N801 (torch's name)
+            device_count = staticmethod(lambda: 1)
+
+    monkeypatch.setattr(serving, "trained", lambda *_: None)
+    monkeypatch.setattr(serving, "expected", lambda *_: [])
+    found = serving.run(Torch, 2, given)
+    assert (found["backend"], found["ok"]) == (backend, None if backend == "cpu" else False)
+    assert ("learned too little" if backend == "cpu" else "torch sees 1 GPUs") in found["reason"]
