@@ -53,9 +53,10 @@ def pairs_told(documents: Mapping[str, Values]) -> dict[frozenset[str], Values]:
     return found
 
 
-def _weight(told: Values) -> int:
-    nccl = told.get("nccl") or {}
-    return sum(len(one.get("gbps", ())) for one in told.get("links", ())) + 2 * bool(nccl) + ("why" in told)
+def _weight(told: Values) -> tuple[bool, int, bool]:
+    """How far it got: NCCL comes after the links."""
+    measured = sum(len(one.get("gbps", ())) for one in told.get("links", ()))
+    return bool(told.get("nccl")), measured, "why" in told
 
 
 class Judged:
@@ -68,7 +69,7 @@ class Judged:
         baselines: Mapping[str, Values],
         *,
         dma_buf: bool,
-        gpus: int = 0,
+        gpus: int,
     ) -> None:
         """`gpus`: of a node, each of which is a rank; 0: not known."""
         self._limits, self._baselines, self._dma_buf, self._gpus = limits, baselines, dma_buf, gpus
@@ -112,7 +113,7 @@ class Judged:
             for rail, rate in met.rates.items():
                 key = "nccl" if rail == NCCL else met.parts.get(node, {}).get(rail, f"rail {rail}")
                 kept = found.setdefault(key, {})
-                kept["rate"] = max(kept.get("rate", 0.0), rate)
+                kept["rate"] = max(kept.get("rate", rate), rate)
                 if rail in met.latencies:
                     kept["us"] = min(kept.get("us", math.inf), met.latencies[rail])
         return found
@@ -160,14 +161,14 @@ class Judged:
             return Link(*nodes, rail, good=False, why=f"carries nothing: {dead}")
         if rate is None or len(one.get("gbps", ())) < 2 or latency is None:
             return Link(*nodes, rail, good=None, why=str(one.get("why") or "was not measured"))
-        before = [self._before(node, parts.get(node, {}).get(rail, "")) for node in nodes]
+        before = [self._before(node, parts.get(node, {}).get(rail)) for node in nodes]
         words = self._slow(rate, [b.get("rate") for b in before], "minGbPerSecond", "Gb/s", RATIO, nccl=False)
         words = words or self._late(latency, [b.get("us") for b in before])
         return Link(*nodes, rail, good=not words, why=words)
 
-    def _before(self, node: str, part: str) -> Values:
+    def _before(self, node: str, part: str | None) -> Values:
         ports = (self._baselines.get(node) or {}).get("ports") or {}
-        found = ports.get(part) or {}
+        found = ports.get(part) or {} if part else {}
         return found if isinstance(found, Mapping) else {}
 
     def _slow(
@@ -254,7 +255,7 @@ def _of_log(said: Values, *, against: bool) -> Iterator[str]:
             yield f"{whose}{one['words']}"
 
 
-def rates_of(told: Values, gpus: int = 0) -> dict[int, float]:
+def rates_of(told: Values, gpus: int) -> dict[int, float]:
     """Rail -> the slower way's Gb/s, where both were measured; NCCL -> GB/s. `gpus`: of a node, 0: not known."""
     found = {}
     for one in told.get("links", ()):
@@ -270,7 +271,7 @@ def rates_of(told: Values, gpus: int = 0) -> dict[int, float]:
 def described(one: Blame, met: Mapping[tuple[str, ...], Met]) -> str:
     """A blame in words that name parts and figures."""
     worst = one.links[0]
-    rails = "NCCL" if one.rail == NCCL else f"rail {one.rail}" if one.rail is not None else "every rail"
+    rails = "every rail" if one.rail is None else _rail(one.rail)
     between = " and ".join(worst.ends)
     shown = f"the link between {between} on {_rail(worst.rail)} {worst.why}"
     partners = sorted({end for link in one.links for end in link.ends} - {*one.nodes})

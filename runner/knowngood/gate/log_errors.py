@@ -44,8 +44,8 @@ class Seen:
         """Seconds since boot."""
         return self.line.monotonic
 
-    def place(self, node: str = "") -> Place:
-        """Where it is."""
+    def place(self, node: str) -> Place:
+        """Where it is; `node` "" is the judged one."""
         return (node, self.event.address, self.event.gpu_instance, self.event.compute_instance)
 
 
@@ -158,7 +158,7 @@ def blamed(found: Sequence[Seen], beside: Callable[[], Beside]) -> tuple[list[Se
     if not kinds:
         return [], ""
     others = beside()
-    places = {k: {s.place() for s in found if s.event.key == k} | {*others.moved.get(k, ())} for k in kinds}
+    places = {k: {s.place("") for s in found if s.event.key == k} | {*others.moved.get(k, ())} for k in kinds}
     spread = {k for k, at in places.items() if len(at) > 1 and k not in others.still}
     return [s for s in found if s.event.key in spread], others.unread
 

@@ -104,21 +104,18 @@ def links(now: Values, limits: Values, before: Values | None, *, equal: bool) ->
     pairs = _pairs(now)
     usual = statistics.median(pairs.values()) if pairs and equal else 0.0
     old = _pairs(before) if before is not None else {}
-    bad = {pair: value for pair, value in pairs.items() if value < share * max(usual, old.get(pair, 0.0))}
+    should = {pair: max(usual, old.get(pair, usual)) for pair in pairs}
+    bad = {pair: value for pair, value in pairs.items() if value < share * should[pair]}
     devices = sorted({device for pair in pairs for device in pair})
-    if len(devices) > 2:
-        for device in devices:
-            own = [pair for pair in pairs if device in pair]
-            if all(pair in bad for pair in own) and any(
-                pair not in bad for pair in pairs if device not in pair
-            ):
-                worst = min(bad[pair] for pair in own)
-                yield f"every link of {device} is slow: {worst:g} GB/s at worst"
-                for pair in own:
-                    bad.pop(pair, None)
+    for device in devices:
+        own = [pair for pair in pairs if device in pair]
+        if all(pair in bad for pair in own) and any(pair not in bad for pair in pairs if device not in pair):
+            worst = min(bad[pair] for pair in own)
+            yield f"every link of {device} is slow: {worst:g} GB/s at worst"
+            for pair in own:
+                bad.pop(pair, None)
     for pair, value in sorted(bad.items(), key=lambda item: sorted(item[0])):
-        was = max(usual, old.get(pair, 0.0))
-        yield f"the link between {' and '.join(sorted(pair))} gives {value:g} GB/s, it should be {was:g}"
+        yield f"the link between {' and '.join(sorted(pair))} gives {value:g} GB/s, it should be {should[pair]:g}"
 
 
 def rerouted(now: Values, before: Values | None) -> str:
@@ -136,7 +133,7 @@ def vanished(now: Values, before: Values | None) -> Iterator[str]:
             continue
         here, there = _amount(now.get(name)), _amount(was)
         if name == "transports":  # which they are is judged, not how many
-            here, there = min(here, 1), min(there, 1)
+            here, there = bool(here), bool(there)
         if here < there:
             yield name if there == 1 else f"{there - here} of {there} of {name}"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
 
-from knowngood.gate.fabric import NCCL, Judged
+from knowngood.gate.fabric import NCCL, Judged, described, pairs_told
+from knowngood.gate.fabric_blame import Blame, Kind, Link
 from knowngood.gate.meeting import Meeting
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
@@ -259,7 +260,7 @@ def test_what_is_no_figure_was_not_measured(figure: object) -> None:
     assert judged("a", documents)[0] == "inconclusive"
     documents = told(("a", "b"), 1)
     between(documents, "a", "b")["nccl"]["busGBps"] = figure
-    assert NCCL not in Judged(documents, LIMITS, {}, dma_buf=True).rates["a", "b"]
+    assert NCCL not in Judged(documents, LIMITS, {}, dma_buf=True, gpus=8).rates["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -338,3 +339,63 @@ def test_wrong_values_of_an_all_reduce_are_told_and_unchecked_ones_too() -> None
     assert "NCCL gives 3 wrong values of an all-reduce" in judged("a", documents)[1]
     between(documents, "a", "b")["nccl"]["wrong"] = None
     assert judged("a", documents)[:2] == ("inconclusive", "the all-reduce's values were not checked")
+
+
+def test_less_than_one_of_anything_is_a_figure_too() -> None:
+    """Neither a floor nor a median is made up where there is none."""
+    documents = told(("a", "b"), 1)
+    slow = between(documents, "a", "b")
+    slow["links"][0].update(gbps={"a": 0.5, "b": 0.5}, latencyUs=0.5)
+    slow["nccl"]["busGBps"] = 0.5
+    found, reason, notes = judged("a", documents, minGbPerSecond=0, minAllReduceGBps=0)
+    assert (found, reason) == ("pass", "")
+    assert notes.measured["ports"] == {"a:0/1": {"rate": 0.5, "us": 0.5}, "nccl": {"rate": 0.5}}
+
+
+def test_the_end_that_got_further_tells_of_a_pair() -> None:
+    less, more = link("a", "b", 0), link("a", "b", 0)
+    less["gbps"] = {"a": 391.0}
+    done = {"busGBps": 380.0, "wrong": 0, "ranks": 16, "hosts": 2}
+    steps: list[dict[str, Any]] = [
+        {"links": []},
+        {"links": [], "why": "it never came"},
+        {"links": [less]},
+        {"links": [more]},
+        {"links": [more], "why": "the line broke"},
+        {"links": [less], "nccl": done},
+    ]
+    for worse, better in pairwise(steps):
+        for first, second in ((worse, better), (better, worse)):
+            told_ = {"a": {"rounds": [{"with": "b", **first}]}, "b": {"rounds": [{"with": "a", **second}]}}
+            assert pairs_told(told_)[frozenset("ab")].items() >= better.items()
+
+
+@pytest.mark.parametrize(
+    ("rail", "words"),
+    [(NCCL, "its part in NCCL's all-reduce is bad with b, c"), (1, "its port a:1/1 is bad with b, c")],
+)
+def test_a_blame_names_the_port_or_the_part_in_the_all_reduce(rail: int, words: str) -> None:
+    documents = told()
+    for other in ("b", "c"):
+        pair = between(documents, "a", other)
+        if rail == NCCL:
+            pair["nccl"]["busGBps"] = 100.0
+        else:
+            pair["links"][rail]["gbps"]["a"] = 100.0
+    assert words in judged("a", documents)[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rail", "words"),
+    [
+        (Kind.RAIL, 1, "rail 1 is bad between all nodes"),
+        (Kind.RAIL, NCCL, "NCCL is bad between all nodes"),
+        (Kind.EITHER, 1, "neither met anybody else on rail 1"),
+        (Kind.EITHER, NCCL, "neither met anybody else on NCCL"),
+        (Kind.EITHER, None, "neither met anybody else on every rail"),
+    ],
+)
+def test_a_blame_in_words_says_on_which_rail(kind: Kind, rail: int | None, words: str) -> None:
+    bad = Link("a", "b", 1 if rail is None else rail, good=False, why="is slow")
+    met = Judged(told(("a", "b")), LIMITS, {}, dma_buf=True, gpus=8).met
+    assert words in described(Blame(kind, ("a", "b"), rail, (bad,)), met)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate.kernel_log import Before, Fetch, KernelLog, Line, read, within
+from knowngood.adapters.cluster.journals import COUNT, LAST
+from knowngood.gate.kernel_log import Before, Fetch, KernelLog, Line, parse, read, within
 from knowngood.model.context import Span, Window
 from knowngood.model.errors import Unreachable
 
@@ -250,3 +251,15 @@ def test_a_line_counts_within_a_span_at_both_its_ends() -> None:
     ]
     assert within(Line(NOW, 1e9, "x"), [Span(NOW, 10.0, None)])
     assert not within(Line(BEFORE, 15.0, "x"), [span])
+
+
+def test_a_journals_microseconds_are_seconds_here() -> None:
+    """The last moment of a flood and the wall clock, too."""
+    flood: Any = {COUNT: 3, LAST: 8_000_000, "__REALTIME_TIMESTAMP": "1700000000500000"}
+    ((line,), lost) = parse(entry(5.0, **flood))
+    assert lost == ""
+    assert (line.monotonic, line.until, line.count, line.wall) == (5.0, 8.0, 3, 1700000000.5)
+    ((bare,), _) = parse(entry(0.5))
+    assert (bare.until, bare.count, bare.wall) == (0.5, 1, None)
+    source = entry(5.0, _SOURCE_MONOTONIC_TIMESTAMP="4000000")
+    assert parse(source)[0][0].monotonic == 4.0, "when the kernel wrote it"

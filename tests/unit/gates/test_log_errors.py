@@ -10,7 +10,7 @@ import pytest
 from tests.cases import CASES
 
 from knowngood.gate.kernel_log import KernelLog, Line, read
-from knowngood.gate.log_errors import Before, Beside
+from knowngood.gate.log_errors import BURST, Before, Beside
 from knowngood.model.context import Window
 
 from .conftest import gate, request, verdict
@@ -266,9 +266,26 @@ def test_a_hundred_harmless_incidents_a_day_are_no_storm_yet(
     assert judged(log=log_of(*[xid(code, text="x")] * incidents, apart=apart))[0] == said
 
 
-@pytest.mark.parametrize(("apart", "said"), [(10.0, "pass"), (10.5, "inconclusive")])
+@pytest.mark.parametrize(("apart", "said"), [(0.0, "pass"), (10.0, "pass"), (10.5, "inconclusive")])
 def test_what_follows_within_ten_seconds_is_one_incident(apart: float, said: str) -> None:
     assert judged(log=log_of(*[xid(45)] * 102, apart=apart))[0] == said
+
+
+def test_a_burst_is_of_the_kinds_that_a_dying_process_leaves() -> None:
+    """13 and 43 are an application's, which the phase judges, so they are asked for by themselves."""
+    assert sorted(BURST) == [13, 43, 45], "NVIDIA/NVSentinel #1710"
+
+
+def test_a_baseline_that_says_where_allows_none_elsewhere() -> None:
+    before = Before({"Xid 31": 3}, {"Xid 31": {"a": 3}})
+    assert [before.allowed("Xid 31", device, 1.0) for device in ("a", "b", None)] == [3, 0, 3]
+    assert before.allowed("Xid 32", "a", 1.0) == 0
+
+
+@pytest.mark.parametrize(("number", "more"), [(1, ""), (2, " and 1 more"), (3, " and 2 more")])
+def test_how_many_more_there_are_is_said(number: int, more: str) -> None:
+    said = judged(*[xid(79, text="x")] * number)[1]
+    assert said.endswith(f"at 1.0 s after boot{more}")
 
 
 def test_each_process_and_gpu_has_incidents_of_its_own() -> None:

@@ -20,6 +20,7 @@ from knowngood.gate.fixtures import Journals, same_boot
 from knowngood.gate.probing import ports
 from knowngood.gate.verdicts import GateInconclusive
 from knowngood.model.hardware import Hardware
+from knowngood.model.parts import ComputeNics
 from knowngood.model.probe_pod import PodNeeds, PodSite, PodStorage
 
 SEEN = {"ports": [{"name": "mlx5_0/1"}], "counters": {}}
@@ -183,3 +184,65 @@ def test_the_training_alone_is_given_a_volume_of_the_tenants_storage_class() -> 
     assert (named.storage, named.params) == (storage, share.params)
     without, _ = probing.share(profile(), healthy(), {"inference": {}}, storage)
     assert (without.storage, "training" in without.params) == (None, False)
+
+
+RESULT = {"ok": True, "backend": "cuda", "reason": "", "measured": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (Answers({}), "the probe gave no answer"),
+        (Answers({}, {"gpu-1": "no room"}), "no room"),
+        (
+            Answers({"gpu-1": {}}, leftover={"gpu-1": "its Job"}),
+            "the probe could not be cleared away: its Job",
+        ),
+        (Answers({"gpu-1": {"results": {}}}), "the probe could not read the node's boot id"),
+        (Answers({"gpu-1": {"bootId": "x", "results": {}}}), "rebooted"),
+        (Answers({"gpu-1": {"bootId": BOOT, "results": {}}}), "lacks this payload's result"),
+        (Answers({"gpu-1": {"bootId": BOOT, "results": {"training": []}}}), "lacks this payload's result"),
+        (Answers({"gpu-1": {"bootId": BOOT, "results": {"training": {"ok": True}}}}), "lacks this payload's"),
+    ],
+)
+def test_a_probe_without_an_answer_of_this_boot_says_why(answers: Answers, words: str) -> None:
+    with pytest.raises(GateInconclusive, match=words):
+        probing.answer(answers, healthy(), "training")
+
+
+def test_an_answer_is_of_its_boot_however_that_is_written() -> None:
+    plain = BOOT.replace("-", "")
+    found = probing.answer(Answers({"gpu-1": {"bootId": plain, "results": {"x": RESULT}}}), healthy(), "x")
+    assert found == {**RESULT, "bootId": plain}
+
+
+@pytest.mark.parametrize(
+    ("changes", "devices", "words"),
+    [
+        ({}, {"nvidia.com/gpu": 8}, ""),
+        ({}, {"nvidia.com/gpu": 9}, "8 of 9 GPUs are allocatable"),
+        ({}, {"rdma/x": 1}, "0 of 1 rdma/x are allocatable"),
+        ({"allocatable": {"rdma/x": "1k"}}, {"rdma/x": 1}, "1k of 1 rdma/x are allocatable"),
+        ({"reachable": False}, {}, "not ready"),
+        ({"ready": False}, {}, "not ready"),
+    ],
+)
+def test_a_node_that_can_take_no_probe_is_known_before_one_is_sent(
+    changes: Any, devices: Any, words: str
+) -> None:
+    state = healthy(**{"allocatable": {"nvidia.com/gpu": "8"}, **changes})
+    found = probing.unfit(state, devices)
+    assert (words in found, bool(found)) == (True, bool(words))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"gates": {}, "nics": 0}, 1),
+        ({"gates": {}, "nics": 8}, 8),
+        ({"gates": {}, "nics": 8, "compute_nics": ComputeNics(ports=4)}, 4),
+        ({"gates": {"rdma_health": {"expectedPorts": 6}}, "nics": 8}, 6),
+    ],
+)
+def test_how_many_ports_there_must_be_is_the_profiles(changes: Any, wanted: int) -> None:
+    assert probing._wanted(replace(profile(), **changes)) == wanted

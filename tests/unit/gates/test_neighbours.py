@@ -16,9 +16,10 @@ from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate.log_errors import Beside
 from knowngood.gate.neighbours import _uptime, neighbours
+from knowngood.model.context import Window
 
 from .conftest import request
-from .test_kernel_log import entry
+from .test_kernel_log import NOW, entry
 from .test_log_errors import xid
 
 
@@ -86,3 +87,39 @@ def test_for_how_long_others_must_be_read_is_not_known_after_a_reboot() -> None:
     found = asked_beside({"still-1": 600.0}, None, ("still-1",))
     assert (set(found.still), "rebooted" in found.unread) == (set(), True)
     assert asked_beside({}, None, ()) == Beside({}, set()), "nobody stayed: nobody can be asked"
+
+
+def moved(journals_: Mapping[str, str | None], **asked: Any) -> Beside:
+    """What the other judged nodes tell, by their present boot's journals; None: it can't be read."""
+
+    def journal_of(node: str, boot: int) -> str:
+        assert boot == 0, "an older boot is no answer"
+        if (found := journals_[node]) is None:
+            raise ApiError(503, "", "no route", "a journal")
+        return found
+
+    make: Any = neighbours.__wrapped__  # type: ignore[attr-defined]
+    judgement = request(nodes=("gpu-1", *journals_), **asked)
+    found: Beside = make(Journals(), SimpleNamespace(operator_namespace="n"), judgement, journal_of)(
+        "gpu-1", 1.0
+    )
+    return found
+
+
+def test_what_moved_beside_the_judged_node_tells_where_it_has_the_same_error() -> None:
+    found = moved(
+        {"gpu-2": entry(5.0, xid(31)), "gpu-3": entry(5.0, xid(31, "28")), "gpu-4": None, "gpu-5": "{"}
+    )
+    assert found.moved == {
+        "Xid 31": {("gpu-2", "0000:18:00", None, None), ("gpu-3", "0000:28:00", None, None)}
+    }
+
+
+def test_of_a_node_that_moved_only_what_is_new_since_its_window_opened_counts() -> None:
+    lines = "\n".join([entry(5.0, xid(31)), entry(50.0, xid(13))])
+    window = {"gpu-2": Window(NOW, 20.0, "")}
+    assert {*moved({"gpu-2": lines}, windows=window).moved} == {"Xid 13"}
+    assert {*moved({"gpu-2": lines}, loads=window).moved} == {"Xid 13"}
+    had = {"gpu_errors/gpu-2": {"errors": {"Xid 13": 1}}}
+    assert {*moved({"gpu-2": lines}, baseline=had).moved} == {"Xid 31"}
+    assert moved({"gpu-2": entry(5.0, xid(79, text="x"))}).moved == {}, "no application's"

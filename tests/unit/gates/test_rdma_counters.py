@@ -219,3 +219,11 @@ def test_what_a_card_can_do_is_as_its_maker_says() -> None:
     by_model = {name: top for name, top in TOPS.items() if name.startswith("ConnectX")}
     assert by_model == {"ConnectX-6": 200.0, "ConnectX-7": 400.0, "ConnectX-8": 800.0}
     assert [TOPS[name] for name in ("MT4123", "MT4129", "MT4131")] == [200.0, 400.0, 800.0]
+
+
+def test_a_reading_of_the_same_moment_is_of_the_same_boot() -> None:
+    older = reading(HOUR, "", link_downed=9)
+    assert compare(reading(HOUR, "", link_downed=9), older, "Ethernet", {}).wrong == []
+    assert compare(reading(HOUR - 1, "", link_downed=9), older, "Ethernet", {}).wrong == [
+        "link_downed grew by 9"
+    ]

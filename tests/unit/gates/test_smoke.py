@@ -398,3 +398,44 @@ def test_an_instance_that_the_baseline_had_and_nobody_measured_now_is_missing() 
     now["measured"]["slices"] = {k: v for k, v in SLICES.items() if k != "MIG-d"}
     found, reason, _ = judged(now, kept())
     assert (found, "of slices" in reason) == ("inconclusive", True)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.5, "pass"), (0.39, "fail")])
+def test_pairs_that_are_slow_by_nature_are_compared_with_themselves_alone(
+    value: float, expected: str
+) -> None:
+    two = {"ranks": 2, "devices": ["a", "b"]}
+    answer = {**CUDA, "measured": {**CUDA["measured"], **two, "pairGBps": {"0-1": value}}}
+    assert judged(answer)[0] == "pass", "nobody says how fast it must be"
+    before = {"backend": "cuda", **CUDA["measured"], **two, "pairGBps": {"0-1": 0.49}}
+    found, reason, _ = judged(answer, before)
+    assert (found, "it should be 0.49" in reason) == (expected, expected == "fail")
+
+
+def test_a_rank_without_a_device_is_named_by_its_number() -> None:
+    some = {"devices": ["a", "b"], "rankTokensPerSecond": [100.0, 100.0, 70.0]}
+    answer = {**CUDA, "measured": {**CUDA["measured"], **some}}
+    assert "rank 2 (rank 2) computes 70 tokens/s" in judged(answer)[1]
+
+
+@pytest.mark.parametrize(("others", "expected"), [(2, "fail"), (1, "pass")])
+def test_three_nodes_make_a_median(others: int, expected: str) -> None:
+    slow = {**CUDA, "measured": {**CUDA["measured"], "tokensPerSecond": 700}}
+    assert judged(slow, pool=[slow, *[CUDA] * others])[0] == expected
+
+
+@pytest.mark.parametrize(("first", "expected"), [(150.0, "pass"), (150.1, "fail")])
+@pytest.mark.parametrize("how", ["ceiling", "baseline"])
+def test_a_latency_may_be_just_at_its_bound(how: str, first: float, expected: str) -> None:
+    figures = {"requestsPerSecond": 10.0, "firstTokenP50Ms": first, "nextTokenP99Ms": 5.0, "ranks": 1}
+    before = {"backend": "cuda", **figures, "firstTokenP50Ms": 100.0}
+    found = verdict(
+        INFERENCE.test_smoke_inference,
+        node="gpu-1",
+        probe={**CUDA, "measured": figures},
+        limits={"maxFirstTokenP50Ms": 150.0} if how == "ceiling" else {},
+        baseline=before if how == "baseline" else None,
+        pool=(),
+        profile=PROFILE,
+    )
+    assert found[0] == expected, found[1]
