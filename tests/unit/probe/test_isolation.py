@@ -206,3 +206,28 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(("share", "pressed"), [(0.97, False), (0.9701, True)])
+def test_a_payload_may_use_97_hundredths_of_its_memory(cgroup: Path, share: float, pressed: bool) -> None:
+    (cgroup / "memory.stat").write_text(f"anon {int(share * 1048576000)}\nsock x\n")
+    assert bool(memory.pressing()) is pressed
+
+
+def test_a_folder_with_a_hundredth_of_it_free_is_not_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = list(os.statvfs("/"))
+    values[1], values[2] = 4096, 1000  # frsize, blocks
+    for free, full in ((10, False), (9, True)):
+        values[3] = values[4] = free
+        monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(values))
+        assert bool(memory.full()) is full, free
+
+
+def test_where_a_cgroup_tells_nothing_nobody_was_killed_and_nothing_presses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert (memory.kills(), memory.pressing()) == (0, "")
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("shmem 2000\n")
+    assert memory.pressing() == "", "a list without what a process has is none"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.trees import tree_of
 
+from knowngood.probe import __main__ as probe_main
 from knowngood.probe import inference, rdma, training
 from knowngood.probe.host import Host
 
@@ -187,3 +188,38 @@ def test_the_references_times_are_milliseconds(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("knowngood.probe.inference.time.perf_counter", lambda: next(ticks))
     measured = inference.reference(10)["measured"]
     assert (measured["p50Ms"], measured["p99Ms"], measured["requestsPerSecond"]) == (2.0, 2.0, 500.0)
+
+
+@pytest.mark.parametrize("off", [0.9e-6, -0.9e-6, 1.1e-6, -1.1e-6])
+def test_the_reference_training_is_exact_to_a_millionth(off: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_LAST_LOSS", training._LAST_LOSS + off)
+    assert training.reference()["ok"] is (abs(off) < 1e-6)
+
+
+@pytest.mark.parametrize(("off", "wrong"), [(0.9e-9, False), (1.1e-9, True)])
+def test_the_reference_inference_is_exact_to_a_billionth(
+    off: float, wrong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = inference._KNOWN
+    monkeypatch.setattr(inference, "_KNOWN", (first + off, *others))
+    found = inference.reference(2)
+    assert (found["ok"], found["reason"]) == ((False, "2 of 2 answers are wrong") if wrong else (True, ""))
+
+
+@pytest.mark.parametrize(("asked", "requests"), [({}, 20), ({"requests": 1}, 1), ({"requests": 0}, 1)])
+def test_the_reference_answers_as_often_as_asked(asked: dict[str, int], requests: int, root: Path) -> None:
+    found = inference.run(Host(root), {"gpus": 2, "inference": {"backend": "reference", **asked}})
+    assert found["measured"]["requests"] == requests
+
+
+def test_an_images_inventory_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe_main.main(["inventory"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == 1
+
+
+@pytest.mark.parametrize("argv", [[], ["load"], ["kernel-log"], ["run"], ["payload", "rdma"]])
+def test_what_must_be_said_is_asked_for(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        probe_main.main(argv)
+    assert ended.value.code == 2
+    assert "required" in capsys.readouterr().err

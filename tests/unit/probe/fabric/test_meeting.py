@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.probe.fabric import nccl, pair, payload
+from knowngood.probe.fabric import nccl, pair, payload, perftest
 from knowngood.probe.fabric.meeting import LONGEST, Line, Lost, NotMet, host, visit
 from knowngood.probe.fabric.nccl import Unstarted
 from knowngood.probe.fabric.ports import Port
@@ -228,3 +228,99 @@ def test_rounds_begin_between_two_fifths_and_most_of_the_time(monkeypatch: pytes
 
 def test_all_that_starts_the_ranks_fits_into_the_reductions_time() -> None:
     assert 4 * nccl.SAID_WITHIN <= payload.NCCL_SECONDS
+
+
+def test_a_rail_that_one_node_lacks_is_nobodys_link() -> None:
+    mine = [Port("0000:1a:00.0/1", "mlx5_3", 1), Port("0000:2a:00.0/1", "mlx5_4", 1)]
+    asked = payload._work({"names": {"n0": "a", "n1": "b"}}, "n0", ("n0", "n1"), mine, 8)
+    both, one = (pair._link(rail, asked, ["0000:1a:00.0/1"]) for rail in (0, 1))
+    assert (both["ends"], both["why"]) == ({"n0": "0000:1a:00.0/1", "n1": "0000:1a:00.0/1"}, "")
+    assert (one["ends"], one["why"]) == ({"n0": "0000:2a:00.0/1"}, "n1 has no port for rail 1")
+
+
+def said(end: str = "measured", value: float | None = 390.0, **more: Any) -> dict[str, Any]:
+    return {"end": end, "value": value, "dmaBuf": True, "why": "", **more}
+
+
+@pytest.mark.parametrize(
+    ("first", "here", "there", "entered"),
+    [
+        (True, said(value=None), said(), {"gbps": {"n1": 390.0}}),
+        (False, said(), said(value=None), {"gbps": {"n0": 390.0}}),
+        (
+            True,
+            said(perftest.OWN, None, why="no DMA-BUF"),
+            said(perftest.UNMEASURED, None),
+            {"own": {"n0": "no DMA-BUF"}},
+        ),
+        (
+            True,
+            said(perftest.DEAD, None, why="retry"),
+            said(perftest.DEAD, None, why="later"),
+            {"dead": "retry"},
+        ),
+        (True, said(value=None, dmaBuf=False), said(), {"gbps": {"n1": 390.0}, "plain": ["n0"]}),
+        (True, said(value=None), said(dmaBuf=False), {"gbps": {"n1": 390.0}, "plain": ["n1"]}),
+        (
+            True,
+            said(perftest.UNMEASURED, None, dmaBuf=False),
+            said(perftest.UNMEASURED, None, dmaBuf=False, why="it ended with 1"),
+            {"why": "ib_write_bw: n1: it ended with 1"},
+        ),
+    ],
+)
+def test_what_both_ends_said_of_a_rail_is_one_result(
+    first: bool, here: dict[str, Any], there: dict[str, Any], entered: dict[str, Any]
+) -> None:
+    """The end that serves tells no figure; whoever does not use DMA-BUF is named once."""
+    mine = [Port("0000:1a:00.0/1", "mlx5_3", 1)]
+    asked = payload._work(
+        {"names": {"n0": "a", "n1": "b"}, "rdmaMode": "dma-buf"}, "n0", ("n0", "n1"), mine, 8
+    )
+    link = pair._link(0, asked, ["0000:1a:00.0/1"])
+    plain = dict(link)
+    phase = next(p for p in pair._phases(asked, 1) if p.key == "gbps" and p.first_serves is first)
+    for _ in range(2):
+        pair._entered(link, phase, {"n0": here, "n1": there}, asked)
+    assert link == {**plain, "gbps": {}, **entered}
+
+
+class Told:
+    """A partner that says what it is to, and keeps what is said to it."""
+
+    def __init__(self, **words: dict[str, Any]) -> None:
+        self.words = words
+        self.said: list[dict[str, Any]] = []
+
+    def hear(self, kind: str, _patience: float) -> dict[str, Any]:
+        return self.words[kind]
+
+    def say(self, **word: Any) -> None:
+        self.said.append(word)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("", []), ("n0:1 --evil", ["can't be a place"]), ("n0:4711", ["is not in this image"])],
+)
+def test_a_proxy_that_can_not_start_is_told_to_the_first_node(
+    place: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    line = Told(proxy={"place": place}, reduced={"report": {"busGBps": 3.0}})
+    assert nccl.follow(line, tmp_path, 1.0) == {"busGBps": 3.0}  # type: ignore[arg-type]
+    assert len(line.said) == len(words)
+    assert all(said_["kind"] == "started" and said_["why"] for said_ in line.said), line.said
+
+
+def test_a_partner_that_is_not_there_is_told_with_the_systems_own_words() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (
+        pytest.raises(NotMet, match=r"can't be reached at 127\.0\.0\.1: .*refused"),
+        visit("127.0.0.1", port, "s/b", time.monotonic() + 0.05),
+    ):
+        raise AssertionError
+    with pytest.raises(NotMet, match="not tried"), visit("127.0.0.1", port, "s/b", time.monotonic() - 1):
+        raise AssertionError

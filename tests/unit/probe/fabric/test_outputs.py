@@ -140,3 +140,10 @@ def test_where_one_half_was_not_checked_nothing_was() -> None:
     assert (
         nccl_tests.read(text.replace(rows[0], rows[0][: rows[0].rstrip().rindex(" ")] + " N/A")).wrong is None
     )
+
+
+def test_a_figure_may_be_less_than_one() -> None:
+    text = output("write_bw_42")
+    assert perftest.bandwidth(text.replace("42.31", "0.5"), 0).value == pytest.approx(0.5)
+    assert perftest._number("999999999") == 999999999.0
+    assert [perftest._number(x) for x in ("0", "-1", "1e9", "nan", "x")] == [None] * 5

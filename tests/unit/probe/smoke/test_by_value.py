@@ -153,3 +153,12 @@ def test_a_single_rank_whose_gradient_is_no_number_is_told_once() -> None:
     said = copy.deepcopy(steps(ranks=1))
     said[0][0]["reduced"] = [float("nan")] * SUMS
     assert [f.words for f in faults(said)][:1] == ["step 0: the reduced gradient is not a number"]
+
+
+def test_two_ranks_are_enough_to_hold_a_reduction_against_its_parts() -> None:
+    said = copy.deepcopy(steps(ranks=2))
+    for rank in said[0]:
+        rank["reduced"] = scaled(rank["reduced"], 2.0)
+    assert "step 0: the reduced gradient is the sum in place of the mean on every rank" in [
+        f.words for f in faults(said)
+    ]
