@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.gate.fabric import NCCL, Judged, described, pairs_told
-from knowngood.gate.fabric_blame import Blame, Kind, Link
+from knowngood.gate.fabric import NCCL, Judged, pairs_told
 from knowngood.gate.meeting import Meeting
 from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
@@ -368,34 +367,3 @@ def test_the_end_that_got_further_tells_of_a_pair() -> None:
         for first, second in ((worse, better), (better, worse)):
             told_ = {"a": {"rounds": [{"with": "b", **first}]}, "b": {"rounds": [{"with": "a", **second}]}}
             assert pairs_told(told_)[frozenset("ab")].items() >= better.items()
-
-
-@pytest.mark.parametrize(
-    ("rail", "words"),
-    [(NCCL, "its part in NCCL's all-reduce is bad with b, c"), (1, "its port a:1/1 is bad with b, c")],
-)
-def test_a_blame_names_the_port_or_the_part_in_the_all_reduce(rail: int, words: str) -> None:
-    documents = told()
-    for other in ("b", "c"):
-        pair = between(documents, "a", other)
-        if rail == NCCL:
-            pair["nccl"]["busGBps"] = 100.0
-        else:
-            pair["links"][rail]["gbps"]["a"] = 100.0
-    assert words in judged("a", documents)[1]
-
-
-@pytest.mark.parametrize(
-    ("kind", "rail", "words"),
-    [
-        (Kind.RAIL, 1, "rail 1 is bad between all nodes"),
-        (Kind.RAIL, NCCL, "NCCL is bad between all nodes"),
-        (Kind.EITHER, 1, "neither met anybody else on rail 1"),
-        (Kind.EITHER, NCCL, "neither met anybody else on NCCL"),
-        (Kind.EITHER, None, "neither met anybody else on every rail"),
-    ],
-)
-def test_a_blame_in_words_says_on_which_rail(kind: Kind, rail: int | None, words: str) -> None:
-    bad = Link("a", "b", 1 if rail is None else rail, good=False, why="is slow")
-    met = Judged(told(("a", "b")), LIMITS, {}, dma_buf=True, gpus=8).met
-    assert words in described(Blame(kind, ("a", "b"), rail, (bad,)), met)
