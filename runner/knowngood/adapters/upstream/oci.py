@@ -122,12 +122,8 @@ class OciRegistry:
         self._tokens: dict[tuple[str, str], str] = {}
         self._silent: dict[str, str] = {}  # hosts that do not answer, and why: each costs its time-outs once
 
-    def look(self, images: Sequence[str]) -> Images:
-        """Look for images, for whatever machine. See look_for."""
-        return self.look_for(dict.fromkeys(images, ""))
-
     def look_for(self, images: Mapping[str, str]) -> Images:
-        """The same; `images` maps each to the architectures that must be there, blank-separated (amd64, arm64)."""
+        """Look for images: each with the architectures that must be there, blank-separated (amd64, arm64); "": any."""
         missing, unproven = {}, {}
         for image, machines in images.items():
             try:

@@ -100,7 +100,7 @@ def test_a_pull_secret_is_read_by_host_and_shown_nowhere() -> None:
 
 def test_nobody_answers() -> None:
     image = f"127.0.0.1:{free_port()}/a:1"
-    found = OciRegistry(timeout=1.0).look([image, "nginx"])
+    found = OciRegistry(timeout=1.0).look_for(dict.fromkeys([image, "nginx"], ""))
     assert not found.missing
     assert "does not answer" in found.unproven[image]
     assert "names no registry" in found.unproven["nginx"]
@@ -112,7 +112,7 @@ def test_what_answers_no_http_could_not_be_asked(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(OciRegistry, "_read", no_http)
     image = "q.example.com/a:1"
-    assert "does not answer: SSH-2.0" in OciRegistry().look([image]).unproven[image]
+    assert "does not answer: SSH-2.0" in OciRegistry().look_for(dict.fromkeys([image], "")).unproven[image]
 
 
 def test_a_host_that_does_not_answer_is_waited_for_once() -> None:
@@ -122,7 +122,7 @@ def test_a_host_that_does_not_answer_is_waited_for_once() -> None:
         deaf.listen()
         host = f"127.0.0.1:{deaf.getsockname()[1]}"
         begin = time.monotonic()
-        found = OciRegistry(timeout=0.2).look([f"{host}/a:{n}" for n in range(20)])
+        found = OciRegistry(timeout=0.2).look_for(dict.fromkeys([f"{host}/a:{n}" for n in range(20)], ""))
         assert time.monotonic() - begin < 2
     assert len(found.unproven) == 20
 
@@ -150,14 +150,14 @@ def test_what_is_there_is_there_for_its_architectures(registry: Served) -> None:
     found = asked(registry).look_for({driver: "ppc64le", doca: "arm64"})
     assert "not for ppc64le" in found.missing[driver]
     assert "is for amd64, not arm64" in found.missing[doca]
-    assert asked(registry).look([driver]).missing == {}
+    assert asked(registry).look_for(dict.fromkeys([driver], "")).missing == {}
 
 
 @needs_registry
 def test_what_was_pruned_is_missing(registry: Served) -> None:
     driver = f"{registry.host}/nvidia/driver"
     gone = [f"{driver}:570-rhcos4.18", f"{registry.host}/no/such:1", f"{driver}@{DIGEST}"]
-    found = asked(registry).look(gone)
+    found = asked(registry).look_for(dict.fromkeys(gone, ""))
     assert sorted(found.missing) == sorted(gone)
     assert all("404" in why for why in found.missing.values())
 
@@ -167,8 +167,8 @@ def test_a_mirror_has_what_the_source_is_not_asked_for(registry: Served) -> None
     away = f"127.0.0.1:{free_port()}"
     pushed = registry.push("mirror/operator", "1", "amd64")
     entry = Mirror(f"{away}/up", (f"{registry.host}/mirror",), only=True)
-    found = asked(registry, digests=(entry,)).look(
-        [f"{away}/up/operator@{pushed}", f"{away}/up/operator@{DIGEST}"]
+    found = asked(registry, digests=(entry,)).look_for(
+        dict.fromkeys([f"{away}/up/operator@{pushed}", f"{away}/up/operator@{DIGEST}"], "")
     )
     assert (list(found.missing), found.unproven) == ([f"{away}/up/operator@{DIGEST}"], {})
 
@@ -178,14 +178,14 @@ def test_one_place_that_is_silent_leaves_it_untold(registry: Served) -> None:
     """The mirror says no, the source says nothing: the image may be there."""
     away = f"127.0.0.1:{free_port()}"
     entry = Mirror(f"{away}/up", (f"{registry.host}/mirror",))
-    found = asked(registry, tags=(entry,)).look([f"{away}/up/gone:1"])
+    found = asked(registry, tags=(entry,)).look_for(dict.fromkeys([f"{away}/up/gone:1"], ""))
     assert (found.missing, len(found.unproven)) == ({}, 1)
 
 
 @needs_registry
 def test_without_leave_nothing_is_asked_without_tls(registry: Served) -> None:
     image = f"{registry.host}/nvidia/driver:580-rhcos4.18"
-    assert list(OciRegistry(timeout=2.0).look([image]).unproven) == [image]
+    assert list(OciRegistry(timeout=2.0).look_for(dict.fromkeys([image], "")).unproven) == [image]
 
 
 @needs_registry
@@ -195,7 +195,7 @@ def test_a_login_opens_and_a_wrong_or_missing_one_proves_nothing(tmp_path: Path)
         image, mirrors = f"{registry.host}/n/driver:1", Mirrors(insecure=frozenset({registry.host}))
 
         def look(logins: dict[str, str]) -> tuple[str, str]:
-            found = OciRegistry(mirrors, logins, timeout=5.0).look([image])
+            found = OciRegistry(mirrors, logins, timeout=5.0).look_for(dict.fromkeys([image], ""))
             return found.missing.get(image, ""), found.unproven.get(image, "")
 
         assert look({registry.host: LOGIN}) == ("", "")
@@ -235,5 +235,5 @@ def test_a_document_that_is_no_manifest_is_no_image(
     """A gateway's answer with status 200."""
     one = OciRegistry()
     monkeypatch.setattr(one, "_get", lambda *_: (kind, document))
-    found = one.look(["mirror.example.com/nvidia/driver:580"])
+    found = one.look_for(dict.fromkeys(["mirror.example.com/nvidia/driver:580"], ""))
     assert (found.missing, len(found.unproven)) == ({}, 1)
