@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 _PLACE = re.compile(r"(?:(?P<domain>[0-9a-f]{4,8}):)?(?P<rest>[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.IGNORECASE)
 _GPU = "GPU-"
+_UUID = re.compile(r"GPU-[0-9a-f]{8}-[0-9a-f]{4}(-[0-9a-f]{4}){0,2}(-[0-9a-f]{12})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,16 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
     taken = min(len(others), len(strange))
     sure, most = max(len(placed) - taken, were), len(placed) + len(unplaced) - taken
     return Out(sure, most, tuple(sorted(placed)), tuple(sorted(unplaced)))
+
+
+def is_place(name: str) -> bool:
+    """Whether it is a PCI address."""
+    return bool(_PLACE.fullmatch(name))
+
+
+def is_gpu(name: str) -> bool:
+    """Whether it can name a GPU: a PCI address or a GPU's UUID, whole or as the kernel's files tell it."""
+    return is_place(name) or bool(_UUID.fullmatch(name))
 
 
 def short(name: str) -> str:

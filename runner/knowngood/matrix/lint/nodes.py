@@ -8,13 +8,21 @@ from datetime import date
 from knowngood.matrix.lint.pools import pools
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.matrix.locate import gates_dir
+from knowngood.model.parts import is_gpu, is_place
 from knowngood.planner.movable import obstacle
 
 HEEDING = frozenset({"drift", "driver_health", "rdma_health"})
 """Of the gates that ship, those that heed a waiver: the others judge no part that could be left out by itself."""
 
 
-@rule("KG420", "A waiver names a GPU node of its cluster, a gate of its profile, and a day that exists.")
+OF_GPUS = frozenset({"drift", "driver_health"})
+"""Of these, those whose parts are GPUs; the parts of rdma_health are NICs and ports, by whatever they are known."""
+
+
+@rule(
+    "KG420",
+    "A waiver names a GPU node of its cluster, a gate of its profile, a part as it names it, and a day that exists.",
+)
 def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
     """One that fits nothing waives nothing, and is found out at night."""
     for document in context.documents.of("clusters").values():
@@ -35,12 +43,24 @@ def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
                 yield Finding(
                     document.at("waivers", index, "gate"), message, known_are(HEEDING, waiver["gate"])
                 )
+            if hint := _misnamed(waiver["gate"], waiver["part"]):
+                message = f"{waiver['part']} is no part that {waiver['gate']} knows"
+                yield Finding(document.at("waivers", index, "part"), message, hint)
             try:
                 date.fromisoformat(waiver["until"])
             except ValueError as error:
                 yield Finding(
                     document.at("waivers", index, "until"), f"until: {error}", "a day, as 2026-12-31"
                 )
+
+
+def _misnamed(gate: str, part: str) -> str:
+    """How a part is named for a gate of ours, where it is not named so."""
+    if gate in OF_GPUS and not is_gpu(part):
+        return "a GPU, by its PCI address (0000:9c:00.0) or by its UUID (GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a71)"
+    if gate == "rdma_health" and is_gpu(part) and not is_place(part):
+        return "a NIC, by its PCI address or a port's GUID; one port as 0000:9c:00.0/1"
+    return ""
 
 
 @rule("KG421", "GPUs are shared on GPU nodes of the cluster.")
