@@ -43,7 +43,7 @@ def test_a_driver_that_loads_only_once_does_not_come_again(tmp_path: Path) -> No
         first = newest(await on.tried(nvidia_driver=NEW))
         on.limits = replace(LIMITS, operand_age=4.0)
         again = await on.again(first, nvidia_driver=NEW)
-        assert "the driver: driver pod nvidia-driver-ctr" in again.failed[NODE]
+        assert "driver pod nvidia-driver-ctr: CrashLoopBackOff" in again.failed[NODE]
         assert again.could_not == [], "it was measured"
         assert on.loads("nvidia") == [NEW]
 

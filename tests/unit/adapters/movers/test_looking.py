@@ -59,3 +59,15 @@ def test_looks_that_take_long_age_a_state_all_the_same(clock: Time) -> None:
 def test_time_that_is_over_is_over_whatever_was_seen(clock: Time) -> None:
     with pytest.raises(Stood, match="Pending for 2 s, 900 s in all"):
         seen(clock, iter([(0.0, "Pending"), (900.0, "Pending")]), ends_in=60.0)
+
+
+def test_a_state_that_comes_back_was_no_progress(clock: Time) -> None:
+    """A container that crashes is started again and again."""
+    turns = [(1.0, "Pending"), (1.0, "CrashLoopBackOff")] * 10
+    with pytest.raises(Stood, match=r"Pending for [45] s, by turns with CrashLoopBackOff, \d s in all"):
+        seen(clock, iter(turns))
+
+
+def test_a_state_that_was_left_for_good_is_none_that_comes_back(clock: Time) -> None:
+    with pytest.raises(Stood, match=r"Running for 5 s, \d s in all"):
+        seen(clock, iter([(0.5, "Pending"), *[(0.5, "Running")] * 20]))
