@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 
 from knowngood.adapters.cluster import facts, readouts
 from knowngood.adapters.cluster.actors import optional
-from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
+from knowngood.adapters.movers.asking import files_and_log
 from knowngood.adapters.movers.base import Arrived, Turn
-from knowngood.adapters.movers.daemon_driver import JOURNAL_PATIENCE
 from knowngood.adapters.movers.machine_config import boot_of
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
 from knowngood.adapters.nodes.batch import NodeFailed, Task
@@ -157,37 +155,9 @@ class _Flash:
         return ""
 
     def _read(self) -> tuple[dict[str, str], Mark | None]:
-        """NIC -> the firmware that runs, and when its driver saw one last, through the first pod that answers."""
-        silent: ApiError | Unreachable = Unreachable("no driver pod runs on it")
-        for pod, container in self._pods():
-            where = (pod["metadata"]["namespace"], pod["metadata"]["name"], container)
-            try:
-                printed = pod_exec.run(self._task.kube, *where, COMMAND).stdout
-                text = facts.journal(
-                    self._task.kube,
-                    self._name,
-                    grep=self._proof.log,
-                    busy=JOURNAL_PATIENCE,
-                    up=partial(facts.uptime, self._task.kube, pod, container),
-                )
-            except (ApiError, Unreachable) as error:
-                silent = error
-                continue
-            read = readouts.parse_grep(printed)
-            found = {file.split("/")[-2]: lines[0].strip() for file, lines in read.items() if lines}
-            return found, facts.last_load(facts.kernel_lines(self._name, text), self._proof)
-        raise silent
-
-    def _pods(self) -> Iterable[tuple[Object, str]]:
-        """What can be asked on the node: the mover's own pods, then the GPU driver's."""
-        own = self._moving.spec.pods
-        if own is not None:
-            namespace = self._task.namespace_of(own)
-            yield from ((p, own.container) for p in self._view(own.label, namespace))
-        yield from ((p, facts.DRIVER_CONTAINER) for p in self._view(facts.DRIVER_LABEL, ""))
-
-    def _view(self, label: str, namespace: str) -> list[Object]:
-        return [p for p in self._task.view.labelled(self._name, label, namespace) if facts.is_ready(p)]
+        """NIC -> the firmware that runs, and when its driver saw one last."""
+        read, mark = files_and_log(self._task, self._name, self._moving.spec, self._proof, COMMAND)
+        return {file.split("/")[-2]: lines[0].strip() for file, lines in read.items() if lines}, mark
 
 
 def _not_told(devices: Iterable[Object], source: str) -> str:

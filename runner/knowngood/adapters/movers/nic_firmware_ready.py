@@ -15,6 +15,8 @@ from knowngood.adapters.movers.nic_firmware import (
     devices_of,
     of_board,
 )
+from knowngood.adapters.movers.of_rings import nodes_seen, own, ring_of, selected
+from knowngood.adapters.movers.of_rings import selecting as of_nodes
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster, Ring
 from knowngood.model.mover import Moving
@@ -29,7 +31,7 @@ NARROWER = ("partNumbers", "pciAddresses", "serialNumbers")
 
 def ready(kube: Kube, cluster: Cluster, moving: Moving, *, undo: bool) -> Iterator[Finding]:
     """What stands in the way of one ring's template; `undo`: of the version that its way back leads to."""
-    ring = _ring(cluster, moving)
+    ring = ring_of(cluster, moving)
     if ring is None or moving.declared_by is None:
         yield unknown(moving.component, "which ring its template is of can't be told", "see declare")
         return
@@ -45,13 +47,6 @@ def ready(kube: Kube, cluster: Cluster, moving: Moving, *, undo: bool) -> Iterat
     if not undo:
         yield from selecting(kube, ring, moving)
         yield from _room(kube, ring)
-
-
-def _ring(cluster: Cluster, moving: Moving) -> Ring | None:
-    """Whose template it is."""
-    of = [d for d in cluster.declarations if d.component == moving.component]
-    found = (r for d in of for r in cluster.rings if d.of_ring(r.name).object == moving.declared_by)
-    return next(found, None)
 
 
 def _source(kube: Kube, namespace: str, moving: Moving, boards: set[str], *, undo: bool) -> Iterator[Finding]:
@@ -78,28 +73,21 @@ def _source(kube: Kube, namespace: str, moving: Moving, boards: set[str], *, und
 
 def selecting(kube: Kube, ring: Ring, moving: Moving) -> Iterator[Finding]:
     """The template is of the ring's nodes and no others, and no second one is of the same devices."""
-    nodes = kube.list(path("v1", "nodes"), keep=_labels)
-    templates = optional(kube, path(API, TEMPLATES))
-    named = moving.declared_by
-    own = next((t for t in templates if named and _at(t) == (named.namespace, named.name)), None)
-    if own is None:
+    nodes, templates = nodes_seen(kube), optional(kube, path(API, TEMPLATES))
+    template = own(templates, moving)
+    if template is None:
         return  # that it is not there is told by whoever reads what is declared
-    where = f"{TEMPLATE} {own['metadata']['name']}"
-    here = _selected(own, nodes)
-    if strange := sorted(here - {*ring.nodes}):
-        what = f"it selects {', '.join(strange)}, too, which is not of {ring.name} and would be flashed undrained"
-        yield refused(where, what, "narrow its nodeSelector to the ring's label")
-    if left := sorted({*ring.nodes} - here):
-        yield refused(where, f"it does not select {', '.join(left)} of {ring.name}", "mend its nodeSelector")
-    kind = own["spec"]["nicSelector"].get("nicType")
-    if narrow := sorted(key for key in NARROWER if own["spec"]["nicSelector"].get(key)):
+    where = f"{TEMPLATE} {template['metadata']['name']}"
+    yield from of_nodes(where, _selected(template, nodes), ring, "flashed undrained")
+    kind = template["spec"]["nicSelector"].get("nicType")
+    if narrow := sorted(key for key in NARROWER if template["spec"]["nicSelector"].get(key)):
         keys = ", ".join(f"nicSelector.{key}" for key in narrow)
         what = f"{keys} leaves out NICs of its type, which stay as they are"
         yield refused(
             where, what, "take it out: a ring's NICs of one type move together, or flash these by hand"
         )
     for other in templates:
-        same = other is not own and other["spec"]["nicSelector"].get("nicType") == kind
+        same = other is not template and other["spec"]["nicSelector"].get("nicType") == kind
         if same and (both := sorted(_selected(other, nodes) & {*ring.nodes})):
             name = other["metadata"]["name"]
             yield refused(
@@ -120,7 +108,7 @@ def _room(kube: Kube, ring: Ring) -> Iterator[Finding]:
         most = (config.get("spec") or {}).get("maxUnavailable")
         if most is None:
             continue
-        nodes = kube.list(path("v1", "nodes"), keep=_labels)
+        nodes = nodes_seen(kube)
         room = int(str(most)[:-1]) * len(nodes) // 100 if str(most).endswith("%") else int(most)
         cordoned = {str(n["metadata"]["name"]) for n in nodes if n["spec"].get("unschedulable")} | {
             *ring.nodes
@@ -134,16 +122,5 @@ def _room(kube: Kube, ring: Ring) -> Iterator[Finding]:
             )
 
 
-def _at(template: Values) -> tuple[str, str]:
-    return str(template["metadata"].get("namespace") or ""), str(template["metadata"]["name"])
-
-
 def _selected(template: Values, nodes: Sequence[Object]) -> set[str]:
-    wanted = template["spec"].get("nodeSelector") or {}
-    of = ((str(n["metadata"]["name"]), n["metadata"].get("labels") or {}) for n in nodes)
-    return {name for name, labels in of if all(labels.get(k) == v for k, v in wanted.items())}
-
-
-def _labels(node: Object) -> Object:
-    metadata = {key: node["metadata"].get(key) for key in ("name", "labels")}
-    return {"metadata": metadata, "spec": {"unschedulable": (node.get("spec") or {}).get("unschedulable")}}
+    return selected(template["spec"].get("nodeSelector") or {}, nodes)
