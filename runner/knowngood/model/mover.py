@@ -18,6 +18,7 @@ CLASSES = frozenset(
         "nic-firmware",
         "olm-v0",
         "operand",
+        "sriov",
     }
 )
 """The classes that this version can move; each is one file in adapters/movers."""
@@ -55,7 +56,7 @@ REBOOTS: frozenset[str] = frozenset()
 TOGETHER = frozenset({"machine-config"})
 """The classes that let a ring's nodes go by one object for all of them: together, or none."""
 
-IN_TURNS = frozenset({"machine-config", "nic-firmware"})
+IN_TURNS = frozenset({"machine-config", "nic-firmware", "sriov"})
 """The classes in which an operator takes a batch's nodes a few at a time: the last one comes after all the others."""
 
 

@@ -186,10 +186,11 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         "nic-firmware": "nic-firmware",
         "gpu-sharing": "label",
         "mig-config": "label",
+        "sriov-vfs": "sriov",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 27
+    assert len(classes) == 28
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

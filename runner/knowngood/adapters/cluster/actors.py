@@ -47,6 +47,13 @@ OTHERS_ANNOTATIONS = (
     *UPGRADE_MARKS,
 )
 """Prefixes of node annotations that drainers, ourselves included, leave behind."""
+SRIOV_API = "sriovnetwork.openshift.io/v1"
+SRIOV_DESIRED, SRIOV_CURRENT = (
+    "sriovnetwork.openshift.io/desired-state",
+    "sriovnetwork.openshift.io/current-state",
+)
+SRIOV_IDLE = "Idle"
+"""What an SriovNetworkNodeState's daemon wants of its node, and how far the operator is with that."""
 MAINTENANCES = (
     ("maintenance.nvidia.com/v1alpha1", "nodemaintenances"),
     ("nodemaintenance.medik8s.io/v1beta1", "nodemaintenances"),
@@ -158,16 +165,20 @@ def elsewhere(kube: Kube) -> dict[str, str]:
             spec = item.get("spec") or {}
             found[str(spec.get("nodeName") or "")] = f"NodeMaintenance {item['metadata']['name']}"
     # One object a node, and each lists all functions of all its NICs.
-    for item in optional(kube, path("sriovnetwork.openshift.io/v1", "sriovnetworknodestates"), _sync):
-        status = str((item.get("status") or {}).get("syncStatus") or "")
+    for item in optional(kube, path(SRIOV_API, "sriovnetworknodestates"), _sync):
+        name, status = str(item["metadata"]["name"]), str((item.get("status") or {}).get("syncStatus") or "")
         if status not in {"", "Succeeded"}:
-            found[str(item["metadata"]["name"])] = f"SR-IOV state {status}"
+            found[name] = f"SR-IOV state {status}"
+        for key in (SRIOV_DESIRED, SRIOV_CURRENT):
+            if annotation(item, key) not in {"", SRIOV_IDLE}:
+                found[name] = f"SR-IOV state {annotation(item, key)}"
     return found
 
 
 def _sync(item: Object) -> Object:
     status = {"syncStatus": (item.get("status") or {}).get("syncStatus")}
-    return {"metadata": {"name": item["metadata"]["name"]}, "status": status}
+    metadata = {key: item["metadata"].get(key) for key in ("name", "annotations")}
+    return {"metadata": metadata, "status": status}
 
 
 def optional(kube: Kube, where: str, keep: Callable[[Object], Object] | None = None) -> list[Object]:

@@ -22,6 +22,8 @@ TAIL = 1000
 """The newest entries of a journal, among which there is one of the kernel as a rule."""
 BY_BOOT = "machine-config"
 """The class of what comes to a node with a boot."""
+PARTED = "sriov"
+"""The class of what parts a NIC's ports."""
 SUCCESS = "success"
 """What who acts on a label says when it has done so; it may be said of the label before."""
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
@@ -97,7 +99,13 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         boot_id=readouts.first(read, readouts.BOOT_ID),
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         marks={**of_boot(node, specs), **marks},
-        versions={**readouts.versions(read, printed), **_shown(read, specs), **_told(read, node), **labelled},
+        versions={
+            **readouts.versions(read, printed),
+            **_shown(read, specs),
+            **_told(read, node),
+            **labelled,
+            **_parted(inventory, specs),
+        },
         gpus=readouts.gpus(read),
         inventory=inventory,
         facts=readouts.machine(read),
@@ -197,6 +205,14 @@ def _told(read: Lines, node: Object) -> dict[str, str]:
     mode = readouts.rdma_mode(read)
     info = (node.get("status") or {}).get("nodeInfo") or {}
     return {**readouts.of_kubelet(info), **({"rdma-mode": mode} if mode else {})}
+
+
+def _parted(inventory: Mapping[str, Mapping[str, str]], specs: Specs) -> dict[str, str]:
+    """How many virtual functions a port has, of those that have any; several numbers equal no release's."""
+    if "vfs" not in inventory:
+        return {}
+    counts = sorted({count for count in inventory["vfs"].values() if count != "0"}, key=int)
+    return {component: ", ".join(counts) or "0" for component, spec in specs.items() if spec.kind == PARTED}
 
 
 def _shown(read: Lines, specs: Specs) -> dict[str, str]:

@@ -59,7 +59,9 @@ FILES = (
 """Files and folders that are read whole."""
 DEEP = 5
 """Folders below the paths above: an MIG instance's file, a port's counter."""
-_LINE = re.compile(r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/[^:]+):(?P<text>.*)")
+_LINE = re.compile(
+    r"(?P<path>/proc/driver/nvidia/gpus/[^/]+/[a-z]+|/sys/bus/pci/devices/[^/]+/[^:]+|/[^:]+):(?P<text>.*)"
+)
 _LIBCUDA = re.compile(rf"^{LIBRARIES}/libcuda\.so\.(\d+\.\d[\d.]*)$", re.MULTILINE)
 _INSTANCE = re.compile(CAPABILITIES + r"/(?P<gpu>gpu\d+)/mig/(?P<instance>gi\d+(?:/ci\d+)?)/access$")
 _NIC = re.compile(r"/sys/class/infiniband/(?P<device>[^/]+)/(?P<file>.+)$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.movers import nic_firmware_ready
+from knowngood.adapters.movers import nic_firmware_ready, sriov_ready
 from knowngood.adapters.movers.base import FleetMover
 from knowngood.adapters.movers.chart import Charts
 from knowngood.adapters.movers.cluster_version import ClusterVersion
@@ -29,7 +29,7 @@ FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {
 }
 """The classes that can be declared once for all nodes, each by its name in a component file."""
 
-OF_RINGS = {"nic-firmware": nic_firmware_ready.ready}
+OF_RINGS = {"nic-firmware": nic_firmware_ready.ready, "sriov": sriov_ready.ready}
 """The classes that a ring's commit starts by itself: what must be so on the cluster before it."""
 
 

@@ -13,7 +13,7 @@ from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.movers import daemon_driver, label, machine_config, nic_firmware, operands
+from knowngood.adapters.movers import daemon_driver, label, machine_config, nic_firmware, operands, sriov
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import NotTold, Report, Task
@@ -39,6 +39,7 @@ MOVERS: Mapping[str, NodeMover] = {
     "label": label.apply,
     "machine-config": machine_config.apply,
     "nic-firmware": nic_firmware.apply,
+    "sriov": sriov.apply,
 }
 """The classes, each by its name in a component file."""
 

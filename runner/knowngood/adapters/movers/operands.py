@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from knowngood.adapters.cluster import actors, facts
 from knowngood.adapters.kubernetes.client import Object
+from knowngood.adapters.movers import sriov_state
 from knowngood.adapters.movers.watch import NOT_READY, Watch
 from knowngood.adapters.nodes.batch import Task
 from knowngood.model.mover import Moving
@@ -14,16 +15,18 @@ from knowngood.planner import sharing
 GPUS = (f"{sharing.DOMAIN}gpu", f"{sharing.DOMAIN}mig-")
 """How the names of GPUs and of their parts begin; what else that vendor's plugins offer, no layout changes."""
 
+PARTS_PORTS = "sriov"
+"""The class that has ports offer other functions."""
+
 
 def settled(task: Task, name: str, ends_at: float) -> int:
     """Wait for it, once all that moves has come; returns how often the node had to be held again."""
-    watch = Watch(task, name, ends_at)
+    watch, anew = Watch(task, name, ends_at), _of_ports(task, name)
 
     def look() -> tuple[bool | None, str]:
         before = task.snapshot(watch.node).get("allocatable") or {}
-        return _look(
-            task, name, watch.node, {r: n for r, n in before.items() if not parted_anew(task.moves, r)}
-        )
+        kept = {r: n for r, n in before.items() if not (parted_anew(task.moves, r) or named(r) in anew)}
+        return _look(task, name, watch.node, kept)
 
     watch.until(look, "the operands")
     return watch.held
@@ -32,6 +35,18 @@ def settled(task: Task, name: str, ends_at: float) -> int:
 def parted_anew(moves: Sequence[Moving], resource: str) -> bool:
     """Whether what moves here parts or shares GPUs otherwise: then its own class has proven what is offered."""
     return resource.startswith(GPUS) and any(m.spec.label for m in moves)
+
+
+def _of_ports(task: Task, name: str) -> frozenset[str]:
+    """What its ports offer, by name, where what moves here parts them: then its class has proven what is offered."""
+    if not any(m.spec.kind == PARTS_PORTS for m in task.moves):
+        return frozenset()
+    return sriov_state.resources(sriov_state.states(task.kube).get(name) or {})
+
+
+def named(resource: str) -> str:
+    """A resource without its domain."""
+    return resource.rpartition("/")[2]
 
 
 def _look(task: Task, name: str, node: Object, before: Mapping[str, str]) -> tuple[bool | None, str]:

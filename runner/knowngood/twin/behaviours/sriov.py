@@ -111,12 +111,13 @@ class SriovDaemons(Controller):
             await self._status(name, syncStatus=AT_WORK)
             if emptied:
                 await self._out(name, DRAIN)
-            if why := await self._boots(machine):
+            if why := await self._boots(machine, str(max(asked.values()))):
                 await self._status(name, syncStatus=FAILED, lastSyncError=why)
             await self.twin.clock.sleep(CONFIGURE_S)
-            self._make(machine, before, asked)
+            version = str(max(asked.values()))
+            self._make(machine, before, asked, version)
             self._made[name] = (machine.boot_id, asked)
-            await self._offer(machine, interfaces)
+            await self._offer(machine, interfaces, version)
             told = seen(asked, self._part.totalVfs)
             await self._status(name, syncStatus=SUCCEEDED, lastSyncError="", interfaces=told)
             if emptied:
@@ -125,9 +126,9 @@ class SriovDaemons(Controller):
             self._busy.discard(name)
             self.enqueue(name)
 
-    async def _boots(self, machine: Machine) -> str:
+    async def _boots(self, machine: Machine, version: str) -> str:
         """A boot that does not help, again and again; "" where none is needed."""
-        fault = self.twin.faults.active("sriov-boot-loop", machine.name)
+        fault = self.twin.faults.active("sriov-boot-loop", machine.name, version)
         if fault is None:
             return ""
         for _ in range(LOOPS):
@@ -136,9 +137,11 @@ class SriovDaemons(Controller):
             await self.twin.reboot(machine.name, self.name, BOOT_S)
         return "its firmware still has another number of functions"
 
-    def _make(self, machine: Machine, before: Mapping[int, int], asked: Mapping[int, int]) -> None:
+    def _make(
+        self, machine: Machine, before: Mapping[int, int], asked: Mapping[int, int], version: str
+    ) -> None:
         changed = [index for index in asked if asked[index] != machine.nic.functions(index)]
-        fault = self.twin.faults.active("vfs-come-back-fewer", machine.name)
+        fault = self.twin.faults.active("vfs-come-back-fewer", machine.name, version)
         for index in changed:
             machine.nic.set_functions(index, asked[index])
         if fault and changed and asked[changed[-1]] > 1:
@@ -148,14 +151,14 @@ class SriovDaemons(Controller):
             "functions", machine.name, before=sum(before.values()), now=sum(asked.values())
         )
 
-    async def _offer(self, machine: Machine, interfaces: list[Object]) -> None:
+    async def _offer(self, machine: Machine, interfaces: list[Object], version: str) -> None:
         """The device plugin is started anew, finds what is there and tells the kubelet."""
         await self.twin.clock.sleep(PLUGIN_S)
         there = {index: machine.nic.functions(index) for index in range(machine.seed.nics)}
         found: dict[str, str | None] = {
             resource: str(count) for resource, count in offered(interfaces, there, self._part.prefix).items()
         }
-        if fault := self.twin.faults.active("sriov-offers-fewer", machine.name):
+        if fault := self.twin.faults.active("sriov-offers-fewer", machine.name, version):
             found = {resource: str(max(int(count or 0) - 2, 0)) for resource, count in found.items()}
             self.twin.faults.hit(fault)
         if node := self.cache.get(NODE, machine.name):
