@@ -20,7 +20,7 @@ from knowngood.model.pulling import Pulling
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart", "nic-firmware", "operand")
+FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart", "nic-firmware", "operand", "sriov")
 """All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
@@ -50,6 +50,11 @@ OF_A_CLASS = {
         ("nicfirmwaresources", "get"),
         ("nodemaintenances", "list"),
         ("maintenanceoperatorconfigs", "list"),
+        ("pods/exec", "create"),
+    },
+    "sriov": {
+        *((kind, "list") for kind in ("sriovnetworknodestates", "sriovnetworkpoolconfigs")),
+        ("sriovnetworknodepolicies", "list"),
         ("pods/exec", "create"),
     },
     "olm-v0": {
@@ -145,6 +150,14 @@ def test_a_cluster_that_declares_nic_firmware_asks_for_what_deploy_grants() -> N
         (r.namespace, r.resource, r.verb) for r in set(needed(cluster(declared))) - set(needed(cluster()))
     }
     assert (space, "nicfirmwaresources", "get") in asked
+    assert asked <= {*rules()}
+
+
+def test_a_cluster_that_declares_functions_asks_for_what_deploy_grants() -> None:
+    at = ObjectRef("sriovnetwork.openshift.io/v1", "SriovNetworkNodePolicy", "{ring}", "sriov")
+    declared = Declaration("sriov-vfs", "sriov-{ring}.yaml", "spec.numVfs", at)
+    asked = {(r.namespace, r.resource, r.verb) for r in {*needed(cluster(declared))} - {*needed(cluster())}}
+    assert asked == {("", f"sriovnetwork{kind}", "list") for kind in ("nodepolicies", "poolconfigs")}
     assert asked <= {*rules()}
 
 

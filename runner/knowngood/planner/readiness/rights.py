@@ -162,6 +162,12 @@ NICS = (
     ("maintenance.nvidia.com", "maintenanceoperatorconfigs", "sees how many nodes may be out"),
 )
 """What is listed where NIC firmware is declared: group, resource, why."""
+PARTED = "SriovNetworkNodePolicy"
+"""The kind that declares a ring's virtual functions."""
+FUNCTIONS = (
+    ("sriovnetworknodepolicies", "sees who asks for virtual functions"),
+    ("sriovnetworkpoolconfigs", "sees how many nodes are drained at once for virtual functions"),
+)
 OLM = "operators.coreos.com"
 OPERATORS = (
     (OLM, "subscriptions", ("get", "list", "delete"), "sees what operators ask for, and has one made anew"),
@@ -209,7 +215,7 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    kinds = (_of_operators, _of_a_release, _of_charts, _of_nics, _of_alerts, _of_images)
+    kinds = (_of_operators, _of_a_release, _of_charts, _of_nics, _of_functions, _of_alerts, _of_images)
     more = (*(right for of in kinds for right in of(cluster)), *_of_operands(cluster, specs or {}))
     if any(spec.delivers for spec in declared):
         more = (*more, *_of_what_delivers(cluster))
@@ -302,6 +308,13 @@ def _of_nics(cluster: Cluster) -> Iterator[Right]:
         yield Right("get", CONFIGURATION, "nicfirmwaresources", space, why="sees which images are fetched")
     for group, resource, why in NICS if spaces else ():
         yield Right("list", group, resource, "", why=why)
+
+
+def _of_functions(cluster: Cluster) -> Iterator[Right]:
+    """What virtual functions need, where the cluster declares any."""
+    if any(d.kind == PARTED for d in cluster.declarations):
+        for resource, why in FUNCTIONS:
+            yield Right("list", "sriovnetwork.openshift.io", resource, "", why=why)
 
 
 def _of_operands(cluster: Cluster, specs: Specs) -> Iterator[Right]:
