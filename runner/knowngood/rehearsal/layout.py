@@ -31,13 +31,13 @@ class Placed:
     @property
     def whole(self) -> Object:
         """The object with its fields."""
-        return _with(copy.deepcopy(self.object), self.fields)
+        return _with(copy.deepcopy(self.object), self.fields, self.object)
 
     @property
     def patch(self) -> Object:
         """Nothing but the fields."""
         same = {key: copy.deepcopy(self.object[key]) for key in ("apiVersion", "kind", "metadata")}
-        return _with(same, self.fields)
+        return _with(same, self.fields, self.object)
 
 
 def laid_out(cluster: Cluster, placed: Mapping[str, Placed]) -> dict[str, Object]:
@@ -91,11 +91,13 @@ def _kustomization(resources: Sequence[str], patches: Sequence[str]) -> Object:
     }
 
 
-def _with(obj: Object, fields: Mapping[str, str]) -> Object:
+def _with(obj: Object, fields: Mapping[str, str], like: Object) -> Object:
+    """The object with these texts; `like` has a number where one must be."""
     for path, text in fields.items():
         *parents, last = path.split(".")
-        at = obj
+        at, shown = obj, like
         for name in parents:
-            at = at.setdefault(name, {})
-        at[last] = {"true": True, "false": False}.get(text, text)
+            at, shown = at.setdefault(name, {}), shown.get(name) or {}
+        number = isinstance(shown.get(last), int) and text.isdigit()
+        at[last] = int(text) if number else {"true": True, "false": False}.get(text, text)
     return obj

@@ -13,7 +13,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from knowngood.model.field import ObjectRef
 from knowngood.model.names import MAINTENANCE_TAINT, QUARANTINE_TAINT, RING_LABEL
 from knowngood.model.values import Object
-from knowngood.planner.readiness.rights import FLASHED
+from knowngood.planner.readiness.rights import FLASHED, PARTED
 from knowngood.rehearsal import sharing
 from knowngood.rehearsal.at_rest import AtRest
 
@@ -132,6 +132,21 @@ def nic_firmware_source(name: str, namespace: str, version: str) -> Object:
     return made(ObjectRef(NIC_API, "NicFirmwareSource", name, namespace), {"binUrlSources": [image]})
 
 
+FUNCTIONS = "functions"
+"""What rings' ports offer, without the operator's prefix."""
+
+
+def sriov_policy(_rest: AtRest, ring: str) -> Object:
+    """The virtual functions of one ring's ports; their number is filled in."""
+    return {
+        "nodeSelector": {RING_LABEL: ring},
+        "nicSelector": {"vendor": "15b3", "deviceID": NIC_TYPE},
+        "resourceName": FUNCTIONS,
+        "numVfs": 0,
+        "isRdma": True,
+    }
+
+
 SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "NVIDIADriver": nvidia_driver,
     "ClusterPolicy": lambda rest, _: cluster_policy(rest),
@@ -139,6 +154,7 @@ SPECS: Mapping[str, Callable[[AtRest, str], Object]] = {
     "NicNodePolicy": nic_node_policy,
     CONFIG_MAP: lambda _, ring: {"ring": ring},
     FLASHED: nic_firmware_template,
+    PARTED: sriov_policy,
     "ContainerStorageModule": lambda _, __: {"driver": {"csiDriverType": "isilon"}},
     "ClusterVersion": lambda rest, _: {"clusterID": str(uuid5(NAMESPACE_DNS, rest.cluster.name))},
 }

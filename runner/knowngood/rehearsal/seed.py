@@ -13,7 +13,7 @@ from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
-from knowngood.planner.readiness.rights import FLASHED
+from knowngood.planner.readiness.rights import FLASHED, PARTED
 from knowngood.rehearsal import platform, sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
@@ -70,14 +70,16 @@ def _parts(rest: AtRest) -> Object:
         "helm": releases(rest),
         "migManager": sharing.by_label(rest),
         "pluginConfig": sharing.by_label(rest, sharing.SHARES),
-        "nicConfiguration": _nic_configuration(rest),
+        "nicConfiguration": _of_declaring(rest, FLASHED),
+        "sriov": _of_declaring(rest, PARTED),
         "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
     }
 
 
-def _nic_configuration(rest: AtRest) -> Object:
-    """Who burns NIC firmware, where it is declared."""
-    spaces = [d.object.namespace for d in rest.cluster.declarations if d.kind == FLASHED]
+def _of_declaring(rest: AtRest, kind: str) -> Object:
+    """Who acts on objects of a kind, where this release has what they declare."""
+    declared = (d for d in rest.cluster.declarations if d.kind == kind)
+    spaces = [d.object.namespace for d in declared if d.component in rest.release.components]
     return {"namespace": spaces[0]} if spaces else {}
 
 

@@ -251,6 +251,18 @@ FLASH = Row(
 """NIC firmware alone, which each ring's commit starts by itself."""
 
 
+PARTED = Row(
+    "vfs-come-back-fewer",
+    "rdma-gpu-1",
+    "its operator says that it is done",
+    "restored",
+    6,
+    ("rdma-gpu-1",),
+    {"version": "8"},
+)
+"""Virtual functions alone, which each ring's commit has made by itself."""
+
+
 CHART_NEW = "0.13.0"
 CHART = Once("chart-image-is-missing", "", "ImagePullBackOff", (), {"version": CHART_NEW})
 
@@ -262,6 +274,7 @@ def shown() -> Iterator[tuple[str, str, str, str]]:
         ("twice", [TWICE]),
         ("layouts", [LAYOUT]),
         ("nics", [FLASH]),
+        ("vfs", [PARTED]),
         ("release", [FORWARD]),
     ):
         for row in whole:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.movers import DRIVER
+from tests.movers import DRIVER, EVERY
 from tests.unit.engine.fakes import snapshot
 from tests.unit.engine.kills import killed, resumed_at_each
 from tests.unit.engine.scene import RINGS, a_plan, a_world, an_engine
@@ -19,13 +19,15 @@ from knowngood.model.state import End
 
 FLASHED: MoverSpec = replace(DRIVER, kind="nic-firmware", starts=Starts.DECLARE)
 BY_BOOT: MoverSpec = replace(FLASHED, users=("all",))
+PARTED: MoverSpec = replace(EVERY["sriov-vfs"], holds=())
+"""As it ships: its commit has the operator drain, and maybe boot."""
 
 
 def at_once(spec: MoverSpec = FLASHED) -> Plan:
     plan = a_plan()
     (hop,) = plan.hops
     rings = tuple(replace(ring, at_once=True) for ring in hop.rings)
-    booting = Disruption.REBOOT if spec is BY_BOOT else hop.disruption
+    booting = Disruption.REBOOT if spec in (BY_BOOT, PARTED) else hop.disruption
     return replace(
         plan, hops=(replace(hop, rings=rings, disruption=booting),), movers={"nvidia-driver": spec}
     )
@@ -174,7 +176,17 @@ def test_a_later_ring_whose_push_is_refused_is_given_back_untouched() -> None:
     assert {world.nodes[n].version for n in RINGS["ring-1"]} == {OLD}
 
 
-@pytest.mark.parametrize(("spec", "fails"), [(FLASHED, ""), (BY_BOOT, "gpu-1"), (FLASHED, "gpu-3")])
+@pytest.mark.parametrize(
+    ("spec", "fails"),
+    [
+        (FLASHED, ""),
+        (BY_BOOT, "gpu-1"),
+        (FLASHED, "gpu-3"),
+        (PARTED, ""),
+        (PARTED, "gpu-1"),
+        (PARTED, "gpu-3"),
+    ],
+)
 def test_killed_at_any_record_it_ends_as_an_undisturbed_run(spec: MoverSpec, fails: str) -> None:
     def make() -> World:
         world = a_world_that_starts()

@@ -33,7 +33,13 @@ MOVES = {
     "layouts": ("lab-mig", "r580-sevenths"),
 }
 """Whole runs that move what two shipped releases differ in, and from which cluster's own one to which they go."""
-ALONE = {"nic": "doca-ofed", "nics": "nic-firmware", "operators": "gpu-operator", "charts": "kai-scheduler"}
+ALONE = {
+    "nic": "doca-ofed",
+    "nics": "nic-firmware",
+    "vfs": "sriov-vfs",
+    "operators": "gpu-operator",
+    "charts": "kai-scheduler",
+}
 """Whole runs that move one component alone, in a release that they make of the cluster's own."""
 
 

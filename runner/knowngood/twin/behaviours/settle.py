@@ -29,6 +29,7 @@ from knowngood.twin.behaviours.kube import (
 from knowngood.twin.behaviours.mig_manager import as_labelled
 from knowngood.twin.behaviours.nic_manifests import WAIT_LABEL
 from knowngood.twin.behaviours.olm_objects import SERVICE_VERSION
+from knowngood.twin.behaviours.sriov_objects import POLICY, STATE, counts, offered
 
 LOOKED_AT = (NODE, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, NVIDIA_DRIVER, CLUSTER_POLICY)
 
@@ -39,6 +40,8 @@ def unsettled(twin: Twin) -> Iterator[str]:
     yield from _operators(twin)
     if twin.seed.network_operator:
         yield from _nics(twin)
+    if twin.seed.sriov:
+        yield from _functions(twin, twin.seed.sriov.prefix)
     yield from _pods(twin)
     yield from _gpus(twin)
 
@@ -68,6 +71,23 @@ def _nics(twin: Twin) -> Iterator[str]:
     for node in twin.cache.all(NODE):
         if labels_of(node).get(WAIT_LABEL) == "true":
             yield f"node {name_of(node)} waits for DOCA-OFED"
+
+
+def _functions(twin: Twin, prefix: str) -> Iterator[str]:
+    """Each policy was looked at, and each node has and offers what it asks for."""
+    asked = {name_of(policy) for policy in twin.cache.all(POLICY)}
+    for state in twin.cache.all(STATE):
+        name, ports = name_of(state), state["spec"].get("interfaces") or ()
+        machine = twin.world.machines[name]
+        asked -= {group["policyName"] for port in ports for group in port["vfGroups"]}
+        wanted = counts(ports, machine.seed.nics)
+        there = {index: machine.nic.functions(index) for index in wanted}
+        node = twin.cache.get(NODE, name)
+        has = ((node or {}).get("status") or {}).get("allocatable") or {}
+        late = any(has.get(n) != str(c) for n, c in offered(ports, wanted, prefix).items())
+        if there != wanted or late:
+            yield f"node {name} has not the virtual functions of its policies"
+    yield from (f"{POLICY[1]} {name} selects no NIC" for name in sorted(asked))
 
 
 def _pods(twin: Twin) -> Iterator[str]:
