@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from knowngood.engine import easing
 from knowngood.engine.steps import RingStep
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.detail import Detail
@@ -73,10 +74,12 @@ def settle(work: Work, step: RingStep) -> Done:
         except DeadlineExceeded:
             look = Look(waiting=watch.state)
         if look.failed:
-            return Done(Status.FAIL, Detail(why=f"{what}: {look.failed}"))
+            return Done(Status.FAIL, Detail(why=f"{what}: {look.failed}{easing.told(work, step)}"))
         if not look.done:
             waited = work.ports.clock.monotonic() - began
-            return Done(Status.INCONCLUSIVE, Detail(why=f"{what}: {watch.state}, after {waited:.0f} s"))
+            why = f"{what}: {watch.state}, after {waited:.0f} s{easing.told(work, step)}"
+            return Done(Status.INCONCLUSIVE, Detail(why=why))
+    easing.tighten(work, step)
     return Done(Status.OK, Detail(seconds=round(work.ports.clock.monotonic() - began, 3)))
 
 

@@ -11,6 +11,7 @@ from knowngood.engine import (
     bmcs,
     changed,
     earlier,
+    easing,
     fleet,
     holding,
     judgements,
@@ -181,6 +182,7 @@ def declare(work: Work, step: RingStep) -> Done:
         return Done(
             Status.FAIL, Detail(commit=commit, why=f"{step.hop.name} can't be undone: its commit stays")
         )
+    easing.ease(work, step)
     subject = f"{work.plan.cluster} {step.ring.name}: back from {moves}"
     undone = work.ports.gitops.undo(commit, step.ring.changes, subject, work.trailers(step))
     return Done(Status.OK, Detail(commit=undone, undoes=commit))

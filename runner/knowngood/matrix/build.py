@@ -40,6 +40,7 @@ from knowngood.model.mover import (
     PLAIN,
     Again,
     Hold,
+    Instead,
     MoverSpec,
     NodeLabel,
     Pods,
@@ -147,6 +148,8 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         again=Again(v["again"]) if "again" in v else None,
         label=_label(v["label"]) if "label" in v else None,
         delivers=v.get("delivers", False),
+        instead={kind: Instead(o["class"], Starts(o["starts"])) for kind, o in v.get("instead", {}).items()},
+        eases={kind: dict(texts) for kind, texts in v.get("eases", {}).items()},
     )
 
 

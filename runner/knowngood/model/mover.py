@@ -17,6 +17,7 @@ CLASSES = frozenset(
         "machine-config",
         "nic-firmware",
         "olm-v0",
+        "olm-v1",
         "operand",
         "sriov",
     }
@@ -139,6 +140,14 @@ class Workload:
     operator: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Another class by which a component moves where an object of another kind declares it."""
+
+    kind: str  # the class
+    starts: Starts
+
+
 PLAIN = Words("what moves", "bring the new versions", "bring the versions that were there before")
 """Where nobody says it better."""
 
@@ -165,7 +174,9 @@ class MoverSpec:
     first that fits; without it the line in the kernel log does. `scheme`: how a running version compares. `guards`
     name what must not hang on its module when a node is taken: `uplink`, `storage`. `again`: which second load would
     show its latent faults. `label`: the node's label by which it comes. `workloads`: what runs it, where an operator
-    makes that of a field. `delivers`: it brings what Git declares, so every way back is by it, its own too.
+    makes that of a field. `delivers`: it brings what Git declares, so every way back is by it, its own too. `instead`
+    maps kinds of declaring objects to the class by which it moves there, where that is another. `eases` maps kinds to
+    what fields that it `require`s have while it goes back: written before its revert, and taken back after it.
     """
 
     kind: str = ""  # its class
@@ -189,6 +200,13 @@ class MoverSpec:
     label: NodeLabel | None = None
     workloads: tuple[Workload, ...] = ()
     delivers: bool = False
+    instead: Mapping[str, Instead] = field(default_factory=dict)
+    eases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, kind: str) -> MoverSpec:
+        """How it moves where an object of this kind declares it."""
+        other = self.instead.get(kind)
+        return replace(self, kind=other.kind, starts=other.starts, instead={}) if other else self
 
     @property
     def reloads(self) -> bool:

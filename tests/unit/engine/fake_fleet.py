@@ -20,11 +20,14 @@ SUBSCRIPTION = ("subscription.yaml", "spec.startingCSV")
 CHART = "kai-scheduler"
 CHART_WAS, CHART_IS = "0.12.16", "0.13.0"
 APPLICATION = ("kai.yaml", "spec.source.targetRevision")
+CONSTRAINT = ("kai.yaml", "spec.constraint")
+"""What must give way before an older version is taken, where the mover says so."""
 
 
 class FakeFleet(FleetWork):
     """Faults in `world.broken`: `catalog-lacks-it`, `plan-carries-more`, `csv-fails`, `csv-stands-still`,
-    `back-is-refused`, `olm-away`, `plan-waits`. Of what its commit starts: `gives-up`, `stands-still`.
+    `back-is-refused`, `olm-away`, `plan-waits`. Of what its commit starts: `gives-up`, `stands-still`,
+    `stays-new`.
     """
 
     def __init__(self, world: World) -> None:
@@ -60,6 +63,11 @@ class FakeFleet(FleetWork):
                 return Look(failed="its sync Failed")
             if "stands-still" in self.world.broken:
                 return Look(waiting="0 of 2 pods are available")
+        eased = self.world.live.get(CONSTRAINT) == "SelfCertified"
+        if moving.spec.eases and moving.after == CHART_WAS and not eased:
+            return Look(waiting="it is no successor of what is installed")
+        if "stays-new" in self.world.broken and moving.after == CHART_WAS:
+            return Look(failed="the older version is refused")
         there = self._there(moving)
         return Look(done="there") if there == moving.after else Look(waiting=f"it has {there}")
 

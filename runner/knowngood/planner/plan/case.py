@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knowngood.model.declared import Scope
 from knowngood.model.errors import UsageError
@@ -69,8 +69,11 @@ class Case:
         return cls(matrix, found, pinned, target, versions, wishes)
 
     def component(self, name: str) -> Component:
-        """The component's file."""
-        return self.matrix.components[name]
+        """The component's file, with the mover of the kind that declares it on this cluster."""
+        found, declaration = self.matrix.components[name], self.declaration(name)
+        if found.mover is None or declaration is None or not found.mover.instead:
+            return found
+        return replace(found, mover=found.mover.of(declaration.kind))
 
     @property
     def hardware(self) -> Hardware:
