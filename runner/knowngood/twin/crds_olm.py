@@ -5,6 +5,7 @@ from __future__ import annotations
 from knowngood.twin.crds import ANY, FLAG, MANY, NUMBER, TEXT, TEXTS, Schema, definition, one_of, open_object
 
 GROUP = "operators.coreos.com"
+V1 = "olm.operatorframework.io"
 PACKAGES = "packages.operators.coreos.com"
 AGE = ("Age", "date", ".metadata.creationTimestamp")
 NAMES: Schema = {"type": "array", "items": TEXT}
@@ -19,6 +20,32 @@ def olm_crds() -> list[Schema]:
         _service_version(),
         _operator_group(),
         package_manifest(),
+    ]
+
+
+def olm_v1_crds() -> list[Schema]:
+    """ClusterExtension and ClusterCatalog, of the cluster both."""
+    upgrade = {**one_of("CatalogProvided", "SelfCertified"), "default": "CatalogProvided"}
+    catalog = open_object(
+        {"packageName": TEXT, "version": TEXT, "channels": NAMES, "upgradeConstraintPolicy": upgrade},
+        ("packageName",),
+    )
+    source = open_object({"sourceType": one_of("Catalog"), "catalog": catalog}, ("sourceType",))
+    safety = open_object({"enforcement": one_of("None", "Strict")}, ("enforcement",))
+    install = open_object({"preflight": open_object({"crdUpgradeSafety": safety})})
+    extension = open_object(
+        {"namespace": TEXT, "source": source, "install": install}, ("namespace", "source")
+    )
+    offered = open_object(
+        {"source": ANY, "priority": NUMBER, "availabilityMode": {**TEXT, "default": "Available"}}, ("source",)
+    )
+    status = open_object({"conditions": MANY})
+    return [
+        definition(V1, "v1", kind, plural, {"spec": spec, "status": status}, (AGE,))
+        for kind, plural, spec in (
+            ("ClusterExtension", "clusterextensions", extension),
+            ("ClusterCatalog", "clustercatalogs", offered),
+        )
     ]
 
 

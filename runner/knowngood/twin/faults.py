@@ -99,6 +99,10 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("olm-install-times-out", "", ("package", "version"), needs_node=False, part="olm"),
         FaultKind("olm-crd-data-loss", "", ("package", "stored"), needs_node=False, part="olm"),
         FaultKind("bundle-unpack-fails", "", ("package",), needs_node=False, part="olm"),
+        FaultKind("extension-not-adopted", "", ("package",), needs_node=False, part="olmV1"),
+        FaultKind("crd-safety-blocks", "", ("package",), needs_node=False, part="olmV1"),
+        FaultKind("extension-says-too-early", "", ("package",), needs_node=False, part="olmV1"),
+        FaultKind("catalog-lost-it", "", ("package", "version"), needs_node=False, part="olmV1"),
         FaultKind("mco-skips-cordoned", NOW, part="machineConfig", defaults=ONCE),
         FaultKind("mco-uncordons-quarantine", "", part="machineConfig", defaults=ONCE),
         FaultKind("sriov-unpauses-pool", "", ("seconds",), part="machineConfig", defaults=ONCE),
@@ -153,6 +157,7 @@ KINDS: Mapping[str, FaultKind] = {
 PARTS: Mapping[str, tuple[str, str]] = {
     "charts": ("argoproj.io/v1alpha1", "Application"),
     "olm": ("operators.coreos.com/v1alpha1", "Subscription"),
+    "olmV1": ("olm.operatorframework.io/v1", "ClusterCatalog"),
     "machineConfig": ("machineconfiguration.openshift.io/v1", "MachineConfigPool"),
     "clusterVersion": ("config.openshift.io/v1", "ClusterOperator"),
     "healthChecks": ("machine.openshift.io/v1beta1", "MachineHealthCheck"),

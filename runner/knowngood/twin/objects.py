@@ -63,7 +63,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     spaces += release_objects.spaces(seed)
     spaces += [health_objects.MACHINES] if seed.health_checks else []
     spaces += [release.namespace for release in seed.helm]
-    spaces += [part.namespace for part in (seed.nic_configuration, seed.sriov) if part]
+    spaces += [part.namespace for part in (seed.nic_configuration, seed.sriov, seed.olm_v1) if part]
     owners = {tenant.namespace: tenant.name for tenant in seed.tenants}
     for name in dict.fromkeys([*spaces, *owners]):
         yield namespace(name, owners.get(name, ""))
@@ -76,6 +76,7 @@ def all_objects(seed: Seed) -> Iterator[Object]:
     if not seeded_olm.installs(seed, "gpu-operator", seed.gpu_operator.namespace):
         yield operator_deployment(seed.gpu_operator.namespace, "gpu-operator", seed.gpu_operator.version)
     yield from seeded_olm.objects(seed)
+    yield from seeded_olm.catalogs(seed)
     yield from health_objects.objects(seed)
     if seed.nic_configuration:
         yield maintenance_config(seed.nic_configuration)

@@ -36,3 +36,11 @@ class OlmSeed:
     catalogs: Mapping[str, Sequence[Values]]
     sources: tuple[SourceSeed, ...] = ()
     installed: tuple[InstalledSeed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OlmV1Seed:
+    """OLM v1: its ClusterCatalogs by name, each with its documents, and the namespace that serves them."""
+
+    catalogs: Mapping[str, Sequence[Values]]
+    namespace: str = "openshift-catalogd"

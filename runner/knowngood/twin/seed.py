@@ -21,6 +21,7 @@
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
  "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent),
+ "olmV1": {"catalogs": {"<name>": [documents as `opm render` prints them]}, "namespace"} (may be absent): OLM v1,
  "sriov": {"namespace", "prefix", "totalVfs"} (may be absent): who makes virtual functions as policies say,
  "pluginConfig": true (may be absent): the device plugin takes the configuration that each node's label names,
  "helm": [{"name", "namespace", "objects": []}]: releases, and what they own (may be absent)}
@@ -38,7 +39,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from knowngood.twin.nic_seed import NicConfigurationSeed, SriovSeed
-from knowngood.twin.olm_seed import InstalledSeed, OlmSeed, SourceSeed
+from knowngood.twin.olm_seed import InstalledSeed, OlmSeed, OlmV1Seed, SourceSeed
 from knowngood.twin.values import Values
 
 SCHEMA = 1
@@ -223,6 +224,7 @@ class Seed:
     plugin_config: bool = False
     nic_configuration: NicConfigurationSeed | None = None
     sriov: SriovSeed | None = None
+    olm_v1: OlmV1Seed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
         """The node of that name, or None."""
@@ -276,6 +278,7 @@ def parse(data: Values) -> Seed:
         plugin_config=bool(data.get("pluginConfig")),
         nic_configuration=_fill(NicConfigurationSeed, nics, "nicConfiguration") if nics else None,
         sriov=_fill(SriovSeed, data["sriov"], "sriov") if data.get("sriov") else None,
+        olm_v1=_fill(OlmV1Seed, data["olmV1"], "olmV1") if data.get("olmV1") else None,
     )
     _check(seed)
     return seed

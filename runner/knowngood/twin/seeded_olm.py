@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from knowngood.twin.behaviours import olm_v1_objects
 from knowngood.twin.olm_seed import InstalledSeed
 from knowngood.twin.seed import Seed
 from knowngood.twin.values import Object
@@ -35,6 +36,14 @@ def objects(seed: Seed) -> Iterator[Object]:
         yield {**group, "apiVersion": "operators.coreos.com/v1"}
     for one in seed.olm.installed:
         yield _subscription(one)
+
+
+def catalogs(seed: Seed) -> Iterator[Object]:
+    """The ClusterCatalogs of OLM v1, and the Service that serves their content."""
+    if seed.olm_v1:
+        yield olm_v1_objects.service(seed.olm_v1.namespace)
+        for name in seed.olm_v1.catalogs:
+            yield olm_v1_objects.catalog(name, seed.olm_v1.namespace)
 
 
 def _subscription(one: InstalledSeed) -> Object:

@@ -43,7 +43,7 @@ from knowngood.twin.behaviours.settle import LOOKED_AT, unsettled
 from knowngood.twin.client import Client, ClientError
 from knowngood.twin.crds_health import health_crds
 from knowngood.twin.crds_nic import nic_crds
-from knowngood.twin.crds_olm import olm_crds
+from knowngood.twin.crds_olm import olm_crds, olm_v1_crds
 from knowngood.twin.crds_sriov import sriov_crds
 from knowngood.twin.events import EventLog
 from knowngood.twin.faults import FaultBook
@@ -164,6 +164,7 @@ async def _serve(options: Options, audited: foreign.Audited, stack: contextlib.A
         server.install_crd(crd)
     for obj in objects.all_objects(options.seed):
         server.seed(obj)
+    server.catalogd.catalogs = options.seed.olm_v1.catalogs if options.seed.olm_v1 else {}
     await server.start(options.port)
     stack.push_async_callback(server.stop)
     stack.callback(_write_costs, options.state / COSTS, server)
@@ -310,6 +311,7 @@ def crds_of(seed: Seed) -> list[Object]:
     return [
         *crds.all_crds(openshift=bool(seed.openshift)),
         *(olm_crds() if seed.olm else ()),
+        *(olm_v1_crds() if seed.olm_v1 else ()),
         *(health_crds() if seed.health_checks else ()),
         *(nic_crds() if seed.nic_configuration else ()),
         *(sriov_crds() if seed.sriov else ()),

@@ -128,6 +128,7 @@ async def raised(
             server.install_crd(crd)
         for obj in objects.all_objects(parsed):
             server.seed(obj)
+        server.catalogd.catalogs = parsed.olm_v1.catalogs if parsed.olm_v1 else {}
         await server.start(0)
         stack.push_async_callback(server.stop)
         config = up._private(options.kubeconfig, server.kubeconfig("twin"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from knowngood.twin.api import alertmanager, auth, bodies, discovery, meta, openapi, scale, streams
+from knowngood.twin.api import alertmanager, auth, bodies, catalogd, discovery, meta, openapi, scale, streams
 from knowngood.twin.api.cluster import Actor, Cluster, Options, Outcome
 from knowngood.twin.api.collector import Collector
 from knowngood.twin.api.deletion import DeleteOptions, Deletion
@@ -59,6 +59,7 @@ class Handler:
         self._version = encode(discovery.version_document(version))
         self.kubelet: KubeletBackend | None = None
         self._alertmanager = alertmanager.Alertmanager()
+        self.catalogd = catalogd.Catalogd()
         self.writes = Writes(cluster)
         self.writes.guard = Escalation(self.authorizer).check
         self.deletion = Deletion(cluster)
@@ -270,6 +271,8 @@ class Handler:
         target, method = call.target, call.request.method
         if target.resource.plural == "services":
             service = self.cluster.find(target.resource, target.namespace, alertmanager.bare(target.name)).obj
+            if (service["metadata"].get("labels") or {}).get(alertmanager.NAME_LABEL) == catalogd.NAME:
+                return self.catalogd.answer(method, target.rest, call.request.query)
             return self._alertmanager.answer(method, target.rest, service, call.body)
         self._object(call)
         if method != "GET":

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from knowngood.twin.api import auth, bootstrap
 from knowngood.twin.api.bodies import MAX_BODY
+from knowngood.twin.api.catalogd import Catalogd
 from knowngood.twin.api.cluster import Actor, Cluster
 from knowngood.twin.api.direct import Direct
 from knowngood.twin.api.discovery import DEFAULT_VERSION
@@ -78,6 +79,11 @@ class ApiServer:
     @kubelet.setter
     def kubelet(self, backend: KubeletBackend | None) -> None:
         self._handler.kubelet = backend
+
+    @property
+    def catalogd(self) -> Catalogd:
+        """What serves the catalogs of OLM v1."""
+        return self._handler.catalogd
 
     @property
     def outage(self) -> bool:

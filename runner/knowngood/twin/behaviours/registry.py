@@ -24,6 +24,7 @@ from knowngood.twin.behaviours.network_operator import NetworkOperator
 from knowngood.twin.behaviours.nic_firmware import NicFirmware
 from knowngood.twin.behaviours.node_lifecycle import NodeLifecycle
 from knowngood.twin.behaviours.olm import Olm
+from knowngood.twin.behaviours.olm_v1 import OlmV1
 from knowngood.twin.behaviours.plugin_config import PluginConfigs
 from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
 from knowngood.twin.behaviours.section_operands import SectionOperands
@@ -54,6 +55,7 @@ _ALL: tuple[type[Controller], ...] = (
     SectionOperands,
     DocaUpgrades,
     Olm,
+    OlmV1,
     ClusterVersionOperator,
     ClusterOperators,
     MachineConfigOperator,
@@ -90,6 +92,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         SectionOperands: seed.network_operator is None,
         DocaUpgrades: seed.network_operator is None or NetworkOperator.name in without,
         Olm: seed.olm is None,
+        OlmV1: seed.olm_v1 is None,
         ClusterVersionOperator: seed.cluster_version is None,
         ClusterOperators: seed.cluster_version is None,
         MachineConfigOperator: not seed.machine_config,
