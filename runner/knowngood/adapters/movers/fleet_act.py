@@ -11,6 +11,7 @@ from knowngood.adapters.movers.cluster_version_acts import ClusterVersionActs
 from knowngood.adapters.movers.fleet_task import FleetActor, FleetTask
 from knowngood.adapters.movers.node_work import limits_of, spec_of, teller
 from knowngood.adapters.movers.olm_v0_acts import OlmV0Acts
+from knowngood.adapters.movers.olm_v1_acts import OlmV1Acts
 from knowngood.adapters.movers.operand_acts import OperandActs
 from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.model.errors import CouldNot, Inconclusive, KnowngoodError, LockHeld, Refused, UsageError
@@ -23,6 +24,7 @@ ACTORS: Mapping[str, FleetActor] = {
     "chart": ChartActs(),
     "cluster-version": ClusterVersionActs(),
     "olm-v0": OlmV0Acts(),
+    "olm-v1": OlmV1Acts(),
     "operand": OperandActs(),
 }
 """The classes with something to do once a cluster, each by its name in a component file."""

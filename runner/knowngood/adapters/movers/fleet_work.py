@@ -11,6 +11,7 @@ from knowngood.adapters.movers.chart import Charts
 from knowngood.adapters.movers.cluster_version import ClusterVersion
 from knowngood.adapters.movers.daemon_fleet import DaemonFleet
 from knowngood.adapters.movers.olm_v0 import OlmV0
+from knowngood.adapters.movers.olm_v1 import OlmV1
 from knowngood.adapters.movers.operand import Operands
 from knowngood.model.errors import UsageError
 from knowngood.model.finding import Finding
@@ -25,6 +26,7 @@ FLEETS: Mapping[str, Callable[[Kube, Cluster], FleetMover]] = {
     "cluster-version": ClusterVersion,
     "daemon-driver": DaemonFleet,
     "olm-v0": OlmV0,
+    "olm-v1": OlmV1,
     "operand": Operands,
 }
 """The classes that can be declared once for all nodes, each by its name in a component file."""

@@ -1,0 +1,106 @@
+"""What ClusterCatalogs offer, as catalogd serves it behind the API server's service proxy.
+
+`api/v1/metas` of catalogd's HTTP API, one JSON document after the other: the bundles of one package.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
+from knowngood.model.errors import Unreachable
+from knowngood.model.values import Values
+
+API = "olm.operatorframework.io/v1"
+SERVING, OFF = "Serving", "Unavailable"
+PACKAGE, METADATA, MANIFEST = "olm.package", "olm.csv.metadata", "olm.bundle.object"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A version that a catalog offers. `owned`: definition -> the versions that it brings of it."""
+
+    version: str
+    owned: Mapping[str, frozenset[str]]
+
+
+def chosen(kube: Kube, extension: Values) -> list[Object]:
+    """The catalogs in which an extension looks for its package."""
+    selector = extension["spec"]["source"]["catalog"].get("selector") or {}
+    wanted: Mapping[str, str] = selector.get("matchLabels") or {}
+    found = kube.list(path(API, "clustercatalogs"))
+    return [
+        c
+        for c in found
+        if c["spec"].get("availabilityMode") != OFF
+        and all(_labels(c).get(key) == value for key, value in wanted.items())
+    ]
+
+
+def serving(catalog: Values) -> bool:
+    """Whether it says that its content can be had."""
+    conditions = (catalog.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == SERVING and c.get("status") == "True" for c in conditions)
+
+
+def bundles(kube: Kube, catalog: Values, package: str) -> dict[str, Bundle]:
+    """Version -> what it brings. Unreachable where the catalog's content could not be had."""
+    base = str(((catalog.get("status") or {}).get("urls") or {}).get("base") or "")
+    at = urlsplit(base)
+    service, _, rest = (at.hostname or "").partition(".")
+    if not service or not rest:
+        raise Unreachable(f"ClusterCatalog {catalog['metadata']['name']} names no address of its content")
+    name = f"{at.scheme}:{service}:{at.port or (443 if at.scheme == 'https' else 80)}"
+    asked = urlencode({"schema": "olm.bundle", "package": package})
+    where = path("v1", "services", name, rest.partition(".")[0], "proxy")
+    try:
+        body = kube.raw("GET", f"{where}{at.path.rstrip('/')}/api/v1/metas?{asked}")
+        found = [_bundle(document) for document in _documents(body.decode("utf-8", "replace"))]
+    except (ApiError, ValueError, KeyError, TypeError) as error:
+        raise Unreachable(
+            f"catalogd does not tell what {catalog['metadata']['name']} offers: {error}"
+        ) from error
+    return {one.version: one for one in found}
+
+
+def _documents(text: str) -> Iterator[Object]:
+    """JSON documents, one after the other."""
+    decoder, at = json.JSONDecoder(), 0
+    while (at := _next(text, at)) < len(text):
+        document, at = decoder.raw_decode(text, at)
+        yield document
+
+
+def _next(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def _bundle(document: Values) -> Bundle:
+    properties = [(p["type"], p["value"]) for p in document.get("properties") or ()]
+    version = next(str(value["version"]) for kind, value in properties if kind == PACKAGE)
+    owned: dict[str, set[str]] = {}
+    for kind, value in properties:
+        for one in _owned(kind, value):
+            owned.setdefault(str(one["name"]), set()).add(str(one["version"]))
+    return Bundle(version, {name: frozenset(versions) for name, versions in owned.items()})
+
+
+def _owned(kind: str, value: Values) -> Iterator[Values]:
+    """The definitions that a bundle says it owns: in its metadata, or in the ClusterServiceVersion itself."""
+    if kind == METADATA:
+        yield from (value.get("customResourceDefinitions") or {}).get("owned") or ()
+    if kind == MANIFEST:
+        manifest = json.loads(base64.b64decode(value["data"]))
+        if manifest.get("kind") == "CustomResourceDefinition":
+            for version in manifest["spec"]["versions"]:
+                yield {"name": manifest["metadata"]["name"], "version": version["name"]}
+
+
+def _labels(catalog: Values) -> Mapping[str, str]:
+    return catalog["metadata"].get("labels") or {}
