@@ -20,7 +20,17 @@ from knowngood.model.pulling import Pulling
 from knowngood.planner.readiness.rights import needed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-FOLDERS = ("base", "olm", "network-operator", "cluster-version", "chart", "nic-firmware", "operand", "sriov")
+FOLDERS = (
+    "base",
+    "olm",
+    "network-operator",
+    "cluster-version",
+    "chart",
+    "nic-firmware",
+    "operand",
+    "sriov",
+    "olm-v1",
+)
 """All that deploy/ can grant a runner; operators of OLM and further namespaces have their own folders."""
 OPERATOR = "nvidia-gpu-operator"
 OF_A_CLASS = {
@@ -56,6 +66,10 @@ OF_A_CLASS = {
         *((kind, "list") for kind in ("sriovnetworknodestates", "sriovnetworkpoolconfigs")),
         ("sriovnetworknodepolicies", "list"),
         ("pods/exec", "create"),
+    },
+    "olm-v1": {
+        ("clusterextensions", "get"),
+        *((kind, "list") for kind in ("clustercatalogs", "deployments", "customresourcedefinitions")),
     },
     "olm-v0": {
         ("installplans", "patch"),
@@ -150,6 +164,17 @@ def test_a_cluster_that_declares_nic_firmware_asks_for_what_deploy_grants() -> N
         (r.namespace, r.resource, r.verb) for r in set(needed(cluster(declared))) - set(needed(cluster()))
     }
     assert (space, "nicfirmwaresources", "get") in asked
+    assert asked <= {*rules()}
+
+
+def test_a_cluster_that_declares_an_extension_asks_for_what_deploy_grants() -> None:
+    at = ObjectRef("olm.operatorframework.io/v1", "ClusterExtension", "kueue-operator")
+    declared = Declaration("kueue", "kueue.yaml", "spec.source.catalog.version", at)
+    asked = {(r.namespace, r.resource, r.verb) for r in {*needed(cluster(declared))} - {*needed(cluster())}}
+    assert {(resource, verb) for _, resource, verb in asked} == {
+        *OF_A_CLASS["olm-v1"],
+        ("services/proxy", "get"),
+    }
     assert asked <= {*rules()}
 
 

@@ -215,7 +215,16 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
     operators = (cluster.namespace_of(spec.pods.operator) for spec in declared if spec.pods)
     places = tuple(dict.fromkeys((cluster.operator_namespace, *operators)))
     found = (right for row in TABLE for verb in row.verbs for right in _rights(row, verb, cluster, places))
-    kinds = (_of_operators, _of_a_release, _of_charts, _of_nics, _of_functions, _of_alerts, _of_images)
+    kinds = (
+        _of_operators,
+        _of_a_release,
+        _of_charts,
+        _of_nics,
+        _of_functions,
+        _of_extensions,
+        _of_alerts,
+        _of_images,
+    )
     more = (*(right for of in kinds for right in of(cluster)), *_of_operands(cluster, specs or {}))
     if any(spec.delivers for spec in declared):
         more = (*more, *_of_what_delivers(cluster))
@@ -308,6 +317,22 @@ def _of_nics(cluster: Cluster) -> Iterator[Right]:
         yield Right("get", CONFIGURATION, "nicfirmwaresources", space, why="sees which images are fetched")
     for group, resource, why in NICS if spaces else ():
         yield Right("list", group, resource, "", why=why)
+
+
+EXTENSION, CATALOGD = "ClusterExtension", ("openshift-catalogd", "https:catalogd-service:443")
+"""The kind that declares an operator of OLM v1; where its catalogs' content is had, on OpenShift."""
+
+
+def _of_extensions(cluster: Cluster) -> Iterator[Right]:
+    """What operators of OLM v1 need, where the cluster declares any."""
+    if not any(d.kind == EXTENSION for d in cluster.declarations):
+        return
+    group, why = "olm.operatorframework.io", "sees what an extension has made"
+    yield Right("get", group, "clusterextensions", "", why="sees how far an extension is")
+    yield Right("list", group, "clustercatalogs", "", why="sees who offers an extension's versions")
+    yield Right("get", "", "services/proxy", *CATALOGD, why="sees which versions a catalog offers")
+    yield Right("list", "apps", "deployments", "", why=why)
+    yield Right("list", "apiextensions.k8s.io", "customresourcedefinitions", "", why=why)
 
 
 def _of_functions(cluster: Cluster) -> Iterator[Right]:
