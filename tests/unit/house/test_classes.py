@@ -16,7 +16,9 @@ LINES = 250
 
 
 def test_each_class_has_its_adapter_and_its_role_and_each_role_its_class() -> None:
-    classes = {spec.kind.replace("-", "_") for spec in EVERY.values()}
+    kinds = {spec.kind for spec in EVERY.values()}
+    kinds |= {other.kind for spec in EVERY.values() for other in spec.instead.values()}
+    classes = {kind.replace("-", "_") for kind in kinds}
     assert classes == {kind.replace("-", "_") for kind in {*FLEETS, *MOVERS}}
     assert all((ROOM / f"{name}.py").is_file() for name in classes)
     assert {role.name.removeprefix("mover_") for role in ROLES.glob("mover_*")} == classes
