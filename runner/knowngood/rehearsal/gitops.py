@@ -20,7 +20,7 @@ from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.charts import application
 from knowngood.rehearsal.layout import Placed, laid_out
 from knowngood.rehearsal.objects import SPECS, cluster_policy, made, nic_firmware_source, nic_policy
-from knowngood.rehearsal.operators import SUBSCRIPTION, subscription
+from knowngood.rehearsal.operators import EXTENSION, SUBSCRIPTION, extension, subscription
 
 DRIVER, DOCA = "nvidia-driver", "doca-ofed"
 POLICY = ObjectRef("nvidia.com/v1", "ClusterPolicy", "gpu-cluster-policy")
@@ -45,13 +45,15 @@ def files(rest: AtRest) -> dict[str, Object]:
 def _spec(rest: AtRest, declaration: Declaration, ring: str) -> Object:
     if declaration.kind == SUBSCRIPTION:
         return subscription(rest, declaration)
+    if declaration.kind == EXTENSION:
+        return extension(rest, declaration)
     if declaration.kind == APPLICATION:
         return application(rest, declaration)
     if declaration.kind not in SPECS:
         raise UsageError(
             f"declare.{declaration.component}: the twin does not play {declaration.kind}",
             where=rest.cluster.where,
-            hint=f"it plays {', '.join(sorted([*SPECS, APPLICATION, SUBSCRIPTION]))}",
+            hint=f"it plays {', '.join(sorted([*SPECS, APPLICATION, EXTENSION, SUBSCRIPTION]))}",
         )
     return SPECS[declaration.kind](rest, ring)
 

@@ -15,7 +15,7 @@ from knowngood.model.matrix import Declaration
 from knowngood.model.values import Object
 from knowngood.rehearsal.at_rest import AtRest
 
-SUBSCRIPTION = "Subscription"
+SUBSCRIPTION, EXTENSION = "Subscription", "ClusterExtension"
 SOURCE, SOURCE_NAMESPACE = "certified-operators", "openshift-marketplace"
 CHANNEL, CSV = "spec.channel", "spec.startingCSV"
 
@@ -53,7 +53,8 @@ def operators(rest: AtRest) -> tuple[Operator, ...]:
 def operator(rest: AtRest, declaration: Declaration) -> Operator:
     """The operator that a Subscription declares. UsageError: the declaration or the catalogs lack it."""
     name, version = declaration.component, rest.release.components[declaration.component]
-    if not declaration.object.namespace:
+    by_extension = declaration.kind == EXTENSION
+    if not declaration.object.namespace and not by_extension:
         raise UsageError(
             f"declare.{name}: a Subscription lives in a namespace",
             where=rest.cluster.where,
@@ -76,7 +77,7 @@ def operator(rest: AtRest, declaration: Declaration) -> Operator:
     csv = texts.get(CSV) if declaration.component in rest.movers else ""
     return Operator(
         package,
-        declaration.object.namespace,
+        declaration.object.namespace or package,
         version,
         channel,
         csv.removesuffix(version) if csv else f"{package}.v",
@@ -95,6 +96,28 @@ def subscription(rest: AtRest, declaration: Declaration) -> Object:
         "startingCSV": found.csv,
         "installPlanApproval": "Manual",
     }
+
+
+def extension(rest: AtRest, declaration: Declaration) -> Object:
+    """The spec in Git of one that OLM v1 installs: pinned, with the fields that give way for a way back."""
+    found = operator(rest, declaration)
+    catalog = {"packageName": found.package, "upgradeConstraintPolicy": "CatalogProvided"}
+    return {
+        "namespace": found.namespace,
+        "source": {"sourceType": "Catalog", "catalog": catalog},
+        "install": {"preflight": {"crdUpgradeSafety": {"enforcement": "Strict"}}},
+    }
+
+
+def olm_v1(rest: AtRest) -> Object:
+    """The seed's part `olmV1`; empty where no ClusterExtension declares anything."""
+    found = [
+        operator(rest, d)
+        for d in rest.cluster.declarations
+        if d.kind == EXTENSION and d.component in rest.release.components
+    ]
+    documents = [document for one in found for document in _documents(one)]
+    return {"catalogs": {SOURCE: documents}} if found else {}
 
 
 def olm(rest: AtRest) -> Object:

@@ -17,7 +17,7 @@ from knowngood.planner.readiness.rights import FLASHED, PARTED
 from knowngood.rehearsal import platform, sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
-from knowngood.rehearsal.operators import olm
+from knowngood.rehearsal.operators import olm, olm_v1
 from knowngood.rehearsal.platform import reported_kernel
 
 SEED_SCHEMA = 1
@@ -67,6 +67,7 @@ def _parts(rest: AtRest) -> Object:
     checked = rest.openshift and rest.cluster.traits.get("topology") == "ha"
     return {
         "olm": olm(rest),
+        "olmV1": olm_v1(rest),
         "helm": releases(rest),
         "migManager": sharing.by_label(rest),
         "pluginConfig": sharing.by_label(rest, sharing.SHARES),
