@@ -78,34 +78,35 @@ def _goes_on(last: Line, line: Line) -> bool:
 
 def _record(flood: _Flood) -> str:
     """One object, written by hand: json.dumps takes as long as all of the parsing."""
-    event, line = flood.event, flood.first
-    code = quoted(event.name) if event.kind == "signature" else _number(event.code)
+    event, line, none = flood.event, flood.first, "null"
     known = event.process not in ("", "unknown")
     begun = _time(line)
     return (
-        f'{{"kind": "{event.kind}", "code": {code}, "bdf": {quoted(event.bdf) if event.address else "null"}, '
-        f'"gpu_instance": {_number(event.gpu_instance)}, "compute_instance": {_number(event.compute_instance)}, '
-        f'"pid": {int(event.pid) if event.pid.isdecimal() else "null"}, '
-        f'"process": {quoted(event.process) if known else "null"}, "previous_xid": {_number(event.cause)}, '
-        f'"recovery_action": {event.recovery[1] if event.recovery else "null"}, "link": {_number(event.link)}, '
-        f'"severity": {_text(event.severity)}, "time": {begun}, "boot_id": {_text(line.boot_id)}, '
-        f'"raw": {quoted(flood.raw)}, "action": "{_WORDS[event.action]}", "unit": {_text(event.unit)}, '
-        f'"switch": {_text(event.switch)}, "source": "{event.source}", "count": {flood.count}, '
+        f'{{"kind": "{event.kind}", "code": '
+        f"{quoted(event.name) if event.kind == 'signature' else none if event.code is None else event.code}, "
+        f'"bdf": {quoted(event.bdf) if event.address else none}, '
+        f'"gpu_instance": {none if event.gpu_instance is None else event.gpu_instance}, '
+        f'"compute_instance": {none if event.compute_instance is None else event.compute_instance}, '
+        f'"pid": {int(event.pid) if event.pid.isdecimal() else none}, '
+        f'"process": {quoted(event.process) if known else none}, '
+        f'"previous_xid": {none if event.cause is None else event.cause}, '
+        f'"recovery_action": {event.recovery[1] if event.recovery else none}, '
+        f'"link": {none if event.link is None else event.link}, '
+        f'"severity": {quoted(event.severity) if event.severity else none}, "time": {begun}, '
+        f'"boot_id": {quoted(line.boot_id) if line.boot_id else none}, '
+        f'"raw": {quoted(flood.raw)}, "action": "{_WORDS[event.action]}", '
+        f'"unit": {quoted(event.unit) if event.unit else none}, '
+        f'"switch": {quoted(event.switch) if event.switch else none}, '
+        f'"source": "{event.source}", "count": {flood.count}, '
         f'"last": {begun if flood.last is line else _time(flood.last)}}}'
     )
 
 
-def _text(words: str | None) -> str:
-    return quoted(words) if words else "null"
-
-
-def _number(number: float | None) -> str:
-    return "null" if number is None else repr(number)
-
-
 def _time(line: Line) -> str:
     """Wall time where the log has one, else seconds since boot."""
-    return _number(line.seconds) if line.wall is None else quoted(line.wall)
+    if line.wall is not None:
+        return quoted(line.wall)
+    return "null" if line.seconds is None else repr(line.seconds)
 
 
 def _unread(raw: str) -> str:
