@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -246,3 +247,15 @@ def test_a_node_that_can_take_no_probe_is_known_before_one_is_sent(
 )
 def test_how_many_ports_there_must_be_is_the_profiles(changes: Any, wanted: int) -> None:
     assert probing._wanted(replace(profile(), **changes)) == wanted
+
+
+def test_each_node_is_judged_by_the_limits_of_its_own_pool() -> None:
+    """The gates of one judgement, on two kinds of machines; `tests/unit/engine/test_pools.py` plays such a run."""
+    fast = replace(profile(), name="fast", gates={"smoke_training": {"minTokensPerSecond": 9}})
+    slow = replace(profile(), name="slow", gates={"smoke_training": {"minTokensPerSecond": 1}})
+    hardware = Hardware((fast, slow), {"gpu-1": "fast", "gpu-2": "slow"})
+    asked = SimpleNamespace(node=SimpleNamespace(path=Path("gates/smoke_training.py")))
+    own: Any = fixtures.profile.__wrapped__  # type: ignore[attr-defined]
+    limits: Any = fixtures.limits.__wrapped__  # type: ignore[attr-defined]
+    found = {node: limits(asked, own(hardware, node)) for node in ("gpu-1", "gpu-2")}
+    assert found == {"gpu-1": {"minTokensPerSecond": 9}, "gpu-2": {"minTokensPerSecond": 1}}
