@@ -12,7 +12,7 @@ from knowngood.probe.kernel_log.events import Event
 from knowngood.probe.kernel_log.lines import Line
 from knowngood.probe.kernel_log.reading import FLOOD_S, Read
 
-OPEN, OPEN_BYTES = 2048, 8 << 20
+MOST_OPEN, MOST_BYTES = 2048, 8 << 20
 """Messages of which a flood may still go on, and their size: what bounds the memory."""
 Record = str
 """A JSON object."""
@@ -56,7 +56,7 @@ def records(messages: Iterable[Read]) -> Iterator[Record]:
             continue
         waiting[key] = _Flood(event, line, raw, 1 + again, last or line)
         size += len(raw)
-        if len(waiting) > OPEN or size > OPEN_BYTES:
+        if len(waiting) > MOST_OPEN or size > MOST_BYTES:
             yield from _told(waiting, len(waiting) // 2)
             size = sum(len(flood.raw) for flood in waiting.values())
     yield from _told(waiting)

@@ -11,7 +11,7 @@ import pytest
 from knowngood.probe.smoke.arithmetic import TOLERANCE
 from knowngood.probe.smoke.launch import Ending
 from knowngood.probe.smoke.records import Rank
-from knowngood.probe.smoke.verdict import LEARNED, ONCE, TOGETHER, answer
+from knowngood.probe.smoke.verdict import LEARNED, ONCE, TOGETHER, answer, figures
 
 from .ranks import STEPS, ranks, records
 
@@ -318,3 +318,51 @@ def test_of_six_findings_all_are_told_and_of_more_how_many() -> None:
     reason = judged(said)["reason"]
     assert reason.endswith("; and 10 more")
     assert reason.count("rows of a product") == 6
+
+
+@pytest.mark.parametrize(
+    ("what", "share", "ok"),
+    [
+        ("weights", 0.9e-4, True),
+        ("weights", 1.1e-4, False),
+        ("gradient", 1.9e-2, True),
+        ("gradient", 2.1e-2, False),
+    ],
+)
+@pytest.mark.parametrize("count", [3, 4])
+def test_ranks_may_differ_by_as_much_as_healthy_ones_do(
+    what: str, share: float, ok: bool, count: int
+) -> None:
+    said = records(ranks=count)
+    commons = [next(r for r in rank if r["kind"] == "common") for rank in said]
+    for common in commons:
+        common[what] = list(commons[0][what])
+    commons[-1][what] = [x * (1 + share) for x in commons[-1][what]]
+    found = judged(said)
+    assert (found["ok"], "it has another" in found["reason"]) == (ok, not ok), found["reason"]
+
+
+@pytest.mark.parametrize("what", ["weights", "gradient"])
+def test_of_two_ranks_nobody_tells_which_is_wrong(what: str) -> None:
+    """The middle of two is a bit of both, so they may differ by 1.4 times as much."""
+    said = records(ranks=2)
+    commons = [next(r for r in rank if r["kind"] == "common") for rank in said]
+    commons[1][what] = [x * 1.1 for x in commons[0][what]]
+    found = judged(said)
+    assert (found["ok"], "ranks 0 and 1 have another" in found["reason"]) == (False, True)
+
+
+def test_figures_of_nothing_are_none() -> None:
+    assert figures([]) == {"ranks": 0, "devices": [], "verifiedSteps": 0, "memoryBytes": 0}
+    bare = figures(ranks([[], []]))
+    assert (bare["verifiedSteps"], bare["memoryBytes"], bare["ranks"]) == (0, 0, 2)
+    assert "rankTokensPerSecond" not in bare
+
+
+def test_a_rank_that_tested_no_memory_is_missed() -> None:
+    said = copy.deepcopy(HEALTHY)
+    for record in said[1]:
+        if record["kind"] == "memory":
+            record["bytes"] = 0
+    found = judged(said)
+    assert (found["ok"], "memory" in found["reason"]) == (None, True)
