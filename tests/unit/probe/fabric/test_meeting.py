@@ -324,3 +324,32 @@ def test_a_partner_that_is_not_there_is_told_with_the_systems_own_words() -> Non
         raise AssertionError
     with pytest.raises(NotMet, match="not tried"), visit("127.0.0.1", port, "s/b", time.monotonic() - 1):
         raise AssertionError
+
+
+class Ended:
+    """A tool that says this, and has ended so (None: it has not)."""
+
+    def __init__(self, text: str, code: int | None) -> None:
+        self._text, self.code = text, code
+
+    def text(self) -> str:
+        return self._text
+
+    def over(self) -> bool:
+        return self.code is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        (perftest.DMA_BUF, 0, (perftest.MEASURED, True, "")),
+        ("", 0, (perftest.MEASURED, False, "")),
+        ("it broke", 1, (perftest.UNMEASURED, False, "it ended with 1 and no figure: it broke")),
+        (perftest.DMA_BUF, None, (perftest.UNMEASURED, True, "it still waited when the other had ended")),
+    ],
+)
+def test_the_end_that_serves_tells_whether_it_used_dma_buf_and_what_went_wrong(
+    text: str, code: int | None, expected: tuple[str, bool, str]
+) -> None:
+    found = pair._served(Ended(text, code), pair._phases(work(), 1)[0])  # type: ignore[arg-type]
+    assert (found["end"], found["dmaBuf"], found["why"], found["value"]) == (*expected, None)
