@@ -164,3 +164,13 @@ def test_two_links_of_four_nodes_that_are_all_bad_are_the_rails() -> None:
     assert said(blame(links)) == [(Kind.RAIL, ("n0", "n1", "n2", "n3"), 2)]
     links += [Link("n0", "n1", 1, good=True), Link("n2", "n3", 1, good=True)]
     assert said(blame(links)) == [(Kind.RAIL, ("n0", "n1", "n2", "n3"), 2)]
+
+
+@pytest.mark.parametrize("rails", [2, 3])
+def test_two_rails_are_enough_to_tell_a_node_and_the_fabric(rails: int) -> None:
+    three, four = [*combinations(names(3), 2)], [*combinations(names(4), 2)]
+    assert said(blame(fabric(three, lambda a, b, _: "n0" in (a, b), rails))) == [(Kind.NODE, ("n0",), None)]
+    assert said(blame(fabric(four, lambda *_: True, rails))) == [
+        (Kind.FABRIC, ("n0", "n1", "n2", "n3"), None)
+    ]
+    assert said(blame(fabric(three, lambda a, b, _: "n0" in (a, b), 1))) == [(Kind.PORT, ("n0",), 0)]
