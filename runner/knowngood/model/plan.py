@@ -136,7 +136,9 @@ class Hop:
     fleet: PlannedRing | None = None
     leaky: str = ""
     to_rings: tuple[str, ...] = ()
-    paused: bool = False  # the workers stay behind the control plane until the next minor
+    paused: bool = (
+        False  # the workers stay behind the control plane until the next minor, in pools that stay held
+    )
     again: SecondLoad | None = None
 
     @property
@@ -301,9 +303,12 @@ class Plan:
             return self.to_versions
         versions = dict(self.from_versions)
         for hop in self.hops[:hops]:
-            brought = {m.component for ring in hop.rings for m in ring.moves}
-            versions |= {m.component: m.to_version for m in (*hop.moves, *hop.follows)}
-            for m in hop.follows:
+            brought = {m.component: m.to_version for ring in hop.rings for m in ring.moves}
+            follows = (
+                () if hop.paused else hop.follows
+            )  # where nodes wait, it comes to them with the next hop
+            versions |= {m.component: m.to_version for m in (*hop.moves, *follows)} | brought
+            for m in follows:
                 if m.component not in brought and self.to_versions.get(m.component) != m.to_version:
                     del versions[m.component]
         return versions

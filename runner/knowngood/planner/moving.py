@@ -8,8 +8,9 @@ from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Declaration
 from knowngood.model.mover import MoverSpec
 
-VERSION, MINOR, IMAGE = "{version}", "{minor}", "{image}"
-"""What stands in a mover's field for the version, for its first two parts, and for the image that brings it."""
+VERSION, MINOR, IMAGE, STREAM = "{version}", "{minor}", "{image}", "{channel}"
+"""What stands in a mover's field for the version, for its first two parts, for the image that brings it, and for the
+update channel in which it is offered: `stable` of its minor where nothing else is asked for."""
 
 NO_IMAGES: Mapping[str, str] = {}
 
@@ -19,7 +20,9 @@ APPLICATION, CHART, REVISION = "Application", "spec.source.chart", "spec.source.
 """The kind that declares a chart, which one that is, and its version."""
 
 
-def shown(spec: MoverSpec, kind: str, version: str, images: Mapping[str, str] = NO_IMAGES) -> dict[str, str]:
+def shown(
+    spec: MoverSpec, kind: str, version: str, images: Mapping[str, str] = NO_IMAGES, channel: str = ""
+) -> dict[str, str]:
     """Path -> text of the fields with which an object of this kind declares a version. `images`: version -> image.
 
     UsageError where the mover has no text for it, does not know the kind, or an image is wanted and none is named.
@@ -34,17 +37,20 @@ def shown(spec: MoverSpec, kind: str, version: str, images: Mapping[str, str] = 
     if unnamed(spec, kind, version, images):
         raise UsageError(f"no image of {version} is named", hint=NAME_IT)
     image = images.get(version, "")
-    return {path: _filled(template, text, image) for path, template in spec.fields[kind].items()}
+    return {path: _filled(template, text, image, channel) for path, template in spec.fields[kind].items()}
 
 
-def said_of(spec: MoverSpec, declaration: Declaration, version: str) -> dict[str, str]:
-    """Path -> text of the fields with which a cluster declares a version; UsageError as `shown`."""
+def said_of(spec: MoverSpec, declaration: Declaration, version: str, channel: str = "") -> dict[str, str]:
+    """Path -> text of the fields with which a cluster declares a version; UsageError as `shown`.
+
+    `channel`: another than the stable one of its minor.
+    """
     if why := unsaid(spec, declaration, version):
         raise UsageError(
             f"declare.{declaration.component}.{why} {version}", hint="add it to the cluster file"
         )
     own = declaration.texts.get(version, {})
-    return {**shown(spec, declaration.kind, version, declaration.images), **own}
+    return {**shown(spec, declaration.kind, version, declaration.images, channel), **own}
 
 
 def unsaid(spec: MoverSpec, declaration: Declaration, version: str) -> str:
@@ -85,19 +91,24 @@ def names_image(spec: MoverSpec, kind: str) -> bool:
     return any(IMAGE in template for template in spec.fields.get(kind, {}).values())
 
 
-def _filled(template: str, text: str, image: str = "") -> str:
-    filled = template.replace(VERSION, text).replace(MINOR, ".".join(text.split(".")[:2]))
-    return filled.replace(IMAGE, image)
+def _silent(template: str) -> bool:
+    return IMAGE in template or STREAM in template
+
+
+def _filled(template: str, text: str, image: str = "", channel: str = "") -> str:
+    minor = ".".join(text.split(".")[:2])
+    filled = template.replace(VERSION, text).replace(MINOR, minor)
+    return filled.replace(IMAGE, image).replace(STREAM, channel or f"stable-{minor}")
 
 
 def version_of(spec: MoverSpec, kind: str, texts: Mapping[str, str]) -> str:
     """The version that fields of an object of this kind declare; "" where all of them are empty.
 
-    `texts` may leave fields out; an image says nothing of its version. UsageError where no version has these texts, or
-    more than one.
+    `texts` may leave fields out; an image or a channel says nothing of its version. UsageError where no version has
+    these texts, or more than one.
     """
     known = spec.fields.get(kind, {})
-    said = {p: text for p, text in texts.items() if text and p in known and IMAGE not in known[p]}
+    said = {p: text for p, text in texts.items() if text and p in known and not _silent(known[p])}
     if not said:
         return ""
     templates = {path: spec.fields[kind][path] for path in said}

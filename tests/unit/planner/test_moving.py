@@ -60,9 +60,7 @@ def test_one_field_is_enough_to_tell_and_none_tells_nothing() -> None:
 
 RELEASE = MoverSpec(
     kind="cluster-version",
-    fields={
-        "Release": {"spec.channel": "stable-{minor}", "spec.version": "{version}", "spec.image": "{image}"}
-    },
+    fields={"Release": {"spec.channel": "{channel}", "spec.version": "{version}", "spec.image": "{image}"}},
 )
 IMAGES = {"4.19.42": "mirror/ocp@sha256:1"}
 
@@ -75,6 +73,9 @@ def test_an_image_is_the_cluster_files_and_says_nothing_of_its_version() -> None
         "spec.image": "mirror/ocp@sha256:1",
     }
     assert version_of(RELEASE, "Release", texts) == "4.19.42"
+    other = shown(RELEASE, "Release", "4.19.42", IMAGES, "eus-4.20")
+    assert other == {**texts, "spec.channel": "eus-4.20"}
+    assert version_of(RELEASE, "Release", other) == "4.19.42", "nor does the channel that it is offered in"
     assert version_of(RELEASE, "Release", {"spec.image": "mirror/ocp@sha256:1"}) == ""
 
 

@@ -28,9 +28,9 @@ from knowngood.planner.plan.parts import Parts
 from knowngood.planner.rules.evaluation import broken, evaluate, in_range
 from knowngood.planner.scope import reach, to_rings
 from knowngood.planner.search.problem import Indexes
-from knowngood.planner.search.question import OPENSHIFT, Question
+from knowngood.planner.search.question import EUS, OPENSHIFT, Question
 from knowngood.planner.search.space import Space
-from knowngood.planner.search.tracks import charge_of
+from knowngood.planner.search.tracks import charge_of, waits
 from knowngood.planner.second_load import second_load
 
 DISRUPTIONS = list(Disruption)
@@ -46,6 +46,7 @@ class Hops:
     space: Space
     gates: Applicable
     _said: set[str] = field(default_factory=set)  # what was warned of before: rules and revoked releases
+    _behind: dict[str, str] = field(default_factory=dict)  # what nodes that waited have still
 
     def __post_init__(self) -> None:
         self._parts = Parts(self.case)
@@ -67,11 +68,6 @@ class Hops:
             for n in before
             if before[n] != after[n]
         )
-        follows = tuple(
-            Move(n, whole.get(n, ""), then.get(n, ""))
-            for n in sorted(self.question.followers)
-            if whole.get(n) != then.get(n)
-        )
         components = [self.case.component(m.component) for m in moves]
         scopes = {c.name: self._scope(c, whole) for c in components}
         scope = Scope.CLUSTER if Scope.CLUSTER in scopes.values() else Scope.NODE
@@ -80,12 +76,14 @@ class Hops:
             key=UNDOS.index,
         )
         blocked = tuple(self._not_movable(moves, scopes, whole))
-        fleet, rings = self._parts.of(moves, follows, whole)
+        charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
+        paused = any(waits(self.question, m.component, m.to_version) for m in moves)
+        follows = tuple(self._follows(whole, then, waits=paused))
+        fleet, rings = self._parts.of(moves, follows, whole, waits=paused)
         if blocked and scope is Scope.CLUSTER:  # it is told by whom it could be made, not how we would
             fleet, rings = None, ()
         new_kernel = any(self.case.component(m.component).scheme == "kernel" for m in follows)
         disruption = max((c.disruption for c in components), key=DISRUPTIONS.index)
-        charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
         disturbed = max(max(c.reboots, c.drains) for c in charges)
         known = [m for m in moves if self.question.edges(m.component).versions]
         again = self._second_load(rings, disruption)
@@ -114,8 +112,17 @@ class Hops:
                 disruption, disturbed, rings, self.case.hardware, self.case.cluster.limits.soak, again
             ),
             again=again,
-            paused=any(m.component == OPENSHIFT for m in moves) and not any(c.reboots for c in charges),
+            paused=paused,
         )
+
+    def _follows(self, whole: dict[str, str], then: dict[str, str], *, waits: bool) -> Iterator[Move]:
+        """What changes along with a hop. Where nodes wait, what is moved on them follows with the next one."""
+        for name in sorted(self.question.followers):
+            before = self._behind.pop(name, whole.get(name, ""))
+            if waits and self.case.component(name).mover is not None:
+                self._behind[name] = before
+            elif before != then.get(name, ""):
+                yield Move(name, before, then.get(name, ""))
 
     def _second_load(self, rings: tuple[PlannedRing, ...], disruption: Disruption) -> SecondLoad | None:
         """What the profiles' gates ask the canaries to load once more."""
@@ -230,12 +237,12 @@ class Hops:
     def _by_channel(self, name: str) -> str:
         """Why a component with a published graph does not move by this channel; "" where it does.
 
-        Only one is written to Git, and in eus nodes wait on odd minors: they would have to stay held between two hops.
+        In the others releases stand that are not in stable yet, and no run makes a cluster the first to have one.
         """
-        channel, only = self.question.channel, Wishes().channel
-        if not self.question.edges(name).graph or channel == only:
+        channel, ours = self.question.channel, (Wishes().channel, EUS)
+        if not self.question.edges(name).graph or channel in ours:
             return ""
-        return f"not yet movable by channel {channel}, only by {only}"
+        return f"not yet movable by channel {channel}, only by {' and '.join(ours)}"
 
     def _without_image(self, move: Move, component: Component, declaration: Declaration | None) -> str:
         """Why it can't be written to Git; "" where it can."""

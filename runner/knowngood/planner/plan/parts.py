@@ -10,8 +10,10 @@ from knowngood.model.field import FieldChange, Place
 from knowngood.model.matrix import Declaration, Ring
 from knowngood.model.mover import MoverSpec, Starts
 from knowngood.model.plan import FLEET, Move, PlannedRing
+from knowngood.planner.edges.path import minor
 from knowngood.planner.moving import said_of, unsaid
 from knowngood.planner.plan.case import Case
+from knowngood.planner.search.question import EUS
 
 There = Mapping[str, tuple[str, str]]
 """Component -> its version on the nodes before a hop and after it."""
@@ -25,17 +27,24 @@ class Parts:
     _rings: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def of(
-        self, moves: tuple[Move, ...], follows: tuple[Move, ...], versions: Mapping[str, str]
+        self,
+        moves: tuple[Move, ...],
+        follows: tuple[Move, ...],
+        versions: Mapping[str, str],
+        *,
+        waits: bool = False,
     ) -> tuple[PlannedRing | None, tuple[PlannedRing, ...]]:
         """The fleet part, None where nothing is declared once for all nodes, and the rings.
 
         `versions` are those before the hop: what an operator makes anew on the nodes keeps its own, but for what
-        `follows`.
+        `follows`. `waits`: nodes stay as they are until the next hop, and come with that one to where it ends.
         """
         once = tuple(m for m in moves if self._once(m.component))
         fleet = PlannedRing(FLEET, (), _each_once(c for m in once for c in self._changes(m, None)), once)
         there = {name: (version, version) for name, version in versions.items()}
         there |= {m.component: (m.from_version, m.to_version) for m in follows}
+        if waits:
+            return fleet if once else None, ()
         rings = tuple(self._ring(ring, moves, once, there) for ring in self.case.cluster.rings)
         return fleet if once else None, tuple(ring for ring in rings if ring.own)
 
@@ -82,10 +91,21 @@ class Parts:
         ends = (move.from_version, move.to_version)
         if any(unsaid(mover, declaration, end) for end in ends):
             return  # such a hop is not movable, and says why
-        before = said_of(mover, declaration, move.from_version)
-        for path, after in said_of(mover, declaration, move.to_version).items():
+        before = said_of(mover, declaration, move.from_version, self._channel(move, move.from_version))
+        channel = self._channel(move, move.to_version)
+        for path, after in said_of(mover, declaration, move.to_version, channel).items():
             if before[path] != after:
                 yield _change(declaration, ring, path, before[path], after)
+
+    def _channel(self, move: Move, version: str) -> str:
+        """The update channel in which a version stands on the way; "" for the stable one of its own minor.
+
+        In eus the whole way is in the goal's. Where the way begins, nobody has asked for that yet.
+        """
+        began = self.case.before(move.component)
+        if self.case.wishes.channel != EUS or version == began:
+            return ""
+        return f"{EUS}-{minor(self.case.target.components[move.component])}"
 
     def _open(self, move: Move, ring: Ring) -> bool:
         """Whether the ring does not have the target's version already."""

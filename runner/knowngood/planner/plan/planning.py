@@ -174,11 +174,25 @@ def _by_themselves(case: Case, hops: Iterable[Hop]) -> Iterator[str]:
     """Nodes that a release of OpenShift boots without us: their pools are no ring's, so no run holds them."""
     moves = (m for hop in hops if hop.fleet for m in hop.fleet.moves if m.component == OPENSHIFT)
     first, nodes = next(moves, None), ", ".join(case.cluster.cpu)
-    if first and nodes:
+    if waiting := [hop for hop in hops if hop.paused]:
+        yield from _waiting(waiting, nodes)
+    elif first and nodes:
         yield (
             f"{nodes}: of no ring, so OpenShift drains and boots them itself while {first.to_version} settles, within"
             " budgets, deleting pods of no controller; a pool of theirs that Git pauses waits"
         )
+
+
+def _waiting(hops: Sequence[Hop], nodes: str) -> Iterator[str]:
+    """What must be known where nodes wait over a minor: their pools stay paused up to their turn."""
+    over = ", ".join(m.to_version for hop in hops for m in hop.moves if m.component == OPENSHIFT)
+    yield (
+        f"all pools of workers stay paused over {over}: no certificate of theirs is renewed meanwhile, which the alert"
+        " MachineConfigControllerPausedPoolKubeletCA tells, and that is not silenced; trouble on the minor in between"
+        " may want the workers there, so it is no place to rest"
+    )
+    if nodes:
+        yield f"{nodes}: of no ring, so OpenShift drains and boots them itself, once, when the run lets their pool go"
 
 
 def _newer_than_a_driver(case: Case) -> Iterator[str]:

@@ -11,6 +11,8 @@ from knowngood.model.matrix import Cluster, Component, Matrix
 from knowngood.planner.rules.evaluation import Traits, completed, in_range
 
 OPENSHIFT = "openshift"
+EUS = "eus"
+"""The channel in which workers wait on odd minors, so that one boot brings them over two."""
 
 
 @dataclass(frozen=True)

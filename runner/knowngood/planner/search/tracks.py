@@ -18,7 +18,7 @@ from knowngood.planner.expression import compiled
 from knowngood.planner.scope import Reach, reach
 from knowngood.planner.search.cost import Charge
 from knowngood.planner.search.problem import Track, bits, union
-from knowngood.planner.search.question import OPENSHIFT, Question
+from knowngood.planner.search.question import EUS, OPENSHIFT, Question
 from knowngood.planner.version import TEXT
 
 REBOOTS = (Disruption.REBOOT, Disruption.POWER_CYCLE)
@@ -204,7 +204,7 @@ def charge_of(question: Question, name: str, a: str, b: str, met: Iterable[Risk]
     scope = reach(component, question.cluster)
     reboots, drains = component.disruption in REBOOTS, component.disruption is Disruption.DRAIN
     nodes = disturbed(question, scope, reboots=reboots)
-    paused = question.channel == "eus" and name == OPENSHIFT and _paused(question.start[name], b)
+    paused = waits(question, name, b)
     return Charge(
         forward_only=component.undo is UndoClass.FORWARD_ONLY,
         cluster=scope.always is not Scope.NODE,
@@ -223,8 +223,12 @@ def disturbed(question: Question, scope: Reach, *, reboots: bool) -> int:
     return sum(len(r.nodes) for r in cluster.rings)
 
 
-def _paused(start: str, b: str) -> bool:
+def waits(question: Question, name: str, b: str) -> bool:
     """Whether workers stay as they are in a hop to `b`: in channel eus they wait on odd minors for the next one."""
+    return question.channel == EUS and name == OPENSHIFT and _odd(question.start[name], b)
+
+
+def _odd(start: str, b: str) -> bool:
     return int(minor(b).split(".")[1]) % 2 == 1 and minor(b) != minor(start)
 
 
