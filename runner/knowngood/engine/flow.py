@@ -99,8 +99,11 @@ def at_rest(stop: Stop, moved: list[Place], policy: Policy) -> Flow:
     """
     if not moved:
         return nothing_changed(stop)
-    if policy.on_wave_failure != ROLLBACK or moved[-1].hop.closed:
-        return held(stop)
+    hop = moved[-1].hop
+    if policy.on_wave_failure != ROLLBACK or hop.closed:
+        return replace(
+            held(stop), within=hop.name if hop.paused else ""
+        )  # its nodes would go on by themselves
     return (yield from undo_rings(parts_back(moved), stop.back(policy.undo)))
 
 

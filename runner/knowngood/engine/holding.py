@@ -14,7 +14,7 @@ from knowngood.model.holding import held_objects
 from knowngood.model.record import Status
 from knowngood.planner.holding import ends_before, lifted_twice, until
 from knowngood.planner.pace import run_and_undo
-from knowngood.ports.holds import Term
+from knowngood.ports.holds import Taken, Term
 
 BRAKE = "it would move nodes on to what can't be undone"
 """Why a hold stays when a run has ended."""
@@ -37,6 +37,7 @@ def hold(work: Work, step: Step) -> Done:
     stays = brake(work.plan, step.hop.name) if step.hop else ()
     kinds = [what for what in work.plan.holds if what not in stays]
     taken = work.ports.holds.take(kinds, work.plan.nodes, term)
+    taken = taken if stays else _with_those_who_wait(work, taken, term)
     kept = _braked(work) if stays else []
     told = [named("paused before by others", dict.fromkeys(taken.others, "stays so"))] if taken.others else []
     told += [early] if early else []
@@ -45,6 +46,22 @@ def hold(work: Work, step: Step) -> Done:
     detail = Detail(held=(*kept, *taken.held), until=term.until, why="; ".join(told))
     refused = (taken.busy or taken.failed) and not step.undo
     return Done(Status.INCONCLUSIVE if refused else Status.OK, detail)
+
+
+def _with_those_who_wait(work: Work, taken: Taken, term: Term) -> Taken:
+    """What was taken, and the brake of nodes that no ring comes to, where nodes wait over a hop: else these would boot
+    in each of them."""
+    paused = next((hop for hop in work.plan.hops if hop.paused), None)
+    if paused is None or not work.cluster.cpu:
+        return taken
+    more = work.ports.holds.take(brake(work.plan, paused.name), work.cluster.cpu, term)
+    return Taken(
+        tuple(dict.fromkeys((*taken.held, *more.held))),
+        tuple(dict.fromkeys((*taken.others, *more.others))),
+        {**taken.busy, **more.busy},
+        {**taken.failed, **more.failed},
+        taken.told,
+    )
 
 
 def let_go(work: Work, step: Step) -> Done:

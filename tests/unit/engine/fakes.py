@@ -287,6 +287,7 @@ class FakeHolds(Holds):
             return Taken(busy={POOL: "it is updating its nodes"})
         if self.world.paused.setdefault(POOL, term.run) != term.run:
             return Taken(busy={POOL: f"run {self.world.paused[POOL]} holds it"})
+        self.world.held_for |= set(nodes)
         self.world.moment("held")
         return Taken((POOL,), told=("alerts go on",) if "alerts-go-on" in self.world.broken else ())
 

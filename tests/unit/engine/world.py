@@ -92,6 +92,7 @@ class World:
     writes: dict[str, int] = field(default_factory=dict)  # run -> how often its checkpoint was written
     machines: dict[str, tuple[list[Record], dict[str, bytes]]] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)  # what of others' work is held -> by which run
+    held_for: set[str] = field(default_factory=set)  # the nodes for which it ever was
     lifts: int = 0  # how often somebody has what is held go on, unasked
     idle: set[str] = field(default_factory=set)  # nodes on which no tenant works
     load_on: dict[str, int] = field(default_factory=dict)  # our synthetic load: node -> GPUs
