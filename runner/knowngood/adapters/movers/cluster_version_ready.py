@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,9 @@ SIGNATURES = path("v1", "configmaps", "", "openshift-config-managed")
 SIGNED = "release.openshift.io/verification-signatures"
 """On ConfigMaps of signatures; their keys begin with the image's digest, a hyphen for its colon
 (openshift/library-go pkg/verify/store/configmap)."""
+KUBERNETES_AHEAD = 13
+"""OpenShift 4.N brings Kubernetes 1.(N + 13), from 4.3 on (its release notes)."""
+_KUBELET = re.compile(r"v1\.(\d+)\.")
 BACKUP_AGE = timedelta(hours=24)
 
 
@@ -58,6 +62,7 @@ def forth(asked: Asked) -> Iterator[Finding]:
     """What stands in the way of the release that is asked for."""
     yield from _at_rest(asked)
     yield from _taken_as(asked)
+    yield from _skew(asked)
     yield from _toolkit(asked)
     yield from _operators(asked)
     yield from pools_ready.rolling(asked.kube)
@@ -115,6 +120,30 @@ def _taken_as(asked: Asked) -> Iterator[Finding]:
     elif not _signed(asked, image):
         what = f"no ConfigMap in openshift-config-managed has a signature of {image}"
         yield from _without_internet(asked, WHERE, what, "apply what oc-mirror wrote beside the images")
+
+
+def _skew(asked: Asked) -> Iterator[Finding]:
+    """No kubelet may be further behind the new control plane than the product takes.
+
+    Kubernetes takes three minors (its version skew policy); OpenShift two where the release is even, one where it is
+    odd: that is what one boot over two minors rests on.
+    """
+    if not asked.is_minor:
+        return
+    release = int(minor(asked.moving.after).split(".")[1])
+    served, most = release + KUBERNETES_AHEAD, 2 - release % 2
+    behind: dict[int, list[str]] = {}
+    for node in asked.kube.list(path("v1", "nodes")):
+        told = str(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion") or "")
+        found = _KUBELET.match(told)
+        if found and served - int(found[1]) > most:
+            behind.setdefault(int(found[1]), []).append(str(node["metadata"]["name"]))
+    for old, names_ in sorted(behind.items()):
+        what = (
+            f"their kubelets are of 1.{old}, and a control plane of {asked.moving.after} serves 1.{served}: that is"
+            f" {served - old} minors behind, {asked.moving.after} takes {most}"
+        )
+        yield refused(f"node {', '.join(names_)}", what, "have their pool roll first: unpause it")
 
 
 def _toolkit(asked: Asked) -> Iterator[Finding]:

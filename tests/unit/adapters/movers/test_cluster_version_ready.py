@@ -88,3 +88,26 @@ def test_signature_and_toolkit_must_be_here_unless_the_cluster_file_says_they_co
     asked = Asked(cast(Kube, Answers()), here, MOVING, {})
     both = [*cluster_version_ready._taken_as(asked), *cluster_version_ready._toolkit(asked)]
     assert [str(found.verdict) for found in both] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("after", "kubelet", "found"),
+    [
+        ("4.19.41", "v1.31.9", 0),
+        ("4.20.33", "v1.31.9", 0),  # two behind an even one: one boot over two minors
+        ("4.20.33", "v1.30.1", 1),  # three: Kubernetes takes it, OpenShift does not
+        ("4.21.1", "v1.32.3", 1),  # two behind an odd one
+        ("4.18.60", "v1.28.1", 0),  # within a minor nothing changes
+    ],
+)
+def test_no_kubelet_may_be_further_behind_than_the_new_control_plane_takes(
+    after: str, kubelet: str, found: int
+) -> None:
+    class Answers:
+        def list(self, _where: str, **_more: Any) -> list[dict[str, Any]]:
+            return [{**node("gpu-1"), "status": {"nodeInfo": {"kubeletVersion": kubelet}}}, node("untold")]
+
+    moving = replace(MOVING, before="4.18.52", after=after)
+    told = [str(f) for f in cluster_version_ready._skew(Asked(cast(Kube, Answers()), cluster(), moving, {}))]
+    assert len(told) == found
+    assert all("node gpu-1" in text and "have their pool roll first" in text for text in told)
