@@ -1,7 +1,8 @@
 """Operators that OLM installed: their Subscriptions in Git, and the catalogs, sources and versions of the twin's seed.
 
-Catalogs hold what `matrix/edges` knows of the cluster's OpenShift minor; of a package whose catalog nobody published
-they hold the version that is installed.
+A catalog holds what `matrix/edges` knows of an OpenShift minor: the cluster's own, and each that the cluster file has
+an image of, to which the source goes once that is complete. Of a package whose catalog nobody published each holds the
+version that is installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.graph import Bundle
 from knowngood.model.matrix import Declaration
 from knowngood.model.values import Object
+from knowngood.planner.readiness.rights import RELEASE
 from knowngood.rehearsal.at_rest import AtRest
 
 SUBSCRIPTION, EXTENSION = "Subscription", "ClusterExtension"
@@ -22,7 +24,7 @@ CHANNEL, CSV = "spec.channel", "spec.startingCSV"
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One package as it is installed; `channels` are its catalog's."""
+    """One package as it is installed; `channels` are its catalog's on the minor that is asked for."""
 
     package: str
     namespace: str
@@ -43,15 +45,23 @@ class Operator:
 
 def operators(rest: AtRest) -> tuple[Operator, ...]:
     """Each component that a Subscription declares and the release has."""
-    return tuple(
-        operator(rest, d)
-        for d in rest.cluster.declarations
-        if d.kind == SUBSCRIPTION and d.component in rest.release.components
-    )
+    return tuple(operator(rest, d) for d in rest.cluster.declarations if _is_installed(rest, d))
 
 
-def operator(rest: AtRest, declaration: Declaration) -> Operator:
-    """The operator that a Subscription declares. UsageError: the declaration or the catalogs lack it."""
+def _is_installed(rest: AtRest, declaration: Declaration) -> bool:
+    return declaration.kind == SUBSCRIPTION and declaration.component in rest.release.components
+
+
+def _index(minor: str) -> str:
+    """Where the catalog of a minor is, as OpenShift's own sources tag it."""
+    return f"mirror.example.com/index:v{minor}"
+
+
+def operator(rest: AtRest, declaration: Declaration, later: str = "") -> Operator:
+    """The operator that a Subscription declares. UsageError: the declaration or the catalogs lack it.
+
+    `later`: with the catalog of that minor, which may not hold what is installed.
+    """
     name, version = declaration.component, rest.release.components[declaration.component]
     by_extension = declaration.kind == EXTENSION
     if not declaration.object.namespace and not by_extension:
@@ -62,12 +72,12 @@ def operator(rest: AtRest, declaration: Declaration) -> Operator:
         )
     edges = rest.edges.get(name)
     package = (edges.package if edges else "") or declaration.object.name
-    minor = ".".join(rest.release.components.get("openshift", "").split(".")[:2])
+    minor = later or minor_of(rest.release.components.get("openshift", ""))
     catalog = edges.catalogs.get(minor) if edges else None
     texts = rest.texts(declaration)
     channels: Mapping[str, Sequence[Bundle]] = catalog.channels if catalog else {}
     with_it = [c for c, rows in channels.items() if version in {row.version for row in rows}]
-    if channels and not with_it:
+    if channels and not with_it and not later:
         raise UsageError(
             f"{package} {version} is in no channel of the catalog of OpenShift {minor}",
             where=rest.release.where,
@@ -83,6 +93,11 @@ def operator(rest: AtRest, declaration: Declaration) -> Operator:
         csv.removesuffix(version) if csv else f"{package}.v",
         channels or {channel: (Bundle(version),)},
     )
+
+
+def minor_of(version: str) -> str:
+    """4.20 of 4.20.33."""
+    return ".".join(version.split(".")[:2])
 
 
 def subscription(rest: AtRest, declaration: Declaration) -> Object:
@@ -125,10 +140,15 @@ def olm(rest: AtRest) -> Object:
     found = operators(rest)
     if not found:
         return {}
-    place = f"mirror.example.com/index:v{rest.release.components.get('openshift', '')}"
+    here = minor_of(rest.release.components.get("openshift", ""))
+    ahead = {minor_of(v) for d in rest.cluster.declarations if d.kind == RELEASE for v in d.images} - {here}
+    catalogs = {here: found} | {
+        minor: tuple(operator(rest, d, minor) for d in rest.cluster.declarations if _is_installed(rest, d))
+        for minor in sorted(ahead)
+    }
     return {
-        "catalogs": {place: [document for one in found for document in _documents(one)]},
-        "sources": [{"name": SOURCE, "namespace": SOURCE_NAMESPACE, "place": place}],
+        "catalogs": {_index(m): [d for one in of for d in _documents(one)] for m, of in catalogs.items()},
+        "sources": [{"name": SOURCE, "namespace": SOURCE_NAMESPACE, "place": _index(here)}],
         "installed": [
             {
                 "package": one.package,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from knowngood.twin.behaviours.context import Controller, Twin
 from knowngood.twin.behaviours.olm_catalogs import CatalogSources, Offered, Packages
 from knowngood.twin.behaviours.olm_faults import OlmFaults
+from knowngood.twin.behaviours.olm_marketplace import Marketplace
 from knowngood.twin.behaviours.olm_plans import Plans
 from knowngood.twin.behaviours.olm_subscriptions import Subscriptions
 from knowngood.twin.behaviours.olm_versions import ServiceVersions
@@ -22,7 +23,12 @@ class Olm(Controller):
         versions = ServiceVersions(twin)
         self._packages = Packages(twin, offered)
         sources = CatalogSources(twin, offered)
-        self._parts = (sources, self._packages, self._subscriptions, Plans(twin), versions)
+        self._parts: tuple[Controller, ...] = (
+            *(sources, self._packages, self._subscriptions),
+            *(Plans(twin), versions),
+        )
+        if twin.seed.cluster_version is not None:
+            self._parts = (*self._parts, Marketplace(twin, offered))
         self._faults = OlmFaults(twin, offered, self._subscriptions, self._packages)
 
     async def start(self) -> None:
