@@ -81,6 +81,27 @@ def test_a_second_minor_in_the_same_run_finds_the_pools_held_anew(tmp_path: Path
         assert [sum(version in s for s in play.commits()) for version in (BETWEEN, SECOND)] == [1, 1]
 
 
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
+def test_in_channel_eus_the_control_plane_goes_over_the_odd_minor_and_each_node_boots_once(
+    tmp_path: Path,
+) -> None:
+    with declared(tmp_path, before=BEFORE, after=SECOND) as play:
+        kept = play.stage.folder / "kept.plan.json"
+        plan = ("plan", play.cluster, "--to", NEXT, "--from-git", "--channel", "eus", "--out", str(kept))
+        made = play.knowngood(*plan)
+        assert made.code == 0, explained(made)
+        said = ("--yes", "--accept-no-canary", "openshift", "--accept-forward-only", "--output", "json")
+        ended = play.knowngood("upgrade", play.cluster, "--plan", str(kept), *said, deadline=1000)
+        assert ended.code == 0, explained(ended)
+        assert release(play)["newest"] == (SECOND, "Completed")
+        assert {n: boots(play, n) for n in (CANARY, LATER)} == {CANARY: 1, LATER: 1}, (
+            "one boot over two minors"
+        )
+        assert not any(paused(play).values()), "all is let go"
+        assert [sum(version in s for s in play.commits()) for version in (BETWEEN, SECOND)] == [1, 1]
+
+
 @pytest.mark.slow
 def test_a_canary_that_does_not_come_back_leaves_the_rest_as_it_is_and_nothing_is_restored(
     tmp_path: Path,

@@ -54,7 +54,7 @@ def test_a_minor_with_operators_doca_and_driver_comes_in_one_run(tmp_path: Path)
     with staged(tmp_path / "stage", CLUSTER, source=matrix(tmp_path / "matrix")) as play:
         asked = ("upgrade", CLUSTER, "--to", NEXT, "--yes", *YES, "--output", "json")
         ended = play.knowngood(*asked, deadline=2200)
-        assert (ended.code, ended.result["end"]) == (0, "done"), explained(ended)
+        assert ended.code == 0, explained(ended)
 
         kube = Kube(play.stage.kubeconfig)
         version = kube.find(path("config.openshift.io/v1", "clusterversions", "version"))
