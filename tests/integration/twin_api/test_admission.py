@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from knowngood.matrix.locate import matrix_dir
+from knowngood.matrix.manifest import manifest
+from knowngood.planner.runner_job import filled
+
 from .conftest import Object, Twin
 
 PodMaker = Callable[..., Object]
@@ -119,3 +123,18 @@ def test_a_quota_counts_objects(twin: Twin, namespace: str) -> None:
     secrets = f"/api/v1/namespaces/{namespace}/secrets"
     twin.create(secrets, {"metadata": {"name": "a"}})
     assert twin.http("POST", secrets, {"metadata": {"name": "b"}}).status == 403
+
+
+def test_the_pod_of_a_run_in_the_cluster_is_admitted_by_the_strictest_level(
+    twin: Twin, namespace: str, pods: str
+) -> None:
+    file = matrix_dir().parent / "deploy" / "runner" / "job.yaml"
+    spec = filled(manifest(file), "r20260822-030000-cccc", [], ["gpu-1"])["spec"]["template"]["spec"]
+    del spec["priorityClassName"]  # the twin's API has no such class by itself
+    enforce(twin, namespace, "restricted")
+    account = {"metadata": {"name": spec["serviceAccountName"]}}
+    twin.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "run"}, "spec": spec}
+    assert twin.http("POST", pods, body).status == 201
+    spec["containers"][0]["securityContext"]["privileged"] = True
+    assert twin.http("POST", pods, {**body, "metadata": {"name": "worse"}}).status == 403
