@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.marks import Marks
 from knowngood.model.record import Record
 from knowngood.model.values import Object
+from knowngood.planner.runner_job import RUN_ID
 from knowngood.report.ctrf import ctrf
 from knowngood.report.html import html
 from knowngood.report.junit import junit
@@ -25,6 +27,7 @@ from knowngood.report.summary import RecordLine, Summary, summarise
 
 BEGINS = re.compile(r"r\d")
 """How a run's id begins."""
+_ID = re.compile(r"r\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,11 @@ class Reading:
 
 
 def new_id(now: datetime | None = None) -> str:
-    """A fresh run id: sorts by time, unlikely twice."""
-    return f"r{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """A fresh run id: sorts by time, unlikely twice. In a Job the one by which whoever made it follows it."""
+    given = os.environ.get(RUN_ID, "")
+    if given and not _ID.fullmatch(given):
+        raise UsageError(f"{RUN_ID} is {given!r}, no run's id", hint="it is set by upgrade --in-cluster")
+    return given or f"r{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def all_runs(folder: Path) -> tuple[Path, ...]:

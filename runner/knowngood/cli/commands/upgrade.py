@@ -8,7 +8,9 @@ import click
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.gitops.matrix_target import destination
+from knowngood.adapters.kubernetes.client import Kube
 from knowngood.cli.asking import confirm, consent_options
+from knowngood.cli.in_cluster import begin, follow, job_of, words_of
 from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import Settings, dry_run_option, record_option, run_options, yes_option
 from knowngood.cli.plan_file import PLAN_FILE, basis, read, refuse_changed, wishes
@@ -17,6 +19,7 @@ from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
 from knowngood.engine.pausing import PAUSE, refuse_strange_ring
 from knowngood.matrix.evidence import evidence_about
+from knowngood.matrix.reading import read_text
 from knowngood.model.errors import ExitCode, UsageError
 from knowngood.model.plan import Plan
 from knowngood.model.plan_file import PlanFile
@@ -45,6 +48,13 @@ from knowngood.report.plan_text import plan_text
     default="",
     help="Stand still once this ring is judged, in each hop; `resume` goes on.",
 )
+@click.option(
+    "--in-cluster",
+    "job",
+    metavar="JOB",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Run it as a Job of the cluster made from this manifest, and follow it; needs --plan.",
+)
 @dry_run_option
 @consent_options
 @record_option
@@ -57,6 +67,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     yes: bool,
     allow_dirty: bool,
     pause: str,
+    job: Path | None,
     consent: Consent,
     record: str,
     output: str,
@@ -77,6 +88,10 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     Git or what the nodes run has changed. --pause-after RING ends it interrupted once that ring is judged and passed:
     `knowngood resume` goes on, `knowngood rollback` takes it back. What the run holds stays held meanwhile.
 
+    --in-cluster JOB makes a Job from a team's manifest (deploy/runner/job.yaml: image by digest, credentials by
+    reference) that goes by the plan of --plan, off the nodes that it moves, and follows it. Ctrl-C ends the look, not
+    the run. Where its pod is gone `knowngood resume RUN` takes the run over once its Lease has run out.
+
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
     --record says where the record goes instead. What could not be delivered at the end is by `knowngood record RUN`.
@@ -86,6 +101,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
       knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
       knowngood upgrade ams-prod --plan ams-prod.plan.json
       knowngood upgrade ams-prod --to r595 --pause-after ring-0
+      knowngood upgrade ams-prod --plan ams-prod.plan.json --in-cluster deploy/runner/job.yaml
       knowngood upgrade ams-prod --to r595 --record branch=ams-prod-r595     the record for a pull request
 
     \b
@@ -93,6 +109,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
       5 quarantined or held, 6 changed and restored, 130 interrupted (resumable)
     """
     source, kept = load(settings), _kept(file, cluster, release)
+    made = _job(job, file)
     request = _request(settings, source, (cluster, release or ""), kept, record, allow_dirty=allow_dirty)
     note = check_cluster(source.cluster(cluster), request.kubeconfig)
     plan, more = _planned(request, file, kept, consent, pause)
@@ -104,7 +121,24 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
         return int(ExitCode.DONE)
     say(f"the record goes to {request.record}", err=True)
     confirm(plan, yes=yes)
+    if made is not None and file is not None:
+        kube = Kube(request.kubeconfig)
+        words = words_of(plan, consent, pause, record)
+        run = begin(kube, made, plan, read_text(file), words, source.cluster(cluster).gpu)
+        return follow(kube, request.kubeconfig, run)
     return show(start(request, plan, more=more), output)
+
+
+def _job(job: Path | None, file: Path | None) -> Object | None:
+    """The manifest of a run in the cluster, where one is asked for. UsageError without a plan that it can go by."""
+    if job is None:
+        return None
+    if file is None:
+        hint = "knowngood plan CLUSTER --to RELEASE --from-git --out FILE, then upgrade --plan FILE --in-cluster JOB"
+        raise UsageError(
+            "a run in the cluster goes by a plan that was read here: --plan is missing", hint=hint
+        )
+    return job_of(job)
 
 
 def _request(

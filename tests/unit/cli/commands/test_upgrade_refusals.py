@@ -117,3 +117,11 @@ def test_a_detached_head_is_fine_where_the_record_becomes_a_file(repository: Pat
     said = upgrade(repository, tmp_path / "runs", "--yes", "--record", "file", *cluster)
     assert said.code == 3, "it came as far as the cluster"
     assert "127.0.0.1:9" in said.err
+
+
+def test_a_run_in_the_cluster_goes_by_a_plan_that_was_read_here(repository: Path, tmp_path: Path) -> None:
+    job = matrix_dir().parent / "deploy" / "runner" / "job.yaml"
+    said = upgrade(repository, tmp_path / "runs", "--in-cluster", job, "--yes")
+    assert (said.code, "--plan is missing" in said.err) == (2, True)
+    assert "knowngood plan CLUSTER --to RELEASE --from-git --out FILE" in said.err
+    assert not (tmp_path / "runs").exists()
