@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -88,9 +89,8 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     Git or what the nodes run has changed. --pause-after RING ends it interrupted once that ring is judged and passed:
     `knowngood resume` goes on, `knowngood rollback` takes it back. What the run holds stays held meanwhile.
 
-    --in-cluster JOB makes a Job from a team's manifest (deploy/runner/job.yaml: image by digest, credentials by
-    reference) that goes by the plan of --plan, off the nodes that it moves, and follows it. Ctrl-C ends the look, not
-    the run. Where its pod is gone `knowngood resume RUN` takes the run over once its Lease has run out.
+    --in-cluster JOB runs as a Job of the cluster (deploy/README.md) by the plan of --plan, and follows it; Ctrl-C ends
+    the look alone. Where its pod is gone `knowngood resume RUN` takes over.
 
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
@@ -113,20 +113,30 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     request = _request(settings, source, (cluster, release or ""), kept, record, allow_dirty=allow_dirty)
     note = check_cluster(source.cluster(cluster), request.kubeconfig)
     plan, more = _planned(request, file, kept, consent, pause)
-    say(plan_text(plan, width()), err=True)
-    if note:
-        say(note, err=True)
+    _tell(plan, note)
     if not plan.hops:
         say(f"nothing to do: Git declares {request.release} already")
         return int(ExitCode.DONE)
     say(f"the record goes to {request.record}", err=True)
     confirm(plan, yes=yes)
     if made is not None and file is not None:
-        kube = Kube(request.kubeconfig)
-        words = words_of(plan, consent, pause, record)
-        run = begin(kube, made, plan, read_text(file), words, source.cluster(cluster).gpu)
-        return follow(kube, request.kubeconfig, run)
+        return _elsewhere(request, (made, file), plan, words_of(plan, consent, pause, record))
     return show(start(request, plan, more=more), output)
+
+
+def _tell(plan: Plan, note: str) -> None:
+    """Show what it would do."""
+    say(plan_text(plan, width()), err=True)
+    if note:
+        say(note, err=True)
+
+
+def _elsewhere(request: Request, of: tuple[Object, Path], plan: Plan, words: Sequence[str]) -> int:
+    """Run it in the cluster, by a manifest and a kept plan, and follow it; its exit code."""
+    (job, file), kube = of, Kube(request.kubeconfig)
+    nodes = request.source.cluster(request.cluster).gpu
+    run = begin(kube, job, plan, read_text(file), words, nodes)
+    return follow(kube, request.kubeconfig, run)
 
 
 def _job(job: Path | None, file: Path | None) -> Object | None:
