@@ -123,7 +123,7 @@ def ports(place: Place, audience: Audience, cancel: Cancel) -> Iterator[Ports]:
             gates=judge_of(place, audience),
             journal=journal,
             promotion=promotion_for(
-                place.matrix_folder, place.record, place.folder, cluster.gitops.pull_requests
+                place.matrix_folder, place.record, place.folder, cluster.gitops.pull_requests, cancel
             ),
             readiness=KubeReadiness(kube, cluster, place.matrix.movers),
             registry=UnaskedRegistry()

@@ -21,10 +21,18 @@ from knowngood.adapters.gitops.matrix_repo import MatrixRepository, repository_a
 from knowngood.adapters.gitops.users_git import HINTS, UsersGit
 from knowngood.matrix.span_edit import read_scalar
 from knowngood.model.destination import Destination, Way
-from knowngood.model.errors import DataError, Inconclusive, KnowngoodError, Unreachable, UsageError
+from knowngood.model.errors import (
+    DataError,
+    DeadlineExceeded,
+    Inconclusive,
+    KnowngoodError,
+    Unreachable,
+    UsageError,
+)
 from knowngood.model.evidence import REFUSED, Appraisal
 from knowngood.model.gitops import PullRequests
 from knowngood.model.values import Values
+from knowngood.ports.cancel import Cancel
 from knowngood.ports.promotion import Promotion, Recorded
 
 _ATTEMPTS = 6
@@ -37,7 +45,7 @@ class MatrixClone(Promotion):
     """Records go `to` a branch, or into the run's folder as a patch on what is checked out in `matrix`.
 
     `matrix` is the user's checkout: it says how its remote is reached, and is read where that is away. `folder` is
-    the run's.
+    the run's. `cancel`: of a run that waits until somebody merged its record's pull request; None: nobody waits.
     """
 
     def __init__(
@@ -48,8 +56,10 @@ class MatrixClone(Promotion):
         *,
         how: PullRequests | None = None,
         deadline: float = 120.0,
+        cancel: Cancel | None = None,
     ) -> None:
         self._matrix, self._to, self._folder, self._how = matrix.resolve(), to, folder, how
+        self._cancel = cancel
         self._filed = to.way is Way.FILE
         self._deadline = deadline
         self._appraised: str | None = None  # the head; "": the user's checkout
@@ -134,7 +144,8 @@ class MatrixClone(Promotion):
         for _ in range(_ATTEMPTS):
             head, base = self._heads()
             if done := self._done(key, (head, base)):
-                return self._told(done, evidence)
+                told = self._told(done, evidence)
+                return replace(told, note=_joined(told.note, self._merged(done, self._path(proof_of(key)))))
             files = self._files(head, base, release)
             if self._appraised not in (None, head):
                 evidence = counted(evidence, files.appraise(evidence, SystemClock().now()))
@@ -146,7 +157,10 @@ class MatrixClone(Promotion):
                 return replace(told, commit="", file=self._write(commit))
             try:
                 if self._clone.push(commit):
-                    return replace(told, note=_joined(told.note, self._asked(commit)))
+                    proof = self._path(proof_of(key))
+                    return replace(
+                        told, note=_joined(told.note, self._asked(commit), self._merged(commit, proof))
+                    )
             except Unreachable:
                 # The answer may have been lost after the remote took it.
                 if self._clone.find(key, self._clone.fetch()) == commit:
@@ -170,6 +184,24 @@ class MatrixClone(Promotion):
         except KnowngoodError as error:
             return f"its pull request into {to.into} could not be opened, open it by hand: {error}"
         return f"its pull request into {to.into} is open{f': {said}' if said else ''}"
+
+    def _merged(self, commit: str, proof: str) -> str:
+        """Wait until the branch that the record goes into holds it, under whatever commit; in words what came of it."""
+        if self._how is None or self._cancel is None or not self._to.into:
+            return ""
+        into, wait, held = self._to.into, self._how.wait, self._clone.read(proof, commit)
+
+        def there() -> bool:
+            return self._clone.read(proof, self._clone.fetch(into)) == held
+
+        what = f"the merge of the record into {into}"
+        try:
+            SystemClock().wait_for(there, deadline=wait, what=what, cancel=self._cancel, every=10.0)
+        except DeadlineExceeded:
+            return f"nobody merged it into {into} in {wait:.0f} s: merge it, nothing waits for it any more"
+        except Unreachable as error:
+            return f"whether it was merged into {into} can't be told: {error}"
+        return f"merged into {into}"
 
     def _heads(self) -> tuple[str, str]:
         """The commit to build on, and that of the branch which ours is to be merged into (the same, if none)."""
@@ -235,11 +267,20 @@ class MatrixClone(Promotion):
         return f"{self._to.folder}/{file}" if self._to.folder else file
 
 
-def promotion_for(matrix: Path, to: Destination, folder: Path, how: PullRequests | None = None) -> Promotion:
-    """What writes a run's record `to` there; `folder` is the run's. `how`: what opens a pull request."""
+def promotion_for(
+    matrix: Path,
+    to: Destination,
+    folder: Path,
+    how: PullRequests | None = None,
+    cancel: Cancel | None = None,
+) -> Promotion:
+    """What writes a run's record `to` there; `folder` is the run's. `how`: what opens a pull request.
+
+    `cancel`: of a run that waits until it is merged.
+    """
     if to.way is Way.HERE:
         return MatrixRepository(matrix, branch=to.branch)
-    return MatrixClone(matrix, to, folder, how=how)
+    return MatrixClone(matrix, to, folder, how=how, cancel=cancel)
 
 
 def _joined(*notes: str) -> str:
