@@ -56,7 +56,13 @@ def _touched(work: Work, ring: StepPath, step: RingStep) -> set[str]:
 def _declared(work: Work, step: RingStep) -> bool:
     """Whether the ring's commit is on the branch, or was: only Git knows where the answer to a push was lost."""
     forward = Place.of(step.hop, step.ring).step(Verb.DECLARE)
-    return forward.path in work.state.intended and bool(work.ports.gitops.find(work.trailers(forward)))
+    return forward.path in work.state.intended and bool(reached(work, step))
+
+
+def reached(work: Work, step: RingStep) -> str:
+    """The commit by which a ring's change came to the branch, "" where it never did."""
+    found = work.ports.gitops.find(work.trailers(Place.of(step.hop, step.ring).step(Verb.DECLARE)))
+    return found or work.ports.gitops.brought(step.ring.changes, work.state.started)
 
 
 def _brought_back(work: Work, ring: StepPath) -> set[str]:

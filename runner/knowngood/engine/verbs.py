@@ -24,7 +24,7 @@ from knowngood.engine import (
 from knowngood.engine.preflight import ended, preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
-from knowngood.engine.steps import Place, RingStep, Step, Verb
+from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.verify import verify
 from knowngood.engine.work import Done, NodesCouldNot, Work, named
 from knowngood.model import names
@@ -174,8 +174,7 @@ def declare(work: Work, step: RingStep) -> Done:
         subject = f"{work.plan.cluster} {step.ring.name}: {moves}"
         commit = work.ports.gitops.declare(step.ring.changes, subject, work.trailers(step))
         return Done(Status.OK, Detail(commit=commit))
-    forward = Place.of(step.hop, step.ring).step(Verb.DECLARE)
-    commit = work.ports.gitops.find(work.trailers(forward))
+    commit = changed.reached(work, step)
     if not commit:
         return Done(Status.OK, Detail(why="the commit never reached the branch"))
     if step.hop.closed:

@@ -49,6 +49,13 @@ class GitOps(Protocol):
         """The newest upstream commit that carries all these trailers, or ""."""
         ...
 
+    def brought(self, changes: Sequence[FieldChange], since: str) -> str:
+        """The newest upstream commit since a time (ISO 8601) that set these fields so, under whatever words; or "".
+
+        Where our commits go to the branch themselves `find` says all of it, so there it is "".
+        """
+        return ""
+
     def declare(self, changes: Sequence[FieldChange], subject: str, trailers: Mapping[str, str]) -> str:
         """Commit and push `after` over `before`; idempotent by its trailers; returns the commit.
 

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from knowngood.adapters.processes.git_command import (
@@ -172,6 +173,14 @@ class Clone:
         """The commits of a branch behind one of them that change these files, oldest first."""
         how = ("--first-parent", "--reverse", "--format=%H")
         return self._git.run("log", *how, f"{after}..{until}", "--", *files).text.split()
+
+    def since(self, files: Sequence[str], time: str, until: str) -> list[str]:
+        """The commits up to one of them that change these files and came to the branch since a time, newest first."""
+        listed = self._git.run("log", "--first-parent", "--format=%H %ct", until, "--", *files).text
+        rows = (line.split() for line in listed.splitlines())
+        return [
+            commit for commit, seconds in rows if int(seconds) >= datetime.fromisoformat(time).timestamp()
+        ]
 
     def parse(self, revision: str) -> str:
         """The full id of a commit we have."""

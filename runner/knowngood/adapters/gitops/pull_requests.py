@@ -57,6 +57,15 @@ class PullRequestRepository(GitOpsRepository):
         found = self._clone.find(trailers, left) if self._clone.has(left) else ""
         return found if found and self._clone.holds(found, head) else ""
 
+    def brought(self, changes: Sequence[FieldChange], since: str) -> str:
+        """See the port: squashed under words of theirs, and the branch of its undo gone, too."""
+        head = self.head()
+        inverse = [c.inverse() for c in changes]
+        for commit in self._clone.since(sorted({c.file for c in changes}), since, head) if changes else ():
+            if self._holds(changes, commit) and self._holds(inverse, f"{commit}^"):
+                return commit
+        return ""
+
     def taking(self, changes: Sequence[FieldChange] = ()) -> Sequence[Finding]:
         """See the port: whether a branch beside it is taken."""
         return self._taking(changes, f"{names.BRANCHES}would-this-be-taken")

@@ -230,6 +230,26 @@ def test_a_squash_under_their_message_is_found_though_the_branch_is_gone(
     assert declare(ours) == commit
 
 
+def test_a_fresh_machine_finds_an_undo_that_was_squashed_under_other_words_with_its_branch_gone(
+    guarded: Team, repository: Make, tmp_path: Path
+) -> None:
+    """Else a way back would say that nothing ever reached the branch, and not wait for Argo CD to bring it."""
+    host = merger(guarded, tmp_path, SQUASH)
+    ours = repository((host, "{branch}"))
+    commit = declare(ours)
+    merged = wait(ours, commit, change("ring-0"))
+    undone = ours.undo(commit, [change("ring-0")], "undo ring-0", trailers("ring-0"))
+    wait(ours, undone, change("ring-0").inverse())
+    assert branches(guarded) == ["main"]
+    other = repository()
+    assert other.find(trailers("ring-0")) == ""
+    assert other.brought([change("ring-0")], "2020-01-01T00:00:00Z") == merged
+    assert other.brought([change("ring-0")], "2100-01-01T00:00:00Z") == "", "of an earlier run"
+    assert other.brought([change("ring-1")], "2020-01-01T00:00:00Z") == ""
+    other.undo(merged, [change("ring-0")], "undo ring-0", trailers("ring-0"))
+    assert "580.173.02" in guarded.driver("ring-0")
+
+
 def test_what_was_closed_and_not_merged_is_not_found(guarded: Team, repository: Make) -> None:
     ours = repository()
     declare(ours)
