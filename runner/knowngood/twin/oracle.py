@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from knowngood.twin.behaviours.argo_git import RENDERED, Mirror
+from knowngood.twin.behaviours.argo_git import MADE, RENDERED, Mirror
 from knowngood.twin.behaviours.chart_objects import is_chart
 from knowngood.twin.behaviours.gpu_manifests import OPERANDS
 from knowngood.twin.behaviours.kube import (
@@ -141,7 +141,7 @@ async def _ours(client: Client, pods: list[Object]) -> dict[str, list[str]]:
 async def _declared(client: Client) -> Object:
     """Every scalar of every manifest that the Applications read, by file: `spec.version` -> text.
 
-    What a kustomization makes has no file of its own: it goes by its folder.
+    What a kustomization or a chart makes has no file of its own: it goes by its folder.
     """
     try:
         apps = (await client.list(APPLICATION)).items
@@ -155,9 +155,9 @@ async def _declared(client: Client) -> Object:
             source = app["spec"]["source"]
             mirror = Mirror(Path(folder), source["repoURL"])
             commit = await mirror.fetch(source.get("targetRevision") or "HEAD")
-            for name, content in (await mirror.files(commit.sha, source["path"], source)).items():
+            for name, content in (await mirror.files(commit.sha, app)).items():
                 documents = list(yaml.load_all(content, Loader=yaml.BaseLoader))
-                key = f"{source['path']} rendered" if name == RENDERED else name
+                key = f"{source['path']} rendered" if name in (RENDERED, MADE) else name
                 found[key] = _flat(documents[0] if len(documents) == 1 else documents)
     return found
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from knowngood.twin.values import Values
+import yaml
+
+from knowngood.twin.values import Object
 
 TIMEOUT_S = 60.0
 RENDERED = "kustomize"  # in place of a file's name, what a kustomization makes
+CHART, MADE = "Chart.yaml", "helm"  # and what a chart makes
 
 
 class GitError(Exception):
@@ -70,8 +74,9 @@ class Mirror:
             self._commits[revision] = Commit(sha, message.strip())
             return self._commits[revision]
 
-    async def files(self, sha: str, path: str, source: Values) -> dict[str, bytes]:
-        """The YAML and JSON files of a folder; its subfolders too where the source says so."""
+    async def files(self, sha: str, app: Object) -> dict[str, bytes]:
+        """The YAML and JSON files that an Application reads, by path, or what is made of them, by how it is."""
+        source, path = app["spec"]["source"], app["spec"]["source"].get("path") or "."
         recurse = ["-r"] if (source.get("directory") or {}).get("recurse") else []
         folder = path.strip("/")
         where = [f"{folder}/"] if folder not in {"", "."} else []
@@ -82,13 +87,33 @@ class Mirror:
         wanted = [name for name in names if name.endswith((".yaml", ".yml", ".json"))]
         if any(Path(name).name in {"kustomization.yaml", "kustomization.yml"} for name in wanted):
             return {RENDERED: await self._kustomize(sha, folder)}
+        if f"{folder}/{CHART}" in wanted:
+            return {MADE: await self._helm(sha, folder, app)}
         return {name: await self._git("cat-file", "blob", f"{sha}:{name}") for name in wanted}
 
     async def _kustomize(self, sha: str, folder: str) -> bytes:
+        return await _run(["kubectl", "kustomize", str(await self._tree(sha) / folder)], {})
+
+    async def _helm(self, sha: str, folder: str, app: Object) -> bytes:
+        """What helm makes of a chart with the values files, values and parameters that the Application gives it."""
+        tree, said = await self._tree(sha), app["spec"]["source"].get("helm") or {}
+        named = said.get("releaseName") or app["metadata"]["name"]
+        words = ["helm", "template", named, str(tree / folder), "--include-crds"]
+        words += ["--namespace", app["spec"]["destination"].get("namespace") or "default"]
+        for file in said.get("valueFiles") or ():
+            words += ["--values", str(tree / file[1:] if file.startswith("/") else tree / folder / file)]
+        values = said.get("valuesObject") or yaml.safe_load(said.get("values") or "") or {}
+        words += [w for key, value in values.items() for w in ("--set-json", f"{key}={json.dumps(value)}")]
+        for one in said.get("parameters") or ():
+            words += ["--set-string", f"{one['name']}={one['value']}"]
+        return await _run(words, {})
+
+    async def _tree(self, sha: str) -> Path:
+        """The files of a commit."""
         tree = self._folder.with_suffix(".tree") / sha
         tree.mkdir(parents=True, exist_ok=True)
         await self._git(f"--work-tree={tree}", "checkout", "--quiet", "--force", sha, "--", ".")
-        return await _run(["kubectl", "kustomize", str(tree / folder)], {})
+        return tree
 
     async def _git(self, *arguments: str, bare: bool = True) -> bytes:
         place = [f"--git-dir={self._folder}"] if bare else []

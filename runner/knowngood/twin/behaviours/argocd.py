@@ -99,7 +99,7 @@ class ArgoCd(Controller):
         commit = await mirror.fetch(source.get("targetRevision") or "HEAD")
         if commit.sha != memory.rendered_of:
             before = memory.rendered
-            files = await mirror.files(commit.sha, source.get("path") or ".", source)
+            files = await mirror.files(commit.sha, app)
             memory.rendered = argo_manifest.parse(files, app)
             memory.rendered_of = commit.sha
             await self._watch_kinds(memory.rendered)
