@@ -355,7 +355,12 @@ def _tenant(value: Values) -> Tenant:
 
 
 def _gitops(value: Values) -> GitOps:
-    applications = tuple(Application(a["name"], a["namespace"], a["path"]) for a in value["applications"])
+    applications = tuple(
+        Application(
+            a["name"], a["namespace"], a["path"], a.get("recurse", False), tuple(a.get("valueFiles", ()))
+        )
+        for a in value["applications"]
+    )
     how = pull_requests(value)
     return GitOps(value["repo"], value["branch"], applications, value.get("credentials", ""), how)
 

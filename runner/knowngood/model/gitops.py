@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """An Argo CD Application that reads a folder of the GitOps repository; `path` is that folder."""
+    """An Argo CD Application that reads a folder of the GitOps repository; `path` is that folder.
+
+    `recurse`: its subfolders, too. `value_files`: what it gives a chart, where no manifest in the repository says so.
+    """
 
     name: str
     namespace: str
     path: str
+    recurse: bool = False
+    value_files: tuple[str, ...] = ()
 
     def reads(self, file: str) -> bool:
         """Whether a file of the repository lies in its folder."""

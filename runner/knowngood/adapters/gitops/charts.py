@@ -77,19 +77,38 @@ def _manifest(tree: Path, application: Application) -> dict[str, Any]:
         spec = found.get("spec") or {}
         if (found.get("metadata") or {}).get("name") != application.name:
             continue
-        if any(_path(source) == path for source in spec.get("sources") or ()):
-            what = f"Application {application.name} has several sources, which can't be rendered here"
-            hint = "give the chart one source, or keep the value in a plain folder or a kustomization"
-            raise Inconclusive(what, where=application.path, hint=hint)
+        own = [source for source in spec.get("sources") or () if _path(source) == path]
+        if own:
+            return {**found, "spec": {**spec, "source": own[0]}}
         if _path(spec.get("source")) == path:
             return dict(found)
+    if application.value_files:
+        return {"spec": {"source": {"helm": {"valueFiles": list(application.value_files)}}}}
     folder = tree / path
     more = [p.name for p in folder.glob("*values*.y*ml") if p.name != "values.yaml"]
     if more:
         what = f"which of {', '.join(['values.yaml', *sorted(more)])} count is not known"
-        hint = f"keep the manifest of Application {application.name} in the repository"
+        hint = f"write valueFiles of Application {application.name} into the cluster file, as the live one has them"
         raise Inconclusive(what, where=application.path, hint=hint)
     return {}
+
+
+def _values_file(tree: Path, folder: Path, manifest: dict[str, Any], name: str) -> Path:
+    """Where a values file is: beside the chart, from the repository's root, or by another source's name for it."""
+    if any(sign in name for sign in "*?["):
+        what = f"the values files {name} are a pattern, and in which order they count is not known here"
+        raise Inconclusive(what, where=str(folder.relative_to(tree.resolve())), hint="name each of them")
+    if name.startswith("$"):
+        ref, _, rest = name[1:].partition("/")
+        spec = manifest.get("spec") or {}
+        source = spec.get("source") or {}
+        named: dict[str, Any] = next((s for s in spec.get("sources") or () if s.get("ref") == ref), {})
+        same = all(named.get(key) == source.get(key) for key in ("repoURL", "targetRevision"))
+        if not named or not same:
+            what = f"the values file {name} is of another repository or revision than the chart"
+            raise Inconclusive(what, where=str(folder.relative_to(tree.resolve())), hint="keep both in one")
+        return (tree / rest).resolve()
+    return (tree / name.lstrip("/") if name.startswith("/") else folder / name).resolve()
 
 
 def _path(source: Any) -> str:
@@ -111,7 +130,7 @@ def _arguments(
     if str(said.get("skipCrds", "")).lower() != "true":
         yield "--include-crds"
     for name in said.get("valueFiles") or ():
-        file = (folder / str(name)).resolve()
+        file = _values_file(tree, folder, manifest, str(name))
         if not file.is_relative_to(tree.resolve()) or not file.is_file():
             if str(said.get("ignoreMissingValueFiles", "")).lower() == "true" and "$" not in str(name):
                 continue

@@ -32,6 +32,10 @@ _MEND = (
     "it may read what is to change, and must be rendered for the proof: mend it, or take it out of the branch"
 )
 
+_INFLATED = (
+    "a chart that kustomize inflates (helmCharts) is not rendered here: bring it by an Application of its own"
+)
+
 Key = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
 Rendered = Mapping[Key, Mapping[str, str]]  # object -> dotted path -> text
 
@@ -84,7 +88,7 @@ class FolderRenderer(Renderer):
             made = template(self._helm, tree, application, deadline=self._deadline)
             return _objects(made, f"{application.path}/{CHART}")
         rendered: dict[Key, Mapping[str, str]] = {}
-        for file in sorted(folder.iterdir()):
+        for file in sorted(folder.rglob("*") if application.recurse else folder.iterdir()):
             where = str(file.relative_to(tree.resolve()))
             if file.suffix in (".jsonnet", ".libsonnet"):
                 raise Inconclusive(
@@ -123,7 +127,8 @@ class FolderRenderer(Renderer):
             raise Inconclusive(f"kubectl kustomize: {type(error).__name__}", where=where) from error
         if done.returncode != 0:
             words = done.stderr.strip().splitlines() or ["no reason given"]
-            raise Inconclusive(f"kubectl kustomize: {words[-1][:300]}", where=where, hint=_MEND)
+            hint = _INFLATED if "--enable-helm" in done.stderr else _MEND
+            raise Inconclusive(f"kubectl kustomize: {words[-1][:300]}", where=where, hint=hint)
         return done.stdout
 
 

@@ -54,6 +54,15 @@ spec:
       valueFiles: [values.yaml, prod.yaml]
       parameters: [{name: note, value: "b,c"}]
 """
+SEVERAL = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: gpu}
+spec:
+  sources:
+    - {repoURL: https://git/clusters.git, ref: ours}
+    - {repoURL: https://git/clusters.git, path: charts/gpu, helm: {valueFiles: [$ours/prod/gpu.yaml, /all.yaml]}}
+"""
 ELSEWHERE = """\
 apiVersion: argoproj.io/v1alpha1
 kind: Application
@@ -96,6 +105,41 @@ def test_a_value_of_a_chart_is_proven_by_what_helm_makes_of_it(team: Team, tmp_p
     pushed(team, *CHART.items())
     declare(repository(team, tmp_path, GPU), VALUES)
     assert team.read("charts/gpu/values.yaml").startswith('driver: {version: "595.91.07", repository')
+
+
+@needs_helm
+def test_a_values_file_that_another_source_names_is_followed(team: Team, tmp_path: Path) -> None:
+    """As most teams have it who keep charts and values apart: one repository, named twice."""
+    more = {
+        "argocd/gpu.yaml": SEVERAL,
+        "prod/gpu.yaml": 'driver: {version: "580.126.20"}\n',
+        "all.yaml": "note: b\n",
+    }
+    pushed(team, *CHART.items(), *more.items())
+    declare(repository(team, tmp_path, GPU), replace(VALUES, file="prod/gpu.yaml"))
+    assert "595.91.07" in team.read("prod/gpu.yaml")
+
+
+@needs_helm
+def test_a_chart_whose_application_a_set_makes_is_given_what_the_cluster_file_says(
+    team: Team, tmp_path: Path
+) -> None:
+    """No manifest of it lies in the repository; without the names it can't be told which files count."""
+    pushed(team, *CHART.items(), ("charts/gpu/values-prod.yaml", 'driver: {version: "580.126.20"}\n'))
+    change = replace(VALUES, file="charts/gpu/values-prod.yaml")
+    with pytest.raises(Inconclusive, match=r"which of values\.yaml, values-prod\.yaml count") as raised:
+        declare(repository(team, tmp_path / "without", GPU), change)
+    assert "write valueFiles of Application gpu into the cluster file" in raised.value.hint
+    declare(repository(team, tmp_path, replace(GPU, value_files=("values-prod.yaml",))), change)
+    assert "595.91.07" in team.read("charts/gpu/values-prod.yaml")
+
+
+def test_subfolders_count_where_the_application_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "prod/gpu").mkdir(parents=True)
+    (tmp_path / "prod/gpu/policy.yaml").write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
+    flat = Application("prod", "argocd", "prod")
+    assert not FolderRenderer().render(tmp_path, flat)
+    assert [key[3] for key in FolderRenderer().render(tmp_path, replace(flat, recurse=True))] == ["a"]
 
 
 @needs_helm
@@ -195,7 +239,14 @@ def test_a_commit_that_was_to_change_nothing_and_does_is_refused() -> None:
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (MANIFEST.replace("source:", "sources:").replace("    path", "  - path"), "several sources"),
+        (
+            SEVERAL.replace("clusters.git, ref", "other.git, ref"),
+            "another repository or revision than the chart",
+        ),
+        (
+            MANIFEST.replace("prod.yaml", "env/*.yaml").replace("values.yaml, ", ""),
+            "pattern, and in which order",
+        ),
         (MANIFEST + "  x: [\n", "can't be read"),
         (
             MANIFEST.replace("b,c", "{b,c}").replace("valueFiles", "values: '' #"),
