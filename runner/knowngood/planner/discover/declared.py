@@ -11,7 +11,8 @@ from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
 from knowngood.planner.discover.given import given
 from knowngood.planner.discover.nodes import natural
-from knowngood.planner.discover.seen import File, Seen, Told, name_of, space_of
+from knowngood.planner.discover.seen import VALUES, File, Seen, Told, name_of, space_of
+from knowngood.planner.discover.unfound import unfound, unrendered
 from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
 
 CONFIG_MAP = "ConfigMap"
@@ -40,7 +41,7 @@ def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
         told.ask("gitops", f"which repository Argo CD reads, and which Applications: {why}")
         return
     sources = {(_source(a).get("repoURL", ""), _source(a).get("targetRevision", "HEAD")) for a in found}
-    rows = [_row(a) for a in sorted(found, key=lambda a: natural(name_of(a)))]
+    rows = [_row(seen, a) for a in sorted(found, key=lambda a: natural(name_of(a)))]
     if len(sources) > 1:
         words = ", ".join(sorted(f"{repo} at {branch}" for repo, branch in sources))
         told.ask("gitops", f"one repository and branch: the Applications read {words}")
@@ -50,6 +51,9 @@ def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
     told.tell("gitops", {"repo": repo, "branch": branch, "applications": rows}, how)
     if branch == "HEAD":
         told.ask("gitops", "branch: the Applications follow HEAD; name the branch that it is")
+    for application in found:
+        if why := unrendered(application):
+            told.ask("gitops", f"Application {name_of(application)} {why}")
     told.ask("gitops", "credentials: where those for a push are (env:NAME or file:PATH), if it needs any")
 
 
@@ -71,14 +75,26 @@ def _managed(application: Object) -> Sequence[Object]:
 
 
 def _source(application: Object) -> Object:
+    """Its source; of several the first one that is a folder."""
     spec = application.get("spec") or {}
-    found: Object = spec.get("source") or next(iter(spec.get("sources") or ()), {})
+    several: Sequence[Object] = spec.get("sources") or ()
+    folder = next((s for s in several if s.get("path")), None)
+    found: Object = spec.get("source") or folder or next(iter(several), {})
     return found
 
 
-def _row(application: Object) -> Object:
-    path = str(_source(application).get("path") or "")
-    return {"name": name_of(application), "namespace": space_of(application), "path": path}
+def _row(seen: Seen, application: Object) -> Object:
+    """Its entry in the cluster file. What it gives a chart is there only where no manifest in the checkout says it."""
+    source = _source(application)
+    row: Object = {"name": name_of(application), "namespace": space_of(application)}
+    row["path"] = str(source.get("path") or "").strip("/") or "."
+    if (source.get("directory") or {}).get("recurse"):
+        row["recurse"] = True
+    manifests = {f.name for f in seen.files or () if f.kind == APPLICATION}
+    files = (source.get("helm") or {}).get("valueFiles")
+    if files and name_of(application) not in manifests:
+        row["valueFiles"] = [str(name) for name in files]
+    return row
 
 
 def _declares(seen: Seen, application: Object, matrix: Matrix) -> bool:
@@ -111,14 +127,15 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
     for component in matrix.components.values():
         if component.movable and component.mover is not None:
             places = list(_places(seen, matrix, component, component.mover))
-            if not places:
-                _unsaid(seen, told, component.name, component.mover)
+            if not places and not _unsaid(seen, told, component.name, component.mover):
+                unfound(seen, told, component.name, component.mover)
             if places:
                 counting = _narrowed(_outermost(places))
                 _settled(told, component.name, counting, rings, found)
                 _shared(seen, told, component.name, counting)
     if found:
-        told.tell("declare", found, f"{len(seen.files)} objects in the checkout")
+        objects = [file for file in seen.files if file.kind != VALUES]
+        told.tell("declare", found, f"{len(objects)} objects in the checkout")
     else:
         told.ask(
             "declare", "where Git declares each component: no file of the checkout has an object that does"
@@ -221,7 +238,7 @@ def _settled(
     )
 
 
-def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
+def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> bool:
     """Git has the object that would declare it, and leaves it to what brings the object: an operator's default."""
     for application in seen.of("Application"):
         managed = {(r.get("kind"), r.get("name")) for r in _managed(application)}
@@ -238,7 +255,8 @@ def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
                     "declare",
                     f"{what}, so its operator chooses: write out what runs, with its repository and image",
                 )
-                return
+                return True
+    return False
 
 
 def _used(file: File, path: str) -> bool:

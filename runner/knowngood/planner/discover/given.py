@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from posixpath import dirname, normpath
+from posixpath import normpath
 from typing import Any
 
 from knowngood.model.mover import MoverSpec
@@ -63,11 +63,18 @@ def _values(seen: Seen, application: Object, source: Object) -> Iterator[tuple[s
     for file in (f for f in files if (f.kind, f.name) == ("Application", name_of(application))):
         yield file.path, dict(_in_manifest(file))
     folder = str(source.get("path") or "").strip("/")
+    if not folder:
+        return  # a chart from elsewhere: what becomes of a file of values could not be proven
     named = [str(n) for n in (source.get("helm") or {}).get("valueFiles") or ()]
-    order = [normpath(f"{folder}/{name}") for name in (*reversed(named), "values.yaml")]
-    own = {f.path: f for f in files if f.kind == VALUES and folder and dirname(f.path) == folder}
+    order = [_of_root(folder, name) for name in (*reversed(named), "values.yaml")]
+    own = {f.path: f for f in files if f.kind == VALUES}
     for path in (p for p in dict.fromkeys(order) if p in own):
         yield path, {p: _Value(text, p) for p, text in own[path].texts.items()}
+
+
+def _of_root(folder: str, name: str) -> str:
+    """A values file's path in the repository: beside the chart, from the root, or by a source's name for the root."""
+    return name.partition("/")[2] if name.startswith(("/", "$")) else normpath(f"{folder}/{name}")
 
 
 def _in_manifest(file: File) -> Iterator[tuple[str, _Value]]:
