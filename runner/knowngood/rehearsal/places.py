@@ -20,12 +20,27 @@ _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 def playable(declare: Mapping[str, Object], applications: Sequence[Object]) -> dict[str, Object]:
     """`declare` of a cluster file, each in a plain file where the twin would not know the place."""
     folders = [PurePosixPath(a["path"]) for a in applications]
-    return {name: one if _plain(one, folders) else _in_a_file(one, folders) for name, one in declare.items()}
+    flat = [PurePosixPath(a["path"]) for a in applications if a.get("recurse")]
+    objects: dict[str, set[str]] = {}
+    alike: dict[str, set[str]] = {}  # files that one kustomization would hold by one name
+    for one in declare.values():
+        objects.setdefault(one["file"], set()).add(f"{one['object']['kind']} {one['object']['name']}")
+        alike.setdefault(PurePosixPath(one["file"]).name, set()).add(one["file"])
+
+    def fits(one: Object) -> bool:
+        file = PurePosixPath(one["file"])
+        deeper = any(folder in file.parent.parents for folder in folders)
+        apart = not deeper or (len(alike[file.name]) == 1 and not any(f in file.parents for f in flat))
+        return _plain(one, folders) and apart and len(objects[one["file"]]) == 1
+
+    return {name: one if fits(one) else _in_a_file(one, folders) for name, one in declare.items()}
 
 
 def played(cluster: Cluster) -> Cluster:
     """The cluster with its declarations where a rehearsal has them: as its cluster file says there."""
-    declare = playable(cluster.raw["declare"], [{"path": a.path} for a in cluster.gitops.applications])
+    declare = playable(
+        cluster.raw["declare"], [{"path": a.path, "recurse": a.recurse} for a in cluster.gitops.applications]
+    )
     files = {name: str(one["file"]) for name, one in declare.items()}
     found = (
         replace(d, file=files[d.component], written=d.written if "written" in declare[d.component] else "")

@@ -46,6 +46,26 @@ def test_a_place_that_the_twin_would_not_know_is_a_file_of_the_object(
     assert played == {"file": file, "path": "spec.driver.version", "object": one["object"]}
 
 
+def test_files_that_one_kustomization_could_not_hold_get_a_file_each() -> None:
+    """Two of one name in subfolders; several objects in one file; whatever an Application reads with its subfolders."""
+    operator = {**POLICY, "kind": "Subscription", "name": "gpu"}
+    declare = {
+        "a": {"file": "overlays/prod/gpu/all.yaml", "object": POLICY},
+        "b": {"file": "overlays/prod/gpu/all.yaml", "object": operator},
+        "c": {"file": "overlays/prod/x/policy.yaml", "object": POLICY},
+        "d": {"file": "overlays/prod/y/policy.yaml", "object": {**POLICY, "name": "other"}},
+        "e": {"file": "clusters/lab/gpu/deep/one.yaml", "object": {**POLICY, "name": "third"}},
+    }
+    played_as = playable(declare, [OVERLAY[0], {**OVERLAY[1], "recurse": True}])
+    assert [one["file"] for one in played_as.values()] == [
+        "overlays/prod/clusterpolicy-gpu-cluster-policy.yaml",
+        "overlays/prod/subscription-gpu.yaml",
+        "overlays/prod/clusterpolicy-gpu-cluster-policy.yaml",
+        "overlays/prod/clusterpolicy-other.yaml",
+        "clusters/lab/gpu/clusterpolicy-third.yaml",
+    ]
+
+
 def test_the_twin_s_files_lie_where_the_played_cluster_file_says() -> None:
     """Both are made of one cluster: a base in nobody's folder gets its file in both, or the run would not find it."""
     shipped = load(matrix_dir()).clusters["lab-small"]
