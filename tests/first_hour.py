@@ -33,7 +33,8 @@ def obj(api: str, kind: str, name: str, spec: Object | None = None, **metadata: 
 
 def kustomization(*resources: str, **more: object) -> Object:
     api = "kustomize.config.k8s.io/v1beta1"
-    return {"apiVersion": api, "kind": "Kustomization", "resources": list(resources), **more}
+    found = {"resources": list(resources)} if resources else {}
+    return {"apiVersion": api, "kind": "Kustomization", **found, **more}
 
 
 TOLERATIONS = [
@@ -83,15 +84,22 @@ PATCH = yaml.safe_dump(
 )
 
 
-def application(name: str, path: str, *resources: Object, repo: str = REPO) -> Object:
-    source = {"repoURL": repo, "targetRevision": "main", "path": path}
+def application(
+    name: str,
+    path: str,
+    *resources: Object,
+    repo: str = REPO,
+    space: str = "openshift-gitops",
+    **more: object,
+) -> Object:
+    source = {"repoURL": repo, "targetRevision": "main", "path": path, **more}
     spec = {
         "project": "default",
         "source": source,
         "destination": {"server": "https://kubernetes.default.svc"},
         "syncPolicy": {"automated": {"selfHeal": True}},
     }
-    made = obj("argoproj.io/v1alpha1", "Application", name, spec, namespace="openshift-gitops")
+    made = obj("argoproj.io/v1alpha1", "Application", name, spec, namespace=space)
     rows = []
     for one in resources:
         group, _, version = one["apiVersion"].rpartition("/")

@@ -79,22 +79,16 @@ def _others(
 
 def _files(documents: list[_Document]) -> Iterator[File]:
     patches = {file for one in documents for file in _patch_files(one)}
-    charts = {posixpath.dirname(one.file) for one in documents if posixpath.basename(one.file) == CHART}
     by_file: dict[str, list[_Document]] = {}
     for one in documents:
         by_file.setdefault(one.file, []).append(one)
         if said(one.node, "kind") and said(one.node, "metadata", "name"):
             yield _object(one, patch=one.file in patches)
-        elif _is_values(one.file, charts):
+        elif posixpath.basename(one.file) not in (CHART, *KUSTOMIZATION):
             yield File(one.file, VALUES, "", "", dict(_walk(one.node, "", 0)))
     for one in documents:
         for target, text_or_path in _targeted(one):
             yield from _patched(one.file, target, text_or_path, by_file)
-
-
-def _is_values(file: str, charts: set[str]) -> bool:
-    folder, name = posixpath.split(file)
-    return folder in charts and name != CHART
 
 
 def _object(one: _Document, *, patch: bool) -> File:
