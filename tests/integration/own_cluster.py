@@ -27,6 +27,7 @@ from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
 
 NAME = "prod"
+DEADLINE = 900.0  # seconds; a rehearsal takes 90 on two idle cores
 WHO = ("-c", "user.name=Jo", "-c", "user.email=jo@example.com")
 
 
@@ -61,7 +62,7 @@ class Own:
 
     def said(self, *words: str, code: int = 0) -> Ended:
         """A command that must end so."""
-        ended = self.play.knowngood(*words)
+        ended = self.play.knowngood(*words, deadline=DEADLINE)
         assert ended.code == code, f"knowngood {' '.join(words)}: {explained(ended)}"
         return ended
 

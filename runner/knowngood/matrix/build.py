@@ -296,6 +296,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         tenants=tuple(_tenant(t) for t in v["tenants"]),
         gitops=_gitops(v["gitops"]),
         declarations=tuple(_declaration(name, d) for name, d in v["declare"].items()),
+        follows={n: Follows(f["component"], dict(f["versions"])) for n, f in v.get("follows", {}).items()},
         limits=limits(v.get("limits", {})),
         on_wave_failure=v.get("policy", {}).get("onWaveFailure", "hold"),
         where=where,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from knowngood.model.alerts import NONE, Alertmanager
@@ -320,6 +320,9 @@ class Cluster:
     bmcs: Bmcs = UNASKED
     pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # profile -> its nodes
     registry: Pulling | None = None  # None: no registry is asked for images
+    follows: Mapping[str, Follows] = field(
+        default_factory=dict
+    )  # what Git leaves to an operator: it moves with that
 
     def namespace_of(self, operator: str) -> str:
         """The namespace of an operator, by its component's name; the GPU operator's for any that is not named."""
@@ -356,6 +359,12 @@ class Matrix:
     dirty: bool = False
     edges: Mapping[str, Edges] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
+
+    def on(self, cluster: Cluster) -> Matrix:
+        """The matrix as it is on a cluster: what Git leaves to an operator there follows that one."""
+        known = ((n, f) for n, f in cluster.follows.items() if n in self.components)
+        own = {name: replace(self.components[name], follows=follows) for name, follows in known}
+        return replace(self, components={**self.components, **own}) if own else self
 
     @property
     def movers(self) -> Specs:

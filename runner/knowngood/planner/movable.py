@@ -41,6 +41,11 @@ def obstacle(component: Component, cluster: Cluster | None = None) -> Obstacle |
         )
     if cluster is None:
         return None
+    if own := cluster.follows.get(component.name):
+        return Obstacle(
+            f"not movable by itself here: Git leaves it to {own.component}, with which it moves",
+            f"a release that moves {own.component}, too; or write its version out in Git and declare it",
+        )
     leader = component.follows.component if component.follows and not mover.fields else ""
     declared = next((d for d in cluster.declarations if d.component == (leader or component.name)), None)
     if declared is None:
@@ -68,9 +73,11 @@ def comes_with(
 
     `named`: what the cluster's release names; what it names moves by itself.
     """
-    if component.mover or component.judged_only or component.follows is None or component.name in named:
+    own = cluster.follows.get(component.name) if cluster else None
+    if own is None and (component.mover or component.follows is None or component.name in named):
         return ""
-    leader = components.get(component.follows.component)
+    follows = own or component.follows
+    leader = components.get(follows.component) if follows and not component.judged_only else None
     return leader.name if leader and obstacle(leader, cluster) is None else ""
 
 

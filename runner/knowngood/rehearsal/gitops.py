@@ -61,18 +61,20 @@ def _spec(rest: AtRest, declaration: Declaration, ring: str) -> Object:
 def _beside(rest: AtRest, placed: dict[str, Placed]) -> dict[str, Placed]:
     """What the operators need beside what is declared: a ClusterPolicy, and DOCA-OFED where the release has it."""
     kinds = {one.object["kind"] for one in placed.values()}
-    if not kinds & {"NVIDIADriver", POLICY.kind}:
+    left = DRIVER in rest.cluster.follows  # to the operator, by a policy that names no version
+    if not left and not kinds & {"NVIDIADriver", POLICY.kind}:
         raise UsageError(
             f"cluster {rest.cluster.name} does not declare {DRIVER}; the twin needs that",
             where=rest.cluster.where,
             hint="give declare.nvidia-driver an object of kind ClusterPolicy, or NVIDIADriver and a file with {ring}",
         )
-    file = rest.cluster.declaration(DRIVER).file.replace("{ring}", "x")
+    declared = rest.cluster.declarations[0] if left else rest.cluster.declaration(DRIVER)
+    file = declared.file.replace("{ring}", "x")
     reading = [a.path for a in rest.cluster.gitops.applications if a.reads(file)]
     folder = PurePosixPath(reading[0]) if reading else PurePosixPath(file).parent
     found: dict[str, Placed] = {}
     if POLICY.kind not in kinds and not rest.by_helm:
-        policy = made(POLICY, cluster_policy(rest, own_driver=False))
+        policy = made(POLICY, cluster_policy(rest, own_driver=left))
         found[str(folder / "clusterpolicy.yaml")] = Placed(policy)
     if not rest.by_helm:
         maps = sharing.config_maps(rest)

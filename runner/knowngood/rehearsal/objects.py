@@ -78,9 +78,9 @@ def _imaged(rest: AtRest, component: str, image: str) -> Object:
 def _driver(rest: AtRest) -> Object:
     """What both kinds that declare a driver say of it, but for its version."""
     peermem = rest.release.components.get("rdma-mode") == PEERMEM
+    left = "nvidia-driver" in rest.cluster.follows  # to the operator, with repository and image
     return {
-        "repository": MIRROR,
-        "image": "driver",
+        **({} if left else {"repository": MIRROR, "image": "driver"}),
         "kernelModuleType": rest.release.components.get("kernel-module-type", "open"),
         "upgradePolicy": {"autoUpgrade": False},
         **({"rdma": {"enabled": True}} if peermem else {}),

@@ -43,6 +43,7 @@ def seed(rest: AtRest, repo: str) -> Object:
         "gpuOperator": {
             "version": _needed(release, "gpu-operator"),
             "namespace": cluster.operator_namespace,
+            **_drivers(rest),
         },
         "tenants": _tenants(cluster, hardware),
         "gitops": {
@@ -60,6 +61,12 @@ def seed(rest: AtRest, repo: str) -> Object:
             "namespace": cluster.namespaces.get(NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE),
         }
     return document | platform.played(rest) | {part: value for part, value in _parts(rest).items() if value}
+
+
+def _drivers(rest: AtRest) -> Object:
+    """What each version of the GPU Operator brings where Git leaves the driver to it."""
+    own = rest.cluster.follows.get("nvidia-driver")
+    return {"drivers": dict(own.versions)} if own else {}
 
 
 def _parts(rest: AtRest) -> Object:

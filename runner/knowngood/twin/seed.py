@@ -5,7 +5,8 @@
             "gpuModel", "gpuPciId", "nvswitch", "nics", "nicModel", "nicFirmware", "docaOfed", "kernel", "rdmaMode",
             "modules": what else the host loads at boot, of which rpcrdma is known,
             "migConfig": all-1g.18gb and its like, "replicas": of each GPU or MIG device}],
- "gpuOperator": {"version", "namespace"}, "networkOperator": {"version", "namespace"} (may be absent),
+ "gpuOperator": {"version", "namespace", "drivers": version -> the driver it brings by itself (may be absent)},
+ "networkOperator": {"version", "namespace"} (may be absent),
  "tenants": [{"name", "namespace", "workloads": [{"name", "kind": Deployment|StatefulSet|gang, "replicas",
               "gpusPerPod", "minAvailable"}]}],
  "gitops": {"repo", "branch", "applications": [{"name", "namespace", "path"}]} (may be absent),
@@ -113,10 +114,11 @@ class TenantSeed:
 
 @dataclass(frozen=True, slots=True)
 class OperatorSeed:
-    """An installed operator."""
+    """An installed operator. drivers: its version -> the driver that it brings where its policy names none."""
 
     version: str
     namespace: str
+    drivers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

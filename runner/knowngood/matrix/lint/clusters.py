@@ -148,6 +148,26 @@ def declared_components_exist(context: Context) -> Iterator[Finding]:
                 )
 
 
+@rule(
+    "KG433",
+    "What follows an operator is a known component that Git does not declare; the operator is declared.",
+)
+def followers_have_a_leader(context: Context) -> Iterator[Finding]:
+    """It moves with the operator, and only so."""
+    known = context.documents.names("components")
+    for document in _clusters(context):
+        declared = document.value["declare"]
+        for name, one in document.value.get("follows", {}).items():
+            at, leader = document.at_key("follows", name), one["component"]
+            if unknown := [n for n in (name, leader) if n not in known]:
+                yield Finding(at, f"there is no component {unknown[0]!r}", known_are(known, unknown[0]))
+            elif name in declared:
+                yield Finding(at, f"Git declares {name}, so it follows nobody", "drop one of the two")
+            elif leader not in declared:
+                message = f"{name} follows {leader}, and nothing says where Git declares that"
+                yield Finding(at, message, f"name {leader} under declare")
+
+
 @rule("KG410", "`{ring}` is the only placeholder; what stands by ring is an object a ring.")
 def placeholders_agree(context: Context) -> Iterator[Finding]:
     """Else two rings would edit one object."""

@@ -66,7 +66,7 @@ class Case:
         found = matrix.clusters[cluster]
         pinned, target = matrix.releases[found.release], matrix.releases[release]
         versions = {at: _version(matrix, found, at[0], text) for at, text in declared.items()}
-        return cls(matrix, found, pinned, target, versions, wishes)
+        return cls(matrix.on(found), found, pinned, target, versions, wishes)
 
     def component(self, name: str) -> Component:
         """The component's file, with the mover of the kind that declares it on this cluster."""

@@ -75,10 +75,10 @@ class Hops:
             (c.undo for c in components),
             key=UNDOS.index,
         )
-        blocked = tuple(self._not_movable(moves, scopes, whole))
         charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
         paused = any(waits(self.question, m.component, m.to_version) for m in moves)
         follows = tuple(self._follows(whole, then, waits=paused))
+        blocked = (*self._not_movable(moves, scopes, whole), *self._not_brought(moves, follows))
         fleet, rings = self._parts.of(moves, follows, whole, waits=paused)
         if blocked and scope is Scope.CLUSTER:  # it is told by whom it could be made, not how we would
             fleet, rings = None, ()
@@ -227,6 +227,30 @@ class Hops:
             for follower in component.mover.settles if component.mover else ():
                 if follower in versions and not self.case.component(follower).movable:
                     yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"
+
+    def _not_brought(self, moves: tuple[Move, ...], follows: tuple[Move, ...]) -> Iterator[str]:
+        """What Git leaves to an operator that moves, where that one is not known to bring what is planned."""
+        for move in follows:
+            own = self.case.cluster.follows.get(move.component)
+            leader = next((m for m in moves if own and m.component == own.component), None)
+            if own is None or leader is None:
+                continue
+            scheme = self.case.component(own.component).scheme
+            for at, version in (
+                (leader.from_version, move.from_version),
+                (leader.to_version, move.to_version),
+            ):
+                brings = next((v for text, v in own.versions.items() if in_range(scheme, text, at)), "")
+                if brings != version:
+                    told = (
+                        f"brings {brings} by the cluster file"
+                        if brings
+                        else "is not named in the cluster file"
+                    )
+                    yield (
+                        f"{move.component} {version}: it follows {own.component} here, and {own.component} {at} {told}"
+                        f" (correct follows.{move.component}, or write its version out in Git and declare it)"
+                    )
 
     def _in_parts(self, component: Component) -> list[str]:
         """The rings that would not be out as a whole when a commit starts the change on all of their nodes."""

@@ -56,6 +56,7 @@ class Surroundings:
     openshift: str = ""
     toolkits: frozenset[str] = field(default_factory=frozenset)
     version: str = ""  # of the operator
+    driver: str = ""  # that it brings where the ClusterPolicy names none: of its ClusterServiceVersion
 
     def missing(self, pool: Pool) -> bool:
         """Whether the driver must do without the toolkit of the nodes' build."""
@@ -119,7 +120,10 @@ def driver_daemon_set(driver: Object, pool: Pool, around: Surroundings, manager:
 
 def policy_daemon_set(policy: Object, pool: Pool, around: Surroundings) -> Object:
     """The ClusterPolicy's own driver: one DaemonSet a build for all GPU nodes, which leaks at any restart."""
-    spec = {**policy["spec"]["driver"], **{k: policy["spec"].get(k) for k in ("gds", "gdrcopy")}}
+    own = (
+        {"version": around.driver, "repository": "nvcr.io/nvidia", "image": "driver"} if around.driver else {}
+    )
+    spec = {**own, **policy["spec"]["driver"], **{k: policy["spec"].get(k) for k in ("gds", "gdrcopy")}}
     of = pool.build or (f"{pool.plain_kernel}-{pool.tag}" if pool.kernel else "")
     name = f"nvidia-driver-daemonset-{of}" if of else "nvidia-driver-daemonset"
     labels = {

@@ -34,7 +34,8 @@ def surroundings(twin: Twin) -> Surroundings:
     version = twin.operator_version("gpu-operator", seed.gpu_operator.version)
     minor = ".".join(twin.openshift.split(".")[:2])
     builds = frozenset(operating_system(release)[1] for release in twin.releases)
-    return Surroundings(seed.gpu_operator.namespace, minor, builds, version)
+    driver = seed.gpu_operator.drivers.get(version, "")
+    return Surroundings(seed.gpu_operator.namespace, minor, builds, version, driver)
 
 
 async def apply(twin: Twin, owner: Object, wanted: Object) -> Object:
