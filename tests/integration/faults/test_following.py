@@ -32,6 +32,8 @@ def following(folder: Path) -> Iterator[Play]:
     cluster["declare"] = {OPERATOR: cluster["declare"][OPERATOR]}
     cluster["follows"] = {DRIVER: {"component": OPERATOR, "versions": BRINGS}}
     cluster["release"] = FROM
+    reads = f"overlays/{CLUSTER}/operators"
+    cluster["gitops"]["applications"] = [a for a in cluster["gitops"]["applications"] if a["path"] == reads]
     file.write_text(yaml.safe_dump(cluster))
     release = yaml.safe_load((source / "releases" / f"{FROM}.yaml").read_text())
     release["components"] |= {OPERATOR: "26.3.0", DRIVER: BRINGS["26.3.0"]}
