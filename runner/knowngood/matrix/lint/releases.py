@@ -60,8 +60,9 @@ def blocking_rules_hold(context: Context) -> Iterator[Finding]:
 def warning_rules_hold(context: Context) -> Iterator[Finding]:
     """Shown, not refused."""
     for judged in context.judged:
-        if broken([judged.finding], Severity.WARN):
-            yield _of_rule(judged, "choose another version, or live with it knowingly")
+        if broken([judged.finding], Severity.WARN) and not _accepted(judged):
+            name = judged.finding.rule.name
+            yield _of_rule(judged, f"choose another version, or say why not under accepts: {{{name}: ...}}")
 
 
 @rule("KG206", "A release and its profiles name what its compatibility rules ask about.", severity="warning")
@@ -71,11 +72,35 @@ def required_components_named(context: Context) -> Iterator[Finding]:
         finding = judged.finding
         asks = judges(finding.rule) and finding.rule.severity is not Severity.INFO
         # What only a cluster can tell is KG418's.
-        if asks and finding.outcome is Outcome.UNKNOWN and finding.component not in CLUSTER_TRAITS:
+        open_ = asks and finding.outcome is Outcome.UNKNOWN and finding.component not in CLUSTER_TRAITS
+        if open_ and not _accepted(judged):
             trait = finding.component not in context.matrix.components
             yield _of_rule(
                 judged, f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
             )
+
+
+@rule("KG212", "What a release accepts is a warning about it.", severity="warning")
+def accepted_is_warned_of(context: Context) -> Iterator[Finding]:
+    """A word that outlives its reason would hide the next one."""
+    warned: dict[str, set[str]] = {}
+    for judged in context.judged:
+        finding = judged.finding
+        if broken([finding], Severity.WARN) or finding.outcome is Outcome.UNKNOWN:
+            warned.setdefault(judged.document.name, set()).add(finding.rule.name)
+    for document in context.documents.of("releases").values():
+        for name in document.value.get("accepts", {}):
+            if name not in warned.get(document.name, ()):
+                yield Finding(
+                    document.at_key("accepts", name),
+                    f"no rule {name} warns of it",
+                    "remove it, or correct its name",
+                )
+
+
+def _accepted(judged: Judged) -> bool:
+    """Whether a person said why the release has it all the same."""
+    return judged.finding.rule.name in judged.document.value.get("accepts", {})
 
 
 @rule("KG207", "A revoked release says why, and only a revoked one does.")

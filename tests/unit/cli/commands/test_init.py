@@ -40,6 +40,12 @@ def tool(name: str, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
+def test_a_fresh_repository_validates_without_a_warning(laid_out: Path) -> None:
+    said = knowngood("validate", "--matrix", laid_out / "matrix")
+    assert said.code == 0, said.out
+    assert "0 errors, 0 warnings" in said.err
+
+
 def test_the_pipelines_of_both_are_what_their_schemas_ask_and_zizmor_finds_nothing(laid_out: Path) -> None:
     workflows = laid_out / ".github" / "workflows"
     assert sorted(p.name for p in workflows.iterdir()) == [
