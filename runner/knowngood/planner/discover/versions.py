@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Component, Matrix, Release
-from knowngood.planner.discover.seen import Seen, Told, Version, name_of, space_of
+from knowngood.planner.discover.seen import Seen, Told, Version, labels_of, name_of, space_of
 from knowngood.planner.moving import STARTING, SUBSCRIPTION, version_of
 from knowngood.planner.version import is_whole, runs
 
@@ -92,7 +92,12 @@ def _of_nodes(seen: Seen, component: Component, gpu: Sequence[str]) -> Iterator[
     nodes = {name_of(n): n for n in seen.of("Node")}
     for name in gpu:
         info = (nodes[name].get("status") or {}).get("nodeInfo") or {} if name in nodes else {}
-        if component.name == KERNEL:
+        if component.mover is not None and component.mover.label is not None:
+            # A node without the label has what its operator makes of that: no release need name it.
+            label = component.mover.label.name
+            if name in nodes and (text := labels_of(nodes[name]).get(label)):
+                yield Version(text, f"label {label}")
+        elif component.name == KERNEL:
             if text := str(info.get("kernelVersion") or ""):
                 yield Version(
                     re.sub(r"\.(x86_64|aarch64)(\+64k)?$", r"\2", text), "nodeInfo of the GPU nodes"
@@ -124,7 +129,9 @@ def release(seen_of: Seen, told: Told, matrix: Matrix, profile: str) -> None:
     known = {r.name: [c for c in r.components if c in seen] for r in fitting}
     # What a release names and nothing shows speaks against it, as what runs speaks for it.
     weight = {
-        r.name: 2 * len(known[r.name]) - len(r.components) for r in fitting if len(known[r.name]) >= LEAST
+        r.name: (2 * len(known[r.name]) - len(r.components), len(known[r.name]) - len(r.components))
+        for r in fitting
+        if len(known[r.name]) >= LEAST
     }
     fitting = [r for r in fitting if r.name in weight and weight[r.name] == max(weight.values())]
     if len(fitting) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,30 @@ def test_commits_are_signed_with_the_users_key_and_say_who_signed(
     signers.write_text(f"jo@example.com {(home / 'key.pub').read_text()}")
     how = ("-c", "gpg.format=ssh", "-c", f"gpg.ssh.allowedSignersFile={signers}")
     assert team.git(*how, "log", "-1", "--format=%G? %cn %an", commit) == "G Jo knowngood"
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not on PATH")
+def test_commits_are_signed_with_the_users_gpg_key(
+    team: Team, clone: Clone, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git's own default: no gpg.format is said."""
+    with tempfile.TemporaryDirectory(prefix="kg-") as ring:  # its agent's socket has a short path
+        monkeypatch.setenv("GNUPGHOME", ring)
+        how = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key"]
+        subprocess.run(
+            [*how, "Jo <jo@example.com>", "ed25519", "sign", "never"], check=True, capture_output=True
+        )
+        name = "[user]\n\tname = Jo\n\temail = jo@example.com\n"
+        (home / ".gitconfig").write_text(f"[commit]\n\tgpgSign = true\n{name}")
+        try:
+            commit = clone().declare([change("ring-0")], "ring-0", trailers("ring-0"))
+            team.log()
+            assert team.git("log", "-1", "--format=%G? %cn %an", commit) in (
+                "G Jo knowngood",
+                "U Jo knowngood",
+            )
+        finally:
+            subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True)
 
 
 def test_a_signature_that_cant_be_made_pushes_nothing(team: Team, clone: Clone, home: Path) -> None:
