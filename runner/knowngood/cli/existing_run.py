@@ -14,7 +14,7 @@ from typing import Any
 from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.adapters.journal import is_open
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
-from knowngood.adapters.kubernetes.kubeconfig import one_of
+from knowngood.adapters.kubernetes.kubeconfig import one_of, together
 from knowngood.adapters.processes.supervisor import wait_gone
 from knowngood.cli import runs
 from knowngood.cli.matrix_source import load
@@ -150,9 +150,12 @@ def _known(
 
 
 def _kubeconfig(settings: Settings, recorded: str) -> Path | None:
+    named = os.environ.get("KUBECONFIG", "").strip(os.pathsep)
+    brought = not settings.kubeconfig and Path(recorded).parent == together()
+    if named and brought and str(now := one_of(named)) == recorded:  # as the several files are by now
+        return now
     if settings.kubeconfig or recorded:
         return Path(settings.kubeconfig or recorded)
-    named = os.environ.get("KUBECONFIG", "").strip(os.pathsep)
     return one_of(named) if named else None
 
 

@@ -95,26 +95,69 @@ def default_path() -> Path | None:
 def one_of(named: str) -> Path:
     """The file that kubectl would go by among those that KUBECONFIG names; one that is not there is left out.
 
-    Of each name the first file that has it counts. UsageError where the current context's parts lie in several files,
-    since what a run needs is one file that it, its playbooks and a later command go by.
+    Of each name the first file that has it counts. Where the current context's parts lie in several files they are
+    brought together in one of our own, readable by its owner alone: a run, its playbooks and a later command go by it.
+    UsageError where no context is chosen, or a part of it is nowhere.
     """
     paths = [Path(text).expanduser() for text in named.split(os.pathsep) if text]
     files = {path: _read(path) for path in paths if path.is_file()} if len(paths) > 1 else {}
     if not files:
         return paths[0]
     chosen = next((str(f["current-context"]) for f in files.values() if f.get("current-context")), "")
+    if not chosen:
+        raise UsageError("no current-context is set", where=named, hint="kubectl config use-context NAME")
     first = _first(files, "contexts", chosen)
-    used = _named(files[first], "contexts", chosen, "context", first) if first else {}
-    parts = {first, _first(files, "clusters", used.get("cluster")), _first(files, "users", used.get("user"))}
-    if first is None or len(parts) > 1 or files[first].get("current-context") != chosen:
+    if first is None:
+        raise UsageError(f"contexts has no entry {chosen!r}", where=named, hint=HINT)
+    used = _named(files[first], "contexts", chosen, "context", first)
+    places = {"contexts": (first, chosen)}
+    for section, key in (("clusters", "cluster"), ("users", "user")):
+        name = str(used.get(key) or "")
+        at = _first(files, section, name)
+        if at is None:
+            raise UsageError(f"{section} has no entry {name!r}", where=named, hint=HINT)
+        places[section] = (at, name)
+    if {at for at, _ in places.values()} == {first} and files[first].get("current-context") == chosen:
+        return first
+    parts = {s: [_rooted(files[at], s, name, at)] for s, (at, name) in places.items()}
+    return _kept({"apiVersion": "v1", "kind": "Config", "current-context": chosen, **parts}, named)
+
+
+def _rooted(config: Values, section: str, name: str, path: Path) -> Values:
+    """An entry whose files are found from anywhere: client-go reads them beside the file that names them."""
+    key = section.removesuffix("s")
+    found = dict(_named(config, section, name, key, path))
+    for one in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+        if found.get(one):
+            found[one] = str((path.parent / str(found[one])).absolute())
+    plugin = found.get("exec")
+    if isinstance(plugin, dict) and "/" in str(plugin.get("command") or ""):
+        found["exec"] = {**plugin, "command": str((path.parent / str(plugin["command"])).absolute())}
+    return {"name": name, key: found}
+
+
+def together() -> Path:
+    """The folder of files in which we brought several ones' parts together."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "knowngood" / "kubeconfig"
+
+
+def _kept(config: Values, named: str) -> Path:
+    """A file of ours with this in it, the same one for the same files: what it says is written anew each time."""
+    file = together() / hashlib.sha256(named.encode()).hexdigest()[:16]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as new:  # for its owner alone
+            yaml.safe_dump(config, new)
+        Path(new.name).replace(file)
+    except OSError as error:
         raise UsageError(
-            f"the parts of context {chosen!r} lie in several files"
-            if chosen
-            else "no current-context is set",
-            where=named,
+            f"the parts of context {config['current-context']!r} lie in several files, and can't be brought together"
+            f": {error.strerror}",
+            where=str(file),
             hint="kubectl config view --flatten > FILE, and name that with --kubeconfig",
-        )
-    return first
+        ) from error
+    return file
 
 
 def _first(files: Mapping[Path, Values], section: str, name: object) -> Path | None:

@@ -236,14 +236,39 @@ def test_of_several_files_the_one_that_kubectl_would_go_by_counts(tmp_path: Path
 
 
 @pytest.mark.parametrize("section", ["contexts", "clusters", "users"])
-def test_a_context_whose_parts_lie_in_several_files_is_refused_with_the_way_to_make_one(
-    tmp_path: Path, section: str
+def test_a_context_whose_parts_lie_in_several_files_is_brought_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str
 ) -> None:
-    """The first file that has a name counts: another one's entry of that name is what kubectl would take."""
-    before = {section: config()[section]}
-    with pytest.raises(UsageError, match="parts of context 'ams' lie in several files") as caught:
-        kubeconfig.one_of(several(tmp_path, before, config()))
-    assert "--flatten" in caught.value.hint
+    """The first file that has a name counts, and a file that an entry names lies beside the file that it is in."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "token").write_text("of-the-file")
+    first = config()
+    first["users"][0]["user"] = {"tokenFile": "token"}
+    rest = {key: value for key, value in first.items() if key != section}
+    made = kubeconfig.one_of(several(tmp_path, {section: first[section]}, rest))
+    access = kubeconfig.load(made)
+    assert access.server == config()["clusters"][0]["cluster"]["server"].rstrip("/")
+    assert access.token() == "of-the-file"
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert made.is_relative_to(tmp_path / "state")
+
+
+def test_what_is_brought_together_is_as_its_files_are_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that was renewed is taken, and no second file is left."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for token in ("old", "new"):
+        users = {"users": [{"name": config()["users"][0]["name"], "user": {"token": token}}]}
+        made = kubeconfig.one_of(several(tmp_path, users, config()))
+        assert kubeconfig.load(made).token() == token
+    assert list(made.parent.iterdir()) == [made]
+
+
+def test_a_context_of_which_a_part_is_nowhere_is_refused(tmp_path: Path) -> None:
+    lacking = {key: value for key, value in config().items() if key != "users"}
+    with pytest.raises(UsageError, match="users has no entry"):
+        kubeconfig.one_of(several(tmp_path, {"kind": "Config"}, lacking))
 
 
 def test_an_empty_file_among_several_is_passed_over(tmp_path: Path) -> None:
