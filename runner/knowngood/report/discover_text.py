@@ -16,14 +16,14 @@ SHOWN = 6  # items of a list
 
 def discover_text(told: Told, seen: Seen, differences: Sequence[str] | None, width: int) -> Page:
     """`differences`: to the file that is there already, None where there was none."""
-    rows = [(key, _short(key, value)) for key, value in told.values.items()]
-    lines = ["found", *wrapped(rows, "  ", width)]
+    rows = [row for key, value in told.values.items() for row in _rows(key, value)]
     versions = ", ".join(f"{n} {v.text}" for n, v in sorted(told.versions.items()))
-    lines += wrapped([("running", versions or "no version was read")], "  ", width)
+    rows.append(("running", versions or "no version was read"))
     if catalogs := [
         f"{o['metadata']['namespace']}/{o['metadata']['name']}" for o in seen.of("CatalogSource")
     ]:
-        lines += wrapped([("catalogs", ", ".join(catalogs))], "  ", width)
+        rows.append(("catalogs", ", ".join(catalogs)))
+    lines = ["found", *wrapped(rows, "  ", width)]
     unread = [*seen.unread.items(), *((n, m.trouble) for n, m in seen.machines.items() if m.trouble)]
     if unread:
         lines += ["", "could not be read", *wrapped(_grouped(unread), "  ", width)]
@@ -46,6 +46,14 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def _rows(key: str, value: Any) -> list[tuple[str, str]]:
+    """A key of the cluster file: a line, or one for each component."""
+    if key != "declare":
+        return [(key, _short(key, value))]
+    places = [f"{name}: {place['file']} {place['path']}" for name, place in value.items()]
+    return [(key if number == 0 else "", text) for number, text in enumerate(places)]
+
+
 def _short(key: str, value: Any) -> str:
     """A key of the cluster file in one line."""
     if key == "nodes":
@@ -54,8 +62,6 @@ def _short(key: str, value: Any) -> str:
         return "; ".join(f"{v['name']}: {_some(v.get('nodes') or v['namespaces'])}" for v in value)
     if key == "gitops":
         return f"{value['repo']} {value['branch']}: {_some([a['name'] for a in value['applications']])}"
-    if key == "declare":
-        return "; ".join(f"{name} in {place['file']} {place['path']}" for name, place in value.items())
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     return str(value)

@@ -18,7 +18,7 @@ from knowngood.planner.sharing import REPLICAS
 KEYS = {"control-plane": "controlPlane", "worker": "cpu", "gpu": "gpu", "virtual": "virtual"}
 GPU_PRODUCT, GPU_COUNT = "nvidia.com/gpu.product", "nvidia.com/gpu.count"
 WAY = "rings"
-NOT_ASKED = Machine(trouble="it was not asked")
+NOT_ASKED = Machine(trouble="nothing shows it from inside")
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -159,7 +159,7 @@ def test_nodes_that_could_not_be_asked_are_named_and_their_hardware_is_not_assum
     assert "gpu-2" in told(replace(a_cluster(), machines=machines)).questions["profile"][0]
     none = told(replace(a_cluster(), machines={}))
     assert "profile" not in none.values
-    assert "it was not asked" in none.questions["profile"][0]
+    assert "nothing shows it from inside" in none.questions["profile"][0]
 
 
 def test_okd_is_no_openshift_and_no_release_of_it_is_assumed() -> None:
