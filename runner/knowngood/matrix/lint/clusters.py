@@ -209,11 +209,11 @@ def files_are_in_the_repository(context: Context) -> Iterator[Finding]:
 
 @rule("KG427", "A declared file lies in the folder of one of the cluster's Applications.", severity="warning")
 def files_are_read_by_argo(context: Context) -> Iterator[Finding]:
-    """Else it must be a base that a kustomization there reads; `doctor` and every push look whether one does."""
+    """Else it must be a base that a kustomization there reads, or values of a chart; `doctor` and every push look."""
     for document, name, file in _declared_files(context):
         folders = [a["path"].strip("/") or "." for a in document.value["gitops"]["applications"]]
         if not any(PurePosixPath(file).is_relative_to(folder) for folder in folders):
-            message = f"{file} lies in the folder of no Application, so a kustomization there must read it"
+            message = f"{file} lies in the folder of no Application, so a kustomization or a chart there must read it"
             hint = "see gitops.applications; is it such a base, `doctor` shows who reads it"
             yield Finding(document.at("declare", name, "file"), message, hint)
 

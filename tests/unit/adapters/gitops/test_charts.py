@@ -107,6 +107,16 @@ def test_a_value_of_a_chart_is_proven_by_what_helm_makes_of_it(team: Team, tmp_p
     assert team.read("charts/gpu/values.yaml").startswith('driver: {version: "595.91.07", repository')
 
 
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_a_chart_that_kustomize_inflates_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "prod").mkdir()
+    charts = "helmCharts: [{name: gpu-operator, repo: https://charts.example.com, version: v26.7.0}]\n"
+    (tmp_path / "prod/kustomization.yaml").write_text(charts)
+    with pytest.raises(Inconclusive) as raised:
+        FolderRenderer().render(tmp_path, Application("prod", "argocd", "prod"))
+    assert "bring it by an Application of its own" in raised.value.hint
+
+
 @needs_helm
 def test_a_values_file_that_another_source_names_is_followed(team: Team, tmp_path: Path) -> None:
     """As most teams have it who keep charts and values apart: one repository, named twice."""
