@@ -40,13 +40,16 @@ def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
         )
         told.ask("gitops", f"which repository Argo CD reads, and which Applications: {why}")
         return
-    sources = {(_source(a).get("repoURL", ""), _source(a).get("targetRevision", "HEAD")) for a in found}
+    sources = {  # of each the first spelling: Argo CD takes them for one, too
+        (_plain(s), s.get("targetRevision", "HEAD")): (s.get("repoURL", ""), s.get("targetRevision", "HEAD"))
+        for s in map(_source, reversed(found))
+    }
     rows = [_row(seen, a) for a in sorted(found, key=lambda a: natural(name_of(a)))]
     if len(sources) > 1:
-        words = ", ".join(sorted(f"{repo} at {branch}" for repo, branch in sources))
+        words = ", ".join(sorted(f"{repo} at {branch}" for repo, branch in sources.values()))
         told.ask("gitops", f"one repository and branch: the Applications read {words}")
         return
-    ((repo, branch),) = sources
+    ((repo, branch),) = sources.values()
     how = "spec.source of " + ", ".join(r["name"] for r in rows)
     told.tell("gitops", {"repo": repo, "branch": branch, "applications": rows}, how)
     if branch == "HEAD":
@@ -93,8 +96,21 @@ def _row(seen: Seen, application: Object) -> Object:
     manifests = {f.name for f in seen.files or () if f.kind == APPLICATION}
     files = (source.get("helm") or {}).get("valueFiles")
     if files and name_of(application) not in manifests:
-        row["valueFiles"] = [str(name) for name in files]
+        row["valueFiles"] = [_from_root(application, source, str(name)) for name in files]
     return row
+
+
+def _plain(source: Object) -> str:
+    """A repository's address without what makes no other one of it."""
+    return str(source.get("repoURL") or "").rstrip("/").removesuffix(".git").lower()
+
+
+def _from_root(application: Object, source: Object, name: str) -> str:
+    """A values file as the cluster file names it: what another source names of the same repository is from its root."""
+    ref, slash, rest = name.removeprefix("$").partition("/")
+    several: Sequence[Object] = (application.get("spec") or {}).get("sources") or ()
+    same = any(s.get("ref") == ref and _plain(s) == _plain(source) for s in several)
+    return f"/{rest}" if name.startswith("$") and slash and same else name
 
 
 def _declares(seen: Seen, application: Object, matrix: Matrix) -> bool:

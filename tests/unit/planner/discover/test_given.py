@@ -15,6 +15,7 @@ from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.values import Object
+from knowngood.planner.discover.declared import _row
 from knowngood.planner.discover.seen import Seen, Told
 from knowngood.planner.discover.telling import tell
 
@@ -101,3 +102,41 @@ def test_a_value_that_the_live_object_does_not_hold_is_not_it(tmp_path: Path) ->
     gpu = chart({"valuesObject": {"driver": {"version": "570.1.1"}}}, chart="gpu-operator")
     found = told(tmp_path, gpu, {"argocd/gpu.yaml": gpu, "x.yaml": obj("v1", "ConfigMap", "x")})
     assert "declare" not in found.values
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        ("../../clusters/prod.yaml", "../../clusters/prod.yaml"),
+        ("/clusters/prod.yaml", "/clusters/prod.yaml"),
+        ("$ours/clusters/prod.yaml", "/clusters/prod.yaml"),
+    ],
+)
+def test_what_an_application_set_gives_a_chart_is_followed_and_written_into_the_cluster_file(
+    tmp_path: Path, named: str, kept: str
+) -> None:
+    """Its Applications have no manifest in the repository: only the live one says which files count."""
+    gpu = chart({}, path=CHART)
+    source = {**gpu["spec"].pop("source"), "helm": {"valueFiles": [named]}}
+    gpu["spec"]["sources"] = [{"repoURL": source["repoURL"], "ref": "ours"}, source]
+    gpu["metadata"]["ownerReferences"] = [{"kind": "ApplicationSet", "name": "fleet"}]
+    file = "clusters/prod.yaml"
+    files: dict[str, object] = {
+        f"{CHART}/Chart.yaml": {"name": "gpu"},
+        file: {"driver": {"version": VERSION}},
+    }
+    found = told(tmp_path, gpu, files)
+    declared = found.values["declare"]["nvidia-driver"]
+    assert (declared["file"], declared["written"]) == (file, "driver.version")
+    rows = found.values.get("gitops", {}).get("applications") or [_row(Seen(files=()), gpu)]
+    assert next(r for r in rows if r["name"] == "gpu-operator")["valueFiles"] == [kept]
+
+
+def test_two_spellings_of_one_repository_are_one(tmp_path: Path) -> None:
+    root = application("root", "argocd", CLUSTER_POLICY)
+    other = application("gpu", CHART, CLUSTER_POLICY)
+    other["spec"]["source"]["repoURL"] = root["spec"]["source"]["repoURL"].removesuffix(".git") + "/"
+    objects = {"Application": (root, other), "ClusterPolicy": (CLUSTER_POLICY,)}
+    found = tell(Seen(objects, files=checkout_of(tmp_path, []).files), MATRIX, DEFAULT_NAMESPACES)
+    assert [a["name"] for a in found.values["gitops"]["applications"]] == ["gpu", "root"]
+    assert found.values["gitops"]["repo"] == root["spec"]["source"]["repoURL"]
