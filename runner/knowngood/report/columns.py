@@ -24,6 +24,37 @@ def columns(rows: Rows, indent: str = "  ") -> list[str]:
     ]
 
 
+def table(rows: Rows, width: int, indent: str = "") -> list[str]:
+    """As `columns`; what is longer than a terminal goes on below: in its last column, or under its row."""
+    lines = columns(rows, indent)
+    cells = max((len(row) for row in rows), default=0)
+    sizes = [max(len(printable(row[i])) if i < len(row) else 0 for row in rows) for i in range(cells - 1)]
+    start = len(indent) + sum(sizes) + 2 * len(sizes)
+    hang = " " * (start if width - start >= NARROW else len(indent) + 4)
+    found: list[str] = []
+    for line in lines:
+        head, rest = line[:start], line[start:]
+        if len(line) <= width or not rest:
+            found += folded([line], width)
+            continue
+        if width - start < NARROW:
+            found += folded([head.rstrip()], width)
+        first = head if width - start >= NARROW else hang
+        found += textwrap.wrap(
+            rest,
+            width,
+            initial_indent=first,
+            subsequent_indent=hang,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return found
+
+
+NARROW = 30
+"""Columns below which a text is put under its row."""
+
+
 def folded(lines: Sequence[str], width: int) -> list[str]:
     """Lines broken between words where they are longer than a terminal; what goes on stands four columns further in."""
     found: list[str] = []

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeVar
 
 import click
@@ -22,7 +23,7 @@ from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirt
 from knowngood.cli.options import Settings, record_option, run_options
 from knowngood.cli.play import check_cluster
 from knowngood.cli.runs import new_id
-from knowngood.cli.terminal import say, say_json
+from knowngood.cli.terminal import say, say_json, width
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports
 from knowngood.engine.checks import CHECKS
@@ -219,10 +220,17 @@ class Doctor:
             with ports(place, Audience(), cancel) as of_a_run:
                 here = replace(of_a_run, machine=LocalMachine(self.settings.runs))
                 work = Work(here, plan, cluster, place.hardware, place.run_id, "", RunState(), cancel)
-                return examine(work, _tell)
+                return examine(work, Telling())
 
 
-def _tell(title: str) -> None:
-    """To somebody who waits at a terminal."""
-    if sys.stderr.isatty():
-        say(f"asking: {title}", err=True)
+class Telling:
+    """To somebody who waits at a terminal: what is asked, each once, however often it is looked at anew."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, title: str) -> None:
+        """Say it, in one line."""
+        if sys.stderr.isatty() and title not in self._told:
+            self._told.add(title)
+            say(shorten(f"asking: {title}", max(width(), 20), placeholder=" ..."), err=True)

@@ -12,7 +12,7 @@ import click
 from knowngood.cli import runs
 from knowngood.cli.matrix_source import Source, load, pick
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option, runs_option
-from knowngood.cli.terminal import SCHEMA, say
+from knowngood.cli.terminal import SCHEMA, say, width
 from knowngood.matrix.show import (
     describe_cluster,
     describe_component,
@@ -31,7 +31,7 @@ from knowngood.model.text import Page, as_json, page
 from knowngood.model.values import Object
 from knowngood.planner.movable import Obstacle, comes_with, obstacle
 from knowngood.planner.scope import to_rings
-from knowngood.report.columns import WIDTH, columns, wrapped
+from knowngood.report.columns import WIDTH, columns, table, wrapped
 from knowngood.report.published import names, schema
 from knowngood.report.summary import summarise
 from knowngood.report.text import summary_text
@@ -121,7 +121,7 @@ def command(settings: Settings, what: str | None, name: str | None, cluster: str
         found = getattr(source.matrix, what)
         if what == "edges":  # a line each: all of them are tens of thousands
             found = [edge_row(edges) for edges in source.matrix.edges.values()]
-        say(_json({what: found}) if output == "json" else page(columns(TABLES[what](source), "")))
+        say(_json({what: found}) if output == "json" else page(table(TABLES[what](source), width())))
         return 0
     if not name:
         hint = f"knowngood show {what} NAME; knowngood show {what}s lists them"
@@ -164,7 +164,7 @@ def _json(value: Any) -> Page:
 
 def _movables(source: Source, cluster: Cluster | None) -> Page:
     """All components, whether each can be moved, and what would have to change for the others."""
-    return page([*columns(_components(source, cluster), ""), *_changes(source, cluster)])
+    return page([*table(_components(source, cluster), width()), *_changes(source, cluster)])
 
 
 def _components(source: Source, cluster: Cluster | None) -> Rows:
