@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.matrix import Cluster, Follows, Matrix, Release
+from knowngood.model.matrix import Cluster, Follows, Matrix
 from knowngood.model.plan import Move
 from knowngood.planner.movable import comes_with, obstacle
 from knowngood.planner.plan.planning import plan
@@ -30,12 +30,8 @@ def prod(brings: dict[str, str] | None = None) -> Cluster:
 
 def matrix(own: Cluster, **versions: str) -> Matrix:
     changed = {name.replace("_", "-"): version for name, version in versions.items()}
-    to = Release(**{**_fields(FROM), "name": "to", "components": {**FROM.components, **changed}})
+    to = replace(FROM, name="to", components={**FROM.components, **changed})
     return replace(SHIPPED, clusters={own.name: own}, releases={**SHIPPED.releases, "to": to})
-
-
-def _fields(release: Release) -> dict[str, object]:
-    return {name: getattr(release, name) for name in release.__slots__}
 
 
 def test_the_operator_brings_it_and_each_ring_takes_it_in_its_turn() -> None:
