@@ -15,6 +15,7 @@ MOST_TYPED = 9
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("name", sorted(TEAMS))
 def test_from_a_cluster_never_seen_to_an_upgrade_that_is_done(name: str, tmp_path: Path) -> None:
     team = TEAMS[name]

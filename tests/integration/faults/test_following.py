@@ -48,6 +48,7 @@ def moved(play: Play) -> Ended:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
 def test_it_comes_with_its_operator_ring_by_ring(tmp_path: Path) -> None:
     with following(tmp_path) as play:
         ended = moved(play)
@@ -58,6 +59,7 @@ def test_it_comes_with_its_operator_ring_by_ring(tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
 def test_a_canary_that_fails_takes_both_back(tmp_path: Path) -> None:
     with following(tmp_path) as play:
         play.stage.fault("xid-31-after-driver", FRA_CANARY, {"version": BRINGS["26.3.0"]})
