@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from knowngood.model.text import printable
 from knowngood.planner.pace import seconds_between
 from knowngood.report.advice import blamed, earned, headline, next_steps, record_line
@@ -28,6 +26,8 @@ def html(
     `then`: what to do next, where it is not what a run on a real cluster advises. `seen`: run -> what somebody outside
     the program saw of it, one line each.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 (60 ms, for a run's end only)
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -11,8 +11,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Object, path
 from knowngood.adapters.movers.fleet_task import FleetTask
@@ -82,6 +80,8 @@ def _lost(live: Object, older: Object) -> str:
 
 def _objects(task: FleetTask, live: Object, older: Object) -> Iterator[str]:
     """Hold every object against the older schema of each version that is served now."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 (0.1 s, for an operator that goes back only)
+
     group, plural = older["spec"]["group"], older["spec"]["names"]["plural"]
     served = {version["name"] for version in live["spec"]["versions"] if version["served"]}
     for version in older["spec"]["versions"]:
