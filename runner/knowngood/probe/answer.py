@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from knowngood.probe.values import Object
@@ -70,3 +71,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return value
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile; 0 of no values."""
+    ordered = sorted(values) or [0.0]
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))], 3)

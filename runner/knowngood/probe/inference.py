@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from knowngood.probe.answer import Answer, bad, good
+from knowngood.probe.answer import Answer, bad, good, percentile
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, Numbers
-from knowngood.probe.smoke import backend, instances, serving
-from knowngood.probe.smoke.asking import percentile
+from knowngood.probe.smoke import backend
 from knowngood.probe.values import Values
 
 _INPUTS, _HIDDEN, _CLASSES = 8, 24, 4
@@ -24,6 +23,8 @@ def run(host: Host, params: Values) -> Answer:
     if refusal is not None:
         return refusal
     if torch is not None:
+        from knowngood.probe.smoke import instances, serving  # noqa: PLC0415 (an HTTP server: 50 ms of a rehearsal's 100)
+
         asked = instances.asked("inference", params, serving.DEADLINE)
         return instances.run("inference", host, gpus, params, lambda n: serving.run(torch, n, asked))
     return reference(max(1, int(mine.get("requests", 20))))

@@ -7,7 +7,7 @@ import time
 from knowngood.probe.answer import Answer, bad, good
 from knowngood.probe.host import Host
 from knowngood.probe.reference import Network, samples
-from knowngood.probe.smoke import backend, distributed, instances
+from knowngood.probe.smoke import backend
 from knowngood.probe.values import Values
 
 _COUNT, _INPUTS, _HIDDEN, _CLASSES = 48, 4, 12, 3
@@ -25,6 +25,8 @@ def run(host: Host, params: Values) -> Answer:
     if refusal is not None:
         return refusal
     if torch is not None:
+        from knowngood.probe.smoke import distributed, instances  # noqa: PLC0415 (no part of the reference)
+
         asked = instances.asked("training", params, distributed.DEADLINE)
         return instances.run("training", host, gpus, params, lambda n: distributed.run(torch, n, asked))
     return reference()

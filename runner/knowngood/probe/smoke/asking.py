@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
+from knowngood.probe.answer import percentile
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.completions import Answered, Endpoint, Expected, Failed, ask, wrong
 from knowngood.probe.smoke.ends import no_room
@@ -135,9 +136,3 @@ class Load:
             "nextTokenP50Ms": percentile(gaps, 50),
             "nextTokenP99Ms": percentile(gaps, 99),
         }
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile; 0 of no values."""
-    ordered = sorted(values) or [0.0]
-    return round(ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))], 3)

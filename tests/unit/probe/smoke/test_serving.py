@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from knowngood.probe.answer import percentile
 from knowngood.probe.smoke import lesson, serving
-from knowngood.probe.smoke.asking import Load, percentile
+from knowngood.probe.smoke.asking import Load
 from knowngood.probe.smoke.by_value import Finding
 from knowngood.probe.smoke.completions import Answered, Endpoint, Expected, Failed, ask, wrong
 from knowngood.probe.smoke.network import Size
