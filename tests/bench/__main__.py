@@ -14,7 +14,19 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from tests.bench import api, commands, gates, kernel_log, matrix, planner, playbooks, releases, run, scale
+from tests.bench import (
+    api,
+    commands,
+    gates,
+    kernel_log,
+    matrix,
+    planner,
+    playbooks,
+    rehearsal,
+    releases,
+    run,
+    scale,
+)
 from tests.bench.measurement import ROOT, Measurement
 
 PARTS: dict[str, Callable[[], Iterable[Measurement]]] = {
@@ -28,6 +40,7 @@ PARTS: dict[str, Callable[[], Iterable[Measurement]]] = {
     "gates": gates.measure,
     "gates-flood": gates.flood,
     "run": run.measure,
+    "rehearsal": rehearsal.measure,
     "scale": scale.measure,
 }
 PIECES = {f"scale.{name}": piece for name, piece in scale.pieces().items()}
