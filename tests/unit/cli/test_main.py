@@ -41,6 +41,29 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.splitlines()[-1].startswith("[] ")
 
 
+STARTS = (
+    ("knowngood.probe.inference", ("knowngood.probe.smoke.serving", "http.client")),
+    ("knowngood.adapters.movers.node_work", ("kubernetes", "knowngood.model.state", "knowngood.model.plan")),
+    ("knowngood.gate.fixtures", ("kubernetes", "knowngood.model.state", "knowngood.model.plan")),
+    ("knowngood.cli.commands.upgrade", ("kubernetes", "jsonschema", "jinja2")),
+)
+"""A process that a run starts again and again, or a person waits for -> what it does not need to begin."""
+
+
+def test_what_starts_often_imports_no_more_than_it_needs() -> None:
+    """In this order in one process: each imports more than the one before."""
+    script = (
+        "import importlib, sys\n"
+        f"for name, without in {STARTS!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    print([name, *(m for m in without if m in sys.modules)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == [str([name]) for name, _ in STARTS]
+
+
 def test_help_lists_every_command_and_exit_code() -> None:
     said = knowngood("--help")
     assert said.code == 0
