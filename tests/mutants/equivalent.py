@@ -67,4 +67,25 @@ EQUIVALENT: dict[str, str] = {
     'runner/knowngood/probe/fabric/pair.py: serving = line.hear("serving", 2 * START)["rails"]: 2 -> 3': (
         "the same"
     ),
+    "runner/knowngood/gate/fabric.py: NCCL = -1: 1 -> 2": ("any number that is no rail"),
+    "runner/knowngood/gate/log_errors.py: days = max(1.0, (hours or 0.0) / DAY_H): 0.0 -> 1.0": (
+        "less than a day is one"
+    ),
+    'runner/knowngood/gate/rdma_counters.py: return "fatal": "fatal" -> \'\'': (
+        "whatever is neither a rate nor a note"
+    ),
+    'runner/knowngood/gate/rdma_counters.py: limit = float(limits.get(LIMITS.get(name, ""), '
+    "0)): \"\" -> 'mutant'": ("no limit has either name"),
+    "runner/knowngood/gate/rdma_counters.py: here, there = now.seconds or 0.0, before.seconds "
+    "or 0.0: 0.0 -> 1.0": ("a second of a rate that is asked for a minute at least"),
+    'runner/knowngood/gate/rdma_waived.py: for word in judge.unwaived((guids.get(part, ""), '
+    "one) for one in judge.unwaived([(part, words)])): \"\" -> 'mutant'": ("no waiver has an empty name"),
+    "runner/knowngood/probe/smoke/ends.py: if finding := _of_signal(rank, "
+    "ending.codes.get(rank.number, 0), ending) or _of_error(rank):: 0 -> 1": ("neither is a signal"),
+    "runner/knowngood/probe/smoke/nccl_log.py: rank: int = -1: 1 -> 2": ("no rank has either number"),
+    "runner/knowngood/probe/smoke/nccl_log.py: ranks: int = 0: 0 -> 1": (
+        "a communicator has one rank at least"
+    ),
+    'runner/knowngood/probe/smoke/verdict.py: if rank.of("memory") and '
+    'rank.last("memory").get("bytes", 0) <= 0:: 0 -> 1': ("a byte of memory is as good as none"),
 }
