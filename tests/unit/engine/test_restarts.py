@@ -27,9 +27,11 @@ def test_what_follows_and_came_before_its_turn_is_told_though_no_version_of_it_i
     second = replace(first, name="hop-2", moves=(Move("platform", "4.18", "4.19"),), rings=(ring,))
     plan = replace(plan, hops=(first, second))
     assert "system" not in {**plan.from_versions, **plan.to_versions}
-    work = cast(Work, SimpleNamespace(plan=plan, state=SimpleNamespace(results={})))
+    work = cast(Work, SimpleNamespace(plan=plan, state=SimpleNamespace(results={}, redone={})))
     step = Place.of(second, ring, "batch-1").step(Verb.CLAIM, ring.nodes[:1])
     seen = {"gpu-1": NodeState("gpu-1", reachable=True, versions={"system": running} if running else {})}
     found = restarts.otherwise(work, step, seen)
     assert list(found) == (["gpu-1"] if is_early else [])
+    once_more = SimpleNamespace(results={}, redone={step.path.parent: ()})
+    assert restarts.otherwise(cast(Work, SimpleNamespace(plan=plan, state=once_more)), step, seen) == {}
     assert all("it runs system 4.19.7 before the run came to it" in why for why in found.values())
