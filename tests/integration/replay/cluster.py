@@ -53,7 +53,9 @@ class Replay:
 
 
 class Script:
-    """Runs pods in name only. `unready` and `crashing` say of which pods it must not, or no longer, be true."""
+    """Runs pods in name only. `unready` and `crashing` say of which pods it must not, or no longer, be true; `late` of
+    which it has not begun when the next thing happens to them.
+    """
 
     def __init__(self, twin: Twin) -> None:
         self._twin = twin
@@ -61,6 +63,7 @@ class Script:
         self._ending: set[str] = set()
         self.busy = 0
         self.unready: Callable[[Object], bool] = lambda _pod: False
+        self.late: Callable[[Object], bool] = lambda _pod: False
         self.crashing: Callable[[Object], bool] = lambda _pod: False
 
     async def start(self) -> None:
@@ -83,7 +86,7 @@ class Script:
         if deleting(pod) and uid not in self._ending:
             self._ending.add(uid)
             self._spawn(self._end(pod))
-        elif node_of(pod) and uid not in self._begun and not deleting(pod):
+        elif node_of(pod) and uid not in self._begun and not deleting(pod) and not self.late(pod):
             self._begun.add(uid)
             self._spawn(self._begin(pod))
 

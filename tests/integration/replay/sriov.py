@@ -81,6 +81,7 @@ async def perform(replay: Replay, what: str) -> None:
     elif what.startswith("two nodes want a drain"):
         await _ask(replay, DRAIN, "m-2", "m-3")
     elif what.startswith("Reboot_Required on m-2"):
+        replay.kubelets.late = lambda pod: name_of(pod) == "plain2"  # the drain comes before its kubelet
         await _pod(replay, "plain2", "m-2")
         await _ask(replay, REBOOT, "m-2")
     else:
