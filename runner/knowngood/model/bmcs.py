@@ -11,21 +11,41 @@ NODE = "{node}"
 
 
 @dataclass(frozen=True, slots=True)
+class FirmwareImage:
+    """Where a version's image is (https), and what it must be: its SHA-256 in hexadecimal digits."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bmcs:
     """Where the nodes' BMCs are; "" in `at`: none is asked.
 
     `at` is an https URL in which `{node}` stands for the node's name. `credentials` says where NAME:PASSWORD is
     (`env:NAME`, `file:PATH`), `ca` is a PEM file with the authorities that they are proven by, "" for the system's.
+    `domain` is the nodes' label of the failure domain, of whose BMCs one at a time is flashed; "" where all are one.
+    `images`: component -> version -> what is flashed for it.
     """
 
     at: str = ""
     credentials: str = ""
     ca: str = ""
+    domain: str = ""
+    images: Mapping[str, Mapping[str, FirmwareImage]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: Values) -> Bmcs:
         """As a cluster file has it."""
-        return cls(**values)
+        images = {
+            component: {version: FirmwareImage(**image) for version, image in versions.items()}
+            for component, versions in values.get("images", {}).items()
+        }
+        return cls(**{**values, "images": images})
+
+    def image(self, component: str, version: str) -> FirmwareImage | None:
+        """What is flashed for a version; None where the cluster file names nothing."""
+        return self.images.get(component, {}).get(version)
 
     def of_node(self, node: str) -> str:
         """The URL of a node's BMC."""
@@ -38,13 +58,14 @@ UNASKED = Bmcs()
 
 @dataclass(frozen=True, slots=True)
 class BmcJob:
-    """A job or task of a BMC, in its own words; `percent` complete, -1 where it does not say."""
+    """A job or task of a BMC, in its own words; `percent` complete, -1 where it does not say. `link`: where it is."""
 
     name: str
     state: str
     what: str = ""
     message: str = ""
     percent: int = -1
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,12 @@ _WAITS = re.compile(r"reboot (is )?pending|pending (a )?reboot|reboot (is )?requ
 
 def is_over(job: BmcJob) -> bool:
     """Whether a job is done with the machine, whatever came of it."""
-    return job.state in OVER and not _WAITS.search(job.message)
+    return job.state in OVER and not waits_for_boot(job)
+
+
+def waits_for_boot(job: BmcJob) -> bool:
+    """Whether it says that it wants a boot to be complete."""
+    return bool(_WAITS.search(job.message))
 
 
 def told(job: BmcJob) -> str:
