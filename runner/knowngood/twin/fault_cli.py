@@ -95,7 +95,10 @@ async def _check_part(client: Client, part: str) -> None:
     if not part:
         return
     try:
-        await client.resolve(faults.PARTS[part])
+        if part == faults.BMCS:
+            await client.get(("v1", "ConfigMap"), part, faults.NAMESPACE)
+        else:
+            await client.resolve(faults.PARTS[part])
     except ClientError as error:
         if error.code == 404:
             raise FaultError(f"this cluster does not play it: name `{part}` in its seed") from error

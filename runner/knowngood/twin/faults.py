@@ -40,6 +40,16 @@ FABRIC: Mapping[str, tuple[str, ...]] = {
 """What only a partner notices: fault -> its parameters. `peer`: the node towards which; without it all are."""
 
 
+BMCS = "bmcs"
+"""The part that stands beside the cluster: in our namespace a ConfigMap of that name says where it is."""
+OF_BMCS = (
+    *("bmc-task-exception", "job-stuck-at-scheduled", "bios-staged-not-running", "bmc-burned-not-running"),
+    *("bmc-does-not-come-back", "bmc-refuses-downgrade", "lifecycle-controller-busy", "idrac-goes-away"),
+    *("job-reboot-pending", "reboots-by-itself", "reset-is-not-heeded"),
+)
+"""What a BMC does wrong; see twin/bmc.py."""
+
+
 class FaultError(Exception):
     """The fault can't be added; the message says why and what is possible."""
 
@@ -130,6 +140,8 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("sriov-offers-fewer", "", part="sriov"),
         FaultKind("sriov-drain-never-starts", "", part="sriov"),
         FaultKind("sriov-boot-loop", "", part="sriov"),
+        FaultKind("foreign-job", NOW, part=BMCS, defaults=ONCE),
+        *(FaultKind(name, "", part=BMCS) for name in OF_BMCS),
         FaultKind("leaked-node", NOW, part="clusterPolicy", defaults=ONCE),
         FaultKind(
             "operator-default-driver",

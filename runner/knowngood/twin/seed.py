@@ -21,7 +21,7 @@
  "healthChecks": [{"kind": MachineHealthCheck|NodeHealthCheck, "name", "timeout", "maxUnhealthy"}] (may be absent),
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
- "nicConfiguration": {"namespace", "maxUnavailable"} (may be absent),
+ "nicConfiguration": {"namespace", "maxUnavailable"}, "bmcs" (both may be absent): see nic_seed.py, bmc_seed.py,
  "olmV1": {"catalogs": {"<name>": [documents as `opm render` prints them]}, "namespace"} (may be absent): OLM v1,
  "sriov": {"namespace", "prefix", "totalVfs"} (may be absent): who makes virtual functions as policies say,
  "pluginConfig": true (may be absent): the device plugin takes the configuration that each node's label names,
@@ -39,6 +39,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from knowngood.twin.bmc_seed import BmcsSeed
 from knowngood.twin.nic_seed import NicConfigurationSeed, SriovSeed
 from knowngood.twin.olm_seed import InstalledSeed, OlmSeed, OlmV1Seed, SourceSeed
 from knowngood.twin.values import Values
@@ -226,6 +227,7 @@ class Seed:
     plugin_config: bool = False
     nic_configuration: NicConfigurationSeed | None = None
     sriov: SriovSeed | None = None
+    bmcs: BmcsSeed | None = None
     olm_v1: OlmV1Seed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
@@ -280,6 +282,7 @@ def parse(data: Values) -> Seed:
         plugin_config=bool(data.get("pluginConfig")),
         nic_configuration=_fill(NicConfigurationSeed, nics, "nicConfiguration") if nics else None,
         sriov=_fill(SriovSeed, data["sriov"], "sriov") if data.get("sriov") else None,
+        bmcs=_fill(BmcsSeed, data["bmcs"], "bmcs") if data.get("bmcs") else None,
         olm_v1=_fill(OlmV1Seed, data["olmV1"], "olmV1") if data.get("olmV1") else None,
     )
     _check(seed)
@@ -353,9 +356,7 @@ def _check(seed: Seed) -> None:
             raise SeedError(f"node {node.name}: gpus and nics are 0 to 16")
         _check_node(node)
     if seed.cluster_version and seed.openshift not in {p.version for p in seed.cluster_version.payloads}:
-        raise SeedError(
-            f"clusterVersion: no payload is {seed.openshift or 'of the openshift that is missing'}"
-        )
+        raise SeedError(f"clusterVersion: no payload is {seed.openshift or 'of the missing openshift'}")
     for check in seed.health_checks:
         if check.kind not in CHECKS:
             raise SeedError(

@@ -92,6 +92,7 @@ class Machine:
         )
         self._lost: set[str] = set()
         self._ailing: dict[tuple[str, str], None] = {}  # (ailment, GPU)
+        self.at_boot: list[Callable[[], None]] = []  # what a boot brings that waits for one
         self.watchers: set[Callable[[], None]] = set()
         """Called after each change of the host's files; each once, then forgotten."""
         self.write_files(host_files.firmware(seed))
@@ -131,6 +132,8 @@ class Machine:
             self.release, self.kubelet, self._staged = self._staged.release, self._staged.kubelet, None
             self._install()
         self._activate()
+        for bring in self.at_boot:
+            bring()
         self.boot_id = str(uuid.uuid4())
         self.booted_at = time.time()
         self.up = True
@@ -369,6 +372,7 @@ class World:
 
     def __init__(self, seed: Seed, state_dir: Path, events: EventLog, os_release: Mapping[str, str]) -> None:
         self.events = events
+        self.folder = state_dir
         self.machines: dict[str, Machine] = {}
         pool = Pool(state_dir / POOL)
         for node in seed.nodes:

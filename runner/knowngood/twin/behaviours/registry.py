@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from knowngood.twin.behaviours.argocd import ArgoCd
+from knowngood.twin.behaviours.bmcs import Bmcs
 from knowngood.twin.behaviours.chart_apps import ChartApplications
 from knowngood.twin.behaviours.context import Controller
 from knowngood.twin.behaviours.cvo import ClusterVersionOperator
@@ -67,6 +68,7 @@ _ALL: tuple[type[Controller], ...] = (
     NicFirmware,
     SriovDrains,
     SriovDaemons,
+    Bmcs,
     *GPU_OPERATOR,
 )
 NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
@@ -104,6 +106,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         NicFirmware: seed.nic_configuration is None,
         SriovDrains: seed.sriov is None,
         SriovDaemons: seed.sriov is None,
+        Bmcs: seed.bmcs is None,
         GangScheduler: Scheduler.name not in without,
     }
     return [one for one in _ALL if not absent.get(one) and one.name not in without]
