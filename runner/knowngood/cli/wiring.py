@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.cluster.bmcs import RedfishReader
 from knowngood.adapters.cluster.reader import KubeCluster
 from knowngood.adapters.cluster.readiness import KubeReadiness
-from knowngood.adapters.cluster.redfish import RedfishReader
 from knowngood.adapters.gitops.argocd import ArgoDelivery
 from knowngood.adapters.gitops.git import GitOpsRepository
 from knowngood.adapters.gitops.matrix_record import promotion_for

@@ -39,6 +39,7 @@ from knowngood.model.matrix import (
 from knowngood.model.mover import (
     PLAIN,
     Again,
+    Firmware,
     Hold,
     Instead,
     MoverSpec,
@@ -148,6 +149,7 @@ def mover(v: Values, scheme: str = "") -> MoverSpec:
         again=Again(v["again"]) if "again" in v else None,
         label=_label(v["label"]) if "label" in v else None,
         delivers=v.get("delivers", False),
+        firmware=Firmware(v["firmware"]) if "firmware" in v else None,
         instead={kind: Instead(o["class"], Starts(o["starts"])) for kind, o in v.get("instead", {}).items()},
         eases={kind: dict(texts) for kind, texts in v.get("eases", {}).items()},
     )

@@ -19,6 +19,7 @@ CLASSES = frozenset(
         "olm-v0",
         "olm-v1",
         "operand",
+        "redfish",
         "sriov",
     }
 )
@@ -57,8 +58,8 @@ REBOOTS: frozenset[str] = frozenset()
 TOGETHER = frozenset({"machine-config"})
 """The classes that let a ring's nodes go by one object for all of them: together, or none."""
 
-IN_TURNS = frozenset({"machine-config", "nic-firmware", "sriov"})
-"""The classes in which an operator takes a batch's nodes a few at a time: the last one comes after all the others."""
+IN_TURNS = frozenset({"machine-config", "nic-firmware", "redfish", "sriov"})
+"""The classes in which a batch's nodes wait for one another, a few at a time: the last comes after all the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,13 @@ class NodeLabel:
     owner: str
     state: str = ""
     none: str = ""
+
+
+class Firmware(StrEnum):
+    """Whose firmware a BMC is given, in the words of Redfish. We ask it to: no controller of the cluster does."""
+
+    SYSTEM = "system"  # a ComputerSystem's, by its BiosVersion; it comes with a boot
+    MANAGER = "manager"  # the BMC's own, by its FirmwareVersion; it starts anew for it, and the host runs on
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +185,7 @@ class MoverSpec:
     makes that of a field. `delivers`: it brings what Git declares, so every way back is by it, its own too. `instead`
     maps kinds of declaring objects to the class by which it moves there, where that is another. `eases` maps kinds to
     what fields that it `require`s have while it goes back: written before its revert, and taken back after it.
+    `firmware`: whose it is, where a BMC brings it.
     """
 
     kind: str = ""  # its class
@@ -200,8 +209,14 @@ class MoverSpec:
     label: NodeLabel | None = None
     workloads: tuple[Workload, ...] = ()
     delivers: bool = False
+    firmware: Firmware | None = None
     instead: Mapping[str, Instead] = field(default_factory=dict)
     eases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def on_a_load(self) -> bool:
+        """Whether no kernel line of its own dates it: it lasts as long as the GPU driver's load on which it came."""
+        return self.label is not None or self.firmware is not None
 
     def of(self, kind: str) -> MoverSpec:
         """How it moves where an object of this kind declares it."""

@@ -1,4 +1,4 @@
-"""The nodes' baseboard management controllers, read only."""
+"""The nodes' baseboard management controllers, as they are asked before anything is changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from knowngood.model.bmcs import BmcState
+from knowngood.model.finding import Finding
 
 
 class BmcReader(Protocol):
@@ -15,5 +16,12 @@ class BmcReader(Protocol):
         """What each node's BMC tells now; nothing where the cluster file names none.
 
         UsageError where the credentials are not to be had.
+        """
+        ...
+
+    def ready(self, nodes: Sequence[str], versions: Mapping[str, Sequence[str]]) -> Sequence[Finding]:
+        """Why these nodes' BMCs could not flash these versions of each component, or not flash them back.
+
+        UsageError as `look`.
         """
         ...

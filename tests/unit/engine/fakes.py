@@ -26,6 +26,7 @@ from knowngood.engine.ports import Ports
 from knowngood.model.bmcs import BmcState
 from knowngood.model.errors import DeadlineExceeded, JournalDamaged, LockHeld, Unreachable, UsageError
 from knowngood.model.evidence import Appraisal, evidence_of
+from knowngood.model.finding import Finding
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.mover import HOLDS
 from knowngood.model.node import Leftover
@@ -323,6 +324,10 @@ class FakeBmcs(BmcReader):
 
     def look(self, nodes: Sequence[str]) -> Mapping[str, BmcState]:
         return {n: self.world.bmcs[n] for n in nodes if n in self.world.bmcs}
+
+    def ready(self, nodes: Sequence[str], versions: Mapping[str, Sequence[str]]) -> Sequence[Finding]:
+        self.world.flashes = {component: tuple(found) for component, found in versions.items()}
+        return self.world.found.get("bmcs", [])
 
 
 def ports(world: World, observers: tuple[Observer, ...] = ()) -> Ports:

@@ -103,6 +103,9 @@ class World:
     images: Images = field(default_factory=Images)  # what the registry says
     coming: dict[str, Looked] = field(default_factory=dict)  # and of a release that is not there yet
     bmcs: dict[str, BmcState] = field(default_factory=dict)
+    flashes: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # what BMCs were asked whether they take it
     promoted: list[tuple[str, str]] = field(default_factory=list)
     proof: dict[str, Any] = field(default_factory=dict)  # the evidence that was promoted
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)  # run -> evidence against the release

@@ -38,7 +38,12 @@ MCO_CURRENT = "machineconfiguration.openshift.io/currentConfig"
 MCO_DESIRED = "machineconfiguration.openshift.io/desiredConfig"
 DRIVER_MANAGER = "nvidia.com/driver-manager."
 UPGRADE_MARKS = ("nvidia.com/gpu-driver-upgrade", "nvidia.com/ofed-driver-upgrade", DRIVER_MANAGER)
-OURS = (names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION, names.REASON_ANNOTATION)
+OURS = (
+    names.CLAIM_ANNOTATION,
+    names.SNAPSHOT_ANNOTATION,
+    names.REASON_ANNOTATION,
+    names.FLASH_ANNOTATION,
+)
 MARK_LENGTH = 120
 OTHERS_ANNOTATIONS = (
     names.DOMAIN,

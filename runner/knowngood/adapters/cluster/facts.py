@@ -34,8 +34,8 @@ BY_HAND = {
 
 
 def proof_of(spec: MoverSpec) -> Proof | None:
-    """By which kernel line an arrival is dated; what comes by a label lasts as long as the GPU driver's load."""
-    return spec.proof or (DRIVER_PROOF if spec.label else None)
+    """By which kernel line an arrival is dated; what has no line of its own lasts as long as the GPU driver's load."""
+    return spec.proof or (DRIVER_PROOF if spec.on_a_load else None)
 
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -13,7 +13,7 @@ from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
-from knowngood.model.mover import Mark, Seen, Specs
+from knowngood.model.mover import Firmware, Mark, Seen, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 
@@ -39,21 +39,23 @@ class Reading:
     """How nodes are read. `journal`: the kernel lines of a node's boot that match, or more of them, as JSON lines. It
     is told the node, the words, and boot id and uptime at which its files were read, None where they were not.
 
-    `ports`: RDMA ports are read, too.
+    `ports`: RDMA ports are read, too. `firmware`: what a node's BMC says that runs, None where nobody can ask it; it is
+    asked only where firmware moves. Raises Unreachable.
     """
 
     kube: Kube
     journal: Callable[[str, str, Moment | None], str]
     ports: bool = False
+    firmware: Callable[[str], Mapping[Firmware, str]] | None = None
 
 
-def reading(kube: Kube) -> Reading:
+def reading(kube: Kube, firmware: Callable[[str], Mapping[Firmware, str]] | None = None) -> Reading:
     """Of the kernel log only when modules were loaded."""
 
     def journal(node: str, grep: str, moment: Moment | None) -> str:
         return facts.journal(kube, node, grep=grep, busy=PATIENCE, up=moment[1] if moment else None)
 
-    return Reading(kube, journal)
+    return Reading(kube, journal, firmware=firmware)
 
 
 def known(node: Object) -> NodeState:
@@ -88,7 +90,8 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         read, printed = _read(by, alive, specs)
         inventory = readouts.inventory(read)
         labelled = of_labels(node, specs, inventory.get("mig"))
-        marks = _marks(by, name, specs, read, labelled)
+        flashed = of_bmc(by, name, specs)
+        marks = _marks(by, name, specs, read, {**flashed, **labelled})
     except (ApiError, Unreachable) as error:
         seen = _by_journal(kube, name, specs)
         return NodeState(name, reachable=False, ready=True, trouble=str(error), **seen, **common)
@@ -100,6 +103,7 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         uptime_seconds=_number(readouts.first(read, readouts.UPTIME)),
         marks={**of_boot(node, specs), **marks},
         versions={
+            **flashed,  # what the host itself tells of it goes before
             **readouts.versions(read, printed),
             **_shown(read, specs),
             **_told(read, node),
@@ -123,6 +127,7 @@ def loaded(
     """
     try:
         booted, labelled = (of_boot(node, specs), of_labels(node, specs)) if node else ({}, {})
+        labelled = {**of_bmc(by, name, specs), **labelled}
         if not any(spec.shows for spec in specs.values()):
             with suppress(NoUptimeError):  # the files tell it
                 return arrived(name, {**booted, **_marks(by, name, specs, {}, labelled)})
@@ -173,6 +178,15 @@ def of_labels(node: Object, specs: Specs, instances: Mapping[str, str] | None = 
     return found
 
 
+def of_bmc(by: Reading, name: str, specs: Specs) -> dict[str, str]:
+    """Which firmware a node's BMC says that runs, by component; of what moves only. Raises Unreachable."""
+    whose = {component: spec.firmware for component, spec in specs.items() if spec.firmware}
+    if not whose or by.firmware is None:
+        return {}
+    told = by.firmware(name)
+    return {component: told[of] for component, of in whose.items() if told.get(of)}
+
+
 def of_boot(node: Object, specs: Specs) -> dict[str, Mark]:
     """The arrivals of what comes with a boot: the kubelet tells its kernel, and which boot it is."""
     info = (node.get("status") or {}).get("nodeInfo") or {}
@@ -188,12 +202,13 @@ def marks_in(
     """The newest arrival of each among kernel lines; what they do not tell of it is in files that were `read`.
 
     What comes by a label (`labelled`: what it asks for) lasts as long as the load of the driver on which it was made.
+    Firmware (`labelled`: what runs) is counted from that load, too: no line of its own tells when it came.
     """
     found = {}
     for component, spec in specs.items():
         mark = facts.last_load(lines, proof) if (proof := facts.proof_of(spec)) else None
         version = readouts.shown(read, spec.shows) if spec.shows else mark and mark.version
-        if spec.label:
+        if spec.on_a_load:
             version = (labelled or {}).get(component, "")
         if mark is not None and version:
             found[component] = replace(mark, version=version)

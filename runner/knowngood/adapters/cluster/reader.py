@@ -8,7 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import actors, facts, journals, kernel_source, node_state, slim, spool
+from knowngood.adapters.cluster import (
+    actors,
+    facts,
+    journals,
+    kernel_source,
+    node_state,
+    redfish,
+    slim,
+    spool,
+)
 from knowngood.adapters.cluster.node_state import BY_BOOT, Moment, Reading
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -41,7 +50,8 @@ class KubeCluster(ClusterReader):
         """`folder`: the run's, where its first look is kept for its first judgement."""
         self._kube = kube
         self._cluster = cluster
-        self._reading = reading or node_state.reading(kube)
+        read = reading or node_state.reading(kube)
+        self._reading = replace(read, firmware=read.firmware or redfish.running(cluster.bmcs))
         self._folder = folder
 
     def identity(self) -> Identity:
@@ -87,7 +97,7 @@ class KubeCluster(ClusterReader):
                     keep(state, lines)
                 return replace(state, rdma={})  # the gates' alone
 
-            return self._measured(nodes, specs, Reading(self._kube, journal, ports=True), kept)
+            return self._measured(nodes, specs, replace(self._reading, journal=journal, ports=True), kept)
 
     def _measured(
         self,

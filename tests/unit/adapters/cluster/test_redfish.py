@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.redfish import ROOT, USER, WORD, Resources, Served, collection, dell, link, plain, served
 
-from knowngood.adapters.cluster.redfish import MOST_BYTES, MOST_MEMBERS, RedfishReader
+from knowngood.adapters.cluster.bmcs import RedfishReader
+from knowngood.adapters.cluster.redfish import MOST_BYTES, MOST_MEMBERS
 from knowngood.model.bmcs import UNASKED, Bmcs, BmcState
 from knowngood.model.errors import UsageError
 from knowngood.planner.readiness.bmc_jobs import is_over
