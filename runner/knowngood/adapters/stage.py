@@ -16,10 +16,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,13 @@ class Stage:
     def state(self) -> Path:
         """The twin's state."""
         return self.folder / "twin"
+
+    @cached_property
+    def bmcs(self) -> int:
+        """A port of this machine that nobody uses: the twin's BMCs listen there, where it plays any."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return int(free.getsockname()[1])
 
     @property
     def kubeconfig(self) -> Path:

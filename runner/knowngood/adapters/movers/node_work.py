@@ -13,10 +13,19 @@ from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.movers import daemon_driver, label, machine_config, nic_firmware, operands, sriov
+from knowngood.adapters.movers import (
+    daemon_driver,
+    label,
+    machine_config,
+    nic_firmware,
+    operands,
+    redfish,
+    sriov,
+)
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import NotTold, Report, Task
+from knowngood.model.bmcs import Bmcs
 from knowngood.model.errors import KnowngoodError, UsageError
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Limits, Tenant
@@ -39,6 +48,7 @@ MOVERS: Mapping[str, NodeMover] = {
     "label": label.apply,
     "machine-config": machine_config.apply,
     "nic-firmware": nic_firmware.apply,
+    "redfish": redfish.apply,
     "sriov": sriov.apply,
 }
 """The classes, each by its name in a component file."""
@@ -148,9 +158,19 @@ def _task(verb: str, params: Values, reasons: Mapping[str, str], *, dry_run: boo
         reasons=reasons,
         keep=bool(params.get("keep")),
         since=_since(params.get("since") or {}),
+        bmcs=_bmcs(cluster.get("bmcs") or {}),
+        machines=tuple(str(name) for name in cluster.get("machines") or ()),
         dry_run=dry_run,
         tell=teller(),
     )
+
+
+def _bmcs(said: Values) -> Bmcs:
+    """Where BMCs are, as a cluster file has it."""
+    try:
+        return Bmcs.of(said)
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"cluster.bmcs can't be read: {error}", hint="as in a cluster file") from error
 
 
 def _specs(params: Values) -> dict[str, MoverSpec]:

@@ -18,6 +18,7 @@ from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.adapters.nodes.view import View
 from knowngood.model import names
+from knowngood.model.bmcs import UNASKED, Bmcs
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.matrix import Limits, Tenant
@@ -68,6 +69,8 @@ class Task:
     dry_run: bool = False
     tell: Callable[[str, str], None] = lambda _node, _text: None
     batch: tuple[str, ...] = ()  # the nodes that are done at the same time
+    bmcs: Bmcs = UNASKED  # where the nodes' BMCs are
+    machines: tuple[str, ...] = ()  # the cluster's nodes that have one
 
     @cached_property
     def view(self) -> View:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.adapters.clock import pause, timestamp
-from knowngood.adapters.cluster import actors, facts, node_state
+from knowngood.adapters.cluster import actors, facts, node_state, redfish
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.nodes.batch import SEEN, ClaimLost, NodeFailed, NotTold, Task, fence_number
 from knowngood.model import names
@@ -191,7 +191,8 @@ def _measured(task: Task, node: Object) -> NodeState:
     name = str(node["metadata"]["name"])
     drivers = dict.fromkeys(((facts.DRIVER_LABEL, task.gpu_operator), *task.drivers))
     pods = [pod for label, namespace in drivers for pod in task.view.labelled(name, label, namespace)]
-    found = node_state.measure(node_state.reading(task.kube), node, pods, task.specs, gpu=True)
+    by = node_state.reading(task.kube, redfish.running(task.bmcs))
+    found = node_state.measure(by, node, pods, task.specs, gpu=True)
     if not found.boot_id:
         raise Unreachable(f"{name} can't be read: {found.trouble}")
     return NodeState(
@@ -251,6 +252,18 @@ def label(task: Task, name: str, key: str, value: str) -> bool:
     return change(task, name, want)
 
 
+def note(task: Task, name: str, key: str, value: str | None) -> bool:
+    """Write an annotation of a node that is ours, or take it off; whether it was otherwise. All else stays."""
+
+    def want(node: Object) -> Wanted:
+        if (holder := actors.annotation(node, names.CLAIM_ANNOTATION)) != task.fence:
+            raise task.lost(holder)
+        as_it_is = bool(node["spec"].get("unschedulable"))
+        return Wanted(actors.taints(node), as_it_is, annotations={key: value})
+
+    return change(task, name, want)
+
+
 def release(task: Task, name: str) -> tuple[bool, Object]:
     """Put back what the snapshot says; taint, claim and snapshot go.
 
@@ -272,7 +285,7 @@ def release(task: Task, name: str) -> tuple[bool, Object]:
         if any(t["key"] == names.QUARANTINE_TAINT for t in taints):
             raise NodeFailed("it is quarantined: only a human gives it back")
         before = bool(task.snapshot(node).get("unschedulable"))
-        gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
+        gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION, names.FLASH_ANNOTATION))
         return Wanted(taints, before, gone)
 
     return change(task, name, want), {}

@@ -219,6 +219,7 @@ class AnsibleNodeWork(Playbooks, NodeWork):
                 "operatorNamespace": self._cluster.operator_namespace,
                 "namespaces": dict(self._cluster.namespaces),
                 "tenants": self._cluster.raw.get("tenants") or _tenants(self._cluster),
+                **_bmcs(self._cluster),
             },
             **(more or {}),
         }
@@ -278,6 +279,19 @@ def _tenants(cluster: Cluster) -> list[Object]:
         {"name": t.name, "namespaces": list(t.namespaces), "evictionDeadlineSeconds": t.eviction_deadline}
         for t in cluster.tenants
     ]
+
+
+def _bmcs(cluster: Cluster) -> dict[str, object]:
+    """Where the machines' BMCs are, for a module that runs in another folder: where secrets lie, not what they are."""
+    if not cluster.bmcs.at:
+        return {}
+    kind, _, name = cluster.bmcs.credentials.partition(":")
+    where = f"{kind}:{Path(name).absolute()}" if kind == "file" else cluster.bmcs.credentials
+    ca = str(Path(cluster.bmcs.ca).absolute()) if cluster.bmcs.ca else ""
+    return {
+        "bmcs": to_json(replace(cluster.bmcs, credentials=where, ca=ca)),
+        "machines": list(cluster.gpu),
+    }
 
 
 @dataclass(slots=True)
