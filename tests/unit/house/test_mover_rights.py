@@ -28,6 +28,7 @@ FOLDERS = (
     "chart",
     "nic-firmware",
     "operand",
+    "redfish",
     "sriov",
     "olm-v1",
 )
@@ -55,6 +56,7 @@ OF_A_CLASS = {
         ("daemonsets", "list"),
         ("controllerrevisions", "list"),
     },
+    "redfish": {("nodes", "list"), ("nodes", "patch"), ("configmaps", "get")},
     "nic-firmware": {
         ("nicdevices", "list"),
         ("nicfirmwaresources", "get"),
@@ -114,8 +116,8 @@ def test_a_mover_in_use_has_its_rights(component: str, spec: MoverSpec) -> None:
     granted = set(rules())
     at = DEFAULT_NAMESPACES.get(spec.pods.operator if spec.pods else "", OPERATOR)
     there = {(resource, verb) for namespace, resource, verb in granted if namespace in ("", at)}
-    # What Git names for a node's label is looked up by name; of others' kinds all objects are looked at.
-    verbs = ("get",) if spec.label else ("get", "list")
+    # What Git names for us to bring is looked up by name; of others' kinds all objects are looked at.
+    verbs = ("get",) if spec.on_a_load else ("get", "list")
     declaring = {(plural(kind), verb) for kind in spec.fields for verb in verbs}
     whole_groups = {verb for resource, verb in there if resource == "*"}  # of what operators declare with
     missing = {(kind, verb) for kind, verb in declaring - there if verb not in whole_groups}
@@ -135,6 +137,17 @@ def test_a_cluster_that_declares_operators_asks_for_what_deploy_grants() -> None
     assert {(resource, verb) for resource, verb in asked if "subscriptions" in resource}
     assert asked <= {(resource, verb) for _, resource, verb in rules()}
     assert OF_A_CLASS["olm-v0"] <= {(r.resource, r.verb) for r in needed(cluster(declared))}
+
+
+def test_a_cluster_that_declares_firmware_of_bmcs_asks_for_what_deploy_grants() -> None:
+    at = ObjectRef("v1", "ConfigMap", "firmware-{ring}", OPERATOR)
+    declares = cluster(Declaration("bios", "firmware-{ring}.yaml", "data.bios", at))
+    asked = {
+        (r.namespace, r.resource, r.verb) for r in set(needed(declares, movers())) - set(needed(declares))
+    }
+    (role, _) = yaml.safe_load_all((DEPLOY / "redfish" / "leases.yaml").read_text())
+    granted = {*of_role(role)}
+    assert {row for row in granted if row[2] != "create"} <= asked <= {*granted, *rules()}
 
 
 def test_a_cluster_that_declares_its_release_asks_for_what_deploy_grants() -> None:

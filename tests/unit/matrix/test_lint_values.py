@@ -172,3 +172,31 @@ def test_hardware_that_is_newer_than_this_program_is_known_where_a_rule_and_a_pr
     about = (base / "rules" / "prefer-lts.yaml").read_text() + "traits: {gpu-arch: [rubin]}\n"
     (base / "rules" / "next.yaml").write_text(about)
     assert check(base).problems == ()
+
+
+def test_firmware_that_is_declared_has_who_flashes_it_and_a_way_back(tmp_path: Path) -> None:
+    base = shutil.copytree(BASE, tmp_path / "matrix")
+    example = BASE.parent / "positive" / "component" / "mover-of-firmware.yaml"
+    shutil.copy(example, base / "components" / "bios.yaml")
+    lab, release = base / "clusters/lab.yaml", base / "releases/old.yaml"
+    release.write_text(release.read_text().replace("components:\n", "components:\n  bios: 2.6.3\n", 1))
+    declared = (
+        "declare:\n  bios:\n    file: clusters/lab/firmware-{ring}.yaml\n    path: data.bios\n"
+        '    object: {apiVersion: v1, kind: ConfigMap, name: "firmware-{ring}", namespace: nvidia-gpu-operator}\n'
+    )
+    text = lab.read_text().replace("declare:\n", declared, 1)
+    at = "https://{node}-bmc.example.com"
+    image = f'{{url: "https://mirror.example.com/bios.exe", sha256: {"0" * 64}}}'
+
+    def said(credentials: str, images: str) -> list[tuple[str, str]]:
+        more = f'bmcs: {{at: "{at}", credentials: "{credentials}", images: {{bios: {images}}}}}\n'
+        lab.write_text(text + (more if credentials else ""))
+        return [(p.rule, p.message) for p in check(base).problems]
+
+    assert said("file:/run/secrets/bmc", f"{{2.6.3: {image}}}") == []
+    (nobody,) = said("", "")
+    assert nobody == ("KG434", "bios is declared, and no bmcs say who flashes it")
+    (of_ours,) = said("env:BMC", f"{{2.6.3: {image}}}")
+    assert "gets no variables of ours" in of_ours[1]
+    (no_way_back,) = said("file:/run/secrets/bmc", f"{{2.7.4: {image}}}")
+    assert "no image of bios 2.6.3 is named" in no_way_back[1]

@@ -184,13 +184,15 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         **dict.fromkeys(CHARTS, "chart"),
         **dict.fromkeys(OPERANDS, "operand"),
         "nic-firmware": "nic-firmware",
+        "bios": "redfish",
+        "bmc": "redfish",
         "gpu-sharing": "label",
         "mig-config": "label",
         "sriov-vfs": "sriov",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
     }
-    assert len(classes) == 28
+    assert len(classes) == 30
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

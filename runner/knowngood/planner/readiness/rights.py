@@ -225,7 +225,11 @@ def needed(cluster: Cluster, specs: Specs | None = None) -> tuple[Right, ...]:
         _of_alerts,
         _of_images,
     )
-    more = (*(right for of in kinds for right in of(cluster)), *_of_operands(cluster, specs or {}))
+    of_specs = (_of_operands, _of_firmware)
+    more = (
+        *(right for of in kinds for right in of(cluster)),
+        *(right for of in of_specs for right in of(cluster, specs or {})),
+    )
     if any(spec.delivers for spec in declared):
         more = (*more, *_of_what_delivers(cluster))
     return tuple(dict.fromkeys((*found, *more)))
@@ -317,6 +321,14 @@ def _of_nics(cluster: Cluster) -> Iterator[Right]:
         yield Right("get", CONFIGURATION, "nicfirmwaresources", space, why="sees which images are fetched")
     for group, resource, why in NICS if spaces else ():
         yield Right("list", group, resource, "", why=why)
+
+
+def _of_firmware(cluster: Cluster, specs: Specs) -> Iterator[Right]:
+    """What flashing by BMCs needs, where the cluster declares any: Leases that outlive it, named by failure domains."""
+    if any(specs[d.component].firmware for d in cluster.declarations if d.component in specs):
+        for verb in ("create", "get", "update"):
+            why = "keeps others away while a BMC is flashed"
+            yield Right(verb, "coordination.k8s.io", "leases", NAMESPACE, why=why)
 
 
 EXTENSION, CATALOGD = "ClusterExtension", ("openshift-catalogd", "https:catalogd-service:443")
