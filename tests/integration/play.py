@@ -20,7 +20,7 @@ from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.planner.gates import paired
 from knowngood.ports.cancel import Cancel
-from knowngood.rehearsal import compress
+from knowngood.rehearsal import compress, firmware
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.gitops import files
 from knowngood.rehearsal.seed import seed
@@ -242,7 +242,8 @@ def staged(
     found = matrix.clusters[cluster]
     rest = AtRest.of(matrix, found)
     stage = Stage(folder)
-    values = compress.cluster_file(found, stage.repo_url, SCALE)
+    played = firmware.named(rest, stage.state, stage.bmcs)
+    values = compress.cluster_file(found, stage.repo_url, SCALE, played)
     values["limits"] = {**values["limits"], "soakSeconds": SOAK_SECONDS, **(limits or {})}
     for tenant in values["tenants"] if patience else ():
         tenant["evictionDeadlineSeconds"] = patience
@@ -260,7 +261,7 @@ def staged(
             },
         },
         files(rest),
-        seed(rest, stage.repo_url),
+        seed(rest, stage.repo_url, stage.bmcs),
         found.gitops.branch,
     )
     try:

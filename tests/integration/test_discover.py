@@ -22,7 +22,9 @@ MATRIX = load(matrix_dir())
 UNSHOWN_TRAITS = {"infrastructure", "network", "disconnected"}
 CHOSEN = "batch, evictionDeadlineSeconds, contact, credentials, limits, policy, alertmanager, probeImage, windowEnd"
 """What people decide: nothing of a cluster shows it."""
-LABELLED = {n for n, c in MATRIX.components.items() if c.mover and c.mover.kind == "label"}
+NO_BMC = {"lab-firmware": "r580"}
+"""BMCs are not asked: the release that names none of them is nearer."""
+LABELLED = {n for n, c in MATRIX.components.items() if c.mover and c.mover.on_a_load}
 """Their declaration is an object that nothing acts on: nothing shows what it is for."""
 NO_OWNER = {"ams-prod": {"render": ("render", "render-batch")}}
 """Tenants of several namespaces; a twin's namespaces have no label of Capsule's or Run:ai's that says so."""
@@ -52,7 +54,7 @@ def test_the_shipped_file_is_found_but_for_what_no_cluster_shows(name: str, tmp_
     Draft202012Validator(published.schema("discover")).validate(said)
     assert again.result["differences"] == []
     found, wanted = load(play.stage.matrix).clusters["found"], MATRIX.clusters[name]
-    assert (found.profile, found.release) == (wanted.profile, wanted.release)
+    assert (found.profile, found.release) == (wanted.profile, NO_BMC.get(name, wanted.release))
     assert machines(found) == machines(wanted)
     assert [(r.name, r.nodes) for r in found.rings] == [(r.name, r.nodes) for r in wanted.rings]
     assert found.traits.items() <= wanted.traits.items()

@@ -17,7 +17,7 @@ from knowngood.cli.terminal import say, width
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster
 from knowngood.ports.cancel import Cancel
-from knowngood.rehearsal import compress, gitops
+from knowngood.rehearsal import compress, firmware, gitops
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
 from knowngood.report.plan_text import plan_text
@@ -43,14 +43,16 @@ def staged(
     stage.build(
         source.folder,
         {
-            ("cluster", found.name): compress.cluster_file(found, stage.repo_url, scale),
+            ("cluster", found.name): compress.cluster_file(
+                found, stage.repo_url, scale, firmware.named(rest, stage.state, stage.bmcs)
+            ),
             **{
                 ("profile", one.name): compress.profile_file(one, scale, without)
                 for one in rest.hardware.profiles
             },
         },
         gitops.files(rest),
-        seed(rest, stage.repo_url),
+        seed(rest, stage.repo_url, stage.bmcs),
         found.gitops.branch,
     )
     cancel = Cancel()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 
 from knowngood.model.matrix import Cluster, Limits, Profile
-from knowngood.model.values import Object
+from knowngood.model.values import Object, Values
 from knowngood.rehearsal.places import playable
 
 PROBE_IMAGE = f"knowngood.invalid/probe@sha256:{'0' * 64}"
@@ -55,15 +55,17 @@ def limits(original: Limits, scale: float, nodes: int = FEW) -> Limits:
     return Limits(**{f.name: short(f.name) for f in fields(Limits)})
 
 
-def cluster_file(cluster: Cluster, repo: str, scale: float) -> Object:
+def cluster_file(cluster: Cluster, repo: str, scale: float, bmcs: Values | None = None) -> Object:
     """The rehearsal's cluster file as JSON values, made from `cluster.raw`.
 
     It reads the Git `repo` (a URL), pins no identity (a twin makes a new one at each start, so no rehearsal
-    can become evidence), has no window, names no credentials, and silences the twin's own alerts only.
+    can become evidence), has no window, names no credentials, and silences the twin's own alerts only. `bmcs`: the
+    twin's, where it plays any.
     """
     data: Object = copy.deepcopy(dict(cluster.raw))
     data.pop("identity", None)
     data.pop("bmcs", None)  # a rehearsal never asks real machines
+    data |= {"bmcs": dict(bmcs)} if bmcs else {}
     data.pop("registry", None)  # a twin has none, and the real one holds no image of a twin's
     data.setdefault("probeImage", PROBE_IMAGE)
     data.pop("windowEnd", None)

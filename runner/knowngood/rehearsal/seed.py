@@ -14,7 +14,7 @@ from knowngood.model.matrix import Cluster, Profile, Release
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
 from knowngood.planner.readiness.rights import FLASHED, PARTED
-from knowngood.rehearsal import platform, sharing
+from knowngood.rehearsal import firmware, platform, sharing
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.helm import releases
 from knowngood.rehearsal.operators import olm, olm_v1
@@ -28,10 +28,11 @@ DEFAULT_KERNEL = "5.14.0-427.92.1.el9_4.x86_64"
 NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE = "network-operator", "nvidia-network-operator"
 
 
-def seed(rest: AtRest, repo: str) -> Object:
+def seed(rest: AtRest, repo: str, bmcs: int = 0) -> Object:
     """The seed document (docs/twin.md): a cluster at rest on its release, fed by Git `repo` (a URL).
 
-    Raises UsageError when the release lacks a version the twin can't do without.
+    `bmcs`: the port where its BMCs listen, where it plays any. Raises UsageError when the release lacks a version that
+    the twin can't do without.
     """
     cluster, hardware, release = rest.cluster, rest.hardware, rest.release
     document: Object = {
@@ -60,7 +61,11 @@ def seed(rest: AtRest, repo: str) -> Object:
             "version": release.components[NETWORK_OPERATOR],
             "namespace": cluster.namespaces.get(NETWORK_OPERATOR, NETWORK_OPERATOR_NAMESPACE),
         }
-    return document | platform.played(rest) | {part: value for part, value in _parts(rest).items() if value}
+    return (
+        document
+        | platform.played(rest)
+        | {part: value for part, value in _parts(rest, bmcs).items() if value}
+    )
 
 
 def _drivers(rest: AtRest) -> Object:
@@ -69,7 +74,7 @@ def _drivers(rest: AtRest) -> Object:
     return {"drivers": dict(own.versions)} if own else {}
 
 
-def _parts(rest: AtRest) -> Object:
+def _parts(rest: AtRest, bmcs: int) -> Object:
     """What only some clusters have. A health check needs others that can take the work of the node it remedies."""
     checked = rest.openshift and rest.cluster.traits.get("topology") == "ha"
     return {
@@ -78,6 +83,7 @@ def _parts(rest: AtRest) -> Object:
         "helm": releases(rest),
         "migManager": sharing.by_label(rest),
         "pluginConfig": sharing.by_label(rest, sharing.SHARES),
+        "bmcs": firmware.seeded(rest, bmcs),
         "nicConfiguration": _of_declaring(rest, FLASHED),
         "sriov": _of_declaring(rest, PARTED),
         "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
