@@ -216,7 +216,7 @@ CHECKS = (
     Check("actors", "no pool, operator, drainer or person is at work on the nodes", _busy),
     Check(
         "bmcs",
-        "nothing waits at a BMC for a boot, and BIOS and BMC are the release's, where the cluster file names them",
+        "nothing waits at a BMC for a boot, its firmware is the release's, and what it is given is there, back too",
         lambda a: bmcs.found(a.work, a.work.plan.nodes or a.work.cluster.gpu),
     ),
     Check(
