@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
@@ -59,11 +59,11 @@ def _apply(task: Task, name: str) -> tuple[bool, Object]:
     ends_at = time.monotonic() + task.limits.apply
     came: list[Arrived] = []
     for moves in _turns(task, name):
-        marks = [mark for arrived in came for mark in arrived.marks.values()]
+        marks = on_one_boot(came).values()
         since = max(marks, key=lambda mark: mark.at, default=task.since.get(name))
         came.append(MOVERS[moves[0].spec.kind](task, name, Turn(moves, ends_at, since)))
     held = sum(arrived.held for arrived in came) + operands.settled(task, name, ends_at)
-    every = {component: mark for arrived in came for component, mark in arrived.marks.items()}
+    every = on_one_boot(came)
     restarted, last = (
         any(arrived.restarted for arrived in came),
         max(every.values(), key=lambda mark: mark.at),
@@ -76,6 +76,22 @@ def _apply(task: Task, name: str) -> tuple[bool, Object]:
         batch.SEEN: node_state.arrived(name, every),
     }
     return restarted or held > 0, detail
+
+
+def on_one_boot(came: Sequence[Arrived]) -> dict[str, Mark]:
+    """What came, by component. What came before a boot of a later turn (a BMC's firmware, before a BIOS) is there on it
+    and counted from its load: else the node's newest load would be one of a boot that is over.
+    """
+    if not came:
+        return {}
+    last = max(came[-1].marks.values(), key=lambda mark: mark.at)
+    every = {component: mark for arrived in came for component, mark in arrived.marks.items()}
+    return {
+        component: mark
+        if mark.boot_id == last.boot_id
+        else dataclasses.replace(mark, boot_id=last.boot_id, at=last.at)
+        for component, mark in every.items()
+    }
 
 
 def _turns(task: Task, name: str) -> list[tuple[Moving, ...]]:
