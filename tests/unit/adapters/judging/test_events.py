@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from knowngood.adapters.judging import gate_events
+from knowngood.gate import verdicts
+from knowngood.gate.events import Events
+from knowngood.gate.verdicts import Notes
+from knowngood.model.parts import Waiver
 from knowngood.model.verdict import Judgement, Verdict
 
 from .conftest import request
@@ -84,3 +90,29 @@ def test_no_file_at_all_is_never_a_pass(tmp_path: Path) -> None:
 def test_a_gate_for_the_whole_cluster_stands_for_each_node(tmp_path: Path) -> None:
     collected = {**COLLECTED, "tests": ["t"]}
     assert judged(tmp_path, START, collected, result(test="t", node=""), FINISH).verdict is Verdict.PASS
+
+
+def test_a_test_is_given_the_waivers_of_its_own_gate_and_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiver of another node, or of another gate, excuses nothing here."""
+    made = [
+        Waiver(node, gate, f"{node}/{gate}", "on order", "2099-12-31")
+        for node in ("a", "b")
+        for gate in ("drift", "x")
+    ]
+    given: list[list[str]] = []
+
+    def begin(mine: list[Waiver]) -> Notes:
+        given.append([w.part for w in mine])
+        return Notes()
+
+    monkeypatch.setattr(verdicts, "begin", begin)
+    events = Events(io.StringIO(), made)
+    monkeypatch.setattr(events, "_finish", lambda *_: None)
+    item: Any = SimpleNamespace(
+        nodeid="1", path=Path("gates/drift.py"), callspec=SimpleNamespace(params={"node": "b"})
+    )
+    playing = events.pytest_runtest_protocol(item)
+    next(playing)
+    with pytest.raises(StopIteration):
+        playing.send(None)
+    assert given == [["b/drift"]]
