@@ -44,7 +44,7 @@ def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
         (_plain(s), s.get("targetRevision", "HEAD")): (s.get("repoURL", ""), s.get("targetRevision", "HEAD"))
         for s in map(_source, reversed(found))
     }
-    rows = [_row(seen, a) for a in sorted(found, key=lambda a: natural(name_of(a)))]
+    rows = [row_of(seen, a) for a in sorted(found, key=lambda a: natural(name_of(a)))]
     if len(sources) > 1:
         words = ", ".join(sorted(f"{repo} at {branch}" for repo, branch in sources.values()))
         told.ask("gitops", f"one repository and branch: the Applications read {words}")
@@ -86,7 +86,7 @@ def _source(application: Object) -> Object:
     return found
 
 
-def _row(seen: Seen, application: Object) -> Object:
+def row_of(seen: Seen, application: Object) -> Object:
     """Its entry in the cluster file. What it gives a chart is there only where no manifest in the checkout says it."""
     source = _source(application)
     row: Object = {"name": name_of(application), "namespace": space_of(application)}

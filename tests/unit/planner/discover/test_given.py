@@ -15,7 +15,7 @@ from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.values import Object
-from knowngood.planner.discover.declared import _row
+from knowngood.planner.discover.declared import row_of
 from knowngood.planner.discover.seen import Seen, Told
 from knowngood.planner.discover.telling import tell
 
@@ -128,7 +128,7 @@ def test_what_an_application_set_gives_a_chart_is_followed_and_written_into_the_
     found = told(tmp_path, gpu, files)
     declared = found.values["declare"]["nvidia-driver"]
     assert (declared["file"], declared["written"]) == (file, "driver.version")
-    rows = found.values.get("gitops", {}).get("applications") or [_row(Seen(files=()), gpu)]
+    rows = found.values.get("gitops", {}).get("applications") or [row_of(Seen(files=()), gpu)]
     assert next(r for r in rows if r["name"] == "gpu-operator")["valueFiles"] == [kept]
 
 
