@@ -19,7 +19,7 @@ from knowngood.matrix.locate import matrix_dir
 
 OPERATOR, DRIVER, CLUSTER = "gpu-operator", "nvidia-driver", "fra-prod"
 FROM, TO = "h200-4.18-r580.105", "with-its-operator"
-BRINGS = {"25.10.1": "580.105.08", "26.3.0": "580.126.20"}
+BRINGS = {"25.10.1": "580.105.08", "26.3.3": "580.126.20"}
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def following(folder: Path) -> Iterator[Play]:
     cluster["gitops"]["applications"] = [a for a in cluster["gitops"]["applications"] if a["path"] == reads]
     file.write_text(yaml.safe_dump(cluster))
     release = yaml.safe_load((source / "releases" / f"{FROM}.yaml").read_text())
-    release["components"] |= {OPERATOR: "26.3.0", DRIVER: BRINGS["26.3.0"]}
+    release["components"] |= {OPERATOR: "26.3.3", DRIVER: BRINGS["26.3.3"]}
     (source / "releases" / f"{TO}.yaml").write_text(yaml.safe_dump(release))
     with staged(folder / "stage", CLUSTER, limits=FRA_QUICK, source=source) as play:
         yield play
@@ -54,7 +54,7 @@ def test_it_comes_with_its_operator_ring_by_ring(tmp_path: Path) -> None:
         ended = moved(play)
         assert (ended.code, ended.result["end"]) == (0, "done"), explained(ended)
         assert {node: loaded[-1] for node, loaded in play.drivers().items()} == dict.fromkeys(
-            play.drivers(), BRINGS["26.3.0"]
+            play.drivers(), BRINGS["26.3.3"]
         )
 
 
@@ -62,7 +62,7 @@ def test_it_comes_with_its_operator_ring_by_ring(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 def test_a_canary_that_fails_takes_both_back(tmp_path: Path) -> None:
     with following(tmp_path) as play:
-        play.stage.fault("xid-31-after-driver", FRA_CANARY, {"version": BRINGS["26.3.0"]})
+        play.stage.fault("xid-31-after-driver", FRA_CANARY, {"version": BRINGS["26.3.3"]})
         ended = moved(play)
         assert (ended.code, ended.result["end"]) == (6, "restored"), explained(ended)
         assert {loaded[-1] for loaded in play.drivers().values()} == {BRINGS["25.10.1"]}
