@@ -286,3 +286,10 @@ def test_who_declares_a_driver_once_for_all_nodes_is_told_why_rings_are_no_hop(m
     assert (Path(__file__).parents[3] / told.rpartition(" ")[2]).is_file()
     assert f"one object a ring instead? {told}" in plan_text(once)
     assert not any(hop.to_rings for hop in plan(matrix, "ams-prod", "r595").hops), "it has rings"
+
+
+def test_firmware_that_comes_with_a_boot_is_judged_by_the_drivers_that_the_boot_loads(matrix: Matrix) -> None:
+    """Or the ports' fall with the NIC driver's load would be taken for one of theirs."""
+    made = plan(matrix, "lab-firmware", "r580-newer-firmware")
+    assert [move.component for hop in made.hops for move in hop.moves] == ["bios", "bmc"]
+    assert {"bios", "bmc", "doca-ofed", "nvidia-driver"} <= made.movers.keys()
