@@ -1,4 +1,4 @@
-"""A cluster twice as wide as the example: every node is probed once, and the rehearsal ends as a small one does."""
+"""A cluster wider than the example: every node is probed once, and the rehearsal ends as a small one does."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tests.integration.play import KNOWNGOOD, environment
 
 from knowngood.matrix.locate import matrix_dir
 
-NODES = 12
-DEADLINE = 900.0  # seconds; two minutes on two idle cores
+NODES = 8
+DEADLINE = 560.0  # seconds; a minute and a half on two idle cores
 
 
 @pytest.mark.slow
-def test_a_cluster_widened_to_twelve_nodes_rehearses_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_a_cluster_widened_to_eight_nodes_rehearses_to_its_end(tmp_path: Path) -> None:
     """An Indexed Job with anti-affinity gave three nodes two probes and three none: `inconclusive` in five seconds."""
     asked = ["--matrix", str(matrix_dir()), "rehearse", "ams-prod", "--to", "r595", "--nodes", str(NODES)]
     done = subprocess.run(
@@ -32,7 +33,7 @@ def test_a_cluster_widened_to_twelve_nodes_rehearses_to_its_end(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert (summary["end"], len(summary["nodes"])) == ("done", NODES)
-    assert "12 GPU nodes: ring-0 2 (batches of 2), ring-1" in done.stderr
+    assert "8 GPU nodes: ring-0 2 (batches of 2), ring-1" in done.stderr
     (stage,) = tmp_path.iterdir()
     events = [json.loads(line) for line in (stage / "twin" / "events.jsonl").read_text().splitlines()]
     probes = [e for e in events if e["event"] == "job-ran" and "knowngood.dev/probe" in e["labels"]]
