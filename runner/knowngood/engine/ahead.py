@@ -51,8 +51,7 @@ def refuse_stuck(plan: Plan, state: RunState, marks: Mapping[str, Marks]) -> Non
             f"run {state.run} has begun its way back, or nothing of it says where it stopped, so it can't go on",
             hint=f"knowngood rollback {state.run} ends the way back; then knowngood upgrade begins anew",
         )
-    open_batches = [found.batch, *(b for b in state.redone if b.child(Verb.RELEASE) not in state.results)]
-    own = {n for batch in filter(None, open_batches) for n in nodes_of(plan, batch.child(Verb.CLAIM))}
+    own = taken_anew(plan, state) | set(nodes_of(plan, found.batch.child(Verb.CLAIM)) if found.batch else ())
     out = {n: one for n, one in held(state, (), marks).items() if one.hold in LEFT and n not in own}
     if out:
         named = ", ".join(f"{node} ({one.why or one.hold})" for node, one in out.items())
@@ -60,6 +59,12 @@ def refuse_stuck(plan: Plan, state: RunState, marks: Mapping[str, Marks]) -> Non
             f"run {state.run} left nodes out of service that it would not come to again: {named}",
             hint=f"once they are well: knowngood clear {' '.join(out)}, then knowngood resume {state.run}",
         )
+
+
+def taken_anew(plan: Plan, state: RunState) -> set[str]:
+    """Nodes of batches that are done once more after a run had ended, and that are not given back yet."""
+    batches = [batch for batch in state.redone if batch.child(Verb.RELEASE) not in state.results]
+    return {n for batch in batches for n in nodes_of(plan, batch.child(Verb.CLAIM))}
 
 
 LEFT = (Hold.OUT, Hold.QUARANTINED, Hold.MARKED)

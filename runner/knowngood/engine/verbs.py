@@ -21,6 +21,7 @@ from knowngood.engine import (
     restarts,
     restored,
 )
+from knowngood.engine.ahead import taken_anew
 from knowngood.engine.preflight import ended, preflight
 from knowngood.engine.soaking import soak
 from knowngood.engine.standing import last_change
@@ -301,10 +302,13 @@ def reclaim(work: Work, step: Step) -> Done:
     now = held(work.state, step.nodes, work.ports.cluster.marks())
     ours = tuple(n for n in step.nodes if now[n].hold is Hold.OUT)
     sure = surely_held(work.state)
+    anew = taken_anew(work.plan, work.state)  # also what an operator uncordoned after its boot
     gone = {
         n: now[n].why or f"it is {now[n].hold}"
         for n in step.nodes
-        if n not in ours and (n in sure or now[n].hold in (Hold.MARKED, Hold.TAKEN, Hold.UNKNOWN))
+        if n not in ours
+        and not (n in anew and now[n].hold is Hold.MARKED)
+        and (n in sure or now[n].hold in (Hold.MARKED, Hold.TAKEN, Hold.UNKNOWN))
     }
     done = _folded(
         replace(step, nodes=ours),

@@ -199,6 +199,14 @@ def test_a_node_that_was_given_back_by_hand_is_taken_out_and_judged_as_any() -> 
     all_well(world)
 
 
+def test_a_quarantined_node_that_an_operator_uncordoned_after_its_boot_is_taken_back() -> None:
+    world = held(onward(), anew("gpu-1"))
+    assert world.nodes["gpu-1"].quarantined
+    world.nodes["gpu-1"].cordoned = False
+    assert goes_on(mended(world), onward()).name == "done"
+    all_well(world)
+
+
 def test_a_node_that_it_would_not_come_to_again_is_to_be_given_back_first() -> None:
     """It failed after the soak: its ring is judged as it stands, so it must be in service."""
     world = held(onward(), fails("gpu-3", "hop-1/ring-1/confirm"))
