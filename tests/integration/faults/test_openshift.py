@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.faults.rows import CANARY, FORWARD, LATER
-from tests.integration.play import Play, explained
+from tests.integration.play import Play, awaited, explained
 from tests.integration.release_stage import BEFORE, BETWEEN, KERNELS, MINOR, NEXT, SECOND, declared, moved
 
 from knowngood.adapters.kubernetes.client import Kube, path
@@ -122,3 +122,31 @@ def test_a_canary_that_does_not_come_back_leaves_the_rest_as_it_is_and_nothing_i
         back = play.knowngood("rollback", play.run_id(), "--yes")
         assert back.code == 1, explained(back)
         assert "past its point of no return" in back.stderr
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
+def test_once_the_canary_is_mended_the_held_run_goes_on_to_its_end(tmp_path: Path) -> None:
+    """The node comes up in the end; one command judges it and takes the next ring."""
+    with declared(tmp_path, FORWARD.limits) as play:
+        play.stage.fault(
+            FORWARD.fault, FORWARD.node, {"seconds": "7200"}
+        )  # two hours: longer than the run waits
+        ended = moved(play)
+        assert ended.code == FORWARD.code, explained(ended)
+        where = path("v1", "nodes", CANARY)
+
+        def ready() -> bool:
+            said = Kube(play.stage.kubeconfig).get(where)["status"]["conditions"]
+            return any(c["type"] == "Ready" and c["status"] == "True" for c in said)
+
+        awaited(ready, f"{CANARY} is Ready", 240)
+        on = play.knowngood("resume", play.run_id(), "--yes", "--output", "json", deadline=900)
+        assert on.code == 0, explained(on)
+        assert on.result["end"] == "done"
+        assert kernels(play) == {CANARY: True, LATER: True}
+        assert {n: boots(play, n) for n in (CANARY, LATER)} == {CANARY: 1, LATER: 1}, (
+            "no node boots for it again"
+        )
+        assert not any(paused(play).values()), "all is let go"
+        assert not [c for c in on.result["commits"] if c["kind"] == "undo"]
