@@ -170,6 +170,9 @@ class _Flash:
             raise NodeFailed("nothing was begun, so nothing is reset")
         if waits := self._domain.take():
             return waits
+        now = self._task.ours(self._name)
+        if not facts.node_ready(now) or boot_of(now) != boot_of(node):
+            return NOT_READY  # its BMC boots it by itself
         self._write(replace(self._begun, reset=boot_of(node) or "of no boot"))
         self._resets += 1
         try:
