@@ -119,7 +119,10 @@ def _whole(component: Component, text: str) -> bool:
 
 
 def release(seen_of: Seen, told: Told, matrix: Matrix, profile: str) -> None:
-    """The release of which nothing that was seen is otherwise; a question where several, or none, are so."""
+    """The release of which nothing that was seen is otherwise; a question where several, or none, are so.
+
+    Half of it must have been read: else what tells it from another may be what nobody could read.
+    """
     seen = {name: v.text for name, v in told.versions.items()}
     rows = [r for r in matrix.releases.values() if not profile or profile in r.profiles]
     if seen_of.read("ClusterVersion") and seen_of.of("Node"):
@@ -133,16 +136,17 @@ def release(seen_of: Seen, told: Told, matrix: Matrix, profile: str) -> None:
         for r in fitting
         if len(known[r.name]) >= LEAST
     }
-    fitting = [r for r in fitting if r.name in weight and weight[r.name] == max(weight.values())]
-    if len(fitting) == 1:
-        (one,) = fitting
+    fitting = [r for r in fitting if r.name in weight]
+    best = [r for r in fitting if weight[r.name] == max(weight.values())]
+    if len(best) == 1 and weight[best[0].name][0] >= 0:
+        (one,) = best
         unread = [c for c in one.components if c not in seen]
         more = f"; not read: {', '.join(unread)}" if unread else ""
         count = len(known[one.name])
         told.tell("release", one.name, f"{count} of its {len(one.components)} components run{more}")
     elif fitting:
-        names = ", ".join(sorted(r.name for r in fitting))
-        told.ask("release", f"which release runs: {names} all fit what was read")
+        names = ", ".join(sorted(r.name for r in (best if len(best) > 1 else fitting)))
+        told.ask("release", f"which release runs: what was read fits {names}")
     else:
         told.ask("release", f"which release runs: none of the matrix fits {_near(matrix, rows, seen)}")
 
