@@ -9,10 +9,11 @@ from knowngood.adapters.kubernetes.kubeconfig import default_path
 from knowngood.adapters.movers.chart_acts import ChartActs
 from knowngood.adapters.movers.cluster_version_acts import ClusterVersionActs
 from knowngood.adapters.movers.fleet_task import FleetActor, FleetTask
-from knowngood.adapters.movers.node_work import limits_of, spec_of, teller
+from knowngood.adapters.movers.node_work import limits_of, spec_of
 from knowngood.adapters.movers.olm_v0_acts import OlmV0Acts
 from knowngood.adapters.movers.olm_v1_acts import OlmV1Acts
 from knowngood.adapters.movers.operand_acts import OperandActs
+from knowngood.adapters.movers.telling import teller
 from knowngood.matrix.build import DEFAULT_NAMESPACES
 from knowngood.model.errors import CouldNot, Inconclusive, KnowngoodError, LockHeld, Refused, UsageError
 from knowngood.model.field import ObjectRef

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -23,6 +20,7 @@ from knowngood.adapters.movers import (
     sriov,
 )
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
+from knowngood.adapters.movers.telling import teller
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import NotTold, Report, Task
 from knowngood.model.bmcs import Bmcs
@@ -32,9 +30,6 @@ from knowngood.model.matrix import Limits, Tenant
 from knowngood.model.mover import Mark, MoverSpec, Moving, completed
 from knowngood.model.values import Object, Values
 from knowngood.planner.eviction import ALL_USERS
-
-PROGRESS = "KNOWNGOOD_PROGRESS"
-"""A named pipe to the runner, where somebody listens: one JSON object a line, {node, text}."""
 
 Verb = Callable[[Task, list[str]], Report]
 
@@ -238,21 +233,3 @@ def limits_of(values: Values) -> Limits:
     """Deadlines as the parameters give them, ours for the others."""
     known = {f.name for f in dataclasses.fields(Limits)}
     return Limits(**{key: float(value) for key, value in values.items() if key in known})
-
-
-def teller() -> Callable[[str, str], None]:
-    """Report progress to the runner, if it listens; never wait for it and never fail because of it."""
-    pipe = os.environ.get(PROGRESS, "")
-
-    def tell(node: str, text: str) -> None:
-        if not pipe:
-            return
-        with contextlib.suppress(OSError):
-            line = json.dumps({"node": node, "text": text[:300]}) + "\n"
-            end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            try:
-                os.write(end, line.encode())
-            finally:
-                os.close(end)
-
-    return tell

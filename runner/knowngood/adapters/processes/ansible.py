@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import knowngood
-from knowngood.adapters.movers.node_work import PROGRESS
+from knowngood.adapters.movers.telling import PROGRESS
 from knowngood.adapters.processes import supervisor
 from knowngood.model.context import Window
 from knowngood.model.errors import LockHeld, UsageError
