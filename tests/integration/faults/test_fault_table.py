@@ -27,6 +27,7 @@ ROOM = Path(__file__).parents[1]
 ROWS = Path(__file__).with_name("rows.py")
 HEALTH = Path(__file__).with_name("test_gpu_health.py")
 FABRIC = ROOM.parent / "unit/probe/fabric/test_payload.py"
+BMCS = ROOM.parent / "unit/adapters/movers/test_redfish.py"
 
 
 @pytest.mark.slow
@@ -58,11 +59,11 @@ def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
 def test_every_fault_has_a_row_or_a_test_of_its_own() -> None:
     """A fault of one part is shown on that part alone, by a behaviour's or a mover's own test, or on fra-prod.
 
-    What ails a GPU and only its driver tells is shown by its gate alone. The power cycle is a health check's way to act
-    on a node, no incident of a driver's move.
+    What ails a GPU and only its driver tells is shown by its gate alone, what ails a BMC by the twin's service alone.
+    The power cycle is a health check's way to act on a node, no incident of a driver's move.
     """
     others = [file for room in ("twin", "adapters", "gates") for file in (ROOM / room).glob("test_*.py")]
-    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ROWS, HEALTH, FABRIC))
+    texts = "".join(file.read_text(encoding="utf-8") for file in (*others, ROWS, HEALTH, FABRIC, BMCS))
     shown = {row.fault for row in TABLE} | {name for name in KINDS if f'"{name}"' in texts}
     assert shown >= KINDS.keys()
     rows = {row.fault for row in TABLE}

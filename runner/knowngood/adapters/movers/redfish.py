@@ -1,8 +1,7 @@
 """The class redfish: a drained machine's BMC is given an image, followed to its end, and believed by what then runs.
 
 No controller of the cluster does it, so we do, and nobody fences a BMC: what is begun is written on the node before it
-is asked for, so that a flash that goes on is followed and never begun twice; a Lease that outlives it keeps others
-away.
+is asked for, so that a flash that goes on is followed and never begun twice; a Lease outlives it against others.
 What a job says is progress only: the version that the machine tells counts, with the driver loaded on it.
 """
 

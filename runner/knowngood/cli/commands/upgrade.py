@@ -89,8 +89,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     Git or what the nodes run has changed. --pause-after RING ends it interrupted once that ring is judged and passed:
     `knowngood resume` goes on, `knowngood rollback` takes it back. What the run holds stays held meanwhile.
 
-    --in-cluster JOB runs as a Job of the cluster (deploy/README.md) by the plan of --plan, and follows it; Ctrl-C ends
-    the look alone. Where its pod is gone `knowngood resume RUN` takes over.
+    --in-cluster JOB runs --plan as a Job of the cluster (deploy/README.md) and follows it; Ctrl-C ends the look alone.
 
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
@@ -99,7 +98,6 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     \b
     Examples:
       knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
-      knowngood upgrade ams-prod --plan ams-prod.plan.json
       knowngood upgrade ams-prod --to r595 --pause-after ring-0
       knowngood upgrade ams-prod --plan ams-prod.plan.json --in-cluster deploy/runner/job.yaml
       knowngood upgrade ams-prod --to r595 --record branch=ams-prod-r595     the record for a pull request
