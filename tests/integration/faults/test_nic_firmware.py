@@ -15,20 +15,21 @@ from tests.integration.play import Play, explained, staged
 from knowngood.matrix.locate import matrix_dir
 
 OLD, NEW = "28.47.1026", "28.46.1006"
-FROM, TO = "r580", "nics-alone"
+FROM, TO = "r580-parted", "nics-alone"
 NODES = ("rdma-gpu-1", "rdma-gpu-2")
 
 
 def matrix(folder: Path) -> Path:
-    """Ours, with `lab-rdma` on a release from which another one differs by the firmware alone."""
+    """Ours, with `lab-rdma` on a release from which another one differs by firmware alone; both name all of it."""
     shutil.copytree(matrix_dir(), folder)
-    text = (folder / "releases" / f"{FROM}.yaml").read_text()
+    text = (folder / "releases" / "r580.yaml").read_text().rstrip() + '\n  sriov-vfs: "4"\n'
     assert f"nic-firmware: {OLD}" in text
+    (folder / "releases" / f"{FROM}.yaml").write_text(text)
     (folder / "releases" / f"{TO}.yaml").write_text(
         text.replace(f"nic-firmware: {OLD}", f"nic-firmware: {NEW}")
     )
     cluster = folder / "clusters" / "lab-rdma.yaml"
-    cluster.write_text(cluster.read_text().replace("release: r580-peermem", "release: r580"))
+    cluster.write_text(cluster.read_text().replace("release: r580-peermem", f"release: {FROM}"))
     return folder
 
 
