@@ -44,7 +44,7 @@ test: lint bytecode $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/helm $(CACHE)
 	@echo "make test leaves out the tests marked slow (every fault, ams-prod, the wheel in an empty environment): make test-all"
 
 test-all: bytecode $(VENV)/.dev $(VENV)/.torch $(COLLECTIONS)/.done $(CACHE)/kubectl $(CACHE)/helm ## what `make test` leaves out: every fault, ams-prod, the installed wheel
-	$(PY) -m pytest -m slow -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow)
+	$(PY) -m pytest -m "slow and not exhaustive" -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests || $(call alone,slow and not exhaustive)
 
 kills: bytecode $(VENV)/.dev $(COLLECTIONS)/.done $(CACHE)/kubectl ## SIGINT and SIGKILL inside each step with each way out of it, and the longest fault rows
 	$(PY) -m pytest -m exhaustive -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) tests

@@ -28,7 +28,11 @@ def elsewhere(play: Play, *command: str) -> tuple[str, ...]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("verb", "how"), [("claim", signal.SIGKILL), ("apply", signal.SIGINT)], ids=["claim-KILL", "apply-INT"]
+    ("verb", "how"),
+    [
+        pytest.param("claim", signal.SIGKILL, id="claim-KILL"),
+        pytest.param("apply", signal.SIGINT, id="apply-INT", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_hit_inside_a_step_a_run_is_taken_back_elsewhere_and_the_first_machine_hears_of_it(
     verb: str, how: signal.Signals, tmp_path: Path

@@ -50,7 +50,7 @@ def test_what_goes_wrong_anywhere_is_taken_back_everywhere(row: Once, tmp_path: 
         assert {versions[-1] for versions in drivers.values()} == {FRA_OLD}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_image_that_is_not_there_interrupts_the_run_and_a_rollback_restores_it(tmp_path: Path) -> None:
     """Fault os-tag-of-one-node: nobody pulled it, which says nothing of the release."""
     with staged(tmp_path / "stage", "fra-prod", limits=FRA_QUICK) as play:

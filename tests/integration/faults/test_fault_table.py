@@ -30,8 +30,15 @@ FABRIC = ROOM.parent / "unit/probe/fabric/test_payload.py"
 BMCS = ROOM.parent / "unit/adapters/movers/test_redfish.py"
 
 
+LONG = ("validator-missing", "xid-31-after-driver (in a later ring)", "api-outage (shorter than the Lease)")
+"""Rows that `make kills` runs: others go the same way."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.id, marks=pytest.mark.exhaustive if row.id in LONG else ()) for row in TABLE],
+)
 def test_a_fault_ends_as_it_must(row: Row, tmp_path: Path) -> None:
     with staged(tmp_path / "stage", "lab-small", limits=row.limits) as play:
         if row.fault in ("pdb-blocks-drain", "evict-429-halfway"):

@@ -68,7 +68,13 @@ def test_each_node_loads_the_nic_driver_and_then_its_own_gpu_driver_anew(tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", NIC, ids=lambda row: row.id)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.id, marks=pytest.mark.exhaustive if row.id.startswith("doca") else ())
+        for row in NIC
+    ],
+)
 def test_what_goes_wrong_in_a_ring_is_taken_back_on_every_node(row: Once, tmp_path: Path) -> None:
     with on_fra(tmp_path) as play:
         before = play.snapshot("before")

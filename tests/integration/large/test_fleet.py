@@ -16,7 +16,7 @@ NODES = 8
 DEADLINE = 560.0  # seconds; a minute and a half on two idle cores
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_a_cluster_widened_to_eight_nodes_rehearses_to_its_end(tmp_path: Path) -> None:
     """An Indexed Job with anti-affinity gave three nodes two probes and three none: `inconclusive` in five seconds."""

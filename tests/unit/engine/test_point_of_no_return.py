@@ -216,6 +216,7 @@ def test_and_where_it_can_not_be_the_second_one_does_not_begin() -> None:
     assert world.head().fields[POLICY] == NEW, "its commit never came"
 
 
+@pytest.mark.exhaustive
 def test_killed_at_any_record_two_releases_end_as_undisturbed_ones() -> None:
     def play(world: World) -> End:
         return ended(world, two_releases())
