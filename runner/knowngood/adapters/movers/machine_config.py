@@ -13,6 +13,7 @@ from knowngood.adapters.cluster.actors import MCO_CURRENT, MCO_DESIRED, MCO_STAT
 from knowngood.adapters.kubernetes.client import ApiError, Object, path
 from knowngood.adapters.movers import pools
 from knowngood.adapters.movers.base import Arrived, Turn
+from knowngood.adapters.movers.boots import boot_of
 from knowngood.adapters.movers.pools import Pool
 from knowngood.adapters.movers.watch import NOT_READY, Watch
 from knowngood.adapters.nodes import claiming
@@ -48,11 +49,6 @@ def apply(task: Task, name: str, turn: Turn) -> Arrived:
 
     marks = watch.until(look, "the new config", later=due, age=task.limits.apply * others)
     return Arrived(due, watch.held, marks)
-
-
-def boot_of(node: Object) -> str:
-    """Which boot the kubelet told of."""
-    return str(((node.get("status") or {}).get("nodeInfo") or {}).get("bootID") or "")
 
 
 def _look(task: Task, name: str, node: Object, moving: Moving) -> tuple[Mapping[str, Mark] | None, str]:

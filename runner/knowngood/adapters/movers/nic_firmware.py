@@ -14,7 +14,7 @@ from knowngood.adapters.cluster.actors import optional
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.movers.asking import files_and_log
 from knowngood.adapters.movers.base import Arrived, Turn
-from knowngood.adapters.movers.machine_config import boot_of
+from knowngood.adapters.movers.boots import Boots
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
 from knowngood.adapters.nodes.batch import NodeFailed, Task
 from knowngood.adapters.waiting import waiting, working
@@ -81,17 +81,14 @@ class _Flash:
     def __init__(self, task: Task, name: str, watch: Watch, moving: Moving, proof: Proof) -> None:
         self._task, self._name, self._watch = task, name, watch
         self._moving, self._proof = moving, proof
-        self._boots: list[str] = []  # as they were seen, the first one when we began to look
+        self._boots = Boots(TWICE)
         self._said: float | None = None  # since when the operator says that it is done, and it is not
         self._asked = False
 
     def look(self) -> tuple[Mapping[str, Mark] | None, str]:
         """Its NICs run it since a reset or boot that their driver saw, and the operator has left the node."""
         node, wanted = self._watch.node, self._moving.after
-        if (boot := boot_of(node)) and boot not in self._boots:
-            self._boots.append(boot)
-        if len(self._boots) > 2:
-            raise NodeFailed(TWICE)
+        self._boots.look(node)
         if not facts.node_ready(node):
             return None, NOT_READY
         devices = of_board(devices_of(self._task.kube, self._name), wanted)

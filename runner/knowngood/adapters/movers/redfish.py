@@ -17,8 +17,8 @@ from knowngood.adapters.cluster.actors import annotation
 from knowngood.adapters.kubernetes.client import ApiError, Object
 from knowngood.adapters.movers import redfish_acts
 from knowngood.adapters.movers.base import Arrived, Turn
+from knowngood.adapters.movers.boots import boot_of
 from knowngood.adapters.movers.flash_lease import FailureDomain
-from knowngood.adapters.movers.machine_config import boot_of
 from knowngood.adapters.movers.redfish_acts import BusyError
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
 from knowngood.adapters.nodes import claiming
