@@ -94,7 +94,7 @@ def describe_edge(matrix: Matrix, name: str) -> Object:
         ],
         "catalogs": [
             {
-                "openshift": catalog.openshift,
+                "minor": catalog.openshift,
                 "defaultChannel": catalog.default_channel,
                 "channels": len(catalog.channels),
                 "versions": len({b.version for bundles in catalog.channels.values() for b in bundles}),

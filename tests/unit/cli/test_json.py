@@ -49,7 +49,7 @@ SHIPPED = {
     "show-rule": ("show", "rule", "dma-buf-needs-open-modules"),
     "show-cluster": ("show", "cluster", "fra-prod"),
     "show-profile": ("show", "profile", "xe7740-h200nvl"),
-    "show-edge": ("show", "edge", "openshift"),
+    "show-edge": ("show", "edge", "nfd"),
 }
 """Schema -> a command that prints it, on the shipped matrix."""
 OWN = {
