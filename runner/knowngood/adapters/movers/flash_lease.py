@@ -116,6 +116,8 @@ class FailureDomain:
         """Why a BMC of it must not be away now: another one does not answer. Of a machine nothing is asked."""
         if not self._bmcs:
             return ""
+        if self._name not in self._task.machines:
+            raise NotTold("it is none of the cluster's machines, so that its failure domain can't be asked")
         for other in self._task.kube.list(path("v1", "nodes"), keep=_slim):
             name = str(other["metadata"]["name"])
             if name == self._name or name not in self._task.machines or self._of(other) != self._mine:

@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from knowngood.adapters.cluster import bmc_update, facts, redfish
-from knowngood.adapters.cluster.actors import annotation
 from knowngood.adapters.kubernetes.client import ApiError, Object
 from knowngood.adapters.movers import redfish_acts
 from knowngood.adapters.movers.base import Arrived, Turn
 from knowngood.adapters.movers.boots import boot_of
 from knowngood.adapters.movers.flash_lease import FailureDomain
+from knowngood.adapters.movers.flash_note import begun_of
 from knowngood.adapters.movers.redfish_acts import BusyError
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
-from knowngood.model.bmcs import BmcJob, BmcState
+from knowngood.model.bmcs import BmcJob, BmcState, FirmwareImage
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Firmware, Mark, Moving
 from knowngood.model.names import FLASH_ANNOTATION
@@ -59,7 +59,7 @@ class _Flash:
         self._task, self._name, self._moving, self._watch = task, name, moving, watch
         self._firmware = firmware
         self._bmc = redfish.bmc_of(task.bmcs, name)
-        self._begun: Begun | None = _begun(task.ours(name))
+        self._begun: Begun | None = begun_of(task.ours(name))
         self._domain = FailureDomain(task, name, firmware, watch.node, lasts)
         self._lasting: tuple[str, float] = ("", 0.0)
         self._now = ""  # which of the states that may not last this look found
@@ -140,6 +140,15 @@ class _Flash:
             return self._lasts(away, limits.node_unreachable, NotTold)
         if waits := self._domain.take():
             return waits
+        try:
+            return self._give(image, seen)
+        except NodeFailed:  # it has taken nothing: others of its failure domain may go on
+            self._domain.give()
+            raise
+
+    def _give(self, image: FirmwareImage, seen: Seen) -> str:
+        """Written down before it is asked; what was begun before may still come, until it takes this one."""
+        before, after = self._begun, self._moving.after
         way = bmc_update.way_of(bmc_update.update_service(self._bmc))
         if way is None:
             raise NotTold("its BMC takes no image: neither MultipartHttpPushUri nor SimpleUpdate is offered")
@@ -149,10 +158,10 @@ class _Flash:
             try:
                 self._told = redfish_acts.stage(self._bmc, way, self._firmware, image, file)
             except BusyError as error:
-                self._write(None)
-                return self._lasts(str(error), limits.operand_age, NotTold)
-            except NodeFailed:  # it has taken nothing
-                self._write(None)
+                self._write(before)
+                return self._lasts(str(error), self._task.limits.operand_age, NotTold)
+            except NodeFailed:
+                self._write(before)
                 raise
         return f"its BMC has been given {self._moving.component} {after}"
 
@@ -199,7 +208,10 @@ class _Flash:
             why = f"job {job.name} was given up, and is {job.state}"
             return self._lasts(why, self._task.limits.operand_age, NodeFailed)
         self._task.ours(self._name)
-        redfish_acts.cancel(self._bmc, job)
+        try:
+            redfish_acts.cancel(self._bmc, job)
+        except BusyError as error:
+            return self._lasts(str(error), self._task.limits.operand_age, NotTold)
         self._given_up = job.name
         return f"job {job.name} is given up"
 
@@ -216,7 +228,7 @@ class _Flash:
     def _end(self) -> None:
         if self._begun is not None:
             self._write(None)
-            self._domain.give()
+        self._domain.give()
 
     def _write(self, begun: Begun | None) -> None:
         """On the node, before anything is asked for by it; ClaimLost where the node is not ours any more."""
@@ -233,17 +245,3 @@ class _Flash:
         elif now - since >= limit:
             raise kind(f"{why} for {now - since:.0f} s")
         return why
-
-
-def _begun(node: Object) -> Begun | None:
-    """What was begun at its BMC. NotTold where that can't be read: it would be begun a second time."""
-    text = annotation(node, FLASH_ANNOTATION)
-    if not text:
-        return None
-    try:
-        found = json.loads(text)
-        return Begun(**{**found, "known": tuple(found["known"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise NotTold(
-            f"annotation {FLASH_ANNOTATION} can't be read: look at its BMC, then take it off"
-        ) from error

@@ -30,7 +30,7 @@ UPLOAD = 900.0
 """Seconds that a BMC may take for one piece of an image, and to look at the whole: it writes to slow flash."""
 RESETS = ("GracefulRestart", "ForceRestart", "PowerCycle")
 """In the order in which they are tried: the node is drained."""
-BUSY = frozenset({409, 429, 500, 502, 503, 504})
+BUSY = frozenset({409, 429, 503})
 """Answers of a BMC that is at something else: "Lifecycle Controller in use" (iDRAC-Redfish-Scripting issue 70)."""
 APPLY_TIMES = {Firmware.SYSTEM: ("OnReset", "Immediate"), Firmware.MANAGER: ("Immediate", "OnReset")}
 """Which of the offered ones is asked for: what needs a boot of the host waits for ours."""
@@ -109,7 +109,9 @@ def _allowed(bmc: Bmc, action: Values) -> Sequence[str]:
         return [str(kind) for kind in told]
     if link := action.get("@Redfish.ActionInfo"):
         rows = bmc.get(str(link)).get("Parameters") or ()
-        return [str(k) for row in rows if row.get("Name") == "ResetType" for k in row["AllowableValues"]]
+        return [
+            str(k) for row in rows if row.get("Name") == "ResetType" for k in row.get("AllowableValues") or ()
+        ]
     return ()
 
 
@@ -155,6 +157,8 @@ def _refuse(answer: Answer, what: str) -> None:
     words = f"its BMC {what}: {said(answer.body) or f'it answers {answer.status}'}"
     if answer.status in BUSY:
         raise BusyError(words)
+    if answer.status >= 500:
+        raise Unreachable(words)  # whether it has taken it is not known
     raise NodeFailed(words)
 
 
