@@ -179,9 +179,13 @@ def _task(verb: str, params: Values, reasons: Mapping[str, str], *, dry_run: boo
 def _bmcs(said: Values) -> Bmcs:
     """Where BMCs are, as a cluster file has it."""
     try:
-        return Bmcs.of(said)
+        found = Bmcs.of(said)
     except (TypeError, AttributeError) as error:
         raise UsageError(f"cluster.bmcs can't be read: {error}", hint="as in a cluster file") from error
+    images = (one.url for versions in found.images.values() for one in versions.values())
+    if bare := [url for url in (found.at, *images) if url and not url.startswith("https://")]:
+        raise UsageError(f"cluster.bmcs: {bare[0]} is no https:// address", hint="as in a cluster file")
+    return found
 
 
 def _specs(params: Values) -> dict[str, MoverSpec]:
