@@ -69,6 +69,10 @@ def _definitions(extension: Extension, bundle: Bundle, *, undo: bool) -> Iterato
         brings = bundle.owned.get(name)
         where = f"CustomResourceDefinition {name}"
         if brings is None:
+            what = (
+                f"which versions of it {bundle.version} brings is not told by its catalog, or it brings none"
+            )
+            yield unknown(where, what, "compare its storedVersions with the bundle by hand")
             continue
         stored = {*((live.get("status") or {}).get("storedVersions") or ())}
         if lost := sorted(stored - brings):

@@ -51,6 +51,9 @@ def _of_node(node: str, state: Object | None, policy: str, count: int, *, undo: 
     ports = sriov_state.ports(state, [policy])
     if not ports:
         yield refused(where, f"no port of it is of policy {policy}", "mend its nicSelector")
+    if untold := sorted(sriov_state.untold(state, ports)):
+        what = f"how many functions {', '.join(untold)} allows is not told"
+        yield unknown(where, what, "see totalvfs of its SriovNetworkNodeState")
     few = sriov_state.fewest(state, ports)
     if few is not None and few[1] < count:
         why = "there would be no way back" if undo else "its operator would change the firmware by a boot"

@@ -80,6 +80,16 @@ def fewest(state: Values, addresses: Iterable[str]) -> tuple[str, int] | None:
     return (min(told)[1], min(told)[0]) if told else None
 
 
+def untold(state: Values, addresses: Iterable[str]) -> set[str]:
+    """The ports whose firmware's limit is not told."""
+    told = {
+        str(port.get("pciAddress"))
+        for port in (state.get("status") or {}).get("interfaces") or ()
+        if port.get("totalvfs")
+    }
+    return {*addresses} - told
+
+
 def pools_of(node: Values, pools: Iterable[Object]) -> list[Object]:
     """The pool configurations that select a node; the operator takes a node of several for an error."""
     return [p for p in pools if _selects((p.get("spec") or {}).get("nodeSelector") or {}, node)]
