@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
+from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.cli import runs
 from knowngood.cli.terminal import say
 from knowngood.cli.wiring import checkpoint
@@ -56,7 +56,7 @@ def begin(kube: Kube, job: Object, plan: Plan, kept: str, words: Sequence[str], 
     owner = {"name": called(run), "uid": str(made["metadata"]["uid"])}
     try:
         kube.create(CONFIG_MAPS, plan_object(run, kept, owner))
-    except ApiError:
+    except BaseException:  # Ctrl-C, too: its pod would wait for ever
         kube.delete(f"{JOBS}/{called(run)}")
         raise
     say(

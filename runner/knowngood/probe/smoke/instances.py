@@ -34,7 +34,7 @@ how many whole GPUs the container must have."""
 OURS = 0.95
 """Share of the deadline after which a process that has not answered is ended here: the others' answers count."""
 FIGURES = (
-    *("tokensPerSecond", "lastLoss", "verifiedSteps", "memoryBytes", "checkpointSeconds"),
+    *("tokensPerSecond", "lastLoss", "verifiedSteps", "memoryBytes", "checkpointSeconds", "checkpointOn"),
     *("requestsPerSecond", "firstTokenP50Ms", "nextTokenP99Ms", "requests"),
 )
 """What is told of each instance: an answer has room for that of 56."""
