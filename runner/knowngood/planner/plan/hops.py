@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from knowngood.model.declared import Scope
@@ -78,7 +78,7 @@ class Hops:
         charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
         paused = any(waits(self.question, m.component, m.to_version) for m in moves)
         follows = tuple(self._follows(whole, then, waits=paused))
-        blocked = (*self._not_movable(moves, scopes, whole), *self._not_brought(moves, follows))
+        blocked = (*self._not_movable(moves, scopes, whole), *self._not_brought(moves, whole, then))
         fleet, rings = self._parts.of(moves, follows, whole, waits=paused)
         if blocked and scope is Scope.CLUSTER:  # it is told by whom it could be made, not how we would
             fleet, rings = None, ()
@@ -228,18 +228,16 @@ class Hops:
                 if follower in versions and not self.case.component(follower).movable:
                     yield f"{what}: not yet movable, it makes {follower} anew on every node, which is not movable"
 
-    def _not_brought(self, moves: tuple[Move, ...], follows: tuple[Move, ...]) -> Iterator[str]:
-        """What Git leaves to an operator that moves, where that one is not known to bring what is planned."""
-        for move in follows:
-            own = self.case.cluster.follows.get(move.component)
-            leader = next((m for m in moves if own and m.component == own.component), None)
-            if own is None or leader is None:
+    def _not_brought(
+        self, moves: tuple[Move, ...], whole: Mapping[str, str], then: Mapping[str, str]
+    ) -> Iterator[str]:
+        """What Git leaves to an operator that moves, where that one is not known to bring what is planned, or kept."""
+        for name, own in self.case.cluster.follows.items():
+            leader = next((m for m in moves if m.component == own.component), None)
+            if leader is None or name not in whole:
                 continue
             scheme = self.case.component(own.component).scheme
-            for at, version in (
-                (leader.from_version, move.from_version),
-                (leader.to_version, move.to_version),
-            ):
+            for at, version in ((leader.from_version, whole[name]), (leader.to_version, then.get(name, ""))):
                 brings = next((v for text, v in own.versions.items() if in_range(scheme, text, at)), "")
                 if brings != version:
                     told = (
@@ -248,8 +246,8 @@ class Hops:
                         else "is not named in the cluster file"
                     )
                     yield (
-                        f"{move.component} {version}: it follows {own.component} here, and {own.component} {at} {told}"
-                        f" (correct follows.{move.component}, or write its version out in Git and declare it)"
+                        f"{name} {version}: it follows {own.component} here, and {own.component} {at} {told}"
+                        f" (correct follows.{name}, or write its version out in Git and declare it)"
                     )
 
     def _in_parts(self, component: Component) -> list[str]:

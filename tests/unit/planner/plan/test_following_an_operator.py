@@ -54,6 +54,12 @@ def test_a_release_with_another_version_than_the_operator_brings_can_not_be_move
     )
 
 
+def test_a_release_that_keeps_the_version_while_the_operator_brings_another_can_not_be_moved_to() -> None:
+    made = plan(matrix(prod(), gpu_operator=NEW), "fra-prod", "to")
+    (why,) = made.hops[0].not_movable
+    assert f"{OPERATOR} {NEW} brings {BRINGS[NEW]}" in why
+
+
 def test_an_operator_of_which_nobody_says_what_it_brings_is_not_moved() -> None:
     own = prod({OLD: BRINGS[OLD]})
     made = plan(matrix(own, gpu_operator=NEW, nvidia_driver=BRINGS[NEW]), "fra-prod", "to")
