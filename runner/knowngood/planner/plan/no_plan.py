@@ -16,7 +16,7 @@ from knowngood.planner.search.lower_bound import project
 from knowngood.planner.search.question import Question
 from knowngood.planner.search.relax import Unknown, smallest
 from knowngood.planner.search.solve import solve
-from knowngood.planner.search.space import LAST, MOVES_LAST, Space, space
+from knowngood.planner.search.space import LAST, MOVES_LAST, NOTHING_ELSE, WAITS, Space, space
 
 TRIES = 12
 """Releases tried before the search for a nearer goal ends."""
@@ -87,13 +87,15 @@ def _together(whole: Space) -> Iterator[Reason]:
             closing.append(f"{rule.message} (rule {name}, {origin(rule)})")
         elif name == LAST:
             closing.append(f"of what delivers: {MOVES_LAST}")
+        elif name == WAITS:
+            closing.append(NOTHING_ELSE)
         else:
             closing.append(f"{risks[name].gist} (risk {name})")
-    hint = (
-        " ".join(f"--accept-risk {name}" for name in sorted(given))
-        if all(name in risks for name in given)
-        else "choose a release in between as the first goal"
-    )
+    hint = "choose a release in between as the first goal"
+    if all(name in risks for name in given):
+        hint = " ".join(f"--accept-risk {name}" for name in sorted(given))
+    elif WAITS in given:
+        hint = "go one minor at a time: plan without --channel eus"
     least = "; ".join(closing)
     yield Reason(
         f"every way there is closed, past neither end; at least this would have to give: {least}", hint

@@ -10,11 +10,14 @@ from knowngood.planner.scope import reach
 from knowngood.planner.search.closed import Versions, boxes
 from knowngood.planner.search.problem import Box, Problem, Track
 from knowngood.planner.search.question import OPENSHIFT, Question
-from knowngood.planner.search.tracks import Tracks
+from knowngood.planner.search.tracks import Tracks, waits
 
 LAST = "(delivers)"
 """As the name of a box, where a rule's name stands: what brings every commit moves after all others, and alone."""
 MOVES_LAST = "it brings every commit and every way back, its own too, so it moves after all others, and alone"
+WAITS = "(waits)"
+"""As the name of a risk: while nodes wait over a minor, nothing moves but OpenShift."""
+NOTHING_ELSE = "over the minor in between nodes wait for the next one, so nothing moves there but OpenShift"
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,13 @@ def space(question: Question, *, every: bool = False) -> Space:
     tracks = tuple(maker.track(name) for name in question.moved)
     known = _known(question, tracks)
     names = [t.name for t in tracks]
+    waiting = _waiting(question, maker)
     catalogs = any("" not in t.moves for t in tracks)
-    moving = names.index(OPENSHIFT) if catalogs and OPENSHIFT in names else -1
+    moving = names.index(OPENSHIFT) if (catalogs or waiting) and OPENSHIFT in names else -1
     contexts = maker.contexts if moving >= 0 else ("",)
-    tracks = tuple(_with_canary(question, _in_contexts(t, contexts), known) for t in tracks)
+    tracks = tuple(_in_contexts(t, contexts) for t in tracks)
+    tracks = tuple(t if t.name == OPENSHIFT else _resting(t, waiting, maker) for t in tracks)
+    tracks = tuple(_with_canary(question, t, known) for t in tracks)
     problem = Problem(
         tracks=tracks,
         boxes=(
@@ -72,6 +78,26 @@ def _in_contexts(track: Track, contexts: tuple[str, ...]) -> Track:
     if contexts == ("",):
         return replace(track, moves={"": next(iter(track.moves.values()))})
     return replace(track, moves={c: track.moves.get(c, track.moves.get("", ())) for c in contexts})
+
+
+def _waiting(question: Question, maker: Tracks) -> frozenset[str]:
+    """The minors of OpenShift on the way over which nodes wait for the next one."""
+    if OPENSHIFT not in question.moved:
+        return frozenset()
+    return frozenset(minor(v) for v in maker.versions(OPENSHIFT) if waits(question, OPENSHIFT, v))
+
+
+def _resting(track: Track, waiting: frozenset[str], maker: Tracks) -> Track:
+    """The track with its moves closed over these minors: what runs on the nodes there is of the minor before.
+
+    No hop could say what it leaves on them, and none of the states between would be a place to rest.
+    """
+    moves = dict(track.moves)
+    for context in waiting:
+        moves[context] = tuple(
+            {maker.needing(number, WAITS): targets for number, targets in of.items()} for of in moves[context]
+        )
+    return replace(track, moves=moves)
 
 
 def _with_canary(question: Question, track: Track, known: Versions) -> Track:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from knowngood.model.declared import Scope
@@ -74,6 +74,11 @@ class Tracks:
             found = {"": self._direct(name, versions, edges)}
         start, goal = self.question.start[name], self.question.goal[name]
         return Track(name, versions, versions.index(start), versions.index(goal), found)
+
+    def needing(self, number: int, name: str) -> int:
+        """The number of the same charge, closed until this is given up, too."""
+        charge = next(c for c, n in self.charges.items() if n == number)
+        return self.charges.setdefault(replace(charge, needs=charge.needs | {name}), len(self.charges))
 
     def _direct(self, name: str, versions: tuple[str, ...], edges: Edges) -> Moves:
         """Any version of the track can follow any other, within the vendor's steps."""

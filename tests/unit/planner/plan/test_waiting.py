@@ -16,6 +16,7 @@ from knowngood.planner.plan.case import Wishes
 from knowngood.planner.plan.planning import plan
 
 CLUSTER, BEFORE, BETWEEN, AFTER = "ams-prod", "4.18.51", "4.19.41", "4.20.33"
+EARLIER, LATER = "26.3.3", "26.7.0"
 BASE, NEW_BASE = "5.14.0-427.el9_4", "5.14.0-570.el9_6"
 AT = ObjectRef("config.openshift.io/v1", "ClusterVersion", "version")
 
@@ -96,6 +97,49 @@ def test_operators_must_fit_the_minor_in_between_too(shipped: Matrix) -> None:
     value = replace(shipped, rules={**shipped.rules, odd.name: odd})
     with pytest.raises(Refused, match="not-on-the-odd-one"):
         plan(value, CLUSTER, "next", wishes=Wishes("eus"))
+
+
+def with_operator(shipped: Matrix, *rules: Rule) -> Matrix:
+    """The GPU Operator moves, too; and these rules hold."""
+    old = shipped.releases["r580"]
+    old = replace(old, components={**old.components, "gpu-operator": EARLIER})
+    every = {**shipped.rules, **{rule.name: rule for rule in rules}}
+    return replace(shipped, releases={**shipped.releases, "r580": old}, rules=every)
+
+
+def needs(openshift: str, operator: str) -> Rule:
+    return Rule(
+        name=f"operator-on-{openshift}",
+        severity=Severity.BLOCK,
+        when={"openshift": f"{openshift}.x"},
+        require={"gpu-operator": operator},
+        message=f"OpenShift {openshift} wants gpu-operator {operator}",
+        sources=(),
+        where=Location("rule.yaml"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("minor", "first"), [("4.20", "gpu-operator"), ("4.18", "openshift")], ids=["before both", "after both"]
+)
+def test_what_else_moves_does_so_before_the_nodes_wait_or_after(
+    shipped: Matrix, minor: str, first: str
+) -> None:
+    early = needs(minor, f">={LATER}") if first == "gpu-operator" else needs(minor, f"<{LATER}")
+    made = plan(with_operator(shipped, early), CLUSTER, "next", wishes=Wishes("eus"))
+    order = [move.component for hop in made.hops for move in hop.moves]
+    assert order == sorted(order, reverse=first == "openshift"), order
+    assert order.count("openshift") == 2
+    boots = [hop.name for hop in made.hops if any(m.component == "rhcos-kernel" for m in hop.follows)]
+    assert boots == [hop.name for hop in made.hops if hop.moves[0].to_version == AFTER], "where nodes boot"
+    assert [rest.after for rest in made.resting] == (["hop-1"] if first == "gpu-operator" else ["hop-2"])
+
+
+def test_what_would_have_to_move_while_nodes_wait_leaves_no_plan(shipped: Matrix) -> None:
+    value = with_operator(shipped, needs("4.18", f"<{LATER}"), needs("4.20", f">={LATER}"))
+    with pytest.raises(Refused, match="nothing moves there but OpenShift") as refused:
+        plan(value, CLUSTER, "next", wishes=Wishes("eus"))
+    assert "without --channel eus" in refused.value.hint
 
 
 def test_the_image_of_the_minor_in_between_is_asked_for(shipped: Matrix) -> None:
