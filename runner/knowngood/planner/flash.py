@@ -7,11 +7,13 @@ nor going on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from knowngood.model.bmcs import BmcJob
+from knowngood.model.text import printable
 from knowngood.planner.readiness.bmc_jobs import is_over, told, waits_for_boot
 
 
@@ -63,6 +65,31 @@ class Begun:
     known: tuple[str, ...] = ()
     job: str = ""
     reset: str = ""
+
+
+def begun_in(note: str) -> Begun | None:
+    """What a node's note says was begun, None of an empty one. ValueError where it can't be read."""
+    if not note:
+        return None
+    try:
+        found = json.loads(note)
+        return Begun(**{**found, "known": tuple(found["known"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(str(error)) from error
+
+
+def unended(note: str) -> str:
+    """What a node's note says of its BMC, in words; "" without one. It goes with the end: while it is there, none was
+    seen."""
+    try:
+        begun = begun_in(note)
+    except ValueError:
+        return "a flash was begun at its BMC, and its note can't be read"
+    if begun is None:
+        return ""
+    job = f" (job {begun.job})" if begun.job else ""
+    what = printable(f"{begun.component} {begun.version}{job}", 200)
+    return f"its BMC was asked to take {what}, and nobody saw that end: it may come with any boot"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 from knowngood.adapters.cluster.actors import annotation
 from knowngood.adapters.nodes.batch import NotTold
 from knowngood.model.names import FLASH_ANNOTATION
 from knowngood.model.values import Object
-from knowngood.planner.flash import Begun
+from knowngood.planner.flash import Begun, begun_in
 
 
 def begun_of(node: Object) -> Begun | None:
     """What was begun at its BMC. NotTold where that can't be read: it would be begun a second time."""
-    text = annotation(node, FLASH_ANNOTATION)
-    if not text:
-        return None
     try:
-        found = json.loads(text)
-        return Begun(**{**found, "known": tuple(found["known"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return begun_in(annotation(node, FLASH_ANNOTATION))
+    except ValueError as error:
         raise NotTold(
             f"annotation {FLASH_ANNOTATION} can't be read: look at its BMC, then take it off"
         ) from error
