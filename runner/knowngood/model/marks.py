@@ -10,7 +10,8 @@ class Marks:
     """What a node object carries of ours: our claim's value, the run that each of our taints names, the cordon.
 
     `snapshot` and `reason`: whether those annotations of ours are there; `cordoned_before`: what the snapshot says of
-    the time before we came, None where it says nothing.
+    the time before we came, None where it says nothing. `flash`: the note of what was begun at its BMC and of which no
+    end was seen, as it stands there; it outlives claim and quarantine.
     """
 
     claim: str = ""
@@ -20,6 +21,7 @@ class Marks:
     snapshot: bool = False
     reason: bool = False
     cordoned_before: bool | None = None
+    flash: str = ""
 
     @property
     def run(self) -> str:
@@ -28,5 +30,5 @@ class Marks:
 
     @property
     def any(self) -> bool:
-        """Whether anything of ours is on the node; a cordon alone is nobody's."""
+        """Whether anything of ours holds the node; a cordon alone is nobody's, and a flash's note holds nothing."""
         return bool(self.claim or self.maintenance or self.quarantine or self.snapshot or self.reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from knowngood.model import names
 from knowngood.model.marks import Marks
 from knowngood.model.run_summary import RunSummary
+from knowngood.planner.flash import unended
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +20,32 @@ class Clearing:
     uncordon: bool
 
 
-def clearing(marks: Marks) -> Clearing:
-    """What is ours on a node. Its cordon is ours only where our snapshot or our quarantine says so."""
+def clearing(marks: Marks, *, flash_ended: bool = False) -> Clearing:
+    """What is ours on a node. Its cordon is ours only where our snapshot or our quarantine says so.
+
+    The note of a flash goes only where somebody says that its BMC is done with it (`flash_ended`).
+    """
     take = [f"claim {marks.claim}"] if marks.claim else []
     take += [f"taint {names.MAINTENANCE_TAINT}={marks.maintenance}"] if marks.maintenance else []
     take += [f"taint {names.QUARANTINE_TAINT}={marks.quarantine}"] if marks.quarantine else []
     take += [f"annotation {names.SNAPSHOT_ANNOTATION}"] if marks.snapshot else []
     take += [f"annotation {names.REASON_ANNOTATION}"] if marks.reason else []
-    if not marks.cordoned:
-        return Clearing(tuple(take), (), uncordon=False)
-    if marks.cordoned_before is True:
-        return Clearing(
-            tuple(take), ("the cordon: the node was cordoned before we claimed it",), uncordon=False
+    leave: list[str] = []
+    if marks.flash:
+        note = f"annotation {names.FLASH_ANNOTATION}: {unended(marks.flash)}"
+        (take if flash_ended else leave).append(note)
+    uncordon = marks.cordoned and (
+        marks.cordoned_before is False or (marks.cordoned_before is None and bool(marks.quarantine))
+    )
+    if uncordon:
+        take.append("the cordon")
+    elif marks.cordoned:
+        before = marks.cordoned_before is True
+        why = (
+            "the node was cordoned before we claimed it" if before else "it can't be told whether it is ours"
         )
-    if marks.cordoned_before is False or marks.quarantine:
-        return Clearing((*take, "the cordon"), (), uncordon=True)
-    return Clearing(tuple(take), ("the cordon: it can't be told whether it is ours",), uncordon=False)
+        leave.append(f"the cordon: {why}")
+    return Clearing(tuple(take), tuple(leave), uncordon)
 
 
 def holder(marks: Marks, known: Iterable[RunSummary], at_work: str) -> str:

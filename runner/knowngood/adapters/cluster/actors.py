@@ -17,6 +17,7 @@ from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model import names
 from knowngood.model.marks import Marks
 from knowngood.model.values import Values
+from knowngood.planner.flash import unended
 from knowngood.planner.readiness.declaring import tolerates
 
 UPGRADE_LABELS = ("nvidia.com/gpu-driver-upgrade-state", "nvidia.com/ofed-driver-upgrade-state")
@@ -86,6 +87,7 @@ def marks(node: Values) -> Marks:
         snapshot=bool(annotation(node, names.SNAPSHOT_ANNOTATION)),
         reason=bool(annotation(node, names.REASON_ANNOTATION)),
         cordoned_before=_cordoned_before(annotation(node, names.SNAPSHOT_ANNOTATION)),
+        flash=annotation(node, names.FLASH_ANNOTATION),
     )
 
 
@@ -150,6 +152,8 @@ def busy(node: Values, fence: str = "") -> str:
         return f"run {ours.maintenance} left its taint on it, without a claim: knowngood clear {name}"
     if (node.get("spec") or {}).get("unschedulable") and not holder:
         return "somebody has cordoned it"
+    if not holder and (coming := flash_to_come(node)):
+        return coming
     state, current, desired = (annotation(node, k) for k in (MCO_STATE, MCO_CURRENT, MCO_DESIRED))
     if state not in {"", "Done"} or current != desired:
         return f"the machine-config operator works on it ({state or 'config pending'})"
@@ -160,6 +164,13 @@ def busy(node: Values, fence: str = "") -> str:
     if found := parked(node):
         return f"operands are parked ({found[0]})"
     return ""
+
+
+def flash_to_come(node: Values) -> str:
+    """What was begun at a node's BMC and may still come, and what to do; "" where nothing was."""
+    told = unended(annotation(node, names.FLASH_ANNOTATION))
+    over = f"once its BMC says that it is over: knowngood clear {node['metadata']['name']} --flash-ended"
+    return f"{told}; {over}" if told else ""
 
 
 def elsewhere(kube: Kube) -> dict[str, str]:

@@ -268,6 +268,7 @@ def release(task: Task, name: str) -> tuple[bool, Object]:
     """Put back what the snapshot says; taint, claim and snapshot go.
 
     A node with nothing of ours was released before. One whose claim somebody removed while our taint stays is not.
+    NotTold where a flash was begun of which no end was seen: tenants would be there when it comes.
     """
 
     def want(node: Object) -> Wanted | None:
@@ -284,8 +285,10 @@ def release(task: Task, name: str) -> tuple[bool, Object]:
         taints = [t for t in actors.taints(node) if t["key"] != names.MAINTENANCE_TAINT]
         if any(t["key"] == names.QUARANTINE_TAINT for t in taints):
             raise NodeFailed("it is quarantined: only a human gives it back")
+        if coming := actors.flash_to_come(node):
+            raise NotTold(coming)
         before = bool(task.snapshot(node).get("unschedulable"))
-        gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION, names.FLASH_ANNOTATION))
+        gone = dict.fromkeys((names.CLAIM_ANNOTATION, names.SNAPSHOT_ANNOTATION))
         return Wanted(taints, before, gone)
 
     return change(task, name, want), {}

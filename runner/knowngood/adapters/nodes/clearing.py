@@ -34,9 +34,13 @@ def at_work(kube: Kube) -> str:
     return str(((kube.find(LEASE_PATH) or {}).get("spec") or {}).get("holderIdentity") or "")
 
 
-def clear(kube: Kube, name: str, shown: Marks) -> bool:
-    """Take what is ours off a node; whether anything changed. Inconclusive where it is no longer as it was `shown`."""
-    decided = clearing(shown)
+def clear(kube: Kube, name: str, shown: Marks, *, flash_ended: bool = False) -> bool:
+    """Take what is ours off a node; whether anything changed. Inconclusive where it is no longer as it was `shown`.
+
+    The note of a flash stays, unless somebody looked at the BMC and says so.
+    """
+    decided = clearing(shown, flash_ended=flash_ended)
+    gone = [key for key in actors.OURS if flash_ended or key != names.FLASH_ANNOTATION]
 
     def want(node: Object) -> Wanted | None:
         if actors.marks(node) != shown:
@@ -47,7 +51,7 @@ def clear(kube: Kube, name: str, shown: Marks) -> bool:
             if t["key"] not in (names.MAINTENANCE_TAINT, names.QUARANTINE_TAINT)
         ]
         unschedulable = shown.cordoned and not decided.uncordon
-        return Wanted(kept, unschedulable, dict.fromkeys(actors.OURS))
+        return Wanted(kept, unschedulable, dict.fromkeys(gone))
 
     try:
         return change(Task(kube=kube, fence="", limits=Limits()), name, want)

@@ -25,12 +25,15 @@ from knowngood.planner import clearing as planner
 @click.command("clear")
 @click.argument("nodes", metavar="[NODE]...", nargs=-1)
 @click.option("--holds", is_flag=True, help="Let those go on whose work an ended run still holds.")
+@click.option(
+    "--flash-ended", is_flag=True, help="Take off the note of a flash, too: you looked at the node's BMC."
+)
 @dry_run_option
 @yes_option
 @kubeconfig_option
 @debug_option
 @click.pass_obj
-def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) -> int:
+def command(settings: Settings, nodes: tuple[str, ...], holds: bool, flash_ended: bool, yes: bool) -> int:
     """Give back a node that no open run holds, and let go what an ended run still holds.
 
     For a quarantined node that is mended, and for what a killed or hand-made claim left: takes our claim, taints and
@@ -38,6 +41,9 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
     so does a cordon of which can't be told whose it is, and that is said. Refuses where an open run holds the node:
     that one gives it back itself (resume, rollback). Looks at no driver: see to it that the node runs what Git
     declares.
+
+    The note that its BMC was asked to take an image, and that nobody saw the end of that, stays on the node, and no
+    run claims it: the image may come with any boot. Look at its BMC; once nothing of it waits there: --flash-ended.
 
     With --holds it is about others whose work a run paused and could not let go on: machine-config pools, health
     checks, nodes kept from the autoscaler, silenced alerts. What somebody else paused stays paused. A machine-config
@@ -48,33 +54,39 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, yes: bool) 
       knowngood clear gpu-4 --kubeconfig ~/.kube/ams-prod
       knowngood clear gpu-4 gpu-5 --yes
       knowngood clear gpu-4 --dry-run
+      knowngood clear gpu-4 --flash-ended
       knowngood clear --holds
 
     \b
     Exit codes: 0 given back or let go, or nothing of ours was there; 1 not confirmed; 2 no such node, or usage;
       3 the cluster does not answer, it was changed meanwhile, or could not be let go; 4 an open run holds it
     """
+    if flash_ended and not nodes:
+        raise UsageError(
+            "--flash-ended is of nodes, and none is named", hint="knowngood clear NODE --flash-ended"
+        )
     if not nodes and not holds:
         raise UsageError("nothing to clear is named", hint="knowngood clear NODE, or knowngood clear --holds")
     kube = Kube(kubeconfig_of(settings))
     if holds:
         let_go(kube, alertmanager_of(settings, kube), yes=yes, go_on=bool(nodes) and settings.dry_run)
-    return give_back(kube, nodes, yes=yes)
+    return give_back(kube, nodes, yes=yes, flash_ended=flash_ended)
 
 
-def give_back(kube: Kube, nodes: tuple[str, ...], *, yes: bool) -> int:
+def give_back(kube: Kube, nodes: tuple[str, ...], *, yes: bool, flash_ended: bool = False) -> int:
     """Give these nodes back; the exit code."""
     found = clearing.marks_of(kube, tuple(dict.fromkeys(nodes)))
     refuse_held(kube, found)
-    for node, marks in found.items():
-        _show(node, marks)
-    ours = {node: marks for node, marks in found.items() if planner.clearing(marks).take}
+    decided = {node: planner.clearing(marks, flash_ended=flash_ended) for node, marks in found.items()}
+    for node, what in decided.items():
+        _show(node, found[node], what)
+    ours = {node: marks for node, marks in found.items() if decided[node].take}
     if not ours:
         return 0
     ask(f"Give back {', '.join(ours)} on {kube.access.server}?", yes=yes)
     refuse_held(kube, ours)  # somebody may have gone on while we asked
     for node, marks in ours.items():
-        clearing.clear(kube, node, marks)
+        clearing.clear(kube, node, marks, flash_ended=flash_ended)
         say(f"{node}: given back")
     return 0
 
@@ -145,9 +157,8 @@ def refuse_held(kube: Kube, nodes: dict[str, Marks]) -> None:
             )
 
 
-def _show(node: str, marks: Marks) -> None:
-    decided = planner.clearing(marks)
-    if not decided.take:
+def _show(node: str, marks: Marks, decided: planner.Clearing) -> None:
+    if not (marks.any or marks.flash):
         say(f"{node}: nothing of ours is on it", err=True)
     for what in decided.take:
         say(f"{node}: takes off {what}", err=True)

@@ -131,6 +131,51 @@ def test_what_changed_after_it_was_shown_is_not_taken_off(kube: FakeKube, tmp_pa
     assert left(kube)[1][names.CLAIM_ANNOTATION] == "r9/1"
 
 
+FLASH = json.dumps({"component": "bios", "version": "2.7.4", "known": [], "job": "JID_7", "reset": ""})
+
+
+def a_flash_to_come(kube: FakeKube, text: str = FLASH) -> None:
+    obj = kube.objects[NODE]
+    obj["metadata"]["annotations"][names.FLASH_ANNOTATION] = text
+    kube.put(NODE, obj)
+
+
+def test_the_note_of_a_flash_that_may_still_come_is_told_before_and_stays(
+    kube: FakeKube, tmp_path: Path
+) -> None:
+    """Else its image comes with a tenant's boot, and nobody knows why the node runs another BIOS."""
+    node(kube, taints=(names.QUARANTINE_TAINT,))
+    a_flash_to_come(kube)
+    dry = clear(tmp_path, "--dry-run")
+    assert (dry.code, kube.writes) == (0, [])
+    assert "asked to take bios 2.7.4 (job JID_7), and nobody saw that end: it may come" in dry.err
+    said = clear(tmp_path, "--yes")
+    assert said.code == 0, said.err
+    assert left(kube) == (CLEAN[0], {**CLEAN[1], names.FLASH_ANNOTATION: FLASH})
+    again = clear(tmp_path, "--yes")
+    assert (again.code, "nothing of ours" in again.err) == (0, False)
+    assert "leaves annotation knowngood.dev/flash: its BMC was asked" in again.err
+
+
+@pytest.mark.parametrize("text", [FLASH, "{", '{"component": 1}'])
+def test_the_note_of_a_flash_goes_once_somebody_looked_at_the_bmc(
+    kube: FakeKube, tmp_path: Path, text: str
+) -> None:
+    node(kube, cordoned=False)
+    a_flash_to_come(kube, text)
+    said = clear(tmp_path, "--flash-ended", "--yes")
+    assert said.code == 0, said.err
+    assert "takes off annotation knowngood.dev/flash: " in said.err
+    assert left(kube) == CLEAN
+
+
+def test_that_a_flash_has_ended_is_said_of_a_node(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("")
+    said = knowngood("clear", "--holds", "--flash-ended", "--kubeconfig", config)
+    assert (said.code, "--flash-ended is of nodes" in said.err) == (2, True)
+
+
 def test_an_unknown_node_is_a_usage_error(kube: FakeKube, tmp_path: Path) -> None:
     assert clear(tmp_path, "--yes").code == 2
 
