@@ -118,8 +118,12 @@ class Desk:
         return state[COMPONENT].running
 
 
-def extension(version: str = OLD) -> Object:
-    catalog = {"packageName": PACKAGE, "version": version, "upgradeConstraintPolicy": "CatalogProvided"}
+def extension(version: str = OLD, **more: Any) -> Object:
+    catalog = {
+        "packageName": PACKAGE,
+        "version": version,
+        "upgradeConstraintPolicy": "CatalogProvided",
+    } | more
     spec = {
         "namespace": SPACE,
         "source": {"sourceType": "Catalog", "catalog": catalog},
@@ -132,11 +136,13 @@ def cast(twin: Twin) -> Sequence[Controller]:
     return [Deployments(twin), ReplicaSets(twin), OlmV1(twin)]
 
 
-def tell(folder: Path, story: Callable[[Desk], Awaitable[None]], **seed: Any) -> None:
+def tell(
+    folder: Path, story: Callable[[Desk], Awaitable[None]], channels: Sequence[str] = (), **seed: Any
+) -> None:
     async def told(stage: Play) -> None:
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
         await stage.client.create(space)
-        await stage.client.create(extension())
+        await stage.client.create(extension(**({"channels": [*channels]} if channels else {})))
         desk = Desk(stage, folder)
         assert (await desk.looks(OLD)).startswith("done: "), await desk.looks(OLD)
         await story(desk)
@@ -210,6 +216,23 @@ def test_stored_versions_and_catalogs_are_asked_before_the_commit(tmp_path: Path
         assert f"does not run whole: {AT} has {CATALOG_PATH}.version >=1.0.0, not {OLD}" in await desk.asked()
 
     tell(tmp_path, story)
+
+
+def test_a_version_of_another_channel_is_refused_before_as_olm_refuses_it_after(tmp_path: Path) -> None:
+    preview = [
+        {"schema": "olm.package", "name": PACKAGE, "defaultChannel": "preview"},
+        channel(PACKAGE, "preview", NEW, FAR),
+        bundle(FAR, definition("v1")),
+    ]
+
+    async def story(desk: Desk) -> None:
+        assert await desk.asked(NEW) == ""
+        said = await desk.asked(FAR)
+        assert f"no ClusterCatalog offers {COMPONENT} {FAR} in channel stable (it is in preview)" in said
+        await desk.write(version=FAR)
+        assert f'no bundles found for package "{PACKAGE}"' in await desk.looks(FAR)
+
+    tell(tmp_path, story, catalogs={"redhat": CONTENT[:-1], "mirror": preview}, channels=["stable"])
 
 
 @needs_definitions

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from knowngood.twin.behaviours import olm_v1_objects as objects
 from knowngood.twin.behaviours.context import Controller, Twin
-from knowngood.twin.behaviours.kube import DEPLOYMENT, Kind, deleting, name_of, uid_of
+from knowngood.twin.behaviours.kube import DEPLOYMENT, Kind, deleting, labels_of, matches, name_of, uid_of
 from knowngood.twin.behaviours.olm_catalog import Bundle, Catalog
 from knowngood.twin.behaviours.olm_objects import DEFINITION
 from knowngood.twin.behaviours.olm_v1_objects import CATALOG, EXTENSION
@@ -66,13 +66,25 @@ class OlmV1(Controller):
         wanted = extension["spec"]["source"]["catalog"]
         package, version = wanted["packageName"], wanted.get("version", "")
         lost = self.twin.faults.active("catalog-lost-it", version=version)
-        offered = [b for c in self._offering() for b in c.bundles.values() if b.package == package]
-        found = next((b for b in offered if b.version == version and not lost), None)
-        if found is None:
+        catalogs = self._offering(wanted.get("selector") or {})
+        offered = [
+            (priority, bundle)
+            for priority, catalog in catalogs
+            for bundle in catalog.bundles.values()
+            if bundle.package == package and bundle.version == version and not lost
+            if objects.in_channels(catalog, bundle, wanted.get("channels") or ())
+        ]
+        if not offered:
             raise Refused(f'no bundles found for package "{package}" matching version "{version}"')
+        highest = max(priority for priority, _ in offered)
+        found, *others = [bundle for priority, bundle in offered if priority == highest]
+        if others:
+            raise Refused(
+                f'found bundles for package "{package}" in multiple catalogs with the same priority'
+            )
         free = has is None or wanted.get("upgradeConstraintPolicy") == "SelfCertified"
         if has and has["name"] != found.name and not free:
-            edge = objects.follows(self._offering(), package, has["name"], found)
+            edge = objects.follows([c for _, c in catalogs], package, has["name"], found)
             what = f'error upgrading from currently installed version "{has["version"]}"'
             if not edge:
                 raise Refused(
@@ -80,8 +92,17 @@ class OlmV1(Controller):
                 )
         return found
 
-    def _offering(self) -> list[Catalog]:
-        return [self._catalogs[name_of(c)] for c in self.cache.all(CATALOG) if name_of(c) in self._catalogs]
+    def _offering(self, selector: Object) -> list[tuple[int, Catalog]]:
+        """Each selected catalog with its priority. One that is not served stops all."""
+        selected = [c for c in self.cache.all(CATALOG) if matches(selector, labels_of(c))]
+        for one in selected:
+            if not objects.serving(one):
+                raise Refused(f'catalog "{name_of(one)}" is not being served')
+        return [
+            (int(c["spec"].get("priority") or 0), self._catalogs[name_of(c)])
+            for c in selected
+            if name_of(c) in self._catalogs
+        ]
 
     async def _apply(self, extension: Object, bundle: Bundle) -> None:
         """Check all of it, then make all of it."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from knowngood.twin.behaviours import olm_objects
 from knowngood.twin.behaviours.kube import Kind, labels_of, name_of, stamp
@@ -73,6 +73,18 @@ def follows(catalogs: Iterable[Catalog], package: str, has: str, wanted: Bundle)
             if entry and (entry.replaces == has or has in entry.skips):
                 return True
     return False
+
+
+def in_channels(catalog: Catalog, bundle: Bundle, channels: Sequence[str]) -> bool:
+    """Whether a bundle is in one of these channels; without any all count."""
+    found = [c for c in channels if catalog.entry(bundle.package, c, bundle.name)]
+    return bool(found) or not channels
+
+
+def serving(catalog: Object) -> bool:
+    """Whether its content can be had."""
+    conditions = (catalog.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Serving" and c["status"] == "True" for c in conditions)
 
 
 def unsafe(live: Object, wanted: Object) -> str:
