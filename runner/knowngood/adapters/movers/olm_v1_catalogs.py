@@ -1,23 +1,27 @@
 """What ClusterCatalogs offer, as catalogd serves it behind the API server's service proxy.
 
-`api/v1/metas` of catalogd's HTTP API, one JSON document after the other: the bundles of one package.
+`api/v1/metas` of catalogd's HTTP API, one JSON document after the other: the bundles and channels of one package.
+Which catalogs and bundles count, and when nothing is resolved: operator-framework/operator-controller
+internal/operator-controller/resolve/catalog.go and catalogmetadata/client.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.model.errors import Unreachable
 from knowngood.model.values import Values
+from knowngood.planner.holding import matches
 
 API = "olm.operatorframework.io/v1"
 SERVING, OFF = "Serving", "Unavailable"
 PACKAGE, METADATA, MANIFEST = "olm.package", "olm.csv.metadata", "olm.bundle.object"
+BUNDLE, CHANNEL, DEPRECATIONS = "olm.bundle", "olm.channel", "olm.deprecations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +30,17 @@ class Bundle:
 
     version: str
     owned: Mapping[str, frozenset[str]]
+    channels: frozenset[str] = frozenset()
+    deprecated: bool = False
 
 
 def chosen(kube: Kube, extension: Values) -> list[Object]:
-    """The catalogs in which an extension looks for its package."""
+    """The catalogs in which an extension looks for its package: all that are not off, without a selector."""
     selector = extension["spec"]["source"]["catalog"].get("selector") or {}
-    wanted: Mapping[str, str] = selector.get("matchLabels") or {}
-    found = kube.list(path(API, "clustercatalogs"))
     return [
         c
-        for c in found
-        if c["spec"].get("availabilityMode") != OFF
-        and all(_labels(c).get(key) == value for key, value in wanted.items())
+        for c in kube.list(path(API, "clustercatalogs"))
+        if c["spec"].get("availabilityMode") != OFF and matches(selector, c["metadata"].get("labels") or {})
     ]
 
 
@@ -48,23 +51,41 @@ def serving(catalog: Values) -> bool:
 
 
 def bundles(kube: Kube, catalog: Values, package: str) -> dict[str, Bundle]:
-    """Version -> what it brings. Unreachable where the catalog's content could not be had."""
+    """Version -> what it brings, in whatever channel. Unreachable where the catalog's content could not be had."""
     base = str(((catalog.get("status") or {}).get("urls") or {}).get("base") or "")
     at = urlsplit(base)
     service, _, rest = (at.hostname or "").partition(".")
     if not service or not rest:
         raise Unreachable(f"ClusterCatalog {catalog['metadata']['name']} names no address of its content")
     name = f"{at.scheme}:{service}:{at.port or (443 if at.scheme == 'https' else 80)}"
-    asked = urlencode({"schema": "olm.bundle", "package": package})
+    asked = urlencode({"package": package})
     where = path("v1", "services", name, rest.partition(".")[0], "proxy")
     try:
         body = kube.raw("GET", f"{where}{at.path.rstrip('/')}/api/v1/metas?{asked}")
-        found = [_bundle(document) for document in _documents(body.decode("utf-8", "replace"))]
-    except (ApiError, ValueError, KeyError, TypeError) as error:
+        return _offers([*_documents(body.decode("utf-8", "replace"))])
+    except (ApiError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise Unreachable(
             f"catalogd does not tell what {catalog['metadata']['name']} offers: {error}"
         ) from error
-    return {one.version: one for one in found}
+
+
+def _offers(documents: Sequence[Values]) -> dict[str, Bundle]:
+    """What the documents of one package say together."""
+    channels: dict[str, set[str]] = {}
+    deprecated: set[str] = set()
+    for one in documents:
+        if one["schema"] == CHANNEL:
+            for entry in one["entries"]:
+                channels.setdefault(entry["name"], set()).add(str(one["name"]))
+        elif one["schema"] == DEPRECATIONS:
+            about = [entry["reference"] for entry in one["entries"]]
+            deprecated |= {ref["name"] for ref in about if ref["schema"] == BUNDLE}
+    found = {}
+    for one in documents:
+        if one["schema"] == BUNDLE:
+            bundle = _bundle(one, channels.get(one["name"], ()), deprecated=one["name"] in deprecated)
+            found[bundle.version] = bundle
+    return found
 
 
 def _documents(text: str) -> Iterator[Object]:
@@ -81,14 +102,15 @@ def _next(text: str, at: int) -> int:
     return at
 
 
-def _bundle(document: Values) -> Bundle:
+def _bundle(document: Values, channels: Iterable[str], *, deprecated: bool) -> Bundle:
     properties = [(p["type"], p["value"]) for p in document.get("properties") or ()]
     version = next(str(value["version"]) for kind, value in properties if kind == PACKAGE)
     owned: dict[str, set[str]] = {}
     for kind, value in properties:
         for one in _owned(kind, value):
             owned.setdefault(str(one["name"]), set()).add(str(one["version"]))
-    return Bundle(version, {name: frozenset(versions) for name, versions in owned.items()})
+    brings = {name: frozenset(versions) for name, versions in owned.items()}
+    return Bundle(version, brings, frozenset(channels), deprecated)
 
 
 def _owned(kind: str, value: Values) -> Iterator[Values]:
@@ -100,7 +122,3 @@ def _owned(kind: str, value: Values) -> Iterator[Values]:
         if manifest.get("kind") == "CustomResourceDefinition":
             for version in manifest["spec"]["versions"]:
                 yield {"name": manifest["metadata"]["name"], "version": version["name"]}
-
-
-def _labels(catalog: Values) -> Mapping[str, str]:
-    return catalog["metadata"].get("labels") or {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from knowngood.adapters.kubernetes.client import Object
 from knowngood.adapters.movers import olm_v1_catalogs
@@ -30,25 +31,60 @@ def ready(extension: Extension, *, undo: bool) -> Iterator[Finding]:
     if not catalogs:
         yield refused(where, "no ClusterCatalog is there in which it looks", "see its selector")
         return
-    found, silent = _offered(extension, obj, catalogs)
-    if moving.after not in found:
-        why = "there would be no way back" if undo else "nothing would be installed"
-        what = f"no ClusterCatalog offers {moving.component} {moving.after}: {why}"
-        hint = "mirror a catalog that has both versions"
-        if silent:
-            yield unknown(where, f"{'; '.join(silent)}: whether {moving.after} is offered is untold", hint)
-        else:
-            yield refused(where, what, hint)
+    offers, silent = _offered(extension, obj, catalogs)
+    if silent:  # also where another one offers it: OLM resolves nothing while one of them is not served
+        what = f"{'; '.join(silent)}: whether {moving.after} is offered is untold"
+        yield unknown(
+            where, what, "it resolves nothing before all of its catalogs are served; see its selector"
+        )
         return
-    yield from _definitions(extension, found[moving.after], undo=undo)
+    in_vain = "there would be no way back" if undo else "nothing would be installed"
+    asked = frozenset(map(str, obj["spec"]["source"]["catalog"].get("channels") or ()))
+    taken = [one for one in offers if not asked or one.bundle.channels & asked]
+    if not taken:
+        what = (
+            f"no ClusterCatalog offers {moving.component} {moving.after}{_outside(asked, offers)}: {in_vain}"
+        )
+        yield refused(where, what, "mirror a catalog that has both versions, or see its channels")
+        return
+    best = _best(taken)
+    if len(best) > 1:
+        what = f"ClusterCatalogs {' and '.join(one.catalog for one in best)} offer {moving.component} "
+        what += f"{moving.after} with the same priority: {in_vain}"
+        yield refused(where, what, "give one of them a higher spec.priority, or narrow its selector")
+        return
+    yield from _definitions(extension, best[0].bundle, undo=undo)
 
 
-def _offered(
-    extension: Extension, obj: Object, catalogs: list[Object]
-) -> tuple[dict[str, Bundle], list[str]]:
-    """What all of its catalogs offer of the package, and which did not tell."""
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """One catalog's bundle of the wanted version."""
+
+    catalog: str
+    priority: int
+    bundle: Bundle
+
+
+def _outside(asked: frozenset[str], offers: Sequence[_Offer]) -> str:
+    """Which of its channels were looked at, and where the version is instead."""
+    if not asked:
+        return ""
+    others = sorted({name for one in offers for name in one.bundle.channels})
+    there = f" (it is in {', '.join(others)})" if others else ""
+    return f" in channel {' or '.join(sorted(asked))}{there}"
+
+
+def _best(taken: Sequence[_Offer]) -> list[_Offer]:
+    """Those among which it can't choose: what is deprecated counts only where all is, then the priority does."""
+    sound = [one for one in taken if not one.bundle.deprecated] or taken
+    highest = max(one.priority for one in sound)
+    return sorted((one for one in sound if one.priority == highest), key=lambda one: one.catalog)
+
+
+def _offered(extension: Extension, obj: Object, catalogs: list[Object]) -> tuple[list[_Offer], list[str]]:
+    """Which of its catalogs offer the version, and which did not tell."""
     package = str(obj["spec"]["source"]["catalog"]["packageName"])
-    found: dict[str, Bundle] = {}
+    found: list[_Offer] = []
     silent = []
     for catalog in catalogs:
         name = catalog["metadata"]["name"]
@@ -56,9 +92,12 @@ def _offered(
             silent.append(f"ClusterCatalog {name} is not Serving")
             continue
         try:
-            found |= olm_v1_catalogs.bundles(extension.kube, catalog, package)
+            bundles = olm_v1_catalogs.bundles(extension.kube, catalog, package)
         except Unreachable as error:
             silent.append(error.message)
+            continue
+        if bundle := bundles.get(extension.moving.after):
+            found.append(_Offer(name, int(catalog["spec"].get("priority") or 0), bundle))
     return found, silent
 
 
