@@ -142,7 +142,8 @@ def tell(
     async def told(stage: Play) -> None:
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
         await stage.client.create(space)
-        await stage.client.create(extension(**({"channels": [*channels]} if channels else {})))
+        source: dict[str, Any] = {"channels": [*channels]} if channels else {}
+        await stage.client.create(extension(**source))
         desk = Desk(stage, folder)
         assert (await desk.looks(OLD)).startswith("done: "), await desk.looks(OLD)
         await story(desk)
