@@ -25,6 +25,7 @@ from knowngood.adapters.nodes import batch, claiming, drain, preflight
 from knowngood.adapters.nodes.batch import NotTold, Report, Task
 from knowngood.model.bmcs import Bmcs
 from knowngood.model.errors import KnowngoodError, UsageError
+from knowngood.model.field import ObjectRef
 from knowngood.model.jsonable import from_json
 from knowngood.model.matrix import Limits, Tenant
 from knowngood.model.mover import Mark, MoverSpec, Moving, completed
@@ -171,6 +172,7 @@ def _task(verb: str, params: Values, reasons: Mapping[str, str], *, dry_run: boo
         since=_since(params.get("since") or {}),
         bmcs=_bmcs(cluster.get("bmcs") or {}),
         machines=tuple(str(name) for name in cluster.get("machines") or ()),
+        named=bool(params.get("objects")),
         dry_run=dry_run,
         tell=teller(),
     )
@@ -230,7 +232,16 @@ def _moves(params: Values) -> Iterator[Moving]:
         if specs[component].kind not in MOVERS:
             kind = specs[component].kind
             raise UsageError(f"{component} moves by class {kind!r}, which this version does not know")
-        yield Moving(component, "", str(version), specs[component])
+        at = _object(component, (params.get("objects") or {}).get(component))
+        yield Moving(component, "", str(version), specs[component], at)
+
+
+def _object(component: str, said: Values | None) -> ObjectRef | None:
+    """The object that declares a component for these nodes, None where none is named."""
+    try:
+        return from_json(ObjectRef, said) if said else None
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(f"the object that declares {component} can't be read: {error}") from error
 
 
 def limits_of(values: Values) -> Limits:

@@ -71,6 +71,7 @@ class Task:
     batch: tuple[str, ...] = ()  # the nodes that are done at the same time
     bmcs: Bmcs = UNASKED  # where the nodes' BMCs are
     machines: tuple[str, ...] = ()  # the cluster's nodes that have one
+    named: bool = True  # whoever asks named the objects that declare what moves, where there are such
 
     @cached_property
     def view(self) -> View:

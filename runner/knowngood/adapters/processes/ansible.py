@@ -267,6 +267,7 @@ def _moved(moves: Sequence[Moving]) -> dict[str, object]:
         "knowngood_mover": _first(moves),
         "knowngood_expect": {moving.component: moving.after for moving in moves},
         "knowngood_movers": {moving.component: to_json(moving.spec) for moving in moves},
+        "knowngood_objects": {m.component: to_json(m.declared_by) or {} for m in moves},
     }
 
 

@@ -42,6 +42,12 @@ options:
         O(verb=apply) moves by them. By hand it may be left out for the GPU driver.
     type: dict
     default: {}
+  objects:
+    description:
+      - The object that declares each component of O(expect) for these nodes, C(apiVersion), C(kind), C(name) and
+        C(namespace). Needed for virtual functions where several policies select a node.
+    type: dict
+    default: {}
   since:
     description:
       - Of each node the load, C(boot_id) and C(monotonic) seconds, that O(verb=apply) must be newer than although the
@@ -115,6 +121,7 @@ def main() -> None:
             "limits": {"type": "dict", "default": {}},
             "expect": {"type": "dict"},
             "movers": {"type": "dict", "default": {}},
+            "objects": {"type": "dict", "default": {}},
             "since": {"type": "dict", "default": {}},
             "users": {"type": "list", "elements": "str", "default": ["gpu", "rdma"]},
             "keep": {"type": "bool", "default": False},
