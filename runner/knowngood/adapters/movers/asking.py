@@ -11,13 +11,13 @@ from knowngood.adapters.kubernetes.client import ApiError, Object
 from knowngood.adapters.movers.daemon_driver import JOURNAL_PATIENCE
 from knowngood.adapters.nodes.batch import Task
 from knowngood.model.errors import Unreachable
-from knowngood.model.mover import Mark, MoverSpec, Proof
+from knowngood.model.mover import MoverSpec, Proof
 
 
 def files_and_log(
     task: Task, name: str, spec: MoverSpec, proof: Proof, command: Sequence[str]
-) -> tuple[Mapping[str, list[str]], Mark | None]:
-    """What a command of find and grep prints, by file, and the newest line that proves an arrival.
+) -> tuple[Mapping[str, list[str]], Sequence[Object]]:
+    """What a command of find and grep prints, by file, and the lines of this boot among which `proof` finds arrivals.
 
     ApiError or Unreachable of the last pod that was asked, where none answers.
     """
@@ -36,7 +36,7 @@ def files_and_log(
         except (ApiError, Unreachable) as error:
             silent = error
             continue
-        return readouts.parse_grep(printed), facts.last_load(facts.kernel_lines(name, text), proof)
+        return readouts.parse_grep(printed), facts.kernel_lines(name, text)
     raise silent
 
 

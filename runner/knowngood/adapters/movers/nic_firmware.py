@@ -153,8 +153,9 @@ class _Flash:
 
     def _read(self) -> tuple[dict[str, str], Mark | None]:
         """NIC -> the firmware that runs, and when its driver saw one last."""
-        read, mark = files_and_log(self._task, self._name, self._moving.spec, self._proof, COMMAND)
-        return {file.split("/")[-2]: lines[0].strip() for file, lines in read.items() if lines}, mark
+        read, lines = files_and_log(self._task, self._name, self._moving.spec, self._proof, COMMAND)
+        running = {file.split("/")[-2]: said[0].strip() for file, said in read.items() if said}
+        return running, facts.last_load(lines, self._proof)
 
 
 def _not_told(devices: Iterable[Object], source: str) -> str:

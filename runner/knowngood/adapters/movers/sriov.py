@@ -8,7 +8,7 @@ their driver prints when it makes functions.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import ApiError, Object
@@ -17,7 +17,7 @@ from knowngood.adapters.movers.asking import files_and_log
 from knowngood.adapters.movers.base import Arrived, Turn
 from knowngood.adapters.movers.boots import Boots
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
-from knowngood.adapters.nodes.batch import NodeFailed, Task
+from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
 from knowngood.adapters.waiting import waiting, working
 from knowngood.model.errors import Unreachable
 from knowngood.model.mover import Mark, Moving, Proof
@@ -61,23 +61,42 @@ class _Ports:
         state = sriov_state.states(self._task.kube).get(self._name)
         if state is None:
             return None, "it has no SriovNetworkNodeState"
-        policies = sriov_state.asking_for(self._task.kube, node, wanted)
+        policies = self._policies(node)
         ports = sriov_state.ports(state, policies)
         if not ports or any(str(count) != wanted for _, count in ports.values()):
-            return None, f"its SriovNetworkNodeState asks for no port with {wanted} functions yet"
+            of = f" of {', '.join(policies)}" if policies else ""
+            return None, f"its SriovNetworkNodeState asks for no port{of} with {wanted} functions yet"
         again, self._asked = self._asked, True
         try:
             with waiting() if again else working():
-                read, mark = files_and_log(
+                read, lines = files_and_log(
                     self._task, self._name, self._moving.spec, self._proof, _command(ports)
                 )
         except (ApiError, Unreachable) as error:
             return None, f"its ports' files or kernel log {UNREADABLE}: {type(error).__name__}"
-        wrong = next(self._otherwise(node, read, ports, mark), "")
+        told = {address: facts.last_load(_of(address, lines), self._proof) for address in ports}
+        wrong = next(self._otherwise(node, read, ports, told), "")
         busy = sriov_state.at_work(state)
-        if not wrong and not busy and mark is not None:
-            return {self._moving.component: mark}, ""
+        if not wrong and not busy:
+            came = [mark for mark in facts.loads(lines, self._proof) if mark.version == wanted]
+            return {self._moving.component: came[-1]}, ""  # of whatever port, as an observer reads it
         return None, self._for_long(wrong, busy)
+
+    def _policies(self, node: Object) -> list[str]:
+        """The policies that it is about: the ring's own, where that was named.
+
+        Where it can't be (its number did not move, another change has the ports made anew): those that ask for that
+        many. By hand nobody says so: right after a push another one may have that number, while ours is still to come.
+        """
+        if self._moving.declared_by is not None:
+            return [self._moving.declared_by.name]
+        found = sriov_state.of_node(self._task.kube, node)
+        if self._task.named:
+            return [name for name, count in found.items() if count == self._moving.after]
+        if len(found) > 1:
+            said = f"{sriov_state.POLICY} {', '.join(sorted(found))} all select it"
+            raise NotTold(f"{said}: say in knowngood_objects which is the ring's")
+        return [*found]
 
     def came(self, marks: Mapping[str, Mark]) -> bool:
         """Whether they came anew, or were there when the node was claimed."""
@@ -89,7 +108,7 @@ class _Ports:
         node: Object,
         read: Mapping[str, list[str]],
         ports: Mapping[str, tuple[str, int]],
-        mark: Mark | None,
+        told: Mapping[str, Mark | None],
     ) -> Iterator[str]:
         """What is not as it was asked for: by the ports first, then by what the node offers."""
         wanted = int(self._moving.after)
@@ -110,8 +129,9 @@ class _Ports:
             offered = sum(int(n) for key, n in offers.items() if key.rpartition("/")[2] == resource)
             if offered != there:
                 yield f"the node offers {offered} of {there} {resource}"
-        if mark is None or mark.version != self._moving.after:
-            yield f"its NIC driver has not told of {wanted} functions on this boot"
+        for address, mark in sorted(told.items()):
+            if mark is None or mark.version != self._moving.after:
+                yield f"its NIC driver has not told of {wanted} functions of {address} on this boot"
 
     def _for_long(self, wrong: str, busy: str) -> str:
         """The state in words. NodeFailed once its operator says for a while that it is done, or that it failed."""
@@ -121,6 +141,11 @@ class _Ports:
         if stuck and time.monotonic() - self._since[said] >= self._task.limits.operand_age:
             raise NodeFailed(said)
         return f"{wrong}; {busy}" if wrong and busy else said
+
+
+def _of(address: str, lines: Iterable[Object]) -> list[Object]:
+    """The kernel lines that name a port."""
+    return [line for line in lines if f" {address}: " in str(line.get("MESSAGE") or "")]
 
 
 def _command(ports: Mapping[str, object]) -> list[str]:

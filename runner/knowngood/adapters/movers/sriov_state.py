@@ -14,6 +14,7 @@ from knowngood.adapters.cluster.actors import (
 )
 from knowngood.adapters.kubernetes.client import Kube, Object, path
 from knowngood.model.values import Values
+from knowngood.planner.holding import matches
 
 POLICIES, STATES, POOLS = "sriovnetworknodepolicies", "sriovnetworknodestates", "sriovnetworkpoolconfigs"
 POLICY, COUNT_FIELD = "SriovNetworkNodePolicy", "spec.numVfs"
@@ -92,7 +93,8 @@ def untold(state: Values, addresses: Iterable[str]) -> set[str]:
 
 def pools_of(node: Values, pools: Iterable[Object]) -> list[Object]:
     """The pool configurations that select a node; the operator takes a node of several for an error."""
-    return [p for p in pools if _selects((p.get("spec") or {}).get("nodeSelector") or {}, node)]
+    labels: Mapping[str, str] = node["metadata"].get("labels") or {}
+    return [p for p in pools if matches((p.get("spec") or {}).get("nodeSelector") or {}, labels)]
 
 
 def turns_before(kube: Kube, node: Values, nodes: int) -> int:
@@ -106,36 +108,14 @@ def turns_before(kube: Kube, node: Values, nodes: int) -> int:
     return max(-(-nodes // max(most, 1)) - 1, 0)
 
 
-def asking_for(kube: Kube, node: Values, count: str) -> list[str]:
-    """The policies of a node that ask for so many functions, by name."""
+def of_node(kube: Kube, node: Values) -> dict[str, str]:
+    """The policies that select a node, by name: how many functions each asks for."""
     labels: Mapping[str, str] = node["metadata"].get("labels") or {}
-    return [
-        str(p["metadata"]["name"])
+    return {
+        str(p["metadata"]["name"]): str(p["spec"].get("numVfs"))
         for p in optional(kube, path(SRIOV_API, POLICIES))
-        if str(p["spec"].get("numVfs")) == count
-        and all(labels.get(k) == v for k, v in (p["spec"].get("nodeSelector") or {}).items())
-    ]
-
-
-def _selects(selector: Values, node: Values) -> bool:
-    labels: Mapping[str, str] = node["metadata"].get("labels") or {}
-    by_label = selector.get("matchLabels") or {}
-    return all(labels.get(k) == v for k, v in by_label.items()) and all(
-        _fits(one, labels) for one in selector.get("matchExpressions") or ()
-    )
-
-
-def _fits(one: Values, labels: Mapping[str, str]) -> bool:
-    key, values = str(one["key"]), [str(v) for v in one.get("values") or ()]
-    match one["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels
+        if all(labels.get(k) == v for k, v in (p["spec"].get("nodeSelector") or {}).items())
+    }
 
 
 def _slim(state: Object) -> Object:

@@ -80,15 +80,14 @@ def test_a_pool_selects_by_expressions_too(operator: str, values: list[str], sel
     assert bool(found) is selects
 
 
-def test_ports_are_those_of_the_policies_that_ask_for_so_many() -> None:
+def test_ports_are_those_of_the_policies_that_select_the_node() -> None:
     kube = cluster()
     for name, count, ring in (("ours", 8, "0"), ("storage", 4, "0"), ("other-ring", 8, "1")):
         spec = {"numVfs": count, "nodeSelector": {"ring": ring}}
         kube.put(path(SRIOV_API, POLICIES, name, "x"), {"metadata": {"name": name}, "spec": spec})
-    asking = sriov_state.asking_for(kube, NODE, "8")
-    assert asking == ["ours"]
+    assert sriov_state.of_node(kube, NODE) == {"ours": "8", "storage": "4"}
     there = state(port("0000:1c:00.0", 8, "ours"), port("0000:2e:00.0", 4, "storage", resource="nfs"))
-    assert sriov_state.ports(there, asking) == {"0000:1c:00.0": ("rail", 8)}
+    assert sriov_state.ports(there, ["ours"]) == {"0000:1c:00.0": ("rail", 8)}
     assert sriov_state.resources(there) == {"rail", "nfs"}
 
 
