@@ -6,18 +6,20 @@ version is the release's and Succeeded; no declared object's controller reports 
 Needs: the Kubernetes API. No pod is asked, nothing is run.
 fail: any of these is otherwise for longer than the cluster's operandAgeSeconds, or can't become right by itself.
 inconclusive: it is otherwise, but not for so long: it may still settle; a Subscription or version can't be found.
-Noted: a catalog or a resolution that is in trouble (nothing that runs needs it); restarts below the limit.
+Noted: a catalog or a resolution that is in trouble (nothing that runs needs it); restarts below the limit. Those by a
+boot of the node are none.
 Thresholds: operandAgeSeconds of the cluster file (900: a proposal); maxRestarts of the profile (a proposal: 2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand
+from knowngood.adapters.judging.operand_view import VALIDATOR, Container, Declared, OnNode, Operand
 from knowngood.gate import judge, measure
 from knowngood.gate.operands import Operands
 from knowngood.gate.settling import settle_seconds
@@ -58,10 +60,10 @@ def test_what_they_run_on_the_node_is_there_and_stays(
     seen = at_rest.get(node)
     if seen is None:
         judge.inconclusive("there is no such node")
-    measure(operands={o.daemonset: [o.uid, o.restarts] for o in seen.operands})
+    measure(boot=seen.boot, restarts={o.daemonset: [o.uid, counts(o)] for o in seen.operands})
     found = list(out_of_place(seen, cluster.limits.operand_age))
-    before, most = (baseline or {}).get("operands", {}), int(limits.get("maxRestarts", RESTARTS))
-    again = {o.daemonset: n for o in seen.operands if (n := restarted(o, before.get(o.daemonset)))}
+    before, most = baseline or {}, int(limits.get("maxRestarts", RESTARTS))
+    again = {o.daemonset: n for o in seen.operands if (n := restarted(o, seen, before))}
     found += [(True, f"{name} restarted {n} times, {most} allowed") for name, n in again.items() if n > most]
     say(found)
     if not seen.operands:
@@ -119,9 +121,34 @@ def unproven(validator: Operand, seen: OnNode, most: float) -> Iterator[Found]:
         yield validator.age > most, words
 
 
-def restarted(operand: Operand, before: Sequence[Any] | None) -> int:
-    """How often the very pod of the baseline has restarted since."""
-    return operand.restarts - int(before[1]) if before and before[0] == operand.uid else 0
+def counts(operand: Operand) -> Mapping[str, int]:
+    """Container -> its restarts over the pod's life."""
+    return {one.name: one.restarts for one in operand.containers}
+
+
+def restarted(operand: Operand, seen: OnNode, baseline: Mapping[str, Any]) -> int:
+    """How often the containers of the very pod of the baseline have restarted since, but for boots of the node.
+
+    A boot starts each container anew, and that is counted. So on another boot than the baseline's only those count that
+    ended once more since the node is Ready, by all their restarts but one.
+    """
+    uid, before = baseline.get("restarts", {}).get(operand.daemonset, ("", {}))
+    if uid != operand.uid:
+        return 0
+    booted = bool(seen.boot) and seen.boot != baseline.get("boot", seen.boot)
+    return sum(
+        max(0, one.restarts - int(before.get(one.name, 0)) - booted)
+        for one in operand.containers
+        if not (booted and by_boot(one, seen.ready_since))
+    )
+
+
+def by_boot(container: Container, ready_since: str) -> bool:
+    """Whether its last end was before the node was Ready. False where either is not told."""
+    try:
+        return datetime.fromisoformat(container.ended) <= datetime.fromisoformat(ready_since)
+    except ValueError:
+        return False
 
 
 def wrong(

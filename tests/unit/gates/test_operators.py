@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.adapters.judging.operand_view import VALIDATOR, Declared, OnNode, Operand, of_node
+from knowngood.adapters.judging.operand_view import VALIDATOR, Container, Declared, OnNode, Operand, of_node
 from knowngood.gate.operands import Operands
 from knowngood.model.errors import Location
 from knowngood.model.gitops import GitOps
@@ -54,6 +54,10 @@ def with_(one: Operand, **changes: Any) -> OnNode:
     return replace(WELL, operands=kept)
 
 
+def times(restarts: int, name: str = "ctr", ended: str = "") -> Container:
+    return Container(name, restarts, ended)
+
+
 def test_operands_at_rest_pass() -> None:
     assert judged(WELL) == ("pass", "")
 
@@ -63,9 +67,13 @@ def test_operands_at_rest_pass() -> None:
     [
         (with_(PLUGIN, state="Pending", age=901.0), "fail", "Pending for 901 s"),
         (with_(PLUGIN, state="Pending", age=900.0), "inconclusive", "Pending for 900 s"),
-        (with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, restarts=3), "fail", "CrashLoopBackOff"),
         (
-            with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, restarts=1),
+            with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, containers=(times(3),)),
+            "fail",
+            "CrashLoopBackOff",
+        ),
+        (
+            with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, containers=(times(1),)),
             "inconclusive",
             "CrashLoopBackOff",
         ),
@@ -103,8 +111,41 @@ def test_each_thing_out_of_place(seen: OnNode | None, expected: str, words: str)
 def test_restarts_count_since_the_baseline_of_the_very_pod(
     restarts: int, uid: str, limits: dict[str, int], expected: str
 ) -> None:
-    before = {"operands": {PLUGIN.daemonset: [uid, 5]}}
-    assert judged(with_(PLUGIN, restarts=restarts), before, **limits)[0] == expected
+    before = {"restarts": {PLUGIN.daemonset: [uid, {"ctr": 5}]}}
+    assert judged(with_(PLUGIN, containers=(times(restarts),)), before, **limits)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("boot", "counts", "expected"),
+    [
+        ("b2", [(7, EARLY), (7, EARLY), (7, EARLY)], "pass"),  # two boots, and no end since
+        (
+            "b2",
+            [(7, EARLY), (8, LATE), (7, EARLY)],
+            "pass",
+        ),  # one has ended once more, by two boots and itself
+        ("b2", [(7, EARLY), (9, LATE), (7, EARLY)], "fail"),
+        ("b2", [(8, ""), (8, ""), (8, "")], "fail"),  # when they ended is not told
+        ("b1", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),  # nobody booted the node
+        ("", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),
+    ],
+)
+def test_a_boot_starts_every_container_anew_and_that_is_no_crash(
+    boot: str, counts: list[tuple[int, str]], expected: str
+) -> None:
+    before = {"boot": "b1", "restarts": {PLUGIN.daemonset: ["u1", {f"c{i}": 5 for i in range(3)}]}}
+    these = tuple(times(n, f"c{i}", ended) for i, (n, ended) in enumerate(counts))
+    seen = replace(with_(PLUGIN, containers=these), boot=boot, ready_since="2026-11-29T12:03:00Z")
+    assert judged(seen, before)[0] == expected
+
+
+def test_what_is_measured_says_on_which_boot_and_of_each_container() -> None:
+    seen = replace(with_(PLUGIN, containers=(times(2, "a"), times(0, "b"))), boot="b1")
+    test = GATE.test_what_they_run_on_the_node_is_there_and_stays
+    arguments = {"at_rest": {"gpu-1": seen}, "cluster": CLUSTER, "limits": {}, "baseline": None}
+    measured = verdict(test, node="gpu-1", **arguments)[2].measured
+    assert measured["boot"] == "b1"
+    assert measured["restarts"][PLUGIN.daemonset] == ["u1", {"a": 2, "b": 0}]
 
 
 def declared(
@@ -182,7 +223,13 @@ def daemonset(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def test_a_node_is_read_from_its_pods_and_the_daemonsets_that_select_it() -> None:
-    node = {"metadata": {"name": "gpu-1", "labels": {"a": "b", "nvidia.com/gpu.deploy.dcgm": "paused-for-x"}}}
+    node = {
+        "metadata": {"name": "gpu-1", "labels": {"a": "b", "nvidia.com/gpu.deploy.dcgm": "paused-for-x"}},
+        "status": {
+            "nodeInfo": {"bootID": "b1"},
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": EARLY}],
+        },
+    }
     affinity: dict[str, Any] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}}
     sets = [
         daemonset("here", nodeSelector={"a": "b"}),
@@ -192,7 +239,12 @@ def test_a_node_is_read_from_its_pods_and_the_daemonsets_that_select_it() -> Non
         daemonset("everywhere"),
     ]
     ready = {"type": "Ready", "status": "False", "lastTransitionTime": LATE}
-    running = {"name": "ctr", "restartCount": 4, "state": {"running": {"startedAt": LATE}}}
+    running = {
+        "name": "ctr",
+        "restartCount": 4,
+        "state": {"running": {"startedAt": LATE}},
+        "lastState": {"terminated": {"finishedAt": EARLY}},
+    }
     failed = {"name": "init", "state": {"terminated": {"exitCode": 1}}}
     here = pod(
         "here",
@@ -207,3 +259,5 @@ def test_a_node_is_read_from_its_pods_and_the_daemonsets_that_select_it() -> Non
     (operand,) = found.operands
     assert (operand.state, operand.age, operand.restarts, operand.started) == ("Running", 3300.0, 4, LATE)
     assert operand.undone == ("init",)
+    assert operand.containers == (Container("ctr", 4, EARLY),)
+    assert (found.boot, found.ready_since) == ("b1", EARLY)

@@ -26,6 +26,15 @@ REFUSED = ("ReconcileFailed", "ConflictingNodeSelector")
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """One of a pod. `restarts`: over the pod's life; `ended`: when it did so last, RFC 3339, "" where that is not told."""
+
+    name: str
+    restarts: int = 0
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Operand:
     """A pod of a DaemonSet on a node. `state`: ready, or why not; `age`: seconds since it is so.
 
@@ -36,9 +45,14 @@ class Operand:
     uid: str
     state: str
     age: float
-    restarts: int = 0
+    containers: tuple[Container, ...] = ()
     started: str = ""
     undone: tuple[str, ...] = ()
+
+    @property
+    def restarts(self) -> int:
+        """Of all its containers, over the pod's life: what `kubectl get pods` shows."""
+        return sum(one.restarts for one in self.containers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +60,15 @@ class OnNode:
     """What the operators run on one node. `missing`: DaemonSets that select it and have no pod there.
 
     `driver_started`: when the GPU driver's container did; "" where it does not run. `parked`: label=value.
+    `boot`: the id of the running boot; `ready_since`: when the node became Ready, RFC 3339; "" where that is not told.
     """
 
     operands: tuple[Operand, ...] = ()
     missing: tuple[str, ...] = ()
     parked: tuple[str, ...] = ()
     driver_started: str = ""
+    boot: str = ""
+    ready_since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,8 @@ def of_node(node: Object, sets: Sequence[Object], pods: Sequence[Object], now: d
         missing=tuple(sorted(missing)),
         parked=tuple(actors.parked(node)),
         driver_started=max((_started(pod, facts.DRIVER_CONTAINER) for pod in drivers), default=""),
+        boot=str((status_of(node).get("nodeInfo") or {}).get("bootID") or ""),
+        ready_since=_ready_since(node),
     )
 
 
@@ -172,10 +191,22 @@ def _operand(owner: str, pod: Object, now: datetime) -> Operand:
         uid=str(pod["metadata"].get("uid") or ""),
         state=facts.pod_state(pod),
         age=_age(next(stamps, None) or pod["metadata"].get("creationTimestamp"), now),
-        restarts=sum(int(c.get("restartCount") or 0) for c in containers),
+        containers=tuple(_container(c) for c in containers),
         started=min((_started(pod, str(c["name"])) for c in containers), default=""),
         undone=tuple(str(c["name"]) for c in inits if not _succeeded(c)),
     )
+
+
+def _container(status: Object) -> Container:
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    restarts, ended = int(status.get("restartCount") or 0), str(last.get("finishedAt") or "")
+    return Container(str(status.get("name") or ""), restarts, ended)
+
+
+def _ready_since(node: Object) -> str:
+    conditions = status_of(node).get("conditions") or ()
+    ready = (c for c in conditions if (c.get("type"), c.get("status")) == ("Ready", "True"))
+    return str(next((c.get("lastTransitionTime") for c in ready), None) or "")
 
 
 def _started(pod: Object, container: str) -> str:

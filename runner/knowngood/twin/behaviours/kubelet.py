@@ -57,6 +57,7 @@ class Kubelets:
         self.twin = twin
         self._special = special
         self.runners: dict[str, Runner] = {}
+        self.went_down: dict[str, str] = {}  # node -> when what ran there ended
 
     async def start(self) -> None:
         """Take up all pods that are bound to our nodes, now and later."""
@@ -67,6 +68,7 @@ class Kubelets:
 
     def node_down(self, node: str) -> None:
         """The node stops: whatever ran there is gone, without goodbye."""
+        self.went_down[node] = stamp()
         for uid, runner in list(self.runners.items()):
             if runner.node == node:
                 runner.abandon()
@@ -138,7 +140,10 @@ class Runner:
         self.program = self._program()
         old = (pod.get("status", {}).get("containerStatuses") or [{}])[0]
         again = 1 if old.get("containerID") else 0
-        self.progress = Progress(restarts=int(old.get("restartCount", 0)) + again)
+        ended = kubelets.went_down.get(self.node) or stamp()
+        self.progress = Progress(
+            restarts=int(old.get("restartCount", 0)) + again, ended=ended if again else ""
+        )
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -181,13 +186,12 @@ class Runner:
             except ProgramError as error:
                 at_init = self.progress.init != DONE
                 self._say(str(error), init=at_init)
-                restarts = self.progress.restarts + 1
                 await self._show(
                     init=WAITING if at_init else DONE,
                     main=WAITING,
-                    restarts=restarts,
                     reason=error.reason,
                     message=str(error),
+                    **self._again(init=at_init),
                 )
                 await self.twin.clock.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_MAX_S)
@@ -197,9 +201,15 @@ class Runner:
                 await self._show(main=DONE, code=code, message=self.program.last_words)
                 self._tell_job(code)
                 return
-            await self._show(main=WAITING, restarts=self.progress.restarts + 1, reason="CrashLoopBackOff")
+            await self._show(main=WAITING, reason="CrashLoopBackOff", **self._again())
             await self.twin.clock.sleep(backoff)
             self.program = self._program()
+
+    def _again(self, *, init: bool = False) -> dict[str, object]:
+        """What a restart counts."""
+        if init:
+            return {"init_restarts": self.progress.init_restarts + 1}
+        return {"restarts": self.progress.restarts + 1, "ended": stamp()}
 
     async def _ready(self) -> None:
         if not self.progress.started:

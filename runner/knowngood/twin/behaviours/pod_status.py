@@ -18,16 +18,19 @@ class Progress:
 
     init and main are WAITING, RUNNING, READY (main only) or DONE. code: exit code of what is DONE;
     reason: why something waits (CrashLoopBackOff, ContainerCreating); message: its last words. failing: containers
-    beside the first one that restart again and again, with theirs.
+    beside the first one that restart again and again, with theirs. restarts: of the containers, as init_restarts are of
+    those before them; ended: when what ran before the last one did.
     """
 
     init: str = DONE
     main: str = WAITING
     code: int = 0
     restarts: int = 0
+    init_restarts: int = 0
     reason: str = "ContainerCreating"
     message: str = ""
     started: str = ""
+    ended: str = ""
     failing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,7 +87,11 @@ def _main(pod: Object, container: Object, progress: Progress) -> Object:
         state = {"waiting": {"reason": waiting, "message": progress.message}}
     else:
         state = {"running": {"startedAt": begun}}
-    entry = _entry(container, state, progress.restarts if progress.init == DONE else 0)
+    entry = _entry(container, state, progress.restarts)
+    if progress.restarts and progress.ended:
+        entry["lastState"] = {
+            "terminated": {"exitCode": 255, "reason": "Error", "finishedAt": progress.ended}
+        }
     entry["ready"] = progress.main == READY
     entry["started"] = progress.main in {RUNNING, READY}
     entry["containerID"] = identity if progress.main != WAITING else ""
@@ -101,8 +108,8 @@ def _init(pod: Object, container: Object, progress: Progress) -> Object:
         state = {"running": {"startedAt": begun}}
     else:
         state = {"waiting": {"reason": progress.reason, "message": progress.message}}
-    entry = _entry(container, state, progress.restarts if progress.init != DONE else 0)
-    if progress.init == WAITING and progress.restarts:
+    entry = _entry(container, state, progress.init_restarts if progress.init != DONE else 0)
+    if progress.init == WAITING and progress.init_restarts:
         failed = Progress(code=1, message=progress.message, started=begun)
         entry["lastState"] = {"terminated": _terminated(failed, identity, begun)}
     entry["ready"] = progress.init == DONE
