@@ -27,7 +27,7 @@ REFUSED = ("ReconcileFailed", "ConflictingNodeSelector")
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One of a pod. `restarts`: over the life of the pod; `ended`: its last end, RFC 3339, "" where that is not told."""
+    """One of a pod. `restarts`: over the pod's life; `ended`: its last end, RFC 3339, "" where that is not told."""
 
     name: str
     restarts: int = 0
