@@ -21,16 +21,21 @@ SCHEMAS = (
     ("TaskService", "v1_2_0"),
     ("Task", "v1_7_0"),
     ("TaskCollection", ""),
-    ("JobService", "v1_0_4"),
-    ("Job", "v1_2_0"),
-    ("JobCollection", ""),
     ("SessionService", "v1_1_9"),
     ("Session", "v1_7_0"),
     ("SessionCollection", ""),
+    ("Message", "v1_2_0"),
+    ("Settings", "v1_3_5"),
+    ("RedfishExtensions", "v1_0_0"),
 )
+"""Each that its resources are of, but for Dell's own, which it does not offer."""
+CONTAINER = "ServiceRoot.v1_0_0"
+"""Where the service's container is defined; later versions have none."""
 TYPES = {name: f"#{name}.{version}.{name}" if version else f"#{name}.{name}" for name, version in SCHEMAS}
 BACKWARDS = {"Downloading": "Running", "Scheduled": "Starting", "Failed": "Exception"}
-"""An iDRAC's own states, as its task service words them."""
+"""An iDRAC's own states, as its task service words them. UserIntervention it leaves as it is, though DMTF's TaskState
+has no such word: Dell's own scripts wait for it (iDRAC-Redfish-Scripting, DeviceFirmwareSimpleUpdateREDFISH).
+"""
 
 
 def _link(path: str) -> Object:
@@ -65,9 +70,8 @@ def _system(bmc: Bmc, at: str) -> Object:
 
 def _manager(bmc: Bmc, at: str) -> Object:
     reset = f"{ROOT}{at}/Actions/Manager.Reset"
-    more: Object = (
-        {"Links": {"Oem": {"Dell": {"Jobs": _link(f"{at}/Oem/Dell/Jobs")}}}} if _is_dell(bmc) else {}
-    )
+    links = {"@odata.type": "#DellOem.v1_3_0.DellOemLinks", "Jobs": _link(f"{at}/Oem/Dell/Jobs")}
+    more: Object = {"Links": {"Oem": {"Dell": links}}} if _is_dell(bmc) else {}
     return _of(
         "Manager",
         at,
@@ -117,11 +121,11 @@ def _update_service(bmc: Bmc) -> Object:
 
 def _task(bmc: Bmc, job: Job) -> Object:
     at = f"/TaskService/Tasks/{job.name}"
-    state = BACKWARDS.get(job.state, job.state)
+    state = _task_state(bmc, job)
     failed = state == "Exception"
-    over = {"PercentComplete": job.percent} if job.percent else {}
+    over: Object = {"PercentComplete": job.percent} if job.percent else {}
     told = {
-        "@odata.type": "#Message.v1_2_0.Message",
+        "@odata.type": TYPES["Message"],
         "MessageId": "Update.1.2.Status",
         "Message": job.message,
     }
@@ -133,21 +137,27 @@ def _task(bmc: Bmc, job: Job) -> Object:
         TaskStatus="Critical" if failed else "OK",
         Messages=[told] if job.message else [],
         **over,
-        **({"Oem": {"Dell": _dell_job(at, job)}} if _is_dell(bmc) and state != "UserIntervention" else {}),
+        **({"Oem": {"Dell": _dell_job(job)}} if _is_dell(bmc) and state != "UserIntervention" else {}),
     )
 
 
-def _dell_job(at: str, job: Job) -> Object:
+def _task_state(bmc: Bmc, job: Job) -> str:
+    if job.state == "UserIntervention" and not _is_dell(bmc):
+        return "Completed"  # and its message says what it still wants
+    return BACKWARDS.get(job.state, job.state)
+
+
+def _dell_job(job: Job) -> Object:
+    """As it stands in the queue and, without a link of its own, inside its task."""
     state = "Completed" if job.state == "UserIntervention" else job.state
     return {
-        "@odata.id": f"{ROOT}{at}/{job.name}",
         "@odata.type": "#DellJob.v1_5_0.DellJob",
         "Id": job.name,
         "Name": job.what,
         "JobState": state,
         "JobType": "FirmwareUpdate",
-        "Message": job.message,
         "PercentComplete": job.percent,
+        **({"Message": job.message} if job.message else {}),
     }
 
 
@@ -187,7 +197,7 @@ def resources(bmc: Bmc) -> dict[str, Object]:
     ]
     if dell:
         queue = f"{manager}/Oem/Dell/Jobs"
-        rows = [_dell_job(queue, job) for job in bmc.jobs.values()]
+        rows = [{**_link(f"{queue}/{job.name}"), **_dell_job(job)} for job in bmc.jobs.values()]
         found += rows
         found.append(
             {
@@ -232,6 +242,7 @@ def metadata(link: str, _bmc: Bmc) -> web.Response:
         f'<edmx:Reference Uri="http://redfish.dmtf.org/schemas/v1/{name}_v1.xml">'
         f'<edmx:Include Namespace="{name}"/>'
         + (f'<edmx:Include Namespace="{name}.{version}"/>' if version else "")
+        + (f'<edmx:Include Namespace="{CONTAINER}"/>' if name == "ServiceRoot" else "")
         + "</edmx:Reference>"
         for name, version in SCHEMAS
     )
@@ -240,7 +251,7 @@ def metadata(link: str, _bmc: Bmc) -> web.Response:
         '<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0">'
         f"{references}<edmx:DataServices>"
         '<Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="Service">'
-        '<EntityContainer Name="Service" Extends="ServiceRoot.v1_16_0.ServiceContainer"/>'
+        f'<EntityContainer Name="Service" Extends="{CONTAINER}.ServiceContainer"/>'
         "</Schema></edmx:DataServices></edmx:Edmx>"
     )
     return web.Response(text=text, content_type="application/xml", headers=headers)
