@@ -62,6 +62,7 @@ class Bmc:
     refusing: int = 0
     begun: list[str] = field(default_factory=list)  # every image that it ever took: part and version
     resets: list[str] = field(default_factory=list)
+    sessions: dict[str, str] = field(default_factory=dict)  # name of who is signed in -> secret
     _written: dict[str, str] = field(default_factory=dict)  # part -> what the next boot brings
     _work: set[asyncio.Task[None]] = field(default_factory=set)
     _count: int = 0

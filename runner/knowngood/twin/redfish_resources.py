@@ -124,6 +124,8 @@ def _task(bmc: Bmc, job: Job) -> Object:
     state = _task_state(bmc, job)
     failed = state == "Exception"
     over: Object = {"PercentComplete": job.percent} if job.percent else {}
+    if not _is_dell(bmc):
+        over |= {"TaskMonitor": f"{ROOT}{at}/Monitor"}
     told = {
         "@odata.type": TYPES["Message"],
         "MessageId": "Update.1.2.Status",
@@ -193,7 +195,13 @@ def resources(bmc: Bmc) -> dict[str, Object]:
             ServiceEnabled=True,
             Sessions=_link("/SessionService/Sessions"),
         ),
-        _collection("Session", "/SessionService/Sessions", "Sessions", []),
+        _collection(
+            "Session",
+            "/SessionService/Sessions",
+            "Sessions",
+            [f"/SessionService/Sessions/{n}" for n in bmc.sessions],
+        ),
+        *(_of("Session", f"/SessionService/Sessions/{name}", "Session") for name in bmc.sessions),
     ]
     if dell:
         queue = f"{manager}/Oem/Dell/Jobs"

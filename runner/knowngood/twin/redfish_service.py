@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from knowngood.twin.bmc import DELL, Bmc
-from knowngood.twin.redfish_resources import ROOT, metadata, resources
+from knowngood.twin.redfish_resources import ROOT, TYPES, metadata, resources
 from knowngood.twin.values import Object
 
 MOST_BYTES = 8 << 20
+SESSIONS = f"{ROOT}/SessionService/Sessions"
 
 
 @dataclass
@@ -30,7 +31,6 @@ class RedfishService:
     user: str
     images: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    _tokens: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def application(self) -> web.Application:
@@ -61,21 +61,24 @@ class RedfishService:
             return _json({"v1": f"{ROOT}/"})
         if link in {f"{ROOT}/$metadata", f"{ROOT}/odata"}:
             return metadata(link, bmc)
-        if link != ROOT and not self._known(request) and not link.endswith("SessionService/Sessions"):
+        if link != ROOT and (request.method, link) != ("POST", SESSIONS) and not self._known(bmc, request):
             return _error(401, "Unauthorized")
-        if request.method == "GET":
+        if request.method in {"GET", "HEAD"}:
             return self._get(bmc, link, request)
         if request.method == "DELETE":
             return self._delete(bmc, link)
         return await self._post(bmc, link, request)
 
-    def _known(self, request: web.Request) -> bool:
+    def _known(self, bmc: Bmc, request: web.Request) -> bool:
         login = "Basic " + base64.b64encode(self.user.encode()).decode()
-        said = request.headers.get("Authorization", "")
-        return secrets.compare_digest(said, login) or request.headers.get("X-Auth-Token", "") in self._tokens
+        said, token = (request.headers.get(name, "") for name in ("Authorization", "X-Auth-Token"))
+        return secrets.compare_digest(said, login) or token in bmc.sessions.values()
 
     def _get(self, bmc: Bmc, link: str, request: web.Request) -> web.Response:
         found = resources(bmc)
+        task = found.get(link.removesuffix("/Monitor"), {})
+        if task.get("TaskMonitor") == link:
+            return _monitored(task)
         body = found.get(link)
         if body is None:
             return _error(404, f"There is no resource {link}.")
@@ -84,10 +87,10 @@ class RedfishService:
         return _json(body)
 
     def _delete(self, bmc: Bmc, link: str) -> web.Response:
-        if "/SessionService/Sessions/" in link:
-            self._tokens.discard(link.rpartition("/")[2])
-            return web.Response(status=204)
         name = link.rpartition("/")[2]
+        if link.startswith(f"{SESSIONS}/"):
+            gone = bmc.sessions.pop(name, None) is None
+            return _error(404, f"There is no session {name}.") if gone else web.Response(status=204)
         if name not in bmc.jobs:
             return _error(404, f"There is no job {name}.")
         if not bmc.give_up(name):
@@ -95,8 +98,8 @@ class RedfishService:
         return web.Response(status=204)
 
     async def _post(self, bmc: Bmc, link: str, request: web.Request) -> web.Response:
-        if link == f"{ROOT}/SessionService/Sessions":
-            return self._session(await request.json())
+        if link == SESSIONS:
+            return self._session(bmc, await request.json())
         if link == f"{ROOT}/UpdateService/upload":
             return self._taken(bmc, *await _parts(request))
         said = await request.json()
@@ -125,14 +128,22 @@ class RedfishService:
         body = {} if bmc.dialect == DELL else resources(bmc)[where]
         return _json(body, 202, {"Location": where if bmc.dialect == DELL else f"{where}/Monitor"})
 
-    def _session(self, said: Mapping[str, str]) -> web.Response:
+    def _session(self, bmc: Bmc, said: Mapping[str, str]) -> web.Response:
         if f"{said.get('UserName')}:{said.get('Password')}" != self.user:
             return _error(401, "Unauthorized")
-        token = secrets.token_hex(16)
-        self._tokens.add(token)
-        where = f"{ROOT}/SessionService/Sessions/{token}"
-        body = {"@odata.id": where, "@odata.type": "#Session.v1_7_0.Session", "Id": token, "Name": "Session"}
-        return _json(body, 201, {"X-Auth-Token": token, "Location": where})
+        name, token = secrets.token_hex(4), secrets.token_hex(16)
+        bmc.sessions[name] = token
+        where = f"{SESSIONS}/{name}"
+        return _json(resources(bmc)[where], 201, {"X-Auth-Token": token, "Location": where})
+
+
+def _monitored(task: Object) -> web.Response:
+    """What a task's monitor answers: 202 as long as it goes on, then what the request would have got (DSP0266)."""
+    if task["TaskState"] == "Exception":
+        return _error(400, task["Messages"][0]["Message"])
+    if task["TaskState"] == "Completed":
+        return web.Response(status=204)
+    return _json(task, 202, {"Location": str(task["TaskMonitor"])})
 
 
 async def _parts(request: web.Request) -> tuple[bytes, str]:
@@ -154,7 +165,7 @@ def _json(body: Object, status: int = 200, headers: Mapping[str, str] | None = N
 
 def _error(status: int, message: str) -> web.Response:
     told = {
-        "@odata.type": "#Message.v1_2_0.Message",
+        "@odata.type": TYPES["Message"],
         "MessageId": "Base.1.18.GeneralError",
         "Message": message,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sushy
+import urllib3
 from sushy import auth
 from tests.flashing import BIOS, BMC, NEW_BIOS, USER, Served, named, serving
 
@@ -76,3 +78,53 @@ def test_it_flashes_a_bios_by_its_task_and_a_reset(tmp_path: Path) -> None:
         until(lambda: bmc.versions["bios"] == NEW_BIOS)
         system.refresh(force=True)
         assert (system.bios_version, bmc.resets) == (NEW_BIOS, ["system ForceRestart"])
+
+
+def test_a_tasks_monitor_tells_when_it_is_over(tmp_path: Path) -> None:
+    bmc, held = a_bmc(DMTF), asyncio.Event()
+
+    async def wait(_seconds: float) -> None:
+        await held.wait()
+
+    bmc.sleep = wait
+    with serving(tmp_path, {"": bmc}) as at, client(at) as root:
+
+        def begun() -> sushy.taskmonitor.TaskMonitor:
+            image = f"{at.url}/images/{named('bios', NEW_BIOS)}"
+            task = root.get_update_service().simple_update(image).get_task()
+            return root.get_task_monitor(task.json["TaskMonitor"])
+
+        monitor = begun()
+        assert monitor.is_processing
+        assert monitor.task.task_state == sushy.TASK_STATE_RUNNING
+        at.does(held.set)
+        until(lambda: not monitor.check_is_processing)
+        assert monitor.response.status_code == 204
+        bmc.struck = lambda name, _version: name == "bmc-task-exception"
+        with pytest.raises(sushy.exceptions.BadRequestError, match="signature"):
+            until(lambda: not begun().is_processing)
+
+
+def test_whoever_is_signed_in_is_listed_without_the_secret(tmp_path: Path) -> None:
+    bmc, other = a_bmc(DMTF), a_bmc(DMTF)
+    with serving(tmp_path, {"": bmc, "other": other}) as at:
+        with client(at, "session") as root:
+            (one,) = root.get_session_service().sessions.get_members()
+            assert bmc.sessions.keys() == {one.identity}
+            assert one.identity not in bmc.sessions.values()
+        assert (bmc.sessions, other.sessions) == ({}, {}), "signed out"
+        bmc.sessions["1"] = "its-token"
+        path = "redfish/v1/SessionService/Sessions"
+        codes = {
+            (where, token): urllib3.PoolManager(ca_certs=at.ca)
+            .request("HEAD", f"{at.url}/{where}{path}", headers={"X-Auth-Token": token})
+            .status
+            for where in ("", "other/")
+            for token in ("its-token", "")
+        }
+        assert codes == {
+            ("", "its-token"): 200,
+            ("", ""): 401,
+            ("other/", "its-token"): 401,
+            ("other/", ""): 401,
+        }

@@ -40,6 +40,7 @@ def looks(dialect: str) -> list[Told]:
 
     async def play() -> None:
         look()
+        bmc.sessions["4711"] = "its-token"
         bmc.stage_foreign()
         for fault, part, when in product(
             ("", "bmc-task-exception", "job-reboot-pending"), ("bios", "bmc"), ("Immediate", "OnReset")
