@@ -138,6 +138,20 @@ def test_each_part_that_cannot_be_read_is_inconclusive(component: str) -> None:
     assert judged(versions=kept, marks={}) == ("inconclusive", f"can't read {component}")
 
 
+def test_a_driver_that_can_not_be_read_is_compared_with_nothing() -> None:
+    """Neither what the log says was loaded, nor the user space where no release says what it should be."""
+    kept = {k: v for k, v in healthy().versions.items() if k != "nvidia-driver"}
+    for expect in (EXPECT, {"kernel-module-type": "open"}):
+        assert judged(expect, versions=kept) == ("inconclusive", "can't read nvidia-driver")
+    assert judged({"kernel-module-type": "open"}, versions=versions(nvidia_user_space="1.2.3"))[0] == "fail"
+
+
+def test_a_gpu_whose_uuid_the_kernel_does_not_tell_has_its_place_alone(profile: Profile) -> None:
+    test = DRIFT.test_operands_work_and_nothing_is_parked
+    given = {"node": "gpu-1", "states_at_rest": {"gpu-1": healthy()}, "profile": profile, "baseline": None}
+    assert verdict(test, **given)[2].measured["places"] == dict.fromkeys(healthy().gpus, "")
+
+
 def test_a_log_that_speaks_of_another_load_fails() -> None:
     assert judged(marks={"nvidia-driver": Mark("595.91.07", BOOT, 90.0)})[0] == "fail"
 
