@@ -314,7 +314,7 @@ def of_links(found: Links, limits: Mapping[str, Any], before: Sequence[Any] | No
         yield f"{found.up} of {expected} NVLinks are up" + (f", down: {_few(down)}" if down else "")
     elif found.told and before and found.up < before[0]:
         yield f"{found.up} NVLinks are up, before the change {before[0]}"
-    fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", 0.0))], default=0.0)
+    fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", 0.0))])
     if slow := {link: rate for link, rate in found.rates.items() if 0 < rate < fast * 0.99}:
         link, rate = min(slow.items())
         yield f"NVLink {link} runs at {rate} GB/s, others at {fast}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from knowngood.adapters.cluster.nvidia_smi import parse
 from knowngood.adapters.kubernetes.pod_exec import Ran
-from knowngood.gate.driver import Reports, report_of
+from knowngood.gate.driver import LinksTold, Reports, report_of
 from knowngood.model.hardware import Hardware
 
-from .smi import SXM, edited, printed, profile
+from .smi import PCIE, SXM, edited, printed, profile
 from .test_driver_health import GATE, LIMITS, judged
 
 COUNTED = [
@@ -107,3 +110,35 @@ def test_what_passes_by_itself_has_ten_seconds(monkeypatch: pytest.MonkeyPatch) 
     )
     found = GATE.told_at_rest.__wrapped__(Reports(hot, lambda _: hot), Hardware((profile(),)))
     assert (found, clock[0]) == (hot, 10.0)
+
+
+def test_a_gpu_without_nvlinks_is_kept_as_one_without() -> None:
+    """What a baseline holds of it promises nothing afterwards."""
+    found, _, before = judged(printed(PCIE), "", seed=PCIE, limits={})
+    assert (found, {*map(tuple, before["nvlinks"].values())}) == ("pass", {(0, 0.0)})
+    assert judged(printed(PCIE), LinksTold(trouble="x"), seed=PCIE, limits={}, baseline=before)[0] == "pass"
+
+
+def test_links_that_nobody_promised_may_all_be_inactive() -> None:
+    """A PCIe board without a bridge."""
+    gpus = parse(printed(PCIE)).gpus
+    links = "".join(f"GPU {n}: x (UUID: {g.uuid})\n\t Link 0: <inactive>\n" for n, g in enumerate(gpus))
+    assert judged(printed(PCIE), links, seed=PCIE, limits={})[:2] == ("pass", "")
+    assert judged(printed(PCIE), links, seed=PCIE, limits={"nvlinks": 1})[0] == "fail"
+
+
+def test_a_link_at_ninety_nine_hundredths_of_the_profiles_rate_is_not_slow() -> None:
+    links = printed(SXM, ("nvlink", "-s")).replace(": 26.562", ": 99.000")
+    assert judged(printed(), links, limits={**LIMITS, "nvlinkGBps": 100.0})[0] == "pass"
+
+
+def test_a_driver_that_knows_no_recovery_action_asks_for_none() -> None:
+    old = printed().replace(
+        "<reset_required>Requested functionality has been deprecated", "<reset_required>No"
+    )
+    text = re.sub(r"<gpu_recovery_action>.*</gpu_recovery_action>", "", old)
+    assert judged(text)[:2] == ("pass", "")
+
+
+def test_a_resting_gpu_whose_link_does_not_rest_is_no_news() -> None:
+    assert judged(edited(printed(), "<performance_state>P0", "<performance_state>P8"))[:2] == ("pass", "")
