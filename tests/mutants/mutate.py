@@ -11,8 +11,9 @@ there is an end at all is shown by what hangs and by floods.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.trees import tree_of
 
@@ -38,7 +39,10 @@ TINY = 1e-20
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change: bytes `start` to `end` of a file become `new`. `line` counts from 1; `text`: the line as it was."""
+    """One change: bytes `start` to `end` of a file become `new`. `line` counts from 1; `text`: the line as it was.
+
+    `nth`: of the changes of this file that read the same, which; two equal numbers may stand on one line.
+    """
 
     file: str
     line: int
@@ -48,11 +52,13 @@ class Mutant:
     old: str
     new: str
     text: str
+    nth: int = 1
 
     @property
     def name(self) -> str:
         """What it is known by, wherever the line moves to."""
-        return f"{self.file}: {self.text.strip()}: {_short(self.old)} -> {_short(self.new)}"
+        which = f" ({self.nth})" if self.nth > 1 else ""
+        return f"{self.file}: {self.text.strip()}: {_short(self.old)} -> {_short(self.new)}{which}"
 
     def applied(self, source: str) -> str:
         """The source with the change."""
@@ -79,7 +85,12 @@ class Source:
     def mutants(self) -> list[Mutant]:
         """All of them, in the file's order; each parses."""
         found = {(m.start, m.end, m.new): m for m in self._walk(self._tree, "") if self._parses(m)}
-        return sorted(found.values(), key=lambda m: (m.start, m.end, m.new))
+        alike: Counter[str] = Counter()
+        mutants = []
+        for mutant in sorted(found.values(), key=lambda m: (m.start, m.end, m.new)):
+            alike[mutant.name] += 1
+            mutants.append(replace(mutant, nth=alike[mutant.name]))
+        return mutants
 
     def _parses(self, mutant: Mutant) -> bool:
         try:

@@ -71,3 +71,16 @@ def test_a_name_whose_line_is_gone_is_not_kept_for_ever(
 )
 def test_what_no_verdict_hangs_on_is_left_alone(text: str, changes: list[str]) -> None:
     assert [m.name.rpartition(": ")[2] for m in Source("x.py", text).mutants()] == changes
+
+
+def test_two_equal_numbers_on_one_line_are_two_mutants_by_name() -> None:
+    """Else one that changes nothing would stand for both."""
+    text = "x = max(0, y, 0)\nif a < b < c or a < b:\n    pass\nx = max(0, y, 0)\n"
+    names = [m.name for m in Source("x.py", text).mutants()]
+    assert len({*names}) == len(names) == 7
+    assert [name.rpartition("0 -> 1")[2] for name in names if "0 -> 1" in name] == [
+        "",
+        " (2)",
+        " (3)",
+        " (4)",
+    ]
