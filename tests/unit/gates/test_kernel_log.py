@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knowngood.adapters.cluster.journals import COUNT, LAST
-from knowngood.gate.kernel_log import Before, Fetch, KernelLog, Line, parse, read, within
+from knowngood.gate.kernel_log import Before, Fetch, KernelLog, Line, earlier_of, parse, read, within
 from knowngood.model.context import Span, Window
 from knowngood.model.errors import Unreachable
 
@@ -263,3 +263,26 @@ def test_a_journals_microseconds_are_seconds_here() -> None:
     assert (bare.until, bare.count, bare.wall) == (0.5, 1, None)
     source = entry(5.0, _SOURCE_MONOTONIC_TIMESTAMP="4000000")
     assert parse(source)[0][0].monotonic == 4.0, "when the kernel wrote it"
+
+
+def test_a_boot_counts_from_its_first_moment() -> None:
+    """The present one without a window, and each later one than that in which the window opened."""
+    assert seconds(read(journal({0: [entry(0.2), entry(70)]}), None, NOW)) == [0.2, 70.0]
+    boots = {0: [entry(0.2)], -1: [entry(99, boot=BEFORE)]}
+    assert seconds(read(journal(boots), Window(BEFORE, 50.0, ""), NOW)) == [99.0, 0.2]
+
+
+def test_also_of_a_window_that_opened_within_the_boots_first_second_an_older_line_is_asked_for() -> None:
+    assert opened_at(0.5, entry(70), before=lambda _moment: entry(0.4)).late == ""
+
+
+def test_a_line_that_names_no_boot_or_no_words_has_none() -> None:
+    ((line,), lost) = parse(json.dumps({"_TRANSPORT": "kernel", "__MONOTONIC_TIMESTAMP": "1000000"}))
+    assert (line.boot_id, line.message, line.monotonic, lost) == ("", "", 1.0, "")
+
+
+def test_of_two_openings_the_earlier_counts_and_after_a_reboot_the_windows() -> None:
+    early, late, older = Window(NOW, 5.0, ""), Window(NOW, 9.0, ""), Window(BEFORE, 99.0, "")
+    assert earlier_of(early, late) == earlier_of(late, early) == early
+    assert earlier_of(older, early) == older
+    assert (earlier_of(None, late), earlier_of(late, None), earlier_of(None, None)) == (late, late, None)

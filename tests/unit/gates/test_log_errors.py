@@ -195,6 +195,7 @@ def test_a_boot_that_nobody_asked_for_fails_and_one_by_hand_is_told() -> None:
     assert booted(read(journal(boots), Window(NOW, 5.0, ""), NOW))[0] == "pass"
     by_hand = judged(log=replace(log, opened=Window(BEFORE, 50.0, "")), by_hand=True)
     assert "2 boots in the window" in by_hand[1]
+    assert "in the window" not in judged(by_hand=True)[1]
 
 
 def test_it_is_told_also_where_the_log_of_the_boot_before_is_gone() -> None:
