@@ -34,6 +34,8 @@ NEEDED = {
 CONFIGURED = ("PCI_P2PDMA", "DMA_SHARED_BUFFER")
 _WITH_P2PDMA = re.compile(r"\.el(?:9|1\d)(?:_\d+)?(?:\.x86_64)?$")
 """Red Hat's builds from 9 on, x86: "basically enabled on all large x86 distros" (Linux commit 7ffb791423c7)."""
+_MOST_CONFIG = 4 * 1024 * 1024
+"""Bytes of a kernel's config, unpacked: they have some 300,000."""
 _DMA_BUF_KERNEL = (5, 12)  # NVIDIA GPU Operator documentation, gpu-operator-rdma
 
 
@@ -118,7 +120,7 @@ def _config(host: Host, kernel: str) -> str | None:
     packed = host.data("proc/config.gz")
     if packed:
         try:
-            return zlib.decompressobj(31).decompress(packed, 4 * 1024 * 1024).decode("utf-8", "replace")
+            return zlib.decompressobj(31).decompress(packed, _MOST_CONFIG).decode("utf-8", "replace")
         except zlib.error:
             pass
     places = (f"boot/config-{kernel}", f"usr/lib/modules/{kernel}/config", f"lib/modules/{kernel}/config")

@@ -55,9 +55,11 @@ class Host:
         wanted = re.compile(rb"\b(?:" + b"|".join(re.escape(w.encode()) for w in words) + rb")\b")
         found: dict[str, None] = {}
         for match in itertools.islice(wanted.finditer(data), _MOST_MATCHES):
-            start = data.rfind(b"\n", max(0, match.start() - _LONG_LINE), match.start()) + 1
+            least = max(0, match.start() - _LONG_LINE)
+            start = data.rfind(b"\n", least, match.start()) + 1
             end = data.find(b"\n", match.end(), match.end() + _LONG_LINE)
-            line = data[start or match.start() : end if end >= 0 else match.end()]
+            whole = start or not least  # the file's first line has no line feed before it
+            line = data[start if whole else match.start() : end if end >= 0 else match.end()]
             found[line.decode("utf-8", "replace").strip()] = None
         return list(found)
 

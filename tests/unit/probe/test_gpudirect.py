@@ -98,6 +98,9 @@ def test_a_gpus_buffer_that_a_nic_is_attached_to_shows_it(ubuntu: Path) -> None:
     ):
         write(ubuntu, buffers, row.format(exporter, device))
         assert told(ubuntu)[0] == mode, (exporter, device)
+    old = row.replace("\t00012345\t<none>", "")  # kernels before 5.3 tell neither inode nor name
+    write(ubuntu, buffers, old.format("nvidia", "0000:9c:00.0"))
+    assert told(ubuntu)[0] == "dma-buf"
 
 
 @pytest.mark.parametrize(

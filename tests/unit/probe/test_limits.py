@@ -11,7 +11,7 @@ import pytest
 
 from knowngood.probe import __main__ as probe
 from knowngood.probe import child, files, isolation
-from knowngood.probe.answer import LONGEST, MOST_WORDS, bad, checked, good, unmeasured
+from knowngood.probe.answer import LONGEST, MOST_WORDS, bad, checked, good, percentile, unmeasured
 from knowngood.probe.host import LARGEST, Host
 from knowngood.probe.kernel_log import files as log_files
 from knowngood.probe.kernel_log.files import CannotReadError
@@ -150,3 +150,47 @@ def test_records_that_the_kernel_dropped_while_they_were_read_are_told(
     assert next(told) == b"6,1,1,-;one"
     with pytest.raises(CannotReadError, match="the kernel dropped records"):
         next(told)
+
+
+def test_a_payload_has_five_minutes_unless_told_otherwise() -> None:
+    assert probe._parser().parse_args(["run", "rdma"]).deadline == 300.0
+
+
+def test_who_is_told_to_end_says_by_which_signal() -> None:
+    """128 + 15, as a shell tells it."""
+    with pytest.raises(SystemExit) as ended:
+        probe._interrupted(15, None)
+    assert ended.value.code == 143
+
+
+def test_an_answer_without_words_has_none_and_no_values_have_the_percentile_0() -> None:
+    assert checked({"ok": True, "measured": {}}) == {"ok": True, "backend": "", "reason": "", "measured": {}}
+    assert percentile([], 99) == 0.0
+
+
+def test_what_is_no_boot_id_or_version_is_none_and_is_said(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    for path in ("proc/sys/kernel/random/boot_id", "sys/module/nvidia/version"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("/junk/\n")
+    assert (host.boot_id(), host.module_version(), len(host.unread)) == ("", "", 2)
+
+
+def test_a_long_files_line_is_whole_unless_it_is_longer_than_any(tmp_path: Path) -> None:
+    """Its first line, too."""
+    host = Host(tmp_path)
+    for before, line in (("ffff t ", "ffff t linux_banner"), ("x " * 3000, "linux_banner")):
+        for first in ("", "\n", "ffff t other\n"):
+            (tmp_path / "kallsyms").write_text(f"{first}{before}linux_banner\nffff t more\n")
+            assert host.matching("kallsyms", ["linux_banner"]) == [line]
+
+
+def test_a_links_way_up_is_from_the_folder_that_has_it(tmp_path: Path) -> None:
+    """As sysfs has it: `device -> ../../devices/...`."""
+    (tmp_path / "class/net/eth0").mkdir(parents=True)
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices/state").write_text("up")
+    (tmp_path / "class/net/eth0/device").symlink_to("../../../devices")
+    (tmp_path / "class/beside").symlink_to("../devices/state")
+    assert files.read(tmp_path, "class/net/eth0/device/state", 10) == b"up"
+    assert files.read(tmp_path, "class/beside", 10) == b"up"
