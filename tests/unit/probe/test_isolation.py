@@ -176,6 +176,23 @@ def test_a_container_that_is_all_but_full_ends_its_payload_before_the_kernel_end
     assert memory.pressing() == ""
 
 
+def test_a_payload_has_a_session_of_its_own() -> None:
+    """What it does to its process group is not done to us."""
+    found, _ = watched(f"import os\nif os.getsid(0) == os.getpgid(0) == os.getpid(): {GOOD}")
+    assert found["ok"] is True, found["reason"]
+
+
+def test_where_nothing_can_be_written_there_is_no_temporary_folder_to_be_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(memory.tempfile, "gettempdir", none)
+    monkeypatch.setattr(memory, "SHM", "/nowhere/shm")
+    assert memory.full() == ""
+
+
 def test_a_full_shm_is_told_beside_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs("/")
     values = list(real)
@@ -210,7 +227,7 @@ def _runs(pid: int) -> bool:
 
 @pytest.mark.parametrize(("share", "pressed"), [(0.97, False), (0.9701, True)])
 def test_a_payload_may_use_97_hundredths_of_its_memory(cgroup: Path, share: float, pressed: bool) -> None:
-    (cgroup / "memory.stat").write_text(f"anon {int(share * 1048576000)}\nsock x\n")
+    (cgroup / "memory.stat").write_text(f"anon {int(share * 1048576000)}\nsock x\nof more words\n\n")
     assert bool(memory.pressing()) is pressed
 
 

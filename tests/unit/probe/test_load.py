@@ -23,6 +23,17 @@ def test_it_computes_at_least_once_and_counts_its_rounds() -> None:
 def test_it_goes_on_until_its_time_is_over() -> None:
     ticks = iter((0.0, 10.0, 59.0, 61.0))
     assert load.run(60.0, lambda: next(ticks))["measured"]["rounds"] == 3
+    exactly = iter((0.0, 60.0))
+    assert load.run(60.0, lambda: next(exactly))["measured"]["rounds"] == 1
+
+
+def test_a_load_that_computed_says_so_by_its_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NODE_NAME", raising=False)
+    assert probe.main(["load", "--seconds", "0.001"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["node"], document["results"]["load"]["ok"]) == (1, "", True)
 
 
 def test_a_round_that_goes_wrong_ends_it_and_the_pod_fails(

@@ -15,7 +15,7 @@ import pytest
 from tests.trees import tree_of
 
 from knowngood.probe import __main__ as probe_main
-from knowngood.probe import inference, rdma, training
+from knowngood.probe import inference, inventory, rdma, training
 from knowngood.probe.host import Host
 
 from .conftest import DRIVER, write
@@ -210,6 +210,58 @@ def test_the_reference_inference_is_exact_to_a_billionth(
 def test_the_reference_answers_as_often_as_asked(asked: dict[str, int], requests: int, root: Path) -> None:
     found = inference.run(Host(root), {"gpus": 2, "inference": {"backend": "reference", **asked}})
     assert found["measured"]["requests"] == requests
+
+
+def test_where_nobody_says_how_many_gpus_there_must_be_there_must_be_none(root: Path) -> None:
+    for payload in (training, inference):
+        assert "has 2 GPUs, expected 0" in payload.run(Host(root), {})["reason"]
+
+
+@pytest.mark.parametrize(
+    ("share", "off", "words"), [(0.6, 0.0, "did not fall"), (0.59, 0.0, ""), (0.59, 1e-9, "computes wrongly")]
+)
+def test_the_reference_training_is_right_where_the_loss_falls_below_six_tenths_to_what_is_known(
+    share: float, off: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0] * (training._STEPS - 1) + [share])
+    monkeypatch.setattr(training.Network, "step", lambda *_: next(losses))
+    monkeypatch.setattr(training, "_LAST_LOSS", share + off)
+    monkeypatch.setattr(training, "_TOLERANCE", 0.0)
+    found = training.reference()
+    assert (found["ok"], words in found["reason"]) == (not words, True), found
+
+
+def test_an_answer_of_the_reference_that_is_the_known_one_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference.Network, "forward", lambda *_: ([], list(inference._KNOWN)))
+    monkeypatch.setattr(inference, "_TOLERANCE", 0.0)
+    assert inference.reference(3)["ok"] is True
+
+
+def test_the_references_percentiles_are_of_all_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, moments = [0.0], []
+    for n in range(1, 201):  # answers of 1 to 200 ms
+        moments += [ticks[-1], ticks[-1] + n / 1000]
+        ticks.append(moments[-1])
+    clock = iter(moments)
+    monkeypatch.setattr("knowngood.probe.inference.time.perf_counter", lambda: next(clock))
+    measured = inference.reference(200)["measured"]
+    assert (measured["p50Ms"], measured["p99Ms"]) == (101.0, 199.0)
+
+
+def test_an_inventory_has_a_version_of_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(inventory, "PARTS", {"torch": ("no-such-one",), "cuda": ("no-such-one", "pytest")})
+    monkeypatch.setattr(inventory, "TOOLS", {"perftest": "a", "nccl-tests": "b", "mpich": "c"})
+    monkeypatch.setattr("shutil.which", lambda program: None if program == "c" else program)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    write(tmp_path, "share/knowngood/perftest", "24.10\n")
+    found = inventory.inventory()
+    assert found["cuda"] == ".".join(pytest.__version__.split(".")[:2])
+    assert {part: found[part] for part in ("torch", "perftest", "nccl-tests", "mpich")} == {
+        "torch": "",
+        "perftest": "24.10",
+        "nccl-tests": "?",  # it is there, and nobody wrote down which
+        "mpich": "",
+    }
 
 
 def test_an_images_inventory_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
