@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from knowngood.probe.kernel_log import lines
+from knowngood.probe.kernel_log import files, lines, reading
 
 from .test_kernel_log import BOOT, XID, entry, exported, log, told
 
@@ -131,3 +133,89 @@ def test_an_export_that_ends_within_a_field_is_not_read_to_its_end(kept: int, tm
 def test_what_is_no_file_says_why(name: str, words: str, tmp_path: Path) -> None:
     status, found = told(tmp_path / name)
     assert (status, len(found), words in found[0]["error"]) == (3, 1, True), found
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        files.head,
+        lambda path: [*files.every(path, 5)],
+        lambda path: [*files.kmsg(path)],
+        files.holes,
+        lambda path: files._grep(path, 5),
+        lambda path: [*files._searched(path, 5)],
+    ],
+)
+def test_a_log_that_is_gone_while_it_is_read_is_said_to_be(reader: Callable[[Path], object]) -> None:
+    """As a rotation does it: each part of the reading opens it anew."""
+    with pytest.raises(files.CannotReadError, match="/nowhere/log: No such file"):
+        reader(Path("/nowhere/log"))
+
+
+def test_the_ring_buffers_records_are_read_until_there_are_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [b"6,1,1,-;one\n SUBSYSTEM=pci\n", b"6,2,2,-;two\n"]
+
+    def read(_ring: int, _size: int) -> bytes:
+        if not left:
+            raise BlockingIOError
+        return left.pop(0)
+
+    monkeypatch.setattr(os, "read", read)
+    assert [*files.kmsg(Path("/dev/null"))] == [b"6,1,1,-;one", b"6,2,2,-;two"]
+
+
+def test_grep_is_asked_where_it_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It takes a fraction of the time; of what was just written head cuts off what came since."""
+    path = log(tmp_path, "x")
+    for tools, commands in (
+        ({"grep", "head"}, ["head", "grep"]),
+        ({"grep"}, None),
+        ({"head"}, None),
+    ):
+        monkeypatch.setattr("shutil.which", lambda tool, there=tools: tool if tool in there else None)
+        found = files._grep(path, 1)
+        assert found is None if commands is None else [one[0] for one in found or ()] == commands
+    os.utime(path, (0, 0))
+    monkeypatch.setattr("shutil.which", lambda tool: tool)
+    assert [one[0] for one in files._grep(path, 1) or ()] == ["grep"]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "-- No entries --\n", "-- Boot 1 --\n\n-- No entries --\n"])
+def test_a_log_without_an_entry_is_read_to_its_end(text: str, tmp_path: Path) -> None:
+    assert told(log(tmp_path, text)) == (0, [])
+
+
+def test_how_much_could_not_be_read_is_counted(tmp_path: Path) -> None:
+    whole = json.dumps(entry())
+    for broken, number in (([], 0), (["{NVRM: x}"], 1), (["{NVRM: x}", "{NVRM: y}"], 2)):
+        status, found = told(log(tmp_path, "\n".join([whole, *broken, whole])))
+        assert (status, sum(f.get("kind") == "xid" for f in found)) == (3 if number else 0, 1 + bool(number))
+        assert not number or found[-1]["error"].startswith(f"{number} part(s) can't be read")
+
+
+def wrapped(*words: str, indent: str = "") -> str:
+    return "\n".join(f"{indent if n else '[    1.000000] '}NVRM: {text}" for n, text in enumerate(words))
+
+
+def test_a_message_of_two_lines_is_one(tmp_path: Path) -> None:
+    text = wrapped("The NVIDIA GPU 0000:b3:00.0", "fallen off the bus and is not responding", indent=" " * 15)
+    _, found = told(log(tmp_path, text))
+    assert [(one["code"], one["raw"]) for one in found] == [("fallen-off-bus", text)]
+
+
+def test_an_indented_line_goes_on_whatever_the_line_before_it_ends_with(tmp_path: Path) -> None:
+    text = wrapped("The NVIDIA GPU 0000:b3:00.0 failed.", "GPU has fallen off the bus", indent=" " * 15)
+    _, found = told(log(tmp_path, text))
+    assert [one["raw"] for one in found] == [text]
+
+
+def test_a_message_of_the_driver_has_six_lines_at_most() -> None:
+    text = wrapped("The NVIDIA GPU 0000:b3:00.0", *["and so on"] * 8, indent=" " * 15).split("\n")
+    assert next(reading._text(text)).raw == "\n".join(text[:6])
+
+
+def test_a_flood_may_begin_with_the_boot(tmp_path: Path) -> None:
+    """Its first second counts as any other."""
+    for later, counts in ((10.0, [2]), (10.5, [1, 1])):
+        text = f"[    0.000000] {XID}\n[{later:12.6f}] {XID}\n"
+        assert [f["count"] for f in told(log(tmp_path, text))[1]] == counts
