@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.probe.smoke.by_value import SUMS, faults, mean
+from knowngood.probe.smoke.by_value import SUMS, explained, faults, length, mean
 
 from .ranks import RATE, STEPS, steps
 
@@ -162,3 +162,41 @@ def test_two_ranks_are_enough_to_hold_a_reduction_against_its_parts() -> None:
     assert "step 0: the reduced gradient is the sum in place of the mean on every rank" in [
         f.words for f in faults(said)
     ]
+
+
+@pytest.mark.parametrize(
+    ("got", "wanted", "words"),
+    [
+        ([1.5], [1.0], ""),
+        ([-0.5], [1.0], "zero"),
+        ([3.0], [1.0], "another"),  # which is [2.0], by half of its length
+        ([-1.5], [1.0], "negated"),
+        ([4.0, 2.0], [1.0, 0.0], "4 times what it should be"),
+        ([4.0, 2.1], [1.0, 0.0], "wrong by 3.7e+00 of its length"),
+    ],
+)
+def test_what_is_just_within_the_tolerance_is_explained(
+    got: list[float], wanted: list[float], words: str
+) -> None:
+    """Half of a vector's length, here."""
+    others = {"another": [2.0] if len(got) == 1 else [99.0, 0.0]}
+    assert explained(got, wanted, others, 0.5) == words
+    assert (length([3.0]), length([])) == (3.0, 0.0)
+
+
+def of_one(before: float, after: float, reduced: float, seeded: float) -> list[str]:
+    """What is wrong with a step of a single rank with a single sum."""
+    step = {"loss": 1.0, "rate": 1.0, "own": [reduced], "wanted": [reduced], "reduced": [reduced]}
+    step |= {"before": [before], "after": [after], "seeded": [seeded]}
+    return [found.words for found in faults([[step]])]
+
+
+def test_weights_may_be_off_by_a_millionth_and_a_step_by_a_hundredth_of_itself() -> None:
+    """A millionth of these weights is 1, a hundredth of this step is 1."""
+    start = 1e6
+    assert of_one(start, start - 100, 100.0, start - 1) == []
+    assert "not those of the seed" in of_one(start, start - 100, 100.0, start - 1.5)[0]
+    assert of_one(start, start - 98, 100.0, start) == []
+    assert "moved otherwise" in of_one(start, start - 97.5, 100.0, start)[0]
+    assert "stale" in of_one(start, start + 1, 100.0, start)[0]
+    assert "moved otherwise" in of_one(start, start + 1.5, 100.0, start)[0]

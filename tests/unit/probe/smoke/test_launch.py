@@ -25,11 +25,12 @@ def test_on_one_node_the_ranks_meet_on_the_loopback_and_on_several_at_the_first(
     several = " ".join(launch._torchrun(Path("/f"), 4, Nodes(2, 1, "gpu-1.svc:29500")))
     assert "--nnodes 2 --node-rank 1 --master-addr gpu-1.svc --master-port 29500" in several
     assert "--standalone" not in several
+    assert "--node-rank 0" in " ".join(launch._torchrun(Path("/f"), 4, Nodes(2, meet="gpu-1.svc:29500")))
     assert "--max-restarts 0" in several, "a rank that is started again hides why it ended"
 
 
 def test_the_tenants_own_settings_stay_and_nccl_says_what_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16 if pid == 0 else 1)))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
     monkeypatch.setenv("NCCL_IB_HCA", "mlx5")

@@ -120,3 +120,12 @@ def test_processes_of_two_hosts_with_one_number_are_two() -> None:
     ]
     said += ["a:7:7 [0] NCCL INFO Channel 00 : 0[0] -> 1[0] [send] via NET/IB/0/GDRDMA"]
     assert [(s.rank, s.via) for s in read(said)] == [(0, {"NET/IB/GDRDMA": 1}), (1, {})]
+
+
+def test_of_two_communicators_of_one_size_the_later_is_the_ranks() -> None:
+    """It is made anew after the first was broken off; a smaller one beside it is none of that rank's."""
+    said = [
+        f"a:7:7 [0] NCCL INFO comm 0x{n} rank {rank} nranks {ranks} cudaDev 0 busId 1000 - Init COMPLETE"
+        for n, (rank, ranks) in enumerate(((3, 8), (5, 8), (1, 2)))
+    ]
+    assert [(s.rank, s.ranks) for s in read(said)] == [(5, 8)]

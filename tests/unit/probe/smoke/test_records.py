@@ -25,6 +25,8 @@ def test_a_line_that_a_kill_cut_is_left_out_and_the_others_count(tmp_path: Path)
     lines = '{"kind": "load", "n": 1}\n[]\n\xff\n{"kind": "load", "n": 2}\n{"kind": "lo'
     (tmp_path / "rank-0.jsonl").write_text(lines)
     (tmp_path / "rank-0.at").write_text("   x load")
+    (tmp_path / "rank-1.jsonl").write_text('{"kind": "identity"}\n')
+    assert read(tmp_path, 2)[1].device == "", "it told none"
     (rank,) = read(tmp_path, 1)
     assert ([one["n"] for one in rank.of("load")], rank.last("load")["n"]) == ([1, 2], 2)
     assert (rank.count, rank.device) == (0, "")
