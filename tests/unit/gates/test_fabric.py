@@ -168,7 +168,8 @@ def test_what_nccl_did_not_tell_is_inconclusive_unless_another_meeting_told_it(
     assert (found, words in reason) == ("inconclusive", True), reason
     documents = told()
     between(documents, "a", "b")["nccl"].update(said)
-    assert judged("a", documents)[0] == "pass"
+    found, reason, _ = judged("a", documents)
+    assert (found, words in reason) == ("pass", True), reason
 
 
 def test_a_meeting_that_was_not_good_tells_nothing_for_another() -> None:
@@ -232,6 +233,7 @@ def test_a_partner_that_never_came_is_its_own_trouble() -> None:
     assert {node: said[0] for node, said in found.items()} == {"a": "pass", "b": "pass", "c": "inconclusive"}
     assert found["c"][1] == missing["c"]
     assert "with c: it did not come" in found["a"][2].reason
+    assert f"c did not: {missing['c']}" in found["a"][2].reason
 
 
 def test_who_met_nobody_is_inconclusive_and_says_why() -> None:

@@ -174,3 +174,8 @@ def test_two_rails_are_enough_to_tell_a_node_and_the_fabric(rails: int) -> None:
         (Kind.FABRIC, ("n0", "n1", "n2", "n3"), None)
     ]
     assert said(blame(fabric(three, lambda a, b, _: "n0" in (a, b), 1))) == [(Kind.PORT, ("n0",), 0)]
+
+
+def test_two_that_met_on_one_rail_alone_are_told_with_that_rail() -> None:
+    links = [Link("n0", "n1", 0, good=False), Link("n2", "n3", 0, good=True), Link("n2", "n3", 1, good=True)]
+    assert said(blame(links)) == [(Kind.EITHER, ("n0", "n1"), 0)]
