@@ -227,3 +227,18 @@ def test_a_reading_of_the_same_moment_is_of_the_same_boot() -> None:
     assert compare(reading(HOUR - 1, "", link_downed=9), older, "Ethernet", {}).wrong == [
         "link_downed grew by 9"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "noted"),
+    [("vendors_own", True), ("np_cnp_sent", False), ("rx_out_of_buffer", False), ("out_of_sequence", False)],
+)
+def test_what_no_table_knows_is_noted_where_it_grows_and_daily_business_is_not(
+    name: str, noted: bool
+) -> None:
+    """On Ethernet, which loses packets."""
+    for growth in (0, 3):
+        now, before = reading(HOUR, **{name: 5 + growth}), reading(0.0, **{name: 5})
+        found = compare(now, before, "Ethernet", {})
+        assert (found.wrong, found.unsure) == ([], [])
+        assert found.notes == ([f"{name} grew by 3"] if noted and growth else [])

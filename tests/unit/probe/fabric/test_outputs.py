@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -147,3 +148,17 @@ def test_a_figure_may_be_less_than_one() -> None:
     assert perftest.bandwidth(text.replace("42.31", "0.5"), 0).value == pytest.approx(0.5)
     assert perftest._number("999999999") == 999999999.0
     assert [perftest._number(x) for x in ("0", "-1", "1e9", "nan", "x")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "column"), [("write_bw_cuda", perftest.bandwidth, 3), ("read_lat", perftest.latency, 4)]
+)
+def test_a_row_that_was_cut_off_is_no_figure(
+    name: str, read: Callable[[str, int], Reading], column: int
+) -> None:
+    text = output(name)
+    (row,) = [line for line in text.splitlines() if line.split()[:1] in (["8388608"], ["2"])]
+    for words in range(1, column + 1):
+        cut = text.replace(row, " " + " ".join(row.split()[:words]))
+        assert read(cut, 0).end == UNMEASURED, words
+    assert read(text.replace(row, " " + " ".join(row.split()[: column + 1])), 0).end == MEASURED

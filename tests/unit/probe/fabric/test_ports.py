@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.probe.fabric.ports import chosen, nearest, usable
+from knowngood.probe.fabric.ports import _paths, chosen, nearest, usable
 from knowngood.probe.host import Host
 from knowngood.twin import host_files
 from knowngood.twin.seed import NodeSeed
@@ -74,6 +74,15 @@ def test_each_port_has_the_gpu_with_which_it_shares_most_bridges_and_each_gpu_is
     assert nearest(["n0", "n1", "n2"], ["g0", "g1", "g2"], paths) == [1, 2, 0]
     assert nearest(["n0", "n1"], ["g0", "g1"], {}) == [0, 1], "they go round"
     assert nearest(["n0"], [], paths) == [0]
+
+
+def test_where_a_device_hangs_is_the_text_of_the_kernels_own_link(tmp_path: Path) -> None:
+    devices = tmp_path / "sys/bus/pci/devices"
+    devices.mkdir(parents=True)
+    (devices / "0000:18:00.0").symlink_to("../../../devices/pci0000:15/0000:15:01.0/0000:18:00.0")
+    (devices / "no link").touch()
+    hangs = ("devices", "pci0000:15", "0000:15:01.0", "0000:18:00.0")
+    assert _paths(Host(tmp_path)) == {"0000:18:00.0": hangs}
 
 
 def test_a_pod_that_was_given_a_virtual_function_uses_it(root: Path, tmp_path: Path) -> None:
