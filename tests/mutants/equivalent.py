@@ -203,4 +203,20 @@ EQUIVALENT: dict[str, str] = {
     "runner/knowngood/probe/smoke/by_value.py: SUMS = 8: 8 -> 9": ("one sum more tells the same"),
     "runner/knowngood/probe/smoke/by_value.py: return math.sqrt(sum(x * x for x in sums) / "
     "max(len(sums), 1)): 1 -> 2": ("of no sums the length is 0"),
+    "runner/knowngood/probe/fabric/meeting.py: HELLO = 10.0: 10.0 -> 20.0": (
+        "for how long a stranger's first word is waited for"
+    ),
+    "runner/knowngood/probe/fabric/meeting.py: door.setsockopt(socket.SOL_SOCKET, "
+    "socket.SO_REUSEADDR, 1): 1 -> 2": ("whatever is not 0 sets it"),
+    'runner/knowngood/probe/fabric/meeting.py: line.hear("welcome", max(until - time.monotonic(), '
+    "0.01)): 0.01 -> 0.02": ("as above: a socket must be given some patience"),
+    "runner/knowngood/probe/fabric/pair.py: AFTER = 10.0: 10.0 -> 20.0": (
+        "for how long the other's words are waited for"
+    ),
+    'runner/knowngood/probe/fabric/pair.py: theirs = line.hear("measured", phase.seconds + 2 * '
+    'START)["said"]: 2 -> 3': ("as above"),
+    "runner/knowngood/probe/fabric/pair.py: own = nccl.transports(folder, Promise(2, ranks, "
+    "work.nvswitch, work.rdma_mode)): 2 -> 3": ("whether it is more than one is all that is asked"),
+    'runner/knowngood/probe/fabric/nccl.py: place = str(line.hear("proxy", 2 * '
+    'SAID_WITHIN).get("place") or ""): 2 -> 3': ("for how long the other's words are waited for"),
 }
