@@ -188,7 +188,7 @@ def test_where_nothing_can_be_written_there_is_no_temporary_folder_to_be_full(
     def none() -> str:
         raise FileNotFoundError("no usable temporary directory")
 
-    monkeypatch.setattr(memory.tempfile, "gettempdir", none)
+    monkeypatch.setattr("tempfile.gettempdir", none)
     monkeypatch.setattr(memory, "SHM", "/nowhere/shm")
     assert memory.full() == ""
 

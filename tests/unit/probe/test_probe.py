@@ -224,7 +224,7 @@ def test_the_reference_training_is_right_where_the_loss_falls_below_six_tenths_t
     share: float, off: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0] * (training._STEPS - 1) + [share])
-    monkeypatch.setattr(training.Network, "step", lambda *_: next(losses))
+    monkeypatch.setattr("knowngood.probe.training.Network.step", lambda *_: next(losses))
     monkeypatch.setattr(training, "_LAST_LOSS", share + off)
     monkeypatch.setattr(training, "_TOLERANCE", 0.0)
     found = training.reference()
@@ -232,7 +232,7 @@ def test_the_reference_training_is_right_where_the_loss_falls_below_six_tenths_t
 
 
 def test_an_answer_of_the_reference_that_is_the_known_one_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference.Network, "forward", lambda *_: ([], list(inference._KNOWN)))
+    monkeypatch.setattr("knowngood.probe.inference.Network.forward", lambda *_: ([], list(inference._KNOWN)))
     monkeypatch.setattr(inference, "_TOLERANCE", 0.0)
     assert inference.reference(3)["ok"] is True
 

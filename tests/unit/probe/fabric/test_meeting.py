@@ -166,6 +166,7 @@ def test_each_tool_of_a_pair_has_a_port_of_its_own() -> None:
         ("gbps", False),
         ("latencyUs", True),
     ]
+    assert [phase.seconds for phase in pair._phases(work(), 2)] == [5.0, 5.0, 2.0]
 
 
 def work(**asked: Any) -> pair.Work:
@@ -224,6 +225,22 @@ def test_rounds_begin_between_two_fifths_and_most_of_the_time(monkeypatch: pytes
     assert [round(moment - before, -1) for moment in until] == [400.0, 550.0, 700.0]
     assert (told["ok"], "it met nobody: n0: " in told["reason"]) == (None, True)
     assert [one["round"] for one in told["measured"]["rounds"]] == [0, 1, 2]
+
+
+def test_a_payload_that_is_told_nothing_has_no_gpu_no_name_and_five_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    until: list[float] = []
+    monkeypatch.setattr(payload, "chosen", lambda _host, _wanted, gpus: (asked.append(gpus), ([], ""))[1])
+    monkeypatch.setattr(payload, "refusal", lambda _host, gpus: (asked.append(gpus), "")[1])
+    monkeypatch.setattr(payload, "_meet", lambda _work, _n, moment, *_: until.append(moment))
+    monkeypatch.delenv("NODE_NAME", raising=False)
+    before = time.monotonic()
+    fabric = {"rounds": [[["", "n1"]]], "names": {"": "a", "n1": "b"}}
+    told = payload.run(Host(Path("/nowhere")), {"fabric": fabric})
+    assert (told["measured"]["node"], asked) == ("", [0, 0])
+    assert [round(moment - before, -1) for moment in until] == [120.0]
 
 
 def test_all_that_starts_the_ranks_fits_into_the_reductions_time() -> None:
