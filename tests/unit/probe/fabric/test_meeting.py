@@ -232,8 +232,17 @@ def test_a_payload_that_is_told_nothing_has_no_gpu_no_name_and_five_minutes(
 ) -> None:
     asked: list[int] = []
     until: list[float] = []
-    monkeypatch.setattr(payload, "chosen", lambda _host, _wanted, gpus: (asked.append(gpus), ([], ""))[1])
-    monkeypatch.setattr(payload, "refusal", lambda _host, gpus: (asked.append(gpus), "")[1])
+
+    def chosen(_host: Host, _wanted: object, gpus: int) -> tuple[list[Port], str]:
+        asked.append(gpus)
+        return [], ""
+
+    def refusal(_host: Host, gpus: int) -> str:
+        asked.append(gpus)
+        return ""
+
+    monkeypatch.setattr(payload, "chosen", chosen)
+    monkeypatch.setattr(payload, "refusal", refusal)
     monkeypatch.setattr(payload, "_meet", lambda _work, _n, moment, *_: until.append(moment))
     monkeypatch.delenv("NODE_NAME", raising=False)
     before = time.monotonic()
