@@ -7,7 +7,7 @@ by `resume`, once the Lease has run out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from knowngood.adapters.kubernetes.client import Kube, Object, path
@@ -20,7 +20,15 @@ from knowngood.model.errors import ExitCode, Inconclusive, Refused
 from knowngood.model.plan import Plan
 from knowngood.model.run_summary import RunSummary
 from knowngood.planner.consent import Consent
-from knowngood.planner.runner_job import PLAN_AT, PLAN_KEY, called, filled, plan_object, refusals
+from knowngood.planner.runner_job import (
+    PLAN_AT,
+    PLAN_KEY,
+    called,
+    filled,
+    moves_all,
+    plan_object,
+    refusals,
+)
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -46,7 +54,9 @@ def words_of(plan: Plan, consent: Consent, pause: str, record: str) -> list[str]
     return words + (["--record", record] if record else [])
 
 
-def begin(kube: Kube, job: Object, plan: Plan, kept: str, words: Sequence[str], nodes: Sequence[str]) -> str:
+def begin(
+    kube: Kube, job: Object, plan: Plan, kept: str, words: Sequence[str], nodes: Collection[str]
+) -> str:
     """Make the Job, then the plan that it goes by, which goes with it; the run's id.
 
     The pod waits for its plan: without the ConfigMap no container of it starts.
@@ -63,6 +73,8 @@ def begin(kube: Kube, job: Object, plan: Plan, kept: str, words: Sequence[str], 
         f"run {run} is Job {names.NAMESPACE}/{called(run)}, off {', '.join(sorted(nodes)) or 'no node'}",
         err=True,
     )
+    if moves_all(plan):
+        say("  OpenShift moves all nodes: its pod is evicted, made anew elsewhere, and goes on", err=True)
     return run
 
 

@@ -1,5 +1,8 @@
 """A run as a Job of the cluster that it moves: a team's manifest, and what a run adds to it. Pure.
 
+Whoever is evicted did nothing wrong: its pod is made anew, once it has ended, and goes on with the run. A pod that ends
+by itself ends the Job (podFailurePolicy and the pod condition DisruptionTarget: Kubernetes 1.31, beta from 1.26 on).
+
 The team says where it comes from (an image by digest), with what it reads and writes (Secrets by name) and how its
 matrix is had. A run adds which plan it goes by, under which name, and that it stays off the nodes that it moves.
 """
@@ -11,12 +14,16 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from knowngood.model import names
+from knowngood.model.matrix import Cluster
+from knowngood.model.plan import Plan
 from knowngood.model.values import Object
 
 RUN_ID = "KNOWNGOOD_RUN_ID"
 """Environment by which a run takes the name that whoever started it follows it by."""
 PLAN, PLAN_AT, PLAN_KEY = "knowngood-plan", "/knowngood/plan", "plan.json"
 """Volume, folder and file of the kept plan in its pod."""
+PLATFORM = "cluster-version"
+"""The class whose moves reach every node."""
 _BY_DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 SECRETIVE = re.compile(r"token|password|passwd|secret|credential|api.?key", re.IGNORECASE)
 
@@ -38,7 +45,7 @@ def refusals(job: Object) -> Iterator[str]:
             if SECRETIVE.search(str(variable.get("name", ""))) and "value" in variable:
                 yield f"{called}: {variable['name']} stands there as a value; name a Secret (valueFrom.secretKeyRef)"
     if pod.get("restartPolicy") != "Never":
-        yield "restartPolicy is not Never: a run goes on by resume, which looks first who is at work"
+        yield "restartPolicy is not Never: only an evicted pod is made anew, which looks first who is at work"
     if not pod.get("serviceAccountName"):
         yield "it names no serviceAccountName, so it may do nothing"
     if pod.get("nodeName"):
@@ -53,6 +60,8 @@ def filled(job: Object, run: str, words: Sequence[str], nodes: Collection[str]) 
     metadata.pop("generateName", None)
     metadata["labels"] = {**(metadata.get("labels") or {}), names.RUN_LABEL: run}
     made["spec"]["backoffLimit"] = 0
+    evicted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    made["spec"] |= {"podFailurePolicy": {"rules": [evicted]}, "podReplacementPolicy": "Failed"}
     template = made["spec"]["template"]
     labels = template.setdefault("metadata", {}).get("labels") or {}
     template["metadata"]["labels"] = {**labels, names.RUN_LABEL: run}
@@ -66,6 +75,21 @@ def filled(job: Object, run: str, words: Sequence[str], nodes: Collection[str]) 
     pod["volumes"] = [*(pod.get("volumes") or ()), {"name": PLAN, "configMap": {"name": called(run)}}]
     _off(pod, nodes)
     return made
+
+
+def moved(plan: Plan, cluster: Cluster) -> tuple[str, ...]:
+    """The nodes that a run takes out or disturbs: all with GPUs, and all that a ring has."""
+    return tuple(sorted({*cluster.gpu, *plan.nodes}))
+
+
+def moves_all(plan: Plan) -> bool:
+    """Whether nodes move that no ring has: a release of the platform boots the control plane and every other pool."""
+    return any(
+        spec.kind == PLATFORM
+        for hop in plan.hops
+        for move in hop.moves
+        if (spec := plan.movers.get(move.component)) is not None
+    )
 
 
 def called(run: str) -> str:

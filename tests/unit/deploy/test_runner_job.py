@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.deploy.scc import refusals as constrained
+from tests.unit.engine.scene import a_cluster, a_plan
 
 from knowngood.matrix.manifest import manifest
-from knowngood.planner.runner_job import RUN_ID, called, filled, plan_object, refusals
+from knowngood.model.mover import MoverSpec
+from knowngood.model.plan import Move, Plan, PlannedRing
+from knowngood.planner.runner_job import (
+    RUN_ID,
+    called,
+    filled,
+    moved,
+    moves_all,
+    plan_object,
+    refusals,
+)
 from knowngood.twin.api.pod_security import violations
 
 Object = dict[str, Any]
@@ -90,11 +102,42 @@ def test_it_goes_by_the_plan_that_was_shown_under_the_name_by_which_it_is_follow
     assert container["args"] == WORDS
     assert {"name": RUN_ID, "value": RUN} in container["env"]
     assert (job["metadata"]["name"], job["metadata"]["namespace"]) == (called(RUN), "knowngood")
-    assert job["spec"]["backoffLimit"] == 0, "another pod would begin anew; resume takes it over"
+    assert job["spec"]["backoffLimit"] == 0, "a pod that ends by itself is not made anew"
     kept = plan_object(RUN, "{}", {"name": called(RUN), "uid": "u"})
     assert kept["metadata"]["ownerReferences"][0]["uid"] == "u", "it goes with its Job"
     assert {"name": "knowngood-plan", "configMap": {"name": called(RUN)}} in spec()["volumes"]
     assert manifest(FILE) == manifest(FILE)
+
+
+def test_only_a_pod_that_was_evicted_is_made_anew_and_only_once_it_has_ended() -> None:
+    spec = made()["spec"]
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert rule == {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    assert spec["podReplacementPolicy"] == "Failed", "two runners would wait for each other's Lease"
+
+
+def a_run_of(kind: str) -> Plan:
+    """It moves one component of this class, on a node that has no GPUs."""
+    move = Move("thing", "1", "2")
+    ring = PlannedRing("ring-0", (("cpu-1",),), (), (move,))
+    hop = replace(a_plan().hops[0], moves=(move,), rings=(ring,))
+    return replace(a_plan(), hops=(hop,), movers={"thing": MoverSpec(kind)})
+
+
+def test_it_stays_off_every_node_of_a_ring_also_off_one_without_gpus() -> None:
+    cluster = a_cluster()
+    assert moved(a_run_of("machine-config"), cluster) == tuple(sorted((*cluster.gpu, "cpu-1")))
+    assert moved(replace(a_plan(), hops=()), cluster) == tuple(sorted(cluster.gpu))
+
+
+@pytest.mark.parametrize(
+    ("kind", "every"), [("cluster-version", True), ("machine-config", False), ("olm-v0", False)]
+)
+def test_a_release_of_the_platform_moves_all_nodes(kind: str, every: bool) -> None:
+    assert moves_all(a_run_of(kind)) is every
 
 
 def image(text: str) -> Callable[[Object], None]:
