@@ -45,10 +45,15 @@ class Reading:
 
 def new_id(now: datetime | None = None) -> str:
     """A fresh run id: sorts by time, unlikely twice. In a Job the one by which whoever made it follows it."""
+    return given_id() or f"r{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def given_id() -> str:
+    """The id of the run that this pod of a Job is made for, "" elsewhere. UsageError where it is none."""
     given = os.environ.get(RUN_ID, "")
     if given and not _ID.fullmatch(given):
         raise UsageError(f"{RUN_ID} is {given!r}, no run's id", hint="it is set by upgrade --in-cluster")
-    return given or f"r{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return given
 
 
 def all_runs(folder: Path) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from knowngood.adapters.gitops.matrix_target import destination
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.cli.asking import confirm, consent_options
 from knowngood.cli.in_cluster import begin, follow, job_of, words_of
+from knowngood.cli.job_pod import begun
 from knowngood.cli.matrix_source import Source, kubeconfig_of, load, refuse_dirty
 from knowngood.cli.options import Settings, dry_run_option, record_option, run_options, yes_option
 from knowngood.cli.plan_file import PLAN_FILE, basis, read, refuse_changed, wishes
@@ -27,6 +28,7 @@ from knowngood.model.plan_file import PlanFile
 from knowngood.model.values import Object
 from knowngood.planner.consent import Consent, refuse_unasked
 from knowngood.planner.digest import digest
+from knowngood.planner.runner_job import moved
 from knowngood.report.plan_text import plan_text
 
 
@@ -90,6 +92,8 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     `knowngood resume` goes on, `knowngood rollback` takes it back. What the run holds stays held meanwhile.
 
     --in-cluster JOB runs --plan as a Job of the cluster (deploy/README.md) and follows it; Ctrl-C ends the look alone.
+    Its pod stays off the nodes that the plan moves. Where OpenShift moves, all nodes do: an evicted pod is made anew
+    elsewhere, and goes on with the run.
 
     At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
     clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
@@ -106,6 +110,8 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     Exit codes: 0 done, 1 refused, 2 usage, 3 inconclusive, 4 another run holds the cluster,
       5 quarantined or held, 6 changed and restored, 130 interrupted (resumable)
     """
+    if (gone_on := begun(settings)) is not None:
+        return show(gone_on, output)
     source, kept = load(settings), _kept(file, cluster, release)
     made = _job(job, file)
     request = _request(settings, source, (cluster, release or ""), kept, record, allow_dirty=allow_dirty)
@@ -132,8 +138,7 @@ def _tell(plan: Plan, note: str) -> None:
 def _elsewhere(request: Request, of: tuple[Object, Path], plan: Plan, words: Sequence[str]) -> int:
     """Run it in the cluster, by a manifest and a kept plan, and follow it; its exit code."""
     (job, file), kube = of, Kube(request.kubeconfig)
-    nodes = request.source.cluster(request.cluster).gpu
-    run = begin(kube, job, plan, read_text(file), words, nodes)
+    run = begin(kube, job, plan, read_text(file), words, moved(plan, request.source.cluster(request.cluster)))
     return follow(kube, request.kubeconfig, run)
 
 

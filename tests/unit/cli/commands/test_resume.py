@@ -15,7 +15,7 @@ from tests.unit.engine.fakes import FakeCheckpoint
 from tests.unit.engine.scene import a_world
 from tests.unit.report.played import Played, undone
 
-from knowngood.cli import existing_run
+from knowngood.cli import existing_run, job_pod
 from knowngood.cli.commands import resume, rollback
 from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
@@ -25,6 +25,7 @@ from knowngood.model.record import Record, RecordType
 from knowngood.model.state import End, RunState, fold
 from knowngood.model.steppath import StepPath
 from knowngood.planner.digest import canonical
+from knowngood.planner.runner_job import RUN_ID
 from knowngood.report.summary import expanded
 
 RUN = "r20260822-030000-cccc"
@@ -327,3 +328,39 @@ def test_an_open_run_goes_on_unasked(scene: Scene) -> None:
     scene.resume()
     (how,) = scene.asked
     assert how == {"known": True, "on": False}
+
+
+@pytest.fixture
+def pod(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
+    """A pod of the run's Job, made after an earlier one: it has no journal, and the words that began the run."""
+    shutil.rmtree(scene.runs / RUN)
+    monkeypatch.setenv(RUN_ID, RUN)
+    monkeypatch.setattr(job_pod, "check_identity", lambda *_: "")
+    monkeypatch.setattr(job_pod, "play", scene._play)
+    (scene.matrix / "none").write_text("")
+    return scene
+
+
+def upgraded(pod: Scene) -> Said:
+    return pod.says("upgrade", "ams-prod", "--plan", "no-such-plan.json", "--yes")
+
+
+def test_an_evicted_pod_of_its_job_is_followed_by_one_that_goes_on_with_the_run(pod: Scene) -> None:
+    said = upgraded(pod)
+    assert said.code == ExitCode.INTERRUPTED, said.err
+    assert f"run {RUN} has begun in an earlier pod of its Job, which is gone: goes on with it" in said.err
+    assert [place.run_id for place in pod.places] == [RUN]
+    assert pod.asked == [{"known": True}]
+
+
+def test_a_pod_never_says_yes_to_going_on_with_a_held_run(pod: Scene) -> None:
+    pod.there(pod.run, end=End("held", ExitCode.HUMAN, "not proven", {}))
+    said = upgraded(pod)
+    assert (said.code, pod.places) == (ExitCode.HUMAN, [])
+
+
+def test_the_first_pod_of_a_job_begins_the_run(pod: Scene) -> None:
+    pod.world.saved.clear()
+    said = upgraded(pod)
+    assert (said.code, pod.places) == (ExitCode.USAGE, [])
+    assert "no-such-plan.json" in said.err, "it goes by the plan"
