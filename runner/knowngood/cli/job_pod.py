@@ -11,6 +11,7 @@ from knowngood.cli.matrix_source import kubeconfig_of
 from knowngood.cli.options import Settings
 from knowngood.cli.play import check_identity, play
 from knowngood.cli.terminal import say
+from knowngood.cli.wiring import checkpoint
 from knowngood.report.summary import Summary
 
 
@@ -20,7 +21,7 @@ def begun(settings: Settings) -> Summary | None:
     A run that has ended is only told: what a person must say yes to, no pod says.
     """
     run = runs.given_id()
-    if not run or existing_run.checkpoint(kubeconfig_of(settings)).load(run) is None:
+    if not run or checkpoint(kubeconfig_of(settings)).load(run) is None:
         return None
     say(f"run {run} has begun in an earlier pod of its Job, which is gone: goes on with it", err=True)
     with existing_run.known(settings, run) as found:

@@ -17,7 +17,7 @@ import json, os
 from ansible.module_utils.basic import AnsibleModule
 
 KINDS = {"verb": "str", "fence": "str", "keep": "bool", "nodes": "list", "users": "list"}
-KINDS |= dict.fromkeys(("cluster", "limits", "expect", "movers", "reasons", "since"), "dict")
+KINDS |= dict.fromkeys(("cluster", "limits", "expect", "movers", "objects", "reasons", "since"), "dict")
 module = AnsibleModule(argument_spec={name: {"type": kind} for name, kind in KINDS.items()})
 if "ECHO" in os.environ:
     with open(os.environ["ECHO"], "a") as file:

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 from tests.integration.adapters.echoing import Deaf, echoed, echoing
-from tests.movers import MOVERS, USERS
+from tests.movers import EVERY, MOVERS, USERS
 from tests.trees import tree_of
 
 from knowngood.adapters.movers.node_work import VERBS
 from knowngood.adapters.processes.ansible import AnsibleNodeWork
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir, own_roles, playbooks_dir
-from knowngood.model.mover import Hold
+from knowngood.model.field import ObjectRef
+from knowngood.model.jsonable import to_json
+from knowngood.model.mover import Hold, Moving
 from knowngood.ports.cancel import Cancel
 
 NODES = ["gpu-1", "gpu-2"]
@@ -111,6 +113,20 @@ def test_a_role_beside_the_matrix_takes_the_place_of_ours_in_a_run(tmp_path: Pat
         work.claim(NODES, "alice/0", Cancel(), hold=Hold.CORDON, specs=MOVERS).detail["given"]["verb"]
         == "claim"
     )
+
+
+def test_a_run_tells_every_role_which_object_declares_what_moves(tmp_path: Path) -> None:
+    """Also of what moves along with another class's component, whose role it is."""
+    cluster, at = load(matrix_dir()).clusters["lab-small"], ObjectRef("v1", "Policy", "ring-0", "x")
+    (tmp_path / "run").mkdir()
+    work = AnsibleNodeWork(
+        cluster, tmp_path / "k", tmp_path / "run", cluster.limits, Deaf(), echoing(tmp_path), "r"
+    )
+    driver = Moving("nvidia-driver", "1", "2", EVERY["nvidia-driver"])
+    given = work.apply(
+        NODES, "alice/0", [driver, Moving("sriov-vfs", "8", "8", EVERY["sriov-vfs"], at)], Cancel()
+    )
+    assert given.detail["given"]["objects"] == {"nvidia-driver": {}, "sriov-vfs": to_json(at)}
 
 
 def test_what_can_not_be_tried_is_skipped_in_check_mode(tmp_path: Path) -> None:

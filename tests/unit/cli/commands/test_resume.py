@@ -337,6 +337,7 @@ def pod(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     monkeypatch.setenv(RUN_ID, RUN)
     monkeypatch.setattr(job_pod, "check_identity", lambda *_: "")
     monkeypatch.setattr(job_pod, "play", scene._play)
+    monkeypatch.setattr(job_pod, "checkpoint", lambda *_: FakeCheckpoint(scene.world))
     (scene.matrix / "none").write_text("")
     return scene
 
