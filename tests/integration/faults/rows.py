@@ -212,6 +212,8 @@ NIC = [
 ]
 COUPLED = Once("xid-31-after-driver", "rdma-gpu-1", "gpu_errors", ("rdma-gpu-1",), RELEASE, "in the canary")
 """Four components come with one drain."""
+FIRMWARE = Once("xid-31-after-driver", "fw-gpu-1", "gpu_errors", ("fw-gpu-1",), RELEASE, "with firmware")
+"""BIOS, BMC and driver do."""
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,7 @@ def shown() -> Iterator[tuple[str, str, str, str]]:
         ("once", [*ONCE, NO_IMAGE]),
         ("nic", NIC),
         ("coupled", [COUPLED]),
+        ("firmware", [FIRMWARE]),
         ("charts", [CHART]),
     ):
         for one in rows:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.integration.faults.rows import FIRMWARE
 from tests.integration.play import Play, explained, staged
 
 CLUSTER, TO = "lab-firmware", "r595-newer-firmware"
-CANARY, OTHER = "fw-gpu-1", "fw-gpu-2"
+CANARY, OTHER = FIRMWARE.node, "fw-gpu-2"
 OLD, NEW = ("580.173.02", "2.7.4", "7.20.30.50"), ("595.91.07", "2.8.2", "7.20.60.50")
 
 
@@ -25,9 +26,10 @@ def flashed(play: Play, node: str) -> set[str]:
 def test_firmware_and_driver_come_with_one_drain_and_go_back_with_one(tmp_path: Path) -> None:
     with staged(tmp_path / "stage", CLUSTER) as play:
         before = play.snapshot("before")
-        play.stage.fault("xid-31-after-driver", CANARY, {"version": NEW[0]})
+        play.stage.fault(FIRMWARE.fault, CANARY, FIRMWARE.params)
         ended = play.knowngood("upgrade", CLUSTER, "--to", TO, "--yes", "--output", "json", deadline=500)
-        assert (ended.code, ended.result["end"]) == (6, "restored"), explained(ended)
+        assert (ended.code, ended.result["end"]) == (FIRMWARE.code, FIRMWARE.end), explained(ended)
+        assert FIRMWARE.caught_by in ended.result["why"]
         assert play.differences(before) == ""
         assert flashed(play, CANARY) == {*OLD[1:], *NEW[1:]}, "forth and back"
         assert play.given_back(CANARY) == [OLD[0]], "out of service once for both ways"

@@ -30,6 +30,7 @@ MOVES = {
     "twice": ("lab-small", "r595"),
     "once": ("fra-prod", "h200-4.18-r580"),
     "coupled": ("lab-rdma", "r595"),
+    "firmware": ("lab-firmware", "r595-newer-firmware"),
     "layouts": ("lab-mig", "r580-sevenths"),
 }
 """Whole runs that move what two shipped releases differ in, and from which cluster's own one to which they go."""
