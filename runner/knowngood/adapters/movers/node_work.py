@@ -60,10 +60,8 @@ def _apply(task: Task, name: str) -> tuple[bool, Object]:
         came.append(MOVERS[moves[0].spec.kind](task, name, Turn(moves, ends_at, since)))
     held = sum(arrived.held for arrived in came) + operands.settled(task, name, ends_at)
     every = on_one_boot(came)
-    restarted, last = (
-        any(arrived.restarted for arrived in came),
-        max(every.values(), key=lambda mark: mark.at),
-    )
+    restarted = any(arrived.restarted for arrived in came)
+    last = max(every.values(), key=lambda mark: mark.at)
     detail = {
         "versions": {component: mark.version for component, mark in every.items()},
         "load": {"bootId": last.boot_id, "monotonic": last.at},

@@ -91,18 +91,15 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     Git or what the nodes run has changed. --pause-after RING ends it interrupted once that ring is judged and passed:
     `knowngood resume` goes on, `knowngood rollback` takes it back. What the run holds stays held meanwhile.
 
-    --in-cluster JOB runs --plan as a Job of the cluster (deploy/README.md) and follows it; Ctrl-C ends the look alone.
-    Its pod stays off the nodes that the plan moves. Where OpenShift moves, all nodes do: an evicted pod is made anew
-    elsewhere, and goes on with the run.
+    --in-cluster JOB runs --plan as a Job of the cluster (deploy/README.md), off the nodes that move, and follows it;
+    Ctrl-C ends the look alone. Where OpenShift moves, all nodes do: an evicted pod is made anew, and goes on.
 
-    At its end one commit goes to the branch that the matrix came from, with evidence, status and pin. It is made in a
-    clone of our own: your branch and files stay as they are. No run starts where that push would be refused, unless
-    --record says where the record goes instead. What could not be delivered at the end is by `knowngood record RUN`.
+    At its end one commit with evidence, status and pin goes to the matrix's branch; your branch and files stay. No run
+    starts where that push would be refused: --record says where it goes instead, `knowngood record RUN` delivers later.
 
     \b
     Examples:
       knowngood upgrade ams-prod --to r595 --kubeconfig ~/.kube/ams-prod
-      knowngood upgrade ams-prod --to r595 --pause-after ring-0
       knowngood upgrade ams-prod --plan ams-prod.plan.json --in-cluster deploy/runner/job.yaml
       knowngood upgrade ams-prod --to r595 --record branch=ams-prod-r595     the record for a pull request
 
@@ -112,8 +109,7 @@ def command(  # noqa: PLR0913, PLR0917 (one parameter an option)
     """
     if (gone_on := begun(settings)) is not None:
         return show(gone_on, output)
-    source, kept = load(settings), _kept(file, cluster, release)
-    made = _job(job, file)
+    source, kept, made = load(settings), _kept(file, cluster, release), _job(job, file)
     request = _request(settings, source, (cluster, release or ""), kept, record, allow_dirty=allow_dirty)
     note = check_cluster(source.cluster(cluster), request.kubeconfig)
     plan, more = _planned(request, file, kept, consent, pause)

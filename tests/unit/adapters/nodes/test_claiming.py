@@ -71,38 +71,6 @@ def test_release_restores_the_node_exactly(kube: FakeKube) -> None:
     assert claiming.release(task(kube), NODE)[0] is False
 
 
-FLASH = json.dumps({"component": "bmc", "version": "7.20", "known": ["JID_1"], "job": "", "reset": ""})
-
-
-def test_a_node_whose_flash_may_still_come_is_not_released(kube: FakeKube) -> None:
-    """By hand after an apply that gave up, say: the image would come with a boot of a tenant's."""
-    claiming.claim(task(kube), NODE)
-    claiming.note(task(kube), NODE, names.FLASH_ANNOTATION, FLASH)
-    before = copy.deepcopy(now(kube))
-    with pytest.raises(
-        batch.NotTold, match=r"asked to take bmc 7.20, and nobody saw that end.* --flash-ended"
-    ):
-        claiming.release(task(kube), NODE)
-    assert now(kube) == before
-    claiming.note(task(kube), NODE, names.FLASH_ANNOTATION, None)
-    assert claiming.release(task(kube), NODE)[0] is True
-
-
-def test_a_node_in_service_whose_flash_may_still_come_is_not_claimed_but_shut_ones_of_this_run_are(
-    kube: FakeKube,
-) -> None:
-    """A way back claims what it has shut, and its apply follows what was begun."""
-    claiming.claim(task(kube), NODE)
-    claiming.note(task(kube), NODE, names.FLASH_ANNOTATION, FLASH)
-    claiming.quarantine(task(kube), NODE)
-    assert claiming.claim(task(kube), NODE)[0] is True
-    assert now(kube)["metadata"]["annotations"][names.FLASH_ANNOTATION] == FLASH
-    machine(kube)
-    annotate(kube, **{names.FLASH_ANNOTATION: FLASH})
-    with pytest.raises(batch.NotTold, match="knowngood clear gpu-1 --flash-ended"):
-        claiming.claim(task(kube), NODE)
-
-
 def test_other_taints_and_annotations_survive_claim_and_release(kube: FakeKube) -> None:
     other = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
     obj = now(kube)
