@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 _PLACE = re.compile(r"(?:(?P<domain>[0-9a-f]{4,8}):)?(?P<rest>[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.IGNORECASE)
+_GUID = re.compile(r"[0-9a-f]{4}(?::[0-9a-f]{4}){3}", re.IGNORECASE)
+_NUMBER = re.compile(r"[1-9][0-9]?")  # of a port on its NIC: from 1 on, as the kernel counts them
+_BARE = re.compile(r"(?:0x)?([0-9a-f]{16})", re.IGNORECASE)
 _GPU = "GPU-"
 _UUID = re.compile(r"GPU-[0-9a-f]{8}-[0-9a-f]{4}(-[0-9a-f]{4}){0,2}(-[0-9a-f]{12})?", re.IGNORECASE)
 
@@ -83,6 +86,31 @@ def out(waived: Iterable[str], there: Collection[str], homes: Mapping[str, str] 
 def is_place(name: str) -> bool:
     """Whether it is a PCI address."""
     return bool(_PLACE.fullmatch(name))
+
+
+def is_nic(name: str) -> bool:
+    """Whether it can name a NIC or one port of it: a PCI address or a GUID as the kernel writes it, `/1` for a port."""
+    nic, slash, number = name.partition("/")
+    named = bool(_PLACE.fullmatch(nic) or _GUID.fullmatch(nic))
+    return named and (not slash or bool(_NUMBER.fullmatch(number)))
+
+
+def meant_nic(name: str) -> str:
+    """What was meant by a name that `is_nic` refuses, where only one thing can be; "" else."""
+    nic, slash, number = name.strip().partition("/")
+    bare = _BARE.fullmatch(nic.replace(":", ""))
+    last, colon, behind = nic.rpartition(":")
+    tries = [
+        f"{nic}.0{slash}{number}",  # without its function
+        f"{last}/{behind}"
+        if colon and not slash
+        else "",  # as nvidia-smi and ibstat never write it, people do
+        ":".join(re.findall("....", bare[1].lower())) + f"{slash}{number}"
+        if bare
+        else "",  # as ibstat writes it
+        name.strip(),
+    ]
+    return next((found for found in tries if is_nic(found)), "")
 
 
 def is_gpu(name: str) -> bool:

@@ -8,7 +8,7 @@ from datetime import date
 from knowngood.matrix.lint.pools import pools
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.matrix.locate import gates_dir
-from knowngood.model.parts import is_gpu, is_place
+from knowngood.model.parts import is_gpu, is_nic, meant_nic
 from knowngood.planner.movable import obstacle
 
 HEEDING = frozenset({"drift", "driver_health", "rdma_health"})
@@ -58,8 +58,11 @@ def _misnamed(gate: str, part: str) -> str:
     """How a part is named for a gate of ours, where it is not named so."""
     if gate in OF_GPUS and not is_gpu(part):
         return "a GPU, by its PCI address (0000:9c:00.0) or by its UUID (GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a71)"
-    if gate == "rdma_health" and is_gpu(part) and not is_place(part):
-        return "a NIC, by its PCI address or a port's GUID; one port as 0000:9c:00.0/1"
+    if gate == "rdma_health" and not is_nic(part):
+        meant = f"did you mean {found}? " if (found := meant_nic(part)) else ""
+        return (
+            f"{meant}a NIC, by its PCI address or its GUID (e8eb:d303:00a7:1234); one port as 0000:9c:00.0/1"
+        )
     return ""
 
 
