@@ -171,6 +171,7 @@ def release(document: Document) -> Release:
         reason=v.get("reason", ""),
         supersedes=v.get("supersedes", ""),
         lines={name: document.at("components", name).line or 1 for name in v["components"]},
+        accepts=dict(v.get("accepts", {})),
     )
 
 

@@ -116,6 +116,7 @@ class Release:
     reason: str = ""  # of a revocation
     supersedes: str = ""
     lines: Mapping[str, int] = field(default_factory=dict)  # component -> line, for messages
+    accepts: Mapping[str, str] = field(default_factory=dict)  # rule -> why a person lives with what it says
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,8 +184,9 @@ class Plan:
     `schemes` maps a component to how its versions are read (`planner.version`).
     `movers` says of each component that moves how it does: a run goes by nothing newer. `reported`: what modules say
     that is not their package's version (`Matrix.reported`).
-    `catalogs` says for each operator where its edges come from; `accepted` are the risks that a person took;
-    `cost` is what the plan was chosen by, the most important first.
+    `catalogs` says for each operator where its edges come from; `accepted` are the risks that a person took; `accepts`
+    are the rules that warn of the release and why it lives with that, as its file says; `cost` is what the plan was
+    chosen by, the most important first.
     """
 
     cluster: str
@@ -212,6 +213,7 @@ class Plan:
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pools: tuple[PlannedPool, ...] = ()
     second_load_gates: tuple[str, ...] = ()  # they judge a hop's second load
+    accepts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def profiles(self) -> tuple[str, ...]:

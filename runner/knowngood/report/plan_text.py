@@ -58,6 +58,12 @@ def plan_text(plan: Plan, width: int = ENDLESS) -> Page:
         lines += ["", f"held while nodes are out, where it is there: {', '.join(plan.holds)}"]
     if plan.warnings:
         lines += ["", "warnings", *(f"  {w}" for w in plan.warnings)]
+    if plan.accepts:
+        lines += [
+            "",
+            f"{plan.to_release} accepts",
+            *(f"  {rule}: {why}" for rule, why in plan.accepts.items()),
+        ]
     lines += ["", *_time_in_all(plan), *_point_of_no_return(plan), *_no_canary(plan), *_by_hand(plan)]
     return page(folded(lines, width))
 

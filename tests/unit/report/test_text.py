@@ -188,3 +188,10 @@ def test_a_plan_breaks_between_words_at_the_terminals_width() -> None:
 
 def test_what_goes_back_to_where_it_is_pinned_does_not_go_from_there_to_there() -> None:
     assert (move("r580", "r595"), move("r580", "r580")) == ("r580 → r595", "back to r580")
+
+
+def test_a_plan_says_what_its_release_accepts_and_why() -> None:
+    made = replace(a_plan(), accepts={"prefer-lts": "the fix is in no LTS branch yet"})
+    told = f"\n{made.to_release} accepts\n  prefer-lts: the fix is in no LTS branch yet\n"
+    assert told in plan_text(made)
+    assert " accepts" not in plan_text(a_plan())

@@ -90,6 +90,7 @@ def _made(case: Case, solved: Solved) -> Plan:
         catalogs=dict(_catalogs(case, hops)),
         channel=case.wishes.channel if graph else "",
         accepted=tuple(sorted(case.wishes.accepted)),
+        accepts=dict(case.target.accepts),
         cost=unpacked(solved.cost)._asdict(),
         movers=_movers(case, hops),
     )

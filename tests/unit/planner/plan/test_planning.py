@@ -345,3 +345,12 @@ def test_an_undo_that_only_a_human_can_merge_is_said(merge: tuple[str, ...], sai
     value = matrix(release("new", nvidia_driver="595.91.07"), clusters={"lab": replace(lab, gitops=asked)})
     words = [w for w in plan(value, "lab", "new").warnings if w.startswith("undo needs a human: main takes")]
     assert bool(words) is said
+
+
+def test_what_the_release_accepts_is_in_the_plan_with_its_reason() -> None:
+    """`validate` is silent about it, so whoever says yes to the plan must read it there."""
+    why = {"prefer-lts": "the fix is in no LTS branch yet"}
+    made = plan(matrix(replace(NEW, accepts=why)), "lab", "new")
+    assert made.accepts == to_json(made)["accepts"] == why
+    assert from_json(Plan, to_json(made)) == made
+    assert plan(matrix(NEW), "lab", "new").accepts == {}
