@@ -20,6 +20,7 @@ from knowngood.ports.cancel import Cancel
 from knowngood.rehearsal import compress, firmware, gitops
 from knowngood.rehearsal.at_rest import AtRest
 from knowngood.rehearsal.seed import seed
+from knowngood.rehearsal.unnamed import as_named, unnamed
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import Summary
 
@@ -74,10 +75,21 @@ def upgrade(stage: Stage, cluster: str, release: str, *, quiet: bool = False) ->
     return start(request, plan, quiet=quiet)
 
 
+def startable(source: Source, found: Cluster, release: str) -> Cluster:
+    """The cluster as a rehearsal can start it, what is left out said. UsageError where the move would start nowhere."""
+    pinned = source.release(found.release)
+    if left := unnamed(found, pinned):
+        played = as_named(found, pinned, source.release(release))
+        say(f"left out, as {pinned.name} does not name it: {', '.join(left)}", err=True)
+        return played
+    return found
+
+
 def rehearsed(source: Source, found: Cluster, release: str, folder: Path, scale: float) -> Summary:
     """A whole rehearsal without faults, its reports in `folder`. UsageError where something is there already."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageError("an earlier rehearsal is here", where=str(folder), hint="name another --out")
+    found = startable(source, found, release)
     with staged(source, found, folder, scale) as stage:
         summary = upgrade(stage, found.name, release)
     runs.copy_reports(stage.runs / summary.run, folder)

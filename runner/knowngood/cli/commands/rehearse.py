@@ -11,7 +11,7 @@ from knowngood.cli import runs
 from knowngood.cli.matrix_source import load
 from knowngood.cli.options import Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise, show
-from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, upgrade
+from knowngood.cli.staging import DEFAULT_SCALE, new_folder, staged, startable, upgrade
 from knowngood.cli.terminal import say
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Cluster, Release
@@ -174,8 +174,9 @@ def command(
 ) -> int:
     """Play an upgrade of your cluster file on the embedded cluster.
 
-    The twin starts as your cluster file, profile and pinned release say; then `upgrade` runs on it, with copies of
-    your matrix and of a GitOps repository. Nothing of yours is changed, and nothing here becomes evidence.
+    The twin starts as your cluster file, profile and pinned release say, without what that release does not name; then
+    `upgrade` runs on it, with copies of your matrix and of a GitOps repository. Nothing of yours is changed, and
+    nothing here becomes evidence.
 
     \b
     Examples:
@@ -192,6 +193,7 @@ def command(
     if nodes is not None:
         found = widened(found, nodes)
         say(f"{cluster} widened to {described(found)}", err=True)
+    found = startable(source, found, release)
     wanted = [known(parsed(fault), found) for fault in faults]
     folder = new_folder(out)
     with staged(source, found, folder, time_scale) as stage:
