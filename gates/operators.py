@@ -135,7 +135,7 @@ def restarted(operand: Operand, seen: OnNode, baseline: Mapping[str, Any]) -> in
     uid, before = baseline.get("restarts", {}).get(operand.daemonset, ("", {}))
     if uid != operand.uid:
         return 0
-    booted = bool(seen.boot) and seen.boot != baseline.get("boot", seen.boot)
+    booted = bool(seen.boot) and seen.boot != (baseline.get("boot") or seen.boot)
     return sum(
         max(0, one.restarts - int(before.get(one.name, 0)) - booted)
         for one in operand.containers

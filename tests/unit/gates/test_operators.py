@@ -131,9 +131,10 @@ def test_restarts_count_since_the_baseline_of_the_very_pod(
     ],
 )
 def test_a_boot_starts_every_container_anew_and_that_is_no_crash(
-    boot: str, counts: list[tuple[int, str]], expected: str
+    boots: str, counts: list[tuple[int, str]], expected: str
 ) -> None:
-    before = {"boot": "b1", "restarts": {PLUGIN.daemonset: ["u1", {f"c{i}": 5 for i in range(3)}]}}
+    was, boot = boots.split(" ")
+    before = {"boot": was, "restarts": {PLUGIN.daemonset: ["u1", {f"c{i}": 5 for i in range(3)}]}}
     these = tuple(times(n, f"c{i}", ended) for i, (n, ended) in enumerate(counts))
     seen = replace(with_(PLUGIN, containers=these), boot=boot, ready_since="2026-11-29T12:03:00Z")
     assert judged(seen, before)[0] == expected
