@@ -116,18 +116,15 @@ def test_restarts_count_since_the_baseline_of_the_very_pod(
 
 
 @pytest.mark.parametrize(
-    ("boot", "counts", "expected"),
+    ("boots", "counts", "expected"),
     [
-        ("b2", [(7, EARLY), (7, EARLY), (7, EARLY)], "pass"),  # two boots, and no end since
-        (
-            "b2",
-            [(7, EARLY), (8, LATE), (7, EARLY)],
-            "pass",
-        ),  # one has ended once more, by two boots and itself
-        ("b2", [(7, EARLY), (9, LATE), (7, EARLY)], "fail"),
-        ("b2", [(8, ""), (8, ""), (8, "")], "fail"),  # when they ended is not told
-        ("b1", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),  # nobody booted the node
-        ("", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),
+        ("b1 b2", [(7, EARLY), (7, EARLY), (7, EARLY)], "pass"),  # two boots, and no end since
+        ("b1 b2", [(7, EARLY), (8, LATE), (7, EARLY)], "pass"),  # one has ended once more by itself
+        ("b1 b2", [(7, EARLY), (9, LATE), (7, EARLY)], "fail"),
+        ("b1 b2", [(8, ""), (8, ""), (8, "")], "fail"),  # when they ended is not told
+        ("b1 b1", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),  # nobody booted the node
+        ("b1 ", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),  # whether somebody did is not told
+        (" b2", [(7, EARLY), (7, EARLY), (7, EARLY)], "fail"),
     ],
 )
 def test_a_boot_starts_every_container_anew_and_that_is_no_crash(
