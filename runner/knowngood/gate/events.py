@@ -34,7 +34,6 @@ class _Running:
     notes: Notes
     verdict: Verdict = Verdict.PASS
     reason: str = ""
-    called: bool = False
     seconds: float = 0.0
     phases: list[str] = field(default_factory=list)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -116,3 +117,88 @@ def test_a_test_is_given_the_waivers_of_its_own_gate_and_node(monkeypatch: pytes
     with pytest.raises(StopIteration):
         playing.send(None)
     assert given == [["b/drift"]]
+
+
+ENDED: tuple[tuple[str, BaseException | None], ...] = (("setup", None), ("call", None), ("teardown", None))
+
+
+def told(
+    *phases: tuple[str, BaseException | None],
+    folder: Path,
+    params: dict[str, str] | None = {"node": "gpu-1"},  # noqa: B006 (it is only read)
+    xfail: object = None,
+    **measured: str,
+) -> dict[str, Any]:
+    """What is told of a test whose phases ended so; `params` None: it has none."""
+    item: Any = SimpleNamespace(
+        nodeid="drift.py::t",
+        path=Path("gates/drift.py"),
+        callspec=None if params is None else SimpleNamespace(params=params),
+        get_closest_marker=lambda name: xfail if name == "xfail" else None,
+    )
+    with (folder / "events.jsonl").open("w+", encoding="utf-8") as file:
+        events = Events(file)
+        playing = events.pytest_runtest_protocol(item)
+        next(playing)
+        verdicts.measure(**measured)
+        for when, error in phases:
+            excinfo = None if error is None else SimpleNamespace(value=error)
+            call: Any = SimpleNamespace(when=when, duration=0.25, excinfo=excinfo)
+            events._note(item, call)
+        with pytest.raises(StopIteration):
+            playing.send(None)
+        file.seek(0)
+        found: dict[str, Any] = json.loads(file.read())
+    return found
+
+
+def raised(by: Callable[[str], NoReturn], words: str) -> BaseException:
+    with pytest.raises(BaseException, match=words) as error:
+        by(words)
+    return error.value
+
+
+FAIL, UNSURE = raised(verdicts.judge.fail, "it is bad"), raised(verdicts.judge.inconclusive, "who knows")
+
+
+@pytest.mark.parametrize(
+    ("phases", "verdict", "reason"),
+    [
+        (ENDED, "pass", ""),
+        (ENDED[:2], "inconclusive", "the test did not run to its end"),
+        ((("setup", None), ("call", FAIL), ("teardown", None)), "fail", "it is bad"),
+        ((("setup", FAIL), ("teardown", None)), "fail", "it is bad"),
+        ((("setup", ValueError("x")), ("teardown", None)), "inconclusive", "setup: ValueError: x"),
+        ((("setup", None), ("call", ValueError("x")), ("teardown", None)), "inconclusive", "ValueError: x"),
+        ((("setup", None), ("call", AssertionError("a\nb")), ("teardown", None)), "fail", "a"),
+        ((*ENDED[:2], ("teardown", AssertionError("x"))), "inconclusive", "teardown: AssertionError: x"),
+        ((("setup", None), ("call", FAIL), ("teardown", UNSURE)), "fail", "it is bad"),
+        ((("setup", None), ("call", UNSURE), ("teardown", FAIL)), "fail", "it is bad"),
+        ((("setup", None), ("call", FAIL)), "fail", "it is bad"),
+    ],
+)
+def test_a_test_is_told_by_the_worst_of_its_phases_and_passes_only_to_its_end(
+    phases: tuple[tuple[str, BaseException | None], ...], verdict: str, reason: str, tmp_path: Path
+) -> None:
+    found = told(*phases, folder=tmp_path)
+    assert (found["verdict"], found["reason"]) == (verdict, reason)
+    assert (found["gate"], found["node"], found["seconds"]) == ("drift", "gpu-1", 0.25 * len(phases))
+
+
+def test_a_test_that_may_fail_tells_nothing(tmp_path: Path) -> None:
+    found = told(*ENDED, folder=tmp_path, xfail=object())
+    assert (found["verdict"], "xfail" in found["reason"]) == ("inconclusive", True)
+
+
+@pytest.mark.parametrize("params", [None, {}])
+def test_a_test_without_a_node_is_the_whole_clusters(params: dict[str, str] | None, tmp_path: Path) -> None:
+    assert told(*ENDED, folder=tmp_path, params=params)["node"] == ""
+
+
+def test_figures_that_a_line_has_no_room_for_lie_beside_it(tmp_path: Path) -> None:
+    room = verdicts.MAX_MEASURED_BYTES - len(json.dumps({"x": ""}))
+    assert told(*ENDED, folder=tmp_path, x="y" * room)["measured"] == {"x": "y" * room}
+    found = told(*ENDED, folder=tmp_path, x="y" * (room + 1))
+    assert (found["measured"], "measuredFile" in found) == ({}, True)
+    (beside,) = (path for path in tmp_path.iterdir() if path.name != "events.jsonl")
+    assert json.loads(beside.read_text()) == {"x": "y" * (room + 1)}
