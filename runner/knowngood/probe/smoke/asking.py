@@ -39,7 +39,6 @@ class Load:
         self._wrong: dict[int, list[str]] = {n: [] for n in range(len(places))}
         self._seconds: dict[int, float] = {}
         self._lock = threading.Lock()
-        self.late = False
 
     def run(self) -> None:
         """Ask all devices at the same time; the first request of each is not counted."""
@@ -70,7 +69,6 @@ class Load:
     def _asker(self, number: int, turns: Iterator[int]) -> None:
         while not self._wrong[number]:
             if time.monotonic() > self._until:
-                self.late = True
                 return
             with self._lock:
                 turn = next(turns, None)
