@@ -97,9 +97,30 @@ def test_each_instance_computes_by_itself_and_whole_gpus_together() -> None:
         ({"parts": "nvidia-smi can't be asked"}, None, "nvidia-smi can't be asked"),
     ],
 )
+@pytest.mark.timeout(120)  # a process that is not ended would be waited for
 def test_what_is_wrong_is_named_by_its_instance(changes: dict[str, Any], ok: bool | None, words: str) -> None:
     found = each(**changes)
     assert (found["ok"], found["reason"]) == (ok, words)
+
+
+def test_where_nothing_is_said_of_whole_gpus_there_must_be_none() -> None:
+    told: list[float] = []
+
+    def keeping(params: Any) -> Sequence[str]:
+        told.append(params["deadline"])
+        return command(params)
+
+    assert instances.each({"slices": 2, "deadline": 20.0}, PARTS[1:], keeping)["ok"] is True
+    assert told == [19.0, 19.0], "a twentieth is left to tell the others' answers"
+    assert instances.each({"slices": 2, "deadline": 20.0}, PARTS, keeping)["ok"] is None
+
+
+@pytest.mark.parametrize(
+    ("backends", "told"), [(("cpu", "cpu"), "cpu"), (("cuda", "cpu"), "cuda"), (("cpu", "reference"), "cuda")]
+)
+def test_parts_that_computed_on_one_backend_have_it(backends: tuple[str, ...], told: str) -> None:
+    found = [(part, good(one, {})) for part, one in zip(PARTS[1:], backends, strict=True)]
+    assert instances.together(found)["backend"] == told
 
 
 def test_six_reasons_are_told_and_how_many_more() -> None:
@@ -137,14 +158,16 @@ class Cuda:
     def __init__(self, **codes: int) -> None:
         self._codes = codes
 
-    def cuInit(self, _flags: int) -> int:  # noqa: N802 (libcuda's name, as the next)
-        return self._codes.get("init", 0)
+    def cuInit(self, flags: int) -> int:  # noqa: N802 (libcuda's name, as the next)
+        return flags or self._codes.get("init", 0)  # no flag is defined
 
     def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
         device._obj.value = ordinal
         return self._codes.get("get", 0)
 
-    def cuDeviceGetUuid_v2(self, raw: Any, _device: Any) -> int:  # noqa: N802
+    def cuDeviceGetUuid_v2(self, raw: Any, device: Any) -> int:  # noqa: N802
+        if device.value:
+            return 101  # a process sees one MIG device
         raw[:] = uuid.UUID(SLICE.removeprefix("MIG-")).bytes
         return self._codes.get("uuid", 0)
 

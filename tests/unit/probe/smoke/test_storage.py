@@ -19,6 +19,8 @@ MOUNTS = """36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,error
 2043 2013 0:64 / /twice rw - xfs /dev/sdb rw
 broken
 1 2 3 4 /alone
+1 2 3 4 /five - ext4 /dev/sdc rw
+1 2 3 4 - ext4 /dev/sdd rw
 """
 
 
@@ -32,6 +34,7 @@ broken
         ("/twice", "xfs"),
         ("/mnt2", "ext3"),
         ("/alone", ""),
+        ("/five", "ext4"),
     ],
 )
 def test_what_is_mounted_is_told_by_the_kernel(tmp_path: Path, folder: str, kind: str) -> None:
