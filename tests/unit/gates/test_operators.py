@@ -77,7 +77,13 @@ def test_operands_at_rest_pass() -> None:
             "inconclusive",
             "CrashLoopBackOff",
         ),
+        (
+            with_(PLUGIN, state="ctr: CrashLoopBackOff", age=30.0, containers=(times(2),)),
+            "inconclusive",
+            "CrashLoopBackOff",
+        ),
         (with_(PLUGIN, state="ctr: ImagePullBackOff", age=30.0), "inconclusive", "ImagePullBackOff"),
+        (with_(CHECK, started=EARLY), "pass", ""),
         (replace(WELL, missing=("nvidia-dcgm",)), "fail", "nvidia-dcgm selects the node"),
         (
             replace(WELL, parked=("nvidia.com/gpu.deploy.dcgm=paused-for-driver-upgrade",)),
@@ -259,3 +265,30 @@ def test_a_node_is_read_from_its_pods_and_the_daemonsets_that_select_it() -> Non
     assert operand.undone == ("init",)
     assert operand.containers == (Container("ctr", 4, EARLY),)
     assert (found.boot, found.ready_since) == ("b1", EARLY)
+
+
+@pytest.mark.parametrize(
+    ("uid", "containers", "said"),
+    [
+        ("u1", {"ctr": 5}, ""),
+        ("other", {"ctr": 1}, ""),
+        ("u1", {"ctr": 4}, f"{PLUGIN.daemonset} restarted 1 times since the baseline"),
+        ("u1", {"another": 9}, f"{PLUGIN.daemonset} restarted 5 times since the baseline"),
+    ],
+    ids=["none", "another pod", "one", "a container that was not there"],
+)
+def test_restarts_that_are_allowed_are_told_and_those_of_before_are_not(
+    uid: str, containers: dict[str, int], said: str
+) -> None:
+    before = {"restarts": {PLUGIN.daemonset: [uid, containers]}}
+    found = judged(with_(PLUGIN, containers=(times(5),)), before, maxRestarts=9)
+    assert found == ("pass", said)
+    if "another" in containers:
+        assert judged(with_(PLUGIN, containers=(times(5),)), before, maxRestarts=4)[0] == "fail"
+
+
+def test_a_container_that_ended_as_the_node_became_ready_ended_by_the_boot() -> None:
+    before = {"boot": "b1", "restarts": {PLUGIN.daemonset: ["u1", {"ctr": 5}]}}
+    for ended, expected in ((LATE, "pass"), ("2026-11-29T12:05:01Z", "fail")):
+        seen = replace(with_(PLUGIN, containers=(times(9, ended=ended),)), boot="b2", ready_since=LATE)
+        assert judged(seen, before)[0] == expected

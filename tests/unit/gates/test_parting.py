@@ -70,6 +70,7 @@ def layout(
     labels: dict[str, str] | None = None,
     places: dict[str, str] | None = None,
     allocatable: dict[str, str] | None = None,
+    expect: dict[str, str] | None = None,
 ) -> tuple[str, str]:
     told = text if isinstance(text, Told) else report_of(Ran(text or parted(), "", 0))
     inventory: dict[str, Any] = {"mig": PLACES if places is None else places}
@@ -85,7 +86,7 @@ def layout(
         parted_now={"gpu-1": Parted(told, found)},
         gpu_settings=config,
         profile=profile(),
-        expect={},
+        expect=expect or {},
         baseline=baseline,
     )[:2]
 
@@ -142,6 +143,10 @@ def test_a_node_without_mig_passes() -> None:
             "inconclusive",
             "rebooting",
         ),
+        ({"labels": {k: v for k, v in LABELS.items() if k != STATE}}, "inconclusive", "it has said nothing"),
+        ({"baseline": {"layout": "other"}}, "fail", "its layout is half, before the change other"),
+        ({"baseline": {"layout": "other"}, "expect": {"mig-config": "half"}}, "pass", ""),
+        ({"baseline": {"layout": "other"}, "expect": {"mig-config": "other"}}, "fail", "before the change"),
         ({"labels": {**LABELS, **COUNTS, "nvidia.com/mig.config": "gone"}}, "inconclusive", "no layout gone"),
         ({"config": GpuConfig(mig_trouble="there is no ConfigMap x")}, "inconclusive", "no ConfigMap x"),
         ({"config": GpuConfig(mig={"half": "nonsense"})}, "inconclusive", "can't be understood"),

@@ -240,3 +240,32 @@ def test_what_had_grown_before_a_reset_hides_nothing_that_grew_after_it(
     probe = {**answer(counters=counters), **now}
     taken = {"counters": counters, "uptimeSeconds": 9_000.0, "bootId": "b1", **before}
     assert judged(profile, probe, taken)[:2] == ("fail", "mlx5_0/1 link_downed grew by 5")
+
+
+def test_what_a_probe_left_out_is_not_made_up(profile: Profile) -> None:
+    probe = answer()
+    found, reason, notes = judged(profile, probe)
+    assert (found, reason) == ("pass", "counters are recorded, nothing to compare them with")
+    assert (notes.measured["bootId"], notes.measured["modeShownBy"]) == ("", "")
+    del probe["measured"]["mode"]
+    found, reason, notes = judged(profile, probe)
+    assert (found, reason) == ("inconclusive", "can't tell how GPU memory reaches the NICs")
+    assert notes.measured["mode"] == ""
+    probe["measured"].pop("peermem")
+    probe["measured"]["mode"] = "nvidia-peermem"
+    assert "expected dma-buf (nvidia_peermem is loaded, ? users)" in judged(profile, probe)[1]
+
+
+@pytest.mark.parametrize("who", ["the probe", "the baseline"])
+def test_where_one_reading_tells_no_boot_the_uptimes_tell_whether_it_is_the_same(
+    profile: Profile, who: str
+) -> None:
+    probe = answer(counters=counted(link_downed=5))
+    before = judged(profile, {**probe, "bootId": "b"})[2].measured
+    later = answer(counters=counted(link_downed=5), uptimeSeconds=20_000.0)
+    if who == "the probe":
+        assert judged(profile, later, before)[0] == "pass"
+    else:
+        before = {k: v for k, v in before.items() if k != "bootId"}
+        assert judged(profile, {**later, "bootId": "b"}, before)[0] == "pass"
+    assert judged(profile, {**later, "bootId": "c"}, {**before, "bootId": "b"})[0] == "fail", "another boot"
