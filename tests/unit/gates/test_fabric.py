@@ -86,6 +86,10 @@ def test_healthy_pairs_pass_and_ports_are_kept_by_their_address() -> None:
         "nccl": {"rate": 380.0},
     }
     assert notes.measured["partners"] == ["b", "c"]
+    assert sorted(map(sorted, notes.measured["pairs"])) == [["a", "b"], ["a", "c"]], (
+        "of what was planned, its own"
+    )
+    assert notes.measured["parts"] == ["a:0/1", "a:1/1"]
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(360.0, "pass"), (359.9, "fail"), (0.0, "inconclusive")])

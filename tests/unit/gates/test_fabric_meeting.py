@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from knowngood.adapters.judging.probe_job import Answers
+from knowngood.adapters.judging.probe_manifest import Order
 from knowngood.gate import meeting
+from knowngood.gate.fixtures import PAYLOAD
 from knowngood.gate.meeting import Meeting
 from knowngood.model.hardware import Hardware
 from knowngood.model.node import NodeState
 from knowngood.model.parts import ComputeNics
+from knowngood.model.probe_pod import PodSite
 
 from .conftest import BOOT, healthy, request
 from .smi import PCIE, SXM, profile
@@ -137,3 +143,37 @@ def test_each_kind_is_judged_among_its_own_and_doubts_are_told() -> None:
     judged = found.judged(profile(SXM), {})
     assert judged is found.judged(profile(SXM), {"minGbPerSecond": 1}), "worked out once"
     assert judged.rates == {}
+
+
+@pytest.mark.parametrize(("computing", "seconds"), [((), 600.0), (("training",), 300.0)])
+def test_a_meeting_has_three_fifths_of_the_time_and_half_of_that_beside_what_computes(
+    computing: tuple[str, ...], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a meeting's pods are placed together or none, and it is the gate's that asks for it."""
+    orders: list[Order] = []
+
+    def run(_kube: object, order: Order, _cancel: object) -> Answers:
+        orders.append(order)
+        return Answers({}, dict.fromkeys(order.nodes, "no room"))
+
+    monkeypatch.setattr("knowngood.gate.meeting.probe_job.run", run)
+    monkeypatch.setattr("knowngood.gate.meeting.nccl_settings.of_tenants", lambda *_: {})
+    gates = {
+        "rdma_health": "rdma",
+        "fabric": "fabric",
+        **dict.fromkeys(("smoke",) * bool(computing), "training"),
+    }
+    items = [
+        SimpleNamespace(path=Path(f"{gate}.py"), module=SimpleNamespace(**{PAYLOAD: payload}))
+        for gate, payload in gates.items()
+    ]
+    asking: Any = SimpleNamespace(session=SimpleNamespace(items=items), getfixturevalue=lambda _name: None)
+    where = context(*NODES, deadline=1000.0, baseline={"fabric/a": {"x": 1}, "rdma_health/a": {"x": 2}})
+    limits = SimpleNamespace(image_pull=5.0)
+    where.cluster = SimpleNamespace(tenants=(), probe_image="i", probe=PodSite(), limits=limits)
+    where.namespace = "n"
+    make: Any = meeting.meeting.__wrapped__  # type: ignore[attr-defined]
+    found = make(asking, where, None, Reader(), {node: state(node) for node in NODES})
+    assert [(order.deadline, order.together) for order in orders] == [(seconds, True)]
+    assert found.missing == dict.fromkeys(NODES, "no room")
+    assert found.baselines == {"a": {"x": 1}}

@@ -16,6 +16,8 @@ from knowngood.probe.kernel_log import files, messages
 from knowngood.probe.kernel_log.events import parse
 from knowngood.probe.kernel_log.signatures import SIGNATURES, Signature
 
+pytestmark = pytest.mark.timeout(120)
+"""Seconds: a search that stays where it is would go on for ever."""
 WORDS = (*messages.KEYWORDS, *files.BYTES_MESSAGE)
 NEARLY = (
     "kernel: backup",
