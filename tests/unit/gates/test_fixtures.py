@@ -42,7 +42,8 @@ def test_an_older_entry_is_asked_for_half_a_minute_before_the_window_by_the_cloc
     uptime: float | None, ago: str, up: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten seconds after the look; the same moment once, and near to the boot its first line is looked for."""
-    answers, asked = [[LINE], ["-- No entries --"], [LINE]], []
+    answers = [[LINE], ["-- No entries --"], [LINE]]
+    asked: list[tuple[str, dict[str, str], float | None]] = []
 
     def ask(_kube: object, node: str, query: dict[str, str], *, up: float | None) -> list[str]:
         asked.append((node, query, up))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import time
@@ -27,8 +28,9 @@ def test_a_request_is_one_that_any_server_of_the_api_takes() -> None:
     asked: list[dict[str, Any]] = []
 
     def post(self: Handler) -> None:
-        length = int(self.headers["Content-Length"])
-        asked.append(json.loads(self.rfile.peek(length)[:length]))
+        length, body = int(self.headers["Content-Length"]), self.rfile
+        assert isinstance(body, io.BufferedReader)
+        asked.append(json.loads(body.peek(length)[:length]))
         Handler.do_POST(self)
 
     with served(handler(do_POST=post)) as (place,):
