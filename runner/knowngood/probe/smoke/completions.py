@@ -141,7 +141,8 @@ def number(token: str) -> int:
 def wrong(got: Answered, wanted: Expected, tolerance: float) -> str:
     """What is wrong with an answer, in words; "" for nothing. `tolerance`: of a log-probability."""
     if tuple(got.tokens) != wanted.tokens:
-        at = next((i for i, (a, b) in enumerate(zip(got.tokens, wanted.tokens)) if a != b), len(got.tokens))  # noqa: B905
+        both = min(len(got.tokens), len(wanted.tokens))  # where one of them ends
+        at = next((i for i in range(both) if got.tokens[i] != wanted.tokens[i]), both)
         return f"token {at} is {_at(got.tokens, at)}, the CPU's is {_at(wanted.tokens, at)}"
     if got.finish != wanted.finish:
         return f"it finished by {got.finish or 'nothing'!r}, not by {wanted.finish!r}"
