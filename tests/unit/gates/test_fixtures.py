@@ -12,6 +12,7 @@ import pytest
 
 from knowngood.adapters.judging.probe_manifest import fabric_name, group_name
 from knowngood.gate import fixtures
+from knowngood.gate.context import SEEN
 from knowngood.gate.fixtures import CONTEXT, PAYLOAD, Look
 from knowngood.gate.verdicts import GateInconclusive
 from knowngood.model.context import Window
@@ -139,7 +140,7 @@ def test_what_computes_goes_before_the_look_and_what_a_runs_start_saw_is_not_rea
     found = made(fixtures.look)(session(*payloads, asked=asked), wanted, reader, begun, context, told)
     assert (asked, reader.observed, told, found.at) == (first, ["b"], {"a": "line"}, 7.0)
     assert sorted(found.states) == ["a", "b"]
-    assert sorted(json.loads((tmp_path / fixtures.SEEN).read_text())) == ["a", "b"]
+    assert sorted(json.loads((tmp_path / SEEN).read_text())) == ["a", "b"]
 
 
 def test_a_judgements_own_probes_are_no_leftovers_and_all_else_is() -> None:
