@@ -66,13 +66,13 @@ class Judge:
 
         A waived part waives what belongs to it: `0000:18:00.0` also `0000:18:00.0/1`, the port of that NIC.
         """
-        notes, left, today = _current[0], [], datetime.now(UTC).date().isoformat()
+        notes, left, day = _current[0], [], today()
         for part, words in found:
             name = f"{short(part)}/"
             waiver = next((w for w in notes.waivers if part and name.startswith(f"{short(w.part)}/")), None)
             if waiver is None:
                 left.append(words)
-            elif waiver.until < today:
+            elif waiver.until < day:
                 left.append(f"{words} (waived until {waiver.until})")
             else:
                 notes.waived[waiver.part] = {
@@ -93,10 +93,15 @@ class Judge:
         _current[0].reason = reason
 
 
+def today() -> str:
+    """The day in UTC, by which a waiver ends, as it writes days."""
+    return datetime.now(UTC).date().isoformat()
+
+
 def absent(waivers: Iterable[Waiver], there: Collection[str]) -> list[Waiver]:
     """The waivers that count today of parts that are not there."""
-    today, here = datetime.now(UTC).date().isoformat(), {short(name) for name in there}
-    return [w for w in waivers if w.until >= today and short(w.part) not in here]
+    day, here = today(), {short(name) for name in there}
+    return [w for w in waivers if w.until >= day and short(w.part) not in here]
 
 
 def measure(**figures: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -11,8 +11,14 @@ from knowngood.gate import verdicts
 from knowngood.gate.verdicts import judge
 from knowngood.model.parts import Out, Waiver, out
 
-TODAY = datetime.now(UTC).date()
+TODAY = date(2026, 11, 29)
 NIC = "0000:9c:00.0"
+
+
+@pytest.fixture(autouse=True)
+def _one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day that does not end while the tests run."""
+    monkeypatch.setattr(verdicts, "today", TODAY.isoformat)
 
 
 def waiver(part: str = NIC, days: int = 0) -> Waiver:
