@@ -147,7 +147,7 @@ def by_boot(container: Container, ready_since: str) -> bool:
     """Whether its last end was before the node was Ready. False where either is not told."""
     try:
         return datetime.fromisoformat(container.ended) <= datetime.fromisoformat(ready_since)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
 
 

@@ -43,7 +43,7 @@ def space(question: Question, *, every: bool = False) -> Space:
     moving = names.index(OPENSHIFT) if (catalogs or waiting) and OPENSHIFT in names else -1
     contexts = maker.contexts if moving >= 0 else ("",)
     tracks = tuple(_in_contexts(t, contexts) for t in tracks)
-    tracks = tuple(t if t.name == OPENSHIFT else _resting(t, waiting, maker) for t in tracks)
+    tracks = tuple(t if t.name == OPENSHIFT else _closed_over(t, waiting, maker) for t in tracks)
     tracks = tuple(_with_canary(question, t, known) for t in tracks)
     problem = Problem(
         tracks=tracks,
@@ -87,7 +87,7 @@ def _waiting(question: Question, maker: Tracks) -> frozenset[str]:
     return frozenset(minor(v) for v in maker.versions(OPENSHIFT) if waits(question, OPENSHIFT, v))
 
 
-def _resting(track: Track, waiting: frozenset[str], maker: Tracks) -> Track:
+def _closed_over(track: Track, waiting: frozenset[str], maker: Tracks) -> Track:
     """The track with its moves closed over these minors: what runs on the nodes there is of the minor before.
 
     No hop could say what it leaves on them, and none of the states between would be a place to rest.
