@@ -100,16 +100,10 @@ def meant_nic(name: str) -> str:
     nic, slash, number = name.strip().partition("/")
     bare = _BARE.fullmatch(nic.replace(":", ""))
     last, colon, behind = nic.rpartition(":")
-    tries = [
-        f"{nic}.0{slash}{number}",  # without its function
-        f"{last}/{behind}"
-        if colon and not slash
-        else "",  # as nvidia-smi and ibstat never write it, people do
-        ":".join(re.findall("....", bare[1].lower())) + f"{slash}{number}"
-        if bare
-        else "",  # as ibstat writes it
-        name.strip(),
-    ]
+    spelled = ":".join(re.findall("....", bare[1].lower())) if bare else ""
+    tries = [f"{nic}.0{slash}{number}"]  # without its function
+    tries += [f"{last}/{behind}"] if colon and not slash else []  # a port behind a colon
+    tries += [f"{spelled}{slash}{number}", name.strip()]  # a GUID as ibstat writes it
     return next((found for found in tries if is_nic(found)), "")
 
 
