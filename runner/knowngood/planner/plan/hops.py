@@ -234,19 +234,21 @@ class Hops:
         """What Git leaves to an operator that moves, where that one is not known to bring what is planned, or kept."""
         for name, own in self.case.cluster.follows.items():
             leader = next((m for m in moves if m.component == own.component), None)
-            if leader is None or name not in whole:
+            if leader is None or name not in self.question.start:
                 continue
             scheme = self.case.component(own.component).scheme
-            for at, version in ((leader.from_version, whole[name]), (leader.to_version, then.get(name, ""))):
+            ends = ((leader.from_version, whole.get(name, "")), (leader.to_version, then.get(name, "")))
+            for at, version in ends:
                 brings = next((v for text, v in own.versions.items() if in_range(scheme, text, at)), "")
-                if brings != version:
+                if brings != version or not brings:  # of a step in between nobody may know it
+                    which = f"{name} {version or 'of no known version'}"
                     told = (
                         f"brings {brings} by the cluster file"
                         if brings
                         else "is not named in the cluster file"
                     )
                     yield (
-                        f"{name} {version}: it follows {own.component} here, and {own.component} {at} {told}"
+                        f"{which}: it follows {own.component} here, and {own.component} {at} {told}"
                         f" (correct follows.{name}, or write its version out in Git and declare it)"
                     )
 

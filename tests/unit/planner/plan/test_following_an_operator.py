@@ -80,3 +80,24 @@ def test_it_is_shown_as_coming_with_its_operator() -> None:
 
 def test_what_a_run_would_need_can_be_asked_for() -> None:
     assert still(matrix(prod()), "fra-prod").hops[0].fleet is not None
+
+
+def test_an_operator_that_takes_two_steps_brings_one_version_with_each() -> None:
+    """The second hop starts from what the first one brought, not from what ran before the run."""
+    between, far, last = "26.3.3", "26.7.0", "580.173.02"
+    brings = {OLD: BRINGS[OLD], between: BRINGS[NEW], far: last}
+    made = plan(matrix(prod(brings), gpu_operator=far, nvidia_driver=last), "fra-prod", "to")
+    first, second = made.hops
+    assert [m.to_version for hop in made.hops for m in hop.moves] == [between, far]
+    for hop, before, after in ((first, BRINGS[OLD], BRINGS[NEW]), (second, BRINGS[NEW], last)):
+        assert not hop.not_movable
+        assert Move(DRIVER, before, after) in hop.follows
+        assert all(Move(DRIVER, before, after) in ring.moves for ring in hop.rings)
+    assert second.rings
+
+
+def test_a_step_in_between_of_which_nobody_says_what_it_brings_is_not_made() -> None:
+    far, last = "26.7.0", "580.173.02"
+    brings = {OLD: BRINGS[OLD], far: last}
+    made = plan(matrix(prod(brings), gpu_operator=far, nvidia_driver=last), "fra-prod", "to")
+    assert any("is not named in the cluster file" in why for hop in made.hops for why in hop.not_movable)
