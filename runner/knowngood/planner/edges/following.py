@@ -141,6 +141,11 @@ def by_reinstall(
     return supported and bool(entries) and not any(follows(bundle, a) for bundle in updates)
 
 
+def holds(found: Iterable[Catalog], version: str) -> bool:
+    """Whether an operator may be installed at this version from one of these catalogs, be it skipped or not."""
+    return any(bundle.version == version for bundle in _bundles(found))
+
+
 def _offered(edges: Edges, found: Iterable[Catalog], a: str) -> set[str]:
     found = tuple(found)
     return _updates(found, a) | _reinstalls(edges, found, a)

@@ -30,7 +30,7 @@ from knowngood.planner.scope import reach, to_rings
 from knowngood.planner.search.problem import Indexes
 from knowngood.planner.search.question import EUS, OPENSHIFT, Question
 from knowngood.planner.search.space import Space
-from knowngood.planner.search.tracks import charge_of, waits
+from knowngood.planner.search.tracks import charge_of, gone_from, waits
 from knowngood.planner.second_load import second_load
 
 DISRUPTIONS = list(Disruption)
@@ -71,10 +71,8 @@ class Hops:
         components = [self.case.component(m.component) for m in moves]
         scopes = {c.name: self._scope(c, whole) for c in components}
         scope = Scope.CLUSTER if Scope.CLUSTER in scopes.values() else Scope.NODE
-        undo = max(
-            (c.undo for c in components),
-            key=UNDOS.index,
-        )
+        gone = {m.component: told for m in moves if (told := self._gone(m, whole))}
+        undo = UndoClass.FORWARD_ONLY if gone else max((c.undo for c in components), key=UNDOS.index)
         charges = [charge_of(self.question, m.component, m.from_version, m.to_version) for m in moves]
         paused = any(waits(self.question, m.component, m.to_version) for m in moves)
         follows = tuple(self._follows(whole, then, waits=paused))
@@ -98,7 +96,7 @@ class Hops:
             why=reasons(self.space, states, number, closed=undo is UndoClass.FORWARD_ONLY),
             allowed_by=tuple(self._allowed_by(m, whole) for m in known),
             risks=tuple(name for m in known for name in self._risks(m)),
-            procedure=self._procedure(moves),
+            procedure=self._procedure(moves, gone),
             proves_again=(*self.gates.active, *self.gates.passive) if new_kernel else (),
             not_movable=blocked,
             fleet=fleet,
@@ -168,9 +166,22 @@ class Hops:
         found = evaluate(matrix.rules.values(), matrix.components, versions, self.question.traits)
         return {f"rule {f.rule.name}": f.sentence() for f in broken(found, Severity.WARN)}
 
-    def _procedure(self, moves: tuple[Move, ...]) -> str:
-        """How each of the moves is undone, as the components' files say."""
-        texts = [(m.component, self.case.component(m.component).procedure) for m in moves]
+    def _gone(self, move: Move, versions: dict[str, str]) -> str:
+        """Why an operator can't be brought back to where it is, whatever its procedure; "" where it can."""
+        openshift = minor(versions.get(OPENSHIFT, ""))
+        if not gone_from(self.question, move.component, move.from_version, openshift):
+            return ""
+        what = f"{move.component} {move.from_version}"
+        return (
+            f"none, the catalog of OpenShift {openshift} is not known to hold {what}, so it can't be installed again"
+            f" (where yours does, let edges/{move.component}/olm.yaml say so)"
+        )
+
+    def _procedure(self, moves: tuple[Move, ...], gone: Mapping[str, str]) -> str:
+        """How each of the moves is undone, as the components' files say, or why one can't be."""
+        texts = [
+            (m.component, gone.get(m.component) or self.case.component(m.component).procedure) for m in moves
+        ]
         said = [(name, text) for name, text in texts if text]
         return said[0][1] if len(moves) == 1 and said else " ".join(f"{name}: {text}" for name, text in said)
 

@@ -11,7 +11,15 @@ from functools import cached_property, lru_cache
 from knowngood.model.declared import Scope
 from knowngood.model.graph import Catalog, Edges, Risk, Steps
 from knowngood.model.matrix import Disruption, ReleaseStatus, UndoClass
-from knowngood.planner.edges.following import ARCHITECTURE, allowed, catalogs, follows, major, place
+from knowngood.planner.edges.following import (
+    ARCHITECTURE,
+    allowed,
+    catalogs,
+    follows,
+    holds,
+    major,
+    place,
+)
 from knowngood.planner.edges.olm import targets as updated_to
 from knowngood.planner.edges.path import minor
 from knowngood.planner.expression import compiled
@@ -36,7 +44,7 @@ class Tracks:
     every: bool = False
     charges: dict[Charge, int] = field(default_factory=dict)
     lines: dict[str, Mapping[str, int]] = field(default_factory=dict)
-    numbers: dict[tuple[str, str, str, tuple[str, ...]], int] = field(default_factory=dict)
+    numbers: dict[tuple[str, str, str, tuple[str, ...], bool], int] = field(default_factory=dict)
 
     @cached_property
     def contexts(self) -> tuple[str, ...]:
@@ -97,7 +105,7 @@ class Tracks:
         catalog = self.question.catalogs.get((name, openshift))
         offered = offers(edges, versions, catalogs(edges, openshift, catalog))
         return tuple(
-            self._charged(name, a, versions, {(): targets})
+            self._charged(name, a, versions, {(): targets}, gone=gone_from(self.question, name, a, openshift))
             for a, targets in zip(versions, offered, strict=True)
         )
 
@@ -122,7 +130,13 @@ class Tracks:
         )
 
     def _charged(
-        self, name: str, a: str, versions: tuple[str, ...], by_risk: Mapping[tuple[str, ...], int]
+        self,
+        name: str,
+        a: str,
+        versions: tuple[str, ...],
+        by_risk: Mapping[tuple[str, ...], int],
+        *,
+        gone: bool = False,
     ) -> dict[int, int]:
         """Charge number -> targets, of the moves from `a` whose targets are sorted by the risks on the way."""
         found: dict[int, int] = defaultdict(int)
@@ -130,9 +144,10 @@ class Tracks:
         for met, targets in by_risk.items():
             for line, members in by_line.items():
                 if targets & members:
-                    key = name, minor(a) if line else "", line, met
+                    key = name, minor(a) if line else "", line, met, gone
                     if key not in self.numbers:
                         charge = charge_of(self.question, name, a, line or a, [risks[n] for n in met])
+                        charge = replace(charge, forward_only=charge.forward_only or gone)
                         self.numbers[key] = self.charges.setdefault(charge, len(self.charges))
                     found[self.numbers[key]] |= targets & members
         return dict(found)
@@ -218,6 +233,19 @@ def charge_of(question: Question, name: str, a: str, b: str, met: Iterable[Risk]
         risk=sum(WEIGHT.get(r.gpu, 1) for r in met if not r.always),
         needs=frozenset(r.name for r in met if r.always) - question.accepted,
     )
+
+
+def gone_from(question: Question, name: str, version: str, openshift: str) -> bool:
+    """Whether an operator can't be brought back to this version: the minor's catalog is not known to hold it.
+
+    Of the minor that the cluster is on the facts that are shipped say too little: what runs came from its catalog, and
+    that one is asked itself before the first commit.
+    """
+    given = question.catalogs.get((name, openshift))
+    if given is None and openshift in ("", minor(question.start.get(OPENSHIFT, ""))):
+        return False
+    found = catalogs(question.edges(name), openshift, given)
+    return bool(found) and not holds(found, version)
 
 
 def disturbed(question: Question, scope: Reach, *, reboots: bool) -> int:

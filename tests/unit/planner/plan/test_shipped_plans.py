@@ -10,11 +10,12 @@ import pytest
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import Refused
+from knowngood.model.graph import Bundle
 from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
-from knowngood.model.plan import Plan
+from knowngood.model.plan import Hop, Plan
 from knowngood.planner.edges.following import catalogs, moves, place
 from knowngood.planner.edges.path import minor
-from knowngood.planner.plan.case import Wishes
+from knowngood.planner.plan.case import GivenCatalog, Wishes
 from knowngood.planner.plan.planning import plan, refuse_unmovable
 from knowngood.planner.rules.evaluation import broken, completed, evaluate, traits_of
 from knowngood.planner.search.question import Question
@@ -119,7 +120,8 @@ def test_sriov_operator_is_new_enough_before_the_kernel_that_breaks_it(shipped: 
 
 def test_openshift_minors_can_not_be_undone_and_come_as_late_as_the_rules_allow(long_way: Plan) -> None:
     closed = [hop for hop in long_way.hops if hop.undo is UndoClass.FORWARD_ONLY]
-    assert [m.component for hop in closed for m in hop.moves] == ["openshift"] * 8
+    moved = [m.component for hop in closed for m in hop.moves]
+    assert moved == ["openshift"] * 8 + ["nfd", "sriov-network-operator"]
     assert long_way.point_of_no_return == closed[0].name
     first = long_way.hops.index(closed[0])
     late = ("must come before", "waits for", "it can't be undone", "the next step after")
@@ -133,9 +135,38 @@ def test_a_new_kernel_voids_what_was_proven(long_way: Plan) -> None:
     assert not any(h.proves_again for h in long_way.hops if h not in kernels)
 
 
+def test_an_operator_that_the_new_minors_catalog_has_left_behind_can_not_come_back(
+    shipped: Matrix, long_way: Plan
+) -> None:
+    """Nobody could install it again; where the team's own catalog still holds it, there is a way back."""
+    value, to, old = pinned(shipped, "h200-4.20-r580"), "h200-4.21-r595", {"openshift": "4.20.14"}
+
+    def moves_nfd(made: Plan) -> Hop:
+        return made.hops[hop_to(made, "nfd", "4.21")]
+
+    hop = moves_nfd(plan(value, "ams-prod", to, wishes=Wishes(observed=old)))
+    assert (hop.closed, long_way.hops[hop_to(long_way, "nfd", "4.22")].closed) == (True, True)
+    assert "catalog of OpenShift 4.21 is not known to hold nfd 4.20.0" in hop.procedure
+    both = replace(
+        shipped.edges["nfd"].catalogs["4.21"],
+        channels={"stable": (Bundle("4.21.0", replaces="4.20.0"), Bundle("4.20.0"))},
+    )
+    given = {("nfd", "4.21"): GivenCatalog(both, "next.yaml")}
+    hop = moves_nfd(plan(value, "ams-prod", to, wishes=Wishes(observed=old, catalogs=given)))
+    assert (hop.undo, "startingCSV" in hop.procedure) == (UndoClass.PROCEDURE, True)
+
+
+def test_what_runs_now_came_from_this_minors_catalog_whatever_the_shipped_facts_say(shipped: Matrix) -> None:
+    """Real builds carry a date that no public list has: the catalog itself is asked, before anything moves."""
+    value, old = pinned(shipped, "h200-4.20-r580"), {"nfd": "4.19.0-202501010000"}
+    made = plan(value, "ams-prod", "h200-4.20-r580", wishes=Wishes(observed=old))
+    (hop,) = made.hops
+    assert (hop.moves[0].from_version, hop.undo) == (old["nfd"], UndoClass.PROCEDURE)
+
+
 def test_an_operator_going_back_is_a_procedure(long_way: Plan, shipped: Matrix) -> None:
     for hop in long_way.hops:
-        if hop.moves[0].component in ("gpu-operator", "network-operator", "sriov-network-operator"):
+        if hop.moves[0].component in ("gpu-operator", "network-operator"):
             assert hop.undo is UndoClass.PROCEDURE
             assert "startingCSV" in hop.procedure
     back = {**shipped.releases[LAST].components, "gpu-operator": "26.3.3"}

@@ -132,9 +132,15 @@ def price(question: Question, state: Mapping[str, str], chosen: Mapping[str, str
     for name in chosen:
         one = question.component(name)
         everywhere = reach(one, question.cluster).always is Scope.CLUSTER
+        edges, here = question.edges(name), minor(state.get("openshift", ""))
+        newer = here not in ("", minor(question.start.get("openshift", "")))
+        held = (
+            {b.version for b in edges.catalogs[here].channels["stable"]} if newer and edges.catalogs else ()
+        )
+        gone = bool(held) and state[name] not in held
         reboots = one.disruption in (Disruption.REBOOT, Disruption.POWER_CYCLE)
         cost = Cost(
-            max(cost.forward_only, int(one.undo is UndoClass.FORWARD_ONLY)),
+            max(cost.forward_only, int(gone or one.undo is UndoClass.FORWARD_ONLY)),
             max(cost.no_canary, int(everywhere)),
             max(cost.reboots, gpu if reboots else 0),
             max(cost.drains, gpu if reboots or one.disruption is Disruption.DRAIN else 0),
