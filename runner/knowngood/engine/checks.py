@@ -183,14 +183,19 @@ def _declaring(asked: Asked) -> Iterable[Finding]:
 
 def _fleet(asked: Asked) -> Iterator[Finding]:
     """What stands in the way of what a commit starts, for all nodes or a ring, or of its way back later."""
-    plan, fleet = asked.work.plan, asked.work.ports.fleet
+    plan, fleet, past = asked.work.plan, asked.work.ports.fleet, ""
     for number, hop in enumerate(plan.hops):
         for part in hop.parts:
             # What a later hop needs may be what an earlier one brings; its way back leads to where that one ends.
             if number == 0:
                 yield from fleet.ready(by_commit(plan, part))
-            if not hop.closed:
+            if past and not part.nodes and not hop.closed:
+                moved = ", ".join(m.component for m in part.moves)
+                told = f"whether {moved} can come back is asked when {hop.name} begins"
+                asked.unproven.append(f"{told}: after {past} other catalogs may be there")
+            elif not hop.closed:
                 yield from fleet.ready(by_commit(plan, part, undo=True), undo=True)
+        past = past or (hop.name if hop.closed else "")
 
 
 def _record(asked: Asked) -> Iterable[Finding]:

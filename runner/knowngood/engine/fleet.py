@@ -123,15 +123,21 @@ def in_the_way(work: Work, hop: Hop | None) -> Sequence[Finding]:
     """Why a later hop must not begin now: what the run's start asked for the first hop alone.
 
     Of one that can't be undone, of what is declared for all nodes, and of rings that their commits start: a fail is no
-    ring's fault then.
+    ring's fault then. And its way back: what the start was told of it may have been true before an earlier hop.
     """
     if hop is None:
         return ()
     parts = [p for p in hop.parts if hop.closed or p.at_once or not p.nodes]
+    ways = (False,) if hop.closed or hop.name == work.plan.hops[0].name else (False, True)
     found: list[Finding] = []
 
     def over() -> bool:
-        found[:] = [f for p in parts for f in work.ports.fleet.ready(by_commit(work.plan, p))]
+        found[:] = [
+            finding
+            for undo in ways
+            for p in parts
+            for finding in work.ports.fleet.ready(by_commit(work.plan, p, undo=undo), undo=undo)
+        ]
         return not found or not all(f.passes for f in found)
 
     with suppress(DeadlineExceeded):

@@ -38,7 +38,7 @@ class FakeFleet(FleetWork):
         return {m.component: FleetState(self._declared(), self._there(m), waits) for m in moves}
 
     def ready(self, moves: Sequence[Moving], *, undo: bool = False) -> Sequence[Finding]:
-        return self.world.found.get("fleet-back" if undo else "fleet", ())
+        return self.world.found.get("fleet-back" if undo else "fleet", ()) if moves else ()
 
     def start(self, moving: Moving, key: str, cancel: Cancel) -> str:
         if moving.spec.starts is not Starts.APPROVE or self.world.operator == moving.after:

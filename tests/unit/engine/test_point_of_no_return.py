@@ -288,6 +288,38 @@ def test_a_later_hop_that_can_go_back_asks_what_its_fleet_part_needs_before_its_
     assert (world.head().fields[SUBSCRIPTION], world.operator) == (WAS, WAS), "its commit never came"
 
 
+def test_a_later_hop_does_not_begin_once_its_way_back_has_gone() -> None:
+    """An earlier hop brought another catalog, in which the older version is not: an undo would end without any."""
+    (operator,) = alone_plan().hops
+    first, plan = replace(leaky_plan().hops[0], name="hop-0"), alone_plan()
+    plan = replace(plan, hops=(first, operator), movers={**leaky_plan().movers, **plan.movers})
+    world = a_fleet_world()
+
+    def find(request: JudgeRequest, _node: str, w: World) -> str:
+        if request.name == "hop-0/fleet/confirm":
+            w.found["fleet-back"] = [refused("catalog", "it could not be brought back")]
+        return ""
+
+    world.bad = find
+    end = ended(world, plan)
+    assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
+    assert "it could not be brought back" in end.why
+    assert (world.head().fields[SUBSCRIPTION], world.operator) == (WAS, WAS), "its commit never came"
+
+
+def test_what_today_s_catalog_says_of_a_hop_after_the_point_of_no_return_stops_no_run() -> None:
+    """The older version of that hop is one that an earlier hop brings, from a catalog that is not there yet."""
+    (closed,) = onward().hops
+    later = replace(leaky_plan().hops[0], name="hop-2")
+    plan = replace(onward(), hops=(closed, later), movers={**leaky_plan().movers, **onward().movers})
+    world = a_fleet_world()
+    calm(world)
+    world.found["fleet-back"] = [refused("catalog", "it could not be brought back")]
+    end = ended(world, plan)
+    assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), "hop-2 itself asks"
+    assert world.head().fields[SUBSCRIPTION] == IS, "the first hop was made"
+
+
 def test_the_way_back_is_not_asked_for() -> None:
     """There is none: a finding of it would refuse every such hop."""
     world = a_fleet_world()
