@@ -28,7 +28,7 @@ from tests.integration.twin.test_olm_faults import WIDGET, content, second, widg
 from knowngood.adapters.movers import olm_v0_acts
 from knowngood.model.errors import CouldNot, Refused
 from knowngood.model.mover import Moving
-from knowngood.twin.behaviours.olm_objects import SERVICE_VERSION, SUBSCRIPTION
+from knowngood.twin.behaviours.olm_objects import CATALOG, SERVICE_VERSION, SUBSCRIPTION
 from knowngood.twin.values import Object
 
 BACK = moving("26.7.0", "26.3.3")
@@ -97,6 +97,25 @@ def test_nothing_is_deleted_before_git_is_back(tmp_path: Path) -> None:
         assert phase(stage, NEWER) == "Succeeded"
 
     on_olm(tmp_path, story)
+
+
+def test_nothing_is_deleted_that_the_catalog_could_not_bring_back(tmp_path: Path) -> None:
+    """The catalog moved after the run's start: with the newer one gone there would be no operator at all."""
+    moved = [channel(GPU, "v26.3", "26.3.2"), channel(GPU, "v26.7", "26.7.0")]
+    moved += [row for row in CONTENT if row["schema"] != "olm.channel"]
+
+    async def story(stage: Play, desk: Desk) -> None:
+        await up_to(stage, "26.7.0")
+        await declared(stage, "26.3.3")
+        await stage.client.patch(CATALOG, "cat", {"spec": {"address": "moved:50051"}}, SPACE)
+        async with asyncio.timeout(10):
+            while "could not be brought back" not in await desk.found(BACK, undo=True):
+                await asyncio.sleep(0.02)
+        with pytest.raises(Refused, match=f"does not hold {OLDER}: nothing is deleted"):
+            await healed(stage, desk)
+        assert phase(stage, NEWER) == "Succeeded"
+
+    on_olm(tmp_path, story, catalogs={"catalog:50051": CONTENT, "moved:50051": moved})
 
 
 def test_a_version_that_would_take_its_objects_along_is_not_deleted(tmp_path: Path) -> None:

@@ -72,10 +72,35 @@ class OlmV0Acts:
 
 
 def _replaced(task: FleetTask, operator: Operator, moving: Moving, versions: list[Object]) -> str:
-    """Take these versions and the Subscription away, wait until it is made anew as Git says, and approve."""
+    """Take these versions and the Subscription away, wait until it is made anew as Git says, and approve.
+
+    Nothing goes before the catalog is seen to hold what is to come: it may have changed since the run began.
+    """
+    if versions:
+        task.until(lambda: _held(operator, named(moving.spec, moving.after)), "the catalog", OFFER)
     told = [_delete_version(task, operator, csv) for csv in versions]
     task.until(lambda: _gone(operator), f"the end of {moving.component} {moving.before}")
     return "; ".join(filter(None, (*told, _anew(task, operator, moving))))
+
+
+def _held(operator: Operator, target: str) -> tuple[bool | None, str]:
+    """Whether the version can be installed from the Subscription's catalog. Refused where that one says no."""
+    sub = operator.subscription()
+    if sub is None:
+        return None, f"there is no {operator}"
+    channel, where = (
+        sub["spec"]["channel"],
+        f"CatalogSource {sub['spec']['sourceNamespace']}/{sub['spec']['source']}",
+    )
+    offered = operator.offered(sub)
+    if not offered:
+        return None, f"{where} offers no package {sub['spec']['name']}"
+    if target not in offered.get(channel, ()):
+        raise Refused(
+            f"channel {channel} of {where} does not hold {target}: nothing is deleted, or nobody could install it",
+            hint="mirror the bundle, or point it at an index that has it, then resume",
+        )
+    return True, ""
 
 
 def _declared(operator: Operator, moving: Moving) -> None:
