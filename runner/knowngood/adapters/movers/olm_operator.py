@@ -94,6 +94,9 @@ class Operator:
             raise
         for package in found:
             status = status_of(package)
+            # Those of the cluster's own catalogs are listed in every namespace, beside one of the same name there.
+            if status.get("catalogSourceNamespace") not in (None, spec["sourceNamespace"]):
+                continue
             if (status.get("packageName"), status.get("catalogSource")) == (spec["name"], spec["source"]):
                 return {c["name"]: set(_entries(c)) for c in status.get("channels") or ()}
         return {}

@@ -105,3 +105,12 @@ def test_an_automatic_approval_is_refused(kube: FakeKube) -> None:
 def test_a_missing_subscription_is_told_once(kube: FakeKube) -> None:
     del kube.objects[path(OLM, "subscriptions", PACKAGE, SPACE)]
     assert found(kube).startswith("Subscription operators/thing: there is none on this cluster")
+
+
+def test_a_catalog_of_the_same_name_elsewhere_is_another_one(kube: FakeKube) -> None:
+    """The cluster's own catalogs are listed in every namespace."""
+    status = kube.objects[path(PACKAGES, "packagemanifests", PACKAGE, "market")]["status"]
+    empty = {**status, "catalogSourceNamespace": "elsewhere", "channels": []}
+    status["catalogSourceNamespace"] = "market"
+    kube.put(path(PACKAGES, "packagemanifests", "a-first", "market"), {"status": empty})
+    assert found(kube) == found(kube, undo=True) == ""
