@@ -219,6 +219,27 @@ def resources(bmc: Bmc) -> dict[str, Object]:
     return {str(one["@odata.id"]): one for one in found}
 
 
+def allowed(bmc: Bmc, link: str) -> tuple[str, ...]:
+    """The methods that a path takes, as the Allow header has them (DSP0266); none where nothing is there."""
+    found = resources(bmc)
+    actions = (action for one in found.values() for action in one.get("Actions", {}).values())
+    posted = {str(action["target"]) for action in actions}
+    pushed = found[f"{ROOT}/UpdateService"].get("MultipartHttpPushUri")
+    if link in posted or link == pushed:
+        return ("POST",)
+    of = found.get(link)
+    if of is None:
+        return ("GET", "HEAD") if link in {str(one.get("TaskMonitor")) for one in found.values()} else ()
+    kind = str(of["@odata.type"]).rpartition(".")[2]
+    own = {
+        "SessionCollection": ("POST",),
+        "Session": ("DELETE",),
+        "Task": ("DELETE",),
+        "DellJob": ("DELETE",),
+    }
+    return ("GET", "HEAD", *own.get(kind, ()))
+
+
 def _root(bmc: Bmc) -> Object:
     more = {"Vendor": "Dell", "Oem": {}} if _is_dell(bmc) else {}
     return _of(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from knowngood.twin.bmc import DELL, Bmc
-from knowngood.twin.redfish_resources import ROOT, TYPES, metadata, resources
+from knowngood.twin.redfish_resources import ROOT, TYPES, allowed, metadata, resources
 from knowngood.twin.values import Object
 
 MOST_BYTES = 8 << 20
@@ -63,11 +63,23 @@ class RedfishService:
             return metadata(link, bmc)
         if link != ROOT and (request.method, link) != ("POST", SESSIONS) and not self._known(bmc, request):
             return _error(401, "Unauthorized")
-        if request.method in {"GET", "HEAD"}:
-            return self._get(bmc, link, request)
+        takes = allowed(bmc, link)
+        answer = await self._taking(bmc, link, request, takes)
+        answer.headers["Allow"] = ", ".join(takes)
+        return answer
+
+    async def _taking(
+        self, bmc: Bmc, link: str, request: web.Request, takes: tuple[str, ...]
+    ) -> web.Response:
+        if not takes:
+            return _error(404, f"There is no resource {link}.")
+        if request.method not in takes:
+            return _error(405, f"{request.method} is not allowed here.")
         if request.method == "DELETE":
             return self._delete(bmc, link)
-        return await self._post(bmc, link, request)
+        if request.method == "POST":
+            return await self._post(bmc, link, request)
+        return self._get(bmc, link, request)
 
     def _known(self, bmc: Bmc, request: web.Request) -> bool:
         login = "Basic " + base64.b64encode(self.user.encode()).decode()
@@ -79,9 +91,7 @@ class RedfishService:
         task = found.get(link.removesuffix("/Monitor"), {})
         if task.get("TaskMonitor") == link:
             return _monitored(task)
-        body = found.get(link)
-        if body is None:
-            return _error(404, f"There is no resource {link}.")
+        body = found[link]
         if "$expand" in request.query and "Members" in body:
             body = {**body, "Members": [found[m["@odata.id"]] for m in body["Members"]]}
         return _json(body)
@@ -89,10 +99,8 @@ class RedfishService:
     def _delete(self, bmc: Bmc, link: str) -> web.Response:
         name = link.rpartition("/")[2]
         if link.startswith(f"{SESSIONS}/"):
-            gone = bmc.sessions.pop(name, None) is None
-            return _error(404, f"There is no session {name}.") if gone else web.Response(status=204)
-        if name not in bmc.jobs:
-            return _error(404, f"There is no job {name}.")
+            del bmc.sessions[name]
+            return web.Response(status=204)
         if not bmc.give_up(name):
             return _error(409, f"Job {name} is at work and can't be deleted.")
         return web.Response(status=204)
@@ -107,11 +115,8 @@ class RedfishService:
             name = str(said.get("ImageURI", "")).rpartition("/")[2]
             return self._taken(bmc, self.images.get(name), str(said.get("@Redfish.OperationApplyTime", "")))
         kind = str(said.get("ResetType", ""))
-        if link.endswith("/ComputerSystem.Reset"):
-            return self._reset(bmc.reset_host(kind))
-        if link.endswith("/Manager.Reset"):
-            return self._reset(bmc.reset_self(kind))
-        return _error(405, "There is no such action.")
+        of_host = link.endswith("/ComputerSystem.Reset")
+        return self._reset(bmc.reset_host(kind) if of_host else bmc.reset_self(kind))
 
     def _reset(self, work: Coroutine[object, object, None]) -> web.Response:
         task = asyncio.ensure_future(work)
@@ -159,7 +164,7 @@ async def _parts(request: web.Request) -> tuple[bytes, str]:
 
 
 def _json(body: Object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    more = {"OData-Version": "4.0", "Cache-Control": "no-cache", "Allow": "GET, HEAD", **(headers or {})}
+    more = {"OData-Version": "4.0", "Cache-Control": "no-cache", **(headers or {})}
     return web.json_response(body, status=status, headers=more)
 
 

@@ -15,6 +15,7 @@ from sushy import auth
 from tests.flashing import BIOS, BMC, NEW_BIOS, USER, Served, named, serving
 
 from knowngood.twin.bmc import DELL, DMTF, Bmc
+from knowngood.twin.redfish_resources import ROOT, resources
 
 NAME, _, WORD = USER.partition(":")
 AUTHS: dict[str, Callable[[], auth.AuthBase]] = {
@@ -128,3 +129,30 @@ def test_whoever_is_signed_in_is_listed_without_the_secret(tmp_path: Path) -> No
             ("other/", "its-token"): 401,
             ("other/", ""): 401,
         }
+
+
+@pytest.mark.parametrize("dialect", [DELL, DMTF])
+def test_each_answer_says_what_its_path_takes_and_the_rest_is_refused(tmp_path: Path, dialect: str) -> None:
+    """DSP0266: the Allow header is of GET, HEAD and 405."""
+    bmc = a_bmc(dialect)
+    bmc.stage_foreign()
+    bmc.sessions["4711"] = "its-token"
+    with serving(tmp_path, {"": bmc}) as at, urllib3.PoolManager(ca_certs=at.ca) as pool:
+        headers = urllib3.make_headers(basic_auth=USER)
+
+        def asked(method: str, link: str) -> tuple[int, str]:
+            answer = pool.request(method, f"{at.url}{link}", headers=headers)
+            return answer.status, answer.headers.get("Allow", "")
+
+        for link, body in resources(bmc).items():
+            status, takes = asked("GET", link)
+            assert (status, asked("HEAD", link)) == (200, (200, takes)), link
+            assert asked("PATCH", link) == (405, takes), link
+            kind = body["@odata.type"].rpartition(".")[2]
+            assert ("DELETE" in takes) == (kind in {"Session", "Task", "DellJob"}), link
+            assert ("POST" in takes) == (kind == "SessionCollection"), link
+            for action in body.get("Actions", {}).values():
+                assert asked("GET", action["target"]) == (405, "POST")
+        assert asked("GET", f"{ROOT}/Nothing") == (404, "")
+        if dialect == DELL:
+            assert asked("GET", f"{ROOT}/UpdateService/upload") == (405, "POST")
