@@ -8,7 +8,7 @@ proxy in front of an API server takes.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from knowngood.model.mover import Shown, Specs
@@ -57,6 +57,8 @@ FILES = (
     BIOS,
 )
 """Files and folders that are read whole."""
+SECOND_BOARD, SECOND_FIRMWARE = "nic-firmware-connectx-6-dx", "22."
+"""The NIC that stands beside the profile's, for storage say, and how its versions begin."""
 DEEP = 5
 """Folders below the paths above: an MIG instance's file, a port's counter."""
 _LINE = re.compile(
@@ -136,7 +138,7 @@ def versions(read: Lines, printed: str) -> dict[str, str]:
         "gsp-firmware": _one(rows.get("GPU Firmware", "") for rows in _information(read).values()),
         "doca-ofed": first(read, "/sys/module/mlx5_core/version"),
         "gds": first(read, "/sys/module/nvidia_fs/version"),
-        "nic-firmware": _one(lines[0] for path, lines in read.items() if path.endswith("/fw_ver")),
+        **_nic_firmware(read),
         "kernel-module-type": flavour,
         "rdma-mode": rdma_mode(read),
         "bios": first(read, BIOS),
@@ -293,6 +295,31 @@ def _nic_files(read: Lines, file: str) -> Iterator[tuple[str, list[str]]]:
         match = _NIC.match(path)
         if match and match["file"] == file:
             yield match["device"], lines
+
+
+def _nic_firmware(read: Lines) -> dict[str, str]:
+    """What the NICs run; those of a second board, which is a component of its own, apart.
+
+    Several versions of one component are listed with their NICs, so that they equal no release's.
+    """
+    found: dict[str, list[str]] = {}
+    for device, lines in sorted(_nic_files(read, "fw_ver")):
+        found.setdefault(lines[0].strip(), []).append(device)
+    boards = {SECOND_BOARD if v.startswith(SECOND_FIRMWARE) else "nic-firmware" for v in found if v}
+    told: dict[str, dict[str, list[str]]] = {}
+    for version, devices in sorted(found.items()):
+        second = version.startswith(SECOND_FIRMWARE) and len(boards) > 1
+        if version:
+            told.setdefault(SECOND_BOARD if second else "nic-firmware", {})[version] = devices
+    return {component: _with_nics(versions) for component, versions in told.items()}
+
+
+def _with_nics(versions: Mapping[str, Sequence[str]]) -> str:
+    """The version that all NICs have; of several each with its NICs."""
+    if len(versions) == 1:
+        return next(iter(versions))
+    more = {version: f" and {len(nics) - 1} more" if nics[1:] else "" for version, nics in versions.items()}
+    return ", ".join(f"{version} of {nics[0]}{more[version]}" for version, nics in versions.items())
 
 
 def _rdma_devices(read: Lines) -> dict[str, str]:

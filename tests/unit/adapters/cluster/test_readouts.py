@@ -233,3 +233,26 @@ def test_ports_read_through_the_driver_pod_are_what_a_probe_measures(tmp_path: P
     assert len(measured["ports"]) == 2
     assert found == measured
     assert readouts.rdma(parse_grep(printed_by(host))) == {}, "nobody asked for ports"
+
+
+@pytest.mark.parametrize(
+    ("firmware", "told"),
+    [
+        ({"mlx5_0": "28.47.1026", "mlx5_1": "28.47.1026"}, {"nic-firmware": "28.47.1026"}),
+        (
+            {"mlx5_0": "28.47.1026", "mlx5_1": "22.46.1006"},
+            {"nic-firmware": "28.47.1026", "nic-firmware-connectx-6-dx": "22.46.1006"},
+        ),
+        ({"mlx5_0": "22.46.1006"}, {"nic-firmware": "22.46.1006"}),
+        (
+            {"mlx5_0": "28.47.1026", "mlx5_1": "28.47.1026", "mlx5_2": "20.43.1014", "mlx5_3": ""},
+            {"nic-firmware": "20.43.1014 of mlx5_2, 28.47.1026 of mlx5_0 and 1 more"},
+        ),
+    ],
+)
+def test_boards_are_told_apart_and_several_versions_with_their_nics(
+    firmware: dict[str, str], told: dict[str, str]
+) -> None:
+    """A second board that is a component of its own is read as that one; any other mix equals no release's version."""
+    read = {f"/sys/class/infiniband/{nic}/fw_ver": [version] for nic, version in firmware.items()}
+    assert {name: v for name, v in versions(read, "").items() if name.startswith("nic-")} == told
