@@ -7,7 +7,7 @@ into its status without reading it, so that only the NICs' own files count, and 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from knowngood.adapters.cluster import facts, readouts
 from knowngood.adapters.cluster.actors import optional
@@ -126,7 +126,7 @@ class _Flash:
     def _otherwise(self, devices: Sequence[Object], old: Mapping[str, str]) -> str:
         """What runs instead. NodeFailed once the operator gave up, or has said for a while that it is done."""
         wanted, limit = self._moving.after, self._task.limits.operand_age
-        if why := next((c.get("message") for c in _progress(devices) if c.get("reason") == GAVE_UP), None):
+        if why := next((c.get("message") for c in _gave_up(devices)), None):
             raise NodeFailed(f"its operator gave up: {why}")
         what = ", ".join(f"{nic} runs {version}" for nic, version in sorted(old.items())[:3])
         what = what or f"no NIC with firmware {board(wanted)}.x is seen"
@@ -152,10 +152,11 @@ class _Flash:
         return ""
 
     def _read(self) -> tuple[dict[str, str], Mark | None]:
-        """NIC -> the firmware that runs, and when its driver saw one last."""
+        """NIC -> the firmware that runs, and when its driver saw one of this board last, whatever others printed."""
         read, lines = files_and_log(self._task, self._name, self._moving.spec, self._proof, COMMAND)
         running = {file.split("/")[-2]: said[0].strip() for file, said in read.items() if said}
-        return running, facts.last_load(lines, self._proof)
+        mine = [m for m in facts.loads(lines, self._proof) if board(m.version) == board(self._moving.after)]
+        return running, mine[-1] if mine else None
 
 
 def _not_told(devices: Iterable[Object], source: str) -> str:
@@ -165,6 +166,15 @@ def _not_told(devices: Iterable[Object], source: str) -> str:
         if has != source:
             return f"NicDevice {device['metadata']['name']} is told {has or 'of no source'}, not {source} yet"
     return ""
+
+
+def _gave_up(devices: Iterable[Values]) -> Iterator[Values]:
+    """What says that a flash has failed; what was said of the source before stands until the operator looks again."""
+    for device in devices:
+        now = int(device["metadata"].get("generation") or 0)
+        for said in _progress([device]):
+            if said.get("reason") == GAVE_UP and int(said.get("observedGeneration") or now) >= now:
+                yield said
 
 
 def _progress(devices: Iterable[Values]) -> list[Values]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
@@ -92,3 +94,18 @@ def test_what_a_device_is_told_counts_before_what_it_says() -> None:
     assert nic_firmware._not_told([told], "new") == ""
     assert "is told new, not old yet" in nic_firmware._not_told([told], "old")
     assert "of no source" in nic_firmware._not_told([{"metadata": {"name": "a"}}], "new")
+
+
+@pytest.mark.parametrize(("observed", "counts"), [(3, True), (None, True), (2, False)])
+def test_that_its_operator_gave_up_counts_of_what_the_device_is_told_now(
+    observed: int | None, counts: bool
+) -> None:
+    """A flash that failed before a way back is told until the operator has looked at the new source."""
+    said: dict[str, Any] = {
+        "type": nic_firmware.IN_PROGRESS,
+        "status": "False",
+        "reason": nic_firmware.GAVE_UP,
+    }
+    said |= {} if observed is None else {"observedGeneration": observed}
+    device = {"metadata": {"name": "a", "generation": 3}, "status": {"conditions": [said]}}
+    assert ([*nic_firmware._gave_up([device])] == [said]) is counts
