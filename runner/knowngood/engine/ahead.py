@@ -12,7 +12,7 @@ from knowngood.engine.judging import nodes_of
 from knowngood.engine.steps import Verb
 from knowngood.model.claims import Hold, held
 from knowngood.model.errors import Refused
-from knowngood.model.going_on import again, way_back_begun
+from knowngood.model.going_on import again, can_go_on
 from knowngood.model.marks import Marks
 from knowngood.model.plan import Plan
 from knowngood.model.state import RunState
@@ -46,7 +46,7 @@ def refuse_stuck(plan: Plan, state: RunState, marks: Mapping[str, Marks]) -> Non
     if ended != "held":
         raise Refused(f"run {state.run} is {ended}; only one that ended held goes on")
     found = again(state.intended, state.results)
-    if way_back_begun(state.intended, state.results) or not found.at:
+    if not can_go_on(state.intended, state.results):
         raise Refused(
             f"run {state.run} has begun its way back, or nothing of it says where it stopped, so it can't go on",
             hint=f"knowngood rollback {state.run} ends the way back; then knowngood upgrade begins anew",

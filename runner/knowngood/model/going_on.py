@@ -77,6 +77,11 @@ def stopped_at(intended: tuple[StepPath, ...], results: Mapping[StepPath, Outcom
     return next((p for p in forward if p.verb not in ("let-go", "reclaim") and _bad(p, results)), NOWHERE)
 
 
+def can_go_on(intended: tuple[StepPath, ...], results: Mapping[StepPath, Outcome]) -> bool:
+    """Whether a run that ended held may go on: it says where it stopped, and no way back of it has begun."""
+    return bool(stopped_at(intended, results)) and not way_back_begun(intended, results)
+
+
 def way_back_begun(intended: tuple[StepPath, ...], results: Mapping[StepPath, Outcome]) -> bool:
     """Whether any of a way back was done, but for the look that found no commit of ours to take back."""
     back = [p for p in intended if p.is_undo]

@@ -7,8 +7,8 @@ import re
 from knowngood.model.claims import Hold
 from knowngood.report.summary import Summary
 
-_RUN = re.compile(r"\br\d{8}-\d{6}-[0-9a-f]{4}\b")
-"""Another run's id, where a reason names one."""
+_RESUME = re.compile(r"\bknowngood resume (r\d{8}-\d{6}-[0-9a-f]{4})\b")
+"""Another run, where a reason says that it is to go on: one that is merely named may have ended."""
 
 HEADLINES = {
     "done": "done: every node runs the new release and every gate passed",
@@ -50,6 +50,13 @@ def _clear(summary: Summary) -> tuple[str, ...]:
 
 LEFT = (Hold.OUT, Hold.QUARANTINED, Hold.MARKED, Hold.UNKNOWN)
 """How a node stands that carries something of a run's, or may."""
+
+
+def _on(summary: Summary) -> tuple[str, ...]:
+    """How a held run goes on; where it can't, how those are let go whose work it still holds."""
+    if summary.goes_on:
+        return (f"mend what stopped it, then knowngood resume {summary.run}",)
+    return ("knowngood clear --holds",) if summary.holds else ()
 
 
 def undelivered(summary: Summary) -> bool:
@@ -99,16 +106,12 @@ def _onward(summary: Summary) -> tuple[str, ...]:
         return ()
     if not summary.end:
         return (f"knowngood resume {run}", f"knowngood handover {run}")
-    return (
-        f"mend what stopped it, then knowngood resume {run}",
-        f"knowngood handover {run}",
-        *_clear(summary),
-    )
+    return (*_on(summary), f"knowngood handover {run}", *_clear(summary))
 
 
 def _by_end(summary: Summary) -> tuple[str, ...]:
     run, cluster, release = summary.run, summary.cluster, summary.to_release
-    other = _RUN.search(summary.why)
+    other = _RESUME.search(summary.why)
     match summary.end:
         case "" if summary.interrupted:
             return (f"knowngood resume {run}", f"knowngood rollback {run}", f"knowngood handover {run}")
@@ -127,11 +130,9 @@ def _by_end(summary: Summary) -> tuple[str, ...]:
             back = f"knowngood rollback {run}"
             return (_shut(summary), f"knowngood handover {run}", back, *_clear(summary))
         case "held":
-            went_back = any(commit.kind == "undo" for commit in summary.commits)
-            on = () if went_back else (f"mend what stopped it, then knowngood resume {run}",)
-            return (f"knowngood handover {run}", f"knowngood rollback {run}", *on, *_clear(summary))
-        case _ if other and other.group() != run:
-            return (f"knowngood resume {other.group()}", f"knowngood rollback {other.group()}")
+            return (f"knowngood handover {run}", f"knowngood rollback {run}", *_on(summary), *_clear(summary))
+        case _ if other and other[1] != run:
+            return (f"knowngood resume {other[1]}", f"knowngood rollback {other[1]}")
         case _:
             return ("clear what the reason names", f"knowngood plan {cluster} --to {release}")
 

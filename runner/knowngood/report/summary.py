@@ -11,6 +11,7 @@ from typing import Any
 
 from knowngood.model.claims import elsewhere
 from knowngood.model.destination import HERE, Destination, Way
+from knowngood.model.going_on import can_go_on
 from knowngood.model.holding import holds
 from knowngood.model.jsonable import from_json
 from knowngood.model.marks import Marks
@@ -138,6 +139,7 @@ class Summary:
     record: RecordLine | None = None  # None: the run has nothing to record (yet)
     called: str = PLAIN.it  # what moves, as people call it
     no_way_back: str = ""  # the hop that the run is in, or ended in, once nothing of it is taken back
+    goes_on: bool = False  # it ended held, and `resume` takes it on once its cause is mended
 
 
 def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] | None = None) -> Summary:
@@ -186,6 +188,7 @@ def summarise(records: Sequence[Record], load: Load, marks: Mapping[str, Marks] 
         version=state.version,
         called=plan.words.it,
         no_way_back=ahead.name if ahead else "",
+        goes_on=end is not None and end.name == "held" and can_go_on(state.intended, state.results),
     )
 
 
