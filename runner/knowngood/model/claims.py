@@ -107,8 +107,10 @@ def _told(by: _By) -> Held:
 def _seen(run: str, node: str, by: _By, now: Marks) -> Held:
     clear = f"once no run is open: knowngood clear {node}"
     if now.run == run and run:
-        whole = now.maintenance and now.cordoned
-        return Held(Hold.OUT, "" if whole else "claimed, but its taint or cordon is gone")
+        bare = [
+            what for what, there in (("our taint", now.maintenance), ("a cordon", now.cordoned)) if not there
+        ]
+        return Held(Hold.OUT, f"claimed, without {' and '.join(bare)} now" if bare else "")
     if now.claim:
         return Held(Hold.TAKEN, f"run {now.run} has claimed it")
     if now.quarantine and now.quarantine == run:

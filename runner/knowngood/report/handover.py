@@ -13,7 +13,7 @@ from knowngood.model.plan import Hop, Plan, PlannedRing
 from knowngood.model.steppath import StepPath
 from knowngood.model.text import Page, code, markdown, page
 from knowngood.planner.scope import client_of
-from knowngood.report.advice import headline
+from knowngood.report.advice import LEFT, headline
 from knowngood.report.columns import move
 from knowngood.report.estimate import words
 from knowngood.report.summary import CommitLine, Summary
@@ -72,6 +72,10 @@ def _changed(summary: Summary) -> list[str]:
         for c in summary.commits
         if c.kind != "way-back"
     ]
+    lines += [
+        f"- {markdown(at.ring)}: its commit got no answer, and may be on the branch"
+        for at in _unsure(summary)
+    ]
     reloaded = [
         f"- {markdown(n)}: {markdown(summary.called)} reloaded {t.reloads} times"
         for n, t in summary.nodes.items()
@@ -89,7 +93,7 @@ def _held(summary: Summary) -> list[str]:
                 continue
             case Hold.QUARANTINED:
                 told = f"quarantined (taint `{names.QUARANTINE_TAINT}`, cordoned)"
-            case Hold.OUT:
+            case Hold.OUT if not time.why:
                 told = f"claimed (taint `{names.MAINTENANCE_TAINT}`, cordoned)"
             case _:
                 told = str(time.now)
@@ -103,7 +107,9 @@ def _held(summary: Summary) -> list[str]:
 
 
 def _out(summary: Summary) -> list[str]:
-    return [n for n, t in summary.nodes.items() if t.now is not Hold.IN_SERVICE]
+    """Nodes that carry something of this run, or may: what another run has taken, or is not there, is not ours."""
+    gone = {n for n, t in summary.nodes.items() if t.now is Hold.UNKNOWN} if summary.asked else set()
+    return [n for n, t in summary.nodes.items() if t.now in LEFT and n not in gone]
 
 
 def _moved(summary: Summary, plan: Plan) -> list[str]:
@@ -111,7 +117,10 @@ def _moved(summary: Summary, plan: Plan) -> list[str]:
     standing = {_of(c) for c in _standing(summary)}
     rings = [r for hop in plan.hops for r in _of_commits(hop, standing)]
     again = {n for r in rings for n in r.nodes if summary.nodes[n].reloads}
-    return [n for n, time in summary.nodes.items() if time.now is not Hold.IN_SERVICE or n in again]
+    out = _out(summary)
+    return [
+        n for n, time in summary.nodes.items() if n in out or (n in again and time.now is Hold.IN_SERVICE)
+    ]
 
 
 def _of_commits(hop: Hop, standing: set[tuple[str, str]]) -> tuple[PlannedRing, ...]:
@@ -125,6 +134,12 @@ def _standing(summary: Summary) -> list[CommitLine]:
     """Commits of the way forward that no undo took back."""
     undone = {_of(c) for c in summary.commits if c.kind == "undo"}
     return [c for c in summary.commits if c.kind == "declare" and _of(c) not in undone]
+
+
+def _unsure(summary: Summary) -> list[StepPath]:
+    """Commits of the way forward whose push got no answer: only the branch knows whether they are there."""
+    steps = [StepPath(step.path) for step in summary.steps if step.status == "running"]
+    return [at for at in steps if at.verb == "declare" and not at.is_undo]
 
 
 def _of(commit: CommitLine) -> tuple[str, str]:
@@ -141,16 +156,22 @@ def _look(summary: Summary, kubectl: str) -> Iterator[str]:
 
 
 def _revert(summary: Summary, plan: Plan, cluster: Cluster) -> Iterator[str]:
-    standing = _standing(summary)
-    if not standing:
+    standing, unsure = _standing(summary), _unsure(summary)
+    if not (standing or unsure):
         yield "# nothing: Git holds what it held before"
         return
     if cluster.gitops.pull_requests:
+        for at in unsure:
+            yield f"# {at.ring}: nobody knows whether its pull request of run {summary.run} was opened, or merged: look"
         for commit in reversed(standing):
             branch = names.undo_branch(commit.commit)
             yield f"# {cluster.gitops.branch} takes only pull requests: open one of branch {branch}, and merge it"
         return
     yield f"git clone -b {quote(cluster.gitops.branch)} {quote(cluster.gitops.repo)} gitops && cd gitops"
+    for at in unsure:
+        yield f"# its push got no answer: if this shows a commit of {at.ring}, revert that one first"
+        trailers = (f"{names.TRAILER_RUN}: {summary.run}", f"{names.TRAILER_RING}: {at.ring}")
+        yield "git log --oneline --all-match " + " ".join(f"--grep {quote(text)}" for text in trailers)
     for commit in reversed(standing):
         yield f"git revert --no-edit {quote(commit.commit)}"
     for change in _changes(plan, {_of(c) for c in standing}):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from tests.unit.engine.fakes import ports
 from tests.unit.engine.scene import RINGS, a_cluster, a_hardware, a_plan, a_world
 from tests.unit.engine.test_runs import sick
@@ -104,3 +105,38 @@ def test_of_two_hops_only_the_undone_one_is_taken_back() -> None:
     assert [f"git revert --no-edit {commit}" in text for commit in first] == [True] * 3
     expected = [line.split(": ", 1)[1] for line in text.splitlines() if line.startswith("# must read")]
     assert expected == [f"nvidiadriver-{ring}.yaml: spec.version: {OLD}" for ring in RINGS]
+
+
+def test_a_commit_whose_push_got_no_answer_may_be_there_and_is_looked_for() -> None:
+    """Killed between its push and its answer: "nothing" would be a guess."""
+    run = calm().until("hop-1/ring-0/declare")
+    text = page(run)
+    assert "ring-0: its commit got no answer, and may be on the branch" in text
+    assert "Git holds what it held before" not in text
+    assert (
+        "git log --oneline --all-match --grep 'Knowngood-Run: run-1' --grep 'Knowngood-Ring: ring-0'" in text
+    )
+    lab = a_cluster()
+    asked = replace(lab, gitops=replace(lab.gitops, pull_requests=PullRequests(("true",))))
+    assert "whether its pull request of run run-1 was opened" in handover(run.summary, a_plan(), asked)
+
+
+@pytest.mark.parametrize("now", [Marks("run-9/7", "run-9", "", True), None], ids=["taken", "gone"])
+def test_a_node_that_another_run_has_taken_or_that_is_gone_is_not_ours_to_give_back(
+    now: Marks | None,
+) -> None:
+    """Its driver pod is another run's affair, and `clear` would refuse it."""
+    run = held()
+    marks = {n: Marks() for n in run.summary.nodes if n != "gpu-4"} | ({"gpu-4": now} if now else {})
+    text = handover(summarise(run.records, run.load, marks), a_plan(), a_cluster())
+    assert "gpu-4: " in text.split("## What is held")[1].split("## What to type")[0]
+    assert "knowngood clear" not in text
+    assert "spec.nodeName=gpu-4" not in text
+
+
+def test_of_a_claimed_node_only_what_is_there_is_told() -> None:
+    """One that is held by our taint alone, as while a pool rolls, is not called cordoned."""
+    run = calm().until("hop-1/ring-0/batch-1/drain")
+    marks = {n: Marks() for n in run.summary.nodes} | {"gpu-1": Marks("run-1/1", "run-1", "", False)}
+    text = handover(summarise(run.records, run.load, marks), a_plan(), a_cluster())
+    assert "- gpu-1: out: claimed, without a cordon now\n" in text
