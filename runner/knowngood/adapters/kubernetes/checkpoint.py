@@ -9,6 +9,8 @@ import hashlib
 import json
 import re
 import uuid
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -22,7 +24,8 @@ from knowngood.model.values import Values
 from knowngood.ports.checkpoint import Checkpoint
 
 KIND_LABEL = f"{names.DOMAIN}/kind"
-STATE, FILE = "checkpoint", "file"
+STATE, FILE, FORGOTTEN = "checkpoint", "file", "forgotten"
+"""The third is a state whose files are being deleted: it is listed no more, whatever a kill leaves of it."""
 DIGEST_ANNOTATION = f"{names.DOMAIN}/sha256"
 PARTS_ANNOTATION = f"{names.DOMAIN}/parts"
 MAX_BYTES = 512 * 1024
@@ -138,7 +141,7 @@ class ConfigMapCheckpoint(Checkpoint):
             self._seen.pop(run, None)
             return None
         state = self._state(found)
-        self._seen[run] = replace(_seen(found), summary=summary_of(state))
+        self._seen[run] = _seen(found, summary_of(state))
         return state
 
     def _state(self, found: Object) -> RunState:
@@ -148,7 +151,10 @@ class ConfigMapCheckpoint(Checkpoint):
             document = _json(_text(found), _state_path(run))
             return packer.unpack(document, lambda digest: self.fetch(run, digest))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(_state_path(run), "its state can't be read") from error
+            by = _notes(found).get(_key("version"), "")
+            raise _damaged(
+                _state_path(run), "its state can't be read" + (f"; knowngood {by} wrote it" if by else "")
+            ) from error
 
     def fetch(self, run: str, name: str) -> bytes:
         """See the port. DataError where it is missing or not what was kept."""
@@ -159,7 +165,7 @@ class ConfigMapCheckpoint(Checkpoint):
             rest = [self._part(run, name, number) for number in range(1, parts)]
             packed = b"".join(base64.b64decode(part["binaryData"]["data"]) for part in (first, *rest))
             data = gzip.decompress(packed)
-        except (KeyError, ValueError, OSError, EOFError) as error:
+        except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
             raise _damaged(where, "its content can't be unpacked") from error
         if hashlib.sha256(data).hexdigest() != _notes(first).get(DIGEST_ANNOTATION):
             raise _damaged(where, "its digest is wrong")
@@ -173,7 +179,7 @@ class ConfigMapCheckpoint(Checkpoint):
         return found
 
     def runs(self) -> tuple[RunSummary, ...]:
-        """See the port. What an older version wrote has no summary: there the state is read."""
+        """See the port. Where a summary is missing (an older version's) or damaged, the state is read."""
         found = self._kube.metadata(COLLECTION, f"{KIND_LABEL}={STATE}")
         found.sort(
             key=lambda c: str(c["metadata"].get("creationTimestamp")) + c["metadata"]["name"], reverse=True
@@ -182,15 +188,28 @@ class ConfigMapCheckpoint(Checkpoint):
 
     def _summarised(self, found: Object) -> RunSummary:
         if _key("seq") in _notes(found):
-            return _summary(found)
+            with suppress(DataError):
+                return _summary(found)
         run = _run(found)
         whole = self._kube.find(_state_path(run))
         return replace(summary_of(self._state(whole)), run=run) if whole else RunSummary(run)
 
     def forget(self, run: str) -> None:
-        """See the port. The state goes last: a run that is half forgotten is still listed, and forgotten next time."""
-        found = self._kube.metadata(COLLECTION, f"{names.RUN_LABEL}={run},{KIND_LABEL}={FILE}")
-        for item in found:
+        """See the port. First it is listed no more, for nobody can read it once files are gone; its state goes last.
+
+        What a kill left of another one goes with it.
+        """
+        try:
+            self._kube.merge(_state_path(run), {"metadata": {"labels": {KIND_LABEL: FORGOTTEN}}})
+        except ApiError as error:
+            if not error.missing:
+                raise
+        halves = self._kube.metadata(COLLECTION, f"{KIND_LABEL}={FORGOTTEN}")
+        for gone in dict.fromkeys((run, *(_run(state) for state in halves))):
+            self._delete(gone)
+
+    def _delete(self, run: str) -> None:
+        for item in self._kube.metadata(COLLECTION, f"{names.RUN_LABEL}={run},{KIND_LABEL}={FILE}"):
             self._kube.delete(f"{COLLECTION}/{item['metadata']['name']}")
         self._kube.delete(_state_path(run))
         self._seen.pop(run, None)
@@ -247,11 +266,10 @@ def _overtaken(there: RunSummary) -> LockHeld:
     )
 
 
-def _seen(found: Object) -> Seen:
-    version = str(found["metadata"]["resourceVersion"])
-    notes = _notes(found)
-    told = notes.get(names.WRITER_ANNOTATION, ""), _summary(found), notes.get(names.ABORT_ANNOTATION, "")
-    return Seen(version, _text(found), *told)
+def _seen(found: Object, summary: RunSummary | None = None) -> Seen:
+    version, notes = str(found["metadata"]["resourceVersion"]), _notes(found)
+    writer, abort = (notes.get(key, "") for key in (names.WRITER_ANNOTATION, names.ABORT_ANNOTATION))
+    return Seen(version, _text(found), writer, summary or _summary(found), abort)
 
 
 def _run(found: Object) -> str:
@@ -325,5 +343,10 @@ def _json(text: str, where: str) -> Values:
     return state
 
 
+HINT = (
+    "go on with the version that wrote it; a run that is over and can't be read is forgotten by deleting it"
+)
+
+
 def _damaged(where: str, why: str) -> DataError:
-    return DataError((Problem(Location(where), why, "checkpoint"),))
+    return DataError((Problem(Location(where), why, "checkpoint", HINT),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 from dataclasses import replace
@@ -12,6 +13,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.kubernetes.checkpoint import MAX_BYTES, ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Busy
+from knowngood.model import names
 from knowngood.model.detail import Detail
 from knowngood.model.errors import DataError, ExitCode, LockHeld, Unreachable, UsageError
 from knowngood.model.jsonable import to_json
@@ -21,7 +23,7 @@ from knowngood.model.run_summary import RunSummary
 from knowngood.model.state import End, RunState, StepResult
 from knowngood.model.steppath import StepPath
 
-RUN = "r20260822-031500-7f3a"
+RUN, OLDER = "r20260822-031500-7f3a", "r20260821-031500-7f3a"
 STATE = f"/api/v1/namespaces/knowngood/configmaps/knowngood-run-{RUN}"
 
 
@@ -298,3 +300,62 @@ def test_settled_outcomes_lie_beside_the_state(kube: FakeKube) -> None:
     other.save(replace(state, seq=10))
     assert len(kube.objects) == objects
     assert ConfigMapCheckpoint(kube).load(RUN) == replace(state, seq=10)
+
+
+@pytest.mark.parametrize("damage", [b"\xff" * 20, None], ids=["garbage after gzip's header", "no data"])
+def test_a_kept_file_that_can_not_be_unpacked_is_damage_and_no_bug(
+    kube: FakeKube, damage: bytes | None
+) -> None:
+    mine = ConfigMapCheckpoint(kube)
+    mine.keep(RUN, "plan.json", b"{}")
+    data = base64.b64encode(gzip.compress(b"{}")[:10] + damage).decode() if damage else None
+    kube.objects[f"{STATE}-plan.json"]["binaryData"] = {"data": data} if data else None
+    with pytest.raises(DataError, match="unpacked"):
+        mine.fetch(RUN, "plan.json")
+
+
+def test_a_run_whose_forgetting_was_cut_short_is_listed_no_more_and_goes_with_the_next(
+    kube: FakeKube,
+) -> None:
+    """What nobody can read any more must not be asked what it says against a release."""
+    mine = ConfigMapCheckpoint(kube)
+    for run in (RUN, OLDER):
+        mine.save(replace(at(1), run=run))
+        for name in ("a", "b"):
+            mine.keep(run, name, b"{}")
+
+    def killed(method: str, where: str) -> None:
+        if method == "DELETE" and where.endswith("-b"):
+            raise KeyboardInterrupt
+
+    kube.before.append(killed)
+    with pytest.raises(KeyboardInterrupt):
+        mine.forget(OLDER)
+    kube.before.clear()
+    assert [run.run for run in mine.runs()] == [RUN]
+    mine.forget(RUN)
+    assert [where for where in kube.objects if "configmaps" in where] == []
+
+
+def test_a_summary_that_somebody_damaged_is_read_from_the_state_and_mended_by_the_next_save(
+    kube: FakeKube,
+) -> None:
+    """Else one annotation would stop every command on every run of the cluster."""
+    ConfigMapCheckpoint(kube).save(replace(at(1), fence=4))
+    kube.objects[STATE]["metadata"]["annotations"][f"{names.SUMMARY_ANNOTATIONS}seq"] = "many"
+    mine = ConfigMapCheckpoint(kube)
+    (listed,) = mine.runs()
+    assert (listed.run, listed.seq, listed.fence) == (RUN, 1, 4)
+    assert mine.load(RUN) is not None
+    mine.save(at(2))
+    assert kube.objects[STATE]["metadata"]["annotations"][f"{names.SUMMARY_ANNOTATIONS}seq"] == "2"
+
+
+def test_a_state_of_a_newer_version_says_who_wrote_it_and_what_to_do(kube: FakeKube) -> None:
+    ConfigMapCheckpoint(kube).save(replace(at(1), version="9.9.9"))
+    document = json.loads(kube.objects[STATE]["data"]["state"])
+    document["state"]["of_tomorrow"] = True
+    kube.objects[STATE]["data"]["state"] = json.dumps(document)
+    with pytest.raises(DataError, match=r"can't be read; knowngood 9\.9\.9 wrote it") as told:
+        ConfigMapCheckpoint(kube).load(RUN)
+    assert "go on with the version that wrote it" in told.value.hint
