@@ -335,13 +335,7 @@ class Kube:
                 return result
 
     def _once(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str] | None,
-        body: Any,
-        kind: str,
-        timeout: float,
+        self, method: str, where: str, query: Mapping[str, str] | None, body: Any, kind: str, timeout: float
     ) -> bytes:
         own = {"Accept" if body is None else "Content-Type": kind}
         data = None if body is None else json.dumps(body).encode()
@@ -383,11 +377,13 @@ def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
         status = {}
     status = status if isinstance(status, dict) else {}
     message = str(status.get("message") or body[:200].decode("utf-8", "replace"))
+    error = ApiError(code, str(status.get("reason") or ""), message, what)
+    if code in {401, 403} and "/proxy/" in what and status.get("kind") != "Status":
+        raise error  # of what is behind the proxy: the API server's own refusal is a Status
     if code == 401:
         raise UsageError("the API server does not know our credentials (401)", hint="log in again")
     if code == 403:
         raise UsageError(f"{what}: forbidden: {message}", hint="see deploy/ for the rights that are needed")
-    error = ApiError(code, str(status.get("reason") or ""), message, what)
     if code in BUSY and not _final(code, what):
         raise Busy(str(error), min(float(retry_after), 10.0) if retry_after.isdecimal() else 0.0, error)
     raise error

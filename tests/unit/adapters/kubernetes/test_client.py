@@ -186,3 +186,13 @@ def test_a_deletion_of_another_uid_deletes_nothing() -> None:
 )
 def test_paths(arguments: tuple[str, ...], expected: str) -> None:
     assert path(*arguments) == expected
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_what_is_behind_the_proxy_and_refuses_us_is_not_the_api_server(code: int) -> None:
+    """A kubelet or an Alertmanager that asks for credentials: to log in again would not help."""
+    behind = "GET /api/v1/namespaces/monitoring/services/alertmanager/proxy/api/v2/silences"
+    with pytest.raises(ApiError, match=str(code)):
+        refuse(code, b"Unauthorized", behind)
+    with pytest.raises(UsageError):
+        refuse(code, b'{"kind": "Status", "message": "no"}', behind)
