@@ -19,6 +19,7 @@ from knowngood.cli.terminal import say
 from knowngood.cli.told import marks_of
 from knowngood.cli.who import runner
 from knowngood.cli.wiring import Audience, Place, declared_versions, ports, reader
+from knowngood.engine.doing import then_resume
 from knowngood.engine.engine import Engine, frozen_plan
 from knowngood.matrix.locate import own_roles
 from knowngood.model.destination import Destination
@@ -173,12 +174,17 @@ def play(
         try:
             engine.run()
         except Interrupted as stopped:
-            stopped.hint = f"knowngood resume {place.run_id}"
+            stopped.hint = stopped.hint or then_resume(place.run_id)
             raise
         finally:
             if open_ports.journal.records():
                 now = marks_of(place.kubeconfig, place.run_id)
                 runs.write_reports(place.folder, now)
+    if engine.untold:
+        told = (
+            f"others still see run {place.run_id} as open, the cluster did not take its end ({engine.untold})"
+        )
+        say(f"{told}: knowngood resume {place.run_id} writes it", err=True)
     return runs.write_reports(place.folder, now)
 
 

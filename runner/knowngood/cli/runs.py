@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.journal import FileJournal
+from knowngood.cli.terminal import say
 from knowngood.model.errors import UsageError
 from knowngood.model.jsonable import from_json, to_json
 from knowngood.model.marks import Marks
@@ -80,6 +81,11 @@ def find(folder: Path, name: str | None) -> Path:
     raise UsageError(what, where=str(folder), hint=hint)
 
 
+def begin_with(folder: Path, name: str) -> bool:
+    """Whether runs here begin with this name: then what is wrong with it is wrong here."""
+    return any(run.name.startswith(name) for run in all_runs(folder))
+
+
 def _unfinished(known: Sequence[Path]) -> Path | None:
     """A run that waits for somebody behind newer ones that changed nothing: it is what one must know of."""
     for folder in known:
@@ -128,7 +134,7 @@ DELIVERED = "delivered.json"
 
 def delivered(folder: Path, record: RecordLine) -> None:
     """Remember that a run's record was delivered after its end. The record itself is in Git; this only tells."""
-    (folder / DELIVERED).write_text(json.dumps(to_json(record), indent=2) + "\n")
+    _write(folder / DELIVERED, json.dumps(to_json(record), indent=2) + "\n")
 
 
 def told(summary: Summary, folder: Path) -> Summary:
@@ -147,11 +153,19 @@ def write_reports(folder: Path, marks: Mapping[str, Marks] | None = None) -> Sum
     """
     with reading(folder) as run:
         summary = told(summarise(run.records, run.load, marks), folder)
-    (folder / "summary.json").write_text(json.dumps(to_json(summary), indent=2) + "\n")
-    (folder / "junit.xml").write_text(junit(summary))
-    (folder / "ctrf.json").write_text(ctrf(summary))
-    (folder / "report.html").write_text(html((summary,)))
+    _write(folder / "summary.json", json.dumps(to_json(summary), indent=2) + "\n")
+    _write(folder / "junit.xml", junit(summary))
+    _write(folder / "ctrf.json", ctrf(summary))
+    _write(folder / "report.html", html((summary,)))
     return summary
+
+
+def _write(file: Path, text: str) -> None:
+    """Write what only tells. A full disk is said, and changes nothing of how the run ended, nor of its exit code."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        say(f"{file} can't be written: {error.strerror}", err=True)
 
 
 REPORTS = ("report.html", "summary.json", "junit.xml", "ctrf.json")

@@ -14,7 +14,11 @@ from knowngood.model.record import Status
 
 CLOCK_JUMP = 60.0
 """Seconds: far above what NTP slews in a run, far below what would move a change window."""
-GO_ON = "knowngood resume goes on from here"
+
+
+def then_resume(run: str, mend: str = "") -> str:
+    """What to do about an interruption: what mends it, where that is known, and how the run goes on then."""
+    return "; then ".join(filter(None, (mend, f"knowngood resume {run}")))
 
 
 @dataclass
@@ -63,8 +67,8 @@ class Doing:
             with suppress(KnowngoodError):
                 work.ports.cluster.identity()
                 return trouble.done
-        hint = f"{getattr(trouble, 'hint', '')}; {GO_ON}".lstrip("; ")
-        raise Interrupted(f"stopped: {trouble}", hint=hint) from trouble
+        mend = getattr(trouble, "hint", "")
+        raise Interrupted(f"stopped: {trouble}", hint=then_resume(work.run, mend)) from trouble
 
     def _phase(self, work: Work, step: Step) -> Phase:
         """Where the run stands. A first commit that surely never left changes nothing, so the run may end there."""

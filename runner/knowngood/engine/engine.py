@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from knowngood.engine.ahead import refuse_past_return, refuse_stuck
-from knowngood.engine.doing import Doing
+from knowngood.engine.doing import Doing, then_resume
 from knowngood.engine.flow import ROLLBACK
 from knowngood.engine.pausing import pauses, why
 from knowngood.engine.ports import Ports
@@ -67,6 +67,7 @@ class Engine:
     frozen: Values = field(default_factory=dict)  # more for record 0: arguments, places
     runner: Mapping[str, str] = field(default_factory=dict)  # `who` (user@host) and `version` (of knowngood)
     known: bool = False  # it must exist already, here or in the cluster
+    untold: str = field(default="", init=False)  # why its checkpoint does not say how it ended
 
     def __post_init__(self) -> None:
         self._state = fold(self._expand(r) for r in self.ports.journal.records())
@@ -114,7 +115,7 @@ class Engine:
         except KnowngoodError as error:
             if self._state.end is None:
                 self._stop_for(error)
-            # else the run has ended; its checkpoint is one step behind, as it may be
+            self.untold = str(error)  # its checkpoint is one step behind, as it may be
 
     def _forget(self) -> None:
         """What old runs left in the cluster goes. The run has ended: what can't be done now is done by the next one."""
@@ -130,9 +131,7 @@ class Engine:
         """Our own books can't be kept (checkpoint, journal): nothing was changed yet, or the run can be resumed."""
         if not any(path.parent or path.verb == Verb.HOLD for path in self._state.intended):
             raise error
-        stopped = Interrupted(
-            f"stopped: {error}", hint=f"{error.hint}; knowngood resume goes on from here".lstrip("; ")
-        )
+        stopped = Interrupted(f"stopped: {error}", hint=then_resume(self.run_id, error.hint))
         with suppress(KnowngoodError):  # the disk may be full
             self._append(RecordType.INTERRUPTED, detail={"why": str(stopped)})
         raise stopped from error

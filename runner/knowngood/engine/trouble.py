@@ -88,7 +88,7 @@ def meaning(error: Exception, phase: Phase) -> Meaning:
 
 
 def phase_of(step: Step) -> Phase:
-    """Where a step stands: those of the whole run before its first hop change nothing."""
+    """Where a step stands: those of the whole run before its first hop change nothing that any end would leave."""
     if step.undo or step.verb in (Verb.VERIFY, Verb.RECORD, Verb.QUARANTINE, Verb.LET_GO):
         return Phase.BACK
     return (

@@ -42,4 +42,4 @@ class Cancel:
     def check(self) -> None:
         """Raise Interrupted if set."""
         if self._event.is_set():
-            raise Interrupted(f"stopped: {self.reason}", hint="knowngood resume goes on from here")
+            raise Interrupted(f"stopped: {self.reason}")
