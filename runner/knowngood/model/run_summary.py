@@ -14,7 +14,8 @@ class RunSummary:
     `seq` counts the records of the run's life, `fence` is the number of the Lease's holding under which it was
     written; whoever forgets old runs keeps the one with the highest fence. `end` is "" and `exit_code` None while the
     run has not ended. `step` is the one that is being done, or was done last. `changed`: it began to commit, from
-    then on the cluster may be otherwise. `who` (user@host) and `version` (of knowngood) are of the last runner.
+    then on the cluster may be otherwise; as long as it has not ended also one that began to hold or to claim. `who`
+    (user@host) and `version` (of knowngood) are of the last runner.
     """
 
     run: str
@@ -33,6 +34,10 @@ class RunSummary:
     version: str = ""
 
 
+TOUCHES = ("declare", "hold", "claim")
+"""Verbs from which on an open run has something on the cluster: nobody else begins before it has ended."""
+
+
 def summary_of(state: RunState) -> RunSummary:
     """The summary of a state."""
     frozen = {key: str(value) for key, value in state.frozen.items()}
@@ -46,7 +51,7 @@ def summary_of(state: RunState) -> RunSummary:
         seq=state.seq,
         fence=state.fence,
         step=state.open or state.last,
-        changed=any(path.verb == "declare" for path in state.intended),
+        changed=any(path.verb in (("declare",) if state.end else TOUCHES) for path in state.intended),
         end=state.end.name if state.end else "",
         exit_code=int(state.end.exit_code) if state.end else None,
         who=state.who,

@@ -235,3 +235,18 @@ def test_a_plan_that_holds_nobody_has_no_such_steps() -> None:
     Engine(ports(world), a_plan(), a_cluster(), a_hardware(), "run-1").run()
     assert steps(world, "hold", "let-go") == []
     assert "held" not in world.moments
+
+
+def test_a_run_that_died_holding_others_is_named_to_whoever_begins_another() -> None:
+    """It has committed nothing yet; still `clear` would refuse, since it has not ended: it is to go on, or back."""
+    calm = a_world()
+    run(calm)
+    held = next(n for n, record in enumerate(calm.records) if record.step == "hold" and record.status)
+    world = killed(a_world(), held, run)
+    world.lease, world.records, world.files = ("", world.lease[1]), [], {}
+    another = an_engine(world)
+    another.run_id = "run-2"
+    end = ended(another.run())
+    assert end.exit_code is ExitCode.REFUSED
+    assert "knowngood resume run-1, or knowngood rollback run-1" in end.why
+    assert world.paused == {POOL: "run-1"}
