@@ -100,7 +100,7 @@ def known(settings: Settings, name: str | None, ask: Ask = Ask.MUST) -> Iterator
         folder = runs.find(settings.runs, name)
     except UsageError:
         kubeconfig = _kubeconfig(settings, "")
-        if name is None or kubeconfig is None:
+        if name is None or kubeconfig is None or runs.begin_with(settings.runs, name):
             raise
         yield _remote(settings, name, kubeconfig)
         return
@@ -122,7 +122,7 @@ def _reconciled(settings: Settings, here: Known, ask: Ask, *, open_here: bool) -
     except KnowngoodError as error:
         if ask is Ask.MUST:
             raise
-        say(f"the cluster could not be asked, so this is what the journal here says ({error})", err=True)
+        say(f"the cluster does not tell, so this is what the journal here says ({error})", err=True)
         return here
     if open_here and there is not None and there.fence <= here.state.fence:
         return here  # its runner is at work, and writes both
@@ -164,11 +164,14 @@ def _remote(settings: Settings, name: str, kubeconfig: Path) -> Known:
     saved = checkpoint(kubeconfig)
     found = saved.load(name)
     if found is None:
-        there = ", ".join(r.run for r in saved.runs()[:5]) or "none"
-        raise UsageError(
-            f"run {name}: no folder in {settings.runs} and no checkpoint", hint=f"known: {there}"
-        )
-    return _taken(settings, found, saved, settings.runs / name)
+        there = [run.run for run in saved.runs()]
+        meant = [run for run in there if run.startswith(name)]
+        found = saved.load(meant[0]) if len(meant) == 1 else None
+    if found is None:
+        some = ", ".join((meant or there)[:5]) or "none"
+        what = f"{len(meant)} checkpoints that begin so" if meant else "no checkpoint"
+        raise UsageError(f"run {name}: no folder in {settings.runs} and {what}", hint=f"known: {some}")
+    return _taken(settings, found, saved, settings.runs / found.run)
 
 
 def _taken(settings: Settings, found: RunState, saved: ConfigMapCheckpoint, folder: Path) -> Known:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from knowngood.adapters.cluster.reader import marks
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
 from knowngood.adapters.kubernetes.client import Kube
-from knowngood.adapters.kubernetes.lease import LEASE_PATH
+from knowngood.adapters.kubernetes.lease import LEASE_PATH, holding
 from knowngood.cli import runs
 from knowngood.cli.existing_run import Known
 from knowngood.cli.options import Settings
@@ -39,9 +40,13 @@ def asked(run: Known) -> Known:
 
 def _runner_gone(kube: Kube, run: str) -> str:
     """Why a run of another machine does not go on, by the Lease; "" while it may."""
-    spec = (kube.find(LEASE_PATH) or {}).get("spec") or {}
-    if spec.get("holderIdentity") != run:
+    lease = kube.find(LEASE_PATH)
+    holder, renewed = holding(lease, datetime.now(UTC))
+    if holder != run:
         return "its runner is gone: it holds no Lease"
+    if renewed is False:
+        last = str(((lease or {}).get("spec") or {}).get("renewTime"))
+        return f"its runner is gone, or cut off: nobody has renewed its Lease since {last[:19]}Z"
     return ""
 
 

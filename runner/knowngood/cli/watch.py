@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from knowngood.cli.terminal import say
+from knowngood.model.errors import Inconclusive
 from knowngood.model.text import page
 
 EVERY = 2.0
@@ -22,12 +23,33 @@ Look = Callable[[], tuple[str, bool]]
 
 
 def watch(look: Look, *, plain: bool = False, every: float = EVERY) -> None:
-    """Draw it in place on a terminal, and print each new line elsewhere; Ctrl-C ends it as the end does."""
+    """Draw it in place on a terminal, and print each new line elsewhere; Ctrl-C ends it as the end does.
+
+    What the first look meets is raised; later a cluster that is away for a while is said, and asked again.
+    """
+    look = _outlasting(look)
     with suppress(KeyboardInterrupt):
         if plain or not sys.stdout.isatty():
             _lines(look, every)
         else:
             _live(look, every)
+
+
+def _outlasting(look: Look) -> Look:
+    answered = False
+
+    def again() -> tuple[str, bool]:
+        nonlocal answered
+        try:
+            found = look()
+        except Inconclusive as error:
+            if not answered:
+                raise
+            return page([f"the cluster does not answer: {error}"]), False
+        answered = True
+        return found
+
+    return again
 
 
 def _live(look: Look, every: float) -> None:

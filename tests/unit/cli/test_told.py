@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from tests.unit.cli.commands.test_run_commands import write
 from tests.unit.report.played import Played, calm, undone
 
 from knowngood.adapters.kubernetes.checkpoint import ConfigMapCheckpoint
+from knowngood.adapters.kubernetes.lease import LEASE_PATH
 from knowngood.cli import existing_run as known_module
 from knowngood.cli import told
 from knowngood.cli.watch import watch
 from knowngood.model import names
-from knowngood.model.errors import Unreachable
-from knowngood.model.state import RunState, fold
+from knowngood.model.errors import ExitCode, Unreachable
+from knowngood.model.state import End, RunState, fold
+from knowngood.model.steppath import StepPath
 
 THERE = "r20260822-050000-eeee"
 CLAIM = "hop-1/ring-0/batch-1/claim"
@@ -172,3 +176,71 @@ def test_watch_ends_cleanly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> Non
 
     watch(look, plain=True)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("ago", "says"), [(5, "running:"), (3600, "nobody has renewed its Lease since")])
+def test_a_runner_elsewhere_that_renews_no_more_is_said_to_be_gone(
+    kube: FakeKube, tmp_path: Path, ago: int, says: str
+) -> None:
+    """Its Lease still names it: a laptop that died has given nothing back."""
+    save(kube, undone().until("hop-1/ring-0/batch-1/drain"))
+    renewed = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+    kube.put(
+        LEASE_PATH, {"spec": {"holderIdentity": THERE, "leaseDurationSeconds": 60, "renewTime": renewed}}
+    )
+    said = knowngood("status", "--runs-dir", tmp_path, "--kubeconfig", "x")
+    assert says in said.out
+    assert (f"knowngood resume {THERE}" in said.out) is (ago == 3600)
+
+
+def test_a_run_elsewhere_is_named_by_the_beginning_of_its_id_too(kube: FakeKube, tmp_path: Path) -> None:
+    save(kube, calm())
+    asked = ("--runs-dir", tmp_path, "--kubeconfig", "x")
+    assert f"run {THERE}" in knowngood("status", "r20260822-05", *asked).out
+    save(kube, calm(), "r20260822-050000-ffff")
+    said = knowngood("status", "r20260822-05", *asked)
+    assert said.code == 2
+    assert "2 checkpoints that begin so" in said.err
+
+
+def test_a_name_that_means_several_runs_here_is_not_looked_for_elsewhere(
+    kube: FakeKube, tmp_path: Path
+) -> None:
+    for run in ("r20260822-060000-aaaa", "r20260822-060000-bbbb"):
+        write(tmp_path / run, calm())
+    said = knowngood("status", "r20260822-06", "--runs-dir", tmp_path, "--kubeconfig", "x")
+    assert (said.code, "is the beginning of 2 runs" in said.err) == (2, True), said.err
+
+
+def test_a_run_that_holds_others_or_nodes_is_open_behind_one_that_was_refused(kube: FakeKube) -> None:
+    """It has committed nothing yet, and still nobody else may begin before it has ended."""
+    state = save(kube, calm().until("hop-1/ring-0/window"), "r20260822-010000-aaaa")
+    path = f"/api/v1/namespaces/{names.NAMESPACE}/configmaps/knowngood-run-r20260822-010000-aaaa"
+    kube.objects[path]["metadata"]["creationTimestamp"] = "2026-08-22T01:00:00Z"
+    save(kube, calm(), end=End("refused", ExitCode.REFUSED, "left over"), intended=(StepPath("observe"),))
+    assert told.open_one(ConfigMapCheckpoint(kube).runs()) is None, "nothing is held"
+    holding = replace(state, intended=(*state.intended, StepPath("hold")), seq=state.seq + 1)
+    mine = ConfigMapCheckpoint(kube)
+    mine.load(state.run)
+    mine.save(holding)
+    found = told.open_one(mine.runs())
+    assert found is not None
+    assert found.run == state.run
+
+
+def test_watch_outlasts_a_cluster_that_is_away_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who follows a run of hours does not lose it to a second; that nobody answers at all is an error."""
+    answers: Iterator[tuple[str, bool] | Unreachable]
+    answers = iter([("gpu-1 out\n", False), Unreachable("no answer"), ("done\n", True)])
+
+    def look() -> tuple[str, bool]:
+        found = next(answers)
+        if isinstance(found, Unreachable):
+            raise found
+        return found
+
+    watch(look, plain=True, every=0)
+    assert capsys.readouterr().out == "gpu-1 out\nthe cluster does not answer: no answer\ndone\n"
+    answers = iter([Unreachable("no answer")])
+    with pytest.raises(Unreachable):
+        watch(look, plain=True, every=0)
