@@ -34,7 +34,8 @@ def command(settings: Settings, run: str, hold: bool) -> int:
       knowngood abort r20260822-031500-7f3a --hold
 
     \b
-    Exit codes: 0 asked, 2 no such run or it has ended, 3 the cluster does not answer
+    Exit codes: 0 asked, 1 the journal here and the checkpoint tell different stories, 2 no such run or it has ended,
+      3 the cluster does not answer
     """
     with known(settings, run) as found:
         if found.state.end is not None:

@@ -24,7 +24,7 @@ from knowngood.cli.runs import BEGINS
 from knowngood.cli.terminal import say, width
 from knowngood.cli.try_again import heeded
 from knowngood.cli.wiring import checkpoint
-from knowngood.model.errors import ExitCode, KnowngoodError, UsageError
+from knowngood.model.errors import ExitCode, KnowngoodError, LockHeld, UsageError
 from knowngood.model.values import Object
 from knowngood.report.plan_text import plan_text
 from knowngood.report.summary import Summary
@@ -124,7 +124,14 @@ def _undo(settings: Settings, run: Known, *, yes: bool) -> Summary:
     place = place_of(settings, run, back=True)
     wait_for_orphans(run)
     check_identity(place.cluster, place.kubeconfig)
-    if run.state.end is None:
-        checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
-
-    return play(place, run.plan, known=True, back=run.state.end is not None)
+    if run.state.end is not None:
+        return play(place, run.plan, known=True, back=True)
+    checkpoint(place.kubeconfig).ask_abort(run.run_id, "stop")
+    try:
+        return play(place, run.plan, known=True)
+    except LockHeld:
+        say(
+            f"its runner, which is at work, was asked to stop: knowngood status {run.run_id} shows it",
+            err=True,
+        )
+        raise

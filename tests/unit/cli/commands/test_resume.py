@@ -20,7 +20,7 @@ from knowngood.cli.commands import resume, rollback
 from knowngood.cli.wiring import Place
 from knowngood.matrix.load import load
 from knowngood.matrix.locate import matrix_dir
-from knowngood.model.errors import ExitCode, Interrupted, Unreachable
+from knowngood.model.errors import ExitCode, Interrupted, LockHeld, Unreachable
 from knowngood.model.record import Record, RecordType
 from knowngood.model.state import End, RunState, fold
 from knowngood.model.steppath import StepPath
@@ -290,7 +290,7 @@ def test_a_cluster_that_does_not_answer_is_no_obstacle_to_telling(
     assert scene.resume().code == 3
     said = scene.says("status", RUN)
     assert said.code == 0
-    assert "the cluster could not be asked" in said.err
+    assert "the cluster does not tell" in said.err
 
 
 def held_run(scene: Scene) -> None:
@@ -365,3 +365,18 @@ def test_the_first_pod_of_a_job_begins_the_run(pod: Scene) -> None:
     said = upgraded(pod)
     assert (said.code, pod.places) == (ExitCode.USAGE, [])
     assert "no-such-plan.json" in said.err, "it goes by the plan"
+
+
+def test_a_runner_that_is_at_work_elsewhere_is_said_to_have_been_asked_to_stop(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The abort is written before anybody knows of it: exit 4 alone would say that nothing was done."""
+
+    def held(*_: object, **__: object) -> None:
+        raise LockHeld(f"run {RUN} holds the cluster for jo@laptop-b")
+
+    monkeypatch.setattr(rollback, "checkpoint", lambda *_: FakeCheckpoint(scene.world))
+    monkeypatch.setattr(rollback, "play", held)
+    said = scene.says("rollback", RUN, "--yes")
+    assert (said.code, scene.world.abort) == (4, "stop")
+    assert "its runner, which is at work, was asked to stop" in said.err
