@@ -134,6 +134,8 @@ def _same(has: Any, wanted: str) -> bool:
 
 def _late(chart: Chart, application: Object, version: str) -> str:
     """Why not all of it runs this version; "" where it does."""
+    if rollout.ending(application):
+        return f"{chart} is being deleted"
     revision, status = chart.revision(version), application.get("status") or {}
     asked = source_of(application).get("targetRevision") or "nothing"
     if asked != revision:
@@ -155,14 +157,18 @@ def _not_there(chart: Chart, owned: Owned, version: str) -> Iterator[str]:
         yield f"{chart} owns no workload, so nothing shows what runs"
         return
     found = []
+    idle = True
     for one in owned.workloads:
         live = rollout.find(chart.kube, one.kind, one.namespace, one.name)
         if live is None:
             yield f"{one} is not there"
             continue
         found.append(live)
+        idle = idle and rollout.idle(one.kind, live)
         if why := rollout.late(chart.kube, one.kind, live):
             yield why
+    if found and idle:
+        yield f"no workload of {chart} wants a pod, so nothing shows what runs"
     if len(found) == len(owned.workloads) and (why := image_of_version(found, version)):
         yield f"{chart}: {why}"
     yield from without_backend(chart.kube, owned)

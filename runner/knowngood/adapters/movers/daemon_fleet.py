@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.cluster.reader import live_value
 from knowngood.adapters.kubernetes.client import Kube, Object, path
+from knowngood.adapters.movers.rollout import ending
 from knowngood.model.field import Field
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster
@@ -62,6 +63,8 @@ class DaemonFleet:
 def _late(daemon_set: Object, moving: Moving) -> str:
     """Why a DaemonSet does not carry what moves, "" where it does."""
     metadata, spec = daemon_set["metadata"], moving.spec
+    if ending(daemon_set):
+        return f"DaemonSet {metadata['name']} is being deleted"
     observed = int((daemon_set.get("status") or {}).get("observedGeneration") or 0)
     if observed < int(metadata.get("generation") or 0):
         return f"DaemonSet {metadata['name']} has been changed just now"

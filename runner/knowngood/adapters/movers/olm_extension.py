@@ -72,9 +72,11 @@ class Extension:
         for one in owned:
             if why := rollout.late(self.kube, "Deployment", one):
                 yield why
+            elif rollout.idle("Deployment", one):
+                yield f"Deployment {one['metadata']['name']} is scaled to none, so nothing shows that it runs"
         for definition in self.definitions():
-            if not _true(definition, "Established"):
-                yield f"{definition['metadata']['name']} is not served"
+            if not _true(definition, "Established") or rollout.ending(definition):
+                yield f"{definition['metadata']['name']} is not served, or is being deleted"
 
 
 def installed(obj: Object) -> str:
@@ -86,6 +88,8 @@ def installed(obj: Object) -> str:
 def unrest(obj: Object) -> str:
     """What keeps its status from being an answer, in words; "" where it is one."""
     named = f"{KIND} {obj['metadata']['name']}"
+    if rollout.ending(obj):
+        return f"{named} is being deleted"
     for kind in (PROGRESSING, INSTALLED):
         said = condition(obj, kind)
         if not seen(obj, said):

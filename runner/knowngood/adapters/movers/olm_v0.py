@@ -23,6 +23,7 @@ from knowngood.adapters.movers.olm_operator import (
     status_of,
     troubles,
 )
+from knowngood.adapters.movers.rollout import ending
 from knowngood.model.finding import Finding
 from knowngood.model.matrix import Cluster
 from knowngood.model.mover import FleetState, Look, Moving
@@ -56,9 +57,10 @@ class OlmV0:
         declared = operator.version(str(sub["spec"].get("startingCSV") or ""))
         versions = operator.versions()
         pending = tuple(left.where for left in _stale(operator, moving))
-        if len(versions) == 1 and phase_of(versions[0]) == SUCCEEDED:
+        going = any(map(ending, (sub, *versions)))
+        if len(versions) == 1 and phase_of(versions[0]) == SUCCEEDED and not going:
             return FleetState(declared, operator.version(name_of(versions[0])), pending)
-        busy = ", ".join(f"{name_of(csv)} is {phase_of(csv) or 'new'}" for csv in versions)
+        busy = ", ".join(f"{name_of(csv)} is {_phase(csv)}" for csv in versions)
         return FleetState(declared, "", pending, busy, busy or "no version of it is installed")
 
     def ready(self, moving: Moving, *, undo: bool) -> Sequence[Finding]:
@@ -83,6 +85,8 @@ class OlmV0:
         if csv is None:
             why = "; ".join(troubles(sub).values())
             return Look(waiting=f"{target} is not there{': ' if why else ''}{why}")
+        if gone := next((one for one in (sub, csv) if ending(one)), None):
+            return Look(waiting=f"{name_of(gone)} is being deleted")
         if phase_of(csv) != SUCCEEDED:
             return _on_its_way(csv)
         waits = [f"{name} is still there, {phase_of(left)}" for name, left in sorted(versions.items())]
@@ -97,6 +101,10 @@ class OlmV0:
     def residue(self, moving: Moving) -> Sequence[Leftover]:
         """Plans that wait still and would install a version of this move if somebody approved them now."""
         return list(_stale(Operator.of(self._kube, moving), moving))
+
+
+def _phase(csv: Object) -> str:
+    return "being deleted" if ending(csv) else phase_of(csv) or "new"
 
 
 def _on_its_way(csv: Object) -> Look:
@@ -116,10 +124,16 @@ def _deployments(operator: Operator, csv: Object) -> Iterator[str]:
             yield f"Deployment {name} is not there"
             continue
         status, spec = status_of(live), live["spec"]
+        if ending(live):
+            yield f"Deployment {name} is being deleted"
+            continue
+        least = min(int(wanted["spec"].get("replicas", 1)), 1)
         images = [_images(one["template"]["spec"]) for one in (spec, wanted["spec"])]
         if images[0] != images[1]:
             yield f"Deployment {name} runs other images than the version's"
-        if status.get("observedGeneration") != live["metadata"].get("generation"):
+        if int(spec.get("replicas", 1)) < least:
+            yield f"Deployment {name} is scaled to none"
+        elif status.get("observedGeneration") != live["metadata"].get("generation"):
             yield f"Deployment {name} is not observed yet"
         elif (
             status.get("updatedReplicas", 0) < spec.get("replicas", 1)
@@ -143,8 +157,8 @@ def _definitions(operator: Operator, csv: Object) -> Iterator[str]:
             c["type"] == "Established" and c["status"] == "True"
             for c in status_of(live).get("conditions") or ()
         )
-        if not established:
-            yield f"definition {name} is not served"
+        if not established or (live and ending(live)):
+            yield f"definition {name} is not served, or is being deleted"
 
 
 def _stale(operator: Operator, moving: Moving) -> Iterator[Leftover]:

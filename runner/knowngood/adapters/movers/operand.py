@@ -49,7 +49,9 @@ class Operand:
         return self.kube.find(self.kube.locate(at.api_version, at.kind, at.name, at.namespace))
 
     def asks_otherwise(self, obj: Object, version: str) -> str:
-        """Which field of it does not ask for this version; "" where all do."""
+        """Which field of it does not ask for this version, or that it goes; "" where all do."""
+        if rollout.ending(obj):
+            return f"{self.at} is being deleted"
         for path, wanted in shown(self.moving.spec, self.at.kind, version).items():
             if (found := scalar_at(obj, path)) != wanted:
                 return f"{self.at} has {path} {found or 'not set'}, not {wanted}"
@@ -69,6 +71,8 @@ class Operand:
                 yield f"{one.kind} {space}/{name} has {image or f'no container {one.container}'}"
             elif why := rollout.late(self.kube, one.kind, live):
                 yield why
+            elif rollout.idle(one.kind, live):
+                yield f"{one.kind} {space}/{name} wants no pod, so nothing shows that it runs"
 
 
 class Operands:
@@ -84,6 +88,8 @@ class Operands:
         obj = operand.declaring()
         if obj is None:
             return FleetState(trouble=f"there is no {operand.at}")
+        if rollout.ending(obj):
+            return FleetState(trouble=f"{operand.at} is being deleted")
         kind = operand.at.kind
         try:
             declared = version_of(moving.spec, kind, {p: scalar_at(obj, p) for p in moving.spec.fields[kind]})

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from knowngood.adapters.cluster import facts
 from knowngood.adapters.kubernetes.client import Kube, Object, path
+from knowngood.model.values import Values
 
 APPS = "apps/v1"
 PLURALS = {"DaemonSet": "daemonsets", "Deployment": "deployments", "StatefulSet": "statefulsets"}
@@ -38,6 +39,18 @@ def images(workload: Object) -> list[str]:
     return [str(c["image"]) for key in ("initContainers", "containers") for c in spec.get(key) or ()]
 
 
+def ending(obj: Values) -> bool:
+    """Whether it is being deleted: then all that its status says is of something that goes."""
+    return bool((obj.get("metadata") or {}).get("deletionTimestamp"))
+
+
+def idle(kind: str, workload: Object) -> bool:
+    """Whether no pod of it is wanted, so that its counts are right and show nothing: scaled to none, or of no node."""
+    if kind == "DaemonSet":
+        return not int((workload.get("status") or {}).get("desiredNumberScheduled") or 0)
+    return bool(workload["spec"].get("replicas") == 0)
+
+
 def image_of(workload: Object, container: str) -> str:
     """The image of one of its containers, "" where it has none of that name."""
     found = workload["spec"]["template"]["spec"].get("containers") or ()
@@ -55,6 +68,8 @@ def late(kube: Kube, kind: str, workload: Object) -> str:
     metadata = workload["metadata"]
     what = f"{kind} {metadata['namespace']}/{metadata['name']}"
     status = workload.get("status") or {}
+    if ending(workload):
+        return f"{what} is being deleted"
     if int(status.get("observedGeneration") or 0) < int(metadata.get("generation") or 0):
         return f"{what} has been changed just now"
     counted = _daemons(workload, status) if kind == "DaemonSet" else _replicas(workload, status)

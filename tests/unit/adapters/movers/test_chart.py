@@ -160,3 +160,23 @@ def test_by_hand_it_is_followed_forth_and_back() -> None:
     scene.application(NEW, synced=OLD, operationState=stuck)
     with pytest.raises(Refused, match="its sync Error: no"):
         ChartActs().start(FleetTask(scene.kube, "me/0"), moving())
+
+
+def test_an_application_or_a_workload_that_is_being_deleted_is_not_there() -> None:
+    scene = Scene(NEW)
+    assert look(scene).done
+    binder = next(where for where in scene.kube.objects if where.endswith(f"deployments/{BINDER[1]}"))
+    for where in (binder, APPLICATION):
+        scene.kube.objects[where]["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
+        assert "is being deleted" in look(scene).waiting
+
+
+def test_a_chart_of_which_no_pod_is_wanted_shows_nothing() -> None:
+    """One that is scaled to none may be meant so; all of them say nothing of what runs."""
+    scene = Scene(NEW)
+    none: dict[str, Any] = {"desiredNumberScheduled": 0, "updatedNumberScheduled": 0, "numberAvailable": 0}
+    scene.workload(*PLUGIN, NEW, **none)
+    assert look(scene).done
+    binder = next(where for where in scene.kube.objects if where.endswith(f"deployments/{BINDER[1]}"))
+    scene.kube.objects[binder]["spec"]["replicas"] = 0
+    assert "wants a pod" in look(scene).waiting

@@ -99,3 +99,38 @@ def test_the_right_to_see_them_is_asked_where_such_an_operator_is_declared() -> 
 
     assert asked(SPEC) == {"deployments", "statefulsets"}
     assert asked(replace(SPEC, delivers=False)) == set()
+
+
+def test_what_is_being_deleted_has_not_succeeded_whatever_its_phase_says(kube: FakeKube) -> None:
+    """A finalizer holds it, or somebody takes it away at this moment: its status is that of before."""
+    olm, going = OlmV0(kube, here()), {"deletionTimestamp": "2026-12-01T00:00:00Z"}
+    assert olm.look(STEP).done
+    for where in (
+        path(OLM, "clusterserviceversions", f"{PACKAGE}.v2", SPACE),
+        path(OLM, "subscriptions", PACKAGE, SPACE),
+    ):
+        kube.objects[where]["metadata"].update(going)
+        assert "is being deleted" in olm.look(STEP).waiting
+        assert olm.state(STEP).running == "", where
+        del kube.objects[where]["metadata"]["deletionTimestamp"]
+
+
+def test_an_operator_that_is_scaled_to_none_is_not_there(kube: FakeKube) -> None:
+    """All counts of its Deployment are right then, and OLM's phase is what it was."""
+    csv = kube.objects[path(OLM, "clusterserviceversions", f"{PACKAGE}.v2", SPACE)]
+    template = {"spec": {"containers": [{"name": "c", "image": NEW}]}}
+    csv["spec"]["install"] = {"spec": {"deployments": [{"name": "o", "spec": {"template": template}}]}}
+    live: dict[str, Any] = {
+        "metadata": {"generation": 1},
+        "spec": {"replicas": 1, "template": template},
+        "status": {
+            "observedGeneration": 1,
+            "updatedReplicas": 1,
+            "conditions": [{"type": "Available", "status": "True"}],
+        },
+    }
+    kube.put(path("apps/v1", "deployments", "o", SPACE), live)
+    assert OlmV0(kube, here()).look(STEP).done
+    live["spec"]["replicas"], live["status"]["updatedReplicas"] = 0, 0
+    kube.put(path("apps/v1", "deployments", "o", SPACE), live)
+    assert OlmV0(kube, here()).look(STEP).waiting == "Deployment o is scaled to none"

@@ -122,3 +122,33 @@ def test_what_no_object_of_its_kinds_declares_is_refused() -> None:
 )
 def test_only_a_tag_tells_a_version(image: str, version: str, is_it: bool) -> None:
     assert rollout.is_of(image, version) is is_it
+
+
+DAEMON = f"{SPACE}/daemonsets/nic-configuration-daemon"
+GOING = {"deletionTimestamp": "2026-12-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    "which", [DAEMON, f"{SPACE}/deployments/{NIC}", f"{GROUP}/nicclusterpolicies/nic-policy"]
+)
+def test_what_is_being_deleted_is_not_there_whatever_its_status_says(which: str) -> None:
+    scene = Scene()
+    scene.policy(NEW)
+    scene.workloads(NEW)
+    assert scene.of.look(FORTH).done
+    scene.kube.objects[which].setdefault("metadata", {}).update(GOING)
+    assert "is being deleted" in scene.of.look(FORTH).waiting
+    assert scene.of.state(FORTH).running == ""
+
+
+def test_a_workload_that_wants_no_pod_shows_nothing() -> None:
+    """Scaled to none, or of no node any more: all of its counts are right, and its operator is dead."""
+    scene = Scene()
+    scene.policy(NEW)
+    scene.workloads(NEW)
+    scene.kube.objects[DAEMON]["status"] = {"observedGeneration": 1, "desiredNumberScheduled": 0}
+    assert "nic-configuration-daemon wants no pod" in scene.of.look(FORTH).waiting
+    scene.workloads(NEW)
+    of_operator = scene.kube.objects[f"{SPACE}/deployments/{NIC}"]
+    of_operator["spec"]["replicas"], of_operator["status"] = 0, {"observedGeneration": 1}
+    assert f"{NIC} wants no pod" in scene.of.look(FORTH).waiting
