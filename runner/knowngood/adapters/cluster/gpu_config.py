@@ -58,6 +58,10 @@ def read(kube: Kube, namespace: str) -> GpuConfig:
     )
 
 
+IGNORED = "ignored"
+"""What its status says of every ClusterPolicy but the one that counts (gpu-operator api/nvidia/v1)."""
+
+
 def _policy(kube: Kube) -> Object | None:
     try:
         found = kube.list(path("nvidia.com/v1", "clusterpolicies"))
@@ -65,6 +69,7 @@ def _policy(kube: Kube) -> Object | None:
         if error.missing:
             return None
         raise
+    found = [p for p in found if (p.get("status") or {}).get("state") != IGNORED]
     return (
         dict(min(found, key=lambda policy: str(policy["metadata"]["name"])).get("spec") or {})
         if found

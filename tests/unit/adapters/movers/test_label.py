@@ -11,7 +11,7 @@ from tests.unit.adapters.fake_kube import FakeKube
 from tests.unit.adapters.machines import BOOT, NODE, NODE_PATH, OPERATOR, RUN, machine, node, task
 from tests.unit.gates.smi import PARTED, SXM, printed
 
-from knowngood.adapters.cluster import driver_pod, facts
+from knowngood.adapters.cluster import driver_pod, facts, gpu_config
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.adapters.movers import label, looking
@@ -227,3 +227,12 @@ def test_a_node_that_is_not_ours_is_not_labelled(kube: FakeKube, monkeypatch: py
     with pytest.raises(ClaimLost):
         claiming.label(task(kube, fence=f"{RUN}/9"), NODE, LAYOUT, SEVENTHS)
     assert labelled(kube, LAYOUT) is None
+
+
+def test_a_second_cluster_policy_that_the_operator_ignores_configures_nothing(kube: FakeKube) -> None:
+    """Its name may sort first; its status says that another one counts."""
+    kube.put(
+        "/apis/nvidia.com/v1/clusterpolicies/a-policy",
+        {"metadata": {"name": "a-policy"}, "spec": {}, "status": {"state": "ignored"}},
+    )
+    assert SEVENTHS in gpu_config.read(kube, OPERATOR).mig
