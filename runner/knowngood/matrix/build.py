@@ -204,6 +204,7 @@ def profile(document: Document) -> Profile:
         gpus=v["gpus"],
         gpu_model=v["gpuModel"],
         gpu_pci_id=v["gpuPciId"],
+        gpu_pci_addresses=tuple(v.get("gpuPciAddresses", ())),
         nvswitch=v["nvswitch"],
         nics=v["nics"],
         nic_model=v["nicModel"],

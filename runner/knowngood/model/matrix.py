@@ -192,6 +192,7 @@ class Profile:
     optional_readings: tuple[str, ...] = ()
     soak_gpu_share: float = 0.1  # of a node's GPU-seconds over the soak: the work that it must have carried
     raw: Values = field(default_factory=dict)  # the file as read (JSON values)
+    gpu_pci_addresses: tuple[str, ...] = ()  # empty: the profile does not say
     compute_nics: ComputeNics = field(default_factory=ComputeNics)
     probe: PodNeeds = field(default_factory=PodNeeds)
 
