@@ -8,7 +8,7 @@ Needs: the node, its pods and the driver pod (exec).
 fail: something runs, is missing or is left over that should not. What may still settle (operands, labels,
 allocatable) gets the profile's `settleSeconds` for all nodes together (a proposal: 20).
 inconclusive: the node or a version can't be read; a module reports a version that no known package has; somebody else
-cordoned the node.
+cordoned the node; a waiver names a place of which nobody knows that a GPU was there.
 Thresholds: the profile's number of GPUs; operandAgeSeconds is the playbooks' limit before this gate runs.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from knowngood.adapters.cluster.parting import PLUGIN_CONFIG
-from knowngood.gate import judge, measure
+from knowngood.gate import judge, measure, some
 from knowngood.gate.fixtures import readable
 from knowngood.gate.packages import package_of
 from knowngood.gate.settling import Settle, settle_seconds
@@ -129,13 +129,16 @@ def test_operands_work_and_nothing_is_parked(
     """Operands ready, all GPUs allocatable, labels in step with the module, no drainer's marks."""
     before = tuple((baseline or {}).get("operands", ()))
     state = readable(states_at_rest.get(node))
-    gone = judge.waived_out(names_of(state), homes((baseline or {}).get("places", {})))
+    places = (baseline or {}).get("places", {})
+    gone = judge.waived_out(names_of(state), homes(places))
     wrong = [*wrong_for_good(state, profile, gone), *unsettled(state, profile, before, gone)]
     measure(operands=dict(state.operands), images=dict(state.images), gpus=len(state.gpus))
     measure(places=places_of(state))
     measure(allocatable={r: n for r, n in state.allocatable.items() if r.startswith(sharing.DOMAIN)})
     if wrong:
         judge.fail("; ".join(wrong))
+    if nowhere := judge.nowhere([*places, *names_of(state), *profile.gpu_pci_addresses], "gpuPciAddresses"):
+        judge.inconclusive(some(nowhere))
     if gone.excuses(profile.gpus - present(state, profile, gone)) is None:
         judge.inconclusive(f"nothing tells whether {', '.join(gone.untold)} is what lacks")
     if why := sharing.untold(state, present(state, profile, gone)):

@@ -8,7 +8,8 @@ fail: any of these is otherwise, by the profile or against the same GPU (by UUID
 itself (a slowdown, a fabric in progress) gets settleSeconds for all nodes together, and fails after them.
 inconclusive: no answer, or not this node's; a value of N/A, or a word that is not known, where one is promised. The
 profile's notApplicable names readings that such GPUs do not have (knowngood.adapters.cluster.nvidia_smi.READINGS).
-Waived: what is wrong with a known bad GPU, or that it is not there (by PCI address or UUID).
+Waived: what is wrong with a known bad GPU, or that it is not there (by PCI address or UUID); inconclusive by a place of
+which nobody knows that a GPU was there.
 Noted: a power cap; a link generation that rests while the GPU does; NVLinks and fabric of a GPU in MIG mode.
 Thresholds: the profile's. Sources there: limits of counters scitix/sichek, pending and failed remaps leptonai/gpud,
 PCIe and throttling as in NVIDIA/NVSentinel issue 890.
@@ -125,6 +126,9 @@ def test_the_gpus_are_well(
         wrong += judge.unwaived((at, f"the InfoROM of GPU {at} is corrupted") for at in corrupt)
         lacking, unsure = missing(gpus, profile, before)
         wrong += lacking
+        known = [*state.gpus, *profile.gpu_pci_addresses, *(g.address for g in gpus)]
+        known += [str(kept.get("address", "")) for kept in before.values()]
+        unsure += judge.nowhere(known, "gpuPciAddresses")
     for gpu in gpus:
         words = [*of_memory(gpu, limits), *of_settings(gpu, limits), *of_pcie(gpu, limits), *slowed(gpu)]
         words += worse(gpu, before.get(gpu.uuid, {}))

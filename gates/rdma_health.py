@@ -7,7 +7,8 @@ with the baseline only, virtual functions not at all.
 Needs: the driver pod (exec); where it shows too few ports, a probe Job that reads /sys (no GPU). Does not measure
 bandwidth: that needs a partner node.
 fail: any of these is otherwise. inconclusive: no answer; nothing shows the mode; which ports are the compute NICs', or
-how fast they should be, nobody says; a counter is full, was set back, or can't be read: what can't be read is not zero.
+how fast they should be, nobody says; a counter is full, was set back, or can't be read: what can't be read is not zero;
+a waiver names a place of which nobody knows that a NIC was there.
 Thresholds: the profile's (sources there) and those of knowngood.gate.rdma_counters. A link may go down while the NIC's
 driver is loaded anew, and not after.
 """
@@ -74,6 +75,8 @@ def test_ports_are_up_and_count_no_new_errors(
         unsure += [(p.part, f"{p.label} is down and the profile does not say whose it is") for p in down]
     if not probe.get("ok"):
         untold.append(str(probe.get("reason") or "the probe could not read the ports"))
+    known = [*(name for p in found for name in (p.part, p.pci)), *before, *profile.compute_nics.pci_addresses]
+    untold += judge.nowhere(known, "computeNics.pciAddresses")
     if words := [*rdma_waived.left(unsure, found, before), *untold]:
         judge.inconclusive(some(words))
     if baseline is None:

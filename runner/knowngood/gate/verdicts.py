@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from _pytest.outcomes import Failed  # pytest.fail.Exception, by a name that can be subclassed
 
-from knowngood.model.parts import Out, out, short
+from knowngood.model.parts import Out, is_place, out, short
 
 if TYPE_CHECKING:  # the plugin loads this file in every pytest of its users
     from knowngood.model.parts import Waiver
@@ -87,6 +87,20 @@ class Judge:
         gone = absent(_current[0].waivers, there)
         self.unwaived((w.part, "it is not there") for w in gone)
         return out((w.part for w in gone), there, homes)
+
+    def nowhere(self, known: Iterable[str], key: str) -> list[str]:
+        """Words for each waiver of today by a place that nobody knows: mistyped, it would excuse another part.
+
+        `known`: names of what is there, was there, or should be; `key`: what of the profile tells places.
+        """
+        places, day = {short(name).partition("/")[0] for name in known}, today()
+        named = [(w, short(w.part).partition("/")[0]) for w in _current[0].waivers if w.until >= day]
+        return [
+            f"{w.where} waives {w.part}, a place that node, baseline and the profile's {key} do not know:"
+            " correct it, or name it there"
+            for w, place in named
+            if is_place(place) and place not in places
+        ]
 
     def note(self, reason: str) -> None:
         """Words that go with a pass."""

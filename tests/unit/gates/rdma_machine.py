@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood.model.matrix import Profile
-from knowngood.model.parts import Waiver
+from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.probe import rdma
 from knowngood.probe.host import Host
 from knowngood.twin import host_files
@@ -69,6 +69,11 @@ class Machine:
         self.write({f"{CLASS}/{name}/device/uevent": f"DRIVER=mlx5_core\nPCI_SLOT_NAME={slot}\n"})
         self.write({f"{CLASS}/{name}/node_guid": f"5c25:7303:0000:000{name[-1]}\n"})
         self.write({f"{CLASS}/{name}/{path}": f"{text}\n" for path, text in files.items()})
+
+    def placed(self) -> None:
+        """From now on the profile says where its NICs are."""
+        places = tuple(host_files.nic_address(n) for n in range(SEED.nics))
+        self.profile = replace(self.profile, compute_nics=ComputeNics(pci_addresses=places))
 
     def judged(self, baseline: Any = None, **expect: str) -> tuple[str, str]:
         self.measured: dict[str, Any] = {}

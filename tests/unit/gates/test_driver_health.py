@@ -59,7 +59,7 @@ def judged(
     known = inventory if inventory is not None else {**KERNEL, "gpus": placed(printed(seed))}
     common = {
         "node": "gpu-1",
-        "state": healthy(inventory=known),
+        "state": healthy(inventory=known, gpus=tuple(known.get("gpus", ()))),
         "told_at_rest": {"gpu-1": told},
         "profile": profile(seed),
         "limits": limits,
@@ -347,6 +347,18 @@ def test_a_gpu_that_is_waived_by_both_names_is_one() -> None:
         assert judged(without(printed(), 1), baseline=baseline, waivers=known)[0] == "pass"
         assert judged(without(printed(), 2), baseline=baseline, waivers=known)[0] == two
         assert judged(without(printed(), 3), baseline=baseline, waivers=known)[0] == "fail"
+
+
+def test_a_waiver_of_a_place_that_nobody_knows_excuses_no_gpu() -> None:
+    """Mistyped, it would stand for any that is lost. One that only the kernel's files show is there, too."""
+    eight, unread = parse(printed()).gpus, {**KERNEL, "gpus": dict[str, str]()}
+    for lost in (0, 1):
+        text = without(printed(), lost) if lost else printed()
+        found, reason, _ = judged(text, waivers=[waiver("0000:77:00.0")])
+        assert (found, "waives 0000:77:00.0, a place that" in reason) == ("inconclusive", True)
+    known = [waiver(eight[7].address)]
+    assert judged(without(printed(), 1), waivers=known)[0] == "pass"
+    assert judged(without(printed(), 1), waivers=known, inventory=unread)[0] == "inconclusive"
 
 
 def test_what_can_not_be_told_of_a_waived_gpu_hides_nothing_that_is_wrong_with_another() -> None:

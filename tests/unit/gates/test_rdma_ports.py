@@ -13,6 +13,7 @@ from tests.cases import CASES, needs_cases
 
 from knowngood.gate.rdma_counters import FATAL, INFORM, RATES
 from knowngood.matrix.load import load
+from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
 from knowngood.model.parts import ComputeNics, Waiver
 from knowngood.twin import host_files
@@ -335,6 +336,7 @@ def test_a_waived_nic_is_told_and_not_counted(machine: Machine, gone: bool) -> N
         shutil.rmtree(machine.root / f"{CLASS}/mlx5_2")
     else:
         machine.port(2, state="1: DOWN", link_downed=255)
+    machine.placed()
     for baseline in (None, before):
         assert machine.judged(baseline)[0] == "fail"
         machine.waivers = [Waiver("n1", "rdma_health", address, "cable ordered", "2099-12-31")]
@@ -354,6 +356,7 @@ def test_a_nic_that_is_waived_by_two_names_is_one(machine: Machine, baseline: bo
         (machine.root / f"{CLASS}/mlx5_3/node_guid").read_text().strip(),
     )
     before = machine.baseline() if baseline else None
+    machine.placed()
     names = (address, f"{address}/1", guid)
     machine.waivers = [Waiver("n1", "rdma_health", name, "on order", "2099-12-31") for name in names]
     for nic in range(4 - gone, 4):
@@ -376,7 +379,8 @@ def test_a_nic_may_be_waived_by_its_guid(machine: Machine) -> None:
 
 def test_a_waived_nic_of_two_ports_is_out_with_both(machine: Machine) -> None:
     machine.limits |= {"expectedPorts": 8}
-    machine.waivers = [Waiver("n1", "rdma_health", "0000:aa:00.0", "on order", "2099-12-31")]
+    machine.placed()
+    machine.waivers = [Waiver("n1", "rdma_health", host_files.nic_address(3), "on order", "2099-12-31")]
     for nic in range(4):
         folder = machine.root / f"{CLASS}/mlx5_{nic}/ports"
         shutil.copytree(folder / "1", folder / "2")
@@ -384,6 +388,22 @@ def test_a_waived_nic_of_two_ports_is_out_with_both(machine: Machine) -> None:
     assert machine.judged()[0] == "pass", machine.judged()
     shutil.rmtree(machine.root / f"{CLASS}/mlx5_2/ports/2")
     assert "5 ports, expected 6" in machine.judged()[1]
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_a_waiver_of_a_place_that_nobody_knows_excuses_no_nic(machine: Machine, baseline: bool) -> None:
+    """Mistyped, it would stand for any that is lost; and it can be told at once, before one is."""
+    where, before = Location("clusters/a.yaml", 57, 9), machine.baseline() if baseline else None
+    machine.waivers = [Waiver("n1", "rdma_health", "0000:aa:00.0/1", "on order", "2099-12-31", where)]
+    for lost in (0, 1):
+        if lost:
+            shutil.rmtree(machine.root / f"{CLASS}/mlx5_3")
+        found, why = machine.judged(before)
+        assert found == ("fail" if lost and baseline else "inconclusive")
+        assert found == "fail" or "clusters/a.yaml:57:9 waives 0000:aa:00.0/1, a place" in why
+    machine.placed()
+    machine.waivers = [Waiver("n1", "rdma_health", host_files.nic_address(3), "on order", "2099-12-31")]
+    assert machine.judged(before)[0] == "pass"
 
 
 def test_a_waived_storage_nic_that_is_gone_hides_no_compute_nic(machine: Machine) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.planner.matrices import cluster
 
 from knowngood.gate.settling import Seconds, Waits
+from knowngood.model.errors import Location
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
@@ -79,9 +80,38 @@ def test_a_waived_gpu_may_be_missing_and_no_other(
         waivers=[Waiver("gpu-1", "drift", part, "replacement ordered", "2099-12-31") for part in waived],
         node="gpu-1",
         states_at_rest={"gpu-1": state},
-        profile=profile,
+        profile=replace(profile, gpu_pci_addresses=tuple(UUIDS)),
         baseline={"places": UUIDS} if before else None,
     )
     assert found == expected, why
     noted = len(waived) if gpus < 8 and expected != "fail" else 0
     assert expected == "fail" or len(notes.waived) == noted
+
+
+@pytest.mark.parametrize(
+    ("known", "gpus", "expected"),
+    [
+        ("", 7, "inconclusive"),
+        ("", 8, "inconclusive"),
+        ("", 6, "fail"),
+        ("profile", 7, "pass"),
+        ("baseline", 7, "pass"),
+    ],
+)
+def test_a_waiver_of_a_place_that_nobody_knows_excuses_no_gpu(
+    profile: Profile, known: str, gpus: int, expected: str
+) -> None:
+    """Mistyped, it would stand for any that is lost; and it can be told at once, before one is."""
+    place, where = "00000000:07:00.0", Location("clusters/a.yaml", 57, 9)
+    others = {a: u for a, u in UUIDS.items() if known or a != "0000:07:00.0"}
+    there = [*(a for a in UUIDS if a != "0000:07:00.0"), "0000:0f:00.0"][:gpus]
+    found, why, _ = verdict(
+        DRIFT.test_operands_work_and_nothing_is_parked,
+        waivers=[Waiver("gpu-1", "drift", place, "replacement ordered", "2099-12-31", where)],
+        node="gpu-1",
+        states_at_rest={"gpu-1": healthy(gpus=tuple(there), allocatable={"nvidia.com/gpu": f"{gpus}"})},
+        profile=replace(profile, gpu_pci_addresses=tuple(others) if known == "profile" else ()),
+        baseline={"places": others} if known == "baseline" else None,
+    )
+    assert found == expected, why
+    assert expected != "inconclusive" or f"clusters/a.yaml:57:9 waives {place}, a place that" in why
