@@ -8,7 +8,7 @@ from datetime import date
 from knowngood.matrix.lint.pools import pools
 from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.matrix.locate import gates_dir
-from knowngood.model.parts import is_gpu, is_nic, meant_nic
+from knowngood.model.parts import is_gpu, is_nic, is_place, meant_nic, short
 from knowngood.planner.movable import obstacle
 
 HEEDING = frozenset({"drift", "driver_health", "rdma_health"})
@@ -46,6 +46,12 @@ def waivers_name_what_there_is(context: Context) -> Iterator[Finding]:
             if hint := _misnamed(waiver["gate"], waiver["part"]):
                 message = f"{waiver['part']} is no part that {waiver['gate']} knows"
                 yield Finding(document.at("waivers", index, "part"), message, hint)
+            elif waiver["gate"] in OF_GPUS and profile is not None and is_place(waiver["part"]):
+                places = profile.gpu_pci_addresses
+                if places and short(waiver["part"]) not in places:
+                    message = f"{profile.name} has no GPU at {waiver['part']}"
+                    hint = known_are(places, short(waiver["part"]))
+                    yield Finding(document.at("waivers", index, "part"), message, hint)
             try:
                 date.fromisoformat(waiver["until"])
             except ValueError as error:
