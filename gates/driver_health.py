@@ -124,6 +124,7 @@ def test_the_gpus_are_well(
     if told.report:
         corrupt = told.report.corrupt
         wrong += judge.unwaived((at, f"the InfoROM of GPU {at} is corrupted") for at in corrupt)
+        wrong += judge.unwaived((at, f"nvidia-smi says {words!r}") for at, words in told.report.lost)
         lacking, unsure = missing(gpus, profile, before)
         wrong += lacking
         known = [*state.gpus, *profile.gpu_pci_addresses, *(g.address for g in gpus)]
@@ -318,10 +319,14 @@ def of_links(found: Links, limits: Mapping[str, Any], before: Sequence[Any] | No
         yield f"{found.up} of {expected} NVLinks are up" + (f", down: {_few(down)}" if down else "")
     elif found.told and before and found.up < before[0]:
         yield f"{found.up} NVLinks are up, before the change {before[0]}"
-    fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", 0.0))])
+    then = float(before[1]) if before else 0.0
+    fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", 0.0)), then])
     if slow := {link: rate for link, rate in found.rates.items() if 0 < rate < fast * 0.99}:
         link, rate = min(slow.items())
-        yield f"NVLink {link} runs at {rate} GB/s, others at {fast}"
+        whose = (
+            "others" if fast in found.rates.values() else "before the change" if fast == then else "expected"
+        )
+        yield f"NVLink {link} runs at {rate} GB/s, {whose} at {fast}"
 
 
 def of_fabric(gpu: Gpu, profile: Profile) -> Iterator[str]:

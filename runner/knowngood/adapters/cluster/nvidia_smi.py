@@ -19,6 +19,11 @@ _PROLOG = re.compile(
 )
 _END = "</nvidia_smi_log>"
 _INFOROM = re.compile(r"infoROM is corrupted at gpu (\S+)", re.IGNORECASE)
+_LOST = re.compile(
+    r"^.*(?:GPU is lost|fallen off the bus|Unable to determine the device handle).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PLACE = re.compile(r"(?:[0-9a-f]{4}){1,2}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:0000)?([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])$", re.IGNORECASE)
 _HEAD = re.compile(r"GPU (\d+): (.*?) \(UUID: (GPU-[0-9a-f-]+)\)\s*$")
 _LINK = re.compile(r"\s+Link (\d+): (?:([\d.]+) GB/s|(<inactive>))\s*$")
@@ -128,11 +133,14 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole document. `corrupt`: addresses of GPUs whose InfoROM the tool warns about."""
+    """The whole document. `corrupt`: addresses of GPUs whose InfoROM the tool warns about. `lost`: what it says of GPUs
+    that it does not reach, with their addresses, "" where it names none.
+    """
 
     driver: str
     gpus: tuple[Gpu, ...]
     corrupt: tuple[str, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +175,8 @@ def parse(text: str) -> Report:
     gpus = tuple(_gpu(element) for element in root.findall("gpu"))
     _counted(root, gpus)
     corrupt = tuple(dict.fromkeys(address(found) for found in _INFOROM.findall(behind)))
-    return Report((root.findtext("driver_version") or "").strip(), gpus, corrupt)
+    lost = tuple((_place(words), words.strip()[:200]) for words in _LOST.findall(behind))
+    return Report((root.findtext("driver_version") or "").strip(), gpus, corrupt, lost)
 
 
 def links(text: str) -> dict[str, Links]:
@@ -204,6 +213,11 @@ def address(text: str) -> str:
     """A PCI address as the kernel writes it: nvidia-smi prints a domain of eight digits."""
     match = _ADDRESS.match(text.strip())
     return match[1].lower() if match else text.strip().lower()
+
+
+def _place(words: str) -> str:
+    match = _PLACE.search(words)
+    return address(match.group()) if match else ""
 
 
 def _counted(root: ET.Element, gpus: tuple[Gpu, ...]) -> None:
