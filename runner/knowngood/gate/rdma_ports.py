@@ -244,6 +244,7 @@ def kept(ports: Sequence[Port]) -> Object:
             "name": p.name,
             "up": p.up,
             "rateGbps": p.rate,
+            "layer": p.layer,
             "firmware": p.firmware,
             **({"pcie": [p.pcie.get("speed"), p.pcie.get("width")]} if p.pcie else {}),
             **({"guid": p.guid} if p.guid else {}),
@@ -272,7 +273,8 @@ def partners(ports: Sequence[Port], before: Mapping[str, Values]) -> dict[str, s
 def changed(
     ports: Sequence[Port], before: Mapping[str, Values], judged: Sequence[Port]
 ) -> Iterator[tuple[str, str]]:
-    """(part, what is worse than in the baseline): ports that are gone, down, slower, or behind a narrower link.
+    """(part, what is worse than in the baseline): ports that are gone, down, slower, of another link layer, or
+    behind a narrower link.
 
     Firmware counts for ports that are not `judged` by the release.
     """
@@ -287,6 +289,8 @@ def changed(
             yield part, f"{port.label} is {port.state[0] or '?'}/{port.state[1] or '?'}, it was up"
         elif not port.down and port.rate is not None and port.rate < (finite(old["rateGbps"]) or 0):
             yield part, f"{port.label} runs at {port.rate} Gb/s, it ran at {old['rateGbps']}"
+        if port.layer and old.get("layer", port.layer) not in ("", port.layer):
+            yield part, f"{port.label} speaks {port.layer}, it spoke {old['layer']}"
         for key, unit, was in zip(("speed", "width"), ("GT/s", "lanes"), old.get("pcie") or (), strict=False):
             now = port.pcie.get(key)
             if finite(was) is not None and now is not None and now < was:

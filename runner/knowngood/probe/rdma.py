@@ -20,6 +20,8 @@ TRAFFIC = re.compile(
     r"|rx_dct_connect|rx_icrc_encapsulated|(multi|uni)cast_.*"
 )
 PHYSICAL, VIRTUAL = "physical", "virtual"
+WIDTHS = (1, 2, 4, 8, 12, 16, 32)
+"""Lanes that a PCIe link can have. Of a device that does not answer the kernel reads all ones, and shows 63."""
 
 
 def run(host: Host, params: Values) -> Object:
@@ -84,6 +86,7 @@ def _device(host: Host, name: str) -> Object:
                 ("maxWidth", "max_link_width"),
             )
             if (value := _leading(host.text(f"{root}/device/{file}"))) is not None
+            and (value in WIDTHS or "idth" not in key)
         },
     }
 
