@@ -150,6 +150,8 @@ def counted(
         before = None
         if baseline is not None:
             old = then.get(same.get(port.part, ""), {})
+            if isinstance(baseline.get("counters"), Mapping):  # an older one, which kept no zeros
+                old = dict.fromkeys(now.values, 0) | old
             when = finite(baseline.get("uptimeSeconds"))
             boot = str(baseline.get("bootId", ""))
             before = Reading(old, frozenset(old), boot, when)

@@ -154,7 +154,10 @@ def compare(now: Reading, before: Reading | None, layer: str, limits: Values) ->
             if growth and name not in INFORM and name not in LOSSLESS:
                 found.notes.append(f"{name} grew by {growth}")
         elif growth > allowed(name, layer, seconds, limits, reloads):
-            found.wrong.append(f"{name} grew by {growth}")
+            if anew or name in before.known:
+                found.wrong.append(f"{name} grew by {growth}")
+            else:
+                found.unsure.append(f"{name} is {value}, and the baseline does not have it")
         elif name in full:
             found.unsure.append(
                 f"{name} is full ({value}): what came since can't be told; clear it (perfquery -R)"

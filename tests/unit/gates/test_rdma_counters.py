@@ -242,3 +242,12 @@ def test_what_no_table_knows_is_noted_where_it_grows_and_daily_business_is_not(
         found = compare(now, before, "Ethernet", {})
         assert (found.wrong, found.unsure) == ([], [])
         assert found.notes == ([f"{name} grew by 3"] if noted and growth else [])
+
+
+def test_a_counter_that_the_baseline_does_not_have_did_not_grow_from_zero() -> None:
+    """A driver that counts more than the one before, or another card: since when it counts nobody knows."""
+    before = reading(100.0, symbol_error=2)
+    found = compare(reading(HOUR, symbol_error=2, link_downed=3), before, "InfiniBand", {})
+    assert (found.wrong, found.unsure) == ([], ["link_downed is 3, and the baseline does not have it"])
+    booted = compare(reading(HOUR, "c", symbol_error=2, link_downed=3), before, "InfiniBand", {})
+    assert booted.wrong == ["link_downed grew by 3"], "counted since that boot"
