@@ -252,6 +252,34 @@ def test_a_nics_old_complaint_is_no_news_but_lost_firmware_always_is() -> None:
     assert said(dead, taking_baseline=True)[0] == "fail"
 
 
+NIC_LINE = "mlx5_core 0000:41:00.0: "
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "mlx5_pci_err_detected:1782:(pid 1): Device state = 1 health sensors: 1 pci_status: 1. Enter",
+            "fail",
+        ),
+        ("mlx5_health_try_recover:340:(pid 141): handling bad device here", "fail"),
+        ("mlx5_error_sw_reset:236:(pid 141): start", "fail"),
+        ("wait_fw_init:199:(pid 12): Waiting for FW initialization, timeout abort in 119s (0xffff)", "pass"),
+        ("Waiting for FW pre-initialization, timeout abort in 119s (0x0)", "pass"),
+        (
+            "mlx5_function_setup:1123:(pid 3): Firmware over 120000 MS in pre-initializing state, aborting",
+            "fail",
+        ),
+        ("mlx5_pcie_event:301:(pid 512): PCIe slot advertised sufficient power (75W).", "pass"),
+    ],
+)
+def test_a_nic_that_is_reset_by_its_driver_is_no_healthy_one_and_one_that_boots_is(
+    message: str, expected: str
+) -> None:
+    log, test = log_of(f"{NIC_LINE}{message}"), RDMA.test_the_nic_driver_does_not_complain
+    assert verdict(test, node="gpu-1", kernel_log=log, judgement=request())[0] == expected
+
+
 def case_lines(case: str) -> list[str]:
     if not (CASES / case).exists():
         pytest.skip(f"the real cases are not here: {case}")

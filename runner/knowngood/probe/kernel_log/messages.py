@@ -23,6 +23,8 @@ HARMLESS = tuple(
         r"(?:nvidia\S*|mlx5_\w+): module verification failed",
         r"mlx5_(?:core \S+: )?(?:mlx5_)?\w*(?:cmd_out_err|cmd_check)\b.*ACCESS_REG\b.*failed",
         r"nvidia-peermem .*invalid context",
+        # torvalds/linux mlx5/core/main.c: it waits; where it waited in vain it says "Firmware over".
+        r"mlx5_core \S+: (?:wait_fw_init:\d+:\(pid \d+\): )?Waiting for FW [a-z-]+, timeout abort in \d+ ?s",
     )
 )
 

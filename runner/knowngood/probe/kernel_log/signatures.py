@@ -213,6 +213,14 @@ SIGNATURES = (
         f"{_LINUX} mlx5/core/health.c",
     ),
     Signature(
+        "nic-recovering",
+        NIC,
+        Action.FAULT,
+        rf"mlx5_core {ADDRESS}: (?:mlx5_pci_err_detected|mlx5_error_sw_reset|mlx5_handle_bad_state"
+        r"|mlx5_health_try_recover|health_care):\d+:\(pid \d+\): ",
+        f"{_LINUX} mlx5/core/main.c, health.c",
+    ),
+    Signature(
         "nic-firmware-trouble",
         NIC,
         Action.FAULT,
