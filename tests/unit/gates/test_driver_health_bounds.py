@@ -56,7 +56,7 @@ def test_links_that_are_all_slow_show_by_the_profiles_rate() -> None:
     slow = printed(SXM, ("nvlink", "-s")).replace(": 26.562", ": 13.281")
     assert judged(printed(), slow)[0] == "pass"
     found, reason, _ = judged(printed(), slow, limits={**LIMITS, "nvlinkGBps": 26.562})
-    assert (found, "NVLink 0 runs at 13.281 GB/s, others at 26.562" in reason) == ("fail", True)
+    assert (found, "NVLink 0 runs at 13.281 GB/s, expected at 26.562" in reason) == ("fail", True)
 
 
 def test_links_that_are_down_are_not_called_slow() -> None:

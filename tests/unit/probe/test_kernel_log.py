@@ -63,6 +63,12 @@ FORMATS = {
     "journal short-full": f"Mon 2026-08-17 10:00:00 UTC gpu-1 kernel: {XID}",
     "journal short-unix": f"1767225600.123456 gpu-1 kernel: {XID}",
     "journal short-monotonic": f"[   12.345678] gpu-1 kernel: {XID}",
+    "journal short-full, a zone of two digits": f"Mon 2026-08-17 10:00:00 -03 gpu-1 kernel: {XID}",
+    "a container's": f"2026-08-17T10:00:00.123456789Z stdout F [   12.345678] {XID}",
+    "many nodes'": f"gpu-1.example.com Aug 17 10:00:00.123456 gpu-1 kernel: {XID}",
+    "many nodes', dmesg -T": f"gpu-1 | [Mon Aug 17 10:00:00 2026] {XID}",
+    "busybox": f"Aug 17 10:00:00 gpu-1 kern.warn kernel: [   12.345678] {XID}",
+    "dmesg --color": f"\x1b[32m[   12.345678] \x1b[0m\x1b[33mNVRM: \x1b[0m{XID.removeprefix('NVRM: ')}",
     "kmsg": f"4,3973,12345678,-;{XID}\n SUBSYSTEM=pci\n DEVICE=+pci:0000:1a:00.0",
     "talos, stored": f"2026-08-17 10:00:00.123456789 +0000 UTC: kern: {XID}",
     "talos dmesg": f"172.20.1.2: kern: warning: [2026-08-17T10:00:00.123456789Z]: {XID}",
@@ -114,6 +120,13 @@ def test_every_format_is_read(name: str, tmp_path: Path, *, grep: bool) -> None:
 )
 def test_another_programs_echo_is_no_event(line: str, tmp_path: Path) -> None:
     assert told(log(tmp_path, line)) == (0, [])
+
+
+@pytest.mark.parametrize("before", ["2026-08-17T10:00:00Z stdout F ", "gpu-1 ", "["])
+def test_a_journals_entries_within_another_log_are_not_read_as_text(before: str, tmp_path: Path) -> None:
+    """As text none of them would be the driver's, which is no sign that nothing happened."""
+    status, found = told(log(tmp_path, f"{before}{json.dumps(entry())}\n"))
+    assert (status, "something before each" in found[0]["error"]) == (3, True)
 
 
 def test_the_rest_of_somebodys_message_is_no_event_of_its_own(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from knowngood.probe.values import Values
 
 _STAMP = (
     r"(?:\w{3} +\d+ (?:\d{4} )?[\d:]{8}(?:\.\d+)?"
-    r"|(?:\w{3} )?\d{4}-\d\d-\d\d[T ][\d:]{8}(?:[.,]\d+)?(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d:?\d\d))?"
+    r"|(?:\w{3} )?\d{4}-\d\d-\d\d[T ][\d:]{8}(?:[.,]\d+)?(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?))?"
     r"|\d{9,11}\.\d+)"
 )
 _KMSG = re.compile(r"(?P<prio>\d{1,9}),\d+,(?P<us>\d{1,18}),[^;]*;")
@@ -40,12 +40,19 @@ _ISO = re.compile(rf"(?P<wall>{_STAMP})\s+")
 _NO_YEAR = re.compile(r"\w{3} +\d+ [\d:]{8}(?:\.\d+)?")
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)")
 _OWN_TAG = "kernel: "
+_COPIED = re.compile(
+    rf"(?=(?:{_STAMP}) \S+ kernel: )|\bkernel: |(?=\[ *\d+\.\d{{6}}\]|\[\w{{3}} \w{{3}} +\d+ [\d:]{{8}} \d{{4}}\])"
+)
+"""Where the kernel's own begins in a line that another program copied: a container's log, many nodes' in one."""
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 FABRIC_MANAGER_TAG = "nv-fabricmanager"
 _UNSTAMPED = re.compile(r"^\[\w{3} \d+ \d{4} [\d:]{8}\] \[\w+\] \[tid \d+\] ")
 _KERNEL_TAGS = frozenset({"kernel", "kern"})
 _BEGINNINGS = ("NVRM: ", "nvidia-nvswitch", "mlx5_core ")
 _WORDS = re.compile("|".join(_BEGINNINGS))
 LONGEST_PREFIX = 1024
+LONGEST_COPIED = 200
+"""Characters before the kernel's own: the names of a node, a pod and a container, and a time."""
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
@@ -94,6 +101,8 @@ def of_text(raw: str) -> Line:
         text = raw[match.end() :]
         text = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text) if "\\x" in text else text
         return Line(text, seconds=int(match["us"]) / 1e6, kernel=int(match["prio"]) < 8)
+    if "\x1b[" in raw:  # dmesg --color=always
+        return of_text(_COLOUR.sub("", raw))
     # What comes before the driver's own words is often the same: it is read once.
     word = _WORDS.search(raw, 0, LONGEST_PREFIX)
     cut = word.start() if word else LONGEST_PREFIX
@@ -110,7 +119,13 @@ def _prefix(raw: str) -> Line:
         return Line(raw[match.end() :], wall=iso(wall), kernel=facility == "kern")
     if match := _RFC5424.match(raw):
         return Line(*_stamped(raw[match.end() :], iso(match["wall"])), kernel=match["tag"] in _KERNEL_TAGS)
-    return _prefixed(raw)
+    line = _prefixed(raw)
+    may = line.kernel and ("[" in line.message or _OWN_TAG in line.message)  # asked of most lines, so quickly
+    begins = _COPIED.search(line.message, 0, LONGEST_COPIED) if may else None
+    if begins is None:
+        return line
+    copied = _prefixed(line.message[begins.end() :])
+    return copied._replace(wall=copied.wall or line.wall, whole=True)
 
 
 def _prefixed(raw: str) -> Line:

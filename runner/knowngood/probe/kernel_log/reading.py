@@ -28,6 +28,7 @@ _GOES_ON = re.compile(
     r"(?:NVRM: )?\s*(?!Xid|GPU ?[0-9a-fP]|loading |None of|No NVIDIA|API mismatch|The NVIDIA)(?:\S)"
 )
 _MANY_LINES = re.compile(rb"\A\{\s*\n|^ +_(?:BOOT_ID|TRANSPORT)=", re.MULTILINE)
+_ENCLOSED = re.compile(rb'^[^{\n]{1,1024}\{[^\n]*"MESSAGE" ?:', re.MULTILINE)
 _EXPORT = re.compile(rb"__CURSOR=|_BOOT_ID=|__REALTIME_TIMESTAMP=")
 
 
@@ -75,6 +76,8 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
     if _is_json(begin):
         _look_at_end(path, size, count)
         return _json(files.matching(path, size, grep=grep), count)
+    if _ENCLOSED.search(begin):
+        raise CannotReadError(f"{path}: a journal's entries with something before each: give them as printed")
     return _text(files.matching(path, size, grep=grep))
 
 
