@@ -15,7 +15,7 @@ _RANK = re.compile(
 )
 _FIGURE = r"[\d.]+(?:e[+-]?\d+)?"
 _HALF = rf"\s+{_FIGURE}\s+{_FIGURE}\s+({_FIGURE})\s+(\S+)"
-_ROW = re.compile(rf"^ *(\d+)\s+\d+\s+\w+\s+\w+\s+(?:-?\d+)?{_HALF}{_HALF}", re.M)
+_ROW = re.compile(rf"^ *(\d+)\s+\d+\s+\w+\s+\w+\s+(?:-?\d+)?{_HALF}{_HALF}\s*$", re.M)
 _WRONG = re.compile(r"^# Out of bounds values +: (\d+) (OK|FAILED)", re.M)
 _AVERAGE = re.compile(rf"^# Avg bus bandwidth +: ({_FIGURE})", re.M)
 _FAILURE = re.compile(r"^.*Test (?:NCCL|CUDA) failure.*$", re.M)
