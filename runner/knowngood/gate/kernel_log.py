@@ -25,6 +25,7 @@ Fetch = Callable[[int], str]
 """The journal of a boot (0 the present one, -1 the one before) as JSON lines. Raises KnowngoodError."""
 Before = Callable[[float], str]
 """The newest entries, of whatever, that are older than so many seconds of the present boot. Raises KnowngoodError."""
+LEFT_OUT = "the journal left out what a kernel line says"
 FIRST_LINE = "Linux version "
 """How the kernel's first line of a boot begins."""
 
@@ -107,7 +108,7 @@ def _read(fetch: Fetch, window: Window, boot_id: str, before: Before | None) -> 
             found, lost = parse(fetch(-back))
         except KnowngoodError as error:
             return KernelLog(tuple(lines), back, f"the kernel log can't be read: {error}")
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             return KernelLog(tuple(lines), back, f"the kernel log can't be understood: {error}")
         boots = {line.boot_id for line in found}
         if not found and not lost:
@@ -191,6 +192,7 @@ def parse(text: str) -> tuple[list[Line], str]:
         lost = str(entry.get(CUT) or lost)
         if entry.get("_TRANSPORT") == "kernel" and str(entry.get("SYSLOG_FACILITY", "0")) == "0":
             lines.append(_line(entry, message))
+            lost = LEFT_OUT if entry.get("MESSAGE", "") is None else lost
     return lines, lost
 
 
@@ -225,7 +227,7 @@ def plain(boot_id: str) -> str:
 def _monotonic(entry: Values) -> float:
     """When the kernel wrote it; when journald read it is later."""
     stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP") or entry.get("__MONOTONIC_TIMESTAMP")
-    if stamp is None:
+    if stamp is None or int(stamp) < 0:
         raise ValueError("a kernel line without a time")
     return int(stamp) / 1e6
 

@@ -98,8 +98,21 @@ def test_bytes_that_are_no_text_are_read() -> None:
     assert log.lines[0].message.startswith("NV")
 
 
+NO_TIMES: tuple[Any, ...] = ("x", "-1", ["1"], {}, "9" * 400)
+
+
+def test_a_kernel_line_whose_words_the_journal_left_out_is_trouble() -> None:
+    """As journalctl does with more than 4 KiB of them."""
+    assert "left out" in read(journal({0: [entry(1, None), entry(2)]}), None, NOW).trouble
+
+
 @pytest.mark.parametrize(
-    "text", ["not json", "[]", '{"_TRANSPORT": "kernel"}', entry(1, __MONOTONIC_TIMESTAMP="x")]
+    "text",
+    [
+        *("not json", "[]", "[" * 100_000, '{"_TRANSPORT": "kernel"}'),
+        *(entry(1, __MONOTONIC_TIMESTAMP=time) for time in NO_TIMES),
+        entry(1, __REALTIME_TIMESTAMP=["1"]),
+    ],
 )
 def test_an_answer_that_is_no_journal_is_trouble(text: str) -> None:
     assert "can't be understood" in read(lambda _boot: text, None, NOW).trouble
