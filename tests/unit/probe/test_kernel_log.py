@@ -296,6 +296,12 @@ def test_the_fabric_managers_lines_are_the_switchs(line: str, tmp_path: Path) ->
     assert one["source"] == "fabric-manager"
 
 
+@pytest.mark.parametrize("words", [FABRIC[:40], FABRIC.replace("fid 0", "fabric 0")])
+def test_a_fabric_managers_error_that_can_not_be_read_is_for_a_human(words: str, tmp_path: Path) -> None:
+    _, (one,) = told(log(tmp_path, f"[Jul 23 2024 07:53:55] [ERROR] [tid 841] {words}"))
+    assert (one["kind"], one["action"], one["source"]) == ("unread", "hold", "fabric-manager")
+
+
 def test_a_domain_of_eight_digits_is_the_same_device(tmp_path: Path) -> None:
     found = told(log(tmp_path, "NVRM: Xid (PCI:00000000:1A:00): 48, x\nNVRM: Xid (PCI:0000:1a:00): 48, y\n"))[
         1

@@ -117,6 +117,9 @@ def fabric(message: str) -> Event | None:
             kind="sxid",
             source=FABRIC_MANAGER,
         )
+    if message.startswith("detected NVSwitch"):  # cut off, or in another grammar, as in `_unread`
+        text = " ".join(message.split())
+        return Event("unread SXid", Action.HOLD, text=text, kind="unread", source=FABRIC_MANAGER)
     if _MULTICAST.match(message):
         return Event("multicast-team", Action.FAULT, text=message, kind="sxid", source=FABRIC_MANAGER)
     return None
