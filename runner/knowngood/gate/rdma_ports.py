@@ -189,6 +189,9 @@ def doubts(
         if port.firmware == "" and ("nic-firmware" in expect or profile.compute_nics.firmware):
             yield port.part, f"can't read the firmware of {port.label}"
         yield from ((port.part, f"can't read the {what} of {port.label}") for what in _unread(port))
+    layers = sorted({p.layer for p in chosen.compute if p.layer})
+    if chosen.sure and len(layers) > 1:
+        yield "", f"the compute NICs speak {' and '.join(layers)}: name linkLayer in the profile"
     if not rate_floor(profile, limits):
         for port in chosen.compute:
             top = TOPS.get(port.hca) or TOPS.get(profile.nic_model)
