@@ -154,7 +154,9 @@ class _Builder:
     """
 
     def __init__(self, text: str, file: str) -> None:
-        self._next = _Loader(text).get_event
+        # A byte order mark is none of the text, but counts in the offsets by which a file is edited.
+        self._mark = len(text) - len(text.removeprefix("\ufeff"))
+        self._next = _Loader(text[self._mark :]).get_event
         self._file = file
         self._nodes = 0
 
@@ -194,7 +196,7 @@ class _Builder:
         if self._nodes > MAX_NODES:
             raise self._refused(event, f"more than {MAX_NODES} values", _ONE_FACT)
         if kind is yaml.ScalarEvent:
-            return Scalar(event.value, (event.style or "").replace("\0", ""), _span(event, event))
+            return Scalar(event.value, (event.style or "").replace("\0", ""), self._span(event, event))
         if depth == MAX_DEPTH:
             raise self._refused(event, f"nested deeper than {MAX_DEPTH} levels", "a data file is flat")
         children: list[Node] = []
@@ -202,8 +204,8 @@ class _Builder:
         while type(end := following()) not in ends:
             children.append(self._node(end, depth + 1))
         if kind is yaml.SequenceStartEvent:
-            return Sequence(tuple(children), _span(event, end))
-        return Mapping(tuple(self._pairs(children)), _span(event, end))
+            return Sequence(tuple(children), self._span(event, end))
+        return Mapping(tuple(self._pairs(children)), self._span(event, end))
 
     def _pairs(self, children: list[Node]) -> Iterator[tuple[Scalar, Node]]:
         for key, value in zip(children[::2], children[1::2], strict=True):
@@ -215,7 +217,7 @@ class _Builder:
         mark = event.start_mark
         return refusal(Location(self._file, mark.line + 1, mark.column + 1), message, hint)
 
-
-def _span(first: Any, last: Any) -> Span:
-    start, end = first.start_mark, last.end_mark
-    return Span(start.index, end.index, start.line + 1, start.column + 1, end.line + 1)
+    def _span(self, first: Any, last: Any) -> Span:
+        start, end = first.start_mark, last.end_mark
+        offsets = start.index + self._mark, end.index + self._mark
+        return Span(*offsets, start.line + 1, start.column + 1, end.line + 1)

@@ -60,6 +60,11 @@ def test_the_same_value_gives_the_same_text() -> None:
     assert edit_scalar(DRIVER, "spec.version", "580.173.02", file="driver.yaml") is DRIVER
 
 
+def test_a_byte_order_mark_stays_and_shifts_nothing() -> None:
+    edited = edit_scalar(f"\ufeff{DRIVER}", "spec.version", "595.91.07", file="driver.yaml")
+    assert edited == f"\ufeff{edit_scalar(DRIVER, 'spec.version', '595.91.07', file='driver.yaml')}"
+
+
 def test_line_ends_stay_as_they_are() -> None:
     edited = edit_scalar("a: x\r\nb: y\r\n", "b", "z", file="f")
     assert edited == "a: x\r\nb: z\r\n"
