@@ -78,8 +78,10 @@ def _edit(text: str, place: Place, new: str, file: str) -> str:
 
 def _with_text(text: str, old: Scalar, new: str, path: str, file: str) -> str:
     """`text` with one line of the text in `old` replaced, so that `old` holds `new`."""
-    if old.style == ">":
-        raise _refusal(at(old, file), f"{path} is folded text", "write it as literal text (|)")
+    over_lines = old.span.line != old.span.end_line
+    if old.style == ">" or (old.style != "|" and over_lines):
+        what = "folded text" if old.style == ">" else "text over several lines"
+        raise _refusal(at(old, file), f"{path} is {what}", "write it as literal text (|)")
     if old.style != "|":
         one = _one_line(old, path, file)
         return text[: one.span.start] + _written(one, new, path, file) + text[one.span.end :]

@@ -139,6 +139,7 @@ def test_a_companion_beside_the_version_is_found_in_the_same_patch() -> None:
         (PATCH_FILE * 2, "2 places set it"),
         (PATCH_FILE.replace("/version", "/other"), "no operation here sets"),
         (QUOTED.replace("patch: '[", "patch: >-\n      [").replace("]'", "]"), "is folded text"),
+        (QUOTED.replace("patch: '[", "patch: '[\n      "), "is text over several lines"),
     ],
 )
 def test_what_no_patch_or_more_than_one_says_is_refused(text: str, words: str) -> None:
