@@ -113,7 +113,7 @@ def _in_kustomization(document: Node, path: str, of: ObjectRef, file: str) -> It
         entries = document.get(key) if isinstance(document, Mapping) else None
         for index, entry in enumerate(entries.items if isinstance(entries, Sequence) else ()):
             target = entry.get("target") if isinstance(entry, Mapping) else None
-            if target is not None and not _targets(target, of):
+            if target is not None and not targets(target, of):
                 continue
             patch = entry.get("patch") if isinstance(entry, Mapping) else entry
             where = f"{key}.{index}.patch" if isinstance(entry, Mapping) else f"{key}.{index}"
@@ -122,8 +122,8 @@ def _in_kustomization(document: Node, path: str, of: ObjectRef, file: str) -> It
                     yield (Step(0, where), inner)
 
 
-def _targets(target: Node, of: ObjectRef) -> bool:
-    """As kustomize takes a target: each part that it says is a pattern for the whole of it."""
+def targets(target: Node, of: ObjectRef) -> bool:
+    """As kustomize takes a target: each part that it says is a pattern for the whole of it. Labels are not asked."""
     group, _, version = of.api_version.rpartition("/")
     is_ = {"kind": of.kind, "name": of.name, "group": group, "version": version}
     return all(_fits(said(target, key), text) for key, text in is_.items())

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from knowngood.adapters.gitops.charts import CHART
 from knowngood.adapters.gitops.following import KUSTOMIZATION, Repository
-from knowngood.matrix.places import said
+from knowngood.matrix.places import said, targets
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, parse_all
 from knowngood.model.errors import DataError, UsageError
+from knowngood.model.field import ObjectRef
 from knowngood.model.gitops import Application
 from knowngood.planner.discover.seen import VALUES, Checkout, File
 
@@ -51,7 +52,8 @@ def checkout_of(folder: Path, applications: Iterable[str]) -> Checkout:
         except OSError as error:
             unread[where] = str(error.strerror)
         except DataError as error:
-            unread[where] = error.message
+            line = error.problems[0].where.line
+            unread[f"{where}:{line}" if line else where] = error.message
     repository, own = Repository(folder), frozenset(applications)
     reads = {path: found for path in own if (found := repository.read_by(path))}
     return Checkout(tuple(_files(documents)), unread, reads, _others(repository, own, reads.values()))
@@ -86,9 +88,12 @@ def _files(documents: list[_Document]) -> Iterator[File]:
             yield _object(one, patch=one.file in patches)
         elif posixpath.basename(one.file) not in (CHART, *KUSTOMIZATION):
             yield File(one.file, VALUES, "", "", dict(_walk(one.node, "", 0)))
+    objects = {
+        _ref(one) for one in documents if said(one.node, "kind") and said(one.node, "metadata", "name")
+    }
     for one in documents:
         for target, text_or_path in _targeted(one):
-            yield from _patched(one.file, target, text_or_path, by_file)
+            yield from _patched(one.file, target, text_or_path, by_file, objects)
 
 
 def _object(one: _Document, *, patch: bool) -> File:
@@ -139,10 +144,19 @@ def _targeted(one: _Document) -> Iterator[tuple[Node | None, str]]:
             yield target, text
 
 
+def _ref(one: _Document) -> ObjectRef:
+    node = one.node
+    return ObjectRef(said(node, "apiVersion"), said(node, "kind"), said(node, "metadata", "name"))
+
+
 def _patched(
-    file: str, target: Node | None, text: str, by_file: dict[str, list[_Document]]
+    file: str,
+    target: Node | None,
+    text: str,
+    by_file: dict[str, list[_Document]],
+    objects: Set[ObjectRef],
 ) -> Iterator[File]:
-    """The objects that a patch is of: by name, or by a target that names one."""
+    """The objects that a patch is of: by its own name, or all that its target names or means by a pattern."""
     inline = "\n" in text or text.lstrip().startswith(("[", "{"))
     if inline:
         try:
@@ -150,13 +164,22 @@ def _patched(
         except DataError:
             return
     else:
-        found = [d for d in by_file.get(_beside(file, text), ()) if isinstance(d.node, Sequence)]
+        found = by_file.get(_beside(file, text), [])
     for one in found:
-        if isinstance(one.node, Sequence) and target is not None:
-            named = said(target, "kind"), said(target, "name"), ""
-            yield File(one.file, *named, dict(_operations(one.node)), patch=True)
+        if target is not None:
+            own = ("", "") if inline else (said(one.node, "kind"), said(one.node, "metadata", "name"))
+            texts = dict(_operations(one.node) if isinstance(one.node, Sequence) else _walk(one.node, "", 0))
+            for kind, name in sorted(_meant(target, objects) - {own}):
+                yield File(one.file, kind, name, "", texts, patch=True)
         elif inline and said(one.node, "kind") and said(one.node, "metadata", "name"):
             yield _object(one, patch=True)
+
+
+def _meant(target: Node, objects: Set[ObjectRef]) -> frozenset[tuple[str, str]]:
+    """Kind and name of what a target means; what it names need not lie in the checkout."""
+    named = said(target, "kind"), said(target, "name")
+    fitting = {(of.kind, of.name) for of in objects if targets(target, of)}
+    return frozenset(fitting or {named})
 
 
 def _operations(operations: Sequence) -> Iterator[tuple[str, str]]:
