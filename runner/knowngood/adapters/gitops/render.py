@@ -36,6 +36,13 @@ _INFLATED = (
     "a chart that kustomize inflates (helmCharts) is not rendered here: bring it by an Application of its own"
 )
 
+_MANIFEST = ("apiVersion", "kind", "metadata")
+"""Words without which YAML is no manifest (Argo CD, reposerver/repository: what it can't read as objects)."""
+_LATER = (
+    "either no Application of the cluster file reads that file, or a patch, a replacement or other values set the "
+    "field after it: declare the place that counts"
+)
+
 Key = tuple[str, str, str, str]  # apiVersion, kind, namespace, name
 Rendered = Mapping[Key, Mapping[str, str]]  # object -> dotted path -> text
 
@@ -97,7 +104,10 @@ class FolderRenderer(Renderer):
                     hint="declare the component in a plain folder or a kustomization",
                 )
             if file.is_file() and file.suffix in (".yaml", ".yml", ".json"):
-                for key, fields in _objects(_read(file, where), where).items():
+                text = _read(file, where)
+                if file.suffix != ".json" and any(word not in text for word in _MANIFEST):
+                    continue  # Argo CD leaves it alone, too: a linter's settings, values
+                for key, fields in _objects(text, where).items():
                     if key in rendered:
                         raise Inconclusive(f"{key[1]} {key[3]} is there twice", where=where)
                     rendered[key] = fields
@@ -191,7 +201,8 @@ def prove(
     for change in (c for c in open_changes if c not in carried):
         raise RenderMismatch(
             f"{change.file}: {change.path} {change.before} -> {change.after} reaches no Application's "
-            f"{change.object}; nothing was pushed"
+            f"{change.object}; nothing was pushed",
+            hint=_LATER,
         )
 
 

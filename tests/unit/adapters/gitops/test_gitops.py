@@ -197,20 +197,33 @@ def test_a_folder_of_another_cluster_that_would_change_too_refuses_the_push(team
 
 def test_a_field_that_reaches_no_application_refuses_the_push(team: Team, tmp_path: Path) -> None:
     elsewhere = GitOps(f"file://{team.remote}", "main", (replace(APPLICATION, path="clusters/fra"),))
-    with pytest.raises(RenderMismatch, match="reaches no Application"):
+    with pytest.raises(RenderMismatch, match="reaches no Application") as error:
         declare(GitOpsRepository(elsewhere, tmp_path / "gitops"))
+    assert "a patch, a replacement or other values set the field" in error.value.hint
     assert len(team.log()) == 1
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("Chart.yaml", "name: x\n"), ("a.jsonnet", "{}"), ("b.yaml", "just: words\n"), ("c.yaml", "a: [\n")],
+    [
+        ("Chart.yaml", "name: x\n"),
+        ("a.jsonnet", "{}"),
+        ("b.json", '{"just": "words"}'),
+        ("c.yaml", "apiVersion: v1\nkind: [\nmetadata: {}\n"),
+    ],
 )
 def test_what_cannot_be_rendered_is_inconclusive(team: Team, clone: Clone, name: str, text: str) -> None:
     team.push(f"{FOLDER}/{name}", text)
     with pytest.raises(Inconclusive, match=name):
         declare(clone())
     assert "580.173.02" in team.driver("ring-0")
+
+
+@pytest.mark.parametrize("text", ["extends: default\n", "driver: {version: 1}\n---\n- kind\n", "a: [\n"])
+def test_yaml_that_is_no_manifest_is_left_alone_as_argo_cd_does(team: Team, clone: Clone, text: str) -> None:
+    team.push(f"{FOLDER}/.settings.yaml", text)
+    declare(clone())
+    assert 'version: "595.91.07"' in team.driver("ring-0")
 
 
 def test_a_kustomization_without_kubectl_is_inconclusive(team: Team, clone: Clone) -> None:
