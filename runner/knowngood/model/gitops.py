@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from posixpath import normpath
+
+from knowngood.model.values import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,12 @@ class Application:
         """Whether a file of the repository lies in its folder."""
         folder = self.path.strip("/")
         return folder in {"", "."} or file.strip("/").startswith(f"{folder}/")
+
+
+def folder_of(source: Values) -> str:
+    """The folder of the repository that a source of an Application reads, "" for none: `./gpu/` is `gpu`."""
+    path = str(source.get("path") or "").strip("/")
+    return normpath(path) if path else ""
 
 
 @dataclass(frozen=True, slots=True)

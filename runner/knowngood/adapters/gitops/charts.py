@@ -19,7 +19,7 @@ import yaml
 
 from knowngood.adapters.gitops.following import manifests
 from knowngood.model.errors import Inconclusive
-from knowngood.model.gitops import Application
+from knowngood.model.gitops import Application, folder_of
 
 CHART = "Chart.yaml"
 KNOWN = frozenset(
@@ -112,7 +112,7 @@ def _values_file(tree: Path, folder: Path, manifest: dict[str, Any], name: str) 
 
 
 def _path(source: Any) -> str:
-    return str(source.get("path") or "").strip("/") if isinstance(source, dict) else ""
+    return folder_of(source) if isinstance(source, dict) else ""
 
 
 def _arguments(

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from knowngood.model.errors import Inconclusive
-from knowngood.model.gitops import Application
+from knowngood.model.gitops import Application, folder_of
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -87,7 +87,7 @@ class Repository:
         for manifest in (m for f in files for m in manifests(self._tree, "Application", Path(f).name)):
             name = str((manifest.get("metadata") or {}).get("name") or "")
             for source in _sources(manifest):
-                path = str(source.get("path") or "").strip("/")
+                path = folder_of(source)
                 given = self._values(source, path)
                 if (name, path) in known or given.isdisjoint(files):
                     continue
@@ -136,7 +136,7 @@ class Repository:
         found = {}
         for manifest in manifests(self._tree, "Application"):
             for source in _sources(manifest):
-                if path := str(source.get("path") or "").strip("/"):
+                if path := folder_of(source):
                     found[path] = str((manifest.get("metadata") or {}).get("name") or "")
         return found
 

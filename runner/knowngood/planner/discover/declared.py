@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from knowngood.model.errors import UsageError
+from knowngood.model.gitops import folder_of as folder_of_source
 from knowngood.model.matrix import Component, Matrix
 from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
@@ -90,7 +91,7 @@ def row_of(seen: Seen, application: Object) -> Object:
     """Its entry in the cluster file. What it gives a chart is there only where no manifest in the checkout says it."""
     source = _source(application)
     row: Object = {"name": name_of(application), "namespace": space_of(application)}
-    row["path"] = str(source.get("path") or "").strip("/") or "."
+    row["path"] = folder_of_source(source) or "."
     if (source.get("directory") or {}).get("recurse"):
         row["recurse"] = True
     manifests = {f.name for f in seen.files or () if f.kind == APPLICATION}
@@ -181,7 +182,7 @@ def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) 
 
 def folder_of(application: Object) -> str:
     """The folder that an Application reads, "" for none."""
-    return str(_source(application).get("path") or "").strip("/")
+    return folder_of_source(_source(application))
 
 
 def folders(seen: Seen) -> tuple[str, ...]:
@@ -201,7 +202,8 @@ def _outermost(places: Sequence[Field]) -> Sequence[Field]:
     for place in places:
         same = [p for p in places if _whose(p) == _whose(place)]
         own = [p for p in same if _below(p.file.path, folder_of(p.application))] or same
-        if place in ([p for p in own if p.file.patch] or own):
+        # A patch that several overlays name is one place.
+        if place in ([p for p in own if p.file.patch] or own) and place not in found:
             found.append(place)
     return found
 
@@ -287,6 +289,12 @@ def _shared(seen: Seen, told: Told, component: str, places: Sequence[Field]) -> 
         if others := seen.others.get(file):
             what = f"{component}: {file} is read by {', '.join(others)}, too; a patch of it in this cluster's overlay"
             told.ask("declare", f"{what} would move this cluster alone")
+        folders_read = (folder_of(a) for a in seen.of(APPLICATION))
+        by_hand = not any(folder and _reads(seen, folder, file) for folder in folders_read)
+        if by_hand and any(f.path == file and f.kind == APPLICATION for f in seen.files or ()):
+            told.ask(
+                "declare", f"{component}: no Application reads {file}, so nothing delivers a change of it"
+            )
 
 
 def _ringless(path: str, ring: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from posixpath import normpath
 from typing import Any
 
+from knowngood.model.gitops import folder_of
 from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
 from knowngood.planner.discover.seen import VALUES, File, Seen, name_of
@@ -62,7 +63,7 @@ def _values(seen: Seen, application: Object, source: Object) -> Iterator[tuple[s
     files = seen.files or ()
     for file in (f for f in files if (f.kind, f.name) == ("Application", name_of(application))):
         yield file.path, dict(_in_manifest(file))
-    folder = str(source.get("path") or "").strip("/")
+    folder = folder_of(source)
     if not folder:
         return  # a chart from elsewhere: what becomes of a file of values could not be proven
     named = [str(n) for n in (source.get("helm") or {}).get("valueFiles") or ()]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from knowngood.model.errors import UsageError
+from knowngood.model.gitops import folder_of
 from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
 from knowngood.planner.discover.seen import Seen, Told, name_of
@@ -18,17 +19,24 @@ KUSTOMIZE_KNOWN = frozenset(("version", "commonAnnotations", "commonLabels"))
 
 
 def unfound(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
-    """Ask where Git says what runs and a live object says, naming the Application that brings it, and why."""
+    """Ask where Git says what a live object says, naming the Application that brings it, and why.
+
+    An object that says otherwise than what is known to run says nothing of it.
+    """
     running = told.versions.get(component)
-    for application in seen.of(APPLICATION) if running else ():
+    if running is None and mover.values:
+        return  # a setting that an API's default may have made
+    for application in seen.of(APPLICATION):
         for kind, name in _resources(application, mover):
             live = next((o for o in seen.of(kind) if name_of(o) == name), None)
             paths = [p for p, text in mover.fields[kind].items() if VERSION in text]
             for path, text in ((p, v) for p in paths if live and (v := _scalar(live, p))):
-                if running is None or _version(mover, kind, path, text) != running.text:
+                said = _version(mover, kind, path, text)
+                if said != (running.text if running else said) or not said:
                     continue
                 what = f"{component}: {kind} {name} has {path} {text}, and no file of the checkout is known to say it"
-                told.ask("declare", f"{what}: Application {name_of(application)} {_why(application)}")
+                why = _unread(seen, application) or _why(application)
+                told.ask("declare", f"{what}: Application {name_of(application)} {why}")
                 return
 
 
@@ -48,6 +56,18 @@ def unrendered(application: Object) -> str:
         )
     if odd := sorted(set(source.get("kustomize") or {}) - KUSTOMIZE_KNOWN):
         return f"tells kustomize {', '.join(odd)} itself, which is not rendered here: write it into a kustomization"
+    return ""
+
+
+def _unread(seen: Seen, application: Object) -> str:
+    """What its folder reads and could not be read: anything may stand there."""
+    spec = application.get("spec") or {}
+    for folder in filter(None, map(folder_of, (spec.get("source") or {}, *(spec.get("sources") or ())))):
+        followed = seen.reads.get(folder)
+        for at, why in seen.unread.items():
+            file = at.partition(":")[0]
+            if file in followed if followed else file.startswith(f"{folder}/"):
+                return f"reads what could not be read, {at}: {why}"
     return ""
 
 

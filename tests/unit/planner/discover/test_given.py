@@ -140,3 +140,21 @@ def test_two_spellings_of_one_repository_are_one(tmp_path: Path) -> None:
     found = tell(Seen(objects, files=checkout_of(tmp_path, []).files), MATRIX, DEFAULT_NAMESPACES)
     assert [a["name"] for a in found.values["gitops"]["applications"]] == ["gpu", "root"]
     assert found.values["gitops"]["repo"] == root["spec"]["source"]["repoURL"]
+
+
+def test_a_manifest_that_nothing_delivers_is_a_question(tmp_path: Path) -> None:
+    """Somebody applied it by hand: a commit in it would move nothing."""
+    helm = {"valuesObject": {"driver": {"version": VERSION}}}
+    gpu = chart(helm, chart="gpu-operator", targetRevision="v25.10.1")
+    found = told(tmp_path, gpu, {"bootstrap/gpu.yaml": {k: v for k, v in gpu.items() if k != "status"}})
+    assert "nvidia-driver: no Application reads bootstrap/gpu.yaml" in " ".join(found.questions["declare"])
+
+
+def test_a_path_that_is_written_otherwise_is_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "gpu").mkdir()
+    (tmp_path / "gpu" / "policy.yaml").write_text(yaml.safe_dump(CLUSTER_POLICY))
+    gpu = application("gpu", "./gpu/", CLUSTER_POLICY)
+    objects = {"Application": (gpu,), "ClusterPolicy": (CLUSTER_POLICY,)}
+    found = tell(Seen(objects, files=checkout_of(tmp_path, ["gpu"]).files), MATRIX, DEFAULT_NAMESPACES)
+    assert found.values["declare"]["nvidia-driver"]["file"] == "gpu/policy.yaml"
+    assert [a["path"] for a in found.values["gitops"]["applications"]] == ["gpu"]

@@ -64,6 +64,19 @@ def test_the_application_that_brings_it_and_the_way_out_are_named(app: Object, w
     assert words in said
 
 
+def test_a_file_on_the_way_that_could_not_be_read_is_the_reason() -> None:
+    """Anything may stand there; the chart or generator that others have is none of this one's."""
+    told = Told(versions={"nvidia-driver": Version(RUNS, "read")})
+    objects = {"Application": (made(FOLDER),), "ClusterPolicy": (CLUSTER_POLICY,)}
+    reads = {"gpu": frozenset(("gpu/kustomization.yaml",))}
+    seen = Seen(objects, {"gpu/kustomization.yaml:3": "anchors and aliases are not allowed"}, reads=reads)
+    unfound(seen, told, "nvidia-driver", DRIVER)
+    (question,) = told.questions["declare"]
+    assert question.endswith(
+        "reads what could not be read, gpu/kustomization.yaml:3: anchors and aliases are not allowed"
+    )
+
+
 def test_what_does_not_run_is_not_asked_about() -> None:
     assert asked(made(FOLDER), running="570.211.01") == ""
 
@@ -82,3 +95,15 @@ def test_what_is_not_rendered_as_argo_cd_does_is_named(more: dict[str, Any], wor
 
 def test_two_folders_of_one_application_are_named() -> None:
     assert "reads several folders" in unrendered(made(FOLDER, {**FOLDER, "path": "network"}))
+
+
+def test_where_nothing_shows_what_runs_the_object_is_believed() -> None:
+    """From a folder of `oc adm inspect` no node is read."""
+    told = Told()
+    unfound(
+        Seen({"Application": (made(FOLDER),), "ClusterPolicy": (CLUSTER_POLICY,)}),
+        told,
+        "nvidia-driver",
+        DRIVER,
+    )
+    assert f"has spec.driver.version {RUNS}" in told.questions["declare"][0]
