@@ -20,26 +20,28 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def seen_in(folder: Path) -> Seen:
-    """All objects in its YAML files. UsageError where it holds none that we know.
+    """All objects in its YAML files that are of our kinds' APIs. UsageError where it holds none that we know.
 
     What such a folder leaves out is not known: kinds of which it has no object are unread, not none.
     """
+    if not folder.is_dir():
+        raise UsageError(
+            "there is no such folder", where=str(folder), hint="unpack it, and name it with --from"
+        )
     found: dict[str, dict[tuple[str, str], Object]] = {}
     unread: dict[str, str] = {}
     for file in sorted(folder.rglob("*.yaml")):
-        if set(file.parts) & set(LOGS):
-            continue
-        if file.stat().st_size > MAX_BYTES:
-            unread[str(file.relative_to(folder))] = f"larger than {MAX_BYTES >> 20} MiB"
+        if set(file.relative_to(folder).parts) & set(LOGS):
             continue
         try:
-            documents = list(yaml.load_all(file.read_text(encoding="utf-8"), Loader=_Loader))
+            documents = list(yaml.load_all(_text(file), Loader=_Loader))
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
             unread[str(file.relative_to(folder))] = str(error).splitlines()[0]
             continue
         for obj in (o for document in documents for o in _items(document)):
             key = str(obj["metadata"].get("namespace") or ""), str(obj["metadata"]["name"])
-            found.setdefault(str(obj["kind"]), {})[key] = obj
+            if _is_ours(obj):
+                found.setdefault(str(obj["kind"]), {})[key] = obj
     objects = {kind: tuple(found[kind].values()) for kind in KINDS if kind in found}
     if "Node" not in objects:
         hint = "name the folder of a must-gather, or of oc adm inspect nodes"
@@ -50,6 +52,25 @@ def seen_in(folder: Path) -> Seen:
     return Seen(objects, {**missing, **unread}, {}, None, identity)
 
 
+def _text(file: Path) -> str:
+    """OSError, also where it is nothing that ends."""
+    if not file.is_file():
+        raise OSError("no file")
+    if file.stat().st_size > MAX_BYTES:
+        raise OSError(f"larger than {MAX_BYTES >> 20} MiB")
+    return file.read_text(encoding="utf-8")
+
+
+def _is_ours(obj: Object) -> bool:
+    """Whether it is of the API that we know its kind by: others have a Network, a Subscription, an Application."""
+    api, _ = KINDS.get(str(obj["kind"]), ("", ""))
+    return bool(api) and _group(str(obj.get("apiVersion") or "")) == _group(api)
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
 def _items(document: object) -> Iterator[Object]:
     """The objects of a document: itself, or those of a List, each with its kind."""
     if not isinstance(document, dict):
@@ -57,8 +78,9 @@ def _items(document: object) -> Iterator[Object]:
     items = document.get("items")
     if isinstance(items, list):
         kind = str(document.get("kind") or "").removesuffix("List")
+        of_all = {"apiVersion": document.get("apiVersion"), "kind": kind}
         for item in items:
-            yield from _items({"kind": kind, **item} if isinstance(item, dict) else None)
+            yield from _items({**of_all, **item} if isinstance(item, dict) else None)
     elif (
         document.get("kind") and isinstance(document.get("metadata"), dict) and "name" in document["metadata"]
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,34 @@ def test_what_is_no_object_is_named_and_logs_are_passed_over(tmp_path: Path) -> 
     seen = seen_in(tmp_path)
     assert [*seen.of("Node")] == [NODE]
     assert "broken.yaml" in seen.unread
+
+
+def test_a_kind_that_several_apis_have_is_that_of_ours(tmp_path: Path) -> None:
+    """A must-gather holds both: a Network of the configuration and one of its operator, of one name."""
+    written(tmp_path, "core/nodes/gpu-1.yaml", NODE)
+    ours = {"apiVersion": "config.openshift.io/v1", "kind": "Network", "metadata": {"name": "cluster"}}
+    other = {"apiVersion": "operator.openshift.io/v1", "kind": "Network", "metadata": {"name": "cluster"}}
+    written(tmp_path, "config.openshift.io/networks.yaml", {**ours, "kind": "NetworkList", "items": [ours]})
+    written(tmp_path, "operator.openshift.io/networks/cluster.yaml", other)
+    assert seen_in(tmp_path).of("Network") == (ours,)
+
+
+def test_a_folder_below_one_that_is_named_as_logs_are(tmp_path: Path) -> None:
+    written(tmp_path, "logs/must-gather/nodes.yaml", NODE)
+    assert seen_in(tmp_path / "logs" / "must-gather").of("Node") == (NODE,)
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    written(tmp_path, "nodes.yaml", NODE)
+    (tmp_path / "latest.yaml").symlink_to("nowhere.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    unread = seen_in(tmp_path).unread
+    assert (unread["latest.yaml"], unread["pipe.yaml"]) == ("no file", "no file")
+
+
+def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such folder"):
+        seen_in(tmp_path / "must-gather")
 
 
 def test_a_folder_without_nodes_is_no_such_folder(tmp_path: Path) -> None:
