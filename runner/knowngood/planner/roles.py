@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from knowngood.model.values import Values
 
-GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
+_PCI = "feature.node.kubernetes.io/pci-"
+# As the GPU Operator takes a node for one with GPUs: by vendor, or by class (3D controller, VGA) and vendor.
+GPU_LABELS = ("nvidia.com/gpu.present", *(f"{_PCI}{of}10de.present" for of in ("", "0302_", "0300_")))
 VIRTUAL_LABELS = {"type": "virtual-kubelet", "liqo.io/type": "virtual-node"}
 CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
@@ -15,7 +17,8 @@ def role(node: Values) -> str:
     if any(labels.get(key) == value for key, value in VIRTUAL_LABELS.items()):
         return "virtual"
     if any(
-        t["key"].startswith("virtual-node.liqo.io/") for t in (node.get("spec") or {}).get("taints") or ()
+        str(t.get("key") or "").startswith("virtual-node.liqo.io/")
+        for t in (node.get("spec") or {}).get("taints") or ()
     ):
         return "virtual"
     if any(labels.get(key) == "true" for key in GPU_LABELS):

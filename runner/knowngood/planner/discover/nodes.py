@@ -60,8 +60,9 @@ def rings(seen: Seen, told: Told, gpu: Sequence[str]) -> None:
     """The rings that objects of the cluster make, else those that labels name; else what stands in their way."""
     labels = {name_of(n): labels_of(n) for n in seen.of("Node")}
     for kind in ("NVIDIADriver", "NicNodePolicy"):
-        objects = [o for o in seen.of(kind) if (o.get("spec") or {}).get("nodeSelector")]
-        had = {node: owners(labels[node], objects) for node in gpu if objects}
+        objects = seen.of(kind)  # one without a nodeSelector has every node, and parts none if it is alone
+        parted = any((o.get("spec") or {}).get("nodeSelector") for o in objects)
+        had = {node: owners(labels[node], objects) for node in gpu if parted}
         if had and all(len(names) == 1 for names in had.values()):
             _ringed(told, {n: names[0] for n, names in had.items()}, f"nodeSelectors of {kind} objects")
             return

@@ -148,7 +148,7 @@ def release(seen_of: Seen, told: Told, matrix: Matrix, profile: str) -> None:
         names = ", ".join(sorted(r.name for r in (best if len(best) > 1 else fitting)))
         told.ask("release", f"which release runs: what was read fits {names}")
     else:
-        told.ask("release", f"which release runs: none of the matrix fits {_near(matrix, rows, seen)}")
+        told.ask("release", f"which release runs: none of the matrix fits{_near(matrix, rows, seen)}")
 
 
 LEAST = 2
@@ -181,6 +181,8 @@ def _near(matrix: Matrix, rows: Sequence[Release], seen: Mapping[str, str]) -> s
         return [f"{n} {seen[n]} (it has {v})" for n, v in pairs if not _same(matrix, n, v, seen[n])]
 
     if not rows or not seen:
-        return "(no version was read)" if not seen else "this hardware"
+        return " (no version was read)" if not seen else " this hardware"
     nearest = min(rows, key=lambda r: (len(other(r)), r.name))
+    if not other(nearest):
+        return f" by enough of what was read ({', '.join(seen)})"
     return f"; the nearest is {nearest.name} but for {', '.join(other(nearest)[:5])}"

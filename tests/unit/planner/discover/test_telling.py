@@ -18,6 +18,7 @@ from knowngood.planner.discover.seen import File, Machine, Seen, Told
 from knowngood.planner.discover.telling import tell
 
 MATRIX = load(matrix_dir())
+PCI = "feature.node.kubernetes.io/pci-"
 GPU = {"nvidia.com/gpu.present": "true"}
 XE = Machine("PowerEdge XE7740", {"10de:233b": 8}, {"15b3:1021": 8}, {"nvidia-driver": "580.173.02"})
 MODULE = "26.04-1.1.0"
@@ -137,6 +138,26 @@ def test_a_node_that_two_objects_select_keeps_the_rings_from_being_told() -> Non
     found = told(seen)
     assert "rings" not in found.values
     assert any("all select it" in q for q in found.questions["rings"])
+
+
+def test_one_without_a_selector_has_every_node_unless_it_is_the_default() -> None:
+    every = obj("NVIDIADriver", "every")
+    found = told(with_(a_cluster(), "NVIDIADriver", driver("ring-0"), every))
+    assert "gpu-1: NVIDIADriver ring-0 and every all select it" in found.questions["rings"][0]
+    default = obj("NVIDIADriver", "rest", {"default": True})
+    rings = told(with_(a_cluster(), "NVIDIADriver", driver("ring-0"), default)).values["rings"]
+    assert {r["name"]: r["nodes"] for r in rings} == {"ring-0": ["gpu-1"], "rest": ["gpu-2", "gpu-10"]}
+
+
+@pytest.mark.parametrize("label", ["nvidia.com/gpu.present", f"{PCI}10de.present", f"{PCI}0302_10de.present"])
+def test_a_node_has_gpus_where_its_operator_would_say_so(label: str) -> None:
+    found = told(Seen({"Node": (node("a", **{label: "true"}), node("b", **{label: "false"}))}))
+    assert found.values["nodes"] == {"gpu": ["a"], "cpu": ["b"]}
+
+
+def test_too_little_that_was_read_is_said_so() -> None:
+    found = told(Seen({"Node": (node("a", **GPU),)}))
+    assert "none of the matrix fits by enough of what was read (" in found.questions["release"][0]
 
 
 def test_machines_that_no_profile_fits_get_a_draft_and_no_profile() -> None:
