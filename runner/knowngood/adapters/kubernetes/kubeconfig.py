@@ -23,6 +23,7 @@ from urllib.parse import quote
 import yaml
 
 from knowngood.adapters.kubernetes import proxy
+from knowngood.adapters.kubernetes.plugin import refuse_missing
 from knowngood.adapters.kubernetes.proxy import Proxy
 from knowngood.model.errors import UsageError
 from knowngood.model.values import Values
@@ -173,7 +174,9 @@ def load(path: Path | None, context: str = "") -> Access:
     config = _read(path)
     chosen = context or str(config.get("current-context") or "")
     if not chosen:
-        raise UsageError("no current-context is set", where=str(path), hint="kubectl config use-context NAME")
+        names = ", ".join(str(e.get("name")) for e in _entries(config, "contexts")) or "none"
+        hint = f"kubectl config use-context NAME; its contexts: {names}"
+        raise UsageError("no current-context is set", where=str(path), hint=hint)
     used = _named(config, "contexts", chosen, "context", path)
     cluster = _named(config, "clusters", str(used.get("cluster") or ""), "cluster", path)
     who = str(used.get("user") or "")
@@ -234,7 +237,9 @@ def _read(path: Path) -> Values:
             f"can't read the kubeconfig: {error.strerror}", where=str(path), hint=HINT
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError("the kubeconfig is no YAML", where=str(path), hint=HINT) from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UsageError("the kubeconfig is no YAML", where=where, hint=HINT) from error
     if config is None:  # an empty file is an empty configuration, as to kubectl
         return {}
     if not isinstance(config, dict):
@@ -293,6 +298,7 @@ class _Identity(NamedTuple):
 
 def _identity(user: Values, path: Path, context: str, who: str) -> _Identity:
     if "exec" in user or "auth-provider" in user:
+        refuse_missing(user, path)
         return _by_plugin(path, context, who)
     cert, key = (_bytes(user, name, path) for name in ("client-certificate", "client-key"))
     if user.get("tokenFile"):  # goes before a token beside it

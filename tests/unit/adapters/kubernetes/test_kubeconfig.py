@@ -230,6 +230,38 @@ def test_a_credential_plugin_that_fails_is_named(tmp_path: Path) -> None:
         kubeconfig.load(write(tmp_path, config(token="", exec=user)))
 
 
+@pytest.mark.parametrize(
+    ("user", "words", "hint"),
+    [
+        ({"exec": {"command": "no-such-login"}}, "there is no program no-such-login", "put it on PATH"),
+        ({"exec": {"command": "./no-such", "installHint": "get it\nhere"}}, "no program ./no-such", "get it"),
+        ({"auth-provider": {"name": "gcp"}}, "'gcp' is gone", "gke-gcloud-auth-plugin"),
+    ],
+)
+def test_a_credential_plugin_that_is_not_there_says_what_to_get(
+    tmp_path: Path, user: dict[str, object], words: str, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as error:
+        kubeconfig.load(write(tmp_path, config(token="", **user)))
+    assert hint in error.value.hint
+    assert "\n" not in error.value.hint
+
+
+def test_without_a_context_those_that_there_are_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path, {**config(), "current-context": ""})
+    with pytest.raises(UsageError, match="no current-context") as error:
+        kubeconfig.load(path)
+    assert str(config()["contexts"][0]["name"]) in error.value.hint
+
+
+def test_what_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text("apiVersion: v1\nclusters:\n\t- name: c\n")
+    with pytest.raises(UsageError) as error:
+        kubeconfig.load(path)
+    assert error.value.where == f"{path}:3"
+
+
 def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
