@@ -83,8 +83,9 @@ def _with_text(text: str, old: Scalar, new: str, path: str, file: str) -> str:
         what = "folded text" if old.style == ">" else "text over several lines"
         raise _refusal(at(old, file), f"{path} is {what}", "write it as literal text (|)")
     if old.style != "|":
-        one = _one_line(old, path, file)
-        return text[: one.span.start] + _written(one, new, path, file) + text[one.span.end :]
+        # In double quotes its lines may stand on one.
+        quoted = json.dumps(new, ensure_ascii=False) if old.style == '"' else _written(old, new, path, file)
+        return text[: old.span.start] + quoted + text[old.span.end :]
     before, after = old.text.split("\n"), new.split("\n")
     changed = [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     if not changed:

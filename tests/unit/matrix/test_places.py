@@ -125,6 +125,13 @@ def test_a_value_in_a_patch_of_the_object_is_read_and_edited_in_its_line(file: s
     assert edit_scalar(edited, PATH, OLD, file=file, of=POLICY) == text
 
 
+def test_a_patch_whose_lines_are_escaped_on_one_keeps_to_it() -> None:
+    operation = r"- op: replace\n  path: /spec/driver/version\n  value: 580.126.20\n"
+    text = f'patches:\n- target: {{kind: ClusterPolicy}}\n  patch: "{operation}"\n'
+    edited = edit_scalar(text, PATH, NEW, file="kustomization.yaml", of=POLICY)
+    assert edited == text.replace("580.126.20", NEW)
+
+
 def test_a_companion_beside_the_version_is_found_in_the_same_patch() -> None:
     path = "spec.driver.enabled"
     assert read_scalar(OPERATIONS, path, file="kustomization.yaml", of=POLICY) == "true"
