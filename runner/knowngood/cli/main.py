@@ -6,6 +6,7 @@ must answer at once.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -18,7 +19,7 @@ import click
 from knowngood.cli.options import MATRIX_PATH, Settings
 from knowngood.cli.terminal import hear_libraries, say
 from knowngood.cli.version import VERSION
-from knowngood.model.errors import DataError, ExitCode, KnowngoodError
+from knowngood.model.errors import DataError, ExitCode, KnowngoodError, UsageError
 from knowngood.model.text import page
 
 COMMANDS = {
@@ -198,8 +199,16 @@ def _usage(stop: BaseException) -> int:
     return int(ExitCode.INTERRUPTED)
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a disk says that is full, or may not be written: no bug of ours, wherever it comes up."""
+
+
 def tell(error: Exception) -> int:
     """One error on stderr: what and where, then what to do next; its exit code."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        error = UsageError(
+            f"a file can't be written: {error.strerror}", hint="make room, or name another folder"
+        )
     if not isinstance(error, KnowngoodError):
         say(f"knowngood: internal error: {type(error).__name__}: {error}", err=True)
         say("  next: run it again with --debug and report what it shows", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import tomllib
@@ -156,3 +157,17 @@ def test_every_problem_of_a_broken_matrix_is_shown(monkeypatch: pytest.MonkeyPat
     assert said.code == 2
     assert said.err.count("a.yaml:") == 2
     assert said.err.count("next: mend it") == 2
+
+
+def test_a_full_disk_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a command meets it: what to do is to make room, not to report it."""
+
+    def fails(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(main.cli, "main", fails)
+    said = knowngood()
+    assert said.code == 2
+    assert "No space left on device" in said.err
+    assert "internal error" not in said.err
+    assert "make room" in said.err
