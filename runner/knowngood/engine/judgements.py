@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from knowngood.engine import again, judging, restarts
+from knowngood.engine import again, declaring, judging, restarts
 from knowngood.engine.steps import RingStep, Step, Verb
 from knowngood.engine.work import Done, Work
 from knowngood.model.context import Window
@@ -53,11 +53,12 @@ def prove(work: Work, step: Step) -> Done:
     """All passive gates on all GPU nodes, and of each node that moved the active ones: they passed, on this very load.
 
     Active gates need idle GPUs, and the tenants are back: their last result counts as long as what they judged runs.
+    And Git still declares it: what somebody took back meanwhile would not stay.
     """
     done = judging.judge(work, step)
     seen = work.look(work.cluster.gpu, done.seen)
     files = {**done.files, **work.keep("nodes", seen)}
-    unproven = _unproven(work, seen) if done.status is Status.OK else {}
+    unproven = declaring.taken_back(work) | _unproven(work, seen) if done.status is Status.OK else {}
     if unproven:
         detail = replace(done.detail, failed=unproven, why=restarts.why("not proven", unproven))
         return Done(Status.INCONCLUSIVE, detail, files)

@@ -42,6 +42,7 @@ from knowngood.planner.pace import ring_and_undo, seconds_between
 from knowngood.planner.version import TEXT, runs
 from knowngood.planner.window import fits, undo_must_start_by
 from knowngood.ports.delivery import SyncFailed
+from knowngood.ports.gitops import FieldTaken
 from knowngood.ports.nodes import Outcome
 
 
@@ -189,12 +190,20 @@ def declare(work: Work, step: RingStep) -> Done:
 
 
 def deliver(work: Work, step: RingStep) -> Done:
-    """Wait until Argo CD has brought the commit to the live objects."""
+    """Wait until Argo CD has brought the commit to the live objects. FieldTaken where Git holds it no more."""
     declared = work.state.results[step.path.sibling(Verb.DECLARE)]
     commit = declared.detail.commit
     if not commit:  # nothing of ours was there to take back: what others declare is waited for in vain
         return Done(Status.OK, Detail(why="nothing to deliver"))
-    seconds = work.ports.delivery.wait(commit, work.changes(step), work.cluster.limits.deliver, work.cancel)
+    changes = work.changes(step)
+    try:
+        seconds = work.ports.delivery.wait(commit, changes, work.cluster.limits.deliver, work.cancel)
+    except DeadlineExceeded as error:
+        for change in changes:  # Argo CD brings what the branch says, and others write there, too
+            if (value := work.ports.gitops.value(change)) != change.after:
+                told = f"{change.file}: {change.path} is {value}, not {change.after}"
+                raise FieldTaken(f"{told}: somebody else wrote it after commit {commit[:10]}") from error
+        raise
     return Done(Status.OK, Detail(commit=commit, seconds=round(seconds, 3)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from knowngood.engine import fleet, proof, restored
+from knowngood.engine import declaring, fleet, proof, restored
 from knowngood.engine.steps import RingStep, Step
 from knowngood.engine.work import Done, Work, named
 from knowngood.model.detail import Detail
@@ -47,15 +47,7 @@ def _declared_otherwise(work: Work, ring: PlannedRing) -> dict[str, str]:
 
 
 def _other_fields(work: Work, part: PlannedRing) -> list[str]:
-    found = []
-    for change in part.changes:
-        for where, value in (
-            ("Git", work.ports.gitops.value(change)),
-            ("the live object", work.ports.cluster.live_value(change)),
-        ):
-            if value != change.before:
-                found.append(f"{where} holds {change.path} {value}, not {change.before}")
-    return found
+    return [text for change in part.changes for text in declaring.otherwise(work, change, change.before)]
 
 
 def _all_as_before(work: Work, step: Step) -> Done:
