@@ -102,6 +102,10 @@ ROWS = {
         Action.WAIT,
     ),
     "a notebook without a controller blocks": (pod(owner=""), Action.BLOCK),
+    "a pod that a peered cluster offloaded has a controller: Liqo's ShadowPod": (
+        pod("web-rome", owner="ShadowPod"),
+        Action.EVICT,
+    ),
     "a bare pod that uses no device does not": (pod(owner="", container={}), Action.SKIP),
     "an init container's GPU counts": (
         pod(container={}, spec={"initContainers": [{"name": "i", **GPU}]}),

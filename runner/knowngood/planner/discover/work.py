@@ -12,8 +12,8 @@ from knowngood.planner.gpu_work import gpus_of
 CONTROLLERS = ("Deployment", "StatefulSet", "Job")
 BESIDE = ("PodDisruptionBudget", "PodGroup")
 """What says how much of a workload must stay, and what belongs together."""
-OWNERS = ("capsule.clastix.io/tenant", "runai/queue")
-"""Labels of a namespace by which others say whose it is: Capsule, Run:ai."""
+OWNERS = ("capsule.clastix.io/tenant", "runai/queue", "liqo.io/remote-cluster-id")
+"""Labels of a namespace by which others say whose it is: Capsule, Run:ai; Liqo of what a peered cluster offloaded."""
 SYSTEM = ("openshift-", "kube-", "nvidia-", "openshift", "default", "knowngood")
 """How namespaces begin that are no tenant's."""
 

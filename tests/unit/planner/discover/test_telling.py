@@ -265,7 +265,14 @@ def test_the_modules_version_is_told_as_the_package_that_the_matrix_knows() -> N
     assert MODULE in found.how
 
 
-@pytest.mark.parametrize(("labels", "owner"), [({}, "a"), ({"capsule.clastix.io/tenant": "oil"}, "oil")])
+@pytest.mark.parametrize(
+    ("labels", "owner"),
+    [
+        ({}, "a"),
+        ({"capsule.clastix.io/tenant": "oil"}, "oil"),
+        ({"liqo.io/remote-cluster-id": "rome"}, "rome"),  # a consumer's namespace, on the provider's side
+    ],
+)
 def test_tenants_are_namespaces_whose_work_asks_for_gpus(labels: dict[str, str], owner: str) -> None:
     pod = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "2"}}}]}
     template = {"metadata": {"labels": {"app": "x"}}, "spec": pod}
