@@ -101,7 +101,7 @@ FOREIGN = {
     *("--no-deps", "--wheel-dir", "--require-hashes", "--requirement"),  # pip
     *("--confcutdir", "--import-mode", "--rootdir", "--strict"),  # pytest, yamllint
     *("--overwrite", "--type", "--server-side", "--force-conflicts", "--image-for"),  # kubectl, oc
-    *("--set-upstream-to", "--grep", "--vacuum-size"),  # git, journalctl
+    *("--set-upstream-to", "--grep", "--vacuum-size", "--color"),  # git, journalctl, dmesg
 }
 """Options of others' programs that our documents name."""
 
