@@ -63,3 +63,11 @@ def test_there_is_nothing_to_approve_and_a_class_that_nobody_knows_is_refused() 
     assert fleet.back(MOVING, "run-1/hop-1/undo", Cancel()) == ""
     with pytest.raises(UsageError, match="'unheard-of' of nvidia-driver"):
         fleet.look(Moving("nvidia-driver", OLD, NEW, MoverSpec("unheard-of")))
+
+
+def test_a_daemon_set_that_is_being_deleted_carries_nothing() -> None:
+    kube = FakeKube()
+    daemon_set(kube, "driver-a", NEW, 2)
+    where = "/apis/apps/v1/namespaces/nvidia-gpu-operator/daemonsets/driver-a"
+    kube.objects[where]["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
+    assert look(kube).waiting == "DaemonSet driver-a is being deleted"

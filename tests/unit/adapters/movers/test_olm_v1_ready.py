@@ -136,3 +136,41 @@ def test_one_catalog_that_is_not_served_stops_all_that_choose_it(kube: Catalogs)
     kube.offers("b", "stable", serving=False)
     assert "ClusterCatalog b is not Serving: whether 1.1.0 is offered is untold" in asked(kube)
     assert asked(kube, selector={"matchLabels": {NAME: "a"}}) == ""
+
+
+def test_an_extension_that_is_being_deleted_or_whose_operator_is_scaled_to_none_is_not_there() -> None:
+    """Both conditions are of its present generation, and all counts are right."""
+    kube = Catalogs()
+    kube.collections |= {"deployments"}
+    well = [
+        {"type": kind, "status": "True", "reason": "Succeeded", "observedGeneration": 1}
+        for kind in ("Progressing", "Installed")
+    ]
+    catalog = {"catalog": {"packageName": PACKAGE, "version": VERSION}}
+    bundle = {"bundle": {"name": f"{PACKAGE}.v{VERSION}", "version": VERSION}}
+    where = path(API, "clusterextensions", PACKAGE)
+    kube.put(
+        where,
+        {
+            "metadata": {"generation": 1},
+            "spec": {"namespace": "x", "source": catalog},
+            "status": {"conditions": well, "install": bundle},
+        },
+    )
+    owner = {"owner-kind": "ClusterExtension", "owner-name": PACKAGE}
+    labels = {f"olm.operatorframework.io/{key}": value for key, value in owner.items()}
+    operator: dict[str, Any] = {
+        "metadata": {"labels": labels, "namespace": "x", "generation": 1},
+        "spec": {"replicas": 1},
+        "status": {"observedGeneration": 1, "updatedReplicas": 1, "replicas": 1, "availableReplicas": 1},
+    }
+    kube.put(path("apps/v1", "deployments", "o", "x"), operator)
+    olm = OlmV1(kube, cluster())
+    assert olm.look(BACK).done
+    idle = {**operator, "spec": {"replicas": 0}, "status": {"observedGeneration": 1}}
+    kube.put(path("apps/v1", "deployments", "o", "x"), idle)
+    assert "o is scaled to none" in olm.look(BACK).waiting
+    kube.put(path("apps/v1", "deployments", "o", "x"), operator)
+    kube.objects[where]["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
+    assert "is being deleted" in olm.look(BACK).waiting
+    assert olm.state(BACK).running == ""
