@@ -202,17 +202,18 @@ def _queue(cluster: Cluster, hardware: Hardware, rows: list[Object]) -> list[Obj
     """Work without a budget that keeps the cluster as full as real ones are.
 
     While the largest batch is out, some of it must wait and then takes the batch's nodes again: without that no
-    soak would find anything on them. Yet enough stays free that each budget can give way once. Pods are as large
-    as these two allow: small ones would leave gaps that a tenant's pod does not fit in.
+    soak would find anything on them. Yet no more waits than each budget alone can give way: its pods may all stand
+    on the batch's nodes while the others fill the rest, and a drain that finds no place for them never ends.
+    Pods are as large as these two allow: small ones would leave gaps that a tenant's pod does not fit in.
     """
     loads = [w for row in rows for w in row["workloads"]]
     total = sum(w["replicas"] * w.get("gpusPerPod", 1) for w in loads)
-    bound = [w for w in loads if w.get("minAvailable")]
-    yielding = sum((w["replicas"] - w["minAvailable"]) * w.get("gpusPerPod", 1) for w in bound)
-    loose = sum(w["replicas"] * w.get("gpusPerPod", 1) for w in loads if w not in bound)
+    yields = [
+        (w["replicas"] - w["minAvailable"]) * w.get("gpusPerPod", 1) for w in loads if w.get("minAvailable")
+    ]
     left, smallest = _left(cluster, hardware), min(p.gpus for p in hardware.profiles)
     for each in (8, 4, 2, 1):
-        replicas = (left - yielding - loose) // each
+        replicas = (left + min(yields, default=0) - total) // each
         if each <= smallest and replicas > 0 and total + replicas * each > left:
             return [{"name": "queue", "kind": "Deployment", "replicas": replicas, "gpusPerPod": each}]
     return []
