@@ -274,7 +274,7 @@ def cluster(document: Document) -> Cluster:
         for index, node in enumerate(names)
     }
     built = cluster_of(document.name, document.value, document.where)
-    waivers = (replace(w, where=document.at("waivers", n, "part")) for n, w in enumerate(built.waivers))
+    waivers = (replace(w, where=str(document.at("waivers", n, "part"))) for n, w in enumerate(built.waivers))
     return replace(built, lines=lines, waivers=tuple(waivers))
 
 
@@ -314,7 +314,7 @@ def cluster_of(name: str, v: Values, where: Location) -> Cluster:
         probe=_site(v.get("probe", {})),
         partners=tuple(v.get("probe", {}).get("partners", ())),
         evidence_max_age_days=v.get("evidenceMaxAgeDays", 0),
-        waivers=tuple(Waiver(**w, where=Location(where.file)) for w in v.get("waivers", ())),
+        waivers=tuple(Waiver(**w, where=where.file) for w in v.get("waivers", ())),
         alertmanager=Alertmanager.of(v.get("alertmanager", {})),
         bmcs=Bmcs.of(v.get("bmcs", {})),
         registry=Pulling.of(v.get("registry")),

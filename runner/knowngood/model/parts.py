@@ -6,8 +6,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from knowngood.model.errors import Location
-
 _PLACE = re.compile(r"(?:(?P<domain>[0-9a-f]{4,8}):)?(?P<rest>[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.IGNORECASE)
 _GUID = re.compile(r"[0-9a-f]{4}(?::[0-9a-f]{4}){3}", re.IGNORECASE)
 _NUMBER = re.compile(r"[1-9][0-9]?")  # of a port on its NIC: from 1 on, as the kernel counts them
@@ -38,7 +36,7 @@ class Waiver:
     """A part that is known to be bad, which a gate finds and does not count until the end of that day (UTC).
 
     `part` is a PCI address, a GUID, a UUID or another name that the gate gives; `until` is a date, YYYY-MM-DD; `where`
-    is the cluster file's line that names the part.
+    is where the cluster file names the part, FILE:LINE:COLUMN.
     """
 
     node: str
@@ -46,7 +44,7 @@ class Waiver:
     part: str
     reason: str
     until: str
-    where: Location = field(default=Location(""), compare=False)
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

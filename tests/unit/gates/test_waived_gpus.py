@@ -9,7 +9,6 @@ import pytest
 from tests.unit.planner.matrices import cluster
 
 from knowngood.gate.settling import Seconds, Waits
-from knowngood.model.errors import Location
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
 from knowngood.model.node import NodeState
@@ -102,7 +101,7 @@ def test_a_waiver_of_a_place_that_nobody_knows_excuses_no_gpu(
     profile: Profile, known: str, gpus: int, expected: str
 ) -> None:
     """Mistyped, it would stand for any that is lost; and it can be told at once, before one is."""
-    place, where = "00000000:07:00.0", Location("clusters/a.yaml", 57, 9)
+    place, where = "00000000:07:00.0", "clusters/a.yaml:57:9"
     others = {a: u for a, u in UUIDS.items() if known or a != "0000:07:00.0"}
     there = [*(a for a in UUIDS if a != "0000:07:00.0"), "0000:0f:00.0"][:gpus]
     found, why, _ = verdict(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.model.errors import Location
 from knowngood.model.matrix import Profile
 from knowngood.model.parts import Waiver
 from knowngood.twin import host_files
@@ -86,7 +85,7 @@ def test_a_waived_nic_of_two_ports_is_out_with_both(machine: Machine) -> None:
 @pytest.mark.parametrize("baseline", [True, False])
 def test_a_waiver_of_a_place_that_nobody_knows_excuses_no_nic(machine: Machine, baseline: bool) -> None:
     """Mistyped, it would stand for any that is lost; and it can be told at once, before one is."""
-    where, before = Location("clusters/a.yaml", 57, 9), machine.baseline() if baseline else None
+    where, before = "clusters/a.yaml:57:9", machine.baseline() if baseline else None
     machine.waivers = [Waiver("n1", "rdma_health", "0000:aa:00.0/1", "on order", "2099-12-31", where)]
     for lost in (0, 1):
         if lost:
