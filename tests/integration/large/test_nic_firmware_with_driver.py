@@ -48,6 +48,7 @@ def test_nic_firmware_and_driver_come_with_one_drain_and_go_back_with_one(tmp_pa
         ended = play.upgrade(TO)
         assert (ended.code, ended.result["end"]) == (FLASH.code, FLASH.end), explained(ended)
         assert FLASH.caught_by in ended.result["why"] + str(ended.result["blamed"]), explained(ended)
+        assert play.hits(FLASH.fault), "it never hit"
         assert play.differences(before) == ""
         assert burned(play, CANARY) == [NEW[0], OLD[0]], "forth and back"
         assert play.given_back(CANARY) == [OLD[1]], "out of service once for both ways"

@@ -268,9 +268,15 @@ def test_a_later_hop_asks_once_more_before_it_begins_and_the_run_rests_where_it_
     assert world.paused == {}, "nothing has begun that a pool would have to wait for"
 
 
-@pytest.mark.parametrize("passes", [False, True])
-def test_a_later_hop_that_can_go_back_asks_what_its_fleet_part_needs_before_its_commit(passes: bool) -> None:
-    """Preflight asked the first hop alone; what is likely to pass is looked at again before it counts."""
+@pytest.mark.parametrize(
+    ("asked", "passes"),
+    [("fleet", False), ("fleet", True), ("fleet-back", False)],
+    ids=["what it needs", "what is likely to pass", "its way back"],
+)
+def test_a_later_hop_asks_what_its_fleet_part_and_its_way_back_need_before_its_commit(
+    asked: str, passes: bool
+) -> None:
+    """Preflight asked the first hop alone; and that hop may have brought another catalog, without the older version."""
     (operator,) = alone_plan().hops
     first, plan = replace(leaky_plan().hops[0], name="hop-0"), alone_plan()
     plan = replace(plan, hops=(first, operator), movers={**leaky_plan().movers, **plan.movers})
@@ -278,32 +284,13 @@ def test_a_later_hop_that_can_go_back_asks_what_its_fleet_part_needs_before_its_
 
     def find(request: JudgeRequest, _node: str, w: World) -> str:
         if request.name == "hop-0/fleet/confirm":
-            w.found["fleet"] = [refused("catalog", "it lacks it", passes=passes)]
+            w.found[asked] = [refused("catalog", "it lacks it", passes=passes)]
         return ""
 
     world.bad = find
     end = ended(world, plan)
     assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
     assert "it lacks it" in end.why
-    assert (world.head().fields[SUBSCRIPTION], world.operator) == (WAS, WAS), "its commit never came"
-
-
-def test_a_later_hop_does_not_begin_once_its_way_back_has_gone() -> None:
-    """An earlier hop brought another catalog, in which the older version is not: an undo would end without any."""
-    (operator,) = alone_plan().hops
-    first, plan = replace(leaky_plan().hops[0], name="hop-0"), alone_plan()
-    plan = replace(plan, hops=(first, operator), movers={**leaky_plan().movers, **plan.movers})
-    world = a_fleet_world()
-
-    def find(request: JudgeRequest, _node: str, w: World) -> str:
-        if request.name == "hop-0/fleet/confirm":
-            w.found["fleet-back"] = [refused("catalog", "it could not be brought back")]
-        return ""
-
-    world.bad = find
-    end = ended(world, plan)
-    assert (end.name, end.exit_code) == ("held", ExitCode.HUMAN), end.why
-    assert "it could not be brought back" in end.why
     assert (world.head().fields[SUBSCRIPTION], world.operator) == (WAS, WAS), "its commit never came"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cases import CASES
 
-from knowngood.probe.kernel_log import command, messages
+from knowngood.probe.kernel_log import command, lines, messages
 from knowngood.probe.kernel_log.signatures import SIGNATURES
 
 ROOT = Path(__file__).parents[3]
@@ -120,6 +120,13 @@ def test_every_format_is_read(name: str, tmp_path: Path, *, grep: bool) -> None:
 )
 def test_another_programs_echo_is_no_event(line: str, tmp_path: Path) -> None:
     assert told(log(tmp_path, line)) == (0, [])
+
+
+@pytest.mark.parametrize("name", ["kernel: x", "[    1.000000] x", "h kernel: "])
+@pytest.mark.parametrize("before", ["[  100.123456] ", "Dec  1 07:00:00 gpu-1 kernel: ", "kernel: "])
+def test_what_a_process_calls_itself_cuts_nothing_off_the_kernels_line(before: str, name: str) -> None:
+    words = f"Out of memory: Killed process 12 ({name}) total-vm:1kB"
+    assert lines.of_text(before + words).message == words
 
 
 @pytest.mark.parametrize("before", ["2026-08-17T10:00:00Z stdout F ", "gpu-1 ", "["])

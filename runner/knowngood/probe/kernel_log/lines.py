@@ -120,7 +120,9 @@ def _prefix(raw: str) -> Line:
     if match := _RFC5424.match(raw):
         return Line(*_stamped(raw[match.end() :], iso(match["wall"])), kernel=match["tag"] in _KERNEL_TAGS)
     line = _prefixed(raw)
-    may = line.kernel and ("[" in line.message or _OWN_TAG in line.message)  # asked of most lines, so quickly
+    # A line that says it is the kernel's ends there: what follows may be a name that a process chose.
+    own = line.seconds is not None or _OWN_TAG in raw[: len(raw) - len(line.message)]
+    may = line.kernel and not own and ("[" in line.message or _OWN_TAG in line.message)
     begins = _COPIED.search(line.message, 0, LONGEST_COPIED) if may else None
     if begins is None:
         return line
