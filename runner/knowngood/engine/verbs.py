@@ -210,7 +210,7 @@ def deliver(work: Work, step: RingStep) -> Done:
 def claim(work: Work, step: RingStep) -> Done:
     """Claim, taint and cordon; the judgement's window opens here."""
     outcome = work.ports.nodes.claim(
-        step.nodes, work.fence, work.cancel, hold=work.plan.hold, specs=work.plan.movers
+        step.nodes, work.fence, work.cancel, hold=work.plan.hold, specs=work.plan.claiming(step.ring)
     )
     seen = work.look(outcome.done, outcome.seen)
     windows = judging.windows_of(seen)

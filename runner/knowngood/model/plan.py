@@ -241,6 +241,13 @@ class Plan:
             for m in moves
         )
 
+    def claiming(self, part: PlannedRing) -> Specs:
+        """The movers by which a part's nodes are taken: of what does not move there they are only read, so that nothing
+        of it is taken out from under them.
+        """
+        moved = {m.component for m in part.moves}
+        return {n: spec if n in moved else replace(spec, guards=()) for n, spec in self.movers.items()}
+
     def moved_by(self, movers: Specs) -> Plan:
         """The plan, with these movers where an older version made it, which froze none."""
         if self.movers:

@@ -293,3 +293,16 @@ def test_firmware_that_comes_with_a_boot_is_judged_by_the_drivers_that_the_boot_
     made = plan(matrix, "lab-firmware", "r580-newer-firmware")
     assert [move.component for hop in made.hops for move in hop.moves] == ["bios", "bmc"]
     assert {"bios", "bmc", "doca-ofed", "nvidia-driver"} <= made.movers.keys()
+
+
+def test_a_node_is_asked_only_of_the_uplink_that_its_hop_would_take_down(matrix: Matrix) -> None:
+    """By other drivers it is only read: who could tell of their uplinks may not even be there."""
+    made = plan(matrix, "lab-firmware", "r580-newer-firmware")
+    assert made.movers["doca-ofed"].guards, "or the rest shows nothing"
+    (ring, *_) = made.hops[0].rings
+    claimed = made.claiming(ring)
+    assert claimed.keys() == made.movers.keys(), "their marks are in the snapshot all the same"
+    assert not any(spec.guards for spec in claimed.values())
+    coupled = plan(matrix, "lab-rdma", "r595")
+    (ring, *_) = coupled.hops[0].rings
+    assert coupled.claiming(ring)["doca-ofed"].guards == coupled.movers["doca-ofed"].guards != ()
