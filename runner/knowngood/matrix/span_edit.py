@@ -9,7 +9,9 @@ path may differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -19,36 +21,62 @@ from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, at, pars
 from knowngood.model.errors import DataError, Location
 from knowngood.model.field import ObjectRef
 
+Names = Callable[[], Collection[str]]
 _STRING_TAG = "tag:yaml.org,2002:str"
 _resolver: Any = yaml.resolver.Resolver()
 
 
-def read_scalar(text: str, path: str, *, file: str, of: ObjectRef | None = None, written: str = "") -> str:
+def read_scalar(
+    text: str,
+    path: str,
+    *,
+    file: str,
+    of: ObjectRef | None = None,
+    written: str = "",
+    names: Names = tuple,
+) -> str:
     """The value at the dotted `path` (`spec.version`; a list's item by its number), as text.
 
     `of`: the object that is meant, where the file holds several, or patches it; without it there must be one document.
-    `written`: where in the file the value stands, if that is not `path`.
+    `written`: where in the file the value stands, if that is not `path`. `names`: asked where no object of its name is
+    there: the other names that this file may have it by.
     DataError where the path is missing, doubled or no scalar. `file` is only used in messages.
     """
-    return _read(text, _place(text, path, file, of, written), file)
+    return _read(text, _place(text, path, file, of, written, names), file)
 
 
 def edit_scalar(
-    text: str, path: str, new: str, *, file: str, of: ObjectRef | None = None, written: str = ""
+    text: str,
+    path: str,
+    new: str,
+    *,
+    file: str,
+    of: ObjectRef | None = None,
+    written: str = "",
+    names: Names = tuple,
 ) -> str:
     """`text` with the scalar at the dotted `path` replaced by `new`; quotes stay as they are. See `read_scalar`.
 
     A plain value that YAML would read as a number or a boolean gets quotes, so that text stays text. The
     same value gives the same text. DataError where the edit is not safe.
     """
-    return _edit(text, _place(text, path, file, of, written), new, file)
+    return _edit(text, _place(text, path, file, of, written, names), new, file)
 
 
-def _place(text: str, path: str, file: str, of: ObjectRef | None, written: str) -> Place:
+def _place(text: str, path: str, file: str, of: ObjectRef | None, written: str, names: Names) -> Place:
     if of is None:
         parse(text, file)  # one document
         return (Step(0, path),)
-    return place_of(text, path, file, of, written)
+    try:
+        return place_of(text, path, file, of, written)
+    except DataError:
+        found = set()
+        for name in names():
+            with suppress(DataError):
+                found.add(place_of(text, path, file, replace(of, name=name), written))
+        if len(found) == 1:
+            return found.pop()
+        raise
 
 
 def _read(text: str, place: Place, file: str) -> str:

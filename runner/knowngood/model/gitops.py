@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from posixpath import normpath
+from typing import NamedTuple
 
 from knowngood.model.values import Values
 
@@ -26,6 +27,22 @@ class Application:
         """Whether a file of the repository lies in its folder."""
         folder = self.path.strip("/")
         return folder in {"", "."} or file.strip("/").startswith(f"{folder}/")
+
+
+class Affix(NamedTuple):
+    """What kustomizations put before and behind an object's name."""
+
+    prefix: str = ""
+    suffix: str = ""
+
+    def of(self, name: str) -> str:
+        """The name with it."""
+        return f"{self.prefix}{name}{self.suffix}"
+
+    def without(self, name: str) -> str:
+        """What is left of a name that has it, "" where it has not."""
+        has = name.startswith(self.prefix) and name.endswith(self.suffix)
+        return name[len(self.prefix) : len(name) - len(self.suffix)] if has else ""
 
 
 def folder_of(source: Values) -> str:

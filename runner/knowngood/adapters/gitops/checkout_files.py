@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from knowngood.adapters.gitops.charts import CHART
 from knowngood.adapters.gitops.following import KUSTOMIZATION, Repository
+from knowngood.adapters.gitops.kustomized import kustomized
 from knowngood.matrix.places import said, targets
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, parse_all
 from knowngood.model.errors import DataError, UsageError
@@ -31,8 +32,11 @@ class _Document:
     node: Node
 
 
-def checkout_of(folder: Path, applications: Iterable[str]) -> Checkout:
-    """What lies in a checkout; UsageError where it is no folder. `applications`: the folders that Argo CD reads."""
+def checkout_of(folder: Path, applications: Iterable[str], declaring: Iterable[str] = ()) -> Checkout:
+    """What lies in a checkout; UsageError where it is no folder. `applications`: the folders that Argo CD reads.
+
+    `declaring`: those of them whose kustomizations are rendered.
+    """
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=str(folder), hint="name a checkout with --gitops")
     documents: list[_Document] = []
@@ -56,7 +60,12 @@ def checkout_of(folder: Path, applications: Iterable[str]) -> Checkout:
             unread[f"{where}:{line}" if line else where] = error.message
     repository, own = Repository(folder), frozenset(applications)
     reads = {path: found for path in own if (found := repository.read_by(path))}
-    return Checkout(tuple(_files(documents)), unread, reads, _others(repository, own, reads.values()))
+    by_file: dict[str, tuple[Node, ...]] = {}
+    for one in documents:
+        by_file[one.file] = (*by_file.get(one.file, ()), one.node)
+    made = kustomized(folder, by_file, _refs(documents), folders=reads, declaring=reads.keys() & {*declaring})
+    files = tuple(_files(documents))
+    return Checkout(files, unread, reads, _others(repository, own, reads.values()), made)
 
 
 def _manifests(folder: Path) -> Iterator[Path]:
@@ -88,9 +97,7 @@ def _files(documents: list[_Document]) -> Iterator[File]:
             yield _object(one, patch=one.file in patches)
         elif posixpath.basename(one.file) not in (CHART, *KUSTOMIZATION):
             yield File(one.file, VALUES, "", "", dict(_walk(one.node, "", 0)))
-    objects = {
-        _ref(one) for one in documents if said(one.node, "kind") and said(one.node, "metadata", "name")
-    }
+    objects = _refs(documents)
     for one in documents:
         for target, text_or_path in _targeted(one):
             yield from _patched(one.file, target, text_or_path, by_file, objects)
@@ -144,9 +151,12 @@ def _targeted(one: _Document) -> Iterator[tuple[Node | None, str]]:
             yield target, text
 
 
-def _ref(one: _Document) -> ObjectRef:
-    node = one.node
-    return ObjectRef(said(node, "apiVersion"), said(node, "kind"), said(node, "metadata", "name"))
+def _refs(documents: Iterable[_Document]) -> frozenset[ObjectRef]:
+    named = (
+        (said(one.node, "apiVersion"), said(one.node, "kind"), said(one.node, "metadata", "name"))
+        for one in documents
+    )
+    return frozenset(ObjectRef(*texts) for texts in named if texts[1] and texts[2])
 
 
 def _patched(

@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -21,7 +21,7 @@ KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _MAX_BYTES = 1024 * 1024
 _NAMES_FILES = ("resources", "components", "bases", "crds", "configurations", "transformers", "generators")
-_IN_ENTRIES = ("patches", "patchesJson6902", "replacements")
+_PATCHES = ("patches", "patchesJson6902")
 _GENERATORS = ("configMapGenerator", "secretGenerator")
 
 
@@ -51,7 +51,7 @@ class Repository:
         todo = [(self._tree / folder).resolve()]
         while todo:
             path = todo.pop()
-            own = self._kustomization(path) if path.is_dir() else path
+            own = kustomization_of(path) if path.is_dir() else path
             if own is None or own in seen or not own.is_relative_to(self._tree) or not own.is_file():
                 continue
             seen.add(own)
@@ -140,9 +140,6 @@ class Repository:
                     found[path] = str((manifest.get("metadata") or {}).get("name") or "")
         return found
 
-    def _kustomization(self, folder: Path) -> Path | None:
-        return next((folder / name for name in KUSTOMIZATION if (folder / name).is_file()), None)
-
 
 def _sources(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     spec = manifest.get("spec")
@@ -204,18 +201,50 @@ def _named_in(file: Path) -> tuple[str, ...] | None:
 
 def _named(file: Path) -> Iterator[str]:
     """The paths that a kustomization names; what is no file of ours (a URL, inline text) leads nowhere."""
-    for kustomization in _documents(file, ""):
-        if not isinstance(kustomization, dict):
-            raise _Unread("no mapping")
-        texts = [t for key in (*_NAMES_FILES, "patchesStrategicMerge") for t in _list(kustomization, key)]
-        texts += [e.get("path") for key in _IN_ENTRIES for e in _entries(kustomization, key)]
+    for kustomization in _kustomizations(file):
+        texts = [t for key in _NAMES_FILES for t in _list(kustomization, key)]
+        texts += patches_of(kustomization)
+        texts += [e.get("path") for e in _entries(kustomization, "replacements")]
         for one in (e for key in _GENERATORS for e in _entries(kustomization, key)):
             texts += [str(t).rpartition("=")[2] for t in (*_list(one, "files"), *_list(one, "envs"))]
         for one in _entries(kustomization, "helmCharts"):
             texts += [one.get("valuesFile"), *_list(one, "additionalValuesFiles")]
-        for text in texts:
-            if isinstance(text, str) and text and "\n" not in text and len(text) < 512 and "\0" not in text:
-                yield text
+        yield from filter(_is_path, texts)
+
+
+def _kustomizations(file: Path) -> Iterator[dict[str, Any]]:
+    for kustomization in _documents(file, ""):
+        if not isinstance(kustomization, dict):
+            raise _Unread("no mapping")
+        yield kustomization
+
+
+def kustomization_of(folder: Path) -> Path | None:
+    """The kustomization in a folder."""
+    return next((folder / name for name in KUSTOMIZATION if (folder / name).is_file()), None)
+
+
+def kustomization_in(file: Path) -> dict[str, Any]:
+    """What a kustomization says; nothing where it can't be read."""
+    try:
+        return next(_kustomizations(file), {})
+    except _Unread:
+        return {}
+
+
+def patches_of(kustomization: dict[str, Any]) -> Iterator[str]:
+    """The files of a kustomization's patches."""
+    texts = [e.get("path") for key in _PATCHES for e in _entries(kustomization, key)]
+    yield from filter(_is_path, (*texts, *_list(kustomization, "patchesStrategicMerge")))
+
+
+def resources_of(kustomization: dict[str, Any], *keys: str) -> Iterator[str]:
+    """The files and folders that a kustomization names under these keys."""
+    yield from filter(_is_path, (t for key in keys for t in _list(kustomization, key)))
+
+
+def _is_path(text: Any) -> TypeGuard[str]:
+    return isinstance(text, str) and 0 < len(text) < 512 and "\n" not in text and "\0" not in text
 
 
 def _entries(value: dict[str, Any], key: str) -> list[dict[str, Any]]:

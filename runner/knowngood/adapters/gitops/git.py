@@ -7,10 +7,12 @@ proven again on the new head. A commit is found by its trailers, so a repeated s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from knowngood.adapters.gitops.clone import Clone, message
 from knowngood.adapters.gitops.following import Repository
+from knowngood.adapters.gitops.renaming import names_in
 from knowngood.adapters.gitops.render import (
     Difference,
     FolderRenderer,
@@ -227,8 +229,18 @@ class GitOpsRepository(GitOps):
 
     def _read(self, field: Field) -> str:
         return read_scalar(
-            self._text(field.file), field.path, file=field.file, of=field.object, written=field.written
+            self._text(field.file),
+            field.path,
+            file=field.file,
+            of=field.object,
+            written=field.written,
+            names=partial(self._names, field),
         )
+
+    def _names(self, field: Field) -> tuple[str, ...]:
+        """What the file may call the object, by the kustomizations through which our Applications read it."""
+        folders = [a.path for a in self._applications]
+        return names_in(self._clone.tree, folders, field.file, field.object.name)
 
     def _text(self, file: str) -> str:
         path = self._clone.path(file)
@@ -248,6 +260,7 @@ class GitOpsRepository(GitOps):
                 file=change.file,
                 of=change.object,
                 written=change.written,
+                names=partial(self._names, change),
             )
             self._clone.path(change.file).write_bytes(edited.encode("utf-8"))
         return tuple(sorted({c.file for c in changes}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -190,7 +191,12 @@ class PullRequestRepository(GitOpsRepository):
     def _read_at(self, change: FieldChange, commit: str) -> str:
         data = self._clone.read(change.file, commit) or b""
         return read_scalar(
-            data.decode("utf-8"), change.path, file=change.file, of=change.object, written=change.written
+            data.decode("utf-8"),
+            change.path,
+            file=change.file,
+            of=change.object,
+            written=change.written,
+            names=partial(self._names, change),
         )
 
     def undoes(self, commit: str) -> bool:

@@ -178,6 +178,8 @@ def prove(
     open_changes, moved, carried = list(changes), dict[FieldChange, str](), dict[FieldChange, str]()
     for difference in found:
         match = next((c for c in open_changes if _is_planned(difference, c)), None)
+        if match is None and any(_copies(difference, c) for c in changes):
+            continue  # what is copied must arrive, too
         carries = [c for c in changes if match is None and _carries(difference, c)]
         if carries:
             once = next((c for c in carries if c not in carried), None)
@@ -238,6 +240,15 @@ def _carries(difference: Difference, change: FieldChange) -> bool:
         return held == change.before and edit_scalar(before, rest, change.after, file=path) == after
     except DataError:
         return False
+
+
+def _copies(difference: Difference, change: FieldChange) -> bool:
+    """Whether it is the ConfigMap from which a kustomization copies the value."""
+    planned = (change.written, change.before, change.after)
+    return (
+        difference.object[1] == "ConfigMap"
+        and (difference.path, difference.before, difference.after) == planned
+    )
 
 
 def _read(file: Path, where: str) -> str:

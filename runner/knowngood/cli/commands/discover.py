@@ -22,8 +22,8 @@ from knowngood.matrix.cluster_text import cluster_text, differences, draft_text,
 from knowngood.matrix.load import check
 from knowngood.matrix.locate import matrix_dir
 from knowngood.model.errors import DataError, UsageError
-from knowngood.planner.discover.declared import folders
-from knowngood.planner.discover.seen import Seen, Told
+from knowngood.planner.discover.declared import declaring, folders
+from knowngood.planner.discover.seen import Checkout, Seen, Told
 from knowngood.planner.discover.telling import tell
 from knowngood.report.discover_text import discover_json, discover_text
 
@@ -80,9 +80,7 @@ def command(
     source = _source(settings)
     seen, where = _seen(settings, source, folder)
     if checkout is not None:
-        found = checkout_of(checkout, folders(seen))
-        unread = {**seen.unread, **found.unread}
-        seen = replace(seen, files=found.files, unread=unread, reads=found.reads, others=found.others)
+        seen = _with(seen, checkout_of(checkout, folders(seen), declaring(seen, source.matrix)))
     told = tell(seen, source.matrix, DEFAULT_NAMESPACES)
     file = _file(source, name, out)
     other = differences(told, file) if file.exists() else None
@@ -110,6 +108,17 @@ def _seen(settings: Settings, source: Source, folder: Path | None) -> tuple[Seen
         return seen_in(folder), f"the folder {folder.name}"
     kube = Kube(kubeconfig_of(settings))
     return seen_of(kube, source.matrix.movers), kube.access.server
+
+
+def _with(seen: Seen, found: Checkout) -> Seen:
+    return replace(
+        seen,
+        files=found.files,
+        unread={**seen.unread, **found.unread},
+        reads=found.reads,
+        others=found.others,
+        kustomized=found.kustomized,
+    )
 
 
 def _file(source: Source, name: str, out: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from knowngood.model.errors import UsageError
 from knowngood.model.gitops import folder_of as folder_of_source
@@ -11,25 +10,15 @@ from knowngood.model.matrix import Component, Matrix
 from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
 from knowngood.planner.discover.given import given
+from knowngood.planner.discover.kustomized import as_live, copied, generated, overruled, unshown
 from knowngood.planner.discover.nodes import natural
-from knowngood.planner.discover.seen import VALUES, File, Seen, Told, name_of, space_of
+from knowngood.planner.discover.seen import VALUES, File, Place, Seen, Told, name_of, space_of
 from knowngood.planner.discover.unfound import unfound, unrendered
 from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
 
 CONFIG_MAP = "ConfigMap"
 RING_FIRST = ("NVIDIADriver", "NicNodePolicy")
 """Kinds of which a ring has its own object; where one declares a component, an object for all nodes does not."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A component's version in one object of one file."""
-
-    component: str
-    file: File
-    path: str
-    api_version: str
-    application: Object
 
 
 def gitops(seen: Seen, told: Told, matrix: Matrix) -> None:
@@ -141,15 +130,23 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
         return
     found: dict[str, Object] = {}
     rings = [str(r["name"]) for r in told.values.get("rings", ())]
+    rendered: set[str] = set()
     for component in matrix.components.values():
         if component.movable and component.mover is not None:
-            places = list(_places(seen, matrix, component, component.mover))
-            if not places and not _unsaid(seen, told, component.name, component.mover):
+            every = list(_places(seen, matrix, component, component.mover))
+            overruling = {id(p): why for p in every if (why := overruled(seen, folder_of(p.application), p))}
+            places = [p for p in every if id(p) not in overruling]
+            generated(seen, told, component.name, component.mover)
+            if not every and not _unsaid(seen, told, component.name, component.mover):
                 unfound(seen, told, component.name, component.mover)
+            if every and not places:
+                told.ask("declare", f"{component.name}: {overruling[id(_outermost(every)[0])]}")
             if places:
                 counting = _narrowed(_outermost(places))
+                rendered.update(folder_of(p.application) for p in counting)
                 _settled(told, component.name, counting, rings, found)
                 _shared(seen, told, component.name, counting)
+    unshown(seen, told, rendered)
     if found:
         objects = [file for file in seen.files if file.kind != VALUES]
         told.tell("declare", found, f"{len(objects)} objects in the checkout")
@@ -159,25 +156,18 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
         )
 
 
-def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) -> Iterator[Field]:
+def _places(seen: Seen, matrix: Matrix, component: Component, mover: MoverSpec) -> Iterator[Place]:
     """Each file in an Application's folder with an object that is live, managed by it, and says a version."""
     for application in (a for a in seen.of("Application") if _declares(seen, a, matrix)):
         folder = folder_of(application)
-        managed = {
-            (r.get("kind"), r.get("name")): r
-            for r in (application.get("status") or {}).get("resources") or ()
-        }
-        for file in seen.files or ():
-            resource = managed.get((file.kind, file.name))
-            if resource is None or not _reads(seen, folder, file.path):
-                continue
+        managed = {(str(r.get("kind")), str(r.get("name"))): r for r in _managed(application)}
+        read = [f for f in seen.files or () if _reads(seen, folder, f.path)]
+        live = (pair for file in read for pair in as_live(seen, folder, file, managed))
+        values = given(seen, application, _source(application), mover)
+        for file, resource in (*live, *copied(seen, folder, managed), *values):
             if path := _path(mover, file):
                 group = f"{resource['group']}/" if resource.get("group") else ""
-                yield Field(component.name, file, path, f"{group}{resource.get('version')}", application)
-        for file, resource in given(seen, application, _source(application), mover):
-            if path := _path(mover, file):
-                group = f"{resource['group']}/" if resource.get("group") else ""
-                yield Field(component.name, file, path, f"{group}{resource.get('version')}", application)
+                yield Place(component.name, file, path, f"{group}{resource.get('version')}", application)
 
 
 def folder_of(application: Object) -> str:
@@ -190,15 +180,21 @@ def folders(seen: Seen) -> tuple[str, ...]:
     return tuple(sorted({f for a in seen.of("Application") if (f := folder_of(a))}))
 
 
+def declaring(seen: Seen, matrix: Matrix) -> frozenset[str]:
+    """Those of them whose Applications manage objects that declare components, ConfigMaps not among them."""
+    found = (a for a in seen.of("Application") if _declares(seen, a, matrix))
+    return frozenset(f for a in found if (f := folder_of(a)))
+
+
 def _reads(seen: Seen, folder: str, file: str) -> bool:
     """Whether an Application of this folder reads a file: what its kustomization does not name, it does not apply."""
     followed = seen.reads.get(folder)
     return file in followed if followed else _below(file, folder)
 
 
-def _outermost(places: Sequence[Field]) -> Sequence[Field]:
+def _outermost(places: Sequence[Place]) -> Sequence[Place]:
     """Of each object the places that count: a patch before what it patches, an overlay before its base."""
-    found: list[Field] = []
+    found: list[Place] = []
     for place in places:
         same = [p for p in places if _whose(p) == _whose(place)]
         own = [p for p in same if _below(p.file.path, folder_of(p.application))] or same
@@ -208,7 +204,7 @@ def _outermost(places: Sequence[Field]) -> Sequence[Field]:
     return found
 
 
-def _whose(place: Field) -> tuple[str, str, str]:
+def _whose(place: Place) -> tuple[str, str, str]:
     return name_of(place.application), place.file.kind, place.file.name
 
 
@@ -231,29 +227,53 @@ def _path(mover: MoverSpec, file: File) -> str:
     return ""
 
 
-def _narrowed(places: Sequence[Field]) -> Sequence[Field]:
+def _narrowed(places: Sequence[Place]) -> Sequence[Place]:
     """Those of rings where there are any."""
     of_rings = [p for p in places if p.file.kind in RING_FIRST]
     return of_rings or places
 
 
 def _settled(
-    told: Told, component: str, places: Sequence[Field], rings: Sequence[str], found: dict[str, Object]
+    told: Told, component: str, places: Sequence[Place], rings: Sequence[str], found: dict[str, Object]
 ) -> None:
     """One declaration of these places, or a question."""
     if len(places) == 1 and places[0].file.name not in rings:
         found[component] = _one(places[0], places[0].file.path, places[0].file.name)
         return
-    shapes = {(_ringless(p.file.path, p.file.name), p.path, p.file.kind, p.api_version) for p in places}
-    names = {p.file.name for p in places}
-    if len(shapes) == 1 and names == set(rings):
-        found[component] = _one(places[0], _ringless(places[0].file.path, places[0].file.name), "{ring}")
+    texts = {(p.file.path, p.file.written.get(p.path) or (p.file.called, p.path)) for p in places}
+    if len(texts) < len(places):
+        names = ", ".join(sorted({p.file.name for p in places}))
+        what = f"{component}: one value in {places[0].file.path} is that of {names}"
+        told.ask("declare", f"{what}; a patch or an object of its own for each would let one ring move alone")
+        return
+    if shape := _by_ring(places, rings):
+        found[component] = _one(places[0], *shape)
         return
     where = ", ".join(sorted({p.file.path for p in places})[:4])
     told.ask(
         "declare",
         f"{component}: {len(places)} places say it ({where}); it takes one, or one a ring by its name",
     )
+
+
+def _by_ring(places: Sequence[Place], rings: Sequence[str]) -> tuple[str, str] | None:
+    """File and object's name of all of them with `{ring}` for the ring's name; None where they are not one a ring."""
+    shapes, meant = set(), set()
+    for place in places:
+        ring = max((r for r in rings if r in place.file.name), key=len, default="")
+        shapes.add((*_ringless(place, ring), place.path, place.file.kind, place.api_version))
+        meant.add(ring)
+    if len(shapes) > 1 or meant != set(rings) or len(places) != len(rings):
+        return None
+    ((file, name, *_),) = shapes
+    return file, name
+
+
+def _ringless(place: Place, ring: str) -> tuple[str, str]:
+    """A ring's name may be a folder's, too."""
+    *above, last = place.file.path.split("/")
+    folders = ["{ring}" if folder == ring else folder for folder in above]
+    return "/".join((*folders, last.replace(ring, "{ring}"))), place.file.name.replace(ring, "{ring}")
 
 
 def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> bool:
@@ -283,7 +303,7 @@ def _used(file: File, path: str) -> bool:
     return any(p.startswith(f"{part}.") for p in file.texts) and file.texts.get(f"{part}.enabled") != "false"
 
 
-def _shared(seen: Seen, told: Told, component: str, places: Sequence[Field]) -> None:
+def _shared(seen: Seen, told: Told, component: str, places: Sequence[Place]) -> None:
     """A base that others read moves them, too: a run would refuse it."""
     for file in sorted({p.file.path for p in places}):
         if others := seen.others.get(file):
@@ -297,12 +317,7 @@ def _shared(seen: Seen, told: Told, component: str, places: Sequence[Field]) -> 
             )
 
 
-def _ringless(path: str, ring: str) -> str:
-    head, slash, name = path.rpartition("/")
-    return head + slash + name.replace(ring, "{ring}")
-
-
-def _one(place: Field, file: str, name: str) -> Object:
+def _one(place: Place, file: str, name: str) -> Object:
     obj = {"apiVersion": place.api_version, "kind": place.file.kind, "name": name}
     if place.file.namespace:
         obj["namespace"] = place.file.namespace

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from knowngood.model.gitops import Affix
 from knowngood.model.matrix import Identity
 from knowngood.model.values import Object
 
@@ -25,6 +26,7 @@ class File:
     """An object in a file of the GitOps repository, with its scalars: dotted path -> text. `patch`: a patch of it.
 
     `written`: path -> where in the file it stands, if that is not the path. Values of a chart have the kind VALUES.
+    `called`: its name there, where kustomize gives it the other one.
     """
 
     path: str
@@ -34,10 +36,44 @@ class File:
     texts: Mapping[str, str]
     patch: bool = False
     written: Mapping[str, str] = field(default_factory=dict)
+    called: str = ""
 
 
 VALUES = "Values"
 """No kind of Kubernetes: a file of values in a chart's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A field of an object that a kustomization copies from another object, by their names in files.
+
+    `at`: file and line of the kustomization; `file` is its path. `source`: kind, name and path there. `whole`: the
+    value is all that the source's field holds.
+    """
+
+    at: str
+    file: str
+    kind: str
+    name: str
+    path: str
+    source: tuple[str, str, str]
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kustomized:
+    """What kustomizations make, by the folders of Applications.
+
+    `affixes`: folder -> file -> what is put around names in it. `made`: folder -> kind and name -> dotted path -> text,
+    as kustomize renders it, and `unmade` folder -> why it could not be. `generated`: file and line of a generator of
+    ConfigMaps -> the keys and texts that it writes.
+    """
+
+    affixes: Mapping[str, Mapping[str, frozenset[Affix]]] = field(default_factory=dict)
+    replacements: tuple[Replacement, ...] = ()
+    made: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]] = field(default_factory=dict)
+    unmade: Mapping[str, str] = field(default_factory=dict)
+    generated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +87,18 @@ class Checkout:
     unread: Mapping[str, str] = field(default_factory=dict)
     reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kustomized: Kustomized = field(default_factory=Kustomized)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A component's version in one object of one file; the file has the object by its name in the cluster."""
+
+    component: str
+    file: File
+    path: str
+    api_version: str
+    application: Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +106,7 @@ class Seen:
     """Objects by kind; a kind that the cluster does not serve has none.
 
     `unread`: kind, node or file -> why it was not read; nothing is told of what it would say. `files` is None where no
-    checkout was given; `reads` and `others` are its, too.
+    checkout was given; `reads`, `others` and `kustomized` are its, too.
     """
 
     objects: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
@@ -68,6 +116,7 @@ class Seen:
     identity: Identity | None = None
     reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kustomized: Kustomized = field(default_factory=Kustomized)
 
     def of(self, kind: str) -> tuple[Object, ...]:
         """All objects of a kind."""
