@@ -127,6 +127,8 @@ class Playbooks:
             "ANSIBLE_FORKS": "1",
             "ANSIBLE_STRATEGY": "linear",
             "ANSIBLE_GATHERING": "explicit",
+            "ANSIBLE_INVENTORY_ENABLED": "host_list",  # there is one host, this one; each kind more costs a start more
+            "ANSIBLE_VARS_ENABLED": "",
             "ANSIBLE_NOCOWS": "true",
             "ANSIBLE_RETRY_FILES_ENABLED": "false",
             "ANSIBLE_DEPRECATION_WARNINGS": "false",
