@@ -155,7 +155,7 @@ def test_each_system_says_how_it_is_read_and_undone(matrix: Matrix) -> None:
 
 def test_what_is_only_read_and_judged_never_moves(matrix: Matrix) -> None:
     only = {n for n, c in matrix.components.items() if c.judged_only}
-    assert only == {"cilium", "liqo", "onefs", "talos", "vgpu-manager"}
+    assert only == {"cilium", "cuda", "gpu-firmware", "liqo", "onefs", "talos", "vgpu-manager"}
     assert not any(matrix.components[n].movable or matrix.components[n].declared_by for n in only)
 
 
