@@ -3,7 +3,8 @@
 One in ten may live. A mutant that changes nothing that matters is named in equivalent.py with the reason. The table of
 those that lived is printed; they are kept in .cache/mutants.json as they are found, so that a draw that was cut off
 tells something, too. Tests that do not end in time kill nothing: they are told apart, and count as if the mutant lived.
-`MUTANTS=--again` plays only these once more, `MUTANTS="--seed 11"` another draw.
+`MUTANTS=--again` plays only these once more, `MUTANTS="--seed 11"` another draw, `MUTANTS="--file speeds --file pair"`
+one of these files alone.
 """
 
 from __future__ import annotations
@@ -107,15 +108,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="those that lived the last time")
-    parser.add_argument("--file", default="", help="only mutants of files with this in their name")
+    parser.add_argument(
+        "--file", action="append", default=[], help="draw of files with this in their name only"
+    )
     asked = parser.parse_args()
     lived: set[str] = set()
     if asked.again:  # of all: another line in a source makes a draw another one
-        drawn = kept(every())
-        lived = {m.name for m in drawn}
+        drawn = kept(chosen(sys.maxsize, asked.seed, asked.file))
+        lived = {m.name for m in kept(every())}
     else:
-        drawn = chosen(asked.count, asked.seed)
-    drawn = [m for m in drawn if asked.file in m.file]
+        drawn = chosen(asked.count, asked.seed, asked.file)
     same = [m for m in drawn if m.name in EQUIVALENT]
     begin = time.monotonic()
     random.Random(asked.seed).shuffle(drawn)  # noqa: S311 (what was played by then is a lot of its own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.mutants.mutate import Mutant, Source
@@ -90,8 +91,8 @@ def every() -> list[Mutant]:
     ]
 
 
-def chosen(count: int, seed: int) -> list[Mutant]:
-    """As many of them as asked, by lot: the same for the same sources and seed."""
-    found = every()
+def chosen(count: int, seed: int, files: Sequence[str] = ()) -> list[Mutant]:
+    """As many of them as asked, by lot: the same for the same sources and seed. `files`: words in their names."""
+    found = [m for m in every() if not files or any(word in m.file for word in files)]
     lot = random.Random(seed)  # noqa: S311 (a lot that can be drawn again)
     return sorted(lot.sample(found, min(count, len(found))), key=lambda m: (m.file, m.start, m.new))

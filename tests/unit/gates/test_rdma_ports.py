@@ -316,6 +316,17 @@ def test_a_boards_own_firmware_and_another_cards_component_are_what_is_expected_
     assert machine.judged()[0] == "pass"
 
 
+def test_of_nics_that_nobody_tells_apart_as_many_as_are_wanted_must_have_the_firmware(
+    machine: Machine,
+) -> None:
+    old = "28.39.1002"
+    machine.more("mlx5_8", fw_ver=old)
+    assert machine.judged()[0] == "pass", "four of five have it, and four are wanted"
+    machine.write({f"{CLASS}/mlx5_1/fw_ver": f"{old}\n"})
+    found, why = machine.judged()
+    assert (found, f"mlx5_1 has firmware {old}" in why) == ("fail", True)
+
+
 def test_a_profile_that_names_the_pcie_link_must_be_able_to_read_it(machine: Machine) -> None:
     machine.profile = replace(machine.profile, compute_nics=ComputeNics(pcie_gts=32, pcie_width=16))
     assert machine.judged()[0] == "pass"
