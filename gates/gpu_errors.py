@@ -56,7 +56,7 @@ def test_no_new_gpu_errors(
 ) -> None:
     """See the module."""
     log = kernel_log.since(load) if load else kernel_log
-    found = seen(log.lines, PARTS)
+    found = seen(log.lines, PARTS, log.owners)
     own = [s for s in found if not within(s.line, judgement.excluded.get(node, ()))]
     counted = not judgement.taking_baseline or bool(load and not log.late)
     measure(

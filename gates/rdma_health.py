@@ -89,7 +89,7 @@ def test_ports_are_up_and_count_no_new_errors(
 
 def test_the_nic_driver_does_not_complain(node: str, kernel_log: KernelLog, judgement: JudgeRequest) -> None:
     """Its firmware, commands, queues, power, cables and PCIe width, as mlx5 says them; what is mild, if it is new."""
-    found = log_errors.seen(kernel_log.lines, ("nic",))
+    found = log_errors.seen(kernel_log.lines, ("nic",), kernel_log.owners)
     before = log_errors.Before(judgement.baseline.get(f"rdma_health/{node}", {}).get("complaints", {}))
     measure(complaints=log_errors.figures(found)["errors"])
     bad = [s for s in found if s.event.action >= Action.RESET]

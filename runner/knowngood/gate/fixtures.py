@@ -31,6 +31,7 @@ from knowngood.gate.kernel_log import FIRST_LINE, KernelLog, earlier_of
 from knowngood.gate.reading import cluster_reader
 from knowngood.gate.settling import Seconds, Settle, Waits, settled
 from knowngood.gate.verdicts import judge
+from knowngood.gate.xid import GPU, NIC
 from knowngood.model.context import JudgeRequest, Window
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.hardware import Hardware
@@ -339,9 +340,16 @@ def kernel_log(
     found = replace(found, up=state.uptime_seconds)
     return replace(
         found,
+        owners=owners(state),
         beside=lambda: request.getfixturevalue("neighbours")(state.name, found.hours),
         remap_failed=lambda address: request.getfixturevalue("remap_failed")(state.name, address),
     )
+
+
+def owners(state: NodeState) -> dict[str, str]:
+    """The PCI addresses of a node's GPUs and RDMA devices, and which they are."""
+    nics = {str(device.get("pci")): NIC for device in state.rdma.get("devices", ())}
+    return nics | dict.fromkeys(state.gpus, GPU)
 
 
 def opening(judgement: JudgeRequest, window: Window | None, load: Window | None) -> Window | None:

@@ -7,8 +7,8 @@ into the ring buffer too, but then the facility is not the kernel's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knowngood.adapters.cluster.journals import COUNT, CUT, JOURNALD, LAST, LOST
@@ -58,6 +58,7 @@ class KernelLog:
     missing: the log has nothing of that time or before it, as after `journalctl --vacuum`. `begins`: the oldest moment
     that the log is known to have, as (boot, seconds); None: not asked for. `boots`: that the window touches.
     `opened`: the window; `boot_id` and `up`: the present boot and seconds since it, "" and None where not known.
+    `owners`: the PCI addresses of the node's GPUs and NICs -> gpu, nic.
     `beside` tells of other nodes' errors, `remap_failed` whether a GPU has a failed row remap (None: not known): both
     are asked for only where it matters.
     """
@@ -70,6 +71,7 @@ class KernelLog:
     opened: Window | None = None
     boot_id: str = ""
     up: float | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
     beside: Callable[[], Any] | None = None
     remap_failed: Callable[[str], bool | None] = lambda _address: None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from knowngood.gate.kernel_log import Line
-from knowngood.gate.xid import Event, parse
+from knowngood.gate.xid import HOST, IOMMU_FAULT, Event, parse
 from knowngood.gate.xid_table import Action
 from knowngood.model.values import Values
 
@@ -94,9 +94,18 @@ def before_of(baseline: Values | None) -> Before:
     return Before(given.get("errors", {}), given.get("errorPlaces", {}), given.get("hours"))
 
 
-def seen(lines: Iterable[Line], parts: Collection[str]) -> list[Seen]:
-    """The errors of these parts (gpu, nic, host) among lines."""
-    return [Seen(ln, event) for ln in lines if (event := parse(ln.message)) and event.part in parts]
+def seen(
+    lines: Iterable[Line], parts: Collection[str], owners: Mapping[str, str] | None = None
+) -> list[Seen]:
+    """The errors of these parts (gpu, nic, host) among lines. `owners`: PCI address -> the part that it is."""
+    found = (Seen(ln, _owned(event, owners or {})) for ln in lines if (event := parse(ln.message)))
+    return [one for one in found if one.event.part in parts]
+
+
+def _owned(event: Event, owners: Mapping[str, str]) -> Event:
+    """An IOMMU may name a device by its address alone: then what it says is of whoever has that address."""
+    part = owners.get(event.bdf) if (event.name, event.part) == (IOMMU_FAULT, HOST) else None
+    return event._replace(part=part, action=Action.FAULT) if part else event
 
 
 def standing(found: Sequence[Seen], remap_failed: Callable[[str], bool | None]) -> list[Seen]:

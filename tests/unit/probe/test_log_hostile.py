@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from knowngood.probe.kernel_log import command, files
 
-from .test_kernel_log import FORMATS, REAL, ROOT, WRAPPED, XID, entry, exported, log, told
+from .test_kernel_log import FORMATS, ROOT, WRAPPED, XID, entry, exported, log, told
+from .test_log_signatures import REAL
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from knowngood.probe.kernel_log import files, messages
 from knowngood.probe.kernel_log.events import parse
-from knowngood.probe.kernel_log.signatures import SIGNATURES, Signature
+from knowngood.probe.kernel_log.signature import Signature
+from knowngood.probe.kernel_log.signatures import SIGNATURES
 
 pytestmark = pytest.mark.timeout(120)
 """Seconds: a search that stays where it is would go on for ever."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from knowngood.probe.kernel_log import messages
 from knowngood.probe.kernel_log.codes import MEANING, NVLINK5, RECOVERY, SXID, XID, Action
-from knowngood.probe.kernel_log.signatures import BDF, GPU, NIC
+from knowngood.probe.kernel_log.signature import BDF, GPU, NIC
 
 _XID = re.compile(
     rf"NVRM: Xid \((?:PCI:)?(?P<address>{BDF})(?:\.\d)?"
@@ -129,7 +129,7 @@ def _unnumbered(message: str) -> Event | None:
     if found := messages.find(message):
         signature, match = found
         fields = match.groupdict()
-        address, function = (fields.get("address") or "").lower(), fields.get("function") or ""
+        address, function = _plain(fields.get("address") or ""), fields.get("function") or ""
         return Event(
             signature.name, signature.action, address, text=message, part=signature.part, function=function
         )
@@ -240,8 +240,11 @@ def _unread(match: re.Match[str], message: str) -> Event:
 
 
 def _plain(address: str) -> str:
-    """An address as sysfs writes it; some write the domain with eight digits."""
-    return address.lower().removeprefix("0000") if address.find(":") == 8 else address.lower()
+    """An address as sysfs writes it; some write the domain with eight digits, or not at all where it is the first."""
+    address = address.lower().replace("0x", "")
+    if address.count(":") == 1:
+        return f"0000:{address}"
+    return address.removeprefix("0000") if address.find(":") == 8 else address
 
 
 def _known(word: str) -> str:

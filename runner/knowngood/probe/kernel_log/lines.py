@@ -34,7 +34,7 @@ _TALOS = re.compile(
 """Its stored kernel.log, and what `talosctl dmesg` prints, with the node's address before it."""
 _SYSLOG = re.compile(rf"(?P<wall>{_STAMP}) (?P<host>\S+) (?P<tag>[^\s:\[]+)(?:\[\d+\])?: ")
 _TAGGED = re.compile(r"[\w.-]+ (?P<tag>[^\s:\[]+)(?P<pid>\[\d+\])?: ")
-_BRACKET = re.compile(r"\[(?P<inside>(?=[^\]\n]*\d|\.\.\.)[^\]\n]{1,64})\]\s*")
+_BRACKET = re.compile(r"\[(?P<inside>(?=[^\[\]\n]*\d|\.\.\.)[^\[\]\n]{1,64})\]\s*")
 """A time, or the number of a task or a processor; not a word of the message, such as [Hardware Error]."""
 _ISO = re.compile(rf"(?P<wall>{_STAMP})\s+")
 _NO_YEAR = re.compile(r"\w{3} +\d+ [\d:]{8}(?:\.\d+)?")

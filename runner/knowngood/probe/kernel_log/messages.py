@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from knowngood.probe.kernel_log.signatures import BDF, SIGNATURES, Signature
+from knowngood.probe.kernel_log.signature import BDF, Signature
+from knowngood.probe.kernel_log.signatures import SIGNATURES
 
 LONGEST = 4096
 """Characters of a message that are looked at: the kernel prints no longer line (printk's record has 1 to 2 KiB)."""
@@ -23,12 +24,20 @@ HARMLESS = tuple(
         r"(?:nvidia\S*|mlx5_\w+): module verification failed",
         r"mlx5_(?:core \S+: )?(?:mlx5_)?\w*(?:cmd_out_err|cmd_check)\b.*ACCESS_REG\b.*failed",
         r"nvidia-peermem .*invalid context",
+        r"nvidia-modeset: WARNING: ",  # of displays
+        # Whenever a virtual machine stops on a host that migrates none: public notes on vGPU under Proxmox.
+        r"\[nvidia-vgpu-vfio\] \S+ Failed to (?:notify migration|set stop-and-copy|configure vgpu device) state",
         # torvalds/linux mlx5/core/main.c: it waits; where it waited in vain it says "Firmware over".
         r"mlx5_core \S+: (?:wait_fw_init:\d+:\(pid \d+\): )?Waiting for FW [a-z-]+, timeout abort in \d+ ?s",
     )
 )
 
-_OURS = re.compile(rf"(?P<who>NVRM|mlx5_\w+|nvidia-nvswitch\d*|nvidia(?= {BDF}))(?:: | )")
+_OURS = re.compile(
+    r"(?:\[drm(?::\S+ \[|\] \[)|\[)?"
+    r"(?P<who>NVRM|mlx5_\w+|nvidia-nvswitch\d*|nvidia[-_](?:caps|drm|fs|modeset|nvlink|peermem|uvm|vgpu-vfio)"
+    rf"|nvidia(?= {BDF}))\]*(?:: | )"
+)
+"""How the drivers' lines begin; DRM writes the module's name behind its own."""
 _FAILURE = re.compile(
     r"\b(?:fail(?:ed|ure|ures|s|ing)?|errors?|cannot|can't|could not|unable|mismatch\w*|time(?:d[ -]?out|out)|fatal"
     r"|corrupt\w*|refus\w+|abort\w*|unrecoverable|uncorrect\w+|unresponsive"
@@ -94,6 +103,9 @@ KEYWORDS = (
     "k speed",
     "AER:",
     "pcieport",
+    "AMD-Vi: ",
+    "DMAR:",
+    "arm-smmu",
     "Hardware Error",
     "EDAC",
     "mce:",
@@ -119,9 +131,10 @@ Some lack the letters at their ends that every line is full of: grep looks for t
 """
 
 JOURNAL_PATTERN = (
-    r"^(?:NVRM|nvidia|mlx5_|NETDEV WATCHDOG|pcieport "
+    r"^(?:NVRM|nvidia|mlx5_|NETDEV WATCHDOG|pcieport |\[nvidia|\[drm(?::\S+ \[nvidia|\] \[nvidia)"
     r"|\S+ [0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7][: ]"
-    r".*(?:AER|PCIe|NETDEV WATCHDOG|downgraded|retraining|link speed)"
+    r".*(?:AER|PCIe|NETDEV WATCHDOG|downgraded|retraining|link speed|AMD-Vi)"
+    r"|(?:iommu ivhd\d+: )?AMD-Vi: (?:Event|Completion)|DMAR: ?\[|DMAR: VT-d|arm-smmu-v3 \S+: event"
     r"|(?:mce: )?(?:\{\d+\})?\[Hardware Error\]|mce: |EDAC |(?:rcu: )?INFO: (?:task|rcu)|(?:NMI )?watchdog: |BUG: "
     r"|Kernel panic|Oops: |Internal error: |Unable to handle kernel|kernel BUG|general protection fault"
     r"|invalid opcode|stack segment|double fault|divide error"

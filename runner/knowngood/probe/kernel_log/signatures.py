@@ -1,4 +1,4 @@
-"""Severe messages without a number, as data: a name, what it asks for, how it reads, where that is known from.
+"""Severe messages without a number, as data.
 
 A message is matched from its start, after `messages.joined` made one line of it. `ADDRESS` names the device where the
 message does. The first one that matches counts, so the worse ones of a driver come first.
@@ -6,40 +6,14 @@ message does. The first one that matches counts, so the worse ones of a driver c
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cached_property
-
 from knowngood.probe.kernel_log.codes import Action
+from knowngood.probe.kernel_log.host_signatures import OF_THE_HOST
+from knowngood.probe.kernel_log.signature import ADDRESS, AMD_EVENT, GPU, IOMMU_FAULT, LINUX, NIC, Signature
 
-BDF = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}"
-ADDRESS = rf"(?P<address>{BDF})(?:\.(?P<function>[0-7]))?"
-GPU, NIC, HOST = "gpu", "nic", "host"
-_OF_DEVICE = rf"\S+ (?P<address>{BDF})\.(?P<function>[0-7]): "
-"""As the kernel names any PCI device: its driver, and its address."""
 _OF_GPU = rf"(?:GPU ?(?:at )?(?:PCI:)?-?{ADDRESS}:? |GPU ?\d+:? )?"
 _MLX5 = rf"mlx5_(?:core|ib|en)?:? ?(?:{ADDRESS}(?: \S+)?: )?(?:\S+:\d+:\(pid \d+\): )?"
-
-
-@dataclass(frozen=True)
-class Signature:
-    """One message. `part`: gpu, nic or host; `reads`: a regular expression; `source`: where the wording was read."""
-
-    name: str
-    part: str
-    action: Action
-    reads: str
-    source: str
-
-    @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """How it reads, compiled: of most of them no process ever needs it."""
-        return re.compile(self.reads)
-
-
 _OPEN = "NVIDIA/open-gpu-kernel-modules"
 _NVS = "NVIDIA/NVSentinel docs/nic-health-monitor"
-_LINUX = "torvalds/linux"
 
 SIGNATURES = (
     Signature(
@@ -120,7 +94,7 @@ SIGNATURES = (
         GPU,
         Action.HOLD,
         rf"nvidia: probe of {ADDRESS} failed with error",
-        f"{_LINUX} drivers/base/dd.c",
+        f"{LINUX} drivers/base/dd.c",
     ),
     Signature(
         "probe-failed",
@@ -170,7 +144,7 @@ SIGNATURES = (
         GPU,
         Action.REBOOT,
         rf"(?:NVRM: .*|nvidia {ADDRESS}: .*)(?:from|in|is in) D3cold\b",
-        f"{_LINUX} drivers/pci/pci.c; {_OPEN} discussions of runtime power management",
+        f"{LINUX} drivers/pci/pci.c; {_OPEN} discussions of runtime power management",
     ),
     Signature(
         "rc-watchdog", GPU, Action.FAULT, r"NVRM: .*RC watchdog: ", f"{_OPEN} src/nvidia/src/kernel/gpu/rc"
@@ -182,6 +156,14 @@ SIGNATURES = (
         r"NVRM: A GPU crash dump has been created",
         f"{_OPEN} arch/nvalloc/unix",
     ),
+    Signature(
+        "vgpu-failed",
+        GPU,
+        Action.WATCH,
+        r"\[?nvidia-vgpu-vfio\]?:? .*(?:(?:start|creation|probe) failed|FLR failed)",
+        "NVIDIA/gpu-operator #527; mbilker/vgpu_unlock-rs #49",
+    ),
+    Signature(IOMMU_FAULT, GPU, Action.FAULT, rf"nvidia {AMD_EVENT}", "NVIDIA/cuda-samples #48"),
     # --- NICs: the driver lost its firmware, its commands or its queues
     Signature(
         "nic-health-compromised",
@@ -210,7 +192,7 @@ SIGNATURES = (
         Action.DRAIN,
         rf"{_MLX5}.*(?:[Ff]atal (?:err|reset|sensor)|start health recovery flow aborted"
         r"|PCI slot is unavailable|enter(?:ed)? error state|health recovery failed)",
-        f"{_LINUX} mlx5/core/health.c",
+        f"{LINUX} mlx5/core/health.c",
     ),
     Signature(
         "nic-recovering",
@@ -218,14 +200,14 @@ SIGNATURES = (
         Action.FAULT,
         rf"mlx5_core {ADDRESS}: (?:mlx5_pci_err_detected|mlx5_error_sw_reset|mlx5_handle_bad_state"
         r"|mlx5_health_try_recover|health_care):\d+:\(pid \d+\): ",
-        f"{_LINUX} mlx5/core/main.c, health.c",
+        f"{LINUX} mlx5/core/main.c, health.c",
     ),
     Signature(
         "nic-firmware-trouble",
         NIC,
         Action.FAULT,
         rf"{_MLX5}.*(?:Health issue observed|\bsynd 0x[0-9a-f]*[1-9a-f])",
-        f"{_LINUX} mlx5/core/health.c",
+        f"{LINUX} mlx5/core/health.c",
     ),
     Signature(
         "nic-tx-timeout",
@@ -248,21 +230,21 @@ SIGNATURES = (
         NIC,
         Action.HOLD,
         rf"mlx5_core: probe of {ADDRESS} failed",
-        f"{_LINUX} drivers/base/dd.c",
+        f"{LINUX} drivers/base/dd.c",
     ),
     Signature(
         "nic-slot-power",
         NIC,
         Action.FAULT,
         rf"{_MLX5}.*insufficient power on the PCIe slot",
-        f"{_LINUX} mlx5/core/events.c",
+        f"{LINUX} mlx5/core/events.c",
     ),
     Signature(
         "nic-temperature",
         NIC,
         Action.WATCH,
         rf"{_MLX5}.*High temperature on sensors",
-        f"{_LINUX} mlx5/core/events.c",
+        f"{LINUX} mlx5/core/events.c",
     ),
     Signature(
         "nic-module-error",
@@ -283,106 +265,14 @@ SIGNATURES = (
         NIC,
         Action.FAULT,
         rf"(?:mlx5_core {ADDRESS} \S+: NETDEV WATCHDOG: |NETDEV WATCHDOG: \S+ \(mlx5_core\): ).*timed out",
-        f"{_LINUX} net/sched/sch_generic.c; {_NVS}",
-    ),
-    # --- the host below them
-    Signature(
-        "netdev-watchdog",
-        HOST,
-        Action.WATCH,
-        rf"(?:\S+ {BDF}\.[0-7] \S+: )?NETDEV WATCHDOG: .*timed out",
-        f"{_LINUX} sch_generic.c",
+        f"{LINUX} net/sched/sch_generic.c; {_NVS}",
     ),
     Signature(
-        "pcie-downgraded",
-        HOST,
-        Action.WATCH,
-        rf"{_OF_DEVICE}.*available PCIe bandwidth, limited by ",
-        f"{_LINUX} drivers/pci/pci.c",
-    ),
-    Signature(
-        "pcie-downgraded",
-        HOST,
-        Action.WATCH,
-        rf"{_OF_DEVICE}.*(?:downgraded|retraining failed|link speed .*reduced)",
-        f"{_LINUX} drivers/pci/quirks.c",
-    ),
-    Signature(
-        "aer-uncorrected",
-        HOST,
+        IOMMU_FAULT,
+        NIC,
         Action.FAULT,
-        rf"{_OF_DEVICE}(?:(?:AER: )?PCIe Bus Error: severity=Uncorrect\w+"
-        r"|AER: (?:(?:Multiple )?Uncorrect\w+ (?:\(\S+\) )?error|device recovery failed|can't recover))",
-        f"{_LINUX} drivers/pci/pcie/aer.c",
+        rf"mlx5_core {AMD_EVENT}",
+        f"{LINUX} drivers/iommu/amd/iommu.c",
     ),
-    Signature(
-        "aer-corrected",
-        HOST,
-        Action.INFO,
-        rf"{_OF_DEVICE}(?:(?:AER: )?PCIe Bus Error: severity=Correct\w+"
-        r"|AER: (?:Multiple )?Correct\w+ (?:\(\S+\) )?error)",
-        f"{_LINUX} drivers/pci/pcie/aer.c",
-    ),
-    Signature(
-        "pcie-link-down",
-        HOST,
-        Action.FAULT,
-        rf"pcieport {ADDRESS}: (?:pciehp|DPC): .*(?:Link Down|not present|containment event)",
-        f"{_LINUX} drivers/pci/hotplug/pciehp_ctrl.c, pcie/dpc.c",
-    ),
-    Signature(
-        "machine-check",
-        HOST,
-        Action.FAULT,
-        r"(?:mce: )?(?:\{\d+\})?\[Hardware Error\]: .*(?:Machine Check Exception"
-        r"|event severity: (?:fatal|recoverable|panic)|Uncorrected|Fatal|PANIC)|EDAC \S+: \d+ UE\b"
-        r"|mce: Uncorrected hardware memory error",
-        f"{_LINUX} arch/x86/kernel/cpu/mce, drivers/acpi/apei/ghes.c",
-    ),
-    Signature(
-        "machine-check-corrected",
-        HOST,
-        Action.INFO,
-        r"(?:\{\d+\})?\[Hardware Error\]: .*(?:event severity: (?:corrected|info)|Corrected error)"
-        r"|EDAC \S+: \d+ CE\b",
-        f"{_LINUX} drivers/acpi/apei/ghes.c, drivers/edac",
-    ),
-    Signature(
-        "machine-check-logged",
-        HOST,
-        Action.WATCH,
-        r"mce: (?:\[Hardware Error\]: )?Machine check events logged",
-        f"{_LINUX} arch/x86/kernel/cpu/mce/core.c",
-    ),
-    Signature(
-        "hung-task",
-        HOST,
-        Action.WATCH,
-        r"INFO: task \S.*blocked for more than \d+ seconds",
-        f"{_LINUX} kernel/hung_task.c",
-    ),
-    Signature(
-        "rcu-stall",
-        HOST,
-        Action.WATCH,
-        r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stall",
-        f"{_LINUX} kernel/rcu/tree_stall.h",
-    ),
-    Signature(
-        "lockup",
-        HOST,
-        Action.FAULT,
-        r"(?:NMI )?watchdog: (?:BUG: soft lockup|Watchdog detected hard LOCKUP)|BUG: soft lockup",
-        f"{_LINUX} kernel/watchdog.c",
-    ),
-    Signature("panic", HOST, Action.HOLD, r"Kernel panic - not syncing", f"{_LINUX} kernel/panic.c"),
-    Signature(
-        "oops",
-        HOST,
-        Action.HOLD,
-        r"(?:BUG: (?:kernel NULL pointer|unable to handle)|Oops: |Internal error: |Unable to handle kernel "
-        r"|kernel BUG at |BUG: Bad page"
-        r"|(?:general protection fault|invalid opcode|stack segment|double fault|divide error)\b.* \[#\d+\])",
-        f"{_LINUX} arch/x86/mm/fault.c, arch/arm64/kernel/traps.c",
-    ),
+    *OF_THE_HOST,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.unit.adapters.fake_kube import FakeKube
-from tests.unit.probe.test_kernel_log import REAL
+from tests.unit.probe.test_log_signatures import REAL
 
 from knowngood.adapters.cluster import journals
 from knowngood.gate.kernel_log import parse

@@ -52,7 +52,7 @@ from knowngood.adapters.kubernetes.pod_exec import Ran
 from knowngood.gate import kernel_log, probing, verdicts
 from knowngood.gate.driver import NVLINK, QUERY, Reports, links_of, report_of
 from knowngood.gate.events import _verdict
-from knowngood.gate.fixtures import PAYLOAD, RDMA, opening, readable, same_boot
+from knowngood.gate.fixtures import PAYLOAD, RDMA, opening, owners, readable, same_boot
 from knowngood.gate.log_errors import Beside
 from knowngood.gate.parting import parted
 from knowngood.model.context import JudgeRequest, Window
@@ -185,7 +185,7 @@ class Recorded:
         log = kernel_log.read(
             self.kernel, opening(request, self.window, loaded), state.boot_id or self.machine.boot_id
         )
-        found = replace(log, up=state.uptime_seconds, beside=lambda: self.beside)
+        found = replace(log, up=state.uptime_seconds, owners=owners(state), beside=lambda: self.beside)
         at_rest = {NODE: operand_view.of_node(self.node, self.sets, self.pods, NOW)}
         return {
             "node": NODE,

@@ -66,6 +66,9 @@ PASS: Mapping[str, Spoil] = {
     "as it was": lambda _: None,
     "one tenant's error on one GPU": lambda n: at_work(n, XID.format(31)),
     "an error that the driver says is cured": prints(XID.format(95), NONE),
+    "a disk's IOMMU fault": prints(
+        "nvme 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x0000 address=0xfc189000 flags=0x0000]"
+    ),
     "consequences": prints(XID.format(45), XID.format(43)),
     "another tool's echo": prints("health.go:185] XidCriticalError: Xid=79 on Device=GPU-1"),
 }
@@ -91,6 +94,20 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "a GPU whose GSP does not boot": Fault(
         prints("NVRM: GPU 0000:18:00.0: RmInitAdapter failed! (0x62:0x40:2000)"), "0000:18:00"
+    ),
+    "an IOMMU's fault of a GPU, by its address": Fault(
+        prints("DMAR: [DMA Write NO_PASID] Request device [18:00.0] fault addr 0x1a [fault reason 0x05] PTE"),
+        "iommu-fault on GPU 0000:18:00",
+    ),
+    "an IOMMU's fault of nobody knows whom": Fault(
+        prints("DMAR: [DMA Write NO_PASID] Request device [fe:1f.7] fault addr 0x1a [fault reason 0x05] PTE"),
+        "iommu-fault on device 0000:fe:1f",
+        Verdict.INCONCLUSIVE,
+    ),
+    "a virtual GPU that does not start": Fault(
+        prints("[nvidia-vgpu-vfio] a581675d-19eb-4f50-aa64-6aeb378c58c3: start failed. status: 0x0"),
+        "vgpu-failed",
+        Verdict.INCONCLUSIVE,
     ),
     "a machine check": Fault(
         prints("mce: [Hardware Error]: Machine check events logged"),

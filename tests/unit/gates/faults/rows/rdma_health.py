@@ -79,6 +79,10 @@ FAULTS: Mapping[str, Fault] = {
     "a queue that hangs": Fault(
         lambda n: n.machine.kernel("mlx5_core 0000:1c:00.0 ens1np0: TX timeout detected", 3), "0000:1c:00.0"
     ),
+    "an IOMMU's fault of a NIC, by its address": Fault(
+        lambda n: n.machine.kernel("DMAR: [DMA Read NO_PASID] Request device [2e:00.0] fault addr 0x7", 3),
+        "iommu-fault on NIC 0000:2e:00",
+    ),
     "a firmware that can't be read": Fault(
         lambda n: n.machine.remove([f"{CLASS}/mlx5_1/fw_ver"]),
         "can't read the firmware",
