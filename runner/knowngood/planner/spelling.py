@@ -16,7 +16,7 @@ import re
 _V = re.compile(r"[vV](?=\d)", re.ASCII)
 _BOARD = re.compile(r"\s*\([A-Z]{2,4}_?[0-9A-Z]+\)$", re.ASCII)
 _OFED = re.compile(r"(?:MLNX_OFED_LINUX|MLNX_OFED|OFED-internal|DOCA-OFED)-(?=\d)", re.ASCII)
-NUMBERED = frozenset({"numeric", "openshift", "nvidia-driver", "kernel"})
+NUMBERED = frozenset({"numeric", "openshift", "nvidia-driver", "kernel", "kubernetes"})
 
 
 def plain(scheme: str, text: str) -> str:

@@ -7,6 +7,7 @@
 | nvidia-driver | `580.173.02`, `550.100` | number by number; two-digit patch numbers |
 | doca-ofed | `doca3.4.1-26.04-1.1.0.0-1`, `24.10-0.7.0.0-0` | the OFED part: `26.04`, then the build |
 | kernel | `5.14.0-427.el9_4`, `5.14.0-427.el9_4+rt`, `6.8.0-45-generic` | the numbers before the first letter |
+| kubernetes | `1.34.3`, `1.35.0-rc.1`, `1.31.4+rke2r1` | semantic versioning; a distribution's build has no order |
 | text | `open`, `dma-buf` | none: equal or not |
 
 Why not a library: packaging reads 580.95.05 as 580.95.5 and refuses 24.04-0.6.6.0-0; semver refuses
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from knowngood.planner.spelling import plain
+from knowngood.planner.variants import of_kernel, of_kubernetes
 
 TEXT = "text"
 
@@ -58,10 +60,20 @@ SCHEMES: dict[str, Scheme] = {
         Scheme(
             "kernel",
             _pattern(
-                r"(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:-\d{1,9}(?:\.\d{1,9})*)?)?)(?:[.-][A-Za-z][\w.+-]*)?"
+                r"(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:-\d{1,9}(?:\.\d{1,9})*)?)?)(?P<tail>[.-][A-Za-z][\w.+-]*)?"
             ),
             3,
             "5.14.0-427.el9_4",
+        ),
+        Scheme(
+            "kubernetes",
+            _pattern(
+                _NUMBERS
+                + r"(?:-(?P<pre>(?:alpha|beta|rc)\.\d{1,9}))?"
+                + r"(?P<build>(?:-[A-Za-z]|\+[0-9A-Za-z])[\w.+-]*)?"
+            ),
+            3,
+            "1.34.3",
         ),
         Scheme(TEXT, _pattern(r"\S+"), 1, "open"),
     )
@@ -155,15 +167,30 @@ def _pre(text: str | None) -> tuple[_Part, ...]:
     return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in text.split("."))
 
 
+@lru_cache(maxsize=1 << 12)
+def variant(scheme: str, version: str) -> str:
+    """Which other build of its numbers a version is (`rt`, `64k`, `rke2r1`), "" for the standard one; ValueError."""
+    if scheme == "kernel":
+        return of_kernel(_match(scheme, version)["tail"] or "")
+    if scheme == "kubernetes":
+        return of_kubernetes(_match(scheme, version)["build"] or "")
+    return ""
+
+
 def runs(scheme: str, declared: str, running: str) -> bool:
     """Whether what a node reports is the declared version.
 
     A node may say more (`5.14.0-427.109.1.el9_4.x86_64` for `5.14.0-427.el9_4`) or less (`26.04-1.1.0` for
-    `doca3.4.1-26.04-1.1.0.0-1`); these two schemes compare what both say, all others the whole text.
+    `doca3.4.1-26.04-1.1.0.0-1`); these two schemes compare what both say, all others the whole text. Another build of
+    the same numbers (a real-time kernel, a distribution of Kubernetes) is another version.
     """
-    if scheme not in ("kernel", "doca-ofed"):
+    if scheme not in ("kernel", "doca-ofed", "kubernetes") or declared == running:
         return declared == running
     try:
+        if variant(scheme, declared) != variant(scheme, running):
+            return False
+        if scheme == "kubernetes":
+            return key(scheme, declared) == key(scheme, running)
         mine, theirs = _numbers(_match(scheme, declared)), _numbers(_match(scheme, running))
     except ValueError:
         return False

@@ -19,6 +19,7 @@ HEADLINES = {
     Answer.UNKNOWN: "can't tell: a blocking rule needs what was not named",
 }
 BEYOND = "can't tell: no blocking rule is broken, but a version is in no line that the matrix knows"
+OTHER_BUILD = "can't tell: a blocking rule speaks of another build than one of these"
 WORDS = {Outcome.OK: "kept", Outcome.BROKEN: "broken", Outcome.UNKNOWN: "unknown", Outcome.NOTE: "note"}
 STATES = {
     State.ALLOWED: "allowed",
@@ -36,9 +37,7 @@ REMARKS = (
 def check_text(checked: Checked) -> Page:
     """The answer, then rule by rule, then the way out."""
     rows = [(f.rule.severity.value, WORDS[f.outcome], f.said()) for f in checked.findings]
-    untold = any(f.outcome is Outcome.UNKNOWN and f.rule.severity is Severity.BLOCK for f in checked.findings)
-    beyond = checked.answer is Answer.UNKNOWN and checked.beyond and not untold
-    lines = [BEYOND if beyond else HEADLINES[checked.answer]]
+    lines = [_headline(checked)]
     for row, finding in zip(columns(rows), checked.findings, strict=True):
         lines += [row, f"    {finding.origin()}"]
     if not rows:
@@ -46,6 +45,16 @@ def check_text(checked: Checked) -> Page:
     if checked.nearest is not None:
         lines += ["", *_nearest(checked.nearest)]
     return page(lines)
+
+
+def _headline(checked: Checked) -> str:
+    if checked.answer is not Answer.UNKNOWN:
+        return HEADLINES[checked.answer]
+    blocking = (f for f in checked.findings if f.rule.severity is Severity.BLOCK)
+    untold = [f for f in blocking if f.outcome is Outcome.UNKNOWN]
+    if not untold:
+        return BEYOND
+    return OTHER_BUILD if all(f.version for f in untold) else HEADLINES[Answer.UNKNOWN]
 
 
 def check_json(checked: Checked) -> Object:

@@ -31,6 +31,7 @@ EDGES = {  # far below and far above everything
     "nvidia-driver": ("100.10", "999.99.99"),
     "doca-ofed": ("20.01-1", "99.12-1", "26.04-0.8.6.0-0"),
     "kernel": ("1.0.0", "99.0.0"),
+    "kubernetes": ("0.0.1", "9999.0.0"),
     "text": ("something-else",),
 }
 

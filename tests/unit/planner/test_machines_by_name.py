@@ -68,3 +68,8 @@ def test_a_machine_that_turns_out_to_be_virtual_is_a_stranger() -> None:
 )
 def test_talos_tells_its_version_in_the_nodes_own_object(image: str, talos: str) -> None:
     assert of_kubelet({"osImage": image}).get("talos", "") == talos
+
+
+@pytest.mark.parametrize("kubelet", ["1.34.3", "1.31.4+rke2r1", "1.31.4-eks-7f9249a", "1.27.4+deb2c60"])
+def test_a_kubelets_distribution_is_told(kubelet: str) -> None:
+    assert of_kubelet({"kubeletVersion": f"v{kubelet}"}) == {"kubernetes": kubelet}

@@ -168,7 +168,7 @@ def rdma_mode(read: Lines) -> str:
 
 def of_kubelet(info: Values) -> dict[str, str]:
     """What a node's nodeInfo tells beside its kernel: Kubernetes, and Talos where it is that."""
-    kubelet = re.match(r"v?(\d+\.\d+\.\d+)", str(info.get("kubeletVersion") or ""))
+    kubelet = re.fullmatch(r"v?(\d+\.\d+\.\d+\S*)", str(info.get("kubeletVersion") or ""))
     talos = re.fullmatch(r"Talos \(v?(\d+\.\d+\.\d+)\)", str(info.get("osImage") or ""))
     found = {"kubernetes": kubelet, "talos": talos}
     return {component: match.group(1) for component, match in found.items() if match}

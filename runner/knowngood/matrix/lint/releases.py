@@ -10,6 +10,7 @@ from knowngood.matrix.lint.registry import Context, Finding, known_are, rule
 from knowngood.model.matrix import ReleaseStatus, Severity
 from knowngood.planner.gates import applicable
 from knowngood.planner.rules.evaluation import CLUSTER_TRAITS, Outcome, broken, judges
+from knowngood.planner.rules.evaluation import Finding as RuleFinding
 
 
 @rule("KG201", "A release names only known components.")
@@ -74,10 +75,14 @@ def required_components_named(context: Context) -> Iterator[Finding]:
         # What only a cluster can tell is KG418's.
         open_ = asks and finding.outcome is Outcome.UNKNOWN and finding.component not in CLUSTER_TRAITS
         if open_ and not _accepted(judged):
-            trait = finding.component not in context.matrix.components
-            yield _of_rule(
-                judged, f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
-            )
+            yield _of_rule(judged, _untold(context, finding))
+
+
+def _untold(context: Context, finding: RuleFinding) -> str:
+    if finding.version:
+        return f"prove it, and say why it is so for this build: accepts: {{{finding.rule.name}: ...}}"
+    trait = finding.component not in context.matrix.components
+    return f"add {finding.component} to the {'traits of its profile' if trait else 'release'}"
 
 
 @rule("KG212", "What a release accepts is a warning about it.", severity="warning")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from knowngood.model.values import Values
 from knowngood.planner.discover.seen import Seen, Told, labels_of, name_of, space_of
 from knowngood.planner.roles import CONTROL_PLANE_LABELS
+from knowngood.planner.version import variant
 
 Answer = tuple[str, str]
 """A trait's value and where it was seen; ("", why not)."""
@@ -50,7 +51,20 @@ def platform(seen: Seen) -> Answer:
         return ("openshift", f"ClusterVersion {text}") if text else ("", "ClusterVersion has no version yet")
     if talos := [n for n in seen.of("Node") if _os(n).startswith("Talos")]:
         return "talos", f"osImage of {name_of(talos[0])}"
+    if built := {text for n in seen.of("Node") if (text := _distribution(n))}:
+        what = f"kubelets are {', '.join(sorted(built))}, a distribution of which the matrix knows nothing"
+        return "", f"{what}; say kubernetes if what it says of upstream counts here"
     return ("kubernetes", "no ClusterVersion is served") if seen.of("Node") else ("", "no node was read")
+
+
+def _distribution(node: Values) -> str:
+    """A kubelet's version where it is no upstream build, or one that can't be read."""
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    text = str(info.get("kubeletVersion") or "").removeprefix("v")
+    try:
+        return text if text and variant("kubernetes", text) else ""
+    except ValueError:
+        return text
 
 
 def _os(node: Values) -> str:

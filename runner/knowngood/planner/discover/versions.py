@@ -99,11 +99,9 @@ def _of_nodes(seen: Seen, component: Component, gpu: Sequence[str]) -> Iterator[
                 yield Version(text, f"label {label}")
         elif component.name == KERNEL:
             if text := str(info.get("kernelVersion") or ""):
-                yield Version(
-                    re.sub(r"\.(x86_64|aarch64)(\+64k)?$", r"\2", text), "nodeInfo of the GPU nodes"
-                )
+                yield Version(re.sub(r"\.(x86_64|aarch64)(?=\+|$)", "", text), "nodeInfo of the GPU nodes")
         elif component.name == "kubernetes" and not seen.of("ClusterVersion"):
-            if match := re.match(r"v?(\d+\.\d+\.\d+)", str(info.get("kubeletVersion") or "")):
+            if match := re.fullmatch(r"v?(\d+\.\d+\.\d+\S*)", str(info.get("kubeletVersion") or "")):
                 yield Version(match[1], "kubelets of the GPU nodes")
         else:
             text = seen.machines[name].versions.get(component.name, "") if name in seen.machines else ""

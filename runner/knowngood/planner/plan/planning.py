@@ -166,7 +166,8 @@ def _warnings(case: Case) -> Iterator[str]:
         yield finding.sentence()
     for finding in findings:
         if finding.outcome is Outcome.UNKNOWN and finding.rule.severity is not Severity.INFO:
-            yield f"{target.name} does not name {finding.component}, so this can't be told: {finding.sentence()}"
+            unnamed = "" if finding.version else f"{target.name} does not name {finding.component}, so "
+            yield f"{unnamed}this can't be told: {finding.sentence()}"
         elif finding.outcome is Outcome.NOTE and not moved.isdisjoint(asks_about(finding.rule)):
             yield finding.sentence()
     for finding in broken(evaluate(rules, components, pinned.components, traits), Severity.BLOCK):

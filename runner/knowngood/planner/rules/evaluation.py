@@ -11,6 +11,7 @@ from types import MappingProxyType
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Case, Claim, Cluster, Component, Profile, Rule, Severity
 from knowngood.planner.ranges import Range, parse_range
+from knowngood.planner.version import variant
 
 Traits = Mapping[str, str] | tuple[Mapping[str, str], ...]
 """What rules may ask of the hardware and of a cluster; several where a cluster has several kinds of machines: what a
@@ -18,6 +19,9 @@ rule says of one of them, it says of the cluster."""
 NO_TRAITS: Mapping[str, str] = MappingProxyType({})
 CLUSTER_TRAITS = frozenset({"platform", "infrastructure", "network", "disconnected", "topology"})
 """What only a cluster can tell; the other traits are the hardware profile's."""
+
+
+KERNEL = "kernel"
 
 
 class Outcome(StrEnum):
@@ -51,6 +55,8 @@ class Finding:
         """What the rule says of these versions, and what to do."""
         rule = self.rule
         subject = f"{self.component} {self.version or 'unknown'}: " if self.component else ""
+        if self.outcome is Outcome.UNKNOWN and self.version:
+            subject += "this is said of the standard build, and not known of this one: "
         needs = f"; needs {self.component} {self.required}" if rule.cases and self.required else ""
         todo = f"; {rule.action}" if rule.action else ""
         return f"{subject}{rule.message}{needs}{todo}"
@@ -177,6 +183,22 @@ def in_range(scheme: str, text: str, version: str) -> bool:
     return parsed(scheme, text).contains(version)
 
 
+_UPSTREAM = 3
+"""A kernel's numbers that are upstream's; what stands behind them is a distribution's build."""
+
+
+@lru_cache(maxsize=1 << 14)
+def is_elsewhere(scheme: str, text: str, version: str) -> bool:
+    """Whether a version is another build than the standard one that a range speaks of: nobody said it of that one.
+
+    What a range asks of upstream's Linux (`>=5.12`) is so for each build of it.
+    """
+    if not variant(scheme, version):
+        return False
+    terms = (term for terms in parsed(scheme, text).alternatives for term in terms)
+    return scheme != KERNEL or any(len(term.low.numbers) > _UPSTREAM for term in terms)
+
+
 @dataclass(frozen=True, slots=True)
 class _State:
     """Completed versions and traits, which rules are asked about."""
@@ -219,6 +241,8 @@ class _State:
                     unknown = Finding(rule, Outcome.UNKNOWN, name, required=text)
                 elif not in_range(self.components[name].scheme, text, version):
                     return Finding(rule, Outcome.BROKEN, name, version, text)
+                elif unknown is None and is_elsewhere(self.components[name].scheme, text, version):
+                    unknown = Finding(rule, Outcome.UNKNOWN, name, version, text)
         return unknown or Finding(rule, Outcome.OK)
 
     def _elsewhere(self, rule: Rule) -> bool:

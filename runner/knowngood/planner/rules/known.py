@@ -9,7 +9,7 @@ from knowngood.model.matrix import Component, Matrix, Rule
 from knowngood.planner.rules.evaluation import completed, in_range, parsed
 from knowngood.planner.version import SCHEMES, TEXT, is_whole, key
 
-LINE_NUMBERS = {"openshift": 2, "numeric": 2, "nvidia-driver": 1, "doca-ofed": 2}
+LINE_NUMBERS = {"openshift": 2, "numeric": 2, "kubernetes": 2, "nvidia-driver": 1, "doca-ofed": 2}
 """How many numbers name a line of versions; other schemes have no lines."""
 
 

@@ -120,3 +120,30 @@ def test_where_a_rule_comes_from_has_a_line_of_its_own() -> None:
     assert len(rows) > 1
     assert all(row.startswith("    rule ") and "source" in row for row in rows[1::2])
     assert not [row for row in rows[::2] if "source:" in row]
+
+
+@pytest.mark.parametrize("build", ["+rt", "+64k"])
+def test_a_rule_of_the_standard_kernel_is_unknown_of_another_build(build: str) -> None:
+    said = knowngood("check", "openshift=4.18.24", f"rhcos-kernel=5.14.0-427.el9_4{build}")
+    assert said.code == 3
+    assert said.out.startswith("can't tell: a blocking rule speaks of another build than one of these\n")
+    assert "this is said of the standard build, and not known of this one" in said.out
+
+
+@pytest.mark.parametrize(
+    ("build", "outcome"), [("", "ok"), ("+rke2r1", "unknown"), ("-eks-7f9249a", "unknown")]
+)
+def test_a_distribution_of_kubernetes_is_not_upstreams(build: str, outcome: str) -> None:
+    said = knowngood("check", f"kubernetes=v1.34.3{build}", "network-operator=25.10.0", "-o", "json")
+    asked = [r for r in json.loads(said.out)["rules"] if r["rule"] == "network-operator-kubernetes"]
+    assert [r["outcome"] for r in asked] == [outcome]
+
+
+def test_what_is_asked_of_upstreams_linux_is_so_of_each_build() -> None:
+    said = knowngood("check", "rdma-mode=dma-buf", "rhcos-kernel=5.14.0-427.el9_4+rt", "-o", "json")
+    asked = [r for r in json.loads(said.out)["rules"] if r["rule"] == "dma-buf-needs-kernel-5-12"]
+    assert [r["outcome"] for r in asked] == ["ok"]
+
+
+def test_a_version_that_breaks_a_rule_by_its_numbers_breaks_it_in_each_build() -> None:
+    assert knowngood("check", "openshift=4.18.24", "rhcos-kernel=5.14.0-570.el9_6+rt").code == 1

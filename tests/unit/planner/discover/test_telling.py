@@ -330,3 +330,25 @@ def test_every_value_that_is_told_is_one_that_a_cluster_file_may_say() -> None:
     allowed = {name: set(t["enum"]) for name, t in said["properties"]["traits"]["properties"].items()}
     assert {*traits.LOOKS} == {*allowed}
     assert {*traits.NETWORKS.values(), "cilium", "calico"} <= allowed["network"]
+
+
+@pytest.mark.parametrize(
+    "kubelet", ["v1.31.4-eks-7f9249a", "v1.31.4-gke.1234000", "v1.31.4+rke2r1", "v1.31.4+k3s1"]
+)
+def test_a_distribution_of_kubernetes_is_not_taken_for_upstreams(kubelet: str) -> None:
+    one = node("gpu-1", **GPU)
+    one["status"]["nodeInfo"]["kubeletVersion"] = kubelet
+    told = tell(Seen({"Node": (one,)}), MATRIX, DEFAULT_NAMESPACES)
+    assert "platform" not in told.values.get("traits", {})
+    assert any(f"kubelets are {kubelet[1:]}, a distribution" in asked for asked in told.questions["traits"])
+    assert told.versions["kubernetes"].text == kubelet[1:]
+
+
+@pytest.mark.parametrize("build", ["+rt", "+64k", "+rt-64k", ""])
+def test_a_kernel_keeps_its_build(build: str) -> None:
+    one = node("gpu-1", **GPU)
+    one["status"]["nodeInfo"]["kernelVersion"] += build
+    assert (
+        tell(Seen({"Node": (one,)}), MATRIX, DEFAULT_NAMESPACES).versions["rhcos-kernel"].text
+        == f"5.14.0-427.el9_4{build}"
+    )
