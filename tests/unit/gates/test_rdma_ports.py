@@ -316,6 +316,16 @@ def test_a_boards_own_firmware_and_another_cards_component_are_what_is_expected_
     assert machine.judged()[0] == "pass"
 
 
+def test_firmware_that_the_release_does_not_name_is_compared_with_before(machine: Machine) -> None:
+    machine.more("mlx5_8", **STORAGE)
+    before, newer = machine.baseline(), "28.44.1036"
+    machine.write({f"{CLASS}/mlx5_{i}/fw_ver": f"{newer}\n" for i in range(4)})
+    assert machine.judged(before, **{"nic-firmware": newer})[0] == "pass", "as the release wants it"
+    machine.write({f"{CLASS}/mlx5_8/fw_ver": "32.44.1036\n"})
+    found, why = machine.judged(before, **{"nic-firmware": newer})
+    assert (found, "has firmware 32.44.1036, it had " in why) == ("fail", True)
+
+
 def test_of_nics_that_nobody_tells_apart_as_many_as_are_wanted_must_have_the_firmware(
     machine: Machine,
 ) -> None:
