@@ -72,6 +72,13 @@ FORMATS = {
     "talos dmesg": f"172.20.1.2: kern: warning: [2026-08-17T10:00:00.123456789Z]: {XID}",
     "rsyslog": f"<4>Aug 17 10:00:00 gpu-1 kernel: [   12.345678] {XID}",
     "rsyslog, iso": f"2026-08-17T10:00:00.123456+02:00 gpu-1 kernel: [   12.345678] {XID}",
+    "rfc 5424, no program named": f"<4>1 2026-08-17T10:00:00.123Z gpu-1 - - - - {XID}",
+    "rfc 5424, octet count": f"137 <4>1 2026-08-17T10:00:00.123Z gpu-1 kernel - - - {XID}",
+    "syslog, octet count": f"121 <4>Aug 17 10:00:00 gpu-1 kernel: [   12.345678] {XID}",
+    "netconsole, release": f"6.8.0-58-generic,4,3973,12345678,-;{XID}",
+    "a node's name alone": f"gpu-1: {XID}",
+    "a node's name and a blank": f"gpu-1 {XID}",
+    "a time and a node's name": f"2026-08-17T10:00:00Z gpu-1 {XID}",
     "rsyslog, rfc 5424": f"<4>1 2026-08-17T10:00:00.123Z gpu-1 kernel - - - {XID}",
     "dmesg": f"[   12.345678] {XID}",
     "dmesg -T": f"[Mon Aug 17 10:00:00 2026] {XID}",
@@ -91,7 +98,7 @@ def test_every_format_is_read(name: str, tmp_path: Path, *, grep: bool) -> None:
     one = found[0]
     assert (one["kind"], one["code"], one["bdf"]) == ("xid", 94, "0000:1a:00")
     assert (one["gpu_instance"], one["compute_instance"], one["pid"], one["process"]) == (5, 2, 41, "train")
-    assert name == "bare" or one["time"] is not None
+    assert name in ("bare", "a node's name alone", "a node's name and a blank") or one["time"] is not None
     assert one["boot_id"] == (
         BOOT.replace("-", "") if name.startswith("journal") and "short" not in name else None
     )
@@ -117,7 +124,10 @@ def test_every_format_is_read(name: str, tmp_path: Path, *, grep: bool) -> None:
     ],
 )
 def test_another_programs_echo_is_no_event(line: str, tmp_path: Path) -> None:
-    assert told(log(tmp_path, line)) == (0, [])
+    quiet = (
+        json.dumps(entry("Linux version 6.8.0")) if line.startswith("{") else "kernel: Linux version 6.8.0"
+    )
+    assert told(log(tmp_path, f"{quiet}\n{line}\n")) == (0, [])
 
 
 @pytest.mark.parametrize("name", ["kernel: x", "[    1.000000] x", "h kernel: "])

@@ -120,6 +120,15 @@ def kmsg(path: Path = KMSG) -> Iterator[bytes]:
         os.close(ring)
 
 
+def blocks(path: Path, size: int) -> Iterator[bytes]:
+    """Whole lines of a file's first `size` bytes, many at a time."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            yield from _blocks(lambda: file.read(min(CHUNK, size - file.tell())))
+    except OSError as error:
+        raise CannotReadError(f"{path}: {_why(error)}") from error
+
+
 def holes(path: Path) -> int:
     """How many parts of the file hold NUL bytes: no log's text, as after a power cut."""
     found = 0
@@ -186,12 +195,8 @@ def _started(command: list[str], feed: IO[bytes] | int) -> subprocess.Popen[byte
 
 def _searched(path: Path, size: int) -> Iterator[bytes]:
     """The same without grep: one search over a block of lines at a time, and only its hits are cut out."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            for block in _blocks(lambda: file.read(min(CHUNK, size - file.tell()))):
-                yield from _hits(block)
-    except OSError as error:
-        raise CannotReadError(f"{path}: {_why(error)}") from error
+    for block in blocks(path, size):
+        yield from _hits(block)
 
 
 def _blocks(read: Callable[[], bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from knowngood.probe.kernel_log.events import NUMBERED, Event, fabric, parse
+from knowngood.probe.kernel_log.messages import JOURNAL_PATTERN
 from knowngood.probe.values import Values
 
 _STAMP = (
@@ -21,9 +22,14 @@ _STAMP = (
     r"|(?:\w{3} )?\d{4}-\d\d-\d\d[T ][\d:]{8}(?:[.,]\d+)?(?: ?(?:Z|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?))?"
     r"|\d{9,11}\.\d+)"
 )
-_KMSG = re.compile(r"(?P<prio>\d{1,9}),\d+,(?P<us>\d{1,18}),[^;]*;")
+_KMSG = re.compile(r"(?:\d+\.[\w.+~-]*,)?(?P<prio>\d{1,9}),\d+,(?P<us>\d{1,18}),[^;]*;")
+"""A record of /dev/kmsg; netconsole may write the kernel's release before it."""
 _FABRIC = re.compile(r"\[(?P<wall>\w{3} \d+ \d{4} [\d:]{8})\] \[\w+\] \[tid \d+\] ")
-_RFC5424 = re.compile(r"<\d+>1 (?P<wall>\S+) \S+ (?P<tag>\S+) \S+ \S+ (?:-|\[.*?\]) (?:\ufeff)?")
+_COUNTED = re.compile(r"\d{1,6} (?=<\d{1,3}>)")
+"""How long a message is, where a syslog came over TCP (RFC 6587)."""
+_RFC5424 = re.compile(
+    r"<(?P<prio>\d{1,3})>1 (?P<wall>\S+) \S+ (?P<tag>\S+) \S+ \S+ (?:-|\[.*?\]) (?:\ufeff)?"
+)
 _DECODED = re.compile(
     r"(?P<facility>kern|user|daemon|mail|auth(?:priv)?|syslog|lpr|news|uucp|cron|ftp|local[0-7])\s*:\s*[a-z]+\s*:\s*"
 )
@@ -47,6 +53,8 @@ _COPIED = re.compile(
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 FABRIC_MANAGER_TAG = "nv-fabricmanager"
 _UNSTAMPED = re.compile(r"^\[\w{3} \d+ \d{4} [\d:]{8}\] \[\w+\] \[tid \d+\] ")
+_UNTAGGED = re.compile(rf"[\w.-]{{1,64}}:? (?={JOURNAL_PATTERN.lstrip('^')})")
+"""A node's name and nothing else before the kernel's words. A program's name is no other: then it counts, too."""
 _KERNEL_TAGS = frozenset({"kernel", "kern"})
 _BEGINNINGS = ("NVRM: ", "nvidia-nvswitch", "mlx5_core ")
 _WORDS = re.compile("|".join(_BEGINNINGS))
@@ -107,18 +115,23 @@ def of_text(raw: str) -> Line:
     word = _WORDS.search(raw, 0, LONGEST_PREFIX)
     cut = word.start() if word else LONGEST_PREFIX
     before = _prefix(raw[:cut])
-    return Line(before[0] + raw[cut:], *before[1:])
+    message, untold = before[0] + raw[cut:], before.kernel and before.seconds is None
+    if untold and not message.startswith(_BEGINNINGS) and (host := _UNTAGGED.match(message)):
+        message = message[host.end() :]
+    return Line(message, *before[1:])
 
 
 @lru_cache(maxsize=4096)
 def _prefix(raw: str) -> Line:
+    raw = _COUNTED.sub("", raw, count=1) if _COUNTED.match(raw) else raw
     if match := _FABRIC.match(raw):
         return Line(raw[match.end() :], wall=iso(match["wall"]), fabric_manager=True)
     if match := _TALOS.match(raw):
         wall, facility = match["stored"] or match["printed"], match["facility"] or match["of"]
         return Line(raw[match.end() :], wall=iso(wall), kernel=facility == "kern")
     if match := _RFC5424.match(raw):
-        return Line(*_stamped(raw[match.end() :], iso(match["wall"])), kernel=match["tag"] in _KERNEL_TAGS)
+        ours = match["tag"] in _KERNEL_TAGS or (match["tag"] == "-" and int(match["prio"]) < 8)
+        return Line(*_stamped(raw[match.end() :], iso(match["wall"])), kernel=ours)
     line = _prefixed(raw)
     # A line that says it is the kernel's ends there: what follows may be a name that a process chose.
     own = line.seconds is not None or _OWN_TAG in raw[: len(raw) - len(line.message)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from knowngood.probe.kernel_log import files
+from knowngood.probe.kernel_log import files, recognised
 from knowngood.probe.kernel_log.events import NUMBERED
 from knowngood.probe.kernel_log.files import CannotReadError
 from knowngood.probe.kernel_log.lines import Line, of_journal, of_text
@@ -29,6 +29,7 @@ _GOES_ON = re.compile(
 )
 _MANY_LINES = re.compile(rb"\A\{\s*\n|^ +_(?:BOOT_ID|TRANSPORT)=", re.MULTILINE)
 _ENCLOSED = re.compile(rb'^[^{\n]{1,1024}\{[^\n]*"MESSAGE" ?:', re.MULTILINE)
+_COUNTED = re.compile(rb"(\d{1,6}) <\d{1,3}>")
 _EXPORT = re.compile(rb"__CURSOR=|_BOOT_ID=|__REALTIME_TIMESTAMP=")
 
 
@@ -70,15 +71,39 @@ def read(path: Path, count: Count, *, grep: bool = True) -> Iterator[Read]:
     if _MANY_LINES.search(begin):
         raise CannotReadError(f"{path}: journalctl's verbose or json-pretty; use --output=json")
     if _EXPORT.match(begin):  # its fields may hold any byte
-        return _export(files.every(path, size), count)
+        return _some(_export(files.every(path, size), count), recognised.nothing(path, size))
     if holed := files.holes(path):
         count.note(f"{path}: NUL bytes in {holed} part(s): what was written there is lost")
     if _is_json(begin):
         _look_at_end(path, size, count)
+        if not recognised.of_json(path, size):
+            count.note(recognised.nothing(path, size))
         return _json(files.matching(path, size, grep=grep), count)
     if _ENCLOSED.search(begin):
         raise CannotReadError(f"{path}: a journal's entries with something before each: give them as printed")
+    if _runs_on(begin):
+        raise CannotReadError(
+            f"{path}: messages behind their octet counts without line ends: put each on a line"
+        )
+    if not recognised.of_text(path, size):
+        count.note(recognised.nothing(path, size))
     return _text(files.matching(path, size, grep=grep))
+
+
+def _some(messages: Iterator[Read], none: str) -> Iterator[Read]:
+    """All of them; CannotReadError where there is `none`."""
+    first = next(messages, None)
+    if first is None:
+        raise CannotReadError(none)
+    yield first
+    yield from messages
+
+
+def _runs_on(begin: bytes) -> bool:
+    """Whether a syslog was kept as it came over TCP (RFC 6587): the next count comes right behind a message."""
+    counted = _COUNTED.match(begin)
+    end = counted.end(1) + 1 + int(counted[1]) if counted else 0
+    return b"\n" not in begin[end - 1 : end + 2] and 0 < end < len(begin)
 
 
 def _is_json(begin: bytes) -> bool:
