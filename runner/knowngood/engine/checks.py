@@ -244,6 +244,12 @@ CHECKS = (
         settles=True,
     ),
     Check(
+        "systems",
+        "machines that are to take another system can be asked, and run what their nodes tell",
+        lambda a: a.work.ports.readiness.systems(a.every),
+        of_hops=True,
+    ),
+    Check(
         "delivery",
         "Argo CD would deliver: synced, automatic, no parent in the way",
         lambda a: a.work.ports.delivery.ready(),

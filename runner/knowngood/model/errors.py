@@ -10,6 +10,7 @@
     │   └── SyncFailed        1   Argo CD tried our commit and failed (ports/delivery.py)
     ├── Inconclusive          3   it could not be told; nothing was changed
     │   ├── Unreachable       3   an API, a remote or a node does not answer
+    │   │   ├── NoPodError    3   no driver's pod is there to be asked of a node (adapters)
     │   │   └── NoUptimeError 3   nobody knows of which boot a kernel log's file is (adapters)
     │   ├── DeadlineExceeded  3   a condition did not come true in time
     │   ├── ApiError          3   an API server's answer that is none of the above (adapters)

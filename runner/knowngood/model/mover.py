@@ -21,6 +21,7 @@ CLASSES = frozenset(
         "operand",
         "redfish",
         "sriov",
+        "talosctl",
     }
 )
 """The classes that this version can move; each is one file in adapters/movers."""
@@ -54,6 +55,9 @@ class Again(StrEnum):
 
 REBOOTS: frozenset[str] = frozenset()
 """The classes that can boot a node anew where nothing is to be changed; none can yet."""
+
+SYSTEMS = frozenset({"talosctl"})
+"""The classes that have a machine take another system, by a boot that we ask for: no controller of the cluster does."""
 
 TOGETHER = frozenset({"machine-config"})
 """The classes that let a ring's nodes go by one object for all of them: together, or none."""
@@ -216,7 +220,12 @@ class MoverSpec:
     @property
     def on_a_load(self) -> bool:
         """Whether no kernel line of its own dates it: it lasts as long as the GPU driver's load on which it came."""
-        return self.label is not None or self.firmware is not None
+        return self.label is not None or self.loads_anew
+
+    @property
+    def loads_anew(self) -> bool:
+        """Whether we boot a machine for it, or may: every driver is loaded anew then, also one that does not move."""
+        return self.firmware is not None or self.kind in SYSTEMS
 
     def of(self, kind: str) -> MoverSpec:
         """How it moves where an object of this kind declares it."""

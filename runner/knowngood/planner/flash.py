@@ -54,10 +54,10 @@ def means(job: BmcJob) -> Means:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a run began at a BMC, as it wrote it down before it asked.
+    """What a run began at a machine, by its BMC or its system, as it wrote it down before it asked.
 
-    `known`: the jobs that were there before. `job`: the one that is ours, "" until it was seen. `reset`: the boot in
-    which a reset was asked for, "" where none was.
+    `known`: the BMC's jobs that were there before. `job`: the one that is ours, "" until it was seen. `reset`: the boot
+    in which a reset was asked for, "" where none was; a system is asked for both at once.
     """
 
     component: str
@@ -79,17 +79,17 @@ def begun_in(note: str) -> Begun | None:
 
 
 def unended(note: str) -> str:
-    """What a node's note says of its BMC, in words; "" without one. It goes with the end: while it is there, none was
-    seen."""
+    """What a node's note says of its machine, in words; "" without one. It goes with the end: while it is there, none
+    was seen."""
     try:
         begun = begun_in(note)
     except ValueError:
-        return "a flash was begun at its BMC, and its note can't be read"
+        return "its machine was asked to take something, and the note of that can't be read"
     if begun is None:
         return ""
     job = f" (job {begun.job})" if begun.job else ""
     what = printable(f"{begun.component} {begun.version}{job}", 200)
-    return f"its BMC was asked to take {what}, and nobody saw that end: it may come with any boot"
+    return f"its machine was asked to take {what}, and nobody saw that end: it may come with any boot"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ class Readiness(Protocol):
         """
         ...
 
+    def systems(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """Why machines could not be asked to take the systems that `changes` name: the program here, and they."""
+        ...
+
     def booting(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         """Who would boot the nodes that `changes` label: such a boot is nobody's who judges."""
         ...

@@ -95,7 +95,7 @@ async def _check_part(client: Client, part: str) -> None:
     if not part:
         return
     try:
-        if part == faults.BMCS:
+        if part in faults.BESIDE:
             await client.get(("v1", "ConfigMap"), part, faults.NAMESPACE)
         else:
             await client.resolve(faults.PARTS[part])

@@ -50,6 +50,17 @@ OF_BMCS = (
 """What a BMC does wrong; see twin/bmc.py."""
 
 
+TALOS = "talos"
+"""As `bmcs`: the machines' own system, which is asked beside the cluster."""
+OF_TALOS = (
+    *("talos-rolls-back", "talos-does-not-come-back", "talos-image-without-driver"),
+    *("talosctl-hangs", "talos-installer-refuses", "talos-does-not-answer"),
+)
+"""What a machine does wrong that is asked to take another Talos; their `version` is that one's."""
+BESIDE = frozenset({BMCS, TALOS})
+"""Parts of which a ConfigMap of that name in our namespace tells, since no kind of the cluster does."""
+
+
 class FaultError(Exception):
     """The fault can't be added; the message says why and what is possible."""
 
@@ -142,6 +153,7 @@ KINDS: Mapping[str, FaultKind] = {
         FaultKind("sriov-boot-loop", "", part="sriov"),
         FaultKind("foreign-job", NOW, part=BMCS, defaults=ONCE),
         *(FaultKind(name, "", part=BMCS) for name in OF_BMCS),
+        *(FaultKind(name, "", part=TALOS) for name in OF_TALOS),
         FaultKind("leaked-node", NOW, part="clusterPolicy", defaults=ONCE),
         FaultKind(
             "operator-default-driver",

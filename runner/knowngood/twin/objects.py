@@ -54,6 +54,16 @@ def os_release(openshift: str) -> dict[str, str]:
     return {"ID": identity, "VERSION_ID": version, "OSTREE_VERSION": build, "PRETTY_NAME": line}
 
 
+def talos_release(version: str) -> dict[str, str]:
+    """A Talos of that version, by its name alone: the driver's pods, which a real one has none of, go by the rest."""
+    return {**os_release(""), "PRETTY_NAME": f"Talos (v{version})"}
+
+
+def first_release(seed: Seed) -> dict[str, str]:
+    """What the machines run at the start."""
+    return talos_release(seed.talos.version) if seed.talos else os_release(seed.openshift)
+
+
 def all_objects(seed: Seed) -> Iterator[Object]:
     """Everything but the custom definitions, in an order in which owners come first."""
     network = [seed.network_operator.namespace] if seed.network_operator else []

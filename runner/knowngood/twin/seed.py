@@ -22,6 +22,7 @@
  "migManager": true (may be absent): the MIG manager parts GPUs as each node's label says; migConfig is what is there
          before, and goes with the module,
  "nicConfiguration": {"namespace", "maxUnavailable"}, "bmcs" (both may be absent): see nic_seed.py, bmc_seed.py,
+ "talos": {"version", "images": image -> version} (may be absent): what the machines run, and can be asked to take,
  "olmV1": {"catalogs": {"<name>": [documents as `opm render` prints them]}, "namespace"} (may be absent): OLM v1,
  "sriov": {"namespace", "prefix", "totalVfs"} (may be absent): who makes virtual functions as policies say,
  "pluginConfig": true (may be absent): the device plugin takes the configuration that each node's label names,
@@ -42,6 +43,7 @@ from typing import Any, TypeVar
 from knowngood.twin.bmc_seed import BmcsSeed
 from knowngood.twin.nic_seed import NicConfigurationSeed, SriovSeed
 from knowngood.twin.olm_seed import InstalledSeed, OlmSeed, OlmV1Seed, SourceSeed
+from knowngood.twin.talos_seed import TalosSeed
 from knowngood.twin.values import Values
 
 SCHEMA = 1
@@ -228,6 +230,7 @@ class Seed:
     nic_configuration: NicConfigurationSeed | None = None
     sriov: SriovSeed | None = None
     bmcs: BmcsSeed | None = None
+    talos: TalosSeed | None = None
     olm_v1: OlmV1Seed | None = None
 
     def node(self, name: str) -> NodeSeed | None:
@@ -283,6 +286,7 @@ def parse(data: Values) -> Seed:
         nic_configuration=_fill(NicConfigurationSeed, nics, "nicConfiguration") if nics else None,
         sriov=_fill(SriovSeed, data["sriov"], "sriov") if data.get("sriov") else None,
         bmcs=_fill(BmcsSeed, data["bmcs"], "bmcs") if data.get("bmcs") else None,
+        talos=_fill(TalosSeed, data["talos"], "talos") if data.get("talos") else None,
         olm_v1=_fill(OlmV1Seed, data["olmV1"], "olmV1") if data.get("olmV1") else None,
     )
     _check(seed)

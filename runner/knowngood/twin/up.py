@@ -236,7 +236,7 @@ def _twin(
         cache=cache,
         api=Api(client, cache),
         clock=Clock(options.time_scale),
-        world=World(seed, options.state, events, objects.os_release(seed.openshift)),
+        world=World(seed, options.state, events, objects.first_release(seed)),
         events=events,
         faults=FaultBook(events),
         python_path=PACKAGE_PARENT,

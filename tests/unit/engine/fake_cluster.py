@@ -204,6 +204,9 @@ class FakeReadiness(Readiness):
     def declared(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         return self.world.found.get("declared", ())
 
+    def systems(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        return self.world.found.get("systems", ())
+
     def booting(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         return [f for c in changes for f in self.world.found.get(f"booting {c.after}", ())]
 
@@ -226,8 +229,7 @@ class FakeNodes(NodeWork):
         self.world = world
 
     def claim(self, nodes: Sequence[str], fence: str, cancel: Cancel, *, hold: Hold, specs: Specs) -> Outcome:
-        done, failed = [], {}
-        run = fence.rsplit("/", 1)[0]
+        done, failed, run = [], {}, fence.rsplit("/", 1)[0]
         for name in nodes:
             node = self.world.nodes[name]
             if node.down and not node.claim:
@@ -252,8 +254,7 @@ class FakeNodes(NodeWork):
     def _overtaken(self, name: str, fence: str) -> bool:
         """As the adapter asks before it touches a node without a claim of just this fence."""
         claim = self.world.nodes[name].claim
-        newest = fence_of(claim) if claim else self.world.lease[1]
-        return newest > fence_of(fence)
+        return (fence_of(claim) if claim else self.world.lease[1]) > fence_of(fence)
 
     def _held(self, nodes: Sequence[str], fence: str) -> dict[str, str]:
         return {n: "the claim is not ours" for n in nodes if self.world.nodes[n].claim != fence}

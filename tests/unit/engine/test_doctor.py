@@ -28,6 +28,7 @@ BY_NAME = {
     "probes": "probes",
     "push": "taking",
     "declaring": "declared",
+    "systems": "systems",
     "delivery": "ready",
     "windows": "windows",
 }

@@ -41,7 +41,20 @@ def untouched(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["tools", "room", "rights", "clock", "lease", "probes", "taking", "declared", "ready", "windows"]
+    "call",
+    [
+        "tools",
+        "room",
+        "rights",
+        "clock",
+        "lease",
+        "probes",
+        "taking",
+        "declared",
+        "systems",
+        "ready",
+        "windows",
+    ],
 )
 @pytest.mark.parametrize(
     ("finding", "name", "code"),

@@ -102,6 +102,7 @@ FOREIGN = {
     *("--confcutdir", "--import-mode", "--rootdir", "--strict"),  # pytest, yamllint
     *("--overwrite", "--type", "--server-side", "--force-conflicts", "--image-for"),  # kubectl, oc
     *("--set-upstream-to", "--grep", "--vacuum-size", "--color"),  # git, journalctl, dmesg
+    *("--nodes", "--image", "--drain", "--wait", "--reboot-mode"),  # talosctl
 }
 """Options of others' programs that our documents name."""
 

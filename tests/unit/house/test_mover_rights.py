@@ -57,6 +57,7 @@ OF_A_CLASS = {
         ("controllerrevisions", "list"),
     },
     "redfish": {("nodes", "list"), ("nodes", "patch"), ("configmaps", "get")},
+    "talosctl": {("nodes", "list"), ("nodes", "patch"), ("configmaps", "get")},
     "nic-firmware": {
         ("nicdevices", "list"),
         ("nicfirmwaresources", "get"),

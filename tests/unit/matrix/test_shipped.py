@@ -155,7 +155,7 @@ def test_each_system_says_how_it_is_read_and_undone(matrix: Matrix) -> None:
 
 def test_what_is_only_read_and_judged_never_moves(matrix: Matrix) -> None:
     only = {n for n, c in matrix.components.items() if c.judged_only}
-    assert only == {"cilium", "cuda", "gpu-firmware", "liqo", "onefs", "talos", "vgpu-manager"}
+    assert only == {"cilium", "cuda", "gpu-firmware", "liqo", "onefs", "vgpu-manager"}
     assert not any(matrix.components[n].movable or matrix.components[n].declared_by for n in only)
 
 
@@ -191,8 +191,9 @@ def test_what_moves_says_its_class(matrix: Matrix) -> None:
         "sriov-vfs": "sriov",
         "openshift": "cluster-version",
         "rhcos-kernel": "machine-config",
+        "talos": "talosctl",
     }
-    assert len(classes) == 30
+    assert len(classes) == 31
 
 
 @pytest.mark.parametrize("cluster", ["ams-prod", "lab-small"])

@@ -169,7 +169,7 @@ def busy(node: Values, fence: str = "") -> str:
 def flash_to_come(node: Values) -> str:
     """What was begun at a node's BMC and may still come, and what to do; "" where nothing was."""
     told = unended(annotation(node, names.FLASH_ANNOTATION))
-    over = f"once its BMC says that it is over: knowngood clear {node['metadata']['name']} --flash-ended"
+    over = f"once that is over by its BMC or its system: knowngood clear {node['metadata']['name']} --flash-ended"
     return f"{told}; {over}" if told else ""
 
 

@@ -13,7 +13,7 @@ from knowngood.adapters.cluster.readouts import Lines
 from knowngood.adapters.kubernetes import pod_exec
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object
 from knowngood.model.errors import Unreachable
-from knowngood.model.mover import Firmware, Mark, Seen, Specs
+from knowngood.model.mover import SYSTEMS, Firmware, Mark, MoverSpec, Seen, Specs
 from knowngood.model.node import NodeState
 from knowngood.model.values import Values
 
@@ -90,7 +90,7 @@ def measure(by: Reading, node: Object, pods: Sequence[Object], specs: Specs, *, 
         read, printed = _read(by, alive, specs)
         inventory = readouts.inventory(read)
         labelled = of_labels(node, specs, inventory.get("mig"))
-        flashed = of_bmc(by, name, specs)
+        flashed = {**of_bmc(by, name, specs), **of_system(node, specs)}
         marks = _marks(by, name, specs, read, {**flashed, **labelled})
     except (ApiError, Unreachable) as error:
         seen = _by_journal(kube, name, specs)
@@ -126,7 +126,8 @@ def loaded(
     `node`: tells of what comes with a boot or by its labels.
     """
     try:
-        booted, labelled = (of_boot(node, specs), of_labels(node, specs)) if node else ({}, {})
+        booted = of_boot(node, specs) if node else {}
+        labelled = {**of_labels(node, specs), **of_system(node, specs)} if node else {}
         labelled = {**of_bmc(by, name, specs), **labelled}
         if not any(spec.shows for spec in specs.values()):
             with suppress(NoUptimeError):  # the files tell it
@@ -185,6 +186,17 @@ def of_bmc(by: Reading, name: str, specs: Specs) -> dict[str, str]:
         return {}
     told = by.firmware(name)
     return {component: told[of] for component, of in whose.items() if told.get(of)}
+
+
+def told_by_node(spec: MoverSpec) -> bool:
+    """Whether the node's own object is what tells of it."""
+    return spec.kind == BY_BOOT or spec.kind in SYSTEMS
+
+
+def of_system(node: Object, specs: Specs) -> dict[str, str]:
+    """Which system a node's kubelet says that runs, where we bring it; of what moves only."""
+    told = readouts.of_kubelet((node.get("status") or {}).get("nodeInfo") or {})
+    return {name: told[name] for name, spec in specs.items() if spec.kind in SYSTEMS and name in told}
 
 
 def of_boot(node: Object, specs: Specs) -> dict[str, Mark]:

@@ -18,7 +18,7 @@ from knowngood.adapters.cluster import (
     slim,
     spool,
 )
-from knowngood.adapters.cluster.node_state import BY_BOOT, Moment, Reading
+from knowngood.adapters.cluster.node_state import Moment, Reading, told_by_node
 from knowngood.adapters.cluster.tenants import gpu_use, workloads
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
 from knowngood.adapters.kubernetes.kubeconfig import Access
@@ -128,7 +128,7 @@ class KubeCluster(ClusterReader):
         by_files = any(kernel_source.proves_its_end(self._kube, node) for node in nodes)
         asked = by_files or any(spec.shows for spec in specs.values())
         pods = dict(self._pods(nodes, specs)) if asked else {}
-        objects = self._objects(nodes) if any(spec.kind == BY_BOOT for spec in specs.values()) else {}
+        objects = self._objects(nodes) if any(told_by_node(spec) for spec in specs.values()) else {}
 
         def look(name: str) -> NodeState:
             return node_state.loaded(self._reading, name, specs, pods.get(name, ()), objects.get(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from knowngood.adapters.cluster import rebooting, surroundings
+from knowngood.adapters.cluster import facts, rebooting, surroundings, talos
 from knowngood.adapters.cluster.reader import scalar_at
 from knowngood.adapters.kubernetes import access
 from knowngood.adapters.kubernetes.client import ApiError, Kube, Object, path
@@ -13,7 +13,7 @@ from knowngood.model.errors import UsageError
 from knowngood.model.field import FieldChange, ObjectRef
 from knowngood.model.finding import Finding, refused, unknown
 from knowngood.model.matrix import Cluster
-from knowngood.model.mover import Specs
+from knowngood.model.mover import SYSTEMS, Specs
 from knowngood.planner.moving import names_image
 from knowngood.planner.readiness import declaring, image_fields, selecting, tolerating
 from knowngood.planner.readiness.required import unmet
@@ -80,6 +80,17 @@ class KubeReadiness(Readiness):
             along = {c.path for c in changes if c.object == change.object}
             found += _asked(found, str(change.object), self._moved, change, along) or ()
         return found
+
+    def systems(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
+        """See the port. Machines are those of the cluster file, by name: never what the cluster lists."""
+        specs = (self._specs.get(change.component) for change in changes)
+        if not any(spec.kind in SYSTEMS for spec in specs if spec):
+            return []
+        if missing := talos.ready():
+            return missing
+        found: list[Finding] = []
+        nodes = _asked(found, "nodes", facts.nodes_named, self._kube, self._cluster.gpu)
+        return [*found, *talos.against(nodes)] if nodes is not None else found
 
     def booting(self, changes: Sequence[FieldChange]) -> Sequence[Finding]:
         """See the port."""

@@ -13,7 +13,7 @@ from knowngood.adapters.kubernetes.client import Kube
 from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.mover import MoverSpec, Specs
 
-SETTINGS = frozenset({"label", "nic-firmware", "machine-config", "redfish", "sriov"})
+SETTINGS = frozenset({"label", "nic-firmware", "machine-config", "redfish", "sriov", "talosctl"})
 """Classes of movers that bring no image to the nodes' registry of their own."""
 
 

@@ -14,14 +14,18 @@ from knowngood.model.errors import Unreachable
 from knowngood.model.mover import MoverSpec, Proof
 
 
+class NoPodError(Unreachable):
+    """Nobody is there who could be asked, as the API server says: no driver's pod is Ready."""
+
+
 def files_and_log(
     task: Task, name: str, spec: MoverSpec, proof: Proof, command: Sequence[str]
 ) -> tuple[Mapping[str, list[str]], Sequence[Object]]:
     """What a command of find and grep prints, by file, and the lines of this boot among which `proof` finds arrivals.
 
-    ApiError or Unreachable of the last pod that was asked, where none answers.
+    ApiError or Unreachable of the last pod that was asked, where none answers; NoPodError where none is there.
     """
-    silent: ApiError | Unreachable = Unreachable("no driver pod runs on it")
+    silent: ApiError | Unreachable = NoPodError("no driver pod runs on it")
     for pod, container in _pods(task, name, spec):
         where = (pod["metadata"]["namespace"], pod["metadata"]["name"], container)
         try:

@@ -18,6 +18,7 @@ from knowngood.adapters.movers import (
     operands,
     redfish,
     sriov,
+    talosctl,
 )
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.movers.telling import teller
@@ -46,6 +47,7 @@ MOVERS: Mapping[str, NodeMover] = {
     "nic-firmware": nic_firmware.apply,
     "redfish": redfish.apply,
     "sriov": sriov.apply,
+    "talosctl": talosctl.apply,
 }
 """The classes, each by its name in a component file."""
 
@@ -129,11 +131,10 @@ def perform(verb: str, params: Values, *, dry_run: bool = False) -> Object:
     result = dataclasses.asdict(report)
     changed = result.pop("changed")
     bad = {**report.failed, **report.given_back}
-    message = "; ".join(f"{name}: {why}" for name, why in bad.items())
     return {
         "changed": changed,
         "failed": bool(report.failed),
-        "msg": message,
+        "msg": "; ".join(f"{name}: {why}" for name, why in bad.items()),
         "knowngood": {**result, "verb": verb, "dry_run": dry_run, "calls": calls},
     }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import knowngood
+from knowngood.adapters.cluster import talos
 from knowngood.adapters.movers.telling import PROGRESS
 from knowngood.adapters.processes import supervisor
 from knowngood.model.context import Window
@@ -27,8 +28,9 @@ from knowngood.ports.observer import Observer
 
 MARGIN_SECONDS = 60.0
 """On top of a verb's own limit, which its module keeps: Ansible's start, and a busy machine."""
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
-"""All that Ansible sees of our environment: it writes it to a file, and ours may hold a Git token."""
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER", talos.CONFIG)
+"""All that Ansible sees of our environment: it writes it to a file, and ours may hold a Git token. Of Talos it is told
+where the file is that says who may ask."""
 
 CONFIG = "[defaults]\ninternal_poll_interval = 0.01\n"
 """What no variable can set: a playbook's main process looks for its task's end each 1 ms, unless told otherwise."""
@@ -139,6 +141,8 @@ class Playbooks:
 
     def _environment(self, private: Path) -> dict[str, str]:
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        if named := passed.get(talos.CONFIG):
+            passed[talos.CONFIG] = str(Path(named).absolute())  # a playbook runs in a folder of its own
         tools = str(Path(sys.executable).parent)  # ansible-playbook lies beside the interpreter
         return {
             **passed,

@@ -42,8 +42,9 @@ def command(settings: Settings, nodes: tuple[str, ...], holds: bool, flash_ended
     that one gives it back itself (resume, rollback). Looks at no driver: see to it that the node runs what Git
     declares.
 
-    The note that its BMC was asked to take an image, and that nobody saw the end of that, stays on the node, and no
-    run claims it: the image may come with any boot. Look at its BMC; once nothing of it waits there: --flash-ended.
+    The note that its machine was asked to take an image, and that nobody saw the end of that, stays on the node, and no
+    run claims it: the image may come with any boot. Look at its BMC, or which Talos it runs; once nothing of it waits
+    there: --flash-ended.
 
     With --holds it is about others whose work a run paused and could not let go on: machine-config pools, health
     checks, nodes kept from the autoscaler, silenced alerts. What somebody else paused stays paused. A machine-config

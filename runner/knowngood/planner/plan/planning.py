@@ -99,13 +99,13 @@ def _made(case: Case, solved: Solved) -> Plan:
 def _movers(case: Case, hops: Sequence[Hop]) -> dict[str, MoverSpec]:
     """Of what moves; where none of it comes to nodes, of drivers, too: by them nodes are read and shown untouched.
 
-    Where firmware moves, of all drivers that the release names: they are loaded anew by the boot that brings it.
+    Where we boot for it (firmware, a system), of all drivers that the release names: they are loaded anew by that.
     """
     moved = tuple(_moved(hops))
     read: Iterable[str] = (
         () if any(hop.rings for hop in hops) else (d.component for d in case.cluster.declarations)
     )
-    if any(spec.firmware for name in moved if (spec := case.component(name).mover)):
+    if any(spec.loads_anew for name in moved if (spec := case.component(name).mover)):
         read = case.pinned.components
     specs = {name: case.component(name).mover for name in dict.fromkeys((*moved, *read))}
     return {name: spec for name, spec in specs.items() if spec and (name in moved or _reads(spec))}

@@ -85,6 +85,7 @@ class DriverProgram(Program):
         self._check_image()
         await twin.clock.sleep(USER_SPACE_S if self.kept else BUILD_S)
         if not self.kept:
+            self._check_modules()
             self._check_second_load()
             self.machine.load_driver(self.version, self._flavour())
             self.sidecars.built(self.version, self._nic_before)
@@ -105,6 +106,14 @@ class DriverProgram(Program):
         wrong = self.twin.faults.active("os-tag-of-one-node", "", self.version)
         if wrong and not image.endswith(f"-{self.twin.os[0]}"):
             raise PullError(f"Failed to pull image {image}: manifest unknown")
+
+    def _check_modules(self) -> None:
+        """Where a system's image brings the modules and lacks them, there is nothing to load."""
+        system = self.machine.release["PRETTY_NAME"].partition("(v")[2].rstrip(")")
+        fault = self.twin.faults.active("talos-image-without-driver", self.node, system)
+        if fault:
+            self.twin.faults.hit(fault, version=system)
+            raise ProgramError("modprobe: FATAL: Module nvidia not found in directory /lib/modules")
 
     def _check_second_load(self) -> None:
         """What was loaded well once may be built for symbols that only its first load found."""

@@ -31,6 +31,7 @@ from knowngood.twin.behaviours.scheduler import GangScheduler, Scheduler
 from knowngood.twin.behaviours.section_operands import SectionOperands
 from knowngood.twin.behaviours.sriov import SriovDaemons
 from knowngood.twin.behaviours.sriov_drains import SriovDrains
+from knowngood.twin.behaviours.talos import TalosMachines
 from knowngood.twin.behaviours.workloads import Deployments, ReplicaSets, StatefulSets
 from knowngood.twin.seed import Seed
 
@@ -69,6 +70,7 @@ _ALL: tuple[type[Controller], ...] = (
     SriovDrains,
     SriovDaemons,
     Bmcs,
+    TalosMachines,
     *GPU_OPERATOR,
 )
 NAMES = tuple(sorted([MANAGER, *(one.name for one in _ALL)]))
@@ -107,6 +109,7 @@ def played(seed: Seed, without: frozenset[str]) -> list[type[Controller]]:
         SriovDrains: seed.sriov is None,
         SriovDaemons: seed.sriov is None,
         Bmcs: seed.bmcs is None,
+        TalosMachines: seed.talos is None,
         GangScheduler: Scheduler.name not in without,
     }
     return [one for one in _ALL if not absent.get(one) and one.name not in without]

@@ -11,10 +11,11 @@ from tests.unit.engine.scene import RINGS, a_cluster, field_of
 from tests.unit.engine.world import NEW, OLD
 from tests.unit.rehearsal.shipped import shipped
 
+from knowngood.adapters.cluster import talos
 from knowngood.adapters.cluster.readiness import KubeReadiness
 from knowngood.adapters.kubernetes.client import refuse
 from knowngood.model.field import ObjectRef
-from knowngood.model.finding import Finding
+from knowngood.model.finding import Finding, refused
 from knowngood.model.matrix import Cluster, Declaration
 from knowngood.model.mover import MoverSpec, NodeLabel, Seen
 from knowngood.model.verdict import Verdict
@@ -168,3 +169,28 @@ def test_a_layout_is_refused_where_who_acts_on_it_would_boot_its_nodes(kube: Fak
     assert readiness.booting([field_of("ring-0")]) == [], "no layout moves"
     kube.before.append(lambda _method, where: refuse(403, b"{}", "GET") if "daemonsets" in where else None)
     assert [f.verdict for f in readiness.booting(changes)] == [Verdict.INCONCLUSIVE]
+
+
+def test_machines_that_are_to_take_a_system_are_those_of_the_cluster_file(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never what the cluster lists: a virtual node has nobody who answers (siderolabs/talos issue 11974)."""
+    asked: list[str] = []
+    monkeypatch.setattr(talos, "ready", list)
+
+    def against(nodes: dict[str, Any]) -> list[Finding]:
+        asked.extend(nodes)
+        return []
+
+    monkeypatch.setattr(talos, "against", against)
+    virtual = kube.put("/api/v1/nodes/liqo-fra", {"metadata": {"labels": {"liqo.io/type": "virtual-node"}}})
+    specs = {"system": MoverSpec("talosctl"), "driver": MoverSpec("daemon-driver")}
+    readiness = KubeReadiness(kube, cluster(), specs)
+    assert readiness.systems([replace(field_of("ring-0"), component="driver")]) == []
+    assert asked == [], "no system moves"
+    assert readiness.systems([replace(field_of("ring-0"), component="system")]) == []
+    assert set(asked) == set(cluster().gpu)
+    assert virtual["metadata"]["name"] not in asked
+    lacks = refused("talosctl", "it is not on this machine")
+    monkeypatch.setattr(talos, "ready", lambda: [lacks])
+    assert readiness.systems([replace(field_of("ring-0"), component="system")]) == [lacks]

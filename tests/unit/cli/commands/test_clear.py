@@ -154,7 +154,7 @@ def test_the_note_of_a_flash_that_may_still_come_is_told_before_and_stays(
     assert left(kube) == (CLEAN[0], {**CLEAN[1], names.FLASH_ANNOTATION: FLASH})
     again = clear(tmp_path, "--yes")
     assert (again.code, "nothing of ours" in again.err) == (0, False)
-    assert "leaves annotation knowngood.dev/flash: its BMC was asked" in again.err
+    assert "leaves annotation knowngood.dev/flash: its machine was asked" in again.err
 
 
 @pytest.mark.parametrize("text", [FLASH, "{", '{"component": 1}'])
