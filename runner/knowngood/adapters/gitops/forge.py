@@ -6,11 +6,16 @@ it as words in place of `{branch}` and the like, and as KNOWNGOOD_ variables; no
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from knowngood.adapters.processes.git_environment import FOREIGN
 from knowngood.model.errors import Inconclusive, UsageError
@@ -18,6 +23,9 @@ from knowngood.model.errors import Inconclusive, UsageError
 WORDS = ("repo", "base", "branch", "commit", "title", "body")
 DEADLINE = 120.0
 """Seconds for a command: it asks a server once."""
+_LOOK = 0.2
+_MOST = 16 * 2**20
+_TAIL = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class PullRequest:
 def call(command: Sequence[str], request: PullRequest, folder: Path, *, deadline: float = DEADLINE) -> str:
     """Run a team's command on a pull request, in our clone; the last line that it printed, often an address.
 
-    UsageError where it can't be started, Inconclusive where it fails or does not end.
+    UsageError where it can't be started, Inconclusive where it fails or does not end: then nothing of it goes on.
     """
     words = request.words()
     filled = [_filled(word, words) for word in command]
@@ -47,26 +55,70 @@ def call(command: Sequence[str], request: PullRequest, folder: Path, *, deadline
     env |= {f"KNOWNGOOD_{name.upper()}": text for name, text in words.items()}
     where = f"gitops.pullRequests, {command[0]}"
     try:
-        done = subprocess.run(
-            filled,
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=deadline,
-            check=False,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Inconclusive(f"it gave no answer in {deadline:.0f} s", where=where, hint=_AGAIN) from error
+        code, out, err = _run(filled, env, folder, deadline)
+    except _Endless as error:
+        raise Inconclusive(str(error), where=where, hint=_AGAIN) from error
     except OSError as error:
         hint = "install it, or name another command under gitops.pullRequests"
         raise UsageError(f"it can't be run: {error.strerror}", where=where, hint=hint) from error
-    if done.returncode != 0:
-        said = _last(done.stderr) or _last(done.stdout) or "no word"
-        message = f"it ended with {done.returncode} for branch {request.branch}: {said}"
+    if code != 0:
+        said = _last(err) or _last(out) or "no word"
+        message = f"it ended with {code} for branch {request.branch}: {said}"
         raise Inconclusive(message, where=where, hint=_AGAIN)
-    return _last(done.stdout)
+    return _last(out)
+
+
+class _Endless(Exception):
+    """Why a command was ended."""
+
+
+def _run(
+    words: Sequence[str], env: Mapping[str, str], folder: Path, deadline: float
+) -> tuple[int, bytes, bytes]:
+    """How it ended, and the ends of what it printed: into files, which nobody waits for as for a pipe.
+
+    What a command leaves behind may hold a pipe for ever. One that is ended is so with all that it has started: it
+    could open, or merge, long after we said that it did not.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            return _ended(process, (out, err), deadline), _end(out), _end(err)
+        except BaseException:
+            _end_all(process)
+            raise
+
+
+def _ended(process: subprocess.Popen[bytes], printed: Sequence[IO[bytes]], deadline: float) -> int:
+    """Its exit code; _Endless."""
+    until = time.monotonic() + deadline
+    while True:
+        try:
+            return process.wait(min(_LOOK, deadline))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= until:
+                raise _Endless(f"it gave no answer in {deadline:.0f} s") from None
+            if max(os.fstat(one.fileno()).st_size for one in printed) > _MOST:
+                raise _Endless(f"it printed more than {_MOST // 2**20} MiB") from None
+
+
+def _end_all(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _end(printed: IO[bytes]) -> bytes:
+    printed.seek(max(0, os.fstat(printed.fileno()).st_size - _TAIL))
+    return printed.read()
 
 
 _AGAIN = "the branch is pushed: open the pull request by hand, or mend the command; then go on"

@@ -166,15 +166,28 @@ class PullRequestRepository(GitOpsRepository):
         again = asked.exists() and not each_time
         asked.touch()
         try:
-            call(command, about, self._clone.tree)
+            said = call(command, about, self._clone.tree)
+            self._told[commit] = (
+                f"{command[0]} said: {said}" if said else f"{command[0]} ended well, without a word"
+            )
         except KnowngoodError as error:
             if not again:
                 raise
             self._told[commit] = str(error)
 
     def told(self, commit: str) -> str:
-        """What the team's command said last against opening a commit's pull request, "" for nothing."""
+        """What the team's command said last about a commit's pull request, "" where it was not asked."""
         return self._told.get(commit, "")
+
+    def waited_for(self, commit: str, changes: Sequence[FieldChange]) -> str:
+        """As `merged`. FieldTaken where the branch holds a third value: what was sent can't be merged any more."""
+        if found := self.merged(commit, changes):
+            return found
+        head = self.head()
+        self._clone.checkout(head)
+        for change in changes:
+            self._expect(change, (change.before, change.after), head)
+        return ""
 
     def _here(self, commit: str) -> bool:
         """Whether we have a commit, which another machine may have pushed."""
@@ -234,7 +247,7 @@ class MergedDelivery(Delivery):
         began, what = self._clock.monotonic(), f"the merge of {commit[:10]}"
         try:
             merged = self._clock.wait_for(
-                lambda: self._repository.merged(commit, changes),
+                lambda: self._repository.waited_for(commit, changes),
                 deadline=self._wait,
                 what=what,
                 cancel=cancel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.unit.planner.matrices import cluster
 
 from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.gitops.forge import PullRequest, call
 from knowngood.adapters.gitops.pull_requests import MergedDelivery, PullRequestRepository
 from knowngood.cli.wiring import delivery, gitops
 from knowngood.model.errors import DeadlineExceeded, Inconclusive, UsageError
@@ -61,6 +63,7 @@ def _guarded(team: Team) -> Team:
     return team
 
 
+ABOUT = PullRequest("https://git.example.com/ops", "main", "knowngood/x", "0" * 40, "title", "body")
 Make = Callable[..., PullRequestRepository]
 
 
@@ -270,3 +273,52 @@ def test_an_undo_that_cant_be_opened_says_so_at_once_and_then_waits(
     undone = undo(other, commit)
     with pytest.raises(DeadlineExceeded, match=r"nobody merged .*no login"):
         wait(other, undone, change("ring-0").inverse())
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    """A child of it that lives on could open the pull request, or merge it, after we said that it did not."""
+    late = tmp_path / "late"
+    hangs = script(tmp_path / "open", f"#!/bin/sh\n(sleep 2; touch {late}) &\nsleep 60\n")
+    with pytest.raises(Inconclusive, match="it gave no answer in 0 s"):
+        call((hangs,), ABOUT, tmp_path, deadline=0.4)
+    time.sleep(2.2)
+    assert not late.exists()
+
+
+def test_what_a_command_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    leaves = script(tmp_path / "open", "#!/bin/sh\nsleep 5 &\necho https://git.example.com/7\n")
+    began = time.monotonic()
+    assert call((leaves,), ABOUT, tmp_path, deadline=20) == "https://git.example.com/7"
+    assert time.monotonic() - began < 4
+
+
+def test_a_command_that_prints_without_end_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(Inconclusive, match="it printed more than 16 MiB"):
+        call(("yes",), ABOUT, tmp_path, deadline=60)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("true", "true ended well, without a word"),
+        ("echo no such repository", "echo said: no such repository"),
+    ],
+)
+def test_a_command_that_opened_nothing_is_told_when_nobody_merges(
+    repository: Make, command: str, words: str
+) -> None:
+    ours = repository(tuple(command.split()))
+    commit = declare(ours)
+    with pytest.raises(DeadlineExceeded, match=f"nobody merged {commit[:10]} in 0 s; {words}"):
+        wait(ours, commit, change("ring-0"))
+
+
+def test_where_something_else_is_merged_the_field_is_taken_at_once(
+    guarded: Team, repository: Make, tmp_path: Path
+) -> None:
+    """Nobody waits an hour for what can't be merged any more."""
+    other = "sed -i s/580.173.02/590.48.01/ clusters/ams-prod/gpu/*ring-0.yaml && git commit --quiet -am 'other (#8)'"
+    ours = repository((merger(guarded, tmp_path, other), "{branch}"))
+    commit = declare(ours)
+    with pytest.raises(FieldTaken, match=r"is 590\.48\.01, not 580\.173\.02 or 595\.91\.07"):
+        wait(ours, commit, change("ring-0"), seconds=60)
