@@ -6,7 +6,8 @@ running where there is NVSwitch; no hardware or thermal slowdown; InfoROM readab
 Needs: the driver pod (exec of nvidia-smi -q -x and nvlink -s). No Job, no idle GPU: works on nodes in use.
 fail: any of these is otherwise, by the profile or against the same GPU (by UUID) before the change. What passes by
 itself (a slowdown, a fabric in progress) gets settleSeconds for all nodes together, and fails after them.
-inconclusive: no answer, or not this node's; a value of N/A, or a word that is not known, where one is promised. The
+inconclusive: no answer, or not this node's; a value of N/A, or a word that is not known, where one is promised; NVLinks
+that are all slower than their GPU's make can do, or of a make that nobody knows, where no nvlinkGBps says more. The
 profile's notApplicable names readings that such GPUs do not have (knowngood.adapters.cluster.nvidia_smi.READINGS).
 Waived: what is wrong with a known bad GPU, or that it is not there (by PCI address or UUID); inconclusive by a place of
 which nobody knows that a GPU was there.
@@ -26,6 +27,7 @@ import pytest
 from knowngood.adapters.cluster.nvidia_smi import UNTOLD, Gpu, Links
 from knowngood.gate import judge, measure, some
 from knowngood.gate.driver import LinksTold, Reports, Told
+from knowngood.gate.nvlinks import link_doubts, link_faults
 from knowngood.gate.settling import settle_seconds
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Profile
@@ -156,18 +158,24 @@ def test_the_fabric_is_up(
     told, links = told_at_rest[node], nvlinks[node]
     gpus = told.report.gpus if told.report else ()
     up = {gpu.uuid: links.links.get(gpu.uuid, Links()) for gpu in gpus}
-    measure(nvlinks={uuid: [found.up, max(found.rates.values(), default=0.0)] for uuid, found in up.items()})
+    measure(nvlinks={uuid: [found.up, found.fastest] for uuid, found in up.items()})
     before, whole = (baseline or {}).get("nvlinks", {}), [g for g in gpus if g.told("migMode") != "Enabled"]
     wrong = []
     for gpu in whole:
-        words = [*of_links(up[gpu.uuid], limits, before.get(gpu.uuid)), *of_fabric(gpu, profile)]
+        beside = max(up[g.uuid].fastest for g in whole if g.told("product") == gpu.told("product"))
+        then = before.get(gpu.uuid)
+        words = [*link_faults(up[gpu.uuid], limits, then, beside, nvswitch=profile.nvswitch)]
+        words += of_fabric(gpu, profile)
         wrong += of_gpu(gpu, words)
     if profile.nvswitch and state.inventory and not state.inventory.get("fabric-manager"):
         wrong.append("Fabric Manager does not run")
     if wrong:
         judge.fail(some(wrong))
     unread = [told.trouble] if told.trouble else []
-    promised = bool(limits.get("nvlinks")) or any(before.get(gpu.uuid, [0])[0] for gpu in whole)
+    unread += [x for g in whole for x in of_gpu(g, link_doubts(up[g.uuid], limits, g.told("product")))]
+    promised = (
+        bool(limits.get("nvlinks")) or profile.nvswitch or any(before.get(gpu.uuid, [0])[0] for gpu in whole)
+    )
     if promised:
         unread += [links.trouble] if links.trouble else []
         unread += [x for g in whole if not up[g.uuid].told for x in of_gpu(g, ["its NVLinks are not told"])]
@@ -311,24 +319,6 @@ def worse(gpu: Gpu, before: Mapping[str, Any]) -> Iterator[str]:
         yield f"PCIe generation {now}, before the change {gen}"
 
 
-def of_links(found: Links, limits: Mapping[str, Any], before: Sequence[Any] | None) -> Iterator[str]:
-    """NVLinks that are down, slow, or fewer than before."""
-    down = sorted(link for link, rate in found.rates.items() if not rate)
-    expected = int(limits.get("nvlinks", 0))
-    if found.told and found.up < expected:
-        yield f"{found.up} of {expected} NVLinks are up" + (f", down: {_few(down)}" if down else "")
-    elif found.told and before and found.up < before[0]:
-        yield f"{found.up} NVLinks are up, before the change {before[0]}"
-    then = float(before[1]) if before else 0.0
-    fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", 0.0)), then])
-    if slow := {link: rate for link, rate in found.rates.items() if 0 < rate < fast * 0.99}:
-        link, rate = min(slow.items())
-        whose = (
-            "others" if fast in found.rates.values() else "before the change" if fast == then else "expected"
-        )
-        yield f"NVLink {link} runs at {rate} GB/s, {whose} at {fast}"
-
-
 def of_fabric(gpu: Gpu, profile: Profile) -> Iterator[str]:
     """The NVSwitch fabric as the GPU sees it."""
     state, status = gpu.told("fabricState"), gpu.told("fabricStatus")
@@ -378,7 +368,3 @@ def resting(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
         yield f"rests at PCIe generation {gen} in {gpu.told('performanceState')}"
     if gpu.told("swPowerCap") == "Active":
         yield "is at its power cap"
-
-
-def _few(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers[:6])) + (", …" if len(numbers) > 6 else "")

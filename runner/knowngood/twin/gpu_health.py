@@ -12,7 +12,8 @@ from knowngood.twin.seed import NodeSeed
 
 LINKS = 18
 """NVLinks of a Hopper GPU; a machine without NVSwitch has none here: no bridges are played."""
-LINK_RATE = "26.562 GB/s"
+LINK_RATE, LINK_RATE_5 = "26.562 GB/s", "53.125 GB/s"
+"""Of a Hopper GPU's NVLink, and a Blackwell's."""
 DOWN = "<inactive>"
 LINK, INFOROM = "link/", "inforom_version/img_version"
 """`link/<n>` stands for an NVLink beside the document's own paths."""

@@ -26,7 +26,7 @@ _LOST = re.compile(
 _PLACE = re.compile(r"(?:[0-9a-f]{4}){1,2}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:0000)?([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])$", re.IGNORECASE)
 _HEAD = re.compile(r"GPU (\d+): (.*?) \(UUID: (GPU-[0-9a-f-]+)\)\s*$")
-_LINK = re.compile(r"\s+Link (\d+): (?:([\d.]+) GB/s|(<inactive>))\s*$")
+_LINK = re.compile(r"\s+Link (\d{1,3}): (?:(\d{1,6}(?:\.\d{1,6})?) GB/s|<inactive>|(.*?))\s*$")
 _NO_LINKS = re.compile(r"all links are inactive", re.IGNORECASE)
 _SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[0-9a-f/GPU-]+)\)\s*$")
 
@@ -145,15 +145,24 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """One GPU's NVLinks: link -> GB/s in one direction, 0.0 for one that is down; `told`: whether it said anything."""
+    """One GPU's NVLinks: link -> GB/s in one direction, 0.0 for one that is down; `told`: whether it said anything.
+
+    `unread`: what it said of links in words that are not known, or of one twice.
+    """
 
     rates: Mapping[int, float] = field(default_factory=dict)
     told: bool = False
+    unread: tuple[str, ...] = ()
 
     @property
     def up(self) -> int:
         """How many carry traffic."""
         return sum(rate > 0 for rate in self.rates.values())
+
+    @property
+    def fastest(self) -> float:
+        """GB/s of the fastest of them, 0.0 where none is up."""
+        return max(self.rates.values(), default=0.0)
 
 
 def parse(text: str) -> Report:
@@ -183,17 +192,23 @@ def links(text: str) -> dict[str, Links]:
     """What `nvidia-smi nvlink -s` prints: GPU UUID -> its links. A GPU of which nothing is said has none `told`."""
     found: dict[str, dict[int, float]] = {}
     told: dict[str, bool] = {}
+    unread: dict[str, list[str]] = {}
     uuid = ""
     for line in text.splitlines():
         if head := _HEAD.match(line):
             uuid = head[3]
             found.setdefault(uuid, {})
         elif uuid and (link := _LINK.match(line)):
-            found[uuid][int(link[1])] = float(link[2] or 0.0)
             told[uuid] = True
+            if link[3] is not None or int(link[1]) in found[uuid]:
+                unread.setdefault(uuid, []).append(f"NVLink {link[1]} is told as {link[0].strip()[:60]!r}")
+            else:
+                found[uuid][int(link[1])] = float(link[2] or 0.0)
         elif uuid and _NO_LINKS.search(line):
             told[uuid] = True
-    return {gpu: Links(rates, told.get(gpu, False)) for gpu, rates in found.items()}
+    return {
+        gpu: Links(rates, told.get(gpu, False), tuple(unread.get(gpu, ()))) for gpu, rates in found.items()
+    }
 
 
 def slices(text: str) -> dict[str, dict[str, str]]:

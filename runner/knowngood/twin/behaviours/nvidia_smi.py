@@ -133,7 +133,8 @@ def _nvlinks(machine: Machine, rows: Iterable[Mapping[str, str]]) -> str:
     for row in rows:
         lines.append(f"GPU {row['index']}: {row['name']} (UUID: {row['uuid']})")
         ails = machine.ails(row["pci.bus_id"].lower()[4:])
-        rates = {n: ails.get(f"{gpu_health.LINK}{n}", gpu_health.LINK_RATE) for n in range(gpu_health.LINKS)}
+        rate = gpu_health.LINK_RATE_5 if " B" in row["name"] else gpu_health.LINK_RATE
+        rates = {n: ails.get(f"{gpu_health.LINK}{n}", rate) for n in range(gpu_health.LINKS)}
         none = ["\t Unable to retrieve NVLink information as all links are inActive"]
         lines += [f"\t Link {n}: {rate}" for n, rate in rates.items()] if links else none
     return "".join(f"{line}\n" for line in lines)

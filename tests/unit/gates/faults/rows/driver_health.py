@@ -73,6 +73,11 @@ def half_a_link(text: str) -> str:
     return text.replace("Link 3: 26.562 GB/s", "Link 3: 13.281 GB/s", 1)
 
 
+def all_links_slow(node: Recorded) -> None:
+    node.baseline = {key: kept for key, kept in node.baseline.items() if "driver_health" not in key}
+    node.printed[NVLINK] = lambda text: text.replace("26.562", "13.281")
+
+
 PASS: Mapping[str, Spoil] = {
     "as it was": lambda _: None,
     "a link that rests while its GPU does": lambda n: n.printed.update({QUERY: resting}),
@@ -85,6 +90,14 @@ FAULTS: Mapping[str, Fault] = {
     },
     "a link at half its rate": Fault(
         lambda n: n.printed.update({NVLINK: half_a_link}), "NVLink 3 runs at 13.281 GB/s, others at 26.562"
+    ),
+    "all links at half their rate, and no baseline": Fault(
+        all_links_slow, "NVLink 0 runs at 13.281 GB/s, expected at 25"
+    ),
+    "a link in words that nobody knows": Fault(
+        lambda n: n.printed.update({NVLINK: lambda t: t.replace("Link 3: 26.562 GB/s", "Link 3: Sleep", 1)}),
+        "NVLink 3 is told as",
+        Verdict.INCONCLUSIVE,
     ),
     "no Fabric Manager": Fault(lambda n: n.machine.remove([FABRIC_MANAGER]), "Fabric Manager does not run"),
     "a GPU off the bus by the tool's exit code": Fault(
