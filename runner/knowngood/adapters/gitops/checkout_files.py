@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from knowngood.adapters.gitops.charts import CHART
-from knowngood.adapters.gitops.following import KUSTOMIZATION, Repository
+from knowngood.adapters.gitops.following import KUSTOMIZATION, LFS, LFS_SAID, Repository
 from knowngood.adapters.gitops.kustomized import kustomized
 from knowngood.matrix.places import said, targets
 from knowngood.matrix.yaml_text import Mapping, Node, Scalar, Sequence, parse_all
@@ -48,9 +48,16 @@ def checkout_of(folder: Path, applications: Iterable[str], declaring: Iterable[s
             if not stat.S_ISREG(there.st_mode) or there.st_size > MAX_BYTES:  # a pipe would never end
                 unread[where] = "a link or another thing than a file, or larger than a manifest is"
                 continue
-            documents += [
-                _Document(where, one) for one in parse_all(file.read_bytes().decode("utf-8"), where)
-            ]
+            if sub := _submodule(folder, file):
+                unread[where] = (
+                    f"in the submodule {sub}, another repository: no run renders it or pushes to it"
+                )
+                continue
+            text = file.read_bytes().decode("utf-8")
+            if text.startswith(LFS):
+                unread[where] = LFS_SAID
+                continue
+            documents += [_Document(where, one) for one in parse_all(text, where)]
         except UnicodeDecodeError:
             unread[where] = "not UTF-8"
         except OSError as error:
@@ -74,6 +81,12 @@ def _manifests(folder: Path) -> Iterator[Path]:
         above = [p for p in path.parents if p.name == "templates" and (p.parent / CHART).exists()]
         if ".git" not in path.relative_to(folder).parts and not path.is_dir() and not above:
             yield path
+
+
+def _submodule(folder: Path, file: Path) -> str:
+    """The folder of another repository that a file lies in, "" for none."""
+    above = [p for p in file.parents if p != folder and p.is_relative_to(folder) and (p / ".git").exists()]
+    return str(above[0].relative_to(folder)) if above else ""
 
 
 def _others(

@@ -19,6 +19,8 @@ from knowngood.model.gitops import Application, folder_of
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+LFS = "version https://git-lfs"
+LFS_SAID = "a pointer of Git LFS, not the file: keep manifests out of LFS, or no change of them is one line"
 _MAX_BYTES = 1024 * 1024
 _NAMES_FILES = ("resources", "components", "bases", "crds", "configurations", "transformers", "generators")
 _PATCHES = ("patches", "patchesJson6902")

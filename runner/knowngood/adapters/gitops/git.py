@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from knowngood.adapters.gitops.clone import Clone, message
-from knowngood.adapters.gitops.following import Repository
+from knowngood.adapters.gitops.following import LFS, LFS_SAID, Repository
 from knowngood.adapters.gitops.renaming import names_in
 from knowngood.adapters.gitops.render import (
     Difference,
@@ -245,11 +245,14 @@ class GitOpsRepository(GitOps):
     def _text(self, file: str) -> str:
         path = self._clone.path(file)
         try:
-            return path.read_bytes().decode("utf-8")
+            text = path.read_bytes().decode("utf-8")
         except FileNotFoundError as error:
             raise FieldTaken(f"{file}: the file is not in the branch {self._clone.branch}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise Inconclusive(f"the file can't be read: {error}", where=file) from error
+        if text.startswith(LFS):
+            raise Inconclusive(f"it is {LFS_SAID}", where=file)
+        return text
 
     def _write(self, changes: Sequence[FieldChange]) -> tuple[str, ...]:
         for change in changes:

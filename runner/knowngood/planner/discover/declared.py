@@ -12,6 +12,7 @@ from knowngood.model.values import Object
 from knowngood.planner.discover.given import given
 from knowngood.planner.discover.kustomized import as_live, copied, generated, overruled, unshown
 from knowngood.planner.discover.nodes import natural
+from knowngood.planner.discover.said import switched_off, unclear
 from knowngood.planner.discover.seen import VALUES, File, Place, Seen, Told, name_of, space_of
 from knowngood.planner.discover.unfound import unfound, unrendered
 from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
@@ -133,7 +134,11 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
     rendered: set[str] = set()
     for component in matrix.components.values():
         if component.movable and component.mover is not None:
-            every = list(_places(seen, matrix, component, component.mover))
+            found_in = list(_places(seen, matrix, component, component.mover))
+            every = [p for p in found_in if not switched_off(seen, p)]
+            if found_in and not every:
+                told.ask("declare", f"{component.name}: {switched_off(seen, found_in[0])}")
+                continue
             overruling = {id(p): why for p in every if (why := overruled(seen, folder_of(p.application), p))}
             places = [p for p in every if id(p) not in overruling]
             generated(seen, told, component.name, component.mover)
@@ -146,6 +151,7 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
                 rendered.update(folder_of(p.application) for p in counting)
                 _settled(told, component.name, counting, rings, found)
                 _shared(seen, told, component.name, counting)
+                unclear(told, component, counting)
     unshown(seen, told, rendered)
     if found:
         objects = [file for file in seen.files if file.kind != VALUES]

@@ -32,6 +32,17 @@ def against_change(obj: Object, change: FieldChange, along: Collection[str] = ()
     if last != VERSION or not isinstance(section, Mapping):
         return
     at = ".".join(parents)
+    if section.get("enabled") is False:
+        what = f"{at}.enabled is false: its operator brings nothing, so {change.path} moves nothing"
+        hint = "what the nodes run came with them or from another object: take it out of the cluster file's declare"
+        yield refused(where, what, hint)
+        return
+    if section.get("usePrecompiled") is True and "." in change.after:
+        what = f"{at}.usePrecompiled is true: images are named by branch and kernel, and {change.after} is no branch"
+        yield refused(
+            where, what, "say under texts which branch each version is written as: docs/runbooks/gitops.md"
+        )
+        return
     fields = {key: str(section.get(key) or "") for key in ("repository", "image")}
     if not any(fields.values()) and not str(obj.get("apiVersion")).startswith(COMPOSING):
         what = f"nothing beside {change.path} says which image it stands for"

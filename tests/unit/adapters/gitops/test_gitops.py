@@ -351,3 +351,12 @@ def test_a_path_that_leaves_the_repository_is_refused(clone: Clone, path: str) -
     outside = replace(change("ring-0"), file=path)
     with pytest.raises(UsageError, match="leaves the repository"):
         clone().declare([outside], "x", trailers("ring-0"))
+
+
+def test_a_pointer_of_git_lfs_is_not_taken_for_the_file(
+    team: Team, clone: Callable[..., GitOpsRepository]
+) -> None:
+    file = f"{FOLDER}/nvidiadriver-ring-0.yaml"
+    team.push(file, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n")
+    with pytest.raises(Inconclusive, match="a pointer of Git LFS, not the file"):
+        clone().declare([change("ring-0")], "driver", trailers("ring-0"))

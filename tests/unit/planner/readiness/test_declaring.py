@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -276,3 +277,17 @@ def test_a_version_of_a_kind_that_we_do_not_know_is_not_told_to_be_all_right() -
     }
     (found,) = against_change(other, change())
     assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_driver_that_is_switched_off_is_not_moved_by_its_version() -> None:
+    """Drivers that came with the nodes: the run would wait for pods that nobody makes."""
+    obj = policy(driver={"enabled": False, "version": OLD, "repository": "r", "image": "driver"})
+    (found,) = against_change(obj, change("spec.driver.version"))
+    assert (found.verdict, "spec.driver.enabled is false" in found.what) == (Verdict.FAIL, True)
+
+
+@pytest.mark.parametrize(("after", "count"), [(NEW, 1), ("595", 0)])
+def test_precompiled_drivers_are_named_by_their_branch(after: str, count: int) -> None:
+    obj = driver(version="580", repository="r", image="driver", usePrecompiled=True)
+    moved = replace(change(), before="580", after=after)
+    assert len(list(against_change(obj, moved))) == count
