@@ -1,6 +1,7 @@
 """What the frame of the gates costs a node: passive judgements of 1, 10 and 100 nodes of the bare API server at once.
 
-A node's own answers are ready at once there, so all that is measured is ours: pytest, fixtures, requests, parsing.
+A node's own answers are ready at once there and nothing is waited for (settleSeconds 0), so all that is measured is
+ours: pytest, fixtures, requests, parsing.
 """
 
 from __future__ import annotations

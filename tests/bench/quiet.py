@@ -1,9 +1,9 @@
 """The twin's API server without behaviours: `python -m tests.bench.quiet SEED STATE [ENTRIES]` serves until ended.
 
-Every GPU node has a driver pod that runs, and files that a reader finds through it; nothing ever changes. So what a
-reader costs is the reader's own. It writes STATE/kubeconfig when it serves, STATE/costs.json when it ends, and
-STATE/journals.json: node -> how many answers with all of its drivers' lines it gave. Each journal has so many ENTRIES
-more, every one another, from before the driver's load on.
+Every GPU node has a driver pod that runs, nvidia-smi in it, and files that a reader finds through it; nothing ever
+changes. So what a reader costs is the reader's own. It writes STATE/kubeconfig when it serves, STATE/costs.json when it
+ends, and STATE/journals.json: node -> how many answers with all of its drivers' lines it gave. Each journal has so many
+ENTRIES more, every one another, from before the driver's load on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from knowngood.twin import objects
 from knowngood.twin.api.kubelet import ExecResult, KubeletBackend
 from knowngood.twin.api.server import ApiServer
 from knowngood.twin.behaviours import gpu_manifests as manifests
-from knowngood.twin.behaviours import pod_status, processes
+from knowngood.twin.behaviours import nvidia_smi, pod_status, processes
 from knowngood.twin.behaviours.kube import COMPONENT_LABEL, DRIVER_COMPONENT, GPU
 from knowngood.twin.behaviours.operands import gpu_labels
 from knowngood.twin.events import EventLog
@@ -61,6 +61,8 @@ class Quiet(KubeletBackend):
         obj = self._pods[pod]
         machine = self._world.machines[obj["spec"]["nodeName"]]
         machine.tick()
+        if argv[0] == "nvidia-smi":
+            return nvidia_smi.run(machine, argv[1:])
         own = machine.root.parent / "pod"
         view = processes.host_view(obj, obj["spec"]["containers"][0], machine.root, own)
         async with self._free:
