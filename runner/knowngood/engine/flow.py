@@ -71,7 +71,7 @@ def flow(plan: Plan, policy: Policy) -> Flow:
                 return (yield from at_rest(stop, moved or before, policy))
             try:
                 how = {"together": plan.together(place.ring), "delivers": plan.delivers(place.ring)}
-                yield from forward(place, proven=policy.proven, **how)
+                yield from forward(place, proven=policy.proven, strands=plan.strands, **how)
             except Stop as stop:
                 untaken = not moved and not place.ring.at_once  # whose nodes are taken after the commit only
                 if untaken and (yield from never_declared(stop, place, policy.undo)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from knowngood.engine.line import Stop, ask, judged, need, stop_of
 from knowngood.engine.steps import Place, Step, Verb
@@ -18,6 +19,20 @@ TWICE = "twice"
 
 Proven = Mapping[StepPath, tuple[str, ...]]
 """Batch -> those of its nodes that passed and are at work."""
+
+Strands = Callable[[Sequence[str], Sequence[str]], bool]
+"""Of a batch and what is left of it: whether a node would meet nobody (Plan.strands)."""
+
+
+def _never(_batch: Sequence[str], _rest: Sequence[str]) -> bool:
+    return False
+
+
+class Left(NamedTuple):
+    """Nodes of a batch that did not move, and those of them whose tenants did not let us drain."""
+
+    nodes: list[str]
+    blocked: list[str]
 
 
 def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
@@ -34,14 +49,19 @@ def begin(place: Place, *, rested: bool) -> Generator[Step, StepResult, None]:
 
 
 def forward(
-    place: Place, *, together: bool = False, delivers: bool = False, proven: Proven | None = None
+    place: Place,
+    *,
+    together: bool = False,
+    delivers: bool = False,
+    proven: Proven | None = None,
+    strands: Strands = _never,
 ) -> Generator[Step, StepResult, None]:
     """Move one part of a hop. Raises Stop.
 
     A ring: declare, batch by batch, nodes given back once more, soak, confirm; one whose commit itself starts the
     change is taken out first. The fleet part: declare, have it approved, wait for it, and judge every node as it
     stands. `together`: a batch moves as a whole or not at all. `delivers`: every way back is by what moves. `proven`:
-    nodes that a batch leaves at work, where it is done once more.
+    nodes that a batch leaves at work, where it is done once more. `strands`: see `batch`.
     """
     if place.ring.changes and not place.ring.at_once:
         yield from declared(place)
@@ -54,15 +74,16 @@ def forward(
     whole = together or place.ring.at_once
     given_back: list[str] = []
     for number, nodes in enumerate(place.ring.batches, start=1):
-        left = yield from batch(place.part(f"batch-{number}"), nodes, together=whole, proven=proven)
-        given_back += nodes if left and whole else left
+        at = place.part(f"batch-{number}")
+        left = yield from batch(at, nodes, together=whole, proven=proven, strands=strands)
+        given_back += left.nodes
     for number, nodes in enumerate(once_more(place.ring, given_back), start=1):
         name = "again" if number == 1 else f"again-{number}"
-        left = yield from batch(place.part(name), nodes, together=whole, proven=proven)
-        if left:
+        left = yield from batch(place.part(name), nodes, together=whole, proven=proven, strands=strands)
+        if left.nodes:
             why = "a tenant's disruption budget did not let us drain"
             why += ", so nothing was declared" if place.ring.at_once else ""
-            raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left, why))
+            raise Stop(f"{place.path}: {why}", Status.INCONCLUSIVE, dict.fromkeys(left.blocked, why))
     yield from need(place.step(Verb.SOAK))
     yield from judged(place.step(Verb.CONFIRM), Verb.CONFIRM)
 
@@ -88,25 +109,33 @@ def once_more(ring: PlannedRing, nodes: list[str]) -> list[tuple[str, ...]]:
 
 
 def batch(
-    place: Place, nodes: tuple[str, ...], *, together: bool = False, proven: Proven | None = None
-) -> Generator[Step, StepResult, list[str]]:
-    """Take nodes out, move, judge and give them back; returns the ones whose tenants did not let us drain.
+    place: Place,
+    nodes: tuple[str, ...],
+    *,
+    together: bool = False,
+    proven: Proven | None = None,
+    strands: Strands = _never,
+) -> Generator[Step, StepResult, Left]:
+    """Take nodes out, move, judge and give them back; returns those that stay as they are.
 
-    `together`: where one of them stays, the others are given back unmoved. `proven` are left at work.
+    `together`: where one of them stays, the others are given back unmoved, too; also where one that is left would
+    meet nobody (`strands`), since its gates could not judge it. `proven` are left at work.
     """
     done = (proven or {}).get(place.path, ())
     nodes = tuple(n for n in nodes if n not in done)
     if not nodes:
-        return []
+        return Left([], [])
     yield from need(place.step(Verb.CLAIM, nodes))
     drained = yield from ask(place.step(Verb.DRAIN, nodes))
     given_back, failed = drained.detail.given_back, drained.detail.failed
     if drained.status is not Status.OK and not (given_back and not failed):
         raise Stop(drained.detail.why or "the drain failed", drained.status, {**failed, **given_back})
     out = tuple(n for n in nodes if n not in given_back)
-    if out and given_back and together:
-        yield from need(place.step(Verb.RELEASE, out))
-    elif out:
+    if given_back and (together or strands(nodes, out)):
+        if out:
+            yield from need(place.step(Verb.RELEASE, out))
+        return Left(list(nodes), list(given_back))
+    if out:
         yield from need(place.step(Verb.BASELINE, out, drained=True))
         if place.ring.at_once:
             yield from declared(Place.of(place.hop, place.ring))
@@ -115,7 +144,7 @@ def batch(
         if place.hop.again and place.ring.name in place.hop.again.rings:
             yield from twice(place.part(TWICE), out)
         yield from need(place.step(Verb.RELEASE, out))
-    return list(given_back)
+    return Left(list(given_back), list(given_back))
 
 
 def twice(place: Place, nodes: tuple[str, ...]) -> Generator[Step, StepResult, None]:

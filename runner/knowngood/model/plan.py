@@ -213,6 +213,7 @@ class Plan:
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pools: tuple[PlannedPool, ...] = ()
     second_load_gates: tuple[str, ...] = ()  # they judge a hop's second load
+    meeting_gates: tuple[str, ...] = ()  # for them two nodes of a batch must meet, as nobody outside can
     accepts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -224,6 +225,13 @@ class Plan:
         """Those of the nodes whose pool has the gate."""
         without = {node for pool in self.pools if gate not in pool.gates for node in pool.nodes}
         return tuple(node for node in nodes if node not in without)
+
+    def strands(self, batch: Sequence[str], rest: Sequence[str]) -> bool:
+        """Whether a node of what is left of a batch would meet nobody, and so could not be judged."""
+        pools = [pool.nodes for pool in self.pools if {*pool.gates} & {*self.meeting_gates}]
+        if not self.pools and self.meeting_gates:
+            pools = [tuple(batch)]
+        return any(len({*pool} & {*rest}) == 1 < len({*pool} & {*batch}) for pool in pools)
 
     def moving(self, ring: PlannedRing, *, undo: bool = False) -> tuple[Moving, ...]:
         """What a ring moves, with its movers; turned around for an undo."""

@@ -145,6 +145,11 @@ def paired(hardware: Hardware) -> frozenset[str]:
     return frozenset(gate for gate, limits in every if limits.get("needs") == PAIR)
 
 
+def meeting(hardware: Hardware, gates: Iterable[str], cluster: Cluster) -> tuple[str, ...]:
+    """Those of the gates for which a node must meet another one of its batch: no partner outside is named."""
+    return () if cluster.partners else tuple(gate for gate in gates if gate in paired(hardware))
+
+
 def _lacks(profile: Profile, gate: str, together: int) -> str:
     """Why the gate does not apply to such a machine; "" where it does."""
     needs = profile.gates[gate].get("needs", "")

@@ -22,7 +22,7 @@ from knowngood.model.node import PCI_IDS, NodeState
 from knowngood.model.parts import Waiver
 from knowngood.model.plan import PlannedPool
 from knowngood.model.state import RunState
-from knowngood.planner.gates import applicable_on
+from knowngood.planner.gates import applicable_on, meeting
 
 OTHER = replace(a_profile(), name="hgx", gpu_pci_id="10de:2335")
 GPU = a_cluster().gpu
@@ -119,3 +119,50 @@ def test_a_gate_that_is_active_in_one_pool_is_never_asked_as_a_passive_one() -> 
     second = replace(OTHER, gates={"smoke": {"kind": "active"}})
     found = applicable_on(Hardware((first, second), HARDWARE.pools))
     assert (found.active, found.passive) == (("smoke",), ("drift",))
+
+
+MEETING = ("fabric",)
+
+
+@pytest.mark.parametrize(
+    ("pools", "gates", "batch", "rest", "stranded"),
+    [
+        ({}, MEETING, "ab", "b", True),
+        ({}, MEETING, "abc", "bc", False),
+        ({}, MEETING, "abc", "c", True),
+        ({}, MEETING, "a", "a", False),  # it was alone before: the plan says why that gate does not apply
+        ({}, MEETING, "ab", "", False),
+        ({}, (), "ab", "b", False),  # partners outside
+        ({"xe": "ab", "hgx": "cd"}, MEETING, "abc", "ac", True),  # c was alone, a is now
+        ({"xe": "ab", "hgx": "cd"}, MEETING, "abc", "abc", False),
+        ({"xe": "ab"}, ("another",), "ab", "a", False),
+    ],
+)
+def test_a_node_that_would_meet_nobody_is_stranded(
+    pools: Mapping[str, str], gates: tuple[str, ...], batch: str, rest: str, *, stranded: bool
+) -> None:
+    planned = tuple(PlannedPool(name, tuple(nodes), MEETING) for name, nodes in pools.items())
+    plan = replace(a_plan(), pools=planned, meeting_gates=gates)
+    assert plan.strands(batch, rest) is stranded
+
+
+def test_who_must_meet_whom_is_what_the_profile_asks_and_no_partner_outside_does() -> None:
+    meets = replace(
+        a_profile(), gates={"fabric": {"kind": "active", "needs": "pair"}, "drift": {"kind": "passive"}}
+    )
+    hardware, gates = Hardware((meets,)), ("fabric", "drift")
+    assert meeting(hardware, gates, a_cluster()) == ("fabric",)
+    assert meeting(hardware, gates, replace(a_cluster(), partners=("gpu-9",))) == ()
+
+
+def test_a_node_left_alone_by_a_budget_waits_for_its_partner_unmoved() -> None:
+    """Moved at once it could not be judged: no gate that needs two would ever pass."""
+    world = a_world()
+    batch = next(b for r in a_plan().hops[0].rings for b in r.batches if len(b) > 1)
+    world.blocked[batch[0]] = 1
+    plan = replace(a_plan(), meeting_gates=MEETING)
+    state = Engine(ports(world), plan, a_cluster(), Hardware((a_profile(),)), "run-1").run()
+    assert state.end is not None
+    assert state.end.name == "done", state.end.why
+    told = [event for name, event, _ in world.history if name == batch[1]]
+    assert told == ["released", "loaded", "released"]

@@ -9,7 +9,7 @@ from knowngood.model.matrix import Matrix, ReleaseStatus, Severity, UndoClass
 from knowngood.model.mover import MoverSpec
 from knowngood.model.plan import Hop, Plan, Resting
 from knowngood.planner.digest import cluster_digest
-from knowngood.planner.gates import applicable, applicable_on, planned_pools, why_left_out
+from knowngood.planner.gates import applicable, applicable_on, meeting, planned_pools, why_left_out
 from knowngood.planner.plan.case import Case, Declared, Wishes
 from knowngood.planner.plan.hops import Hops
 from knowngood.planner.plan.no_plan import why_not
@@ -79,6 +79,7 @@ def _made(case: Case, solved: Solved) -> Plan:
         active_gates=gates.active,
         passive_gates=gates.passive,
         second_load_gates=gates.second_load,
+        meeting_gates=meeting(hardware, gates.active, case.cluster),
         not_applicable=gates.not_applicable,
         warnings=(*_warnings(case), *_by_themselves(case, hops)),
         matrix_commit=case.matrix.commit,
