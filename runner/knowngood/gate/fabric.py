@@ -175,7 +175,7 @@ class Judged:
         self, value: float, before: Iterable[Any], limit: str, unit: str, share: float, *, nccl: bool
     ) -> str:
         """Why a rate is too low; "" where it is not."""
-        floor = _figure(self._limits.get(limit))
+        floor = self._bound(limit)
         if floor is not None and value < floor:
             return f"gives {value:g} {unit}, the profile's floor is {floor:g}"
         own = [b for x in before if (b := _figure(x)) is not None]
@@ -187,8 +187,13 @@ class Judged:
             return f"gives {value:g} {unit}, the median of all links is {median:g}"
         return ""
 
+    def _bound(self, name: str) -> float | None:
+        """What the profile says; None: nothing. ValueError where that is no number: then nothing is judged."""
+        said = self._limits.get(name)
+        return None if said is None else float(said)
+
     def _late(self, value: float, before: Iterable[Any]) -> str:
-        ceiling = _figure(self._limits.get("maxReadLatencyUs"))
+        ceiling = self._bound("maxReadLatencyUs")
         if ceiling is not None and value > ceiling:
             return f"takes {value:g} us, the profile's ceiling is {ceiling:g}"
         own = [b for x in before if (b := _figure(x)) is not None]
