@@ -263,7 +263,7 @@ def _limits(evidence: Evidence, standard: Standard) -> Iterator[str]:
         return
     yield from (why_left_out(gate, profile.name) for gate in applicable(profile).left_out)
     if cluster.identity is None:
-        yield "the cluster file pins no identity"
+        yield "the cluster file pins no identity, as a rehearsal's never does"
     elif evidence.identity != cluster.identity:
         yield "this is not the cluster that the cluster file pins"
     for said in evidence.verdicts:

@@ -25,11 +25,12 @@ def doctor_text(found: Examination, width: int) -> Page:
 
 def _line(one: Line, width: int) -> Iterator[str]:
     yield from wrapped([(WORDS[one.verdict].ljust(13), f"{one.check}: {one.title}")], "", width)
-    for finding in one.findings:
+    follows = [*(f.hint for f in one.findings[1:]), ""]
+    for finding, next_hint in zip(one.findings, follows, strict=False):
         said = f"{finding.where}: {finding.what}" if finding.where else finding.what
         mark = "" if finding.verdict is one.verdict else f"({WORDS[finding.verdict]}) "
         yield from wrapped([("", mark + said)], " " * 13, width)
-        if finding.hint:
+        if finding.hint and finding.hint != next_hint:  # of several alike once, below them
             yield from wrapped([("fix:", finding.hint)], " " * 15, width)
     for note in one.notes:
         yield from wrapped([("note:", note)], " " * 15, width)

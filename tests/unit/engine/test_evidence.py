@@ -52,7 +52,7 @@ def test_evidence_is_bound_to_versions_images_kernel_gates_identity_profile_and_
     assert proof["nodes"]["gpu-1"]["images"] == {"nvidia-driver": f"mirror/driver:{NEW}@sha256:1"}
     assert proof["time"].startswith("2026-08-22T03:00:00.")
     assert proof["expires"] == "2026-11-20T03:00:00Z"
-    assert proof["because"] == "the cluster file pins no identity"
+    assert proof["because"] == "the cluster file pins no identity, as a rehearsal's never does"
     assert proof["gatesLeftOut"] == []
 
 

@@ -256,7 +256,7 @@ LIMITED: dict[str, tuple[Evidence, Standard, str]] = {
     "no pinned identity": (
         GOOD,
         replace(STANDARD, cluster=replace(CLUSTER, identity=None)),
-        "the cluster file pins no identity",
+        "the cluster file pins no identity, as a rehearsal's never does",
     ),
     "another identity": (
         replace(GOOD, identity=Identity("uid-2", "ca-1")),

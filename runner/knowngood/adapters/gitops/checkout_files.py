@@ -192,8 +192,10 @@ def _patched(
         if target is not None:
             own = ("", "") if inline else (said(one.node, "kind"), said(one.node, "metadata", "name"))
             texts = dict(_operations(one.node) if isinstance(one.node, Sequence) else _walk(one.node, "", 0))
-            for kind, name in sorted(_meant(target, objects) - {own}):
-                yield File(one.file, kind, name, "", texts, patch=True)
+            meant = sorted(_meant(target, objects) - {own})
+            shared = f"a patch of {len(meant)} objects, line {one.node.span.line}" if len(meant) > 1 else ""
+            for kind, name in meant:
+                yield File(one.file, kind, name, "", texts, patch=True, called=shared)
         elif inline and said(one.node, "kind") and said(one.node, "metadata", "name"):
             yield _object(one, patch=True)
 

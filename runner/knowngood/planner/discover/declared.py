@@ -12,7 +12,7 @@ from knowngood.model.values import Object
 from knowngood.planner.discover.given import given
 from knowngood.planner.discover.kustomized import as_live, copied, generated, overruled, unshown
 from knowngood.planner.discover.nodes import natural
-from knowngood.planner.discover.said import switched_off, unclear
+from knowngood.planner.discover.said import brought, switched_off, unclear
 from knowngood.planner.discover.seen import VALUES, File, Place, Seen, Told, name_of, space_of
 from knowngood.planner.discover.unfound import unfound, unrendered
 from knowngood.planner.moving import APPLICATION, CHART, VERSION, version_of
@@ -142,8 +142,9 @@ def declare(seen: Seen, told: Told, matrix: Matrix) -> None:
             overruling = {id(p): why for p in every if (why := overruled(seen, folder_of(p.application), p))}
             places = [p for p in every if id(p) not in overruling]
             generated(seen, told, component.name, component.mover)
-            if not every and not _unsaid(seen, told, component.name, component.mover):
-                unfound(seen, told, component.name, component.mover)
+            for ask in (_unsaid, unfound, brought) if not every else ():
+                if ask(seen, told, component.name, component.mover):
+                    break
             if every and not places:
                 told.ask("declare", f"{component.name}: {overruling[id(_outermost(every)[0])]}")
             if places:
@@ -263,12 +264,15 @@ def _settled(
 
 
 def _by_ring(places: Sequence[Place], rings: Sequence[str]) -> tuple[str, str] | None:
-    """File and object's name of all of them with `{ring}` for the ring's name; None where they are not one a ring."""
+    """File and object's name of all of them with `{ring}` for the ring's name; None where they are not one a ring.
+
+    A ConfigMap that nothing acts on may be for anything: it must have the ring's own name.
+    """
     shapes, meant = set(), set()
     for place in places:
         ring = max((r for r in rings if r in place.file.name), key=len, default="")
         shapes.add((*_ringless(place, ring), place.path, place.file.kind, place.api_version))
-        meant.add(ring)
+        meant.add(ring if place.file.kind != CONFIG_MAP or ring == place.file.name else "")
     if len(shapes) > 1 or meant != set(rings) or len(places) != len(rings):
         return None
     ((file, name, *_),) = shapes

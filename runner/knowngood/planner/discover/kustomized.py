@@ -22,7 +22,7 @@ def as_live(seen: Seen, folder: str, file: File, managed: Managed) -> Iterator[t
     around = seen.kustomized.affixes.get(folder, {}).get(file.path, PLAIN)
     for name in sorted({affix.of(file.name) for affix in around}):
         if resource := managed.get((file.kind, name)):
-            yield replace(file, name=name, called=file.name), resource
+            yield replace(file, name=name, called=file.called or file.name), resource
 
 
 def copied(seen: Seen, folder: str, managed: Managed) -> Iterator[tuple[File, Object]]:

@@ -26,7 +26,7 @@ class File:
     """An object in a file of the GitOps repository, with its scalars: dotted path -> text. `patch`: a patch of it.
 
     `written`: path -> where in the file it stands, if that is not the path. Values of a chart have the kind VALUES.
-    `called`: its name there, where kustomize gives it the other one.
+    `called`: what it is there, where kustomize gives it the name, or a patch is of several objects.
     """
 
     path: str

@@ -18,14 +18,14 @@ KUSTOMIZE_KNOWN = frozenset(("version", "commonAnnotations", "commonLabels"))
 """What an Application may tell kustomize that changes no version."""
 
 
-def unfound(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
-    """Ask where Git says what a live object says, naming the Application that brings it, and why.
+def unfound(seen: Seen, told: Told, component: str, mover: MoverSpec) -> bool:
+    """Ask where Git says what a live object says, naming the Application that brings it, and why; whether it does.
 
     An object that says otherwise than what is known to run says nothing of it.
     """
     running = told.versions.get(component)
     if running is None and mover.values:
-        return  # a setting that an API's default may have made
+        return False  # a setting that an API's default may have made
     for application in seen.of(APPLICATION):
         for kind, name in _resources(application, mover):
             live = next((o for o in seen.of(kind) if name_of(o) == name), None)
@@ -37,7 +37,8 @@ def unfound(seen: Seen, told: Told, component: str, mover: MoverSpec) -> None:
                 what = f"{component}: {kind} {name} has {path} {text}, and no file of the checkout is known to say it"
                 why = _unread(seen, application) or _why(application)
                 told.ask("declare", f"{what}: Application {name_of(application)} {why}")
-                return
+                return True
+    return False
 
 
 def unrendered(application: Object) -> str:

@@ -177,9 +177,30 @@ def test_a_patch_of_each_ring_is_found_by_its_folder(tmp_path: Path) -> None:
     assert found["object"]["name"] == "{ring}"
 
 
-def rings(folder: Path, files: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Two NVIDIADrivers are the cluster's rings."""
+def test_one_patch_of_both_rings_is_asked_about(tmp_path: Path) -> None:
+    """It would move them together, whatever their names are."""
+    each = [{"op": "replace", "path": "/spec/version", "value": RUNS}]
+    files = overlay(
+        resources=["../../base", "drivers.yaml"],
+        patches=[{"target": {"kind": "NVIDIADriver"}, "patch": yaml.safe_dump(each)}],
+    )
+    drivers = [
+        obj("nvidia.com/v1alpha1", "NVIDIADriver", n, {"version": "570.1.1"})
+        for n in ("a-driver", "b-driver")
+    ]
+    text = "---\n".join(yaml.safe_dump(one) for one in drivers)
+    found, asked = rings(tmp_path, files | {f"{OVERLAY}/drivers.yaml": {}}, {f"{OVERLAY}/drivers.yaml": text})
+    assert found == {}
+    assert f"one value in {OVERLAY}/kustomization.yaml is that of a-driver, b-driver" in asked
+
+
+def rings(
+    folder: Path, files: dict[str, Any], texts: dict[str, str] | None = None
+) -> tuple[dict[str, Any], str]:
+    """Two NVIDIADrivers are the cluster's rings. `texts`: files of several documents."""
     repo = checkout(folder / "ops", **files)
+    for name, text in (texts or {}).items():
+        (repo / name).write_text(text)
     seen = inspected(folder / "seen", f"file://{repo}")
     held = yaml.safe_load((seen / "all.yaml").read_text())
     api = {"group": "nvidia.com", "version": "v1alpha1", "kind": "NVIDIADriver"}

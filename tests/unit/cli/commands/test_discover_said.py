@@ -14,13 +14,13 @@ from tests.unit.cli.called import knowngood
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
 
 
-def found_in(repo: Path, seen: Path, out: Path) -> tuple[dict[str, Any], str, str]:
-    """What is declared of the driver, what is asked, what was printed."""
+def found_in(repo: Path, seen: Path, out: Path, of: str = "nvidia-driver") -> tuple[dict[str, Any], str, str]:
+    """What is declared of a component, what is asked, what was printed."""
     said = knowngood("discover", "prod", "--from", seen, "--gitops", repo, "--out", out)
     assert said.code == 0, said.err
     text = (out / "prod.yaml").read_text()
     asked = " ".join(line.strip("# ") for line in text.splitlines() if line.startswith("#"))
-    return yaml.safe_load(text)["declare"].get("nvidia-driver", {}), asked, " ".join(said.out.split())
+    return yaml.safe_load(text)["declare"].get(of, {}), asked, " ".join(said.out.split())
 
 
 def git(folder: Path, *words: str) -> None:
@@ -33,14 +33,16 @@ def driver(**fields: Any) -> dict[str, Any]:
     return {**CLUSTER_POLICY, "spec": {**spec, "driver": {**spec["driver"], **fields}}}
 
 
-def with_policy(folder: Path, policy: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
+def with_policy(
+    folder: Path, policy: dict[str, Any], of: str = "nvidia-driver"
+) -> tuple[dict[str, Any], str, str]:
     """The same in Git and in the cluster."""
     repo = checkout(folder / "ops", **{POLICY: policy})
     seen = inspected(folder / "seen", f"file://{repo}")
     items = yaml.safe_load((seen / "all.yaml").read_text())
     items["items"] = [policy if o["kind"] == "ClusterPolicy" else o for o in items["items"]]
     (seen / "all.yaml").write_text(yaml.safe_dump(items))
-    return found_in(repo, seen, folder / "out")
+    return found_in(repo, seen, folder / "out", of)
 
 
 def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
@@ -74,6 +76,12 @@ def test_a_driver_that_is_switched_off_is_not_declared(tmp_path: Path) -> None:
     assert (
         "ClusterPolicy gpu-cluster-policy has spec.driver.enabled false, so its operator brings none" in asked
     )
+
+
+def test_a_setting_that_is_off_is_declared_all_the_same(tmp_path: Path) -> None:
+    declared, asked, _ = with_policy(tmp_path, driver(rdma={"enabled": False}), of="gpu-operator-rdma")
+    assert (declared["file"], declared["path"]) == (POLICY, "spec.driver.rdma.enabled")
+    assert "brings none" not in asked
 
 
 @pytest.mark.parametrize("text", ["580", f"sha256:{'4' * 64}"])

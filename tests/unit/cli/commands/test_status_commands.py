@@ -61,7 +61,7 @@ def test_evidence_from_a_cluster_without_a_pin_makes_it_rehearsed_and_says_why(
     assert (said.code, told["status"], told["because"]) == (
         0,
         "rehearsed",
-        "the cluster file pins no identity",
+        "the cluster file pins no identity, as a rehearsal's never does",
     )
     assert told["commit"] == ops.git("rev-parse", "HEAD")
 

@@ -352,3 +352,24 @@ def test_a_kernel_keeps_its_build(build: str) -> None:
         tell(Seen({"Node": (one,)}), MATRIX, DEFAULT_NAMESPACES).versions["rhcos-kernel"].text
         == f"5.14.0-427.el9_4{build}"
     )
+
+
+def test_a_driver_that_came_with_the_nodes_is_told() -> None:
+    """Nothing of the cluster declares it: a run could only wait for pods that nobody makes."""
+    bare = with_(replace(a_cluster(), files=()), "NVIDIADriver")
+    asked = " ".join(
+        told(
+            with_(bare, "ClusterPolicy", obj("ClusterPolicy", "p", {"driver": {"enabled": False}}))
+        ).questions["declare"]
+    )
+    assert (
+        "nvidia-driver: 580.173.02 runs, and no NVIDIADriver or ClusterPolicy of the cluster declares it"
+        in asked
+    )
+
+
+def test_an_object_that_no_application_brings_is_told() -> None:
+    alone = replace(a_cluster(), files=())
+    alone = with_(alone, "NVIDIADriver", obj("NVIDIADriver", "ring-0", {"version": "580.173.02"}))
+    asked = " ".join(told(with_(alone, "Application")).questions["declare"])
+    assert "NVIDIADriver ring-0 says what runs of it, and no Application brings that object" in asked
