@@ -62,6 +62,16 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "routeUnhealthy": ("False", "True"),
 }
 """The words that are known of a reading; the first says that all is well."""
+RESTING = re.compile(r"P(?:[1-9]|1[0-5])")
+"""Performance states below the highest one."""
+WIDTHS = (1, 2, 4, 8, 12, 16, 32)
+LINK: Mapping[str, Sequence[int]] = {
+    "pcieGen": range(1, 8),
+    "pcieMaxGen": range(1, 8),
+    "pcieWidth": WIDTHS,
+    "pcieMaxWidth": WIDTHS,
+}
+"""What a PCIe link can be; all ones are what a device reads as that does not answer."""
 LOST = re.compile(r"GPU is lost|requires reset|fallen off", re.IGNORECASE)
 COUNTS = {
     "maxVolatileSram": (
@@ -76,6 +86,7 @@ NUMBERS = {r for _, readings in COUNTS.values() for r in readings}
 NUMBERS |= {"pcieGen", "pcieMaxGen", "pcieWidth", "pcieMaxWidth", "aggregateDram", "remappedCorrectable"}
 DEFAULTS = {"maxVolatileSram": 0, "maxVolatileDram": 0, "maxAggregateSram": 4, "maxRemappedRows": 512}
 PROMISED: tuple[tuple[str, ...], ...] = (
+    ("pciId",),
     ("persistence",),
     ("inforom",),
     ("pcieWidth",),
@@ -84,8 +95,10 @@ PROMISED: tuple[tuple[str, ...], ...] = (
     ("pcieMaxGen",),
     ("ecc",),
     ("volatileSram", "volatileSramParity"),
+    ("volatileSram", "volatileSramSecded"),
     ("volatileDram",),
     ("aggregateSram", "aggregateSramParity"),
+    ("aggregateSram", "aggregateSramSecded"),
     ("remapPending",),
     ("remapFailure",),
     ("remappedUncorrectable",),
@@ -180,8 +193,9 @@ def test_the_fabric_is_up(
         unread += [links.trouble] if links.trouble else []
         unread += [x for g in whole if not up[g.uuid].told for x in of_gpu(g, ["its NVLinks are not told"])]
     if profile.nvswitch:
-        silent = [g for g in whole if not g.told("fabricState")]
-        unread += [x for g in silent for x in of_gpu(g, ["its fabric state is not told"])]
+        for reading, what in (("fabricState", "state"), ("fabricStatus", "status")):
+            silent = [g for g in whole if not g.told(reading)]
+            unread += [x for g in silent for x in of_gpu(g, [f"its fabric {what} is not told"])]
         unread += [] if state.inventory else ["whether Fabric Manager runs can't be read"]
     if unread:
         judge.inconclusive(some(unread))
@@ -296,7 +310,7 @@ def wanted(gpu: Gpu, limits: Mapping[str, Any], reading: str, most: str) -> int:
 
 def idle(gpu: Gpu) -> bool:
     """Whether the GPU rests: then its link may, too. The width never does."""
-    return gpu.told("performanceState") not in {"", "P0"}
+    return bool(RESTING.fullmatch(gpu.told("performanceState")))
 
 
 def slowed(gpu: Gpu) -> Iterator[str]:
@@ -348,7 +362,8 @@ def untold(gpu: Gpu, limits: Mapping[str, Any]) -> Iterator[str]:
             yield f"{readings[0]} is {gpu.values.get(readings[0]) or 'not told'}"
     for reading, said in gpu.values.items():
         unknown = reading in WORDS and said not in WORDS[reading]
-        uncounted = reading in NUMBERS and gpu.number(reading) is None
+        count = gpu.number(reading)
+        uncounted = reading in NUMBERS and (count is None or count not in LINK.get(reading, [count]))
         if gpu.told(reading) and (unknown or uncounted):
             yield f"{reading} is {said[:40]!r}"
     yield from (f"{reading} is there twice" for reading in gpu.doubled)

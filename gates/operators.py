@@ -116,6 +116,8 @@ def unproven(validator: Operand, seen: OnNode, most: float) -> Iterator[Found]:
     """A validator that is ready without having looked at the driver that runs."""
     if validator.undone:
         yield validator.age > most, f"the validator is ready without {', '.join(validator.undone)}"
+    if seen.driver_started and not validator.started:
+        yield False, "when the validator ran is not told"
     if validator.started and seen.driver_started and validator.started < seen.driver_started:
         words = f"the validator ran at {validator.started}, the driver was started at {seen.driver_started}"
         yield validator.age > most, words

@@ -73,7 +73,7 @@ def test_ports_are_up_and_count_no_new_errors(
     if not chosen.sure and not before:
         down = (p for p in chosen.compute if not p.up)
         unsure += [(p.part, f"{p.label} is down and the profile does not say whose it is") for p in down]
-    if not probe.get("ok"):
+    if probe.get("ok") is not True:
         untold.append(str(probe.get("reason") or "the probe could not read the ports"))
     known = [*(name for p in found for name in (p.part, p.pci)), *before, *profile.compute_nics.pci_addresses]
     untold += judge.nowhere(known, "computeNics.pciAddresses")

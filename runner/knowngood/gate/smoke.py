@@ -52,6 +52,8 @@ def judge_smoke(
         judge.fail(some(found))
     if gone := [*speeds.vanished(measured, baseline)]:
         judge.inconclusive(f"measured before the change, and not now: {some(gone)}")
+    if bare := [*speeds.unmeasured(measured)]:
+        judge.inconclusive(f"nothing was measured of {some(bare)}")
 
 
 def answered(probe: Values) -> tuple[str, Values]:
@@ -71,8 +73,11 @@ def answered(probe: Values) -> tuple[str, Values]:
 
 
 def number(figures: Values, name: str) -> float:
-    """A figure as a number; inconclusive where it is none: what was not measured is not too little."""
+    """A figure as a number above zero; inconclusive where it is none: what was not measured is not too little.
+
+    Nothing takes no time, and the percentile of no times is 0.
+    """
     value = figures.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not speeds.is_number(value) or not math.isfinite(value) or value <= 0:
         judge.inconclusive(f"{name} was not measured ({value!r:.40})")
     return float(value)

@@ -7,9 +7,10 @@ the node's own baseline; a floor guards the baseline itself, and the median of t
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from knowngood.model.values import Values
 
@@ -86,12 +87,13 @@ def _side(figure: Figure) -> str:
 
 def lagging(now: Values, limits: Values) -> Iterator[str]:
     """Ranks that are slower than the others when each works by itself, by device."""
-    alone = [float(v) for v in now.get("rankTokensPerSecond") or () if is_number(v)]
+    said = now.get("rankTokensPerSecond") or ()
+    alone = {rank: float(value) for rank, value in enumerate(said) if is_number(value)}
     if len(alone) < 2:
         return
     # Of two, the faster one is what the other is compared with.
-    usual = statistics.median(alone) if len(alone) > 2 else max(alone)
-    for rank, value in enumerate(alone):
+    usual = statistics.median(alone.values()) if len(alone) > 2 else max(alone.values())
+    for rank, value in alone.items():
         if value < usual * float(limits.get("minRankRatio", RANK)):
             yield f"rank {rank} ({_device(now, rank)}) computes {value:g} tokens/s by itself, the others {usual:g}"
 
@@ -131,20 +133,40 @@ def vanished(now: Values, before: Values | None) -> Iterator[str]:
     for name, was in (before or {}).items():
         if name == "backend":  # it is said beside the figures
             continue
-        here, there = _amount(now.get(name)), _amount(was)
+        here, there = (Counter(map(is_number, _leaves(value))) for value in (now.get(name), was))
         if name == "transports":  # which they are is judged, not how many
-            here, there = bool(here), bool(there)
-        if here < there:
-            yield name if there == 1 else f"{there - here} of {there} of {name}"
+            here, there = Counter({True: bool(here)}), Counter({True: bool(there)})
+        if lost := there - here:
+            number, of = lost.total(), there.total()
+            yield name if of == 1 else f"{number} of {of} of {name}"
 
 
-def _amount(value: Any) -> int:
-    """How many figures a value holds. What is no number is none, where numbers are what it holds."""
-    if isinstance(value, Mapping):
-        return sum(map(_amount, value.values()))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return sum(map(_amount, value))
-    return int(value not in ("", None) and value == value)  # noqa: PLR0124 (not NaN)
+def unmeasured(now: Values) -> Iterator[str]:
+    """Ranks and pairs of which there is no figure above zero: whoever is compared with the others must have one.
+
+    A payload's NaN comes as a text: JSON has no other way.
+    """
+    ranks = now.get("rankTokensPerSecond")
+    yield from (
+        f"rank {rank} ({_device(now, rank)})"
+        for rank, value in enumerate(ranks if isinstance(ranks, Sequence) else ())
+        if not (is_number(value) and value > 0)
+    )
+    pairs = now.get("pairGBps")
+    yield from (
+        f"the link {pair}"
+        for pair, value in (pairs.items() if isinstance(pairs, Mapping) else ())
+        if not is_number(value)
+    )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The figures and words that a value holds; what is nothing, or NaN, is none."""
+    if isinstance(value, (Mapping, Sequence)) and not isinstance(value, str):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(one)
+    elif value not in ("", None) and value == value:  # noqa: PLR0124 (not NaN)
+        yield value
 
 
 def _transports(figures: Values) -> set[str]:
@@ -168,6 +190,6 @@ def _device(figures: Values, rank: int) -> str:
     return str(devices[rank]) if isinstance(devices, Sequence) and rank < len(devices) else f"rank {rank}"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a figure, and not NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value  # noqa: PLR0124 (not NaN)

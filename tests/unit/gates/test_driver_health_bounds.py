@@ -145,3 +145,34 @@ def test_a_driver_that_knows_no_recovery_action_asks_for_none() -> None:
 
 def test_a_resting_gpu_whose_link_does_not_rest_is_no_news() -> None:
     assert judged(edited(printed(), "<performance_state>P0", "<performance_state>P8"))[:2] == ("pass", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("_link_gen>5<", "_link_gen>255<"), ("_link_width>16x<", "_link_width>63x<")]
+)
+def test_a_pcie_link_as_none_is_was_not_read(old: str, new: str) -> None:
+    """All ones are what a device reads as that does not answer."""
+    odd = edited(printed(), f"current{old}", f"current{new}")
+    assert judged(odd)[0] == "inconclusive"
+
+
+def test_a_gpu_in_a_state_that_nobody_knows_does_not_rest() -> None:
+    odd = edited(printed(), "<performance_state>P0", "<performance_state>Whatever")
+    slow = edited(odd, "<current_link_gen>5", "<current_link_gen>1")
+    found, reason, _ = judged(slow)
+    assert (found, "PCIe generation 1, expected 5" in reason) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ("pci_device_id", "pciId is "),
+        ("sram_uncorrectable_secded", "volatileSram is "),
+        ("status", "its fabric status is not told"),
+    ],
+)
+def test_what_shows_the_card_all_its_errors_and_its_fabric_must_be_told(tag: str, words: str) -> None:
+    text = printed()
+    value = text.partition(f"<{tag}>")[2].partition("<")[0]
+    found, reason, _ = judged(edited(text, f"<{tag}>{value}", f"<{tag}>N/A"))
+    assert (found, words in reason) == ("inconclusive", True), reason

@@ -39,12 +39,12 @@ TOLD = {
     "random/boot_id": "it did not tell its boot id",
     "gpus/#/information": "the driver has 7 GPUs|is not in the kernel's files|8 of 7 nvidia.com/gpu",
     "nv-fabricmanager.pid": "Fabric Manager does not run",
-    "current_link_speed": "can't read the speed of the PCIe link of mlx5_5",
-    "current_link_width": "can't read the width of the PCIe link of mlx5_5",
-    "fw_ver": "can't read the firmware of mlx5_5",
-    "link_layer": "can't read the link layer of mlx5_5",
-    "state": "can't read the state of mlx5_5",
-    "/rate": "can't read the rate of mlx5_5",
+    "current_link_speed": "can't read the speed of the PCIe link of mlx5_7",
+    "current_link_width": "can't read the width of the PCIe link of mlx5_7",
+    "fw_ver": "can't read the firmware of mlx5_7",
+    "link_layer": "can't read the link layer of mlx5_7",
+    "state": "can't read the state of mlx5_7",
+    "/rate": "can't read the rate of mlx5_7",
     "mlx5_core/version": "can't read doca-ofed",
     "nvidia/version": "can't read nvidia-driver|the nvidia module is not loaded",
 }
@@ -64,7 +64,9 @@ def files(node: Recorded) -> dict[str, str]:
     """Kind of file -> one of them, of all that are read of a node; the last NIC and GPU stand for the others."""
     printed = node.execute(readouts.command(with_ports=True)).stdout
     paths = readouts.parse_grep(printed)
-    return {re.sub(r"mlx5_\d+(?=/)|[0-9a-f:.]{12}|gpu\d+", "#", path): path.lstrip("/") for path in paths}
+    return {
+        re.sub(r"mlx5_\d+(?=/)|[0-9a-f:.]{12}|gpu\d+", "#", path): path.lstrip("/") for path in sorted(paths)
+    }
 
 
 def expected(kind: str, node: Recorded) -> dict[str, str] | None:
@@ -95,7 +97,7 @@ def test_each_file_that_is_missing_is_told_and_none_is_held_against_the_node(
 
 def wordless(kind: str, found: Mapping[str, Said]) -> list[str]:
     """Gates that say something else than what is missing."""
-    counter = rf"mlx5_5.* {kind.rpartition('/')[2]} can't be read"
+    counter = rf"mlx5_7.* {kind.rpartition('/')[2]} can't be read"
     words = next((words for end, words in TOLD.items() if kind.endswith(end)), counter)
     return [gate for gate in bad(found) if not re.search(words, found[gate].reason)]
 

@@ -92,6 +92,7 @@ def test_operands_at_rest_pass() -> None:
         ),
         (replace(WELL, parked=("a=paused-for-x",), driver_started=""), "inconclusive", "is parked"),
         (with_(CHECK, started="2026-11-29T11:59:00Z"), "fail", "the validator ran at"),
+        (with_(CHECK, started=""), "inconclusive", "when the validator ran is not told"),
         (with_(CHECK, started="2026-11-29T11:59:00Z", age=900.0), "inconclusive", "the validator ran at"),
         (with_(CHECK, undone=("cuda-validation",)), "fail", "without cuda-validation"),
         (with_(CHECK, undone=("cuda-validation",), age=900.0), "inconclusive", "without cuda-validation"),

@@ -235,11 +235,33 @@ def test_two_gpus_have_an_all_reduce_that_is_judged() -> None:
 
 
 def test_figures_that_no_payload_of_ours_gives_are_left_out() -> None:
-    strange = {"x-y": 1.0, "0-1": "fast", "0": 1.0, "0-1-2": 1.0, "2-": 1.0, "0-2": True, "0-9": 340.0}
+    strange = {"x-y": 1.0, "0": 1.0, "0-1-2": 1.0, "2-": 1.0, "0-9": 340.0}
     assert judged(full(pairGBps=strange), nvswitch=True)[0] == "pass"
     lonely = full(devices=None, pairGBps={"0-1": 340.0, "0-9": 100.0, "1-9": 340.0})
     found, reason, _ = judged(lonely, nvswitch=True)
     assert (found, "the link between rank 0 and rank 9 gives 100 GB/s" in reason) == ("fail", True)
+
+
+@pytest.mark.parametrize("value", ["nan", "fast", True, None, "", [], {}])
+@pytest.mark.parametrize("baseline", [None, BEFORE], ids=["no baseline", "baseline"])
+def test_a_rank_or_a_pair_without_a_figure_is_no_pass(value: Any, baseline: Any) -> None:
+    """A payload's NaN comes as a text, and whoever has no figure was left out of every comparison."""
+    ranks = [130.0, 130.0, value, *[130.0] * 5]
+    assert judged(full(rankTokensPerSecond=ranks), baseline)[0] == "inconclusive"
+    pairs = {**full()["measured"]["pairGBps"], "2-5": value}
+    assert judged(full(pairGBps=pairs), baseline, nvswitch=True)[0] == "inconclusive"
+
+
+def test_a_slow_rank_is_named_whoever_before_it_has_no_figure() -> None:
+    found, reason, _ = judged(full(rankTokensPerSecond=["nan", *[130.0] * 4, 50.0, 130.0, 130.0]))
+    assert (found, f"rank 5 ({EIGHT[5]})" in reason) == ("fail", True)
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.0])
+@pytest.mark.parametrize("name", ["tokensPerSecond", "allReduceGBps", "ranks"])
+def test_a_figure_that_is_not_above_zero_was_not_measured(name: str, value: float) -> None:
+    found, reason, _ = judged(full(**{name: value}))
+    assert (found, f"{name} was not measured" in reason) == ("inconclusive", True)
 
 
 def test_two_gpus_are_compared_with_each_other() -> None:

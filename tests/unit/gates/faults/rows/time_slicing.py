@@ -37,6 +37,12 @@ FAULTS: Mapping[str, Fault] = {
         "0000:3a:00.0 is in compute mode Exclusive_Process",
         base="sliced",
     ),
+    "a mode in no known word": Fault(
+        lambda n: n.edited(QUERY, "<compute_mode>Default", "<compute_mode>Exclusive", 2),
+        "the compute mode of 0000:3a:00.0 is not told",
+        Verdict.INCONCLUSIVE,
+        base="sliced",
+    ),
     "a mode that is not told": Fault(
         lambda n: n.edited(QUERY, "<compute_mode>Default", "<compute_mode>N/A", 2),
         "the compute mode of 0000:3a:00.0 is not told",
