@@ -51,6 +51,7 @@ class Desk:
     kube: FakeKube
     runs: str = OLD
     tells: str = ""  # another version than runs
+    boot_of: str = ""  # another boot than its node tells
     silent: str = ""
     boots: int = 0
     asked: list[str] = field(default_factory=list)
@@ -118,11 +119,11 @@ class Desk:
         return str(self.kube.objects[NODE_PATH]["metadata"]["annotations"].get("knowngood.dev/flash", ""))
 
     # What stands in for the program.
-    def version(self, address: str) -> str:
+    def tell(self, address: str) -> talos.Told:
         assert address == ADDRESS
         if self.silent:
             raise Unreachable(self.silent)
-        return self.tells or self.runs
+        return talos.Told(self.tells or self.runs, self.boot_of or self.boot_id)
 
     def upgrade(self, address: str, image: str) -> Asked:
         assert address == ADDRESS
@@ -149,7 +150,7 @@ def running(patch: Any) -> Desk:
     desk = Desk(kube)
     desk.declare(OLD)
     desk.boot(OLD)
-    patch.setattr(talos, "version", desk.version)
+    patch.setattr(talos, "tell", desk.tell)
     patch.setattr(talos, "Upgrade", desk.upgrade)
     patch.setattr(pod_exec, "run", desk.exec)
     claiming.claim(replace(desk.task(), specs={}), NODE)

@@ -58,7 +58,7 @@ class Play:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.stage.folder,
-            env=environment(),
+            env={**environment(), **self.stage.programs},
             capture_output=True,
             text=True,
             timeout=deadline,
@@ -87,7 +87,7 @@ class Play:
         return subprocess.run(
             [sys.executable, "-m", "knowngood.twin", "oracle", *arguments],
             cwd=self.stage.folder,
-            env=environment(),
+            env={**environment(), **self.stage.programs},
             capture_output=True,
             text=True,
             timeout=60,
@@ -182,7 +182,7 @@ class Play:
         with subprocess.Popen(
             self.command(*arguments),
             cwd=self.stage.folder,
-            env=environment(),
+            env={**environment(), **self.stage.programs},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -20,13 +20,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from knowngood.adapters.cluster import talos
 from knowngood.adapters.processes.git_command import GitCommand, GitFailed
 from knowngood.adapters.processes.git_environment import identity, quiet_environment
 from knowngood.matrix.locate import own_roles
@@ -40,6 +42,8 @@ START_EACH = 0.5
 """Seconds the twin may take to settle, and more for each node; 5 to 15 were seen for ten nodes on two cores."""
 STOP_DEADLINE = 15.0
 ORACLE_DEADLINE = 60.0
+TALOS = "talos"
+"""In the twin's state: its talosctl, and who may ask."""
 
 
 class Stage:
@@ -76,6 +80,27 @@ class Stage:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             return int(free.getsockname()[1])
+
+    @property
+    def programs(self) -> dict[str, str]:
+        """What a run here has in its environment beside ours: by it machines are the twin's, never real ones."""
+        found = self.state / TALOS
+        path = os.pathsep.join((str(found / "bin"), os.environ.get("PATH", os.defpath)))
+        return {"PATH": path, talos.CONFIG: str(found / "talosconfig")}
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """That environment, as long as the block lasts."""
+        before = {name: os.environ.get(name) for name in self.programs}
+        os.environ.update(self.programs)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
     @property
     def kubeconfig(self) -> Path:

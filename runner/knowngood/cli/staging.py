@@ -61,7 +61,8 @@ def staged(
         say(f"bringing up {found.name} at {rest.release.name} as a twin in {folder}", err=True)
         with stopped_by_signals(cancel, "stopping"):
             stage.start(scale, cancel)
-        yield stage
+        with stage.lent():
+            yield stage
     finally:
         stage.stop()
 

@@ -34,7 +34,7 @@ def look(work: Work, step: RingStep) -> Done:
     claimed = tuple(n for n in step.nodes if ours[n].hold is Hold.OUT)
     lost = {n: ours[n].why for n in step.nodes if ours[n].hold is Hold.MARKED}
     came_back = tuple(n for n in step.nodes if n in again and n not in changed)
-    windows = judging.windows_of(seen)
+    windows = judging.windows_of(seen, work.ports.clock.now())
     return Done(
         Status.OK, Detail(changed=changed, claimed=claimed, lost=lost, windows=windows, back=came_back)
     )

@@ -213,7 +213,7 @@ def claim(work: Work, step: RingStep) -> Done:
         step.nodes, work.fence, work.cancel, hold=work.plan.hold, specs=work.plan.claiming(step.ring)
     )
     seen = work.look(outcome.done, outcome.seen)
-    windows = judging.windows_of(seen)
+    windows = judging.windows_of(seen, work.ports.clock.now())
     done = _folded(step, outcome)
     early = {} if step.undo else restarts.otherwise(work, step, seen)
     if early and done.status is Status.OK:

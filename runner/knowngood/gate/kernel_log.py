@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from knowngood.adapters.cluster.journals import COUNT, CUT, JOURNALD, LAST, LOST
+from knowngood.adapters.cluster.kernel_files import NUMBERED
 from knowngood.model.context import Span, Window
 from knowngood.model.errors import KnowngoodError
 from knowngood.model.values import Values
@@ -26,6 +28,8 @@ Fetch = Callable[[int], str]
 Before = Callable[[float], str]
 """The newest entries, of whatever, that are older than so many seconds of the present boot. Raises KnowngoodError."""
 LEFT_OUT = "the journal left out what a kernel line says"
+NEAR = 60.0
+"""Seconds by which the clocks of a node and of who judges may differ, and that pass until a window is written down."""
 FIRST_LINE = "Linux version "
 """How the kernel's first line of a boot begins."""
 
@@ -104,7 +108,7 @@ def read(fetch: Fetch, window: Window | None, boot_id: str, before: Before | Non
 
 def _read(fetch: Fetch, window: Window, boot_id: str, before: Before | None) -> KernelLog:
     lines: list[Line] = []
-    wanted = plain(window.boot_id)
+    wanted, at = plain(window.boot_id), 0
     for back in range(MAX_BOOTS):
         try:
             found, lost = parse(fetch(-back))
@@ -117,7 +121,10 @@ def _read(fetch: Fetch, window: Window, boot_id: str, before: Before | None) -> 
             return KernelLog(tuple(lines), back, _nothing(back, wanted))
         if back == 0 and boot_id and boots != {plain(boot_id)}:
             return KernelLog(tuple(lines), back, "the kernel log has no line of the present boot")
-        here = wanted in boots or not wanted
+        if back and found and found[0].boot_id.startswith(NUMBERED):
+            at = at or _boots_ago(fetch, window)
+            found = [replace(line, boot_id=wanted) for line in found] if at == back else found
+        here = wanted in {line.boot_id for line in found} or not wanted
         opened = window.monotonic if here else 0.0
         gap = _gap(found, lines) if back else ""
         lines = [line for line in found if line.until >= opened] + lines
@@ -127,6 +134,24 @@ def _read(fetch: Fetch, window: Window, boot_id: str, before: Before | None) -> 
             begins = _begins(found, window, before if back == 0 else None)
             return KernelLog(tuple(lines), back + 1, "", _late(begins, window), begins)
     return KernelLog(tuple(lines), MAX_BOOTS, f"more than {MAX_BOOTS} boots since the window opened")
+
+
+def _boots_ago(fetch: Fetch, window: Window) -> int:
+    """Which boot before the present one the window opened in, by its time, where a log names none; -1: none is near."""
+    apart: dict[int, float] = {}
+    for back in range(1, MAX_BOOTS):
+        try:
+            opened = datetime.fromisoformat(window.since).timestamp()
+            found, _ = parse(fetch(-back))
+        except (KnowngoodError, ValueError, TypeError, OverflowError, RecursionError):
+            return -1
+        if not found:
+            break
+        begun = min((line.wall - line.monotonic for line in found if line.wall is not None), default=None)
+        if begun is not None:
+            apart[back] = abs(begun + window.monotonic - opened)
+    nearest = min(apart, key=lambda back: apart[back], default=-1)
+    return nearest if apart.get(nearest, NEAR + 1) <= NEAR else -1
 
 
 def within(line: Line, spans: Iterable[Span]) -> bool:

@@ -11,6 +11,7 @@ import re
 from knowngood.model.errors import UsageError
 from knowngood.model.hardware import Hardware
 from knowngood.model.matrix import Cluster, Profile, Release
+from knowngood.model.mover import SYSTEMS
 from knowngood.model.names import RING_LABEL
 from knowngood.model.values import Object, Values
 from knowngood.planner.readiness.rights import FLASHED, PARTED
@@ -84,10 +85,20 @@ def _parts(rest: AtRest, bmcs: int) -> Object:
         "migManager": sharing.by_label(rest),
         "pluginConfig": sharing.by_label(rest, sharing.SHARES),
         "bmcs": firmware.seeded(rest, bmcs),
+        "talos": _talos(rest),
         "nicConfiguration": _of_declaring(rest, FLASHED),
         "sriov": _of_declaring(rest, PARTED),
         "healthChecks": [{"kind": "MachineHealthCheck", "name": "workers"}] if checked else [],
     }
+
+
+def _talos(rest: AtRest) -> Object:
+    """What machines run that can be asked for another system, and which images bring which."""
+    for declared in rest.cluster.declarations:
+        mover, version = rest.movers.get(declared.component), rest.release.components.get(declared.component)
+        if mover and mover.kind in SYSTEMS and version:
+            return {"version": version, "images": {image: v for v, image in declared.images.items()}}
+    return {}
 
 
 def _of_declaring(rest: AtRest, kind: str) -> Object:

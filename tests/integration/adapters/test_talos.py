@@ -94,7 +94,7 @@ def tell(folder: Path, patch: pytest.MonkeyPatch, story: Callable[[Upgrading], A
     asyncio.run(run())
 
 
-def test_talos_comes_with_a_boot_and_goes_back_with_another(
+def test_talos_comes_with_a_boot_and_goes_back_with_another_and_no_fault_is_an_arrival(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(desk: Upgrading) -> None:
@@ -112,32 +112,28 @@ def test_talos_comes_with_a_boot_and_goes_back_with_another(
         assert (await desk.comes(OLD)).boot_id == desk.boot != came.boot_id
         assert desk.runs() == [NEW, OLD]
         assert "knowngood.dev/flash" not in desk.stage.node(NODE)["metadata"]["annotations"]
+        await what_goes_wrong_is_no_arrival(desk)
 
     tell(tmp_path, monkeypatch, story)
 
 
-def test_what_goes_wrong_is_no_arrival_and_then_it_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story(desk: Upgrading) -> None:
-        await desk.claim()
-        for fault, words in (
-            ("talos-installer-refuses", "its Talos refuses talos"),
-            ("talos-rolls-back", f"took {NEW}, and it runs {OLD}: it went back by itself"),
-            ("talos-image-without-driver", "its driver did not come with the boot"),
-        ):
-            report = await desk.struck(fault)
-            assert words in report.failed[NODE], report.failed
-            assert report.could_not == [], "it was measured"
-            assert (await desk.comes(OLD)).version == OLD, "and the way back is there"
-        silent = await desk.struck("talos-does-not-answer")
-        assert "its Talos can't be read" in silent.failed[NODE]
-        assert silent.could_not == [NODE], "nothing was asked"
-        hangs = await desk.struck("talosctl-hangs")
-        assert hangs.done == [NODE], hangs.failed
-        await desk.comes(OLD)
-        gone = await desk.struck("talos-does-not-come-back")
-        assert "not Ready" in gone.failed[NODE]
-        assert gone.could_not == []
-
-    tell(tmp_path, monkeypatch, story)
+async def what_goes_wrong_is_no_arrival(desk: Upgrading) -> None:
+    """And then it comes, or goes back."""
+    for fault, words in (
+        ("talos-installer-refuses", "its Talos refuses talos"),
+        ("talos-rolls-back", f"took {NEW}, and it runs {OLD}: it went back by itself"),
+        ("talos-image-without-driver", "its driver did not come with the boot"),
+    ):
+        report = await desk.struck(fault)
+        assert words in report.failed[NODE], report.failed
+        assert report.could_not == [], "it was measured"
+        assert (await desk.comes(OLD)).version == OLD, "and the way back is there"
+    silent = await desk.struck("talos-does-not-answer")
+    assert "its Talos can't be read" in silent.failed[NODE]
+    assert silent.could_not == [NODE], "nothing was asked"
+    hangs = await desk.struck("talosctl-hangs")
+    assert hangs.done == [NODE], hangs.failed
+    await desk.comes(OLD)
+    gone = await desk.struck("talos-does-not-come-back")
+    assert "not Ready" in gone.failed[NODE]
+    assert gone.could_not == []

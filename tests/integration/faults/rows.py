@@ -210,6 +210,16 @@ NIC = [
         "in the last ring",
     ),
 ]
+SYSTEM = Row(
+    "talos-rolls-back",
+    "tal-gpu-1",
+    "it went back by itself",
+    "restored",
+    6,
+    ("tal-gpu-1",),
+    {"version": "1.13.8"},
+)
+"""A machine takes another Talos, and comes up in the one before."""
 COUPLED = Once("xid-31-after-driver", "rdma-gpu-1", "gpu_errors", ("rdma-gpu-1",), RELEASE, "in the canary")
 """Four components come with one drain."""
 FIRMWARE = Once("xid-31-after-driver", "fw-gpu-1", "gpu_errors", ("fw-gpu-1",), RELEASE, "with firmware")
@@ -277,6 +287,7 @@ def shown() -> Iterator[tuple[str, str, str, str]]:
         ("layouts", [LAYOUT]),
         ("nics", [FLASH]),
         ("vfs", [PARTED]),
+        ("system", [SYSTEM]),
         ("release", [FORWARD]),
     ):
         for row in whole:

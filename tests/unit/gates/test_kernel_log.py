@@ -299,3 +299,54 @@ def test_of_two_openings_the_earlier_counts_and_after_a_reboot_the_windows() -> 
     assert earlier_of(early, late) == earlier_of(late, early) == early
     assert earlier_of(older, early) == older
     assert (earlier_of(None, late), earlier_of(late, None), earlier_of(None, None)) == (late, late, None)
+
+
+def numbered(back: int, begun: float, *moments: float) -> list[str]:
+    """An earlier boot of a file: it has no name there, only times (adapters/cluster/kernel_files.py)."""
+    walls = [str(round((begun + moment) * 1e6)) for moment in moments]
+    return [
+        entry(moment, boot=f"{back:032x}", __REALTIME_TIMESTAMP=wall)
+        for moment, wall in zip(moments, walls, strict=True)
+    ]
+
+
+OPENED = "2026-12-01T11:00:50.000Z"
+AT = 1796122850.0 - 50.0  # when that boot began
+OF_A_FILE = {
+    0: [entry(1)],
+    -1: numbered(1, AT + 66, 2, 9),
+    -2: numbered(2, AT, 10, 99),
+    -3: numbered(3, AT - 900, 1),
+}
+
+
+@pytest.mark.parametrize("late", [0.0, 6.0, -2.0], ids=["at once", "written down later", "clocks differ"])
+def test_in_a_file_the_windows_boot_is_known_by_its_time(late: float) -> None:
+    """Its boots have no ids: after a boot of ours nothing could be judged, on any cluster but OpenShift."""
+    log = read(journal(OF_A_FILE), Window(BEFORE, 50.0 - late, OPENED), NOW)
+    assert (seconds(log), log.trouble, log.boots) == ([99.0, 2.0, 9.0, 1.0], "", 3)
+    assert log.lines[0].boot_id == BEFORE
+    assert seconds(log.since(Window(BEFORE, 60.0, ""))) == [99.0, 2.0, 9.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("window", "boots"),
+    [
+        (Window(BEFORE, 50.0, ""), OF_A_FILE),
+        (Window(BEFORE, 50.0, "2026-12-01T11:08:50.000Z"), OF_A_FILE),
+        (Window(BEFORE, 50.0, OPENED), {0: [entry(1)], -1: numbered(1, AT + 600, 2)}),
+        (Window(BEFORE, 50.0, OPENED), {0: [entry(1)], -1: [entry(60, boot=f"{1:032x}")]}),
+        (Window(BEFORE, 50.0, OPENED), {0: [entry(1)], -1: [entry(60, boot=LONG_AGO)]}),
+        (Window(BEFORE, 50.0, "yesterday"), OF_A_FILE),
+    ],
+    ids=[
+        "no time",
+        "no boot of then",
+        "it is gone",
+        "lines without times",
+        "another's name",
+        "no time of day",
+    ],
+)
+def test_a_boot_that_no_time_tells_is_gone(window: Window, boots: dict[int, list[str]]) -> None:
+    assert "is gone" in read(journal(boots), window, NOW).trouble

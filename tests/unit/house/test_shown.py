@@ -32,6 +32,7 @@ MOVES = {
     "coupled": ("lab-rdma", "r595"),
     "firmware": ("lab-firmware", "r595-newer-firmware"),
     "layouts": ("lab-mig", "r580-sevenths"),
+    "system": ("lab-talos", "talos-1.13.8"),
 }
 """Whole runs that move what two shipped releases differ in, and from which cluster's own one to which they go."""
 ALONE = {

@@ -83,7 +83,7 @@ WARNINGS = {
     ("h200-4.22-r595", "network-operator-26-4-1-openshift"),
     *(
         (release, rule)
-        for release in ("k8s-1.34-r580", "k8s-1.34-r595")
+        for release in ("k8s-1.34-r580", "k8s-1.34-r595", "talos-1.13.7", "talos-1.13.8")
         for rule in ("dma-buf-needs-kernel-5-12", "nfd-of-gpu-operator-26-7", "open-modules-need-kernel-4-15")
     ),
 }

@@ -28,6 +28,8 @@ from knowngood.model.errors import Unreachable
 from knowngood.probe.kernel_log.lines import Line, of_text
 
 FILES = ("kern.log", "kernel.log")
+NUMBERED = "0" * 24
+"""How an earlier boot of a file is called: no line tells its id, so it has its number for one."""
 FIRST_LINE = "Linux version "
 """How the kernel's first line of a boot begins."""
 NEAR = 600.0
@@ -78,7 +80,7 @@ def entries(
             raise Unreachable(f"{node}: /var/log/{name}: {why}")
         wanted = _Wanted(query, boots[index].newest)
         file.seek(0)
-        boot_id = _boot_id(kube, node) if back == 0 else f"{back:032x}"
+        boot_id = _boot_id(kube, node) if back == 0 else f"{NUMBERED}{back:08x}"
         found = (entry for entry in _entries(file, index, boots[index], boot_id) if wanted(entry))
         tail = int(query.get("tail", "0"))
         yield from (json.dumps(entry) for entry in (deque(found, tail) if tail else found))

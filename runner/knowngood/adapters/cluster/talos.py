@@ -1,7 +1,7 @@
 """Talos, asked through talosctl: which version a machine itself tells, and to take another one.
 
-Commands and flags: siderolabs/talos cmd/talosctl/cmd/talos version.go and upgrade.go. Who may ask is in the file that
-TALOSCONFIG names: talosctl reads it, we do not, and no argument tells anything of it.
+Commands and flags: siderolabs/talos cmd/talosctl/cmd/talos version.go, read.go and upgrade.go. Who may ask is in the
+file that TALOSCONFIG names: talosctl reads it, we do not, and no argument tells anything of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from knowngood.adapters.cluster import readouts
@@ -31,6 +32,7 @@ NO_DRAIN = "--drain"
 POWERCYCLE = "powercycle"
 """Through the firmware, as the next power failure would: a kexec comes up where that does not (talos issue 14146)."""
 WORDS = 300
+_BOOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WORKERS = 16
 """Machines that are asked at the same time."""
 _NODE = re.compile(r"^\s*NODE:\s*(\S+)", re.MULTILINE)
@@ -80,11 +82,11 @@ def against(nodes: Mapping[str, Values]) -> Iterator[Finding]:
 
 def _differs(node: Values) -> list[Finding]:
     name, kubelet = f"node {node['metadata']['name']}", told_by(node)
-    if not (kubelet and (address := address_of(node))):
+    if kubelet is None or not (address := address_of(node)):
         what = "its node tells no Talos that can be read, or no address"
         return [unknown(name, what, "see its status.nodeInfo.osImage and status.addresses")]
     try:
-        told = version(address)
+        told = tell(address)
     except Unreachable as error:
         return [
             unknown(name, f"its Talos can't be read: {error.message}", f"{PROGRAM} version --nodes {address}")
@@ -94,9 +96,22 @@ def _differs(node: Values) -> list[Finding]:
     return [unknown(name, f"its Talos tells {told}, and its node {kubelet}", f"see who answers at {address}")]
 
 
-def told_by(node: Values) -> str:
-    """The version that a node's kubelet tells, "" where it tells none that can be read."""
-    return readouts.of_kubelet((node.get("status") or {}).get("nodeInfo") or {}).get("talos", "")
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of one machine, by itself or by its node: the version without its `v`, and which boot that is."""
+
+    version: str
+    boot: str
+
+    def __str__(self) -> str:
+        return f"{self.version} (boot {self.boot[:8]})"
+
+
+def told_by(node: Values) -> Told | None:
+    """What a node's kubelet tells, None where it tells no Talos that can be read, or no boot."""
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    running, boot = readouts.of_kubelet(info).get("talos", ""), str(info.get("bootID") or "")
+    return Told(running, boot) if running and boot else None
 
 
 def address_of(node: Values) -> str:
@@ -105,16 +120,19 @@ def address_of(node: Values) -> str:
     return next((str(one["address"]) for one in told if one.get("type") == "InternalIP"), "")
 
 
-def version(address: str) -> str:
-    """The version that the machine itself tells, without its `v`. Unreachable: no answer, or none that can be read."""
-    done = _ran("version", "--nodes", address)
-    if done.returncode:
-        raise Unreachable(f"{PROGRAM} ended with {done.returncode}: {_last(done.stderr)}")
-    server = done.stdout.partition("Server:")[2]
+def tell(address: str) -> Told:
+    """What the machine itself tells. Unreachable: no answer, or none that can be read.
+
+    Its boot shows that it is the node's machine: an address may be somebody else's, a boot id is not.
+    """
+    server = _answer("version", "--nodes", address).partition("Server:")[2]
     nodes, tags = _NODE.findall(server), _TAG.findall(server)
     if (len(nodes), len(tags)) != (1, 1):
         raise Unreachable(f"{PROGRAM} tells of {len(nodes)} machines and {len(tags)} versions, not of one")
-    return str(tags[0])
+    boot = _answer("read", readouts.BOOT_ID, "--nodes", address).strip()
+    if not _BOOT.fullmatch(boot):
+        raise Unreachable(f"{PROGRAM} read {readouts.BOOT_ID} tells no boot: {_last(boot)}")
+    return Told(str(tags[0]), boot)
 
 
 class Upgrade:
@@ -157,6 +175,14 @@ class Upgrade:
                 self._process.kill()
                 self._process.wait()
         self._said.close()
+
+
+def _answer(*arguments: str) -> str:
+    """What it prints, where it ends well."""
+    done = _ran(*arguments)
+    if done.returncode:
+        raise Unreachable(f"{PROGRAM} ended with {done.returncode}: {_last(done.stderr)}")
+    return done.stdout
 
 
 def _ran(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from knowngood.adapters.cluster import facts, readouts, talos
 from knowngood.adapters.cluster.actors import annotation
 from knowngood.adapters.cluster.reader import scalar_at
+from knowngood.adapters.cluster.talos import Told
 from knowngood.adapters.kubernetes.client import ApiError
 from knowngood.adapters.movers.asking import NoPodError, files_and_log
 from knowngood.adapters.movers.base import Arrived, Turn
-from knowngood.adapters.movers.boots import boot_of
 from knowngood.adapters.movers.watch import NOT_READY, UNREADABLE, Watch
 from knowngood.adapters.nodes import claiming
 from knowngood.adapters.nodes.batch import NodeFailed, NotTold, Task
@@ -90,31 +90,29 @@ class _System:
             self._upgrade.stop()
 
     def _next(self, node: Object) -> Mark | _State:
-        limits, begun, boot = self._task.limits, self._begun, boot_of(node)
+        limits, begun, kubelet = self._task.limits, self._begun, talos.told_by(node)
         if not facts.node_ready(node):
             return _State(NOT_READY, limits.node_unreachable)
-        running = talos.told_by(node)
-        if not (running and boot and self._address):
-            what = "its node tells no Talos" if not running else "its node tells no boot, or no address"
+        if kubelet is None or not self._address:
+            what = "its node tells no Talos that can be read, no boot, or no address"
             return _State(what, limits.operand_age, NotTold)
         if begun is None:
-            return self._shown(boot) if self._wanted(running) else self._start(boot, running)
+            return self._shown(kubelet) if self._wanted(kubelet) else self._start(kubelet)
         if begun.version != self._moving.after:  # it may come with any boot, so it is written over
-            return self._start(boot, running)
-        if boot == begun.reset:
+            return self._start(kubelet)
+        if kubelet.boot == begun.reset:
             return self._under_way()
-        if not self._wanted(running):
-            raise NodeFailed(
-                f"it was booted since it took {begun.version}, and it runs {running}: it went back by itself"
-            )
-        return self._shown(boot)
+        if not self._wanted(kubelet):
+            what = f"it was booted since it took {begun.version}, and it runs {kubelet.version}"
+            raise NodeFailed(f"{what}: it went back by itself")
+        return self._shown(kubelet)
 
-    def _start(self, boot: str, running: str) -> Mark | _State:
+    def _start(self, kubelet: Told) -> Mark | _State:
         """Written down before it is asked, and asked only where the machine is the one that the node tells of."""
-        if isinstance(told := self._told(running), _State):
-            return told
+        if (otherwise := self._otherwise(kubelet)) is not None:
+            return otherwise
         image = self._image()
-        begun = Begun(self._moving.component, self._moving.after, reset=boot)
+        begun = Begun(self._moving.component, self._moving.after, reset=kubelet.boot)
         text = json.dumps(asdict(begun), sort_keys=True)
         claiming.note(self._task, self._name, FLASH_ANNOTATION, text)
         self._begun, self.worked = begun, True
@@ -144,11 +142,11 @@ class _System:
         said = f"{talos.PROGRAM} ended with {code}: {upgrade.words}"
         return _State(f"whether its Talos takes {what} can't be told: {said}", limits.operand_age, NotTold)
 
-    def _shown(self, boot: str) -> Mark | _State:
+    def _shown(self, kubelet: Told) -> Mark | _State:
         """The mark: the machine tells it, and the driver was loaded on that boot, whose judgement covers both."""
-        if isinstance(told := self._told(self._moving.after), _State):
-            return told
-        limit = self._task.limits.operand_age
+        if (otherwise := self._otherwise(kubelet)) is not None:
+            return otherwise
+        limit, boot = self._task.limits.operand_age, kubelet.boot
         try:
             read, lines = files_and_log(self._task, self._name, self._moving.spec, facts.DRIVER_PROOF, BOOT)
         except NoPodError as error:
@@ -166,19 +164,19 @@ class _System:
             self._begun = None
         return Mark(self._moving.after, boot, load.at)
 
-    def _told(self, kubelet: str) -> str | _State:
-        """What the machine itself tells, where that is what its kubelet tells."""
+    def _otherwise(self, kubelet: Told) -> _State | None:
+        """Where the machine itself tells another version or boot than its kubelet, or nothing that can be read."""
         try:
-            told = talos.version(self._address)
+            told = talos.tell(self._address)
         except Unreachable as error:
             return _State(f"its Talos {UNREADABLE}: {error}", self._task.limits.node_unreachable, NotTold)
-        if told != kubelet:
-            why = f"its Talos tells {told}, and its node {kubelet}"
-            return _State(why, self._task.limits.operand_age, NotTold)
-        return told
+        if told == kubelet:
+            return None
+        why = f"its Talos tells {told}, and its node {kubelet}"
+        return _State(why, self._task.limits.operand_age, NotTold)
 
-    def _wanted(self, version: str) -> bool:
-        return runs(self._moving.spec.scheme or TEXT, self._moving.after, version)
+    def _wanted(self, told: Told) -> bool:
+        return runs(self._moving.spec.scheme or TEXT, self._moving.after, told.version)
 
     def _image(self) -> str:
         """The image that Git declares for the version, by its digest. NotTold where it does not."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from knowngood.model.errors import UsageError
 from knowngood.model.matrix import Component, Matrix, Release
+from knowngood.model.mover import SYSTEMS
 from knowngood.planner.discover.seen import Seen, Told, Version, labels_of, name_of, space_of
 from knowngood.planner.moving import STARTING, SUBSCRIPTION, version_of
 from knowngood.planner.version import is_whole, runs
@@ -103,6 +104,9 @@ def _of_nodes(seen: Seen, component: Component, gpu: Sequence[str]) -> Iterator[
         elif component.name == "kubernetes" and not seen.of("ClusterVersion"):
             if match := re.fullmatch(r"v?(\d+\.\d+\.\d+\S*)", str(info.get("kubeletVersion") or "")):
                 yield Version(match[1], "kubelets of the GPU nodes")
+        elif component.mover is not None and component.mover.kind in SYSTEMS:
+            if match := re.fullmatch(r"Talos \(v?(\d+\.\d+\.\d+)\)", str(info.get("osImage") or "")):
+                yield Version(match[1], "osImage of the GPU nodes")
         else:
             text = seen.machines[name].versions.get(component.name, "") if name in seen.machines else ""
             if text and _whole(component, text):

@@ -50,7 +50,13 @@ class TalosMachines(Controller):
         folder = self.twin.world.folder / TALOS
         authority = new_authority(folder)
         application = web.Application()
-        application.add_routes([web.get("/version", self._version), web.post("/upgrade", self._upgrade)])
+        application.add_routes(
+            [
+                web.get("/version", self._version),
+                web.get("/boot", self._boot_id),
+                web.post("/upgrade", self._upgrade),
+            ]
+        )
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.context).start()
@@ -97,6 +103,9 @@ class TalosMachines(Controller):
 
     async def _version(self, request: web.Request) -> web.Response:
         return web.Response(text=self._runs[self._machine(request).name])
+
+    async def _boot_id(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._machine(request).boot_id)
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         machine, asked = self._machine(request), await request.json()

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     """One command; `argv` as the tool's, without its name."""
     flags = parsed(argv[1:])
     try:
-        {"upgrade": upgrade, "version": version}[argv[0]](flags)
+        {"upgrade": upgrade, "version": version, "read": read}[argv[0]](flags)
     except (Refused, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -61,6 +61,11 @@ def version(flags: dict[str, str]) -> None:
     print("Server:", flush=True)
     told = asked("GET", "/version", flags["nodes"])
     print(f"\tNODE:        {flags['nodes']}\n\tTag:         v{told.strip()}\n\tEnabled:     RBAC")
+
+
+def read(flags: dict[str, str]) -> None:
+    """The file that tells which boot it is: no other is asked for."""
+    print(asked("GET", "/boot", flags["nodes"]))
 
 
 def upgrade(flags: dict[str, str]) -> None:

@@ -27,11 +27,23 @@ def program(folder: Path, patch: pytest.MonkeyPatch, text: str) -> None:
     patch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def says(folder: Path, patch: pytest.MonkeyPatch, stdout: str = "", stderr: str = "", code: int = 0) -> None:
+BOOT = "0b7c6f3e-1111-4222-8333-444455556666"
+
+
+def says(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    stdout: str = "",
+    stderr: str = "",
+    code: int = 0,
+    boot: str = BOOT,
+) -> None:
     """A talosctl that answers so, whatever it is asked."""
     (folder / "out").write_text(stdout)
     (folder / "err").write_text(stderr)
-    program(folder, patch, f"cat {folder}/out\ncat {folder}/err >&2\nexit {code}")
+    (folder / "boot").write_text(f"{boot}\n")
+    reads = f'[ "$1" = read ] && exec cat {folder}/boot'
+    program(folder, patch, f"{reads}\ncat {folder}/out\ncat {folder}/err >&2\nexit {code}")
 
 
 @pytest.fixture
@@ -46,7 +58,10 @@ def test_the_machines_own_version_is_told_not_the_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     says(tmp_path, monkeypatch, CLIENT + SERVER)
-    assert talos.version("10.0.0.7") == "1.13.8"
+    assert talos.tell("10.0.0.7") == talos.Told("1.13.8", BOOT)
+    says(tmp_path, monkeypatch, CLIENT + SERVER, boot="error: permission denied")
+    with pytest.raises(Unreachable, match="tells no boot: error: permission denied"):
+        talos.tell("10.0.0.7")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +85,7 @@ def test_an_answer_that_can_not_be_read_is_none(
 ) -> None:
     says(tmp_path, monkeypatch, stdout, stderr, code)
     with pytest.raises(Unreachable, match=words) as error:
-        talos.version("10.0.0.7")
+        talos.tell("10.0.0.7")
     assert "\x1b" not in str(error.value)
 
 
@@ -78,7 +93,7 @@ def test_one_that_gives_no_answer_is_not_waited_for(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(talos, "PATIENCE", 0.1)
     program(tmp_path, monkeypatch, "exec sleep 20")
     with pytest.raises(Unreachable, match="gave no answer in"):
-        talos.version("10.0.0.7")
+        talos.tell("10.0.0.7")
 
 
 def test_an_upgrade_is_told_not_to_drain_and_to_come_through_the_firmware(
@@ -111,7 +126,7 @@ def test_one_that_runs_is_ended_with_us_also_where_it_does_not_heed(
 
 def test_one_that_is_not_there_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    for ask in (lambda: talos.version("10.0.0.7"), lambda: talos.Upgrade("10.0.0.7", IMAGE)):
+    for ask in (lambda: talos.tell("10.0.0.7"), lambda: talos.Upgrade("10.0.0.7", IMAGE)):
         with pytest.raises(Unreachable, match="can't be run"):
             ask()
 
@@ -143,11 +158,11 @@ def test_a_talosctl_that_would_drain_by_itself_is_refused(
     assert (none.where, none.verdict) == (talos.PROGRAM, Verdict.FAIL)
 
 
-def node(image: str = "Talos (v1.13.8)", address: str = "10.0.0.7") -> dict[str, object]:
+def node(image: str = "Talos (v1.13.8)", address: str = "10.0.0.7", boot: str = BOOT) -> dict[str, object]:
     addresses = [{"type": "Hostname", "address": "x"}, {"type": "InternalIP", "address": address}]
     return {
         "metadata": {"name": "gpu-1"},
-        "status": {"nodeInfo": {"osImage": image}, "addresses": addresses if address else []},
+        "status": {"nodeInfo": {"osImage": image, "bootID": boot}, "addresses": addresses if address else []},
     }
 
 
@@ -155,11 +170,12 @@ def node(image: str = "Talos (v1.13.8)", address: str = "10.0.0.7") -> dict[str,
     ("seen", "words"),
     [
         (node(), ""),
-        (node("Talos (v1.13.7)"), "its Talos tells 1.13.8, and its node 1.13.7"),
+        (node("Talos (v1.13.7)"), "its Talos tells 1.13.8 (boot 0b7c6f3e), and its node 1.13.7"),
+        (node(boot=BOOT.replace("0b", "1b")), "and its node 1.13.8 (boot 1b7c6f3e)"),
         (node("Ubuntu 24.04.3 LTS"), "its node tells no Talos that can be read"),
         (node(address=""), "its node tells no Talos that can be read, or no address"),
     ],
-    ids=["well", "another", "no Talos", "no address"],
+    ids=["well", "another", "another boot", "no Talos", "no address"],
 )
 def test_each_machine_tells_what_its_node_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: dict[str, object], words: str

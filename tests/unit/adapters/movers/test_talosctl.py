@@ -144,9 +144,16 @@ def test_a_machine_that_does_not_answer_is_asked_for_nothing(desk: Desk) -> None
 
 
 def test_a_machine_that_tells_another_version_than_its_node_is_asked_for_nothing(desk: Desk) -> None:
-    """Somebody else may answer at that address."""
     desk.tells = "1.12.1"
-    with pytest.raises(NotTold, match=f"its Talos tells 1.12.1, and its node {OLD}"):
+    with pytest.raises(NotTold, match=rf"its Talos tells 1.12.1 \(boot .*\), and its node {OLD}"):
+        desk.comes(NEW)
+    assert (desk.asked, desk.note) == ([], "")
+
+
+def test_a_machine_on_another_boot_is_not_the_nodes_and_is_asked_for_nothing(desk: Desk) -> None:
+    """Somebody else answers at that address, with the same version."""
+    desk.boot_of = "99999999-0000-0000-0000-000000000000"
+    with pytest.raises(NotTold, match=rf"its Talos tells {OLD} \(boot 99999999\)"):
         desk.comes(NEW)
     assert (desk.asked, desk.note) == ([], "")
 
@@ -230,7 +237,7 @@ def test_a_node_that_tells_no_talos_is_left_alone(desk: Desk) -> None:
             desk.bring(NEW)
     desk.show()
     desk.kube.objects[NODE_PATH]["status"]["addresses"] = []
-    with pytest.raises(NotTold, match="no boot, or no address"):
+    with pytest.raises(NotTold, match="no Talos that can be read, no boot, or no address"):
         desk.bring(NEW)
     assert (desk.asked, desk.note) == ([], "")
 

@@ -373,3 +373,11 @@ def test_an_object_that_no_application_brings_is_told() -> None:
     alone = with_(alone, "NVIDIADriver", obj("NVIDIADriver", "ring-0", {"version": "580.173.02"}))
     asked = " ".join(told(with_(alone, "Application")).questions["declare"])
     assert "NVIDIADriver ring-0 says what runs of it, and no Application brings that object" in asked
+
+
+@pytest.mark.parametrize(("image", "version"), [("Talos (v1.13.7)", "1.13.7"), ("Ubuntu 24.04.3 LTS", "")])
+def test_talos_is_told_by_its_nodes_themselves(image: str, version: str) -> None:
+    one = node("gpu-1", **GPU)
+    one["status"]["nodeInfo"] |= {"osImage": image, "kubeletVersion": "v1.34.3"}
+    found = tell(Seen({"Node": (one,)}), MATRIX, DEFAULT_NAMESPACES).versions
+    assert (found["talos"].text if "talos" in found else "") == version
