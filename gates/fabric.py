@@ -8,11 +8,13 @@ tenants), perftest with CUDA and nccl-tests with MPI in its image. Pairs meet in
 tournament, three unless the profile says otherwise); a node that is alone meets one of the batch, or of the cluster
 file's probe.partners, on which nobody works.
 fail: a link is below minGbPerSecond of the profile, minBaselineRatio of the two ports' own baseline or minPoolRatio of
-the median, or takes longer than maxReadLatencyUs or maxLatencyRatio of the baseline, or loses what is sent, and it is
-this node's port, this node, or what lies between: told by who else is bad with it; NCCL below minAllReduceGBps or
-minAllReduceRatio; a wrong value; another transport than promised. The reason names PCI address or GUID.
-inconclusive: it met nobody, or on some rail nobody that is good; a tool is missing or did not start or end; no meeting
-tells of the all-reduce whether its values are right, that all ranks of both nodes took part, and the node's transport.
+the median, or takes longer than maxReadLatencyUs, maxLatencyRatio of the baseline or three times the median, or loses
+what is sent, and it is this node's port, this node, or what lies between: told by who else is bad with it; NCCL below
+minAllReduceGBps or minAllReduceRatio; a wrong value; another transport than promised. The reason names PCI address or
+GUID.
+inconclusive: it met nobody, or on some rail nobody that is good; a port of the baseline was not measured; a tool is
+missing or did not start or end; no meeting tells of the all-reduce whether its values are right, that all ranks of both
+nodes took part, and the node's transport.
 A partner that did not come speaks against itself alone.
 Thresholds: the profile's, sources there; the ratios are in knowngood.gate.fabric.
 """
@@ -67,5 +69,7 @@ def test_fabric(
         )
     if untold := judged.untold(node):
         judge.inconclusive(some(untold))
+    if lost := [part for part in (baseline or {}).get("parts", ()) if part not in own.get("parts", ())]:
+        judge.inconclusive(f"measured before the change, and not now: {some(lost)}")
     if doubts := meeting.doubts(node, judged, limits):
         judge.note(some(doubts))

@@ -20,6 +20,8 @@ NCCL = -1
 """The rail that stands for NCCL over all of them."""
 OTHERS = 3
 """Links that make a median."""
+FAR = 3.0
+"""The most that a link's latency may be of the median. Ours: a way over one more switch is some tenths longer."""
 RATIO, POOL, LATENCY, REDUCED = 0.95, 0.9, 1.5, 0.9
 """Shares unless the profile says otherwise: of the own baseline a rate must reach (5 % below it at most: a proposal,
 scitix/sichek and Azure keep floors of 90 %), of the median (ours), the most that a latency may be of its baseline
@@ -78,6 +80,8 @@ class Judged:
         medians = [rate for rates in self.rates.values() for rail, rate in rates.items() if rail != NCCL]
         reduced = [rates[NCCL] for rates in self.rates.values() if NCCL in rates]
         self._median = {False: _median(medians), True: _median(reduced)}
+        links = (link for one in told.values() for link in one.get("links", ()))
+        self._usual = _median([us for link in links if (us := _figure(link.get("latencyUs"))) is not None])
         self.met = {pair: self._met((pair[0], pair[1]), one) for pair, one in told.items()}
 
     @property
@@ -199,6 +203,8 @@ class Judged:
         own = [b for x in before if (b := _figure(x)) is not None]
         if own and value > float(self._limits.get("maxLatencyRatio", LATENCY)) * max(own):
             return f"takes {value:g} us, before the change {max(own):g}"
+        if self._usual and value > FAR * self._usual:
+            return f"takes {value:g} us, the median of all links is {self._usual:g}"
         return ""
 
     def _reduced(
@@ -241,7 +247,7 @@ def elsewhere(nccl: Values, gpus: int) -> str:
 
 def _not_told(nccl: Values, node: str) -> Iterator[str]:
     """What an all-reduce that gave a figure did not tell, of all its ranks or of this node's."""
-    if nccl.get("wrong") is None:
+    if type(nccl.get("wrong")) is not int:
         yield "the all-reduce's values were not checked"
     if not nccl.get("ranks") or not nccl.get("hosts"):
         yield "where the all-reduce's ranks ran is not told"

@@ -77,6 +77,30 @@ def verdicts(documents: Told, **more: Any) -> dict[str, str]:
     return {node: judged(node, documents, **more)[0] for node in NODES}
 
 
+def test_a_rail_that_both_ends_have_lost_is_no_pass() -> None:
+    """Neither tells a link of it, so there is none to be bad."""
+    _, _, before = judged("a", told())
+    found, reason, _ = judged("a", told(rails=1), baselines={"a": before.measured})
+    assert (found, reason) == ("inconclusive", "measured before the change, and not now: a:1/1")
+
+
+def test_a_link_that_takes_far_longer_than_the_others_is_bad_without_a_baseline() -> None:
+    documents = told()
+    assert judged("a", documents)[0] == "pass"
+    for other in ("b", "c"):
+        between(documents, "a", other)["links"][1]["latencyUs"] = 400.0
+    found, reason, _ = judged("a", documents)
+    assert (found, "takes 400 us, the median of all links is " in reason) == ("fail", True)
+
+
+@pytest.mark.parametrize("wrong", [None, "", [], {}, False, "0"])
+def test_values_that_were_not_counted_were_not_checked(wrong: Any) -> None:
+    documents = told()
+    for other in [n for n in NODES if n != "a"]:
+        between(documents, "a", other)["nccl"]["wrong"] = wrong
+    assert judged("a", documents)[0] in ("inconclusive", "fail")
+
+
 def test_healthy_pairs_pass_and_ports_are_kept_by_their_address() -> None:
     found, reason, notes = judged("a", told())
     assert (found, reason) == ("pass", "")
