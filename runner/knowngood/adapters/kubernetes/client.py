@@ -32,6 +32,7 @@ PAGE, NODES_A_PAGE = 1000, 250
 """Objects a page. Nodes are the largest there are: some 8 MiB of JSON, as a thousand pods."""
 FIRST_PATIENCE = 5.0
 """Seconds for an API server that never answered: a wrong address is likelier than an outage."""
+LOGIN = "log in again, or name another one: --kubeconfig FILE"
 BUSY = frozenset({429, 500, 502, 503, 504})
 """Answers that ask to come again. 500 too: a change of etcd's leader, or a webhook that is being restarted."""
 AGENT = "knowngood"
@@ -342,7 +343,8 @@ class Kube:
         answer = self.request(method, where, query, own, body=data, timeout=timeout)
         self.counted(0, len(answer.data))
         if answer.status >= 400:
-            refuse(answer.status, answer.data, f"{method} {where}", answer.headers.get("Retry-After") or "")
+            later = answer.headers.get("Retry-After") or ""
+            refuse(answer.status, answer.data, f"{method} {where}", later, self.access.where)
         return answer.data
 
     def request(
@@ -369,8 +371,8 @@ def refused_certificate(kube: Kube, error: Exception) -> UsageError:
     )
 
 
-def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
-    """Raise what an HTTP status from 400 on means."""
+def refuse(code: int, body: bytes, what: str, retry_after: str = "", who: str = "") -> None:
+    """Raise what an HTTP status from 400 on means. `who`: the kubeconfig by which it was asked."""
     try:
         status = json.loads(body)
     except ValueError:
@@ -381,7 +383,7 @@ def refuse(code: int, body: bytes, what: str, retry_after: str = "") -> None:
     if code in {401, 403} and "/proxy/" in what and status.get("kind") != "Status":
         raise error  # of what is behind the proxy: the API server's own refusal is a Status
     if code == 401:
-        raise UsageError("the API server does not know our credentials (401)", hint="log in again")
+        raise UsageError("the API server does not know our credentials (401)", where=who, hint=LOGIN)
     if code == 403:
         raise UsageError(f"{what}: forbidden: {message}", hint="see deploy/ for the rights that are needed")
     if code in BUSY and not _final(code, what):

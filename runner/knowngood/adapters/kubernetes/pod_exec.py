@@ -112,7 +112,7 @@ def _connect(kube: Kube, where: tuple[str, str, str], argv: Sequence[str], timeo
             **way,
         )
     except websocket.WebSocketBadStatusException as error:
-        refuse(int(error.status_code), error.resp_body or b"", what)
+        refuse(int(error.status_code), error.resp_body or b"", what, who=kube.access.where)
         raise Unreachable(f"{what}: {error.status_code}", where=kube.access.server) from error
     except ssl.SSLError as error:
         raise refused_certificate(kube, error) from error

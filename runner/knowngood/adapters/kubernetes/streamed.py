@@ -49,7 +49,8 @@ def _spooled(
     file.seek(0)
     if answer.status >= 400:
         with file:
-            refuse(answer.status, file.read(CHUNK), f"GET {where}", answer.headers.get("Retry-After") or "")
+            later = answer.headers.get("Retry-After") or ""
+            refuse(answer.status, file.read(CHUNK), f"GET {where}", later, kube.access.where)
     if sized and "Content-Length" not in answer.headers:
         file.close()
         raise Unreachable(f"GET {where}: the answer has no length, so it can't be told whether it is all")

@@ -31,6 +31,11 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import git
 
+SIGNS = (
+    "commit.gpgSign is true here: the key must be there without asking anybody, by an agent or without a passphrase "
+    "(docs/runbooks/gitops.md, Signed commits); nothing was pushed"
+)
+_SIGNATURE = re.compile(r"gpg|passphrase|signingkey|failed to sign|load public key|secret key", re.IGNORECASE)
 _TIMED_OUT = -9  # GitPython kills with SIGKILL
 
 _AUTH = re.compile(
@@ -68,12 +73,17 @@ class Result:
         return self.out.decode("utf-8", "replace").strip()
 
 
+def _verb(arguments: tuple[str, ...]) -> str:
+    return arguments[2] if arguments[0] == "-C" else arguments[0]
+
+
 class GitFailed(Inconclusive):
     """A git command failed; `explain` makes a better error of it where a remote was asked."""
 
     def __init__(self, arguments: tuple[str, ...], result: Result) -> None:
-        verb = arguments[2] if arguments[0] == "-C" else arguments[0]
-        super().__init__(f"git {verb}: {_last_words(result)}")
+        said = _last_words(result)
+        hint = SIGNS if _SIGNATURE.search(f"{result.err}\n{said}") else ""
+        super().__init__(f"git {_verb(arguments)}: {said}", hint=hint)
         self.result = result
 
 
@@ -121,7 +131,11 @@ class GitCommand:
             raise UsageError("git was not found", hint="install git, or put it on PATH") from error
         result = Result(code, out if isinstance(out, bytes) else str(out).encode(), str(err))
         if code == _TIMED_OUT:
-            raise Unreachable(f"git {arguments[0]} gave no answer in {limit:.0f} s", hint="is the remote up?")
+            verb = _verb(arguments)
+            what = f"git {verb} gave no answer in {limit:.0f} s"
+            if verb == "commit":  # it asks no remote and runs no hook: only a signature is waited for
+                raise Inconclusive(what, hint=SIGNS)
+            raise Unreachable(what, hint="is the remote up?")
         if code not in ok:
             raise GitFailed(arguments, result)
         return result

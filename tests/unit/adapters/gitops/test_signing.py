@@ -76,11 +76,32 @@ def test_commits_are_signed_with_the_users_gpg_key(
             subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True)
 
 
-def test_a_signature_that_cant_be_made_pushes_nothing(team: Team, clone: Clone, home: Path) -> None:
-    configured(home, key="~/nothing.pub")
-    with pytest.raises(Inconclusive, match="git commit"):
+@needs_keygen
+@pytest.mark.parametrize("how", ["missing", "locked", "unnamed"])
+def test_a_signature_that_cant_be_made_pushes_nothing_and_says_what_to_do(
+    team: Team, clone: Clone, home: Path, how: str
+) -> None:
+    if how == "locked":
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(home / "key")]
+        subprocess.run(words, check=True)
+    configured(home, key={"missing": "~/nothing.pub", "locked": "~/key.pub", "unnamed": ""}[how])
+    with pytest.raises(Inconclusive, match="git commit") as told:
         clone().declare([change("ring-0")], "ring-0", trailers("ring-0"))
+    assert "the key must be there without asking anybody" in told.value.hint
     assert len(team.log()) == 1
+
+
+def test_a_signature_that_is_waited_for_is_no_remote_that_is_down(
+    team: Team, clone: Clone, home: Path
+) -> None:
+    """An agent that asks a human on a screen which nobody sees."""
+    asks = home / "asks"
+    asks.write_text("#!/bin/sh\nexec sleep 60\n")
+    asks.chmod(0o755)
+    (home / ".gitconfig").write_text(f"[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = {asks}\n")
+    with pytest.raises(Inconclusive, match="git commit gave no answer in 2 s") as told:
+        clone(deadline=2.0).declare([change("ring-0")], "ring-0", trailers("ring-0"))
+    assert "the key must be there without asking anybody" in told.value.hint
 
 
 def test_without_it_the_commits_are_ours_alone(team: Team, clone: Clone, home: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.adapters.fake_kube import FakeKube
 
 from knowngood.adapters.kubernetes import client as kube_module
-from knowngood.adapters.kubernetes.client import ApiError, path, refuse
+from knowngood.adapters.kubernetes.client import LOGIN, ApiError, path, refuse
 from knowngood.model.errors import Interrupted, Unreachable, UsageError
 from knowngood.ports.cancel import Cancel
 
@@ -97,8 +97,9 @@ def test_a_refusal_is_not_retried() -> None:
 
 
 def test_credentials_that_are_not_known_are_the_users_mistake() -> None:
-    with pytest.raises(UsageError, match="401"):
-        refuse(401, b"", "GET /x")
+    with pytest.raises(UsageError, match="401") as told:
+        refuse(401, b"", "GET /x", who="/home/jo/.kube/prod")
+    assert (told.value.where, told.value.hint) == ("/home/jo/.kube/prod", LOGIN)
 
 
 def test_a_missing_right_is_named() -> None:
