@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,3 +308,23 @@ def test_a_node_is_asked_only_of_the_uplink_that_its_hop_would_take_down(matrix:
     coupled = plan(matrix, "lab-rdma", "r595")
     (ring, *_) = coupled.hops[0].rings
     assert coupled.claiming(ring)["doca-ofed"].guards == coupled.movers["doca-ofed"].guards != ()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "components/nvidia-driver.yaml",
+        "rules/driver-branch-ended.yaml",
+        "profiles/hgx-b200.yaml",
+        "releases/r580.yaml",
+        "clusters/ams-prod.yaml",
+    ],
+)
+def test_what_is_wrong_in_one_file_is_told_of_that_file_alone(tmp_path: Path, file: str) -> None:
+    """Whoever mends what follows from it would spoil what was right."""
+    folder = tmp_path / "matrix"
+    shutil.copytree(matrix_dir(), folder)
+    with (folder / file).open("a", encoding="utf-8") as text:
+        text.write("\nnot-a-field: 1\n")
+    told = [(p.rule, p.where.file) for p in check(folder).problems]
+    assert [where.endswith(file) for _, where in told] == [True], told

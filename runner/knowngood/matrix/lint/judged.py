@@ -58,6 +58,11 @@ class Judge:
                 groups.setdefault(shared, _Group(*shared)).rules.append(rule)
         self._groups = tuple(groups.values())
 
+    @property
+    def asked(self) -> set[str]:
+        """The rules that answer; the others are of files that can't be read, or speak of such."""
+        return {rule.name for group in self._groups for rule in group.rules}
+
     def unreadable(self, components: Mapping[str, str]) -> dict[str, str]:
         """Component -> what is wrong with its version; unknown components are left out."""
         known, whole = self.matrix.components, self._whole
@@ -102,7 +107,9 @@ class Judge:
         found: dict[Mark, tuple[Finding, list[str]]] = {}
         for name in profiles if hardware else ():
             profile = self.matrix.profiles.get(name)
-            for finding in self._of(hardware, components, traits_of(profile, None) if profile else {}):
+            if profile is None:  # that it is not there, or can't be read, is another rule's finding
+                continue
+            for finding in self._of(hardware, components, traits_of(profile, None)):
                 mark = (finding.rule.name, finding.outcome, finding.component, finding.required)
                 found.setdefault(mark, (finding, []))[1].append(name)
         for finding, where in found.values():

@@ -93,9 +93,14 @@ def accepted_is_warned_of(context: Context) -> Iterator[Finding]:
         finding = judged.finding
         if broken([finding], Severity.WARN) or finding.outcome is Outcome.UNKNOWN:
             warned.setdefault(judged.document.name, set()).add(finding.rule.name)
+    mute = context.documents.names("rules") - context.judge.asked
     for document in context.documents.of("releases").values():
+        if context.judge.unreadable(document.value["components"]):
+            continue
+        if not {*document.value["profiles"]} <= {*context.matrix.profiles}:
+            continue
         for name in document.value.get("accepts", {}):
-            if name not in warned.get(document.name, ()):
+            if name not in warned.get(document.name, ()) and name not in mute:
                 yield Finding(
                     document.at_key("accepts", name),
                     f"no rule {name} warns of it",
@@ -158,8 +163,11 @@ def releases_differ(context: Context) -> Iterator[Finding]:
 @rule("KG210", "A release's rdma-mode is that of the profiles it is meant for, unless another supersedes it.")
 def rdma_mode_fits(context: Context) -> Iterator[Finding]:
     """Else drift would be found on every node; a mode that is left behind is a release's to come from."""
-    left = {d.value.get("supersedes") for d in context.documents.of("releases").values()}
-    for document in context.documents.of("releases").values():
+    readable = context.documents.of("releases")
+    if context.documents.names("releases") - {*readable}:
+        return  # one that can't be read may supersede any
+    left = {d.value.get("supersedes") for d in readable.values()}
+    for document in readable.values():
         mode = None if document.name in left else document.value["components"].get("rdma-mode")
         for name in document.value["profiles"]:
             profile = context.matrix.profiles.get(name)
