@@ -18,6 +18,7 @@ from knowngood.model.field import ObjectRef
 _TOKEN = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 _PATCHES = ("patches", "patchesJson6902", "patchesStrategicMerge")
 _MOVING = ("replace", "add")
+LISTED = "say under `written` where it stands (items.0.spec.version), or give the object a file or document of its own"
 HINT = "check file and path in the cluster file's `declare`"
 
 
@@ -48,6 +49,10 @@ def place_of(text: str, path: str, file: str, of: ObjectRef, written: str = "") 
     if len(documents) == 1 and _is_kustomization(documents[0]):
         found = list(_in_kustomization(documents[0], path, of, file))
         return _only(found, f"no inline patch here sets {path} of {of}", file)
+    if len(documents) == 1 and said(documents[0], "kind").endswith("List"):
+        raise refusal(
+            Location(file), f"it is a List, and where {of} stands in it is not said", LISTED, "edit"
+        )
     if len(documents) == 1 and isinstance(documents[0], Sequence):
         found = [(Step(0, where),) for where in _in_operations(documents[0], path)]
         return _only(found, f"no operation here sets {path}", file)

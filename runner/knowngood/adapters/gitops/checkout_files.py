@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from knowngood.adapters.gitops.charts import CHART
@@ -106,7 +106,9 @@ def _files(documents: list[_Document]) -> Iterator[File]:
     by_file: dict[str, list[_Document]] = {}
     for one in documents:
         by_file.setdefault(one.file, []).append(one)
-        if said(one.node, "kind") and said(one.node, "metadata", "name"):
+        if listed := _listed(one):
+            yield from listed
+        elif said(one.node, "kind") and said(one.node, "metadata", "name"):
             yield _object(one, patch=one.file in patches)
         elif posixpath.basename(one.file) not in (CHART, *KUSTOMIZATION):
             yield File(one.file, VALUES, "", "", dict(_walk(one.node, "", 0)))
@@ -126,6 +128,17 @@ def _object(one: _Document, *, patch: bool) -> File:
     for path in [p for p in texts if named[0] == "Application" and p.endswith(".helm.values")]:
         texts.update(_in_text(texts[path], path))
     return File(one.file, *named, texts, patch)
+
+
+def _listed(one: _Document) -> list[File]:
+    """The objects of a List, each with where it is written in it."""
+    items = one.node.get("items") if isinstance(one.node, Mapping) else None
+    if not said(one.node, "kind").endswith("List") or not isinstance(items, Sequence):
+        return []
+    found = (
+        (f"items.{n}", _object(_Document(one.file, item), patch=False)) for n, item in enumerate(items.items)
+    )
+    return [replace(f, written={path: f"{at}.{path}" for path in f.texts}) for at, f in found]
 
 
 def _in_text(text: str, path: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from knowngood.model.errors import UsageError
@@ -245,7 +246,7 @@ def _settled(
 ) -> None:
     """One declaration of these places, or a question."""
     if len(places) == 1 and places[0].file.name not in rings:
-        found[component] = _one(places[0], places[0].file.path, places[0].file.name)
+        found[component] = _one(places[0], places[0].file.path, places[0].file.name, _written(places[0]))
         return
     texts = {(p.file.path, p.file.written.get(p.path) or (p.file.called, p.path)) for p in places}
     if len(texts) < len(places):
@@ -263,27 +264,33 @@ def _settled(
     )
 
 
-def _by_ring(places: Sequence[Place], rings: Sequence[str]) -> tuple[str, str] | None:
-    """File and object's name of all of them with `{ring}` for the ring's name; None where they are not one a ring.
+def _by_ring(places: Sequence[Place], rings: Sequence[str]) -> tuple[str, str, str] | None:
+    """File, object's name and where it is written, with `{ring}` for the ring's name; None where not one is a ring's.
 
     A ConfigMap that nothing acts on may be for anything: it must have the ring's own name.
     """
     shapes, meant = set(), set()
     for place in places:
         ring = max((r for r in rings if r in place.file.name), key=len, default="")
-        shapes.add((*_ringless(place, ring), place.path, place.file.kind, place.api_version))
+        shapes.add((*_ringless(place, ring or "{ring}"), place.path, place.file.kind, place.api_version))
         meant.add(ring if place.file.kind != CONFIG_MAP or ring == place.file.name else "")
     if len(shapes) > 1 or meant != set(rings) or len(places) != len(rings):
         return None
-    ((file, name, *_),) = shapes
-    return file, name
+    ((file, name, written, *_),) = shapes
+    return file, name, written
 
 
-def _ringless(place: Place, ring: str) -> tuple[str, str]:
-    """A ring's name may be a folder's, too."""
+def _ringless(place: Place, ring: str) -> tuple[str, str, str]:
+    """A ring's name may be a folder's, and a key's or an item's among values, too."""
     *above, last = place.file.path.split("/")
     folders = ["{ring}" if folder == ring else folder for folder in above]
-    return "/".join((*folders, last.replace(ring, "{ring}"))), place.file.name.replace(ring, "{ring}")
+    file = "/".join((*folders, last.replace(ring, "{ring}")))
+    key = rf"(?<![^.=\[]){re.escape(ring)}(?![^.\]])"
+    return file, place.file.name.replace(ring, "{ring}"), re.sub(key, "{ring}", _written(place))
+
+
+def _written(place: Place) -> str:
+    return place.file.written.get(place.path, place.path)
 
 
 def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> bool:
@@ -327,11 +334,10 @@ def _shared(seen: Seen, told: Told, component: str, places: Sequence[Place]) -> 
             )
 
 
-def _one(place: Place, file: str, name: str) -> Object:
+def _one(place: Place, file: str, name: str, written: str) -> Object:
     obj = {"apiVersion": place.api_version, "kind": place.file.kind, "name": name}
     if place.file.namespace:
         obj["namespace"] = place.file.namespace
-    written = place.file.written.get(place.path, place.path)
     return {
         "file": file,
         "path": place.path,

@@ -194,6 +194,18 @@ def test_one_patch_of_both_rings_is_asked_about(tmp_path: Path) -> None:
     assert f"one value in {OVERLAY}/kustomization.yaml is that of a-driver, b-driver" in asked
 
 
+def test_rings_in_one_list_are_asked_about(tmp_path: Path) -> None:
+    """Each is written at a number of its own, which no ring's name says."""
+    both = [
+        obj("nvidia.com/v1alpha1", "NVIDIADriver", n, {"version": RUNS}) for n in ("a-driver", "b-driver")
+    ]
+    files = overlay(resources=["../../base", "drivers.yaml"])
+    files[f"{OVERLAY}/drivers.yaml"] = {"apiVersion": "v1", "kind": "List", "items": both}
+    found, asked = rings(tmp_path, files)
+    assert found == {}
+    assert f"2 places say it ({OVERLAY}/drivers.yaml)" in asked
+
+
 def rings(
     folder: Path, files: dict[str, Any], texts: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], str]:

@@ -11,6 +11,9 @@ import yaml
 from tests.first_hour import CLUSTER_POLICY, OPERATORS, POLICY, checkout, inspected, kustomization
 from tests.unit.cli.called import knowngood
 
+from knowngood.matrix.span_edit import edit_scalar
+from knowngood.model.field import ObjectRef
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
 
 
@@ -90,3 +93,20 @@ def test_what_names_no_one_version_is_asked_about(tmp_path: Path, text: str) -> 
     assert declared["file"] == POLICY
     assert f"spec.driver.version in {POLICY} is {text}, which names no one version" in asked
     assert "say under texts what each version is written as" in asked
+
+
+def test_an_object_of_a_list_is_found_where_it_is_written(tmp_path: Path) -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}
+    held = {"apiVersion": "v1", "kind": "List", "items": [other, CLUSTER_POLICY]}
+    repo = checkout(tmp_path / "ops", **{POLICY: held})
+    declared, asked, _ = found_in(repo, inspected(tmp_path / "seen", f"file://{repo}"), tmp_path / "out")
+    assert (declared["file"], declared["written"]) == (POLICY, "items.1.spec.driver.version"), asked
+    edited = edit_scalar(
+        (repo / POLICY).read_text(),
+        declared["path"],
+        "595.91.07",
+        file=POLICY,
+        of=ObjectRef("nvidia.com/v1", "ClusterPolicy", "gpu-cluster-policy"),
+        written=declared["written"],
+    )
+    assert yaml.safe_load(edited)["items"][1]["spec"]["driver"]["version"] == "595.91.07"
