@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import click
 
 from knowngood.model.text import ENDLESS, Page, as_json, page, printable
 
+NAME = "knowngood"
+
 
 def width() -> int:
     """Columns of the terminal; no end of them where there is none, so that a line stays one for `grep`."""
     return shutil.get_terminal_size((ENDLESS, 24)).columns
+
+
+def program() -> str:
+    """What a person types to call this program again: `make demo` runs one that no PATH has."""
+    called = Path(sys.argv[0])
+    found = called.name == NAME and not shutil.which(NAME) and called.is_file()
+    return os.path.relpath(called) if found else NAME
 
 
 def say(text: str, *, err: bool = False) -> None:

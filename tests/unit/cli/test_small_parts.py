@@ -19,6 +19,7 @@ from knowngood.cli import gate_author, gate_work
 from knowngood.cli.commands.rehearse import FAULTS, advice, parsed
 from knowngood.cli.options import Settings
 from knowngood.cli.signals import STOPPING, stopped_by_signals
+from knowngood.cli.terminal import program
 from knowngood.cli.wiring import Audience
 from knowngood.model.errors import UsageError
 from knowngood.model.progress import Progress
@@ -221,3 +222,18 @@ def test_show_of_nothing_says_how_a_run_is_shown(words: tuple[str, ...]) -> None
     done = knowngood("show", *words)
     assert done.code == 2
     assert "use: knowngood show run" in done.err
+
+
+@pytest.mark.parametrize(("on_path", "typed"), [(False, "tools/bin/knowngood"), (True, "knowngood")])
+def test_the_demo_names_the_program_as_it_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_path: bool, typed: str
+) -> None:
+    """`make demo` runs the one in .venv, which a stranger has not on PATH."""
+    own = tmp_path / "tools" / "bin" / "knowngood"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(own), "demo"])
+    monkeypatch.setenv("PATH", str(own.parent) if on_path else "/nothing")
+    assert program() == typed

@@ -235,5 +235,7 @@ def test_where_the_version_is_written_shows_where_its_companions_are(written: st
 
 def test_an_object_in_a_list_says_how_it_is_to_be_named() -> None:
     held = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "ClusterPolicy"}]}
-    with pytest.raises(DataError, match="it is a List, and where ClusterPolicy gpu-cluster-policy stands in it"):
+    with pytest.raises(
+        DataError, match="it is a List, and where ClusterPolicy gpu-cluster-policy stands in it"
+    ):
         read_scalar(yaml.safe_dump(held), PATH, file="f.yaml", of=POLICY)

@@ -14,7 +14,7 @@ from knowngood.cli.matrix_source import Source, load
 from knowngood.cli.options import SHIPPED, Settings, debug_option, matrix_option, output_option
 from knowngood.cli.play import advise
 from knowngood.cli.staging import new_folder, staged, upgrade
-from knowngood.cli.terminal import say
+from knowngood.cli.terminal import program, say
 from knowngood.model.errors import ExitCode
 from knowngood.model.jsonable import to_json
 from knowngood.model.matrix import Cluster
@@ -108,7 +108,8 @@ def command(settings: Settings, out: Path, output: str) -> int:
         with staged(source, found, where, SCALE, meets) as stage:
             acts += tuple(part(Scene(stage, source, found)) for part in parts)
             histories[cluster] = stage.history()
-    then = (f"knowngood status --runs-dir {folder / 'runs'}", f"knowngood plan {CLUSTER} --to {PROVEN}")
+    said = program()
+    then = (f"{said} status --runs-dir {folder / 'runs'}", f"{said} plan {CLUSTER} --to {PROVEN}")
     for act in acts:
         advise(act.folder, act.summary, then)
     summaries = [act.summary for act in acts]
