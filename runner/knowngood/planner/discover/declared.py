@@ -11,7 +11,7 @@ from knowngood.model.matrix import Component, Matrix
 from knowngood.model.mover import MoverSpec
 from knowngood.model.values import Object
 from knowngood.planner.discover.given import given
-from knowngood.planner.discover.kustomized import as_live, copied, generated, overruled, unshown
+from knowngood.planner.discover.kustomized import as_live, copied, generated, overruled, set_later, unshown
 from knowngood.planner.discover.nodes import natural
 from knowngood.planner.discover.said import brought, switched_off, unclear
 from knowngood.planner.discover.seen import VALUES, File, Place, Seen, Told, name_of, space_of
@@ -304,7 +304,11 @@ def _unsaid(seen: Seen, told: Told, component: str, mover: MoverSpec) -> bool:
             ]
             if not versions or (file.kind, file.name) not in managed or file.patch:
                 continue
-            if _reads(seen, folder_of(application), file.path):
+            folder = folder_of(application)
+            if _reads(seen, folder, file.path):
+                if later := set_later(seen, folder, file, versions[0]):
+                    told.ask("declare", f"{component}: {later}")
+                    return True
                 what = f"{component}: {file.path} has {file.kind} {file.name} without {versions[0]}"
                 told.ask(
                     "declare",

@@ -48,7 +48,8 @@ def _source(seen: Seen, folder: str, one: Replacement) -> File | None:
     kind, name, path = one.source
     reads = seen.reads.get(folder, frozenset())
     files = seen.files or ()
-    found = [f for f in files if (f.kind, f.name) == (kind, name) and f.path in reads and path in f.texts]
+    named = [f for f in files if f.kind == kind and name in ("", f.name)]
+    found = [f for f in named if f.path in reads and path in f.texts]
     return found[0] if len(found) == 1 else None
 
 
@@ -65,12 +66,24 @@ def overruled(seen: Seen, folder: str, place: Place) -> str:
     if fields.get(place.path) == says:
         return ""
     rendered = fields.get(place.path, "nothing")
-    return f"{place.file.path} says {says}, and kustomize makes {rendered} of it: {_by_whom(seen, folder, place)}"
+    whom = _by_whom(seen, folder, kind, place.path)
+    return f"{place.file.path} says {says}, and kustomize makes {rendered} of it: {whom}"
 
 
-def _by_whom(seen: Seen, folder: str, place: Place) -> str:
+def set_later(seen: Seen, folder: str, file: File, path: str) -> str:
+    """What kustomize writes into a field that a file leaves out, and by whom; "" for nothing."""
+    around = seen.kustomized.affixes.get(folder, {}).get(file.path, PLAIN)
+    made = seen.kustomized.made.get(folder, {})
+    texts = (made.get((file.kind, affix.of(file.name)), {}).get(path) for affix in sorted(around))
+    if text := next(filter(None, texts), ""):
+        what = f"{file.path} does not say {path}, and kustomize makes it {text}"
+        return f"{what}: {_by_whom(seen, folder, file.kind, path)}"
+    return ""
+
+
+def _by_whom(seen: Seen, folder: str, of_kind: str, of_path: str) -> str:
     for one in _of(seen, folder):
-        if (one.kind, one.path) == (place.file.kind, place.path):
+        if (one.kind, one.path) == (of_kind, of_path):
             kind, name, path = one.source
             if not one.whole:
                 then = f"it is a part of {kind} {name} {path}: give it a field of its own there"

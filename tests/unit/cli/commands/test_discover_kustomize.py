@@ -104,6 +104,27 @@ def test_a_value_that_is_copied_from_a_config_map_is_found_there(tmp_path: Path)
     assert "nvidia-driver" not in asked
 
 
+UNSAID = {**CLUSTER_POLICY, "spec": {**CLUSTER_POLICY["spec"], "driver": {"enabled": True}}}
+
+
+def test_a_replacement_may_make_the_field_and_name_no_source_but_the_kind(tmp_path: Path) -> None:
+    made = replacement("data.driver")
+    made["targets"][0]["options"] = {"create": True}
+    del made["source"]["name"]
+    files = overlay(replacements=[{"path": "r.yaml"}], resources=["../../base", "versions.yaml"])
+    files |= {POLICY: UNSAID, f"{OVERLAY}/versions.yaml": versions(), f"{OVERLAY}/r.yaml": made}
+    assert discovered(tmp_path, **files)[0]["file"] == f"{OVERLAY}/versions.yaml"
+
+
+def test_a_field_that_a_part_of_another_makes_is_not_its_operators_choice(tmp_path: Path) -> None:
+    part = replacement("data.all", options={"delimiter": "/", "index": 1})
+    part["targets"][0]["options"] = {"create": True}
+    files = overlay(replacements=[part], resources=["../../base", "versions.yaml"])
+    found, asked = discovered(tmp_path, **files | {POLICY: UNSAID, f"{OVERLAY}/versions.yaml": versions()})
+    assert found == {}
+    assert f"{POLICY} does not say {FIELD}, and kustomize makes it {RUNS}: the replacement at" in asked
+
+
 def test_a_value_that_is_part_of_another_is_asked_about_with_its_line(tmp_path: Path) -> None:
     part = replacement("data.all", options={"delimiter": "/", "index": 1})
     files = overlay(replacements=[part], resources=["../../base", "versions.yaml"])
