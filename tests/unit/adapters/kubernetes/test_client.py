@@ -98,8 +98,8 @@ def test_a_refusal_is_not_retried() -> None:
 
 def test_credentials_that_are_not_known_are_the_users_mistake() -> None:
     with pytest.raises(UsageError, match="401") as told:
-        refuse(401, b"", "GET /x", who="/home/jo/.kube/prod")
-    assert (told.value.where, told.value.hint) == ("/home/jo/.kube/prod", LOGIN)
+        refuse(401, b"", "GET /x", who="/srv/jo/.kube/prod")
+    assert (told.value.where, told.value.hint) == ("/srv/jo/.kube/prod", LOGIN)
 
 
 def test_a_missing_right_is_named() -> None:
