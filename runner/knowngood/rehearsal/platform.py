@@ -65,6 +65,6 @@ def kernel_of(rest: AtRest, leader: str, version: str) -> str:
 
 
 def reported_kernel(declared: str) -> str:
-    """What `uname -r` says for a kernel package's version: Red Hat's also name the architecture."""
-    red_hat = re.fullmatch(r".*\.el\d+(_\d+)?", declared)
-    return f"{declared}.x86_64" if red_hat else declared
+    """What `uname -r` says for a kernel package's version: Red Hat's also name the architecture, before their build."""
+    red_hat = re.fullmatch(r"(.*\.el\d+(?:_\d+)?)(\+.*)?", declared)
+    return f"{red_hat[1]}.x86_64{red_hat[2] or ''}" if red_hat else declared

@@ -72,6 +72,11 @@ def test_a_kernel_that_is_named_as_it_reports_itself_stays(kernel: str) -> None:
     assert reported_kernel(kernel) == kernel
 
 
+def test_a_kernels_build_stands_behind_its_architecture() -> None:
+    """As uname -r says it of RHEL's real-time kernel."""
+    assert reported_kernel("5.14.0-427.el9_4+rt") == "5.14.0-427.el9_4.x86_64+rt"
+
+
 def test_a_release_without_the_operator_is_refused_with_its_place() -> None:
     s = shipped("ams-prod")
     components = {k: v for k, v in s.release.components.items() if k != "gpu-operator"}
