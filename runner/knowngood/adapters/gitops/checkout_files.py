@@ -70,7 +70,7 @@ def checkout_of(folder: Path, applications: Iterable[str], declaring: Iterable[s
     by_file: dict[str, tuple[Node, ...]] = {}
     for one in documents:
         by_file[one.file] = (*by_file.get(one.file, ()), one.node)
-    made = kustomized(folder, by_file, _refs(documents), folders=reads, declaring=reads.keys() & {*declaring})
+    made = kustomized(folder, by_file, _refs(documents), reads=reads, declaring=reads.keys() & {*declaring})
     files = tuple(_files(documents))
     return Checkout(files, unread, reads, _others(repository, own, reads.values()), made)
 

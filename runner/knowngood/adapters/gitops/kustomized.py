@@ -29,11 +29,11 @@ def kustomized(
     documents: Documents,
     objects: Iterable[ObjectRef],
     *,
-    folders: Iterable[str],
+    reads: Mapping[str, frozenset[str]],
     declaring: Iterable[str],
     renderer: Renderer | None = None,
 ) -> Kustomized:
-    """`folders`: those that Applications read with a kustomization; `declaring`: those of them that are rendered."""
+    """`reads`: folders of Applications with a kustomization, and their files; `declaring`: those that are rendered."""
     made: dict[str, Mapping[tuple[str, str], Mapping[str, str]]] = {}
     unmade: dict[str, str] = {}
     for folder in declaring:
@@ -43,8 +43,9 @@ def kustomized(
             unmade[folder] = _why(error, documents)
         else:
             made[folder] = {(kind, name): fields for (_, kind, _, name), fields in rendered.items()}
+    naming = {f for f, one in _kustomizations(documents) if one.get("namePrefix") or one.get("nameSuffix")}
     return Kustomized(
-        {folder: affixes(tree, folder) for folder in folders},
+        {folder: affixes(tree, folder) for folder, files in reads.items() if not naming.isdisjoint(files)},
         tuple(_replacements(documents, tuple(objects))),
         made,
         unmade,
