@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -233,15 +234,37 @@ def _node(name: str, time: NodeTime) -> Text:
     return Text(name, style=NODE_COLOURS.get(time.now, "yellow"))
 
 
-def _gates(state: RunState, at: str) -> Text:
+class _Whole:
+    """Items in one cell, as many in a line as fit: none is parted by a line's end."""
+
+    def __init__(self, items: Iterable[Text]) -> None:
+        self._items = [*items] or [Text()]
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        widths = [item.cell_len for item in self._items]
+        most = min(sum(widths) + 2 * (len(widths) - 1), options.max_width)
+        return Measurement(min(max(widths), most), most)
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        line = self._items[0].copy()
+        for item in self._items[1:]:
+            if line.cell_len + 2 + item.cell_len > options.max_width:
+                yield line
+                line = item.copy()
+            else:
+                line.append("  ").append_text(item)
+        yield line
+
+
+def _gates(state: RunState, at: str) -> _Whole:
     """The verdicts of a ring's judgements, in order."""
-    told = Text()
+    told = []
     for path, result in state.results.items():
         verdict = result.detail.verdict
         if verdict and path.within(at):
             label = " ".join(x for x in (place_of(path).replace(path.ring, "").strip(), path.verb) if x)
-            told.append(f"{label} ").append(f"{verdict}  ", style=COLOURS[str(result.status)])
-    return told
+            told.append(Text(f"{label} ").append(str(verdict), style=COLOURS[str(result.status)]))
+    return _Whole(told)
 
 
 def _no_less(seconds: float) -> str:

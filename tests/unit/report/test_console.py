@@ -19,13 +19,13 @@ from knowngood.report.steps import WORDS, sentence
 from knowngood.report.summary import expanded
 
 
-def board_of(run: Played, *, window_end: str = "", news: str = "") -> str:
+def board_of(run: Played, *, window_end: str = "", news: str = "", width: int = 160) -> str:
     board = Board(a_plan(), soak=10, window_end=window_end, clock=lambda: run.records[-1].time)
     for record in run.records:
         board.record(record)
     if news:
         board.progress(Progress("hop-1/ring-0/batch-1/drain", "drain", "gpu-1", news))
-    console = Console(file=io.StringIO(), width=160, force_terminal=False)
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
     console.print(board.render())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -39,6 +39,14 @@ def test_the_board_shows_rings_nodes_gates_and_the_step_that_runs() -> None:
     assert "… ring-1 batch 1: take the tenants' work off" in text
     assert "gpu-1: evicted vision/serve-1" in text
     assert "to go" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_no_verdict_is_parted_from_its_gates_by_a_lines_end(width: int) -> None:
+    lines = [line.rstrip() for line in board_of(calm(), width=width).splitlines() if "pass" in line]
+    assert lines
+    assert all(line.endswith("pass") for line in lines), lines
+    assert any("batch 1 judge pass" in line for line in lines)
 
 
 def test_news_of_a_step_go_with_it() -> None:
