@@ -5,8 +5,19 @@ from __future__ import annotations
 EQUIVALENT: dict[str, str] = {
     'gates/drift.py: if state.labels.get(label, "upgrade-done") not in ("", "upgrade-done"):: '
     "\"upgrade-done\" -> ''": ("both stand for no upgrade"),
-    'gates/driver_health.py: fast = max([*found.rates.values(), float(limits.get("nvlinkGBps", '
-    "0.0))]): 0.0 -> 1.0": ("no NVLink runs below 1 GB/s"),
+    'runner/knowngood/gate/nvlinks.py: fast = max([*found.rates.values(), beside, float(limits.get("nvlinkGBps", '
+    "0.0)), then]): 0.0 -> 1.0": ("no NVLink runs below 1 GB/s"),
+    "runner/knowngood/gate/nvlinks.py: then = float(before[1]) if before else 0.0: 0.0 -> 1.0": ("as above"),
+    "runner/knowngood/gate/nvlinks.py: if slow := {link: rate for link, rate in found.rates.items() if 0 < rate "
+    "< fast * NEAR}:: 0 -> 1": ("as above"),
+    "runner/knowngood/probe/kernel_log/lines.py: seconds = -1.0: 1.0 -> 2.0": ("any number below zero"),
+    'runner/knowngood/probe/kernel_log/lines.py: if 0.0 <= seconds < 1e12:  # no "nan" either: < -> <=': (
+        "nobody has been up for so long"
+    ),
+    'runner/knowngood/probe/kernel_log/lines.py: if raw[:1] == "<" and (end := raw.find(">", 1, 6)) > 0 and '
+    "raw[1:end].isdigit():: 0 -> 1": ("between the brackets is a digit at least"),
+    'runner/knowngood/probe/kernel_log/lines.py: if raw[:1] == "<" and (end := raw.find(">", 1, 6)) > 0 and '
+    "raw[1:end].isdigit():: 6 -> 7": ("a priority has three digits at most"),
     "runner/knowngood/gate/kernel_log.py: last=-1.0 if last is None else int(last) / 1e6,: 1.0 -> 2.0": (
         "no line is older than its boot"
     ),
@@ -88,8 +99,6 @@ EQUIVALENT: dict[str, str] = {
     ),
     'runner/knowngood/probe/smoke/verdict.py: if rank.of("memory") and '
     'rank.last("memory").get("bytes", 0) <= 0:: 0 -> 1 (2)': ("a byte of memory is as good as none"),
-    "gates/driver_health.py: if slow := {link: rate for link, rate in found.rates.items() if 0 < "
-    "rate < fast * 0.99}:: 0 -> 1": ("no NVLink runs below 1 GB/s"),
     "gates/driver_health.py: return int(limits.get(reading, gpu.number(most) or 0)): 0 -> 1": (
         "no link has less than one lane or generation"
     ),

@@ -37,6 +37,11 @@ def test_a_link_at_half_its_makes_rate_is_no_pass_and_one_at_its_rate_is(
     assert words.startswith(f"NVLink 1 runs at {healthy / 2} GB/s and {product} can do ")
 
 
+def test_a_hundredth_less_than_its_makes_rate_is_that_rate() -> None:
+    assert not [*link_doubts(Links({0: 24.75}, told=True), {}, "NVIDIA H200")]
+    assert [*link_doubts(Links({0: 24.7}, told=True), {}, "NVIDIA H200")]
+
+
 @pytest.mark.parametrize("product", ["NVIDIA X900", "", "NVIDIA H2000"])
 def test_of_a_make_that_nobody_knows_the_profile_must_say_it(product: str) -> None:
     found = Links({0: 26.562}, told=True)

@@ -61,6 +61,12 @@ def test_what_is_no_kernels_log_is_not_read_as_a_quiet_one(name: str, tmp_path: 
     assert (status, len(found), "means nothing" in found[-1]["error"]) == (3, 1, True)
 
 
+def test_an_entry_that_can_not_be_read_hides_no_other_from_being_the_kernels(tmp_path: Path) -> None:
+    status, found = told(log(tmp_path, f'{{"MESSAGE": NVRM: x}}\n{json.dumps(entry())}\n'))
+    assert (status, [f.get("code") for f in found[:2]]) == (3, [None, 94])
+    assert "1 part(s) can't be read" in found[-1]["error"]
+
+
 def test_messages_behind_octet_counts_must_have_a_line_each(tmp_path: Path) -> None:
     """As they come over TCP they have none, and all but the first would be its rest."""
     quiet = f"<4>1 2026-08-17T10:00:00Z gpu-1 kernel - - - {QUIET}"
