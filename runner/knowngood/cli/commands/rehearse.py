@@ -116,6 +116,12 @@ FAULTS = {
     "port-loses-packets": True,
     "socket-transport": True,
     "fabric-tool-hangs": True,
+    "talosctl-hangs": True,
+    "talos-installer-refuses": True,
+    "talos-image-without-driver": True,
+    "talos-rolls-back": True,
+    "talos-does-not-come-back": True,
+    "talos-does-not-answer": True,
 }
 """The twin's faults, and whether each needs a node; the twin itself is never imported.
 
