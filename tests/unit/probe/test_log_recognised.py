@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from knowngood.probe.kernel_log import recognised
+
 from .test_kernel_log import FORMATS, XID, entry, exported, log, told
 
 QUIET = "IPv6: ADDRCONF(NETDEV_CHANGE): eth0: link becomes ready"
@@ -65,6 +67,8 @@ def test_an_entry_that_can_not_be_read_hides_no_other_from_being_the_kernels(tmp
     status, found = told(log(tmp_path, f'{{"MESSAGE": NVRM: x}}\n{json.dumps(entry())}\n'))
     assert (status, [f.get("code") for f in found[:2]]) == (3, [None, 94])
     assert "1 part(s) can't be read" in found[-1]["error"]
+    path = tmp_path / "log"
+    assert recognised.of_json(path, path.stat().st_size)
 
 
 def test_messages_behind_octet_counts_must_have_a_line_each(tmp_path: Path) -> None:
