@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from knowngood.adapters.judging.kube_registry import KubeRegistry
 from knowngood.adapters.kubernetes.client import Kube
 from knowngood.model.context import JudgeRequest
 from knowngood.model.matrix import Cluster, Release
@@ -18,5 +17,7 @@ def images(
     kube: Kube, cluster: Cluster, judgement: JudgeRequest, release: Release | None
 ) -> Mapping[str, Looked]:
     """`present`: what runs on the judged nodes; `target`: what the release brings there. Each is asked for once."""
+    from knowngood.adapters.judging.kube_registry import KubeRegistry  # noqa: PLC0415 (few judgements ask a registry)
+
     expected = {**(release.components if release else {})}
     return KubeRegistry(kube, cluster, judgement.movers).look(judgement.nodes, (), expected)

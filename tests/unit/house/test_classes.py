@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.movers import EVERY
 
 from knowngood.adapters.movers.fleet_work import FLEETS
-from knowngood.adapters.movers.node_work import MOVERS
+from knowngood.adapters.movers.node_work import MOVERS, mover
 
 ROOT = Path(__file__).parents[3]
 ROOM = ROOT / "runner/knowngood/adapters/movers"
@@ -22,6 +22,10 @@ def test_each_class_has_its_adapter_and_its_role_and_each_role_its_class() -> No
     assert classes == {kind.replace("-", "_") for kind in {*FLEETS, *MOVERS}}
     assert all((ROOM / f"{name}.py").is_file() for name in classes)
     assert {role.name.removeprefix("mover_") for role in ROLES.glob("mover_*")} == classes
+
+
+def test_each_class_of_nodes_can_be_called_by_its_name() -> None:
+    assert all(callable(mover(kind)) for kind in MOVERS)
 
 
 def test_no_file_of_a_class_has_250_lines() -> None:

@@ -5,21 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 
 from knowngood.adapters.cluster import node_state
 from knowngood.adapters.cluster.facts import BY_HAND
 from knowngood.adapters.kubernetes.client import AGENT, Kube
 from knowngood.adapters.kubernetes.kubeconfig import default_path
-from knowngood.adapters.movers import (
-    daemon_driver,
-    label,
-    machine_config,
-    nic_firmware,
-    operands,
-    redfish,
-    sriov,
-    talosctl,
-)
+from knowngood.adapters.movers import operands
 from knowngood.adapters.movers.base import Arrived, NodeMover, Turn
 from knowngood.adapters.movers.telling import teller
 from knowngood.adapters.nodes import batch, claiming, drain, preflight
@@ -40,16 +32,23 @@ def _all(action: batch.Action) -> Verb:
     return lambda task, names: batch.each(task, names, action)
 
 
-MOVERS: Mapping[str, NodeMover] = {
-    "daemon-driver": daemon_driver.apply,
-    "label": label.apply,
-    "machine-config": machine_config.apply,
-    "nic-firmware": nic_firmware.apply,
-    "redfish": redfish.apply,
-    "sriov": sriov.apply,
-    "talosctl": talosctl.apply,
-}
-"""The classes, each by its name in a component file."""
+MOVERS = (
+    "daemon-driver",
+    "label",
+    "machine-config",
+    "nic-firmware",
+    "redfish",
+    "sriov",
+    "talosctl",
+)
+"""The classes that move nodes, as a component file calls them; each is a module with a function `apply`."""
+
+
+def mover(kind: str) -> NodeMover:
+    """The class of this name. A playbook is a process of its own, and imports none that it does not move by."""
+    module = import_module(f"knowngood.adapters.movers.{kind.replace('-', '_')}")
+    found: NodeMover = module.apply
+    return found
 
 
 def _apply(task: Task, name: str) -> tuple[bool, Object]:
@@ -59,7 +58,7 @@ def _apply(task: Task, name: str) -> tuple[bool, Object]:
     for moves in _turns(task, name):
         marks = on_one_boot(came).values()
         since = max(marks, key=lambda mark: mark.at, default=task.since.get(name))
-        came.append(MOVERS[moves[0].spec.kind](task, name, Turn(moves, ends_at, since)))
+        came.append(mover(moves[0].spec.kind)(task, name, Turn(moves, ends_at, since)))
     held = sum(arrived.held for arrived in came) + operands.settled(task, name, ends_at)
     every = on_one_boot(came)
     restarted = any(arrived.restarted for arrived in came)
