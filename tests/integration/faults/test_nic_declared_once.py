@@ -53,7 +53,7 @@ def loads(play: Play, module: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_node_loads_the_nic_driver_and_then_its_own_gpu_driver_anew(tmp_path: Path) -> None:
     with on_fra(tmp_path) as play:
         ended = play.upgrade(TO)

@@ -81,7 +81,7 @@ def test_a_node_that_fails_alone_in_a_later_ring_is_quarantined_and_the_run_hold
         assert not any(after["ours"].values()), after["ours"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_where_the_policy_undoes_a_later_ring_takes_the_proven_ones_back_with_it(tmp_path: Path) -> None:
     """`policy.onWaveFailure: undo`: newest ring first, and every node of the cluster is as it was."""
     with staged(tmp_path / "stage", CLUSTER, policy="undo") as play:
